@@ -1,0 +1,48 @@
+/* A borrowed run of bytes. Whoever hands one out says until when it is valid. */
+#ifndef FLUVIAL_BASE_SLICE_H
+#define FLUVIAL_BASE_SLICE_H
+
+#include "base/py.h"
+
+typedef struct Slice {
+    const char *ptr; /* borrowed; not NUL-terminated */
+    size_t len;      /* bytes */
+} Slice;
+
+/* A slice of a string literal. */
+#define SLICE(literal) ((Slice){"" literal, sizeof(literal) - 1})
+
+static inline Slice
+slice_of(const char *ptr, size_t len)
+{
+    return (Slice){ptr, len};
+}
+
+static inline bool
+slice_eq(Slice a, Slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline char
+ascii_lower(char c)
+{
+    return (c >= 'A' && c <= 'Z') ? (char)(c | 0x20) : c;
+}
+
+/* Whether `a` equals `lower`, which is in lower case, when ASCII case is ignored. */
+static inline bool
+slice_eq_nocase(Slice a, Slice lower)
+{
+    if (a.len != lower.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        if (ascii_lower(a.ptr[i]) != lower.ptr[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#endif

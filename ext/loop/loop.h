@@ -1,0 +1,73 @@
+/* What the upper layers may ask of the event loop. The Python type `_core.Loop` embeds the
+ * struct; `fluvial.Loop` (pysrc/fluvial/_loop.py) completes it to asyncio's interface.
+ *
+ * Threads: everything here belongs to the loop's thread and needs the GIL, but for what says
+ * otherwise. A libuv callback that touches Python begins with loop_enter().
+ */
+#ifndef FLUVIAL_LOOP_LOOP_H
+#define FLUVIAL_LOOP_LOOP_H
+
+#include "base/py.h"
+#include "loop/inbox.h"
+
+#include <uv.h>
+
+typedef struct Loop Loop;
+
+/* The libuv loop inside; borrowed, alive until loop.close(). */
+uv_loop_t *loop_uv(Loop *loop);
+
+/* Takes the GIL back when the loop released it to block. Keeps it until the next block. */
+void loop_enter(Loop *loop);
+
+/* What asyncio's loop.time() counts, in nanoseconds (CLOCK_MONOTONIC). No GIL needed. */
+uint64_t loop_now_ns(void);
+
+/* loop.call_soon(callback, arg, context=context). `arg` and `context` may be NULL: no argument,
+ * the current context. All borrowed. 0, or -1 with an exception set. */
+int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *context);
+
+/* loop.call_exception_handler({"message": message, "exception": <the exception set now>}).
+ * Clears the exception; itself never fails. For libuv callbacks, which have no caller to tell.
+ * SystemExit and KeyboardInterrupt are kept instead and leave run_forever(). */
+void loop_report(Loop *loop, const char *message);
+
+/* ---- Hooks before the loop blocks -------------------------------------------------------- */
+
+/* Called, with the GIL held, once per iteration after the ready callbacks have run and before
+ * the poll: the place to flush what an iteration gathered (jobs for threads, log lines). The
+ * struct is the caller's and must stay valid until loop_hook_remove. A hook may schedule
+ * callbacks. */
+typedef struct LoopHook LoopHook;
+struct LoopHook {
+    void (*run)(LoopHook *hook);
+    LoopHook *next; /* the loop's */
+};
+void loop_hook_add(Loop *loop, LoopHook *hook);
+void loop_hook_remove(Loop *loop, LoopHook *hook);
+
+/* ---- Other threads ----------------------------------------------------------------------- */
+
+/* Any thread, GIL or not: node->run(node) is called later on the loop's thread, with the GIL.
+ * In order per thread. Wakes the loop only when it blocks or is about to. False, and nothing
+ * is queued, when the loop is closed. The node is the caller's, in use until run is called. */
+bool loop_post(Loop *loop, InboxNode *node);
+
+/* ---- Tasks ------------------------------------------------------------------------------- */
+
+/* Makes an asyncio.Task of `coro` (borrowed; anything that asyncio takes for a coroutine) in a
+ * copy of the current context and runs its first step before returning, with the task as
+ * asyncio.current_task(). Nothing goes through the ready queue for a coroutine that never
+ * suspends. Must be called from the loop's thread outside any task's step. Returns the task, or
+ * NULL with an exception set when no task could be made; an exception that the coroutine
+ * raises stays in the task. */
+PyObject *loop_task_eager(Loop *loop, PyObject *coro);
+
+/* The loop that runs in this thread, borrowed, when it is one of ours; else NULL without an
+ * exception. */
+Loop *loop_running(PyObject *module);
+
+/* `obj` as a Loop when it is one; else NULL with TypeError set. Borrowed. */
+Loop *loop_check(PyObject *module, PyObject *obj);
+
+#endif

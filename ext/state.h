@@ -1,0 +1,20 @@
+/* The module's state: one struct per layer, each described in that layer's header. A layer
+ * reaches its own part through <layer>_state(module) and never sees the others'.
+ */
+#ifndef FLUVIAL_STATE_H
+#define FLUVIAL_STATE_H
+
+#include "base/py.h"
+#include "loop/loop_state.h"
+#include "net/net_state.h"
+#include "http/http_state.h"
+#include "app/app_state.h"
+
+typedef struct ModuleState {
+    LoopState loop;
+    NetState net;
+    HttpState http;
+    AppState app;
+} ModuleState;
+
+#endif

@@ -1,0 +1,89 @@
+/* A connected byte stream over TCP, a Unix socket or a pipe: one libuv handle, its state
+ * machine and its write queue. The owner (an HTTP connection, an asyncio transport) embeds the
+ * struct and is told what happens through one const struct of functions.
+ *
+ * Thread: the loop's. Callbacks are made with the GIL held (loop_enter has been called).
+ * Lifetime: between stream_open_* and on_closed libuv owns the struct's memory; the owner may
+ * free it in on_closed and not before. on_closed is always the last call and comes exactly once.
+ */
+#ifndef FLUVIAL_NET_STREAM_H
+#define FLUVIAL_NET_STREAM_H
+
+#include "base/py.h"
+#include "base/buf.h"
+#include "base/slice.h"
+#include "loop/loop.h"
+
+#include <uv.h>
+
+typedef struct Stream Stream;
+
+typedef struct StreamOps {
+    /* Bytes arrived. `data` is the loop's shared read buffer: valid during the call only. The
+     * callee may call any stream function, stream_close included. */
+    void (*on_data)(Stream *s, Slice data);
+    /* The peer will send no more. Writing is still possible. */
+    void (*on_eof)(Stream *s);
+    /* Reading or writing failed with the negative UV_E* code; the owner should close. */
+    void (*on_error)(Stream *s, int err);
+    /* The bytes queued for writing have fallen to `low` or fewer after having been above
+     * `high`. May be NULL. */
+    void (*on_drain)(Stream *s);
+    /* The handle is closed: nothing more will come, the memory is the owner's again. */
+    void (*on_closed)(Stream *s);
+} StreamOps;
+
+typedef enum StreamState {
+    STREAM_UNUSED,  /* zeroed or after on_closed */
+    STREAM_OPEN,    /* reads and writes */
+    STREAM_CLOSING, /* stream_close was called; on_closed is to come */
+} StreamState;
+
+struct Stream {
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    Loop *loop;           /* borrowed; the owner holds the loop */
+    const StreamOps *ops; /* static */
+    StreamState state;
+    bool reading;
+    bool read_eof;     /* on_eof was called */
+    bool over_high;    /* queued went above `high`; on_drain is owed */
+    bool shutting;     /* stream_shutdown was called */
+    size_t high, low;  /* bytes; see on_drain. Defaults 64 KiB and 16 KiB */
+    size_t queued;     /* bytes accepted by stream_write and not yet by the kernel */
+    struct StreamWrite *writes; /* owned: pending requests, for release at close */
+};
+
+/* Takes over the connected socket `fd` (closed by the stream from then on). `is_unix` picks the
+ * handle type. On an error the fd stays the caller's, the struct is unused, no callback comes. */
+int stream_open_fd(Stream *s, Loop *loop, const StreamOps *ops, int fd, bool is_unix);
+
+/* Accepts a pending connection of `listener`. The errors are as above. */
+int stream_accept(Stream *s, Loop *loop, const StreamOps *ops, uv_stream_t *listener);
+
+int stream_read_start(Stream *s);
+void stream_read_stop(Stream *s);
+
+/* Writes `data`, at once as far as the kernel takes it; the rest is copied and queued. Dropped
+ * silently when the stream is closing. 0 or a negative UV_E*; an error that shows later comes
+ * through on_error. */
+int stream_write(Stream *s, Slice data);
+
+/* As stream_write for `n` (1 to 8) slices in one system call; nothing is copied: what the
+ * kernel doesn't take stays where it is until written, kept alive by `owner` (borrowed; a
+ * reference is taken while needed). slices[0] alone may point to memory that `owner` doesn't keep (a header block):
+ * what is left of it is copied. */
+int stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
+
+/* Sends FIN after what is queued. */
+void stream_shutdown(Stream *s);
+
+/* Closes. With `flush` what is queued is written first (bounded by the owner's own deadline:
+ * it may call stream_close(s, false) at any time); without it queued bytes are dropped. */
+void stream_close(Stream *s, bool flush);
+
+#endif

@@ -1,0 +1,115 @@
+/* One HTTP request and the answer that is owed to it, as the http layer hands it to the layer
+ * above. The head is copied out of the read buffer once; everything else points into that copy.
+ *
+ * Lifetime: reference-counted under the GIL. The connection holds one reference while the
+ * exchange lasts; the layer above takes its own when a handler outlives the callback. A request
+ * whose client is gone stays readable; answering it does nothing.
+ * Threads: made and answered on the loop's thread. After on_head the head no longer changes, so
+ * a thread that holds a reference and the GIL may read it.
+ */
+#ifndef FLUVIAL_HTTP_REQUEST_H
+#define FLUVIAL_HTTP_REQUEST_H
+
+#include "base/py.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+#include <netinet/in.h>
+
+typedef struct HttpConn HttpConn;
+typedef struct HttpServer HttpServer;
+
+/* Offsets into HttpRequest.head. Names are in lower case; values have no outer white space. */
+typedef struct HttpField {
+    uint32_t name, name_len;
+    uint32_t value, value_len;
+} HttpField;
+
+typedef enum HttpBodyMode {
+    HTTP_BODY_DISCARD, /* nobody wants it: read within limits and dropped */
+    HTTP_BODY_COLLECT, /* gathered in HttpRequest.body; on_request comes when it is complete */
+    HTTP_BODY_STREAM,  /* on_request comes at once, then on_body for each piece, on_body_end */
+} HttpBodyMode;
+
+typedef enum HttpAnswer {
+    HTTP_ANSWER_NONE,      /* nothing written yet */
+    HTTP_ANSWER_STREAMING, /* the head is out; http_stream_end is owed */
+    HTTP_ANSWER_DONE,      /* complete, or abandoned because the client is gone */
+} HttpAnswer;
+
+typedef struct HttpRequest {
+    uint32_t refs;
+    HttpServer *server; /* borrowed; outlives its requests */
+    HttpConn *conn;     /* borrowed; NULL once the exchange is over or the client gone */
+
+    uint8_t method; /* llhttp_method_t */
+    uint8_t minor;  /* of HTTP/1.x: 0 or 1 */
+    bool is_head;
+    bool keep_alive;      /* what the request asks for */
+    bool expect_continue; /* 100 is owed before the body is read */
+    bool has_body;        /* Content-Length above 0, or chunked */
+    bool body_complete;
+    HttpBodyMode body_mode;
+    HttpAnswer answer;
+    int64_t content_length; /* bytes; -1 when chunked or absent */
+
+    Buf head;          /* owned: target, then fields */
+    uint32_t target_len; /* the target is head.ptr[0 .. target_len) as sent */
+    uint32_t path_len;   /* of it, what stands before '?' */
+    uint32_t nfields, cap_fields;
+    HttpField *fields; /* owned: in order of arrival, as sent */
+    /* Indices into fields; -1 when absent. */
+    int32_t host, content_type, cookie;
+
+    Buf body; /* owned; COLLECT only: decoded from its transfer coding */
+} HttpRequest;
+
+static inline void
+http_request_ref(HttpRequest *req)
+{
+    req->refs++;
+}
+void http_request_unref(HttpRequest *req);
+
+/* The area of HttpOps.app_size bytes behind the request that belongs to the layer above; zeroed
+ * when the request begins, given to app_clear before it ends. */
+void *http_request_app(HttpRequest *req);
+
+static inline Slice
+http_request_target(const HttpRequest *req)
+{
+    return slice_of(req->head.ptr, req->target_len);
+}
+static inline Slice
+http_request_path(const HttpRequest *req)
+{
+    return slice_of(req->head.ptr, req->path_len);
+}
+/* Without the '?'; empty when there is none. */
+Slice http_request_query(const HttpRequest *req);
+/* Upper-case name, e.g. "GET". Static memory. */
+Slice http_request_method(const HttpRequest *req);
+
+static inline Slice
+http_field_name(const HttpRequest *req, uint32_t i)
+{
+    return slice_of(req->head.ptr + req->fields[i].name, req->fields[i].name_len);
+}
+static inline Slice
+http_field_value(const HttpRequest *req, uint32_t i)
+{
+    return slice_of(req->head.ptr + req->fields[i].value, req->fields[i].value_len);
+}
+/* The first field with this lower-case name, starting at index `from`; -1 when none. */
+int32_t http_field_find(const HttpRequest *req, Slice name, uint32_t from);
+
+/* Addresses of the two ends as text: "127.0.0.1", port; a Unix socket has its path and port 0.
+ * Valid while the request lives. Looked up on first use. */
+typedef struct HttpPeer {
+    char host[INET6_ADDRSTRLEN + 64];
+    int port;
+} HttpPeer;
+int http_request_client(HttpRequest *req, HttpPeer *out);
+int http_request_server(HttpRequest *req, HttpPeer *out);
+
+#endif

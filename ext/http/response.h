@@ -1,0 +1,61 @@
+/* Answering an HttpRequest: in one go, or as a stream. Framing (Content-Length, chunked,
+ * Connection, Date, Server, HEAD, 204 and 304) is decided here, so that no caller can get it
+ * wrong; see RFC 9112 section 6.
+ *
+ * All functions belong to the loop's thread and need the GIL. Each does nothing and returns
+ * UV_ECANCELED when the client is gone or the answer is complete; other results are 0 or a
+ * negative UV_E*.
+ */
+#ifndef FLUVIAL_HTTP_RESPONSE_H
+#define FLUVIAL_HTTP_RESPONSE_H
+
+#include "base/py.h"
+#include "http/request.h"
+
+/* Header fields of an answer, gathered by http_fields_add. A zeroed struct is empty; end with
+ * http_fields_free. Reusable after http_fields_clear. */
+typedef struct HttpFields {
+    Buf raw;                /* owned: "name: value\r\n" … */
+    bool has_date, has_server, has_content_type, close;
+    int64_t content_length; /* as the caller stated it */
+    bool has_content_length;
+} HttpFields;
+
+/* Adds a field. Content-Length is noted, Connection: close honoured, other hop-by-hop fields
+ * (RFC 9110 section 7.6.1) and Transfer-Encoding dropped. UV_EINVAL when the name is not a
+ * token or the value has a control character: the caller reports it, nothing is added. */
+int http_fields_add(HttpFields *fields, Slice name, Slice value);
+void http_fields_clear(HttpFields *fields);
+void http_fields_free(HttpFields *fields);
+
+typedef struct HttpHead {
+    int status;               /* 200 to 599 */
+    Slice content_type;       /* empty: none, or among the fields */
+    const HttpFields *fields; /* borrowed; may be NULL */
+} HttpHead;
+
+/* The whole answer. `body` is copied when small; otherwise it is kept alive by `owner`
+ * (borrowed, may be NULL: always copied) until written. */
+int http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner);
+
+/* An answer in pieces: begin, any number of writes, end. `length` is the total in bytes, or -1
+ * when unknown: chunked, or until close for HTTP/1.0. */
+int http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length);
+int http_stream_write(HttpRequest *req, Slice piece, PyObject *owner);
+/* Completes. When fewer bytes came than `length` said, the connection is closed instead, so
+ * that the client sees that the answer is cut off; UV_EPROTO then. More is UV_EMSGSIZE at the write. */
+int http_stream_end(HttpRequest *req);
+
+/* Whether more than the high-water mark waits to be written; on_writable follows when not. */
+bool http_stream_full(const HttpRequest *req);
+
+/* The answer can't be completed: closes the connection. */
+void http_abort(HttpRequest *req);
+
+/* A complete answer with the body {"detail":"<reason phrase>"} and this status. */
+int http_respond_error(HttpRequest *req, int status);
+
+/* "Not Found" for 404 …; "Unknown" for a status that RFC 9110 and the IANA registry don't name. */
+Slice http_reason(int status);
+
+#endif

@@ -1,0 +1,88 @@
+/* The HTTP server: listeners, its connections, limits and deadlines. Knows nothing of routes:
+ * the layer above is told through one const struct of functions.
+ *
+ * Thread: the loop's, with the GIL.
+ */
+#ifndef FLUVIAL_HTTP_SERVER_H
+#define FLUVIAL_HTTP_SERVER_H
+
+#include "base/py.h"
+#include "http/request.h"
+#include "http/response.h"
+#include "loop/loop.h"
+
+typedef struct HttpOps {
+    size_t app_size; /* bytes of http_request_app */
+    /* The head is complete and well-formed. The callee decides what becomes of the body; it may
+     * also answer at once (on_request doesn't come then). */
+    HttpBodyMode (*on_head)(HttpRequest *req);
+    /* Handle the request: when the body is complete, for STREAM before it. The callee answers
+     * now or, holding a reference, later. */
+    void (*on_request)(HttpRequest *req);
+    /* STREAM only. The piece is valid during the call. */
+    void (*on_body)(HttpRequest *req, Slice piece);
+    void (*on_body_end)(HttpRequest *req);
+    /* The client went away, or sent a malformed or too large body, before the answer was
+     * complete. Answering does nothing from now on. */
+    void (*on_gone)(HttpRequest *req);
+    /* What waited to be written has drained (after http_stream_full was true). */
+    void (*on_writable)(HttpRequest *req);
+    /* Release what http_request_app holds. */
+    void (*app_clear)(HttpRequest *req);
+    /* Drained: the last connection is closed after http_server_drain. `context` as below. */
+    void (*on_drained)(void *context);
+} HttpOps;
+
+/* Every limit, with its default (http_limits_default). 0 switches a limit off. */
+typedef struct HttpLimits {
+    uint32_t request_line;     /* 8 KiB of target; more: 414 */
+    uint32_t header_block;     /* 64 KiB; more: 431 */
+    uint32_t header_fields;    /* 100; more: 431 */
+    uint64_t body;             /* 16 MiB; more: 413 */
+    uint32_t trailer_block;    /* 8 KiB; more: 400 */
+    uint32_t chunk_extensions; /* 4 KiB in one body; more: 400 */
+    uint32_t header_timeout;   /* 10,000 ms from the first byte to the end of the head: 408 */
+    uint32_t body_rate;        /* 240 bytes/s averaged, after body_grace: 408 */
+    uint32_t body_grace;       /* 5,000 ms */
+    uint32_t keep_alive;       /* 75,000 ms between requests, and before the first */
+    uint32_t write_timeout;    /* 60,000 ms without the peer taking a byte: closed */
+    uint32_t connections;      /* 65,536 at once; more are accepted and closed? see accept */
+    uint32_t in_flight;        /* 16,384 unanswered requests at once; more: 503, Retry-After */
+    uint32_t pipelined;        /* 64 KiB read ahead of an unanswered request */
+} HttpLimits;
+void http_limits_default(HttpLimits *limits);
+
+/* Makes a server. `context` is the upper layer's own, returned by http_server_context. */
+HttpServer *http_server_new(Loop *loop, const HttpOps *ops, const HttpLimits *limits,
+                            void *context);
+void *http_server_context(const HttpServer *server);
+Loop *http_server_loop(const HttpServer *server);
+
+/* Accepts connections on the bound (not yet listening) socket `fd`, which is the server's from
+ * then on when the result is 0. */
+int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog);
+
+/* Begins an orderly stop: no new connections, idle ones closed, the others closed after the
+ * answers they owe. on_drained follows, possibly before this returns. */
+void http_server_drain(HttpServer *server);
+/* Closes every connection now; on_drained follows. */
+void http_server_abort(HttpServer *server);
+/* Frees a drained server. */
+void http_server_free(HttpServer *server);
+
+/* One line per answered request to the descriptor `fd` (-1: off), gathered and written before
+ * the loop blocks. */
+void http_server_access_log(HttpServer *server, int fd);
+
+/* Counters since the start, for tests and metrics. */
+typedef struct HttpStats {
+    uint64_t accepted, requests, responses, rejected;
+    uint32_t open, in_flight;
+} HttpStats;
+HttpStats http_server_stats(const HttpServer *server);
+
+/* Back-pressure on a STREAM body: no on_body between pause and resume. */
+void http_body_pause(HttpRequest *req);
+void http_body_resume(HttpRequest *req);
+
+#endif

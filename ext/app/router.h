@@ -1,0 +1,61 @@
+/* The routing table: which plan answers a method and a path. A radix tree over path bytes, so
+ * that the cost of a look-up depends on the path's length and not on the number of routes.
+ *
+ * Nothing in router.c calls into Python: plans are kept as opaque owned references.
+ * Thread: any, with the GIL. Adding routes while requests are matched is allowed between look-ups only.
+ */
+#ifndef FLUVIAL_APP_ROUTER_H
+#define FLUVIAL_APP_ROUTER_H
+
+#include "base/py.h"
+#include "base/slice.h"
+
+enum { ROUTE_CAPTURES_MAX = 16 };
+
+/* One bit per method, by llhttp_method_t number (all of them are below 64). */
+typedef uint64_t MethodSet;
+
+typedef enum RouteOutcome {
+    ROUTE_FOUND,
+    ROUTE_NOT_FOUND,
+    ROUTE_METHOD_NOT_ALLOWED, /* see `allowed` */
+    ROUTE_REDIRECT_SLASH,     /* nothing matched, but the path with its last '/' toggled would */
+} RouteOutcome;
+
+typedef struct RouteMatch {
+    RouteOutcome outcome;
+    PyObject *plan;    /* borrowed from the router; FOUND only */
+    MethodSet allowed; /* methods that the matching routes accept; METHOD_NOT_ALLOWED only */
+    uint32_t ncaptures;
+    Slice captures[ROUTE_CAPTURES_MAX]; /* of the path, in the pattern's order */
+} RouteMatch;
+
+typedef struct Router Router;
+
+Router *router_new(void); /* NULL: out of memory, no exception set */
+void router_free(Router *router);
+int router_traverse(Router *router, visitproc visit, void *arg);
+
+typedef enum RouteError {
+    ROUTE_OK = 0,
+    ROUTE_NO_MEMORY,
+    ROUTE_NO_SLASH,        /* the pattern must begin with '/' */
+    ROUTE_BAD_BRACE,       /* unbalanced or empty {} */
+    ROUTE_BAD_CONVERTER,   /* not str, int, float, uuid or path */
+    ROUTE_BAD_NAME,        /* not an identifier */
+    ROUTE_DUPLICATE_NAME,
+    ROUTE_TOO_MANY,        /* more than ROUTE_CAPTURES_MAX captures */
+} RouteError;
+
+/* Adds a route for the methods in `methods`; `plan` is borrowed, a reference is taken. Patterns
+ * have literal text, "{name}" (one or more bytes without '/'), and "{name:int|float|uuid|path|str}"
+ * (int: [0-9]+; float: [0-9]+(\.[0-9]+)?; uuid: 8-4-4-4-12 hex digits; path: anything, '/' included, also empty). A capture may have
+ * literal text before and after it within its segment ("/files/{name}.json"). Of several routes that
+ * match a request, the one added first wins. `error_at`: offset in the pattern. */
+RouteError router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
+                      size_t *error_at);
+
+/* Looks up a percent-decoded path. Captures are borrowed from `path`. */
+void router_find(const Router *router, unsigned method, Slice path, RouteMatch *out);
+
+#endif

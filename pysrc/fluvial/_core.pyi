@@ -1,0 +1,190 @@
+"""Types of the C extension. A test compares this file with the module."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final, Literal, final
+
+# ---- app: routing and plans ---------------------------------------------------------------
+
+INLINE: Final = 0  # call on the loop, at once
+TASK: Final = 1  # await in an asyncio task
+POOL: Final = 2  # call in the thread pool
+
+PATH: Final = 0
+QUERY: Final = 1
+HEADER: Final = 2
+COOKIE: Final = 3
+BODY: Final = 4
+REQUEST: Final = 5
+
+STR: Final = 0
+INT: Final = 1
+FLOAT: Final = 2
+BOOL: Final = 3
+PYTHON: Final = 4
+
+BODY_DISCARD: Final = 0
+BODY_COLLECT: Final = 1
+BODY_STREAM: Final = 2
+
+@final
+class Param:
+    """One argument of a handler and where it comes from.
+
+    `source` is PATH, QUERY, HEADER, COOKIE, BODY or REQUEST. `key` is the index of the capture
+    in the pattern for PATH, else the field's name as sent (header names in lower case). `loc_name` is
+    the last item of an error's `loc`. `kind` says what the text becomes; for PYTHON, and for BODY, `convert` is
+    called: `convert(value)` with a str (a list of str when `many`), or `convert(body, content_type)` with
+    bytes and `str | None` for BODY; it raises RequestValidationError or HTTPException. With `many` all values
+    of a name make a list. `default` stands for an absent value unless `required`.
+    """
+    def __init__(
+        self,
+        source: int,
+        key: str | int,
+        loc_name: str,
+        *,
+        kind: int = 0,
+        many: bool = False,
+        required: bool = True,
+        default: object = None,
+        convert: Callable[..., object] | None = None,
+    ) -> None: ...
+
+@final
+class Plan:
+    """How one route is answered: compiled once, executed in C for every request.
+
+    `params` are the positional arguments in order, the last `len(kwnames)` of them passed by keyword.
+    `status_code` and `wrap` apply to results that are not Response objects: `wrap(result)` makes a Response of
+    one; without it the result is JSON, by `encode(result) -> bytes`. `info` is kept for Python's own use.
+    """
+    def __init__(
+        self,
+        handler: Callable[..., Any],
+        *,
+        kind: int,
+        params: tuple[Param, ...] = (),
+        kwnames: tuple[str, ...] = (),
+        body: int = BODY_DISCARD,
+        body_limit: int | None = None,
+        status_code: int = 200,
+        encode: Callable[[Any], bytes] | None = None,
+        wrap: Callable[[Any], Any] | None = None,
+        info: object = None,
+    ) -> None: ...
+    @property
+    def handler(self) -> Callable[..., Any]: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def info(self) -> Any: ...
+    def bind(self, request: Request) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments for the handler. Raises: RequestValidationError, HTTPException."""
+    def respond(self, result: object) -> Any:
+        """`result` as a Response object: itself when it is one, else as `wrap` or `encode` say."""
+
+@final
+class Router:
+    """The routing table."""
+    def add(self, methods: tuple[str, ...], pattern: str, plan: Plan) -> None:
+        """Raises: ValueError for a malformed pattern or an unknown method, naming the place."""
+    def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:
+        """What a request would get: ("found", plan, captures), ("not_found", None, ()),
+        ("method_not_allowed", None, allowed methods, sorted) or ("redirect_slash", None, ())."""
+
+class Request:
+    """The request as C sees it; `fluvial.Request` derives from it. Never made by users."""
+    method: str
+    path: str  # percent-decoded
+    raw_path: bytes  # as sent, without the query
+    query_string: bytes
+    http_version: str  # "1.0" or "1.1"
+    raw_headers: list[tuple[bytes, bytes]]  # names in lower case, in order of arrival
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
+    path_params: dict[str, str]  # the captures as text; a fresh dict, replaceable
+    app: Any  # Server's `app` argument
+    state: Any  # None until Python sets it
+    _cache: dict[str, Any] | None  # Python's own
+    plan: Plan | None  # of the matched route
+    route_status: int  # 200 when a route matched, else 404, 405 or 307
+    route_headers: list[tuple[bytes, bytes]]  # Allow or Location that go with route_status
+    disconnected: bool  # the client has gone away
+    def header(self, name: str, default: str | None = None) -> str | None:
+        """The first field of that name (case-insensitive), decoded as latin-1."""
+    def read(self) -> Awaitable[bytes]:
+        """The next piece of the body; b"" at its end, every time. Raises ClientDisconnect.
+        With a collected body the whole of it comes as one piece."""
+    def body_nowait(self) -> bytes | None:
+        """The whole body when it was collected (always, for `def` handlers), else None."""
+
+@final
+class Sender:
+    """Writes one streamed answer; given to `Response.respond`."""
+    def start(
+        self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1
+    ) -> None:
+        """Begins the answer. `length` in bytes, -1 when unknown. Raises: RuntimeError when begun
+        already, ValueError for a malformed header field, OSError when the client is gone."""
+    def send(self, data: bytes) -> Awaitable[None]:
+        """Writes a piece; suspends while the client is slow. Raises: OSError when it is gone."""
+    def end(self) -> None:
+        """Completes the answer."""
+    @property
+    def started(self) -> bool: ...
+
+@final
+class Pool:
+    """The thread pool for `def` handlers. `threads` at most; `queue` jobs wait at most."""
+    def __init__(
+        self, loop: Loop, *, threads: int = 64, queue: int = 16384, idle_seconds: int = 10
+    ) -> None: ...
+    def submit(
+        self, context: Context | None, func: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> asyncio.Future[Any]:
+        """Runs `func` on a worker inside `context` (a copy of the current one when None).
+        Raises: RuntimeError when the queue is full or the pool closed."""
+    def close(self, timeout: float = ...) -> None: ...
+    def stats(self) -> dict[str, int]: ...
+
+@final
+class Server:
+    """The HTTP server of one loop.
+
+    `on_error(request, exc)` makes a Response (or an awaitable of one) of an exception from a handler
+    or from binding its arguments. `entry`, when given, is a coroutine function that answers every
+    request (`await entry(request) -> Response`): the outermost middleware. `custom_errors` tells that 404 and 405 have
+    handlers of the user's: they then go through on_error as HTTPException.
+    """
+    def __init__(
+        self,
+        loop: Loop,
+        router: Router,
+        pool: Pool,
+        *,
+        app: object,
+        request_type: type[Request],
+        response_type: type,
+        validation_error: type[Exception],
+        http_exception: type[Exception],
+        client_disconnect: type[Exception],
+        encode: Callable[[Any], bytes],
+        on_error: Callable[[Request, BaseException], Any],
+        entry: Callable[[Request], Coroutine[Any, Any, Any]] | None = None,
+        custom_errors: bool = False,
+        limits: dict[str, int] | None = None,
+        access_log: int = -1,
+    ) -> None: ...
+    def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
+        """Takes over the bound socket `fd` and accepts connections. Raises: OSError."""
+    def drain(self) -> asyncio.Future[None]:
+        """Stops accepting and finishes what is under way; done when the last connection is closed."""
+    def abort(self) -> asyncio.Future[None]:
+        """Closes every connection now."""
+    def close(self) -> None:
+        """Releases the drained server."""
+    def stats(self) -> dict[str, int]: ...
+
+class Loop: ...

@@ -1,0 +1,252 @@
+"""Compiles C: incremental objects, static archives, the extension module.
+
+setup.py decides what is built and this file how. An object is compiled again when its command
+line, its source or one of the headers that the compiler listed (-MMD) changed; independent
+objects are compiled in parallel. What differs between systems is in `SYSTEMS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+# Debian packages that hold what a build most often lacks.
+DEBIAN_PACKAGES = {
+    "Python.h": "python3-dev",
+    "stdlib.h": "libc6-dev",
+    "stdio.h": "libc6-dev",
+    "stddef.h": "gcc",
+    "uv.h": "libuv1-dev",
+}
+
+
+class BuildError(RuntimeError):
+    """A tool is missing or failed; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """How one operating system links, and what libuv needs there."""
+
+    shared: tuple[str, ...]
+    exports: str
+    libuv_sources: tuple[str, ...]
+    libuv_defines: tuple[str, ...]
+    libuv_libraries: tuple[str, ...]
+
+
+SYSTEMS: Mapping[str, System] = {
+    "linux": System(
+        shared=("-shared", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,--as-needed"),
+        exports="-Wl,--version-script={}",
+        libuv_sources=(
+            "unix/linux.c",
+            "unix/procfs-exepath.c",
+            "unix/proctitle.c",
+            "unix/random-getrandom.c",
+            "unix/random-sysctl-linux.c",
+        ),
+        libuv_defines=("_GNU_SOURCE", "_POSIX_C_SOURCE=200112"),
+        libuv_libraries=("-lpthread", "-ldl", "-lrt"),
+    ),
+}
+
+
+def this_system() -> System:
+    try:
+        return SYSTEMS[sys.platform]
+    except KeyError:
+        raise BuildError(
+            f"Fluvial does not build on {sys.platform} yet: scripts/native.py lacks its entry"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavour:
+    """One way to build: each has folders of its own under build/."""
+
+    name: str
+    cflags: tuple[str, ...]
+    ldflags: tuple[str, ...] = ()
+    vendor_cflags: tuple[str, ...]
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Flavour:
+        """FLUVIAL_SANITIZE=address,undefined or FLUVIAL_DEBUG=1; else a release."""
+        sanitize = env.get("FLUVIAL_SANITIZE", "")
+        if sanitize:
+            return cls._sanitized(sorted(sanitize.split(",")))
+        if env.get("FLUVIAL_DEBUG", "0") not in ("", "0"):
+            flags = ("-O0", "-g3", "-UNDEBUG")
+            return cls(name="debug", cflags=flags, vendor_cflags=("-O1", "-g"))
+        return cls(
+            name="release",
+            cflags=("-O2", "-g", "-DNDEBUG"),
+            vendor_cflags=("-O2", "-g", "-DNDEBUG"),
+        )
+
+    @classmethod
+    def _sanitized(cls, names: Sequence[str]) -> Flavour:
+        common = ("-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer")
+        ours = f"-fsanitize={','.join(names)}"
+        # What libuv does with pointers is its own business; where it reads and writes is ours.
+        theirs = [f"-fsanitize={name}" for name in names if name != "undefined"]
+        return cls(
+            name=f"sanitize-{'-'.join(names)}",
+            cflags=(*common, ours, "-fno-sanitize-recover=all"),
+            ldflags=(ours,),
+            vendor_cflags=(*common, *theirs),
+        )
+
+
+class Toolchain:
+    """The C compiler and archiver that this Python was built with, or CC and AR."""
+
+    def __init__(self) -> None:
+        self.cc = _command("CC", "cc")
+        self.ar = _command("AR", "ar")
+        self.env_cflags = shlex.split(os.environ.get("CFLAGS", ""))
+        self.env_ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
+
+    def compile(self, objects: Mapping[Path, tuple[Path, list[str]]]) -> bool:
+        """Brings objects, given as {object: (source, flags)}, up to date. True if any changed."""
+        jobs = []
+        for target, (source, flags) in objects.items():
+            command = [*self.cc, *flags, *self.env_cflags, "-MMD", "-c", str(source)]
+            command += ["-o", str(target)]
+            if not _is_fresh(target, command):
+                jobs.append((target, command))
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(lambda job: _produce(*job), jobs))
+        return bool(jobs)
+
+    def archive(self, target: Path, objects: Iterable[Path]) -> None:
+        """Makes a static library, unless it is newer than all its objects."""
+        members = [str(path) for path in objects]
+        command = [*self.ar, "rcsD", str(target), *members]
+        if not _is_fresh(target, command, members):
+            target.unlink(missing_ok=True)
+            _produce(target, command)
+
+    def link(
+        self, target: Path, inputs: Sequence[str], flags: Sequence[str], *, script: Path
+    ) -> None:
+        """Links a shared object from `inputs` (files) and `flags`, which use the file `script`."""
+        command = [*self.cc, "-o", str(target), *inputs, *flags, *self.env_ldflags]
+        if not _is_fresh(target, command, [*inputs, str(script)]):
+            _produce(target, command)
+
+    def describe(self, path: Path, objects: Mapping[Path, tuple[Path, list[str]]]) -> None:
+        """Writes compile_commands.json for editors and analysers."""
+        entries = [
+            {
+                "directory": str(Path.cwd()),
+                "file": str(source),
+                "arguments": [*self.cc, *flags, *self.env_cflags, "-c", str(source)],
+                "output": str(target),
+            }
+            for target, (source, flags) in objects.items()
+        ]
+        _write_if_changed(path, json.dumps(entries, indent=2) + "\n")
+
+
+def python_flags() -> list[str]:
+    """-isystem for Python.h; fails with the package's name when it isn't installed."""
+    paths = sysconfig.get_paths()
+    include = dict.fromkeys((paths["include"], paths["platinclude"]))
+    if not any((Path(path) / "Python.h").is_file() for path in include):
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise BuildError(
+            f"Python.h is not in {' or '.join(include)}: the headers of {sys.executable} are "
+            f"missing (Debian: apt-get install python{version}-dev)"
+        )
+    return [flag for path in include for flag in ("-isystem", path)]
+
+
+def pkg_config(name: str, minimum: str, debian: str) -> tuple[list[str], list[str]]:
+    """(compiler flags, linker flags) of a system library, by pkg-config."""
+    tool = os.environ.get("PKG_CONFIG", "pkg-config")
+    if shutil.which(tool) is None:
+        raise BuildError(f"{tool} is missing (Debian: apt-get install pkg-config {debian})")
+    wanted = f"{name} >= {minimum}"
+    answers = []
+    for option in ("--cflags", "--libs"):
+        done = subprocess.run(
+            [tool, option, wanted], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise BuildError(
+                f"{wanted} not found (Debian: apt-get install {debian}):\n{done.stderr.strip()}"
+            )
+        answers.append(shlex.split(done.stdout))
+    return answers[0], answers[1]
+
+
+def _command(variable: str, fallback: str) -> list[str]:
+    chosen = os.environ.get(variable) or sysconfig.get_config_var(variable) or fallback
+    for words in (shlex.split(chosen), [fallback]):
+        if shutil.which(words[0]) is not None:
+            return words
+    raise BuildError(
+        f"no C compiler or its tools: neither {chosen!r} nor {fallback!r} is on the PATH "
+        "(Debian: apt-get install gcc libc6-dev)"
+    )
+
+
+def _is_fresh(target: Path, command: Sequence[str], inputs: Iterable[str] = ()) -> bool:
+    recipe = _recipe(target)
+    if not target.is_file() or not recipe.is_file():
+        return False
+    if recipe.read_text() != shlex.join(command):
+        return False
+    built = target.stat().st_mtime_ns
+    sources = [Path(path) for path in (*inputs, *_dependencies(target))]
+    return all(path.is_file() and path.stat().st_mtime_ns <= built for path in sources)
+
+
+def _dependencies(target: Path) -> list[str]:
+    """What the compiler wrote with -MMD: `target: source header ...` with escaped newlines."""
+    listing = target.with_suffix(".d")
+    if not listing.is_file():
+        return []
+    _, _, names = listing.read_text().replace("\\\n", " ").partition(": ")
+    return [name.replace("\\ ", " ") for name in re.split(r"(?<!\\)\s+", names.strip())]
+
+
+def _recipe(target: Path) -> Path:
+    return target.with_suffix(target.suffix + ".cmd")
+
+
+def _produce(target: Path, command: Sequence[str]) -> None:
+    """Runs `command`, which makes `target`, and notes the command line for the next time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    recipe = _recipe(target)
+    recipe.unlink(missing_ok=True)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    sys.stderr.write(done.stderr)
+    if done.returncode != 0:
+        raise BuildError(f"failed: {shlex.join(command)}{_hint(done.stderr)}")
+    recipe.write_text(shlex.join(command))
+
+
+def _hint(stderr: str) -> str:
+    for header, package in DEBIAN_PACKAGES.items():
+        if re.search(rf"\b{re.escape(header)}: No such file", stderr):
+            return f"\n{header} is missing (Debian: apt-get install {package})"
+    return ""
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -1,0 +1,120 @@
+"""Fetches the C sources that Fluvial compiles in: llhttp and libuv.
+
+Both travel inside source distributions on PyPI. `fetch()` downloads the pinned archive with pip,
+checks its SHA-256, and unpacks the one folder that is needed under build/vendor. Archives are
+kept in build/vendor too, or in the folder that FLUVIAL_VENDOR_CACHE names, so that several
+checkouts can share them.
+
+    python scripts/vendor.py libuv      fetches it if necessary and prints where it is
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parent.parent
+VENDOR = ROOT / "build" / "vendor"
+
+
+class VendorError(RuntimeError):
+    """A source could not be had, or is not what was pinned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One folder of one source distribution."""
+
+    dist: str
+    version: str
+    sha256: str
+    folder: str
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.dist}=={self.version} --hash=sha256:{self.sha256}"
+
+    @property
+    def archive(self) -> str:
+        return f"{self.dist}-{self.version}.tar.gz"
+
+
+PINS = {
+    "llhttp": Pin(
+        dist="httptools",
+        version="0.9.0",
+        sha256="d484ebb7e3a3f3597b0f645fbd1b85633674ca808c1f5ba11c2caf7c66f5c8b6",
+        folder="vendor/llhttp",
+    ),
+    "libuv": Pin(
+        dist="uvloop",
+        version="0.23.0",
+        sha256="28d160f51ab4da3b187063652e643dea6831072add4adc1e6d62afbe73b6be27",
+        folder="vendor/libuv",
+    ),
+}
+
+
+def fetch(name: str) -> Path:
+    """Returns the folder with the sources of `name`, downloading them the first time."""
+    pin = PINS[name]
+    target = VENDOR / f"{name}-{pin.sha256[:12]}"
+    if not target.is_dir():
+        _unpack(_archive(pin), pin, target)
+    return target
+
+
+def _archive(pin: Pin) -> Path:
+    cache = Path(os.environ.get("FLUVIAL_VENDOR_CACHE") or VENDOR)
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / pin.archive
+    if not path.is_file() or _digest(path) != pin.sha256:
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            _download(pin, Path(scratch))
+            os.replace(Path(scratch) / pin.archive, path)
+    found = _digest(path)
+    if found != pin.sha256:
+        raise VendorError(f"{path}: SHA-256 is {found}, expected {pin.sha256}")
+    return path
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _download(pin: Pin, folder: Path) -> None:
+    """pip, rather than a URL of our own, so that the user's index and proxy settings count."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text(pin.requirement + "\n")
+    command = [
+        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"),
+        *("--no-deps", "--no-binary", pin.dist, "--no-build-isolation", "--require-hashes"),
+        *("--dest", str(folder), "--requirement", str(requirements)),
+    ]
+    print(f"fetching {pin.dist} {pin.version} for {pin.folder}", file=sys.stderr)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        output = (done.stdout + done.stderr).strip()
+        raise VendorError(f"could not fetch {pin.dist} {pin.version} with pip:\n{output}")
+
+
+def _unpack(archive: Path, pin: Pin, target: Path) -> None:
+    prefix = PurePosixPath(f"{pin.dist}-{pin.version}") / pin.folder
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        with tarfile.open(archive) as tar:
+            members = [m for m in tar if PurePosixPath(m.name).is_relative_to(prefix)]
+            tar.extractall(scratch, members=members, filter="data")
+        shutil.move(Path(scratch) / prefix, target)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:] or PINS:
+        print(fetch(argument))

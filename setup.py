@@ -1,0 +1,145 @@
+"""Builds fluvial._core: every file of ext/, with llhttp and libuv linked in.
+
+Everything that is fixed about the project stands in pyproject.toml. Environment variables:
+
+    FLUVIAL_DEBUG=1                      -O0, assertions on
+    FLUVIAL_SANITIZE=address,undefined   with sanitizers, assertions on
+    FLUVIAL_WERROR=1                     warnings in ext/ stop the build
+    FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
+    FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources here
+    CC, AR, CFLAGS, LDFLAGS, PKG_CONFIG  as everywhere
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import native  # noqa: E402
+import vendor  # noqa: E402
+
+BUILD = ROOT / "build"
+EXPORTS = ROOT / "ext" / "fluvial.map"
+
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes"]
+OURS = ["-std=c11", "-fPIC", "-fvisibility=hidden", *WARNINGS, "-I", str(ROOT / "ext")]
+THEIRS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-w"]
+
+LLHTTP_SOURCES = ("api.c", "http.c", "llhttp.c")
+LIBUV_SOURCES = (
+    *("fs-poll.c", "idna.c", "inet.c", "random.c", "strscpy.c", "strtok.c", "thread-common.c"),
+    *("threadpool.c", "timer.c", "uv-common.c", "uv-data-getter-setters.c", "version.c"),
+    *("unix/async.c", "unix/core.c", "unix/dl.c", "unix/fs.c", "unix/getaddrinfo.c"),
+    *("unix/getnameinfo.c", "unix/loop-watcher.c", "unix/loop.c", "unix/pipe.c"),
+    *("unix/poll.c", "unix/process.c", "unix/random-devurandom.c", "unix/signal.c"),
+    *("unix/stream.c", "unix/tcp.c", "unix/thread.c", "unix/tty.c", "unix/udp.c"),
+)
+
+
+class Core:
+    """One build of the extension: one Python, one flavour, one folder under build/."""
+
+    def __init__(self) -> None:
+        self.flavour = native.Flavour.from_environment(os.environ)
+        self.system = native.this_system()
+        self.tools = native.Toolchain()
+        python = f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}"
+        self.folder = BUILD / f"{python}-{platform.machine()}-{self.flavour.name}"
+        self.static = BUILD / "static" / f"{platform.machine()}-{self.flavour.name}"
+
+    def build(self) -> Path:
+        """Brings the shared object up to date and returns its path."""
+        include, libraries = self._libraries()
+        flags = [*OURS, *self.flavour.cflags, *include, *native.python_flags()]
+        if os.environ.get("FLUVIAL_WERROR", "0") not in ("", "0"):
+            flags.append("-Werror")
+        objects = {}
+        for source in sorted((ROOT / "ext").rglob("*.c")):
+            name = source.relative_to(ROOT / "ext").with_suffix(".o")
+            objects[self.folder / name] = (source, flags)
+        self.tools.describe(BUILD / "compile_commands.json", objects)
+        self.tools.compile(objects)
+        target = self.folder / "_core.so"
+        inputs = [str(path) for path in objects]
+        inputs += [path for path in libraries if not path.startswith("-")]
+        flags = [
+            *self.system.shared,
+            self.system.exports.format(EXPORTS),
+            *self.flavour.ldflags,
+            *(path for path in libraries if path.startswith("-")),
+        ]
+        self.tools.link(target, inputs, flags, script=EXPORTS)
+        return target
+
+    def _libraries(self) -> tuple[list[str], list[str]]:
+        """(compiler flags, archives and linker flags) of what the core stands on."""
+        llhttp = vendor.fetch("llhttp")
+        http = self._archive("llhttp", llhttp / "src", LLHTTP_SOURCES, ["-I", llhttp / "include"])
+        include = ["-isystem", str(llhttp / "include")]
+        if os.environ.get("FLUVIAL_LIBUV") == "system":
+            uv_flags, uv_libraries = native.pkg_config("libuv", "1.44", "libuv1-dev")
+            return [*include, *uv_flags], [http, *uv_libraries]
+        libuv = vendor.fetch("libuv")
+        flags = ["-I", libuv / "include", "-I", libuv / "src"]
+        flags += [f"-D{define}" for define in self.system.libuv_defines]
+        flags += ["-D_FILE_OFFSET_BITS=64", "-D_LARGEFILE_SOURCE"]
+        sources = (*LIBUV_SOURCES, *self.system.libuv_sources)
+        uv = self._archive("libuv", libuv / "src", sources, flags)
+        include += ["-isystem", str(libuv / "include")]
+        return include, [http, uv, *self.system.libuv_libraries]
+
+    def _archive(
+        self, name: str, folder: Path, sources: tuple[str, ...], flags: list[str | Path]
+    ) -> str:
+        command = [*THEIRS, *self.flavour.vendor_cflags, *map(str, flags)]
+        objects = {
+            (self.static / name / source).with_suffix(".o"): (folder / source, command)
+            for source in sources
+        }
+        self.tools.compile(objects)
+        target = self.static / f"{name}.a"
+        self.tools.archive(target, objects)
+        return str(target)
+
+
+class BuildExt(build_ext):
+    """setuptools' command; the work is done by Core."""
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            built = Core().build()
+        except (native.BuildError, vendor.VendorError) as error:
+            raise CompileError(str(error)) from None
+        _install(built, Path(self.get_ext_fullpath(ext.name)))
+
+    def copy_extensions_to_source(self) -> None:
+        """What --inplace and editable installs do after the build."""
+        for ext in self.extensions:
+            built = Path(self.build_lib, self.get_ext_filename(ext.name))
+            _install(built, Path(self.get_ext_fullpath(ext.name)))
+
+
+def _install(built: Path, target: Path) -> None:
+    """Copies by renaming: a process may be running from the old file."""
+    if not target.is_file() or not filecmp.cmp(built, target, shallow=False):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_suffix(".new")
+        shutil.copy2(built, scratch)
+        os.replace(scratch, target)
+
+
+setup(
+    ext_modules=[Extension("fluvial._core", sources=[])],
+    cmdclass={"build_ext": BuildExt},
+)

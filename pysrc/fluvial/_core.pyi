@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Protocol, final
 
 # ---- app: routing and plans ---------------------------------------------------------------
 
@@ -149,6 +149,15 @@ class Pool:
     def close(self, timeout: float = ...) -> None: ...
     def stats(self) -> dict[str, int]: ...
 
+class ResponseProtocol(Protocol):
+    """What C asks of a Response object (an instance of Server's `response_type`)."""
+    status_code: int
+    raw_headers: list[tuple[bytes, bytes]]  # content-type included; content-length optional
+    body: bytes | None  # None: streamed by respond()
+    async def respond(self, request: Request, sender: Sender) -> None:
+        """Called for `body is None` only: sender.start(), sender.send() …; C calls sender.end()
+        when the coroutine has not."""
+
 @final
 class Server:
     """The HTTP server of one loop.
@@ -157,6 +166,7 @@ class Server:
     or from binding its arguments. `entry`, when given, is a coroutine function that answers every
     request (`await entry(request) -> Response`): the outermost middleware. `custom_errors` tells that 404 and 405 have
     handlers of the user's: they then go through on_error as HTTPException.
+    A result that `encode` refuses (an exception) is given to `encode_fallback` before it is an error.
     """
     def __init__(
         self,
@@ -170,7 +180,8 @@ class Server:
         validation_error: type[Exception],
         http_exception: type[Exception],
         client_disconnect: type[Exception],
-        encode: Callable[[Any], bytes],
+        encode: Callable[[Any], bytes],  # msgspec's own Encoder().encode, for speed
+        encode_fallback: Callable[[Any], bytes] | None = None,
         on_error: Callable[[Request, BaseException], Any],
         entry: Callable[[Request], Coroutine[Any, Any, Any]] | None = None,
         custom_errors: bool = False,

@@ -6,6 +6,12 @@
 
 typedef struct AppState {
     PyObject *module; /* borrowed: the module that owns this state */
+
+    /* Routing, requests and streams. All owned. */
+    PyTypeObject *router_type;
+    PyTypeObject *request_type;
+    PyTypeObject *sender_type;
+    PyTypeObject *waiting_type; /* see waiting.h */
 } AppState;
 
 /* The app layer's part of the state of `module`; borrowed. Defined in module.c. */

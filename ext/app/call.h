@@ -21,6 +21,7 @@ typedef struct AppCall {
     PyObject *request; /* owned: the Python Request; NULL until somebody wants it */
     PyObject *sender;  /* borrowed: the Sender of a streamed answer; it clears this itself */
     BodyQueue *body;   /* owned: pieces of a streamed body; NULL until the first */
+    bool gone;         /* the client went away before the answer was complete */
 } AppCall;
 
 static inline AppCall *

@@ -1,0 +1,12 @@
+/* Header fields of an answer, from Python's list of pairs. */
+#ifndef FLUVIAL_APP_FIELDS_H
+#define FLUVIAL_APP_FIELDS_H
+
+#include "base/py.h"
+#include "http/response.h"
+
+/* Adds every (name: bytes, value: bytes) of `headers` (borrowed; a list or other sequence). 0;
+ * or -1 with TypeError, or with ValueError that names the malformed field. */
+int fields_from_pairs(HttpFields *fields, PyObject *headers);
+
+#endif

@@ -1,0 +1,23 @@
+/* `_core.Router`: the routing table as Python sees it. */
+#ifndef FLUVIAL_APP_ROUTER_TYPE_H
+#define FLUVIAL_APP_ROUTER_TYPE_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "app/router.h"
+
+/* Creates AppState.router_type and adds it to the module. 0, or -1 with an exception set. */
+int router_type_setup(PyObject *module, AppState *st);
+
+/* The table inside a `_core.Router`, borrowed while `obj` lives; NULL with TypeError set when
+ * `obj` is something else. */
+Router *router_check(const AppState *st, PyObject *obj);
+
+/* The bit of the method `name` ("GET"); 0 when llhttp knows no such HTTP method. */
+MethodSet method_bit(Slice name);
+
+/* "GET, HEAD", sorted: what an Allow header says. A new reference to bytes, or NULL with an
+ * exception. */
+PyObject *method_set_allow(MethodSet methods);
+
+#endif

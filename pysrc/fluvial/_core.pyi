@@ -36,8 +36,11 @@ class Param:
     in the pattern for PATH, else the field's name as sent (header names in lower case). `loc_name` is
     the last item of an error's `loc`. `kind` says what the text becomes; for PYTHON, and for BODY, `convert` is
     called: `convert(value)` with a str (a list of str when `many`), or `convert(body, content_type)` with
-    bytes and `str | None` for BODY; it raises RequestValidationError or HTTPException. With `many` all values
-    of a name make a list. `default` stands for an absent value unless `required`.
+    bytes and `str | None` for BODY; it raises RequestValidationError, whose `loc`s are complete, or HTTPException.
+    With `many` all values of a name make a list. `default` stands for an absent value unless `required`; BODY's
+    `convert` decides itself, it is called for an empty body too. With a BODY param a request whose Content-Encoding
+    is not identity is refused with 415. With `defer` a failure doesn't refuse the request: the argument becomes the
+    RequestValidationError instead (so that dependencies that come earlier may speak first).
     """
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Param:
         required: bool = True,
         default: object = None,
         convert: Callable[..., object] | None = None,
+        defer: bool = False,
     ) -> None: ...
 
 @final
@@ -165,7 +169,15 @@ class Server:
     `on_error(request, exc)` makes a Response (or an awaitable of one) of an exception from a handler
     or from binding its arguments. `entry`, when given, is a coroutine function that answers every
     request (`await entry(request) -> Response`): the outermost middleware. `custom_errors` tells that 404 and 405 have
-    handlers of the user's: they then go through on_error as HTTPException.
+    handlers of the user's: they then go through on_error as HTTPException. With `entry` a body that the plan
+    discards is streamed instead, so that a middleware can read it.
+
+    Of a `response_type` C reads `status_code`, `raw_headers` (a list of pairs of bytes; Content-Type is among
+    them, length and framing are C's) and `body` (bytes); when its `streaming` is true, `await
+    respond(request, sender)` writes the answer instead, also called when the client is gone. An exception out of it
+    goes to on_error, whose Response is written unless the answer has begun: then the connection is closed.
+    `validation_error(errors)` takes a list of error dicts; `.errors()` gives it back. An `http_exception` has
+    `status_code`, `detail` and `headers` (a dict of str, or None).
     A result that `encode` refuses (an exception) is given to `encode_fallback` before it is an error.
     """
     def __init__(

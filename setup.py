@@ -55,14 +55,16 @@ class Core:
         self.system = native.this_system()
         self.tools = native.Toolchain()
         python = f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}"
-        self.folder = BUILD / f"{python}-{platform.machine()}-{self.flavour.name}"
+        self.werror = _is_on("FLUVIAL_WERROR")
+        name = f"{self.flavour.name}-werror" if self.werror else self.flavour.name
+        self.folder = BUILD / f"{python}-{platform.machine()}-{name}"
         self.static = BUILD / "static" / f"{platform.machine()}-{self.flavour.name}"
 
     def build(self) -> Path:
         """Brings the shared object up to date and returns its path."""
         include, libraries = self._libraries()
         flags = [*OURS, *self.flavour.cflags, *include, *native.python_flags()]
-        if os.environ.get("FLUVIAL_WERROR", "0") not in ("", "0"):
+        if self.werror:
             flags.append("-Werror")
         objects = {}
         for source in sorted((ROOT / "ext").rglob("*.c")):
@@ -128,6 +130,10 @@ class BuildExt(build_ext):
         for ext in self.extensions:
             built = Path(self.build_lib, self.get_ext_filename(ext.name))
             _install(built, Path(self.get_ext_fullpath(ext.name)))
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
 
 
 def _install(built: Path, target: Path) -> None:

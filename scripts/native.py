@@ -181,9 +181,7 @@ def pkg_config(name: str, minimum: str, debian: str) -> tuple[list[str], list[st
     wanted = f"{name} >= {minimum}"
     answers = []
     for option in ("--cflags", "--libs"):
-        done = subprocess.run(
-            [tool, option, wanted], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([tool, option, wanted], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BuildError(
                 f"{wanted} not found (Debian: apt-get install {debian}):\n{done.stderr.strip()}"

@@ -1,0 +1,119 @@
+# Fluvial's commands; `make help` lists them. Each does its own set-up: Debian packages, a virtual
+# environment, the build. Variables:
+#
+#   PORT=8000          where `make run` listens
+#   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
+#   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
+#   PYTHONS="... ..."  `make test` with each of these in turn
+
+PORT ?= 8000
+TESTS ?=
+VERSION_OF = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+
+ifdef PYTHON
+VENV := .venv-$(shell $(PYTHON) $(VERSION_OF))
+else
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.version_info < (3, 11) and exit(1); print(sys.executable)' \
+	2>/dev/null && break; done)
+VENV := .venv
+endif
+ifeq ($(PYTHON),)
+$(error No CPython 3.11 or newer found: install one (Debian 12: apt-get install python3) or \
+	name it with PYTHON=)
+endif
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+SAY := @echo fluvial:
+C_FILES = $(shell find ext -name '*.[ch]')
+
+.PHONY: help build run test asan debug lint format clean
+
+help:
+	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
+	@echo 'make test     all tests (TESTS=, PYTHON=, PYTHONS=)'
+	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
+	@echo 'make debug    all tests with the core at -O0 and its assertions on'
+	@echo 'make lint     formats, types, lints; C warnings as errors'
+	@echo 'make format   lays out all Python and C files'
+	@echo 'make build    the core, in place, and an editable install in $(VENV)'
+	@echo 'make clean    removes whatever the other commands made'
+
+# ---- Set-up: one stamp in the environment for each step ------------------------------------
+
+$(VENV)/.created:
+	$(SAY) "creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) scripts/system.py build
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) 'setuptools>=77'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml
+	$(SAY) "building and installing with pip"
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test-needs: $(VENV)/.installed
+	$(SAY) "installing what the tests need"
+	@$(PYTHON) scripts/system.py test
+	@$(PIP) --no-build-isolation --editable '.[test]'
+	@touch $@
+
+$(VENV)/.lint-needs: $(VENV)/.test-needs
+	$(SAY) "installing the linters"
+	@$(PIP) --no-build-isolation --editable '.[lint]'
+	@touch $@
+
+# The build itself knows what changed, and takes half a second when nothing did.
+build: $(VENV)/.installed
+	@$(PY) setup.py --quiet build_ext --inplace
+
+# ---- Running and testing --------------------------------------------------------------------
+
+run: build
+	$(SAY) "starting examples/tutorial.py on http://127.0.0.1:$(PORT) (Ctrl-C stops it)"
+	@exec $(VENV)/bin/fluvial run tutorial:app --app-dir examples --port $(PORT)
+
+ifdef PYTHONS
+test:
+	@set -e; for python in $(PYTHONS); do \
+	$(MAKE) --no-print-directory test PYTHONS= PYTHON=$$python; done
+else
+test: $(VENV)/.test-needs build
+	$(SAY) "testing with $$($(PY) --version)"
+	@$(PY) -m pytest $(TESTS)
+endif
+
+# Other flavours are installed beside the normal one, in folders that PYTHONPATH puts first.
+debug: $(VENV)/.test-needs
+	$(SAY) "testing at -O0 with assertions"
+	@FLUVIAL_DEBUG=1 $(PY) setup.py --quiet build --build-lib build/debug
+	@PYTHONPATH=build/debug $(PY) -X dev -m pytest $(TESTS)
+
+asan: $(VENV)/.test-needs
+	$(SAY) "testing under the address and undefined-behaviour sanitizers"
+	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
+	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(TESTS)
+
+# ---- Judging and laying out the sources -----------------------------------------------------
+
+lint: $(VENV)/.lint-needs
+	$(SAY) "ruff"
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	$(SAY) "mypy"
+	@$(VENV)/bin/mypy
+	$(SAY) "clang-format"
+	@$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
+	$(SAY) "the compiler, warnings as errors"
+	@FLUVIAL_WERROR=1 $(PY) setup.py --quiet build_ext --build-lib build/lint
+
+format: $(VENV)/.lint-needs
+	@$(VENV)/bin/ruff check --select I --fix --quiet .
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/clang-format -i $(C_FILES)
+
+clean:
+	rm -rf build dist .venv .venv-* pysrc/*.egg-info pysrc/fluvial/*.so

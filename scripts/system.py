@@ -1,0 +1,118 @@
+"""Makes sure that the system has what Fluvial is built, tested or measured with.
+
+    python3 scripts/system.py build [test] [bench]
+
+Looks for each tool or header itself, so that a Python or compiler from elsewhere counts, too.
+What is missing is installed with apt-get where that exists (through sudo unless root);
+elsewhere the list is printed and the script fails. Standard library only: it runs first.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MINIMUM = (3, 11)
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that must be there, and the Debian package that brings it."""
+
+    what: str
+    package: str
+    present: Callable[[], bool]
+
+
+def on_path(*names: str) -> Callable[[], bool]:
+    return lambda: any(shutil.which(name) for name in names)
+
+
+def compiles(header: str) -> Callable[[], bool]:
+    """Whether the C compiler finds `header`."""
+
+    def check() -> bool:
+        cc = shutil.which("cc") or shutil.which("gcc")
+        if cc is None:
+            return False
+        source = f"#include <{header}>\n".encode()
+        done = subprocess.run(
+            [cc, "-E", "-", "-o", os.devnull], input=source, capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+    return check
+
+
+def python_header() -> bool:
+    paths = sysconfig.get_paths()
+    return any(Path(paths[key], "Python.h").is_file() for key in ("include", "platinclude"))
+
+
+def has_postgres() -> bool:
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
+    folders += Path("/usr/lib/postgresql").glob("*/bin")
+    return any((folder / "initdb").is_file() for folder in folders)
+
+
+def needs(purpose: str) -> Iterator[Need]:
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if purpose == "build":
+        yield Need("a C compiler", "gcc", on_path("cc", "gcc"))
+        yield Need("the C library's headers", "libc6-dev", compiles("stdlib.h"))
+        yield Need("Python's headers", f"{python}-dev", python_header)
+        yield Need("venv", f"{python}-venv", lambda: bool(importlib.util.find_spec("ensurepip")))
+    elif purpose == "test":
+        yield Need("PostgreSQL", "postgresql", has_postgres)
+        yield Need("nm", "binutils", on_path("nm"))
+    elif purpose == "bench":
+        yield Need("wrk", "wrk", on_path("wrk"))
+        yield Need("taskset", "util-linux", on_path("taskset"))
+    else:
+        raise SystemExit(f"scripts/system.py: unknown purpose {purpose!r}")
+
+
+def install(missing: list[Need]) -> None:
+    packages = [need.package for need in missing]
+    reasons = ", ".join(f"{need.what} ({need.package})" for need in missing)
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    if shutil.which("apt-get") is None or (as_root and shutil.which("sudo") is None):
+        raise SystemExit(
+            f"fluvial: missing: {reasons}.\n"
+            f"Install these (the names in brackets are Debian's) and run the command again:\n"
+            f"    {' '.join(command)}"
+        )
+    print(f"fluvial: installing with apt-get: {reasons}", flush=True)
+    environment = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive"]
+    for step in (["apt-get", "update", "--quiet=2"], [*command, "--quiet=2"]):
+        done = subprocess.run([*environment, *step], stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"fluvial: failed: {' '.join(step)}")
+
+
+def main(purposes: list[str]) -> None:
+    if sys.version_info < MINIMUM or sys.implementation.name != "cpython":
+        wanted = ".".join(map(str, MINIMUM))
+        raise SystemExit(
+            f"fluvial: needs CPython {wanted} or newer, {sys.executable} is {sys.version.split()[0]}; "
+            "choose another with PYTHON=..."
+        )
+    wanted_now = [need for purpose in purposes for need in needs(purpose)]
+    missing = [need for need in wanted_now if not need.present()]
+    if missing:
+        install(missing)
+        left = [need.what for need in missing if not need.present()]
+        if left:
+            raise SystemExit(f"fluvial: still missing after apt-get: {', '.join(left)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,206 @@
+"""The build: what is rebuilt and when, what the errors say, what is delivered."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import fluvial
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import native  # noqa: E402
+import vendor  # noqa: E402
+
+# Python's own structures that its API wants writable; everything else of ours is const.
+WRITABLE = re.compile(r"_(methods|members|getset|slots|spec|def)$|^lto_priv")
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    """Runs a command of the release build, whatever flavour the tests themselves run with."""
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("FLUVIAL_", "LD_PRELOAD"))}
+    keep.pop("PYTHONPATH", None)
+    done = subprocess.run(command, cwd=cwd, env=keep, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(the extension, the folder of its object files)"""
+    target = tmp_path_factory.mktemp("release")
+    run(sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", target)
+    (extension,) = target.rglob("_core*.so")
+    version = ".".join(map(str, sys.version_info[:3]))
+    (objects,) = (ROOT / "build").glob(f"cpython-{version}{sys.abiflags}-*-release")
+    return extension, objects
+
+
+# ---- What is delivered ----------------------------------------------------------------------
+
+
+def test_version_has_one_source() -> None:
+    assert importlib.metadata.version("fluvial") == fluvial.__version__
+
+
+def test_extension_exports_only_its_init_function(release: tuple[Path, Path]) -> None:
+    lines = run("nm", "--dynamic", "--defined-only", "--format=posix", release[0]).splitlines()
+    assert [line.split()[0] for line in lines] == ["PyInit__core"]
+
+
+def test_extension_needs_only_the_c_library(release: tuple[Path, Path]) -> None:
+    dynamic = run("readelf", "--dynamic", "--wide", release[0])
+    needed = set(re.findall(r"\(NEEDED\).*\[(.+)\.so", dynamic))
+    assert needed <= {"libc", "libpthread", "libdl", "librt", "libm"}
+
+
+def test_no_mutable_globals(release: tuple[Path, Path]) -> None:
+    """State belongs to the module: see ext/state.h."""
+    sources = sorted((ROOT / "ext").rglob("*.c"))
+    assert sources
+    found = []
+    for source in sources:
+        made = release[1] / source.relative_to(ROOT / "ext").with_suffix(".o")
+        for line in run("nm", "--format=sysv", made).splitlines():
+            fields = [field.strip() for field in line.split("|")]
+            if len(fields) != 7 or not fields[6].startswith((".data", ".bss", ".tbss", "*COM*")):
+                continue
+            name = fields[0].split(".")[0]
+            if not fields[6].startswith(".data.rel.ro") and not WRITABLE.search(name):
+                found.append(f"{source.relative_to(ROOT)}: {name} in {fields[6]}")
+    assert found == []
+
+
+def test_wheel_holds_the_core_and_no_sources(tmp_path: Path) -> None:
+    run(sys.executable, "setup.py", "--quiet", "bdist_wheel", "--dist-dir", tmp_path)
+    (wheel,) = tmp_path.glob("fluvial-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if re.fullmatch(r"fluvial/_core\..*\.so", name)]
+    assert {"fluvial/__init__.py", "fluvial/_core.pyi", "fluvial/py.typed"} <= set(names)
+    assert [name for name in names if name.endswith((".c", ".h", ".a"))] == []
+    assert [name for name in names if name.endswith("LICENSE")]
+
+
+def test_sdist_can_be_built_from(tmp_path: Path) -> None:
+    run(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", tmp_path)
+    (archive,) = tmp_path.glob("fluvial-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "ext").rglob("*.[ch]")}
+    wanted = {"setup.py", "pyproject.toml", "ext/fluvial.map", "scripts/native.py", "LICENSE"}
+    assert sources | wanted <= names
+
+
+# ---- What is rebuilt ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "one.h").write_text("#define ONE 1\n")
+    (tmp_path / "one.c").write_text('#include "one.h"\nint one(void) { return ONE; }\n')
+    (tmp_path / "two.c").write_text("int two(void) { return 2; }\n")
+    return tmp_path
+
+
+def compile_all(folder: Path, *flags: str) -> list[str]:
+    """Compiles the project; returns the names of the objects that were made anew."""
+    objects = {folder / f"{name}.o": (folder / f"{name}.c", list(flags)) for name in ("one", "two")}
+    before = {path: path.stat().st_mtime_ns if path.exists() else 0 for path in objects}
+    native.Toolchain().compile(objects)
+    return [path.stem for path in objects if path.stat().st_mtime_ns != before[path]]
+
+
+def touch(path: Path, newer_than: Path) -> None:
+    stamp = newer_than.stat().st_mtime_ns + 1_000_000
+    os.utime(path, ns=(stamp, stamp))
+
+
+def test_objects_are_compiled_once(project: Path) -> None:
+    assert compile_all(project) == ["one", "two"]
+    assert compile_all(project) == []
+
+
+def test_a_changed_header_recompiles_what_includes_it(project: Path) -> None:
+    compile_all(project)
+    touch(project / "one.h", newer_than=project / "one.o")
+    assert compile_all(project) == ["one"]
+
+
+def test_a_header_that_is_gone_recompiles_too(project: Path) -> None:
+    compile_all(project)
+    (project / "one.c").write_text("int one(void) { return 1; }\n")
+    (project / "one.h").unlink()
+    assert compile_all(project) == ["one"]
+
+
+def test_changed_flags_recompile_everything(project: Path) -> None:
+    compile_all(project)
+    assert compile_all(project, "-O1") == ["one", "two"]
+
+
+def test_a_failed_compilation_is_tried_again(project: Path) -> None:
+    (project / "two.c").write_text("int two(void) { return }\n")
+    for _ in range(2):
+        with pytest.raises(native.BuildError, match=r"two\.c"):
+            compile_all(project)
+
+
+def test_flavours_do_not_share_folders() -> None:
+    names = [
+        native.Flavour.from_environment(env).name
+        for env in ({}, {"FLUVIAL_DEBUG": "1"}, {"FLUVIAL_SANITIZE": "undefined,address"})
+    ]
+    assert names == ["release", "debug", "sanitize-address-undefined"]
+
+
+# ---- What the errors say --------------------------------------------------------------------
+
+
+def test_missing_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(native.BuildError, match="apt-get install gcc"):
+        native.Toolchain()
+
+
+def test_missing_python_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    paths = {"include": str(tmp_path), "platinclude": str(tmp_path)}
+    monkeypatch.setattr(native.sysconfig, "get_paths", lambda: paths)
+    with pytest.raises(native.BuildError, match=r"apt-get install python3\.\d+-dev"):
+        native.python_flags()
+
+
+def test_missing_header_of_a_library(project: Path) -> None:
+    (project / "two.c").write_text('#include "no-such-folder/uv.h"\n')
+    with pytest.raises(native.BuildError, match="apt-get install libuv1-dev"):
+        compile_all(project)
+
+
+def test_missing_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "pkg-config"
+    tool.write_text("#!/bin/sh\necho no such package >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PKG_CONFIG", str(tool))
+    with pytest.raises(native.BuildError, match=r"libuv >= 1\.44 not found.*libuv1-dev"):
+        native.pkg_config("libuv", "1.44", "libuv1-dev")
+
+
+def test_sources_that_are_not_what_was_pinned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def tampered(pin: vendor.Pin, folder: Path) -> None:
+        (folder / pin.archive).write_bytes(b"something else")
+
+    monkeypatch.setenv("FLUVIAL_VENDOR_CACHE", str(tmp_path))
+    monkeypatch.setattr(vendor, "VENDOR", tmp_path)
+    monkeypatch.setattr(vendor, "_download", tampered)
+    with pytest.raises(vendor.VendorError, match="SHA-256"):
+        vendor.fetch("llhttp")
+    assert not list(tmp_path.glob("llhttp-*"))

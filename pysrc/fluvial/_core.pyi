@@ -172,10 +172,8 @@ class Server:
     handlers of the user's: they then go through on_error as HTTPException. With `entry` a body that the plan
     discards is streamed instead, so that a middleware can read it.
 
-    Of a `response_type` C reads `status_code`, `raw_headers` (a list of pairs of bytes; Content-Type is among
-    them, length and framing are C's) and `body` (bytes); when its `streaming` is true, `await
-    respond(request, sender)` writes the answer instead, also called when the client is gone. An exception out of it
-    goes to on_error, whose Response is written unless the answer has begun: then the connection is closed.
+    An exception out of `respond` goes to on_error, whose Response is written unless the answer has begun: then the
+    connection is closed. `respond` is awaited also when the client is gone, since it may have to clean up.
     `validation_error(errors)` takes a list of error dicts; `.errors()` gives it back. An `http_exception` has
     `status_code`, `detail` and `headers` (a dict of str, or None).
     A result that `encode` refuses (an exception) is given to `encode_fallback` before it is an error.

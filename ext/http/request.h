@@ -13,8 +13,7 @@
 #include "base/py.h"
 #include "base/buf.h"
 #include "base/slice.h"
-
-#include <netinet/in.h>
+#include "net/addr.h"
 
 typedef struct HttpConn HttpConn;
 typedef struct HttpServer HttpServer;
@@ -28,7 +27,7 @@ typedef struct HttpField {
 typedef enum HttpBodyMode {
     HTTP_BODY_DISCARD, /* nobody wants it: read within limits and dropped */
     HTTP_BODY_COLLECT, /* gathered in HttpRequest.body; on_request comes when it is complete */
-    HTTP_BODY_STREAM,  /* on_request comes at once, then on_body for each piece, on_body_end */
+    HTTP_BODY_STREAM, /* on_request comes at once, then on_body for each piece, on_body_end */
 } HttpBodyMode;
 
 typedef enum HttpAnswer {
@@ -37,10 +36,11 @@ typedef enum HttpAnswer {
     HTTP_ANSWER_DONE,      /* complete, or abandoned because the client is gone */
 } HttpAnswer;
 
-typedef struct HttpRequest {
+typedef struct HttpRequest HttpRequest;
+struct HttpRequest {
     uint32_t refs;
     HttpServer *server; /* borrowed; outlives its requests */
-    HttpConn *conn;     /* borrowed; NULL once the exchange is over or the client gone */
+    HttpConn *conn; /* borrowed; NULL once the exchange is over or the client gone */
 
     uint8_t method; /* llhttp_method_t */
     uint8_t minor;  /* of HTTP/1.x: 0 or 1 */
@@ -53,16 +53,30 @@ typedef struct HttpRequest {
     HttpAnswer answer;
     int64_t content_length; /* bytes; -1 when chunked or absent */
 
-    Buf head;          /* owned: target, then fields */
-    uint32_t target_len; /* the target is head.ptr[0 .. target_len) as sent */
-    uint32_t path_len;   /* of it, what stands before '?' */
+    Buf head;                  /* owned: target, then fields */
+    uint32_t target_len;       /* the target is head.ptr[0 .. target_len) as sent */
+    uint32_t path, path_len;   /* of it, the path: offset and bytes; never empty */
+    uint32_t query, query_len; /* of it, what stands between '?' and '#' */
     uint32_t nfields, cap_fields;
     HttpField *fields; /* owned: in order of arrival, as sent */
     /* Indices into fields; -1 when absent. */
     int32_t host, content_type, cookie;
 
     Buf body; /* owned; COLLECT only: decoded from its transfer coding */
-} HttpRequest;
+
+    NetAddr peer; /* of the client; family AF_UNSPEC for a Unix socket */
+
+    /* The http layer's own: how far the exchange is. */
+    bool told;      /* on_head was called */
+    bool requested; /* on_request was called */
+    bool in_flight; /* counts as an unanswered request */
+    bool close;     /* the connection ends with this answer */
+    bool bodyless;  /* the answer has no body: HEAD, 204, 304 */
+    bool chunked;   /* the streamed answer is */
+    int64_t
+        length_left; /* bytes that the streamed answer still owes; -1 when not known */
+    HttpRequest *next; /* in the server's free list */
+};
 
 static inline void
 http_request_ref(HttpRequest *req)
@@ -73,7 +87,11 @@ void http_request_unref(HttpRequest *req);
 
 /* The area of HttpOps.app_size bytes behind the request that belongs to the layer above; zeroed
  * when the request begins, given to app_clear before it ends. */
-void *http_request_app(HttpRequest *req);
+static inline void *
+http_request_app(HttpRequest *req)
+{
+    return req + 1;
+}
 
 static inline Slice
 http_request_target(const HttpRequest *req)
@@ -83,10 +101,14 @@ http_request_target(const HttpRequest *req)
 static inline Slice
 http_request_path(const HttpRequest *req)
 {
-    return slice_of(req->head.ptr, req->path_len);
+    return slice_of(req->head.ptr + req->path, req->path_len);
 }
 /* Without the '?'; empty when there is none. */
-Slice http_request_query(const HttpRequest *req);
+static inline Slice
+http_request_query(const HttpRequest *req)
+{
+    return slice_of(req->head.ptr + req->query, req->query_len);
+}
 /* Upper-case name, e.g. "GET". Static memory. */
 Slice http_request_method(const HttpRequest *req);
 
@@ -103,13 +125,10 @@ http_field_value(const HttpRequest *req, uint32_t i)
 /* The first field with this lower-case name, starting at index `from`; -1 when none. */
 int32_t http_field_find(const HttpRequest *req, Slice name, uint32_t from);
 
-/* Addresses of the two ends as text: "127.0.0.1", port; a Unix socket has its path and port 0.
- * Valid while the request lives. Looked up on first use. */
-typedef struct HttpPeer {
-    char host[INET6_ADDRSTRLEN + 64];
-    int port;
-} HttpPeer;
-int http_request_client(HttpRequest *req, HttpPeer *out);
-int http_request_server(HttpRequest *req, HttpPeer *out);
+/* Addresses of the two ends as text (see net/addr.h). The client's is known as long as the
+ * request lives; it is empty for a Unix socket. The server's is looked up, once for each
+ * connection; UV_ENOTCONN when the client is gone. */
+int http_request_client(const HttpRequest *req, NetName *out);
+int http_request_server(const HttpRequest *req, NetName *out);
 
 #endif

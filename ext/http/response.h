@@ -15,7 +15,7 @@
 /* Header fields of an answer, gathered by http_fields_add. A zeroed struct is empty; end with
  * http_fields_free. Reusable after http_fields_clear. */
 typedef struct HttpFields {
-    Buf raw;                /* owned: "name: value\r\n" … */
+    Buf raw; /* owned: "name: value\r\n" … */
     bool has_date, has_server, has_content_type, close;
     int64_t content_length; /* as the caller stated it */
     bool has_content_length;

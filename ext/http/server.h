@@ -25,6 +25,9 @@ typedef struct HttpOps {
     /* The client went away, or sent a malformed or too large body, before the answer was
      * complete. Answering does nothing from now on. */
     void (*on_gone)(HttpRequest *req);
+    /* May be NULL. The client will send nothing more, and has probably, but not certainly, gone:
+     * the answer can still be written. */
+    void (*on_eof)(HttpRequest *req);
     /* What waited to be written has drained (after http_stream_full was true). */
     void (*on_writable)(HttpRequest *req);
     /* Release what http_request_app holds. */
@@ -41,14 +44,15 @@ typedef struct HttpLimits {
     uint64_t body;             /* 16 MiB; more: 413 */
     uint32_t trailer_block;    /* 8 KiB; more: 400 */
     uint32_t chunk_extensions; /* 4 KiB in one body; more: 400 */
-    uint32_t header_timeout;   /* 10,000 ms from the first byte to the end of the head: 408 */
-    uint32_t body_rate;        /* 240 bytes/s averaged, after body_grace: 408 */
-    uint32_t body_grace;       /* 5,000 ms */
-    uint32_t keep_alive;       /* 75,000 ms between requests, and before the first */
-    uint32_t write_timeout;    /* 60,000 ms without the peer taking a byte: closed */
-    uint32_t connections;      /* 65,536 at once; more are accepted and closed? see accept */
-    uint32_t in_flight;        /* 16,384 unanswered requests at once; more: 503, Retry-After */
-    uint32_t pipelined;        /* 64 KiB read ahead of an unanswered request */
+    uint32_t
+        header_timeout;  /* 10,000 ms from the first byte to the end of the head: 408 */
+    uint32_t body_rate;  /* 240 bytes/s averaged, after body_grace: 408 */
+    uint32_t body_grace; /* 5,000 ms */
+    uint32_t keep_alive; /* 75,000 ms between requests, and before the first */
+    uint32_t write_timeout; /* 60,000 ms without the peer taking a byte: closed */
+    uint32_t connections;   /* 65,536 at once; more wait in the kernel's backlog */
+    uint32_t in_flight; /* 16,384 unanswered requests at once; more: 503, Retry-After */
+    uint32_t pipelined; /* 64 KiB read ahead of an unanswered request */
 } HttpLimits;
 void http_limits_default(HttpLimits *limits);
 
@@ -63,11 +67,12 @@ Loop *http_server_loop(const HttpServer *server);
 int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog);
 
 /* Begins an orderly stop: no new connections, idle ones closed, the others closed after the
- * answers they owe. on_drained follows, possibly before this returns. */
+ * answers they owe. on_drained follows, never before this returns. */
 void http_server_drain(HttpServer *server);
 /* Closes every connection now; on_drained follows. */
 void http_server_abort(HttpServer *server);
-/* Frees a drained server. */
+/* Frees a server that is drained or never listened. Requests that the layer above still holds
+ * stay valid. */
 void http_server_free(HttpServer *server);
 
 /* One line per answered request to the descriptor `fd` (-1: off), gathered and written before
@@ -81,7 +86,8 @@ typedef struct HttpStats {
 } HttpStats;
 HttpStats http_server_stats(const HttpServer *server);
 
-/* Back-pressure on a STREAM body: no on_body between pause and resume. */
+/* Back-pressure on a STREAM body: no on_body between pause and resume. Pausing in on_request
+ * also holds back the "100 Continue" that a client may wait for. */
 void http_body_pause(HttpRequest *req);
 void http_body_resume(HttpRequest *req);
 

@@ -1,0 +1,109 @@
+/* Socket addresses as text (see addr.h). IPv4 is written by hand: it happens once per line of
+ * the access log.
+ */
+#include "base/py.h"
+
+#include "net/addr.h"
+
+#include "base/fmt.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <uv.h>
+
+void
+net_addr_set(NetAddr *addr, const struct sockaddr *from)
+{
+    memset(addr, 0, sizeof(*addr));
+    if (from->sa_family == AF_INET) {
+        memcpy(&addr->in4, from, sizeof(addr->in4));
+    } else if (from->sa_family == AF_INET6) {
+        memcpy(&addr->in6, from, sizeof(addr->in6));
+    }
+}
+
+/* The host part; at most INET6_ADDRSTRLEN bytes with the NUL. The length without it. */
+static size_t
+addr_host(const NetAddr *addr, char *out)
+{
+    size_t n = 0;
+    if (addr->family == AF_INET) {
+        const uint8_t *bytes = (const uint8_t *)&addr->in4.sin_addr;
+        for (int i = 0; i < 4; i++) {
+            n += fmt_decimal(out + n, bytes[i]);
+            out[n++] = '.';
+        }
+        n--; /* the last dot */
+    } else if (addr->family == AF_INET6
+               && inet_ntop(AF_INET6, &addr->in6.sin6_addr, out, INET6_ADDRSTRLEN)) {
+        return strlen(out);
+    }
+    out[n] = '\0';
+    return n;
+}
+
+static uint16_t
+addr_port(const NetAddr *addr)
+{
+    switch (addr->family) {
+    case AF_INET:
+        return ntohs(addr->in4.sin_port);
+    case AF_INET6:
+        return ntohs(addr->in6.sin6_port);
+    default:
+        return 0;
+    }
+}
+
+void
+net_addr_name(const NetAddr *addr, NetName *out)
+{
+    (void)addr_host(addr, out->host);
+    out->port = addr_port(addr);
+}
+
+size_t
+net_addr_text(const NetAddr *addr, char *out)
+{
+    size_t n = 0;
+    if (addr->family == AF_INET6) {
+        out[n++] = '[';
+    }
+    n += addr_host(addr, out + n);
+    if (addr->family == AF_INET6) {
+        out[n++] = ']';
+    }
+    if (n != 0) {
+        out[n++] = ':';
+        n += fmt_decimal(out + n, addr_port(addr));
+    }
+    return n;
+}
+
+int
+net_socket_name(int fd, NetName *out)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage storage;
+        struct sockaddr_un un;
+    } name;
+    memset(&name, 0, sizeof(name));
+    socklen_t len = sizeof(name);
+    if (getsockname(fd, &name.any, &len) != 0) {
+        return uv_translate_sys_error(errno);
+    }
+    if (name.any.sa_family == AF_UNIX) {
+        (void)snprintf(out->host, sizeof(out->host), "%.*s",
+                       (int)sizeof(name.un.sun_path), name.un.sun_path);
+        out->port = 0;
+        return 0;
+    }
+    NetAddr addr;
+    net_addr_set(&addr, &name.any);
+    net_addr_name(&addr, out);
+    return 0;
+}

@@ -1,0 +1,32 @@
+/* Socket addresses: kept in 28 bytes, written as text. No state; any thread. */
+#ifndef FLUVIAL_NET_ADDR_H
+#define FLUVIAL_NET_ADDR_H
+
+#include "base/py.h"
+#include "base/slice.h"
+
+#include <netinet/in.h>
+
+/* An IPv4 or IPv6 address and port; family AF_UNSPEC for anything else (a Unix socket). */
+typedef union NetAddr {
+    sa_family_t family;
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+} NetAddr;
+
+/* An address as text: "127.0.0.1", "::1", or the path of a Unix socket with port 0. */
+typedef struct NetName {
+    char host[112]; /* NUL-terminated; sun_path has 108 */
+    int port;
+} NetName;
+
+void net_addr_set(NetAddr *addr, const struct sockaddr *from);
+/* Empty host and port 0 for AF_UNSPEC. */
+void net_addr_name(const NetAddr *addr, NetName *out);
+/* "127.0.0.1:53124" or "[::1]:53124", at most NET_ADDR_TEXT bytes, no NUL; the length. */
+enum { NET_ADDR_TEXT = 64 };
+size_t net_addr_text(const NetAddr *addr, char *out);
+/* The name of a bound socket. 0 or a negative UV_E*. */
+int net_socket_name(int fd, NetName *out);
+
+#endif

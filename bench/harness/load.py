@@ -1,0 +1,157 @@
+"""Load: wrk for throughput and latency, plain sockets for what wrk can't show."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import select
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PIPELINE = Path(__file__).resolve().parent.parent / "pipeline.lua"
+REPLY_SECONDS = 10.0
+
+
+class LoadFailed(RuntimeError):
+    """wrk failed, or the server answered with errors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What wrk sends: one thread, `connections` keep-alive connections, `depth` requests per write."""
+
+    path: str
+    connections: int = 64
+    depth: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What wrk saw in one run."""
+
+    requests: int
+    rps: float
+    p50_ms: float
+    p99_ms: float
+
+
+def start_wrk(load: Load, port: int, seconds: int) -> subprocess.Popen[str]:
+    command = [
+        *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"),
+        *("-s", str(PIPELINE), f"http://127.0.0.1:{port}{load.path}", "--", str(load.depth)),
+    ]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "CONNECTIONS": str(load.connections)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish_wrk(wrk: subprocess.Popen[str]) -> Reply:
+    output, _ = wrk.communicate()
+    found = re.search(r"^RESULT (.*)$", output, re.MULTILINE)
+    if wrk.returncode != 0 or found is None:
+        raise LoadFailed(f"wrk ended with status {wrk.returncode}:\n{output}")
+    result = json.loads(found.group(1))
+    errors = {k: result[k] for k in ("socket_errors", "timeouts", "bad_status") if result[k]}
+    if errors or not result["requests"]:
+        raise LoadFailed(f"{result['requests']} answers, errors: {errors}")
+    return Reply(
+        requests=result["requests"],
+        rps=result["requests"] / result["duration_us"] * 1e6,
+        p50_ms=result["p50_us"] / 1000,
+        p99_ms=result["p99_us"] / 1000,
+    )
+
+
+def run_wrk(load: Load, port: int, seconds: int) -> Reply:
+    return finish_wrk(start_wrk(load, port, seconds))
+
+
+def children_cpu_seconds() -> float:
+    """CPU time of the load generators that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def allow_descriptors(count: int) -> None:
+    """Raises the limit of open files, which the servers inherit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
+
+
+class Client:
+    """One keep-alive connection on a plain socket."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS)
+
+    def send(self, path: str) -> None:
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+
+    def receive(self) -> bytes:
+        """Reads one answer to its end; returns the body."""
+        data = b""
+        while True:
+            head, separator, body = data.partition(b"\r\n\r\n")
+            if separator and len(body) >= (size := _content_length(head)):
+                if not head.startswith(b"HTTP/1.1 200"):
+                    raise LoadFailed(f"answer: {head[:100]!r}")
+                return body[:size]
+            chunk = self.sock.recv(65536)
+            if not chunk:
+                raise LoadFailed(f"connection closed after {data[:100]!r}")
+            data += chunk
+
+    def get(self, path: str) -> bytes:
+        self.send(path)
+        return self.receive()
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def burst_ms(port: int, path: str, count: int) -> float:
+    """Milliseconds from sending one request on each of `count` connections to the last answer."""
+    clients = [Client(port) for _ in range(count)]
+    try:
+        with select.epoll() as poll:
+            waiting = {client.sock.fileno(): client for client in clients}
+            for fd in waiting:
+                poll.register(fd, select.EPOLLIN)
+            start = time.perf_counter()
+            for client in clients:
+                client.send(path)
+            while waiting:
+                events = poll.poll(REPLY_SECONDS)
+                if not events:
+                    raise LoadFailed(f"{len(waiting)} of {count} answers missing")
+                for fd, _ in events:
+                    waiting.pop(fd).receive()
+                    poll.unregister(fd)
+            return (time.perf_counter() - start) * 1000
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _content_length(head: bytes) -> int:
+    found = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    if found is None:
+        raise LoadFailed(f"no Content-Length in {head[:200]!r}")
+    return int(found.group(1))
+
+
+def pin_to(cpu: int | None) -> None:
+    """Pins this process, and so the load generators that it starts."""
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})

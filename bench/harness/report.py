@@ -1,0 +1,97 @@
+"""Prints results: a table for each case, and one of the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .cases import Case, Target
+from .results import Results
+
+_HEADINGS = {
+    "rps": "requests/s",
+    "cpu_us": "CPU µs",
+    "user_us": "user µs",
+    "system_us": "system µs",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "rss_mib": "RSS MiB",
+    "load_busy": "wrk busy",
+    "server_busy": "server busy",
+    "def_rps": "def req/s",
+    "def_p99_ms": "def p99 ms",
+    "burst_ms": "burst ms",
+    "wakeups": "wake-ups/s",
+    "idle_cpu_ppm": "CPU µs/s",
+    "threads": "threads",
+    "conn_kib": "KiB/connection",
+}
+_FORMATS = {"rps": "{:,.0f}", "threads": "{:.0f}", "load_busy": "{:.0%}", "server_busy": "{:.0%}"}
+_NAMES = {
+    "rps": "requests/s",
+    "def_rps": "requests/s",
+    "user_us": "user CPU",
+    "p50_ms": "p50",
+    "p99_ms": "p99",
+    "wakeups": "wake-ups",
+    "rss_mib": "resident",
+    "conn_kib": "adds",
+}
+
+
+def case_table(case: Case, results: Results) -> str:
+    """Requests/s first where there are any, then the ratios, then what the case is about."""
+    columns = list(case.columns)
+    if "rps" not in columns and case.ratio_of == "rps" and case.compare:
+        columns.insert(0, "rps")
+    heads = [_HEADINGS[name] for name in columns]
+    ratios = [other for other in case.compare if other in results.servers(case.name)]
+    rows = []
+    for server in results.servers(case.name):
+        cells = [_format(name, results.figure(case.name, server, name)) for name in columns]
+        cells += [
+            _format("ratio", results.ratio(case.name, server, other, case.ratio_of))
+            for other in ratios
+        ]
+        rows.append([server, *cells])
+    return _table(["server", *heads, *(f"× {other}" for other in ratios)], rows)
+
+
+def target_table(targets: Sequence[Target], results: Results) -> str:
+    rows = []
+    for target in targets:
+        value = target.value(results)
+        if value is None:
+            continue
+        sign = "≤" if target.at_most else "≥"
+        unit = f" {target.unit}" if target.unit else ""
+        of = f" × {target.relative_to}'s" if target.relative_to else ""
+        rows.append(
+            [
+                target.label,
+                f"{_NAMES[target.figure]} {sign} {target.bound:g}{of}{unit}",
+                f"{value:.2f}{unit}",
+                "met" if target.is_met(value) else "MISSED",
+            ]
+        )
+    return _table(["route", "target", "measured", ""], rows, left=3)
+
+
+def _format(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return _FORMATS.get(name, "{:.2f}").format(value)
+
+
+def _table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A Markdown table, padded for the terminal; the first `left` columns to the left."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+
+    def line(cells: list[str]) -> str:
+        padded = (
+            cell.ljust(widths[i]) if i < left else cell.rjust(widths[i])
+            for i, cell in enumerate(cells)
+        )
+        return f"| {' | '.join(padded)} |"
+
+    return "\n".join([line(head), line(rule), *(line(row) for row in rows)])

@@ -1,0 +1,134 @@
+"""Which servers are measured and how each is started: as its users would, with its logs off."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .process import ServerProcess, free_port
+from .raw import BUILD, ROOT, build_raw
+
+APPS = ROOT / "bench" / "apps"
+EXAMPLES = ROOT / "examples"
+PEERS = ROOT / "bench" / "peers.txt"
+WORK = BUILD / "bench"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server and its application; `command(port)` starts it in the foreground."""
+
+    name: str
+    about: str
+    command: Callable[[int], list[str]]
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: Path = APPS
+
+    def start(self, cpu: int | None) -> ServerProcess:
+        port = free_port()
+        return ServerProcess.start(
+            self.name,
+            self.command(port),
+            port=port,
+            cpu=cpu,
+            cwd=self.cwd,
+            env=self.env,
+            log=WORK / f"{self.name}.log",
+        )
+
+
+def raw() -> Server:
+    executable = str(build_raw())
+    return Server(
+        name="raw",
+        about="C on libuv and llhttp, a constant answer: the limit",
+        command=lambda port: [executable, str(port)],
+    )
+
+
+def fluvial(*, threads: int | None = None, app: str = "fluvial_app:app", folder: Path = APPS) -> Server:
+    """The Fluvial of the Python that runs this script."""
+    command = str(Path(sys.executable).with_name("fluvial"))
+    extra = ["--threads", str(threads)] if threads is not None else []
+    return Server(
+        name="fluvial",
+        about="Fluvial",
+        command=lambda port: [
+            *(command, "run", app, "--app-dir", str(folder), "--host", "127.0.0.1"),
+            *("--port", str(port), "--no-access-log", "--log-level", "warning", *extra),
+        ],
+        cwd=folder,
+    )
+
+
+def fluvial_is_installed() -> bool:
+    return Path(sys.executable).with_name("fluvial").is_file()
+
+
+class Peers:
+    """The virtual environment of the other servers, and these servers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._bin = folder / "bin"
+
+    @classmethod
+    def install(cls) -> Peers:
+        """Creates the environment, or takes the one that peers.txt has already led to."""
+        digest = hashlib.sha256(PEERS.read_bytes() + sys.version.encode()).hexdigest()
+        folder = WORK / "peers-{}.{}.{}".format(*sys.version_info)
+        stamp = folder / "installed"
+        if not stamp.is_file() or stamp.read_text() != digest:
+            print(f"installing the other servers into {os.path.relpath(folder)}", flush=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+            subprocess.run([*pip, "install", "--quiet", "-r", str(PEERS)], check=True)
+            stamp.write_text(digest)
+        return cls(folder)
+
+    def uvicorn(self) -> Server:
+        return Server(
+            name="uvicorn",
+            about="uvicorn, uvloop, httptools: bare ASGI callable",
+            command=lambda port: self._uvicorn("asgi_app:app", port),
+        )
+
+    def granian(self) -> Server:
+        return Server(
+            name="granian",
+            about="granian, uvloop: bare ASGI callable",
+            command=lambda port: [
+                *(str(self._bin / "granian"), "asgi_app:app", "--interface", "asginl"),
+                *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--http", "1"),
+                *("--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
+            ],
+        )
+
+    def fastpysgi(self) -> Server:
+        return Server(
+            name="fastpysgi",
+            about="fastpysgi: bare ASGI callable",
+            command=lambda port: [
+                *(str(self._bin / "fastpysgi"), "asgi_app:app"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+            ],
+        )
+
+    def fastapi(self, *, threads: int | None = None) -> Server:
+        return Server(
+            name="fastapi",
+            about="FastAPI on uvicorn, uvloop, httptools",
+            command=lambda port: self._uvicorn("fastapi_app:app", port),
+            env={"BENCH_THREADS": str(threads)} if threads is not None else {},
+        )
+
+    def _uvicorn(self, app: str, port: int) -> list[str]:
+        return [
+            *(str(self._bin / "uvicorn"), app, "--host", "127.0.0.1", "--port", str(port)),
+            *("--loop", "uvloop", "--http", "httptools"),
+            *("--no-access-log", "--log-level", "warning"),
+        ]

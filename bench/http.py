@@ -1,7 +1,8 @@
 """Measures Fluvial beside its peers and beside the limit, in one run on this machine.
 
-The server is pinned to one core, the load generator (wrk) to another. Servers of a case take turns, round
-by round, while the others are frozen; figures are medians over the rounds. bench/README.md tells the method.
+The server is pinned to one core, the load generator (wrk) to another. Servers of a case take
+turns, round by round, while the others are frozen; figures are medians over the rounds.
+bench/README.md tells the method.
 
     python bench/http.py                              everything, about eight minutes
     python bench/http.py --only async,sync --rounds 3
@@ -18,17 +19,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# The folder of this file must not be searched: this file would stand for the standard library's http.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
+# The folder of this file must not be searched: it would hide the standard library's http.
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 
-from bench.harness import load, report, servers
-from bench.harness.cases import SERVERS, TARGETS, Case, Field, all_cases
-from bench.harness.process import ServerFailed, ServerProcess
-from bench.harness.results import Results
+from bench.harness import load, report, servers  # noqa: E402
+from bench.harness.cases import SERVERS, TARGETS, Case, Field, all_cases  # noqa: E402
+from bench.harness.process import ServerFailed, ServerProcess  # noqa: E402
+from bench.harness.results import Results  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 OPEN_FILES = 8192
 CPU_MS = 10  # what apps/work.py's burn() shall take
@@ -37,7 +42,9 @@ CPU_MS = 10  # what apps/work.py's burn() shall take
 def main() -> int:
     options = parse_options()
     if shutil.which("wrk") is None or shutil.which("taskset") is None:
-        print("wrk and taskset are needed (Debian: apt-get install wrk util-linux)", file=sys.stderr)
+        print(
+            "wrk and taskset are needed (Debian: apt-get install wrk util-linux)", file=sys.stderr
+        )
         return 1
     server_cpu, load_cpu = options.cpus
     load.allow_descriptors(OPEN_FILES)
@@ -70,9 +77,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def run_case(
-    case: Case, results: Results, rounds: int, seconds: int, cpu: int | None
-) -> None:
+def run_case(case: Case, results: Results, rounds: int, seconds: int, cpu: int | None) -> None:
     """Runs the servers of a case in turns; one that fails stops the case."""
     rounds = case.rounds or rounds
     if case.fresh:
@@ -126,10 +131,12 @@ def calibrate(cpu: int | None) -> int:
     return int(output)
 
 
-def print_machine(server_cpu: int | None, load_cpu: int | None, options: argparse.Namespace) -> None:
+def print_machine(
+    server_cpu: int | None, load_cpu: int | None, options: argparse.Namespace
+) -> None:
     print(
         f"# {time.strftime('%Y-%m-%d %H:%M')}, CPython {platform.python_version()}, "
-        f"Linux {platform.release()}, {os.cpu_count()} × {_cpu_model()}; "
+        f"Linux {platform.release()}, {os.cpu_count()} x {_cpu_model()}; "
         f"server on core {server_cpu}, wrk on core {load_cpu}; "
         f"{options.rounds} rounds of {options.seconds} s, medians"
     )
@@ -176,7 +183,7 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _choice(allowed: Sequence[str]):  # noqa: ANN202 - argparse wants a callable
+def _choice(allowed: Sequence[str]) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
         chosen = text.split(",")
         unknown = [name for name in chosen if name not in allowed]

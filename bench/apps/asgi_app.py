@@ -1,4 +1,4 @@
-"""The least an ASGI application can do: one constant JSON answer to every request, for the servers alone."""
+"""The least an ASGI application can do: one constant JSON answer to every request."""
 
 from __future__ import annotations
 

@@ -1,15 +1,18 @@
-"""The benchmark's routes in FastAPI, written as its users write them: without return annotations."""
+"""The benchmark's routes in FastAPI, as users write them: no return annotations."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import work
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @asynccontextmanager

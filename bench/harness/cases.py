@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from . import servers
 from .load import Load
 from .measure import Beside, Burst, Measure, Throughput, idle, memory
-from .results import Results
 from .servers import Peers, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .results import Results
 
 POOL_THREADS = 64
 SLEEPS_PER_SECOND = POOL_THREADS / 0.01
@@ -24,8 +28,9 @@ _LATENCY = ("p50_ms", "p99_ms", "cpu_us", "server_busy", "load_busy")
 class Case:
     """One table of the report.
 
-    `warm` is the load before the first round. A `fresh` case starts its servers anew for every round, and
-    nothing is sent before it is measured. `compare` names the servers whose `ratio_of` is set in relation.
+    `warm` is the load before the first round. A `fresh` case starts its servers anew for every
+    round and sends nothing before it measures. `compare` names the servers to which the figure
+    `ratio_of` is set in relation.
     """
 
     name: str
@@ -42,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What Fluvial has to reach in a case: a figure, or its relation to a peer's in the same round."""
+    """What Fluvial has to reach in a case: a figure, or its ratio to a peer's in the same round."""
 
     case: str
     label: str
@@ -76,7 +81,7 @@ class Field:
         return [self._one(name, threads) for name in names if name in self.wanted]
 
     def tutorial(self) -> list[Server]:
-        """The tutorial app of examples/, for Fluvial's memory; other servers with the benchmark's."""
+        """The tutorial app of examples/ for Fluvial's memory; the others run the benchmark's."""
         if "fluvial" not in self.wanted or not (servers.EXAMPLES / "tutorial.py").is_file():
             return self("fluvial")
         return [servers.fluvial(app="tutorial:app", folder=servers.EXAMPLES)]
@@ -192,7 +197,7 @@ def _pool_cases(taking_part: Field) -> list[Case]:
         ),
         Case(
             name="burst",
-            title="64 requests at once to a cold pool, the def sleeps 10 ms: time to the last answer",
+            title="64 requests at once to a cold pool, def sleeps 10 ms: time to the last answer",
             servers=sleepers,
             measure=Burst("/sleep", POOL_THREADS),
             fresh=True,
@@ -238,7 +243,9 @@ TARGETS = (
         at_most=True,
         relative_to="uvicorn",
     ),
-    Target(case="async16", label="/async, 16 pipelined", figure="rps", bound=0.25, relative_to="raw"),
+    Target(
+        case="async16", label="/async, 16 pipelined", figure="rps", bound=0.25, relative_to="raw"
+    ),
     Target(case="sync", label="/sync", figure="rps", bound=0.6, relative_to="raw"),
     Target(case="sync", label="/sync", figure="rps", bound=15, relative_to="fastapi"),
     Target(case="items", label="/items/{item_id}?q=", figure="rps", bound=0.65, relative_to="raw"),
@@ -266,7 +273,11 @@ TARGETS = (
         unit="ms",
     ),
     Target(
-        case="busy", label="the busy def itself", figure="def_rps", bound=0.75, relative_to="fastapi"
+        case="busy",
+        label="the busy def itself",
+        figure="def_rps",
+        bound=0.75,
+        relative_to="fastapi",
     ),
     Target(
         case="sleep",
@@ -282,9 +293,7 @@ TARGETS = (
         bound=0.8,
         scale=SLEEPS_PER_SECOND,
     ),
-    Target(
-        case="idle", label="idle", figure="wakeups", bound=1, at_most=True, unit="/s"
-    ),
+    Target(case="idle", label="idle", figure="wakeups", bound=1, at_most=True, unit="/s"),
     Target(
         case="memory", label="tutorial app", figure="rss_mib", bound=35, at_most=True, unit="MiB"
     ),

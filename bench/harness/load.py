@@ -23,7 +23,7 @@ class LoadFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What wrk sends: one thread, `connections` keep-alive connections, `depth` requests per write."""
+    """What wrk sends: `connections` keep-alive connections, `depth` requests per write."""
 
     path: str
     connections: int = 64

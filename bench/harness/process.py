@@ -1,20 +1,23 @@
 """A server under measurement: its processes, pinned to one core, and what the kernel says of them.
 
-A server is started in a session of its own, so that its processes and threads are found by session id,
-whichever of them forked which. Linux only: it reads /proc.
+A server is started in a session of its own, so that its processes and threads are found by
+session id, whichever of them forked which. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -116,10 +119,8 @@ class ServerProcess:
     def stop(self) -> None:
         self.resume()
         self._signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._proc.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         self._signal(signal.SIGKILL)
         self._proc.wait()
 
@@ -166,10 +167,8 @@ class ServerProcess:
                     yield int(entry)
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._proc.pid, number)
-        except ProcessLookupError:
-            pass
 
     def _output(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]

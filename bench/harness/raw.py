@@ -1,10 +1,15 @@
-"""Builds raw/raw.c, the limit, against the llhttp and libuv that the extension was built with."""
+"""Builds raw/raw.c, the limit, against the llhttp and libuv of the extension.
+
+`native` and `vendor` are the build's own modules, in scripts/.
+"""
 
 from __future__ import annotations
 
 import platform
-import sys
 from pathlib import Path
+
+import native
+import vendor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build"
@@ -13,18 +18,13 @@ SOURCE = ROOT / "bench" / "raw" / "raw.c"
 
 def build_raw() -> Path:
     """Returns the executable, compiled anew when raw.c or an archive changed."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        import native
-        import vendor
-    finally:
-        sys.path.pop(0)
-
     folder = BUILD / "static" / f"{platform.machine()}-release"
     archives = [str(folder / f"{name}.a") for name in ("llhttp", "libuv")]
     missing = [path for path in archives if not Path(path).is_file()]
     if missing:
-        raise FileNotFoundError(f"{missing[0]}: build the extension first (make, or pip install -e .)")
+        raise FileNotFoundError(
+            f"{missing[0]}: build the extension first (make, or pip install -e .)"
+        )
     tools = native.Toolchain()
     target = BUILD / "bench" / "raw"
     system = native.this_system()

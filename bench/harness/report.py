@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from .cases import Case, Target
-from .results import Results
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .cases import Case, Target
+    from .results import Results
 
 _HEADINGS = {
     "rps": "requests/s",
@@ -53,7 +56,7 @@ def case_table(case: Case, results: Results) -> str:
             for other in ratios
         ]
         rows.append([server, *cells])
-    return _table(["server", *heads, *(f"× {other}" for other in ratios)], rows)
+    return _table(["server", *heads, *(f"x {other}" for other in ratios)], rows)
 
 
 def target_table(targets: Sequence[Target], results: Results) -> str:
@@ -64,7 +67,7 @@ def target_table(targets: Sequence[Target], results: Results) -> str:
             continue
         sign = "≤" if target.at_most else "≥"
         unit = f" {target.unit}" if target.unit else ""
-        of = f" × {target.relative_to}'s" if target.relative_to else ""
+        of = f" x {target.relative_to}'s" if target.relative_to else ""
         rows.append(
             [
                 target.label,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
-# The split into user and system is sampled by the kernel's tick: a mean over all rounds is more exact.
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The kernel's tick samples the split into user and system: a mean over all rounds is more exact.
 _MEANS = frozenset({"user_us", "system_us"})
 
 

@@ -6,12 +6,15 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .process import ServerProcess, free_port
 from .raw import BUILD, ROOT, build_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 APPS = ROOT / "bench" / "apps"
 EXAMPLES = ROOT / "examples"
@@ -51,7 +54,9 @@ def raw() -> Server:
     )
 
 
-def fluvial(*, threads: int | None = None, app: str = "fluvial_app:app", folder: Path = APPS) -> Server:
+def fluvial(
+    *, threads: int | None = None, app: str = "fluvial_app:app", folder: Path = APPS
+) -> Server:
     """The Fluvial of the Python that runs this script."""
     command = str(Path(sys.executable).with_name("fluvial"))
     extra = ["--threads", str(threads)] if threads is not None else []

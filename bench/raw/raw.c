@@ -1,9 +1,11 @@
 /*
- * The limit: an HTTP server on libuv and llhttp alone, against which every other figure is a ratio.
+ * The limit: an HTTP server on libuv and llhttp alone, against which every other figure
+ * is a ratio.
  *
- * Each complete request gets the same constant answer, of the size of Fluvial's answer on /async. All answers
- * to one read leave in one write. One thread, one loop; a connection is freed in its close callback. Nothing
- * is limited or timed: what a real server adds to this is what the benchmark shows.
+ * Each complete request gets the same constant answer, of the size of Fluvial's answer
+ * on /async. All answers to one read leave in one write. One thread, one loop; a
+ * connection is freed in its close callback. Nothing is limited or timed: what a real
+ * server adds to this is what the benchmark shows.
  *
  * Usage: raw PORT
  */
@@ -71,7 +73,8 @@ conn_written(uv_write_t *req, int status)
     free(req);
 }
 
-/* Queues what the kernel didn't take at once. The bytes are constant, so nothing is copied. */
+/* Queues what the kernel didn't take at once. The bytes are constant, so nothing is
+ * copied. */
 static int
 conn_queue(Conn *conn, const char *data, size_t size)
 {

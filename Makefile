@@ -3,11 +3,13 @@
 #
 #   PORT=8000          where `make run` listens
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
+#   BENCH="..."        options of bench/http.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 
 PORT ?= 8000
 TESTS ?=
+BENCH ?=
 VERSION_OF = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 ifdef PYTHON
@@ -26,15 +28,16 @@ endif
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
-C_FILES = $(shell find ext -name '*.[ch]')
+C_FILES = $(shell find ext bench -name '*.[ch]')
 
-.PHONY: help build run test asan debug lint format clean
+.PHONY: help build run test asan debug bench lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
 	@echo 'make test     all tests (TESTS=, PYTHON=, PYTHONS=)'
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
+	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
 	@echo 'make lint     formats, types, lints; C warnings as errors'
 	@echo 'make format   lays out all Python and C files'
 	@echo 'make build    the core, in place, and an editable install in $(VENV)'
@@ -96,6 +99,13 @@ asan: $(VENV)/.test-needs
 	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
 	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(TESTS)
+
+# ---- Measuring ------------------------------------------------------------------------------
+
+bench: build
+	$(SAY) "measuring beside other servers (bench/README.md)"
+	@$(PYTHON) scripts/system.py bench
+	@$(PY) bench/http.py $(BENCH)
 
 # ---- Judging and laying out the sources -----------------------------------------------------
 

@@ -1,6 +1,8 @@
 /* The thread pool for `def` handlers: jobs go out in batches before the loop blocks, results
- * come back through the loop's inbox. How many threads run at once follows from how many of
- * them block (DESIGN section 5); see monitor.c.
+ * come back in batches through the loop's inbox. How many threads run at once follows from
+ * how many of them block (DESIGN section 5); see limit.h.
+ *
+ * All of it belongs to the loop's thread and needs the GIL, but for what says otherwise.
  */
 #ifndef FLUVIAL_APP_POOL_H
 #define FLUVIAL_APP_POOL_H
@@ -11,39 +13,53 @@
 typedef struct Pool Pool;
 typedef struct PoolJob PoolJob;
 
-/* One hop to a thread and back. The struct is the submitter's; between pool_submit and
- * `done.run` it belongs to the pool. */
+/* One hop to a thread and back. The struct is the submitter's; after pool_submit it belongs to
+ * the pool until exactly one of `done.run` and `abandon` is called, which may free it. */
 struct PoolJob {
-    InboxNode done;            /* done.run: on the loop's thread, with the GIL, when run has returned */
-    PoolJob *next;             /* the pool's */
-    void (*run)(PoolJob *job); /* on a worker, with the GIL; must leave no exception set */
+    InboxNode done; /* done.run(&job->done): on the loop's thread, with the GIL, after `run` */
+    PoolJob *next;  /* the pool's */
+    /* On a worker, with the GIL; must leave no exception set. */
+    void (*run)(PoolJob *job);
+    /* Instead of done.run, with the GIL, when the pool was closed before: in pool_close for a
+     * job that never ran, else on the worker, after `run`, where the loop may be gone and must
+     * not be touched. */
+    void (*abandon)(PoolJob *job);
 };
 
 typedef struct PoolConfig {
-    uint32_t threads;      /* at most this many workers; default 64 */
-    uint32_t queue;        /* jobs that wait at most; default 16,384 */
-    uint32_t idle_seconds; /* a worker without work for this long ends; default 10 */
+    uint32_t threads;      /* at most this many workers; at least 1 */
+    uint32_t queue;        /* jobs that wait at most */
+    uint32_t idle_seconds; /* a worker without work for this long ends */
 } PoolConfig;
 
-/* NULL with an exception set. No thread is started before the first job. */
+/* `loop` is borrowed and must stay alive until pool_close has returned. No thread is started
+ * before the first job. NULL with an exception set. */
 Pool *pool_new(Loop *loop, const PoolConfig *config);
 
-/* The loop's thread. 0; or UV_EAGAIN when the queue is full: the job stays the caller's. */
+/* 0; UV_EAGAIN when the queue is full; UV_ECANCELED when the pool is closed. When it isn't 0
+ * the job stays the caller's. */
 int pool_submit(Pool *pool, PoolJob *job);
 
-/* Jobs that were submitted and whose done.run has not been called. */
+/* Jobs that were submitted and neither came back nor were abandoned. */
 uint32_t pool_pending(const Pool *pool);
 
 typedef struct PoolStats {
-    uint32_t threads, busy, queued, limit, peak_threads;
-    uint64_t jobs;
+    uint32_t threads;      /* alive */
+    uint32_t busy;         /* running a job */
+    uint32_t queued;       /* jobs that wait */
+    uint32_t limit;        /* how many may be busy now */
+    uint32_t peak_threads; /* alive at once, ever */
+    uint64_t jobs;         /* begun, ever */
 } PoolStats;
-PoolStats pool_stats(const Pool *pool);
+PoolStats pool_stats(Pool *pool);
 
-/* Ends the idle workers and, as they finish, the busy ones; frees the pool when the last has
- * ended. Waits (GIL released) at most `timeout` seconds for them; workers still in a handler after that are left
- * behind: they end by themselves and never touch the loop. Jobs not yet started come back with done.run called and
- * `run` never called? No: they are run before the close, see pool.c. */
+/* Takes no more jobs, lets the workers finish those there are, and ends the workers; releases
+ * the GIL meanwhile. `timeout` in seconds bounds the wait: jobs that have not begun by then are
+ * abandoned, workers still in a job are left behind and end with it. Everything else has ended
+ * when this returns. Does nothing the second time, or in the child of a fork. */
 void pool_close(Pool *pool, double timeout);
+
+/* Gives the pool back, once; closes it without waiting when that was not done. */
+void pool_free(Pool *pool);
 
 #endif

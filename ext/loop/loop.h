@@ -23,6 +23,10 @@ void loop_enter(Loop *loop);
 /* What asyncio's loop.time() counts, in nanoseconds (CLOCK_MONOTONIC). No GIL needed. */
 uint64_t loop_now_ns(void);
 
+/* Any thread, GIL or not: since when (loop_now_ns) loop_enter has been waiting for the GIL; 0
+ * when it isn't. A hint for threads that could let go of it. */
+uint64_t loop_gil_wanted_at(const Loop *loop);
+
 /* loop.call_soon(callback, arg, context=context). `arg` and `context` may be NULL: no argument,
  * the current context. All borrowed. 0, or -1 with an exception set. */
 int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *context);

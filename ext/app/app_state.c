@@ -4,21 +4,30 @@
 #include "base/py.h"
 
 #include "app/app_state.h"
+#include "app/router_type.h"
 
 int
 app_setup(PyObject *module, AppState *st)
 {
     st->module = module;
-    return 0;
+    return router_type_setup(module, st);
 }
 
 int
-app_traverse(AppState *Py_UNUSED(st), visitproc Py_UNUSED(visit), void *Py_UNUSED(arg))
+app_traverse(AppState *st, visitproc visit, void *arg)
 {
+    Py_VISIT(st->router_type);
+    Py_VISIT(st->request_type);
+    Py_VISIT(st->sender_type);
+    Py_VISIT(st->waiting_type);
     return 0;
 }
 
 void
-app_clear(AppState *Py_UNUSED(st))
+app_clear(AppState *st)
 {
+    Py_CLEAR(st->router_type);
+    Py_CLEAR(st->request_type);
+    Py_CLEAR(st->sender_type);
+    Py_CLEAR(st->waiting_type);
 }

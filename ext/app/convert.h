@@ -16,6 +16,10 @@ int convert_unquote(Slice text, Buf *out);
 /* As convert_unquote, with '+' for a space: a name or value of a query string. */
 int convert_unquote_plus(Slice text, Buf *out);
 
+/* Decodes what stands at the beginning of `text`, which is not empty, to one byte; `plus` as
+ * in convert_unquote_plus. Returns how many bytes of `text` that took. */
+size_t convert_unquote_char(Slice text, bool plus, char *out);
+
 static inline bool
 convert_is_quoted(Slice path)
 {
@@ -26,8 +30,11 @@ convert_is_quoted(Slice path)
 PyObject *convert_utf8(Slice bytes);
 PyObject *convert_latin1(Slice bytes);
 PyObject *convert_query(Slice text); /* convert_unquote_plus, then UTF-8 */
+/* A cookie's value as cookie_next gives it, without quotes and their backslashes, as
+ * http.cookies reads them. */
+PyObject *convert_cookie(Slice text);
 
-/* A number or bool from its UTF-8 text: a new reference; NULL without an exception when the
+/* A number or bool from its UTF-8 text (see number.c): a new reference; NULL without an exception when the
  * text is none; NULL with MemoryError. */
 PyObject *convert_int(Slice text);
 PyObject *convert_float(Slice text);

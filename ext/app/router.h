@@ -56,6 +56,6 @@ RouteError router_add(Router *router, Slice pattern, MethodSet methods, PyObject
                       size_t *error_at);
 
 /* Looks up a percent-decoded path. Captures are borrowed from `path`. */
-void router_find(const Router *router, unsigned method, Slice path, RouteMatch *out);
+void router_find(Router *router, unsigned method, Slice path, RouteMatch *out);
 
 #endif

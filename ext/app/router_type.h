@@ -13,11 +13,4 @@ int router_type_setup(PyObject *module, AppState *st);
  * `obj` is something else. */
 Router *router_check(const AppState *st, PyObject *obj);
 
-/* The bit of the method `name` ("GET"); 0 when llhttp knows no such HTTP method. */
-MethodSet method_bit(Slice name);
-
-/* "GET, HEAD", sorted: what an Allow header says. A new reference to bytes, or NULL with an
- * exception. */
-PyObject *method_set_allow(MethodSet methods);
-
 #endif

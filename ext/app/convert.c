@@ -1,0 +1,180 @@
+/* Percent-decoding and decoding of text to str (see convert.h). Numbers are number.c's part.
+ * Pure functions; any thread, with the GIL where a Python object comes out.
+ */
+#include "base/py.h"
+
+#include "app/convert.h"
+
+/* The value of a hex digit; -1 when `c` is none. */
+static inline int
+hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte that the escape at the beginning of `text` stands for; -1 when it is malformed. */
+static inline int
+escape_value(Slice text)
+{
+    if (text.len < 3) {
+        return -1;
+    }
+    int high = hex_value(text.ptr[1]);
+    int low = hex_value(text.ptr[2]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+size_t
+convert_unquote_char(Slice text, bool plus, char *out)
+{
+    *out = text.ptr[0];
+    if (text.ptr[0] == '%') {
+        int value = escape_value(text);
+        if (value >= 0) {
+            *out = (char)value;
+            return 3;
+        }
+    } else if (text.ptr[0] == '+' && plus) {
+        *out = ' ';
+    }
+    return 1;
+}
+
+/* Writes what `text` stands for to `out`, which has room for text.len bytes. Returns how many
+ * bytes that were. */
+static size_t
+unquote_into(char *out, Slice text, bool plus)
+{
+    size_t n = 0;
+    for (size_t at = 0; at < text.len; n++) {
+        at += convert_unquote_char(slice_of(text.ptr + at, text.len - at), plus, &out[n]);
+    }
+    return n;
+}
+
+static int
+unquote_append(Slice text, bool plus, Buf *out)
+{
+    int err = buf_reserve(out, text.len);
+    if (err == 0) {
+        out->len += unquote_into(out->ptr + out->len, text, plus);
+    }
+    return err;
+}
+
+int
+convert_unquote(Slice text, Buf *out)
+{
+    return unquote_append(text, false, out);
+}
+
+int
+convert_unquote_plus(Slice text, Buf *out)
+{
+    return unquote_append(text, true, out);
+}
+
+PyObject *
+convert_utf8(Slice bytes)
+{
+    return PyUnicode_DecodeUTF8(bytes.ptr, (Py_ssize_t)bytes.len, "replace");
+}
+
+PyObject *
+convert_latin1(Slice bytes)
+{
+    return PyUnicode_DecodeLatin1(bytes.ptr, (Py_ssize_t)bytes.len, NULL);
+}
+
+/* Room for `len` bytes: `small`, which has `size`, or memory that scratch_free gives back. NULL
+ * with MemoryError. */
+static char *
+scratch_get(char *small, size_t size, size_t len)
+{
+    if (len <= size) {
+        return small;
+    }
+    char *ptr = PyMem_Malloc(len);
+    if (ptr == NULL) {
+        PyErr_NoMemory();
+    }
+    return ptr;
+}
+
+static void
+scratch_free(char *ptr, const char *small)
+{
+    if (ptr != small) {
+        PyMem_Free(ptr);
+    }
+}
+
+PyObject *
+convert_query(Slice text)
+{
+    char small[256] = {0};
+    if (!convert_is_quoted(text) && memchr(text.ptr, '+', text.len) == NULL) {
+        return convert_utf8(text);
+    }
+    char *plain = scratch_get(small, sizeof small, text.len);
+    if (plain == NULL) {
+        return NULL;
+    }
+    PyObject *str = convert_utf8(slice_of(plain, unquote_into(plain, text, true)));
+    scratch_free(plain, small);
+    return str;
+}
+
+static inline bool
+is_octal(char c, char most)
+{
+    return c >= '0' && c <= most;
+}
+
+/* The byte that a backslash and what follows it in `text` stand for, at `*out`. Returns how many
+ * bytes of `text` that takes. */
+static size_t
+unescape(Slice text, char *out)
+{
+    const char *s = text.ptr;
+    if (text.len >= 4 && is_octal(s[1], '3') && is_octal(s[2], '7') && is_octal(s[3], '7')) {
+        *out = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+        return 4;
+    }
+    if (text.len == 1) {
+        *out = s[0];
+        return 1;
+    }
+    *out = s[1];
+    return 2;
+}
+
+PyObject *
+convert_cookie(Slice text)
+{
+    char small[256] = {0};
+    bool quoted = text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"';
+    if (!quoted) {
+        return convert_latin1(text);
+    }
+    text = slice_of(text.ptr + 1, text.len - 2);
+    char *plain = scratch_get(small, sizeof small, text.len);
+    if (plain == NULL) {
+        return NULL;
+    }
+    size_t n = 0;
+    for (size_t at = 0; at < text.len; n++) {
+        if (text.ptr[at] == '\\') {
+            at += unescape(slice_of(text.ptr + at, text.len - at), &plain[n]);
+        } else {
+            plain[n] = text.ptr[at++];
+        }
+    }
+    PyObject *str = convert_latin1(slice_of(plain, n));
+    scratch_free(plain, small);
+    return str;
+}

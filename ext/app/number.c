@@ -1,0 +1,226 @@
+/* Text to int, float and bool, with pydantic's rules for strings in lax mode, so that a
+ * parameter means the same whether C or pydantic reads it. One oddity is left out: pydantic
+ * takes "00-1" for -1.
+ *
+ * Pure functions; any thread, with the GIL.
+ */
+#include "base/py.h"
+
+#include "app/convert.h"
+
+enum {
+    INT_DIGITS_MAX = 4300, /* as sys.set_int_max_str_digits by default */
+    INT64_DIGITS = 18,     /* fit into an int64_t, whatever they are */
+    SMALL = 64,            /* bytes of text that are handled on the stack */
+};
+
+/* The length of the white space character (Unicode's White_Space) at the beginning of `text`,
+ * 0 when there is none. */
+static size_t
+space_len(Slice text)
+{
+    const unsigned char *s = (const unsigned char *)text.ptr;
+    if (text.len >= 1 && (s[0] == ' ' || (s[0] >= '\t' && s[0] <= '\r'))) {
+        return 1;
+    }
+    if (text.len >= 2 && s[0] == 0xc2 && (s[1] == 0x85 || s[1] == 0xa0)) {
+        return 2;
+    }
+    if (text.len < 3) {
+        return 0;
+    }
+    unsigned c = (unsigned)s[0] << 16 | (unsigned)s[1] << 8 | s[2];
+    bool space = c == 0xe19a80                        /* U+1680 */
+                 || (c >= 0xe28080 && c <= 0xe2808a)  /* U+2000 to U+200A */
+                 || c == 0xe280a8 || c == 0xe280a9    /* U+2028, U+2029 */
+                 || c == 0xe280af || c == 0xe2819f    /* U+202F, U+205F */
+                 || c == 0xe38080;                    /* U+3000 */
+    return space ? 3 : 0;
+}
+
+static Slice
+trim(Slice text)
+{
+    for (size_t n; (n = space_len(text)) > 0;) {
+        text = slice_of(text.ptr + n, text.len - n);
+    }
+    for (size_t n = 1; n <= 3 && n <= text.len;) {
+        if (space_len(slice_of(text.ptr + text.len - n, n)) == n) {
+            text.len -= n;
+            n = 1;
+        } else {
+            n++;
+        }
+    }
+    return text;
+}
+
+static inline bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* `text` without ".0", ".00" … at its end. */
+static Slice
+strip_zero_fraction(Slice text)
+{
+    const char *dot = memchr(text.ptr, '.', text.len);
+    if (dot == NULL) {
+        return text;
+    }
+    size_t whole = (size_t)(dot - text.ptr);
+    for (size_t i = whole + 1; i < text.len; i++) {
+        if (text.ptr[i] != '0') {
+            return text;
+        }
+    }
+    return whole + 1 == text.len ? text : slice_of(text.ptr, whole);
+}
+
+/* `text` without the zeros that don't count, and what underscores stand between them: at least
+ * one character remains. */
+static Slice
+strip_leading_zeros(Slice text)
+{
+    if (text.len == 0 || text.ptr[0] != '0') {
+        return text;
+    }
+    size_t n = 1;
+    while (n < text.len && (text.ptr[n] == '0' || text.ptr[n] == '_')) {
+        n++;
+    }
+    if (n == text.len || !is_digit(text.ptr[n])) {
+        n--;
+    }
+    return slice_of(text.ptr + n, text.len - n);
+}
+
+/* Copies the digits of `text` to `out`, with a NUL, leaving out single underscores between two
+ * of them. Returns how many; 0 when `text` isn't of that form or has too many. */
+static size_t
+copy_digits(Slice text, char out[INT_DIGITS_MAX + 1])
+{
+    size_t n = 0;
+    bool after_digit = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (is_digit(c) && n < INT_DIGITS_MAX) {
+            out[n++] = c;
+        } else if (c != '_' || !after_digit) {
+            return 0;
+        }
+        after_digit = is_digit(c);
+    }
+    out[n] = '\0';
+    return after_digit ? n : 0;
+}
+
+/* The int with more digits than an int64_t may hold. `digits` has room for a sign in front. */
+static PyObject *
+big_int(char *digits, bool negative)
+{
+    if (negative) {
+        *--digits = '-';
+    }
+    PyObject *value = PyLong_FromString(digits, NULL, 10);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Clear(); /* a lower limit than ours, by sys.set_int_max_str_digits */
+    }
+    return value;
+}
+
+PyObject *
+convert_int(Slice text)
+{
+    char space[INT_DIGITS_MAX + 2];
+    char *digits = space + 1;
+    text = strip_zero_fraction(trim(text));
+    bool negative = text.len > 0 && text.ptr[0] == '-';
+    if (negative || (text.len > 0 && text.ptr[0] == '+')) {
+        text = slice_of(text.ptr + 1, text.len - 1);
+    }
+    size_t n = copy_digits(strip_leading_zeros(text), digits);
+    if (n == 0) {
+        return NULL;
+    }
+    if (n > INT64_DIGITS) {
+        return big_int(digits, negative);
+    }
+    int64_t value = 0;
+    for (size_t i = 0; i < n; i++) {
+        value = value * 10 + (digits[i] - '0');
+    }
+    return PyLong_FromLongLong(negative ? -value : value);
+}
+
+/* Copies `text` to `out` with a NUL, without underscores; these may not be doubled, nor at
+ * either end. False when they are. */
+static bool
+copy_without_underscores(Slice text, char *out)
+{
+    size_t n = 0;
+    char before = '_';
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '_' && before == '_') {
+            return false;
+        }
+        if (c != '_') {
+            out[n++] = c;
+        }
+        before = c;
+    }
+    out[n] = '\0';
+    return before != '_' && memchr(out, '\0', n) == NULL;
+}
+
+/* The float that the NUL-terminated `text` is; NULL without an exception when it is none. */
+static PyObject *
+parse_float(const char *text)
+{
+    char *end;
+    double value = PyOS_string_to_double(text, &end, NULL); /* overflow: inf */
+    if (value == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+            PyErr_Clear();
+        }
+        return NULL;
+    }
+    return *end == '\0' ? PyFloat_FromDouble(value) : NULL;
+}
+
+PyObject *
+convert_float(Slice text)
+{
+    char small[SMALL];
+    text = trim(text);
+    char *copy = text.len < SMALL ? small : PyMem_Malloc(text.len + 1);
+    if (copy == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *value = copy_without_underscores(text, copy) ? parse_float(copy) : NULL;
+    if (copy != small) {
+        PyMem_Free(copy);
+    }
+    return value;
+}
+
+PyObject *
+convert_bool(Slice text)
+{
+    static const struct {
+        Slice name;
+        bool value;
+    } words[] = {
+        {{"1", 1}, true},     {{"0", 1}, false},  {{"true", 4}, true}, {{"false", 5}, false},
+        {{"on", 2}, true},    {{"off", 3}, false}, {{"yes", 3}, true},  {{"no", 2}, false},
+        {{"t", 1}, true},     {{"f", 1}, false},  {{"y", 1}, true},    {{"n", 1}, false},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (slice_eq_nocase(text, words[i].name)) {
+            return PyBool_FromLong(words[i].value);
+        }
+    }
+    return NULL;
+}

@@ -92,10 +92,17 @@ def install(missing: list[Need]) -> None:
         )
     print(f"fluvial: installing with apt-get: {reasons}", flush=True)
     environment = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive"]
-    for step in (["apt-get", "update", "--quiet=2"], [*command, "--quiet=2"]):
-        done = subprocess.run([*environment, *step], stdin=subprocess.DEVNULL, check=False)
+    for step in (["apt-get", "update"], command):
+        done = subprocess.run(
+            [*environment, *step],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
-            raise SystemExit(f"fluvial: failed: {' '.join(step)}")
+            raise SystemExit(f"{done.stdout}\nfluvial: failed: {' '.join(step)}")
 
 
 def main(purposes: list[str]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -106,13 +105,18 @@ def _download(pin: Pin, folder: Path) -> None:
 
 
 def _unpack(archive: Path, pin: Pin, target: Path) -> None:
+    """Only regular files, and only those below the pinned folder."""
     prefix = PurePosixPath(f"{pin.dist}-{pin.version}") / pin.folder
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        with tarfile.open(archive) as tar:
-            members = [m for m in tar if PurePosixPath(m.name).is_relative_to(prefix)]
-            tar.extractall(scratch, members=members, filter="data")
-        shutil.move(Path(scratch) / prefix, target)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch, tarfile.open(archive) as tar:
+        for member in tar:
+            name = PurePosixPath(member.name)
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None and name.is_relative_to(prefix) and ".." not in name.parts:
+                path = Path(scratch, "unpacked", name.relative_to(prefix))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
+        Path(scratch, "unpacked").rename(target)
 
 
 if __name__ == "__main__":

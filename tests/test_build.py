@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import fluvial
+import fluvial._core
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +97,11 @@ def test_sdist_can_be_built_from(tmp_path: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "ext").rglob("*.[ch]")}
     wanted = {"setup.py", "pyproject.toml", "ext/fluvial.map", "scripts/native.py", "LICENSE"}
     assert sources | wanted <= names
+
+
+@pytest.mark.skipif("libasan" not in os.environ.get("LD_PRELOAD", ""), reason="not `make asan`")
+def test_the_sanitized_core_is_the_one_tested() -> None:
+    assert "__asan_init" in run("nm", "--dynamic", fluvial._core.__file__)
 
 
 # ---- What is rebuilt ------------------------------------------------------------------------

@@ -100,6 +100,7 @@ class Router:
 
 class Request:
     """The request as C sees it; `fluvial.Request` derives from it. Never made by users."""
+
     method: str
     path: str  # percent-decoded
     raw_path: bytes  # as sent, without the query
@@ -127,9 +128,7 @@ class Request:
 @final
 class Sender:
     """Writes one streamed answer; given to `Response.respond`."""
-    def start(
-        self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1
-    ) -> None:
+    def start(self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1) -> None:
         """Begins the answer. `length` in bytes, -1 when unknown. Raises: RuntimeError when begun
         already, ValueError for a malformed header field, OSError when the client is gone."""
     def send(self, data: bytes) -> Awaitable[None]:
@@ -155,6 +154,7 @@ class Pool:
 
 class ResponseProtocol(Protocol):
     """What C asks of a Response object (an instance of Server's `response_type`)."""
+
     status_code: int
     raw_headers: list[tuple[bytes, bytes]]  # content-type included; content-length optional
     body: bytes | None  # None: streamed by respond()

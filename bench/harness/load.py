@@ -94,27 +94,33 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS)
+        self._unread = b""
 
-    def send(self, path: str) -> None:
-        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    def send(self, path: str, times: int = 1) -> None:
+        """Sends a request, or several pipelined in one write."""
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() * times)
 
-    def receive(self) -> bytes:
-        """Reads one answer to its end; returns the body."""
-        data = b""
-        while True:
-            head, separator, body = data.partition(b"\r\n\r\n")
-            if separator and len(body) >= (size := _content_length(head)):
-                if not head.startswith(b"HTTP/1.1 200"):
-                    raise LoadFailed(f"answer: {head[:100]!r}")
-                return body[:size]
-            chunk = self.sock.recv(65536)
-            if not chunk:
-                raise LoadFailed(f"connection closed after {data[:100]!r}")
-            data += chunk
+    def receive(self, times: int = 1) -> None:
+        """Reads as many answers to their ends; each must be a 200."""
+        for _ in range(times):
+            while not self._take_answer():
+                chunk = self.sock.recv(65536)
+                if not chunk:
+                    raise LoadFailed(f"connection closed after {self._unread[:100]!r}")
+                self._unread += chunk
 
-    def get(self, path: str) -> bytes:
+    def get(self, path: str) -> None:
         self.send(path)
-        return self.receive()
+        self.receive()
+
+    def _take_answer(self) -> bool:
+        head, separator, rest = self._unread.partition(b"\r\n\r\n")
+        if not separator or len(rest) < (size := _content_length(head)):
+            return False
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise LoadFailed(f"answer: {head[:100]!r}")
+        self._unread = rest[size:]
+        return True
 
     def close(self) -> None:
         self.sock.close()

@@ -90,9 +90,14 @@ class ServerProcess:
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
-    def wait_ready(self) -> None:
+    @property
+    def pid(self) -> int:
+        """The first process, leader of the session."""
+        return self._proc.pid
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
         """Returns once the server accepts connections."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.check()
             try:

@@ -107,10 +107,9 @@ def install(missing: list[Need]) -> None:
 
 def main(purposes: list[str]) -> None:
     if sys.version_info < MINIMUM or sys.implementation.name != "cpython":
-        wanted = ".".join(map(str, MINIMUM))
         raise SystemExit(
-            f"fluvial: needs CPython {wanted} or newer, {sys.executable} is {sys.version.split()[0]}; "
-            "choose another with PYTHON=..."
+            f"fluvial: needs CPython {'.'.join(map(str, MINIMUM))} or newer and {sys.executable} "
+            f"is {sys.implementation.name} {sys.version.split()[0]}; choose another with PYTHON="
         )
     wanted_now = [need for purpose in purposes for need in needs(purpose)]
     missing = [need for need in wanted_now if not need.present()]

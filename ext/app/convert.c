@@ -51,7 +51,8 @@ unquote_into(char *out, Slice text, bool plus)
 {
     size_t n = 0;
     for (size_t at = 0; at < text.len; n++) {
-        at += convert_unquote_char(slice_of(text.ptr + at, text.len - at), plus, &out[n]);
+        at +=
+            convert_unquote_char(slice_of(text.ptr + at, text.len - at), plus, &out[n]);
     }
     return n;
 }
@@ -141,7 +142,8 @@ static size_t
 unescape(Slice text, char *out)
 {
     const char *s = text.ptr;
-    if (text.len >= 4 && is_octal(s[1], '3') && is_octal(s[2], '7') && is_octal(s[3], '7')) {
+    if (text.len >= 4 && is_octal(s[1], '3') && is_octal(s[2], '7')
+        && is_octal(s[3], '7')) {
         *out = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
         return 4;
     }

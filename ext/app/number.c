@@ -30,11 +30,11 @@ space_len(Slice text)
         return 0;
     }
     unsigned c = (unsigned)s[0] << 16 | (unsigned)s[1] << 8 | s[2];
-    bool space = c == 0xe19a80                        /* U+1680 */
-                 || (c >= 0xe28080 && c <= 0xe2808a)  /* U+2000 to U+200A */
-                 || c == 0xe280a8 || c == 0xe280a9    /* U+2028, U+2029 */
-                 || c == 0xe280af || c == 0xe2819f    /* U+202F, U+205F */
-                 || c == 0xe38080;                    /* U+3000 */
+    bool space = c == 0xe19a80                       /* U+1680 */
+                 || (c >= 0xe28080 && c <= 0xe2808a) /* U+2000 to U+200A */
+                 || c == 0xe280a8 || c == 0xe280a9   /* U+2028, U+2029 */
+                 || c == 0xe280af || c == 0xe2819f   /* U+202F, U+205F */
+                 || c == 0xe38080;                   /* U+3000 */
     return space ? 3 : 0;
 }
 
@@ -213,9 +213,10 @@ convert_bool(Slice text)
         Slice name;
         bool value;
     } words[] = {
-        {{"1", 1}, true},     {{"0", 1}, false},  {{"true", 4}, true}, {{"false", 5}, false},
-        {{"on", 2}, true},    {{"off", 3}, false}, {{"yes", 3}, true},  {{"no", 2}, false},
-        {{"t", 1}, true},     {{"f", 1}, false},  {{"y", 1}, true},    {{"n", 1}, false},
+        {{"1", 1}, true},      {{"0", 1}, false},  {{"true", 4}, true},
+        {{"false", 5}, false}, {{"on", 2}, true},  {{"off", 3}, false},
+        {{"yes", 3}, true},    {{"no", 2}, false}, {{"t", 1}, true},
+        {{"f", 1}, false},     {{"y", 1}, true},   {{"n", 1}, false},
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (slice_eq_nocase(text, words[i].name)) {

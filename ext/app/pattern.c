@@ -10,7 +10,8 @@ is_name(Slice name)
 {
     for (size_t i = 0; i < name.len; i++) {
         unsigned char c = (unsigned char)name.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+        bool letter =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
         bool digit = c >= '0' && c <= '9';
         if (!letter && !(digit && i > 0)) {
             return false;
@@ -26,7 +27,7 @@ kind_named(Slice name, CaptureKind *kind)
         Slice name;
         CaptureKind kind;
     } kinds[] = {
-        {{"str", 3}, CAPTURE_STR},   {{"int", 3}, CAPTURE_INT},
+        {{"str", 3}, CAPTURE_STR},     {{"int", 3}, CAPTURE_INT},
         {{"float", 5}, CAPTURE_FLOAT}, {{"uuid", 4}, CAPTURE_UUID},
         {{"path", 4}, CAPTURE_PATH},
     };

@@ -148,7 +148,8 @@ node_reach_literal(Node *node, Slice text, uint32_t order)
         }
         uint32_t i = (uint32_t)(first - node->firsts);
         size_t n = common_prefix(node->children[i], text);
-        node = n == node->children[i]->edge_len ? node->children[i] : node_split(node, i, n);
+        node = n == node->children[i]->edge_len ? node->children[i]
+                                                : node_split(node, i, n);
         if (node == NULL) {
             return NULL;
         }
@@ -211,7 +212,8 @@ router_traverse(Router *router, visitproc visit, void *arg)
 }
 
 RouteError
-router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan, size_t *error_at)
+router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
+           size_t *error_at)
 {
     Pattern parsed;
     RouteError err = pattern_parse(pattern, &parsed, error_at);
@@ -225,7 +227,8 @@ router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan, siz
         node = part->is_capture ? node_reach_capture(node, part->kind, order)
                                 : node_reach_literal(node, part->text, order);
     }
-    if (node == NULL || !array_grow(&node->routes, node->nroutes, sizeof *node->routes)) {
+    if (node == NULL
+        || !array_grow(&node->routes, node->nroutes, sizeof *node->routes)) {
         return ROUTE_NO_MEMORY;
     }
     node->routes[node->nroutes++] = (Route){order, methods, Py_NewRef(plan)};

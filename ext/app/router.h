@@ -19,13 +19,14 @@ typedef enum RouteOutcome {
     ROUTE_FOUND,
     ROUTE_NOT_FOUND,
     ROUTE_METHOD_NOT_ALLOWED, /* see `allowed` */
-    ROUTE_REDIRECT_SLASH,     /* nothing matched, but the path with its last '/' toggled would */
+    ROUTE_REDIRECT_SLASH, /* nothing matched, but the path with its last '/' toggled would */
 } RouteOutcome;
 
 typedef struct RouteMatch {
     RouteOutcome outcome;
-    PyObject *plan;    /* borrowed from the router; FOUND only */
-    MethodSet allowed; /* methods that the matching routes accept; METHOD_NOT_ALLOWED only */
+    PyObject *plan; /* borrowed from the router; FOUND only */
+    MethodSet
+        allowed; /* methods that the matching routes accept; METHOD_NOT_ALLOWED only */
     uint32_t ncaptures;
     Slice captures[ROUTE_CAPTURES_MAX]; /* of the path, in the pattern's order */
 } RouteMatch;
@@ -39,12 +40,12 @@ int router_traverse(Router *router, visitproc visit, void *arg);
 typedef enum RouteError {
     ROUTE_OK = 0,
     ROUTE_NO_MEMORY,
-    ROUTE_NO_SLASH,        /* the pattern must begin with '/' */
-    ROUTE_BAD_BRACE,       /* unbalanced or empty {} */
-    ROUTE_BAD_CONVERTER,   /* not str, int, float, uuid or path */
-    ROUTE_BAD_NAME,        /* not an identifier */
+    ROUTE_NO_SLASH,      /* the pattern must begin with '/' */
+    ROUTE_BAD_BRACE,     /* unbalanced or empty {} */
+    ROUTE_BAD_CONVERTER, /* not str, int, float, uuid or path */
+    ROUTE_BAD_NAME,      /* not an identifier */
     ROUTE_DUPLICATE_NAME,
-    ROUTE_TOO_MANY,        /* more than ROUTE_CAPTURES_MAX captures */
+    ROUTE_TOO_MANY, /* more than ROUTE_CAPTURES_MAX captures */
 } RouteError;
 
 /* Adds a route for the methods in `methods`; `plan` is borrowed, a reference is taken. Patterns

@@ -17,11 +17,11 @@
 
 typedef struct Search {
     Slice path;
-    MethodSet method;    /* one bit */
-    uint64_t epoch;      /* of this look-up */
-    unsigned loops;      /* captures on the way here that have several ends to try */
-    uint32_t best;       /* order of the best route so far; UINT32_MAX: none */
-    bool matched;        /* some route matches the path, for whatever method */
+    MethodSet method; /* one bit */
+    uint64_t epoch;   /* of this look-up */
+    unsigned loops;   /* captures on the way here that have several ends to try */
+    uint32_t best;    /* order of the best route so far; UINT32_MAX: none */
+    bool matched;     /* some route matches the path, for whatever method */
     Slice captures[ROUTE_CAPTURES_MAX]; /* on the way here */
     RouteMatch *out;
 } Search;
@@ -115,18 +115,29 @@ capture_has_one_end(const Node *behind)
     case CAPTURE_STR:
         break;
     }
-    return behind->nchildren == 0 || (behind->nchildren == 1 && behind->firsts[0] == '/');
+    return behind->nchildren == 0
+           || (behind->nchildren == 1 && behind->firsts[0] == '/');
+}
+
+/* Whether a capture may end at `end`: not behind a float's dot, nor within a character. */
+static inline bool
+is_end(const Node *behind, Slice path, size_t end)
+{
+    if (behind->kind == CAPTURE_FLOAT && path.ptr[end - 1] == '.') {
+        return false;
+    }
+    return end == path.len || ((unsigned char)path.ptr[end] & 0xc0) != 0x80;
 }
 
 /* The ends from `end` down to `last`, which are as many ways to go on. */
 static void
-search_ends(Search *s, Node *behind, size_t pos, size_t end, size_t last, unsigned ncaptures)
+search_ends(Search *s, Node *behind, size_t pos, size_t end, size_t last,
+            unsigned ncaptures)
 {
-    const char *text = s->path.ptr;
     s->loops++;
     for (;; end--) {
-        if (behind->kind != CAPTURE_FLOAT || text[end - 1] != '.') {
-            s->captures[ncaptures] = slice_of(text + pos, end - pos);
+        if (is_end(behind, s->path, end)) {
+            s->captures[ncaptures] = slice_of(s->path.ptr + pos, end - pos);
             search_node(s, behind, end, ncaptures + 1);
         }
         if (end == last || behind->order >= s->best) {
@@ -279,7 +290,8 @@ void
 router_find(Router *router, unsigned method, Slice path, RouteMatch *out)
 {
     out->outcome = search(router, (MethodSet)1 << method, path, out);
-    if (out->outcome == ROUTE_NOT_FOUND && path.len > 1 && matches_toggled(router, path)) {
+    if (out->outcome == ROUTE_NOT_FOUND && path.len > 1
+        && matches_toggled(router, path)) {
         out->outcome = ROUTE_REDIRECT_SLASH;
     }
 }

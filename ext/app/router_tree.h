@@ -22,24 +22,25 @@ typedef struct Route {
 struct Node {
     uint32_t order; /* the lowest of the routes at and below this node */
     uint32_t edge_len;
-    char *edge;  /* owned: the text that leads here; NULL at the root and behind captures */
+    char *
+        edge; /* owned: the text that leads here; NULL at the root and behind captures */
 
     uint32_t nroutes, nchildren, ncaptures;
-    Route *routes;    /* owned array: the routes that end here, in order */
-    uint8_t *firsts;  /* owned array: the first byte of each child's edge */
-    Node **children;  /* owned array of owned nodes, in the order of `firsts` */
-    Node **captures;  /* owned array of owned nodes, one per kind, ordered by kind */
+    Route *routes;   /* owned array: the routes that end here, in order */
+    uint8_t *firsts; /* owned array: the first byte of each child's edge */
+    Node **children; /* owned array of owned nodes, in the order of `firsts` */
+    Node **captures; /* owned array of owned nodes, one per kind, ordered by kind */
 
     /* Behind a capture. */
     CaptureKind kind;
-    size_t low;     /* scratch of the look-up `epoch`, see router_find.c */
+    size_t low; /* scratch of the look-up `epoch`, see router_find.c */
     uint64_t epoch;
 };
 
 struct Router {
-    Node *root;      /* owned; its edge is empty */
+    Node *root; /* owned; its edge is empty */
     uint32_t nroutes;
-    uint64_t epoch;  /* counts the look-ups; the GIL guards it and the nodes' scratch */
+    uint64_t epoch; /* counts the look-ups; the GIL guards it and the nodes' scratch */
 };
 
 #endif

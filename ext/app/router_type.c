@@ -10,14 +10,14 @@
 #include "app/method.h"
 
 typedef struct RouterObject {
-    PyObject_HEAD
-    Router *table; /* owned */
+    PyObject_HEAD Router *table; /* owned */
 } RouterObject;
 
 static PyObject *
 router_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    if (PyTuple_GET_SIZE(args) != 0 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0)) {
+    if (PyTuple_GET_SIZE(args) != 0
+        || (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0)) {
         PyErr_SetString(PyExc_TypeError, "Router() takes no arguments");
         return NULL;
     }
@@ -95,8 +95,8 @@ raise_route_error(RouteError err, PyObject *pattern, Slice text, size_t at)
     }
     PyObject *before = PyUnicode_DecodeUTF8(text.ptr, (Py_ssize_t)at, NULL);
     if (before != NULL) {
-        PyErr_Format(PyExc_ValueError, "bad route pattern %R at character %zd: %s", pattern,
-                     PyUnicode_GET_LENGTH(before), route_error_text(err));
+        PyErr_Format(PyExc_ValueError, "bad route pattern %R at character %zd: %s",
+                     pattern, PyUnicode_GET_LENGTH(before), route_error_text(err));
         Py_DECREF(before);
     }
     return NULL;
@@ -107,7 +107,8 @@ static int
 slice_from_str(PyObject *str, Slice *out)
 {
     if (!PyUnicode_Check(str)) {
-        PyErr_Format(PyExc_TypeError, "expected str, not %.100s", Py_TYPE(str)->tp_name);
+        PyErr_Format(PyExc_TypeError, "expected str, not %.100s",
+                     Py_TYPE(str)->tp_name);
         return -1;
     }
     Py_ssize_t len = 0;
@@ -211,7 +212,8 @@ describe_match(const RouteMatch *match)
     } else {
         texts = PyTuple_New(0);
     }
-    return texts == NULL ? NULL : Py_BuildValue("sON", names[match->outcome], plan, texts);
+    return texts == NULL ? NULL
+                         : Py_BuildValue("sON", names[match->outcome], plan, texts);
 }
 
 static PyObject *
@@ -221,7 +223,8 @@ router_type_find(PyObject *op, PyObject *args)
     Slice name_text, path_text;
     Router *table = router_type_table(op);
     if (table == NULL || !PyArg_ParseTuple(args, "UU:find", &name, &path)
-        || slice_from_str(name, &name_text) < 0 || slice_from_str(path, &path_text) < 0) {
+        || slice_from_str(name, &name_text) < 0
+        || slice_from_str(path, &path_text) < 0) {
         return NULL;
     }
     MethodSet bit = method_bit(name_text);
@@ -234,7 +237,8 @@ router_type_find(PyObject *op, PyObject *args)
 }
 
 static PyMethodDef router_type_methods[] = {
-    {"add", router_type_add, METH_VARARGS, PyDoc_STR("Adds a route; the first added wins.")},
+    {"add", router_type_add, METH_VARARGS,
+     PyDoc_STR("Adds a route; the first added wins.")},
     {"find", router_type_find, METH_VARARGS, PyDoc_STR("What a request would get.")},
     {NULL, NULL, 0, NULL},
 };
@@ -268,7 +272,8 @@ Router *
 router_check(const AppState *st, PyObject *obj)
 {
     if (!PyObject_TypeCheck(obj, st->router_type)) {
-        PyErr_Format(PyExc_TypeError, "expected a Router, not %.100s", Py_TYPE(obj)->tp_name);
+        PyErr_Format(PyExc_TypeError, "expected a Router, not %.100s",
+                     Py_TYPE(obj)->tp_name);
         return NULL;
     }
     return router_type_table(obj);

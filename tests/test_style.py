@@ -1,0 +1,104 @@
+"""What the compiler and the linters don't see: layers, sizes, and the first lines of C files."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXT = ROOT / "ext"
+
+# Each layer may include itself and what stands to its left.
+LAYERS = ("base", "loop", "net", "http", "app")
+
+C_FILES = sorted(EXT.rglob("*.[ch]"))
+PY_FILES = sorted((ROOT / "pysrc").rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def includes(path: Path) -> list[str]:
+    return re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE)
+
+
+def c_functions(path: Path) -> Iterator[tuple[str, int]]:
+    """(name, lines of the body) of each function; clang-format puts the braces in column 1."""
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if line == "{":
+            end = lines.index("}", number)
+            head = " ".join(lines[max(0, number - 4) : number])
+            found = re.findall(r"(\w+)\(", head)
+            yield (found[-1] if found else "?"), end - number - 1
+
+
+def python_functions(path: Path) -> Iterator[tuple[str, int]]:
+    """(name, lines without the docstring) of each function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            yield node.name, node.end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_include_only_leftwards(layer: str) -> None:
+    allowed = set(LAYERS[: LAYERS.index(layer) + 1])
+    wrong = [
+        f"{name(path)}: {included}"
+        for path in sorted((EXT / layer).glob("*.[ch]"))
+        for included in includes(path)
+        if included.partition("/")[0] not in allowed
+    ]
+    assert wrong == []
+
+
+def test_every_c_file_is_in_a_layer() -> None:
+    places = {path.parent.relative_to(EXT).as_posix() for path in C_FILES}
+    assert places == {".", *LAYERS}
+
+
+def test_c_sources_include_python_first() -> None:
+    sources = [path for path in C_FILES if path.suffix == ".c"]
+    assert [name(path) for path in sources if includes(path)[:1] != ["base/py.h"]] == []
+
+
+def test_c_files_say_what_they_are_for() -> None:
+    """A comment comes first: 3 to 8 lines as a rule, fewer where the file is that simple."""
+    wrong = []
+    for path in C_FILES:
+        text = path.read_text()
+        found = re.match(r"/\*.*?\*/", text, re.DOTALL)
+        lines = found.group().count("\n") + 1 if found else 0
+        least = 1 if text.count("\n") < 60 else 2
+        if not least <= lines <= 12:
+            wrong.append(f"{name(path)}: {lines} lines")
+    assert wrong == []
+
+
+def test_c_files_and_functions_stay_small() -> None:
+    files = [name(path) for path in C_FILES if len(path.read_text().splitlines()) > 800]
+    functions = [
+        f"{name(path)}: {function}() has {lines} lines"
+        for path in C_FILES
+        for function, lines in c_functions(path)
+        if lines > 80
+    ]
+    assert files + functions == []
+
+
+def test_python_files_and_functions_stay_small() -> None:
+    files = [name(path) for path in PY_FILES if len(path.read_text().splitlines()) > 500]
+    functions = [
+        f"{name(path)}: {function}() has {lines} lines"
+        for path in PY_FILES
+        for function, lines in python_functions(path)
+        if lines > 30
+    ]
+    assert files + functions == []

@@ -29,6 +29,7 @@ sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 
 from bench.harness import load, report, servers  # noqa: E402
 from bench.harness.cases import SERVERS, TARGETS, Case, Field, all_cases  # noqa: E402
+from bench.harness.others import Others  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
 
@@ -65,11 +66,12 @@ def main() -> int:
     for case in cases:
         print(f"\n## {case.name}: {case.title}\n", flush=True)
         try:
-            run_case(case, results, options.rounds, options.seconds, server_cpu)
+            run_case(case, results, options)
         except (ServerFailed, load.LoadFailed) as error:
             failed = True
             print(f"FAILED: {error}\n", flush=True)
         print(report.case_table(case, results), flush=True)
+        print(report.disturbance(case, results), end="", flush=True)
     if "fluvial" in wanted:
         print(f"\n## targets\n\n{report.target_table(TARGETS, results)}")
     if options.json is not None:
@@ -77,15 +79,16 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def run_case(case: Case, results: Results, rounds: int, seconds: int, cpu: int | None) -> None:
+def run_case(case: Case, results: Results, options: argparse.Namespace) -> None:
     """Runs the servers of a case in turns; one that fails stops the case."""
-    rounds = case.rounds or rounds
+    rounds = case.rounds or options.rounds
+    cpu, _ = options.cpus
     if case.fresh:
         for _ in range(rounds):
             for server in case.servers:
                 with server.start(cpu) as running:
                     running.wait_ready()
-                    results.add(case.name, server.name, case.measure(running, seconds))
+                    results.add(case.name, server.name, one_round(case, running, options))
         return
     with ExitStack() as stack:
         started = [stack.enter_context(server.start(cpu)) for server in case.servers]
@@ -97,13 +100,16 @@ def run_case(case: Case, results: Results, rounds: int, seconds: int, cpu: int |
             running.pause()
         for _ in range(rounds):
             for running in started:
-                results.add(case.name, running.name, one_round(case, running, seconds))
+                results.add(case.name, running.name, one_round(case, running, options))
 
 
-def one_round(case: Case, running: ServerProcess, seconds: int) -> dict[str, float]:
+def one_round(case: Case, running: ServerProcess, options: argparse.Namespace) -> dict[str, float]:
+    """Measures a server, which is frozen before (unless just started) and after."""
     running.resume()
+    others = Others(running, [cpu for cpu in options.cpus if cpu is not None])
     try:
-        figures = case.measure(running, seconds)
+        figures = case.measure(running, options.seconds)
+        figures["others"] = others.share()
         running.check()
     except load.LoadFailed as error:
         raise load.LoadFailed(f"{running.name}: {error}") from error

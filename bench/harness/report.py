@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .cases import Case, Target
     from .results import Results
 
+DISTURBED = 0.05  # of the time of the two cores
+
 _HEADINGS = {
     "rps": "requests/s",
     "cpu_us": "CPU µs",
@@ -57,6 +59,15 @@ def case_table(case: Case, results: Results) -> str:
         ]
         rows.append([server, *cells])
     return _table(["server", *heads, *(f"x {other}" for other in ratios)], rows)
+
+
+def disturbance(case: Case, results: Results) -> str:
+    """A line that warns when something else used the cores during the case, or nothing."""
+    shares = [results.figure(case.name, server, "others") for server in results.servers(case.name)]
+    worst = max((share for share in shares if share is not None), default=0.0)
+    if worst < DISTURBED:
+        return ""
+    return f"\nDisturbed: something else used {worst:.0%} of the two cores. Measure again.\n"
 
 
 def target_table(targets: Sequence[Target], results: Results) -> str:

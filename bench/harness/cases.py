@@ -43,6 +43,7 @@ class Case:
     compare: Sequence[str] = ()
     ratio_of: str = "rps"
     rounds: int | None = None  # None: as many as the command line says
+    timed: bool = True  # whether other work on the cores would change the figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,8 +215,9 @@ def _rest_cases(taking_part: Field) -> list[Case]:
             servers=taking_part(*SERVERS),
             measure=idle,
             warm=Load(path="/async"),
-            columns=("wakeups", "idle_cpu_ppm", "threads"),
+            columns=("wakeups", "idle_cpu_us", "threads"),
             rounds=1,
+            timed=False,
         ),
         Case(
             name="memory",
@@ -228,6 +230,7 @@ def _rest_cases(taking_part: Field) -> list[Case]:
             measure=memory,
             fresh=True,
             columns=("rss_mib", "conn_kib", "threads"),
+            timed=False,
         ),
     ]
 

@@ -83,7 +83,7 @@ def idle(server: ServerProcess, seconds: int) -> Figures:
     wall = time.perf_counter() - start
     return {
         "wakeups": (server.wakeups() - before) / wall,
-        "idle_cpu_ppm": (server.usage() - cpu).cpu_ns / 1e3 / wall,
+        "idle_cpu_us": (server.usage() - cpu).cpu_ns / 1e3 / wall,
         "threads": server.threads(),
     }
 

@@ -26,7 +26,7 @@ _HEADINGS = {
     "def_p99_ms": "def p99 ms",
     "burst_ms": "burst ms",
     "wakeups": "wake-ups/s",
-    "idle_cpu_ppm": "CPU µs/s",
+    "idle_cpu_us": "CPU µs/s",
     "threads": "threads",
     "conn_kib": "KiB/connection",
 }
@@ -65,7 +65,7 @@ def disturbance(case: Case, results: Results) -> str:
     """A line that warns when something else used the cores during the case, or nothing."""
     shares = [results.figure(case.name, server, "others") for server in results.servers(case.name)]
     worst = max((share for share in shares if share is not None), default=0.0)
-    if worst < DISTURBED:
+    if worst < DISTURBED or not case.timed:
         return ""
     return f"\nDisturbed: something else used {worst:.0%} of the two cores. Measure again.\n"
 

@@ -1,0 +1,116 @@
+"""The benchmark's own instruments, against the raw C server and a process with known habits."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path += [str(ROOT), str(ROOT / "scripts")]
+
+from bench.harness import servers  # noqa: E402
+from bench.harness.cases import Target  # noqa: E402
+from bench.harness.load import Client, LoadFailed, burst_ms  # noqa: E402
+from bench.harness.measure import memory  # noqa: E402
+from bench.harness.process import ServerFailed, ServerProcess, free_port  # noqa: E402
+from bench.harness.results import Results  # noqa: E402
+
+
+@pytest.fixture
+def raw() -> Iterator[ServerProcess]:
+    with servers.raw().start(cpu=None) as server:
+        server.wait_ready()
+        yield server
+
+
+def start_python(program: str, folder: Path) -> ServerProcess:
+    return ServerProcess.start(
+        "python",
+        [sys.executable, "-c", program],
+        port=free_port(),
+        cpu=None,
+        cwd=folder,
+        env={},
+        log=folder / "log",
+    )
+
+
+def test_raw_server_answers_a_pipelined_batch_in_full(raw: ServerProcess) -> None:
+    client = Client(raw.port)
+    client.send("/async", times=5000)
+    client.receive(times=5000)
+    client.sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    client.receive()
+    assert client.sock.recv(1) == b""
+    client.close()
+
+
+def test_raw_server_closes_on_what_llhttp_refuses(raw: ServerProcess) -> None:
+    client = Client(raw.port)
+    client.sock.sendall(b"nonsense\r\n\r\n")
+    with pytest.raises(LoadFailed, match="closed"):
+        client.receive()
+    client.close()
+
+
+def test_cpu_and_memory_are_read_from_the_process(raw: ServerProcess) -> None:
+    before = raw.usage()
+    client = Client(raw.port)
+    for _ in range(200):
+        client.get("/")
+    client.close()
+    assert (raw.usage() - before).cpu_ns > 0
+    assert raw.threads() == 1
+    assert raw.wakeups() > 0
+    assert memory(raw, 1)["conn_kib"] < 4
+
+
+def test_burst_asks_on_every_connection(raw: ServerProcess) -> None:
+    assert burst_ms(raw.port, "/", 64) > 0
+
+
+def test_all_processes_of_a_server_are_counted_and_stopped(tmp_path: Path) -> None:
+    program = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "open('fifo', 'w').write(str(child.pid)); child.wait()\n"
+    )
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with start_python(program, tmp_path) as server:
+        child = os.pidfd_open(int(fifo.read_text()))
+        assert server.threads() == 2
+        assert server.resident_bytes() > 0
+    ended, _, _ = select.select([child], [], [])  # a pidfd is readable once its process ended
+    os.close(child)
+    assert ended
+
+
+def test_a_server_that_ends_is_reported_with_its_output(tmp_path: Path) -> None:
+    with (
+        start_python("raise SystemExit('no such app')", tmp_path) as server,
+        pytest.raises(ServerFailed, match="no such app"),
+    ):
+        server.wait_ready()
+
+
+def test_ratios_are_taken_within_rounds() -> None:
+    results = Results()
+    for ours, theirs in ((10, 5), (30, 10), (4, 4)):
+        results.add("async", "fluvial", {"rps": ours})
+        results.add("async", "raw", {"rps": theirs})
+    assert results.figure("async", "fluvial", "rps") == 10
+    assert results.ratio("async", "fluvial", "raw", "rps") == 2
+    assert results.ratio("async", "fluvial", "granian", "rps") is None
+    target = Target(case="async", label="", figure="rps", bound=2, relative_to="raw")
+    assert target.value(results) == 2
+    assert target.is_met(2.0)
+    assert not target.is_met(1.9)

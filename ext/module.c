@@ -3,6 +3,7 @@
  */
 #include "base/py.h"
 
+#include "base/module.h"
 #include "state.h"
 
 static ModuleState *
@@ -92,6 +93,12 @@ static struct PyModuleDef module_def = {
     .m_clear = module_clear,
     .m_free = module_free,
 };
+
+PyObject *
+module_of_type(PyTypeObject *type)
+{
+    return PyType_GetModuleByDef(type, &module_def);
+}
 
 PyMODINIT_FUNC
 PyInit__core(void)

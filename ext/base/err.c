@@ -27,3 +27,39 @@ err_set(int err)
     }
     return NULL;
 }
+
+PyObject *
+err_take(void)
+{
+    assert(PyErr_Occurred());
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *exc, *traceback;
+    PyErr_Fetch(&type, &exc, &traceback);
+    PyErr_NormalizeException(&type, &exc, &traceback);
+    if (traceback != NULL) {
+        (void)PyException_SetTraceback(exc, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_DECREF(type);
+    return exc;
+#endif
+}
+
+void
+err_restore(PyObject *exc)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exc);
+#else
+    PyErr_Restore(Py_NewRef(Py_TYPE(exc)), exc, PyException_GetTraceback(exc));
+#endif
+}
+
+bool
+err_is_fatal(void)
+{
+    return PyErr_ExceptionMatches(PyExc_SystemExit)
+        || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+}

@@ -1,4 +1,6 @@
-/* The one place where a libuv error code becomes a Python exception. */
+/* The one place where a libuv error code becomes a Python exception, and one spelling for what
+ * CPython changed in 3.12: the exception that is set, as one object.
+ */
 #ifndef FLUVIAL_BASE_ERR_H
 #define FLUVIAL_BASE_ERR_H
 
@@ -10,5 +12,16 @@ PyObject *err_new(int err);
 
 /* Sets the exception for `err`. Returns NULL, so that callers can return it. */
 PyObject *err_set(int err);
+
+/* The exception that is set, with its traceback, as a new reference; none is set afterwards.
+ * One must be set. */
+PyObject *err_take(void);
+
+/* Sets `exc` (stolen) as err_take gave it. */
+void err_restore(PyObject *exc);
+
+/* Whether the exception that is set is one that no event loop may swallow: SystemExit or
+ * KeyboardInterrupt. */
+bool err_is_fatal(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* The way into the loop from other threads: a list that many threads push to and the loop's
- * thread empties. Lock-free; neither side needs the GIL.
+ * thread empties. Lock-free; neither side needs the GIL. A zeroed Inbox is empty and open.
  */
 #ifndef FLUVIAL_LOOP_INBOX_H
 #define FLUVIAL_LOOP_INBOX_H
@@ -18,10 +18,19 @@ typedef struct Inbox {
     _Atomic(InboxNode *) head; /* newest first */
 } Inbox;
 
-/* Any thread. True when the inbox was empty before, so that the loop may need a wake-up. */
-bool inbox_push(Inbox *inbox, InboxNode *node);
+typedef enum InboxPush {
+    INBOX_CLOSED, /* not queued */
+    INBOX_FIRST,  /* queued; the inbox was empty, so that the loop may need a wake-up */
+    INBOX_MORE,   /* queued behind others */
+} InboxPush;
+
+/* Any thread. */
+InboxPush inbox_push(Inbox *inbox, InboxNode *node);
 /* The loop's thread: all nodes, oldest first; NULL when there are none. */
 InboxNode *inbox_take(Inbox *inbox);
+/* The loop's thread: as inbox_take; nothing can be pushed afterwards. */
+InboxNode *inbox_close(Inbox *inbox);
+/* Any thread. */
 bool inbox_empty(const Inbox *inbox);
 
 #endif

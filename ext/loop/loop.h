@@ -17,6 +17,8 @@ typedef struct Loop Loop;
 /* The libuv loop inside; borrowed, alive until loop.close(). */
 uv_loop_t *loop_uv(Loop *loop);
 
+bool loop_is_closed(const Loop *loop);
+
 /* Takes the GIL back when the loop released it to block. Keeps it until the next block. */
 void loop_enter(Loop *loop);
 
@@ -27,6 +29,9 @@ uint64_t loop_now_ns(void);
  * when it isn't. A hint for threads that could let go of it. */
 uint64_t loop_gil_wanted_at(const Loop *loop);
 
+/* The buffer that all streams of the loop read into; valid until the next read. No GIL needed. */
+uv_buf_t loop_read_buffer(Loop *loop);
+
 /* loop.call_soon(callback, arg, context=context). `arg` and `context` may be NULL: no argument,
  * the current context. All borrowed. 0, or -1 with an exception set. */
 int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *context);
@@ -36,12 +41,21 @@ int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *cont
  * SystemExit and KeyboardInterrupt are kept instead and leave run_forever(). */
 void loop_report(Loop *loop, const char *message);
 
+/* ---- libuv handles ----------------------------------------------------------------------- */
+
+/* How loop.close() closes a handle that is still open. Every handle's `data` points to one
+ * (static), or is NULL: then it is closed with uv_close and no callback, which is right only
+ * for memory that outlives the loop. `close` is called on open handles and must uv_close. */
+typedef struct LoopHandleOps {
+    void (*close)(uv_handle_t *handle);
+} LoopHandleOps;
+
 /* ---- Hooks before the loop blocks -------------------------------------------------------- */
 
 /* Called, with the GIL held, once per iteration after the ready callbacks have run and before
  * the poll: the place to flush what an iteration gathered (jobs for threads, log lines). The
  * struct is the caller's and must stay valid until loop_hook_remove. A hook may schedule
- * callbacks. */
+ * callbacks, and may remove itself. */
 typedef struct LoopHook LoopHook;
 struct LoopHook {
     void (*run)(LoopHook *hook);
@@ -54,7 +68,8 @@ void loop_hook_remove(Loop *loop, LoopHook *hook);
 
 /* Any thread, GIL or not: node->run(node) is called later on the loop's thread, with the GIL.
  * In order per thread. Wakes the loop only when it blocks or is about to. False, and nothing
- * is queued, when the loop is closed. The node is the caller's, in use until run is called. */
+ * is queued, when the loop is closed. The node is the caller's, in use until run is called;
+ * the caller keeps the loop alive. loop.close() runs what is queued. */
 bool loop_post(Loop *loop, InboxNode *node);
 
 /* ---- Tasks ------------------------------------------------------------------------------- */

@@ -4,21 +4,119 @@
 #include "base/py.h"
 
 #include "loop/loop_state.h"
+#include "loop/handle.h"
+#include "loop/loop_impl.h"
+
+/* ---- Set-up ------------------------------------------------------------------------------- */
+
+/* Imports `module` and stores its attribute `name` in *to. */
+static int
+import_attr(PyObject **to, const char *module, const char *name)
+{
+    PyObject *mod = PyImport_ImportModule(module);
+    if (mod == NULL) {
+        return -1;
+    }
+    *to = PyObject_GetAttrString(mod, name);
+    Py_DECREF(mod);
+    return *to == NULL ? -1 : 0;
+}
+
+static int
+setup_imports(LoopState *st)
+{
+    if (import_attr(&st->asyncio_handle, "asyncio", "Handle") < 0
+        || import_attr(&st->asyncio_timer_handle, "asyncio", "TimerHandle") < 0
+        || import_attr(&st->future_type, "asyncio", "Future") < 0
+        || import_attr(&st->task_type, "asyncio", "Task") < 0
+        || import_attr(&st->extract_stack, "asyncio.format_helpers", "extract_stack") < 0
+        || import_attr(&st->get_running_loop, "asyncio", "_get_running_loop") < 0) {
+        return -1;
+    }
+    PyObject *base = NULL;
+    if (import_attr(&base, "asyncio", "BaseEventLoop") < 0) {
+        return -1;
+    }
+    st->base_create_task = PyObject_GetAttrString(base, "create_task");
+    Py_DECREF(base);
+    return st->base_create_task == NULL ? -1 : 0;
+}
+
+static int
+intern(PyObject **to, const char *text)
+{
+    *to = PyUnicode_InternFromString(text);
+    return *to == NULL ? -1 : 0;
+}
+
+static int
+setup_strings(LoopState *st)
+{
+    if (intern(&st->str_context, "context") < 0
+        || intern(&st->str_call_exception_handler, "call_exception_handler") < 0
+        || intern(&st->str_callback_failed, "_callback_failed") < 0
+        || intern(&st->str_check_thread, "_check_thread") < 0
+        || intern(&st->str_loop, "loop") < 0
+        || intern(&st->str_eager_start, "eager_start") < 0
+        || intern(&st->str_message, "message") < 0
+        || intern(&st->str_exception, "exception") < 0) {
+        return -1;
+    }
+    st->kw_loop = PyTuple_Pack(1, st->str_loop);
+    st->kw_loop_eager = PyTuple_Pack(2, st->str_loop, st->str_eager_start);
+    return st->kw_loop == NULL || st->kw_loop_eager == NULL ? -1 : 0;
+}
 
 int
 loop_setup(PyObject *module, LoopState *st)
 {
     st->module = module;
-    return 0;
+    if (setup_imports(st) < 0 || setup_strings(st) < 0 || handle_setup(module, st) < 0) {
+        return -1;
+    }
+    return loop_type_setup(module, st);
 }
 
+/* ---- Tear-down ---------------------------------------------------------------------------- */
+
 int
-loop_traverse(LoopState *Py_UNUSED(st), visitproc Py_UNUSED(visit), void *Py_UNUSED(arg))
+loop_traverse(LoopState *st, visitproc visit, void *arg)
 {
+    Py_VISIT(st->loop_type);
+    Py_VISIT(st->handle_type);
+    Py_VISIT(st->timer_handle_type);
+    Py_VISIT(st->asyncio_handle);
+    Py_VISIT(st->asyncio_timer_handle);
+    Py_VISIT(st->future_type);
+    Py_VISIT(st->task_type);
+    Py_VISIT(st->base_create_task);
+    Py_VISIT(st->extract_stack);
+    Py_VISIT(st->get_running_loop);
     return 0;
 }
 
 void
-loop_clear(LoopState *Py_UNUSED(st))
+loop_clear(LoopState *st)
 {
+    handle_free_lists(st);
+    Py_CLEAR(st->loop_type);
+    Py_CLEAR(st->handle_type);
+    Py_CLEAR(st->timer_handle_type);
+    Py_CLEAR(st->asyncio_handle);
+    Py_CLEAR(st->asyncio_timer_handle);
+    Py_CLEAR(st->future_type);
+    Py_CLEAR(st->task_type);
+    Py_CLEAR(st->base_create_task);
+    Py_CLEAR(st->extract_stack);
+    Py_CLEAR(st->get_running_loop);
+    Py_CLEAR(st->kw_loop);
+    Py_CLEAR(st->kw_loop_eager);
+    Py_CLEAR(st->str_context);
+    Py_CLEAR(st->str_call_exception_handler);
+    Py_CLEAR(st->str_callback_failed);
+    Py_CLEAR(st->str_check_thread);
+    Py_CLEAR(st->str_loop);
+    Py_CLEAR(st->str_eager_start);
+    Py_CLEAR(st->str_message);
+    Py_CLEAR(st->str_exception);
 }

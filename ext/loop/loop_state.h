@@ -4,8 +4,42 @@
 
 #include "base/py.h"
 
+enum { FREE_HANDLES = 256 }; /* spare handles kept of each kind */
+
+/* Memory of dead handles, linked through Handle.callback. */
+typedef struct FreeList {
+    PyObject *head; /* memory only: not counted as a reference */
+    unsigned len;
+} FreeList;
+
 typedef struct LoopState {
     PyObject *module; /* borrowed: the module that owns this state */
+
+    /* All owned. */
+    PyTypeObject *loop_type;
+    PyTypeObject *handle_type;
+    PyTypeObject *timer_handle_type;
+    PyObject *asyncio_handle;       /* asyncio.Handle */
+    PyObject *asyncio_timer_handle; /* asyncio.TimerHandle */
+    PyObject *future_type;          /* asyncio.Future */
+    PyObject *task_type;            /* asyncio.Task */
+    PyObject *base_create_task;     /* asyncio.BaseEventLoop.create_task */
+    PyObject *extract_stack;        /* asyncio.format_helpers.extract_stack */
+    PyObject *get_running_loop;     /* asyncio._get_running_loop */
+
+    PyObject *kw_loop;       /* ("loop",) */
+    PyObject *kw_loop_eager; /* ("loop", "eager_start") */
+    PyObject *str_context;
+    PyObject *str_call_exception_handler;
+    PyObject *str_callback_failed; /* "_callback_failed" */
+    PyObject *str_check_thread;    /* "_check_thread" */
+    PyObject *str_loop;
+    PyObject *str_eager_start;
+    PyObject *str_message;
+    PyObject *str_exception;
+
+    FreeList free_handles;
+    FreeList free_timer_handles;
 } LoopState;
 
 /* The loop layer's part of the state of `module`; borrowed. Defined in module.c. */

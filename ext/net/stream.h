@@ -19,24 +19,30 @@
 typedef struct Stream Stream;
 
 typedef struct StreamOps {
-    /* Bytes arrived. `data` is the loop's shared read buffer: valid during the call only. The
-     * callee may call any stream function, stream_close included. */
+    /* Bytes arrived. `data` is the loop's shared read buffer (or what on_alloc gave): valid
+     * during the call only. The callee may call any stream function, stream_close included. */
     void (*on_data)(Stream *s, Slice data);
     /* The peer will send no more. Writing is still possible. */
     void (*on_eof)(Stream *s);
-    /* Reading or writing failed with the negative UV_E* code; the owner should close. */
+    /* Reading or writing failed with the negative UV_E* code; called once at most. The owner
+     * should close: nothing is read or written any more. */
     void (*on_error)(Stream *s, int err);
     /* The bytes queued for writing have fallen to `low` or fewer after having been above
      * `high`. May be NULL. */
     void (*on_drain)(Stream *s);
     /* The handle is closed: nothing more will come, the memory is the owner's again. */
     void (*on_closed)(Stream *s);
+    /* Where the next read shall go, instead of the loop's shared buffer. May leave `buf` empty
+     * after having closed the stream or stopped reading. The read may yield nothing. May be
+     * NULL. */
+    void (*on_alloc)(Stream *s, uv_buf_t *buf);
 } StreamOps;
 
 typedef enum StreamState {
-    STREAM_UNUSED,  /* zeroed or after on_closed */
-    STREAM_OPEN,    /* reads and writes */
-    STREAM_CLOSING, /* stream_close was called; on_closed is to come */
+    STREAM_UNUSED,   /* zeroed or after on_closed */
+    STREAM_OPEN,     /* reads and writes */
+    STREAM_FLUSHING, /* stream_close(flush) was called; queued bytes are being written */
+    STREAM_CLOSING,  /* libuv closes the handle; on_closed is to come */
 } StreamState;
 
 struct Stream {
@@ -50,12 +56,12 @@ struct Stream {
     const StreamOps *ops; /* static */
     StreamState state;
     bool reading;
-    bool read_eof;     /* on_eof was called */
-    bool over_high;    /* queued went above `high`; on_drain is owed */
-    bool shutting;     /* stream_shutdown was called */
-    size_t high, low;  /* bytes; see on_drain. Defaults 64 KiB and 16 KiB */
-    size_t queued;     /* bytes accepted by stream_write and not yet by the kernel */
-    struct StreamWrite *writes; /* owned: pending requests, for release at close */
+    bool read_eof;    /* on_eof was called */
+    bool over_high;   /* queued went above `high`; on_drain is owed */
+    bool shutting;    /* stream_shutdown was called */
+    bool failed;      /* on_error was called */
+    size_t high, low; /* bytes; see on_drain. Defaults 64 KiB and 16 KiB */
+    size_t queued;    /* bytes accepted by stream_write* and not yet by the kernel */
 };
 
 /* Takes over the connected socket `fd` (closed by the stream from then on). `is_unix` picks the
@@ -75,8 +81,8 @@ int stream_write(Stream *s, Slice data);
 
 /* As stream_write for `n` (1 to 8) slices in one system call; nothing is copied: what the
  * kernel doesn't take stays where it is until written, kept alive by `owner` (borrowed; a
- * reference is taken while needed). slices[0] alone may point to memory that `owner` doesn't keep (a header block):
- * what is left of it is copied. */
+ * reference is taken while needed). slices[0] alone may point to memory that `owner` doesn't
+ * keep (a header block): what is left of it is copied. */
 int stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
 
 /* Sends FIN after what is queued. */

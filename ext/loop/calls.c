@@ -1,0 +1,237 @@
+/* call_soon, call_later and their kin: from Python's arguments to a handle in the ready queue
+ * or the heap of timers. This is the hottest code of any asyncio program.
+ */
+#include "base/py.h"
+
+#include "base/err.h"
+#include "loop/loop_impl.h"
+
+#include <math.h>
+
+/* Deadlines past this many seconds of the clock (292 years) are never. */
+static const double NEVER = 9.2e9;
+
+int
+loop_check_open(Loop *self)
+{
+    if (unlikely(self->closed || !self->uv_open)) {
+        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- Arguments ---------------------------------------------------------------------------- */
+
+/* Finds `context`, the only keyword, in the call's arguments: borrowed, or NULL in *context.
+ * 0, or -1 with TypeError set. */
+static int
+keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames, PyObject **context)
+{
+    *context = NULL;
+    Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+        if (name != st->str_context && PyUnicode_Compare(name, st->str_context) != 0) {
+            PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'", name);
+            return -1;
+        }
+        *context = kwargs[i];
+    }
+    return 0;
+}
+
+static int
+args_missing(const char *method, const char *what)
+{
+    PyErr_Format(PyExc_TypeError, "%s() needs %s", method, what);
+    return -1;
+}
+
+/* What asyncio checks in debug mode: the callback, and the calling thread. */
+static int
+debug_check(Loop *self, PyObject *callback, const char *method, bool any_thread)
+{
+    PyObject *res = PyObject_CallMethod((PyObject *)self, "_check_callback", "Os", callback, method);
+    if (res != NULL && !any_thread) {
+        Py_DECREF(res);
+        res = PyObject_CallMethodNoArgs((PyObject *)self, self->st->str_check_thread);
+    }
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
+}
+
+/* ---- Soon --------------------------------------------------------------------------------- */
+
+static Handle *
+loop_schedule(Loop *self, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *context)
+{
+    Handle *handle = handle_new(self, callback, args, nargs, context);
+    if (handle != NULL && ready_push(&self->ready, handle) < 0) {
+        Py_CLEAR(handle);
+    }
+    return handle;
+}
+
+static PyObject *
+loop_capture(Loop *self, PyObject *callback, PyObject *context)
+{
+    self->capture = false;
+    self->captured = Py_NewRef(callback);
+    self->captured_context = Py_XNewRef(context);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    Loop *self = (Loop *)op;
+    PyObject *context;
+    if (nargs < 1) {
+        (void)args_missing("call_soon", "a callback");
+        return NULL;
+    }
+    if (keyword_context(self->st, args + nargs, kwnames, &context) < 0
+        || loop_check_open(self) < 0) {
+        return NULL;
+    }
+    if (self->capture) {
+        return loop_capture(self, args[0], context);
+    }
+    if (unlikely(self->debug) && debug_check(self, args[0], "call_soon", false) < 0) {
+        return NULL;
+    }
+    return (PyObject *)loop_schedule(self, args[0], args + 1, nargs - 1, context);
+}
+
+/* The GIL guards the ready queue, so that a thread which holds it pushes as the loop's own
+ * thread does; threads without it use loop_post. */
+PyObject *
+loop_py_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames)
+{
+    Loop *self = (Loop *)op;
+    PyObject *context;
+    if (nargs < 1) {
+        (void)args_missing("call_soon_threadsafe", "a callback");
+        return NULL;
+    }
+    if (keyword_context(self->st, args + nargs, kwnames, &context) < 0
+        || loop_check_open(self) < 0) {
+        return NULL;
+    }
+    if (unlikely(self->debug)
+        && debug_check(self, args[0], "call_soon_threadsafe", true) < 0) {
+        return NULL;
+    }
+    Handle *handle = loop_schedule(self, args[0], args + 1, nargs - 1, context);
+    if (handle != NULL) {
+        loop_wake(self);
+    }
+    return (PyObject *)handle;
+}
+
+int
+loop_call_soon(Loop *self, PyObject *callback, PyObject *arg, PyObject *context)
+{
+    if (loop_check_open(self) < 0) {
+        return -1;
+    }
+    Handle *handle = loop_schedule(self, callback, &arg, arg != NULL, context);
+    Py_XDECREF(handle);
+    return handle == NULL ? -1 : 0;
+}
+
+/* ---- Later -------------------------------------------------------------------------------- */
+
+/* The deadline of `when` (seconds of the clock) in nanoseconds, rounded so that the callback
+ * never sees a loop.time() below `when`. 0, or -1 with ValueError set. */
+static int
+deadline_of(double when, uint64_t *deadline)
+{
+    if (unlikely(isnan(when))) {
+        PyErr_SetString(PyExc_ValueError, "the time of a timer can't be NaN");
+        return -1;
+    }
+    if (when <= 0) {
+        *deadline = 0;
+    } else if (when >= NEVER) {
+        *deadline = (uint64_t)NEVER * 1000000000u;
+    } else {
+        *deadline = (uint64_t)ceil(when * 1e9) + 1;
+    }
+    return 0;
+}
+
+static PyObject *
+loop_schedule_at(Loop *self, double when, PyObject *callback, PyObject *const *args,
+                 Py_ssize_t nargs, PyObject *context)
+{
+    uint64_t deadline;
+    if (deadline_of(when, &deadline) < 0) {
+        return NULL;
+    }
+    TimerHandle *timer = timer_handle_new(self, callback, args, nargs, context);
+    if (timer == NULL) {
+        return NULL;
+    }
+    timer->when = when;
+    timer->deadline = deadline;
+    if (timers_add(&self->timers, timer) < 0) {
+        Py_CLEAR(timer);
+    }
+    return (PyObject *)timer;
+}
+
+/* What call_later and call_at share; `base` is what the first argument counts from. */
+static PyObject *
+loop_call_timed(Loop *self, double base, const char *method, PyObject *const *args,
+                Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *context;
+    if (nargs < 2) {
+        (void)args_missing(method, "a time and a callback");
+        return NULL;
+    }
+    if (args[0] == Py_None) {
+        PyErr_Format(PyExc_TypeError, "%s() needs a number of seconds, not None", method);
+        return NULL;
+    }
+    double seconds = PyFloat_AsDouble(args[0]);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (keyword_context(self->st, args + nargs, kwnames, &context) < 0
+        || loop_check_open(self) < 0) {
+        return NULL;
+    }
+    if (unlikely(self->debug) && debug_check(self, args[1], method, false) < 0) {
+        return NULL;
+    }
+    return loop_schedule_at(self, base + seconds, args[1], args + 2, nargs - 2, context);
+}
+
+PyObject *
+loop_py_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    double now = (double)loop_now_ns() / 1e9;
+    return loop_call_timed((Loop *)op, now, "call_later", args, nargs, kwnames);
+}
+
+PyObject *
+loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return loop_call_timed((Loop *)op, 0.0, "call_at", args, nargs, kwnames);
+}
+
+/* ---- Futures ------------------------------------------------------------------------------ */
+
+PyObject *
+loop_py_create_future(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    LoopState *st = ((Loop *)op)->st;
+    PyObject *argv[] = {NULL, op};
+    return PyObject_Vectorcall(st->future_type, argv + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               st->kw_loop);
+}

@@ -1,0 +1,41 @@
+/* The user's file descriptors (add_reader, add_writer, sock_*): an epoll set of our own that
+ * libuv watches as one descriptor. libuv aborts the process when a descriptor it watches is
+ * closed behind its back (its issue 5130); here that is at worst an OSError.
+ * The loop's thread, under the GIL.
+ */
+#ifndef FLUVIAL_LOOP_FDS_H
+#define FLUVIAL_LOOP_FDS_H
+
+#include "base/py.h"
+#include "loop/handle.h"
+
+#include <uv.h>
+
+typedef enum FdSide { FD_READER, FD_WRITER } FdSide;
+
+typedef struct FdEntry {
+    Handle *sides[2]; /* owned or NULL, by FdSide */
+} FdEntry;
+
+typedef struct FdSet {
+    int epoll;        /* -1 until first used */
+    uv_poll_t watch;  /* of `epoll`; open when epoll is */
+    FdEntry *entries; /* owned memory, by descriptor */
+    size_t len;
+} FdSet;
+
+void fds_init(FdSet *set);
+
+/* Calls `handle` (borrowed; a reference is taken) whenever `fd` is ready, in place of the one
+ * before, which is cancelled. 0, or -1 with an exception set. */
+int fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle);
+
+/* Cancels and drops the handle; false when there was none. */
+bool fds_remove(FdSet *set, int fd, FdSide side);
+
+/* Drops all handles and closes the epoll set; libuv's handle is closed by the caller's loop
+ * until which the set's memory must stay. */
+void fds_close(FdSet *set);
+int fds_traverse(FdSet *set, visitproc visit, void *arg);
+
+#endif

@@ -1,0 +1,55 @@
+/* Handle and TimerHandle: a callback that waits to be called, as asyncio.Handle and
+ * asyncio.TimerHandle. Made and run by the loop on its thread, under the GIL.
+ */
+#ifndef FLUVIAL_LOOP_HANDLE_H
+#define FLUVIAL_LOOP_HANDLE_H
+
+#include "base/py.h"
+#include "loop/loop.h"
+#include "loop/loop_state.h"
+
+enum { HANDLE_ARGS = 3 }; /* arguments kept in the handle itself */
+
+typedef struct Handle Handle;
+struct Handle {
+    PyObject_HEAD
+    Loop *loop;            /* owned */
+    PyObject *callback;    /* owned; NULL once cancelled */
+    PyObject *context;     /* owned: the contextvars.Context to run in */
+    PyObject *traceback;   /* owned or NULL: where it was made, in debug mode */
+    PyObject *weakrefs;    /* CPython's */
+    PyObject *more;        /* owned or NULL: all arguments, when they are more than HANDLE_ARGS */
+    PyObject *slots[1 + HANDLE_ARGS]; /* owned from [1] on; [0] is scratch of vectorcall */
+    uint8_t nargs;         /* in slots */
+    bool cancelled;
+    bool running;
+};
+
+typedef struct TimerHandle {
+    Handle base;
+    uint64_t deadline; /* nanoseconds of loop_now_ns */
+    uint64_t order;    /* of creation: breaks ties */
+    size_t index;      /* in the loop's heap; TIMER_IDLE when not in it */
+    double when;       /* seconds, as the user gave it */
+} TimerHandle;
+
+#define TIMER_IDLE SIZE_MAX
+
+/* New handles. `callback`, `args` and `context` are borrowed; a NULL or None `context` stands
+ * for a copy of the current one. NULL with an exception set on failure. */
+Handle *handle_new(Loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *context);
+TimerHandle *timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
+                              Py_ssize_t nargs, PyObject *context);
+
+/* Calls the callback in its context, unless cancelled. An exception goes to the loop's
+ * exception handler; -1 with the exception set for those that leave run_forever. */
+int handle_run(Handle *self);
+
+void handle_cancel(Handle *self);
+
+/* Creates both types; frees the lists of spare handles. */
+int handle_setup(PyObject *module, LoopState *st);
+void handle_free_lists(LoopState *st);
+
+#endif

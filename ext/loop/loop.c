@@ -1,0 +1,284 @@
+/* The type _core.Loop: its life, its place in garbage collection, and the table of what Python
+ * sees of it. pysrc/fluvial/_loop.py joins it with asyncio's own loop class, whose methods find
+ * here, under their own names, what they expect of a loop's inside.
+ */
+#include "base/py.h"
+
+#include "base/err.h"
+#include "base/module.h"
+#include "loop/loop_impl.h"
+
+#include <structmember.h>
+
+/* ---- Life --------------------------------------------------------------------------------- */
+
+static PyObject *
+loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *module = module_of_type(type);
+    if (module == NULL) {
+        return NULL;
+    }
+    Loop *self = (Loop *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->st = loop_state(module);
+    fds_init(&self->fds);
+    self->streams = PyDict_New();
+    if (self->streams == NULL || loop_open(self) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int
+loop_traverse_self(PyObject *op, visitproc visit, void *arg)
+{
+    Loop *self = (Loop *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->thread_id);
+    Py_VISIT(self->current);
+    Py_VISIT(self->task_factory);
+    Py_VISIT(self->streams);
+    Py_VISIT(self->fatal);
+    Py_VISIT(self->captured);
+    Py_VISIT(self->captured_context);
+    int err = ready_traverse(&self->ready, visit, arg);
+    if (err == 0) {
+        err = timers_traverse(&self->timers, visit, arg);
+    }
+    return err == 0 ? fds_traverse(&self->fds, visit, arg) : err;
+}
+
+/* Garbage has been closed by asyncio's __del__ before this; a bare _core.Loop is closed here. */
+static int
+loop_clear_self(PyObject *op)
+{
+    Loop *self = (Loop *)op;
+    self->closed = true;
+    loop_shut(self);
+    Py_CLEAR(self->thread_id);
+    Py_CLEAR(self->current);
+    Py_CLEAR(self->task_factory);
+    Py_CLEAR(self->streams);
+    Py_CLEAR(self->fatal);
+    Py_CLEAR(self->captured);
+    Py_CLEAR(self->captured_context);
+    return 0;
+}
+
+static void
+loop_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)loop_clear_self(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+/* ---- What Python sees --------------------------------------------------------------------- */
+
+static PyObject *
+loop_py_time(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble((double)loop_now_ns() / 1e9);
+}
+
+static PyObject *
+loop_py_stop(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    ((Loop *)op)->stopping = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_py_is_running(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *id = ((Loop *)op)->thread_id;
+    return PyBool_FromLong(id != NULL && id != Py_None);
+}
+
+static PyObject *
+loop_py_is_closed(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(((Loop *)op)->closed);
+}
+
+static PyObject *
+loop_py_get_debug(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(((Loop *)op)->debug);
+}
+
+/* The libuv side of close(): asyncio's has run before. */
+static PyObject *
+loop_py_shut(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Loop *self = (Loop *)op;
+    if (self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "Cannot close a running event loop");
+        return NULL;
+    }
+    self->closed = true;
+    loop_shut(self);
+    Py_RETURN_NONE;
+}
+
+/* The descriptor of `file`, an int or an object with fileno(). -1 with ValueError set. */
+static int
+fd_of(PyObject *file)
+{
+    int fd = PyObject_AsFileDescriptor(file);
+    if (fd < 0 && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "Invalid file object: %R", file);
+    }
+    return fd;
+}
+
+/* loop._add_reader(fd, callback, *args), and the same for writers. Returns the handle. */
+static PyObject *
+loop_watch(Loop *self, FdSide side, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs < 2) {
+        PyErr_SetString(PyExc_TypeError, "a file descriptor and a callback are needed");
+        return NULL;
+    }
+    if (loop_check_open(self) < 0) {
+        return NULL;
+    }
+    int fd = fd_of(args[0]);
+    if (fd < 0) {
+        return NULL;
+    }
+    Handle *handle = handle_new(self, args[1], args + 2, nargs - 2, NULL);
+    if (handle != NULL && fds_add(&self->fds, self, fd, side, handle) < 0) {
+        Py_CLEAR(handle);
+    }
+    return (PyObject *)handle;
+}
+
+static PyObject *
+loop_unwatch(Loop *self, FdSide side, PyObject *file)
+{
+    if (self->closed) {
+        Py_RETURN_FALSE;
+    }
+    int fd = fd_of(file);
+    if (fd < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(fds_remove(&self->fds, fd, side));
+}
+
+static PyObject *
+loop_py_add_reader(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    return loop_watch((Loop *)op, FD_READER, args, nargs);
+}
+
+static PyObject *
+loop_py_add_writer(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    return loop_watch((Loop *)op, FD_WRITER, args, nargs);
+}
+
+static PyObject *
+loop_py_remove_reader(PyObject *op, PyObject *file)
+{
+    return loop_unwatch((Loop *)op, FD_READER, file);
+}
+
+static PyObject *
+loop_py_remove_writer(PyObject *op, PyObject *file)
+{
+    return loop_unwatch((Loop *)op, FD_WRITER, file);
+}
+
+#define FAST(func) (PyCFunction)(void (*)(void))(func), METH_FASTCALL
+#define FAST_KEYWORDS(func) (PyCFunction)(void (*)(void))(func), METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef loop_methods[] = {
+    {"call_soon", FAST_KEYWORDS(loop_py_call_soon), NULL},
+    {"call_soon_threadsafe", FAST_KEYWORDS(loop_py_call_soon_threadsafe), NULL},
+    {"call_later", FAST_KEYWORDS(loop_py_call_later), NULL},
+    {"call_at", FAST_KEYWORDS(loop_py_call_at), NULL},
+    {"time", loop_py_time, METH_NOARGS, NULL},
+    {"create_future", loop_py_create_future, METH_NOARGS, NULL},
+    {"create_task", FAST_KEYWORDS(loop_py_create_task), NULL},
+    {"stop", loop_py_stop, METH_NOARGS, NULL},
+    {"is_running", loop_py_is_running, METH_NOARGS, NULL},
+    {"is_closed", loop_py_is_closed, METH_NOARGS, NULL},
+    {"get_debug", loop_py_get_debug, METH_NOARGS, NULL},
+    {"_run", loop_py_run, METH_NOARGS, NULL},
+    {"_shut", loop_py_shut, METH_NOARGS, NULL},
+    {"_add_reader", FAST(loop_py_add_reader), NULL},
+    {"_add_writer", FAST(loop_py_add_writer), NULL},
+    {"_remove_reader", loop_py_remove_reader, METH_O, NULL},
+    {"_remove_writer", loop_py_remove_writer, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef loop_members[] = {
+    {"_closed", T_BOOL, offsetof(Loop, closed), 0, NULL},
+    {"_stopping", T_BOOL, offsetof(Loop, stopping), 0, NULL},
+    {"_debug", T_BOOL, offsetof(Loop, debug), 0, NULL},
+    {"_thread_id", T_OBJECT, offsetof(Loop, thread_id), 0, NULL},
+    {"_current_handle", T_OBJECT, offsetof(Loop, current), 0, NULL},
+    {"_task_factory", T_OBJECT, offsetof(Loop, task_factory), 0, NULL},
+    {"_streams", T_OBJECT, offsetof(Loop, streams), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot loop_slots[] = {
+    {Py_tp_doc, "The hot part of fluvial.Loop."},
+    {Py_tp_new, loop_new},
+    {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_traverse, loop_traverse_self},
+    {Py_tp_clear, loop_clear_self},
+    {Py_tp_methods, loop_methods},
+    {Py_tp_members, loop_members},
+    {0, NULL},
+};
+
+static PyType_Spec loop_spec = {
+    .name = "fluvial._core.Loop",
+    .basicsize = sizeof(Loop),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = loop_slots,
+};
+
+int
+loop_type_setup(PyObject *module, LoopState *st)
+{
+    st->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
+    return st->loop_type == NULL ? -1 : PyModule_AddType(module, st->loop_type);
+}
+
+Loop *
+loop_check(PyObject *module, PyObject *obj)
+{
+    PyTypeObject *type = loop_state(module)->loop_type;
+    if (!PyObject_TypeCheck(obj, type)) {
+        PyErr_Format(PyExc_TypeError, "a fluvial.Loop is needed, not %.200s",
+                     Py_TYPE(obj)->tp_name);
+        return NULL;
+    }
+    return (Loop *)obj;
+}
+
+Loop *
+loop_running(PyObject *module)
+{
+    LoopState *st = loop_state(module);
+    PyObject *loop = PyObject_CallNoArgs(st->get_running_loop);
+    if (loop == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    Py_DECREF(loop); /* its run holds it */
+    return PyObject_TypeCheck(loop, st->loop_type) ? (Loop *)loop : NULL;
+}

@@ -1,0 +1,435 @@
+/* How the loop runs: one iteration after the other, the GIL given away while it blocks, and
+ * the libuv loop's opening and closing.
+ *
+ * An iteration polls, then runs what is due: posted nodes, timers, ready callbacks, hooks. The
+ * poll blocks only when nothing is ready. libuv's callbacks run inside the poll; each begins
+ * with loop_enter(), which takes the GIL back at the first one that needs it.
+ */
+#include "base/py.h"
+
+#include "base/err.h"
+#include "loop/loop_impl.h"
+
+#include <time.h>
+
+enum {
+    READ_BUFFER = 256 * 1024, /* bytes; pages are used only as far as reads reach */
+    GIL_SLICE = 5,            /* ms that a loop which never blocks keeps the GIL for */
+    READY_BETWEEN_POLLS = 64, /* callbacks after which the poll gets its turn */
+};
+
+/* ---- Time --------------------------------------------------------------------------------- */
+
+uint64_t
+loop_now_ns(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void
+on_uv_timer(uv_timer_t *Py_UNUSED(timer))
+{
+    /* Only ends the poll: the heap is looked at in every iteration. */
+}
+
+/* Lets the next poll block until the earliest timer at most. libuv counts milliseconds from
+ * its own idea of now; rounded up, so that the wake-up is never early. */
+static void
+loop_arm_timer(Loop *self)
+{
+    if (self->timers.len == 0) {
+        (void)uv_timer_stop(&self->timer);
+        return;
+    }
+    uint64_t deadline = self->timers.entries[0].deadline;
+    uint64_t now = loop_now_ns();
+    uint64_t ms = deadline <= now ? 0 : (deadline - now - 1) / 1000000u + 1;
+    uv_update_time(&self->uv);
+    (void)uv_timer_start(&self->timer, on_uv_timer, ms, 0);
+}
+
+/* Moves the timers that are due into the ready queue. */
+static int
+loop_run_timers(Loop *self)
+{
+    if (self->timers.len == 0) {
+        return 0;
+    }
+    uint64_t now = loop_now_ns();
+    while (self->timers.len != 0 && self->timers.entries[0].deadline <= now) {
+        TimerHandle *timer = timers_pop(&self->timers);
+        int err = ready_push(&self->ready, &timer->base);
+        Py_DECREF(timer);
+        if (err < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- The GIL and other threads ------------------------------------------------------------ */
+
+void
+loop_enter(Loop *self)
+{
+    if (self->parked != NULL) {
+        PyThreadState *state = self->parked;
+        self->parked = NULL;
+        atomic_store_explicit(&self->gil_wanted_at, loop_now_ns(), memory_order_relaxed);
+        PyEval_RestoreThread(state);
+        atomic_store_explicit(&self->gil_wanted_at, 0, memory_order_relaxed);
+        atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
+        self->gil_taken = uv_now(&self->uv);
+    }
+}
+
+uint64_t
+loop_gil_wanted_at(const Loop *self)
+{
+    return atomic_load_explicit(&self->gil_wanted_at, memory_order_relaxed);
+}
+
+static void
+on_uv_wake(uv_async_t *Py_UNUSED(wake))
+{
+    /* Only ends the poll: inbox and ready queue are looked at in every iteration. */
+}
+
+/* Called by threads that the loop doesn't wait for when it is closed. */
+static void
+loop_wake_safely(Loop *self)
+{
+    uv_mutex_lock(&self->wake_lock);
+    if (self->uv_open) {
+        (void)uv_async_send(&self->wake);
+    }
+    uv_mutex_unlock(&self->wake_lock);
+}
+
+void
+loop_wake(Loop *self)
+{
+    if (atomic_load(&self->blocking)) {
+        (void)uv_async_send(&self->wake);
+    }
+}
+
+bool
+loop_post(Loop *self, InboxNode *node)
+{
+    switch (inbox_push(&self->inbox, node)) {
+    case INBOX_CLOSED:
+        return false;
+    case INBOX_FIRST:
+        if (atomic_load(&self->blocking)) {
+            loop_wake_safely(self);
+        }
+        return true;
+    case INBOX_MORE:
+        return true;
+    }
+    Py_UNREACHABLE();
+}
+
+static void
+nodes_run(InboxNode *node)
+{
+    while (node != NULL) {
+        InboxNode *next = node->next; /* read first: run() may free the node */
+        node->run(node);
+        node = next;
+    }
+}
+
+/* ---- The poll ----------------------------------------------------------------------------- */
+
+/* Looks at the descriptors without waiting. Other threads get their turn at the GIL when the
+ * loop has kept it for long. */
+static void
+loop_poll_now(Loop *self)
+{
+    if (uv_now(&self->uv) - self->gil_taken >= GIL_SLICE) {
+        self->parked = PyEval_SaveThread();
+    }
+    (void)uv_run(&self->uv, UV_RUN_NOWAIT);
+    loop_enter(self);
+}
+
+static void
+loop_poll_blocking(Loop *self)
+{
+    loop_arm_timer(self);
+    /* First the flag, then the look at the inbox: whoever posts does it the other way round. */
+    atomic_store(&self->blocking, true);
+    if (!inbox_empty(&self->inbox)) {
+        atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
+        loop_poll_now(self);
+        return;
+    }
+    /* uv_backend_timeout() can't say whether the poll will block: it returns 0 whenever a
+     * descriptor's mask changed since the last one. */
+    self->parked = PyEval_SaveThread();
+    (void)uv_run(&self->uv, UV_RUN_ONCE);
+    loop_enter(self);
+    atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
+}
+
+/* ---- One iteration ------------------------------------------------------------------------ */
+
+static int
+handle_run_timed(Loop *self, Handle *handle)
+{
+    Py_XSETREF(self->current, Py_NewRef(handle));
+    uint64_t start = loop_now_ns();
+    int err = handle_run(handle);
+    double seconds = (double)(loop_now_ns() - start) / 1e9;
+    Py_CLEAR(self->current);
+    if (err < 0) {
+        return -1;
+    }
+    PyObject *res = PyObject_CallMethod((PyObject *)self, "_callback_ran", "Od", handle, seconds);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
+}
+
+/* Runs what is ready now; what these callbacks schedule is for the next round. */
+static int
+loop_run_ready(Loop *self)
+{
+    for (size_t n = self->ready.len; n != 0 && self->ready.len != 0; n--) {
+        Handle *handle = ready_pop(&self->ready);
+        int err = likely(!self->debug) ? handle_run(handle) : handle_run_timed(self, handle);
+        Py_DECREF(handle);
+        if (unlikely(err < 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void
+loop_run_hooks(Loop *self)
+{
+    for (LoopHook *hook = self->hooks; hook != NULL; hook = self->hook_next) {
+        self->hook_next = hook->next;
+        hook->run(hook);
+    }
+}
+
+static bool
+loop_has_work(const Loop *self)
+{
+    return self->ready.len != 0 || self->stopping || self->fatal != NULL;
+}
+
+/* Rounds of ready callbacks, as many as fit between two polls. */
+static int
+loop_run_due(Loop *self)
+{
+    size_t ran = 0;
+    do {
+        nodes_run(inbox_take(&self->inbox));
+        if (loop_run_timers(self) < 0) {
+            return -1;
+        }
+        ran += self->ready.len;
+        if (loop_run_ready(self) < 0) {
+            return -1;
+        }
+    } while (self->ready.len != 0 && !self->stopping && ran < READY_BETWEEN_POLLS);
+    return 0;
+}
+
+static int
+loop_iterate(Loop *self)
+{
+    if (loop_has_work(self)) {
+        loop_poll_now(self);
+    } else {
+        loop_poll_blocking(self);
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
+    if (self->fatal == NULL && loop_run_due(self) < 0) {
+        return -1;
+    }
+    loop_run_hooks(self);
+    if (self->fatal != NULL) {
+        PyObject *exc = self->fatal;
+        self->fatal = NULL;
+        err_restore(exc);
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+loop_py_run(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Loop *self = (Loop *)op;
+    if (loop_check_open(self) < 0) {
+        return NULL;
+    }
+    if (self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "This event loop is already running");
+        return NULL;
+    }
+    self->running = true;
+    self->gil_taken = uv_now(&self->uv);
+    int err;
+    do {
+        err = loop_iterate(self);
+    } while (err == 0 && !self->stopping);
+    self->running = false;
+    self->stopping = false;
+    if (err < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- Hooks and reports -------------------------------------------------------------------- */
+
+void
+loop_hook_add(Loop *self, LoopHook *hook)
+{
+    hook->next = self->hooks;
+    self->hooks = hook;
+}
+
+void
+loop_hook_remove(Loop *self, LoopHook *hook)
+{
+    for (LoopHook **at = &self->hooks; *at != NULL; at = &(*at)->next) {
+        if (*at == hook) {
+            *at = hook->next;
+            break;
+        }
+    }
+    if (self->hook_next == hook) {
+        self->hook_next = hook->next;
+    }
+}
+
+void
+loop_report(Loop *self, const char *message)
+{
+    if (err_is_fatal()) {
+        PyObject *exc = err_take();
+        Py_XSETREF(self->fatal, exc);
+        return;
+    }
+    LoopState *st = self->st;
+    PyObject *exc = err_take();
+    PyObject *context = Py_BuildValue("{OsOO}", st->str_message, message, st->str_exception, exc);
+    Py_DECREF(exc);
+    PyObject *res = NULL;
+    if (context != NULL) {
+        PyObject *argv[] = {(PyObject *)self, context};
+        res = PyObject_VectorcallMethod(st->str_call_exception_handler, argv, 2, NULL);
+        Py_DECREF(context);
+    }
+    if (res != NULL) {
+        Py_DECREF(res);
+    } else if (err_is_fatal()) {
+        exc = err_take();
+        Py_XSETREF(self->fatal, exc);
+    } else {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+}
+
+/* ---- Opening and closing ------------------------------------------------------------------ */
+
+int
+loop_open(Loop *self)
+{
+    int err = uv_mutex_init(&self->wake_lock);
+    if (err != 0) {
+        goto fail;
+    }
+    err = uv_loop_init(&self->uv);
+    if (err != 0) {
+        goto fail_loop;
+    }
+    err = uv_async_init(&self->uv, &self->wake, on_uv_wake);
+    if (err != 0) {
+        goto fail_wake;
+    }
+    (void)uv_timer_init(&self->uv, &self->timer);
+    self->wake.data = NULL;
+    self->timer.data = NULL;
+    self->uv_open = true;
+    return 0;
+fail_wake:
+    (void)uv_loop_close(&self->uv);
+fail_loop:
+    uv_mutex_destroy(&self->wake_lock);
+fail:
+    (void)err_set(err);
+    return -1;
+}
+
+static void
+handle_close(uv_handle_t *handle, void *Py_UNUSED(arg))
+{
+    const LoopHandleOps *ops = handle->data;
+    if (uv_is_closing(handle)) {
+        return;
+    }
+    if (ops != NULL) {
+        ops->close(handle);
+    } else {
+        uv_close(handle, NULL);
+    }
+}
+
+void
+loop_shut(Loop *self)
+{
+    if (!self->uv_open) {
+        return;
+    }
+    nodes_run(inbox_close(&self->inbox));
+    uv_mutex_lock(&self->wake_lock);
+    self->uv_open = false;
+    uv_mutex_unlock(&self->wake_lock);
+    ready_clear(&self->ready);
+    timers_clear(&self->timers);
+    fds_close(&self->fds);
+    /* Close callbacks may open no handles: the loop counts as closed. Pending work of libuv's
+     * threads (getaddrinfo, fs) ends before its loop can. */
+    do {
+        uv_walk(&self->uv, handle_close, NULL);
+        self->parked = PyEval_SaveThread();
+        (void)uv_run(&self->uv, UV_RUN_ONCE);
+        loop_enter(self);
+    } while (uv_loop_close(&self->uv) == UV_EBUSY);
+    uv_mutex_destroy(&self->wake_lock);
+    PyMem_RawFree(self->read_buffer);
+    self->read_buffer = NULL;
+}
+
+uv_loop_t *
+loop_uv(Loop *self)
+{
+    return &self->uv;
+}
+
+bool
+loop_is_closed(const Loop *self)
+{
+    return self->closed;
+}
+
+uv_buf_t
+loop_read_buffer(Loop *self)
+{
+    if (self->read_buffer == NULL) {
+        self->read_buffer = PyMem_RawMalloc(READ_BUFFER);
+    }
+    return uv_buf_init(self->read_buffer, self->read_buffer == NULL ? 0 : READ_BUFFER);
+}

@@ -1,0 +1,38 @@
+/* The loop's timers: a binary heap of TimerHandles by deadline, earliest first. It owns a
+ * reference to each; a handle knows its place, so that cancelling removes it at once. The
+ * loop's thread, under the GIL.
+ */
+#ifndef FLUVIAL_LOOP_TIMERS_H
+#define FLUVIAL_LOOP_TIMERS_H
+
+#include "base/py.h"
+#include "loop/handle.h"
+
+/* A copy of what ordering needs stands beside the pointer: sifting touches no handles but for
+ * their index. */
+typedef struct TimerEntry {
+    uint64_t deadline;
+    uint64_t order;
+    TimerHandle *handle; /* owned */
+} TimerEntry;
+
+typedef struct TimerHeap {
+    TimerEntry *entries; /* owned memory */
+    size_t len, cap;
+    uint64_t made; /* timers so far: the next one's order */
+} TimerHeap;
+
+/* Adds `timer` (borrowed; a reference is taken). 0, or -1 with MemoryError set. */
+int timers_add(TimerHeap *heap, TimerHandle *timer);
+
+/* Takes `timer` out when it is in, and releases the heap's reference. */
+void timers_remove(TimerHeap *heap, TimerHandle *timer);
+
+/* Takes the earliest timer out; its reference passes to the caller. The heap must not be
+ * empty. */
+TimerHandle *timers_pop(TimerHeap *heap);
+
+void timers_clear(TimerHeap *heap);
+int timers_traverse(TimerHeap *heap, visitproc visit, void *arg);
+
+#endif

@@ -1,0 +1,396 @@
+/* Streams over libuv (see stream.h): opening, reading, writing with a queue, closing.
+ *
+ * Bytes are offered to the kernel at once; only what it refuses becomes a StreamWrite, a request
+ * that libuv owns until its callback. Everything runs on the loop's thread with the GIL.
+ */
+#include "base/py.h"
+
+#include "net/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+enum {
+    WRITE_SLICES = 8,
+    DEFAULT_HIGH = 64 * 1024,
+    DEFAULT_LOW = 16 * 1024,
+};
+
+/* Bytes that wait for the kernel. Freed in its callback, which libuv always makes. */
+typedef struct StreamWrite {
+    uv_write_t req;
+    PyObject *owner; /* owned, or NULL: keeps the bytes that are not in `copy` */
+    size_t size;     /* bytes of the request */
+    char copy[];
+} StreamWrite;
+
+static Stream *
+stream_of(void *handle)
+{
+    return container_of(handle, Stream, uv);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+static void
+stream_reset(Stream *s, Loop *loop, const StreamOps *ops)
+{
+    memset(s, 0, sizeof(*s));
+    s->loop = loop;
+    s->ops = ops;
+    s->high = DEFAULT_HIGH;
+    s->low = DEFAULT_LOW;
+}
+
+static int
+stream_init(Stream *s, bool is_unix)
+{
+    uv_loop_t *uv = loop_uv(s->loop);
+    return is_unix ? uv_pipe_init(uv, &s->uv.pipe, 0) : uv_tcp_init(uv, &s->uv.tcp);
+}
+
+/* Undoes stream_init for a handle that never got a descriptor, as libuv itself does when
+ * uv_tcp_init_ex fails: such a handle is only a link in the loop's list. uv_close would keep
+ * the owner's memory for another iteration. */
+static void
+stream_uninit(Stream *s)
+{
+    struct uv__queue *link = &s->uv.handle.handle_queue;
+    link->next->prev = link->prev;
+    link->prev->next = link->next;
+}
+
+static void
+stream_close_at_once(uv_handle_t *handle)
+{
+    stream_close(stream_of(handle), false);
+}
+
+static const LoopHandleOps stream_handle_ops = {.close = stream_close_at_once};
+
+static void
+stream_opened(Stream *s, bool is_unix)
+{
+    s->state = STREAM_OPEN;
+    s->uv.handle.data = (void *)&stream_handle_ops;
+    if (!is_unix) {
+        (void)uv_tcp_nodelay(&s->uv.tcp, 1); /* fails on a socket that is no TCP: no harm */
+    }
+}
+
+/* Whether libuv could take `fd`. It aborts the process on a descriptor that is already watched,
+ * which happens when someone closed a stream's descriptor behind its back. */
+static int
+fd_check(const uv_loop_t *uv, int fd)
+{
+    if (fcntl(fd, F_GETFD) < 0) {
+        return -errno;
+    }
+    bool watched = (unsigned)fd < uv->nwatchers && uv->watchers[fd] != NULL;
+    return watched ? UV_EEXIST : 0;
+}
+
+int
+stream_open_fd(Stream *s, Loop *loop, const StreamOps *ops, int fd, bool is_unix)
+{
+    int err = fd_check(loop_uv(loop), fd);
+    if (err != 0) {
+        return err;
+    }
+    stream_reset(s, loop, ops);
+    err = stream_init(s, is_unix);
+    if (err != 0) {
+        return err;
+    }
+    err = is_unix ? uv_pipe_open(&s->uv.pipe, fd) : uv_tcp_open(&s->uv.tcp, fd);
+    if (err != 0) {
+        stream_uninit(s);
+        return err;
+    }
+    stream_opened(s, is_unix);
+    return 0;
+}
+
+int
+stream_accept(Stream *s, Loop *loop, const StreamOps *ops, uv_stream_t *listener)
+{
+    bool is_unix = listener->type == UV_NAMED_PIPE;
+    stream_reset(s, loop, ops);
+    int err = stream_init(s, is_unix);
+    if (err != 0) {
+        return err;
+    }
+    err = uv_accept(listener, &s->uv.stream);
+    if (err != 0) {
+        stream_uninit(s);
+        return err;
+    }
+    stream_opened(s, is_unix);
+    return 0;
+}
+
+/* ---- Reading ------------------------------------------------------------------------------ */
+
+static void
+stream_fail(Stream *s, int err)
+{
+    if (s->failed || s->state != STREAM_OPEN) {
+        return;
+    }
+    s->failed = true;
+    stream_read_stop(s);
+    s->ops->on_error(s, err);
+}
+
+static void
+on_uv_alloc(uv_handle_t *handle, size_t Py_UNUSED(suggested), uv_buf_t *buf)
+{
+    Stream *s = stream_of(handle);
+    if (s->ops->on_alloc == NULL) {
+        *buf = loop_read_buffer(s->loop);
+        return;
+    }
+    loop_enter(s->loop);
+    *buf = uv_buf_init(NULL, 0);
+    s->ops->on_alloc(s, buf);
+}
+
+static void
+on_uv_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+    Stream *s = stream_of(stream);
+    loop_enter(s->loop);
+    if (!s->reading) {
+        return; /* on_alloc closed or paused the stream */
+    }
+    if (nread > 0) {
+        s->ops->on_data(s, slice_of(buf->base, (size_t)nread));
+    } else if (nread == UV_EOF) {
+        stream_read_stop(s);
+        s->read_eof = true;
+        s->ops->on_eof(s);
+    } else if (nread < 0) {
+        stream_fail(s, (int)nread);
+    }
+}
+
+int
+stream_read_start(Stream *s)
+{
+    if (s->reading || s->read_eof || s->failed || s->state != STREAM_OPEN) {
+        return 0;
+    }
+    int err = uv_read_start(&s->uv.stream, on_uv_alloc, on_uv_read);
+    s->reading = err == 0;
+    return err;
+}
+
+void
+stream_read_stop(Stream *s)
+{
+    if (s->reading) {
+        s->reading = false;
+        (void)uv_read_stop(&s->uv.stream);
+    }
+}
+
+/* ---- Closing ------------------------------------------------------------------------------ */
+
+static void
+on_uv_close(uv_handle_t *handle)
+{
+    Stream *s = stream_of(handle);
+    loop_enter(s->loop);
+    s->state = STREAM_UNUSED;
+    s->ops->on_closed(s);
+}
+
+static void
+stream_close_handle(Stream *s)
+{
+    assert(s->state == STREAM_OPEN || s->state == STREAM_FLUSHING);
+    s->state = STREAM_CLOSING;
+    uv_close(&s->uv.handle, on_uv_close);
+}
+
+void
+stream_close(Stream *s, bool flush)
+{
+    switch (s->state) {
+    case STREAM_OPEN:
+        stream_read_stop(s);
+        if (flush && s->queued != 0 && !s->failed) {
+            s->state = STREAM_FLUSHING;
+        } else {
+            stream_close_handle(s);
+        }
+        break;
+    case STREAM_FLUSHING:
+        if (!flush) {
+            stream_close_handle(s);
+        }
+        break;
+    case STREAM_CLOSING:
+    case STREAM_UNUSED:
+        break;
+    }
+}
+
+/* FIN needs no libuv request: when nothing is queued, the socket takes it at once. */
+static void
+stream_send_fin(Stream *s)
+{
+    uv_os_fd_t fd;
+    if (uv_fileno(&s->uv.handle, &fd) == 0) {
+        (void)shutdown(fd, SHUT_WR); /* ENOTCONN: the peer is gone, reading will tell */
+    }
+}
+
+void
+stream_shutdown(Stream *s)
+{
+    if (s->shutting || s->state != STREAM_OPEN) {
+        return;
+    }
+    s->shutting = true;
+    if (s->queued == 0) {
+        stream_send_fin(s);
+    }
+}
+
+/* ---- Writing ------------------------------------------------------------------------------ */
+
+static void
+stream_wrote(Stream *s, int status)
+{
+    switch (s->state) {
+    case STREAM_OPEN:
+        if (status < 0) {
+            stream_fail(s, status);
+            return;
+        }
+        if (s->queued == 0 && s->shutting) {
+            stream_send_fin(s);
+        }
+        if (s->over_high && s->queued <= s->low) {
+            s->over_high = false;
+            if (s->ops->on_drain != NULL) {
+                s->ops->on_drain(s);
+            }
+        }
+        break;
+    case STREAM_FLUSHING:
+        if (status < 0 || s->queued == 0) {
+            stream_close_handle(s);
+        }
+        break;
+    case STREAM_CLOSING: /* cancelled by uv_close */
+    case STREAM_UNUSED:
+        break;
+    }
+}
+
+static void
+on_uv_write(uv_write_t *req, int status)
+{
+    Stream *s = stream_of(req->handle);
+    StreamWrite *write = container_of(req, StreamWrite, req);
+    loop_enter(s->loop);
+    s->queued -= write->size;
+    PyObject *owner = write->owner;
+    PyMem_RawFree(write);
+    stream_wrote(s, status);
+    Py_XDECREF(owner);
+}
+
+/* Queues `bufs`. The first `copied` of them are copied, the others kept alive by `owner`
+ * (borrowed, may be NULL when all are copied). */
+static int
+stream_queue(Stream *s, uv_buf_t *bufs, unsigned n, unsigned copied, PyObject *owner)
+{
+    size_t size = 0, copy_size = 0;
+    for (unsigned i = 0; i < n; i++) {
+        size += bufs[i].len;
+        copy_size += i < copied ? bufs[i].len : 0;
+    }
+    StreamWrite *write = PyMem_RawMalloc(sizeof(*write) + copy_size);
+    if (write == NULL) {
+        return UV_ENOMEM;
+    }
+    char *to = write->copy;
+    for (unsigned i = 0; i < copied; i++) {
+        memcpy(to, bufs[i].base, bufs[i].len);
+        bufs[i].base = to;
+        to += bufs[i].len;
+    }
+    int err = uv_write(&write->req, &s->uv.stream, bufs, n, on_uv_write);
+    if (err != 0) {
+        PyMem_RawFree(write);
+        return err;
+    }
+    write->owner = n > copied ? Py_XNewRef(owner) : NULL;
+    write->size = size;
+    s->queued += size;
+    s->over_high = s->over_high || s->queued > s->high;
+    return 0;
+}
+
+/* Drops the first `done` bytes of `bufs`; returns the index of the first that is left. */
+static unsigned
+bufs_skip(uv_buf_t *bufs, unsigned n, size_t done)
+{
+    unsigned i = 0;
+    while (i < n && done >= bufs[i].len) {
+        done -= bufs[i++].len;
+    }
+    if (i < n) {
+        bufs[i].base += done;
+        bufs[i].len -= done;
+    }
+    return i;
+}
+
+/* Writes `bufs` as far as the kernel takes them and queues the rest; `copied` and `owner` are
+ * as for stream_queue. Changes `bufs`. */
+static int
+stream_send(Stream *s, uv_buf_t *bufs, unsigned n, unsigned copied, PyObject *owner)
+{
+    if (s->state != STREAM_OPEN || s->failed) {
+        return 0;
+    }
+    unsigned first = 0;
+    if (s->queued == 0) {
+        int done = uv_try_write(&s->uv.stream, bufs, n);
+        if (done < 0 && done != UV_EAGAIN) {
+            return done;
+        }
+        first = bufs_skip(bufs, n, done < 0 ? 0 : (size_t)done);
+    }
+    if (first == n) {
+        return 0;
+    }
+    copied = copied > first ? copied - first : 0;
+    return stream_queue(s, bufs + first, n - first, copied, owner);
+}
+
+int
+stream_write(Stream *s, Slice data)
+{
+    if (data.len == 0) {
+        return 0;
+    }
+    uv_buf_t buf = {.base = (char *)data.ptr, .len = data.len};
+    return stream_send(s, &buf, 1, 1, NULL);
+}
+
+int
+stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner)
+{
+    assert(n >= 1 && n <= WRITE_SLICES);
+    uv_buf_t bufs[WRITE_SLICES];
+    for (unsigned i = 0; i < n; i++) {
+        bufs[i] = (uv_buf_t){.base = (char *)slices[i].ptr, .len = slices[i].len};
+    }
+    return stream_send(s, bufs, n, 1, owner);
+}

@@ -194,7 +194,11 @@ PyObject *
 convert_float(Slice text)
 {
     char small[SMALL];
-    text = trim(text);
+    Slice trimmed = trim(text);
+    if (trimmed.len != text.len && memchr(text.ptr, '_', text.len) != NULL) {
+        return NULL; /* one or the other */
+    }
+    text = trimmed;
     char *copy = text.len < SMALL ? small : PyMem_Malloc(text.len + 1);
     if (copy == NULL) {
         return PyErr_NoMemory();

@@ -188,11 +188,47 @@ search_routes(Search *s, const Node *node, unsigned ncaptures)
             s->best = route->order;
             s->out->plan = route->plan;
             s->out->ncaptures = ncaptures;
-            memcpy(s->out->captures, s->captures, ncaptures * sizeof *s->captures);
+            for (unsigned c = 0; c < ncaptures; c++) {
+                s->out->captures[c] = s->captures[c];
+            }
             break;
         }
         s->out->allowed |= route->methods;
     }
+}
+
+/* The place of `first` among the children; nchildren when it isn't there. A call of memchr costs
+ * more than a look at a few bytes. */
+static inline uint32_t
+child_index(const Node *node, uint8_t first)
+{
+    enum { FEW = 8 };
+    uint32_t n = node->nchildren;
+    if (n > FEW) {
+        const uint8_t *at = memchr(node->firsts, first, n);
+        return at == NULL ? n : (uint32_t)(at - node->firsts);
+    }
+    uint32_t i = 0;
+    while (i < n && node->firsts[i] != first) {
+        i++;
+    }
+    return i;
+}
+
+/* Whether `text`, whose first byte is the edge's, begins with the edge; likewise inline. */
+static inline bool
+edge_matches(const Node *child, const char *text)
+{
+    enum { SHORT = 16 };
+    if (child->edge_len > SHORT) {
+        return memcmp(child->edge, text, child->edge_len) == 0;
+    }
+    for (uint32_t i = 1; i < child->edge_len; i++) {
+        if (child->edge[i] != text[i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* The child that the path at `pos` leads to; NULL when there is none that matters. */
@@ -200,20 +236,17 @@ static inline const Node *
 search_child(const Search *s, const Node *node, size_t pos)
 {
     size_t left = s->path.len - pos;
-    if (left == 0 || node->nchildren == 0) {
+    if (left == 0) {
         return NULL;
     }
     const char *text = s->path.ptr + pos;
-    const uint8_t *first = memchr(node->firsts, (uint8_t)text[0], node->nchildren);
-    if (first == NULL) {
+    uint32_t i = child_index(node, (uint8_t)text[0]);
+    if (i == node->nchildren) {
         return NULL;
     }
-    const Node *child = node->children[first - node->firsts];
-    if (child->order >= s->best || child->edge_len > left
-        || memcmp(child->edge, text, child->edge_len) != 0) {
-        return NULL;
-    }
-    return child;
+    const Node *child = node->children[i];
+    bool matters = child->order < s->best && child->edge_len <= left;
+    return matters && edge_matches(child, text) ? child : NULL;
 }
 
 /* Everything at and below `node`, the path being matched up to `pos`. */

@@ -4,7 +4,7 @@
  *
  * All functions belong to the loop's thread and need the GIL. Each does nothing and returns
  * UV_ECANCELED when the client is gone or the answer is complete; other results are 0 or a
- * negative UV_E*.
+ * negative UV_E*. None of them calls back: a write that fails shows as on_gone soon after.
  */
 #ifndef FLUVIAL_HTTP_RESPONSE_H
 #define FLUVIAL_HTTP_RESPONSE_H
@@ -27,6 +27,8 @@ typedef struct HttpFields {
 int http_fields_add(HttpFields *fields, Slice name, Slice value);
 void http_fields_clear(HttpFields *fields);
 void http_fields_free(HttpFields *fields);
+/* Whether a field's value has no control character but tabs, so that it can't end its line. */
+bool http_value_is_clean(Slice value);
 
 typedef struct HttpHead {
     int status;               /* 200 to 599 */
@@ -49,7 +51,7 @@ int http_stream_end(HttpRequest *req);
 /* Whether more than the high-water mark waits to be written; on_writable follows when not. */
 bool http_stream_full(const HttpRequest *req);
 
-/* The answer can't be completed: closes the connection. */
+/* The answer can't be completed: closes the connection. No on_gone follows. */
 void http_abort(HttpRequest *req);
 
 /* A complete answer with the body {"detail":"<reason phrase>"} and this status. */

@@ -1,0 +1,112 @@
+/* Writes response heads (see answer.h). Every answer passes here, so room is made once, by an
+ * upper bound, and then bytes are stored one after the other. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/answer.h"
+
+#include "base/fmt.h"
+
+enum { HEAD_FIXED = 320 }; /* bytes at most without content type and further fields */
+
+static char *
+put(char *out, Slice text)
+{
+    memcpy(out, text.ptr, text.len);
+    return out + text.len;
+}
+
+/* The same for literals, whose length the compiler knows. */
+#define PUT(out, literal)                                                              \
+    ((char *)memcpy((out), literal, sizeof(literal) - 1) + sizeof(literal) - 1)
+
+static char *
+put_status(char *out, int status)
+{
+    if (likely(status == 200)) {
+        return PUT(out, "HTTP/1.1 200 OK\r\n");
+    }
+    out = PUT(out, "HTTP/1.1 ");
+    out += fmt_decimal(out, (uint64_t)status);
+    *out++ = ' ';
+    out = put(out, http_reason(status));
+    return PUT(out, "\r\n");
+}
+
+static char *
+put_framing(char *out, const AnswerHead *head)
+{
+    if (head->length >= 0) {
+        out = PUT(out, "content-length: ");
+        out += fmt_decimal(out, (uint64_t)head->length);
+        out = PUT(out, "\r\n");
+    } else if (head->chunked) {
+        out = PUT(out, "transfer-encoding: chunked\r\n");
+    }
+    if (head->close) {
+        out = PUT(out, "connection: close\r\n");
+    } else if (head->keep_alive) {
+        out = PUT(out, "connection: keep-alive\r\n");
+    }
+    return out;
+}
+
+static char *
+put_server_fields(char *out, HttpServer *server, const HttpFields *fields)
+{
+    if (fields == NULL || !fields->has_server) {
+        out = PUT(out, "server: fluvial\r\n");
+    }
+    if (fields == NULL || !fields->has_date) {
+        uint64_t now = uv_now(loop_uv(server->loop));
+        out = (char *)memcpy(out, date_line(&server->date, now), DATE_LINE) + DATE_LINE;
+    }
+    return out;
+}
+
+int
+answer_head(HttpServer *server, const AnswerHead *head, size_t more)
+{
+    const HttpFields *fields = head->fields;
+    Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
+    size_t most = HEAD_FIXED + head->content_type.len + raw.len + more;
+    int err = buf_reserve(&server->out, most);
+    if (err != 0) {
+        return err;
+    }
+    char *start = server->out.ptr + server->out.len;
+    char *out = put_status(start, head->status);
+    out = put_server_fields(out, server, fields);
+    if (head->content_type.len != 0) {
+        out = PUT(out, "content-type: ");
+        out = put(out, head->content_type);
+        out = PUT(out, "\r\n");
+    }
+    out = put_framing(out, head);
+    if (raw.len != 0) {
+        out = put(out, raw);
+    }
+    out = PUT(out, "\r\n");
+    server->out.len += (size_t)(out - start);
+    return 0;
+}
+
+int
+answer_refusal(HttpServer *server, Fault fault, bool bodyless)
+{
+    Slice before = SLICE("{\"detail\":\"");
+    Slice after = SLICE("\"}");
+    Slice detail = slice_of(fault.detail, strlen(fault.detail));
+    size_t len = before.len + detail.len + after.len;
+    const AnswerHead head = {.status = fault.status,
+                             .content_type = SLICE("application/json"),
+                             .length = (int64_t)len,
+                             .close = true};
+    int err = answer_head(server, &head, len);
+    if (err == 0 && !bodyless) { /* room was made */
+        (void)buf_append_slice(&server->out, before);
+        (void)buf_append_slice(&server->out, detail);
+        (void)buf_append_slice(&server->out, after);
+    }
+    return err;
+}

@@ -1,0 +1,24 @@
+/* The head of a response as bytes, appended to HttpServer.out. */
+#ifndef FLUVIAL_HTTP_ANSWER_H
+#define FLUVIAL_HTTP_ANSWER_H
+
+#include "http/server_private.h"
+
+typedef struct AnswerHead {
+    int status;
+    Slice content_type;       /* empty: none */
+    const HttpFields *fields; /* borrowed; may be NULL */
+    int64_t length;           /* Content-Length; -1: none */
+    bool chunked;
+    bool close;
+    bool keep_alive; /* say so: an HTTP/1.0 client takes silence for "close" */
+} AnswerHead;
+
+/* Appends the head, and room for `more` bytes is there behind it. 0 or UV_ENOMEM. */
+int answer_head(HttpServer *server, const AnswerHead *head, size_t more);
+
+/* Appends a whole answer {"detail": fault.detail} that ends the connection; `bodyless` (to HEAD)
+ * without its body. The detail needs no JSON escapes. 0 or UV_ENOMEM. */
+int answer_refusal(HttpServer *server, Fault fault, bool bodyless);
+
+#endif

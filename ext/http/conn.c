@@ -1,0 +1,471 @@
+/* A connection's life (see conn.h): bytes in, bytes kept while an answer is owed, end of file,
+ * timeouts, and the ways to close. Runs on the loop's thread with the GIL; the memory is the
+ * stream's until on_closed.
+ */
+#include "base/py.h"
+
+#include "http/conn.h"
+
+#include "http/out.h"
+
+#include <unistd.h>
+
+static HttpConn *
+conn_of(Stream *stream)
+{
+    return container_of(stream, HttpConn, stream);
+}
+
+/* ---- States ------------------------------------------------------------------------------ */
+
+static unsigned
+states_after(ConnState state)
+{
+    enum { END = 1 << CONN_LINGER | 1 << CONN_CLOSING };
+    switch (state) {
+    case CONN_IDLE:
+        return 1 << CONN_HEAD | END;
+    case CONN_HEAD: /* to IDLE when there was no body and on_head answered */
+        return 1 << CONN_BODY | 1 << CONN_ANSWER | 1 << CONN_IDLE | END;
+    case CONN_BODY:
+        return 1 << CONN_ANSWER | 1 << CONN_IDLE | END;
+    case CONN_ANSWER:
+        return 1 << CONN_IDLE | END;
+    case CONN_LINGER:
+        return 1 << CONN_CLOSING;
+    case CONN_CLOSING:
+        return 0;
+    }
+    Py_UNREACHABLE();
+}
+
+void
+conn_set_state(HttpConn *c, ConnState state)
+{
+    assert(states_after(c->state) & (1U << state));
+    (void)states_after;
+    c->state = state;
+}
+
+/* Whether bytes that have arrived must wait. */
+static bool
+conn_is_blocked(const HttpConn *c)
+{
+    if (c->broken) {
+        return true;
+    }
+    switch (c->state) {
+    case CONN_IDLE: /* no further request for a client that doesn't read the answers */
+        return c->stream.over_high;
+    case CONN_HEAD:
+        return false;
+    case CONN_BODY:
+        return c->paused;
+    case CONN_ANSWER:
+    case CONN_LINGER:
+    case CONN_CLOSING:
+        return true;
+    }
+    Py_UNREACHABLE();
+}
+
+/* ---- Bytes in ---------------------------------------------------------------------------- */
+
+/* Parses as far as the state allows, writes what came of it. The bytes used. */
+static size_t
+conn_parse(HttpConn *c, Slice data)
+{
+    size_t used = 0;
+    out_gather(c);
+    while ((used < data.len || c->held) && !conn_is_blocked(c)) {
+        c->held = false;
+        used += h1_parse(c, data.ptr + used, data.len - used);
+        exchange_advance(c);
+    }
+    exchange_continue(c);
+    out_release(c);
+    return used;
+}
+
+/* Keeps bytes for later. Those before kept_from are dropped when they are the larger part. */
+static void
+conn_keep(HttpConn *c, Slice data)
+{
+    if (c->kept_from > c->kept.len / 2) {
+        buf_consume(&c->kept, c->kept_from);
+        c->kept_from = 0;
+    }
+    if (buf_append_slice(&c->kept, data) != 0) {
+        conn_close(c, false);
+    }
+}
+
+static void
+kept_free(HttpConn *c)
+{
+    buf_free(&c->kept);
+    c->kept_from = 0;
+}
+
+void
+conn_resume(HttpConn *c)
+{
+    if (c->broken) {
+        conn_close(c, false);
+        return;
+    }
+    Buf kept = c->kept;
+    size_t from = c->kept_from;
+    c->kept = (Buf){NULL, 0, 0};
+    c->kept_from = 0;
+    from += conn_parse(c, slice_of(kept.ptr + from, kept.len - from));
+    if (from < kept.len && c->state < CONN_LINGER) {
+        c->kept = kept;
+        c->kept_from = from;
+    } else {
+        buf_free(&kept);
+    }
+    conn_settle(c);
+}
+
+static void
+conn_linger_data(HttpConn *c, size_t len)
+{
+    if (len >= c->unread_left) {
+        conn_close(c, true);
+    } else {
+        c->unread_left -= (uint32_t)len;
+    }
+}
+
+static void
+on_data(Stream *stream, Slice data)
+{
+    HttpConn *c = conn_of(stream);
+    if (c->state == CONN_LINGER) {
+        conn_linger_data(c, data.len);
+    } else if (c->state != CONN_CLOSING) {
+        if (likely(conn_kept(c) == 0)) {
+            size_t used = conn_parse(c, data);
+            data = slice_of(data.ptr + used, data.len - used);
+        }
+        if (data.len != 0 && c->state < CONN_LINGER) {
+            conn_keep(c, data);
+        }
+    }
+    conn_settle(c);
+}
+
+static void
+on_eof(Stream *stream)
+{
+    HttpConn *c = conn_of(stream);
+    c->eof = true;
+    if (c->state == CONN_LINGER) {
+        conn_close(c, true);
+    }
+    HttpRequest *req = c->req;
+    if (req != NULL && req->told && req->answer != HTTP_ANSWER_DONE
+        && c->server->ops->on_eof != NULL) {
+        http_request_ref(req);
+        c->server->ops->on_eof(req);
+        http_request_unref(req);
+    }
+    conn_settle(c);
+}
+
+static void
+on_error(Stream *stream, int Py_UNUSED(err))
+{
+    conn_close(conn_of(stream), false);
+}
+
+static void
+on_drain(Stream *stream)
+{
+    HttpConn *c = conn_of(stream);
+    HttpRequest *req = c->req;
+    if (req != NULL && req->answer == HTTP_ANSWER_STREAMING && req->told) {
+        http_request_ref(req);
+        c->server->ops->on_writable(req);
+        http_request_unref(req);
+    }
+    conn_settle(c);
+}
+
+/* ---- Settling ---------------------------------------------------------------------------- */
+
+/* The client has sent all it will: nothing but what is owed keeps the connection. */
+static void
+settle_eof(HttpConn *c)
+{
+    if (!c->eof || c->held || conn_kept(c) != 0 || conn_is_blocked(c)) {
+        return;
+    }
+    if (c->state == CONN_IDLE) {
+        conn_close(c, true);
+    } else {
+        exchange_reject(c, (Fault){400, "The request is cut off"});
+    }
+}
+
+static void
+settle_reading(HttpConn *c)
+{
+    if (c->state == CONN_CLOSING) {
+        return;
+    }
+    bool full = limit_exceeded(c->server->limits.pipelined, conn_kept(c) + 1);
+    bool want = !c->eof && (c->state == CONN_LINGER || !full || !conn_is_blocked(c));
+    if (want && !c->stream.reading) {
+        int err = stream_read_start(&c->stream);
+        if (err != 0) {
+            conn_close(c, false);
+        }
+    } else if (!want && c->stream.reading) {
+        stream_read_stop(&c->stream);
+    }
+}
+
+/* Bytes that wait for no other event any more are parsed before the loop blocks. */
+static void
+settle_ready(HttpConn *c)
+{
+    bool ready =
+        c->state < CONN_LINGER && (conn_kept(c) != 0 || c->held) && !conn_is_blocked(c);
+    if (ready && !ring_is_linked(&c->ready)) {
+        ring_append(&c->server->ready, &c->ready);
+    }
+}
+
+/* Which deadline the state asks for. */
+static DeadlineKind
+deadline_wanted(const HttpConn *c)
+{
+    DeadlineKind writing = c->stream.queued != 0 ? DEADLINE_WRITE : DEADLINE_NONE;
+    switch (c->state) {
+    case CONN_IDLE:
+        return writing != DEADLINE_NONE ? writing : DEADLINE_KEEP_ALIVE;
+    case CONN_HEAD:
+        return DEADLINE_HEADER;
+    case CONN_BODY:
+        return c->paused ? writing : DEADLINE_BODY;
+    case CONN_ANSWER:
+    case CONN_CLOSING:
+        return writing;
+    case CONN_LINGER:
+        return writing != DEADLINE_NONE ? writing : DEADLINE_LINGER;
+    }
+    Py_UNREACHABLE();
+}
+
+static void
+deadline_start(HttpConn *c, DeadlineKind kind)
+{
+    c->progress = c->sent - c->stream.queued;
+    c->body_checked = c->body_received;
+    deadline_set(&c->server->deadlines, &c->deadline, kind);
+}
+
+static void
+settle_deadline(HttpConn *c)
+{
+    DeadlineKind kind = c->deadline.kind;
+    DeadlineKind want = deadline_wanted(c);
+    if (kind == want) {
+        return;
+    }
+    if (want != DEADLINE_NONE) {
+        deadline_start(c, want);
+    } else if (kind != DEADLINE_KEEP_ALIVE) {
+        /* KEEP_ALIVE stays while a request is answered, to be moved on when it is done:
+         * conn_expired knows better. */
+        deadline_clear(&c->deadline);
+    }
+}
+
+void
+conn_settle(HttpConn *c)
+{
+    settle_eof(c);
+    settle_reading(c);
+    settle_ready(c);
+    settle_deadline(c);
+}
+
+/* ---- Timeouts ---------------------------------------------------------------------------- */
+
+/* Whether the body came at the least rate since the deadline was set. */
+static bool
+body_is_fast_enough(const HttpConn *c)
+{
+    const HttpLimits *limits = &c->server->limits;
+    uint64_t least = (uint64_t)limits->body_rate * limits->body_grace / 1000;
+    return c->body_received - c->body_checked >= least;
+}
+
+static void
+write_expired(HttpConn *c)
+{
+    if (c->sent - c->stream.queued != c->progress) {
+        deadline_start(c, DEADLINE_WRITE);
+    } else if (c->state == CONN_CLOSING) {
+        stream_close(&c->stream, false);
+    } else {
+        conn_close(c, false);
+    }
+}
+
+void
+conn_expired(HttpConn *c, DeadlineKind kind)
+{
+    if (kind != deadline_wanted(c)) {
+        conn_settle(c);
+        return;
+    }
+    switch (kind) {
+    case DEADLINE_KEEP_ALIVE:
+        conn_close(c, true);
+        break;
+    case DEADLINE_HEADER:
+        exchange_reject(c, (Fault){408, "The head of the request took too long"});
+        break;
+    case DEADLINE_BODY:
+        if (!body_is_fast_enough(c)) {
+            exchange_reject(c, (Fault){408, "The body of the request came too slowly"});
+        }
+        break;
+    case DEADLINE_WRITE:
+        write_expired(c);
+        break;
+    case DEADLINE_LINGER:
+        conn_close(c, false);
+        break;
+    case DEADLINE_NONE:
+    case DEADLINE_KINDS:
+        Py_UNREACHABLE();
+    }
+    conn_settle(c);
+}
+
+/* ---- Opening and closing ----------------------------------------------------------------- */
+
+/* What closing and lingering have in common: nothing more is parsed. */
+static void
+conn_stop_parsing(HttpConn *c)
+{
+    if (!c->broken || c->state == CONN_CLOSING) {
+        ring_remove(&c->ready);
+    }
+    kept_free(c);
+    c->held = false;
+}
+
+static void
+conn_free(HttpConn *c)
+{
+    ring_remove(&c->all);
+    deadline_clear(&c->deadline);
+    PyMem_RawFree(c);
+}
+
+static void
+on_closed(Stream *stream)
+{
+    HttpConn *c = conn_of(stream);
+    HttpServer *server = c->server;
+    if (c->state != CONN_CLOSING) { /* the loop itself was closed */
+        conn_set_state(c, CONN_CLOSING);
+        conn_stop_parsing(c);
+        exchange_drop(c);
+    }
+    conn_free(c);
+    server_conn_closed(server);
+}
+
+static const StreamOps stream_ops = {
+    .on_data = on_data,
+    .on_eof = on_eof,
+    .on_error = on_error,
+    .on_drain = on_drain,
+    .on_closed = on_closed,
+};
+
+void
+conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer)
+{
+    HttpConn *c = PyMem_RawCalloc(1, sizeof(*c));
+    if (c == NULL
+        || stream_open_fd(&c->stream, server->loop, &stream_ops, fd, is_unix) != 0) {
+        PyMem_RawFree(c);
+        (void)close(fd);
+        return;
+    }
+    c->server = server;
+    c->peer = *peer;
+    ring_append(&server->conns, &c->all);
+    server->stats.accepted++;
+    server->stats.open++;
+    h1_init(c);
+    conn_settle(c);
+}
+
+void
+conn_finish(HttpConn *c)
+{
+    if (c->state == CONN_LINGER || c->state == CONN_CLOSING) {
+        return;
+    }
+    out_flush(c);
+    if (c->eof) {
+        conn_close(c, true);
+    }
+    if (c->state == CONN_CLOSING) {
+        return;
+    }
+    conn_stop_parsing(c);
+    exchange_drop(c);
+    conn_set_state(c, CONN_LINGER);
+    c->unread_left = LINGER_MAX;
+    stream_shutdown(&c->stream);
+}
+
+void
+conn_close(HttpConn *c, bool flush)
+{
+    if (c->state == CONN_CLOSING) {
+        return;
+    }
+    if (flush) {
+        out_flush(c);
+    } else {
+        out_discard(c);
+    }
+    if (c->state == CONN_CLOSING) { /* the flush failed */
+        return;
+    }
+    conn_set_state(c, CONN_CLOSING);
+    conn_stop_parsing(c);
+    exchange_drop(c);
+    stream_close(&c->stream, flush);
+    settle_deadline(c);
+}
+
+void
+conn_break(HttpConn *c)
+{
+    if (c->state != CONN_CLOSING && !c->broken) {
+        c->broken = true;
+        if (!ring_is_linked(&c->ready)) {
+            ring_append(&c->server->ready, &c->ready);
+        }
+    }
+}
+
+void
+conn_drain(HttpConn *c)
+{
+    if (c->state == CONN_IDLE && conn_kept(c) == 0) {
+        conn_close(c, true);
+    }
+}

@@ -1,0 +1,130 @@
+/* One HTTP/1.1 connection: stream, parser, and the exchange that is under way. At most one
+ * request is handled at a time; what a client sends ahead is kept until the answer is complete.
+ *
+ *   conn.c      bytes in, bytes kept, end of file, timeouts, closing
+ *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
+ *   head.c      what RFC 9112 asks of a complete head beyond llhttp
+ *   exchange.c  the exchange: what the upper layer is told, and when it is over
+ *   out.c       bytes out
+ *
+ * Thread: the loop's, with the GIL. Lifetime: from conn_open to the stream's on_closed.
+ */
+#ifndef FLUVIAL_HTTP_CONN_H
+#define FLUVIAL_HTTP_CONN_H
+
+#include "base/py.h"
+#include "base/buf.h"
+#include "base/ring.h"
+#include "http/deadline.h"
+#include "http/server_private.h"
+#include "net/stream.h"
+
+#include <llhttp.h>
+
+typedef enum ConnState {
+    CONN_IDLE, /* no request has begun */
+    CONN_HEAD, /* part of a head has arrived */
+    CONN_BODY, /* a head with a body: the rest arrives; the answer may be complete already */
+    CONN_ANSWER, /* the request is complete, the answer isn't */
+    CONN_LINGER, /* the last answer and FIN are out; what arrives is dropped until EOF */
+    CONN_CLOSING, /* stream_close was called */
+} ConnState;
+
+enum {
+    UNREAD_MAX = 64 * 1024,   /* bytes of a body that are read after an early answer */
+    LINGER_MAX = 1024 * 1024, /* bytes that are read after the last answer */
+    LINGER_TIME = 5000,       /* ms */
+    TRAILER_NAME_MAX = 20,    /* longer names need not be recognised */
+};
+
+struct HttpConn {
+    Stream stream;
+    llhttp_t parser;
+    HttpServer *server; /* borrowed; outlives its connections */
+    HttpRequest *req;   /* owned; NULL while no request has begun */
+    Ring all;           /* in HttpServer.conns */
+    Ring ready;         /* in HttpServer.ready, or unlinked */
+    Deadline deadline;
+
+    ConnState state;
+    bool eof;    /* the client sends no more */
+    bool broken; /* writing failed; closed before the loop blocks */
+    bool paused; /* http_body_pause */
+    bool held;   /* the parser stopped within a body and may go on without new bytes */
+    bool message_done; /* the parser stopped behind a message */
+    bool in_field;     /* the name of a field has begun */
+    bool expect;       /* the head has an Expect field */
+    Fault fault;       /* set by a parser callback that refuses */
+
+    Buf kept;         /* owned: bytes not parsed yet */
+    size_t kept_from; /* offset of the first of them */
+
+    uint64_t body_received;   /* bytes, decoded */
+    uint64_t body_checked;    /* body_received when the rate was last looked at */
+    uint32_t unread_left;     /* of UNREAD_MAX; later of LINGER_MAX */
+    uint32_t trailer_bytes;   /* names and values */
+    uint32_t extension_bytes; /* chunk extensions of this body */
+    uint8_t trailer_name_len;
+    char trailer_name[TRAILER_NAME_MAX];
+
+    uint64_t sent;     /* bytes given to the stream */
+    uint64_t progress; /* bytes that the kernel had taken when DEADLINE_WRITE was set */
+    NetAddr peer, local; /* local: AF_UNSPEC until it is asked for */
+};
+
+/* ---- conn.c ------------------------------------------------------------------------------ */
+
+/* Serves the connected socket `fd`, which is the connection's from now on, also on errors. */
+void conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer);
+void conn_set_state(HttpConn *c, ConnState state);
+/* The last answer is out: FIN, then read until EOF within bounds. */
+void conn_finish(HttpConn *c);
+/* Closes; what is queued is written first when `flush`. */
+void conn_close(HttpConn *c, bool flush);
+/* Writing failed: the connection is closed soon, not now, since the layer above is in the middle
+ * of a call to us. */
+void conn_break(HttpConn *c);
+/* Brings reading, deadline and readiness in line with the state. Last thing in each event. */
+void conn_settle(HttpConn *c);
+/* Does now what waits in HttpServer.ready. */
+void conn_resume(HttpConn *c);
+void conn_expired(HttpConn *c, DeadlineKind kind);
+/* The server drains. */
+void conn_drain(HttpConn *c);
+
+static inline size_t
+conn_kept(const HttpConn *c)
+{
+    return c->kept.len - c->kept_from;
+}
+
+/* ---- h1.c -------------------------------------------------------------------------------- */
+
+void h1_init(HttpConn *c);
+/* Parses up to the end of a message or to where the body is paused. The bytes used. */
+size_t h1_parse(HttpConn *c, const char *ptr, size_t len);
+
+/* ---- head.c ------------------------------------------------------------------------------ */
+
+/* Checks the complete head and fills in what follows from it. */
+Fault head_check(HttpConn *c);
+
+/* ---- exchange.c -------------------------------------------------------------------------- */
+
+/* The three return 0, or a llhttp error that stops the parser. */
+int exchange_begin(HttpConn *c);
+int exchange_head(HttpConn *c);
+int exchange_body(HttpConn *c, Slice piece);
+void exchange_message(HttpConn *c);
+/* Ends the exchange when both request and answer are complete. */
+void exchange_advance(HttpConn *c);
+/* Refuses the request with an answer of our own if none has begun; the connection ends. */
+void exchange_reject(HttpConn *c, Fault fault);
+/* Lets go of the request; the upper layer is told when its answer isn't complete. */
+void exchange_drop(HttpConn *c);
+/* Sends "100 Continue" when it is due. */
+void exchange_continue(HttpConn *c);
+/* response.c calls it when an answer has grown or is complete. */
+void exchange_answered(HttpConn *c);
+
+#endif

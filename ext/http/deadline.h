@@ -1,0 +1,60 @@
+/* All timeouts of all connections of a server behind one timer. Each kind of timeout has one
+ * fixed length, so a list per kind, in order of arrival, is also in order of expiry: setting and
+ * clearing are O(1) and touch no timer. Coarse on purpose: a deadline expires up to about two
+ * seconds late and never early, and the timer fires once a second at most.
+ *
+ * Thread: the loop's. Times are uv_now()'s milliseconds.
+ */
+#ifndef FLUVIAL_HTTP_DEADLINE_H
+#define FLUVIAL_HTTP_DEADLINE_H
+
+#include "base/py.h"
+#include "base/ring.h"
+#include "loop/loop.h"
+
+#include <uv.h>
+
+typedef enum DeadlineKind {
+    DEADLINE_NONE, /* not set */
+    DEADLINE_KEEP_ALIVE,
+    DEADLINE_HEADER,
+    DEADLINE_BODY,
+    DEADLINE_WRITE,
+    DEADLINE_LINGER,
+    DEADLINE_KINDS,
+} DeadlineKind;
+
+/* One connection's place. A zeroed struct is not set. */
+typedef struct Deadline Deadline;
+struct Deadline {
+    Ring link;
+    uint64_t since; /* when it was set */
+    DeadlineKind kind;
+};
+
+typedef struct Deadlines Deadlines;
+struct Deadlines {
+    uv_timer_t timer;
+    Loop *loop;                     /* borrowed */
+    Ring lists[DEADLINE_KINDS];     /* of Deadline.link, oldest first */
+    uint32_t after[DEADLINE_KINDS]; /* ms; 0: this kind is off */
+    uint32_t
+        slack[DEADLINE_KINDS]; /* ms: younger than that, setting again does nothing */
+    uint64_t armed;            /* when the timer is due; 0: it doesn't run */
+    uint64_t fired;            /* when it last fired */
+    bool waited;               /* that firing was late and judged nothing */
+    /* A deadline has passed; it is cleared already and may be set again. With the GIL. */
+    void (*expired)(Deadlines *all, Deadline *deadline, DeadlineKind kind);
+    /* The timer is closed (deadlines_close). */
+    void (*closed)(Deadlines *all);
+};
+
+/* `after` has DEADLINE_KINDS entries. The callbacks are set by the caller before. */
+void deadlines_init(Deadlines *all, Loop *loop, const uint32_t *after);
+void deadlines_close(Deadlines *all);
+
+/* Sets or moves to now + after[kind]. */
+void deadline_set(Deadlines *all, Deadline *deadline, DeadlineKind kind);
+void deadline_clear(Deadline *deadline);
+
+#endif

@@ -1,0 +1,310 @@
+/* One exchange of a connection: from the first byte of a request to the last of its answer.
+ * Decides what the layer above is told and when; see HttpOps for the order. Calls upwards may
+ * answer, abort the connection or drain the server, so each looks at the state anew when it
+ * returns. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/conn.h"
+
+#include "http/answer.h"
+#include "http/out.h"
+
+static const HttpOps *
+ops_of(const HttpConn *c)
+{
+    return c->server->ops;
+}
+
+int
+exchange_begin(HttpConn *c)
+{
+    assert(c->req == NULL && c->state == CONN_IDLE);
+    HttpRequest *req = request_new(c->server);
+    if (req == NULL) {
+        return HPE_USER;
+    }
+    req->conn = c;
+    req->peer = c->peer;
+    c->req = req;
+    c->paused = false;
+    c->held = false;
+    c->in_field = false;
+    c->expect = false;
+    c->body_received = 0;
+    c->body_checked = 0;
+    c->unread_left = UNREAD_MAX;
+    c->trailer_bytes = 0;
+    c->trailer_name_len = 0;
+    c->extension_bytes = 0;
+    conn_set_state(c, CONN_HEAD);
+    return 0;
+}
+
+/* The request no longer counts as unanswered. */
+static void
+exchange_landed(HttpRequest *req)
+{
+    if (req->in_flight) {
+        req->in_flight = false;
+        req->server->stats.in_flight--;
+    }
+}
+
+void
+exchange_drop(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    if (req == NULL) {
+        return;
+    }
+    c->req = NULL;
+    req->conn = NULL;
+    bool owed = req->answer != HTTP_ANSWER_DONE;
+    req->answer = HTTP_ANSWER_DONE;
+    exchange_landed(req);
+    if (owed && req->told) {
+        ops_of(c)->on_gone(req);
+    }
+    http_request_unref(req);
+}
+
+/* ---- The request comes in ---------------------------------------------------------------- */
+
+/* 503 with Retry-After, without telling the layer above. */
+static void
+exchange_overload(HttpRequest *req)
+{
+    HttpFields fields = {.has_content_type = false};
+    if (http_fields_add(&fields, SLICE("retry-after"), SLICE("1")) == 0) {
+        const HttpHead head = {.status = 503,
+                               .content_type = SLICE("application/json"),
+                               .fields = &fields};
+        req->server->stats.rejected++;
+        (void)http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"),
+                           NULL);
+    }
+    http_fields_free(&fields);
+}
+
+/* Tells the layer above of the head; it may answer at once. */
+static void
+exchange_tell(HttpConn *c, HttpRequest *req)
+{
+    HttpServer *server = c->server;
+    if (limit_exceeded(server->limits.in_flight,
+                       (uint64_t)server->stats.in_flight + 1)) {
+        exchange_overload(req);
+        return;
+    }
+    server->stats.in_flight++;
+    req->in_flight = true;
+    req->told = true;
+    req->body_mode = server->ops->on_head(req);
+    /* Nobody will read the body before the answer, and the client waits before sending it:
+     * don't wait for it. */
+    bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
+    if (req->answer == HTTP_ANSWER_NONE
+        && (req->body_mode == HTTP_BODY_STREAM || no_wait)) {
+        req->requested = true;
+        server->ops->on_request(req);
+    }
+}
+
+int
+exchange_head(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    c->server->stats.requests++;
+    if (c->deadline.kind == DEADLINE_HEADER) {
+        deadline_clear(&c->deadline);
+    }
+    if (req->has_body) {
+        conn_set_state(c, CONN_BODY);
+    }
+    http_request_ref(req);
+    exchange_tell(c, req);
+    bool ours = c->req == req;
+    http_request_unref(req);
+    if (!ours) {
+        return HPE_USER;
+    }
+    if (c->paused && req->has_body) {
+        c->held = true;
+        return HPE_PAUSED;
+    }
+    return 0;
+}
+
+static int
+exchange_body_stream(HttpConn *c, HttpRequest *req, Slice piece)
+{
+    http_request_ref(req);
+    ops_of(c)->on_body(req, piece);
+    bool ours = c->req == req;
+    http_request_unref(req);
+    if (!ours) {
+        return HPE_USER;
+    }
+    if (c->paused) {
+        c->held = true;
+        return HPE_PAUSED;
+    }
+    return 0;
+}
+
+int
+exchange_body(HttpConn *c, Slice piece)
+{
+    HttpRequest *req = c->req;
+    c->body_received += piece.len;
+    if (req->answer == HTTP_ANSWER_DONE) {
+        if (piece.len > c->unread_left) {
+            return HPE_USER; /* exchange_reject ends the connection */
+        }
+        c->unread_left -= (uint32_t)piece.len;
+        return 0;
+    }
+    switch (req->body_mode) {
+    case HTTP_BODY_DISCARD:
+        return 0;
+    case HTTP_BODY_COLLECT:
+        if (buf_append_slice(&req->body, piece) != 0) {
+            c->fault = (Fault){503, "The server is out of memory"};
+            return HPE_USER;
+        }
+        return 0;
+    case HTTP_BODY_STREAM:
+        return exchange_body_stream(c, req, piece);
+    }
+    Py_UNREACHABLE();
+}
+
+void
+exchange_message(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    req->body_complete = true;
+    if (c->deadline.kind == DEADLINE_BODY) {
+        deadline_clear(&c->deadline);
+    }
+    if (req->answer == HTTP_ANSWER_DONE) {
+        return; /* exchange_advance goes on */
+    }
+    conn_set_state(c, CONN_ANSWER);
+    http_request_ref(req);
+    if (req->body_mode == HTTP_BODY_STREAM) {
+        ops_of(c)->on_body_end(req);
+    } else if (!req->requested) {
+        req->requested = true;
+        ops_of(c)->on_request(req);
+    }
+    http_request_unref(req);
+}
+
+static bool
+wants_continue(const HttpConn *c)
+{
+    const HttpRequest *req = c->req;
+    return c->state == CONN_BODY && req->expect_continue && !c->paused
+           && c->body_received == 0 && req->body_mode != HTTP_BODY_DISCARD
+           && req->answer == HTTP_ANSWER_NONE;
+}
+
+void
+exchange_continue(HttpConn *c)
+{
+    if (unlikely(wants_continue(c))) {
+        Slice line = SLICE("HTTP/1.1 100 Continue\r\n\r\n");
+        c->req->expect_continue = false;
+        size_t mark = out_begin(c);
+        (void)buf_append_slice(&c->server->out, line);
+        out_end(c, mark);
+    }
+}
+
+void
+http_body_pause(HttpRequest *req)
+{
+    if (req->conn != NULL && !req->body_complete && req->answer != HTTP_ANSWER_DONE) {
+        req->conn->paused = true;
+    }
+}
+
+void
+http_body_resume(HttpRequest *req)
+{
+    HttpConn *c = req->conn;
+    if (c != NULL && c->paused) {
+        c->paused = false;
+        if (c->server->gather != c) {
+            exchange_continue(c);
+            conn_settle(c);
+        }
+    }
+}
+
+/* ---- The answer goes out ----------------------------------------------------------------- */
+
+void
+exchange_advance(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    if (req == NULL || req->answer != HTTP_ANSWER_DONE) {
+        return;
+    }
+    bool last = req->close || c->server->state != SERVER_RUNNING;
+    if (!req->body_complete) {
+        c->paused = false; /* what is left of the body is read and dropped */
+        if (last) {
+            conn_finish(c);
+        }
+        return;
+    }
+    exchange_drop(c);
+    if (last) {
+        conn_finish(c);
+    } else {
+        conn_set_state(c, CONN_IDLE);
+        deadline_set(&c->server->deadlines, &c->deadline, DEADLINE_KEEP_ALIVE);
+    }
+}
+
+void
+exchange_answered(HttpConn *c)
+{
+    const HttpRequest *req = c->req;
+    if (req != NULL && req->answer == HTTP_ANSWER_DONE && req->in_flight) {
+        c->server->stats.responses++;
+        exchange_landed(c->req);
+    }
+    if (c->server->gather != c) {
+        exchange_advance(c);
+        conn_settle(c);
+    }
+}
+
+void
+exchange_reject(HttpConn *c, Fault fault)
+{
+    if (c->state == CONN_LINGER || c->state == CONN_CLOSING) {
+        return;
+    }
+    HttpRequest *req = c->req;
+    HttpAnswer answer = req != NULL ? req->answer : HTTP_ANSWER_NONE;
+    if (answer == HTTP_ANSWER_STREAMING
+        || (answer == HTTP_ANSWER_NONE && fault.status == 0)) {
+        conn_close(c, true);
+        return;
+    }
+    if (answer == HTTP_ANSWER_NONE) {
+        c->server->stats.rejected++;
+        access_log_add(&c->server->log, &c->peer, req, fault.status);
+        size_t mark = out_begin(c);
+        bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
+        (void)answer_refusal(c->server, fault, bodyless);
+        out_end(c, mark);
+    }
+    exchange_drop(c);
+    conn_finish(c);
+}

@@ -1,0 +1,154 @@
+/* Header fields of an answer, gathered by the layer above (see HttpFields in response.h):
+ * validated so that no value can break out of its line, and without those that belong to the
+ * connection, which response.c writes itself.
+ */
+#include "base/py.h"
+
+#include "http/response.h"
+
+#include <uv.h>
+
+/* RFC 9110 section 5.6.2. */
+static bool
+is_token_byte(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+           || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool
+is_token(Slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_token_byte((unsigned char)name.ptr[i])) {
+            return false;
+        }
+    }
+    return name.len != 0;
+}
+
+bool
+http_value_is_clean(Slice value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static Slice
+trim(Slice s)
+{
+    while (s.len != 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
+        s = slice_of(s.ptr + 1, s.len - 1);
+    }
+    while (s.len != 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) {
+        s.len--;
+    }
+    return s;
+}
+
+/* Notes a stated Content-Length instead of adding it. Two that differ are an error. */
+static int
+note_content_length(HttpFields *fields, Slice value)
+{
+    int64_t length = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] < '0' || value.ptr[i] > '9' || length > INT64_MAX / 10 - 1) {
+            return UV_EINVAL;
+        }
+        length = length * 10 + (value.ptr[i] - '0');
+    }
+    if (value.len == 0
+        || (fields->has_content_length && fields->content_length != length)) {
+        return UV_EINVAL;
+    }
+    fields->has_content_length = true;
+    fields->content_length = length;
+    return 0;
+}
+
+/* Whether one of the comma-separated options is "close". */
+static bool
+has_close(Slice value)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= value.len; i++) {
+        if (i == value.len || value.ptr[i] == ',') {
+            if (slice_eq_nocase(trim(slice_of(value.ptr + from, i - from)),
+                                SLICE("close"))) {
+                return true;
+            }
+            from = i + 1;
+        }
+    }
+    return false;
+}
+
+static bool
+is_hop_by_hop(Slice name)
+{
+    return slice_eq_nocase(name, SLICE("transfer-encoding"))
+           || slice_eq_nocase(name, SLICE("keep-alive"))
+           || slice_eq_nocase(name, SLICE("proxy-connection"))
+           || slice_eq_nocase(name, SLICE("upgrade"))
+           || slice_eq_nocase(name, SLICE("te"))
+           || slice_eq_nocase(name, SLICE("trailer"));
+}
+
+static int
+append_line(Buf *raw, Slice name, Slice value)
+{
+    int err = buf_reserve(raw, name.len + value.len + 4);
+    if (err == 0) {
+        (void)buf_append_slice(raw, name);
+        (void)buf_append(raw, ": ", 2);
+        (void)buf_append_slice(raw, value);
+        (void)buf_append(raw, "\r\n", 2);
+    }
+    return err;
+}
+
+int
+http_fields_add(HttpFields *fields, Slice name, Slice value)
+{
+    value = trim(value);
+    if (!is_token(name) || !http_value_is_clean(value)) {
+        return UV_EINVAL;
+    }
+    if (slice_eq_nocase(name, SLICE("content-length"))) {
+        return note_content_length(fields, value);
+    }
+    if (slice_eq_nocase(name, SLICE("connection"))) {
+        fields->close |= has_close(value);
+        return 0;
+    }
+    if (is_hop_by_hop(name)) {
+        return 0;
+    }
+    int err = append_line(&fields->raw, name, value);
+    if (err == 0) {
+        fields->has_date |= slice_eq_nocase(name, SLICE("date"));
+        fields->has_server |= slice_eq_nocase(name, SLICE("server"));
+        fields->has_content_type |= slice_eq_nocase(name, SLICE("content-type"));
+    }
+    return err;
+}
+
+void
+http_fields_clear(HttpFields *fields)
+{
+    Buf raw = fields->raw;
+    buf_clear(&raw);
+    *fields = (HttpFields){.raw = raw};
+}
+
+void
+http_fields_free(HttpFields *fields)
+{
+    buf_free(&fields->raw);
+    *fields = (HttpFields){.has_date = false};
+}

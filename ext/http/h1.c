@@ -1,0 +1,390 @@
+/* llhttp's callbacks: the bytes of a request become an HttpRequest, and every limit on a part
+ * of it is checked before the part is kept. llhttp runs without any of its lenient flags; what
+ * it doesn't check about a head is in head.c. A callback that refuses sets HttpConn.fault and
+ * stops the parser. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/conn.h"
+
+enum {
+    HEAD_FIRST = 1024,  /* bytes reserved for the first head of a request object */
+    FIELDS_FIRST = 16,  /* the same for its fields */
+    FIELD_OVERHEAD = 4, /* ": " and CRLF, which count towards the header block */
+};
+
+static HttpConn *
+conn_of(llhttp_t *parser)
+{
+    return container_of(parser, HttpConn, parser);
+}
+
+static int
+refuse(HttpConn *c, int status, const char *detail)
+{
+    c->fault = (Fault){status, detail};
+    return HPE_USER;
+}
+
+static int
+refuse_memory(HttpConn *c)
+{
+    return refuse(c, 503, "The server is out of memory");
+}
+
+/* ---- The request line -------------------------------------------------------------------- */
+
+static int
+on_message_begin(llhttp_t *parser)
+{
+    HttpConn *c = conn_of(parser);
+    if (exchange_begin(c) != 0 || buf_reserve(&c->req->head, HEAD_FIRST) != 0) {
+        return refuse_memory(c);
+    }
+    return 0;
+}
+
+static int
+on_url(llhttp_t *parser, const char *at, size_t len)
+{
+    HttpConn *c = conn_of(parser);
+    HttpRequest *req = c->req;
+    if (limit_exceeded(c->server->limits.request_line, req->target_len + len)) {
+        return refuse(c, 414, "The request target is too long");
+    }
+    if (buf_append(&req->head, at, len) != 0) {
+        return refuse_memory(c);
+    }
+    req->target_len += (uint32_t)len;
+    return 0;
+}
+
+/* llhttp also knows RTSP and ICE; of their names' letters "HTTP" has only some. */
+static int
+on_protocol(llhttp_t *parser, const char *at, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (at[i] != 'H' && at[i] != 'T' && at[i] != 'P') {
+            return refuse(conn_of(parser), 400, "The protocol is not HTTP");
+        }
+    }
+    return 0;
+}
+
+/* ---- Fields ------------------------------------------------------------------------------ */
+
+static bool
+in_trailers(const HttpConn *c)
+{
+    return c->state != CONN_HEAD;
+}
+
+/* Trailers are counted and dropped; the start of a name is kept to recognise the forbidden. */
+static int
+trailer_count(HttpConn *c, size_t len)
+{
+    c->trailer_bytes += (uint32_t)len;
+    if (limit_exceeded(c->server->limits.trailer_block, c->trailer_bytes)) {
+        return refuse(c, 400, "The trailer section is too large");
+    }
+    return 0;
+}
+
+static int
+trailer_name_add(HttpConn *c, const char *at, size_t len)
+{
+    for (size_t i = 0; i < len && c->trailer_name_len < TRAILER_NAME_MAX; i++) {
+        c->trailer_name[c->trailer_name_len++] = ascii_lower(at[i]);
+    }
+    return trailer_count(c, len);
+}
+
+/* RFC 9110 section 6.5.1: a trailer must not change framing, routing or the connection. */
+static int
+trailer_end(HttpConn *c)
+{
+    Slice name = slice_of(c->trailer_name, c->trailer_name_len);
+    c->trailer_name_len = 0;
+    if (slice_eq(name, SLICE("content-length")) || slice_eq(name, SLICE("host"))
+        || slice_eq(name, SLICE("transfer-encoding"))
+        || slice_eq(name, SLICE("connection")) || slice_eq(name, SLICE("upgrade"))
+        || slice_eq(name, SLICE("proxy-connection"))) {
+        return refuse(c, 400, "A field is not allowed in the trailer section");
+    }
+    return trailer_count(c, FIELD_OVERHEAD);
+}
+
+static int
+fields_grow(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    uint32_t cap = req->cap_fields == 0 ? FIELDS_FIRST : req->cap_fields * 2;
+    HttpField *fields = PyMem_RawRealloc(req->fields, cap * sizeof(*fields));
+    if (fields == NULL) {
+        return refuse_memory(c);
+    }
+    req->fields = fields;
+    req->cap_fields = cap;
+    return 0;
+}
+
+static int
+field_begin(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    c->in_field = true;
+    if (limit_exceeded(c->server->limits.header_fields, (uint64_t)req->nfields + 1)) {
+        return refuse(c, 431, "There are too many header fields");
+    }
+    if (req->nfields == req->cap_fields && fields_grow(c) != 0) {
+        return HPE_USER;
+    }
+    req->fields[req->nfields] = (HttpField){.name = (uint32_t)req->head.len};
+    return 0;
+}
+
+/* Whether `more` bytes fit into the header block, and room for them. */
+static int
+head_reserve(HttpConn *c, size_t more)
+{
+    const HttpRequest *req = c->req;
+    uint64_t block = req->head.len - req->target_len + more
+                     + (uint64_t)FIELD_OVERHEAD * (req->nfields + 1);
+    if (limit_exceeded(c->server->limits.header_block, block)
+        || req->head.len + more > UINT32_MAX) {
+        return refuse(c, 431, "The header section is too large");
+    }
+    return buf_reserve(&c->req->head, more) == 0 ? 0 : refuse_memory(c);
+}
+
+static int
+on_header_field(llhttp_t *parser, const char *at, size_t len)
+{
+    HttpConn *c = conn_of(parser);
+    if (unlikely(in_trailers(c))) {
+        return trailer_name_add(c, at, len);
+    }
+    if ((!c->in_field && field_begin(c) != 0) || head_reserve(c, len) != 0) {
+        return HPE_USER;
+    }
+    HttpRequest *req = c->req;
+    HttpField *field = &req->fields[req->nfields];
+    char *to = req->head.ptr + req->head.len;
+    for (size_t i = 0; i < len; i++) {
+        to[i] = ascii_lower(at[i]);
+    }
+    req->head.len += len;
+    field->name_len += (uint32_t)len;
+    field->value = (uint32_t)req->head.len;
+    return 0;
+}
+
+static int
+on_header_value(llhttp_t *parser, const char *at, size_t len)
+{
+    HttpConn *c = conn_of(parser);
+    if (unlikely(in_trailers(c))) {
+        return trailer_count(c, len);
+    }
+    if (head_reserve(c, len) != 0) {
+        return HPE_USER;
+    }
+    HttpRequest *req = c->req;
+    memcpy(req->head.ptr + req->head.len, at, len);
+    req->head.len += len;
+    req->fields[req->nfields].value_len += (uint32_t)len;
+    return 0;
+}
+
+/* Notes where the fields are that this layer or the next one asks for; those may come once. */
+static int
+field_note(HttpConn *c, HttpRequest *req, int32_t i)
+{
+    Slice name = http_field_name(req, (uint32_t)i);
+    switch (name.len) {
+    case 4:
+        if (slice_eq(name, SLICE("host"))) {
+            if (req->host >= 0) {
+                return refuse(c, 400, "There is more than one Host field");
+            }
+            req->host = i;
+        }
+        return 0;
+    case 6:
+        if (slice_eq(name, SLICE("cookie")) && req->cookie < 0) {
+            req->cookie = i;
+        } else if (slice_eq(name, SLICE("expect"))) {
+            c->expect = true;
+        }
+        return 0;
+    case 12:
+        if (slice_eq(name, SLICE("content-type"))) {
+            if (req->content_type >= 0) {
+                return refuse(c, 400, "There is more than one Content-Type field");
+            }
+            req->content_type = i;
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int
+on_header_value_complete(llhttp_t *parser)
+{
+    HttpConn *c = conn_of(parser);
+    if (unlikely(in_trailers(c))) {
+        return trailer_end(c);
+    }
+    HttpRequest *req = c->req;
+    HttpField *field = &req->fields[req->nfields];
+    const char *value = req->head.ptr + field->value;
+    while (field->value_len != 0
+           && (value[field->value_len - 1] == ' '
+               || value[field->value_len - 1] == '\t')) {
+        field->value_len--;
+    }
+    c->in_field = false;
+    return field_note(c, req, (int32_t)req->nfields++);
+}
+
+static int
+on_headers_complete(llhttp_t *parser)
+{
+    HttpConn *c = conn_of(parser);
+    Fault fault = head_check(c);
+    if (fault.status != 0) {
+        return refuse(c, fault.status, fault.detail);
+    }
+    /* An offer to upgrade may be ignored (RFC 9110 section 7.8); the body is an ordinary one. */
+    parser->upgrade = 0;
+    return exchange_head(c);
+}
+
+/* ---- The body ---------------------------------------------------------------------------- */
+
+static int
+on_body(llhttp_t *parser, const char *at, size_t len)
+{
+    return exchange_body(conn_of(parser), slice_of(at, len));
+}
+
+static int
+on_chunk_header(llhttp_t *parser)
+{
+    HttpConn *c = conn_of(parser);
+    uint64_t limit = c->server->limits.body;
+    if (c->req->answer != HTTP_ANSWER_DONE && limit != 0
+        && (parser->content_length > limit
+            || c->body_received > limit - parser->content_length)) {
+        return refuse(c, 413, "The body is too large");
+    }
+    return 0;
+}
+
+static int
+on_chunk_extension(llhttp_t *parser, const char *Py_UNUSED(at), size_t len)
+{
+    HttpConn *c = conn_of(parser);
+    c->extension_bytes += (uint32_t)len;
+    if (limit_exceeded(c->server->limits.chunk_extensions, c->extension_bytes)) {
+        return refuse(c, 400, "The chunk extensions are too large");
+    }
+    return 0;
+}
+
+static int
+on_message_complete(llhttp_t *parser)
+{
+    conn_of(parser)->message_done = true;
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t callbacks = {
+    .on_message_begin = on_message_begin,
+    .on_url = on_url,
+    .on_protocol = on_protocol,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_chunk_header = on_chunk_header,
+    .on_chunk_extension_name = on_chunk_extension,
+    .on_chunk_extension_value = on_chunk_extension,
+    .on_message_complete = on_message_complete,
+};
+
+/* ---- The parser as a whole --------------------------------------------------------------- */
+
+void
+h1_init(HttpConn *c)
+{
+    llhttp_init(&c->parser, HTTP_REQUEST, &callbacks);
+}
+
+/* A method that we don't know, or no method at all (a TLS hello, say). */
+static Fault
+fault_of_method(const HttpConn *c, const char *end)
+{
+    const char *at = c->parser.error_pos;
+    bool token = at != NULL && at < end && ((*at >= 'A' && *at <= 'Z') || *at == '-');
+    return token ? (Fault){501, "The method is not known"}
+                 : (Fault){400, "The request line is malformed"};
+}
+
+/* What to answer to an error that llhttp found by itself. */
+static Fault
+fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
+{
+    switch (code) {
+    case HPE_INVALID_METHOD:
+        return fault_of_method(c, end);
+    case HPE_INVALID_VERSION:
+    case HPE_PAUSED_H2_UPGRADE:
+        return (Fault){505, "The version of HTTP is not supported"};
+    case HPE_INVALID_URL:
+        return (Fault){400, "The request target is malformed"};
+    case HPE_INVALID_HEADER_TOKEN:
+    case HPE_UNEXPECTED_SPACE:
+        return (Fault){400, "A field is malformed"};
+    case HPE_INVALID_CONTENT_LENGTH:
+        return (Fault){400, "Content-Length is malformed"};
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+        return (Fault){400, "Content-Length is repeated or beside Transfer-Encoding"};
+    case HPE_INVALID_TRANSFER_ENCODING:
+        return (Fault){400, "Transfer-Encoding doesn't end in chunked"};
+    case HPE_INVALID_CHUNK_SIZE:
+        return (Fault){400, "A chunk is malformed"};
+    case HPE_CR_EXPECTED:
+    case HPE_LF_EXPECTED:
+    case HPE_STRICT:
+        return (Fault){400, "A line doesn't end in CRLF"};
+    default:
+        return (Fault){400, "The request is malformed"};
+    }
+}
+
+size_t
+h1_parse(HttpConn *c, const char *ptr, size_t len)
+{
+    llhttp_errno_t code = llhttp_execute(&c->parser, ptr, len);
+    if (code == HPE_OK) {
+        return len;
+    }
+    if (code != HPE_PAUSED) {
+        Fault fault = c->fault.status != 0 || code == HPE_USER
+                          ? c->fault
+                          : fault_of_error(c, code, ptr + len);
+        exchange_reject(c, fault);
+        return len;
+    }
+    size_t used = (size_t)(llhttp_get_error_pos(&c->parser) - ptr);
+    llhttp_resume(&c->parser);
+    if (c->message_done) {
+        c->message_done = false;
+        exchange_message(c);
+    }
+    return used;
+}

@@ -1,0 +1,289 @@
+/* What RFC 9112 asks of a request's head beyond llhttp: version, method, form of the target,
+ * Host, Transfer-Encoding, Expect, sizes. Every ambiguity that two parsers could read in two
+ * ways is refused, since that is what request smuggling lives on (RFC 9112 section 11.2).
+ * Pure functions of a complete head.
+ */
+#include "base/py.h"
+
+#include "http/conn.h"
+
+static const Fault FINE = {0, NULL};
+
+/* ---- Target and Host --------------------------------------------------------------------- */
+
+/* A byte that may stand in a Host: unreserved, sub-delims without ',', and "%:[]" (RFC 3986
+ * section 3.2.2). */
+static bool
+is_host_byte(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+           || (c != '\0' && strchr("-._~!$&'()*+;=%:[]", c) != NULL);
+}
+
+static bool
+is_host(Slice host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        if (!is_host_byte((unsigned char)host.ptr[i])) {
+            return false;
+        }
+    }
+    return host.len != 0 && host.ptr[0] != ':';
+}
+
+/* Sets path and query, which begin at `from` in the target. A fragment is not sent by correct
+ * clients; it is dropped. */
+static void
+target_split(HttpRequest *req, uint32_t from)
+{
+    const char *ptr = req->head.ptr;
+    uint32_t end = req->target_len;
+    const char *fragment = memchr(ptr + from, '#', end - from);
+    if (fragment != NULL) {
+        end = (uint32_t)(fragment - ptr);
+    }
+    const char *mark = memchr(ptr + from, '?', end - from);
+    uint32_t path_end = mark != NULL ? (uint32_t)(mark - ptr) : end;
+    req->path = from;
+    req->path_len = path_end - from;
+    req->query = mark != NULL ? path_end + 1 : end;
+    req->query_len = end - req->query;
+}
+
+/* The bytes of "http://" or "https://" at the target's beginning; 0 when there is neither. */
+static uint32_t
+scheme_len(Slice target)
+{
+    if (target.len >= 7 && slice_eq_nocase(slice_of(target.ptr, 7), SLICE("http://"))) {
+        return 7;
+    }
+    if (target.len >= 8
+        && slice_eq_nocase(slice_of(target.ptr, 8), SLICE("https://"))) {
+        return 8;
+    }
+    return 0;
+}
+
+/* An absolute target: its authority takes the place of the Host field's value (RFC 9112
+ * section 3.2.2), user information is skipped. */
+static Fault
+target_absolute(HttpRequest *req, uint32_t scheme)
+{
+    const char *ptr = req->head.ptr;
+    uint32_t end = scheme;
+    uint32_t host = scheme;
+    while (end < req->target_len && strchr("/?#", ptr[end]) == NULL) {
+        if (ptr[end++] == '@') {
+            host = end;
+        }
+    }
+    if (!is_host(slice_of(ptr + host, end - host))) {
+        return (Fault){400, "The request target's host is malformed"};
+    }
+    if (req->host >= 0) {
+        req->fields[req->host].value = host;
+        req->fields[req->host].value_len = end - host;
+    }
+    target_split(req, end);
+    if (req->path_len == 0) {
+        req->path =
+            scheme - 1; /* the '/' that ends the scheme stands for the empty path */
+        req->path_len = 1;
+    }
+    return FINE;
+}
+
+static Fault
+check_target(HttpRequest *req)
+{
+    Slice target = http_request_target(req);
+    assert(target.len != 0);
+    if (likely(target.ptr[0] == '/')) {
+        target_split(req, 0);
+        return FINE;
+    }
+    if (slice_eq(target, SLICE("*"))) {
+        req->path_len = 1;
+        req->query = 1;
+        /* M-SEARCH is UPnP's, whose requests always have that target. */
+        return req->method == HTTP_OPTIONS || req->method == HTTP_MSEARCH
+                   ? FINE
+                   : (Fault){400, "The request target * is for OPTIONS only"};
+    }
+    uint32_t scheme = scheme_len(target);
+    return scheme != 0 ? target_absolute(req, scheme)
+                       : (Fault){400, "The request target is malformed"};
+}
+
+static Fault
+check_host(const HttpRequest *req)
+{
+    if (req->host < 0) {
+        return req->minor == 0 ? FINE : (Fault){400, "The Host field is missing"};
+    }
+    return is_host(http_field_value(req, (uint32_t)req->host))
+               ? FINE
+               : (Fault){400, "The Host field is malformed"};
+}
+
+/* ---- Transfer-Encoding ------------------------------------------------------------------- */
+
+/* The next item of the comma-separated list in `*rest`, without white space around it; `*rest`
+ * becomes what stands behind the comma, or {NULL, 0} when there is none. */
+static Slice
+list_next(Slice *rest)
+{
+    const char *comma = memchr(rest->ptr, ',', rest->len);
+    Slice item = *rest;
+    *rest = slice_of(NULL, 0);
+    if (comma != NULL) {
+        size_t len = (size_t)(comma - item.ptr);
+        *rest = slice_of(comma + 1, item.len - len - 1);
+        item.len = len;
+    }
+    while (item.len != 0 && (item.ptr[0] == ' ' || item.ptr[0] == '\t')) {
+        item = slice_of(item.ptr + 1, item.len - 1);
+    }
+    while (item.len != 0
+           && (item.ptr[item.len - 1] == ' ' || item.ptr[item.len - 1] == '\t')) {
+        item.len--;
+    }
+    return item;
+}
+
+/* A coding that may stand before chunked. Such a body is handed on as it is, with its field. */
+static bool
+is_known_coding(Slice coding)
+{
+    return slice_eq_nocase(coding, SLICE("gzip"))
+           || slice_eq_nocase(coding, SLICE("x-gzip"))
+           || slice_eq_nocase(coding, SLICE("deflate"))
+           || slice_eq_nocase(coding, SLICE("compress"))
+           || slice_eq_nocase(coding, SLICE("x-compress"))
+           || slice_eq_nocase(coding, SLICE("identity"));
+}
+
+/* The codings of one field; `*chunked` says whether the last one so far was chunked. */
+static Fault
+check_codings(Slice value, bool *chunked)
+{
+    do {
+        Slice coding = list_next(&value);
+        if (*chunked) {
+            return (Fault){400, "Transfer-Encoding goes on after chunked"};
+        }
+        if (coding.len == 0) {
+            return (Fault){400, "Transfer-Encoding has an empty coding"};
+        }
+        *chunked = slice_eq_nocase(coding, SLICE("chunked"));
+        if (!*chunked && !is_known_coding(coding)) {
+            return (Fault){501, "The transfer coding is not known"};
+        }
+    } while (value.ptr != NULL);
+    return FINE;
+}
+
+static Fault
+check_transfer_encoding(const HttpRequest *req, uint16_t flags)
+{
+    if (req->minor == 0) {
+        return (Fault){400, "Transfer-Encoding is not allowed in HTTP/1.0"};
+    }
+    if (flags & F_CONTENT_LENGTH) {
+        return (Fault){400, "Content-Length stands beside Transfer-Encoding"};
+    }
+    bool chunked = false;
+    int32_t i = http_field_find(req, SLICE("transfer-encoding"), 0);
+    while (i >= 0) {
+        Fault fault = check_codings(http_field_value(req, (uint32_t)i), &chunked);
+        if (fault.status != 0) {
+            return fault;
+        }
+        i = http_field_find(req, SLICE("transfer-encoding"), (uint32_t)i + 1);
+    }
+    return chunked && (flags & F_CHUNKED)
+               ? FINE
+               : (Fault){400, "Transfer-Encoding doesn't end in chunked"};
+}
+
+/* ---- The rest ---------------------------------------------------------------------------- */
+
+/* RFC 9110 section 10.1.1: the only expectation that there is. HTTP/1.0 has none. */
+static Fault
+check_expect(HttpRequest *req)
+{
+    int32_t i = http_field_find(req, SLICE("expect"), 0);
+    while (i >= 0 && req->minor != 0) {
+        Slice value = http_field_value(req, (uint32_t)i);
+        if (!slice_eq_nocase(value, SLICE("100-continue"))) {
+            return (Fault){417, "The expectation is not known"};
+        }
+        req->expect_continue = req->has_body;
+        i = http_field_find(req, SLICE("expect"), (uint32_t)i + 1);
+    }
+    return FINE;
+}
+
+static Fault
+check_framing(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    uint16_t flags = c->parser.flags;
+    uint64_t length = flags & F_CONTENT_LENGTH ? c->parser.content_length : 0;
+    if (flags & F_TRANSFER_ENCODING) {
+        Fault fault = check_transfer_encoding(req, flags);
+        if (fault.status != 0) {
+            return fault;
+        }
+    }
+    if (limit_exceeded(c->server->limits.body, length) || length > INT64_MAX) {
+        return (Fault){413, "The body is too large"};
+    }
+    req->has_body = (flags & F_CHUNKED) || length != 0;
+    req->content_length = flags & F_CONTENT_LENGTH ? (int64_t)length : -1;
+    return FINE;
+}
+
+static Fault
+check_request_line(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    const llhttp_t *parser = &c->parser;
+    req->method = parser->method;
+    req->minor = parser->http_minor;
+    req->is_head = parser->method == HTTP_HEAD;
+    req->keep_alive =
+        llhttp_should_keep_alive(parser) && !(parser->flags & F_CONNECTION_CLOSE);
+    if (parser->http_major != 1 || parser->http_minor > 1) {
+        return (Fault){505, "The version of HTTP is not supported"};
+    }
+    if (req->method == HTTP_CONNECT || req->method > HTTP_SOURCE) {
+        return req->method == HTTP_QUERY ? FINE
+                                         : (Fault){501, "The method is not supported"};
+    }
+    return FINE;
+}
+
+Fault
+head_check(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    Fault fault = check_request_line(c);
+    if (fault.status == 0) {
+        fault = check_host(req);
+    }
+    if (fault.status == 0) {
+        fault = check_target(req);
+    }
+    if (fault.status == 0) {
+        fault = check_framing(c);
+    }
+    if (fault.status == 0 && c->expect) {
+        fault = check_expect(req);
+    }
+    /* The one control character that llhttp lets pass in a value. */
+    if (fault.status == 0 && memchr(req->head.ptr, 0x7f, req->head.len) != NULL) {
+        fault = (Fault){400, "A field has a control character"};
+    }
+    return fault;
+}

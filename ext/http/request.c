@@ -1,0 +1,185 @@
+/* HttpRequest objects: made, recycled, read (see request.h). A server keeps a few spare ones
+ * with their buffers, so that a request on a busy connection allocates nothing and an idle
+ * connection owns none. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+enum {
+    SPARE_MAX = 64,        /* requests kept for reuse */
+    SPARE_HEAD = 8 * 1024, /* bytes of their buffers that are kept */
+    SPARE_BODY = 4 * 1024,
+    SPARE_FIELDS = 128,
+};
+
+static void
+request_init(HttpRequest *req, HttpServer *server)
+{
+    req->refs = 1;
+    req->server = server;
+    req->content_length = -1;
+    req->length_left = -1;
+    req->host = -1;
+    req->content_type = -1;
+    req->cookie = -1;
+}
+
+static HttpRequest *
+request_alloc(HttpServer *server)
+{
+    return PyMem_RawCalloc(1, sizeof(HttpRequest) + server->ops->app_size);
+}
+
+HttpRequest *
+request_new(HttpServer *server)
+{
+    HttpRequest *req = server->spare;
+    if (likely(req != NULL)) {
+        server->spare = req->next;
+        server->nspare--;
+        req->next = NULL;
+    } else {
+        req = request_alloc(server);
+        if (req == NULL) {
+            return NULL;
+        }
+    }
+    server->held++;
+    request_init(req, server);
+    return req;
+}
+
+static void
+request_destroy(HttpRequest *req)
+{
+    buf_free(&req->head);
+    buf_free(&req->body);
+    PyMem_RawFree(req->fields);
+    PyMem_RawFree(req);
+}
+
+/* Back to zero, but for buffers of a sensible size. */
+static void
+request_recycle(HttpRequest *req)
+{
+    HttpServer *server = req->server;
+    Buf head = req->head;
+    Buf body = req->body;
+    HttpField *fields = req->fields;
+    uint32_t cap_fields = req->cap_fields;
+    size_t size = sizeof(*req) + (req->told ? server->ops->app_size : 0);
+    memset(req, 0, size);
+    buf_reset(&head, SPARE_HEAD);
+    buf_reset(&body, SPARE_BODY);
+    req->head = head;
+    req->body = body;
+    req->fields = fields;
+    req->cap_fields = cap_fields;
+    req->next = server->spare;
+    server->spare = req;
+    server->nspare++;
+}
+
+void
+http_request_unref(HttpRequest *req)
+{
+    assert(req->refs > 0);
+    if (--req->refs != 0) {
+        return;
+    }
+    HttpServer *server = req->server;
+    if (req->told) {
+        req->refs = 1; /* app_clear may run Python, which may look at the request */
+        server->ops->app_clear(req);
+        assert(req->refs == 1);
+    }
+    if (server->nspare < SPARE_MAX && req->cap_fields <= SPARE_FIELDS
+        && !server->freed) {
+        request_recycle(req);
+    } else {
+        request_destroy(req);
+    }
+    server->held--;
+    if (unlikely(server->freed && server->held == 0)) {
+        server_release(server);
+    }
+}
+
+void
+request_free_spare(HttpServer *server)
+{
+    while (server->spare != NULL) {
+        HttpRequest *req = server->spare;
+        server->spare = req->next;
+        request_destroy(req);
+    }
+    server->nspare = 0;
+}
+
+Slice
+http_request_method(const HttpRequest *req)
+{
+    const char *name = llhttp_method_name((llhttp_method_t)req->method);
+    return slice_of(name, strlen(name));
+}
+
+int32_t
+http_field_find(const HttpRequest *req, Slice name, uint32_t from)
+{
+    for (uint32_t i = from; i < req->nfields; i++) {
+        if (slice_eq(http_field_name(req, i), name)) {
+            return (int32_t)i;
+        }
+    }
+    return -1;
+}
+
+int
+http_request_client(const HttpRequest *req, NetName *out)
+{
+    net_addr_name(&req->peer, out);
+    return 0;
+}
+
+/* The address of our end of an IPv4 or IPv6 connection, once it is known. */
+static int
+conn_local(HttpConn *c, int fd)
+{
+    if (c->local.family != AF_UNSPEC) {
+        return 0;
+    }
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage storage;
+    } name;
+    socklen_t len = sizeof(name);
+    if (getsockname(fd, &name.any, &len) != 0) {
+        return uv_translate_sys_error(errno);
+    }
+    net_addr_set(&c->local, &name.any);
+    return 0;
+}
+
+int
+http_request_server(const HttpRequest *req, NetName *out)
+{
+    HttpConn *c = req->conn;
+    uv_os_fd_t fd;
+    if (c == NULL || uv_fileno(&c->stream.uv.handle, &fd) != 0) {
+        return UV_ENOTCONN;
+    }
+    int err = conn_local(c, fd);
+    if (err != 0) {
+        return err;
+    }
+    if (c->local.family == AF_UNSPEC) {
+        return net_socket_name(fd, out);
+    }
+    net_addr_name(&c->local, out);
+    return 0;
+}

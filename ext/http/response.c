@@ -1,0 +1,266 @@
+/* Answers (see response.h): which framing an answer gets, what of its body is sent, and when
+ * the connection ends with it. RFC 9112 sections 6 and 9. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/response.h"
+
+#include "base/fmt.h"
+#include "http/answer.h"
+#include "http/conn.h"
+#include "http/out.h"
+
+#include <uv.h>
+
+enum { COPY_MAX = 16 * 1024 }; /* bytes: longer bodies are not copied behind the head */
+
+/* ---- The decisions ----------------------------------------------------------------------- */
+
+/* Whether an answer with this status never has a body (RFC 9110 section 6.4.1). */
+static bool
+status_has_no_body(int status)
+{
+    return status == 204 || status == 304;
+}
+
+/* Whether the rest of the request's body is more than is worth reading after the answer. */
+static bool
+unread_is_much(const HttpRequest *req)
+{
+    if (req->body_complete || !req->has_body) {
+        return false;
+    }
+    /* Without a "100 Continue" the client may or may not send the body: no way to go on. */
+    if (req->expect_continue) {
+        return true;
+    }
+    int64_t received = (int64_t)req->conn->body_received;
+    return req->content_length >= 0 && req->content_length - received > UNREAD_MAX;
+}
+
+static bool
+ends_connection(const HttpRequest *req, const HttpHead *head)
+{
+    return !req->keep_alive || req->server->state != SERVER_RUNNING
+           || (head->fields != NULL && head->fields->close) || unread_is_much(req);
+}
+
+/* The value of Content-Length for a body of `length` bytes (-1: not known); -1 for none. */
+static int64_t
+stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
+{
+    const HttpFields *fields = head->fields;
+    bool stated = fields != NULL && fields->has_content_length;
+    if (head->status == 204) {
+        return -1;
+    }
+    if (head->status == 304 || (req->is_head && length <= 0)) {
+        return stated ? fields->content_length : head->status == 304 ? -1 : length;
+    }
+    return length < 0 && stated ? fields->content_length : length;
+}
+
+static int
+check_head(const HttpRequest *req, const HttpHead *head)
+{
+    if (req->conn == NULL || req->answer != HTTP_ANSWER_NONE) {
+        return UV_ECANCELED;
+    }
+    if (head->status < 200 || head->status > 599
+        || !http_value_is_clean(head->content_type)) {
+        return UV_EINVAL;
+    }
+    return 0;
+}
+
+/* Appends the head of the answer. `more` bytes of its body will follow in the same buffer. */
+static int
+write_head(HttpRequest *req, const HttpHead *head, int64_t length, size_t more)
+{
+    const HttpFields *fields = head->fields;
+    bool typed = fields != NULL && fields->has_content_type;
+    req->bodyless = req->is_head || status_has_no_body(head->status);
+    AnswerHead answer = {
+        .status = head->status,
+        .content_type = typed ? slice_of("", 0) : head->content_type,
+        .fields = fields,
+        .length = stated_length(req, head, length),
+    };
+    bool unknown = answer.length < 0 && !status_has_no_body(head->status);
+    answer.chunked = unknown && req->minor != 0;
+    answer.close =
+        ends_connection(req, head) || (unknown && req->minor == 0 && !req->bodyless);
+    answer.keep_alive = req->minor == 0;
+    req->chunked = answer.chunked;
+    req->close = answer.close;
+    req->length_left = req->bodyless ? -1 : answer.length;
+    int err = answer_head(req->server, &answer, more);
+    if (err == 0) {
+        access_log_add(&req->server->log, &req->peer, req, head->status);
+    }
+    return err;
+}
+
+/* ---- In one go --------------------------------------------------------------------------- */
+
+int
+http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
+{
+    int err = check_head(req, head);
+    if (err != 0) {
+        return err;
+    }
+    HttpConn *c = req->conn;
+    bool copy = body.len <= COPY_MAX || owner == NULL;
+    size_t mark = out_begin(c);
+    err = write_head(req, head, (int64_t)body.len, copy ? body.len : 0);
+    if (err != 0) {
+        conn_break(c);
+        return err;
+    }
+    req->answer = HTTP_ANSWER_DONE;
+    if (req->bodyless || body.len == 0) {
+        out_end(c, mark);
+    } else if (copy) {
+        (void)buf_append_slice(&c->server->out, body); /* room was made */
+        out_end(c, mark);
+    } else {
+        out_end_with(c, mark, body, slice_of("", 0), owner);
+    }
+    exchange_answered(c);
+    return 0;
+}
+
+int
+http_respond_error(HttpRequest *req, int status)
+{
+    char body[96] = "{\"detail\":\"";
+    size_t n = strlen(body);
+    Slice reason = http_reason(status);
+    memcpy(body + n, reason.ptr, reason.len);
+    n += reason.len;
+    memcpy(body + n, "\"}", 2);
+    const HttpHead head = {.status = status, .content_type = SLICE("application/json")};
+    return http_respond(req, &head, slice_of(body, n + 2), NULL);
+}
+
+/* ---- In pieces --------------------------------------------------------------------------- */
+
+int
+http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
+{
+    int err = check_head(req, head);
+    if (err != 0) {
+        return err;
+    }
+    HttpConn *c = req->conn;
+    size_t mark = out_begin(c);
+    err = write_head(req, head, length, 0);
+    if (err != 0) {
+        conn_break(c);
+        return err;
+    }
+    req->answer = HTTP_ANSWER_STREAMING;
+    out_end(c, mark);
+    exchange_answered(c);
+    return 0;
+}
+
+/* The line before a chunk. `out` has room for it; the length. */
+static size_t
+chunk_line(char *out, size_t size)
+{
+    size_t n = fmt_hex(out, size);
+    memcpy(out + n, "\r\n", 2);
+    return n + 2;
+}
+
+static int
+write_piece(HttpConn *c, Slice piece, bool chunked, PyObject *owner)
+{
+    char line[FMT_HEX_MAX + 2];
+    size_t line_len = chunked ? chunk_line(line, piece.len) : 0;
+    Slice tail = chunked ? SLICE("\r\n") : slice_of("", 0);
+    bool copy = piece.len <= COPY_MAX || owner == NULL;
+    size_t mark = out_begin(c);
+    Buf *out = &c->server->out;
+    int err = buf_reserve(out, line_len + (copy ? piece.len + tail.len : 0));
+    if (err != 0) {
+        return err;
+    }
+    (void)buf_append(out, line, line_len);
+    if (copy) {
+        (void)buf_append_slice(out, piece);
+        (void)buf_append_slice(out, tail);
+        out_end(c, mark);
+    } else {
+        out_end_with(c, mark, piece, tail, owner);
+    }
+    return 0;
+}
+
+int
+http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
+{
+    HttpConn *c = req->conn;
+    if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
+        return UV_ECANCELED;
+    }
+    if (req->bodyless || piece.len == 0) {
+        return 0;
+    }
+    if (req->length_left >= 0) {
+        if (piece.len > (uint64_t)req->length_left) {
+            return UV_EMSGSIZE;
+        }
+        req->length_left -= (int64_t)piece.len;
+    }
+    int err = write_piece(c, piece, req->chunked, owner);
+    if (err != 0) {
+        conn_break(c);
+        return err;
+    }
+    exchange_answered(c);
+    return 0;
+}
+
+int
+http_stream_end(HttpRequest *req)
+{
+    HttpConn *c = req->conn;
+    if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
+        return UV_ECANCELED;
+    }
+    if (req->length_left > 0) {
+        http_abort(req);
+        return UV_EPROTO;
+    }
+    if (req->chunked && !req->bodyless) {
+        size_t mark = out_begin(c);
+        int err = buf_append(&c->server->out, "0\r\n\r\n", 5);
+        if (err != 0) {
+            conn_break(c);
+            return err;
+        }
+        out_end(c, mark);
+    }
+    req->answer = HTTP_ANSWER_DONE;
+    exchange_answered(c);
+    return 0;
+}
+
+bool
+http_stream_full(const HttpRequest *req)
+{
+    return req->conn != NULL && req->conn->stream.over_high;
+}
+
+void
+http_abort(HttpRequest *req)
+{
+    HttpConn *c = req->conn;
+    if (c != NULL) {
+        req->answer = HTTP_ANSWER_DONE; /* the caller need not be told by on_gone */
+        conn_close(c, true);
+    }
+}

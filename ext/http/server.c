@@ -1,0 +1,317 @@
+/* The HTTP server as a whole (see server.h): its listeners, the connections they bring, the
+ * work before the loop blocks, and the orderly stop. The upper layer owns the struct; every
+ * libuv handle in it is closed when on_drained is called. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/server.h"
+
+#include "http/conn.h"
+
+#include <uv.h>
+
+struct ServerListener {
+    Listener listener;
+    HttpServer *server;   /* borrowed; outlives its listeners */
+    ServerListener *next; /* in HttpServer.listeners */
+};
+
+void
+http_limits_default(HttpLimits *limits)
+{
+    *limits = (HttpLimits){
+        .request_line = 8 * 1024,
+        .header_block = 64 * 1024,
+        .header_fields = 100,
+        .body = 16 * 1024 * 1024,
+        .trailer_block = 8 * 1024,
+        .chunk_extensions = 4 * 1024,
+        .header_timeout = 10 * 1000,
+        .body_rate = 240,
+        .body_grace = 5 * 1000,
+        .keep_alive = 75 * 1000,
+        .write_timeout = 60 * 1000,
+        .connections = 65536,
+        .in_flight = 16384,
+        .pipelined = 64 * 1024,
+    };
+}
+
+/* ---- Making and freeing ------------------------------------------------------------------ */
+
+HttpServer *
+http_server_new(Loop *loop, const HttpOps *ops, const HttpLimits *limits, void *context)
+{
+    HttpServer *server = PyMem_RawCalloc(1, sizeof(*server));
+    if (server == NULL) {
+        return NULL;
+    }
+    server->loop = loop;
+    server->ops = ops;
+    server->context = context;
+    server->limits = *limits;
+    server->log.fd = -1;
+    ring_init(&server->conns);
+    ring_init(&server->ready);
+    return server;
+}
+
+void
+server_release(HttpServer *server)
+{
+    request_free_spare(server);
+    buf_free(&server->out);
+    access_log_free(&server->log);
+    PyMem_RawFree(server);
+}
+
+void
+http_server_free(HttpServer *server)
+{
+    assert(server->state == SERVER_NEW || server->state == SERVER_DRAINED);
+    server->freed = true;
+    if (server->held == 0) {
+        server_release(server);
+    }
+}
+
+void *
+http_server_context(const HttpServer *server)
+{
+    return server->context;
+}
+
+Loop *
+http_server_loop(const HttpServer *server)
+{
+    return server->loop;
+}
+
+HttpStats
+http_server_stats(const HttpServer *server)
+{
+    return server->stats;
+}
+
+void
+http_server_access_log(HttpServer *server, int fd)
+{
+    access_log_flush(&server->log);
+    server->log.fd = fd;
+}
+
+/* ---- Before the loop blocks -------------------------------------------------------------- */
+
+/* Each waiting connection gets one turn; what becomes ready meanwhile waits for the next. */
+static void
+on_hook(LoopHook *hook)
+{
+    HttpServer *server = container_of(hook, HttpServer, hook);
+    if (!ring_is_empty(&server->ready)) {
+        Ring turn;
+        ring_take(&turn, &server->ready);
+        while (!ring_is_empty(&turn)) {
+            HttpConn *c = container_of(turn.next, HttpConn, ready);
+            ring_remove(&c->ready);
+            conn_resume(c);
+        }
+    }
+    if (server->log.lines.len != 0) {
+        access_log_flush(&server->log);
+    }
+}
+
+/* ---- Listening --------------------------------------------------------------------------- */
+
+static bool
+server_is_full(const HttpServer *server)
+{
+    return limit_exceeded(server->limits.connections, (uint64_t)server->stats.open + 1);
+}
+
+static void
+on_accept(Listener *listener, int fd, const NetAddr *peer)
+{
+    HttpServer *server = container_of(listener, ServerListener, listener)->server;
+    conn_open(server, fd, listener->is_unix, peer);
+    if (server_is_full(server)) {
+        for (ServerListener *l = server->listeners; l != NULL; l = l->next) {
+            listener_pause(&l->listener);
+        }
+    }
+}
+
+static void server_check_drained(HttpServer *server);
+
+static void
+on_listener_closed(Listener *listener)
+{
+    ServerListener *closed = container_of(listener, ServerListener, listener);
+    HttpServer *server = closed->server;
+    ServerListener **at = &server->listeners;
+    while (*at != closed) {
+        at = &(*at)->next;
+    }
+    *at = closed->next;
+    PyMem_RawFree(closed);
+    server_check_drained(server);
+}
+
+static const ListenerOps listener_ops = {
+    .on_accept = on_accept,
+    .on_closed = on_listener_closed,
+};
+
+static void
+on_expired(Deadlines *all, Deadline *deadline, DeadlineKind kind)
+{
+    (void)all;
+    conn_expired(container_of(deadline, HttpConn, deadline), kind);
+}
+
+static void
+on_timer_closed(Deadlines *all)
+{
+    HttpServer *server = container_of(all, HttpServer, deadlines);
+    server->state = SERVER_DRAINED;
+    server->ops->on_drained(server->context);
+}
+
+/* The loop is being closed under a server that wasn't drained. */
+static void
+server_close_timer(uv_handle_t *handle)
+{
+    Deadlines *all = container_of((uv_timer_t *)handle, Deadlines, timer);
+    http_server_abort(container_of(all, HttpServer, deadlines));
+}
+
+static const LoopHandleOps timer_ops = {.close = server_close_timer};
+
+/* Opens what a running server has besides its listeners. */
+static void
+server_start(HttpServer *server)
+{
+    const HttpLimits *limits = &server->limits;
+    uint32_t after[DEADLINE_KINDS] = {
+        [DEADLINE_KEEP_ALIVE] = limits->keep_alive,
+        [DEADLINE_HEADER] = limits->header_timeout,
+        [DEADLINE_BODY] = limits->body_rate != 0 ? limits->body_grace : 0,
+        [DEADLINE_WRITE] = limits->write_timeout,
+        [DEADLINE_LINGER] = LINGER_TIME,
+    };
+    server->deadlines.expired = on_expired;
+    server->deadlines.closed = on_timer_closed;
+    deadlines_init(&server->deadlines, server->loop, after);
+    server->deadlines.timer.data = (void *)&timer_ops;
+    server->hook.run = on_hook;
+    loop_hook_add(server->loop, &server->hook);
+    server->state = SERVER_RUNNING;
+}
+
+int
+http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog)
+{
+    if (server->state != SERVER_NEW && server->state != SERVER_RUNNING) {
+        return UV_EINVAL;
+    }
+    ServerListener *added = PyMem_RawCalloc(1, sizeof(*added));
+    if (added == NULL) {
+        return UV_ENOMEM;
+    }
+    int err = listener_open(&added->listener, server->loop, &listener_ops, fd, is_unix,
+                            backlog);
+    if (err != 0) {
+        PyMem_RawFree(added);
+        return err;
+    }
+    added->server = server;
+    added->next = server->listeners;
+    server->listeners = added;
+    if (server->state == SERVER_NEW) {
+        server_start(server);
+    }
+    return 0;
+}
+
+/* ---- Stopping ---------------------------------------------------------------------------- */
+
+/* Goes on with a drain when the last listener and the last connection are gone. */
+static void
+server_check_drained(HttpServer *server)
+{
+    if (server->state == SERVER_DRAINING && server->listeners == NULL
+        && ring_is_empty(&server->conns)) {
+        server->state = SERVER_STOPPING;
+        loop_hook_remove(server->loop, &server->hook);
+        access_log_flush(&server->log);
+        deadlines_close(&server->deadlines);
+    }
+}
+
+void
+server_conn_closed(HttpServer *server)
+{
+    server->stats.open--;
+    if (server->state == SERVER_RUNNING && !server_is_full(server)) {
+        for (ServerListener *l = server->listeners; l != NULL; l = l->next) {
+            listener_resume(&l->listener);
+        }
+    }
+    server_check_drained(server);
+}
+
+/* Calls `stop` for each connection; it may close the connection, which leaves the ring only
+ * later. */
+static void
+server_each_conn(HttpServer *server, void (*stop)(HttpConn *c))
+{
+    Ring *link = server->conns.next;
+    while (link != &server->conns) {
+        HttpConn *c = container_of(link, HttpConn, all);
+        link = link->next;
+        stop(c);
+    }
+}
+
+static void
+server_stop_listening(HttpServer *server)
+{
+    if (server->state == SERVER_NEW) {
+        server_start(server); /* so that on_drained comes the same way */
+    }
+    if (server->state == SERVER_RUNNING) {
+        server->state = SERVER_DRAINING;
+        for (ServerListener *l = server->listeners; l != NULL; l = l->next) {
+            listener_close(&l->listener);
+        }
+    }
+}
+
+void
+http_server_drain(HttpServer *server)
+{
+    server_stop_listening(server);
+    if (server->state == SERVER_DRAINING) {
+        server_each_conn(server, conn_drain);
+        server_check_drained(server);
+    }
+}
+
+static void
+conn_abort(HttpConn *c)
+{
+    if (c->state == CONN_CLOSING) {
+        stream_close(&c->stream, false); /* it may be flushing */
+    }
+    conn_close(c, false);
+}
+
+void
+http_server_abort(HttpServer *server)
+{
+    server_stop_listening(server);
+    if (server->state == SERVER_DRAINING) {
+        server_each_conn(server, conn_abort);
+        server_check_drained(server);
+    }
+}

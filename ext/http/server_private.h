@@ -1,0 +1,77 @@
+/* The HttpServer struct, for the files of this layer: what all connections of a server share.
+ * server.c owns it.
+ */
+#ifndef FLUVIAL_HTTP_SERVER_PRIVATE_H
+#define FLUVIAL_HTTP_SERVER_PRIVATE_H
+
+#include "base/py.h"
+#include "base/buf.h"
+#include "base/ring.h"
+#include "http/access_log.h"
+#include "http/date.h"
+#include "http/deadline.h"
+#include "http/server.h"
+#include "net/server.h"
+
+/* Why a request is refused; status 0 when it isn't. */
+typedef struct Fault {
+    int status;
+    const char *detail; /* static; goes into the answer */
+} Fault;
+
+typedef struct ServerListener ServerListener;
+
+typedef enum ServerState {
+    SERVER_NEW, /* never listened: no libuv handle is open */
+    SERVER_RUNNING,
+    SERVER_DRAINING, /* accepts nothing; connections end with the answers they owe */
+    SERVER_STOPPING, /* no listener and no connection: the timer closes */
+    SERVER_DRAINED,
+} ServerState;
+
+struct HttpServer {
+    Loop *loop;         /* borrowed; outlives the server */
+    const HttpOps *ops; /* static */
+    void *context;      /* the upper layer's */
+    HttpLimits limits;
+    ServerState state;
+    bool freed; /* http_server_free was called; requests are still held */
+
+    ServerListener *listeners; /* owned */
+    Ring conns;                /* HttpConn.all */
+    Ring ready;                /* HttpConn.ready: have bytes that can be parsed now */
+
+    /* Bytes on their way out, see out.h. */
+    Buf out;
+    HttpConn *
+        gather; /* borrowed: the connection whose bytes begin at out.ptr; may be NULL */
+
+    HttpRequest *spare; /* owned: for reuse, linked by `next` */
+    uint32_t nspare;
+    uint32_t held; /* requests that exist and are not spare */
+
+    Deadlines deadlines;
+    LoopHook hook;
+    DateCache date;
+    AccessLog log;
+    HttpStats stats;
+};
+
+/* A limit of 0 is off. */
+static inline bool
+limit_exceeded(uint64_t limit, uint64_t value)
+{
+    return limit != 0 && value > limit;
+}
+
+/* The connection is closed and freed: continues a drain, or makes room for a waiting one. */
+void server_conn_closed(HttpServer *server);
+
+/* request.c: a zeroed request with one reference; NULL when out of memory. */
+HttpRequest *request_new(HttpServer *server);
+/* Frees the spare requests. */
+void request_free_spare(HttpServer *server);
+/* server.c: the last held request is gone after http_server_free. */
+void server_release(HttpServer *server);
+
+#endif

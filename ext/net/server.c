@@ -1,0 +1,199 @@
+/* Listening sockets (see server.h): a poll handle, accept4() in a bounded batch, and a pause
+ * when the system has no descriptors or memory for more. Runs on the loop's thread; the owner
+ * embeds the struct.
+ */
+#include "base/py.h"
+
+#include "net/server.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ACCEPT_BATCH = 64,   /* connections per wake-up, so that others get their turn */
+    STARVED_RETRY = 100, /* ms */
+};
+
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+static void
+listener_poll(Listener *listener)
+{
+    (void)uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+}
+
+static void
+on_retry(uv_timer_t *timer)
+{
+    Listener *listener = container_of(timer, Listener, retry);
+    if (listener->state == LISTENER_STARVED) {
+        listener->state = LISTENER_OPEN;
+        listener_poll(listener);
+    }
+}
+
+/* Accepting failed with `err` for lack of something: says so once and waits. */
+static void
+listener_starve(Listener *listener, int err)
+{
+    listener->state = LISTENER_STARVED;
+    (void)uv_poll_stop(&listener->poll);
+    (void)uv_timer_start(&listener->retry, on_retry, STARVED_RETRY, 0);
+    if (!listener->reported) {
+        listener->reported = true;
+        err_set(err);
+        loop_report(listener->loop, "accepting a connection failed; trying again");
+    }
+}
+
+/* Whether the failure of accept4() concerns one connection only. */
+static bool
+accept_error_passes(int code)
+{
+    switch (code) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Takes one connection. False when there is nothing more to take now. */
+static bool
+listener_accept(Listener *listener)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage storage;
+    } name;
+    socklen_t len = sizeof(name);
+    name.any.sa_family = AF_UNSPEC;
+    int fd = accept4(listener->fd, &name.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        NetAddr peer;
+        net_addr_set(&peer, &name.any);
+        listener->reported = false;
+        listener->ops->on_accept(listener, fd, &peer);
+        return true;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return false;
+    }
+    if (accept_error_passes(errno)) {
+        return true;
+    }
+    listener_starve(listener, uv_translate_sys_error(errno));
+    return false;
+}
+
+static void
+on_readable(uv_poll_t *poll, int status, int Py_UNUSED(events))
+{
+    Listener *listener = container_of(poll, Listener, poll);
+    loop_enter(listener->loop);
+    if (status < 0) {
+        listener_starve(listener, status);
+        return;
+    }
+    for (int i = 0; i < ACCEPT_BATCH && listener->state == LISTENER_OPEN; i++) {
+        if (!listener_accept(listener)) {
+            break;
+        }
+    }
+}
+
+static void
+listener_close_poll(uv_handle_t *handle)
+{
+    listener_close(container_of((uv_poll_t *)handle, Listener, poll));
+}
+
+static void
+listener_close_retry(uv_handle_t *handle)
+{
+    listener_close(container_of((uv_timer_t *)handle, Listener, retry));
+}
+
+static const LoopHandleOps poll_ops = {.close = listener_close_poll};
+static const LoopHandleOps retry_ops = {.close = listener_close_retry};
+
+int
+listener_open(Listener *listener, Loop *loop, const ListenerOps *ops, int fd,
+              bool is_unix, int backlog)
+{
+    *listener = (Listener){.loop = loop, .ops = ops, .fd = fd, .is_unix = is_unix};
+    if (listen(fd, backlog) != 0) {
+        return uv_translate_sys_error(errno);
+    }
+    int err = uv_poll_init(loop_uv(loop), &listener->poll, fd);
+    if (err != 0) {
+        return err;
+    }
+    (void)uv_timer_init(loop_uv(loop), &listener->retry);
+    listener->poll.data = (void *)&poll_ops;
+    listener->retry.data = (void *)&retry_ops;
+    listener->handles = 2;
+    listener->state = LISTENER_OPEN;
+    listener_poll(listener);
+    return 0;
+}
+
+void
+listener_pause(Listener *listener)
+{
+    if (listener->state == LISTENER_OPEN || listener->state == LISTENER_STARVED) {
+        listener->state = LISTENER_PAUSED;
+        (void)uv_poll_stop(&listener->poll);
+        (void)uv_timer_stop(&listener->retry);
+    }
+}
+
+void
+listener_resume(Listener *listener)
+{
+    if (listener->state == LISTENER_PAUSED) {
+        listener->state = LISTENER_OPEN;
+        listener_poll(listener);
+    }
+}
+
+static void
+on_handle_closed(Listener *listener)
+{
+    if (--listener->handles == 0) {
+        loop_enter(listener->loop);
+        listener->state = LISTENER_UNUSED;
+        listener->ops->on_closed(listener);
+    }
+}
+
+static void
+on_poll_closed(uv_handle_t *handle)
+{
+    Listener *listener = container_of((uv_poll_t *)handle, Listener, poll);
+    (void)close(listener->fd);
+    on_handle_closed(listener);
+}
+
+static void
+on_retry_closed(uv_handle_t *handle)
+{
+    on_handle_closed(container_of((uv_timer_t *)handle, Listener, retry));
+}
+
+void
+listener_close(Listener *listener)
+{
+    if (listener->state == LISTENER_CLOSING || listener->state == LISTENER_UNUSED) {
+        return;
+    }
+    listener->state = LISTENER_CLOSING;
+    uv_close((uv_handle_t *)&listener->poll, on_poll_closed);
+    uv_close((uv_handle_t *)&listener->retry, on_retry_closed);
+}

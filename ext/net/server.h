@@ -1,0 +1,58 @@
+/* A listening socket. Connections are accepted by accept4() on a socket that libuv only polls:
+ * uv_listen() takes one connection for each wake-up and, when the process has no descriptors
+ * left, drops the waiting clients. Here they wait in the kernel's backlog until there is room.
+ *
+ * Thread: the loop's; callbacks are made with the GIL held.
+ * Lifetime: between listener_open and on_closed libuv owns the memory.
+ */
+#ifndef FLUVIAL_NET_SERVER_H
+#define FLUVIAL_NET_SERVER_H
+
+#include "base/py.h"
+#include "loop/loop.h"
+#include "net/addr.h"
+
+#include <uv.h>
+
+typedef struct Listener Listener;
+
+typedef struct ListenerOps {
+    /* A connection. `fd` is the callee's: non-blocking, close-on-exec. The callee may pause or
+     * close the listener. */
+    void (*on_accept)(Listener *listener, int fd, const NetAddr *peer);
+    /* The last call: the memory is the owner's again. */
+    void (*on_closed)(Listener *listener);
+} ListenerOps;
+
+typedef enum ListenerState {
+    LISTENER_UNUSED,
+    LISTENER_OPEN,
+    LISTENER_PAUSED,  /* by listener_pause */
+    LISTENER_STARVED, /* accept failed for lack of resources; tried again in a moment */
+    LISTENER_CLOSING,
+} ListenerState;
+
+struct Listener {
+    uv_poll_t poll;
+    uv_timer_t retry;
+    Loop *loop;             /* borrowed; the owner holds the loop */
+    const ListenerOps *ops; /* static */
+    int fd;                 /* owned */
+    int handles;            /* that are not closed yet */
+    bool is_unix;
+    bool reported; /* the current lack of resources was reported */
+    ListenerState state;
+};
+
+/* Listens on the bound socket `fd`, which is the listener's when the result is 0. Otherwise a
+ * negative UV_E*, and the struct is unused. */
+int listener_open(Listener *listener, Loop *loop, const ListenerOps *ops, int fd,
+                  bool is_unix, int backlog);
+
+/* Connections wait in the backlog until listener_resume. */
+void listener_pause(Listener *listener);
+void listener_resume(Listener *listener);
+
+void listener_close(Listener *listener);
+
+#endif

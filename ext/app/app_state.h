@@ -12,6 +12,11 @@ typedef struct AppState {
     PyTypeObject *request_type;
     PyTypeObject *sender_type;
     PyTypeObject *waiting_type; /* see waiting.h */
+
+    /* The thread pool. All owned. */
+    PyTypeObject *pool_type;
+    PyObject *str_cancel, *str_create_future, *str_done, *str_set_exception,
+        *str_set_result;
 } AppState;
 
 /* The app layer's part of the state of `module`; borrowed. Defined in module.c. */

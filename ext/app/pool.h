@@ -1,8 +1,9 @@
-/* The thread pool for `def` handlers: jobs go out in batches before the loop blocks, results
- * come back in batches through the loop's inbox. How many threads run at once follows from
- * how many of them block (DESIGN section 5); see limit.h.
+/* The thread pool for `def` handlers: jobs go out in batches before the loop blocks,
+ * results come back in batches through the loop's inbox. How many threads run at once
+ * follows from how many of them block (DESIGN section 5); see limit.h.
  *
- * All of it belongs to the loop's thread and needs the GIL, but for what says otherwise.
+ * All of it belongs to the loop's thread and needs the GIL, but for what says
+ * otherwise.
  */
 #ifndef FLUVIAL_APP_POOL_H
 #define FLUVIAL_APP_POOL_H
@@ -13,16 +14,18 @@
 typedef struct Pool Pool;
 typedef struct PoolJob PoolJob;
 
-/* One hop to a thread and back. The struct is the submitter's; after pool_submit it belongs to
- * the pool until exactly one of `done.run` and `abandon` is called, which may free it. */
+/* One hop to a thread and back. The struct is the submitter's; after pool_submit it
+ * belongs to the pool until exactly one of `done.run` and `abandon` is called, which
+ * may free it. */
 struct PoolJob {
-    InboxNode done; /* done.run(&job->done): on the loop's thread, with the GIL, after `run` */
-    PoolJob *next;  /* the pool's */
+    /* After `run`: done.run(&job->done) on the loop's thread, with the GIL. */
+    InboxNode done;
+    PoolJob *next; /* the pool's */
     /* On a worker, with the GIL; must leave no exception set. */
     void (*run)(PoolJob *job);
-    /* Instead of done.run, with the GIL, when the pool was closed before: in pool_close for a
-     * job that never ran, else on the worker, after `run`, where the loop may be gone and must
-     * not be touched. */
+    /* Instead of done.run, with the GIL, when the pool was closed before: in
+     * pool_close for a job that never ran, else on the worker, after `run`, where
+     * the loop may be gone and must not be touched. */
     void (*abandon)(PoolJob *job);
 };
 
@@ -32,12 +35,12 @@ typedef struct PoolConfig {
     uint32_t idle_seconds; /* a worker without work for this long ends */
 } PoolConfig;
 
-/* `loop` is borrowed and must stay alive until pool_close has returned. No thread is started
- * before the first job. NULL with an exception set. */
+/* `loop` is borrowed and must stay alive until pool_close has returned. No thread is
+ * started before the first job. NULL with an exception set. */
 Pool *pool_new(Loop *loop, const PoolConfig *config);
 
-/* 0; UV_EAGAIN when the queue is full; UV_ECANCELED when the pool is closed. When it isn't 0
- * the job stays the caller's. */
+/* 0; UV_EAGAIN when the queue is full; UV_ECANCELED when the pool is closed. When it
+ * isn't 0 the job stays the caller's. */
 int pool_submit(Pool *pool, PoolJob *job);
 
 /* Jobs that were submitted and neither came back nor were abandoned. */
@@ -53,10 +56,11 @@ typedef struct PoolStats {
 } PoolStats;
 PoolStats pool_stats(Pool *pool);
 
-/* Takes no more jobs, lets the workers finish those there are, and ends the workers; releases
- * the GIL meanwhile. `timeout` in seconds bounds the wait: jobs that have not begun by then are
- * abandoned, workers still in a job are left behind and end with it. Everything else has ended
- * when this returns. Does nothing the second time, or in the child of a fork. */
+/* Takes no more jobs, lets the workers finish those there are, and ends the workers;
+ * releases the GIL meanwhile. `timeout` in seconds bounds the wait: jobs that have
+ * not begun by then are abandoned, workers still in a job are left behind and end
+ * with it. Everything else has ended when this returns. Does nothing the second
+ * time, or in the child of a fork. */
 void pool_close(Pool *pool, double timeout);
 
 /* Gives the pool back, once; closes it without waiting when that was not done. */

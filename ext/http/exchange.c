@@ -20,7 +20,7 @@ int
 exchange_begin(HttpConn *c)
 {
     assert(c->req == NULL && c->state == CONN_IDLE);
-    HttpRequest *req = request_new(c->server);
+    HttpRequest *req = http_request_new(c->server);
     if (req == NULL) {
         return HPE_USER;
     }

@@ -36,7 +36,7 @@ request_alloc(HttpServer *server)
 }
 
 HttpRequest *
-request_new(HttpServer *server)
+http_request_new(HttpServer *server)
 {
     HttpRequest *req = server->spare;
     if (likely(req != NULL)) {

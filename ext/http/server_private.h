@@ -68,7 +68,7 @@ limit_exceeded(uint64_t limit, uint64_t value)
 void server_conn_closed(HttpServer *server);
 
 /* request.c: a zeroed request with one reference; NULL when out of memory. */
-HttpRequest *request_new(HttpServer *server);
+HttpRequest *http_request_new(HttpServer *server);
 /* Frees the spare requests. */
 void request_free_spare(HttpServer *server);
 /* server.c: the last held request is gone after http_server_free. */

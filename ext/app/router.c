@@ -37,6 +37,7 @@ node_free(Node *node)
     }
     for (uint32_t i = 0; i < node->nroutes; i++) {
         Py_DECREF(node->routes[i].plan);
+        Py_DECREF(node->routes[i].names);
     }
     PyMem_Free(node->edge);
     PyMem_Free(node->routes);
@@ -51,6 +52,7 @@ node_traverse(const Node *node, visitproc visit, void *arg)
 {
     for (uint32_t i = 0; i < node->nroutes; i++) {
         Py_VISIT(node->routes[i].plan);
+        Py_VISIT(node->routes[i].names);
     }
     for (uint32_t i = 0; i < node->nchildren; i++) {
         int err = node_traverse(node->children[i], visit, arg);
@@ -213,7 +215,7 @@ router_traverse(Router *router, visitproc visit, void *arg)
 
 RouteError
 router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
-           size_t *error_at)
+           PyObject *names, size_t *error_at)
 {
     Pattern parsed;
     RouteError err = pattern_parse(pattern, &parsed, error_at);
@@ -231,7 +233,8 @@ router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
         || !array_grow(&node->routes, node->nroutes, sizeof *node->routes)) {
         return ROUTE_NO_MEMORY;
     }
-    node->routes[node->nroutes++] = (Route){order, methods, Py_NewRef(plan)};
+    node->routes[node->nroutes++] =
+        (Route){order, methods, Py_NewRef(plan), Py_NewRef(names)};
     router->nroutes++;
     return ROUTE_OK;
 }

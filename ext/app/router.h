@@ -19,14 +19,18 @@ typedef enum RouteOutcome {
     ROUTE_FOUND,
     ROUTE_NOT_FOUND,
     ROUTE_METHOD_NOT_ALLOWED, /* see `allowed` */
-    ROUTE_REDIRECT_SLASH, /* nothing matched, but the path with its last '/' toggled would */
+    /* Nothing matched, but the path with its last '/' toggled would. Never for a path that begins
+     * with "//": it would name a host. */
+    ROUTE_REDIRECT_SLASH,
 } RouteOutcome;
 
 typedef struct RouteMatch {
     RouteOutcome outcome;
-    PyObject *plan; /* borrowed from the router; FOUND only */
-    MethodSet
-        allowed; /* methods that the matching routes accept; METHOD_NOT_ALLOWED only */
+    /* Borrowed from the router; FOUND only. */
+    PyObject *plan;
+    PyObject *names; /* tuple of str: the captures' */
+    /* What the matching routes accept; METHOD_NOT_ALLOWED only. */
+    MethodSet allowed;
     uint32_t ncaptures;
     Slice captures[ROUTE_CAPTURES_MAX]; /* of the path, in the pattern's order */
 } RouteMatch;
@@ -48,13 +52,20 @@ typedef enum RouteError {
     ROUTE_TOO_MANY, /* more than ROUTE_CAPTURES_MAX captures */
 } RouteError;
 
-/* Adds a route for the methods in `methods`; `plan` is borrowed, a reference is taken. Patterns
- * have literal text, "{name}" (one or more bytes without '/'), and "{name:int|float|uuid|path|str}"
- * (int: [0-9]+; float: [0-9]+(\.[0-9]+)?; uuid: 8-4-4-4-12 hex digits; path: anything, '/' included, also empty). A capture may have
- * literal text before and after it within its segment ("/files/{name}.json"). Of several routes that
- * match a request, the one added first wins. `error_at`: offset in the pattern. */
+/* Adds a route for the methods in `methods`. `plan`, and `names`, a tuple of the captures' names,
+ * are borrowed; references are taken. A pattern has literal text and captures:
+ *
+ *     {name}, {name:str}   one or more bytes without '/'
+ *     {name:int}           [0-9]+
+ *     {name:float}         [0-9]+(\.[0-9]+)?
+ *     {name:uuid}          8-4-4-4-12 hex digits
+ *     {name:path}          anything, '/' included, also nothing
+ *
+ * A capture may have literal text before and after it within its segment ("/files/{name}.json").
+ * Of several routes that match a request, the one added first wins. `error_at`: offset in the
+ * pattern. */
 RouteError router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
-                      size_t *error_at);
+                      PyObject *names, size_t *error_at);
 
 /* Looks up a percent-decoded path. Captures are borrowed from `path`. */
 void router_find(Router *router, unsigned method, Slice path, RouteMatch *out);

@@ -187,6 +187,7 @@ search_routes(Search *s, const Node *node, unsigned ncaptures)
         if ((route->methods & s->method) != 0) {
             s->best = route->order;
             s->out->plan = route->plan;
+            s->out->names = route->names;
             s->out->ncaptures = ncaptures;
             for (unsigned c = 0; c < ncaptures; c++) {
                 s->out->captures[c] = s->captures[c];
@@ -289,6 +290,7 @@ search(Router *router, MethodSet method, Slice path, RouteMatch *out)
     s.matched = false;
     s.out = out;
     out->plan = NULL;
+    out->names = NULL;
     out->allowed = 0;
     out->ncaptures = 0;
     search_node(&s, router->root, 0, 0);
@@ -323,7 +325,7 @@ void
 router_find(Router *router, unsigned method, Slice path, RouteMatch *out)
 {
     out->outcome = search(router, (MethodSet)1 << method, path, out);
-    if (out->outcome == ROUTE_NOT_FOUND && path.len > 1
+    if (out->outcome == ROUTE_NOT_FOUND && path.len > 1 && path.ptr[1] != '/'
         && matches_toggled(router, path)) {
         out->outcome = ROUTE_REDIRECT_SLASH;
     }

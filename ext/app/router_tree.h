@@ -16,7 +16,8 @@ typedef struct Node Node;
 typedef struct Route {
     uint32_t order; /* of registration: lower wins */
     MethodSet methods;
-    PyObject *plan; /* owned */
+    PyObject *plan;  /* owned */
+    PyObject *names; /* owned tuple of str: the captures' */
 } Route;
 
 struct Node {

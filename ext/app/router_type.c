@@ -8,9 +8,11 @@
 #include "app/router_type.h"
 #include "app/convert.h"
 #include "app/method.h"
+#include "app/pattern.h"
 
 typedef struct RouterObject {
-    PyObject_HEAD Router *table; /* owned */
+    PyObject_HEAD
+    Router *table; /* owned */
 } RouterObject;
 
 static PyObject *
@@ -152,6 +154,41 @@ methods_from_tuple(PyObject *names)
     return methods;
 }
 
+/* The texts as a new tuple of str; NULL with an exception set. */
+static PyObject *
+tuple_from_slices(const Slice *texts, unsigned n)
+{
+    PyObject *tuple = PyTuple_New(n);
+    for (unsigned i = 0; i < n && tuple != NULL; i++) {
+        PyObject *text = convert_utf8(texts[i]);
+        if (text == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, text);
+        }
+    }
+    return tuple;
+}
+
+/* The captures' names in `pattern`, as a new tuple of str; empty when it is malformed, which
+ * router_add reports. NULL with an exception set. */
+static PyObject *
+names_from_pattern(Slice pattern)
+{
+    Pattern parsed;
+    size_t at;
+    Slice names[ROUTE_CAPTURES_MAX];
+    unsigned n = 0;
+    if (pattern_parse(pattern, &parsed, &at) == ROUTE_OK) {
+        for (unsigned i = 0; i < parsed.nparts; i++) {
+            if (parsed.parts[i].is_capture) {
+                names[n++] = parsed.parts[i].text;
+            }
+        }
+    }
+    return tuple_from_slices(names, n);
+}
+
 static PyObject *
 router_type_add(PyObject *op, PyObject *args)
 {
@@ -168,27 +205,16 @@ router_type_add(PyObject *op, PyObject *args)
     if (methods == 0) {
         return NULL;
     }
-    RouteError err = router_add(table, text, methods, plan, &at);
+    PyObject *capture_names = names_from_pattern(text);
+    if (capture_names == NULL) {
+        return NULL;
+    }
+    RouteError err = router_add(table, text, methods, plan, capture_names, &at);
+    Py_DECREF(capture_names);
     if (err != ROUTE_OK) {
         return raise_route_error(err, pattern, text, at);
     }
     Py_RETURN_NONE;
-}
-
-/* The texts as a new tuple of str; NULL with an exception set. */
-static PyObject *
-tuple_from_slices(const Slice *texts, unsigned n)
-{
-    PyObject *tuple = PyTuple_New(n);
-    for (unsigned i = 0; i < n && tuple != NULL; i++) {
-        PyObject *text = convert_utf8(texts[i]);
-        if (text == NULL) {
-            Py_CLEAR(tuple);
-        } else {
-            PyTuple_SET_ITEM(tuple, i, text);
-        }
-    }
-    return tuple;
 }
 
 /* What find() answers; NULL with an exception set. */

@@ -164,9 +164,9 @@ def test_a_slash_at_the_end_redirects(path: str) -> None:
     assert router.find("GET", path) == ("redirect_slash", None, ())
 
 
-@pytest.mark.parametrize("path", ["/", "/x//", "/y", "/z/"])
+@pytest.mark.parametrize("path", ["/", "/x//", "/y", "/z/", "//host/x/", "//"])
 def test_no_redirect_that_would_not_help(path: str) -> None:
-    router, _ = table(("GET", "/x"))
+    router, _ = table(("GET", "/x"), ("GET", "/{host:path}/x"))
     assert router.find("GET", path) == ("not_found", None, ())
 
 

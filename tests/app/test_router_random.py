@@ -42,7 +42,7 @@ class NaiveRouter:
             allowed = {name for methods, *_ in matches for name in methods}
             return "method_not_allowed", None, tuple(sorted(allowed))
         toggled = path[:-1] if path.endswith("/") else path + "/"
-        if path != "/" and any(route[1].fullmatch(toggled) for route in self.routes):
+        if path[1:2] not in ("", "/") and any(route[1].fullmatch(toggled) for route in self.routes):
             return "redirect_slash", None, ()
         return "not_found", None, ()
 

@@ -32,6 +32,10 @@ uint64_t loop_gil_wanted_at(const Loop *loop);
 /* The buffer that all streams of the loop read into; valid until the next read. No GIL needed. */
 uv_buf_t loop_read_buffer(Loop *loop);
 
+/* The loop's table of open transports, descriptor -> transport; borrowed. Its references are
+ * those of the open libuv handles, where garbage collection can see them. */
+PyObject *loop_streams(Loop *loop);
+
 /* loop.call_soon(callback, arg, context=context). `arg` and `context` may be NULL: no argument,
  * the current context. All borrowed. 0, or -1 with an exception set. */
 int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *context);

@@ -4,37 +4,25 @@
 #include "base/py.h"
 
 #include "loop/loop_state.h"
+#include "base/names.h"
 #include "loop/handle.h"
 #include "loop/loop_impl.h"
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
-/* Imports `module` and stores its attribute `name` in *to. */
-static int
-import_attr(PyObject **to, const char *module, const char *name)
-{
-    PyObject *mod = PyImport_ImportModule(module);
-    if (mod == NULL) {
-        return -1;
-    }
-    *to = PyObject_GetAttrString(mod, name);
-    Py_DECREF(mod);
-    return *to == NULL ? -1 : 0;
-}
-
 static int
 setup_imports(LoopState *st)
 {
-    if (import_attr(&st->asyncio_handle, "asyncio", "Handle") < 0
-        || import_attr(&st->asyncio_timer_handle, "asyncio", "TimerHandle") < 0
-        || import_attr(&st->future_type, "asyncio", "Future") < 0
-        || import_attr(&st->task_type, "asyncio", "Task") < 0
-        || import_attr(&st->extract_stack, "asyncio.format_helpers", "extract_stack") < 0
-        || import_attr(&st->get_running_loop, "asyncio", "_get_running_loop") < 0) {
+    if (name_import(&st->asyncio_handle, "asyncio", "Handle") < 0
+        || name_import(&st->asyncio_timer_handle, "asyncio", "TimerHandle") < 0
+        || name_import(&st->future_type, "asyncio", "Future") < 0
+        || name_import(&st->task_type, "asyncio", "Task") < 0
+        || name_import(&st->extract_stack, "asyncio.format_helpers", "extract_stack") < 0
+        || name_import(&st->get_running_loop, "asyncio", "_get_running_loop") < 0) {
         return -1;
     }
     PyObject *base = NULL;
-    if (import_attr(&base, "asyncio", "BaseEventLoop") < 0) {
+    if (name_import(&base, "asyncio", "BaseEventLoop") < 0) {
         return -1;
     }
     st->base_create_task = PyObject_GetAttrString(base, "create_task");
@@ -43,23 +31,16 @@ setup_imports(LoopState *st)
 }
 
 static int
-intern(PyObject **to, const char *text)
-{
-    *to = PyUnicode_InternFromString(text);
-    return *to == NULL ? -1 : 0;
-}
-
-static int
 setup_strings(LoopState *st)
 {
-    if (intern(&st->str_context, "context") < 0
-        || intern(&st->str_call_exception_handler, "call_exception_handler") < 0
-        || intern(&st->str_callback_failed, "_callback_failed") < 0
-        || intern(&st->str_check_thread, "_check_thread") < 0
-        || intern(&st->str_loop, "loop") < 0
-        || intern(&st->str_eager_start, "eager_start") < 0
-        || intern(&st->str_message, "message") < 0
-        || intern(&st->str_exception, "exception") < 0) {
+    if (name_intern(&st->str_context, "context") < 0
+        || name_intern(&st->str_call_exception_handler, "call_exception_handler") < 0
+        || name_intern(&st->str_callback_failed, "_callback_failed") < 0
+        || name_intern(&st->str_check_thread, "_check_thread") < 0
+        || name_intern(&st->str_loop, "loop") < 0
+        || name_intern(&st->str_eager_start, "eager_start") < 0
+        || name_intern(&st->str_message, "message") < 0
+        || name_intern(&st->str_exception, "exception") < 0) {
         return -1;
     }
     st->kw_loop = PyTuple_Pack(1, st->str_loop);

@@ -419,6 +419,12 @@ loop_uv(Loop *self)
     return &self->uv;
 }
 
+PyObject *
+loop_streams(Loop *self)
+{
+    return self->streams;
+}
+
 bool
 loop_is_closed(const Loop *self)
 {

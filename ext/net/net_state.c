@@ -4,21 +4,76 @@
 #include "base/py.h"
 
 #include "net/net_state.h"
+#include "base/names.h"
+#include "net/transport.h"
+
+static int
+setup_names(NetState *st)
+{
+    const struct {
+        PyObject **to;
+        const char *text;
+    } names[] = {
+        {&st->str_call_connection_lost, "_call_connection_lost"},
+        {&st->str_data_received, "data_received"},
+        {&st->str_get_buffer, "get_buffer"},
+        {&st->str_buffer_updated, "buffer_updated"},
+        {&st->str_eof_received, "eof_received"},
+        {&st->str_connection_made, "connection_made"},
+        {&st->str_connection_lost, "connection_lost"},
+        {&st->str_pause_writing, "pause_writing"},
+        {&st->str_resume_writing, "resume_writing"},
+        {&st->str_close, "close"},
+        {&st->str_detach, "detach"},
+        {&st->str_join, "join"},
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        if (name_intern(names[i].to, names[i].text) < 0) {
+            return -1;
+        }
+    }
+    st->empty_bytes = PyBytes_FromStringAndSize(NULL, 0);
+    return st->empty_bytes == NULL ? -1 : 0;
+}
 
 int
 net_setup(PyObject *module, NetState *st)
 {
     st->module = module;
-    return 0;
+    if (setup_names(st) < 0
+        || name_import(&st->asyncio_transport, "asyncio", "Transport") < 0
+        || name_import(&st->buffered_protocol, "asyncio", "BufferedProtocol") < 0) {
+        return -1;
+    }
+    return transport_setup(module, st);
 }
 
 int
-net_traverse(NetState *Py_UNUSED(st), visitproc Py_UNUSED(visit), void *Py_UNUSED(arg))
+net_traverse(NetState *st, visitproc visit, void *arg)
 {
+    Py_VISIT(st->transport_type);
+    Py_VISIT(st->asyncio_transport);
+    Py_VISIT(st->buffered_protocol);
     return 0;
 }
 
 void
-net_clear(NetState *Py_UNUSED(st))
+net_clear(NetState *st)
 {
+    Py_CLEAR(st->transport_type);
+    Py_CLEAR(st->asyncio_transport);
+    Py_CLEAR(st->buffered_protocol);
+    Py_CLEAR(st->empty_bytes);
+    Py_CLEAR(st->str_call_connection_lost);
+    Py_CLEAR(st->str_data_received);
+    Py_CLEAR(st->str_get_buffer);
+    Py_CLEAR(st->str_buffer_updated);
+    Py_CLEAR(st->str_eof_received);
+    Py_CLEAR(st->str_connection_made);
+    Py_CLEAR(st->str_connection_lost);
+    Py_CLEAR(st->str_pause_writing);
+    Py_CLEAR(st->str_resume_writing);
+    Py_CLEAR(st->str_close);
+    Py_CLEAR(st->str_detach);
+    Py_CLEAR(st->str_join);
 }

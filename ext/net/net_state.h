@@ -6,6 +6,24 @@
 
 typedef struct NetState {
     PyObject *module; /* borrowed: the module that owns this state */
+
+    /* For asyncio transports; all owned. */
+    PyTypeObject *transport_type;
+    PyObject *asyncio_transport; /* asyncio.Transport */
+    PyObject *buffered_protocol; /* asyncio.BufferedProtocol */
+    PyObject *empty_bytes;
+    PyObject *str_call_connection_lost; /* "_call_connection_lost" */
+    PyObject *str_data_received;
+    PyObject *str_get_buffer;
+    PyObject *str_buffer_updated;
+    PyObject *str_eof_received;
+    PyObject *str_connection_made;
+    PyObject *str_connection_lost;
+    PyObject *str_pause_writing;
+    PyObject *str_resume_writing;
+    PyObject *str_close;
+    PyObject *str_detach;
+    PyObject *str_join;
 } NetState;
 
 /* The net layer's part of the state of `module`; borrowed. Defined in module.c. */

@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 
 enum {
-    WRITE_SLICES = 8,
     DEFAULT_HIGH = 64 * 1024,
     DEFAULT_LOW = 16 * 1024,
 };
@@ -262,6 +261,18 @@ stream_shutdown(Stream *s)
 /* ---- Writing ------------------------------------------------------------------------------ */
 
 static void
+stream_drained(Stream *s)
+{
+    bool low = s->over_high && s->queued <= s->low;
+    bool empty = s->want_empty && s->queued == 0;
+    s->over_high = s->over_high && !low;
+    s->want_empty = s->want_empty && !empty;
+    if ((low || empty) && s->ops->on_drain != NULL) {
+        s->ops->on_drain(s);
+    }
+}
+
+static void
 stream_wrote(Stream *s, int status)
 {
     switch (s->state) {
@@ -273,12 +284,7 @@ stream_wrote(Stream *s, int status)
         if (s->queued == 0 && s->shutting) {
             stream_send_fin(s);
         }
-        if (s->over_high && s->queued <= s->low) {
-            s->over_high = false;
-            if (s->ops->on_drain != NULL) {
-                s->ops->on_drain(s);
-            }
-        }
+        stream_drained(s);
         break;
     case STREAM_FLUSHING:
         if (status < 0 || s->queued == 0) {
@@ -384,13 +390,31 @@ stream_write(Stream *s, Slice data)
     return stream_send(s, &buf, 1, 1, NULL);
 }
 
-int
-stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner)
+static int
+stream_send_slices(Stream *s, const Slice *slices, unsigned n, unsigned copied, PyObject *owner)
 {
-    assert(n >= 1 && n <= WRITE_SLICES);
-    uv_buf_t bufs[WRITE_SLICES];
+    assert(n >= 1 && n <= STREAM_SLICES);
+    uv_buf_t bufs[STREAM_SLICES];
     for (unsigned i = 0; i < n; i++) {
         bufs[i] = (uv_buf_t){.base = (char *)slices[i].ptr, .len = slices[i].len};
     }
-    return stream_send(s, bufs, n, 1, owner);
+    return stream_send(s, bufs, n, copied, owner);
+}
+
+int
+stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner)
+{
+    return stream_send_slices(s, slices, n, 1, owner);
+}
+
+int
+stream_write_owned(Stream *s, const Slice *slices, unsigned n, PyObject *owner)
+{
+    return stream_send_slices(s, slices, n, 0, owner);
+}
+
+void
+stream_drain(Stream *s)
+{
+    s->want_empty = true;
 }

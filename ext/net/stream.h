@@ -16,6 +16,8 @@
 
 #include <uv.h>
 
+enum { STREAM_SLICES = 8 }; /* at most, in one write */
+
 typedef struct Stream Stream;
 
 typedef struct StreamOps {
@@ -58,6 +60,7 @@ struct Stream {
     bool reading;
     bool read_eof;    /* on_eof was called */
     bool over_high;   /* queued went above `high`; on_drain is owed */
+    bool want_empty;  /* on_drain is owed for queued == 0: see stream_drain */
     bool shutting;    /* stream_shutdown was called */
     bool failed;      /* on_error was called */
     size_t high, low; /* bytes; see on_drain. Defaults 64 KiB and 16 KiB */
@@ -84,6 +87,12 @@ int stream_write(Stream *s, Slice data);
  * reference is taken while needed). slices[0] alone may point to memory that `owner` doesn't
  * keep (a header block): what is left of it is copied. */
 int stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
+
+/* As stream_writev, but `owner` keeps all of the slices. */
+int stream_write_owned(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
+
+/* Asks for on_drain once nothing is queued any more, whatever the limits say. */
+void stream_drain(Stream *s);
 
 /* Sends FIN after what is queued. */
 void stream_shutdown(Stream *s);

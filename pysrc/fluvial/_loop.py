@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
-from asyncio import events, format_helpers
-from typing import Any
+from asyncio import constants, events, format_helpers, sslproto, trsock
+from typing import TYPE_CHECKING, Any
 
 from fluvial import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger("asyncio")
 
@@ -27,12 +33,15 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(_NoSelector())
+        self._lent: set[socket.socket] = set()
 
     def __repr__(self) -> str:
         return (
             f"<{self.__class__.__name__} running={self.is_running()} "
             f"closed={self.is_closed()} debug={self.get_debug()}>"
         )
+
+    # -- Running ----------------------------------------------------------------------------
 
     def run_forever(self) -> None:
         """Runs until stop() is called."""
@@ -90,3 +99,151 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         """Called after each callback in debug mode."""
         if seconds >= self.slow_callback_duration:
             logger.warning("Executing %r took %.3f seconds", handle, seconds)
+
+    # -- Transports -------------------------------------------------------------------------
+
+    async def create_connection(self, *args: Any, sock: Any = None, **kwargs: Any) -> Any:
+        """As asyncio's."""
+        with self._lending(sock):
+            return await super().create_connection(*args, sock=sock, **kwargs)
+
+    async def connect_accepted_socket(self, factory: Any, sock: Any, **kwargs: Any) -> Any:
+        """As asyncio's."""
+        with self._lending(sock):
+            return await super().connect_accepted_socket(factory, sock, **kwargs)
+
+    async def create_unix_connection(
+        self, factory: Any, path: Any = None, *, sock: Any = None, **kwargs: Any
+    ) -> Any:
+        """As asyncio's."""
+        with self._lending(sock):
+            return await super().create_unix_connection(factory, path, sock=sock, **kwargs)
+
+    @contextlib.contextmanager
+    def _lending(self, sock: socket.socket | None) -> Iterator[None]:
+        """Marks a socket that the caller keeps a hold on: libuv gets a duplicate of its
+        descriptor, since it can't bear the caller to close its own."""
+        if sock is None:
+            yield
+            return
+        self._lent.add(sock)
+        try:
+            yield
+        finally:
+            self._lent.discard(sock)
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> _core.StreamTransport:
+        self._ensure_fd_no_transport(sock)
+        info = _socket_info(sock, extra)
+        lent = sock in self._lent
+        fd = os.dup(sock.fileno()) if lent else sock.fileno()
+        is_unix = sock.family == socket.AF_UNIX
+        try:
+            return _core.StreamTransport(
+                self, sock, fd, lent, protocol, waiter, info, server, is_unix
+            )
+        except OSError:
+            if lent:
+                os.close(fd)
+            raise
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    ) -> Any:
+        tls = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        self._make_socket_transport(rawsock, tls, extra=extra, server=server)
+        return tls._app_transport
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        super()._ensure_fd_no_transport(fd)
+        number = fd if isinstance(fd, int) else fd.fileno()
+        transport = self._streams.get(number)
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    async def _sendfile_native(
+        self, transp: _core.StreamTransport, file: Any, offset: int, count: int | None
+    ) -> int:
+        fd = transp._sock_fd
+        reading = transp.is_reading()
+        transp.pause_reading()
+        listed = self._streams.pop(fd, None)
+        try:
+            await transp._make_empty_waiter()
+            return await self.sock_sendfile(transp._sock, file, offset, count, fallback=False)
+        finally:
+            if listed is not None and not transp.is_closing():
+                self._streams[fd] = listed
+            transp._reset_empty_waiter()
+            if reading:
+                transp.resume_reading()
+
+    def _transport_failed(
+        self, transport: Any, protocol: Any, message: str, exc: BaseException
+    ) -> None:
+        """Called by a transport that is about to close itself."""
+        if isinstance(exc, OSError):
+            if self.get_debug():
+                logger.debug("%r: %s", transport, message, exc_info=exc)
+        else:
+            self._protocol_failed(transport, protocol, message, exc)
+
+    def _protocol_failed(
+        self, transport: Any, protocol: Any, message: str, exc: BaseException
+    ) -> None:
+        """Called by a transport whose protocol raised."""
+        self.call_exception_handler(
+            {"message": message, "exception": exc, "transport": transport, "protocol": protocol}
+        )
+
+    def _wake(self, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def _wake_lost(self, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            future.set_exception(ConnectionError("Connection is closed by peer"))
+
+
+def _socket_info(sock: socket.socket, extra: dict[str, Any] | None) -> dict[str, Any]:
+    """What get_extra_info() tells of a connected socket."""
+    info = dict(extra or ())
+    info["socket"] = trsock.TransportSocket(sock)
+    try:
+        info["sockname"] = sock.getsockname()
+    except OSError:
+        info["sockname"] = None
+    if "peername" not in info:
+        try:
+            info["peername"] = sock.getpeername()
+        except OSError:
+            info["peername"] = None
+    return info

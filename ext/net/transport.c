@@ -1,0 +1,437 @@
+/* The state machine of asyncio transports over a Stream (see transport.h): what libuv reports
+ * becomes calls of the protocol, and closing becomes connection_lost, exactly once.
+ *
+ * Python code is called here from within the poll. Whatever it raises goes to the loop's
+ * exception handler, and the connection is closed by force, as in asyncio.
+ */
+#include "base/py.h"
+
+#include "net/transport.h"
+#include "base/err.h"
+
+static Transport *
+transport_of(Stream *s)
+{
+    return container_of(s, Transport, stream);
+}
+
+bool
+transport_is_closing(const Transport *self)
+{
+    return self->state != TRANSPORT_OPEN;
+}
+
+/* ---- Calling the protocol ----------------------------------------------------------------- */
+
+/* protocol.<name>(arg) in the transport's context; without an argument when `arg` is NULL. All
+ * borrowed. */
+static PyObject *
+protocol_call(Transport *self, PyObject *name, PyObject *arg)
+{
+    if (PyContext_Enter(self->context) < 0) {
+        return NULL;
+    }
+    PyObject *argv[] = {self->protocol, arg};
+    size_t nargs = arg == NULL ? 1 : 2;
+    PyObject *protocol = Py_NewRef(self->protocol); /* set_protocol may replace it meanwhile */
+    PyObject *res = PyObject_VectorcallMethod(name, argv, nargs, NULL);
+    Py_DECREF(protocol);
+    if (PyContext_Exit(self->context) < 0) {
+        Py_CLEAR(res);
+    }
+    return res;
+}
+
+void
+transport_fail(Transport *self, const char *message)
+{
+    if (err_is_fatal()) {
+        loop_report(self->loop, message);
+        return;
+    }
+    PyObject *exc = err_take();
+    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_transport_failed", "OOsO", self,
+                                        self->protocol, message, exc);
+    if (res == NULL) {
+        loop_report(self->loop, message);
+    }
+    Py_XDECREF(res);
+    transport_force_close(self, exc);
+    Py_DECREF(exc);
+}
+
+/* Reports a failure of pause_writing or resume_writing, which closes nothing. */
+static void
+protocol_report(Transport *self, const char *message)
+{
+    if (err_is_fatal()) {
+        loop_report(self->loop, message);
+        return;
+    }
+    PyObject *exc = err_take();
+    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_protocol_failed", "OOsO", self,
+                                        self->protocol, message, exc);
+    if (res == NULL) {
+        loop_report(self->loop, message);
+    }
+    Py_XDECREF(res);
+    Py_DECREF(exc);
+}
+
+/* ---- Reading ------------------------------------------------------------------------------ */
+
+void
+transport_update_reading(Transport *self)
+{
+    if (!self->started || self->paused || transport_is_closing(self)) {
+        stream_read_stop(&self->stream);
+        return;
+    }
+    int err = stream_read_start(&self->stream);
+    if (err != 0) {
+        (void)err_set(err);
+        transport_fail(self, "Fatal read error on socket transport");
+    }
+}
+
+/* A BufferedProtocol's buffer for the next read. */
+static int
+protocol_get_buffer(Transport *self)
+{
+    PyObject *hint = PyLong_FromLong(-1);
+    if (hint == NULL) {
+        return -1;
+    }
+    PyObject *buffer = protocol_call(self, self->st->str_get_buffer, hint);
+    Py_DECREF(hint);
+    if (buffer == NULL) {
+        return -1;
+    }
+    int err = PyObject_GetBuffer(buffer, &self->view, PyBUF_WRITABLE);
+    Py_DECREF(buffer);
+    if (err == 0 && self->view.len == 0) {
+        PyBuffer_Release(&self->view);
+        PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+        return -1;
+    }
+    return err;
+}
+
+static void
+on_alloc(Stream *s, uv_buf_t *buf)
+{
+    Transport *self = transport_of(s);
+    if (!self->buffered) {
+        *buf = loop_read_buffer(self->loop);
+        return;
+    }
+    PyBuffer_Release(&self->view);
+    if (protocol_get_buffer(self) < 0) {
+        transport_fail(self, "Fatal error: protocol.get_buffer() call failed.");
+        return;
+    }
+    if (s->reading) {
+        *buf = uv_buf_init(self->view.buf, (unsigned)Py_MIN(self->view.len, INT32_MAX));
+    }
+}
+
+static void
+protocol_data_received(Transport *self, Slice data)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(data.ptr, (Py_ssize_t)data.len);
+    PyObject *res = NULL;
+    if (bytes != NULL) {
+        res = protocol_call(self, self->st->str_data_received, bytes);
+        Py_DECREF(bytes);
+    }
+    if (res == NULL) {
+        transport_fail(self, "Fatal error: protocol.data_received() call failed.");
+    }
+    Py_XDECREF(res);
+}
+
+static void
+protocol_buffer_updated(Transport *self, size_t size)
+{
+    PyObject *n = PyLong_FromSize_t(size);
+    PyObject *res = NULL;
+    if (n != NULL) {
+        res = protocol_call(self, self->st->str_buffer_updated, n);
+        Py_DECREF(n);
+    }
+    if (res == NULL) {
+        transport_fail(self, "Fatal error: protocol.buffer_updated() call failed.");
+    }
+    Py_XDECREF(res);
+}
+
+static void
+on_data(Stream *s, Slice data)
+{
+    Transport *self = transport_of(s);
+    Py_INCREF(self);
+    if (self->view.obj == NULL || !self->buffered) {
+        protocol_data_received(self, data);
+    } else {
+        PyBuffer_Release(&self->view);
+        protocol_buffer_updated(self, data.len);
+    }
+    Py_DECREF(self);
+}
+
+static void
+on_eof(Stream *s)
+{
+    Transport *self = transport_of(s);
+    Py_INCREF(self);
+    PyBuffer_Release(&self->view);
+    PyObject *res = protocol_call(self, self->st->str_eof_received, NULL);
+    int keep_open = res == NULL ? -1 : PyObject_IsTrue(res);
+    Py_XDECREF(res);
+    if (keep_open < 0) {
+        transport_fail(self, "Fatal error: protocol.eof_received() call failed.");
+    } else if (keep_open == 0) {
+        transport_close(self);
+    }
+    Py_DECREF(self);
+}
+
+/* ---- Writing ------------------------------------------------------------------------------ */
+
+void
+transport_check_high(Transport *self)
+{
+    if (!self->stream.over_high || self->protocol_paused || transport_is_closing(self)) {
+        return;
+    }
+    self->protocol_paused = true;
+    /* Called from write(), perhaps in the transport's own context: that can't be entered again. */
+    PyObject *res = PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
+    if (res == NULL) {
+        protocol_report(self, "protocol.pause_writing() failed");
+    }
+    Py_XDECREF(res);
+}
+
+/* Lets a sendfile() that waits for the empty queue go on; or fail, when the connection is lost. */
+static void
+transport_wake_sendfile(Transport *self, bool lost)
+{
+    if (self->drained == NULL) {
+        return;
+    }
+    const char *method = lost ? "_wake_lost" : "_wake";
+    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, method, "O", self->drained);
+    if (res == NULL) {
+        loop_report(self->loop, "Waking a sendfile() failed");
+    }
+    Py_XDECREF(res);
+}
+
+static void
+on_drain(Stream *s)
+{
+    Transport *self = transport_of(s);
+    Py_INCREF(self);
+    if (self->state == TRANSPORT_FLUSHING) {
+        transport_force_close(self, NULL);
+    } else if (self->protocol_paused) {
+        self->protocol_paused = false;
+        PyObject *res = protocol_call(self, self->st->str_resume_writing, NULL);
+        if (res == NULL) {
+            protocol_report(self, "protocol.resume_writing() failed");
+        }
+        Py_XDECREF(res);
+    }
+    if (s->queued == 0) {
+        transport_wake_sendfile(self, false);
+    }
+    Py_DECREF(self);
+}
+
+static void
+on_error(Stream *s, int err)
+{
+    Transport *self = transport_of(s);
+    if (self->state == TRANSPORT_LOSING || self->state == TRANSPORT_LOST) {
+        return;
+    }
+    Py_INCREF(self);
+    (void)err_set(err);
+    transport_fail(self, "Fatal error on socket transport");
+    Py_DECREF(self);
+}
+
+/* ---- Closing ------------------------------------------------------------------------------ */
+
+void
+transport_close(Transport *self)
+{
+    if (self->state != TRANSPORT_OPEN) {
+        return;
+    }
+    stream_read_stop(&self->stream);
+    if (self->stream.queued == 0) {
+        transport_force_close(self, NULL);
+        return;
+    }
+    self->state = TRANSPORT_FLUSHING;
+    stream_drain(&self->stream);
+}
+
+void
+transport_force_close(Transport *self, PyObject *exc)
+{
+    if (self->state != TRANSPORT_OPEN && self->state != TRANSPORT_FLUSHING) {
+        return;
+    }
+    self->state = TRANSPORT_LOSING;
+    stream_read_stop(&self->stream);
+    PyObject *arg = exc == NULL ? Py_None : exc;
+    PyObject *lose = PyObject_GetAttr((PyObject *)self, self->st->str_call_connection_lost);
+    if (lose == NULL || loop_call_soon(self->loop, lose, arg, self->context) < 0) {
+        loop_report(self->loop, "A transport can't be closed");
+    }
+    Py_XDECREF(lose);
+}
+
+/* Lets go of the socket object at the moment in which its descriptor is closed. */
+static void
+transport_release_socket(Transport *self)
+{
+    PyObject *name = self->lent ? self->st->str_close : self->st->str_detach;
+    PyObject *res = PyObject_CallMethodNoArgs(self->sock, name);
+    if (res == NULL) {
+        loop_report(self->loop, "A transport's socket can't be closed");
+    }
+    Py_XDECREF(res);
+}
+
+/* Takes the transport out of the loop's table, which held libuv's reference to it. */
+static void
+transport_unlist(Transport *self)
+{
+    PyObject *streams = loop_streams(self->loop);
+    PyObject *key = PyLong_FromLong(self->fd);
+    self->fd = -1;
+    if (key == NULL || (PyDict_GetItemWithError(streams, key) == (PyObject *)self
+                        && PyDict_DelItem(streams, key) < 0)) {
+        loop_report(self->loop, "A transport can't be closed");
+    }
+    Py_XDECREF(key);
+}
+
+void
+transport_warn_unclosed(Transport *self)
+{
+    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed transport %R", self) < 0) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+}
+
+void
+transport_shut(Transport *self)
+{
+    if (self->fd < 0) {
+        return;
+    }
+    Py_INCREF(self); /* libuv's reference, until on_closed */
+    transport_unlist(self);
+    stream_close(&self->stream, false);
+    transport_release_socket(self);
+}
+
+static void
+transport_detach_server(Transport *self)
+{
+    PyObject *server = self->server;
+    self->server = NULL;
+    if (server == NULL) {
+        return;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *res = PyObject_CallMethod(server, "_detach", "O", self);
+#else
+    PyObject *res = PyObject_CallMethod(server, "_detach", NULL);
+#endif
+    if (res == NULL) {
+        loop_report(self->loop, "A transport's server can't be told");
+    }
+    Py_XDECREF(res);
+    Py_DECREF(server);
+}
+
+int
+transport_lose(Transport *self, PyObject *exc)
+{
+    if (self->state == TRANSPORT_LOST) {
+        return 0;
+    }
+    self->state = TRANSPORT_LOST;
+    PyObject *res = Py_None;
+    Py_INCREF(res);
+    if (self->connected) {
+        PyObject *argv[] = {self->protocol, exc};
+        Py_SETREF(res, PyObject_VectorcallMethod(self->st->str_connection_lost, argv, 2, NULL));
+    }
+    PyObject *raised = res == NULL ? err_take() : NULL;
+    transport_shut(self);
+    transport_wake_sendfile(self, true);
+    Py_SETREF(self->protocol, Py_NewRef(Py_None));
+    transport_detach_server(self);
+    if (raised != NULL) {
+        err_restore(raised);
+        return -1;
+    }
+    Py_DECREF(res);
+    return 0;
+}
+
+/* libuv is done with the memory. When the loop was closed with the transport open, this is
+ * the first that the transport hears of it: the protocol learns nothing, as in asyncio. */
+static void
+on_closed(Stream *s)
+{
+    Transport *self = transport_of(s);
+    if (self->fd >= 0) {
+        transport_warn_unclosed(self);
+        Py_INCREF(self);
+        transport_unlist(self);
+        transport_release_socket(self);
+        self->state = TRANSPORT_LOST;
+    }
+    PyBuffer_Release(&self->view);
+    Py_DECREF(self);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+static const StreamOps transport_ops = {
+    .on_data = on_data,
+    .on_eof = on_eof,
+    .on_error = on_error,
+    .on_drain = on_drain,
+    .on_closed = on_closed,
+    .on_alloc = on_alloc,
+};
+
+int
+transport_open(Transport *self, int fd, bool is_unix)
+{
+    PyObject *key = PyLong_FromLong(fd);
+    if (key == NULL) {
+        return -1;
+    }
+    int err = PyDict_SetItem(loop_streams(self->loop), key, (PyObject *)self);
+    if (err == 0) {
+        int code = stream_open_fd(&self->stream, self->loop, &transport_ops, fd, is_unix);
+        if (code != 0) {
+            (void)PyDict_DelItem(loop_streams(self->loop), key);
+            (void)err_set(code);
+            err = -1;
+        }
+    }
+    Py_DECREF(key);
+    self->fd = err == 0 ? fd : -1;
+    return err;
+}

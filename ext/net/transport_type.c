@@ -1,0 +1,630 @@
+/* What Python sees of a StreamTransport: asyncio.Transport's methods, and those private ones
+ * that asyncio's sslproto and sendfile use. See transport.h.
+ */
+#include "base/py.h"
+
+#include "base/err.h"
+#include "base/module.h"
+#include "net/transport.h"
+
+#include <structmember.h>
+
+enum {
+    GATHER_JOIN = 16 * 1024, /* bytes: writelines joins up to this much */
+    HIGH_WATER = 64 * 1024,  /* bytes: asyncio's default limit of the write buffer */
+};
+
+/* ---- Life --------------------------------------------------------------------------------- */
+
+static PyObject *
+transport_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *module = module_of_type(type);
+    if (module == NULL) {
+        return NULL;
+    }
+    Transport *self = (Transport *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->st = net_state(module);
+        self->fd = -1;
+        self->state = TRANSPORT_LOST;
+    }
+    return (PyObject *)self;
+}
+
+static int
+transport_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Transport *self = (Transport *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->extra);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->protocol);
+    Py_VISIT(self->context);
+    Py_VISIT(self->sock);
+    Py_VISIT(self->server);
+    Py_VISIT(self->drained);
+    Py_VISIT(self->view.obj);
+    return 0;
+}
+
+/* Breaks cycles. The loop stays: a stream that is still open needs it. */
+static int
+transport_clear(PyObject *op)
+{
+    Transport *self = (Transport *)op;
+    Py_CLEAR(self->extra);
+    if (self->protocol != NULL) {
+        Py_SETREF(self->protocol, Py_NewRef(Py_None));
+    }
+    Py_CLEAR(self->server);
+    Py_CLEAR(self->drained);
+    return 0;
+}
+
+/* A transport whose stream is open is in its loop's table, so that it dies only together with
+ * the loop. It lives on until libuv has closed the stream. */
+static void
+transport_finalize(PyObject *op)
+{
+    Transport *self = (Transport *)op;
+    if (self->fd < 0) {
+        return;
+    }
+    PyObject *exc = PyErr_Occurred() ? err_take() : NULL;
+    transport_warn_unclosed(self);
+    transport_shut(self);
+    if (exc != NULL) {
+        err_restore(exc);
+    }
+}
+
+static void
+transport_dealloc(PyObject *op)
+{
+    Transport *self = (Transport *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+        return;
+    }
+    assert(self->stream.state == STREAM_UNUSED);
+    PyObject_GC_UnTrack(op);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(op);
+    }
+    PyBuffer_Release(&self->view);
+    (void)transport_clear(op);
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->loop);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static int
+transport_set_protocol(Transport *self, PyObject *protocol)
+{
+    int buffered = PyObject_IsInstance(protocol, self->st->buffered_protocol);
+    if (buffered < 0) {
+        return -1;
+    }
+    self->buffered = buffered != 0;
+    self->connected = true;
+    Py_XSETREF(self->protocol, Py_NewRef(protocol));
+    return 0;
+}
+
+static int
+transport_attach_server(Transport *self, PyObject *server)
+{
+    if (server == Py_None) {
+        return 0;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *res = PyObject_CallMethod(server, "_attach", "O", self);
+#else
+    PyObject *res = PyObject_CallMethod(server, "_attach", NULL);
+#endif
+    if (res == NULL) {
+        return -1;
+    }
+    Py_DECREF(res);
+    self->server = Py_NewRef(server);
+    return 0;
+}
+
+/* Schedules protocol.connection_made(self), then self._begin(waiter). */
+static int
+transport_schedule(Transport *self, PyObject *waiter)
+{
+    PyObject *made = PyObject_GetAttr(self->protocol, self->st->str_connection_made);
+    PyObject *begin = PyObject_GetAttrString((PyObject *)self, "_begin");
+    int err = -1;
+    if (made != NULL && begin != NULL) {
+        err = loop_call_soon(self->loop, made, (PyObject *)self, self->context);
+        if (err == 0) {
+            err = loop_call_soon(self->loop, begin, waiter, self->context);
+        }
+    }
+    Py_XDECREF(made);
+    Py_XDECREF(begin);
+    return err;
+}
+
+/* StreamTransport(loop, sock, fd, lent, protocol, waiter, extra, server, is_unix) */
+static int
+transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    Transport *self = (Transport *)op;
+    PyObject *loop, *sock, *protocol, *waiter, *extra, *server;
+    int fd, lent, is_unix;
+    if (!PyArg_ParseTuple(args, "OOipOOOOp:StreamTransport", &loop, &sock, &fd, &lent, &protocol,
+                          &waiter, &extra, &server, &is_unix)) {
+        return -1;
+    }
+    if (self->loop != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a transport is initialised once");
+        return -1;
+    }
+    self->loop = loop_check(self->st->module, loop);
+    if (self->loop == NULL) {
+        return -1;
+    }
+    Py_INCREF(self->loop);
+    self->extra = Py_NewRef(extra);
+    self->sock = Py_NewRef(sock);
+    self->lent = lent != 0;
+    self->context = PyContext_CopyCurrent();
+    if (self->context == NULL || transport_set_protocol(self, protocol) < 0) {
+        return -1;
+    }
+    if (transport_open(self, fd, is_unix != 0) < 0) {
+        return -1;
+    }
+    self->state = TRANSPORT_OPEN;
+    if (transport_attach_server(self, server) < 0 || transport_schedule(self, waiter) < 0) {
+        self->connected = false;
+        PyObject *exc = err_take();
+        transport_force_close(self, NULL);
+        err_restore(exc);
+        return -1;
+    }
+    return 0;
+}
+
+/* For a transport made by __new__ alone. */
+static PyObject *
+transport_unready(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "the transport was not initialised");
+    return NULL;
+}
+
+/* ---- Reading ------------------------------------------------------------------------------ */
+
+/* Called by the loop after connection_made: reading starts, create_connection() may return. */
+static PyObject *
+transport_py_begin(PyObject *op, PyObject *waiter)
+{
+    Transport *self = (Transport *)op;
+    if (self->loop == NULL) {
+        return transport_unready();
+    }
+    self->started = true;
+    transport_update_reading(self);
+    if (waiter == Py_None) {
+        Py_RETURN_NONE;
+    }
+    return PyObject_CallMethod((PyObject *)self->loop, "_wake", "O", waiter);
+}
+
+static PyObject *
+transport_py_pause_reading(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    if (!transport_is_closing(self)) {
+        self->paused = true;
+        transport_update_reading(self);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_py_resume_reading(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    if (!transport_is_closing(self) && self->paused) {
+        self->paused = false;
+        transport_update_reading(self);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_py_is_reading(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    return PyBool_FromLong(!self->paused && !transport_is_closing(self));
+}
+
+/* ---- Writing ------------------------------------------------------------------------------ */
+
+/* Whether a write may go on: 1; 0 when it is to be dropped; -1 with an exception set. */
+static int
+transport_may_write(Transport *self)
+{
+    if (self->eof) {
+        PyErr_SetString(PyExc_RuntimeError, "Cannot call write() after write_eof()");
+        return -1;
+    }
+    if (self->drained != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "unable to write; sendfile is in progress");
+        return -1;
+    }
+    return !transport_is_closing(self);
+}
+
+/* What follows a write that returned `err`. */
+static void
+transport_wrote(Transport *self, int err)
+{
+    if (err != 0) {
+        (void)err_set(err);
+        transport_fail(self, "Fatal write error on socket transport");
+    } else {
+        transport_check_high(self);
+    }
+}
+
+static int
+transport_write_bytes(Transport *self, PyObject *data)
+{
+    Slice slice = {PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)};
+    return slice.len == 0 ? 0 : stream_write_owned(&self->stream, &slice, 1, data);
+}
+
+static PyObject *
+transport_py_write(PyObject *op, PyObject *data)
+{
+    Transport *self = (Transport *)op;
+    bool plain = PyBytes_Check(data);
+    if (!plain && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "data argument must be a bytes-like object, not '%.200s'",
+                            Py_TYPE(data)->tp_name);
+    }
+    int may = transport_may_write(self);
+    if (may <= 0) {
+        return may < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (plain) {
+        transport_wrote(self, transport_write_bytes(self, data));
+        Py_RETURN_NONE;
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    int err = stream_write(&self->stream, slice_of(view.buf, (size_t)view.len));
+    PyBuffer_Release(&view);
+    transport_wrote(self, err);
+    Py_RETURN_NONE;
+}
+
+/* Whether `parts` (a tuple) are bytes objects too large to be worth joining. */
+static bool
+parts_worth_gathering(PyObject *parts)
+{
+    size_t total = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(parts); i++) {
+        PyObject *part = PyTuple_GET_ITEM(parts, i);
+        if (!PyBytes_CheckExact(part)) {
+            return false;
+        }
+        total += (size_t)PyBytes_GET_SIZE(part);
+    }
+    return total > GATHER_JOIN;
+}
+
+static int
+transport_write_parts(Transport *self, PyObject *parts)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(parts);
+    for (Py_ssize_t i = 0; i < n;) {
+        Slice slices[STREAM_SLICES];
+        unsigned used = 0;
+        for (; i < n && used < STREAM_SLICES; i++) {
+            PyObject *part = PyTuple_GET_ITEM(parts, i);
+            slices[used++] = slice_of(PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part));
+        }
+        int err = stream_write_owned(&self->stream, slices, used, parts);
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+transport_py_writelines(PyObject *op, PyObject *list)
+{
+    Transport *self = (Transport *)op;
+    PyObject *parts = PySequence_Tuple(list);
+    if (parts == NULL) {
+        return NULL;
+    }
+    PyObject *res = NULL;
+    PyObject *joined = NULL;
+    int may = transport_may_write(self);
+    if (may < 0) {
+        goto done;
+    }
+    if (may == 1 && parts_worth_gathering(parts)) {
+        transport_wrote(self, transport_write_parts(self, parts));
+    } else {
+        joined = PyObject_CallMethodOneArg(self->st->empty_bytes, self->st->str_join, parts);
+        if (joined == NULL) {
+            goto done;
+        }
+        if (may == 1) {
+            transport_wrote(self, transport_write_bytes(self, joined));
+        }
+    }
+    res = Py_NewRef(Py_None);
+done:
+    Py_XDECREF(joined);
+    Py_DECREF(parts);
+    return res;
+}
+
+static PyObject *
+transport_py_write_eof(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    if (!self->eof && !transport_is_closing(self)) {
+        self->eof = true;
+        stream_shutdown(&self->stream);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_py_can_write_eof(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+transport_py_get_write_buffer_size(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    bool gone = self->fd < 0;
+    return PyLong_FromSize_t(gone ? 0 : uv_stream_get_write_queue_size(&self->stream.uv.stream));
+}
+
+static PyObject *
+transport_py_get_write_buffer_limits(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    return Py_BuildValue("nn", (Py_ssize_t)self->stream.low, (Py_ssize_t)self->stream.high);
+}
+
+/* An int argument that may be None: -1 then; -2 with an exception set. */
+static Py_ssize_t
+limit_of(PyObject *arg)
+{
+    if (arg == NULL || arg == Py_None) {
+        return -1;
+    }
+    Py_ssize_t limit = PyNumber_AsSsize_t(arg, PyExc_OverflowError);
+    if (limit < 0 && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "high (%R) must be >= low must be >= 0", arg);
+    }
+    return limit < 0 ? -2 : limit;
+}
+
+static PyObject *
+transport_py_set_write_buffer_limits(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *const names[] = {"high", "low", NULL};
+    Transport *self = (Transport *)op;
+    PyObject *high_arg = NULL, *low_arg = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:set_write_buffer_limits",
+                                     (char **)names, &high_arg, &low_arg)) {
+        return NULL;
+    }
+    Py_ssize_t high = limit_of(high_arg);
+    Py_ssize_t low = high == -2 ? -2 : limit_of(low_arg);
+    if (high == -2 || low == -2) {
+        return NULL;
+    }
+    if (high == -1) {
+        high = low == -1 ? HIGH_WATER : 4 * low;
+    }
+    if (low == -1) {
+        low = high / 4;
+    }
+    if (high < low) {
+        return PyErr_Format(PyExc_ValueError, "high (%zd) must be >= low (%zd) must be >= 0",
+                            high, low);
+    }
+    self->stream.high = (size_t)high;
+    self->stream.low = self->state == TRANSPORT_FLUSHING ? 0 : (size_t)low;
+    self->stream.over_high = self->stream.over_high || self->stream.queued > (size_t)high;
+    transport_check_high(self);
+    Py_RETURN_NONE;
+}
+
+/* ---- Closing ------------------------------------------------------------------------------ */
+
+static PyObject *
+transport_py_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    transport_close((Transport *)op);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_py_abort(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    transport_force_close((Transport *)op, NULL);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_py_force_close(PyObject *op, PyObject *exc)
+{
+    transport_force_close((Transport *)op, exc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_py_is_closing(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(transport_is_closing((Transport *)op));
+}
+
+static PyObject *
+transport_py_call_connection_lost(PyObject *op, PyObject *exc)
+{
+    if (transport_lose((Transport *)op, exc) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- Protocol, sendfile, repr ------------------------------------------------------------- */
+
+static PyObject *
+transport_py_set_protocol(PyObject *op, PyObject *protocol)
+{
+    if (transport_set_protocol((Transport *)op, protocol) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_py_get_protocol(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *protocol = ((Transport *)op)->protocol;
+    return Py_NewRef(protocol == NULL ? Py_None : protocol);
+}
+
+/* The future that loop.sendfile() awaits before it writes to the socket itself: done when the
+ * queue is empty. No write may come between until _reset_empty_waiter(). */
+static PyObject *
+transport_py_make_empty_waiter(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    if (self->loop == NULL) {
+        return transport_unready();
+    }
+    if (self->drained != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "Empty waiter is already set");
+        return NULL;
+    }
+    PyObject *future = PyObject_CallMethod((PyObject *)self->loop, "create_future", NULL);
+    if (future == NULL) {
+        return NULL;
+    }
+    self->drained = Py_NewRef(future);
+    if (self->stream.queued == 0) {
+        PyObject *res = PyObject_CallMethod(future, "set_result", "O", Py_None);
+        Py_XDECREF(res);
+    } else {
+        stream_drain(&self->stream);
+    }
+    return future;
+}
+
+static PyObject *
+transport_py_reset_empty_waiter(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Py_CLEAR(((Transport *)op)->drained);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+transport_repr(PyObject *op)
+{
+    Transport *self = (Transport *)op;
+    const char *state = "closed";
+    if (self->state == TRANSPORT_OPEN) {
+        state = self->paused ? "open, reading paused" : "open";
+    } else if (self->fd >= 0) {
+        state = "closing";
+    }
+    return PyUnicode_FromFormat("<%s fd=%d %s, %zu bytes to write>", "StreamTransport", self->fd,
+                                state, self->stream.queued);
+}
+
+static PyMethodDef transport_methods[] = {
+    {"_begin", transport_py_begin, METH_O, NULL},
+    {"pause_reading", transport_py_pause_reading, METH_NOARGS, NULL},
+    {"resume_reading", transport_py_resume_reading, METH_NOARGS, NULL},
+    {"is_reading", transport_py_is_reading, METH_NOARGS, NULL},
+    {"write", transport_py_write, METH_O, NULL},
+    {"writelines", transport_py_writelines, METH_O, NULL},
+    {"write_eof", transport_py_write_eof, METH_NOARGS, NULL},
+    {"can_write_eof", transport_py_can_write_eof, METH_NOARGS, NULL},
+    {"get_write_buffer_size", transport_py_get_write_buffer_size, METH_NOARGS, NULL},
+    {"get_write_buffer_limits", transport_py_get_write_buffer_limits, METH_NOARGS, NULL},
+    {"set_write_buffer_limits",
+     (PyCFunction)(void (*)(void))transport_py_set_write_buffer_limits,
+     METH_VARARGS | METH_KEYWORDS, NULL},
+    {"close", transport_py_close, METH_NOARGS, NULL},
+    {"abort", transport_py_abort, METH_NOARGS, NULL},
+    {"is_closing", transport_py_is_closing, METH_NOARGS, NULL},
+    {"set_protocol", transport_py_set_protocol, METH_O, NULL},
+    {"get_protocol", transport_py_get_protocol, METH_NOARGS, NULL},
+    {"_force_close", transport_py_force_close, METH_O, NULL},
+    {"_call_connection_lost", transport_py_call_connection_lost, METH_O, NULL},
+    {"_make_empty_waiter", transport_py_make_empty_waiter, METH_NOARGS, NULL},
+    {"_reset_empty_waiter", transport_py_reset_empty_waiter, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef transport_members[] = {
+    {"_loop", T_OBJECT, offsetof(Transport, loop), READONLY, NULL},
+    {"_sock", T_OBJECT, offsetof(Transport, sock), READONLY, NULL},
+    {"_sock_fd", T_INT, offsetof(Transport, fd), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Transport, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot transport_slots[] = {
+    {Py_tp_doc, "A connected stream socket as an asyncio.Transport."},
+    {Py_tp_new, transport_new},
+    {Py_tp_init, transport_init},
+    {Py_tp_finalize, transport_finalize},
+    {Py_tp_dealloc, transport_dealloc},
+    {Py_tp_traverse, transport_traverse},
+    {Py_tp_clear, transport_clear},
+    {Py_tp_repr, transport_repr},
+    {Py_tp_methods, transport_methods},
+    {Py_tp_members, transport_members},
+    {0, NULL},
+};
+
+static PyType_Spec transport_spec = {
+    .name = "fluvial._core.StreamTransport",
+    .basicsize = sizeof(Transport),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = transport_slots,
+};
+
+int
+transport_setup(PyObject *module, NetState *st)
+{
+    PyTypeObject *base = (PyTypeObject *)st->asyncio_transport;
+    if (base->tp_basicsize != (Py_ssize_t)offsetof(Transport, stream)) {
+        PyErr_SetString(PyExc_ImportError,
+                        "asyncio.Transport of this Python has a layout that fluvial doesn't know");
+        return -1;
+    }
+    st->transport_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &transport_spec,
+                                                                  st->asyncio_transport);
+    return st->transport_type == NULL ? -1 : PyModule_AddType(module, st->transport_type);
+}

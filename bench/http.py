@@ -18,6 +18,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -141,7 +142,7 @@ def print_machine(
     server_cpu: int | None, load_cpu: int | None, options: argparse.Namespace
 ) -> None:
     print(
-        f"# {time.strftime('%Y-%m-%d %H:%M')}, CPython {platform.python_version()}, "
+        f"# {time.strftime('%Y-%m-%d %H:%M')}, {_python()}, "
         f"Linux {platform.release()}, {os.cpu_count()} x {_cpu_model()}; "
         f"server on core {server_cpu}, wrk on core {load_cpu}; "
         f"{options.rounds} rounds of {options.seconds} s, medians"
@@ -167,7 +168,7 @@ def as_json(results: Results) -> dict[str, object]:
     ]
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%S"),
-        "python": platform.python_version(),
+        "python": _python(),
         "cpu": _cpu_model(),
         "cases": results.as_json(),
         "targets": targets,
@@ -208,6 +209,12 @@ def _cpus(text: str) -> tuple[int, int]:
 def _default_cpus() -> tuple[int | None, int | None]:
     available = sorted(os.sched_getaffinity(0))
     return (available[0], available[1]) if len(available) > 1 else (None, None)
+
+
+def _python() -> str:
+    """Profile-guided optimisation makes Python code, so the peers, up to twice as fast."""
+    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return f"CPython {platform.python_version()} ({'with' if optimised else 'without'} PGO)"
 
 
 def _cpu_model() -> str:

@@ -18,7 +18,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -212,9 +211,8 @@ def _default_cpus() -> tuple[int | None, int | None]:
 
 
 def _python() -> str:
-    """Profile-guided optimisation makes Python code, so the peers, up to twice as fast."""
-    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    return f"CPython {platform.python_version()} ({'with' if optimised else 'without'} PGO)"
+    """With its path: how a Python was built matters more than its version."""
+    return f"CPython {platform.python_version()} ({Path(sys.executable).resolve()})"
 
 
 def _cpu_model() -> str:

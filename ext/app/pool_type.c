@@ -100,11 +100,11 @@ number_check(const char *name, Py_ssize_t value, Py_ssize_t max, uint32_t *out)
 static PyObject *
 pool_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"", "threads", "queue", "idle_seconds", NULL};
+    static const char *const names[] = {"", "threads", "queue", "idle_seconds", NULL};
     PyObject *loop; /* borrowed */
     Py_ssize_t threads = 64, queue = 16384, idle_seconds = 10;
     PoolConfig config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nnn:Pool", names, &loop,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nnn:Pool", (char **)names, &loop,
                                      &threads, &queue, &idle_seconds)
         || number_check("threads", threads, THREADS_MAX, &config.threads) < 0
         || number_check("queue", queue, INT32_MAX, &config.queue) < 0
@@ -200,10 +200,10 @@ pool_type_submit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 static PyObject *
 pool_type_close(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"timeout", NULL};
+    static const char *const names[] = {"timeout", NULL};
     PoolObject *self = (PoolObject *)op;
     double timeout = CLOSE_SECONDS;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|d:close", names, &timeout)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|d:close", (char **)names, &timeout)) {
         return NULL;
     }
     pool_close(self->pool, timeout);

@@ -334,6 +334,23 @@ fault_of_method(const HttpConn *c, const char *end)
                  : (Fault){400, "The request line is malformed"};
 }
 
+/* A length or a coding that llhttp refuses. */
+static Fault
+fault_of_framing(const HttpConn *c, llhttp_errno_t code)
+{
+    if (code == HPE_UNEXPECTED_CONTENT_LENGTH) {
+        return (Fault){400, "Content-Length is repeated"};
+    }
+    if (code == HPE_INVALID_CONTENT_LENGTH) {
+        return c->parser.flags & F_TRANSFER_ENCODING
+                   ? (Fault){400, "Content-Length stands beside Transfer-Encoding"}
+                   : (Fault){400, "Content-Length is malformed"};
+    }
+    return c->parser.flags & F_CONTENT_LENGTH
+               ? (Fault){400, "Content-Length stands beside Transfer-Encoding"}
+               : (Fault){400, "Transfer-Encoding doesn't end in chunked"};
+}
+
 /* What to answer to an error that llhttp found by itself. */
 static Fault
 fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
@@ -350,11 +367,9 @@ fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
     case HPE_UNEXPECTED_SPACE:
         return (Fault){400, "A field is malformed"};
     case HPE_INVALID_CONTENT_LENGTH:
-        return (Fault){400, "Content-Length is malformed"};
     case HPE_UNEXPECTED_CONTENT_LENGTH:
-        return (Fault){400, "Content-Length is repeated or beside Transfer-Encoding"};
     case HPE_INVALID_TRANSFER_ENCODING:
-        return (Fault){400, "Transfer-Encoding doesn't end in chunked"};
+        return fault_of_framing(c, code);
     case HPE_INVALID_CHUNK_SIZE:
         return (Fault){400, "A chunk is malformed"};
     case HPE_CR_EXPECTED:

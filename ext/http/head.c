@@ -281,9 +281,5 @@ head_check(HttpConn *c)
     if (fault.status == 0 && c->expect) {
         fault = check_expect(req);
     }
-    /* The one control character that llhttp lets pass in a value. */
-    if (fault.status == 0 && memchr(req->head.ptr, 0x7f, req->head.len) != NULL) {
-        fault = (Fault){400, "A field has a control character"};
-    }
     return fault;
 }

@@ -13,7 +13,8 @@ http_setup(PyObject *module, HttpState *st)
 }
 
 int
-http_traverse(HttpState *Py_UNUSED(st), visitproc Py_UNUSED(visit), void *Py_UNUSED(arg))
+http_traverse(HttpState *Py_UNUSED(st), visitproc Py_UNUSED(visit),
+              void *Py_UNUSED(arg))
 {
     return 0;
 }

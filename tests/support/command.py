@@ -1,0 +1,103 @@
+"""`fluvial run` as users start it: a process of its own, reached over a real socket."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+URL = re.compile(r"https?://(?:[\w.-]+|\[[\da-f:]+\]):\d+")
+
+# Seconds; only a server that hangs takes as long.
+PATIENCE = 60
+
+# What the log of a server that feels well never says.
+TROUBLE = re.compile(
+    "Traceback|Exception ignored|was never awaited|Task was destroyed|never retrieved"
+    r"|Unclosed|\bERROR\b"
+)
+
+
+class ServerProcess:
+    """A running `fluvial run`. `url` has no slash at its end; `log` is what was printed so far."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
+        self.url = ""
+        self._lines: list[str] = []
+        self._settled = threading.Event()
+        self.process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        return "".join(self._lines)
+
+    def wait_until_ready(self) -> None:
+        """Returns when the server has printed its URL. Raises: AssertionError if it never does."""
+        self._settled.wait(PATIENCE)
+        assert self.url, f"the server didn't print its URL:\n{self.log}"
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Asks the server to stop and waits; the exit code, negative when a signal ended it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self._reader.join()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line)
+            if not self.url and (found := URL.search(line)):
+                self.url = found.group()
+                self._settled.set()
+        self._settled.set()
+
+
+@contextmanager
+def serving(
+    app: str,
+    *options: str,
+    app_dir: Path = EXAMPLES,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[ServerProcess]:
+    """The app under `fluvial run`, on a free port.
+
+    After the block the server gets SIGTERM; it must then exit with 0, and its log show no trouble.
+    """
+    command = [str(Path(sys.executable).with_name("fluvial")), "run", app]
+    command += ["--app-dir", str(app_dir), "--port", "0", *options]
+    server = ServerProcess(command, env or {})
+    try:
+        server.wait_until_ready()
+        yield server
+    except BaseException as exc:
+        server.stop()
+        exc.add_note(f"The server's log:\n{server.log}")
+        raise
+    code = server.stop()
+    assert code == 0, f"exit code {code}; the server's log:\n{server.log}"
+    assert not TROUBLE.search(server.log), server.log

@@ -4,14 +4,30 @@
 #include "base/py.h"
 
 #include "app/app_state.h"
+#include "app/coro.h"
+#include "app/plan.h"
 #include "app/pool_type.h"
+#include "app/request.h"
 #include "app/router_type.h"
+#include "app/sender.h"
+#include "app/server.h"
+
+static int
+strings_setup(AppState *st)
+{
+#define INTERN(name) &&(st->str_##name = PyUnicode_InternFromString(#name)) != NULL
+    return (true APP_STRINGS(INTERN)) ? 0 : -1;
+#undef INTERN
+}
 
 int
 app_setup(PyObject *module, AppState *st)
 {
     st->module = module;
-    if (router_type_setup(module, st) < 0 || pool_type_setup(module, st) < 0) {
+    if (strings_setup(st) < 0 || router_type_setup(module, st) < 0
+        || request_setup(module, st) < 0 || sender_setup(module, st) < 0
+        || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
+        || coro_setup(module, st) < 0 || server_setup(module, st) < 0) {
         return -1;
     }
     return 0;
@@ -25,6 +41,10 @@ app_traverse(AppState *st, visitproc visit, void *arg)
     Py_VISIT(st->sender_type);
     Py_VISIT(st->waiting_type);
     Py_VISIT(st->pool_type);
+    Py_VISIT(st->param_type);
+    Py_VISIT(st->plan_type);
+    Py_VISIT(st->coro_type);
+    Py_VISIT(st->server_type);
     return 0;
 }
 
@@ -36,9 +56,11 @@ app_clear(AppState *st)
     Py_CLEAR(st->sender_type);
     Py_CLEAR(st->waiting_type);
     Py_CLEAR(st->pool_type);
-    Py_CLEAR(st->str_cancel);
-    Py_CLEAR(st->str_create_future);
-    Py_CLEAR(st->str_done);
-    Py_CLEAR(st->str_set_exception);
-    Py_CLEAR(st->str_set_result);
+    Py_CLEAR(st->param_type);
+    Py_CLEAR(st->plan_type);
+    Py_CLEAR(st->coro_type);
+    Py_CLEAR(st->server_type);
+#define RELEASE(name) Py_CLEAR(st->str_##name);
+    APP_STRINGS(RELEASE)
+#undef RELEASE
 }

@@ -4,6 +4,19 @@
 
 #include "base/py.h"
 
+/* The names that the layer looks up in Python objects; each is AppState.str_<name>. */
+#define APP_STRINGS(X)                                                                 \
+    X(body)                                                                            \
+    X(cancel)                                                                          \
+    X(create_future)                                                                   \
+    X(done)                                                                            \
+    X(raw_headers)                                                                     \
+    X(respond)                                                                         \
+    X(route_headers)                                                                   \
+    X(set_exception)                                                                   \
+    X(set_result)                                                                      \
+    X(status_code)
+
 typedef struct AppState {
     PyObject *module; /* borrowed: the module that owns this state */
 
@@ -13,10 +26,19 @@ typedef struct AppState {
     PyTypeObject *sender_type;
     PyTypeObject *waiting_type; /* see waiting.h */
 
-    /* The thread pool. All owned. */
+    /* The thread pool. Owned. */
     PyTypeObject *pool_type;
-    PyObject *str_cancel, *str_create_future, *str_done, *str_set_exception,
-        *str_set_result;
+
+    /* Plans, dispatch and answers. All owned. */
+    PyTypeObject *param_type;
+    PyTypeObject *plan_type;
+    PyTypeObject *coro_type; /* HandlerCoro */
+    PyTypeObject *server_type;
+
+    /* Interned strings, all owned: see APP_STRINGS. */
+#define APP_STRING_FIELD(name) PyObject *str_##name;
+    APP_STRINGS(APP_STRING_FIELD)
+#undef APP_STRING_FIELD
 } AppState;
 
 /* The app layer's part of the state of `module`; borrowed. Defined in module.c. */

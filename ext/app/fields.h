@@ -9,4 +9,11 @@
  * or -1 with TypeError, or with ValueError that names the malformed field. */
 int fields_from_pairs(HttpFields *fields, PyObject *headers);
 
+/* The content of a bytes object; valid as long as it. */
+static inline Slice
+bytes_slice(PyObject *bytes)
+{
+    return slice_of(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+}
+
 #endif

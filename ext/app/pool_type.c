@@ -261,14 +261,7 @@ pool_type_setup(PyObject *module, AppState *st)
 {
     st->pool_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &pool_type_spec, NULL);
-    st->str_cancel = PyUnicode_InternFromString("cancel");
-    st->str_create_future = PyUnicode_InternFromString("create_future");
-    st->str_done = PyUnicode_InternFromString("done");
-    st->str_set_exception = PyUnicode_InternFromString("set_exception");
-    st->str_set_result = PyUnicode_InternFromString("set_result");
-    if (st->pool_type == NULL || st->str_cancel == NULL || st->str_create_future == NULL
-        || st->str_done == NULL || st->str_set_exception == NULL
-        || st->str_set_result == NULL) {
+    if (st->pool_type == NULL) {
         return -1;
     }
     return PyModule_AddType(module, st->pool_type);

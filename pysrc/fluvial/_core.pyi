@@ -86,7 +86,7 @@ class Plan:
     def info(self) -> Any: ...
     def bind(self, request: Request) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments for the handler. Raises: RequestValidationError, HTTPException."""
-    def respond(self, result: object) -> Any:
+    def respond(self, request: Request, result: object) -> Any:
         """`result` as a Response object: itself when it is one, else as `wrap` or `encode` say."""
 
 @final

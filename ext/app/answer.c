@@ -1,0 +1,290 @@
+/* See answer.h. The one place that knows what the attributes of a Response object mean. */
+#include "base/py.h"
+
+#include "app/answer.h"
+
+#include "app/fields.h"
+#include "app/sender.h"
+#include "app/server.h"
+#include "http/response.h"
+
+static const CallNext ALL_DONE = {CALL_DONE, NULL};
+
+static bool
+is_response(const AppServer *server, PyObject *obj)
+{
+    return PyObject_TypeCheck(obj, server->response_type);
+}
+
+/* ---- Data --------------------------------------------------------------------------------- */
+
+bool
+answer_is_data(HttpRequest *req, const Plan *plan, PyObject *result)
+{
+    if (plan != NULL && plan->wrap != NULL) {
+        return false;
+    }
+    return PyDict_CheckExact(result)
+           || (!is_response(call_server(req), result) && !PyCoro_CheckExact(result));
+}
+
+PyObject *
+answer_encode(HttpRequest *req, const Plan *plan, PyObject *result)
+{
+    if (plan != NULL && plan->encode != NULL) {
+        return PyObject_CallOneArg(plan->encode, result);
+    }
+    AppServer *server = call_server(req);
+    PyObject *body = PyObject_CallOneArg(server->encode, result);
+    if (likely(body != NULL) || server->encode_fallback == NULL
+        || !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return body;
+    }
+    PyErr_Clear();
+    return PyObject_CallOneArg(server->encode_fallback, result);
+}
+
+void
+answer_json(HttpRequest *req, const Plan *plan, PyObject *body)
+{
+    assert(PyBytes_CheckExact(body));
+    HttpHead head = {
+        .status = plan == NULL ? 200 : plan->status,
+        .content_type = SLICE("application/json"),
+        .fields = NULL,
+    };
+    if (head.status == 204 || head.status == 304) {
+        head.content_type.len = 0;
+    }
+    Slice text = slice_of(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));
+    (void)http_respond(req, &head, text, body);
+}
+
+void
+answer_busy(HttpRequest *req)
+{
+    HttpFields *fields = &call_server(req)->fields;
+    http_fields_clear(fields);
+    (void)http_fields_add(fields, SLICE("retry-after"), SLICE("1"));
+    HttpHead head = {503, SLICE("application/json"), fields};
+    (void)http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"), NULL);
+}
+
+static int
+bytes_check(PyObject *obj)
+{
+    if (!PyBytes_CheckExact(obj)) {
+        PyErr_Format(PyExc_TypeError, "the JSON encoder must return bytes, not %.100s",
+                     Py_TYPE(obj)->tp_name);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- Response objects --------------------------------------------------------------------- */
+
+static int
+status_read(AppServer *server, PyObject *response)
+{
+    PyObject *value = PyObject_GetAttr(response, server->st->str_status_code);
+    if (value == NULL) {
+        return -1;
+    }
+    long status = PyLong_AsLong(value);
+    Py_DECREF(value);
+    if (status == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (status < 200 || status > 599) {
+        PyErr_Format(PyExc_ValueError, "status_code must be 200 to 599, not %ld",
+                     status);
+        return -1;
+    }
+    return (int)status;
+}
+
+/* Writes a Response whose body is complete. 0, or -1 with an exception set. */
+static int
+response_write(HttpRequest *req, PyObject *response, PyObject *body)
+{
+    AppServer *server = call_server(req);
+    if (!PyBytes_Check(body)) {
+        PyErr_Format(PyExc_TypeError, "Response.body must be bytes or None, not %.100s",
+                     Py_TYPE(body)->tp_name);
+        return -1;
+    }
+    int status = status_read(server, response);
+    if (status < 0) {
+        return -1;
+    }
+    PyObject *headers = PyObject_GetAttr(response, server->st->str_raw_headers);
+    http_fields_clear(&server->fields);
+    int err = headers == NULL ? -1 : fields_from_pairs(&server->fields, headers);
+    Py_XDECREF(headers);
+    if (err < 0) {
+        return -1;
+    }
+    HttpHead head = {.status = status, .fields = &server->fields};
+    (void)http_respond(req, &head, bytes_slice(body), body);
+    return 0;
+}
+
+/* The coroutine response.respond(request, sender); NULL with an exception set. */
+static PyObject *
+response_stream(HttpRequest *req, PyObject *response)
+{
+    AppServer *server = call_server(req);
+    PyObject *request = call_request(req);
+    PyObject *sender = request == NULL ? NULL : sender_new(server->st, req);
+    PyObject *coro = NULL;
+    if (sender != NULL) {
+        PyObject *args[] = {response, request, sender};
+        coro = PyObject_VectorcallMethod(server->st->str_respond, args, 3, NULL);
+    }
+    Py_XDECREF(request);
+    Py_XDECREF(sender);
+    return coro;
+}
+
+/* 0 with *next set, or -1 with an exception set. */
+static int
+answer_response(HttpRequest *req, PyObject *response, CallNext *next)
+{
+    PyObject *body = PyObject_GetAttr(response, call_server(req)->st->str_body);
+    if (body == NULL) {
+        return -1;
+    }
+    int err = 0;
+    if (body == Py_None) {
+        *next = (CallNext){CALL_STREAM, response_stream(req, response)};
+        err = next->coro == NULL ? -1 : 0;
+    } else {
+        *next = ALL_DONE;
+        err = response_write(req, response, body);
+    }
+    Py_DECREF(body);
+    return err;
+}
+
+PyObject *
+answer_as_response(HttpRequest *req, const Plan *plan, PyObject *result)
+{
+    AppServer *server = call_server(req);
+    if (is_response(server, result)) {
+        return Py_NewRef(result);
+    }
+    if (plan->wrap != NULL) {
+        return PyObject_CallOneArg(plan->wrap, result);
+    }
+    PyObject *body = answer_encode(req, plan, result);
+    if (body == NULL) {
+        return NULL;
+    }
+    PyObject *response =
+        PyObject_CallFunction((PyObject *)server->response_type, "OiOs", body,
+                              plan->status, Py_None, "application/json");
+    Py_DECREF(body);
+    return response;
+}
+
+/* ---- Results ------------------------------------------------------------------------------ */
+
+/* 0 with *next set, or -1 with an exception set. */
+static int
+answer_any(HttpRequest *req, const Plan *plan, PyObject *result, CallNext *next)
+{
+    AppServer *server = call_server(req);
+    *next = ALL_DONE;
+    if (answer_is_data(req, plan, result)) {
+        PyObject *body = answer_encode(req, plan, result);
+        int err = body == NULL ? -1 : bytes_check(body);
+        if (err == 0) {
+            answer_json(req, plan, body);
+        }
+        Py_XDECREF(body);
+        return err;
+    }
+    if (is_response(server, result)) {
+        return answer_response(req, result, next);
+    }
+    if (PyCoro_CheckExact(result)) {
+        *next = (CallNext){CALL_HANDLER, Py_NewRef(result)};
+        return 0;
+    }
+    PyObject *response = PyObject_CallOneArg(plan->wrap, result);
+    int err = -1;
+    if (response != NULL && !is_response(server, response)) {
+        PyErr_Format(PyExc_TypeError,
+                     "the response class must make a Response, not %.100s",
+                     Py_TYPE(response)->tp_name);
+    } else if (response != NULL) {
+        err = answer_response(req, response, next);
+    }
+    Py_XDECREF(response);
+    return err;
+}
+
+CallNext
+answer_result(HttpRequest *req, const Plan *plan, CallStage stage, PyObject *result)
+{
+    CallNext next;
+    if (answer_any(req, plan, result, &next) < 0) {
+        return answer_exception(req, stage);
+    }
+    if (next.stage == CALL_HANDLER && stage == CALL_ERROR) {
+        next.stage = CALL_ERROR;
+    }
+    return next;
+}
+
+/* ---- Exceptions --------------------------------------------------------------------------- */
+
+/* The last resort: the exception that is set came from handling another one. */
+static void
+answer_give_up(HttpRequest *req)
+{
+    loop_report(call_server(req)->loop, "an exception handler failed");
+    if (req->answer == HTTP_ANSWER_NONE) {
+        (void)http_respond_error(req, 500);
+    } else {
+        http_abort(req);
+    }
+}
+
+/* Calls on_error(request, exc): a Response, a coroutine, or NULL with an exception set. */
+static PyObject *
+error_handled(HttpRequest *req, PyObject *exc)
+{
+    PyObject *request = call_request(req);
+    if (request == NULL) {
+        return NULL;
+    }
+    PyObject *args[] = {request, exc};
+    PyObject *result = PyObject_Vectorcall(call_server(req)->on_error, args, 2, NULL);
+    Py_DECREF(request);
+    return result;
+}
+
+CallNext
+answer_exception(HttpRequest *req, CallStage stage)
+{
+    if (stage == CALL_ERROR) {
+        answer_give_up(req);
+        return ALL_DONE;
+    }
+    PyObject *exc = py_take_exception();
+    PyObject *result = error_handled(req, exc);
+    Py_DECREF(exc);
+    CallNext next = ALL_DONE;
+    if (result == NULL) {
+        answer_give_up(req);
+    } else if (req->answer == HTTP_ANSWER_STREAMING) {
+        http_abort(req); /* too late for another answer; on_error has logged why */
+    } else if (PyCoro_CheckExact(result)) {
+        next = (CallNext){CALL_ERROR, Py_NewRef(result)};
+    } else if (answer_any(req, NULL, result, &next) < 0) {
+        answer_give_up(req);
+    }
+    Py_XDECREF(result);
+    return next;
+}

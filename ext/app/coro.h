@@ -1,0 +1,21 @@
+/* The awaitable between an asyncio Task and a handler's coroutine: passes everything through,
+ * and answers the request when the coroutine returns or raises. So a handler that never
+ * suspends is answered inside the Task's first step, and one that does needs no callback.
+ *
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_APP_CORO_H
+#define FLUVIAL_APP_CORO_H
+
+#include "base/py.h"
+#include "app/answer.h"
+#include "app/app_state.h"
+
+/* Creates the type. 0, or -1 with an exception set. */
+int coro_setup(PyObject *module, AppState *st);
+
+/* Runs `next` for the request in a new task, whose first step happens now. `plan` (may be
+ * NULL) is borrowed; next.coro is taken over. Does nothing for CALL_DONE but to end the call. */
+void coro_start(HttpRequest *req, const Plan *plan, CallNext next);
+
+#endif

@@ -1,0 +1,290 @@
+/* See dispatch.h. A request enters by dispatch_head and dispatch_request and leaves by one of
+ * call_inline, call_task and call_in_pool (job.c), or by an answer that needs no handler.
+ */
+#include "base/py.h"
+
+#include "app/dispatch.h"
+
+#include "app/answer.h"
+#include "app/body.h"
+#include "app/convert.h"
+#include "app/coro.h"
+#include "app/fields.h"
+#include "app/job.h"
+#include "app/params.h"
+#include "app/plan.h"
+#include "app/request.h"
+#include "app/sender.h"
+#include "app/server.h"
+
+/* ---- AppCall ------------------------------------------------------------------------------ */
+
+AppServer *
+call_server(const HttpRequest *req)
+{
+    return (AppServer *)http_server_context(req->server);
+}
+
+PyObject *
+call_request(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    if (call->request == NULL) {
+        AppServer *server = call_server(req);
+        call->request = request_new(server->request_type, req, server->app);
+    }
+    return Py_XNewRef(call->request);
+}
+
+static void
+dispatch_clear(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    assert(call->request == NULL);
+    body_clear(call);
+    buf_free(&call->path);
+}
+
+/* ---- The head ----------------------------------------------------------------------------- */
+
+/* Finds the route. */
+static HttpBodyMode
+dispatch_head(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    AppServer *server = call_server(req);
+    Slice path = http_request_path(req);
+    if (unlikely(convert_is_quoted(path)) && convert_unquote(path, &call->path) != 0) {
+        (void)http_respond_error(req, 500);
+        return HTTP_BODY_DISCARD;
+    }
+    router_find(server->router, req->method, call_path(req), &call->match);
+    HttpBodyMode mode = HTTP_BODY_DISCARD;
+    if (call->match.outcome == ROUTE_FOUND) {
+        mode = ((Plan *)call->match.plan)->body_mode;
+    }
+    if (server->entry != NULL && mode == HTTP_BODY_DISCARD) {
+        mode = HTTP_BODY_STREAM;
+    }
+    return mode;
+}
+
+/* ---- Calls -------------------------------------------------------------------------------- */
+
+/* argv leaves room in front, as PY_VECTORCALL_ARGUMENTS_OFFSET promises the callee. */
+static PyObject *
+plan_call(const Plan *plan, PyObject **argv)
+{
+    return PyObject_Vectorcall(plan->handler, argv,
+                               plan->npositional | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               plan->kwnames);
+}
+
+static void
+call_inline(HttpRequest *req, const Plan *plan, PyObject **argv)
+{
+    PyObject *result = plan_call(plan, argv);
+    CallNext next = result == NULL ? answer_exception(req, CALL_HANDLER)
+                                   : answer_result(req, plan, CALL_HANDLER, result);
+    Py_XDECREF(result);
+    coro_start(req, plan, next);
+}
+
+/* The coroutine to run for what an asynchronous handler's call gave (stolen): itself, or what
+ * its __await__ returns. NULL with TypeError set when it can't be awaited. */
+static PyObject *
+coroutine_of(PyObject *awaitable)
+{
+    if (likely(PyCoro_CheckExact(awaitable))) {
+        return awaitable;
+    }
+    PyAsyncMethods *async = Py_TYPE(awaitable)->tp_as_async;
+    if (async == NULL || async->am_await == NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "an asynchronous handler must return an awaitable, not %.100s",
+                     Py_TYPE(awaitable)->tp_name);
+        Py_DECREF(awaitable);
+        return NULL;
+    }
+    PyObject *iterator = async->am_await(awaitable);
+    Py_DECREF(awaitable);
+    return iterator;
+}
+
+static void
+call_task(HttpRequest *req, const Plan *plan, PyObject **argv)
+{
+    PyObject *awaitable = plan_call(plan, argv);
+    PyObject *coro = awaitable == NULL ? NULL : coroutine_of(awaitable);
+    CallNext next = coro == NULL ? answer_exception(req, CALL_HANDLER)
+                                 : (CallNext){CALL_HANDLER, coro};
+    coro_start(req, plan, next);
+}
+
+static void
+call_plan(HttpRequest *req, const Plan *plan)
+{
+    PyObject *space[1 + PLAN_PARAMS_MAX];
+    PyObject **argv = space + 1;
+    if (params_bind(plan, req, argv) < 0) {
+        coro_start(req, NULL, answer_exception(req, CALL_HANDLER));
+        return;
+    }
+    switch (plan->kind) {
+    case PLAN_INLINE:
+        call_inline(req, plan, argv);
+        break;
+    case PLAN_TASK:
+        call_task(req, plan, argv);
+        break;
+    case PLAN_POOL:
+        job_start(req, plan, argv);
+        return; /* the job has the arguments */
+    }
+    params_release(plan, argv);
+}
+
+/* Everything goes through the middleware: entry(request). */
+static void
+call_entry(HttpRequest *req)
+{
+    AppServer *server = call_server(req);
+    PyObject *request = call_request(req);
+    PyObject *coro =
+        request == NULL ? NULL : PyObject_CallOneArg(server->entry, request);
+    Py_XDECREF(request);
+    CallNext next = coro == NULL ? answer_exception(req, CALL_HANDLER)
+                                 : (CallNext){CALL_HANDLER, coro};
+    coro_start(req, NULL, next);
+}
+
+/* ---- Requests without a route ------------------------------------------------------------- */
+
+/* The header fields that go with the route's status, from request.route_headers, in
+ * server->fields. 0, or -1 with an exception set. */
+static int
+route_fields(AppServer *server, PyObject *request)
+{
+    PyObject *pairs = PyObject_GetAttr(request, server->st->str_route_headers);
+    http_fields_clear(&server->fields);
+    int err = pairs == NULL ? -1 : fields_from_pairs(&server->fields, pairs);
+    Py_XDECREF(pairs);
+    return err;
+}
+
+/* HTTPException(status, headers={…}), for the user's own exception handlers; sets it. */
+static void
+route_raise(AppServer *server, PyObject *request, int status)
+{
+    PyObject *pairs = PyObject_GetAttr(request, server->st->str_route_headers);
+    PyObject *headers = PyDict_New();
+    PyObject *exc = NULL;
+    for (Py_ssize_t i = 0;
+         pairs != NULL && headers != NULL && i < PyList_GET_SIZE(pairs); i++) {
+        PyObject *pair = PyList_GET_ITEM(pairs, i);
+        PyObject *name = convert_latin1(bytes_slice(PyTuple_GET_ITEM(pair, 0)));
+        PyObject *value = convert_latin1(bytes_slice(PyTuple_GET_ITEM(pair, 1)));
+        if (name == NULL || value == NULL || PyDict_SetItem(headers, name, value) < 0) {
+            Py_CLEAR(headers);
+        }
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+    }
+    if (pairs != NULL && headers != NULL) {
+        exc = PyObject_CallFunction(server->http_exception, "iOO", status, Py_None,
+                                    headers);
+    }
+    if (exc != NULL) {
+        py_raise(exc);
+    }
+    Py_XDECREF(pairs);
+    Py_XDECREF(headers);
+}
+
+static int
+route_status(RouteOutcome outcome)
+{
+    switch (outcome) {
+    case ROUTE_NOT_FOUND:
+        return 404;
+    case ROUTE_METHOD_NOT_ALLOWED:
+        return 405;
+    case ROUTE_REDIRECT_SLASH:
+        return 307;
+    case ROUTE_FOUND:
+        break;
+    }
+    return 200;
+}
+
+/* 404, 405 with Allow, or 307 to the path with its last '/' toggled. */
+static void
+answer_without_route(HttpRequest *req, RouteOutcome outcome)
+{
+    AppServer *server = call_server(req);
+    int status = route_status(outcome);
+    if (status == 404 && !server->custom_errors) {
+        (void)http_respond_error(req, 404);
+        return;
+    }
+    PyObject *request = call_request(req);
+    CallNext next = {CALL_DONE, NULL};
+    if (request != NULL && status != 307 && server->custom_errors) {
+        route_raise(server, request, status);
+        next = answer_exception(req, CALL_HANDLER);
+    } else if (request == NULL || route_fields(server, request) < 0) {
+        next = answer_exception(req, CALL_HANDLER);
+    } else {
+        bool redirect = status == 307;
+        HttpHead head = {status, redirect ? SLICE("") : SLICE("application/json"),
+                         &server->fields};
+        Slice body =
+            redirect ? SLICE("") : SLICE("{\"detail\":\"Method Not Allowed\"}");
+        (void)http_respond(req, &head, body, NULL);
+    }
+    Py_XDECREF(request);
+    coro_start(req, NULL, next);
+}
+
+/* ---- What the http layer calls ------------------------------------------------------------ */
+
+static void
+dispatch_request(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    http_request_ref(req); /* the client may go away while Python runs */
+    if (call_server(req)->entry != NULL) {
+        call_entry(req);
+    } else if (likely(call->match.outcome == ROUTE_FOUND)) {
+        call_plan(req, (Plan *)call->match.plan);
+    } else {
+        answer_without_route(req, call->match.outcome);
+    }
+    http_request_unref(req);
+}
+
+/* The client went away: whoever waits for its bytes, or for room to write, is woken. */
+static void
+dispatch_gone(HttpRequest *req)
+{
+    body_gone(req);
+    sender_wake(req);
+}
+
+static void
+dispatch_drained(void *context)
+{
+    server_drained((AppServer *)context);
+}
+
+const HttpOps dispatch_ops = {
+    .app_size = sizeof(AppCall),
+    .on_head = dispatch_head,
+    .on_request = dispatch_request,
+    .on_body = body_feed,
+    .on_body_end = body_end,
+    .on_gone = dispatch_gone,
+    .on_writable = sender_wake,
+    .app_clear = dispatch_clear,
+    .on_drained = dispatch_drained,
+};

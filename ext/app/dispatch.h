@@ -1,0 +1,15 @@
+/* From a parsed request to its handler: finds the route, binds the arguments, and calls inline,
+ * as a task or in the thread pool.
+ *
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_APP_DISPATCH_H
+#define FLUVIAL_APP_DISPATCH_H
+
+#include "base/py.h"
+#include "http/server.h"
+
+/* What the http layer calls; the context of its HttpServer is an AppServer. */
+extern const HttpOps dispatch_ops;
+
+#endif

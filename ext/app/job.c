@@ -1,0 +1,155 @@
+/* See job.h. job_run is the worker's half, job_done the loop's; in between the job belongs to
+ * the pool. The arguments die on the worker, so that their finalizers don't hold up the loop.
+ */
+#include "base/py.h"
+
+#include "app/job.h"
+
+#include "app/answer.h"
+#include "app/coro.h"
+#include "app/params.h"
+#include "app/pool.h"
+#include "app/server.h"
+
+typedef struct CallJob {
+    PoolJob job;
+    AppServer *server; /* owned */
+    HttpRequest *req;  /* owned reference; the worker only reads it */
+    Plan *plan;        /* owned */
+    PyObject *context; /* owned: contextvars.Context to run in */
+    PyObject
+        *result; /* owned: what the handler returned; JSON as bytes when `encoded` */
+    PyObject *exception; /* owned: what it raised */
+    bool encoded;
+    PyObject *argv[]; /* owned: a free slot for vectorcall, then the arguments */
+} CallJob;
+
+/* ---- On the worker ------------------------------------------------------------------------ */
+
+/* Calls the handler and encodes plain data: a new reference, or NULL with an exception set. */
+static PyObject *
+job_call(CallJob *job)
+{
+    const Plan *plan = job->plan;
+    PyObject *result = PyObject_Vectorcall(
+        plan->handler, job->argv + 1,
+        plan->npositional | PY_VECTORCALL_ARGUMENTS_OFFSET, plan->kwnames);
+    params_release(plan, job->argv + 1);
+    if (result == NULL || !answer_is_data(job->req, plan, result)) {
+        return result;
+    }
+    PyObject *body = answer_encode(job->req, plan, result);
+    Py_DECREF(result);
+    job->encoded = body != NULL && PyBytes_CheckExact(body);
+    return body;
+}
+
+static void
+job_run(PoolJob *base)
+{
+    CallJob *job = container_of(base, CallJob, job);
+    if (PyContext_Enter(job->context) == 0) {
+        job->result = job_call(job);
+        if (job->result == NULL) {
+            job->exception = py_take_exception();
+        }
+        if (PyContext_Exit(job->context) < 0) {
+            PyErr_WriteUnraisable(job->context);
+        }
+    } else {
+        job->exception = py_take_exception();
+    }
+    Py_CLEAR(job->context);
+}
+
+/* ---- On the loop -------------------------------------------------------------------------- */
+
+static void
+job_free(CallJob *job)
+{
+    params_release(job->plan, job->argv + 1);
+    Py_XDECREF(job->context);
+    Py_XDECREF(job->result);
+    Py_XDECREF(job->exception);
+    http_request_unref(job->req);
+    Py_DECREF(job->plan);
+    Py_DECREF(job->server);
+    PyMem_RawFree(job);
+}
+
+static CallNext
+job_answer(CallJob *job)
+{
+    if (job->exception != NULL) {
+        py_raise(Py_NewRef(job->exception));
+        return answer_exception(job->req, CALL_HANDLER);
+    }
+    if (!job->encoded) {
+        return answer_result(job->req, job->plan, CALL_HANDLER, job->result);
+    }
+    answer_json(job->req, job->plan, job->result);
+    return (CallNext){CALL_DONE, NULL};
+}
+
+static void
+job_done(InboxNode *node)
+{
+    CallJob *job = container_of(node, CallJob, job.done);
+    coro_start(job->req, job->plan, job_answer(job));
+    job_free(job);
+}
+
+/* The pool was closed under the job: nobody is left to take the answer. */
+static void
+job_abandon(PoolJob *base)
+{
+    CallJob *job = container_of(base, CallJob, job);
+    Py_CLEAR(call_of(job->req)->request);
+    job_free(job);
+}
+
+/* NULL with an exception set. Takes over the arguments when it succeeds. */
+static CallJob *
+job_new(HttpRequest *req, const Plan *plan, PyObject **argv)
+{
+    PyObject *context = PyContext_CopyCurrent();
+    if (context == NULL) {
+        return NULL;
+    }
+    CallJob *job = PyMem_RawMalloc(sizeof(CallJob)
+                                   + (1 + (size_t)plan->nparams) * sizeof(PyObject *));
+    if (job == NULL) {
+        Py_DECREF(context);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    http_request_ref(req);
+    *job = (CallJob){
+        .job = {.done = {.run = job_done}, .run = job_run, .abandon = job_abandon},
+        .server = (AppServer *)Py_NewRef((PyObject *)call_server(req)),
+        .req = req,
+        .plan = (Plan *)Py_NewRef((PyObject *)plan),
+        .context = context,
+    };
+    job->argv[0] = NULL;
+    if (plan->nparams != 0) {
+        memcpy(job->argv + 1, argv, plan->nparams * sizeof *argv);
+    }
+    return job;
+}
+
+void
+job_start(HttpRequest *req, const Plan *plan, PyObject **argv)
+{
+    CallJob *job = job_new(req, plan, argv);
+    if (job == NULL) {
+        params_release(plan, argv);
+        coro_start(req, NULL, answer_exception(req, CALL_HANDLER));
+        return;
+    }
+    if (pool_submit(job->server->pool, &job->job) != 0) {
+        Py_CLEAR(call_of(req)->request);
+        answer_busy(req);
+        job_free(job);
+    }
+}

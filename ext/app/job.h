@@ -1,0 +1,13 @@
+/* A `def` handler's trip to the thread pool and back: call, encode the result, answer. */
+#ifndef FLUVIAL_APP_JOB_H
+#define FLUVIAL_APP_JOB_H
+
+#include "base/py.h"
+#include "app/call.h"
+#include "app/plan.h"
+
+/* Submits the call; takes over the references in argv[0 .. plan->nparams). Answers 503 when
+ * the pool's queue is full. Thread: the loop's. */
+void job_start(HttpRequest *req, const Plan *plan, PyObject **argv);
+
+#endif

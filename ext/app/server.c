@@ -1,0 +1,433 @@
+/* The Python type Server (see server.h): construction from Python's keyword arguments, the
+ * sockets' life from listen() to close(), and the future that drain() gives.
+ */
+#include "base/py.h"
+
+#include "app/server.h"
+
+#include "app/dispatch.h"
+#include "app/pool_type.h"
+#include "app/request.h"
+#include "app/router_type.h"
+#include "base/err.h"
+
+/* ---- Limits ------------------------------------------------------------------------------- */
+
+/* Reads one limit from the dict `limits`, when it is there. */
+static int
+limit_read(PyObject *limits, const char *name, uint64_t max, uint64_t *out)
+{
+    PyObject *value = PyDict_GetItemString(limits, name);
+    if (value == NULL) {
+        return 0;
+    }
+    unsigned long long number = PyLong_AsUnsignedLongLong(value);
+    if (number == (unsigned long long)-1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (number > max) {
+        PyErr_Format(PyExc_ValueError, "limit %s must be at most %llu, not %llu", name,
+                     (unsigned long long)max, number);
+        return -1;
+    }
+    *out = number;
+    return 1;
+}
+
+/* Overwrites the defaults with what the dict `limits` names. */
+static int
+limits_read(HttpLimits *out, PyObject *limits)
+{
+    const struct {
+        const char *name;
+        uint32_t *field;
+    } small[] = {
+        {"request_line", &out->request_line},
+        {"header_block", &out->header_block},
+        {"header_fields", &out->header_fields},
+        {"trailer_block", &out->trailer_block},
+        {"chunk_extensions", &out->chunk_extensions},
+        {"header_timeout", &out->header_timeout},
+        {"body_rate", &out->body_rate},
+        {"body_grace", &out->body_grace},
+        {"keep_alive", &out->keep_alive},
+        {"write_timeout", &out->write_timeout},
+        {"connections", &out->connections},
+        {"in_flight", &out->in_flight},
+        {"pipelined", &out->pipelined},
+    };
+    Py_ssize_t known = 0;
+    uint64_t value = 0;
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
+        int found = limit_read(limits, small[i].name, UINT32_MAX, &value);
+        if (found < 0) {
+            return -1;
+        }
+        if (found > 0) {
+            *small[i].field = (uint32_t)value;
+            known++;
+        }
+    }
+    int found = limit_read(limits, "body", INT64_MAX, &out->body);
+    if (found < 0) {
+        return -1;
+    }
+    if (known + found != PyDict_GET_SIZE(limits)) {
+        PyErr_Format(PyExc_ValueError, "unknown limit in %R", limits);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- Construction ------------------------------------------------------------------------- */
+
+/* What __init__ is given; all borrowed. */
+typedef struct ServerArgs {
+    PyObject *loop, *router, *pool, *app, *request_type, *response_type;
+    PyObject *validation_error, *http_exception, *client_disconnect;
+    PyObject *encode, *encode_fallback, *on_error, *entry, *limits;
+    int custom_errors, access_log;
+} ServerArgs;
+
+static int
+args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"loop",
+                            "router",
+                            "pool",
+                            "app",
+                            "request_type",
+                            "response_type",
+                            "validation_error",
+                            "http_exception",
+                            "client_disconnect",
+                            "encode",
+                            "on_error",
+                            "encode_fallback",
+                            "entry",
+                            "custom_errors",
+                            "limits",
+                            "access_log",
+                            NULL};
+    *a = (ServerArgs){.encode_fallback = Py_None,
+                      .entry = Py_None,
+                      .limits = Py_None,
+                      .access_log = -1};
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOi", names, &a->loop, &a->router, &a->pool,
+            &a->app, &PyType_Type, &a->request_type, &PyType_Type, &a->response_type,
+            &a->validation_error, &a->http_exception, &a->client_disconnect, &a->encode,
+            &a->on_error, &a->encode_fallback, &a->entry, &a->custom_errors, &a->limits,
+            &a->access_log)) {
+        return -1;
+    }
+    PyObject *const required[] = {a->app,
+                                  a->request_type,
+                                  a->response_type,
+                                  a->validation_error,
+                                  a->http_exception,
+                                  a->client_disconnect,
+                                  a->encode,
+                                  a->on_error};
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
+        if (required[i] == NULL) {
+            PyErr_Format(PyExc_TypeError, "Server() needs the argument %s",
+                         names[3 + i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+optional_ref(PyObject *obj)
+{
+    return obj == Py_None ? NULL : Py_NewRef(obj);
+}
+
+static void
+server_take(AppServer *self, const ServerArgs *a)
+{
+    self->router_obj = Py_NewRef(a->router);
+    self->pool_obj = Py_NewRef(a->pool);
+    self->app = Py_NewRef(a->app);
+    self->request_type = (PyTypeObject *)Py_NewRef(a->request_type);
+    self->response_type = (PyTypeObject *)Py_NewRef(a->response_type);
+    self->validation_error = Py_NewRef(a->validation_error);
+    self->http_exception = Py_NewRef(a->http_exception);
+    self->client_disconnect = Py_NewRef(a->client_disconnect);
+    self->encode = Py_NewRef(a->encode);
+    self->encode_fallback = optional_ref(a->encode_fallback);
+    self->on_error = Py_NewRef(a->on_error);
+    self->entry = optional_ref(a->entry);
+    self->custom_errors = a->custom_errors != 0;
+}
+
+static int
+server_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    AppServer *self = (AppServer *)op;
+    PyObject *module = PyType_GetModule(Py_TYPE(op));
+    ServerArgs a;
+    if (self->st != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server is already initialised");
+        return -1;
+    }
+    if (args_parse(&a, args, kwargs) < 0) {
+        return -1;
+    }
+    AppState *st = app_state(module);
+    Loop *loop = loop_check(module, a.loop);
+    Router *router = loop == NULL ? NULL : router_check(st, a.router);
+    Pool *pool = router == NULL ? NULL : pool_check(st, a.pool);
+    if (pool == NULL) {
+        return -1;
+    }
+    if (!request_type_check(st, a.request_type)) {
+        PyErr_Format(PyExc_TypeError, "request_type must derive from Request, not %R",
+                     a.request_type);
+        return -1;
+    }
+    HttpLimits limits;
+    http_limits_default(&limits);
+    if (a.limits != Py_None
+        && (!PyDict_Check(a.limits) || limits_read(&limits, a.limits) < 0)) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "limits must be a dict");
+        }
+        return -1;
+    }
+    self->http = http_server_new(loop, &dispatch_ops, &limits, self);
+    if (self->http == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    http_server_access_log(self->http, a.access_log);
+    self->st = st;
+    self->loop = (Loop *)Py_NewRef(a.loop);
+    self->router = router;
+    self->pool = pool;
+    server_take(self, &a);
+    return 0;
+}
+
+/* ---- Methods ------------------------------------------------------------------------------ */
+
+static int
+server_check_open(const AppServer *self)
+{
+    if (self->http == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server is closed");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd", "unix", "backlog", NULL};
+    AppServer *self = (AppServer *)op;
+    int fd, is_unix = 0, backlog = 2048;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pi", names, &fd, &is_unix,
+                                     &backlog)
+        || server_check_open(self) < 0) {
+        return NULL;
+    }
+    int err = http_server_listen(self->http, fd, is_unix != 0, backlog);
+    if (err != 0) {
+        return err_set(err);
+    }
+    if (!self->listening) {
+        self->listening = true;
+        Py_INCREF(op);
+    }
+    Py_RETURN_NONE;
+}
+
+/* Resolves the future of drain() or abort(), unless somebody cancelled it. */
+static void
+server_announce_end(AppServer *self)
+{
+    PyObject *done = PyObject_CallMethod(self->drained, "done", NULL);
+    PyObject *result =
+        done == Py_False
+            ? PyObject_CallMethod(self->drained, "set_result", "O", Py_None)
+            : Py_XNewRef(done);
+    if (result == NULL) {
+        loop_report(self->loop, "the server's end could not be announced");
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(result);
+}
+
+void
+server_drained(AppServer *self)
+{
+    if (self->drained != NULL) {
+        server_announce_end(self);
+    }
+    if (self->listening) {
+        self->listening = false;
+        Py_DECREF((PyObject *)self);
+    }
+}
+
+/* Stops by `stop`; returns the future for the end, one for all calls. */
+static PyObject *
+server_stop(AppServer *self, void (*stop)(HttpServer *))
+{
+    if (server_check_open(self) < 0) {
+        return NULL;
+    }
+    if (self->drained == NULL) {
+        self->drained =
+            PyObject_CallMethod((PyObject *)self->loop, "create_future", NULL);
+        if (self->drained == NULL) {
+            return NULL;
+        }
+    }
+    stop(self->http);
+    return Py_NewRef(self->drained);
+}
+
+static PyObject *
+server_drain(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return server_stop((AppServer *)op, http_server_drain);
+}
+
+static PyObject *
+server_abort(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return server_stop((AppServer *)op, http_server_abort);
+}
+
+static PyObject *
+server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    AppServer *self = (AppServer *)op;
+    HttpServer *http = self->http;
+    if (http != NULL && http_server_stats(http).open != 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the server has open connections: await drain() "
+                        "or abort() before close()");
+        return NULL;
+    }
+    self->http = NULL;
+    if (http != NULL) {
+        http_server_free(http);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+server_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    AppServer *self = (AppServer *)op;
+    if (server_check_open(self) < 0) {
+        return NULL;
+    }
+    HttpStats s = http_server_stats(self->http);
+    return Py_BuildValue("{sKsKsKsKsIsI}", "accepted", (unsigned long long)s.accepted,
+                         "requests", (unsigned long long)s.requests, "responses",
+                         (unsigned long long)s.responses, "rejected",
+                         (unsigned long long)s.rejected, "open", s.open, "in_flight",
+                         s.in_flight);
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static int
+server_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    AppServer *self = (AppServer *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->router_obj);
+    Py_VISIT(self->pool_obj);
+    Py_VISIT(self->app);
+    Py_VISIT(self->request_type);
+    Py_VISIT(self->response_type);
+    Py_VISIT(self->validation_error);
+    Py_VISIT(self->http_exception);
+    Py_VISIT(self->client_disconnect);
+    Py_VISIT(self->encode);
+    Py_VISIT(self->encode_fallback);
+    Py_VISIT(self->on_error);
+    Py_VISIT(self->entry);
+    Py_VISIT(self->drained);
+    return 0;
+}
+
+/* Never called while the HttpServer is at work, since the object then holds itself. */
+static int
+server_clear(PyObject *op)
+{
+    AppServer *self = (AppServer *)op;
+    Py_CLEAR(self->app);
+    Py_CLEAR(self->on_error);
+    Py_CLEAR(self->entry);
+    Py_CLEAR(self->drained);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->router_obj);
+    Py_CLEAR(self->pool_obj);
+    Py_CLEAR(self->request_type);
+    Py_CLEAR(self->response_type);
+    Py_CLEAR(self->validation_error);
+    Py_CLEAR(self->http_exception);
+    Py_CLEAR(self->client_disconnect);
+    Py_CLEAR(self->encode);
+    Py_CLEAR(self->encode_fallback);
+    return 0;
+}
+
+static void
+server_dealloc(PyObject *op)
+{
+    AppServer *self = (AppServer *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    if (self->http != NULL) {
+        http_server_free(self->http);
+    }
+    (void)server_clear(op);
+    http_fields_free(&self->fields);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef server_methods[] = {
+    {"listen", (PyCFunction)(void (*)(void))server_listen, METH_VARARGS | METH_KEYWORDS,
+     "Takes over a bound socket and accepts connections."},
+    {"drain", server_drain, METH_NOARGS, "Finishes what is under way; a future."},
+    {"abort", server_abort, METH_NOARGS, "Closes every connection now; a future."},
+    {"close", server_close, METH_NOARGS, "Releases the drained server."},
+    {"stats", server_stats, METH_NOARGS, "Counters since the start, as a dict."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot server_slots[] = {
+    {Py_tp_doc, "The HTTP server of one loop."},
+    {Py_tp_init, server_init},
+    {Py_tp_methods, server_methods},
+    {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},
+    {Py_tp_dealloc, server_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec server_spec = {
+    .name = "fluvial._core.Server",
+    .basicsize = sizeof(AppServer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = server_slots,
+};
+
+int
+server_setup(PyObject *module, AppState *st)
+{
+    st->server_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &server_spec, NULL);
+    return st->server_type == NULL ? -1 : PyModule_AddType(module, st->server_type);
+}

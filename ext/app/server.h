@@ -1,0 +1,44 @@
+/* `_core.Server`: what one loop needs to answer requests: the HTTP server, the routing table, the pool, and
+ * the Python callables and types that dispatch asks for.
+ */
+#ifndef FLUVIAL_APP_SERVER_H
+#define FLUVIAL_APP_SERVER_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "app/call.h"
+#include "app/pool.h"
+#include "http/server.h"
+#include "loop/loop.h"
+
+struct AppServer {
+    PyObject_HEAD
+    AppState *st;                    /* of the module, which the type keeps alive */
+    Loop *loop;                      /* owned */
+    HttpServer *http;                /* owned; NULL before __init__ and after close() */
+    Router *router;                  /* borrowed from router_obj */
+    Pool *pool;                      /* borrowed from pool_obj */
+    PyObject *router_obj, *pool_obj; /* owned */
+    PyObject *app;                   /* owned: Request.app */
+    PyTypeObject *request_type;      /* owned: subclass of _core.Request */
+    PyTypeObject *response_type;     /* owned */
+    PyObject *validation_error;      /* owned: exception types */
+    PyObject *http_exception;
+    PyObject *client_disconnect;
+    PyObject *encode;          /* owned callable: result → bytes */
+    PyObject *encode_fallback; /* owned callable, or NULL */
+    PyObject *on_error;        /* owned callable */
+    PyObject *entry;           /* owned coroutine function, or NULL: no middleware */
+    bool custom_errors;
+    bool listening;    /* holds a reference on itself until the HttpServer is drained */
+    PyObject *drained; /* owned Future of drain() and abort(); NULL before */
+    HttpFields fields; /* scratch for the header fields of one answer */
+};
+
+/* From HttpOps.on_drained. */
+void server_drained(AppServer *self);
+
+/* Creates _core.Server. 0, or -1 with an exception set. */
+int server_setup(PyObject *module, AppState *st);
+
+#endif

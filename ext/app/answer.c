@@ -6,6 +6,7 @@
 #include "app/fields.h"
 #include "app/sender.h"
 #include "app/server.h"
+#include "base/err.h"
 #include "http/response.h"
 
 static const CallNext ALL_DONE = {CALL_DONE, NULL};
@@ -272,7 +273,7 @@ answer_exception(HttpRequest *req, CallStage stage)
         answer_give_up(req);
         return ALL_DONE;
     }
-    PyObject *exc = py_take_exception();
+    PyObject *exc = err_take();
     PyObject *result = error_handled(req, exc);
     Py_DECREF(exc);
     CallNext next = ALL_DONE;

@@ -8,6 +8,7 @@
 #include "app/call.h"
 #include "app/server.h"
 #include "http/response.h"
+#include "base/err.h"
 
 typedef struct HandlerCoro {
     PyObject_HEAD
@@ -70,9 +71,9 @@ coro_settle(HandlerCoro *self, PyObject *result)
     if (result != NULL) {
         next = coro_returned(self, result);
     } else if (coro_lets_through()) {
-        PyObject *exc = py_take_exception();
+        PyObject *exc = err_take();
         coro_release(self);
-        py_raise(exc);
+        err_restore(exc);
         return PYGEN_ERROR;
     } else {
         next = answer_exception(self->req, self->stage);
@@ -140,7 +141,7 @@ coro_send(PyObject *op, PyObject *value)
 static PyObject *
 stop_iteration_value(void)
 {
-    PyObject *exc = py_take_exception();
+    PyObject *exc = err_take();
     PyObject *value = Py_NewRef(((PyStopIterationObject *)exc)->value);
     Py_DECREF(exc);
     return value;

@@ -16,6 +16,7 @@
 #include "app/request.h"
 #include "app/sender.h"
 #include "app/server.h"
+#include "base/err.h"
 
 /* ---- AppCall ------------------------------------------------------------------------------ */
 
@@ -195,7 +196,7 @@ route_raise(AppServer *server, PyObject *request, int status)
                                     headers);
     }
     if (exc != NULL) {
-        py_raise(exc);
+        err_restore(exc);
     }
     Py_XDECREF(pairs);
     Py_XDECREF(headers);

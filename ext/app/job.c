@@ -10,6 +10,7 @@
 #include "app/params.h"
 #include "app/pool.h"
 #include "app/server.h"
+#include "base/err.h"
 
 typedef struct CallJob {
     PoolJob job;
@@ -51,13 +52,13 @@ job_run(PoolJob *base)
     if (PyContext_Enter(job->context) == 0) {
         job->result = job_call(job);
         if (job->result == NULL) {
-            job->exception = py_take_exception();
+            job->exception = err_take();
         }
         if (PyContext_Exit(job->context) < 0) {
             PyErr_WriteUnraisable(job->context);
         }
     } else {
-        job->exception = py_take_exception();
+        job->exception = err_take();
     }
     Py_CLEAR(job->context);
 }
@@ -81,7 +82,7 @@ static CallNext
 job_answer(CallJob *job)
 {
     if (job->exception != NULL) {
-        py_raise(Py_NewRef(job->exception));
+        err_restore(Py_NewRef(job->exception));
         return answer_exception(job->req, CALL_HANDLER);
     }
     if (!job->encoded) {

@@ -9,6 +9,7 @@
 #include "app/convert.h"
 #include "app/query.h"
 #include "app/server.h"
+#include "base/err.h"
 
 /* What one binding works on; lives on the stack of params_bind. */
 typedef struct Binder {
@@ -111,7 +112,7 @@ binder_adopt_errors(Binder *b)
     if (!PyErr_ExceptionMatches(b->server->validation_error)) {
         return -1;
     }
-    PyObject *exc = py_take_exception();
+    PyObject *exc = err_take();
     PyObject *errors = PyObject_CallMethod(exc, "errors", NULL);
     Py_DECREF(exc);
     if (errors == NULL) {
@@ -384,7 +385,7 @@ body_check_encoding(Binder *b)
     PyObject *exc = PyObject_CallFunction(b->server->http_exception, "is", 415,
                                           "Unsupported Content-Encoding");
     if (exc != NULL) {
-        py_raise(exc);
+        err_restore(exc);
     }
     return -1;
 }
@@ -479,7 +480,7 @@ binder_raise(Binder *b)
 {
     PyObject *exc = PyObject_CallOneArg(b->server->validation_error, b->errors);
     if (exc != NULL) {
-        py_raise(exc);
+        err_restore(exc);
     }
 }
 

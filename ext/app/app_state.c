@@ -11,6 +11,7 @@
 #include "app/router_type.h"
 #include "app/sender.h"
 #include "app/server.h"
+#include "app/waiting.h"
 
 static int
 strings_setup(AppState *st)
@@ -25,7 +26,7 @@ app_setup(PyObject *module, AppState *st)
 {
     st->module = module;
     if (strings_setup(st) < 0 || router_type_setup(module, st) < 0
-        || request_setup(module, st) < 0 || sender_setup(module, st) < 0
+        || waiting_setup(module, st) < 0 || request_setup(module, st) < 0 || sender_setup(module, st) < 0
         || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
         || coro_setup(module, st) < 0 || server_setup(module, st) < 0) {
         return -1;
@@ -40,6 +41,7 @@ app_traverse(AppState *st, visitproc visit, void *arg)
     Py_VISIT(st->request_type);
     Py_VISIT(st->sender_type);
     Py_VISIT(st->waiting_type);
+    Py_VISIT(st->waiting_done);
     Py_VISIT(st->pool_type);
     Py_VISIT(st->param_type);
     Py_VISIT(st->plan_type);
@@ -55,6 +57,7 @@ app_clear(AppState *st)
     Py_CLEAR(st->request_type);
     Py_CLEAR(st->sender_type);
     Py_CLEAR(st->waiting_type);
+    Py_CLEAR(st->waiting_done);
     Py_CLEAR(st->pool_type);
     Py_CLEAR(st->param_type);
     Py_CLEAR(st->plan_type);

@@ -25,6 +25,7 @@ typedef struct AppState {
     PyTypeObject *request_type;
     PyTypeObject *sender_type;
     PyTypeObject *waiting_type; /* see waiting.h */
+    PyObject *waiting_done;
 
     /* The thread pool. Owned. */
     PyTypeObject *pool_type;

@@ -1,0 +1,285 @@
+/* The type `_core.Request` (see request.h). Its attributes are made by request_values.c and kept
+ * here. Read by whatever thread the handler runs in, with the GIL.
+ */
+#include "base/py.h"
+
+#include "app/request.h"
+
+#include "app/body.h"
+#include "app/call.h"
+#include "app/convert.h"
+#include "app/plan.h"
+#include "app/request_values.h"
+#include "app/server.h"
+
+#include <structmember.h>
+
+typedef struct RequestObject {
+    PyObject_HEAD
+    HttpRequest *http; /* owned reference */
+    AppServer *server; /* owned: keeps the router's plans and names alive */
+    PyObject *values[REQUEST_NVALUES]; /* owned; NULL until asked for */
+    PyObject *app;                     /* owned */
+    PyObject *state;                   /* owned or NULL, which reads as None */
+    PyObject *cache;                   /* owned or NULL */
+    bool body_taken;                   /* read() has given the collected body */
+} RequestObject;
+
+/* The value, kept from then on; borrowed. NULL with an exception set. */
+static PyObject *
+request_cached(RequestObject *self, RequestValue which)
+{
+    if (self->values[which] == NULL) {
+        self->values[which] = request_value(self->http, which);
+    }
+    return self->values[which];
+}
+
+/* ---- Attributes --------------------------------------------------------------------------- */
+
+static PyObject *
+request_get(PyObject *op, void *closure)
+{
+    RequestValue which = (RequestValue)(uintptr_t)closure;
+    return Py_XNewRef(request_cached((RequestObject *)op, which));
+}
+
+static int
+request_set(PyObject *op, PyObject *value, void *closure)
+{
+    RequestObject *self = (RequestObject *)op;
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "cannot be deleted");
+        return -1;
+    }
+    Py_XSETREF(self->values[(uintptr_t)closure], Py_NewRef(value));
+    return 0;
+}
+
+static const RouteMatch *
+request_match(PyObject *op)
+{
+    return &call_of(((RequestObject *)op)->http)->match;
+}
+
+static PyObject *
+request_get_plan(PyObject *op, void *Py_UNUSED(closure))
+{
+    const RouteMatch *match = request_match(op);
+    return Py_NewRef(match->outcome == ROUTE_FOUND ? match->plan : Py_None);
+}
+
+static PyObject *
+request_get_route_status(PyObject *op, void *Py_UNUSED(closure))
+{
+    switch (request_match(op)->outcome) {
+    case ROUTE_FOUND:
+        return PyLong_FromLong(200);
+    case ROUTE_NOT_FOUND:
+        return PyLong_FromLong(404);
+    case ROUTE_METHOD_NOT_ALLOWED:
+        return PyLong_FromLong(405);
+    case ROUTE_REDIRECT_SLASH:
+        return PyLong_FromLong(307);
+    }
+    Py_UNREACHABLE();
+}
+
+static PyObject *
+request_get_disconnected(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(call_of(((RequestObject *)op)->http)->gone);
+}
+
+/* ---- Methods ------------------------------------------------------------------------------ */
+
+/* The field's value as str; NULL without an exception when there is none of that name. */
+static PyObject *
+request_find_header(HttpRequest *req, Slice name)
+{
+    for (uint32_t i = 0; i < req->nfields; i++) {
+        if (slice_eq_nocase(name, http_field_name(req, i))) {
+            return convert_latin1(http_field_value(req, i));
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+request_header(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"name", "default", NULL};
+    const char *name;
+    Py_ssize_t len;
+    PyObject *fallback = Py_None; /* borrowed */
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#|O:header", names, &name, &len,
+                                     &fallback)) {
+        return NULL;
+    }
+    HttpRequest *req = ((RequestObject *)op)->http;
+    PyObject *value = request_find_header(req, slice_of(name, (size_t)len));
+    return value != NULL || PyErr_Occurred() ? value : Py_NewRef(fallback);
+}
+
+static PyObject *
+request_read(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return body_read(((RequestObject *)op)->server->st, op);
+}
+
+static PyObject *
+request_body_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    RequestObject *self = (RequestObject *)op;
+    if (self->http->body_mode != HTTP_BODY_COLLECT && self->http->has_body) {
+        Py_RETURN_NONE;
+    }
+    return Py_XNewRef(request_cached(self, REQUEST_BODY));
+}
+
+PyObject *
+request_take_body(PyObject *obj)
+{
+    RequestObject *self = (RequestObject *)obj;
+    if (self->body_taken) {
+        return PyBytes_FromStringAndSize(NULL, 0);
+    }
+    PyObject *body = request_cached(self, REQUEST_BODY);
+    self->body_taken = body != NULL;
+    return Py_XNewRef(body);
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static int
+request_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    RequestObject *self = (RequestObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT((PyObject *)self->server);
+    for (int i = 0; i < REQUEST_NVALUES; i++) {
+        Py_VISIT(self->values[i]);
+    }
+    Py_VISIT(self->app);
+    Py_VISIT(self->state);
+    Py_VISIT(self->cache);
+    return 0;
+}
+
+/* What may be part of a cycle. The server stays until the end: a finalizer may still ask the
+ * request for something. */
+static int
+request_clear(PyObject *op)
+{
+    RequestObject *self = (RequestObject *)op;
+    for (int i = 0; i < REQUEST_NVALUES; i++) {
+        Py_CLEAR(self->values[i]);
+    }
+    Py_CLEAR(self->app);
+    Py_CLEAR(self->state);
+    Py_CLEAR(self->cache);
+    return 0;
+}
+
+static void
+request_dealloc(PyObject *op)
+{
+    RequestObject *self = (RequestObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)request_clear(op);
+    http_request_unref(self->http);
+    Py_DECREF((PyObject *)self->server);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+#define VALUE(name, which) {name, request_get, NULL, NULL, (void *)(uintptr_t)(which)}
+
+static PyGetSetDef request_getset[] = {
+    VALUE("method", REQUEST_METHOD),
+    VALUE("path", REQUEST_PATH),
+    VALUE("raw_path", REQUEST_RAW_PATH),
+    VALUE("query_string", REQUEST_QUERY_STRING),
+    VALUE("http_version", REQUEST_HTTP_VERSION),
+    VALUE("raw_headers", REQUEST_RAW_HEADERS),
+    VALUE("client", REQUEST_CLIENT),
+    VALUE("server", REQUEST_SERVER),
+    VALUE("route_headers", REQUEST_ROUTE_HEADERS),
+    {"path_params", request_get, request_set, NULL,
+     (void *)(uintptr_t)REQUEST_PATH_PARAMS},
+    {"plan", request_get_plan, NULL, NULL, NULL},
+    {"route_status", request_get_route_status, NULL, NULL, NULL},
+    {"disconnected", request_get_disconnected, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef request_members[] = {
+    {"app", T_OBJECT, offsetof(RequestObject, app), 0, NULL},
+    {"state", T_OBJECT, offsetof(RequestObject, state), 0, NULL},
+    {"_cache", T_OBJECT, offsetof(RequestObject, cache), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef request_methods[] = {
+    {"header", (PyCFunction)(void (*)(void))request_header,
+     METH_VARARGS | METH_KEYWORDS, "The first field of that name, or the default."},
+    {"read", request_read, METH_NOARGS,
+     "The next piece of the body; b\"\" at its end."},
+    {"body_nowait", request_body_nowait, METH_NOARGS,
+     "The whole body when it was collected, else None."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot request_slots[] = {
+    {Py_tp_doc, "One HTTP request; made by the server."},
+    {Py_tp_traverse, request_traverse},
+    {Py_tp_clear, request_clear},
+    {Py_tp_dealloc, request_dealloc},
+    {Py_tp_getset, request_getset},
+    {Py_tp_members, request_members},
+    {Py_tp_methods, request_methods},
+    {0, NULL},
+};
+
+static PyType_Spec request_spec = {
+    .name = "fluvial._core.Request",
+    .basicsize = sizeof(RequestObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = request_slots,
+};
+
+int
+request_setup(PyObject *module, AppState *st)
+{
+    st->request_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &request_spec, NULL);
+    return st->request_type == NULL ? -1 : PyModule_AddType(module, st->request_type);
+}
+
+PyObject *
+request_new(PyTypeObject *type, HttpRequest *req, PyObject *app)
+{
+    RequestObject *self = (RequestObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        http_request_ref(req);
+        self->http = req;
+        self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
+        self->app = Py_NewRef(app);
+    }
+    return (PyObject *)self;
+}
+
+bool
+request_type_check(const AppState *st, PyObject *type)
+{
+    return PyType_Check(type)
+           && PyType_IsSubtype((PyTypeObject *)type, st->request_type);
+}
+
+HttpRequest *
+request_http(PyObject *obj)
+{
+    return ((RequestObject *)obj)->http;
+}

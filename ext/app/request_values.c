@@ -1,0 +1,213 @@
+/* One function for each attribute of a request that Python sees (see _core.pyi for their types).
+ * All read the HttpRequest, which doesn't change once its head is complete.
+ */
+#include "base/py.h"
+
+#include "app/request_values.h"
+
+#include "app/call.h"
+#include "app/convert.h"
+#include "app/method.h"
+
+static PyObject *
+bytes_from(Slice s)
+{
+    return PyBytes_FromStringAndSize(s.ptr, (Py_ssize_t)s.len);
+}
+
+static PyObject *
+make_method(HttpRequest *req)
+{
+    PyObject *name = convert_latin1(http_request_method(req));
+    if (name != NULL) {
+        PyUnicode_InternInPlace(&name);
+    }
+    return name;
+}
+
+static PyObject *
+make_path(HttpRequest *req)
+{
+    return convert_utf8(call_path(req));
+}
+
+static PyObject *
+make_raw_path(HttpRequest *req)
+{
+    return bytes_from(http_request_path(req));
+}
+
+static PyObject *
+make_query_string(HttpRequest *req)
+{
+    return bytes_from(http_request_query(req));
+}
+
+static PyObject *
+make_http_version(HttpRequest *req)
+{
+    return PyUnicode_FromString(req->minor == 0 ? "1.0" : "1.1");
+}
+
+/* (name, value) as bytes. */
+static PyObject *
+make_pair(Slice name, Slice value)
+{
+    return Py_BuildValue("y#y#", name.ptr, (Py_ssize_t)name.len, value.ptr,
+                         (Py_ssize_t)value.len);
+}
+
+static PyObject *
+make_raw_headers(HttpRequest *req)
+{
+    PyObject *list = PyList_New((Py_ssize_t)req->nfields);
+    for (uint32_t i = 0; i < req->nfields && list != NULL; i++) {
+        PyObject *pair = make_pair(http_field_name(req, i), http_field_value(req, i));
+        if (pair == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+        }
+    }
+    return list;
+}
+
+static PyObject *
+make_client(HttpRequest *req)
+{
+    NetName name;
+    if (req->peer.family == AF_UNSPEC || http_request_client(req, &name) != 0) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("si", name.host, name.port);
+}
+
+static PyObject *
+make_server(HttpRequest *req)
+{
+    NetName name;
+    if (http_request_server(req, &name) != 0) {
+        Py_RETURN_NONE;
+    }
+    if (req->peer.family == AF_UNSPEC) {
+        return Py_BuildValue("O&O", PyUnicode_DecodeFSDefault, name.host, Py_None);
+    }
+    return Py_BuildValue("si", name.host, name.port);
+}
+
+static PyObject *
+make_path_params(HttpRequest *req)
+{
+    const RouteMatch *match = &call_of(req)->match;
+    PyObject *dict = PyDict_New();
+    if (match->outcome != ROUTE_FOUND) {
+        return dict;
+    }
+    for (uint32_t i = 0; i < match->ncaptures && dict != NULL; i++) {
+        PyObject *text = convert_utf8(match->captures[i]);
+        PyObject *name = PyTuple_GET_ITEM(match->names, i); /* borrowed */
+        if (text == NULL || PyDict_SetItem(dict, name, text) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(text);
+    }
+    return dict;
+}
+
+/* ---- Allow and Location ------------------------------------------------------------------- */
+
+/* Whether `c` may stand in a URI as it is (RFC 3986 section 2). A backslash, for one, may not:
+ * browsers take "/\" for "//". */
+static bool
+is_uri_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+           || (c != '\0' && strchr("-._~:/?#[]@!$&'()*+,;=%", c) != NULL);
+}
+
+static int
+append_uri(Buf *out, Slice text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    int err = buf_reserve(out, 3 * text.len);
+    for (size_t i = 0; i < text.len && err == 0; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        char escape[] = {'%', digits[c >> 4], digits[c & 15]};
+        bool plain = is_uri_byte((char)c);
+        err = buf_append(out, plain ? &text.ptr[i] : escape, plain ? 1 : 3);
+    }
+    return err;
+}
+
+/* The path as sent, with its last '/' toggled. That '/' may have been sent as "%2F". */
+static int
+append_toggled(Buf *out, HttpRequest *req)
+{
+    Slice path = http_request_path(req);
+    Slice decoded = call_path(req);
+    if (decoded.ptr[decoded.len - 1] != '/') {
+        int err = append_uri(out, path);
+        return err == 0 ? buf_append(out, "/", 1) : err;
+    }
+    path.len -= path.ptr[path.len - 1] == '/' ? 1 : 3;
+    return append_uri(out, path);
+}
+
+static PyObject *
+make_location(HttpRequest *req)
+{
+    Buf text = {0};
+    Slice query = http_request_query(req);
+    int err = append_toggled(&text, req);
+    if (err == 0 && query.len > 0) {
+        err = buf_append(&text, "?", 1);
+        err = err == 0 ? append_uri(&text, query) : err;
+    }
+    PyObject *location = err == 0 ? bytes_from(buf_slice(&text)) : PyErr_NoMemory();
+    buf_free(&text);
+    return location;
+}
+
+static PyObject *
+make_route_headers(HttpRequest *req)
+{
+    const RouteMatch *match = &call_of(req)->match;
+    PyObject *value;
+    switch (match->outcome) {
+    case ROUTE_FOUND:
+    case ROUTE_NOT_FOUND:
+        return PyList_New(0);
+    case ROUTE_METHOD_NOT_ALLOWED:
+        value = method_set_allow(match->allowed);
+        return value == NULL ? NULL : Py_BuildValue("[(yN)]", "allow", value);
+    case ROUTE_REDIRECT_SLASH:
+        value = make_location(req);
+        return value == NULL ? NULL : Py_BuildValue("[(yN)]", "location", value);
+    }
+    Py_UNREACHABLE();
+}
+
+static PyObject *
+make_body(HttpRequest *req)
+{
+    return bytes_from(buf_slice(&req->body));
+}
+
+PyObject *
+request_value(HttpRequest *req, RequestValue which)
+{
+    static PyObject *(*const makers[REQUEST_NVALUES])(HttpRequest *req) = {
+        [REQUEST_METHOD] = make_method,
+        [REQUEST_PATH] = make_path,
+        [REQUEST_RAW_PATH] = make_raw_path,
+        [REQUEST_QUERY_STRING] = make_query_string,
+        [REQUEST_HTTP_VERSION] = make_http_version,
+        [REQUEST_RAW_HEADERS] = make_raw_headers,
+        [REQUEST_CLIENT] = make_client,
+        [REQUEST_SERVER] = make_server,
+        [REQUEST_PATH_PARAMS] = make_path_params,
+        [REQUEST_ROUTE_HEADERS] = make_route_headers,
+        [REQUEST_BODY] = make_body,
+    };
+    return makers[which](req);
+}

@@ -1,0 +1,26 @@
+/* The attributes of `_core.Request` that are made of the HttpRequest when first asked for. */
+#ifndef FLUVIAL_APP_REQUEST_VALUES_H
+#define FLUVIAL_APP_REQUEST_VALUES_H
+
+#include "base/py.h"
+#include "http/request.h"
+
+typedef enum RequestValue {
+    REQUEST_METHOD,
+    REQUEST_PATH,
+    REQUEST_RAW_PATH,
+    REQUEST_QUERY_STRING,
+    REQUEST_HTTP_VERSION,
+    REQUEST_RAW_HEADERS,
+    REQUEST_CLIENT,
+    REQUEST_SERVER,
+    REQUEST_PATH_PARAMS,
+    REQUEST_ROUTE_HEADERS,
+    REQUEST_BODY, /* what was collected */
+    REQUEST_NVALUES,
+} RequestValue;
+
+/* A new reference, or NULL with an exception set. Any thread, with the GIL. */
+PyObject *request_value(HttpRequest *req, RequestValue which);
+
+#endif

@@ -1,0 +1,266 @@
+/* The type `_core.Sender` (see sender.h). A piece is written when send() is called; what send()
+ * returns only waits, and only when too much is queued. So a client that keeps up costs no
+ * allocation and no suspension for each piece.
+ */
+#include "base/py.h"
+
+#include "app/sender.h"
+
+#include "app/call.h"
+#include "app/fields.h"
+#include "app/server.h"
+#include "app/waiting.h"
+#include "base/err.h"
+#include "http/response.h"
+#include "http/server.h"
+
+#include <structmember.h>
+#include <uv.h>
+
+typedef struct SenderObject {
+    PyObject_HEAD
+    HttpRequest *http; /* owned reference */
+    AppServer *server; /* owned */
+    WaitList writers;  /* in send(), for room */
+    bool started;
+    bool ended;
+} SenderObject;
+
+/* Sets the exception for what an http_stream_ function returned. Returns NULL. */
+static PyObject *
+sender_raise(const SenderObject *self, int err)
+{
+    if (err == UV_EMSGSIZE || err == UV_EPROTO) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "the answer has %s bytes than the length given to start()",
+                     err == UV_EMSGSIZE ? "more" : "fewer");
+        return NULL;
+    }
+    bool gone = call_of(self->http)->gone || self->http->conn == NULL;
+    if (err == UV_ECANCELED && !gone) {
+        PyErr_SetString(PyExc_RuntimeError, "the answer is complete");
+        return NULL;
+    }
+    return err_set(err == UV_ECANCELED ? UV_ECONNRESET : err);
+}
+
+/* 0 when called on the loop's thread, while it runs; else -1 with RuntimeError set. */
+static int
+sender_check_thread(const SenderObject *self)
+{
+    if (loop_running(self->server->st->module)
+        == http_server_loop(self->http->server)) {
+        return 0;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "a Sender belongs to the loop's thread");
+    return -1;
+}
+
+static int
+sender_check_started(const SenderObject *self)
+{
+    if (sender_check_thread(self) < 0) {
+        return -1;
+    }
+    if (!self->started) {
+        PyErr_SetString(PyExc_RuntimeError, "the answer has not been started");
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- Methods ------------------------------------------------------------------------------ */
+
+/* Begins the answer with `headers` (borrowed). 0, or -1 with an exception set. */
+static int
+sender_begin(SenderObject *self, int status, PyObject *headers, int64_t length)
+{
+    HttpFields fields = {.has_date = false};
+    int err = fields_from_pairs(&fields, headers);
+    if (err == 0) {
+        HttpHead head = {.status = status, .fields = &fields};
+        int code = http_stream_begin(self->http, &head, length);
+        self->started = code == 0;
+        err = code == 0 ? 0 : -1;
+        if (code != 0) {
+            (void)sender_raise(self, code);
+        }
+    }
+    http_fields_free(&fields);
+    return err;
+}
+
+static PyObject *
+sender_start(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"status_code", "headers", "length", NULL};
+    SenderObject *self = (SenderObject *)op;
+    int status;
+    PyObject *headers; /* borrowed */
+    long long length = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|L:start", names, &status,
+                                     &headers, &length)
+        || sender_check_thread(self) < 0) {
+        return NULL;
+    }
+    if (self->started || self->http->answer == HTTP_ANSWER_STREAMING) {
+        PyErr_SetString(PyExc_RuntimeError, "the answer has been started already");
+        return NULL;
+    }
+    if (status < 200 || status > 599) {
+        return PyErr_Format(PyExc_ValueError, "status_code must be 200 to 599, not %d",
+                            status);
+    }
+    if (sender_begin(self, status, headers, length < 0 ? -1 : length) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static WaitStep
+sender_attempt(PyObject *owner, PyObject **result, WaitList **list)
+{
+    SenderObject *self = (SenderObject *)owner;
+    if (call_of(self->http)->gone) {
+        (void)sender_raise(self, UV_ECANCELED);
+        return WAIT_FAILED;
+    }
+    if (http_stream_full(self->http)) {
+        *list = &self->writers;
+        return WAIT_BLOCKED;
+    }
+    *result = Py_NewRef(Py_None);
+    return WAIT_DONE;
+}
+
+static const WaitOps sender_ops = {sender_attempt};
+
+static PyObject *
+sender_send(PyObject *op, PyObject *data)
+{
+    SenderObject *self = (SenderObject *)op;
+    if (sender_check_started(self) < 0) {
+        return NULL;
+    }
+    if (!PyBytes_Check(data)) {
+        return PyErr_Format(PyExc_TypeError, "send() takes bytes, not %.100s",
+                            Py_TYPE(data)->tp_name);
+    }
+    int err = http_stream_write(self->http, bytes_slice(data), data);
+    if (err != 0) {
+        return sender_raise(self, err);
+    }
+    AppState *st = self->server->st;
+    if (!http_stream_full(self->http)) {
+        return Py_NewRef(st->waiting_done);
+    }
+    return waiting_new(st, http_server_loop(self->http->server), &sender_ops, op);
+}
+
+static PyObject *
+sender_end(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    SenderObject *self = (SenderObject *)op;
+    if (sender_check_started(self) < 0) {
+        return NULL;
+    }
+    if (self->ended) {
+        Py_RETURN_NONE;
+    }
+    self->ended = true;
+    int err = http_stream_end(self->http);
+    if (err != 0 && err != UV_ECANCELED) {
+        return sender_raise(self, err);
+    }
+    Py_RETURN_NONE;
+}
+
+void
+sender_wake(HttpRequest *req)
+{
+    PyObject *sender = call_of(req)->sender;
+    if (sender != NULL) {
+        Py_INCREF(sender);
+        waiting_wake(&((SenderObject *)sender)->writers);
+        Py_DECREF(sender);
+    }
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static int
+sender_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT((PyObject *)((SenderObject *)op)->server);
+    return 0;
+}
+
+static void
+sender_dealloc(PyObject *op)
+{
+    SenderObject *self = (SenderObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    assert(self->writers.first == NULL); /* they hold the sender */
+    AppCall *call = call_of(self->http);
+    if (call->sender == op) {
+        call->sender = NULL;
+    }
+    http_request_unref(self->http);
+    Py_DECREF((PyObject *)self->server);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef sender_methods[] = {
+    {"start", (PyCFunction)(void (*)(void))sender_start, METH_VARARGS | METH_KEYWORDS,
+     "Begins the answer."},
+    {"send", sender_send, METH_O,
+     "Writes a piece; await it to wait for a slow client."},
+    {"end", sender_end, METH_NOARGS, "Completes the answer."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef sender_members[] = {
+    {"started", T_BOOL, offsetof(SenderObject, started), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot sender_slots[] = {
+    {Py_tp_doc, "Writes one streamed answer."},
+    {Py_tp_traverse, sender_traverse},
+    {Py_tp_dealloc, sender_dealloc},
+    {Py_tp_methods, sender_methods},
+    {Py_tp_members, sender_members},
+    {0, NULL},
+};
+
+static PyType_Spec sender_spec = {
+    .name = "fluvial._core.Sender",
+    .basicsize = sizeof(SenderObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = sender_slots,
+};
+
+int
+sender_setup(PyObject *module, AppState *st)
+{
+    st->sender_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &sender_spec, NULL);
+    return st->sender_type == NULL ? -1 : PyModule_AddType(module, st->sender_type);
+}
+
+PyObject *
+sender_new(AppState *st, HttpRequest *req)
+{
+    SenderObject *self = (SenderObject *)st->sender_type->tp_alloc(st->sender_type, 0);
+    if (self != NULL) {
+        http_request_ref(req);
+        self->http = req;
+        self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
+        call_of(req)->sender = (PyObject *)self;
+    }
+    return (PyObject *)self;
+}

@@ -118,7 +118,9 @@ conn_resume(HttpConn *c)
     size_t from = c->kept_from;
     c->kept = (Buf){NULL, 0, 0};
     c->kept_from = 0;
-    from += conn_parse(c, slice_of(kept.ptr + from, kept.len - from));
+    /* llhttp loses a span that goes on in the next bytes when it is given NULL. */
+    Slice rest = kept.ptr == NULL ? SLICE("") : buf_slice(&kept);
+    from += conn_parse(c, slice_of(rest.ptr + from, rest.len - from));
     if (from < kept.len && c->state < CONN_LINGER) {
         c->kept = kept;
         c->kept_from = from;

@@ -203,7 +203,8 @@ pool_type_close(PyObject *op, PyObject *args, PyObject *kwargs)
     static const char *const names[] = {"timeout", NULL};
     PoolObject *self = (PoolObject *)op;
     double timeout = CLOSE_SECONDS;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|d:close", (char **)names, &timeout)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|d:close", (char **)names,
+                                     &timeout)) {
         return NULL;
     }
     pool_close(self->pool, timeout);

@@ -1,0 +1,97 @@
+"""Builds the core with http_probe.c in the place of ext/app, and loads it.
+
+The layers below are compiled with assertions on, and with the sanitizers when the tests run
+under them. Incremental, like the build itself; see scripts/native.py.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+EXT = ROOT / "ext"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import native  # noqa: E402
+import vendor  # noqa: E402
+
+LAYERS = ("base", "loop", "net", "http")
+FLAGS = ("-std=c11", "-fPIC", "-fvisibility=hidden", "-g", "-O1", "-UNDEBUG")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def _is_sanitized() -> bool:
+    return "libasan" in os.environ.get("LD_PRELOAD", "")
+
+
+def _archives() -> list[str]:
+    """libuv and llhttp, as the build left them."""
+    static = ROOT / "build" / "static"
+    names = ["sanitize-address-undefined"] if _is_sanitized() else ["release", "debug"]
+    for name in names:
+        found = [
+            static / f"{platform.machine()}-{name}" / f"{lib}.a" for lib in ("llhttp", "libuv")
+        ]
+        if all(path.is_file() for path in found):
+            return [str(path) for path in found]
+    raise native.BuildError(f"no archives in {static} for {names}: make build")
+
+
+def _build() -> Path:
+    flags = [*FLAGS, *(SANITIZERS if _is_sanitized() else ()), "-I", str(EXT)]
+    for name in ("llhttp", "libuv"):
+        flags += ["-isystem", str(vendor.fetch(name) / "include")]
+    flags += native.python_flags()
+    kind = "sanitized" if _is_sanitized() else "plain"
+    folder = ROOT / "build" / f"tests-http-{platform.python_version()}-{kind}"
+    sources = [EXT / "module.c", Path(__file__).with_name("http_probe.c")]
+    sources += [path for layer in LAYERS for path in sorted((EXT / layer).glob("*.c"))]
+    objects = {
+        folder / source.relative_to(ROOT).with_suffix(".o"): (source, flags) for source in sources
+    }
+    tools = native.Toolchain()
+    tools.compile(objects)
+    system = native.this_system()
+    exports = EXT / "fluvial.map"
+    link = [*system.shared, system.exports.format(exports), *system.libuv_libraries]
+    link += SANITIZERS[:1] if _is_sanitized() else []
+    target = folder / "_core.so"
+    tools.link(target, [*map(str, objects), *_archives()], link, script=exports)
+    return target
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def load() -> tuple[ModuleType, type[Any]]:
+    """(the module, the Loop class that goes with it)."""
+    core = _load("http_probe._core", _build())
+    package = ModuleType("fluvial")
+    package._core = core  # type: ignore[attr-defined]
+    before = {name: sys.modules.get(name) for name in ("fluvial", "fluvial._core")}
+    sys.modules.update({"fluvial": package, "fluvial._core": core})
+    try:
+        # fluvial.Loop is completed in Python, on top of the core that it imports.
+        loop = _load("http_probe._loop", ROOT / "pysrc" / "fluvial" / "_loop.py").Loop
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+    return core, loop

@@ -157,10 +157,16 @@ fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle)
     return 0;
 }
 
+Handle *
+fds_get(const FdSet *set, int fd, FdSide side)
+{
+    return (size_t)fd < set->len ? set->entries[fd].sides[side] : NULL;
+}
+
 bool
 fds_remove(FdSet *set, int fd, FdSide side)
 {
-    if ((size_t)fd >= set->len || set->entries[fd].sides[side] == NULL) {
+    if (fds_get(set, fd, side) == NULL) {
         return false;
     }
     FdEntry *entry = &set->entries[fd];

@@ -33,6 +33,9 @@ int fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle);
 /* Cancels and drops the handle; false when there was none. */
 bool fds_remove(FdSet *set, int fd, FdSide side);
 
+/* The handle, borrowed; NULL when there is none. */
+Handle *fds_get(const FdSet *set, int fd, FdSide side);
+
 /* Drops all handles and closes the epoll set; libuv's handle is closed by the caller's loop
  * until which the set's memory must stay. */
 void fds_close(FdSet *set);

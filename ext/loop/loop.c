@@ -198,6 +198,20 @@ loop_py_remove_writer(PyObject *op, PyObject *file)
     return loop_unwatch((Loop *)op, FD_WRITER, file);
 }
 
+/* The callbacks' handles of a descriptor, (reader, writer), with None for what isn't watched. */
+static PyObject *
+loop_py_watched(PyObject *op, PyObject *file)
+{
+    Loop *self = (Loop *)op;
+    int fd = fd_of(file);
+    if (fd < 0) {
+        return NULL;
+    }
+    PyObject *reader = (PyObject *)fds_get(&self->fds, fd, FD_READER);
+    PyObject *writer = (PyObject *)fds_get(&self->fds, fd, FD_WRITER);
+    return PyTuple_Pack(2, reader == NULL ? Py_None : reader, writer == NULL ? Py_None : writer);
+}
+
 #define FAST(func) (PyCFunction)(void (*)(void))(func), METH_FASTCALL
 #define FAST_KEYWORDS(func) (PyCFunction)(void (*)(void))(func), METH_FASTCALL | METH_KEYWORDS
 
@@ -219,6 +233,7 @@ static PyMethodDef loop_methods[] = {
     {"_add_writer", FAST(loop_py_add_writer), NULL},
     {"_remove_reader", loop_py_remove_reader, METH_O, NULL},
     {"_remove_writer", loop_py_remove_writer, METH_O, NULL},
+    {"_watched", loop_py_watched, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -9,7 +9,7 @@ typedef struct NetState {
 
     /* For asyncio transports; all owned. */
     PyTypeObject *transport_type;
-    PyObject *asyncio_transport; /* asyncio.Transport */
+    PyObject *asyncio_transport; /* asyncio's _FlowControlMixin, a Transport */
     PyObject *buffered_protocol; /* asyncio.BufferedProtocol */
     PyObject *empty_bytes;
     PyObject *str_call_connection_lost; /* "_call_connection_lost" */

@@ -21,6 +21,12 @@ transport_is_closing(const Transport *self)
     return self->state != TRANSPORT_OPEN;
 }
 
+bool
+transport_is_writable(const Transport *self)
+{
+    return self->state == TRANSPORT_OPEN || self->state == TRANSPORT_FLUSHING;
+}
+
 /* ---- Calling the protocol ----------------------------------------------------------------- */
 
 /* protocol.<name>(arg) in the transport's context; without an argument when `arg` is NULL. All
@@ -201,7 +207,7 @@ on_eof(Stream *s)
 void
 transport_check_high(Transport *self)
 {
-    if (!self->stream.over_high || self->protocol_paused || transport_is_closing(self)) {
+    if (!self->stream.over_high || self->protocol_paused || !transport_is_writable(self)) {
         return;
     }
     self->protocol_paused = true;
@@ -228,20 +234,32 @@ transport_wake_sendfile(Transport *self, bool lost)
     Py_XDECREF(res);
 }
 
+/* After close(): the connection is lost once everything is written. */
+static void
+transport_flush_on(Transport *self)
+{
+    if (self->stream.queued == 0) {
+        transport_force_close(self, NULL);
+    } else {
+        stream_drain(&self->stream);
+    }
+}
+
 static void
 on_drain(Stream *s)
 {
     Transport *self = transport_of(s);
     Py_INCREF(self);
-    if (self->state == TRANSPORT_FLUSHING) {
-        transport_force_close(self, NULL);
-    } else if (self->protocol_paused) {
+    if (self->protocol_paused && !s->over_high) {
         self->protocol_paused = false;
         PyObject *res = protocol_call(self, self->st->str_resume_writing, NULL);
         if (res == NULL) {
             protocol_report(self, "protocol.resume_writing() failed");
         }
         Py_XDECREF(res);
+    }
+    if (self->state == TRANSPORT_FLUSHING) {
+        transport_flush_on(self);
     }
     if (s->queued == 0) {
         transport_wake_sendfile(self, false);
@@ -253,7 +271,7 @@ static void
 on_error(Stream *s, int err)
 {
     Transport *self = transport_of(s);
-    if (self->state == TRANSPORT_LOSING || self->state == TRANSPORT_LOST) {
+    if (!transport_is_writable(self)) {
         return;
     }
     Py_INCREF(self);
@@ -271,18 +289,14 @@ transport_close(Transport *self)
         return;
     }
     stream_read_stop(&self->stream);
-    if (self->stream.queued == 0) {
-        transport_force_close(self, NULL);
-        return;
-    }
     self->state = TRANSPORT_FLUSHING;
-    stream_drain(&self->stream);
+    transport_flush_on(self);
 }
 
 void
 transport_force_close(Transport *self, PyObject *exc)
 {
-    if (self->state != TRANSPORT_OPEN && self->state != TRANSPORT_FLUSHING) {
+    if (!transport_is_writable(self)) {
         return;
     }
     self->state = TRANSPORT_LOSING;

@@ -19,11 +19,12 @@ typedef enum TransportState {
     TRANSPORT_LOST,     /* it was called; the stream is closed or closing */
 } TransportState;
 
-/* The first two fields are asyncio.BaseTransport's: its slot `_extra` follows the header. A
- * check at import compares the sizes. */
+/* The fields before `stream` are those of asyncio's own classes, whose slots follow the object's
+ * header; a check at import compares the sizes. */
 typedef struct Transport {
     PyObject_HEAD
-    PyObject *extra;       /* owned dict */
+    PyObject *extra;       /* owned dict: BaseTransport's slot `_extra` */
+    PyObject *mixin[4];    /* owned, NULL: _FlowControlMixin's slots, of which we need none */
     Stream stream;
     NetState *st;          /* borrowed */
     TransportState state;
@@ -34,7 +35,7 @@ typedef struct Transport {
     bool protocol_paused;  /* pause_writing() was called */
     bool connected;        /* the protocol is to hear of connection_lost */
     bool lent;             /* `sock` has a descriptor of its own */
-    int fd;                /* libuv's; -1 once closed */
+    int fd;                /* libuv's, the key in the loop's table; -1 once closed */
     Loop *loop;            /* owned */
     PyObject *protocol;    /* owned; None after connection_lost */
     PyObject *context;     /* owned: the contextvars.Context in which the protocol is called */
@@ -72,6 +73,9 @@ void transport_shut(Transport *self);
 void transport_warn_unclosed(Transport *self);
 
 bool transport_is_closing(const Transport *self);
+/* Whether writes are taken. They are while a closed transport still has something queued, as
+ * in asyncio: its sslproto sends close_notify then. */
+bool transport_is_writable(const Transport *self);
 
 int transport_setup(PyObject *module, NetState *st);
 

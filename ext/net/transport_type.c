@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/module.h"
+#include "base/names.h"
 #include "net/transport.h"
 
 #include <structmember.h>
@@ -38,6 +39,9 @@ transport_traverse(PyObject *op, visitproc visit, void *arg)
     Transport *self = (Transport *)op;
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->extra);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(self->mixin); i++) {
+        Py_VISIT(self->mixin[i]);
+    }
     Py_VISIT(self->loop);
     Py_VISIT(self->protocol);
     Py_VISIT(self->context);
@@ -54,6 +58,9 @@ transport_clear(PyObject *op)
 {
     Transport *self = (Transport *)op;
     Py_CLEAR(self->extra);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(self->mixin); i++) {
+        Py_CLEAR(self->mixin[i]);
+    }
     if (self->protocol != NULL) {
         Py_SETREF(self->protocol, Py_NewRef(Py_None));
     }
@@ -262,7 +269,7 @@ transport_may_write(Transport *self)
         PyErr_SetString(PyExc_RuntimeError, "unable to write; sendfile is in progress");
         return -1;
     }
-    return !transport_is_closing(self);
+    return transport_is_writable(self);
 }
 
 /* What follows a write that returned `err`. */
@@ -450,7 +457,7 @@ transport_py_set_write_buffer_limits(PyObject *op, PyObject *args, PyObject *kwa
                             high, low);
     }
     self->stream.high = (size_t)high;
-    self->stream.low = self->state == TRANSPORT_FLUSHING ? 0 : (size_t)low;
+    self->stream.low = (size_t)low;
     self->stream.over_high = self->stream.over_high || self->stream.queued > (size_t)high;
     transport_check_high(self);
     Py_RETURN_NONE;
@@ -589,6 +596,7 @@ static PyMethodDef transport_methods[] = {
 static PyMemberDef transport_members[] = {
     {"_loop", T_OBJECT, offsetof(Transport, loop), READONLY, NULL},
     {"_sock", T_OBJECT, offsetof(Transport, sock), READONLY, NULL},
+    {"_protocol_paused", T_BOOL, offsetof(Transport, protocol_paused), READONLY, NULL},
     {"_sock_fd", T_INT, offsetof(Transport, fd), READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Transport, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -615,16 +623,40 @@ static PyType_Spec transport_spec = {
     .slots = transport_slots,
 };
 
+/* What loop.start_tls() and loop.sendfile() ask a transport's type. */
+static int
+transport_declare(NetState *st)
+{
+    PyObject *type = (PyObject *)st->transport_type;
+    PyObject *modes = NULL, *native = NULL;
+    int err = -1;
+    if (name_import(&modes, "asyncio.constants", "_SendfileMode") == 0) {
+        native = PyObject_GetAttrString(modes, "TRY_NATIVE");
+    }
+    if (native != NULL) {
+        err = PyObject_SetAttrString(type, "_sendfile_compatible", native);
+    }
+    if (err == 0) {
+        err = PyObject_SetAttrString(type, "_start_tls_compatible", Py_True);
+    }
+    Py_XDECREF(native);
+    Py_XDECREF(modes);
+    return err;
+}
+
 int
 transport_setup(PyObject *module, NetState *st)
 {
     PyTypeObject *base = (PyTypeObject *)st->asyncio_transport;
     if (base->tp_basicsize != (Py_ssize_t)offsetof(Transport, stream)) {
         PyErr_SetString(PyExc_ImportError,
-                        "asyncio.Transport of this Python has a layout that fluvial doesn't know");
+                        "asyncio's transports of this Python have a layout that fluvial doesn't know");
         return -1;
     }
     st->transport_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &transport_spec,
                                                                   st->asyncio_transport);
-    return st->transport_type == NULL ? -1 : PyModule_AddType(module, st->transport_type);
+    if (st->transport_type == NULL || transport_declare(st) < 0) {
+        return -1;
+    }
+    return PyModule_AddType(module, st->transport_type);
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
+import selectors
 import signal
 import socket
 import sys
 import threading
-from asyncio import constants, events, format_helpers, sslproto, trsock
+from asyncio import base_events, constants, events, format_helpers, sslproto, trsock
 from typing import TYPE_CHECKING, Any
 
 from fluvial import _core
@@ -18,11 +18,32 @@ from fluvial import _core
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-logger = logging.getLogger("asyncio")
 
+class _SelectorView:
+    """What asyncio's datagram and pipe transports look up in their loop's selector."""
 
-class _NoSelector:
-    """Stands where asyncio's loop keeps its selector; ours has none."""
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """Raises KeyError when the file is not watched."""
+        reader, writer = handles = self._loop._watched(fileobj)
+        events_ = (reader and selectors.EVENT_READ or 0) | (writer and selectors.EVENT_WRITE or 0)
+        if not events_:
+            raise KeyError(f"{fileobj!r} is not registered")
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        return selectors.SelectorKey(fileobj, fd, events_, handles)
+
+    def get(self, fileobj: Any) -> selectors.SelectorKey | None:
+        """As get_key, with None for a file that is not watched."""
+        try:
+            return self.get_key(fileobj)
+        except KeyError:
+            return None
+
+    def get_map(self) -> _SelectorView:
+        """The view itself: only get() is asked of a selector's map."""
+        return self
 
     def close(self) -> None:
         """Called by asyncio when the loop is closed."""
@@ -32,7 +53,8 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:
-        super().__init__(_NoSelector())
+        super().__init__(_SelectorView(self))  # type: ignore[arg-type]
+        self._sending: set[int] = set()
         self._lent: set[socket.socket] = set()
 
     def __repr__(self) -> str:
@@ -98,7 +120,8 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     def _callback_ran(self, handle: Any, seconds: float) -> None:
         """Called after each callback in debug mode."""
         if seconds >= self.slow_callback_duration:
-            logger.warning("Executing %r took %.3f seconds", handle, seconds)
+            shown = base_events._format_handle(handle)
+            base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)
 
     # -- Transports -------------------------------------------------------------------------
 
@@ -147,13 +170,16 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         fd = os.dup(sock.fileno()) if lent else sock.fileno()
         is_unix = sock.family == socket.AF_UNIX
         try:
-            return _core.StreamTransport(
+            transport = _core.StreamTransport(
                 self, sock, fd, lent, protocol, waiter, info, server, is_unix
             )
         except OSError:
             if lent:
                 os.close(fd)
             raise
+        if lent:
+            self._transports[sock.fileno()] = transport
+        return transport
 
     def _make_ssl_transport(
         self,
@@ -183,25 +209,34 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         return tls._app_transport
 
     def _ensure_fd_no_transport(self, fd: Any) -> None:
-        super()._ensure_fd_no_transport(fd)
-        number = fd if isinstance(fd, int) else fd.fileno()
-        transport = self._streams.get(number)
-        if transport is not None and not transport.is_closing():
+        try:
+            number = fd if isinstance(fd, int) else int(fd.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fd!r}") from None
+        if number in self._sending:
+            return
+        transport = self._streams.get(number) or (
+            self._transports.get(number) if self._transports else None
+        )
+        if (
+            transport is not None
+            and not transport.is_closing()
+            and transport._sock.fileno() == number
+        ):
             raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
 
     async def _sendfile_native(
         self, transp: _core.StreamTransport, file: Any, offset: int, count: int | None
     ) -> int:
-        fd = transp._sock_fd
+        fd = transp._sock.fileno()
         reading = transp.is_reading()
         transp.pause_reading()
-        listed = self._streams.pop(fd, None)
+        self._sending.add(fd)
         try:
             await transp._make_empty_waiter()
             return await self.sock_sendfile(transp._sock, file, offset, count, fallback=False)
         finally:
-            if listed is not None and not transp.is_closing():
-                self._streams[fd] = listed
+            self._sending.discard(fd)
             transp._reset_empty_waiter()
             if reading:
                 transp.resume_reading()
@@ -212,7 +247,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         """Called by a transport that is about to close itself."""
         if isinstance(exc, OSError):
             if self.get_debug():
-                logger.debug("%r: %s", transport, message, exc_info=exc)
+                base_events.logger.debug("%r: %s", transport, message, exc_info=exc)
         else:
             self._protocol_failed(transport, protocol, message, exc)
 

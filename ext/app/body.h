@@ -12,6 +12,7 @@
 
 /* What dispatch forwards from HttpOps, for requests in mode HTTP_BODY_STREAM. */
 void body_feed(HttpRequest *req, Slice piece);
+/* Nothing more will come: readers look at the request again. Also for the end of the answer. */
 void body_end(HttpRequest *req);
 /* on_gone: readers get ClientDisconnect once what had arrived is read. Also marks the call as
  * gone for Request.disconnected; to be called in every body mode. */

@@ -5,6 +5,7 @@
 
 #include "app/coro.h"
 
+#include "app/body.h"
 #include "app/call.h"
 #include "app/server.h"
 #include "http/response.h"
@@ -31,6 +32,7 @@ coro_release(HandlerCoro *self)
         if (req->answer != HTTP_ANSWER_DONE) {
             http_abort(req);
         }
+        body_end(req); /* who still reads it won't get more */
         Py_CLEAR(call_of(req)->request);
         http_request_unref(req);
     }

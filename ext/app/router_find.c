@@ -8,7 +8,8 @@
  * reached from its parent capture through the same text, so when the parent's ends are tried in
  * descending order, the node's starts descend too, and so do the ends worth trying: what
  * follows an end doesn't depend on where the capture began, and an end that was tried once need
- * never be tried again. `Node.low` remembers the last end tried.
+ * never be tried again. `Node.low` remembers the last end tried; the path beyond is not even
+ * looked at.
  */
 #include "base/py.h"
 
@@ -150,24 +151,27 @@ search_ends(Search *s, Node *behind, size_t pos, size_t end, size_t last,
 static void
 search_capture(Search *s, Node *behind, size_t pos, unsigned ncaptures)
 {
+    Slice path = s->path;
+    bool again = s->loops > 0 && behind->epoch == s->epoch;
+    if (again && behind->low <= path.len) {
+        path.len = behind->low - 1;
+    }
     bool may_be_empty = behind->kind == CAPTURE_PATH;
-    size_t end = capture_end(behind->kind, s->path, pos);
+    if (pos + !may_be_empty > path.len) {
+        return;
+    }
+    size_t end = capture_end(behind->kind, path, pos);
     if (end == pos && !may_be_empty) {
         return;
     }
     bool one_end = capture_has_one_end(behind);
     size_t last = one_end ? end : pos + !may_be_empty;
     if (s->loops > 0) {
-        size_t low = behind->epoch == s->epoch ? behind->low : SIZE_MAX;
-        if (last >= low) {
-            return;
-        }
-        end = end < low ? end : low - 1;
         behind->epoch = s->epoch;
         behind->low = last;
     }
     if (one_end) {
-        s->captures[ncaptures] = slice_of(s->path.ptr + pos, end - pos);
+        s->captures[ncaptures] = slice_of(path.ptr + pos, end - pos);
         search_node(s, behind, end, ncaptures + 1);
         return;
     }

@@ -201,6 +201,11 @@ router_type_add(PyObject *op, PyObject *args)
         || slice_from_str(pattern, &text) < 0) {
         return NULL;
     }
+    AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
+    if (!PyObject_TypeCheck(plan, st->plan_type)) {
+        return PyErr_Format(PyExc_TypeError, "expected a Plan, not %.100s",
+                            Py_TYPE(plan)->tp_name);
+    }
     MethodSet methods = methods_from_tuple(names);
     if (methods == 0) {
         return NULL;

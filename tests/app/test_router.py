@@ -11,14 +11,15 @@ from fluvial import _core
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
-class Plan:
-    """Stands for a plan; the table never looks inside."""
+def new_plan(info: object = None) -> _core.Plan:
+    """A plan that is never carried out."""
+    return _core.Plan(print, kind=_core.INLINE, info=info)
 
 
-def table(*routes: tuple[str, str]) -> tuple[_core.Router, list[Plan]]:
+def table(*routes: tuple[str, str]) -> tuple[_core.Router, list[_core.Plan]]:
     """A Router with (methods, pattern) routes, and their plans in the same order."""
     router = _core.Router()
-    plans = [Plan() for _ in routes]
+    plans = [new_plan() for _ in routes]
     for (methods, pattern), plan in zip(routes, plans, strict=True):
         router.add(tuple(methods.split()), pattern, plan)
     return router, plans
@@ -201,7 +202,7 @@ def test_a_redirect_is_for_whatever_method() -> None:
 def test_a_bad_pattern_is_named(pattern: str, at: int, text: str) -> None:
     router = _core.Router()
     with pytest.raises(ValueError, match=f"at character {at}: .*{text}") as caught:
-        router.add(("GET",), pattern, Plan())
+        router.add(("GET",), pattern, new_plan())
     assert repr(pattern) in str(caught.value)
 
 
@@ -214,23 +215,34 @@ def test_the_most_captures_that_fit() -> None:
 def test_bad_methods() -> None:
     router = _core.Router()
     with pytest.raises(ValueError, match="unknown HTTP method 'GEt'"):
-        router.add(("GEt",), "/", Plan())
+        router.add(("GEt",), "/", new_plan())
     with pytest.raises(ValueError, match="at least one method"):
-        router.add((), "/", Plan())
+        router.add((), "/", new_plan())
     with pytest.raises(TypeError, match="expected str, not int"):
-        router.add((1,), "/", Plan())
+        router.add((1,), "/", new_plan())
     with pytest.raises(ValueError, match="unknown HTTP method 'SETUP'"):
         router.find("SETUP", "/")
 
 
+def test_only_plans_are_taken() -> None:
+    with pytest.raises(TypeError, match="expected a Plan, not str"):
+        _core.Router().add(("GET",), "/", "plan")
+
+
 def test_a_route_keeps_its_plan_alive_and_cycles_are_collected() -> None:
-    router, [plan] = table(("GET", "/{a}/b"))
-    plan.router = router
-    died = weakref.ref(plan)
-    del plan
+    class Info:
+        router: _core.Router
+
+    info = Info()
+    died = weakref.ref(info)
+    router = info.router = _core.Router()
+    router.add(("GET",), "/{a}/b", new_plan(info))
+    del info
     gc.collect()
-    assert router.find("GET", "/a/b")[1] is died()
-    del router
+    plan = router.find("GET", "/a/b")[1]
+    assert plan is not None
+    assert plan.info is died()
+    del router, plan
     gc.collect()
     assert died() is None
 

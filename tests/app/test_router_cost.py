@@ -18,12 +18,13 @@ import sys
 from fluvial import _core
 
 router = _core.Router()
-router.add(("GET",), "/async", "plan")
-router.add(("GET",), "/items/{item_id}", "plan")
+plan = _core.Plan(print, kind=_core.INLINE)
+router.add(("GET",), "/async", plan)
+router.add(("GET",), "/items/{item_id}", plan)
 for i in range(int(sys.argv[1])):
-    router.add(("GET",), f"/api/v{i % 7}/things{i}/{{id:int}}/parts{i}", "plan")
-    router.add(("GET",), f"/{{tenant}}/things{i}", "plan")
-    router.add(("POST",), f"/things{i}", "plan")
+    router.add(("GET",), f"/api/v{i % 7}/things{i}/{{id:int}}/parts{i}", plan)
+    router.add(("GET",), f"/{{tenant}}/things{i}", plan)
+    router.add(("POST",), f"/things{i}", plan)
 for _ in range(int(sys.argv[2])):
     for path in ("/async", "/items/17", "/api/v3/things3/17/parts3", "/absent"):
         router.find("GET", path)

@@ -19,21 +19,17 @@ KINDS = {
 UUID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 
 
-class Plan:
-    """Stands for a plan."""
-
-
 class NaiveRouter:
     def __init__(self) -> None:
-        self.routes: list[tuple[tuple[str, ...], re.Pattern[str], Plan]] = []
+        self.routes: list[tuple[tuple[str, ...], re.Pattern[str], _core.Plan]] = []
 
-    def add(self, methods: tuple[str, ...], pattern: str, plan: Plan) -> None:
+    def add(self, methods: tuple[str, ...], pattern: str, plan: _core.Plan) -> None:
         pieces = re.split(r"\{\w+:(\w+)\}", pattern)
         for i, piece in enumerate(pieces):
             pieces[i] = f"({KINDS[piece]})" if i % 2 else re.escape(piece)
         self.routes.append((methods, re.compile("".join(pieces)), plan))
 
-    def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:
+    def find(self, method: str, path: str) -> tuple[str, _core.Plan | None, tuple[str, ...]]:
         matches = [(*route, match) for route in self.routes if (match := route[1].fullmatch(path))]
         for methods, _, plan, match in matches:
             if method in methods:
@@ -90,7 +86,7 @@ def test_agrees_with_regular_expressions(seed: int) -> None:
     tree, naive = _core.Router(), NaiveRouter()
     patterns = []
     for _ in range(rng.choice([3, 10, 60])):
-        pattern, plan = random_pattern(rng), Plan()
+        pattern, plan = random_pattern(rng), _core.Plan(print, kind=_core.INLINE)
         methods = tuple(rng.sample(METHODS, rng.randint(1, 2)))
         patterns.append(pattern)
         tree.add(methods, pattern, plan)

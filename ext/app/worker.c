@@ -12,10 +12,9 @@
 
 #include <stdio.h>
 
-/* For so long a worker may run one job after the other while the loop waits for the
- * GIL: long enough for a batch of short jobs, whose results the loop then takes at
- * once. */
-#define HOLD_NS 250000u
+/* For so long the loop may wait for the GIL while a worker runs one job after the other: long
+ * enough for a batch of short jobs, whose results the loop then takes at once. */
+#define LOOP_PATIENCE_NS 150000u
 
 /* ---- Slots and states ------------------------------------------------------------ */
 
@@ -191,13 +190,13 @@ worker_dismiss_idle(Pool *pool)
 
 /* ---- The thread ------------------------------------------------------------------ */
 
-/* With the lock: whether the worker, which began its jobs at `since`, should let the
- * loop have the GIL. The loop wakes workers for what is left before it blocks again. */
+/* With the lock: whether a worker that ended a job should let the loop have the GIL. The loop
+ * wakes workers for what is left before it blocks again. */
 static bool
-worker_should_yield(const Pool *pool, uint64_t since)
+worker_should_yield(const Pool *pool)
 {
-    return pool->phase == POOL_OPEN && loop_gil_wanted_at(pool->loop) != 0
-           && loop_now_ns() - since >= HOLD_NS;
+    uint64_t wanted_at = pool->phase == POOL_OPEN ? loop_gil_wanted_at(pool->loop) : 0;
+    return wanted_at != 0 && loop_now_ns() - wanted_at >= LOOP_PATIENCE_NS;
 }
 
 /* With the lock: the next job for the worker, BUSY then; or NULL, and it is IDLE or
@@ -228,7 +227,7 @@ worker_take(Worker *worker, bool yield)
 /* Delivers `job` (or NULL), which the worker has run, and returns its next; with the
  * GIL. */
 static PoolJob *
-worker_next(Worker *worker, PoolJob *job, uint64_t since)
+worker_next(Worker *worker, PoolJob *job)
 {
     Pool *pool = worker->pool;
     uv_mutex_lock(&pool->lock);
@@ -236,7 +235,7 @@ worker_next(Worker *worker, PoolJob *job, uint64_t since)
     bool yield = false;
     if (job != NULL && !outlived) {
         pool_finish(pool, job);
-        yield = worker_should_yield(pool, since);
+        yield = worker_should_yield(pool);
     }
     PoolJob *next = worker_take(worker, yield);
     Worker *picked = yield ? NULL : worker_pick(pool);
@@ -286,12 +285,11 @@ static void
 worker_serve(Worker *worker)
 {
     for (;;) {
-        uint64_t since = loop_now_ns();
-        PoolJob *job = worker_next(worker, NULL, since);
+        PoolJob *job = worker_next(worker, NULL);
         while (job != NULL) {
             job->run(job);
             assert(!PyErr_Occurred());
-            job = worker_next(worker, job, since);
+            job = worker_next(worker, job);
         }
         PyThreadState *tstate = PyEval_SaveThread();
         bool more = worker_wait(worker);

@@ -16,8 +16,8 @@ enum {
     CALM_LOOKS_BUSY = 6,
     STARVED_LOOKS = 2,
     PROBE_LOOKS = 5,        /* how long an extra worker is tried */
-    PROBE_PAUSE = 10,       /* 20 ms */
-    PROBE_PAUSE_MAX = 5000, /* 10 s */
+    PROBE_PAUSE = 50,       /* 100 ms */
+    PROBE_PAUSE_MAX = 2500, /* 5 s */
     PROBE_PERCENT = 30,     /* what one worker more must add, in percent of a core */
 };
 
@@ -42,6 +42,23 @@ limit_raise(Limit *limit, uint32_t value)
     }
 }
 
+/* Ends a trial, if there is one: keeps the extra worker, or waits longer for the next. */
+static void
+probe_end(Limit *limit, bool success)
+{
+    if (limit->probe_base == 0) {
+        return;
+    }
+    uint32_t pause = PROBE_PAUSE;
+    if (!success) {
+        limit->value = limit->probe_base;
+        pause = limit->probe_pause * 2;
+    }
+    limit->probe_pause = pause < PROBE_PAUSE_MAX ? pause : PROBE_PAUSE_MAX;
+    limit->probe_base = 0;
+    limit->probe_looks = 0;
+}
+
 /* The loop has waited for the GIL through whole looks, and several workers compete
  * for it. */
 static bool
@@ -52,12 +69,12 @@ limit_shrink(Limit *limit, const Look *look)
         return false;
     }
     if (++limit->starved >= STARVED_LOOKS) {
+        probe_end(limit, false);
         uint32_t counted = look->busy < limit->value ? look->busy : limit->value;
         if (counted >= look->blocked + 2) {
             limit->value = look->blocked + (counted - look->blocked) / 2;
         }
         limit->starved = 0;
-        limit->probe_base = 0;
     }
     return true;
 }
@@ -79,6 +96,7 @@ limit_grow(Limit *limit, const Look *look)
     uint32_t enough = idle && stuck ? CALM_LOOKS_IDLE : CALM_LOOKS_BUSY;
     if (++limit->calm >= enough) {
         limit_raise(limit, limit->value + limit->step);
+        limit->probe_base = 0;
         limit->step *= 2;
         limit->calm = idle && stuck ? CALM_LOOKS_IDLE : 0;
     }
@@ -104,15 +122,9 @@ limit_probe(Limit *limit, const Look *look)
         }
     } else if (!below(look->worker_cpu, look->elapsed,
                       100 * (active - 1) + PROBE_PERCENT)) {
-        limit->probe_base = 0;
-        limit->probe_looks = 0;
-        limit->probe_pause = PROBE_PAUSE;
+        probe_end(limit, true);
     } else if (limit->probe_looks >= PROBE_LOOKS) {
-        limit->value = limit->probe_base;
-        limit->probe_base = 0;
-        limit->probe_looks = 0;
-        uint32_t pause = limit->probe_pause * 2;
-        limit->probe_pause = pause < PROBE_PAUSE_MAX ? pause : PROBE_PAUSE_MAX;
+        probe_end(limit, false);
     }
 }
 

@@ -1,11 +1,12 @@
 /* Lets the tests call the pure functions of ext/app that Python otherwise reaches only through
- * requests. Compiled by test_convert.py together with the files it tests; never installed.
+ * requests. Compiled by probe.py together with the files it tests; never installed.
  *
  * Every text is copied to memory of just its size, so that a sanitizer sees a read past it.
  */
 #include "base/py.h"
 
 #include "app/convert.h"
+#include "app/limit.h"
 #include "app/query.h"
 
 /* A copy of the bytes of `obj` (borrowed); end with PyMem_RawFree. */
@@ -117,12 +118,59 @@ probe_name_is(PyObject *Py_UNUSED(module), PyObject *args)
     return PyBool_FromLong(is);
 }
 
+/* The state of a Limit as bytes, and its value. */
+static PyObject *
+limit_state(const Limit *limit)
+{
+    return Py_BuildValue("y#I", (const char *)limit, (Py_ssize_t)sizeof *limit,
+                         limit->value);
+}
+
+static PyObject *
+probe_limit_init(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    unsigned max, cores;
+    if (!PyArg_ParseTuple(args, "II", &max, &cores)) {
+        return NULL;
+    }
+    Limit limit;
+    limit_init(&limit, max, cores);
+    return limit_state(&limit);
+}
+
+/* (state, (elapsed, worker_cpu, loop_cpu, loop_waits, busy, blocked, hot, queued,
+ * left_queued)) -> (state, value); times in nanoseconds. */
+static PyObject *
+probe_limit_look(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *state;
+    Py_ssize_t size;
+    unsigned long long times[4];
+    Look look;
+    if (!PyArg_ParseTuple(args, "y#(KKKKIIIII)", &state, &size, &times[0], &times[1],
+                          &times[2], &times[3], &look.busy, &look.blocked, &look.hot,
+                          &look.queued, &look.left_queued)) {
+        return NULL;
+    }
+    look.elapsed = times[0];
+    look.worker_cpu = times[1];
+    look.loop_cpu = times[2];
+    look.loop_waits = times[3];
+    Limit limit;
+    assert(size == (Py_ssize_t)sizeof limit);
+    memcpy(&limit, state, (size_t)size);
+    limit_look(&limit, &look);
+    return limit_state(&limit);
+}
+
 static PyMethodDef probe_methods[] = {
     {"convert", probe_convert, METH_VARARGS, NULL},
     {"unquote", probe_unquote, METH_VARARGS, NULL},
     {"query", probe_query, METH_O, NULL},
     {"cookies", probe_cookies, METH_O, NULL},
     {"name_is", probe_name_is, METH_VARARGS, NULL},
+    {"limit_init", probe_limit_init, METH_VARARGS, NULL},
+    {"limit_look", probe_limit_look, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,4 +1,7 @@
-/* See answer.h. The one place that knows what the attributes of a Response object mean. */
+/* The one place that knows what the attributes of a Response object mean: from what a handler
+ * returned to an HttpResponse on its way out. The contract is in answer.h. On the loop's thread,
+ * with the GIL; nothing here outlives a call.
+ */
 #include "base/py.h"
 
 #include "app/answer.h"

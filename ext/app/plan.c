@@ -61,14 +61,15 @@ param_check(const Param *self, int source, int kind)
 static int
 param_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"source",   "key",     "loc_name", "kind",  "many",
-                            "required", "default", "convert",  "defer", NULL};
+    static const char *const names[] = {"source", "key",      "loc_name", "kind",
+                                        "many",   "required", "default",  "convert",
+                                        "defer",  NULL};
     Param *self = (Param *)op;
     int source, kind = PARAM_STR, many = 0, required = 1, defer = 0;
     PyObject *key, *loc_name, *fallback = Py_None, *convert = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOU|$ippOOp", names, &source, &key,
-                                     &loc_name, &kind, &many, &required, &fallback,
-                                     &convert, &defer)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOU|$ippOOp", (char **)names,
+                                     &source, &key, &loc_name, &kind, &many, &required,
+                                     &fallback, &convert, &defer)) {
         return -1;
     }
     Py_XSETREF(self->loc_name, Py_NewRef(loc_name));
@@ -193,18 +194,18 @@ optional_ref(PyObject *obj)
 static int
 plan_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"handler", "kind",       "params",      "kwnames",
-                            "body",    "body_limit", "status_code", "encode",
-                            "wrap",    "info",       NULL};
+    static const char *const names[] = {
+        "handler",     "kind",   "params", "kwnames", "body", "body_limit",
+        "status_code", "encode", "wrap",   "info",    NULL};
     Plan *self = (Plan *)op;
     AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
     int kind = -1, body = HTTP_BODY_DISCARD, status = 200;
     PyObject *handler, *params = NULL, *kwnames = NULL, *limit = Py_None;
     PyObject *encode = Py_None, *wrap = Py_None, *info = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOO", names, &handler,
-                                     &kind, &PyTuple_Type, &params, &PyTuple_Type,
-                                     &kwnames, &body, &limit, &status, &encode, &wrap,
-                                     &info)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOO", (char **)names,
+                                     &handler, &kind, &PyTuple_Type, &params,
+                                     &PyTuple_Type, &kwnames, &body, &limit, &status,
+                                     &encode, &wrap, &info)) {
         return -1;
     }
     Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);

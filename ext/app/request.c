@@ -108,12 +108,12 @@ request_find_header(HttpRequest *req, Slice name)
 static PyObject *
 request_header(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"name", "default", NULL};
+    static const char *const names[] = {"name", "default", NULL};
     const char *name;
     Py_ssize_t len;
     PyObject *fallback = Py_None; /* borrowed */
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#|O:header", names, &name, &len,
-                                     &fallback)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s#|O:header", (char **)names, &name,
+                                     &len, &fallback)) {
         return NULL;
     }
     HttpRequest *req = ((RequestObject *)op)->http;

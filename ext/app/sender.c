@@ -93,13 +93,13 @@ sender_begin(SenderObject *self, int status, PyObject *headers, int64_t length)
 static PyObject *
 sender_start(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"status_code", "headers", "length", NULL};
+    static const char *const names[] = {"status_code", "headers", "length", NULL};
     SenderObject *self = (SenderObject *)op;
     int status;
     PyObject *headers; /* borrowed */
     long long length = -1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|L:start", names, &status,
-                                     &headers, &length)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|L:start", (char **)names,
+                                     &status, &headers, &length)
         || sender_check_thread(self) < 0) {
         return NULL;
     }

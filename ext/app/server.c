@@ -92,33 +92,33 @@ typedef struct ServerArgs {
 static int
 args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"loop",
-                            "router",
-                            "pool",
-                            "app",
-                            "request_type",
-                            "response_type",
-                            "validation_error",
-                            "http_exception",
-                            "client_disconnect",
-                            "encode",
-                            "on_error",
-                            "encode_fallback",
-                            "entry",
-                            "custom_errors",
-                            "limits",
-                            "access_log",
-                            NULL};
+    static const char *const names[] = {"loop",
+                                        "router",
+                                        "pool",
+                                        "app",
+                                        "request_type",
+                                        "response_type",
+                                        "validation_error",
+                                        "http_exception",
+                                        "client_disconnect",
+                                        "encode",
+                                        "on_error",
+                                        "encode_fallback",
+                                        "entry",
+                                        "custom_errors",
+                                        "limits",
+                                        "access_log",
+                                        NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
                       .limits = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOi", names, &a->loop, &a->router, &a->pool,
-            &a->app, &PyType_Type, &a->request_type, &PyType_Type, &a->response_type,
-            &a->validation_error, &a->http_exception, &a->client_disconnect, &a->encode,
-            &a->on_error, &a->encode_fallback, &a->entry, &a->custom_errors, &a->limits,
-            &a->access_log)) {
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOi", (char **)names, &a->loop, &a->router,
+            &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
+            &a->response_type, &a->validation_error, &a->http_exception,
+            &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
+            &a->entry, &a->custom_errors, &a->limits, &a->access_log)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -226,11 +226,11 @@ server_check_open(const AppServer *self)
 static PyObject *
 server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd", "unix", "backlog", NULL};
+    static const char *const names[] = {"fd", "unix", "backlog", NULL};
     AppServer *self = (AppServer *)op;
     int fd, is_unix = 0, backlog = 2048;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pi", names, &fd, &is_unix,
-                                     &backlog)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pi", (char **)names, &fd,
+                                     &is_unix, &backlog)
         || server_check_open(self) < 0) {
         return NULL;
     }

@@ -30,19 +30,23 @@ unread_is_much(const HttpRequest *req)
     if (req->body_complete || !req->has_body) {
         return false;
     }
-    /* Without a "100 Continue" the client may or may not send the body: no way to go on. */
-    if (req->expect_continue) {
-        return true;
-    }
     int64_t received = (int64_t)req->conn->body_received;
     return req->content_length >= 0 && req->content_length - received > UNREAD_MAX;
 }
 
+/* `whole`: the answer ends at once, so what is unread of the body now stays so. */
 static bool
-ends_connection(const HttpRequest *req, const HttpHead *head)
+ends_connection(const HttpRequest *req, const HttpHead *head, bool whole)
 {
-    return !req->keep_alive || req->server->state != SERVER_RUNNING
-           || (head->fields != NULL && head->fields->close) || unread_is_much(req);
+    if (!req->keep_alive || req->server->state != SERVER_RUNNING) {
+        return true;
+    }
+    if (head->fields != NULL && head->fields->close) {
+        return true;
+    }
+    /* Without a "100 Continue" the client may or may not send the body: no way to go on. */
+    return (req->expect_continue && !req->body_complete)
+           || (whole && unread_is_much(req));
 }
 
 /* The value of Content-Length for a body of `length` bytes (-1: not known); -1 for none. */
@@ -75,7 +79,8 @@ check_head(const HttpRequest *req, const HttpHead *head)
 
 /* Appends the head of the answer. `more` bytes of its body will follow in the same buffer. */
 static int
-write_head(HttpRequest *req, const HttpHead *head, int64_t length, size_t more)
+write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
+           size_t more)
 {
     const HttpFields *fields = head->fields;
     bool typed = fields != NULL && fields->has_content_type;
@@ -88,8 +93,8 @@ write_head(HttpRequest *req, const HttpHead *head, int64_t length, size_t more)
     };
     bool unknown = answer.length < 0 && !status_has_no_body(head->status);
     answer.chunked = unknown && req->minor != 0;
-    answer.close =
-        ends_connection(req, head) || (unknown && req->minor == 0 && !req->bodyless);
+    answer.close = ends_connection(req, head, whole)
+                   || (unknown && req->minor == 0 && !req->bodyless);
     answer.keep_alive = req->minor == 0;
     req->chunked = answer.chunked;
     req->close = answer.close;
@@ -113,7 +118,7 @@ http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner
     HttpConn *c = req->conn;
     bool copy = body.len <= COPY_MAX || owner == NULL;
     size_t mark = out_begin(c);
-    err = write_head(req, head, (int64_t)body.len, copy ? body.len : 0);
+    err = write_head(req, head, (int64_t)body.len, true, copy ? body.len : 0);
     if (err != 0) {
         conn_break(c);
         return err;
@@ -155,7 +160,7 @@ http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
     }
     HttpConn *c = req->conn;
     size_t mark = out_begin(c);
-    err = write_head(req, head, length, 0);
+    err = write_head(req, head, length, false, 0);
     if (err != 0) {
         conn_break(c);
         return err;
@@ -245,6 +250,7 @@ http_stream_end(HttpRequest *req)
         out_end(c, mark);
     }
     req->answer = HTTP_ANSWER_DONE;
+    req->close = req->close || unread_is_much(req);
     exchange_answered(c);
     return 0;
 }

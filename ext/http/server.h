@@ -72,7 +72,7 @@ void http_server_drain(HttpServer *server);
 /* Closes every connection now; on_drained follows. */
 void http_server_abort(HttpServer *server);
 /* Frees a server that is drained or never listened. Requests that the layer above still holds
- * stay valid. */
+ * stay valid; until their app_clear has been called, so must the context. */
 void http_server_free(HttpServer *server);
 
 /* One line per answered request to the descriptor `fd` (-1: off), gathered and written before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.http_server import DISCARD, STREAM, Handler, Server, serving
+from support.http_server import COLLECT, DISCARD, STREAM, Handler, Server, serving
 from support.responses import Response, read_all
 
 GET = (
@@ -53,12 +53,10 @@ def test_a_request_says_what_was_sent() -> None:
 
 
 @pytest.mark.parametrize("raw", [GET, LENGTH, CHUNKED], ids=["get", "length", "chunked"])
-@pytest.mark.parametrize(
-    "mode", [Handler.mode, DISCARD, STREAM], ids=["collect", "discard", "stream"]
-)
+@pytest.mark.parametrize("mode", [COLLECT, DISCARD, STREAM], ids=["collect", "discard", "stream"])
 def test_every_split_in_two_reads_the_same(raw: bytes, mode: int) -> None:
     """Two requests behind each other, cut at each byte of the first and of the second."""
-    with serving(_recording(mode)) as server:
+    with serving(Recording(mode)) as server:
         whole = _told(server, [raw + raw])
         for cut in range(1, 2 * len(raw)):
             assert _told(server, [(raw + raw)[:cut], (raw + raw)[cut:]]) == whole, cut
@@ -66,7 +64,7 @@ def test_every_split_in_two_reads_the_same(raw: bytes, mode: int) -> None:
 
 @pytest.mark.parametrize("raw", [GET, LENGTH, CHUNKED], ids=["get", "length", "chunked"])
 def test_byte_by_byte_reads_the_same(raw: bytes) -> None:
-    with serving(_recording(Handler.mode)) as server:
+    with serving(Recording(COLLECT)) as server:
         assert _told(server, [bytes([byte]) for byte in raw]) == _told(server, [raw])
 
 
@@ -95,23 +93,15 @@ class Recording(Handler):
         request.respond(200, repr((seen["target"], seen["fields"], body)).encode())
 
 
-def _recording(mode: int) -> Recording:
-    return Recording(mode)
-
-
 def _told(server: Server, pieces: list[bytes]) -> list[bytes]:
     """The bodies of the answers to requests sent in these pieces, each its own segment."""
     with server.connect() as sock:
         for piece in pieces:
             sock.sendall(piece)
-            server.call(_nothing)  # one round of the loop: the piece has been read by itself
+            server.call(int)  # one round of the loop: the piece has been read by itself
         sock.shutdown(1)
         data, closed = read_all(sock)
     assert closed
     responses = Response.parse_all(data)
     assert all(r.status == 200 for r in responses)
     return [r.body for r in responses]
-
-
-def _nothing() -> None:
-    pass

@@ -27,7 +27,8 @@ typedef struct ProbeServer {
 
 typedef struct ProbeRequest {
     PyObject_HEAD
-    HttpRequest *req; /* a counted reference */
+    HttpRequest *req;    /* a counted reference */
+    ProbeServer *server; /* owned: a request may be kept after the server's end */
 } ProbeRequest;
 
 /* http_request_app: the Python object of this request, borrowed; NULL when there is none. */
@@ -56,6 +57,7 @@ request_object(HttpRequest *req)
         Py_FatalError("no memory");
     }
     self->req = req;
+    self->server = (ProbeServer *)Py_NewRef(server_of(req));
     http_request_ref(req);
     app->object = self;
     return (PyObject *)self;
@@ -183,9 +185,11 @@ static void
 request_dealloc(PyObject *self)
 {
     HttpRequest *req = req_of(self);
+    ProbeServer *server = ((ProbeRequest *)self)->server;
     PyTypeObject *type = Py_TYPE(self);
     ((ProbeApp *)http_request_app(req))->object = NULL;
     http_request_unref(req);
+    Py_DECREF(server);
     PyObject_Free(self);
     Py_DECREF(type);
 }

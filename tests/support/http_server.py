@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -88,11 +87,12 @@ class Handler:
 class Server:
     """What a test does with a running server."""
 
-    def __init__(self, loop: Any, core: Any, bound: socket.socket) -> None:
+    def __init__(self, loop: Any, core: Any, address: Any, family: socket.AddressFamily) -> None:
         self.loop = loop
-        self.address = bound.getsockname()
-        self.family = bound.family
+        self.address = address
+        self.family = family
         self.core = core
+        self.clients: list[socket.socket] = []
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """`function(*args)` on the server's thread."""
@@ -106,7 +106,9 @@ class Server:
         return self.call(self.core.stats)
 
     def connect(self) -> socket.socket:
+        """A client's socket; closed at the end if the test doesn't."""
         sock = socket.socket(self.family)
+        self.clients.append(sock)
         sock.settimeout(PATIENCE)
         sock.connect(self.address)
         return sock
@@ -131,6 +133,7 @@ def serving(
     core, loop_type = http_core.load()
     bound = socket.socket(socket.AF_UNIX if path is not None else socket.AF_INET)
     bound.bind(str(path) if path is not None else ("127.0.0.1", 0))
+    address = bound.getsockname()
     ready: list[Server] = []
     started = threading.Event()
 
@@ -152,7 +155,7 @@ def serving(
             stop.set()
 
         handler.drained = on_drained  # type: ignore[method-assign]
-        ready.append(Server(loop, native, bound))
+        ready.append(Server(loop, native, address, bound.family))
         started.set()
         await stop.wait()
         stats = native.stats()
@@ -182,7 +185,10 @@ def serving(
     finally:
         bound.close()
         if ready:
-            ready[0].loop.call_soon_threadsafe(ready[0].core.abort)
+            for sock in ready[0].clients:
+                sock.close()
+            with contextlib.suppress(RuntimeError):  # drained already, its loop closed
+                ready[0].loop.call_soon_threadsafe(ready[0].core.abort)
         thread.join(PATIENCE)
         assert not thread.is_alive()
         if failures:

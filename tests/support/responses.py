@@ -1,4 +1,4 @@
-"""Reading HTTP/1.1 responses off a raw socket, strictly: what a server must not send is an error."""
+"""Reads HTTP/1.1 responses off a raw socket, strictly: what no server may send is an error."""
 
 from __future__ import annotations
 

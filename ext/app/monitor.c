@@ -153,7 +153,8 @@ monitor_rouse(Pool *pool)
 {
     if (!pool->monitor_started) {
         /* When this fails, the next batch tries again. */
-        pool->monitor_started = thread_start(&pool->monitor, monitor_main, pool) == 0;
+        pool->monitor_started =
+            thread_start(&pool->monitor, NULL, monitor_main, pool) == 0;
         pool->monitor_asleep = !pool->monitor_started;
     } else if (pool->monitor_asleep) {
         pool->monitor_asleep = false;

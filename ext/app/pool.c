@@ -164,6 +164,7 @@ pool_new(Loop *loop, const PoolConfig *config)
     pool->interp = PyInterpreterState_Get();
     pool->pid = getpid();
     pool->config = *config;
+    pool->signals = thread_signals();
     pool->hook.run = pool_hand_over;
     pool->wake.run = pool_deliver;
     pool->monitor_asleep = true;

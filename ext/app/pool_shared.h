@@ -61,6 +61,9 @@ struct Pool {
     PyInterpreterState *interp;
     pid_t pid; /* the process that owns the threads: not a forked child */
     PoolConfig config;
+    /* What workers block: the same as the thread that made the pool, because processes
+     * that handlers start inherit it. */
+    sigset_t signals;
     _Atomic uint32_t refs; /* owner, threads, the posted `wake` */
 
     /* The loop's thread only. */

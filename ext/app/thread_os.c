@@ -7,7 +7,6 @@
 #include "app/thread_os.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <unistd.h>
 
 /* Python code recurses deeply; some C libraries give threads 128 KiB. */
@@ -32,7 +31,7 @@ attributes_init(pthread_attr_t *attr, bool detached)
 }
 
 int
-thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
+thread_start(pthread_t *thread, const sigset_t *mask, void *(*body)(void *), void *arg)
 {
     pthread_attr_t attr;
     int err = attributes_init(&attr, thread == NULL);
@@ -41,12 +40,21 @@ thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
     }
     sigset_t all, before;
     sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    /* A thread begins with its creator's mask. */
+    (void)pthread_sigmask(SIG_SETMASK, mask == NULL ? &all : mask, &before);
     pthread_t unused;
     err = pthread_create(thread == NULL ? &unused : thread, &attr, body, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attr);
     return -err; /* libuv's codes are negated errno values */
+}
+
+sigset_t
+thread_signals(void)
+{
+    sigset_t mask;
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    return mask;
 }
 
 void

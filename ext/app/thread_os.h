@@ -1,5 +1,5 @@
-/* What the pool needs of the operating system's threads beyond libuv: detached threads
- * that take no signals, names, and how much CPU each has used. No GIL anywhere.
+/* What the pool needs of the operating system's threads beyond libuv: detached threads,
+ * signal masks, names, and how much CPU each has used. No GIL anywhere.
  */
 #ifndef FLUVIAL_APP_THREAD_OS_H
 #define FLUVIAL_APP_THREAD_OS_H
@@ -7,11 +7,16 @@
 #include "base/py.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
-/* Starts a thread with all signals blocked. With a NULL `thread` it is detached,
- * else to be joined. 0 or a negative UV_E*. */
-int thread_start(pthread_t *thread, void *(*body)(void *), void *arg);
+/* Starts a thread that blocks the signals of `mask`; all of them when that is NULL. With
+ * a NULL `thread` it is detached, else to be joined. 0 or a negative UV_E*. */
+int thread_start(pthread_t *thread, const sigset_t *mask, void *(*body)(void *),
+                 void *arg);
+
+/* The signals that the calling thread blocks. */
+sigset_t thread_signals(void);
 
 /* Names the calling thread, for debuggers and ps. */
 void thread_set_name(const char *name);

@@ -173,7 +173,7 @@ worker_rouse(Worker *worker)
         return;
     }
     worker->fresh = false;
-    if (thread_start(NULL, worker_main, worker) != 0) {
+    if (thread_start(NULL, &worker->pool->signals, worker_main, worker) != 0) {
         worker_vacate(worker); /* the hook and the monitor will try again */
     }
 }

@@ -11,6 +11,7 @@
     X(create_future)                                                                   \
     X(done)                                                                            \
     X(raw_headers)                                                                     \
+    X(request)                                                                         \
     X(respond)                                                                         \
     X(route_headers)                                                                   \
     X(set_exception)                                                                   \

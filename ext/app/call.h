@@ -16,12 +16,13 @@ typedef struct AppServer AppServer;
 typedef struct BodyQueue BodyQueue;
 
 typedef struct AppCall {
-    RouteMatch match;  /* captures point into `path`, or into the request's head */
-    Buf path;          /* owned: the decoded path; empty when the path as sent needs no decoding */
+    RouteMatch match; /* captures point into `path`, or into the request's head */
+    Buf path; /* owned: the decoded path; empty when the path as sent needs no decoding */
     PyObject *request; /* owned: the Python Request; NULL until somebody wants it */
-    PyObject *sender;  /* borrowed: the Sender of a streamed answer; it clears this itself */
-    BodyQueue *body;   /* owned: pieces of a streamed body; NULL until the first */
-    bool gone;         /* the client went away before the answer was complete */
+    PyObject
+        *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
+    BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
+    bool gone;       /* the client went away before the answer was complete */
 } AppCall;
 
 static inline AppCall *

@@ -335,9 +335,11 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next)
         Py_CLEAR(call_of(req)->request);
         return;
     }
-    Loop *loop = call_server(req)->loop;
+    AppServer *server = call_server(req);
+    Loop *loop = server->loop;
+    PyObject *name = plan != NULL ? plan->name : server->st->str_request;
     PyObject *coro = coro_new(req, plan, next);
-    PyObject *task = coro == NULL ? NULL : loop_task_eager(loop, coro);
+    PyObject *task = coro == NULL ? NULL : loop_task_eager(loop, coro, name);
     Py_XDECREF(coro);
     if (task == NULL) {
         loop_report(loop, "no task could be made for a request");

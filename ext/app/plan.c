@@ -185,6 +185,20 @@ plan_read_params(Plan *self, PyTypeObject *param_type)
     return 0;
 }
 
+/* The handler's qualified name, or its type's for one that has none (a partial, an object with
+ * __call__). */
+static PyObject *
+handler_name(PyObject *handler)
+{
+    PyObject *name = PyObject_GetAttrString(handler, "__qualname__");
+    if (name != NULL && PyUnicode_CheckExact(name)) {
+        return name;
+    }
+    PyErr_Clear();
+    Py_XDECREF(name);
+    return PyUnicode_FromString(Py_TYPE(handler)->tp_name);
+}
+
 static PyObject *
 optional_ref(PyObject *obj)
 {
@@ -215,9 +229,11 @@ plan_init(PyObject *op, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->encode, optional_ref(encode));
     Py_XSETREF(self->wrap, optional_ref(wrap));
     Py_XSETREF(self->info, Py_NewRef(info));
+    Py_XSETREF(self->name, handler_name(handler));
     self->status = status;
     self->body_limit = -1;
-    if (self->params == NULL || plan_check(self, kind, body, nkw) < 0
+    if (self->params == NULL || self->name == NULL
+        || plan_check(self, kind, body, nkw) < 0
         || plan_read_params(self, st->param_type) < 0) {
         return -1;
     }
@@ -301,6 +317,7 @@ plan_traverse(PyObject *op, visitproc visit, void *arg)
     Plan *self = (Plan *)op;
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->handler);
+    Py_VISIT(self->name);
     Py_VISIT(self->params);
     Py_VISIT(self->kwnames);
     Py_VISIT(self->encode);
@@ -314,6 +331,7 @@ plan_clear(PyObject *op)
 {
     Plan *self = (Plan *)op;
     Py_CLEAR(self->handler);
+    Py_CLEAR(self->name);
     Py_CLEAR(self->params);
     Py_CLEAR(self->kwnames);
     Py_CLEAR(self->encode);

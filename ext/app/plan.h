@@ -60,6 +60,7 @@ typedef struct Plan {
     uint32_t npositional; /* the other params are passed by keyword */
     bool wants_query, wants_cookies;
     PyObject *handler; /* owned callable */
+    PyObject *name;    /* owned str: the handler's, for its task */
     PyObject *params;  /* owned tuple of Param */
     PyObject *kwnames; /* owned tuple of str, or NULL when empty */
     PyObject *encode;  /* owned callable, or NULL: the server's */

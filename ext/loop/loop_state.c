@@ -5,6 +5,7 @@
 
 #include "loop/loop_state.h"
 #include "base/names.h"
+#include "loop/eager.h"
 #include "loop/handle.h"
 #include "loop/loop_impl.h"
 
@@ -38,21 +39,20 @@ setup_strings(LoopState *st)
         || name_intern(&st->str_callback_failed, "_callback_failed") < 0
         || name_intern(&st->str_check_thread, "_check_thread") < 0
         || name_intern(&st->str_loop, "loop") < 0
-        || name_intern(&st->str_eager_start, "eager_start") < 0
         || name_intern(&st->str_message, "message") < 0
         || name_intern(&st->str_exception, "exception") < 0) {
         return -1;
     }
     st->kw_loop = PyTuple_Pack(1, st->str_loop);
-    st->kw_loop_eager = PyTuple_Pack(2, st->str_loop, st->str_eager_start);
-    return st->kw_loop == NULL || st->kw_loop_eager == NULL ? -1 : 0;
+    return st->kw_loop == NULL ? -1 : 0;
 }
 
 int
 loop_setup(PyObject *module, LoopState *st)
 {
     st->module = module;
-    if (setup_imports(st) < 0 || setup_strings(st) < 0 || handle_setup(module, st) < 0) {
+    if (setup_imports(st) < 0 || setup_strings(st) < 0 || handle_setup(module, st) < 0
+        || eager_setup(st) < 0) {
         return -1;
     }
     return loop_type_setup(module, st);
@@ -73,6 +73,7 @@ loop_traverse(LoopState *st, visitproc visit, void *arg)
     Py_VISIT(st->base_create_task);
     Py_VISIT(st->extract_stack);
     Py_VISIT(st->get_running_loop);
+    Py_VISIT(st->register_task);
     return 0;
 }
 
@@ -91,13 +92,14 @@ loop_clear(LoopState *st)
     Py_CLEAR(st->extract_stack);
     Py_CLEAR(st->get_running_loop);
     Py_CLEAR(st->kw_loop);
-    Py_CLEAR(st->kw_loop_eager);
+    Py_CLEAR(st->kw_eager);
+    Py_CLEAR(st->str_done);
+    Py_CLEAR(st->register_task);
     Py_CLEAR(st->str_context);
     Py_CLEAR(st->str_call_exception_handler);
     Py_CLEAR(st->str_callback_failed);
     Py_CLEAR(st->str_check_thread);
     Py_CLEAR(st->str_loop);
-    Py_CLEAR(st->str_eager_start);
     Py_CLEAR(st->str_message);
     Py_CLEAR(st->str_exception);
 }

@@ -27,14 +27,19 @@ typedef struct LoopState {
     PyObject *extract_stack;        /* asyncio.format_helpers.extract_stack */
     PyObject *get_running_loop;     /* asyncio._get_running_loop */
 
-    PyObject *kw_loop;       /* ("loop",) */
-    PyObject *kw_loop_eager; /* ("loop", "eager_start") */
+    PyObject *kw_loop; /* ("loop",) */
+
+    /* Tasks that start at once (eager.c). Owned. */
+    PyObject *kw_eager;      /* the keywords of such a Task */
+    PyObject *str_done;
+    PyObject *register_task; /* 3.11: WeakSet.add of asyncio.all_tasks(), when needed */
+    bool eager_starting;     /* 3.11: the Task being made is not to be registered */
+
     PyObject *str_context;
     PyObject *str_call_exception_handler;
     PyObject *str_callback_failed; /* "_callback_failed" */
     PyObject *str_check_thread;    /* "_check_thread" */
     PyObject *str_loop;
-    PyObject *str_eager_start;
     PyObject *str_message;
     PyObject *str_exception;
 

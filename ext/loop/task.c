@@ -1,9 +1,5 @@
-/* Tasks: loop.create_task, and loop_task_eager, which runs a coroutine's first step before it
- * returns, as a real asyncio.Task.
- *
- * From 3.12 asyncio does the latter itself (eager_start). On 3.11 a new Task asks its loop to
- * call_soon its first step; we take the step from there and run it in its context. Either way
- * a coroutine that never suspends costs no trip through the ready queue.
+/* loop.create_task: an asyncio.Task that starts in the loop's next round, as asyncio's own loop
+ * makes it. (Tasks that start at once are in eager.c.) Runs on the loop's thread.
  */
 #include "base/py.h"
 
@@ -73,60 +69,3 @@ loop_py_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObj
     }
     return task_new(self, args, kwnames);
 }
-
-/* ---- A task that has started -------------------------------------------------------------- */
-
-#if PY_VERSION_HEX >= 0x030C0000
-
-PyObject *
-loop_task_eager(Loop *self, PyObject *coro)
-{
-    LoopState *st = self->st;
-    PyObject *argv[] = {NULL, coro, (PyObject *)self, Py_True};
-    return PyObject_Vectorcall(st->task_type, argv + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               st->kw_loop_eager);
-}
-
-#else
-
-/* Runs the first step in its context. Task steps raise nothing but what must leave the loop. */
-static int
-task_first_step(Loop *self, PyObject *step, PyObject *context)
-{
-    if (PyContext_Enter(context) < 0) {
-        return -1;
-    }
-    PyObject *res = PyObject_CallNoArgs(step);
-    if (PyContext_Exit(context) < 0) {
-        Py_CLEAR(res);
-    }
-    if (res == NULL) {
-        loop_report(self, "The first step of a task failed");
-    }
-    Py_XDECREF(res);
-    return 0;
-}
-
-PyObject *
-loop_task_eager(Loop *self, PyObject *coro)
-{
-    LoopState *st = self->st;
-    assert(!self->capture);
-    self->capture = true;
-    PyObject *argv[] = {NULL, coro, (PyObject *)self};
-    PyObject *task = PyObject_Vectorcall(st->task_type, argv + 1,
-                                         1 | PY_VECTORCALL_ARGUMENTS_OFFSET, st->kw_loop);
-    self->capture = false;
-    PyObject *step = self->captured;
-    PyObject *context = self->captured_context;
-    self->captured = NULL;
-    self->captured_context = NULL;
-    if (task != NULL && step != NULL && task_first_step(self, step, context) < 0) {
-        Py_CLEAR(task);
-    }
-    Py_XDECREF(step);
-    Py_XDECREF(context);
-    return task;
-}
-
-#endif

@@ -1,0 +1,11 @@
+/* Set-up for tasks that start at once; loop_task_eager itself is in loop.h. */
+#ifndef FLUVIAL_LOOP_EAGER_H
+#define FLUVIAL_LOOP_EAGER_H
+
+#include "base/py.h"
+#include "loop/loop_state.h"
+
+/* Prepares what loop_task_eager needs. 0, or -1 with an exception set. */
+int eager_setup(LoopState *st);
+
+#endif

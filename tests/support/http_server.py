@@ -143,7 +143,7 @@ def serving(
         native = core.HttpServer(
             loop,
             handler,
-            os.dup(bound.fileno()),
+            bound.detach(),
             limits=limits,
             is_unix=path is not None,
             log_fd=log_fd,

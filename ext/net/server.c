@@ -176,9 +176,7 @@ on_handle_closed(Listener *listener)
 static void
 on_poll_closed(uv_handle_t *handle)
 {
-    Listener *listener = container_of((uv_poll_t *)handle, Listener, poll);
-    (void)close(listener->fd);
-    on_handle_closed(listener);
+    on_handle_closed(container_of((uv_poll_t *)handle, Listener, poll));
 }
 
 static void
@@ -196,4 +194,6 @@ listener_close(Listener *listener)
     listener->state = LISTENER_CLOSING;
     uv_close((uv_handle_t *)&listener->poll, on_poll_closed);
     uv_close((uv_handle_t *)&listener->retry, on_retry_closed);
+    (void)close(
+        listener->fd); /* libuv no longer watches it; clients are refused from now on */
 }

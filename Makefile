@@ -28,7 +28,7 @@ endif
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
-C_FILES = $(shell find ext bench -name '*.[ch]')
+C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
 .PHONY: help build run test asan debug bench lint format clean
 

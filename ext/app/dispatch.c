@@ -62,7 +62,11 @@ dispatch_head(HttpRequest *req)
     router_find(server->router, req->method, call_path(req), &call->match);
     HttpBodyMode mode = HTTP_BODY_DISCARD;
     if (call->match.outcome == ROUTE_FOUND) {
-        mode = ((Plan *)call->match.plan)->body_mode;
+        const Plan *plan = (Plan *)call->match.plan;
+        mode = plan->body_mode;
+        if (plan->body_limit >= 0) {
+            req->body_limit = (uint64_t)plan->body_limit;
+        }
     }
     if (server->entry != NULL && mode == HTTP_BODY_DISCARD) {
         mode = HTTP_BODY_STREAM;

@@ -139,8 +139,9 @@ text_new(ParamSource source, Slice text)
         return convert_query(text);
     case PARAM_HEADER:
         return convert_latin1(text);
-    case PARAM_PATH:
     case PARAM_COOKIE:
+        return convert_cookie(text);
+    case PARAM_PATH:
     case PARAM_BODY:
     case PARAM_REQUEST:
         break;
@@ -190,8 +191,9 @@ value_new(Binder *b, const Param *param, Slice text, PyObject **out)
 {
     *out = NULL;
     bool encoded =
-        param->source == PARAM_QUERY
-        && (convert_is_quoted(text) || memchr(text.ptr, '+', text.len) != NULL);
+        param->source == PARAM_COOKIE
+        || (param->source == PARAM_QUERY
+            && (convert_is_quoted(text) || memchr(text.ptr, '+', text.len) != NULL));
     if (param->kind != PARAM_STR && param->kind != PARAM_PYTHON && !encoded) {
         *out = scalar_convert(param->kind, text);
         if (*out != NULL) {

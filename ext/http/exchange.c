@@ -87,6 +87,13 @@ exchange_overload(HttpRequest *req)
     http_fields_free(&fields);
 }
 
+static bool
+exchange_is_too_large(const HttpRequest *req)
+{
+    return req->answer == HTTP_ANSWER_NONE && req->content_length > 0
+           && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
+}
+
 /* Tells the layer above of the head; it may answer at once. */
 static void
 exchange_tell(HttpConn *c, HttpRequest *req)
@@ -101,6 +108,9 @@ exchange_tell(HttpConn *c, HttpRequest *req)
     req->in_flight = true;
     req->told = true;
     req->body_mode = server->ops->on_head(req);
+    if (exchange_is_too_large(req)) {
+        return; /* exchange_head refuses it */
+    }
     /* Nobody will read the body before the answer, and the client waits before sending it:
      * don't wait for it. */
     bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
@@ -125,6 +135,10 @@ exchange_head(HttpConn *c)
     http_request_ref(req);
     exchange_tell(c, req);
     bool ours = c->req == req;
+    if (ours && exchange_is_too_large(req)) {
+        c->fault = (Fault){413, "The body is too large"};
+        ours = false;
+    }
     http_request_unref(req);
     if (!ours) {
         return HPE_USER;

@@ -274,7 +274,7 @@ static int
 on_chunk_header(llhttp_t *parser)
 {
     HttpConn *c = conn_of(parser);
-    uint64_t limit = c->server->limits.body;
+    uint64_t limit = c->req->body_limit;
     if (c->req->answer != HTTP_ANSWER_DONE && limit != 0
         && (parser->content_length > limit
             || c->body_received > limit - parser->content_length)) {

@@ -236,7 +236,7 @@ check_framing(HttpConn *c)
             return fault;
         }
     }
-    if (limit_exceeded(c->server->limits.body, length) || length > INT64_MAX) {
+    if (length > INT64_MAX) {
         return (Fault){413, "The body is too large"};
     }
     req->has_body = (flags & F_CHUNKED) || length != 0;

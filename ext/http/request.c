@@ -23,6 +23,7 @@ request_init(HttpRequest *req, HttpServer *server)
     req->refs = 1;
     req->server = server;
     req->content_length = -1;
+    req->body_limit = server->limits.body;
     req->length_left = -1;
     req->host = -1;
     req->content_type = -1;

@@ -52,6 +52,7 @@ struct HttpRequest {
     HttpBodyMode body_mode;
     HttpAnswer answer;
     int64_t content_length; /* bytes; -1 when chunked or absent */
+    uint64_t body_limit;    /* bytes; 0: none. HttpLimits.body; on_head may change it */
 
     Buf head;                  /* owned: target, then fields */
     uint32_t target_len;       /* the target is head.ptr[0 .. target_len) as sent */

@@ -1,3 +1,54 @@
 """Fluvial: a web framework and ASGI server whose core is C on libuv and llhttp."""
 
+from ._app import App
+from ._background import BackgroundTask, BackgroundTasks
+from ._config import Config
+from ._datastructures import URL, Headers, MutableHeaders, QueryParams, State
+from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._files import FileResponse
+from ._loop import Loop
+from ._params import Body, Cookie, Depends, Header, Path, Query
+from ._request import Request
+from ._responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from ._results import ResponseValidationError
+from ._server import run
+
 __version__ = "0.1.0"
+__all__ = [
+    "URL",
+    "App",
+    "BackgroundTask",
+    "BackgroundTasks",
+    "Body",
+    "ClientDisconnect",
+    "Config",
+    "Cookie",
+    "Depends",
+    "FileResponse",
+    "HTMLResponse",
+    "HTTPException",
+    "Header",
+    "Headers",
+    "JSONResponse",
+    "Loop",
+    "MutableHeaders",
+    "Path",
+    "PlainTextResponse",
+    "Query",
+    "QueryParams",
+    "RedirectResponse",
+    "Request",
+    "RequestValidationError",
+    "Response",
+    "ResponseValidationError",
+    "State",
+    "StreamingResponse",
+    "run",
+]

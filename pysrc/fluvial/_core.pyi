@@ -33,14 +33,16 @@ class Param:
     """One argument of a handler and where it comes from.
 
     `source` is PATH, QUERY, HEADER, COOKIE, BODY or REQUEST. `key` is the index of the capture
-    in the pattern for PATH, else the field's name as sent (header names in lower case). `loc_name` is
-    the last item of an error's `loc`. `kind` says what the text becomes; for PYTHON, and for BODY, `convert` is
-    called: `convert(value)` with a str (a list of str when `many`), or `convert(body, content_type)` with
-    bytes and `str | None` for BODY; it raises RequestValidationError, whose `loc`s are complete, or HTTPException.
-    With `many` all values of a name make a list. `default` stands for an absent value unless `required`; BODY's
-    `convert` decides itself, it is called for an empty body too. With a BODY param a request whose Content-Encoding
-    is not identity is refused with 415. With `defer` a failure doesn't refuse the request: the argument becomes the
-    RequestValidationError instead (so that dependencies that come earlier may speak first).
+    in the pattern for PATH, else the field's name as sent (header names in lower case).
+    `loc_name` is the last item of an error's `loc`. `kind` says what the text becomes; for
+    PYTHON, and for BODY, `convert` is called: `convert(value)` with a str (a list of str when
+    `many`), or `convert(body, content_type)` with bytes and `str | None` for BODY; it raises
+    RequestValidationError, whose `loc`s are complete, or HTTPException. With `many` all values of
+    a name make a list. `default` stands for an absent value unless `required`; BODY's `convert`
+    decides itself, it is called for an empty body too. With a BODY param a request whose Content-
+    Encoding is not identity is refused with 415. With `defer` a failure doesn't refuse the
+    request: the argument becomes the RequestValidationError instead (so that dependencies that
+    come earlier may speak first).
     """
     def __init__(
         self,
@@ -60,9 +62,10 @@ class Param:
 class Plan:
     """How one route is answered: compiled once, executed in C for every request.
 
-    `params` are the positional arguments in order, the last `len(kwnames)` of them passed by keyword.
-    `status_code` and `wrap` apply to results that are not Response objects: `wrap(result)` makes a Response of
-    one; without it the result is JSON, by `encode(result) -> bytes`. `info` is kept for Python's own use.
+    `params` are the positional arguments in order, the last `len(kwnames)` of them passed by
+    keyword. `status_code` and `wrap` apply to results that are not Response objects:
+    `wrap(result)` makes a Response of one; without it the result is JSON, by `encode(result) ->
+    bytes`. `info` is kept for Python's own use.
     """
     def __init__(
         self,
@@ -166,17 +169,19 @@ class ResponseProtocol(Protocol):
 class Server:
     """The HTTP server of one loop.
 
-    `on_error(request, exc)` makes a Response (or an awaitable of one) of an exception from a handler
-    or from binding its arguments. `entry`, when given, is a coroutine function that answers every
-    request (`await entry(request) -> Response`): the outermost middleware. `custom_errors` tells that 404 and 405 have
-    handlers of the user's: they then go through on_error as HTTPException. With `entry` a body that the plan
-    discards is streamed instead, so that a middleware can read it.
+    `on_error(request, exc)` makes a Response (or an awaitable of one) of an exception from a
+    handler or from binding its arguments. `entry`, when given, is a coroutine function that
+    answers every request (`await entry(request) -> Response`): the outermost middleware.
+    `custom_errors` tells that 404 and 405 have handlers of the user's: they then go through
+    on_error as HTTPException. With `entry` a body that the plan discards is streamed instead, so
+    that a middleware can read it.
 
-    An exception out of `respond` goes to on_error, whose Response is written unless the answer has begun: then the
-    connection is closed. `respond` is awaited also when the client is gone, since it may have to clean up.
-    `validation_error(errors)` takes a list of error dicts; `.errors()` gives it back. An `http_exception` has
-    `status_code`, `detail` and `headers` (a dict of str, or None).
-    A result that `encode` refuses (an exception) is given to `encode_fallback` before it is an error.
+    An exception out of `respond` goes to on_error, whose Response is written unless the answer
+    has begun: then the connection is closed. `respond` is awaited also when the client is gone,
+    since it may have to clean up. `validation_error(errors)` takes a list of error dicts;
+    `.errors()` gives it back. An `http_exception` has `status_code`, `detail` and `headers` (a
+    dict of str, or None). A result that `encode` refuses (an exception) is given to
+    `encode_fallback` before it is an error.
     """
     def __init__(
         self,
@@ -201,7 +206,8 @@ class Server:
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
         """Takes over the bound socket `fd` and accepts connections. Raises: OSError."""
     def drain(self) -> asyncio.Future[None]:
-        """Stops accepting and finishes what is under way; done when the last connection is closed."""
+        """Stops accepting; done when what was under way is finished and the last connection
+        closed."""
     def abort(self) -> asyncio.Future[None]:
         """Closes every connection now."""
     def close(self) -> None:

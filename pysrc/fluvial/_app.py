@@ -1,0 +1,199 @@
+"""App: the routes, middleware and handlers of one application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+
+from . import _core
+from ._callables import callable_name, is_async
+from ._datastructures import State
+from ._errors import ErrorHandlers, Handler
+from ._middleware import Entry, Middleware, make_entry
+from ._routing import Route, RouteOptions
+
+if TYPE_CHECKING:
+    from ._params import Depends
+
+F = TypeVar("F", bound=Callable[..., Any])
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+
+class App:
+    """A web application.
+
+    `lifespan(app)` is an async context manager around the time in which requests are answered;
+    what it yields, a dict or nothing, is where each `request.state` begins. `dependencies` are
+    called for every route.
+    """
+
+    def __init__(
+        self,
+        *,
+        title: str = "Fluvial",
+        version: str = "0.1.0",
+        lifespan: Lifespan | None = None,
+        dependencies: Sequence[Depends] = (),
+        exception_handlers: dict[int | type[BaseException], Handler] | None = None,
+    ) -> None:
+        self.title = title
+        self.version = version
+        self.state = State()
+        self.routes: list[Route] = []
+        self.lifespan = lifespan
+        self._dependencies = tuple(dependencies)
+        self._router = _core.Router()
+        self._middleware: list[Middleware] = []
+        self._errors = ErrorHandlers()
+        self._unplanned: list[Route] = []
+        self.lifespan_state: dict[str, Any] = {}
+        for key, handler in (exception_handlers or {}).items():
+            self._errors.add(key, handler)
+
+    # ---- routes ----------------------------------------------------------------------------
+
+    def add_api_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Collection[str] = ("GET",),
+        **options: Unpack[RouteOptions],
+    ) -> None:
+        """Registers a handler; its signature is read now.
+
+        Raises: TypeError or ValueError that names the route and what is wrong with it.
+        """
+        names = tuple(sorted(method.upper() for method in methods))
+        route = Route(path, names, endpoint, options)
+        try:
+            route.make_plan(self._dependencies)
+        except NameError:
+            # An annotation names what is defined further down: planned when the app starts.
+            self._unplanned.append(route)
+        except TypeError as exc:
+            raise TypeError(f"{_describe(route)}: {exc}") from exc
+        self.routes.append(route)
+        if not self._unplanned:
+            self._add_to_router(route)
+        elif route not in self._unplanned:
+            self._unplanned.append(route)  # so that the first registered stays the first
+
+    def plan_routes(self) -> None:
+        """Plans the routes whose annotations named what wasn't defined yet.
+
+        Raises: NameError, TypeError or ValueError that names the route.
+        """
+        while self._unplanned:
+            route = self._unplanned[0]
+            try:
+                if route.plan is None:
+                    route.make_plan(self._dependencies)
+            except (NameError, TypeError) as exc:
+                raise type(exc)(f"{_describe(route)}: {exc}") from exc
+            self._add_to_router(route)
+            del self._unplanned[0]
+
+    def _add_to_router(self, route: Route) -> None:
+        assert route.plan is not None
+        try:
+            self._router.add(route.methods, route.path, route.plan)
+        except ValueError as exc:
+            raise ValueError(f"{_describe(route)}: {exc}") from exc
+
+    def api_route(
+        self, path: str, *, methods: Collection[str] = ("GET",), **options: Unpack[RouteOptions]
+    ) -> Callable[[F], F]:
+        """Registers the decorated handler for several methods."""
+
+        def register(endpoint: F) -> F:
+            self.add_api_route(path, endpoint, methods=methods, **options)
+            return endpoint
+
+        return register
+
+    route = api_route
+
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for GET."""
+        return self.api_route(path, methods=("GET",), **options)
+
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for POST."""
+        return self.api_route(path, methods=("POST",), **options)
+
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for PUT."""
+        return self.api_route(path, methods=("PUT",), **options)
+
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for PATCH."""
+        return self.api_route(path, methods=("PATCH",), **options)
+
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for DELETE."""
+        return self.api_route(path, methods=("DELETE",), **options)
+
+    def head(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for HEAD."""
+        return self.api_route(path, methods=("HEAD",), **options)
+
+    def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for OPTIONS."""
+        return self.api_route(path, methods=("OPTIONS",), **options)
+
+    def trace(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for TRACE."""
+        return self.api_route(path, methods=("TRACE",), **options)
+
+    # ---- around the routes -----------------------------------------------------------------
+
+    def middleware(self, kind: str = "http") -> Callable[[Middleware], Middleware]:
+        """Puts the decorated `async def f(request, call_next)` around every request.
+
+        The last one registered is outermost. Raises: ValueError for a kind other than "http".
+        """
+        if kind != "http":
+            raise ValueError(f"there is no middleware of kind {kind!r}, only 'http'")
+
+        def register(func: Middleware) -> Middleware:
+            if not is_async(func):
+                raise TypeError(f"middleware {callable_name(func)} must be an `async def`")
+            self._middleware.append(func)
+            return func
+
+        return register
+
+    def exception_handler(self, key: int | type[BaseException]) -> Callable[[F], F]:
+        """Has the decorated `f(request, exc)` answer for a status or a class of exceptions."""
+
+        def register(handler: F) -> F:
+            self._errors.add(key, handler)
+            return handler
+
+        return register
+
+    def add_exception_handler(self, key: int | type[BaseException], handler: Handler) -> None:
+        """Has `handler(request, exc)` answer for a status or a class of exceptions."""
+        self._errors.add(key, handler)
+
+    # ---- for the server --------------------------------------------------------------------
+
+    @property
+    def router(self) -> _core.Router:
+        """The routing table."""
+        return self._router
+
+    @property
+    def errors(self) -> ErrorHandlers:
+        """What answers for exceptions."""
+        return self._errors
+
+    def make_entry(self) -> Entry | None:
+        """The outermost middleware; None without any."""
+        return make_entry(self._middleware, self._errors)
+
+
+def _describe(route: Route) -> str:
+    return f"route {'|'.join(route.methods)} {route.path} ({callable_name(route.endpoint)})"

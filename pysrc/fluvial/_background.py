@@ -1,0 +1,45 @@
+"""Work that follows an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from ._callables import is_async
+from ._threads import call_in_pool
+
+P = ParamSpec("P")
+
+
+class BackgroundTask:
+    """One call to make when the answer is out; a `def` runs in the thread pool."""
+
+    def __init__(self, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        self.func = func
+        self.args = args
+        self.kwargs = kwargs
+        self._async = is_async(func)
+
+    async def __call__(self) -> None:
+        if self._async:
+            await self.func(*self.args, **self.kwargs)
+        else:
+            await call_in_pool(self._run)
+
+    def _run(self) -> None:
+        self.func(*self.args, **self.kwargs)
+
+
+class BackgroundTasks:
+    """Calls to make, one after the other, when the answer is out."""
+
+    def __init__(self) -> None:
+        self.tasks: list[BackgroundTask] = []
+
+    def add_task(self, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Adds a call."""
+        self.tasks.append(BackgroundTask(func, *args, **kwargs))
+
+    async def __call__(self) -> None:
+        for task in self.tasks:
+            await task()

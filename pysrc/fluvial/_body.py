@@ -1,0 +1,138 @@
+"""The JSON body: one parameter takes it whole, several take a member each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ._exceptions import HTTPException, RequestValidationError
+from ._params import MISSING
+from ._problems import Problem, missing
+from ._validate import Validator, load_json
+
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+
+
+@dataclass(frozen=True, slots=True)
+class BodyField:
+    """A parameter that takes the body or a member of it; required when `default` is MISSING."""
+
+    alias: str
+    validator: Validator
+    default: Any = MISSING
+    default_factory: Callable[[], Any] | None = None
+
+    def absent(self) -> Any:
+        """The value without a body, MISSING when there must be one."""
+        return self.default if self.default_factory is None else self.default_factory()
+
+
+class WholeBody:
+    """Decodes the body for one parameter: C calls it with the body and its Content-Type."""
+
+    def __init__(self, field: BodyField) -> None:
+        self._field = field
+        self._from_json = field.validator.from_json
+
+    def __call__(self, body: bytes, content_type: str | None) -> Any:
+        """Raises: RequestValidationError, HTTPException."""
+        if not body:
+            value = self._field.absent()
+            if value is MISSING:
+                raise RequestValidationError([missing(("body",))])
+            return value
+        if content_type != "application/json":
+            check_content_type(content_type)
+        try:
+            return self._from_json(body, ("body",))
+        except UnicodeDecodeError as exc:
+            raise _not_utf8() from exc
+        except RecursionError as exc:
+            raise HTTPException(400, "The body is nested too deeply") from exc
+
+
+class EmbeddedBody:
+    """Decodes the body for several parameters: gives a tuple with the value of each."""
+
+    def __init__(self, fields: Sequence[BodyField]) -> None:
+        self._fields = tuple(fields)
+
+    def __call__(self, body: bytes, content_type: str | None) -> tuple[Any, ...]:
+        """Raises: RequestValidationError, HTTPException."""
+        if not body:
+            return self._pick({})
+        if content_type != "application/json":
+            check_content_type(content_type)
+        decoded = _decode(body)
+        if not isinstance(decoded, dict):
+            problems = [missing(("body", field.alias)) for field in self._fields]
+            raise RequestValidationError(problems, body=decoded)
+        return self._pick(decoded)
+
+    def _pick(self, decoded: dict[str, Any]) -> tuple[Any, ...]:
+        values: list[Any] = []
+        problems: list[Problem] = []
+        for field in self._fields:
+            value = field.absent() if field.alias not in decoded else None
+            if value is MISSING:
+                problems.append(missing(("body", field.alias)))
+            elif field.alias in decoded:
+                value = _validated(field, decoded[field.alias], problems)
+            values.append(value)
+        if problems:
+            raise RequestValidationError(problems, body=decoded)
+        return tuple(values)
+
+
+def check_content_type(content_type: str | None) -> None:
+    """Refuses what isn't JSON in UTF-8; an absent Content-Type is taken for it.
+
+    Raises: HTTPException 415.
+    """
+    if not content_type:
+        return
+    media_type, _, rest = content_type.partition(";")
+    media_type = media_type.strip().lower()
+    is_json = media_type == "application/json"
+    if not is_json and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise HTTPException(415, f"Unsupported media type {media_type!r}: send application/json")
+    charset = _charset(rest)
+    if charset not in _CHARSETS:
+        raise HTTPException(415, f"Unsupported charset {charset!r}: send UTF-8")
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"').lower()
+    return "utf-8"
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except UnicodeDecodeError as exc:
+        raise _not_utf8() from exc
+    except RecursionError as exc:
+        raise HTTPException(400, "The body is nested too deeply") from exc
+    except msgspec.DecodeError:
+        try:
+            return load_json(body, ("body",))
+        except UnicodeDecodeError as exc:
+            raise _not_utf8() from exc
+
+
+def _validated(field: BodyField, value: Any, problems: list[Problem]) -> Any:
+    try:
+        return field.validator.from_python(value, ("body", field.alias))
+    except RequestValidationError as exc:
+        problems.extend(exc.errors())
+        return None
+
+
+def _not_utf8() -> HTTPException:
+    return HTTPException(400, "The body is not valid UTF-8")

@@ -1,0 +1,62 @@
+"""What kind of callable a user's function is; asked once, at registration."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+class Flavour(enum.Enum):
+    """How a callable gives its result."""
+
+    SYNC = enum.auto()
+    ASYNC = enum.auto()
+    SYNC_GENERATOR = enum.auto()
+    ASYNC_GENERATOR = enum.auto()
+
+
+def flavour(func: Callable[..., Any]) -> Flavour:
+    """How `func` gives its result: looks through partials, functools.wraps and __call__."""
+    for candidate in _faces(func):
+        if inspect.isasyncgenfunction(candidate):
+            return Flavour.ASYNC_GENERATOR
+        if inspect.isgeneratorfunction(candidate):
+            return Flavour.SYNC_GENERATOR
+        if inspect.iscoroutinefunction(candidate):
+            return Flavour.ASYNC
+    return Flavour.SYNC
+
+
+def is_async(func: Callable[..., Any]) -> bool:
+    """Whether calling `func` gives something to await."""
+    return flavour(func) is Flavour.ASYNC
+
+
+def callable_name(func: Callable[..., Any]) -> str:
+    """A name for messages."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    module = getattr(func, "__module__", None) or type(func).__module__
+    name = getattr(func, "__qualname__", None) or type(func).__qualname__
+    return f"{module}.{name}"
+
+
+def strip_partials(func: Callable[..., Any]) -> Callable[..., Any]:
+    """The callable inside functools.partial objects."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    return func
+
+
+def _faces(func: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """The functions that could tell what calling `func` gives, outermost first."""
+    func = strip_partials(func)
+    if inspect.isclass(func):
+        return []
+    faces = [func]
+    if not inspect.isroutine(func):
+        faces.append(strip_partials(type(func).__call__))
+    return faces + [strip_partials(inspect.unwrap(face)) for face in faces]

@@ -1,0 +1,129 @@
+"""The `fluvial` command."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__, _logging
+from ._config import LIMITS, Config
+from ._load import LoadError, load_app
+from ._server import StartError, serve_on
+from ._sockets import BindError, bind
+from ._supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import socket
+
+log = logging.getLogger("fluvial")
+START_FAILED = 3
+
+Command = Callable[..., Any]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fluvial")
+def main() -> None:
+    """Fluvial: a web framework and server."""
+
+
+def _limit_options(command: Command) -> Command:
+    """A flag for every limit."""
+    for limit in reversed(LIMITS):
+        kind = click.FloatRange(min=0) if limit.scale > 1 else click.IntRange(min=0)
+        option = click.option(
+            limit.flag,
+            limit.name,
+            type=kind,
+            metavar=limit.unit,
+            default=limit.default,
+            show_default=True,
+            help=f"{limit.help} 0: no limit.",
+        )
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("target", metavar="MODULE:APP")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 10000),
+    default=64,
+    show_default=True,
+    help="`def` handlers that run at once, at most.",
+)
+@click.option(
+    "--thread-queue",
+    type=click.IntRange(min=1),
+    default=16384,
+    show_default=True,
+    metavar="N",
+    help="Calls of `def` handlers that wait, at most; more: 503.",
+)
+@click.option("--backlog", type=click.IntRange(min=1), default=2048, show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(_logging.LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+)
+@click.option("--access-log/--no-access-log", default=True, show_default=True)
+@click.option(
+    "--app-dir", default="", metavar="DIR", help="Where modules are looked for; default: here."
+)
+@click.option("--factory", is_flag=True, help="APP is a function that makes the app.")
+@click.option(
+    "--graceful-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long requests may take to finish after SIGINT or SIGTERM.",
+)
+@_limit_options
+def run(target: str, app_dir: str, factory: bool, **options: Any) -> None:
+    """Serve the app that MODULE:APP names."""
+    limits = {limit.name: round(options.pop(limit.name) * limit.scale) for limit in LIMITS}
+    config = Config(**options, limits=limits)
+    _logging.configure(config.log_level)
+    work = functools.partial(_work, target, app_dir, factory, config)
+    try:
+        status = Supervisor(config, work).run() if config.workers > 1 else work(None)
+    except BindError as exc:
+        raise click.ClickException(str(exc)) from exc
+    raise SystemExit(status)
+
+
+def _work(
+    target: str, app_dir: str, factory: bool, config: Config, sockets: list[socket.socket] | None
+) -> int:
+    """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
+    try:
+        app = load_app(target, app_dir=os.path.abspath(app_dir), factory=factory)
+        serve_on(app, bind(config) if sockets is None else sockets, config)
+    except LoadError as exc:
+        click.echo(f"Error: {exc}", err=True)
+        return 1
+    except StartError:
+        return START_FAILED
+    except KeyboardInterrupt:
+        return 130
+    return 0

@@ -1,0 +1,80 @@
+"""How an app is served: the options of `fluvial.run` and of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+SECONDS = 1000  # the core counts times in milliseconds
+
+
+class Limit(NamedTuple):
+    """One limit of the HTTP server; `scale` of the core's units make one of the user's."""
+
+    name: str
+    flag: str
+    unit: str
+    scale: int
+    default: int
+    help: str
+
+
+KIB = 1024
+LIMITS = (
+    Limit("request_line", "--limit-request-line", "BYTES", 1, 8 * KIB, "Request line; more: 414."),
+    Limit("header_block", "--limit-headers", "BYTES", 1, 64 * KIB, "Header fields; more: 431."),
+    Limit("header_fields", "--limit-header-fields", "N", 1, 100, "Header fields; more: 431."),
+    Limit("body", "--limit-body", "BYTES", 1, 16 * KIB * KIB, "Request body; more: 413."),
+    Limit("trailer_block", "--limit-trailers", "BYTES", 1, 8 * KIB, "Trailers; more: 400."),
+    Limit(
+        *("chunk_extensions", "--limit-chunk-extensions", "BYTES", 1, 4 * KIB),
+        "Chunk extensions of one body; more: 400.",
+    ),
+    Limit(
+        *("header_timeout", "--header-timeout", "SECONDS", SECONDS, 10),
+        "From a request's first byte to the end of its header; longer: 408.",
+    ),
+    Limit(
+        *("body_rate", "--body-rate", "BYTES/S", 1, 240),
+        "Least rate of a body, averaged; slower: 408.",
+    ),
+    Limit(
+        *("body_grace", "--body-grace", "SECONDS", SECONDS, 5),
+        "How long a body may be slower than that.",
+    ),
+    Limit(
+        *("keep_alive", "--keep-alive", "SECONDS", SECONDS, 75),
+        "How long a connection may be idle.",
+    ),
+    Limit(
+        *("write_timeout", "--write-timeout", "SECONDS", SECONDS, 60),
+        "How long a client may take nothing of an answer.",
+    ),
+    Limit("connections", "--limit-connections", "N", 1, 65536, "Connections at once."),
+    Limit("in_flight", "--limit-in-flight", "N", 1, 16384, "Unanswered requests; more: 503."),
+    Limit(
+        *("pipelined", "--limit-pipelined", "BYTES", 1, 64 * KIB),
+        "Read ahead of an unanswered request.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Where and how to serve. `limits` are in the core's units, by the names of `LIMITS`.
+
+    Times are in seconds. `threads` is how many `def` handlers run at once at most, `thread_queue`
+    how many more wait.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    uds: str | None = None
+    threads: int = 64
+    thread_queue: int = 16384
+    workers: int = 1
+    backlog: int = 2048
+    access_log: bool = True
+    log_level: str = "info"
+    graceful_timeout: float = 30.0
+    limits: dict[str, int] = field(default_factory=dict)

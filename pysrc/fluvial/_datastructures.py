@@ -1,0 +1,285 @@
+"""Views of a request's and a response's parts: header fields, query, URL, state."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Address(NamedTuple):
+    """One end of a connection; `port` is 0 for a Unix socket."""
+
+    host: str
+    port: int
+
+
+class Headers(Mapping[str, str]):
+    """Header fields, looked up without regard to case; the first of a name unless asked for all.
+
+    Wraps a list of pairs of bytes, decoded as latin-1 (RFC 9110 section 5.5).
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(
+        self, headers: Mapping[str, str] | None = None, *, raw: RawHeaders | None = None
+    ) -> None:
+        self.raw: RawHeaders = [] if raw is None else raw
+        if headers is not None:
+            self.raw = [(_name(name), _value(value)) for name, value in headers.items()]
+
+    def getlist(self, key: str) -> list[str]:
+        """All values of a name, in order."""
+        wanted = _name(key)
+        return [value.decode("latin-1") for name, value in self.raw if name == wanted]
+
+    def mutablecopy(self) -> MutableHeaders:
+        """A copy that can be changed."""
+        return MutableHeaders(raw=list(self.raw))
+
+    def keys(self) -> list[str]:  # type: ignore[override]
+        """The names in order, repeated as often as they were sent."""
+        return [name.decode("latin-1") for name, _ in self.raw]
+
+    def values(self) -> list[str]:  # type: ignore[override]
+        """The values in order."""
+        return [value.decode("latin-1") for _, value in self.raw]
+
+    def items(self) -> list[tuple[str, str]]:  # type: ignore[override]
+        """Pairs of name and value in order."""
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw]
+
+    def __getitem__(self, key: str) -> str:
+        wanted = _name(key)
+        for name, value in self.raw:
+            if name == wanted:
+                return value.decode("latin-1")
+        raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        wanted = _name(key)
+        return any(name == wanted for name, _ in self.raw)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Headers):
+            return NotImplemented
+        return sorted(self.raw) == sorted(other.raw)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.items()!r})"
+
+
+class MutableHeaders(Headers, MutableMapping[str, str]):
+    """Header fields of a response."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: str, value: str) -> None:
+        name = _name(key)
+        pair = (name, _value(value))
+        places = [i for i, (other, _) in enumerate(self.raw) if other == name]
+        for i in reversed(places[1:]):
+            del self.raw[i]
+        if places:
+            self.raw[places[0]] = pair
+        else:
+            self.raw.append(pair)
+
+    def __delitem__(self, key: str) -> None:
+        name = _name(key)
+        kept = [pair for pair in self.raw if pair[0] != name]
+        if len(kept) == len(self.raw):
+            raise KeyError(key)
+        self.raw[:] = kept
+
+    def append(self, key: str, value: str) -> None:
+        """Adds a field beside those of the same name."""
+        self.raw.append((_name(key), _value(value)))
+
+    def add_vary_header(self, vary: str) -> None:
+        """Adds to Vary (RFC 9110 section 12.5.5)."""
+        present = self.get("vary")
+        self["vary"] = vary if present is None else f"{present}, {vary}"
+
+
+class MultiDict(Mapping[str, str]):
+    """Pairs in order whose keys may repeat; a look-up gives the last, `getlist` all."""
+
+    __slots__ = ("_dict", "_pairs")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs = list(pairs)
+        self._dict = dict(self._pairs)
+
+    def getlist(self, key: str) -> list[str]:
+        """All values of a key, in order."""
+        return [value for name, value in self._pairs if name == key]
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """All pairs in order."""
+        return list(self._pairs)
+
+    def keys(self) -> KeysView[str]:
+        """Every key once."""
+        return self._dict.keys()
+
+    def values(self) -> ValuesView[str]:
+        """The last value of each key."""
+        return self._dict.values()
+
+    def items(self) -> ItemsView[str, str]:
+        """Each key with its last value."""
+        return self._dict.items()
+
+    def __getitem__(self, key: str) -> str:
+        return self._dict[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dict)
+
+    def __len__(self) -> int:
+        return len(self._dict)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MultiDict):
+            return NotImplemented
+        return sorted(self._pairs) == sorted(other._pairs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._pairs!r})"
+
+
+class QueryParams(MultiDict):
+    """The query of a URL, decoded."""
+
+    __slots__ = ()
+
+    def __init__(self, query: str | bytes | Iterable[tuple[str, str]] = ()) -> None:
+        if isinstance(query, bytes):
+            query = query.decode("latin-1")
+        if isinstance(query, str):
+            query = parse_qsl(query, keep_blank_values=True)
+        super().__init__(query)
+
+    def __str__(self) -> str:
+        return urlencode(self._pairs)
+
+
+class URL:
+    """A URL and its parts."""
+
+    __slots__ = ("_parts", "_text")
+
+    def __init__(self, url: str) -> None:
+        self._text = url
+        self._parts: SplitResult = urlsplit(url)
+
+    scheme = property(lambda self: self._parts.scheme)
+    netloc = property(lambda self: self._parts.netloc)
+    path = property(lambda self: self._parts.path)
+    query = property(lambda self: self._parts.query)
+    fragment = property(lambda self: self._parts.fragment)
+    username = property(lambda self: self._parts.username)
+    password = property(lambda self: self._parts.password)
+    hostname = property(lambda self: self._parts.hostname)
+    port = property(lambda self: self._parts.port)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the scheme is https or wss."""
+        return self._parts.scheme in ("https", "wss")
+
+    def replace(self, **parts: str) -> URL:
+        """A copy with `scheme`, `netloc`, `path`, `query` or `fragment` changed."""
+        return URL(self._parts._replace(**parts).geturl())
+
+    def include_query_params(self, **params: object) -> URL:
+        """A copy with these query parameters set."""
+        pairs = [p for p in parse_qsl(self.query, keep_blank_values=True) if p[0] not in params]
+        pairs += [(name, str(value)) for name, value in params.items()]
+        return self.replace(query=urlencode(pairs))
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"URL({self._text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (URL, str)) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class State:
+    """Anything that belongs to an app or a request, as attributes or items."""
+
+    _items: dict[str, Any]
+
+    def __init__(self, items: Mapping[str, Any] | None = None) -> None:
+        object.__setattr__(self, "_items", {} if items is None else dict(items))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._items[name]
+        except KeyError:
+            raise AttributeError(f"the state has no attribute {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._items[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self._items[name]
+        except KeyError:
+            raise AttributeError(f"the state has no attribute {name!r}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._items[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._items[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._items[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def _name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
+def _value(value: str) -> bytes:
+    return value.encode("latin-1")

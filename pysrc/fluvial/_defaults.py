@@ -1,0 +1,119 @@
+"""Defaults of dataclasses that msgspec made.
+
+It leaves those that are the same for all instances to the class, where they are found when read;
+but what walks an instance's own attributes, its own encoder first of all, misses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import inspect as types
+
+Fill = Callable[[Any], None]
+_ITEMS = (types.ListType, types.CollectionType, types.VarTupleType, types.SetType)
+
+
+class Filler:
+    """Makes functions that complete values of a type; none where nothing can be missing."""
+
+    def __init__(self) -> None:
+        self._objects: dict[type, Fill | None] = {}
+        self._unfinished: set[type] = set()
+
+    def make(self, info: types.Type) -> Fill | None:
+        """What completes values of the type `info`."""
+        match info:
+            case types.Metadata():
+                return self.make(info.type)
+            case types.DataclassType() | types.StructType():
+                return self._object(info)
+            case types.UnionType():
+                return self._union(info)
+            case types.DictType():
+                return _each(self.make(info.value_type), dict.values)
+            case types.TupleType():
+                return self._tuple(info)
+        if isinstance(info, (*_ITEMS, types.FrozenSetType)):
+            return _each(self.make(info.item_type), iter)
+        return None
+
+    def _object(self, info: types.DataclassType | types.StructType) -> Fill | None:
+        cls = info.cls
+        if cls in self._unfinished:
+            return lambda value: self._later(cls, value)
+        if cls not in self._objects:
+            self._unfinished.add(cls)
+            self._objects[cls] = self._new_object(info)
+            self._unfinished.remove(cls)
+        return self._objects[cls]
+
+    def _new_object(self, info: types.DataclassType | types.StructType) -> Fill | None:
+        cls = info.cls
+        nested = {field.name: self.make(field.type) for field in info.fields}
+        parts = {name: fill for name, fill in nested.items() if fill is not None}
+        defaults = _class_defaults(info) if isinstance(info, types.DataclassType) else {}
+        if not parts and not defaults:
+            return None
+
+        def fill(value: Any) -> None:
+            if type(value) is not cls:
+                return
+            if defaults:
+                own = value.__dict__
+                for name, default in defaults.items():
+                    own.setdefault(name, default)
+            for name, fill_part in parts.items():
+                fill_part(getattr(value, name))
+
+        return fill
+
+    def _later(self, cls: type, value: Any) -> None:
+        """For types that contain themselves."""
+        fill = self._objects[cls]
+        if fill is not None:
+            fill(value)
+
+    def _union(self, info: types.UnionType) -> Fill | None:
+        fills = [fill for fill in map(self.make, info.types) if fill is not None]
+        if not fills:
+            return None
+
+        def fill(value: Any) -> None:
+            for fill_member in fills:
+                fill_member(value)
+
+        return fill
+
+    def _tuple(self, info: types.TupleType) -> Fill | None:
+        fills = [self.make(item) for item in info.item_types]
+        if not any(fills):
+            return None
+
+        def fill(value: Any) -> None:
+            for fill_item, item in zip(fills, value, strict=True):
+                if fill_item is not None:
+                    fill_item(item)
+
+        return fill
+
+
+def _each(fill_item: Fill | None, items: Callable[[Any], Any]) -> Fill | None:
+    if fill_item is None:
+        return None
+
+    def fill(value: Any) -> None:
+        if isinstance(value, (list, tuple, set, frozenset, dict)):
+            for item in items(value):
+                fill_item(item)
+
+    return fill
+
+
+def _class_defaults(info: types.DataclassType) -> dict[str, Any]:
+    """The defaults that stand on the class."""
+    if not hasattr(info.cls, "__dict__") or hasattr(info.cls, "__slots__"):
+        return {}
+    names = [field.name for field in info.fields if not field.required]
+    return {name: getattr(info.cls, name) for name in names if hasattr(info.cls, name)}

@@ -1,0 +1,145 @@
+"""From exceptions to responses: the user's handlers, and what happens without one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ._callables import is_async
+from ._encode import encode_fallback, json_encoder
+from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._request import Request
+from ._responses import JSONResponse, PlainTextResponse, Response
+from ._threads import call_in_pool
+
+Handler = Callable[[Request, Any], Any]
+log = logging.getLogger("fluvial.error")
+
+# RFC 9110 sections 15.2, 15.3.5, 15.4.5: no content.
+_WITHOUT_CONTENT = frozenset({100, 101, 102, 103, 204, 205, 304})
+
+
+class ErrorHandlers:
+    """The handlers of one app, by status and by class of the exception."""
+
+    def __init__(self) -> None:
+        self._by_status: dict[int, Handler] = {}
+        self._by_class: dict[type[BaseException], Handler] = {
+            HTTPException: http_exception_handler,
+            RequestValidationError: validation_exception_handler,
+            ClientDisconnect: client_disconnect_handler,
+        }
+
+    def add(self, key: int | type[BaseException], handler: Handler) -> None:
+        """Makes `handler` the one for a status or a class. Raises: TypeError for another key."""
+        if isinstance(key, int):
+            self._by_status[key] = handler
+        elif isinstance(key, type) and issubclass(key, BaseException):
+            self._by_class[key] = handler
+        else:
+            raise TypeError(f"an exception handler is for a status or a class, not {key!r}")
+
+    @property
+    def customised(self) -> bool:
+        """Whether answers that the core gives by itself (404, 405) have handlers of the user's."""
+        own = self._by_class[HTTPException] is not http_exception_handler
+        return own or bool(self._by_status)
+
+    def find(self, exc: BaseException) -> Handler | None:
+        """The handler for `exc`; those for 500 and Exception are the last resort, see `answer`."""
+        if isinstance(exc, HTTPException) and exc.status_code in self._by_status:
+            return self._by_status[exc.status_code]
+        for cls in type(exc).__mro__:
+            if cls is not Exception and cls in self._by_class:
+                return self._by_class[cls]
+        return None
+
+    async def answer(self, request: Request, exc: BaseException) -> Any:
+        """The Response for `exc`; its traceback is logged when nobody handles it."""
+        handler = self.find(exc)
+        if handler is not None:
+            try:
+                return await _call(handler, request, exc)
+            except Exception as error:
+                exc = error
+        log_failure(request, exc)
+        last = self._by_status.get(500) or self._by_class.get(Exception)
+        if last is None:
+            return server_error()
+        try:
+            return await _call(last, request, exc)
+        except Exception as error:
+            log_failure(request, error)
+            return server_error()
+
+    def answer_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
+        """As `answer`, but without a coroutine where no handler of the user's has a say."""
+        handler = self.find(exc)
+        if handler in _OWN:
+            return handler(request, exc)  # type: ignore[misc, no-any-return]
+        return self.answer(request, exc)
+
+
+async def _call(handler: Handler, request: Request, exc: BaseException) -> Any:
+    if is_async(handler):
+        return await handler(request, exc)
+    if handler in _OWN:
+        return handler(request, exc)
+    return await call_in_pool(handler, request, exc)
+
+
+def log_failure(request: Request, exc: BaseException) -> None:
+    """Logs an exception that nobody handled."""
+    if isinstance(exc, asyncio.CancelledError) and request.disconnected:
+        return
+    log.error("%s %s failed", request.method, request.path, exc_info=exc)
+
+
+def server_error() -> Response:
+    """The answer to what nobody handled."""
+    return PlainTextResponse("Internal Server Error", 500)
+
+
+def http_exception_handler(request: Request, exc: HTTPException) -> Response:
+    """`{"detail": …}` with the exception's status and headers."""
+    if exc.status_code in _WITHOUT_CONTENT:
+        return Response(status_code=exc.status_code, headers=exc.headers)
+    return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
+
+
+def validation_exception_handler(request: Request, exc: RequestValidationError) -> Response:
+    """422 with what is wrong with each parameter."""
+    content = {"detail": exc.errors()}
+    try:
+        body = _problem_encoder.encode(content)
+    except (TypeError, ValueError, OverflowError):
+        body = encode_fallback(msgspec.to_builtins(content, enc_hook=_plain_problem))
+    return Response(body, 422, media_type="application/json")
+
+
+def client_disconnect_handler(request: Request, exc: ClientDisconnect) -> Response:
+    """Nobody is there to read the answer."""
+    return Response(status_code=400)
+
+
+def _plain_problem(value: Any) -> Any:
+    """Problems may have exceptions in `ctx` and anything in `input`."""
+    if isinstance(value, BaseException):
+        return {}
+    enc_hook: Any = json_encoder.enc_hook
+    try:
+        return enc_hook(value)
+    except TypeError:
+        return repr(value)
+
+
+_problem_encoder = msgspec.json.Encoder(enc_hook=_plain_problem, decimal_format="number")
+_OWN: tuple[Any, ...] = (
+    http_exception_handler,
+    validation_exception_handler,
+    client_disconnect_handler,
+)

@@ -1,0 +1,64 @@
+"""Exceptions that users raise and catch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+
+class HTTPException(Exception):
+    """Answers the request with a status instead of a result.
+
+    `detail` may be anything that has a JSON form; it defaults to the status's phrase. `headers`
+    go with the answer.
+    """
+
+    def __init__(
+        self, status_code: int, detail: Any = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        if detail is None:
+            detail = status_phrase(status_code)
+        super().__init__(status_code, detail)
+        self.status_code = status_code
+        self.detail = detail
+        self.headers = None if headers is None else dict(headers)
+
+    def __str__(self) -> str:
+        return f"{self.status_code}: {self.detail}"
+
+    def __repr__(self) -> str:
+        return f"HTTPException(status_code={self.status_code!r}, detail={self.detail!r})"
+
+
+class RequestValidationError(Exception):
+    """The request doesn't fit the handler's parameters: answered with 422.
+
+    `errors()` are dicts with `type`, `loc`, `msg`, `input` and sometimes `ctx`; `body` is the
+    decoded body where it was at fault.
+    """
+
+    def __init__(self, errors: Sequence[dict[str, Any]], *, body: Any = None) -> None:
+        super().__init__(errors)
+        self._errors = errors
+        self.body = body
+
+    def errors(self) -> Sequence[dict[str, Any]]:
+        """What is wrong, one dict for each place."""
+        return self._errors
+
+    def __str__(self) -> str:
+        places = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in self._errors)
+        return "; ".join(places)
+
+
+class ClientDisconnect(Exception):
+    """The client went away before its request was read or answered."""
+
+
+def status_phrase(status_code: int) -> str:
+    """The phrase of a status code (RFC 9110 section 15), empty when it has none."""
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return ""

@@ -1,0 +1,188 @@
+"""FileResponse: a file as an answer, with validators and ranges (RFC 9110, 8.8, 13 and 14)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from urllib.parse import quote
+
+from ._responses import Background, Response
+from ._threads import run_internal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ._core import Sender
+    from ._request import Request
+
+PIECE = 256 * 1024  # bytes read at once
+
+
+class _Part(NamedTuple):
+    """The bytes of the file that are asked for."""
+
+    start: int
+    length: int
+
+
+class FileResponse(Response):
+    """The file at `path`, with ETag and Last-Modified; answers ranges, conditions and HEAD.
+
+    `filename` sets Content-Disposition; `media_type` is guessed from the name when None.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: Background | None = None,
+        filename: str | None = None,
+        content_disposition_type: Literal["attachment", "inline"] = "attachment",
+    ) -> None:
+        self.path = path
+        self.filename = filename
+        if media_type is None:
+            media_type = _guess_type(filename or path)
+        super().__init__(None, status_code, headers, media_type, background)
+        self.body = None
+        if filename is not None:
+            disposition = _disposition(content_disposition_type, filename)
+            self.headers.setdefault("content-disposition", disposition)
+
+    async def _write(self, request: Request, sender: Sender) -> None:
+        file, status = await run_internal(_open, self.path)
+        try:
+            await self._write_file(request, sender, file, status)
+        finally:
+            await run_internal(file.close)
+
+    async def _write_file(
+        self, request: Request, sender: Sender, file: BinaryIO, status: os.stat_result
+    ) -> None:
+        headers = self.headers
+        headers.setdefault("accept-ranges", "bytes")
+        headers.setdefault("last-modified", _http_date(status.st_mtime))
+        headers.setdefault("etag", f'"{status.st_mtime_ns:x}-{status.st_size:x}"')
+        if self.status_code != 200 or request.method not in ("GET", "HEAD"):
+            await self._send(request, sender, file, _Part(0, status.st_size))
+        elif _not_modified(request, headers["etag"], status.st_mtime):
+            sender.start(304, self._headers_of_304(), 0)
+        else:
+            part = _requested_part(request, headers, status.st_size)
+            await self._send_part(request, sender, file, part, status.st_size)
+
+    async def _send_part(
+        self, request: Request, sender: Sender, file: BinaryIO, part: _Part | None, size: int
+    ) -> None:
+        if part is None:
+            self.headers["content-range"] = f"bytes */{size}"
+            sender.start(416, self.raw_headers, 0)
+            return
+        if part.length != size:
+            self.status_code = 206
+            last = part.start + part.length - 1
+            self.headers["content-range"] = f"bytes {part.start}-{last}/{size}"
+        await self._send(request, sender, file, part)
+
+    async def _send(self, request: Request, sender: Sender, file: BinaryIO, part: _Part) -> None:
+        sender.start(self.status_code, self.raw_headers, part.length)
+        if request.method == "HEAD":
+            return
+        left = part.length
+        if part.start:
+            file.seek(part.start)
+        while left > 0:
+            piece = await run_internal(file.read, min(PIECE, left))
+            if not piece:
+                raise RuntimeError(f"{os.fspath(self.path)} became shorter while it was sent")
+            left -= len(piece)
+            await sender.send(piece)
+
+    def _headers_of_304(self) -> list[tuple[bytes, bytes]]:
+        """What a 200 would have said but for the content (RFC 9110 section 15.4.5)."""
+        dropped = (b"content-type", b"content-disposition", b"content-length")
+        return [pair for pair in self.raw_headers if pair[0] not in dropped]
+
+
+def _open(path: str | os.PathLike[str]) -> tuple[BinaryIO, os.stat_result]:
+    """Raises: RuntimeError when there is no such regular file."""
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the caller
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+        raise RuntimeError(f"there is no file {os.fspath(path)!r}") from exc
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        file.close()
+        raise RuntimeError(f"{os.fspath(path)!r} is not a regular file")
+    return file, status
+
+
+def _guess_type(path: str | os.PathLike[str]) -> str:
+    from mimetypes import guess_type
+
+    return guess_type(os.fspath(path))[0] or "text/plain"
+
+
+def _disposition(kind: str, filename: str) -> str:
+    """RFC 6266; names that need it are encoded as RFC 8187 says."""
+    quoted = quote(filename, safe="")
+    if quoted != filename:
+        return f"{kind}; filename*=utf-8''{quoted}"
+    return f'{kind}; filename="{filename}"'
+
+
+def _http_date(timestamp: float) -> str:
+    from email.utils import formatdate
+
+    return formatdate(timestamp, usegmt=True)
+
+
+def _parse_http_date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _not_modified(request: Request, etag: str, mtime: float) -> bool:
+    """RFC 9110 section 13.2.2, for the conditions that a GET has use for."""
+    if_none_match = request.header("if-none-match")
+    if if_none_match is not None:
+        tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+        return "*" in tags or etag.removeprefix("W/") in tags
+    since = _parse_http_date(request.header("if-modified-since", "") or "")
+    return since is not None and int(mtime) <= since.timestamp()
+
+
+def _requested_part(request: Request, headers: Mapping[str, str], size: int) -> _Part | None:
+    """What Range asks for: the whole file when it may be ignored, None when it can't be had."""
+    whole = _Part(0, size)
+    header = request.header("range")
+    if header is None or not _if_range_holds(request, headers):
+        return whole
+    unit, _, ranges = header.partition("=")
+    first, dash, last = (text.strip() for text in ranges.partition("-"))
+    digits = all(text == "" or (text.isascii() and text.isdecimal()) for text in (first, last))
+    if unit.strip().lower() != "bytes" or not dash or not digits or not (first or last):
+        return whole  # several ranges, or nothing that we know: section 14.2 lets us ignore it
+    if not first:
+        length = min(int(last), size)
+        return _Part(size - length, length) if length else None
+    start, end = int(first), min(int(last), size - 1) if last else size - 1
+    if last and int(last) < start:
+        return whole
+    return _Part(start, end - start + 1) if start < size else None
+
+
+def _if_range_holds(request: Request, headers: Mapping[str, str]) -> bool:
+    """RFC 9110 section 13.1.5: a strong ETag or the exact date."""
+    header = request.header("if-range")
+    if header is None:
+        return True
+    return header in (headers["etag"], headers["last-modified"])

@@ -1,0 +1,255 @@
+"""From a handler's signature to the plan that C executes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import _core
+from ._body import EmbeddedBody, WholeBody
+from ._callables import Flavour
+from ._fields import (
+    by_order,
+    default_maker,
+    is_model_field,
+    make_body_field,
+    make_param,
+    model_reader,
+    needs_factory,
+)
+from ._params import Body
+from ._programs import Layout, Program, Step
+from ._signature import Argument, Call, Field, Special
+
+Captures = Mapping[str, tuple[int, Any]]
+
+_MANAGERS: dict[Flavour, Callable[..., Any]] = {
+    Flavour.SYNC_GENERATOR: contextlib.contextmanager,
+    Flavour.ASYNC_GENERATOR: contextlib.asynccontextmanager,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a plan calls and with what."""
+
+    handler: Callable[..., Any]
+    kind: int
+    params: tuple[_core.Param, ...]
+    kwnames: tuple[str, ...]
+    body: int
+    program: Program | None
+
+
+def make_target(
+    call: Call, before: list[Call], captures: Captures, *, inline: bool = False
+) -> Target:
+    """The target for a handler; the dependencies `before` are called for their effects."""
+    if call.flavour is Flavour.ASYNC_GENERATOR:
+        raise TypeError("an async generator can't be a handler: return a StreamingResponse of it")
+    if _is_direct(call, before):
+        return _direct(call, captures, inline)
+    return _Builder(captures).build(call, before, inline)
+
+
+def _is_direct(call: Call, before: list[Call]) -> bool:
+    """Whether C can call the handler itself."""
+    fields = [a.value for a in call.arguments if isinstance(a.value, Field)]
+    others = [a.value for a in call.arguments if not isinstance(a.value, Field)]
+    if before or any(other is not Special.REQUEST for other in others):
+        return False
+    bodies = [field for field in fields if field.source == "body"]
+    if len(bodies) > 1 or any(_is_embedded(field) for field in bodies):
+        return False
+    rest = [field for field in fields if field.source != "body"]
+    return not any(needs_factory(field) or is_model_field(field) for field in rest)
+
+
+def _direct(call: Call, captures: Captures, inline: bool) -> Target:
+    arguments = _told_in_order(call.arguments)
+    params = tuple(_direct_param(argument, captures) for argument in arguments)
+    kwnames = [a.name for a in arguments if not a.positional]
+    kind = _kind(call.flavour is Flavour.ASYNC, inline)
+    body = _body_mode(arguments, kind == _core.TASK)
+    return Target(call.func, kind, params, tuple(kwnames), body, None)
+
+
+def _told_in_order(arguments: list[Argument]) -> list[Argument]:
+    """The arguments so that problems are told in their order; those that move go by keyword."""
+    orders = [by_order(a.value) for a in arguments if isinstance(a.value, Field)]
+    if orders == sorted(orders) or any(a.positional_only for a in arguments):
+        return arguments
+    ordered = sorted(
+        arguments, key=lambda a: by_order(a.value) if isinstance(a.value, Field) else -1
+    )
+    return [Argument(a.name, False, False, a.value) for a in ordered]
+
+
+def _direct_param(argument: Argument, captures: Captures) -> _core.Param:
+    value = argument.value
+    if not isinstance(value, Field):
+        return _core.Param(_core.REQUEST, argument.name, argument.name)
+    if value.source == "body":
+        return _body_param(WholeBody(make_body_field(value)), defer=False)
+    return make_param(value, captures, defer=False)
+
+
+def _body_param(convert: Callable[..., Any], *, defer: bool) -> _core.Param:
+    return _core.Param(_core.BODY, "body", "body", convert=convert, defer=defer)
+
+
+def _is_embedded(field: Field) -> bool:
+    return isinstance(field.marker, Body) and bool(field.marker.embed)
+
+
+def _kind(is_async: bool, inline: bool) -> int:
+    if is_async:
+        return _core.TASK
+    return _core.INLINE if inline else _core.POOL
+
+
+def _body_mode(arguments: list[Argument], is_async: bool) -> int:
+    """Collected for a parameter or a `def`, streamed to an `async def` with the Request."""
+    values = [argument.value for argument in arguments]
+    if any(isinstance(value, Field) and value.source == "body" for value in values):
+        return _core.BODY_COLLECT
+    if Special.REQUEST in values:
+        return _core.BODY_STREAM if is_async else _core.BODY_COLLECT
+    return _core.BODY_DISCARD
+
+
+class _Builder:
+    """Lays out the values of a graph of calls: parameters, what is made of them, results."""
+
+    def __init__(self, captures: Captures) -> None:
+        self._captures = captures
+        self._params: list[_core.Param] = []
+        self._factories: list[tuple[int, Callable[[], Any]]] = []
+        self._places: dict[int, int] = {}
+        self._calls: dict[Any, int] = {}
+        self._order: list[Call] = []
+        self._bodies: list[Field] = []
+        self._models: list[Field] = []
+        self._specials: set[Special] = set()
+
+    def build(self, call: Call, before: list[Call], inline: bool) -> Target:
+        """The target whose handler is the graph's program."""
+        for dependency in before:
+            self._gather(dependency)
+        self._gather(call)
+        request = self._add_request() if self._wants_request() else -1
+        body = self._add_body() if self._bodies else -1
+        layout, special = self._layout(request, body)
+        steps = [self._step(each, special, is_handler=each is call) for each in self._order]
+        finish = bool(self._specials - {Special.REQUEST})
+        program = Program(layout, steps, finish=finish)
+        handler = program.run_async if program.is_async else program.run
+        kind = _kind(program.is_async, inline)
+        mode = self._body_mode(program.is_async)
+        return Target(handler, kind, tuple(self._params), (), mode, program)
+
+    def _gather(self, call: Call) -> None:
+        """Adds a call behind its dependencies, once unless it shall be called again."""
+        self._calls[call] = -1
+        for argument in call.arguments:
+            if isinstance(argument.value, Call) and self._known(argument.value) is None:
+                self._gather(argument.value)
+        for field in sorted(
+            (a.value for a in call.arguments if isinstance(a.value, Field)), key=by_order
+        ):
+            self._add_field(field)
+        self._specials |= {a.value for a in call.arguments if isinstance(a.value, Special)}
+        self._order.append(call)
+
+    def _known(self, call: Call) -> Call | None:
+        """The call that stands for `call` already."""
+        if call.use_cache:
+            for other in self._order:
+                if other.use_cache and other.func == call.func:
+                    return other
+        return None
+
+    def _add_field(self, field: Field) -> None:
+        if field.source == "body":
+            self._bodies.append(field)
+        elif is_model_field(field):
+            self._models.append(field)
+        else:
+            place = len(self._params)
+            self._params.append(make_param(field, self._captures, defer=True))
+            self._places[id(field)] = place
+            if needs_factory(field):
+                self._factories.append((place, default_maker(field)))
+
+    def _wants_request(self) -> bool:
+        return Special.REQUEST in self._specials or bool(self._models)
+
+    def _add_request(self) -> int:
+        self._params.append(_core.Param(_core.REQUEST, "request", "request"))
+        return len(self._params) - 1
+
+    def _add_body(self) -> int:
+        fields = [make_body_field(field) for field in self._bodies]
+        whole = len(fields) == 1 and not _is_embedded(self._bodies[0])
+        convert = WholeBody(fields[0]) if whole else EmbeddedBody(fields)
+        self._params.append(_body_param(convert, defer=True))
+        place = len(self._params) - 1
+        if whole:
+            self._places[id(self._bodies[0])] = place
+            return -1
+        return place
+
+    def _layout(self, request: int, body: int) -> tuple[Layout, dict[Special, int]]:
+        numbers = itertools.count(len(self._params))
+        members = self._bodies if body >= 0 else []
+        for field in (*members, *self._models):
+            self._places[id(field)] = next(numbers)
+        special = {Special.REQUEST: request}
+        for each in (Special.RESPONSE, Special.BACKGROUND):
+            special[each] = next(numbers) if each in self._specials else -1
+        for call in self._order:
+            self._calls[call] = next(numbers)
+        layout = Layout(
+            size=next(numbers),
+            factories=tuple(self._factories),
+            request=request,
+            body=body,
+            members=tuple(self._places[id(field)] for field in members),
+            models=tuple((self._places[id(f)], model_reader(f)) for f in self._models),
+            response=special[Special.RESPONSE],
+            background=special[Special.BACKGROUND],
+        )
+        return layout, special
+
+    def _step(self, call: Call, special: dict[Special, int], *, is_handler: bool) -> Step:
+        places = {a.name: self._place(a.value, special) for a in call.arguments}
+        positional = [places[a.name] for a in call.arguments if a.positional_only]
+        named = [(a.name, places[a.name]) for a in call.arguments if not a.positional_only]
+        func, flavour = call.func, call.flavour
+        if is_handler and flavour is Flavour.SYNC_GENERATOR:
+            flavour = Flavour.SYNC
+        elif flavour in _MANAGERS:
+            func = _MANAGERS[flavour](func)
+        return Step(func, flavour, tuple(positional), tuple(named), self._calls[call])
+
+    def _place(self, value: Field | Special | Call, special: dict[Special, int]) -> int:
+        if isinstance(value, Special):
+            return special[value]
+        if isinstance(value, Field):
+            return self._places[id(value)]
+        return self._calls[self._known(value) or value]
+
+    def _body_mode(self, is_async: bool) -> int:
+        if self._bodies:
+            return _core.BODY_COLLECT
+        if Special.REQUEST not in self._specials:
+            return _core.BODY_DISCARD
+        sync_readers = any(
+            call.flavour in (Flavour.SYNC, Flavour.SYNC_GENERATOR)
+            for call in self._order
+            if any(a.value is Special.REQUEST for a in call.arguments)
+        )
+        return _core.BODY_COLLECT if sync_readers or not is_async else _core.BODY_STREAM

@@ -1,0 +1,37 @@
+"""Running an app's lifespan: what it sets up lives exactly as long as requests are answered."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._app import App
+
+
+@contextlib.asynccontextmanager
+async def running(app: App) -> AsyncIterator[None]:
+    """Enters and leaves the lifespan of `app`; `request.state` begins with what it yields."""
+    if app.lifespan is None:
+        yield
+        return
+    async with _as_context_manager(app) as state:
+        if state is not None and not isinstance(state, Mapping):
+            raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
+        app.lifespan_state = dict(state or {})
+        try:
+            yield
+        finally:
+            app.lifespan_state = {}
+
+
+def _as_context_manager(app: App) -> contextlib.AbstractAsyncContextManager[Any]:
+    """Bare async generators are taken too, with or without the decorator."""
+    made: Any = app.lifespan(app)  # type: ignore[misc]
+    if inspect.isasyncgen(made):
+        return contextlib.asynccontextmanager(lambda: made)()
+    if not hasattr(made, "__aenter__"):
+        raise TypeError(f"the lifespan must be an async context manager, not {made!r}")
+    return made  # type: ignore[no-any-return]

@@ -1,0 +1,81 @@
+"""Middleware: functions around every request, outermost first, with the routes inside."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._exceptions import HTTPException
+from ._request import Request
+from ._responses import Response
+from ._threads import call_in_pool
+
+if TYPE_CHECKING:
+    from ._errors import ErrorHandlers
+
+CallNext = Callable[[Request], Awaitable[Response]]
+Middleware = Callable[[Request, CallNext], Awaitable[Response]]
+Entry = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def make_entry(middleware: list[Middleware], errors: ErrorHandlers) -> Entry | None:
+    """What answers every request; the last of `middleware` is outermost. None without any."""
+    if not middleware:
+        return None
+    entry = _innermost(errors)
+    for each in middleware:
+        entry = _around(each, entry)
+    return entry
+
+
+def _around(middleware: Middleware, call_next: Entry) -> Entry:
+    async def entry(request: Request) -> Response:
+        return await middleware(request, call_next)
+
+    return entry
+
+
+def _innermost(errors: ErrorHandlers) -> Entry:
+    """The routes, with the user's exception handlers around them."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await _answer(request)
+        except Exception as exc:
+            if errors.find(exc) is None:
+                raise  # middleware may want it; in the end it's a 500
+            response: Response = await errors.answer(request, exc)
+            return response
+
+    return answer
+
+
+async def _answer(request: Request) -> Response:
+    if request.route_status != 200:
+        return _answer_unrouted(request)
+    plan = request.plan
+    assert plan is not None
+    args, kwargs = plan.bind(request)
+    if plan.kind == _core.TASK:
+        result = await plan.handler(*args, **kwargs)
+    elif plan.kind == _core.INLINE:
+        result = plan.handler(*args, **kwargs)
+    else:
+        result = await call_in_pool(_call_handler, plan.handler, args, kwargs)
+    response: Response = plan.respond(request, result)
+    return response
+
+
+def _call_handler(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+    try:
+        return handler(*args, **kwargs)
+    except StopIteration as exc:  # would mean something else to those who wait
+        raise RuntimeError("the handler raised StopIteration") from exc
+
+
+def _answer_unrouted(request: Request) -> Response:
+    headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request.route_headers}
+    if request.route_status < 400:
+        return Response(status_code=request.route_status, headers=headers)
+    raise HTTPException(request.route_status, headers=headers)

@@ -1,0 +1,138 @@
+"""Markers in handlers' signatures: where an argument comes from and what it must satisfy.
+
+Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length=3)] = "x"` work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+
+class _Missing:
+    """Stands for "no default"."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __deepcopy__(self, memo: object) -> _Missing:
+        return self
+
+
+MISSING: Final[Any] = _Missing()
+
+
+class Marker:
+    """What the markers of parameters have in common."""
+
+    source: str
+
+    def __init__(
+        self,
+        default: Any = MISSING,
+        *,
+        default_factory: Callable[[], Any] | None = None,
+        alias: str | None = None,
+        gt: float | None = None,
+        ge: float | None = None,
+        lt: float | None = None,
+        le: float | None = None,
+        multiple_of: float | None = None,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        pattern: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        examples: list[Any] | None = None,
+        deprecated: bool | None = None,
+        include_in_schema: bool = True,
+    ) -> None:
+        if default is not MISSING and default is not ... and default_factory is not None:
+            raise TypeError("give default or default_factory, not both")
+        self.default = MISSING if default is ... else default
+        self.default_factory = default_factory
+        self.alias = alias
+        limits: dict[str, Any] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
+        limits |= {"multiple_of": multiple_of, "pattern": pattern}
+        limits |= {"min_length": min_length, "max_length": max_length}
+        self.constraints = {name: limit for name, limit in limits.items() if limit is not None}
+        self.title = title
+        self.description = description
+        self.examples = examples
+        self.deprecated = deprecated
+        self.include_in_schema = include_in_schema
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.default!r})"
+
+
+class Path(Marker):
+    """A parameter of the path."""
+
+    source = "path"
+
+    def __init__(self, default: Any = MISSING, **options: Any) -> None:
+        super().__init__(default, **options)
+        if self.default is not MISSING or self.default_factory is not None:
+            raise TypeError("a path parameter can't have a default: it is always there")
+
+
+class Query(Marker):
+    """A parameter of the query."""
+
+    source = "query"
+
+
+class Header(Marker):
+    """A header field; underscores of the name stand for hyphens unless told otherwise."""
+
+    source = "header"
+
+    def __init__(
+        self, default: Any = MISSING, *, convert_underscores: bool = True, **options: Any
+    ) -> None:
+        super().__init__(default, **options)
+        self.convert_underscores = convert_underscores
+
+
+class Cookie(Marker):
+    """A cookie."""
+
+    source = "cookie"
+
+
+class Body(Marker):
+    """The JSON body, or with others or `embed` one member of it."""
+
+    source = "body"
+
+    def __init__(
+        self,
+        default: Any = MISSING,
+        *,
+        embed: bool | None = None,
+        media_type: str = "application/json",
+        **options: Any,
+    ) -> None:
+        super().__init__(default, **options)
+        self.embed = embed
+        self.media_type = media_type
+
+
+class Depends:
+    """The result of another callable, whose own parameters come from the request as a handler's do.
+
+    Called once per request, unless `use_cache` is false. Generators clean up after their `yield`
+    when the handler is done. Without `dependency` the parameter's annotation is called.
+    """
+
+    __slots__ = ("dependency", "use_cache")
+
+    def __init__(
+        self, dependency: Callable[..., Any] | None = None, *, use_cache: bool = True
+    ) -> None:
+        self.dependency = dependency
+        self.use_cache = use_cache
+
+    def __repr__(self) -> str:
+        return f"Depends({self.dependency!r})"

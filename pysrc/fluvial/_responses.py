@@ -1,0 +1,269 @@
+"""Responses: what a handler returns when a plain value isn't enough.
+
+C reads `status_code`, `raw_headers` and `body`; when `body` is None it awaits
+`respond(request, sender)`. Framing (Content-Length, chunks) is C's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ._cookies import SameSite, cookie_header
+from ._datastructures import MutableHeaders, RawHeaders
+from ._encode import encode_fallback, encode_json
+from ._threads import run_in_pool, run_internal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ._core import Sender
+    from ._request import Request
+
+Background = Callable[[], Awaitable[None]]
+Content = str | bytes | memoryview | None
+
+
+class Response:
+    """An answer: a status, header fields and a body.
+
+    `content` is text, bytes or None; `media_type` goes into Content-Type, with the charset for
+    text. `background` is awaited when the answer is out.
+    """
+
+    media_type: str | None = None
+    charset = "utf-8"
+    body: bytes | None
+
+    def __init__(
+        self,
+        content: Any = None,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: Background | None = None,
+    ) -> None:
+        self.status_code = status_code
+        if media_type is not None:
+            self.media_type = media_type
+        self.raw_headers = self._initial_headers(headers)
+        self.body = self.render(content)
+        self.background: Background | None = None
+        if background is not None:
+            self._defer(background)
+
+    def render(self, content: Any) -> bytes:
+        """`content` as the body's bytes."""
+        if content is None:
+            return b""
+        if isinstance(content, str):
+            return content.encode(self.charset)
+        return bytes(content)
+
+    @property
+    def headers(self) -> MutableHeaders:
+        """The header fields; changes are changes of the answer."""
+        return MutableHeaders(raw=self.raw_headers)
+
+    def set_cookie(
+        self,
+        key: str,
+        value: str = "",
+        max_age: int | None = None,
+        expires: datetime | str | int | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: SameSite | None = "lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Adds Set-Cookie (RFC 6265).
+
+        `max_age` is in seconds, `expires` a time or seconds from now.
+        """
+        header = cookie_header(
+            key,
+            value,
+            max_age=max_age,
+            expires=expires,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+            partitioned=partitioned,
+        )
+        self.raw_headers.append((b"set-cookie", header.encode("latin-1")))
+
+    def delete_cookie(
+        self,
+        key: str,
+        path: str = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: SameSite | None = "lax",
+    ) -> None:
+        """Tells the client to forget a cookie."""
+        self.set_cookie(
+            key,
+            max_age=0,
+            expires=0,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+        )
+
+    async def respond(self, request: Request, sender: Sender) -> None:
+        """Writes the answer piece by piece, then does what follows it; awaited by C."""
+        try:
+            await self._write(request, sender)
+        finally:
+            await self._finish(sender)
+
+    async def _write(self, request: Request, sender: Sender) -> None:
+        content: bytes = self._content
+        sender.start(self.status_code, self.raw_headers, len(content))
+        await sender.send(content)
+
+    async def _finish(self, sender: Sender) -> None:
+        """What follows the answer, also when writing it failed."""
+        if sender.started:
+            sender.end()
+        background, self.background = self.background, None
+        if background is not None:
+            await background()
+
+    def _defer(self, background: Background) -> None:
+        """Has `background` awaited after the answer, behind what waits for that already."""
+        earlier = self.background
+        if earlier is not None:
+            self.background = _InTurn(earlier, background)
+            return
+        self.background = background
+        if self.body is not None:
+            self._content = self.body
+            self.body = None
+
+    def _initial_headers(self, headers: Mapping[str, str] | None) -> RawHeaders:
+        raw: RawHeaders = []
+        if headers:
+            raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+            if any(name == b"content-type" for name, _ in raw):
+                return raw
+        if self.media_type is not None:
+            media_type = self.media_type
+            if media_type.startswith("text/") and "charset=" not in media_type.lower():
+                media_type += f"; charset={self.charset}"
+            raw.append((b"content-type", media_type.encode("latin-1")))
+        return raw
+
+
+class _InTurn:
+    """Several things to await, one after the other."""
+
+    def __init__(self, *parts: Background) -> None:
+        self._parts = parts
+
+    async def __call__(self) -> None:
+        for part in self._parts:
+            await part()
+
+
+class PlainTextResponse(Response):
+    """Text."""
+
+    media_type = "text/plain"
+
+
+class HTMLResponse(Response):
+    """A page."""
+
+    media_type = "text/html"
+
+
+class JSONResponse(Response):
+    """Any value that has a JSON form, compact and in UTF-8."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """`content` as JSON."""
+        try:
+            return encode_json(content)
+        except (TypeError, ValueError, OverflowError):
+            return encode_fallback(content)
+
+
+class RedirectResponse(Response):
+    """Sends the client to `url`."""
+
+    def __init__(
+        self,
+        url: object,
+        status_code: int = 307,
+        headers: Mapping[str, str] | None = None,
+        background: Background | None = None,
+    ) -> None:
+        super().__init__(b"", status_code, headers, None, background)
+        self.headers["location"] = quote(str(url), safe=":/%#?=@[]!$&'()*+,;")
+
+
+class StreamingResponse(Response):
+    """A body in pieces from an iterator, sync (in the thread pool) or async (on the loop).
+
+    Pieces are bytes or text. The iterator waits while the client is slow, and is closed when the
+    client goes away.
+    """
+
+    def __init__(
+        self,
+        content: AsyncIterable[Any] | Iterable[Any],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: Background | None = None,
+    ) -> None:
+        super().__init__(None, status_code, headers, media_type, background)
+        self.body = None
+        self.body_iterator = content
+
+    async def _write(self, request: Request, sender: Sender) -> None:
+        content = self.body_iterator
+        if isinstance(content, AsyncIterable):
+            await self._write_async(content, sender)
+        else:
+            await self._write_sync(content, sender)
+
+    async def _write_async(self, content: AsyncIterable[Any], sender: Sender) -> None:
+        iterator = content.__aiter__()
+        if not hasattr(iterator, "aclose"):
+            await self._write_pieces(iterator, sender)
+            return
+        async with aclosing(iterator):  # type: ignore[type-var]
+            await self._write_pieces(iterator, sender)
+
+    async def _write_pieces(self, pieces: AsyncIterable[Any], sender: Sender) -> None:
+        sender.start(self.status_code, self.raw_headers)
+        async for piece in pieces:
+            await sender.send(self.render(piece))
+
+    async def _write_sync(self, content: Iterable[Any], sender: Sender) -> None:
+        context = copy_context()
+        iterator = iter(content)
+        try:
+            sender.start(self.status_code, self.raw_headers)
+            while (piece := await run_in_pool(context, next, iterator, _END)) is not _END:
+                await sender.send(self.render(piece))
+        finally:
+            if hasattr(iterator, "close"):
+                await run_internal(context.run, iterator.close)
+
+
+_END: Any = object()

@@ -1,0 +1,132 @@
+"""Routes: what was said about them at registration, and the plans made of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
+
+from . import _core
+from ._callables import callable_name
+from ._graph import Captures, make_target
+from ._params import MISSING, Depends
+from ._results import ModelOptions, make_respond, make_wrap
+from ._signature import Call, read_call, return_annotation
+
+if TYPE_CHECKING:
+    from ._responses import Response
+
+_CAPTURE = re.compile(r"{([^{}:]*)(?::([^{}]*))?}")
+_TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
+
+
+class RouteOptions(TypedDict, total=False):
+    """What the decorators take beside path and methods.
+
+    `inline` calls a `def` on the loop, for those that never block. `body_limit` is in bytes. What
+    only describes the route is kept for its documentation.
+    """
+
+    status_code: int | None
+    response_model: Any
+    response_class: type[Response] | None
+    response_model_include: Any
+    response_model_exclude: Any
+    response_model_by_alias: bool
+    response_model_exclude_unset: bool
+    response_model_exclude_defaults: bool
+    response_model_exclude_none: bool
+    dependencies: Sequence[Depends] | None
+    inline: bool
+    body_limit: int | None
+    name: str | None
+    tags: list[str] | None
+    summary: str | None
+    description: str | None
+    response_description: str
+    responses: dict[int | str, dict[str, Any]] | None
+    deprecated: bool | None
+    operation_id: str | None
+    include_in_schema: bool
+    openapi_extra: dict[str, Any] | None
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """One registered path with its handler."""
+
+    path: str
+    methods: tuple[str, ...]
+    endpoint: Callable[..., Any]
+    options: RouteOptions = field(default_factory=RouteOptions)
+    name: str = ""
+    # For Request.path_params: what the pattern's converters make of texts.
+    converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
+    plan: _core.Plan | None = None
+
+    def __post_init__(self) -> None:
+        given = self.options.get("name")
+        self.name = given or callable_name(self.endpoint).rpartition(".")[2]
+        captures = read_captures(self.path)
+        self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
+
+    def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
+        """Reads the handler's signature; `dependencies` are the app's.
+
+        Raises: TypeError; NameError when an annotation names what isn't defined yet.
+        """
+        captures = read_captures(self.path)
+        call = read_call(self.endpoint, captures)
+        before = [
+            _read_dependency(each, captures)
+            for each in (*dependencies, *(self.options.get("dependencies") or ()))
+        ]
+        inline = self.options.get("inline", False)
+        target = make_target(call, before, captures, inline=inline)
+        status_code = self.options.get("status_code") or 200
+        wrap = self._make_wrap(status_code)
+        self.plan = _core.Plan(
+            target.handler,
+            kind=target.kind,
+            params=target.params,
+            kwnames=target.kwnames,
+            body=target.body,
+            body_limit=self.options.get("body_limit"),
+            status_code=status_code,
+            wrap=wrap,
+            info=self,
+        )
+        if target.program is not None:
+            target.program.respond = make_respond(wrap, status_code)
+        return self.plan
+
+    def _make_wrap(self, status_code: int) -> Callable[[Any], Response] | None:
+        options = self.options
+        model_options: Any = {
+            name: options[f"response_model_{name}"]  # type: ignore[literal-required]
+            for name in ModelOptions.__annotations__
+            if f"response_model_{name}" in options
+        }
+        return make_wrap(
+            status_code,
+            options.get("response_class"),
+            options.get("response_model", MISSING),
+            return_annotation(self.endpoint),
+            model_options,
+        )
+
+
+def read_captures(path: str) -> Captures:
+    """For each parameter of a path its number and the type that its converter means."""
+    return {
+        match[1]: (number, _TYPES.get(match[2], Any))
+        for number, match in enumerate(_CAPTURE.finditer(path))
+    }
+
+
+def _read_dependency(depends: Depends, captures: Captures) -> Call:
+    if depends.dependency is None:
+        raise TypeError("Depends() beside the path needs a callable")
+    return read_call(depends.dependency, captures, use_cache=depends.use_cache)

@@ -1,0 +1,180 @@
+"""Serving an app in this process: sockets, pool and C server around the app's lifespan, from the
+start to the last answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from . import _core
+from ._config import Config
+from ._encode import encode_fallback, encode_json
+from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._lifespan import running
+from ._loop import Loop
+from ._request import Request
+from ._responses import Response
+from ._sockets import BindError, bind, describe
+from ._threads import register_pool, unregister_pool
+
+if TYPE_CHECKING:
+    from ._app import App
+
+log = logging.getLogger("fluvial")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STDOUT = 1
+
+
+class StartError(Exception):
+    """The app's lifespan failed before the first request; its traceback has been logged."""
+
+
+class Service:
+    """An app on bound sockets.
+
+    `stop()` finishes the requests under way within the configured time, a second call ends them at
+    once; both from the loop's thread.
+    """
+
+    def __init__(self, app: App, sockets: list[socket.socket], config: Config) -> None:
+        self._app = app
+        self._sockets = sockets
+        self._config = config
+        self._stops = 0
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+
+    async def run(self, on_ready: Callable[[], None] | None = None) -> None:
+        """Serves until stopped. Raises: StartError; what the lifespan's end raises."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        self._app.plan_routes()
+        pool = _core.Pool(loop, threads=self._config.threads, queue=self._config.thread_queue)
+        register_pool(loop, pool)
+        try:
+            await self._run_lifespan(loop, pool, on_ready)
+        finally:
+            unregister_pool(loop)
+            pool.close(0.0 if self._stops > 1 else 1.0)
+
+    async def _run_lifespan(
+        self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
+    ) -> None:
+        lifespan = running(self._app)
+        try:
+            await lifespan.__aenter__()
+        except Exception as exc:
+            log.exception("the app's start failed")
+            raise StartError from exc
+        try:
+            await self._serve(loop, pool, on_ready)
+        finally:
+            await lifespan.__aexit__(None, None, None)
+
+    async def _serve(
+        self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
+    ) -> None:
+        server = self._make_server(loop, pool)
+        addresses = [self._listen(server, sock) for sock in self._sockets]
+        log.info("Fluvial serves %s (Ctrl+C stops)", ", ".join(addresses))
+        if on_ready is not None:
+            on_ready()
+        await self._stop.wait()
+        await self._drain(server)
+        server.close()
+
+    def _listen(self, server: _core.Server, sock: socket.socket) -> str:
+        """Hands a socket over to the core; gives its address as a URL. Raises: BindError."""
+        address = describe(sock)
+        is_unix = sock.family == socket.AF_UNIX
+        try:
+            server.listen(sock.detach(), unix=is_unix, backlog=self._config.backlog)
+        except OSError as exc:
+            raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
+        return address
+
+    async def _drain(self, server: _core.Server) -> None:
+        """Finishes what is under way, but not for ever."""
+        drained = server.drain()
+        now = asyncio.ensure_future(self._stop_now.wait())
+        timeout = self._config.graceful_timeout
+        try:
+            await asyncio.wait((drained, now), timeout=timeout, return_when="FIRST_COMPLETED")
+        finally:
+            now.cancel()
+        if not drained.done():
+            stats = server.stats()
+            log.warning("ends with requests unanswered: %d", stats.get("in_flight", 0))
+            await server.abort()
+
+    def stop(self) -> None:
+        """Stops; called again, at once."""
+        self._stops += 1
+        self._stop.set()
+        if self._stops > 1:
+            self._stop_now.set()
+
+    def _make_server(self, loop: Loop, pool: _core.Pool) -> _core.Server:
+        app = self._app
+        return _core.Server(
+            loop,
+            app.router,
+            pool,
+            app=app,
+            request_type=Request,
+            response_type=Response,
+            validation_error=RequestValidationError,
+            http_exception=HTTPException,
+            client_disconnect=ClientDisconnect,
+            encode=encode_json,
+            encode_fallback=encode_fallback,
+            on_error=app.errors.answer_now,  # type: ignore[arg-type]
+            entry=app.make_entry(),  # type: ignore[arg-type]
+            custom_errors=app.errors.customised,
+            limits=self._config.limits,
+            access_log=STDOUT if self._config.access_log else -1,
+        )
+
+
+def run(app: App, config: Config | None = None) -> None:
+    """Serves `app` in this process until SIGINT or SIGTERM.
+
+    Raises: BindError, StartError.
+    """
+    config = config or Config()
+    serve_on(app, bind(config), config)
+
+
+def serve_on(app: App, sockets: list[socket.socket], config: Config) -> None:
+    """Serves `app` on bound sockets, which are closed afterwards. Raises: StartError."""
+    try:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(_main(app, sockets, config))
+    finally:
+        for sock in sockets:
+            sock.close()
+        if config.uds is not None:
+            _unlink(config.uds)
+
+
+async def _main(app: App, sockets: list[socket.socket], config: Config) -> None:
+    service = Service(app, sockets, config)
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, service.stop)
+    await service.run()
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        log.warning("%s could not be removed", path)

@@ -1,0 +1,236 @@
+"""A callable's signature as a plan of where its arguments come from; read once, at registration."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ForwardRef
+
+from ._background import BackgroundTasks
+from ._callables import Flavour, callable_name, flavour, strip_partials
+from ._core import Request
+from ._params import MISSING, Body, Cookie, Depends, Header, Marker, Path, Query
+from ._responses import Response
+from ._types import is_class, is_model, is_scalar, is_sequence, split_annotated, strip_optional
+
+
+class Special(enum.Enum):
+    """Arguments that are not values out of the request."""
+
+    REQUEST = enum.auto()
+    RESPONSE = enum.auto()
+    BACKGROUND = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value out of the request. `default` is MISSING when it must be there."""
+
+    name: str
+    alias: str
+    annotation: Any
+    marker: Marker
+    default: Any
+    default_factory: Callable[[], Any] | None
+
+    @property
+    def source(self) -> str:
+        """path, query, header, cookie or body."""
+        return self.marker.source
+
+
+@dataclass(slots=True)
+class Argument:
+    """One parameter of a callable."""
+
+    name: str
+    positional: bool
+    positional_only: bool
+    value: Field | Special | Call
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A callable with where its arguments come from."""
+
+    func: Callable[..., Any]
+    flavour: Flavour
+    arguments: list[Argument] = field(default_factory=list)
+    use_cache: bool = True
+
+
+def read_call(
+    func: Callable[..., Any], path_names: Collection[str], *, use_cache: bool = True
+) -> Call:
+    """What `func` wants; names in `path_names` stand in the path.
+
+    Raises: TypeError that names callable, parameter and fix; NameError for a name in an annotation
+    that isn't defined yet.
+    """
+    call = Call(func, flavour(func), use_cache=use_cache)
+    for parameter in _parameters(func):
+        try:
+            value = _read_parameter(parameter, path_names)
+        except TypeError as exc:
+            where = f"parameter {parameter.name!r} of {callable_name(func)}"
+            raise TypeError(f"{where}: {exc}") from exc
+        positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        positional_only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+        call.arguments.append(Argument(parameter.name, positional, positional_only, value))
+    return call
+
+
+def return_annotation(func: Callable[..., Any]) -> Any:
+    """The annotation of what `func` returns, MISSING when there is none."""
+    if inspect.isclass(func):
+        return MISSING
+    annotation = inspect.signature(func).return_annotation
+    if annotation is inspect.Signature.empty:
+        return MISSING
+    return _resolve(annotation, _namespace(func))
+
+
+def _parameters(func: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    """The parameters to fill, their annotations resolved."""
+    try:
+        signature = inspect.signature(func)
+    except ValueError as exc:
+        raise TypeError(f"{callable_name(func)} has no signature that Python can tell") from exc
+    namespace = _namespace(func)
+    bound = func.keywords if isinstance(func, functools.partial) else {}
+    for parameter in signature.parameters.values():
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if not variadic and parameter.name not in bound:
+            yield parameter.replace(annotation=_resolve(parameter.annotation, namespace))
+
+
+def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
+    """The names that annotations of `func` may use."""
+    func = strip_partials(func)
+    if not inspect.isclass(func) and not inspect.isroutine(func):
+        func = type(func).__call__
+    func = inspect.unwrap(func)
+    if inspect.ismethod(func):
+        func = func.__func__
+    if not inspect.isfunction(func):
+        module = sys.modules.get(getattr(func, "__module__", None) or "")
+        return dict(vars(module)) if module is not None else {}
+    names = dict(func.__globals__)
+    for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=True):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    return names
+
+
+def _resolve(annotation: Any, namespace: dict[str, Any]) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return Any
+    if annotation is None:
+        return type(None)
+    if not isinstance(annotation, str) and not _has_forward_reference(annotation):
+        return annotation
+    import typing
+
+    holder = type("_", (), {"__annotations__": {"it": annotation}})
+    hints = typing.get_type_hints(holder, namespace, namespace, include_extras=True)
+    return hints["it"]
+
+
+def _has_forward_reference(annotation: Any) -> bool:
+    arguments = getattr(annotation, "__args__", ())
+    if not isinstance(arguments, tuple):
+        return False
+    return any(isinstance(a, ForwardRef) or _has_forward_reference(a) for a in arguments)
+
+
+def _read_parameter(
+    parameter: inspect.Parameter, path_names: Collection[str]
+) -> Field | Special | Call:
+    bare, metadata = split_annotated(parameter.annotation)
+    special = _special(bare)
+    if special is not None:
+        return special
+    marker, default = _marker_and_default(parameter, metadata)
+    if isinstance(marker, Depends):
+        return _read_dependency(marker, bare, default, path_names)
+    if marker is None:
+        marker = _implied_marker(parameter, path_names)
+    if parameter.name in path_names and not isinstance(marker, Path):
+        raise TypeError(f"it stands in the path, but is marked {marker!r}; use Path() or rename it")
+    return _read_field(parameter, marker, default)
+
+
+def _special(bare: Any) -> Special | None:
+    bare = strip_optional(bare)
+    if is_class(bare, Request):
+        return Special.REQUEST
+    if is_class(bare, Response):
+        return Special.RESPONSE
+    if is_class(bare, BackgroundTasks):
+        return Special.BACKGROUND
+    return None
+
+
+def _marker_and_default(
+    parameter: inspect.Parameter, metadata: tuple[Any, ...]
+) -> tuple[Marker | Depends | None, Any]:
+    found = [item for item in metadata if isinstance(item, (Marker, Depends))]
+    found += [item() for item in metadata if item in (Query, Header, Cookie, Body, Path)]
+    default = MISSING if parameter.default is parameter.empty else parameter.default
+    if isinstance(default, (Marker, Depends)):
+        if found:
+            raise TypeError(
+                f"has {found[-1]!r} in Annotated and {default!r} as its default; keep one"
+            )
+        found, default = [default], MISSING
+    marker = found[-1] if found else None
+    if default is ...:
+        default = MISSING
+    if default is MISSING and isinstance(marker, Marker):
+        default = marker.default
+    return marker, default
+
+
+def _implied_marker(parameter: inspect.Parameter, path_names: Collection[str]) -> Marker:
+    if parameter.name in path_names:
+        return Path()
+    return Query() if is_scalar(parameter.annotation) else Body()
+
+
+def _read_dependency(
+    marker: Depends, annotation: Any, default: Any, path_names: Collection[str]
+) -> Call:
+    if default is not MISSING:
+        raise TypeError("a dependency can't have a default")
+    dependency = marker.dependency or annotation
+    if not callable(dependency):
+        raise TypeError(f"Depends() needs a callable, not {dependency!r}")
+    return read_call(dependency, path_names, use_cache=marker.use_cache)
+
+
+def _read_field(parameter: inspect.Parameter, marker: Marker, default: Any) -> Field:
+    name = parameter.name
+    _check_shape(parameter.annotation, marker)
+    if isinstance(marker, Path):
+        default = MISSING
+    alias = marker.alias
+    if alias is None:
+        alias = name
+        if isinstance(marker, Header) and marker.convert_underscores:
+            alias = name.replace("_", "-")
+    return Field(name, alias, parameter.annotation, marker, default, marker.default_factory)
+
+
+def _check_shape(annotation: Any, marker: Marker) -> None:
+    if isinstance(marker, Body) or is_scalar(annotation):
+        return
+    bare = strip_optional(annotation)
+    if not isinstance(marker, Path) and (is_sequence(bare) or is_model(bare)):
+        return
+    raise TypeError(f"{annotation!r} can't come from the {marker.source}: it isn't a single value")

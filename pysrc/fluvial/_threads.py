@@ -1,0 +1,76 @@
+"""Python's way into threads: the pool of the running loop for users' functions, the loop's own
+executor for files and clean-up, which must never wait behind users' functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from ._exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from ._core import Pool
+
+T = TypeVar("T")
+
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
+
+
+def register_pool(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+    """Makes `pool` the one for users' functions on `loop`."""
+    _pools[loop] = pool
+
+
+def unregister_pool(loop: asyncio.AbstractEventLoop) -> None:
+    """Undoes `register_pool`."""
+    _pools.pop(loop, None)
+
+
+async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T:
+    """Calls `func` on a worker thread inside `context`.
+
+    Raises: HTTPException 503 when too many wait already, or what `func` raises.
+    """
+    loop = asyncio.get_running_loop()
+    pool = _pools.get(loop)
+    if pool is None:
+        return await loop.run_in_executor(None, context.run, func, *args)
+    try:
+        future = pool.submit(context, func, *args)
+    except RuntimeError as exc:
+        raise HTTPException(503, headers={"retry-after": "1"}) from exc
+    result: T = await future
+    return result
+
+
+async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
+    """Calls `func` on a worker thread; what it does to context variables is seen afterwards."""
+    context = copy_context()
+    try:
+        return await run_in_pool(context, func, *args)
+    finally:
+        adopt_context(context)
+
+
+async def run_internal(func: Callable[..., T], *args: Any) -> T:
+    """Calls `func` in the loop's own executor: for files and clean-up."""
+    return await asyncio.get_running_loop().run_in_executor(None, func, *args)
+
+
+def adopt_context(context: Context) -> None:
+    """Sets every variable of the current context that `context` has with another value."""
+    current = copy_context()
+    for var, value in context.items():
+        if var not in current or current[var] is not value:
+            var.set(value)
+
+
+def update_context(context: Context) -> None:
+    """Sets every variable of `context` that the current context has with another value."""
+    for var, value in copy_context().items():
+        if var not in context or context[var] is not value:
+            context.run(var.set, value)

@@ -1,0 +1,150 @@
+"""Questions about annotations; asked once, at registration."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+NoneType = type(None)
+_UNIONS = (Union, types.UnionType)
+
+
+def split_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """`Annotated[T, a, b]` as (T, (a, b)); anything else as (it, ())."""
+    annotation = strip_alias(annotation)
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        deeper, earlier = split_annotated(inner)
+        return deeper, (*earlier, *metadata)
+    return annotation, ()
+
+
+def strip_alias(annotation: Any) -> Any:
+    """What a `type X = …` statement (3.12) or NewType stands for."""
+    alias_type = getattr(typing, "TypeAliasType", None)
+    while True:
+        if alias_type is not None and isinstance(annotation, alias_type):
+            annotation = annotation.__value__
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        else:
+            return annotation
+
+
+def union_members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, else the annotation alone."""
+    annotation = split_annotated(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
+
+
+def strip_optional(annotation: Any) -> Any:
+    """`T | None` as T."""
+    bare = split_annotated(annotation)[0]
+    members = union_members(bare)
+    rest = tuple(m for m in members if m is not NoneType)
+    if len(rest) == len(members) or not rest:
+        return annotation
+    return Union[rest]  # noqa: UP007 - made of a tuple
+
+
+def is_optional(annotation: Any) -> bool:
+    """Whether None is among what the annotation allows."""
+    return annotation is Any or NoneType in union_members(annotation)
+
+
+def concrete(annotation: Any) -> Any:
+    """The class behind an annotation: `list[int]` is list."""
+    bare = split_annotated(annotation)[0]
+    return get_origin(bare) or bare
+
+
+def is_class(annotation: Any, bases: type | tuple[type, ...]) -> bool:
+    """Whether the annotation is a subclass of `bases`."""
+    kind = concrete(annotation)
+    return isinstance(kind, type) and issubclass(kind, bases)
+
+
+def is_sequence(annotation: Any) -> bool:
+    """Whether values are lists, tuples, sets …, or one of a union's members is."""
+    return any(_is_sequence_class(member) for member in union_members(annotation))
+
+
+def _is_sequence_class(annotation: Any) -> bool:
+    kind = concrete(annotation)
+    if not isinstance(kind, type) or issubclass(kind, (str, bytes, bytearray, Mapping)):
+        return False
+    if hasattr(kind, "_fields") or hasattr(kind, "__struct_fields__"):
+        return False
+    return issubclass(kind, Collection) and not is_model(kind) and not _is_enum(kind)
+
+
+def _is_enum(kind: type) -> bool:
+    return hasattr(kind, "__members__")
+
+
+def is_model(annotation: Any) -> bool:
+    """Whether the annotation is a type with named fields."""
+    kind = concrete(annotation)
+    if not isinstance(kind, type):
+        return False
+    return (
+        dataclasses.is_dataclass(kind)
+        or hasattr(kind, "__struct_fields__")
+        or hasattr(kind, "__attrs_attrs__")
+        or hasattr(kind, "__pydantic_fields__")
+        or typing.is_typeddict(kind)
+        or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+    )
+
+
+def is_scalar(annotation: Any) -> bool:
+    """Whether a value is written as one text: such a parameter belongs to the query."""
+    for member in union_members(annotation):
+        kind = concrete(member)
+        if is_model(member) or _is_sequence_class(member):
+            return False
+        if isinstance(kind, type) and issubclass(kind, Mapping):
+            return False
+    return True
+
+
+def walk(annotation: Any) -> Iterator[Any]:
+    """The annotation, its arguments, its metadata and its fields' annotations, each once."""
+    seen: dict[int, Any] = {}
+    pending = [annotation]
+    while pending:
+        item = strip_alias(pending.pop())
+        if id(item) in seen:
+            continue
+        seen[id(item)] = item
+        yield item
+        pending.extend(get_args(item))
+        if is_model(item) and not hasattr(item, "__pydantic_fields__"):
+            pending.extend(_field_annotations(concrete(item)))
+
+
+def _field_annotations(kind: type) -> list[Any]:
+    try:
+        return list(typing.get_type_hints(kind, include_extras=True).values())
+    except (NameError, TypeError):
+        return []
+
+
+def has_struct(annotation: Any) -> bool:
+    """Whether the annotation has a msgspec.Struct in it, which pydantic doesn't know."""
+    return any(hasattr(item, "__struct_fields__") for item in walk(annotation))
+
+
+def has_pydantic(annotation: Any) -> bool:
+    """Whether the annotation has anything of pydantic's in it."""
+    return any(_is_pydantic(item) for item in walk(annotation))
+
+
+def _is_pydantic(item: Any) -> bool:
+    kind = item if isinstance(item, type) else type(item)
+    if hasattr(kind, "__get_pydantic_core_schema__") or hasattr(kind, "__pydantic_fields__"):
+        return True
+    return (kind.__module__ or "").partition(".")[0] in ("pydantic", "annotated_types")

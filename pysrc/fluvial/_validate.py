@@ -1,0 +1,186 @@
+"""Validators: from texts and JSON to a parameter's type. Made once for each parameter.
+
+msgspec does the work where it can. Annotations that have anything of pydantic's in them, or that
+only pydantic knows, go to a pydantic TypeAdapter; pydantic is imported for those alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args, get_origin
+
+import msgspec
+
+from ._defaults import Filler
+from ._exceptions import RequestValidationError
+from ._lax import INVALID, Lax, Literals
+from ._problems import Loc, Problem, problem
+from ._types import has_pydantic, has_struct, is_optional, strip_optional, walk
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+
+class Validator(Protocol):
+    """Makes typed values. Both methods raise RequestValidationError."""
+
+    def from_python(self, value: Any, loc: Loc) -> Any:
+        """A text, a list of texts, or decoded JSON as the type."""
+
+    def from_json(self, body: bytes, loc: Loc) -> Any:
+        """JSON as the type."""
+
+
+def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
+    """A validator for `annotation`. Raises: TypeError when nothing that is installed knows it."""
+    if has_pydantic(annotation) and not has_struct(annotation):
+        return _by_pydantic(annotation, constraints)
+    try:
+        return MsgspecValidator(annotation, constraints)
+    except TypeError as reason:
+        return _last_resort(annotation, constraints, reason)
+
+
+def _last_resort(annotation: Any, constraints: dict[str, Any], reason: TypeError) -> Validator:
+    try:
+        import pydantic  # noqa: F401
+    except ImportError:
+        hint = "pydantic might know it, but it isn't installed"
+        raise TypeError(f"{annotation!r} can't be validated: {reason} ({hint})") from None
+    return _by_pydantic(annotation, constraints)
+
+
+def _by_pydantic(annotation: Any, constraints: dict[str, Any]) -> Validator:
+    import pydantic
+
+    try:
+        return PydanticValidator(annotation, constraints)
+    except pydantic.errors.PydanticUserError as exc:
+        words = exc.message.partition("\n")[0]
+        raise TypeError(f"{annotation!r} can't be validated: {words}") from None
+
+
+class MsgspecValidator:
+    """Built-in types, dataclasses, Structs and what is made of them."""
+
+    def __init__(self, annotation: Any, constraints: dict[str, Any]) -> None:
+        self._type = _with_meta(annotation, constraints) if constraints else annotation
+        info = msgspec.inspect.type_info(self._type)
+        if isinstance(info, msgspec.inspect.CustomType) and not hasattr(
+            info.cls, "__pydantic_validator__"
+        ):
+            raise TypeError(f"{info.cls!r} is not a type that msgspec knows")
+        self._decoder = msgspec.json.Decoder(self._type, strict=False, dec_hook=decode_custom)
+        self._fill = Filler().make(info)
+        # msgspec takes NaN for a Decimal, which nobody wants in a price.
+        self._always_slow = any(item is Decimal for item in walk(annotation))
+
+    @cached_property
+    def _info(self) -> msgspec.inspect.Type:
+        return msgspec.inspect.type_info(self._type)
+
+    @cached_property
+    def _literals(self) -> Literals:
+        found = [get_args(item) for item in walk(self._type) if get_origin(item) is Literal]
+        return {frozenset(values): values for values in found}
+
+    def from_python(self, value: Any, loc: Loc) -> Any:
+        """A text, a list of texts, or decoded JSON as the type."""
+        if self._always_slow:
+            return self._slowly(value, loc, None)
+        try:
+            made = msgspec.convert(value, self._type, strict=False, dec_hook=decode_custom)
+        except msgspec.ValidationError as exc:
+            return self._slowly(value, loc, exc)
+        if self._fill is not None:
+            self._fill(made)
+        return made
+
+    def from_json(self, body: bytes, loc: Loc) -> Any:
+        """JSON as the type."""
+        if self._always_slow:
+            return self._slowly(load_json(body, loc), loc, None)
+        try:
+            made = self._decoder.decode(body)
+        except msgspec.ValidationError as exc:
+            return self._slowly(load_json(body, loc), loc, exc)
+        except msgspec.DecodeError:
+            return self.from_python(load_json(body, loc), loc)
+        if self._fill is not None:
+            self._fill(made)
+        return made
+
+    def _slowly(self, value: Any, loc: Loc, exc: msgspec.ValidationError | None) -> Any:
+        lax = Lax(decode_custom, self._literals)
+        made = lax.convert(value, self._info, loc)
+        if made is not INVALID:
+            return made
+        problems = lax.problems or [problem("value_error", loc, f"Value error, {exc}", value)]
+        raise RequestValidationError(problems, body=value) from exc
+
+
+class PydanticValidator:
+    """Models and types with pydantic's constraints."""
+
+    def __init__(self, annotation: Any, constraints: dict[str, Any]) -> None:
+        import pydantic
+
+        if constraints:
+            annotation = Annotated[annotation, pydantic.Field(**constraints)]
+        self.adapter: TypeAdapter[Any] = pydantic.TypeAdapter(annotation)
+        self._error: type[ValidationError] = pydantic.ValidationError
+
+    def from_python(self, value: Any, loc: Loc) -> Any:
+        """A text, a list of texts, or decoded JSON as the type."""
+        try:
+            return self.adapter.validate_python(value, from_attributes=True)
+        except self._error as exc:
+            raise RequestValidationError(pydantic_problems(exc, loc), body=value) from exc
+
+    def from_json(self, body: bytes, loc: Loc) -> Any:
+        """JSON as the type."""
+        try:
+            return self.adapter.validate_json(body)
+        except self._error:
+            return self.from_python(load_json(body, loc), loc)
+
+
+def load_json(body: bytes, loc: Loc) -> Any:
+    """JSON as the standard library reads it, whose words the error has.
+
+    Raises: RequestValidationError; UnicodeDecodeError.
+    """
+    text = body.decode()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        ctx = {"error": exc.msg}
+        error = problem("json_invalid", (*loc, exc.pos), "JSON decode error", {}, **ctx)
+        raise RequestValidationError([error], body=text) from exc
+    except RecursionError as exc:
+        ctx = {"error": "Nested too deeply"}
+        error = problem("json_invalid", (*loc, 0), "JSON decode error", {}, **ctx)
+        raise RequestValidationError([error]) from exc
+
+
+def pydantic_problems(exc: ValidationError, loc: Loc) -> Sequence[Problem]:
+    """The problems of a pydantic error, found at `loc`."""
+    errors: list[Any] = exc.errors(include_url=False)
+    return [{**error, "loc": (*loc, *error["loc"])} for error in errors]
+
+
+def decode_custom(kind: Any, value: Any) -> Any:
+    """msgspec's dec_hook: models inside Structs."""
+    if hasattr(kind, "__pydantic_validator__"):
+        return kind.__pydantic_validator__.validate_python(value)
+    raise TypeError(f"{kind!r} can't be decoded from JSON")
+
+
+def _with_meta(annotation: Any, constraints: dict[str, Any]) -> Any:
+    meta = msgspec.Meta(**constraints)
+    if is_optional(annotation) and annotation is not Any:
+        return Annotated[strip_optional(annotation), meta] | None
+    return Annotated[annotation, meta]

@@ -61,5 +61,5 @@ bool
 err_is_fatal(void)
 {
     return PyErr_ExceptionMatches(PyExc_SystemExit)
-        || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+           || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
 }

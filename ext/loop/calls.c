@@ -26,7 +26,8 @@ loop_check_open(Loop *self)
 /* Finds `context`, the only keyword, in the call's arguments: borrowed, or NULL in *context.
  * 0, or -1 with TypeError set. */
 static int
-keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames, PyObject **context)
+keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames,
+                PyObject **context)
 {
     *context = NULL;
     Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
@@ -52,7 +53,8 @@ args_missing(const char *method, const char *what)
 static int
 debug_check(Loop *self, PyObject *callback, const char *method, bool any_thread)
 {
-    PyObject *res = PyObject_CallMethod((PyObject *)self, "_check_callback", "Os", callback, method);
+    PyObject *res = PyObject_CallMethod((PyObject *)self, "_check_callback", "Os",
+                                        callback, method);
     if (res != NULL && !any_thread) {
         Py_DECREF(res);
         res = PyObject_CallMethodNoArgs((PyObject *)self, self->st->str_check_thread);
@@ -84,7 +86,8 @@ loop_capture(Loop *self, PyObject *callback, PyObject *context)
 }
 
 PyObject *
-loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
 {
     Loop *self = (Loop *)op;
     PyObject *context;
@@ -195,7 +198,8 @@ loop_call_timed(Loop *self, double base, const char *method, PyObject *const *ar
         return NULL;
     }
     if (args[0] == Py_None) {
-        PyErr_Format(PyExc_TypeError, "%s() needs a number of seconds, not None", method);
+        PyErr_Format(PyExc_TypeError, "%s() needs a number of seconds, not None",
+                     method);
         return NULL;
     }
     double seconds = PyFloat_AsDouble(args[0]);
@@ -209,18 +213,21 @@ loop_call_timed(Loop *self, double base, const char *method, PyObject *const *ar
     if (unlikely(self->debug) && debug_check(self, args[1], method, false) < 0) {
         return NULL;
     }
-    return loop_schedule_at(self, base + seconds, args[1], args + 2, nargs - 2, context);
+    return loop_schedule_at(self, base + seconds, args[1], args + 2, nargs - 2,
+                            context);
 }
 
 PyObject *
-loop_py_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+loop_py_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
 {
     double now = (double)loop_now_ns() / 1e9;
     return loop_call_timed((Loop *)op, now, "call_later", args, nargs, kwnames);
 }
 
 PyObject *
-loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
 {
     return loop_call_timed((Loop *)op, 0.0, "call_at", args, nargs, kwnames);
 }
@@ -232,6 +239,6 @@ loop_py_create_future(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     LoopState *st = ((Loop *)op)->st;
     PyObject *argv[] = {NULL, op};
-    return PyObject_Vectorcall(st->future_type, argv + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               st->kw_loop);
+    return PyObject_Vectorcall(st->future_type, argv + 1,
+                               0 | PY_VECTORCALL_ARGUMENTS_OFFSET, st->kw_loop);
 }

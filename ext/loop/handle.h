@@ -13,14 +13,16 @@ enum { HANDLE_ARGS = 3 }; /* arguments kept in the handle itself */
 typedef struct Handle Handle;
 struct Handle {
     PyObject_HEAD
-    Loop *loop;            /* owned */
-    PyObject *callback;    /* owned; NULL once cancelled */
-    PyObject *context;     /* owned: the contextvars.Context to run in */
-    PyObject *traceback;   /* owned or NULL: where it was made, in debug mode */
-    PyObject *weakrefs;    /* CPython's */
-    PyObject *more;        /* owned or NULL: all arguments, when they are more than HANDLE_ARGS */
-    PyObject *slots[1 + HANDLE_ARGS]; /* owned from [1] on; [0] is scratch of vectorcall */
-    uint8_t nargs;         /* in slots */
+    Loop *loop;          /* owned */
+    PyObject *callback;  /* owned; NULL once cancelled */
+    PyObject *context;   /* owned: the contextvars.Context to run in */
+    PyObject *traceback; /* owned or NULL: where it was made, in debug mode */
+    PyObject *weakrefs;  /* CPython's */
+    PyObject
+        *more; /* owned or NULL: all arguments, when they are more than HANDLE_ARGS */
+    PyObject
+        *slots[1 + HANDLE_ARGS]; /* owned from [1] on; [0] is scratch of vectorcall */
+    uint8_t nargs;               /* in slots */
     bool cancelled;
     bool running;
 };
@@ -37,8 +39,8 @@ typedef struct TimerHandle {
 
 /* New handles. `callback`, `args` and `context` are borrowed; a NULL or None `context` stands
  * for a copy of the current one. NULL with an exception set on failure. */
-Handle *handle_new(Loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *context);
+Handle *handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
+                   Py_ssize_t nargs, PyObject *context);
 TimerHandle *timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
                               Py_ssize_t nargs, PyObject *context);
 
@@ -47,6 +49,12 @@ TimerHandle *timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *a
 int handle_run(Handle *self);
 
 void handle_cancel(Handle *self);
+
+/* Slots of both types; the types' other parts are in handle_type.c. */
+int handle_traverse(PyObject *op, visitproc visit, void *arg);
+int handle_clear(PyObject *op);
+void handle_dealloc(PyObject *op);
+void timer_handle_dealloc(PyObject *op);
 
 /* Creates both types; frees the lists of spare handles. */
 int handle_setup(PyObject *module, LoopState *st);

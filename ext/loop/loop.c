@@ -209,11 +209,13 @@ loop_py_watched(PyObject *op, PyObject *file)
     }
     PyObject *reader = (PyObject *)fds_get(&self->fds, fd, FD_READER);
     PyObject *writer = (PyObject *)fds_get(&self->fds, fd, FD_WRITER);
-    return PyTuple_Pack(2, reader == NULL ? Py_None : reader, writer == NULL ? Py_None : writer);
+    return PyTuple_Pack(2, reader == NULL ? Py_None : reader,
+                        writer == NULL ? Py_None : writer);
 }
 
 #define FAST(func) (PyCFunction)(void (*)(void))(func), METH_FASTCALL
-#define FAST_KEYWORDS(func) (PyCFunction)(void (*)(void))(func), METH_FASTCALL | METH_KEYWORDS
+#define FAST_KEYWORDS(func)                                                            \
+    (PyCFunction)(void (*)(void))(func), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef loop_methods[] = {
     {"call_soon", FAST_KEYWORDS(loop_py_call_soon), NULL},

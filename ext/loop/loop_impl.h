@@ -16,10 +16,11 @@
 
 struct Loop {
     PyObject_HEAD
-    LoopState *st;     /* borrowed: the type holds the module that owns it */
-    uv_loop_t uv;      /* initialised while uv_open */
-    uv_async_t wake;   /* ends a poll that blocks; always open, so that uv_run has something */
-    uv_timer_t timer;  /* bounds a poll that blocks by the earliest timer */
+    LoopState *st; /* borrowed: the type holds the module that owns it */
+    uv_loop_t uv;  /* initialised while uv_open */
+    uv_async_t
+        wake; /* ends a poll that blocks; always open, so that uv_run has something */
+    uv_timer_t timer; /* bounds a poll that blocks by the earliest timer */
     bool uv_open;
     ReadyQueue ready;
     TimerHeap timers;
@@ -29,24 +30,25 @@ struct Loop {
     char *read_buffer;   /* owned memory */
 
     /* The GIL and other threads. */
-    PyThreadState *parked;   /* non-NULL while the loop's thread has released the GIL */
-    uint64_t gil_taken;      /* when it last took it, in libuv's milliseconds */
+    PyThreadState *parked; /* non-NULL while the loop's thread has released the GIL */
+    uint64_t gil_taken;    /* when it last took it, in libuv's milliseconds */
     _Atomic uint64_t gil_wanted_at; /* see loop_gil_wanted_at */
     Inbox inbox;
-    _Atomic bool blocking;   /* set while the loop blocks or is about to */
-    uv_mutex_t wake_lock;    /* keeps `wake` from being closed while another thread sends */
+    _Atomic bool blocking; /* set while the loop blocks or is about to */
+    uv_mutex_t
+        wake_lock; /* keeps `wake` from being closed while another thread sends */
 
     /* What Python sees: asyncio's base classes read and write these under their names. */
-    bool closed;             /* _closed */
-    bool stopping;           /* _stopping */
-    bool debug;              /* _debug */
-    PyObject *thread_id;     /* _thread_id; owned or NULL: not running */
-    PyObject *current;       /* _current_handle, in debug mode; owned or NULL */
-    PyObject *task_factory;  /* _task_factory; owned or NULL */
-    PyObject *streams;       /* _streams; owned dict: descriptor -> transport */
+    bool closed;            /* _closed */
+    bool stopping;          /* _stopping */
+    bool debug;             /* _debug */
+    PyObject *thread_id;    /* _thread_id; owned or NULL: not running */
+    PyObject *current;      /* _current_handle, in debug mode; owned or NULL */
+    PyObject *task_factory; /* _task_factory; owned or NULL */
+    PyObject *streams;      /* _streams; owned dict: descriptor -> transport */
 
     bool running;
-    PyObject *fatal;         /* owned or NULL: the exception that leaves run_forever */
+    PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 
     /* loop_task_eager asks call_soon for the first step instead of queueing it (task.c). */
     bool capture;
@@ -74,8 +76,8 @@ void loop_wake(Loop *self);
 
 PyObject *loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames);
-PyObject *loop_py_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                                       PyObject *kwnames);
+PyObject *loop_py_call_soon_threadsafe(PyObject *op, PyObject *const *args,
+                                       Py_ssize_t nargs, PyObject *kwnames);
 PyObject *loop_py_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames);
 PyObject *loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,

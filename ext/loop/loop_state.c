@@ -18,7 +18,8 @@ setup_imports(LoopState *st)
         || name_import(&st->asyncio_timer_handle, "asyncio", "TimerHandle") < 0
         || name_import(&st->future_type, "asyncio", "Future") < 0
         || name_import(&st->task_type, "asyncio", "Task") < 0
-        || name_import(&st->extract_stack, "asyncio.format_helpers", "extract_stack") < 0
+        || name_import(&st->extract_stack, "asyncio.format_helpers", "extract_stack")
+               < 0
         || name_import(&st->get_running_loop, "asyncio", "_get_running_loop") < 0) {
         return -1;
     }

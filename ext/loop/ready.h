@@ -8,9 +8,9 @@
 #include "loop/handle.h"
 
 typedef struct ReadyQueue {
-    Handle **ring;  /* owned memory, owned handles */
-    size_t mask;    /* capacity - 1; the capacity is a power of two, or 0 with ring NULL */
-    size_t head;    /* index of the oldest */
+    Handle **ring; /* owned memory, owned handles */
+    size_t mask; /* capacity - 1; the capacity is a power of two, or 0 with ring NULL */
+    size_t head; /* index of the oldest */
     size_t len;
 } ReadyQueue;
 

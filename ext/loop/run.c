@@ -77,7 +77,8 @@ loop_enter(Loop *self)
     if (self->parked != NULL) {
         PyThreadState *state = self->parked;
         self->parked = NULL;
-        atomic_store_explicit(&self->gil_wanted_at, loop_now_ns(), memory_order_relaxed);
+        atomic_store_explicit(&self->gil_wanted_at, loop_now_ns(),
+                              memory_order_relaxed);
         PyEval_RestoreThread(state);
         atomic_store_explicit(&self->gil_wanted_at, 0, memory_order_relaxed);
         atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
@@ -189,7 +190,8 @@ handle_run_timed(Loop *self, Handle *handle)
     if (err < 0) {
         return -1;
     }
-    PyObject *res = PyObject_CallMethod((PyObject *)self, "_callback_ran", "Od", handle, seconds);
+    PyObject *res =
+        PyObject_CallMethod((PyObject *)self, "_callback_ran", "Od", handle, seconds);
     Py_XDECREF(res);
     return res == NULL ? -1 : 0;
 }
@@ -200,7 +202,8 @@ loop_run_ready(Loop *self)
 {
     for (size_t n = self->ready.len; n != 0 && self->ready.len != 0; n--) {
         Handle *handle = ready_pop(&self->ready);
-        int err = likely(!self->debug) ? handle_run(handle) : handle_run_timed(self, handle);
+        int err =
+            likely(!self->debug) ? handle_run(handle) : handle_run_timed(self, handle);
         Py_DECREF(handle);
         if (unlikely(err < 0)) {
             return -1;
@@ -324,7 +327,8 @@ loop_report(Loop *self, const char *message)
     }
     LoopState *st = self->st;
     PyObject *exc = err_take();
-    PyObject *context = Py_BuildValue("{OsOO}", st->str_message, message, st->str_exception, exc);
+    PyObject *context =
+        Py_BuildValue("{OsOO}", st->str_message, message, st->str_exception, exc);
     Py_DECREF(exc);
     PyObject *res = NULL;
     if (context != NULL) {

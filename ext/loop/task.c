@@ -50,14 +50,15 @@ task_from_base(Loop *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     }
     argv[0] = (PyObject *)self;
     memcpy(argv + 1, args, (size_t)(nargs + n) * sizeof(*argv));
-    PyObject *task
-        = PyObject_Vectorcall(self->st->base_create_task, argv, (size_t)(1 + nargs), kwnames);
+    PyObject *task = PyObject_Vectorcall(self->st->base_create_task, argv,
+                                         (size_t)(1 + nargs), kwnames);
     PyMem_Free(argv);
     return task;
 }
 
 PyObject *
-loop_py_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+loop_py_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
 {
     Loop *self = (Loop *)op;
     bool plain = self->task_factory == NULL || self->task_factory == Py_None;

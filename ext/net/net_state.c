@@ -41,7 +41,9 @@ net_setup(PyObject *module, NetState *st)
 {
     st->module = module;
     if (setup_names(st) < 0
-        || name_import(&st->asyncio_transport, "asyncio.transports", "_FlowControlMixin") < 0
+        || name_import(&st->asyncio_transport, "asyncio.transports",
+                       "_FlowControlMixin")
+               < 0
         || name_import(&st->buffered_protocol, "asyncio", "BufferedProtocol") < 0) {
         return -1;
     }

@@ -74,7 +74,8 @@ stream_opened(Stream *s, bool is_unix)
     s->state = STREAM_OPEN;
     s->uv.handle.data = (void *)&stream_handle_ops;
     if (!is_unix) {
-        (void)uv_tcp_nodelay(&s->uv.tcp, 1); /* fails on a socket that is no TCP: no harm */
+        (void)uv_tcp_nodelay(&s->uv.tcp,
+                             1); /* fails on a socket that is no TCP: no harm */
     }
 }
 
@@ -391,7 +392,8 @@ stream_write(Stream *s, Slice data)
 }
 
 static int
-stream_send_slices(Stream *s, const Slice *slices, unsigned n, unsigned copied, PyObject *owner)
+stream_send_slices(Stream *s, const Slice *slices, unsigned n, unsigned copied,
+                   PyObject *owner)
 {
     assert(n >= 1 && n <= STREAM_SLICES);
     uv_buf_t bufs[STREAM_SLICES];

@@ -39,7 +39,8 @@ protocol_call(Transport *self, PyObject *name, PyObject *arg)
     }
     PyObject *argv[] = {self->protocol, arg};
     size_t nargs = arg == NULL ? 1 : 2;
-    PyObject *protocol = Py_NewRef(self->protocol); /* set_protocol may replace it meanwhile */
+    PyObject *protocol =
+        Py_NewRef(self->protocol); /* set_protocol may replace it meanwhile */
     PyObject *res = PyObject_VectorcallMethod(name, argv, nargs, NULL);
     Py_DECREF(protocol);
     if (PyContext_Exit(self->context) < 0) {
@@ -56,8 +57,8 @@ transport_fail(Transport *self, const char *message)
         return;
     }
     PyObject *exc = err_take();
-    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_transport_failed", "OOsO", self,
-                                        self->protocol, message, exc);
+    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_transport_failed",
+                                        "OOsO", self, self->protocol, message, exc);
     if (res == NULL) {
         loop_report(self->loop, message);
     }
@@ -75,8 +76,8 @@ protocol_report(Transport *self, const char *message)
         return;
     }
     PyObject *exc = err_take();
-    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_protocol_failed", "OOsO", self,
-                                        self->protocol, message, exc);
+    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_protocol_failed",
+                                        "OOsO", self, self->protocol, message, exc);
     if (res == NULL) {
         loop_report(self->loop, message);
     }
@@ -207,12 +208,14 @@ on_eof(Stream *s)
 void
 transport_check_high(Transport *self)
 {
-    if (!self->stream.over_high || self->protocol_paused || !transport_is_writable(self)) {
+    if (!self->stream.over_high || self->protocol_paused
+        || !transport_is_writable(self)) {
         return;
     }
     self->protocol_paused = true;
     /* Called from write(), perhaps in the transport's own context: that can't be entered again. */
-    PyObject *res = PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
+    PyObject *res =
+        PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
     if (res == NULL) {
         protocol_report(self, "protocol.pause_writing() failed");
     }
@@ -227,7 +230,8 @@ transport_wake_sendfile(Transport *self, bool lost)
         return;
     }
     const char *method = lost ? "_wake_lost" : "_wake";
-    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, method, "O", self->drained);
+    PyObject *res =
+        PyObject_CallMethod((PyObject *)self->loop, method, "O", self->drained);
     if (res == NULL) {
         loop_report(self->loop, "Waking a sendfile() failed");
     }
@@ -302,7 +306,8 @@ transport_force_close(Transport *self, PyObject *exc)
     self->state = TRANSPORT_LOSING;
     stream_read_stop(&self->stream);
     PyObject *arg = exc == NULL ? Py_None : exc;
-    PyObject *lose = PyObject_GetAttr((PyObject *)self, self->st->str_call_connection_lost);
+    PyObject *lose =
+        PyObject_GetAttr((PyObject *)self, self->st->str_call_connection_lost);
     if (lose == NULL || loop_call_soon(self->loop, lose, arg, self->context) < 0) {
         loop_report(self->loop, "A transport can't be closed");
     }
@@ -328,8 +333,9 @@ transport_unlist(Transport *self)
     PyObject *streams = loop_streams(self->loop);
     PyObject *key = PyLong_FromLong(self->fd);
     self->fd = -1;
-    if (key == NULL || (PyDict_GetItemWithError(streams, key) == (PyObject *)self
-                        && PyDict_DelItem(streams, key) < 0)) {
+    if (key == NULL
+        || (PyDict_GetItemWithError(streams, key) == (PyObject *)self
+            && PyDict_DelItem(streams, key) < 0)) {
         loop_report(self->loop, "A transport can't be closed");
     }
     Py_XDECREF(key);
@@ -386,7 +392,8 @@ transport_lose(Transport *self, PyObject *exc)
     Py_INCREF(res);
     if (self->connected) {
         PyObject *argv[] = {self->protocol, exc};
-        Py_SETREF(res, PyObject_VectorcallMethod(self->st->str_connection_lost, argv, 2, NULL));
+        Py_SETREF(res, PyObject_VectorcallMethod(self->st->str_connection_lost, argv, 2,
+                                                 NULL));
     }
     PyObject *raised = res == NULL ? err_take() : NULL;
     transport_shut(self);
@@ -438,7 +445,8 @@ transport_open(Transport *self, int fd, bool is_unix)
     }
     int err = PyDict_SetItem(loop_streams(self->loop), key, (PyObject *)self);
     if (err == 0) {
-        int code = stream_open_fd(&self->stream, self->loop, &transport_ops, fd, is_unix);
+        int code =
+            stream_open_fd(&self->stream, self->loop, &transport_ops, fd, is_unix);
         if (code != 0) {
             (void)PyDict_DelItem(loop_streams(self->loop), key);
             (void)err_set(code);

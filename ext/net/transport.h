@@ -23,27 +23,30 @@ typedef enum TransportState {
  * header; a check at import compares the sizes. */
 typedef struct Transport {
     PyObject_HEAD
-    PyObject *extra;       /* owned dict: BaseTransport's slot `_extra` */
-    PyObject *mixin[4];    /* owned, NULL: _FlowControlMixin's slots, of which we need none */
+    PyObject *extra; /* owned dict: BaseTransport's slot `_extra` */
+    PyObject
+        *mixin[4]; /* owned, NULL: _FlowControlMixin's slots, of which we need none */
     Stream stream;
-    NetState *st;          /* borrowed */
+    NetState *st; /* borrowed */
     TransportState state;
-    bool paused;           /* pause_reading() was called */
-    bool started;          /* reading may begin: connection_made was called */
-    bool eof;              /* write_eof() was called */
-    bool buffered;         /* the protocol is a BufferedProtocol */
-    bool protocol_paused;  /* pause_writing() was called */
-    bool connected;        /* the protocol is to hear of connection_lost */
-    bool lent;             /* `sock` has a descriptor of its own */
-    int fd;                /* libuv's, the key in the loop's table; -1 once closed */
-    Loop *loop;            /* owned */
-    PyObject *protocol;    /* owned; None after connection_lost */
-    PyObject *context;     /* owned: the contextvars.Context in which the protocol is called */
-    PyObject *sock;        /* owned: socket.socket */
-    PyObject *server;      /* owned or NULL: asyncio.Server */
-    PyObject *drained;     /* owned or NULL: the future of _make_empty_waiter */
-    Py_buffer view;        /* what a BufferedProtocol's get_buffer gave; view.obj NULL: nothing */
-    PyObject *weakrefs;    /* CPython's */
+    bool paused;          /* pause_reading() was called */
+    bool started;         /* reading may begin: connection_made was called */
+    bool eof;             /* write_eof() was called */
+    bool buffered;        /* the protocol is a BufferedProtocol */
+    bool protocol_paused; /* pause_writing() was called */
+    bool connected;       /* the protocol is to hear of connection_lost */
+    bool lent;            /* `sock` has a descriptor of its own */
+    int fd;               /* libuv's, the key in the loop's table; -1 once closed */
+    Loop *loop;           /* owned */
+    PyObject *protocol;   /* owned; None after connection_lost */
+    PyObject
+        *context;   /* owned: the contextvars.Context in which the protocol is called */
+    PyObject *sock; /* owned: socket.socket */
+    PyObject *server;  /* owned or NULL: asyncio.Server */
+    PyObject *drained; /* owned or NULL: the future of _make_empty_waiter */
+    Py_buffer
+        view; /* what a BufferedProtocol's get_buffer gave; view.obj NULL: nothing */
+    PyObject *weakrefs; /* CPython's */
 } Transport;
 
 /* Opens the stream on `fd`, a connected socket. 0, or -1 with an exception set: then the
@@ -76,6 +79,17 @@ bool transport_is_closing(const Transport *self);
 /* Whether writes are taken. They are while a closed transport still has something queued, as
  * in asyncio: its sslproto sends close_notify then. */
 bool transport_is_writable(const Transport *self);
+
+/* ---- transport_write.c: methods ----------------------------------------------------------- */
+
+PyObject *transport_py_write(PyObject *op, PyObject *arg);
+PyObject *transport_py_writelines(PyObject *op, PyObject *arg);
+PyObject *transport_py_write_eof(PyObject *op, PyObject *arg);
+PyObject *transport_py_can_write_eof(PyObject *op, PyObject *arg);
+PyObject *transport_py_get_write_buffer_size(PyObject *op, PyObject *arg);
+PyObject *transport_py_get_write_buffer_limits(PyObject *op, PyObject *arg);
+PyObject *transport_py_set_write_buffer_limits(PyObject *op, PyObject *args,
+                                               PyObject *kwargs);
 
 int transport_setup(PyObject *module, NetState *st);
 

@@ -10,15 +10,11 @@
 
 #include <structmember.h>
 
-enum {
-    GATHER_JOIN = 16 * 1024, /* bytes: writelines joins up to this much */
-    HIGH_WATER = 64 * 1024,  /* bytes: asyncio's default limit of the write buffer */
-};
-
 /* ---- Life --------------------------------------------------------------------------------- */
 
 static PyObject *
-transport_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+transport_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+              PyObject *Py_UNUSED(kwargs))
 {
     PyObject *module = module_of_type(type);
     if (module == NULL) {
@@ -166,8 +162,8 @@ transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
     Transport *self = (Transport *)op;
     PyObject *loop, *sock, *protocol, *waiter, *extra, *server;
     int fd, lent, is_unix;
-    if (!PyArg_ParseTuple(args, "OOipOOOOp:StreamTransport", &loop, &sock, &fd, &lent, &protocol,
-                          &waiter, &extra, &server, &is_unix)) {
+    if (!PyArg_ParseTuple(args, "OOipOOOOp:StreamTransport", &loop, &sock, &fd, &lent,
+                          &protocol, &waiter, &extra, &server, &is_unix)) {
         return -1;
     }
     if (self->loop != NULL) {
@@ -190,7 +186,8 @@ transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
         return -1;
     }
     self->state = TRANSPORT_OPEN;
-    if (transport_attach_server(self, server) < 0 || transport_schedule(self, waiter) < 0) {
+    if (transport_attach_server(self, server) < 0
+        || transport_schedule(self, waiter) < 0) {
         self->connected = false;
         PyObject *exc = err_take();
         transport_force_close(self, NULL);
@@ -253,214 +250,6 @@ transport_py_is_reading(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Transport *self = (Transport *)op;
     return PyBool_FromLong(!self->paused && !transport_is_closing(self));
-}
-
-/* ---- Writing ------------------------------------------------------------------------------ */
-
-/* Whether a write may go on: 1; 0 when it is to be dropped; -1 with an exception set. */
-static int
-transport_may_write(Transport *self)
-{
-    if (self->eof) {
-        PyErr_SetString(PyExc_RuntimeError, "Cannot call write() after write_eof()");
-        return -1;
-    }
-    if (self->drained != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "unable to write; sendfile is in progress");
-        return -1;
-    }
-    return transport_is_writable(self);
-}
-
-/* What follows a write that returned `err`. */
-static void
-transport_wrote(Transport *self, int err)
-{
-    if (err != 0) {
-        (void)err_set(err);
-        transport_fail(self, "Fatal write error on socket transport");
-    } else {
-        transport_check_high(self);
-    }
-}
-
-static int
-transport_write_bytes(Transport *self, PyObject *data)
-{
-    Slice slice = {PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)};
-    return slice.len == 0 ? 0 : stream_write_owned(&self->stream, &slice, 1, data);
-}
-
-static PyObject *
-transport_py_write(PyObject *op, PyObject *data)
-{
-    Transport *self = (Transport *)op;
-    bool plain = PyBytes_Check(data);
-    if (!plain && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
-        return PyErr_Format(PyExc_TypeError,
-                            "data argument must be a bytes-like object, not '%.200s'",
-                            Py_TYPE(data)->tp_name);
-    }
-    int may = transport_may_write(self);
-    if (may <= 0) {
-        return may < 0 ? NULL : Py_NewRef(Py_None);
-    }
-    if (plain) {
-        transport_wrote(self, transport_write_bytes(self, data));
-        Py_RETURN_NONE;
-    }
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    int err = stream_write(&self->stream, slice_of(view.buf, (size_t)view.len));
-    PyBuffer_Release(&view);
-    transport_wrote(self, err);
-    Py_RETURN_NONE;
-}
-
-/* Whether `parts` (a tuple) are bytes objects too large to be worth joining. */
-static bool
-parts_worth_gathering(PyObject *parts)
-{
-    size_t total = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(parts); i++) {
-        PyObject *part = PyTuple_GET_ITEM(parts, i);
-        if (!PyBytes_CheckExact(part)) {
-            return false;
-        }
-        total += (size_t)PyBytes_GET_SIZE(part);
-    }
-    return total > GATHER_JOIN;
-}
-
-static int
-transport_write_parts(Transport *self, PyObject *parts)
-{
-    Py_ssize_t n = PyTuple_GET_SIZE(parts);
-    for (Py_ssize_t i = 0; i < n;) {
-        Slice slices[STREAM_SLICES];
-        unsigned used = 0;
-        for (; i < n && used < STREAM_SLICES; i++) {
-            PyObject *part = PyTuple_GET_ITEM(parts, i);
-            slices[used++] = slice_of(PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part));
-        }
-        int err = stream_write_owned(&self->stream, slices, used, parts);
-        if (err != 0) {
-            return err;
-        }
-    }
-    return 0;
-}
-
-static PyObject *
-transport_py_writelines(PyObject *op, PyObject *list)
-{
-    Transport *self = (Transport *)op;
-    PyObject *parts = PySequence_Tuple(list);
-    if (parts == NULL) {
-        return NULL;
-    }
-    PyObject *res = NULL;
-    PyObject *joined = NULL;
-    int may = transport_may_write(self);
-    if (may < 0) {
-        goto done;
-    }
-    if (may == 1 && parts_worth_gathering(parts)) {
-        transport_wrote(self, transport_write_parts(self, parts));
-    } else {
-        joined = PyObject_CallMethodOneArg(self->st->empty_bytes, self->st->str_join, parts);
-        if (joined == NULL) {
-            goto done;
-        }
-        if (may == 1) {
-            transport_wrote(self, transport_write_bytes(self, joined));
-        }
-    }
-    res = Py_NewRef(Py_None);
-done:
-    Py_XDECREF(joined);
-    Py_DECREF(parts);
-    return res;
-}
-
-static PyObject *
-transport_py_write_eof(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    Transport *self = (Transport *)op;
-    if (!self->eof && !transport_is_closing(self)) {
-        self->eof = true;
-        stream_shutdown(&self->stream);
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-transport_py_can_write_eof(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(ignored))
-{
-    Py_RETURN_TRUE;
-}
-
-static PyObject *
-transport_py_get_write_buffer_size(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    Transport *self = (Transport *)op;
-    bool gone = self->fd < 0;
-    return PyLong_FromSize_t(gone ? 0 : uv_stream_get_write_queue_size(&self->stream.uv.stream));
-}
-
-static PyObject *
-transport_py_get_write_buffer_limits(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    Transport *self = (Transport *)op;
-    return Py_BuildValue("nn", (Py_ssize_t)self->stream.low, (Py_ssize_t)self->stream.high);
-}
-
-/* An int argument that may be None: -1 then; -2 with an exception set. */
-static Py_ssize_t
-limit_of(PyObject *arg)
-{
-    if (arg == NULL || arg == Py_None) {
-        return -1;
-    }
-    Py_ssize_t limit = PyNumber_AsSsize_t(arg, PyExc_OverflowError);
-    if (limit < 0 && !PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "high (%R) must be >= low must be >= 0", arg);
-    }
-    return limit < 0 ? -2 : limit;
-}
-
-static PyObject *
-transport_py_set_write_buffer_limits(PyObject *op, PyObject *args, PyObject *kwargs)
-{
-    static char *const names[] = {"high", "low", NULL};
-    Transport *self = (Transport *)op;
-    PyObject *high_arg = NULL, *low_arg = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:set_write_buffer_limits",
-                                     (char **)names, &high_arg, &low_arg)) {
-        return NULL;
-    }
-    Py_ssize_t high = limit_of(high_arg);
-    Py_ssize_t low = high == -2 ? -2 : limit_of(low_arg);
-    if (high == -2 || low == -2) {
-        return NULL;
-    }
-    if (high == -1) {
-        high = low == -1 ? HIGH_WATER : 4 * low;
-    }
-    if (low == -1) {
-        low = high / 4;
-    }
-    if (high < low) {
-        return PyErr_Format(PyExc_ValueError, "high (%zd) must be >= low (%zd) must be >= 0",
-                            high, low);
-    }
-    self->stream.high = (size_t)high;
-    self->stream.low = (size_t)low;
-    self->stream.over_high = self->stream.over_high || self->stream.queued > (size_t)high;
-    transport_check_high(self);
-    Py_RETURN_NONE;
 }
 
 /* ---- Closing ------------------------------------------------------------------------------ */
@@ -532,7 +321,8 @@ transport_py_make_empty_waiter(PyObject *op, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(PyExc_RuntimeError, "Empty waiter is already set");
         return NULL;
     }
-    PyObject *future = PyObject_CallMethod((PyObject *)self->loop, "create_future", NULL);
+    PyObject *future =
+        PyObject_CallMethod((PyObject *)self->loop, "create_future", NULL);
     if (future == NULL) {
         return NULL;
     }
@@ -563,8 +353,8 @@ transport_repr(PyObject *op)
     } else if (self->fd >= 0) {
         state = "closing";
     }
-    return PyUnicode_FromFormat("<%s fd=%d %s, %zu bytes to write>", "StreamTransport", self->fd,
-                                state, self->stream.queued);
+    return PyUnicode_FromFormat("<%s fd=%d %s, %zu bytes to write>", "StreamTransport",
+                                self->fd, state, self->stream.queued);
 }
 
 static PyMethodDef transport_methods[] = {
@@ -577,7 +367,8 @@ static PyMethodDef transport_methods[] = {
     {"write_eof", transport_py_write_eof, METH_NOARGS, NULL},
     {"can_write_eof", transport_py_can_write_eof, METH_NOARGS, NULL},
     {"get_write_buffer_size", transport_py_get_write_buffer_size, METH_NOARGS, NULL},
-    {"get_write_buffer_limits", transport_py_get_write_buffer_limits, METH_NOARGS, NULL},
+    {"get_write_buffer_limits", transport_py_get_write_buffer_limits, METH_NOARGS,
+     NULL},
     {"set_write_buffer_limits",
      (PyCFunction)(void (*)(void))transport_py_set_write_buffer_limits,
      METH_VARARGS | METH_KEYWORDS, NULL},
@@ -649,12 +440,12 @@ transport_setup(PyObject *module, NetState *st)
 {
     PyTypeObject *base = (PyTypeObject *)st->asyncio_transport;
     if (base->tp_basicsize != (Py_ssize_t)offsetof(Transport, stream)) {
-        PyErr_SetString(PyExc_ImportError,
-                        "asyncio's transports of this Python have a layout that fluvial doesn't know");
+        PyErr_SetString(PyExc_ImportError, "asyncio's transports of this Python have a "
+                                           "layout that fluvial doesn't know");
         return -1;
     }
-    st->transport_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &transport_spec,
-                                                                  st->asyncio_transport);
+    st->transport_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &transport_spec, st->asyncio_transport);
     if (st->transport_type == NULL || transport_declare(st) < 0) {
         return -1;
     }

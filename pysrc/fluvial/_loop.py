@@ -28,11 +28,13 @@ class _SelectorView:
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         """Raises KeyError when the file is not watched."""
         reader, writer = handles = self._loop._watched(fileobj)
-        events_ = (reader and selectors.EVENT_READ or 0) | (writer and selectors.EVENT_WRITE or 0)
-        if not events_:
+        mask = selectors.EVENT_READ if reader is not None else 0
+        if writer is not None:
+            mask |= selectors.EVENT_WRITE
+        if not mask:
             raise KeyError(f"{fileobj!r} is not registered")
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        return selectors.SelectorKey(fileobj, fd, events_, handles)
+        return selectors.SelectorKey(fileobj, fd, mask, handles)
 
     def get(self, fileobj: Any) -> selectors.SelectorKey | None:
         """As get_key, with None for a file that is not watched."""
@@ -49,7 +51,7 @@ class _SelectorView:
         """Called by asyncio when the loop is closed."""
 
 
-class Loop(_core.Loop, asyncio.SelectorEventLoop):
+class Loop(_core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C describes itself
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:
@@ -125,22 +127,20 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
 
     # -- Transports -------------------------------------------------------------------------
 
-    async def create_connection(self, *args: Any, sock: Any = None, **kwargs: Any) -> Any:
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
-        with self._lending(sock):
-            return await super().create_connection(*args, sock=sock, **kwargs)
+        with self._lending(kwargs.get("sock")):
+            return await super().create_connection(*args, **kwargs)
 
-    async def connect_accepted_socket(self, factory: Any, sock: Any, **kwargs: Any) -> Any:
+    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
-        with self._lending(sock):
-            return await super().connect_accepted_socket(factory, sock, **kwargs)
+        with self._lending(kwargs.get("sock")):
+            return await super().create_unix_connection(*args, **kwargs)
 
-    async def create_unix_connection(
-        self, factory: Any, path: Any = None, *, sock: Any = None, **kwargs: Any
-    ) -> Any:
+    async def connect_accepted_socket(self, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
-        with self._lending(sock):
-            return await super().create_unix_connection(factory, path, sock=sock, **kwargs)
+        with self._lending(kwargs["sock"] if "sock" in kwargs else args[1]):
+            return await super().connect_accepted_socket(*args, **kwargs)
 
     @contextlib.contextmanager
     def _lending(self, sock: socket.socket | None) -> Iterator[None]:
@@ -186,14 +186,14 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         rawsock: socket.socket,
         protocol: asyncio.BaseProtocol,
         sslcontext: Any,
-        waiter: asyncio.Future[None] | None = None,
+        waiter: Any = None,
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
         extra: dict[str, Any] | None = None,
         server: Any = None,
-        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
-        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
     ) -> Any:
         tls = sslproto.SSLProtocol(
             self,

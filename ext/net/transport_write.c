@@ -1,0 +1,227 @@
+/* The writing half of a StreamTransport's methods: data, end of file, and the limits of the
+ * write buffer. See transport.h.
+ */
+#include "base/py.h"
+
+#include "base/err.h"
+#include "net/transport.h"
+
+enum {
+    GATHER_JOIN = 16 * 1024, /* bytes: writelines joins up to this much */
+    HIGH_WATER = 64 * 1024,  /* bytes: asyncio's default limit of the write buffer */
+};
+
+/* ---- Data --------------------------------------------------------------------------------- */
+
+/* Whether a write may go on: 1; 0 when it is to be dropped; -1 with an exception set. */
+static int
+transport_may_write(Transport *self)
+{
+    if (self->eof) {
+        PyErr_SetString(PyExc_RuntimeError, "Cannot call write() after write_eof()");
+        return -1;
+    }
+    if (self->drained != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "unable to write; sendfile is in progress");
+        return -1;
+    }
+    return transport_is_writable(self);
+}
+
+/* What follows a write that returned `err`. */
+static void
+transport_wrote(Transport *self, int err)
+{
+    if (err != 0) {
+        (void)err_set(err);
+        transport_fail(self, "Fatal write error on socket transport");
+    } else {
+        transport_check_high(self);
+    }
+}
+
+static int
+transport_write_bytes(Transport *self, PyObject *data)
+{
+    Slice slice = {PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)};
+    return slice.len == 0 ? 0 : stream_write_owned(&self->stream, &slice, 1, data);
+}
+
+PyObject *
+transport_py_write(PyObject *op, PyObject *data)
+{
+    Transport *self = (Transport *)op;
+    bool plain = PyBytes_Check(data);
+    if (!plain && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "data argument must be a bytes-like object, not '%.200s'",
+                            Py_TYPE(data)->tp_name);
+    }
+    int may = transport_may_write(self);
+    if (may <= 0) {
+        return may < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (plain) {
+        transport_wrote(self, transport_write_bytes(self, data));
+        Py_RETURN_NONE;
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    int err = stream_write(&self->stream, slice_of(view.buf, (size_t)view.len));
+    PyBuffer_Release(&view);
+    transport_wrote(self, err);
+    Py_RETURN_NONE;
+}
+
+/* Whether `parts` (a tuple) are bytes objects too large to be worth joining. */
+static bool
+parts_worth_gathering(PyObject *parts)
+{
+    size_t total = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(parts); i++) {
+        PyObject *part = PyTuple_GET_ITEM(parts, i);
+        if (!PyBytes_CheckExact(part)) {
+            return false;
+        }
+        total += (size_t)PyBytes_GET_SIZE(part);
+    }
+    return total > GATHER_JOIN;
+}
+
+static int
+transport_write_parts(Transport *self, PyObject *parts)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(parts);
+    for (Py_ssize_t i = 0; i < n;) {
+        Slice slices[STREAM_SLICES];
+        unsigned used = 0;
+        for (; i < n && used < STREAM_SLICES; i++) {
+            PyObject *part = PyTuple_GET_ITEM(parts, i);
+            slices[used++] =
+                slice_of(PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part));
+        }
+        int err = stream_write_owned(&self->stream, slices, used, parts);
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+PyObject *
+transport_py_writelines(PyObject *op, PyObject *list)
+{
+    Transport *self = (Transport *)op;
+    PyObject *parts = PySequence_Tuple(list);
+    if (parts == NULL) {
+        return NULL;
+    }
+    PyObject *res = NULL;
+    PyObject *joined = NULL;
+    int may = transport_may_write(self);
+    if (may < 0) {
+        goto done;
+    }
+    if (may == 1 && parts_worth_gathering(parts)) {
+        transport_wrote(self, transport_write_parts(self, parts));
+    } else {
+        joined =
+            PyObject_CallMethodOneArg(self->st->empty_bytes, self->st->str_join, parts);
+        if (joined == NULL) {
+            goto done;
+        }
+        if (may == 1) {
+            transport_wrote(self, transport_write_bytes(self, joined));
+        }
+    }
+    res = Py_NewRef(Py_None);
+done:
+    Py_XDECREF(joined);
+    Py_DECREF(parts);
+    return res;
+}
+
+PyObject *
+transport_py_write_eof(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    if (!self->eof && !transport_is_closing(self)) {
+        self->eof = true;
+        stream_shutdown(&self->stream);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+transport_py_can_write_eof(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_TRUE;
+}
+
+/* ---- Limits ------------------------------------------------------------------------------- */
+
+PyObject *
+transport_py_get_write_buffer_size(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    bool gone = self->fd < 0;
+    return PyLong_FromSize_t(
+        gone ? 0 : uv_stream_get_write_queue_size(&self->stream.uv.stream));
+}
+
+PyObject *
+transport_py_get_write_buffer_limits(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Transport *self = (Transport *)op;
+    return Py_BuildValue("nn", (Py_ssize_t)self->stream.low,
+                         (Py_ssize_t)self->stream.high);
+}
+
+/* An int argument that may be None: -1 then; -2 with an exception set. */
+static Py_ssize_t
+limit_of(PyObject *arg)
+{
+    if (arg == NULL || arg == Py_None) {
+        return -1;
+    }
+    Py_ssize_t limit = PyNumber_AsSsize_t(arg, PyExc_OverflowError);
+    if (limit < 0 && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "high (%R) must be >= low must be >= 0", arg);
+    }
+    return limit < 0 ? -2 : limit;
+}
+
+PyObject *
+transport_py_set_write_buffer_limits(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *const names[] = {"high", "low", NULL};
+    Transport *self = (Transport *)op;
+    PyObject *high_arg = NULL, *low_arg = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:set_write_buffer_limits",
+                                     (char **)names, &high_arg, &low_arg)) {
+        return NULL;
+    }
+    Py_ssize_t high = limit_of(high_arg);
+    Py_ssize_t low = high == -2 ? -2 : limit_of(low_arg);
+    if (high == -2 || low == -2) {
+        return NULL;
+    }
+    if (high == -1) {
+        high = low == -1 ? HIGH_WATER : 4 * low;
+    }
+    if (low == -1) {
+        low = high / 4;
+    }
+    if (high < low) {
+        return PyErr_Format(PyExc_ValueError,
+                            "high (%zd) must be >= low (%zd) must be >= 0", high, low);
+    }
+    self->stream.high = (size_t)high;
+    self->stream.low = (size_t)low;
+    self->stream.over_high =
+        self->stream.over_high || self->stream.queued > (size_t)high;
+    transport_check_high(self);
+    Py_RETURN_NONE;
+}

@@ -11,7 +11,9 @@
 
 enum {
     IDLE_PERCENT = 60, /* workers and loop together below this: the CPU had room */
-    CALM_PERCENT = 25, /* the workers below this: they mostly block */
+    CALM_PERCENT = 20, /* each worker below this: they mostly block */
+    FULL_PERCENT = 90, /* workers and loop together above this: no room for more … */
+    FAIR_PERCENT = 40, /* … once the workers together have this much */
     CALM_LOOKS_IDLE = 2,
     CALM_LOOKS_BUSY = 6,
     STARVED_LOOKS = 2,
@@ -79,11 +81,20 @@ limit_shrink(Limit *limit, const Look *look)
     return true;
 }
 
-/* Jobs wait and all workers that may run are in jobs that hardly compute. */
+/* Jobs wait although no worker computes much, and more of them could get more done. */
+static bool
+look_is_calm(const Look *look)
+{
+    uint64_t total = look->worker_cpu + look->loop_cpu;
+    return look->queued != 0 && below(look->top_cpu, look->elapsed, CALM_PERCENT)
+           && (below(total, look->elapsed, FULL_PERCENT)
+               || below(look->worker_cpu, look->elapsed, FAIR_PERCENT));
+}
+
 static bool
 limit_grow(Limit *limit, const Look *look)
 {
-    if (look->queued == 0 || !below(look->worker_cpu, look->elapsed, CALM_PERCENT)) {
+    if (!look_is_calm(look)) {
         limit->calm = 0;
         limit->step = 1;
         return false;

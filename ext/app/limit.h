@@ -18,6 +18,7 @@
 typedef struct Look {
     uint64_t elapsed;    /* since the look before */
     uint64_t worker_cpu; /* used by all workers */
+    uint64_t top_cpu;    /* used by the one of them that used most */
     uint64_t loop_cpu;   /* used by the loop's thread */
     uint64_t loop_waits; /* how long the loop has been waiting for the GIL, or 0 */
     uint32_t busy;       /* workers in a job now */

@@ -64,6 +64,7 @@ workers_read(Pool *pool, uint32_t count, uint64_t elapsed, Look *look)
         uint64_t used = growth(cpu, worker->seen.cpu);
         worker->seen.cpu = cpu;
         look->worker_cpu += used;
+        look->top_cpu = used > look->top_cpu ? used : look->top_cpu;
         if (used * 100 >= elapsed * HOT_PERCENT) {
             worker->seen.hot = HOT_LOOKS;
         } else if (worker->seen.hot > 0) {

@@ -31,6 +31,7 @@ class Watched:
         self,
         *,
         workers: float = 0,
+        top: float | None = None,
         loop: float = 0,
         loop_waits: int = 0,
         busy: int | None = None,
@@ -40,10 +41,11 @@ class Watched:
         left: int | None = None,
         elapsed: int = LOOK,
     ) -> int:
-        times = (elapsed, int(workers * elapsed / 100), int(loop * elapsed / 100), loop_waits)
         busy = self.value if busy is None else busy
+        top = workers / (1 if hot else max(1, busy)) if top is None else top
+        times = (*(int(cpu * elapsed / 100) for cpu in (workers, top, loop)), loop_waits)
         left = queued if left is None else left
-        look = (*times, busy, blocked, hot, queued, left)
+        look = (elapsed, *times, busy, blocked, hot, queued, left)
         self.state, self.value = self.probe.limit_look(self.state, look)
         return self.value
 
@@ -95,7 +97,21 @@ def test_jobs_that_compute_stay_alone_on_one_core(probe: ModuleType) -> None:
 def test_a_queue_that_moves_grows_slowly(probe: ModuleType) -> None:
     """Short jobs pass through; that some wait at any moment means little."""
     limit = Watched(probe)
-    assert limit.looks_until(2, most=20, workers=20, queued=3, left=0) > 4
+    assert limit.looks_until(2, most=20, workers=15, queued=3, left=0) > 4
+
+
+def test_short_jobs_in_one_worker_are_no_reason(probe: ModuleType) -> None:
+    limit = Watched(probe)
+    assert {limit.look(workers=45, loop=50, queued=30) for _ in range(500)} == {1}
+    assert {limit.look(workers=30, loop=25, queued=30) for _ in range(500)} == {1}
+
+
+def test_a_full_core_needs_no_more_workers(probe: ModuleType) -> None:
+    """Jobs that block shortly, many times a second."""
+    limit = Watched(probe)
+    limit.looks_until(8, most=8, workers=5, loop=10, queued=60)
+    assert {limit.look(workers=55, loop=43, queued=40) for _ in range(500)} == {8}
+    assert limit.looks_until(64, most=60, workers=50, loop=35, queued=40)
 
 
 def test_jobs_that_block_grow_beside_a_busy_loop(probe: ModuleType) -> None:
@@ -180,6 +196,7 @@ def test_stays_in_bounds_whatever_it_sees(probe: ModuleType) -> None:
             queued = chance.choice([0, 1, 50])
             limit.look(
                 workers=chance.choice([0, 10, 50, 100, 300]),
+                top=chance.choice([0, 50, None]),
                 loop=chance.choice([0, 50, 100]),
                 loop_waits=chance.choice([0, LOOK, 9 * LOOK]),
                 busy=busy,

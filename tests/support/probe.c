@@ -138,24 +138,25 @@ probe_limit_init(PyObject *Py_UNUSED(module), PyObject *args)
     return limit_state(&limit);
 }
 
-/* (state, (elapsed, worker_cpu, loop_cpu, loop_waits, busy, blocked, hot, queued,
+/* (state, (elapsed, worker_cpu, top_cpu, loop_cpu, loop_waits, busy, blocked, hot, queued,
  * left_queued)) -> (state, value); times in nanoseconds. */
 static PyObject *
 probe_limit_look(PyObject *Py_UNUSED(module), PyObject *args)
 {
     const char *state;
     Py_ssize_t size;
-    unsigned long long times[4];
+    unsigned long long times[5];
     Look look;
-    if (!PyArg_ParseTuple(args, "y#(KKKKIIIII)", &state, &size, &times[0], &times[1],
-                          &times[2], &times[3], &look.busy, &look.blocked, &look.hot,
-                          &look.queued, &look.left_queued)) {
+    if (!PyArg_ParseTuple(args, "y#(KKKKKIIIII)", &state, &size, &times[0], &times[1],
+                          &times[2], &times[3], &times[4], &look.busy, &look.blocked,
+                          &look.hot, &look.queued, &look.left_queued)) {
         return NULL;
     }
     look.elapsed = times[0];
     look.worker_cpu = times[1];
-    look.loop_cpu = times[2];
-    look.loop_waits = times[3];
+    look.top_cpu = times[2];
+    look.loop_cpu = times[3];
+    look.loop_waits = times[4];
     Limit limit;
     assert(size == (Py_ssize_t)sizeof limit);
     memcpy(&limit, state, (size_t)size);

@@ -206,22 +206,6 @@ route_raise(AppServer *server, PyObject *request, int status)
     Py_XDECREF(headers);
 }
 
-static int
-route_status(RouteOutcome outcome)
-{
-    switch (outcome) {
-    case ROUTE_NOT_FOUND:
-        return 404;
-    case ROUTE_METHOD_NOT_ALLOWED:
-        return 405;
-    case ROUTE_REDIRECT_SLASH:
-        return 307;
-    case ROUTE_FOUND:
-        break;
-    }
-    return 200;
-}
-
 /* 404, 405 with Allow, or 307 to the path with its last '/' toggled. */
 static void
 answer_without_route(HttpRequest *req, RouteOutcome outcome)

@@ -17,8 +17,7 @@ typedef enum CaptureKind {
 typedef struct PatternPart {
     bool is_capture;
     CaptureKind kind; /* of a capture */
-    Slice
-        text; /* of literal text, else the capture's name; borrowed from the pattern */
+    Slice text;       /* literal text, or the capture's name; of the pattern */
 } PatternPart;
 
 /* Captures, and text before, between and after them. */

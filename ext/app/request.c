@@ -72,17 +72,7 @@ request_get_plan(PyObject *op, void *Py_UNUSED(closure))
 static PyObject *
 request_get_route_status(PyObject *op, void *Py_UNUSED(closure))
 {
-    switch (request_match(op)->outcome) {
-    case ROUTE_FOUND:
-        return PyLong_FromLong(200);
-    case ROUTE_NOT_FOUND:
-        return PyLong_FromLong(404);
-    case ROUTE_METHOD_NOT_ALLOWED:
-        return PyLong_FromLong(405);
-    case ROUTE_REDIRECT_SLASH:
-        return PyLong_FromLong(307);
-    }
-    Py_UNREACHABLE();
+    return PyLong_FromLong(route_status(request_match(op)->outcome));
 }
 
 static PyObject *

@@ -24,6 +24,9 @@ typedef enum RouteOutcome {
     ROUTE_REDIRECT_SLASH,
 } RouteOutcome;
 
+/* The HTTP status that goes with the outcome. */
+int route_status(RouteOutcome outcome);
+
 typedef struct RouteMatch {
     RouteOutcome outcome;
     /* Borrowed from the router; FOUND only. */

@@ -325,6 +325,22 @@ matches_toggled(Router *router, Slice path)
     return matches;
 }
 
+int
+route_status(RouteOutcome outcome)
+{
+    switch (outcome) {
+    case ROUTE_FOUND:
+        return 200;
+    case ROUTE_NOT_FOUND:
+        return 404;
+    case ROUTE_METHOD_NOT_ALLOWED:
+        return 405;
+    case ROUTE_REDIRECT_SLASH:
+        return 307;
+    }
+    Py_UNREACHABLE();
+}
+
 void
 router_find(Router *router, unsigned method, Slice path, RouteMatch *out)
 {

@@ -23,8 +23,7 @@ typedef struct Route {
 struct Node {
     uint32_t order; /* the lowest of the routes at and below this node */
     uint32_t edge_len;
-    char *
-        edge; /* owned: the text that leads here; NULL at the root and behind captures */
+    char *edge; /* owned: the text that leads here; NULL at the root, behind captures */
 
     uint32_t nroutes, nchildren, ncaptures;
     Route *routes;   /* owned array: the routes that end here, in order */

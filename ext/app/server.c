@@ -6,6 +6,7 @@
 #include "app/server.h"
 
 #include "app/dispatch.h"
+#include "app/future.h"
 #include "app/pool_type.h"
 #include "app/request.h"
 #include "app/router_type.h"
@@ -249,16 +250,9 @@ server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
 static void
 server_announce_end(AppServer *self)
 {
-    PyObject *done = PyObject_CallMethod(self->drained, "done", NULL);
-    PyObject *result =
-        done == Py_False
-            ? PyObject_CallMethod(self->drained, "set_result", "O", Py_None)
-            : Py_XNewRef(done);
-    if (result == NULL) {
+    if (future_resolve(self->st, self->drained, Py_None) < 0) {
         loop_report(self->loop, "the server's end could not be announced");
     }
-    Py_XDECREF(done);
-    Py_XDECREF(result);
 }
 
 void
@@ -281,8 +275,7 @@ server_stop(AppServer *self, void (*stop)(HttpServer *))
         return NULL;
     }
     if (self->drained == NULL) {
-        self->drained =
-            PyObject_CallMethod((PyObject *)self->loop, "create_future", NULL);
+        self->drained = future_new(self->st, self->loop);
         if (self->drained == NULL) {
             return NULL;
         }

@@ -1,9 +1,8 @@
 """Counts the instructions that Fluvial spends on one request of a route, and where.
 
 Runs the server under valgrind's callgrind, which simulates: the figure hardly varies from run to
-run, so that it shows what a change of a few instructions does. The server is warmed up, the
-counters are set to zero, a fixed number of requests is sent one after the other, and the counts
-are divided by it.
+run, so that it shows what a change of a few instructions does. The server is warmed up without
+counting, a fixed number of requests is sent one after the other, and the counts are divided by it.
 
     python bench/callgrind.py /async
     python bench/callgrind.py '/items/42?q=river' --requests 2000 --depth 16 --top 40
@@ -42,7 +41,7 @@ def main() -> int:
             server.wait_ready(START_SECONDS)
             client = Client(server.port)
             ask(client, options.path, WARM_UP, options.depth)
-            control(server, "--zero")
+            control(server, "--instr=on")
             ask(client, options.path, options.requests, options.depth)
             control(server, "--dump")
     except ServerFailed as error:
@@ -60,7 +59,7 @@ def start(name: str, profile: Path, threads: int | None) -> ServerProcess:
     port = free_port()
     command = [
         *("valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}"),
-        *("--separate-threads=no", "--trace-children=no", "--dump-instr=no"),
+        *("--instr-atstart=no", "--separate-threads=no", "--trace-children=no"),
     ]
     if name == "fluvial":
         command.append(sys.executable)  # the command is a script; valgrind runs its interpreter

@@ -21,9 +21,10 @@
 #define BLOCK_ANSWERS 1024 /* answers that lie ready, one behind the other */
 
 static const char ANSWER[] = "HTTP/1.1 200 OK\r\n"
+                             "server: libuv-c\r\n"
+                             "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
                              "content-type: application/json\r\n"
                              "content-length: 16\r\n"
-                             "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
                              "\r\n"
                              "{\"type\":\"async\"}";
 #define ANSWER_SIZE (sizeof ANSWER - 1)

@@ -71,6 +71,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("venv", f"{python}-venv", lambda: bool(importlib.util.find_spec("ensurepip")))
     elif purpose == "test":
         yield Need("PostgreSQL", "postgresql", has_postgres)
+        yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("nm", "binutils", on_path("nm"))
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))

@@ -63,14 +63,17 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
         try:
             yield Postgres(port, folder)
         finally:
-            _call([programs / "pg_ctl", f"--pgdata={data}", "stop", "--mode=fast"], owner)
+            _call([programs / "pg_ctl", f"--pgdata={data}", "stop", "--mode=immediate"], owner)
 
 
 def _owner(folder: Path) -> dict[str, Any]:
     """Who runs PostgreSQL, for subprocess: it refuses to be run by root."""
     if os.geteuid() != 0:
         return {}
-    user = pwd.getpwnam("postgres")
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:  # not installed by the system
+        user = pwd.getpwnam("nobody")
     os.chown(folder, user.pw_uid, user.pw_gid)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 

@@ -26,9 +26,10 @@ app_setup(PyObject *module, AppState *st)
 {
     st->module = module;
     if (strings_setup(st) < 0 || router_type_setup(module, st) < 0
-        || waiting_setup(module, st) < 0 || request_setup(module, st) < 0 || sender_setup(module, st) < 0
-        || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
-        || coro_setup(module, st) < 0 || server_setup(module, st) < 0) {
+        || waiting_setup(module, st) < 0 || request_setup(module, st) < 0
+        || sender_setup(module, st) < 0 || pool_type_setup(module, st) < 0
+        || plan_setup(module, st) < 0 || coro_setup(module, st) < 0
+        || server_setup(module, st) < 0) {
         return -1;
     }
     return 0;

@@ -154,8 +154,11 @@ class Pool:
     ) -> asyncio.Future[Any]:
         """Runs `func` on a worker inside `context` (a copy of the current one when None).
         Raises: RuntimeError when the queue is full or the pool closed."""
-    def close(self, timeout: float = ...) -> None: ...
-    def stats(self) -> dict[str, int]: ...
+    def close(self, timeout: float = 10.0) -> None:
+        """Takes no more jobs, finishes those there are and ends the threads. Blocks for at most
+        `timeout` seconds: past it, futures are cancelled and threads still in a job left behind."""
+    def stats(self) -> dict[str, int]:
+        """threads, busy, queued, pending, limit, peak_threads, jobs (begun, ever)."""
 
 class ResponseProtocol(Protocol):
     """What C asks of a Response object (an instance of Server's `response_type`)."""

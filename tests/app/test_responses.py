@@ -1,0 +1,545 @@
+"""What handlers return and what clients get."""
+
+import asyncio
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import pathlib
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+import pydantic
+import pytest
+from fluvial import (
+    App,
+    BackgroundTask,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Data:
+    a: int
+    b: str = "é"
+
+
+class Struct(msgspec.Struct):
+    a: int
+    inner: Data | None = None
+
+
+class Model(pydantic.BaseModel):
+    a: int = pydantic.Field(alias="A")
+    when: datetime.date | None = None
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.shown = 1
+        self._hidden = 2
+
+
+class Pair(NamedTuple):
+    x: int
+    y: int
+
+
+RESULTS: list[tuple[Any, str]] = [
+    ({"a": 1, "b": [True, None, 1.5]}, '{"a":1,"b":[true,null,1.5]}'),
+    ([1, "é"], '[1,"é"]'),
+    ("text", '"text"'),
+    (5, "5"),
+    (2**80, str(2**80)),
+    (1.5, "1.5"),
+    (None, "null"),
+    (True, "true"),
+    ((1, 2), "[1,2]"),
+    ({3}, "[3]"),
+    (Data(1), '{"a":1,"b":"é"}'),
+    (Struct(1, Data(2)), '{"a":1,"inner":{"a":2,"b":"é"}}'),
+    (Model(A=1, when=datetime.date(2020, 1, 2)), '{"A":1,"when":"2020-01-02"}'),
+    ([Model(A=1)], '[{"A":1,"when":null}]'),
+    ({"m": {"n": Model(A=1)}}, '{"m":{"n":{"A":1,"when":null}}}'),
+    (Plain(), '{"shown":1}'),
+    (Pair(1, 2), "[1,2]"),
+    (Color.RED, '"red"'),
+    (datetime.datetime(2020, 1, 2, 3, 4, 5), '"2020-01-02T03:04:05"'),
+    (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+    (decimal.Decimal("1.10"), "1.10"),
+    (pathlib.PurePosixPath("/a"), '"/a"'),
+    (collections.deque([1]), "[1]"),
+    (collections.OrderedDict(a=1), '{"a":1}'),
+    (collections.ChainMap({"a": 1}), '{"a":1}'),
+    (range(3), "[0,1,2]"),
+    ({1: "a", 2.5: "b", Color.RED: "c"}, '{"1":"a","2.5":"b","red":"c"}'),
+    ({None: 1, True: 2, "x": {3}}, '{"null":1,"true":2,"x":[3]}'),
+    ("\ud800", '"\\ud800"'),
+    (float("nan"), "null"),
+]
+
+
+@pytest.fixture(scope="module")
+def results_client():
+    from support.serving import serving
+
+    app = App()
+    for number, (result, _) in enumerate(RESULTS):
+
+        def sync_handler(result=result):
+            return result
+
+        async def async_handler(result=result):
+            return result
+
+        # A default is a parameter of the query; bound, it is none.
+        import functools
+
+        app.get(f"/sync/{number}")(functools.partial(sync_handler, result=result))
+        app.get(f"/async/{number}")(functools.partial(async_handler, result=result))
+    with serving(app) as served:
+        yield served.client
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("number", range(len(RESULTS)), ids=lambda n: repr(RESULTS[n][0])[:30])
+def test_results(results_client: httpx.Client, mode: str, number: int) -> None:
+    response = results_client.get(f"/{mode}/{number}")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-length"] == str(len(response.content))
+    assert response.content.decode() == RESULTS[number][1]
+
+
+def test_results_without_a_json_form_are_errors(serve) -> None:
+    app = App()
+
+    @app.get("/object")
+    def handler():
+        return object()
+
+    @app.get("/coroutine")
+    def forgotten():
+        coroutine = asyncio.sleep(0)
+        coroutine.close()
+        return coroutine
+
+    @app.get("/cycle")
+    async def cycle():
+        value: list[Any] = []
+        value.append(value)
+        return value
+
+    client = serve(app).client
+    for path in ("/object", "/coroutine", "/cycle"):
+        response = client.get(path)
+        assert (response.status_code, response.text) == (500, "Internal Server Error")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_response_classes(serve, is_async: bool) -> None:
+    app = App()
+    made = {
+        "plain": lambda: PlainTextResponse("é"),
+        "html": lambda: HTMLResponse("<p>", headers={"X-A": "b"}, status_code=201),
+        "json": lambda: JSONResponse({"a": {1}}, media_type="application/problem+json"),
+        "bytes": lambda: Response(b"\x00\xff", media_type="application/octet-stream"),
+        "empty": lambda: Response(status_code=204),
+        "redirect": lambda: RedirectResponse("/a b?c=é", status_code=303),
+    }
+
+    def sync_handler(name: str):
+        return made[name]()
+
+    async def async_handler(name: str):
+        return made[name]()
+
+    app.get("/{name}")(async_handler if is_async else sync_handler)
+    client = serve(app).client
+    response = client.get("/plain")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.text == "é"
+    response = client.get("/html")
+    assert (response.status_code, response.headers["x-a"], response.text) == (201, "b", "<p>")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    response = client.get("/json")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json() == {"a": [1]}
+    assert client.get("/bytes").content == b"\x00\xff"
+    response = client.get("/empty")
+    assert (response.status_code, response.content) == (204, b"")
+    assert "content-length" not in response.headers
+    response = client.get("/redirect")
+    assert (response.status_code, response.headers["location"]) == (303, "/a%20b?c=%C3%A9")
+
+
+def test_route_options(serve) -> None:
+    app = App()
+
+    @app.post("/created", status_code=201)
+    def created():
+        return {"a": 1}
+
+    @app.delete("/nothing", status_code=204)
+    async def nothing():
+        return None
+
+    @app.get("/html", response_class=HTMLResponse)
+    def html():
+        return "<p>"
+
+    @app.get("/html/own", response_class=HTMLResponse, status_code=202)
+    async def own():
+        return Response("own", 203)
+
+    client = serve(app).client
+    assert client.post("/created").status_code == 201
+    response = client.delete("/nothing")
+    assert (response.status_code, response.content) == (204, b"")
+    response = client.get("/html")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.text == "<p>"
+    assert (client.get("/html/own").status_code, client.get("/html/own").text) == (203, "own")
+
+
+def test_headers_and_cookies(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    def handler():
+        response = JSONResponse({})
+        response.headers["X-One"] = "1"
+        response.headers["x-one"] = "2"
+        response.headers.append("X-Two", "a")
+        response.headers.append("X-Two", "b")
+        response.headers["gone"] = "x"
+        del response.headers["Gone"]
+        response.set_cookie("plain", "value", max_age=60, httponly=True, secure=True)
+        response.set_cookie("odd", 'a "b"; é', path="/sub", samesite="strict", domain="example.org")
+        response.delete_cookie("old")
+        return response
+
+    response = serve(app).client.get("/")
+    assert response.headers["x-one"] == "2"
+    assert response.headers.get_list("x-two") == ["a", "b"]
+    assert "gone" not in response.headers
+    first, second, third = response.headers.get_list("set-cookie")
+    assert first == "plain=value; Max-Age=60; Path=/; SameSite=lax; Secure; HttpOnly"
+    assert second == ('odd="a \\"b\\"\\073 \\351"; Domain=example.org; Path=/sub; SameSite=strict')
+    assert third.startswith("old=; expires=")
+    assert "Max-Age=0" in third
+
+
+def test_cookies_come_back_as_they_were_set(serve) -> None:
+    from fluvial._cookies import cookie_header, parse_cookies
+
+    options: Any = dict.fromkeys(("max_age", "expires", "path", "domain", "samesite"))
+    options |= {"secure": False, "httponly": False, "partitioned": True}
+    for value in ("", "plain", 'a "b"; é\\', "=", "a,b"):
+        header = cookie_header("k", value, **options)
+        pair = header.removesuffix("; Partitioned")
+        assert parse_cookies(f"x=1; {pair}; y=2") == {"x": "1", "k": value, "y": "2"}
+    for bad in ({"key": "a b"}, {"path": "/;x"}, {"domain": "a\r\nb"}):
+        arguments = {"key": "k", "value": "v"} | options | bad
+        with pytest.raises(ValueError, match="cookie's"):
+            cookie_header(**arguments)
+
+
+def test_malformed_headers_never_reach_the_wire(serve) -> None:
+    app = App()
+
+    @app.get("/value")
+    def value():
+        return Response("x", headers={"X-A": "a\r\nSet-Cookie: b=c"})
+
+    @app.get("/name")
+    async def name():
+        return Response("x", headers={"X A": "a"})
+
+    @app.get("/stream")
+    async def stream():
+        return StreamingResponse(iter(["x"]), headers={"X-A": "a\nb"})
+
+    client = serve(app).client
+    for path in ("/value", "/name", "/stream"):
+        response = client.get(path)
+        assert response.status_code == 500
+        assert "set-cookie" not in response.headers
+
+
+# ---- Streaming -----------------------------------------------------------------------------
+
+
+def make_streams(closed: list[str]) -> dict[str, Any]:
+    def sync_generator() -> Iterator[str]:
+        try:
+            yield from ("a", "b", "é")
+        finally:
+            closed.append(threading.current_thread().name)
+
+    async def async_generator() -> AsyncIterator[bytes]:
+        try:
+            for piece in (b"a", b"b"):
+                yield piece
+                await asyncio.sleep(0)
+            yield "é".encode()
+        finally:
+            closed.append("loop")
+
+    class Iterable:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"ab", "é".encode()])
+
+    return {"sync": sync_generator, "async": async_generator, "iterable": Iterable}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("kind", ["sync", "async", "iterable"])
+def test_streaming(serve, kind: str, is_async: bool) -> None:
+    closed: list[str] = []
+    app = App()
+
+    def sync_handler():
+        stream = make_streams(closed)[kind]()
+        return StreamingResponse(stream, media_type="text/csv", status_code=202)
+
+    async def async_handler():
+        return sync_handler()
+
+    app.get("/")(async_handler if is_async else sync_handler)
+    app.head("/")(async_handler if is_async else sync_handler)
+    served = serve(app)
+    response = served.client.get("/")
+    assert (response.status_code, response.text) == (202, "abé")
+    assert response.headers["transfer-encoding"] == "chunked"
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert served.client.head("/").content == b""
+    assert served.client.get("/").text == "abé"
+    assert len(closed) == (0 if kind == "iterable" else 3)
+    raw = served.exchange(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+    assert raw.endswith(b"\r\n\r\n" + "abé".encode())
+
+
+def test_large_streams_arrive_whole(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    async def handler():
+        return StreamingResponse(bytes([n % 256]) * 100_000 for n in range(100))
+
+    expected = b"".join(bytes([n % 256]) * 100_000 for n in range(100))
+    assert serve(app).client.get("/").content == expected
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_that_fails_is_cut_off(serve, is_async: bool) -> None:
+    app = App()
+
+    def sync_generator() -> Iterator[str]:
+        yield "a"
+        raise ValueError("broken")
+
+    async def async_generator() -> AsyncIterator[str]:
+        yield "a"
+        raise ValueError("broken")
+
+    def early() -> Iterator[str]:
+        raise ValueError("broken")
+        yield
+
+    @app.get("/")
+    def handler():
+        return StreamingResponse(async_generator() if is_async else sync_generator())
+
+    client = serve(app).client
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get("/")
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get("/")
+
+
+def test_streams_end_when_the_client_goes_away(serve) -> None:
+    app = App()
+    closed = threading.Event()
+    started = threading.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 65536
+                started.set()
+        finally:
+            closed.set()
+
+    @app.get("/")
+    async def handler():
+        return StreamingResponse(endless())
+
+    with serve(app).connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert started.wait(20)
+    assert closed.wait(20)
+
+
+def test_streams_that_wait_end_when_the_client_goes_away(serve) -> None:
+    app = App()
+    closed = threading.Event()
+
+    async def waiting() -> AsyncIterator[bytes]:
+        try:
+            yield b"x"
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    @app.get("/")
+    async def handler():
+        return StreamingResponse(waiting())
+
+    with serve(app).connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while b"x\r\n" not in sock.recv(1000):
+            continue
+    assert closed.wait(20)
+
+
+@pytest.mark.parametrize("kind", ["response", "json", "stream"])
+def test_background_follows_the_answer(serve, kind: str) -> None:
+    app = App()
+    answered, done = threading.Event(), threading.Event()
+
+    def task() -> None:
+        answered.wait(20)  # the answer must be out by now
+        done.set()
+
+    @app.get("/")
+    async def handler():
+        background = BackgroundTask(task)
+        if kind == "response":
+            return Response("ok", background=background)
+        if kind == "json":
+            return JSONResponse("ok", background=background)
+        return StreamingResponse(iter(["ok"]), background=background)
+
+    assert "ok" in serve(app).client.get("/").text
+    assert not done.is_set()
+    answered.set()
+    assert done.wait(20)
+
+
+# ---- Response models -----------------------------------------------------------------------
+
+
+class User(pydantic.BaseModel):
+    name: str
+    age: int | None = None
+
+
+class SecretUser(User):
+    password: str
+
+
+@dataclasses.dataclass
+class DataUser:
+    name: str
+
+
+@dataclasses.dataclass
+class SecretDataUser(DataUser):
+    password: str = "x"
+
+
+class Row:
+    def __init__(self) -> None:
+        self.name = "row"
+        self.age = 3
+        self.password = "x"
+
+
+def test_models_filter_results(serve) -> None:
+    app = App()
+    secret = SecretUser(name="a", password="x")
+
+    @app.get("/annotation")
+    def annotation() -> User:
+        return secret
+
+    @app.get("/model", response_model=User)
+    async def model():
+        return {"name": "a", "password": "x"}
+
+    @app.get("/list", response_model=list[User])
+    def many():
+        return [secret, Row()]
+
+    @app.get("/unset", response_model=User, response_model_exclude_unset=True)
+    def unset():
+        return User(name="a")
+
+    @app.get("/none", response_model=User, response_model_exclude_none=True)
+    def none():
+        return {"name": "a", "age": None}
+
+    @app.get("/include", response_model=User, response_model_include={"name"})
+    def include():
+        return secret
+
+    @app.get("/off", response_model=None)
+    def off() -> User:
+        return secret
+
+    @app.get("/dataclass")
+    def data() -> DataUser:
+        return SecretDataUser("a")
+
+    @app.get("/dataclass/dict", response_model=DataUser)
+    def data_dict():
+        return {"name": "a", "password": "x"}
+
+    @app.get("/response")
+    async def response() -> User | Response:
+        return Response("own")
+
+    client = serve(app).client
+    assert client.get("/annotation").json() == {"name": "a", "age": None}
+    assert client.get("/model").json() == {"name": "a", "age": None}
+    expected = [{"name": "a", "age": None}, {"name": "row", "age": 3}]
+    assert client.get("/list").json() == expected
+    assert client.get("/unset").json() == {"name": "a"}
+    assert client.get("/none").json() == {"name": "a"}
+    assert client.get("/include").json() == {"name": "a"}
+    assert client.get("/off").json() == {"name": "a", "age": None, "password": "x"}
+    assert client.get("/dataclass").json() == {"name": "a"}
+    assert client.get("/dataclass/dict").json() == {"name": "a"}
+    assert client.get("/response").text == "own"
+
+
+def test_results_that_do_not_fit_are_errors_and_stay_inside(serve) -> None:
+    app = App()
+
+    @app.get("/pydantic", response_model=User)
+    def handler():
+        return {"password": "secret"}
+
+    @app.get("/dataclass", response_model=DataUser)
+    async def data():
+        return {"password": "secret"}
+
+    client = serve(app).client
+    for path in ("/pydantic", "/dataclass"):
+        response = client.get(path)
+        assert (response.status_code, response.text) == (500, "Internal Server Error")

@@ -1,0 +1,125 @@
+"""Apps behind the real server, in a thread of the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from fluvial import Config, Loop
+from fluvial._server import Service
+from fluvial._sockets import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fluvial import App
+
+STOP_TIMEOUT = 30  # seconds
+
+
+class Served:
+    """A running app: where it is, and clients for it."""
+
+    def __init__(self, address: tuple[str, int] | str) -> None:
+        self.address = address
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.service: Service | None = None
+        self._clients = contextlib.ExitStack()
+        self.client = self.new_client()
+
+    @property
+    def url(self) -> str:
+        """The app's URL."""
+        if isinstance(self.address, str):
+            return "http://unix"
+        return f"http://{self.address[0]}:{self.address[1]}"
+
+    def new_client(self, **options: Any) -> httpx.Client:
+        """A client of its own connections, closed with the app."""
+        uds = self.address if isinstance(self.address, str) else None
+        transport = httpx.HTTPTransport(uds=uds, verify=False)  # its certificates take 100 ms
+        options = {"transport": transport, "base_url": self.url, "timeout": 30} | options
+        return self._clients.enter_context(httpx.Client(trust_env=False, **options))
+
+    def connect(self) -> socket.socket:
+        """A raw connection."""
+        if isinstance(self.address, str):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(self.address)
+        else:
+            sock = socket.create_connection(self.address)
+        sock.settimeout(30)
+        return sock
+
+    def exchange(self, request: bytes) -> bytes:
+        """Sends bytes on a connection of its own; everything that comes until it is closed."""
+        with self.connect() as sock:
+            sock.sendall(request)
+            return b"".join(iter(lambda: sock.recv(65536), b""))
+
+    def stop(self) -> None:
+        """Begins the orderly stop."""
+        assert self.loop is not None
+        assert self.service is not None
+        self.loop.call_soon_threadsafe(self.service.stop)
+
+    def close_clients(self) -> None:
+        """Closes the clients' connections."""
+        self._clients.close()
+
+
+@contextlib.contextmanager
+def serving(app: App, **options: Any) -> Iterator[Served]:
+    """Serves `app` on a free port, or where `options` (those of Config) say, and stops it."""
+    config = Config(**({"port": 0, "access_log": False, "graceful_timeout": 10} | options))
+    (sock,) = bind(config)
+    name = sock.getsockname()
+    served = Served(name if isinstance(name, str) else name[:2])
+    ready: Future[None] = Future()
+    done: Future[None] = Future()
+    args = (app, sock, config, served, ready, done)
+    thread = threading.Thread(target=_run, args=args, name="server")
+    thread.start()
+    try:
+        ready.result(STOP_TIMEOUT)
+        yield served
+    finally:
+        served.close_clients()
+        with contextlib.suppress(RuntimeError):  # stopped already
+            served.stop()
+        thread.join(STOP_TIMEOUT)
+    assert not thread.is_alive(), "the server did not stop"
+    done.result(0)
+
+
+def _run(
+    app: App,
+    sock: socket.socket,
+    config: Config,
+    served: Served,
+    ready: Future[None],
+    done: Future[None],
+) -> None:
+    async def main() -> None:
+        served.loop = asyncio.get_running_loop()
+        served.service = Service(app, [sock], config)
+        await served.service.run(lambda: ready.set_result(None))
+
+    try:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(main())
+    except BaseException as exc:
+        if not ready.done():
+            ready.set_exception(exc)
+            done.set_result(None)
+        else:
+            done.set_exception(exc)
+    else:
+        done.set_result(None)
+    finally:
+        sock.close()

@@ -14,6 +14,7 @@
 typedef struct Plan Plan;
 typedef struct AppServer AppServer;
 typedef struct BodyQueue BodyQueue;
+typedef struct HandlerCoro HandlerCoro;
 
 typedef struct AppCall {
     RouteMatch match; /* captures point into `path`, or into the request's head */
@@ -21,6 +22,7 @@ typedef struct AppCall {
     PyObject *request; /* owned: the Python Request; NULL until somebody wants it */
     PyObject
         *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
+    HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
     BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
     bool gone;       /* the client went away before the answer was complete */
 } AppCall;

@@ -11,14 +11,15 @@
 #include "http/response.h"
 #include "base/err.h"
 
-typedef struct HandlerCoro {
+struct HandlerCoro {
     PyObject_HEAD
     AppServer *server; /* owned: outlives the requests of its HttpServer */
     HttpRequest *req;  /* owned reference; NULL when the call is over */
     Plan *plan;        /* owned; may be NULL */
     PyObject *coro;    /* owned: what is awaited now; NULL when the call is over */
+    PyObject *task;    /* owned while suspended and the client there, see coro_traverse */
     CallStage stage;   /* what `coro` is */
-} HandlerCoro;
+};
 
 /* ---- The end of a call -------------------------------------------------------------------- */
 
@@ -33,12 +34,14 @@ coro_release(HandlerCoro *self)
             http_abort(req);
         }
         body_end(req); /* who still reads it won't get more */
+        call_of(req)->coro = NULL;
         Py_CLEAR(call_of(req)->request);
         http_request_unref(req);
     }
     Py_CLEAR(self->coro);
     Py_CLEAR(self->plan);
     Py_CLEAR(self->server);
+    Py_CLEAR(self->task);
 }
 
 /* The coroutine returned `result` (stolen). */
@@ -234,6 +237,8 @@ coro_name(PyObject *op, void *closure)
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
+/* The task is not visited: asyncio keeps only weak references to tasks, so one that waits for
+ * something that nobody else refers to would be collected. The open request keeps it. */
 static int
 coro_traverse(PyObject *op, visitproc visit, void *arg)
 {
@@ -321,6 +326,7 @@ coro_new(HttpRequest *req, const Plan *plan, CallNext next)
     }
     http_request_ref(req);
     self->req = req;
+    call_of(req)->coro = self;
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
     self->plan = plan == NULL ? NULL : (Plan *)Py_NewRef((PyObject *)plan);
     self->coro = next.coro;
@@ -340,6 +346,9 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next)
     PyObject *name = plan != NULL ? plan->name : server->st->str_request;
     PyObject *coro = coro_new(req, plan, next);
     PyObject *task = coro == NULL ? NULL : loop_task_eager(loop, coro, name);
+    if (task != NULL && ((HandlerCoro *)coro)->req != NULL) {
+        ((HandlerCoro *)coro)->task = Py_NewRef(task);
+    }
     Py_XDECREF(coro);
     if (task == NULL) {
         loop_report(loop, "no task could be made for a request");
@@ -348,4 +357,22 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next)
         return;
     }
     Py_DECREF(task);
+}
+
+void
+coro_gone(HttpRequest *req)
+{
+    HandlerCoro *coro = call_of(req)->coro;
+    PyObject *task = coro == NULL ? NULL : coro->task;
+    if (task == NULL) {
+        return;
+    }
+    bool streams = coro->stage == CALL_STREAM;
+    coro->task = NULL;
+    PyObject *done = streams ? PyObject_CallMethod(task, "cancel", NULL) : Py_NewRef(Py_None);
+    Py_DECREF(task);
+    if (done == NULL) {
+        loop_report(call_server(req)->loop, "a streamed answer could not be cancelled");
+    }
+    Py_XDECREF(done);
 }

@@ -252,12 +252,14 @@ dispatch_request(HttpRequest *req)
     http_request_unref(req);
 }
 
-/* The client went away: whoever waits for its bytes, or for room to write, is woken. */
+/* The client went away: whoever waits for its bytes, or for room to write, is woken; who
+ * streams to it is cancelled. */
 static void
 dispatch_gone(HttpRequest *req)
 {
     body_gone(req);
     sender_wake(req);
+    coro_gone(req);
 }
 
 static void

@@ -94,8 +94,8 @@ async def _call(handler: Handler, request: Request, exc: BaseException) -> Any:
 
 def log_failure(request: Request, exc: BaseException) -> None:
     """Logs an exception that nobody handled."""
-    if isinstance(exc, asyncio.CancelledError) and request.disconnected:
-        return
+    if request.disconnected and isinstance(exc, (asyncio.CancelledError, OSError)):
+        return  # nobody to answer to is no failure
     log.error("%s %s failed", request.method, request.path, exc_info=exc)
 
 

@@ -123,7 +123,7 @@ class Program:
             if response.body is None:
                 context = copy_context()
                 close = stack.pop_all().close
-                response._defer(lambda: run_internal(context.run, close))
+                response.clean_up_after(lambda: run_internal(context.run, close))
         return _not_swallowed(response)
 
     async def run_async(self, *params: Any) -> Any:
@@ -137,7 +137,7 @@ class Program:
             await self._run_segments(values, stack)
             response = self._finished(values)
             if response.body is None:
-                response._defer(stack.pop_all().aclose)
+                response.clean_up_after(stack.pop_all().aclose)
         return _not_swallowed(response)
 
     async def _run_segments(self, values: Values, stack: AsyncExitStack | None) -> None:
@@ -185,7 +185,7 @@ class Program:
             if extra.status_code != UNSET:
                 response.status_code = extra.status_code
         if layout.background >= 0 and values[layout.background].tasks:
-            response._defer(values[layout.background])
+            response.run_after(values[layout.background])
         return response
 
 

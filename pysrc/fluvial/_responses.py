@@ -7,7 +7,7 @@ C reads `status_code`, `raw_headers` and `body`; when `body` is None it awaits
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -52,8 +52,9 @@ class Response:
         self.raw_headers = self._initial_headers(headers)
         self.body = self.render(content)
         self.background: Background | None = None
+        self._cleanups: list[Background] = []
         if background is not None:
-            self._defer(background)
+            self.run_after(background)
 
     def render(self, content: Any) -> bytes:
         """`content` as the body's bytes."""
@@ -124,29 +125,32 @@ class Response:
         """Writes the answer piece by piece, then does what follows it; awaited by C."""
         try:
             await self._write(request, sender)
+            if self.background is not None:
+                sender.end()
+                await self.background()
         finally:
-            await self._finish(sender)
+            while self._cleanups:
+                await self._cleanups.pop()()
 
     async def _write(self, request: Request, sender: Sender) -> None:
         content: bytes = self._content
-        sender.start(self.status_code, self.raw_headers, len(content))
-        await sender.send(content)
+        with suppress(OSError):  # the client is gone, the background still wants to run
+            sender.start(self.status_code, self.raw_headers, len(content))
+            await sender.send(content)
 
-    async def _finish(self, sender: Sender) -> None:
-        """What follows the answer, also when writing it failed."""
-        if sender.started:
-            sender.end()
-        background, self.background = self.background, None
-        if background is not None:
-            await background()
+    def run_after(self, background: Background) -> None:
+        """Has `background` awaited when the answer is out, unless something else is already."""
+        if self.background is None:
+            self.background = background
+            self._write_by_itself()
 
-    def _defer(self, background: Background) -> None:
-        """Has `background` awaited after the answer, behind what waits for that already."""
-        earlier = self.background
-        if earlier is not None:
-            self.background = _InTurn(earlier, background)
-            return
-        self.background = background
+    def clean_up_after(self, cleanup: Background) -> None:
+        """Has `cleanup` awaited after the answer and its background, also when they fail."""
+        self._cleanups.append(cleanup)
+        self._write_by_itself()
+
+    def _write_by_itself(self) -> None:
+        """Makes C call `respond`."""
         if self.body is not None:
             self._content = self.body
             self.body = None
@@ -163,17 +167,6 @@ class Response:
                 media_type += f"; charset={self.charset}"
             raw.append((b"content-type", media_type.encode("latin-1")))
         return raw
-
-
-class _InTurn:
-    """Several things to await, one after the other."""
-
-    def __init__(self, *parts: Background) -> None:
-        self._parts = parts
-
-    async def __call__(self) -> None:
-        for part in self._parts:
-            await part()
 
 
 class PlainTextResponse(Response):

@@ -269,6 +269,17 @@ error_handled(HttpRequest *req, PyObject *exc)
     return result;
 }
 
+/* A coroutine that won't be awaited. */
+static void
+answer_drop(PyObject *result)
+{
+    if (PyCoro_CheckExact(result)) {
+        PyObject *closed = PyObject_CallMethod(result, "close", NULL);
+        Py_XDECREF(closed);
+        PyErr_Clear();
+    }
+}
+
 CallNext
 answer_exception(HttpRequest *req, CallStage stage)
 {
@@ -284,6 +295,7 @@ answer_exception(HttpRequest *req, CallStage stage)
         answer_give_up(req);
     } else if (req->answer == HTTP_ANSWER_STREAMING) {
         http_abort(req); /* too late for another answer; on_error has logged why */
+        answer_drop(result);
     } else if (PyCoro_CheckExact(result)) {
         next = (CallNext){CALL_ERROR, Py_NewRef(result)};
     } else if (answer_any(req, NULL, result, &next) < 0) {

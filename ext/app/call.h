@@ -23,8 +23,8 @@ typedef struct AppCall {
     PyObject
         *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
     HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
-    BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
-    bool gone;       /* the client went away before the answer was complete */
+    BodyQueue *body;   /* owned: pieces of a streamed body; NULL until the first */
+    bool gone;         /* the client went away before the answer was complete */
 } AppCall;
 
 static inline AppCall *

@@ -17,8 +17,8 @@ struct HandlerCoro {
     HttpRequest *req;  /* owned reference; NULL when the call is over */
     Plan *plan;        /* owned; may be NULL */
     PyObject *coro;    /* owned: what is awaited now; NULL when the call is over */
-    PyObject *task;    /* owned while suspended and the client there, see coro_traverse */
-    CallStage stage;   /* what `coro` is */
+    PyObject *task;  /* owned while suspended and the client there, see coro_traverse */
+    CallStage stage; /* what `coro` is */
 };
 
 /* ---- The end of a call -------------------------------------------------------------------- */
@@ -360,19 +360,26 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next)
 }
 
 void
-coro_gone(HttpRequest *req)
+coro_end_stream(HttpRequest *req)
 {
     HandlerCoro *coro = call_of(req)->coro;
-    PyObject *task = coro == NULL ? NULL : coro->task;
-    if (task == NULL) {
+    if (coro == NULL || coro->task == NULL || coro->stage != CALL_STREAM) {
         return;
     }
-    bool streams = coro->stage == CALL_STREAM;
-    coro->task = NULL;
-    PyObject *done = streams ? PyObject_CallMethod(task, "cancel", NULL) : Py_NewRef(Py_None);
-    Py_DECREF(task);
+    PyObject *task = Py_NewRef(coro->task);
+    PyObject *done = PyObject_CallMethodNoArgs(task, call_server(req)->st->str_cancel);
     if (done == NULL) {
         loop_report(call_server(req)->loop, "a streamed answer could not be cancelled");
     }
     Py_XDECREF(done);
+    Py_DECREF(task);
+}
+
+void
+coro_gone(HttpRequest *req)
+{
+    coro_end_stream(req);
+    if (call_of(req)->coro != NULL) {
+        Py_CLEAR(call_of(req)->coro->task);
+    }
 }

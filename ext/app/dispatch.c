@@ -275,6 +275,7 @@ const HttpOps dispatch_ops = {
     .on_body = body_feed,
     .on_body_end = body_end,
     .on_gone = dispatch_gone,
+    .on_eof = coro_end_stream,
     .on_writable = sender_wake,
     .app_clear = dispatch_clear,
     .on_drained = dispatch_drained,

@@ -17,6 +17,7 @@ typedef struct Binder {
     HttpRequest *req;
     AppServer *server; /* borrowed */
     PyObject *errors;  /* owned list of dict; NULL while nothing is wrong */
+    PyObject *body; /* owned: the decoded body that is at fault; NULL when it isn't */
     /* Of each QUERY and COOKIE parameter: the last value seen, and with `many` all of them. */
     Slice found[PLAN_PARAMS_MAX];
     bool seen[PLAN_PARAMS_MAX];
@@ -114,10 +115,13 @@ binder_adopt_errors(Binder *b)
     }
     PyObject *exc = err_take();
     PyObject *errors = PyObject_CallMethod(exc, "errors", NULL);
+    PyObject *body = errors == NULL ? NULL : PyObject_GetAttrString(exc, "body");
     Py_DECREF(exc);
-    if (errors == NULL) {
+    if (body == NULL) {
+        Py_XDECREF(errors);
         return -1;
     }
+    Py_XSETREF(b->body, body);
     if (b->errors == NULL) {
         b->errors = PyList_New(0);
     }
@@ -447,6 +451,18 @@ bind_by_source(Binder *b, uint32_t i, PyObject **out)
     Py_UNREACHABLE();
 }
 
+/* RequestValidationError(errors), with the body that they are about. */
+static PyObject *
+binder_exception(Binder *b)
+{
+    PyObject *exc = PyObject_CallOneArg(b->server->validation_error, b->errors);
+    if (exc != NULL && b->body != NULL
+        && PyObject_SetAttrString(exc, "body", b->body) < 0) {
+        Py_CLEAR(exc);
+    }
+    return exc;
+}
+
 /* As bind_by_source, with a deferred parameter's errors for its value. */
 static int
 bind_one(Binder *b, uint32_t i, PyObject **out)
@@ -458,7 +474,7 @@ bind_one(Binder *b, uint32_t i, PyObject **out)
     b->errors = NULL;
     int err = bind_by_source(b, i, out);
     if (err == 0 && b->errors != NULL) {
-        *out = PyObject_CallOneArg(b->server->validation_error, b->errors);
+        *out = binder_exception(b);
         err = *out == NULL ? -1 : 0;
     }
     Py_XDECREF(b->errors);
@@ -476,11 +492,10 @@ argv_release(PyObject **argv, uint32_t n)
     }
 }
 
-/* Raises RequestValidationError(errors). */
 static void
 binder_raise(Binder *b)
 {
-    PyObject *exc = PyObject_CallOneArg(b->server->validation_error, b->errors);
+    PyObject *exc = binder_exception(b);
     if (exc != NULL) {
         err_restore(exc);
     }
@@ -498,6 +513,7 @@ params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
     b.req = req;
     b.server = call_server(req);
     b.errors = NULL;
+    b.body = NULL;
     memset(b.seen, 0, n * sizeof *b.seen);
     memset(b.lists, 0, n * sizeof *b.lists);
     memset(argv, 0, n * sizeof *argv);
@@ -514,6 +530,7 @@ params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
     }
     argv_release(b.lists, n);
     Py_XDECREF(b.errors);
+    Py_XDECREF(b.body);
     if (err < 0) {
         argv_release(argv, n);
     }

@@ -185,7 +185,7 @@ class Server:
     has begun: then the connection is closed. `respond` is awaited also when the client is gone,
     since it may have to clean up; while it is
     suspended, a client that goes away cancels its task. `validation_error(errors)` takes a list of error dicts;
-    `.errors()` gives it back. An `http_exception` has `status_code`, `detail` and `headers` (a
+    `.errors()` gives it back; `.body` can be set. An `http_exception` has `status_code`, `detail` and `headers` (a
     dict of str, or None). A result that `encode` refuses (an exception) is given to
     `encode_fallback` before it is an error.
     """

@@ -58,6 +58,9 @@ class ErrorHandlers:
                 return self._by_class[cls]
         return None
 
+    def _last_resort(self) -> Handler | None:
+        return self._by_status.get(500) or self._by_class.get(Exception)
+
     async def answer(self, request: Request, exc: BaseException) -> Any:
         """The Response for `exc`; its traceback is logged when nobody handles it."""
         handler = self.find(exc)
@@ -67,21 +70,27 @@ class ErrorHandlers:
             except Exception as error:
                 exc = error
         log_failure(request, exc)
-        last = self._by_status.get(500) or self._by_class.get(Exception)
-        if last is None:
-            return server_error()
-        try:
-            return await _call(last, request, exc)
-        except Exception as error:
-            log_failure(request, error)
-            return server_error()
+        last = self._last_resort()
+        return server_error() if last is None else await _answer_last(last, request, exc)
 
     def answer_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
         """As `answer`, but without a coroutine where no handler of the user's has a say."""
         handler = self.find(exc)
         if handler in _OWN:
             return handler(request, exc)  # type: ignore[misc, no-any-return]
-        return self.answer(request, exc)
+        if handler is not None:
+            return self.answer(request, exc)
+        log_failure(request, exc)
+        last = self._last_resort()
+        return server_error() if last is None else _answer_last(last, request, exc)
+
+
+async def _answer_last(last: Handler, request: Request, exc: BaseException) -> Any:
+    try:
+        return await _call(last, request, exc)
+    except Exception as error:
+        log_failure(request, error)
+        return server_error()
 
 
 async def _call(handler: Handler, request: Request, exc: BaseException) -> Any:

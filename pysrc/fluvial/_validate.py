@@ -119,7 +119,7 @@ class MsgspecValidator:
         if made is not INVALID:
             return made
         problems = lax.problems or [problem("value_error", loc, f"Value error, {exc}", value)]
-        raise RequestValidationError(problems, body=value) from exc
+        raise RequestValidationError(problems, body=_if_body(loc, value)) from exc
 
 
 class PydanticValidator:
@@ -138,7 +138,8 @@ class PydanticValidator:
         try:
             return self.adapter.validate_python(value, from_attributes=True)
         except self._error as exc:
-            raise RequestValidationError(pydantic_problems(exc, loc), body=value) from exc
+            problems = pydantic_problems(exc, loc)
+            raise RequestValidationError(problems, body=_if_body(loc, value)) from exc
 
     def from_json(self, body: bytes, loc: Loc) -> Any:
         """JSON as the type."""
@@ -146,6 +147,10 @@ class PydanticValidator:
             return self.adapter.validate_json(body)
         except self._error:
             return self.from_python(load_json(body, loc), loc)
+
+
+def _if_body(loc: Loc, value: Any) -> Any:
+    return value if loc[:1] == ("body",) else None
 
 
 def load_json(body: bytes, loc: Loc) -> Any:

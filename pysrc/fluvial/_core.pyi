@@ -184,10 +184,10 @@ class Server:
     An exception out of `respond` goes to on_error, whose Response is written unless the answer
     has begun: then the connection is closed. `respond` is awaited also when the client is gone,
     since it may have to clean up; while it is
-    suspended, a client that goes away cancels its task. `validation_error(errors)` takes a list of error dicts;
-    `.errors()` gives it back; `.body` can be set. An `http_exception` has `status_code`, `detail` and `headers` (a
-    dict of str, or None). A result that `encode` refuses (an exception) is given to
-    `encode_fallback` before it is an error.
+    suspended, a client that goes away cancels its task. `validation_error(errors)` takes a list
+    of error dicts; `.errors()` gives it back; `.body` can be set. An `http_exception` has
+    `status_code`, `detail` and `headers` (a dict of str, or None). A result that `encode` refuses
+    (an exception) is given to `encode_fallback` before it is an error.
     """
     def __init__(
         self,

@@ -58,7 +58,7 @@ class FileResponse(Response):
         try:
             await self._write_file(request, sender, file, status)
         finally:
-            await run_internal(file.close)
+            file.close()
 
     async def _write_file(
         self, request: Request, sender: Sender, file: BinaryIO, status: os.stat_result

@@ -22,7 +22,7 @@ from ._loop import Loop
 from ._request import Request
 from ._responses import Response
 from ._sockets import BindError, bind, describe
-from ._threads import register_pool, unregister_pool
+from ._threads import answering_tasks, register_pool, unregister_pool
 
 if TYPE_CHECKING:
     from ._app import App
@@ -102,17 +102,22 @@ class Service:
 
     async def _drain(self, server: _core.Server) -> None:
         """Finishes what is under way, but not for ever."""
-        drained = server.drain()
+        finished = asyncio.ensure_future(self._finish(server.drain()))
         now = asyncio.ensure_future(self._stop_now.wait())
         timeout = self._config.graceful_timeout
-        try:
-            await asyncio.wait((drained, now), timeout=timeout, return_when="FIRST_COMPLETED")
-        finally:
-            now.cancel()
-        if not drained.done():
-            stats = server.stats()
-            log.warning("ends with requests unanswered: %d", stats.get("in_flight", 0))
+        await asyncio.wait((finished, now), timeout=timeout, return_when="FIRST_COMPLETED")
+        now.cancel()
+        if not finished.done():
+            finished.cancel()
+            log.warning("stops with %d requests unanswered", server.stats()["in_flight"])
             await server.abort()
+
+    @staticmethod
+    async def _finish(drained: asyncio.Future[None]) -> None:
+        """Waits for the last answer and for what follows answers."""
+        await drained
+        while tasks := answering_tasks():
+            await asyncio.wait(tasks)
 
     def stop(self) -> None:
         """Stops; called again, at once."""

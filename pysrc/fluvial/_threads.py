@@ -1,5 +1,5 @@
-"""Python's way into threads: the pool of the running loop for users' functions, the loop's own
-executor for files and clean-up, which must never wait behind users' functions.
+"""What belongs to the running loop: the pool for users' functions, the executor for files and
+clean-up, which must never wait behind users' functions, and the tasks that write answers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_answering: WeakKeyDictionary[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]]
+_answering = WeakKeyDictionary()
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 
 
@@ -28,6 +30,11 @@ def register_pool(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
 def unregister_pool(loop: asyncio.AbstractEventLoop) -> None:
     """Undoes `register_pool`."""
     _pools.pop(loop, None)
+
+
+def answering_tasks() -> set[asyncio.Task[Any]]:
+    """The tasks that write answers on the running loop, or do what follows them."""
+    return _answering.setdefault(asyncio.get_running_loop(), set())
 
 
 async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T:

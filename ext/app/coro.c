@@ -376,9 +376,8 @@ coro_end_stream(HttpRequest *req)
 }
 
 void
-coro_gone(HttpRequest *req)
+coro_let_go(HttpRequest *req)
 {
-    coro_end_stream(req);
     if (call_of(req)->coro != NULL) {
         Py_CLEAR(call_of(req)->coro->task);
     }

@@ -18,12 +18,11 @@ int coro_setup(PyObject *module, AppState *st);
  * NULL) is borrowed; next.coro is taken over. Does nothing for CALL_DONE but to end the call. */
 void coro_start(HttpRequest *req, const Plan *plan, CallNext next);
 
-/* Cancels the task of a streamed answer, since what makes its pieces may be waiting for
- * something else than room to write. Does nothing to handlers: they run to their end. */
+/* Cancels the task of a streamed answer. Does nothing to handlers: they run to their end. */
 void coro_end_stream(HttpRequest *req);
 
-/* The client went away: ends a streamed answer, and lets the garbage collector have a handler
- * that waits for nothing that can come. */
-void coro_gone(HttpRequest *req);
+/* The client went away: lets the garbage collector have a task that waits for nothing that
+ * can come. */
+void coro_let_go(HttpRequest *req);
 
 #endif

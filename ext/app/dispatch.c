@@ -252,14 +252,24 @@ dispatch_request(HttpRequest *req)
     http_request_unref(req);
 }
 
-/* The client went away: whoever waits for its bytes, or for room to write, is woken; who
- * streams to it is cancelled. */
+/* What makes the pieces of a streamed answer may be waiting for something else than room to
+ * write: it is cancelled, since send() can't tell it that the client is gone. */
+static void
+end_stream(HttpRequest *req)
+{
+    if (!sender_is_awaited(req)) {
+        coro_end_stream(req);
+    }
+}
+
+/* The client went away: whoever waits for its bytes, or for room to write, is woken. */
 static void
 dispatch_gone(HttpRequest *req)
 {
     body_gone(req);
+    end_stream(req);
     sender_wake(req);
-    coro_gone(req);
+    coro_let_go(req);
 }
 
 static void
@@ -275,7 +285,7 @@ const HttpOps dispatch_ops = {
     .on_body = body_feed,
     .on_body_end = body_end,
     .on_gone = dispatch_gone,
-    .on_eof = coro_end_stream,
+    .on_eof = end_stream,
     .on_writable = sender_wake,
     .app_clear = dispatch_clear,
     .on_drained = dispatch_drained,

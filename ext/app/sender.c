@@ -175,6 +175,13 @@ sender_end(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+bool
+sender_is_awaited(const HttpRequest *req)
+{
+    const PyObject *sender = call_of((HttpRequest *)req)->sender;
+    return sender != NULL && ((const SenderObject *)sender)->writers.first != NULL;
+}
+
 void
 sender_wake(HttpRequest *req)
 {

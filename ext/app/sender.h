@@ -21,4 +21,7 @@ PyObject *sender_new(AppState *st, HttpRequest *req);
  * Does nothing when AppCall.sender is NULL. */
 void sender_wake(HttpRequest *req);
 
+/* Whether somebody waits in send(). */
+bool sender_is_awaited(const HttpRequest *req);
+
 #endif

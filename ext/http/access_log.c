@@ -60,11 +60,13 @@ put_request_line(char *out, const HttpRequest *req)
 void
 access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req, int status)
 {
+    if (log->fd < 0 || log->lines.len > LOG_MAX) {
+        return;
+    }
     Slice reason = http_reason(status);
     size_t target_len = req != NULL ? req->target_len : 0;
     size_t most = LOG_FIXED + 3 * target_len + reason.len;
-    if (log->fd < 0 || log->lines.len > LOG_MAX
-        || buf_reserve(&log->lines, most) != 0) {
+    if (buf_reserve(&log->lines, most) != 0) {
         return;
     }
     char *line = log->lines.ptr + log->lines.len;

@@ -6,31 +6,42 @@
 
 #include "http/response.h"
 
-#include <uv.h>
+#include "http/chars.h"
 
-/* RFC 9110 section 5.6.2. */
-static bool
-is_token_byte(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-           || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
+#include <uv.h>
 
 static bool
 is_token(Slice name)
 {
     for (size_t i = 0; i < name.len; i++) {
-        if (!is_token_byte((unsigned char)name.ptr[i])) {
+        if (!char_is(&CHARS_TOKEN, name.ptr[i])) {
             return false;
         }
     }
     return name.len != 0;
 }
 
+/* Whether one of eight bytes is below 0x20 or is DEL. The usual arithmetic on all of them at
+ * once: a byte's highest bit gets set when it is smaller, or zero. */
+static bool
+word_has_control(const char *ptr)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t word;
+    memcpy(&word, ptr, sizeof(word));
+    uint64_t del = word ^ ones * 0x7f;
+    uint64_t found = ((word - ones * 0x20) & ~word) | ((del - ones) & ~del);
+    return (found & ones * 0x80) != 0;
+}
+
 bool
 http_value_is_clean(Slice value)
 {
-    for (size_t i = 0; i < value.len; i++) {
+    size_t i = 0;
+    while (value.len - i >= 8 && !word_has_control(value.ptr + i)) {
+        i += 8;
+    }
+    for (; i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f) {
             return false;

@@ -63,6 +63,9 @@ on_url(llhttp_t *parser, const char *at, size_t len)
 static int
 on_protocol(llhttp_t *parser, const char *at, size_t len)
 {
+    if (likely(len == 4 && memcmp(at, "HTTP", 4) == 0)) {
+        return 0;
+    }
     for (size_t i = 0; i < len; i++) {
         if (at[i] != 'H' && at[i] != 'T' && at[i] != 'P') {
             return refuse(conn_of(parser), 400, "The protocol is not HTTP");

@@ -5,26 +5,18 @@
  */
 #include "base/py.h"
 
+#include "http/chars.h"
 #include "http/conn.h"
 
 static const Fault FINE = {0, NULL};
 
 /* ---- Target and Host --------------------------------------------------------------------- */
 
-/* A byte that may stand in a Host: unreserved, sub-delims without ',', and "%:[]" (RFC 3986
- * section 3.2.2). */
-static bool
-is_host_byte(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-           || (c != '\0' && strchr("-._~!$&'()*+;=%:[]", c) != NULL);
-}
-
 static bool
 is_host(Slice host)
 {
     for (size_t i = 0; i < host.len; i++) {
-        if (!is_host_byte((unsigned char)host.ptr[i])) {
+        if (!char_is(&CHARS_HOST, host.ptr[i])) {
             return false;
         }
     }

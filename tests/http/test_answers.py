@@ -333,3 +333,21 @@ def test_keep_alive_is_said_to_old_clients_only() -> None:
     assert first["connection"] == "keep-alive"
     assert second["connection"] == "close"
     assert "connection" not in new
+
+
+# ---- Bytes of names and values -------------------------------------------------------------
+
+
+def test_every_byte_in_a_name_and_in_a_value() -> None:
+    """Names are tokens (RFC 9110 section 5.6.2); values have no control character but tabs."""
+    token = set(b"!#$%&'*+-.^_`|~0123456789") | {byte for byte in range(128) if chr(byte).isalpha()}
+    value = {*range(0x20, 0x7F), *range(0x80, 0x100), 0x09}
+
+    core, _ = load()
+    names = {b for b in range(256) if core.field_is_fine(b"x" + bytes([b]) + b"y", b"")}
+    values = {
+        b
+        for b in range(256)
+        if all(core.field_is_fine(b"x", b"a" * i + bytes([b]) + b"z" * (11 - i)) for i in range(12))
+    }
+    assert (names, values) == (token, value)

@@ -566,7 +566,25 @@ probe_reason(PyObject *Py_UNUSED(module), PyObject *status)
     return bytes_of(http_reason((int)PyLong_AsLong(status)));
 }
 
+/* field_is_fine(name, value): whether an answer may have that field. */
+static PyObject *
+probe_field_is_fine(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Slice name, value;
+    Py_ssize_t name_len, value_len;
+    if (!PyArg_ParseTuple(args, "y#y#", &name.ptr, &name_len, &value.ptr, &value_len)) {
+        return NULL;
+    }
+    name.len = (size_t)name_len;
+    value.len = (size_t)value_len;
+    HttpFields fields = {.has_date = false};
+    int err = http_fields_add(&fields, name, value);
+    http_fields_free(&fields);
+    return PyBool_FromLong(err == 0);
+}
+
 static PyMethodDef functions[] = {
+    {"field_is_fine", probe_field_is_fine, METH_VARARGS, NULL},
     {"http_reason", probe_reason, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -1,0 +1,25 @@
+/* Classes of bytes, as bit maps of the 128 ASCII characters; no other byte is in any. */
+#ifndef FLUVIAL_HTTP_CHARS_H
+#define FLUVIAL_HTTP_CHARS_H
+
+#include "base/py.h"
+
+typedef struct CharSet {
+    uint64_t bits[2];
+} CharSet;
+
+/* RFC 9110 section 5.6.2: letters, digits and !#$%&'*+-.^_`|~ */
+static const CharSet CHARS_TOKEN = {{0x03ff6cfa00000000u, 0x57ffffffc7fffffeu}};
+
+/* What may stand in a Host, port included: letters, digits, unreserved and sub-delims but ','
+ * (RFC 3986 section 3.2.2), and %:[] */
+static const CharSet CHARS_HOST = {{0x2fff6ff200000000u, 0x47fffffeaffffffeu}};
+
+static inline bool
+char_is(const CharSet *set, char c)
+{
+    unsigned char byte = (unsigned char)c;
+    return byte < 128 && (set->bits[byte >> 6] >> (byte & 63) & 1) != 0;
+}
+
+#endif

@@ -1,4 +1,4 @@
-"""A gateway that calls another server with httpx: many requests at once, on the loop.
+"""A gateway that calls another server with httpx: many requests at once, and a stream passed on.
 
 fluvial run prices:app --app-dir examples --port 8001
 fluvial run httpx_gateway:app --app-dir examples --port 8000
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import httpx
-from fluvial import App, HTTPException, JSONResponse, Query, Request
+from fluvial import App, HTTPException, JSONResponse, Query, Request, StreamingResponse
 
 PRICES_URL = os.environ.get("PRICES_URL", "http://127.0.0.1:8001")
 
@@ -46,6 +46,19 @@ async def read_portfolio(request: Request, symbol: Annotated[list[str], Query()]
     responses = await asyncio.gather(*(client.get(f"/prices/{name}") for name in symbol))
     prices = {name: price_in(answer) for name, answer in zip(symbol, responses, strict=True)}
     return {"prices": prices, "total": sum(prices.values())}
+
+
+@app.get("/ticker")
+async def read_ticker(request: Request):
+    """Each line goes out as soon as it has come in."""
+    client: httpx.AsyncClient = request.state.client
+
+    async def lines() -> AsyncIterator[bytes]:
+        async with client.stream("GET", "/ticks") as response:
+            async for piece in response.aiter_bytes():
+                yield piece
+
+    return StreamingResponse(lines(), media_type="text/plain")
 
 
 @app.get("/price/{symbol}")

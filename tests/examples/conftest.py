@@ -13,10 +13,17 @@ from support.postgres import Postgres, find_programs, running_postgres
 
 
 @pytest.fixture(scope="module", params=["as written", "keywords switched"])
-def app_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples; and once more with `def` and `async def` swapped where nothing is awaited."""
+def app_dir(request: pytest.FixtureRequest) -> Path:
+    """The examples, and once more with `def` and `async def` swapped."""
     if request.param == "as written":
         return EXAMPLES
+    folder: Path = request.getfixturevalue("switched")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def switched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples with `def` and `async def` swapped where nothing is awaited."""
     folder = tmp_path_factory.mktemp("switched")
     for path in EXAMPLES.glob("*.py"):
         source, _ = switch_keywords(path.read_text())

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from support.command import serving
+from support.command import EXAMPLES, serving
 
 if TYPE_CHECKING:
     from support.postgres import Postgres
 
 
-@pytest.fixture(scope="module", params=["tcp", "tls", "unix"])
-def url(request: pytest.FixtureRequest, app_dir: Path, postgres: Postgres) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["tcp", "tcp, keywords switched", "tls", "unix"])
+def url(request: pytest.FixtureRequest, switched: Path, postgres: Postgres) -> Iterator[str]:
+    way, _, variant = request.param.partition(", ")
     database = {
         "tcp": postgres.url(query="?sslmode=disable"),
         "tls": postgres.url(query="?sslmode=require"),
         "unix": postgres.unix_url,
-    }[request.param]
+    }[way]
+    app_dir = switched if variant else EXAMPLES
     with serving("bank_asyncpg:app", app_dir=app_dir, env={"DATABASE_URL": database}) as server:
         yield server.url
 

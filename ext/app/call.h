@@ -24,6 +24,7 @@ typedef struct AppCall {
         *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
     HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
     BodyQueue *body;   /* owned: pieces of a streamed body; NULL until the first */
+    bool eof;          /* the client sends nothing more: it has probably gone */
     bool gone;         /* the client went away before the answer was complete */
 } AppCall;
 

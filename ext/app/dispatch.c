@@ -262,6 +262,13 @@ end_stream(HttpRequest *req)
     }
 }
 
+static void
+dispatch_eof(HttpRequest *req)
+{
+    call_of(req)->eof = true;
+    end_stream(req);
+}
+
 /* The client went away: whoever waits for its bytes, or for room to write, is woken. */
 static void
 dispatch_gone(HttpRequest *req)
@@ -285,7 +292,7 @@ const HttpOps dispatch_ops = {
     .on_body = body_feed,
     .on_body_end = body_end,
     .on_gone = dispatch_gone,
-    .on_eof = end_stream,
+    .on_eof = dispatch_eof,
     .on_writable = sender_wake,
     .app_clear = dispatch_clear,
     .on_drained = dispatch_drained,

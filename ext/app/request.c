@@ -78,7 +78,8 @@ request_get_route_status(PyObject *op, void *Py_UNUSED(closure))
 static PyObject *
 request_get_disconnected(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(call_of(((RequestObject *)op)->http)->gone);
+    const AppCall *call = call_of(((RequestObject *)op)->http);
+    return PyBool_FromLong(call->gone || call->eof);
 }
 
 /* ---- Methods ------------------------------------------------------------------------------ */

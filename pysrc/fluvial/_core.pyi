@@ -121,7 +121,7 @@ class Request:
     plan: Plan | None  # of the matched route
     route_status: int  # 200 when a route matched, else 404, 405 or 307
     route_headers: list[tuple[bytes, bytes]]  # Allow or Location that go with route_status
-    disconnected: bool  # the client has gone away
+    disconnected: bool  # the client has gone away, or sends nothing more and probably has
     def header(self, name: str, default: str | None = None) -> str | None:
         """The first field of that name (case-insensitive), decoded as latin-1."""
     def read(self) -> Awaitable[bytes]:

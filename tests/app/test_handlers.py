@@ -1,0 +1,280 @@
+"""What may be a handler, where it runs, and how paths and methods are matched."""
+
+import asyncio
+import contextvars
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fluvial import App, Request
+
+LOOP_THREAD = "server"  # as tests/support/serving.py names it
+
+
+def where() -> str:
+    """Which kind of thread this is."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return "pool"
+    return "loop"
+
+
+def sync_function(n: int = 1) -> Any:
+    return [where(), n]
+
+
+async def async_function(n: int = 1) -> Any:
+    await asyncio.sleep(0)
+    return [where(), n]
+
+
+class SyncCallable:
+    def __call__(self, n: int = 1) -> Any:
+        return [where(), n]
+
+
+class AsyncCallable:
+    async def __call__(self, n: int = 1) -> Any:
+        return [where(), n]
+
+
+class Methods:
+    def sync_method(self, n: int = 1) -> Any:
+        return [where(), n]
+
+    async def async_method(self, n: int = 1) -> Any:
+        return [where(), n]
+
+    @classmethod
+    async def class_method(cls, n: int = 1) -> Any:
+        return [where(), n]
+
+    @staticmethod
+    def static_method(n: int = 1) -> Any:
+        return [where(), n]
+
+
+class Made:
+    def __init__(self, n: int = 1) -> None:
+        self.values = [where(), n]
+
+
+def bound(prefix: str, n: int = 1, *, suffix: str) -> Any:
+    assert (prefix, suffix) == ("<", ">")
+    return [where(), n]
+
+
+async def async_bound(prefix: str, n: int = 1, *, suffix: str) -> Any:
+    return bound(prefix, n, suffix=suffix)
+
+
+def passing(func: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return func(*args, **kwargs)
+
+    return wrapper
+
+
+def awaiting(func: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(func)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return func(*args, **kwargs)
+
+    return wrapper
+
+
+HANDLERS: list[tuple[Any, str]] = [
+    (sync_function, "pool"),
+    (async_function, "loop"),
+    (lambda n=1: [where(), int(n)], "pool"),
+    (SyncCallable(), "pool"),
+    (AsyncCallable(), "loop"),
+    (Methods().sync_method, "pool"),
+    (Methods().async_method, "loop"),
+    (Methods.class_method, "loop"),
+    (Methods.static_method, "pool"),
+    (functools.partial(bound, "<", suffix=">"), "pool"),
+    (functools.partial(async_bound, "<", suffix=">"), "loop"),
+    (functools.partial(functools.partial(async_bound, "<"), suffix=">"), "loop"),
+    (functools.partial(AsyncCallable()), "loop"),
+    (passing(sync_function), "pool"),
+    (passing(async_function), "loop"),
+    (awaiting(sync_function), "loop"),
+    (passing(passing(async_function)), "loop"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(HANDLERS)))
+def test_what_may_be_a_handler(serve, number: int) -> None:
+    handler, expected = HANDLERS[number]
+    app = App()
+    assert app.get("/")(handler) is handler
+    client = serve(app).client
+    assert client.get("/").json() == [expected, 1]
+    assert client.get("/?n=5").json() == [expected, 5]
+
+
+def test_classes(serve) -> None:
+    app = App()
+    app.get("/")(Made)
+    assert serve(app).client.get("/?n=3").json() == {"values": ["pool", 3]}
+
+
+def test_inline_runs_on_the_loop(serve) -> None:
+    app = App()
+    app.get("/", inline=True)(sync_function)
+    assert serve(app).client.get("/").json() == ["loop", 1]
+
+
+def test_async_generators_are_refused() -> None:
+    async def handler():
+        yield 1
+
+    with pytest.raises(TypeError, match="StreamingResponse"):
+        App().get("/")(handler)
+
+
+def test_generators_make_lists(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    def handler():
+        yield from (1, 2)
+
+    assert serve(app).client.get("/").json() == [1, 2]
+
+
+def test_async_handlers_are_tasks(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    async def handler():
+        task = asyncio.current_task()
+        assert task is not None
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            child = group.create_task(asyncio.sleep(0, "child"))
+        return [task in asyncio.all_tasks(), child.result()]
+
+    assert serve(app).client.get("/").json() == [True, "child"]
+
+
+def test_each_request_has_a_context_of_its_own(serve) -> None:
+    var: contextvars.ContextVar[int] = contextvars.ContextVar("var", default=0)
+    app = App()
+
+    def count() -> int:
+        var.set(var.get() + 1)
+        return var.get()
+
+    async def count_async() -> int:
+        return count()
+
+    app.get("/sync")(count)
+    app.get("/async")(count_async)
+    app.get("/inline", inline=True)(count)
+    client = serve(app, threads=1).client
+    for path in ("/sync", "/async", "/inline") * 2:
+        assert client.get(path).json() == 1
+
+
+def test_handlers_at_once(serve) -> None:
+    app = App()
+    barrier = threading.Barrier(8)
+
+    @app.get("/")
+    def handler():
+        barrier.wait(30)
+        return "met"
+
+    served = serve(app)
+
+    def get(client: Any) -> None:
+        answers.append(client.get("/").json())
+
+    answers: list[str] = []
+    threads = [threading.Thread(target=get, args=(served.new_client(),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == ["met"] * 8
+
+
+# ---- Paths and methods ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options", "trace"])
+def test_methods(serve, method: str) -> None:
+    app = App()
+
+    @getattr(app, method)("/")
+    def handler(request: Request):
+        return request.method
+
+    client = serve(app).client
+    assert client.request(method, "/").json() == method.upper()
+    other = "PUT" if method == "get" else "GET"
+    response = client.request(other, "/")
+    assert (response.status_code, response.headers["allow"]) == (405, method.upper())
+
+
+def test_head_and_several_methods(serve) -> None:
+    app = App()
+
+    @app.head("/head")
+    async def head():
+        return {"a": 1}
+
+    @app.api_route("/several", methods=["GET", "post"])
+    def several(request: Request):
+        return request.method
+
+    client = serve(app).client
+    response = client.head("/head")
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == "7"
+    assert client.get("/several").json() == "GET"
+    assert client.post("/several").json() == "POST"
+    response = client.head("/several")  # as FastAPI: GET doesn't imply HEAD
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+
+
+def test_the_first_that_matches_wins(serve) -> None:
+    app = App()
+    app.get("/users/me")(lambda: "me")
+    app.get("/users/{name}")(lambda name: name)
+    app.get("/users/you")(lambda: "never")
+    client = serve(app).client
+    answers = [client.get(f"/users/{name}").json() for name in ("me", "you", "x")]
+    assert answers == ["me", "you", "x"]
+
+
+def test_trailing_slashes_are_redirected(serve) -> None:
+    app = App()
+    app.get("/with/")(lambda: "with")
+    app.post("/without")(lambda: "without")
+    client = serve(app).client
+    response = client.get("/with?a=b")
+    assert response.status_code == 307
+    assert response.headers["location"].endswith("/with/?a=b")
+    assert client.get("/with", follow_redirects=True).json() == "with"
+    assert client.post("/without/", follow_redirects=True).json() == "without"
+
+
+def test_add_api_route(serve) -> None:
+    app = App()
+    app.add_api_route("/a", sync_function, methods=["POST"], status_code=201)
+    response = serve(app).client.post("/a?n=2")
+    assert (response.status_code, response.json()) == (201, ["pool", 2])
+
+
+def test_routes_may_be_added_while_serving(serve) -> None:
+    app = App()
+    client = serve(app).client
+    assert client.get("/late").status_code == 404
+    app.get("/late")(sync_function)
+    assert client.get("/late").json() == ["pool", 1]

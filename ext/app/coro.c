@@ -311,7 +311,7 @@ int
 coro_setup(PyObject *module, AppState *st)
 {
     st->coro_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &coro_spec, NULL);
-    return st->coro_type == NULL ? -1 : 0;
+    return st->coro_type == NULL ? -1 : PyModule_AddType(module, st->coro_type);
 }
 
 /* A HandlerCoro for the call; takes over next.coro. NULL with an exception set. */

@@ -11,7 +11,7 @@
 #include "app/answer.h"
 #include "app/app_state.h"
 
-/* Creates the type. 0, or -1 with an exception set. */
+/* Creates _core.HandlerCoro. 0, or -1 with an exception set. */
 int coro_setup(PyObject *module, AppState *st);
 
 /* Runs `next` for the request in a new task, whose first step happens now. `plan` (may be

@@ -85,10 +85,29 @@ plan_call(const Plan *plan, PyObject **argv)
                                plan->kwnames);
 }
 
+/* Calls the handler in a context of its own: what it sets must not be there for the next one. */
+static PyObject *
+plan_call_apart(const Plan *plan, PyObject **argv)
+{
+    PyObject *context = PyContext_CopyCurrent();
+    if (context == NULL || PyContext_Enter(context) < 0) {
+        Py_XDECREF(context);
+        return NULL;
+    }
+    PyObject *result = plan_call(plan, argv);
+    PyObject *exc = result == NULL ? err_take() : NULL;
+    (void)PyContext_Exit(context); /* can't fail: it was entered here */
+    Py_DECREF(context);
+    if (exc != NULL) {
+        err_restore(exc);
+    }
+    return result;
+}
+
 static void
 call_inline(HttpRequest *req, const Plan *plan, PyObject **argv)
 {
-    PyObject *result = plan_call(plan, argv);
+    PyObject *result = plan_call_apart(plan, argv);
     CallNext next = result == NULL ? answer_exception(req, CALL_HANDLER)
                                    : answer_result(req, plan, CALL_HANDLER, result);
     Py_XDECREF(result);

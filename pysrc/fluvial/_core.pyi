@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextvars import Context
 from typing import Any, Final, Protocol, final
 
@@ -246,6 +246,19 @@ class TimerHandle(Handle):
     def _repr_info(self) -> list[str]: ...
     _when: float
     _scheduled: bool
+
+@final
+class HandlerCoro(Coroutine[Any, Any, None]):
+    """What the task of a request runs: the handler, then whatever its answer takes."""
+
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, *args: Any) -> Any: ...
+    def close(self) -> None: ...
+    def __await__(self) -> Generator[Any, Any]: ...
+    cr_await: Any
+    cr_code: Any
+    cr_frame: Any
+    cr_running: Any
 
 class Loop:
     """The hot part of `fluvial.Loop`, which joins it with asyncio's own loop class."""

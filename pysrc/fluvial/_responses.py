@@ -6,7 +6,6 @@ C reads `status_code`, `raw_headers` and `body`; when `body` is None it awaits
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from contextvars import copy_context
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from ._cookies import SameSite, cookie_header
 from ._datastructures import MutableHeaders, RawHeaders
 from ._encode import encode_fallback, encode_json
-from ._threads import answering_tasks, run_in_pool, run_internal
+from ._threads import run_in_pool, run_internal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,11 +123,6 @@ class Response:
 
     async def respond(self, request: Request, sender: Sender) -> None:
         """Writes the answer piece by piece, then does what follows it; awaited by C."""
-        task = asyncio.current_task()
-        assert task is not None
-        answering = answering_tasks()
-        answering.add(task)
-        task.add_done_callback(answering.discard)
         try:
             await self._write(request, sender)
             if self.background is not None:

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._config import Config
@@ -22,7 +22,7 @@ from ._loop import Loop
 from ._request import Request
 from ._responses import Response
 from ._sockets import BindError, bind, describe
-from ._threads import answering_tasks, register_pool, unregister_pool
+from ._threads import register_pool, unregister_pool
 
 if TYPE_CHECKING:
     from ._app import App
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fluvial")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STDOUT = 1
+_CANCEL_TIMEOUT = 5.0  # seconds that cancelled handlers have to clean up
 
 
 class StartError(Exception):
@@ -102,22 +103,33 @@ class Service:
 
     async def _drain(self, server: _core.Server) -> None:
         """Finishes what is under way, but not for ever."""
-        finished = asyncio.ensure_future(self._finish(server.drain()))
+        drained = server.drain()
+        finished = asyncio.ensure_future(self._finish(drained))
         now = asyncio.ensure_future(self._stop_now.wait())
         timeout = self._config.graceful_timeout
         await asyncio.wait((finished, now), timeout=timeout, return_when="FIRST_COMPLETED")
         now.cancel()
         if not finished.done():
             finished.cancel()
-            log.warning("stops with %d requests unanswered", server.stats()["in_flight"])
-            await server.abort()
+            await self._abort(server)
 
     @staticmethod
     async def _finish(drained: asyncio.Future[None]) -> None:
         """Waits for the last answer and for what follows answers."""
-        await drained
-        while tasks := answering_tasks():
+        await asyncio.shield(drained)
+        while tasks := _request_tasks():
             await asyncio.wait(tasks)
+
+    @staticmethod
+    async def _abort(server: _core.Server) -> None:
+        """Ends what is under way while everything that the lifespan made is still there."""
+        log.warning("stops with %d requests unanswered", server.stats()["in_flight"])
+        await server.abort()
+        tasks = _request_tasks()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
 
     def stop(self) -> None:
         """Stops; called again, at once."""
@@ -146,6 +158,12 @@ class Service:
             limits=self._config.limits,
             access_log=STDOUT if self._config.access_log else -1,
         )
+
+
+def _request_tasks() -> list[asyncio.Task[Any]]:
+    """The tasks of requests that are not over yet, background and clean-up included."""
+    tasks = asyncio.all_tasks()
+    return [task for task in tasks if isinstance(task.get_coro(), _core.HandlerCoro)]
 
 
 def run(app: App, config: Config | None = None) -> None:

@@ -1,5 +1,5 @@
-"""What belongs to the running loop: the pool for users' functions, the executor for files and
-clean-up, which must never wait behind users' functions, and the tasks that write answers.
+"""What belongs to the running loop: the pool for users' functions, and the executor for files and
+clean-up, which must never wait behind users' functions.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_answering: WeakKeyDictionary[asyncio.AbstractEventLoop, set[asyncio.Task[Any]]]
-_answering = WeakKeyDictionary()
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 
 
@@ -30,11 +28,6 @@ def register_pool(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
 def unregister_pool(loop: asyncio.AbstractEventLoop) -> None:
     """Undoes `register_pool`."""
     _pools.pop(loop, None)
-
-
-def answering_tasks() -> set[asyncio.Task[Any]]:
-    """The tasks that write answers on the running loop, or do what follows them."""
-    return _answering.setdefault(asyncio.get_running_loop(), set())
 
 
 async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T:

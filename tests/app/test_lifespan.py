@@ -110,7 +110,7 @@ def test_requests_under_way_are_finished(serve, is_async: bool) -> None:
 
     async def wait_async() -> str:
         started.set()
-        while not go_on.is_set():
+        while not go_on.is_set():  # noqa: ASYNC110 - it is set in another thread
             await asyncio.sleep(0.005)
         return "finished"
 

@@ -78,7 +78,7 @@ def test_disconnected(serve) -> None:
 
         assert not await request.is_disconnected()
         started.set()
-        while not await request.is_disconnected():
+        while not await request.is_disconnected():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         noticed.set()
 

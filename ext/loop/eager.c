@@ -14,22 +14,56 @@
 #include "base/names.h"
 #include "loop/loop_impl.h"
 
+/* ---- Making the Task ---------------------------------------------------------------------- */
+
+/* The keyword arguments of every Task made here, borrowed: one dict, since building one for each
+ * call would cost a tenth of a request. NULL with an exception set. */
+static PyObject *
+eager_keywords(Loop *self, PyObject *name)
+{
+    LoopState *st = self->st;
+    if (self->eager_keywords == NULL) {
+        self->eager_keywords = PyDict_Copy(st->eager_keywords);
+        if (self->eager_keywords == NULL
+            || PyDict_SetItem(self->eager_keywords, st->str_loop, (PyObject *)self)
+                   < 0) {
+            return NULL;
+        }
+    }
+    if (self->eager_name != name) {
+        if (PyDict_SetItem(self->eager_keywords, st->str_name, name) < 0) {
+            return NULL;
+        }
+        self->eager_name = name;
+    }
+    return self->eager_keywords;
+}
+
+/* Task(coro, loop=…, name=…). A new reference, or NULL with an exception set. */
+static PyObject *
+eager_task_new(Loop *self, PyObject *coro, PyObject *name)
+{
+    PyObject *keywords = eager_keywords(self, name);
+    PyObject *args = keywords == NULL ? NULL : PyTuple_Pack(1, coro);
+    PyObject *task =
+        args == NULL ? NULL : PyObject_Call(self->st->task_type, args, keywords);
+    Py_XDECREF(args);
+    return task;
+}
+
 #if PY_VERSION_HEX >= 0x030C0000
 
 int
 eager_setup(LoopState *st)
 {
-    st->kw_eager = Py_BuildValue("(sss)", "loop", "name", "eager_start");
-    return st->kw_eager == NULL ? -1 : 0;
+    st->eager_keywords = Py_BuildValue("{sO}", "eager_start", Py_True);
+    return st->eager_keywords == NULL ? -1 : name_intern(&st->str_name, "name");
 }
 
 PyObject *
 loop_task_eager(Loop *self, PyObject *coro, PyObject *name)
 {
-    LoopState *st = self->st;
-    PyObject *argv[] = {NULL, coro, (PyObject *)self, name, Py_True};
-    return PyObject_Vectorcall(st->task_type, argv + 1,
-                               1 | PY_VECTORCALL_ARGUMENTS_OFFSET, st->kw_eager);
+    return eager_task_new(self, coro, name);
 }
 
 #else
@@ -86,13 +120,16 @@ register_late(Loop *self, PyObject *task)
     Py_XDECREF(res);
 }
 
-/* ---- The task ----------------------------------------------------------------------------- */
+/* ---- The first step ----------------------------------------------------------------------- */
 
 int
 eager_setup(LoopState *st)
 {
-    st->kw_eager = Py_BuildValue("(ss)", "loop", "name");
-    return st->kw_eager == NULL ? -1 : name_intern(&st->str_done, "done");
+    st->eager_keywords = PyDict_New();
+    if (st->eager_keywords == NULL || name_intern(&st->str_name, "name") < 0) {
+        return -1;
+    }
+    return name_intern(&st->str_done, "done");
 }
 
 /* Runs the first step in its context. Task steps raise nothing but what must leave the loop. */
@@ -119,13 +156,11 @@ static PyObject *
 task_captured(Loop *self, PyObject *coro, PyObject *name)
 {
     LoopState *st = self->st;
-    PyObject *argv[] = {NULL, coro, (PyObject *)self, name};
     int collecting = PyGC_Disable();
     assert(!self->capture && !st->eager_starting);
     self->capture = true;
     st->eager_starting = true;
-    PyObject *task = PyObject_Vectorcall(
-        st->task_type, argv + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, st->kw_eager);
+    PyObject *task = eager_task_new(self, coro, name);
     st->eager_starting = false;
     self->capture = false;
     if (collecting) {
@@ -148,11 +183,12 @@ loop_task_eager(Loop *self, PyObject *coro, PyObject *name)
     if (task != NULL && step != NULL && task_first_step(self, step, context) < 0) {
         Py_CLEAR(task);
     }
-    if (task != NULL) {
-        register_late(self, task);
-    }
     Py_XDECREF(step);
     Py_XDECREF(context);
+    /* Whatever a suspended task waits for refers to it. */
+    if (task != NULL && Py_REFCNT(task) != 1) {
+        register_late(self, task);
+    }
     return task;
 }
 

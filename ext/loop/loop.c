@@ -45,6 +45,7 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->fatal);
     Py_VISIT(self->captured);
     Py_VISIT(self->captured_context);
+    Py_VISIT(self->eager_keywords);
     int err = ready_traverse(&self->ready, visit, arg);
     if (err == 0) {
         err = timers_traverse(&self->timers, visit, arg);
@@ -66,6 +67,8 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->fatal);
     Py_CLEAR(self->captured);
     Py_CLEAR(self->captured_context);
+    self->eager_name = NULL;
+    Py_CLEAR(self->eager_keywords);
     return 0;
 }
 

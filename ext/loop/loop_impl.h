@@ -54,6 +54,8 @@ struct Loop {
     bool capture;
     PyObject *captured;         /* owned or NULL: the step */
     PyObject *captured_context; /* owned or NULL */
+    PyObject *eager_keywords;   /* owned dict, or NULL before the first eager task */
+    PyObject *eager_name;       /* borrowed from eager_keywords */
 };
 
 /* ---- loop.c ------------------------------------------------------------------------------- */

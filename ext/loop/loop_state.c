@@ -93,7 +93,8 @@ loop_clear(LoopState *st)
     Py_CLEAR(st->extract_stack);
     Py_CLEAR(st->get_running_loop);
     Py_CLEAR(st->kw_loop);
-    Py_CLEAR(st->kw_eager);
+    Py_CLEAR(st->eager_keywords);
+    Py_CLEAR(st->str_name);
     Py_CLEAR(st->str_done);
     Py_CLEAR(st->register_task);
     Py_CLEAR(st->str_context);

@@ -30,7 +30,9 @@ typedef struct LoopState {
     PyObject *kw_loop; /* ("loop",) */
 
     /* Tasks that start at once (eager.c). Owned. */
-    PyObject *kw_eager; /* the keywords of such a Task */
+    PyObject
+        *eager_keywords; /* dict: the keywords of such a Task beside loop and name */
+    PyObject *str_name;
     PyObject *str_done;
     PyObject *register_task; /* 3.11: WeakSet.add of asyncio.all_tasks(), when needed */
     bool eager_starting;     /* 3.11: the Task being made is not to be registered */

@@ -1,0 +1,103 @@
+"""Finding the app that the command line names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from fluvial._load import LoadError, load_app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APP = """
+from fluvial import App
+app = App()
+class Holder:
+    inner = App()
+def make():
+    return App()
+def make_nothing():
+    return None
+text = "x"
+"""
+
+COUNT = 0
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module with an app, of a name of its own, in `tmp_path`."""
+    global COUNT
+    COUNT += 1
+    name = f"loaded_{COUNT}"
+    (tmp_path / f"{name}.py").write_text(APP)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return name
+
+
+def test_what_is_found(module: str, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    app = load_app(f"{module}:app", app_dir=folder)
+    assert app is sys.modules[module].app
+    assert load_app(f"{module}:Holder.inner", app_dir=folder) is sys.modules[module].Holder.inner
+    assert load_app(f"{module}:make", app_dir=folder, factory=True) is not app
+
+
+@pytest.mark.parametrize(
+    ("target", "factory", "message"),
+    [
+        ("{}", False, "'{}' must be of the form module:attribute, as in main:app"),
+        ("{}:", False, "'{}:' must be of the form module:attribute, as in main:app"),
+        ("{}:nope", False, "module '{}' has no attribute 'nope'"),
+        ("{}:Holder.nope", False, "module '{}' has no attribute 'Holder.nope'"),
+        ("{}:text", False, "{}:text is not a Fluvial app but an object of type str"),
+        (
+            *("{}:make", False),
+            "{}:make is not a Fluvial app but an object of type function; is it a factory? "
+            "then say --factory",
+        ),
+        ("{}:text", True, "{}:text is not a factory but an object of type str"),
+        (
+            "{}:make_nothing",
+            True,
+            "{}:make_nothing is not a Fluvial app but an object of type NoneType",
+        ),
+        ("no_{}:app", False, "there is no module 'no_{}' in {folder} or on sys.path"),
+        ("no_{}.sub:app", False, "there is no module 'no_{}.sub' in {folder} or on sys.path"),
+    ],
+)
+def test_what_is_not(module: str, tmp_path: Path, target: str, factory: bool, message: str) -> None:
+    with pytest.raises(LoadError) as info:
+        load_app(target.format(module), app_dir=str(tmp_path), factory=factory)
+    assert str(info.value) == message.format(module, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
+        ("from json import nothing_like_it", "cannot import name 'nothing_like_it' from 'json'"),
+    ],
+)
+def test_imports_that_fail_inside_name_their_cause(
+    module: str, tmp_path: Path, line: str, cause: str
+) -> None:
+    file = tmp_path / f"{module}.py"
+    file.write_text(f"import os\n{line}\n")
+    with pytest.raises(LoadError) as info:
+        load_app(f"{module}:app", app_dir=str(tmp_path))
+    assert str(info.value).startswith(f"module '{module}' can't be imported: {cause}")
+    assert str(info.value).endswith(f"({file}, line 2)")
+    assert "\n" not in str(info.value)
+
+
+def test_pydantic_and_click_are_not_imported_for_nothing() -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'examples'); import tutorial; "
+        "print(sorted({'pydantic', 'click', 'email', 'http.cookies'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

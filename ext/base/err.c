@@ -14,7 +14,9 @@ err_new(int err)
     if (err == UV_ENOMEM) {
         return PyObject_CallNoArgs(PyExc_MemoryError);
     }
-    return PyObject_CallFunction(PyExc_OSError, "is", -err, uv_strerror(err));
+    /* libuv's own codes start at -3000; the others are the system's, in Python's words. */
+    const char *text = err > UV_EAI_ADDRFAMILY ? strerror(-err) : uv_strerror(err);
+    return PyObject_CallFunction(PyExc_OSError, "is", -err, text);
 }
 
 PyObject *

@@ -1,0 +1,200 @@
+"""add_reader, add_writer and sock_*: the user's own descriptors, closed at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from fluvial._loop import Loop
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    right.setblocking(False)
+    yield left, right
+    left.close()
+    right.close()
+
+
+async def turns(n: int = 3) -> None:
+    """Lets the loop poll `n` times."""
+    for _ in range(n):
+        await asyncio.sleep(0.001)
+
+
+def test_reader_and_writer(
+    loop: asyncio.AbstractEventLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    left, right = pair
+    calls: list[str] = []
+
+    async def main() -> None:
+        loop.add_reader(left, calls.append, "read")
+        await turns()
+        assert calls == []
+        right.send(b"x")
+        await turns()
+        assert calls
+        left.recv(1)
+        await turns(1)  # the callback may have been ready once more
+        calls.clear()
+        loop.add_writer(left.fileno(), calls.append, "write")
+        await turns()
+        assert set(calls) == {"write"}
+        assert loop.remove_writer(left)
+        assert not loop.remove_writer(left)
+        calls.clear()
+        right.send(b"x")
+        await turns()
+        assert set(calls) == {"read"}
+        assert loop.remove_reader(left)
+        assert not loop.remove_reader(left)
+        calls.clear()
+        await turns()
+        assert calls == []
+
+    loop.run_until_complete(main())
+
+
+def test_the_newest_reader_counts(
+    loop: asyncio.AbstractEventLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    left, right = pair
+    calls: list[str] = []
+
+    async def main() -> None:
+        loop.add_reader(left, calls.append, "old")
+        loop.add_reader(left, calls.append, "new")
+        right.send(b"x")
+        await turns()
+        loop.remove_reader(left)
+
+    loop.run_until_complete(main())
+    assert set(calls) == {"new"}
+
+
+def test_a_hang_up_wakes_both_sides(
+    loop: asyncio.AbstractEventLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    left, right = pair
+    calls: set[str] = set()
+
+    async def main() -> None:
+        loop.add_reader(left, calls.add, "read")
+        loop.add_writer(left, calls.add, "write")
+        right.close()
+        await turns()
+        loop.remove_reader(left)
+        loop.remove_writer(left)
+
+    loop.run_until_complete(main())
+    assert calls == {"read", "write"}
+
+
+def test_a_descriptor_closed_while_watched_and_its_number_reused(fluvial_loop: Loop) -> None:
+    """Neither aborts the process, and the new file is watched."""
+    calls: list[str] = []
+
+    async def main() -> None:
+        left, right = socket.socketpair()
+        number = left.fileno()
+        fluvial_loop.add_reader(number, calls.append, "old")
+        left.close()
+        right.close()
+        await turns()
+        left, right = socket.socketpair()
+        assert left.fileno() == number  # the system gives the lowest that is free
+        fluvial_loop.add_reader(number, calls.append, "new")
+        right.send(b"x")
+        await turns()
+        assert set(calls) == {"new"}
+        left.close()
+        right.close()
+        assert fluvial_loop.remove_reader(number)
+
+    fluvial_loop.run_until_complete(main())
+
+
+def test_files_that_cannot_be_watched(loop: asyncio.AbstractEventLoop) -> None:
+    for wrong in (-1, object(), "0"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            loop.add_reader(wrong, print)  # type: ignore[arg-type]
+    read, write = os.pipe()
+    os.close(read)
+    os.close(write)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        loop.add_reader(read, print)
+    with open(__file__) as file, pytest.raises(PermissionError):
+        loop.add_reader(file, print)
+
+
+def test_a_transports_descriptor_is_not_for_users(
+    loop: asyncio.AbstractEventLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    left, _ = pair
+
+    async def main() -> None:
+        _, writer = await asyncio.open_connection(sock=left)
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            loop.add_reader(left, print)
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            loop.remove_writer(writer.get_extra_info("socket").fileno())
+        writer.close()
+        await writer.wait_closed()
+
+    loop.run_until_complete(main())
+
+
+def test_sockets(loop: asyncio.AbstractEventLoop) -> None:
+    data = os.urandom(1_000_000)
+
+    async def serve(listener: socket.socket) -> None:
+        connection, _ = await loop.sock_accept(listener)
+        with connection:
+            while chunk := await loop.sock_recv(connection, 65536):
+                await loop.sock_sendall(connection, chunk)
+
+    async def main() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+            listener.setblocking(False)
+            client.setblocking(False)
+            server = loop.create_task(serve(listener))
+            await loop.sock_connect(client, listener.getsockname())
+            sending = loop.create_task(loop.sock_sendall(client, data))
+            got = bytearray()
+            buffer = bytearray(65536)
+            while len(got) < len(data):
+                n = await loop.sock_recv_into(client, buffer)
+                got += buffer[:n]
+            await sending
+            client.shutdown(socket.SHUT_WR)
+            await server
+            return bytes(got)
+
+    assert loop.run_until_complete(main()) == data
+
+
+def test_a_cancelled_receive_stops_watching(
+    loop: asyncio.AbstractEventLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    left, right = pair
+
+    async def main() -> bytes:
+        receiving = loop.create_task(loop.sock_recv(left, 10))
+        await turns(1)
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        right.send(b"later")
+        await turns()
+        return await loop.sock_recv(left, 10)
+
+    assert loop.run_until_complete(main()) == b"later"

@@ -1,0 +1,123 @@
+"""Loops, handles, transports and protocols die: alone, and in cycles."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import weakref
+from typing import Any
+
+import pytest
+from fluvial._loop import Loop
+
+
+class Owner:
+    """Something that a handle may belong to."""
+
+    handle: Any = None
+
+    def method(self, *args: object) -> None:
+        pass
+
+
+def collected(*refs: weakref.ref[Any]) -> bool:
+    gc.collect()
+    gc.collect()
+    return [ref() for ref in refs] == [None] * len(refs)
+
+
+def test_a_handle_that_ran_and_its_owner(fluvial_loop: Loop) -> None:
+    owner = Owner()
+    owner.handle = fluvial_loop.call_soon(owner.method, owner)
+    refs = weakref.ref(owner), weakref.ref(owner.handle)
+    fluvial_loop.run_until_complete(asyncio.sleep(0))
+    del owner
+    assert collected(*refs)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_cancelled_timer_and_its_owner(fluvial_loop: Loop, count: int) -> None:
+    owner = Owner()
+    owner.handle = fluvial_loop.call_later(99, owner.method, *[owner] * count)
+    refs = weakref.ref(owner), weakref.ref(owner.handle)
+    owner.handle.cancel()
+    del owner
+    assert collected(*refs)
+
+
+def test_a_loop_in_a_cycle_with_what_it_holds() -> None:
+    loop = Loop()
+    owner = Owner()
+    owner.handle = loop.call_soon(owner.method, loop, owner)
+    loop.call_later(99, owner.method, loop)
+    loop.set_task_factory(lambda loop, coro, **kw: asyncio.Task(coro, loop=loop, **kw))
+    refs = weakref.ref(loop), weakref.ref(owner)
+    loop.close()
+    del loop, owner
+    assert collected(*refs)
+
+
+def test_a_loop_closed_while_something_refers_to_it() -> None:
+    loop = Loop()
+    handle = loop.call_soon(print)
+    timer = loop.call_later(9, print)
+    loop.close()
+    repr(handle)
+    handle.cancel()
+    timer.cancel()
+    ref = weakref.ref(loop)
+    del loop, handle, timer
+    assert collected(ref)
+
+
+def test_a_closed_transport_in_a_cycle_with_its_protocol(fluvial_loop: Loop) -> None:
+    async def main() -> list[weakref.ref[Any]]:
+        left, right = socket.socketpair()
+        transport, protocol = await fluvial_loop.create_connection(Streaming, sock=left)
+        protocol.me = protocol
+        transport.close()
+        await protocol.lost
+        right.close()
+        return [weakref.ref(transport), weakref.ref(protocol)]
+
+    class Streaming(asyncio.Protocol):
+        me: Any
+
+        def __init__(self) -> None:
+            self.lost = fluvial_loop.create_future()
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def connection_lost(self, exc: object) -> None:
+            self.lost.set_result(None)
+
+    refs = fluvial_loop.run_until_complete(main())
+    fluvial_loop.run_until_complete(asyncio.sleep(0))  # libuv lets go of the memory
+    assert collected(*refs)
+
+
+def test_a_loop_that_dies_with_open_transports() -> None:
+    loop = Loop()
+
+    class Cyclic(asyncio.Protocol):
+        transport: Any
+
+    async def main() -> tuple[Any, Any]:
+        left, right = socket.socketpair()
+        running = asyncio.get_running_loop()
+        transport, protocol = await running.create_connection(Cyclic, sock=left)
+        right.close()
+        protocol.transport = transport
+        transport.pause_reading()
+        return weakref.ref(transport), weakref.ref(protocol)
+
+    refs = *loop.run_until_complete(main()), weakref.ref(loop)
+    del loop
+    with pytest.warns(ResourceWarning) as warnings:
+        gc.collect()
+    messages = [str(warning.message) for warning in warnings]
+    assert any("unclosed event loop" in message for message in messages)
+    assert any("unclosed transport" in message for message in messages)
+    assert collected(*refs)

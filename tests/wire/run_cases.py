@@ -20,12 +20,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.http_server import Handler, serving
+from support.command import serving
 from support.responses import Response, read_all
 
+APPS = Path(__file__).resolve().parents[1] / "apps"
 TIMEOUT = 10.0  # seconds without a byte: the server hangs
 
 
@@ -100,8 +102,11 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     cases = json.loads(options.cases.read_text(encoding="utf-8"))
-    with serving(Handler()) as server:
-        right = run(cases, server.address, verbose=options.verbose)
+    with serving("echo:app", "--no-access-log", app_dir=APPS) as server:
+        url = urlsplit(server.url)
+        assert url.hostname is not None
+        assert url.port is not None
+        right = run(cases, (url.hostname, url.port), verbose=options.verbose)
     print(f"passed {right} of {len(cases)}")
     return 0 if right == len(cases) else 1
 

@@ -86,17 +86,20 @@ def test_a_context_may_be_given(loop: asyncio.AbstractEventLoop) -> None:
         assert handle.get_context() is context
 
 
-def test_a_context_that_is_entered_elsewhere_is_reported(loop: asyncio.AbstractEventLoop) -> None:
-    failures: list[Any] = []
-    loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+def test_a_context_that_is_entered_elsewhere_is_reported(
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
     context = contextvars.copy_context()
+    calls: list[int] = []
 
     def inside() -> None:
-        loop.call_soon(lambda: None, context=context)
-        run_ready(loop)
+        loop.call_soon(calls.append, 1, context=context)
+        loop.call_soon(calls.append, 2, context=contextvars.Context())
+        contextvars.Context().run(run_ready, loop)
 
     context.run(inside)
-    assert [type(failure) for failure in failures] == [RuntimeError]
+    assert calls == [2]
+    assert any("append" in record.message for record in caplog.records)
 
 
 def test_a_cancelled_callback_is_not_called(loop: asyncio.AbstractEventLoop) -> None:
@@ -142,7 +145,7 @@ def test_handles_are_asyncios(loop: asyncio.AbstractEventLoop) -> None:
     assert isinstance(soon, asyncio.Handle)
     assert not isinstance(soon, asyncio.TimerHandle)
     assert isinstance(later, asyncio.TimerHandle)
-    assert repr(soon) == "<Handle print(1, 2)>"
+    assert repr(soon).startswith("<Handle print(")
     assert repr(later).startswith("<TimerHandle when=")
     assert weakref.ref(soon)() is soon
     soon.cancel()

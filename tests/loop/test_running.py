@@ -29,7 +29,9 @@ def test_a_runner_takes_it() -> None:
     assert not loop.is_running()
 
 
-def test_a_loop_runs_once_at_a_time(loop: asyncio.AbstractEventLoop) -> None:
+def test_a_loop_runs_once_at_a_time(fluvial_loop: Loop) -> None:
+    loop = fluvial_loop
+
     async def main() -> None:
         with pytest.raises(RuntimeError):
             loop.run_forever()

@@ -272,7 +272,8 @@ def test_writing_after_close_is_dropped(loop: asyncio.AbstractEventLoop) -> None
         async with connected() as (client, server):
             client.transport.close()
             client.transport.write(b"dropped")
-            client.transport.writelines([b"dropped"])
+            if isinstance(loop, Loop):  # asyncio's fails from 3.12 on
+                client.transport.writelines([b"dropped"])
             await client.lost
             client.transport.write(b"dropped")
             client.transport.write_eof()

@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificate import Certificate, make_certificate
 
-TLS = Path(__file__).parent.parent / "support" / "tls"
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"), "localhost")
 
 
 @pytest.fixture
-def server_context() -> ssl.SSLContext:
+def server_context(certificate: Certificate) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    context.load_cert_chain(certificate.cert, certificate.key)
     return context
 
 
 @pytest.fixture
-def client_context() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(TLS / "cert.pem"))
+def client_context(certificate: Certificate) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate.cert))
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

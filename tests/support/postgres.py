@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.certificate import ENVIRONMENT, make_certificate
+
 READY = "database system is ready to accept connections"
 
 # Nothing here must outlive the tests, so nothing waits for a disk.
@@ -58,7 +60,7 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
             [programs / "initdb", f"--pgdata={data}", *INITIALLY],
             owner,
         )
-        _make_certificate(data, owner)
+        make_certificate(data, "127.0.0.1", **owner)
         port = _start(programs, folder, owner)
         try:
             yield Postgres(port, folder)
@@ -82,7 +84,7 @@ def _run(command: list[Any], owner: dict[str, Any]) -> subprocess.CompletedProce
     return subprocess.run(
         command,
         cwd="/",
-        env=_environment(),
+        env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -95,18 +97,6 @@ def _run(command: list[Any], owner: dict[str, Any]) -> subprocess.CompletedProce
 def _call(command: list[Any], owner: dict[str, Any]) -> None:
     done = _run(command, owner)
     assert done.returncode == 0, done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Without what is meant for this process alone, such as a sanitizer to preload."""
-    return {key: os.environ[key] for key in ("PATH", "TZ") if key in os.environ}
-
-
-def _make_certificate(data: Path, owner: dict[str, Any]) -> None:
-    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "2"]
-    files = ["-keyout", data / "server.key", "-out", data / "server.crt"]
-    _call(["openssl", "req", *options, *files], owner)
-    (data / "server.key").chmod(0o600)
 
 
 def _start(programs: Path, folder: Path, owner: dict[str, Any]) -> int:

@@ -6,7 +6,7 @@ from ._config import Config
 from ._datastructures import URL, Headers, MutableHeaders, QueryParams, State
 from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
 from ._files import FileResponse
-from ._loop import Loop
+from ._loop import Loop, run_async
 from ._params import Body, Cookie, Depends, Header, Path, Query
 from ._request import Request
 from ._responses import (
@@ -51,4 +51,5 @@ __all__ = [
     "State",
     "StreamingResponse",
     "run",
+    "run_async",
 ]

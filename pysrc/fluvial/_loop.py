@@ -11,12 +11,14 @@ import socket
 import sys
 import threading
 from asyncio import base_events, constants, events, format_helpers, sslproto, trsock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
+
+T = TypeVar("T")
 
 
 class _SelectorView:
@@ -266,6 +268,12 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C de
     def _wake_lost(self, future: asyncio.Future[None]) -> None:
         if not future.done():
             future.set_exception(ConnectionError("Connection is closed by peer"))
+
+
+def run_async(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+    """Runs a coroutine on a new Loop and returns its result, as `asyncio.run`."""
+    with asyncio.Runner(debug=debug, loop_factory=Loop) as runner:
+        return runner.run(main)
 
 
 def _socket_info(sock: socket.socket, extra: dict[str, Any] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import fluvial
 import pytest
 from fluvial._loop import Loop
 
@@ -27,6 +28,16 @@ def test_a_runner_takes_it() -> None:
         assert isinstance(loop, Loop)
     assert loop.is_closed()
     assert not loop.is_running()
+
+
+def test_run_async() -> None:
+    async def main() -> object:
+        return asyncio.get_running_loop()
+
+    loop = fluvial.run_async(main(), debug=True)
+    assert isinstance(loop, fluvial.Loop)
+    assert loop.get_debug()
+    assert loop.is_closed()
 
 
 def test_a_loop_runs_once_at_a_time(fluvial_loop: Loop) -> None:

@@ -63,16 +63,16 @@ class EmbeddedBody:
     def __call__(self, body: bytes, content_type: str | None) -> tuple[Any, ...]:
         """Raises: RequestValidationError, HTTPException."""
         if not body:
-            return self._pick({})
+            return self._pick({}, None)
         if content_type != "application/json":
             check_content_type(content_type)
         decoded = _decode(body)
         if not isinstance(decoded, dict):
             problems = [missing(("body", field.alias)) for field in self._fields]
             raise RequestValidationError(problems, body=decoded)
-        return self._pick(decoded)
+        return self._pick(decoded, decoded)
 
-    def _pick(self, decoded: dict[str, Any]) -> tuple[Any, ...]:
+    def _pick(self, decoded: dict[str, Any], body: Any) -> tuple[Any, ...]:
         values: list[Any] = []
         problems: list[Problem] = []
         for field in self._fields:
@@ -83,17 +83,18 @@ class EmbeddedBody:
                 value = _validated(field, decoded[field.alias], problems)
             values.append(value)
         if problems:
-            raise RequestValidationError(problems, body=decoded)
+            raise RequestValidationError(problems, body=body)
         return tuple(values)
 
 
 def check_content_type(content_type: str | None) -> None:
-    """Refuses what isn't JSON in UTF-8; an absent Content-Type is taken for it.
+    """Refuses what isn't called JSON in UTF-8.
 
-    Raises: HTTPException 415.
+    So is a body without Content-Type, which a page of another site may send with the user's
+    cookies and without asking first. Raises: HTTPException 415.
     """
     if not content_type:
-        return
+        raise HTTPException(415, "Unsupported: no Content-Type: send application/json")
     media_type, _, rest = content_type.partition(";")
     media_type = media_type.strip().lower()
     is_json = media_type == "application/json"

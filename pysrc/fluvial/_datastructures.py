@@ -189,17 +189,21 @@ class QueryParams(MultiDict):
 
 
 class URL:
-    """A URL and its parts."""
+    """A URL and its parts.
 
-    __slots__ = ("_parts", "_text")
+    With `path`, that is how the property reads: a request's is decoded, as the router sees it, so
+    that a comparison can't be evaded by percent-encoding; its text stays as it was sent.
+    """
 
-    def __init__(self, url: str) -> None:
+    __slots__ = ("_parts", "_path", "_text")
+
+    def __init__(self, url: str, *, path: str | None = None) -> None:
         self._text = url
         self._parts: SplitResult = urlsplit(url)
+        self._path = path
 
     scheme = property(lambda self: self._parts.scheme)
     netloc = property(lambda self: self._parts.netloc)
-    path = property(lambda self: self._parts.path)
     query = property(lambda self: self._parts.query)
     fragment = property(lambda self: self._parts.fragment)
     username = property(lambda self: self._parts.username)
@@ -208,13 +212,19 @@ class URL:
     port = property(lambda self: self._parts.port)
 
     @property
+    def path(self) -> str:
+        """The path; decoded for a request's URL."""
+        return self._parts.path if self._path is None else self._path
+
+    @property
     def is_secure(self) -> bool:
         """Whether the scheme is https or wss."""
         return self._parts.scheme in ("https", "wss")
 
     def replace(self, **parts: str) -> URL:
         """A copy with `scheme`, `netloc`, `path`, `query` or `fragment` changed."""
-        return URL(self._parts._replace(**parts).geturl())
+        path = None if "path" in parts else self._path
+        return URL(self._parts._replace(**parts).geturl(), path=path)
 
     def include_query_params(self, **params: object) -> URL:
         """A copy with these query parameters set."""

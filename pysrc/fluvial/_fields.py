@@ -10,6 +10,7 @@ import msgspec
 
 from . import _core
 from ._body import BodyField
+from ._exceptions import RequestValidationError
 from ._params import MISSING, Marker
 from ._types import concrete, is_model, is_sequence, split_annotated, strip_optional
 from ._validate import Validator, make_validator
@@ -136,12 +137,19 @@ def model_reader(field: Field) -> Callable[[Any], Any]:
     model = strip_optional(field.annotation)
     validator = _validator_for(field, field.annotation)
     names = _model_names(concrete(model), field)
+    sent = {name: sent for sent, (name, _) in names.items()}
 
     def read(request: Any) -> Any:
         found = _gather(request, field.source, names)
         if not found and field.default is not MISSING:
             return field.default
-        return validator.from_python(found, (field.source,))
+        try:
+            return validator.from_python(found, (field.source,))
+        except RequestValidationError as exc:
+            for error in exc.errors():
+                loc = error["loc"]
+                error["loc"] = (*loc[:1], *(sent.get(name, name) for name in loc[1:2]), *loc[2:])
+            raise
 
     return read
 

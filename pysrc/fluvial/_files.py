@@ -25,6 +25,7 @@ class _Part(NamedTuple):
 
     start: int
     length: int
+    partial: bool = True  # asked for by Range, so that 206 is the answer
 
 
 class FileResponse(Response):
@@ -68,7 +69,7 @@ class FileResponse(Response):
         headers.setdefault("last-modified", _http_date(status.st_mtime))
         headers.setdefault("etag", f'"{status.st_mtime_ns:x}-{status.st_size:x}"')
         if self.status_code != 200 or request.method not in ("GET", "HEAD"):
-            await self._send(request, sender, file, _Part(0, status.st_size))
+            await self._send(request, sender, file, _Part(0, status.st_size, False))
         elif _not_modified(request, headers["etag"], status.st_mtime):
             sender.start(304, self._headers_of_304(), 0)
         else:
@@ -82,7 +83,7 @@ class FileResponse(Response):
             self.headers["content-range"] = f"bytes */{size}"
             sender.start(416, self.raw_headers, 0)
             return
-        if part.length != size:
+        if part.partial:
             self.status_code = 206
             last = part.start + part.length - 1
             self.headers["content-range"] = f"bytes {part.start}-{last}/{size}"
@@ -162,7 +163,7 @@ def _not_modified(request: Request, etag: str, mtime: float) -> bool:
 
 def _requested_part(request: Request, headers: Mapping[str, str], size: int) -> _Part | None:
     """What Range asks for: the whole file when it may be ignored, None when it can't be had."""
-    whole = _Part(0, size)
+    whole = _Part(0, size, False)
     header = request.header("range")
     if header is None or not _if_range_holds(request, headers):
         return whole

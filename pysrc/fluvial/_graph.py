@@ -105,6 +105,11 @@ def _is_embedded(field: Field) -> bool:
     return isinstance(field.marker, Body) and bool(field.marker.embed)
 
 
+def _is_shared(bodies: list[Field]) -> bool:
+    """Whether all of them mean the whole body: one, or one name in handler and dependencies."""
+    return len({field.alias for field in bodies}) == 1 and not any(map(_is_embedded, bodies))
+
+
 def _kind(is_async: bool, inline: bool) -> int:
     if is_async:
         return _core.TASK
@@ -192,15 +197,16 @@ class _Builder:
         return len(self._params) - 1
 
     def _add_body(self) -> int:
+        """The place of the tuple with a member for each field; -1 when they take the body whole."""
         fields = [make_body_field(field) for field in self._bodies]
-        whole = len(fields) == 1 and not _is_embedded(self._bodies[0])
-        convert = WholeBody(fields[0]) if whole else EmbeddedBody(fields)
-        self._params.append(_body_param(convert, defer=True))
-        place = len(self._params) - 1
-        if whole:
-            self._places[id(self._bodies[0])] = place
+        first = len(self._params)
+        if _is_shared(self._bodies):
+            for number, field in enumerate(fields):
+                self._params.append(_body_param(WholeBody(field), defer=True))
+                self._places[id(self._bodies[number])] = first + number
             return -1
-        return place
+        self._params.append(_body_param(EmbeddedBody(fields), defer=True))
+        return first
 
     def _layout(self, request: int, body: int) -> tuple[Layout, dict[Special, int]]:
         numbers = itertools.count(len(self._params))

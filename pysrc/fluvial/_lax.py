@@ -53,10 +53,11 @@ _COLLECTIONS: dict[type, tuple[str, str, Callable[[list[Any]], Any]]] = {
 
 
 class Lax:
-    """One conversion; gathers `problems` as it goes."""
+    """One conversion, of JSON's values or of `texts`; gathers `problems` as it goes."""
 
-    def __init__(self, dec_hook: DecHook, literals: Literals) -> None:
+    def __init__(self, dec_hook: DecHook, literals: Literals, *, texts: bool) -> None:
         self.problems: list[Problem] = []
+        self._texts = texts
         self._dec_hook = dec_hook
         self._literals = literals
 
@@ -70,6 +71,8 @@ class Lax:
 
     def _convert(self, value: Any, info: types.Type, loc: Loc) -> Any:
         scalar = _SCALARS.get(type(info))
+        if scalar is _scalars.to_bytes and not self._texts:
+            scalar = _scalars.to_bytes_from_json
         if scalar is not None:
             return _checked(scalar(value), info)
         collection = _COLLECTIONS.get(type(info))
@@ -180,7 +183,7 @@ class Lax:
             return self._convert(value, _by_tag(value, tagged), loc)
         found: list[Problem] = []
         for member in members:
-            attempt = Lax(self._dec_hook, self._literals)
+            attempt = Lax(self._dec_hook, self._literals, texts=self._texts)
             made = attempt.convert(value, member, (*loc, label(member)))
             if made is not INVALID:
                 return made

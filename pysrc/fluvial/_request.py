@@ -135,7 +135,7 @@ class Request(_core.Request):
             host = name if port in (None, 80) else f"{name}:{port}"
         url = f"http://{host}{self.raw_path.decode('latin-1')}"
         query = self.query_string
-        return URL(f"{url}?{query.decode('latin-1')}" if query else url)
+        return URL(f"{url}?{query.decode('latin-1')}" if query else url, path=self.path)
 
     def _convert_path_params(self) -> dict[str, Any]:
         captures = _core.Request.path_params.__get__(self)  # type: ignore[attr-defined]

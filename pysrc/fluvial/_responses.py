@@ -6,8 +6,8 @@ C reads `status_code`, `raw_headers` and `body`; when `body` is None it awaits
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -37,6 +37,9 @@ class Response:
     media_type: str | None = None
     charset = "utf-8"
     body: bytes | None
+    # What respond() writes when `body` is None: this whole or, if set, the iterator's pieces.
+    _content: bytes | None = None
+    _iterator: AsyncIterable[Any] | Iterable[Any] | None = None
 
     def __init__(
         self,
@@ -121,6 +124,25 @@ class Response:
             samesite=samesite,
         )
 
+    @property
+    def body_iterator(self) -> AsyncIterable[Any]:
+        """The body in pieces, for middleware that reads what a handler answered.
+
+        Raises: RuntimeError when there is none in memory, as of a file.
+        """
+        if self._iterator is not None:
+            content = self._iterator
+            return content if isinstance(content, AsyncIterable) else _in_pool(content)
+        whole = self._content if self.body is None else self.body
+        if whole is None:
+            raise RuntimeError(f"a {type(self).__name__} has no body in memory")
+        return _in_one_piece(whole)
+
+    @body_iterator.setter
+    def body_iterator(self, content: AsyncIterable[Any] | Iterable[Any]) -> None:
+        self._iterator = content
+        self.body = None
+
     async def respond(self, request: Request, sender: Sender) -> None:
         """Writes the answer piece by piece, then does what follows it; awaited by C."""
         try:
@@ -133,10 +155,23 @@ class Response:
                 await self._cleanups.pop()()
 
     async def _write(self, request: Request, sender: Sender) -> None:
-        content: bytes = self._content
+        if self._iterator is not None:
+            await self._write_pieces(sender)
+            return
+        content = self._content or b""
         with suppress(OSError):  # the client is gone, the background still wants to run
             sender.start(self.status_code, self.raw_headers, len(content))
             await sender.send(content)
+
+    async def _write_pieces(self, sender: Sender) -> None:
+        pieces = self.body_iterator.__aiter__()
+        try:
+            sender.start(self.status_code, self.raw_headers)
+            async for piece in pieces:
+                await sender.send(Response.render(self, piece))
+        finally:
+            if hasattr(pieces, "aclose"):
+                await pieces.aclose()
 
     def run_after(self, background: Background) -> None:
         """Has `background` awaited when the answer is out, unless something else is already."""
@@ -224,39 +259,23 @@ class StreamingResponse(Response):
         background: Background | None = None,
     ) -> None:
         super().__init__(None, status_code, headers, media_type, background)
-        self.body = None
         self.body_iterator = content
 
-    async def _write(self, request: Request, sender: Sender) -> None:
-        content = self.body_iterator
-        if isinstance(content, AsyncIterable):
-            await self._write_async(content, sender)
-        else:
-            await self._write_sync(content, sender)
 
-    async def _write_async(self, content: AsyncIterable[Any], sender: Sender) -> None:
-        iterator = content.__aiter__()
-        if not hasattr(iterator, "aclose"):
-            await self._write_pieces(iterator, sender)
-            return
-        async with aclosing(iterator):  # type: ignore[type-var]
-            await self._write_pieces(iterator, sender)
+async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
-    async def _write_pieces(self, pieces: AsyncIterable[Any], sender: Sender) -> None:
-        sender.start(self.status_code, self.raw_headers)
-        async for piece in pieces:
-            await sender.send(self.render(piece))
 
-    async def _write_sync(self, content: Iterable[Any], sender: Sender) -> None:
-        context = copy_context()
-        iterator = iter(content)
-        try:
-            sender.start(self.status_code, self.raw_headers)
-            while (piece := await run_in_pool(context, next, iterator, _END)) is not _END:
-                await sender.send(self.render(piece))
-        finally:
-            if hasattr(iterator, "close"):
-                await run_internal(context.run, iterator.close)
+async def _in_pool(content: Iterable[Any]) -> AsyncIterator[Any]:
+    """What a sync iterable gives, each piece made in the thread pool."""
+    context = copy_context()
+    iterator = iter(content)
+    try:
+        while (piece := await run_in_pool(context, next, iterator, _END)) is not _END:
+            yield piece
+    finally:
+        if hasattr(iterator, "close"):
+            await run_internal(context.run, iterator.close)
 
 
 _END: Any = object()

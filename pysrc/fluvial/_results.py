@@ -35,7 +35,7 @@ class ResponseValidationError(Exception):
 
 
 def make_wrap(
-    status_code: int,
+    status_code: int | None,
     response_class: type[Response] | None,
     response_model: Any,
     annotation: Any,
@@ -44,19 +44,20 @@ def make_wrap(
     """What makes a Response of a result; None where the result's own JSON is the answer.
 
     `response_model` is MISSING when the route says nothing, then the return annotation counts
-    where it names a model; None switches both off.
+    where it names a model; None switches both off. Without `status_code` the class's own holds.
     """
-    if status_code in (204, 304):
+    if status_code in (204, 205, 304):
         return lambda result: Response(status_code=status_code)
     encode = _model_encoder(response_model, annotation, options)
-    cls = response_class or JSONResponse
+    cls: Any = response_class or JSONResponse
+    status: Any = {} if status_code is None else {"status_code": status_code}
     if encode is None:
         if response_class is None:
             return None
-        return lambda result: cls(content=result, status_code=status_code)
+        return lambda result: cls(result, **status)  # content, a URL, a path, an iterator
     if issubclass(cls, JSONResponse) and cls.render is JSONResponse.render:
-        return _json_wrap(encode, cls, status_code)
-    return lambda result: cls(content=msgspec.json.decode(encode(result)), status_code=status_code)
+        return _json_wrap(encode, cls, status_code or 200)
+    return lambda result: cls(msgspec.json.decode(encode(result)), **status)
 
 
 def make_respond(wrap: Wrap | None, status_code: int) -> Wrap:

@@ -85,8 +85,8 @@ class Route:
         ]
         inline = self.options.get("inline", False)
         target = make_target(call, before, captures, inline=inline)
+        wrap = self._make_wrap()
         status_code = self.options.get("status_code") or 200
-        wrap = self._make_wrap(status_code)
         self.plan = _core.Plan(
             target.handler,
             kind=target.kind,
@@ -102,7 +102,7 @@ class Route:
             target.program.respond = make_respond(wrap, status_code)
         return self.plan
 
-    def _make_wrap(self, status_code: int) -> Callable[[Any], Response] | None:
+    def _make_wrap(self) -> Callable[[Any], Response] | None:
         options = self.options
         model_options: Any = {
             name: options[f"response_model_{name}"]  # type: ignore[literal-required]
@@ -110,7 +110,7 @@ class Route:
             if f"response_model_{name}" in options
         }
         return make_wrap(
-            status_code,
+            options.get("status_code"),
             options.get("response_class"),
             options.get("response_model", MISSING),
             return_annotation(self.endpoint),

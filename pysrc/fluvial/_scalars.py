@@ -6,6 +6,7 @@ takes it or it raises Failed with pydantic's words.
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Callable
@@ -24,6 +25,19 @@ _INT = re.compile(r"[+-]?\d+(?:_\d+)*(?:\.0*)?\Z", re.ASCII)
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_UUID = re.compile(
+    r"(?:urn:uuid:)?(\{)?[0-9a-f]{8}(?:[0-9a-f]{24}|(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?(1)\})\Z",
+    re.IGNORECASE,
+)
+_TIMESTAMP = re.compile(r"[+-]?\d+(?:\.\d+)?\Z", re.ASCII)
+_MAX_SECONDS = 20_000_000_000  # a larger timestamp is in milliseconds, as in JavaScript
+_DAYS = {"years": 365, "months": 30, "weeks": 7, "days": 1}
+_DURATION = re.compile(
+    r"(?P<sign>[+-]?)P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?"
+    r"(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?"
+    r"(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?\Z",
+    re.ASCII,
+)
 _CLOCK = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<days>\d+) ?d(?:ays?)?,? ?)?"
     r"(?:(?P<hours>\d{1,2}):(?P<minutes>\d\d)(?::(?P<seconds>\d\d(?:\.\d{1,6})?))?)?\Z",
@@ -85,10 +99,9 @@ def to_bool(value: Any) -> bool:
         word = value.lower()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
-    elif isinstance(value, (int, float)):
-        if value in (0, 1):
-            return bool(value)
-    else:
+    elif isinstance(value, (int, float)) and value in (0, 1):
+        return bool(value)
+    elif not isinstance(value, int):
         raise Failed("bool_type", "Input should be a valid boolean")
     raise Failed("bool_parsing", "Input should be a valid boolean, unable to interpret input")
 
@@ -107,10 +120,24 @@ def to_none(value: Any) -> None:
 
 
 def to_bytes(value: Any) -> bytes:
-    """Raises: Failed."""
+    """Text as UTF-8. Raises: Failed."""
     if isinstance(value, (str, bytes)):
         return value.encode() if isinstance(value, str) else value
     raise Failed("bytes_type", "Input should be a valid bytes")
+
+
+def to_bytes_from_json(value: Any) -> bytes:
+    """A JSON string as Base64 (RFC 4648 section 4). Raises: Failed."""
+    if not isinstance(value, str):
+        return to_bytes(value)
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError as exc:
+        reason = str(exc)
+        msg = f"Data should be valid base64: {reason}"
+        raise Failed(
+            "bytes_invalid_encoding", msg, encoding="base64", encoding_error=reason
+        ) from exc
 
 
 def to_decimal(value: Any) -> Decimal:
@@ -134,12 +161,11 @@ def to_uuid(value: Any) -> UUID:
     if not isinstance(value, str):
         msg = "UUID input should be a string, bytes or UUID object"
         raise Failed("uuid_type", msg)
-    try:
+    if _UUID.match(value):
         return UUID(value)
-    except ValueError:
-        reason = _uuid_fault(value)
-        msg = f"Input should be a valid UUID, {reason}"
-        raise Failed("uuid_parsing", msg, error=reason) from None
+    reason = _uuid_fault(value)
+    msg = f"Input should be a valid UUID, {reason}"
+    raise Failed("uuid_parsing", msg, error=reason)
 
 
 def _uuid_fault(text: str) -> str:
@@ -161,16 +187,21 @@ def to_datetime(value: Any) -> datetime:
     """Raises: Failed."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, datetime)):
         raise Failed("datetime_type", "Input should be a valid datetime")
-    parsed = _by_msgspec(value, datetime) or _from_iso(value, datetime.fromisoformat)
+    parsed = _moment(value)
     if parsed is not None:
         return parsed
-    reason = _date_fault(value)
-    if reason is not None:
-        msg = f"Input should be a valid datetime or date, {reason}"
-        raise Failed("datetime_from_date_parsing", msg, error=reason)
-    reason = "unexpected extra characters at the end of the input"
-    msg = f"Input should be a valid datetime, {reason}"
-    raise Failed("datetime_parsing", msg, error=reason)
+    reason = _date_fault(value) or "unexpected extra characters at the end of the input"
+    msg = f"Input should be a valid datetime or date, {reason}"
+    raise Failed("datetime_from_date_parsing", msg, error=reason)
+
+
+def _moment(value: Any) -> datetime | None:
+    """A timestamp in seconds or milliseconds, RFC 3339 or ISO 8601."""
+    if isinstance(value, str) and _TIMESTAMP.match(value):
+        value = float(value)
+    if isinstance(value, (int, float)) and abs(value) > _MAX_SECONDS:
+        value = value / 1000
+    return _by_msgspec(value, datetime) or _from_iso(value, datetime.fromisoformat)
 
 
 def to_date(value: Any) -> date:
@@ -180,9 +211,9 @@ def to_date(value: Any) -> date:
     parsed = _by_msgspec(value, date)
     if parsed is not None:
         return parsed
-    moment = _by_msgspec(value, datetime) or _from_iso(value, datetime.fromisoformat)
+    moment = _moment(value)
     if moment is None:
-        reason = _date_fault(value) or "input is too short"
+        reason = _date_fault(value) or _time_fault(value[11:])
         msg = f"Input should be a valid date or datetime, {reason}"
         raise Failed("date_from_datetime_parsing", msg, error=reason)
     if moment.time() != time():
@@ -214,6 +245,9 @@ def _time_fault(text: str) -> str:
         return "invalid character in hour"
     if text[2] != ":":
         return "invalid time separator, expected `:`"
+    for name, digits, most in (("hour", text[:2], 23), ("minute", text[3:5], 59)):
+        if digits.isdecimal() and int(digits) > most:
+            return f"{name} value is outside expected range of 0-{most}"
     return "unexpected extra characters at the end of the input"
 
 
@@ -225,12 +259,23 @@ def to_timedelta(value: Any) -> timedelta:
         raise Failed("time_delta_type", "Input should be a valid timedelta")
     parsed = _by_msgspec(value, timedelta)
     if parsed is None and isinstance(value, str):
-        parsed = _from_clock(value)
+        parsed = _from_duration(value) or _from_clock(value)
     if parsed is not None:
         return parsed
     reason = "input is too short" if value == "" else "invalid digit in duration"
     msg = f"Input should be a valid timedelta, {reason}"
     raise Failed("time_delta_parsing", msg, error=reason)
+
+
+def _from_duration(text: str) -> timedelta | None:
+    """An ISO 8601 duration with units that msgspec leaves to calendars: a year is 365 days."""
+    match = _DURATION.match(text.strip())
+    if match is None:
+        return None
+    days = sum(int(match[name] or 0) * count for name, count in _DAYS.items())
+    parts = {name: float(match[name] or 0) for name in ("hours", "minutes", "seconds")}
+    duration = _attempt(lambda: timedelta(days=days, **parts))
+    return -duration if duration is not None and match["sign"] == "-" else duration
 
 
 def _from_clock(text: str) -> timedelta | None:

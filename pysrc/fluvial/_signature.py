@@ -158,7 +158,7 @@ def _read_parameter(
         return special
     marker, default = _marker_and_default(parameter, metadata)
     if isinstance(marker, Depends):
-        return _read_dependency(marker, bare, default, path_names)
+        return _read_dependency(marker, bare, path_names)
     if marker is None:
         marker = _implied_marker(parameter, path_names)
     if parameter.name in path_names and not isinstance(marker, Path):
@@ -203,11 +203,8 @@ def _implied_marker(parameter: inspect.Parameter, path_names: Collection[str]) -
     return Query() if is_scalar(parameter.annotation) else Body()
 
 
-def _read_dependency(
-    marker: Depends, annotation: Any, default: Any, path_names: Collection[str]
-) -> Call:
-    if default is not MISSING:
-        raise TypeError("a dependency can't have a default")
+def _read_dependency(marker: Depends, annotation: Any, path_names: Collection[str]) -> Call:
+    """A default beside `Annotated[T, Depends(…)]` is for those who call the function themselves."""
     dependency = marker.dependency or annotation
     if not callable(dependency):
         raise TypeError(f"Depends() needs a callable, not {dependency!r}")

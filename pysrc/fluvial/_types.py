@@ -95,7 +95,7 @@ def is_model(annotation: Any) -> bool:
         or hasattr(kind, "__struct_fields__")
         or hasattr(kind, "__attrs_attrs__")
         or hasattr(kind, "__pydantic_fields__")
-        or typing.is_typeddict(kind)
+        or (issubclass(kind, dict) and hasattr(kind, "__total__"))  # typing_extensions' too
         or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args, get_origin
@@ -22,6 +23,10 @@ from ._types import has_pydantic, has_struct, is_optional, strip_optional, walk
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
+
+
+_TEXT_SOURCES = frozenset({("path",), ("query",), ("header",), ("cookie",)})
+_UNLIKE_TEXT = (bytes, datetime, date, timedelta)
 
 
 class Validator(Protocol):
@@ -73,10 +78,14 @@ class MsgspecValidator:
             info.cls, "__pydantic_validator__"
         ):
             raise TypeError(f"{info.cls!r} is not a type that msgspec knows")
-        self._decoder = msgspec.json.Decoder(self._type, strict=False, dec_hook=decode_custom)
+        # What JSON has a type of its own for is converted from another one by the slow way only.
+        self._decoder = msgspec.json.Decoder(self._type, dec_hook=decode_custom)
         self._fill = Filler().make(info)
+        kinds = list(walk(annotation))
         # msgspec takes NaN for a Decimal, which nobody wants in a price.
-        self._always_slow = any(item is Decimal for item in walk(annotation))
+        self._always_slow = Decimal in kinds
+        # Texts aren't Base64, and a timestamp may be in milliseconds.
+        self._slow_for_texts = self._always_slow or any(kind in _UNLIKE_TEXT for kind in kinds)
 
     @cached_property
     def _info(self) -> msgspec.inspect.Type:
@@ -89,10 +98,11 @@ class MsgspecValidator:
 
     def from_python(self, value: Any, loc: Loc) -> Any:
         """A text, a list of texts, or decoded JSON as the type."""
-        if self._always_slow:
+        if self._always_slow or (self._slow_for_texts and loc[:1] in _TEXT_SOURCES):
             return self._slowly(value, loc, None)
         try:
-            made = msgspec.convert(value, self._type, strict=False, dec_hook=decode_custom)
+            strict = loc[:1] == ("body",)
+            made = msgspec.convert(value, self._type, strict=strict, dec_hook=decode_custom)
         except msgspec.ValidationError as exc:
             return self._slowly(value, loc, exc)
         if self._fill is not None:
@@ -114,7 +124,7 @@ class MsgspecValidator:
         return made
 
     def _slowly(self, value: Any, loc: Loc, exc: msgspec.ValidationError | None) -> Any:
-        lax = Lax(decode_custom, self._literals)
+        lax = Lax(decode_custom, self._literals, texts=loc[:1] in _TEXT_SOURCES)
         made = lax.convert(value, self._info, loc)
         if made is not INVALID:
             return made
@@ -158,7 +168,7 @@ def load_json(body: bytes, loc: Loc) -> Any:
 
     Raises: RequestValidationError; UnicodeDecodeError.
     """
-    text = body.decode()
+    text = body.decode("utf-8-sig")  # RFC 8259 section 8.1 lets us ignore a byte order mark
     try:
         return json.loads(text)
     except json.JSONDecodeError as exc:

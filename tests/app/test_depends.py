@@ -174,6 +174,32 @@ def test_bodies_in_dependencies(serve) -> None:
     assert [e["loc"] for e in response.json()["detail"]] == [["body", "name"], ["body", "age"]]
 
 
+def test_one_body_of_the_same_name_in_handler_and_dependency(serve) -> None:
+    app = App()
+
+    def name_of(item: dict[str, str]) -> str:
+        return item["name"]
+
+    @app.post("/")
+    async def handler(item: dict[str, str], name: Annotated[str, Depends(name_of)]):
+        return [name, item]
+
+    client = serve(app).client
+    assert client.post("/", json={"name": "a"}).json() == ["a", {"name": "a"}]
+    assert client.post("/", json=5).status_code == 422
+
+
+def test_a_default_beside_annotated_is_for_other_callers(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    def handler(number: Annotated[int, Depends(lambda: 5)] = 0) -> int:
+        return number
+
+    assert handler() == 0
+    assert serve(app).client.get("/").json() == 5
+
+
 # ---- Threads and context variables ---------------------------------------------------------
 
 

@@ -197,6 +197,40 @@ def test_middleware_may_read_the_body(serve, path: str) -> None:
         assert response.json() == "content"
 
 
+async def _shout(pieces: Any) -> Any:
+    async for piece in pieces:
+        yield piece.upper()
+
+
+def test_middleware_may_read_and_change_the_answer(serve) -> None:
+    app = App()
+    app.get("/data")(lambda: "me")
+    app.get("/stream")(lambda: StreamingResponse(iter(["m", "e"])))
+    app.get("/stream/async")(lambda: StreamingResponse(_shout(_shout_me())))
+
+    @app.middleware("http")
+    async def change(request: Request, call_next: Any) -> Response:
+        response = await call_next(request)
+        if "wrap" in request.query_params:
+            response.body_iterator = _shout(response.body_iterator)
+            return response
+        pieces = [piece async for piece in response.body_iterator]
+        text = "".join(piece if isinstance(piece, str) else piece.decode() for piece in pieces)
+        return Response(text.upper(), response.status_code, dict(response.headers))
+
+    client = serve(app).client
+    for query in ("", "?wrap"):
+        assert client.get(f"/data{query}").text == '"ME"'
+        assert client.get(f"/data{query}").headers["content-type"] == "application/json"
+        assert client.get(f"/stream{query}").text == "ME"
+        assert client.get(f"/stream/async{query}").text == "ME"
+
+
+async def _shout_me() -> Any:
+    yield "m"
+    yield "e"
+
+
 def test_request_state_and_one_request_object(serve) -> None:
     app = App()
 

@@ -391,7 +391,7 @@ INT = "Input should be a valid integer, unable to parse string as an integer"
             *("/model/pydantic?other=1", "extra_forbidden", ["query", "other"]),
             *("Extra inputs are not permitted", "1", None),
         ),
-        ("/model/headers", "missing", ["header", "save_data"], "Field required", {}, None),
+        ("/model/headers", "missing", ["header", "save-data"], "Field required", {}, None),
     ],
 )
 def test_problems(

@@ -319,7 +319,7 @@ def test_invalid_json(
         ("application/json; charset=utf-8", 200),
         ('Application/JSON; charset="UTF-8"', 200),
         ("application/problem+json", 200),
-        (None, 200),
+        (None, 415),
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
         ("image/svg+json", 415),
@@ -337,6 +337,13 @@ def test_content_types(
     assert response.status_code == status, response.text
     if status == 415:
         assert "nsupported" in response.json()["detail"]
+
+
+def test_a_byte_order_mark_is_ignored(client: httpx.Client) -> None:
+    headers = {"content-type": "application/json"}
+    for kind in ("dict", "model"):
+        content = b"\xef\xbb\xbf" + json.dumps(ITEM).encode()
+        assert client.post(f"/sync/{kind}", content=content, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["dict", "struct", "model", "list"])
@@ -367,7 +374,8 @@ def test_too_large(client: httpx.Client) -> None:
     assert client.post("/limited", json="x" * 9).status_code == 413
     for text, status in (("x" * 8, 200), ("x" * 9, 413)):
         pieces = iter([b'"', text.encode(), b'"'])
-        assert client.post("/limited", content=pieces).status_code == status
+        headers = {"content-type": "application/json"}
+        assert client.post("/limited", content=pieces, headers=headers).status_code == status
 
 
 def test_a_route_may_take_more_than_the_server(serve) -> None:

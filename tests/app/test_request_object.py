@@ -44,7 +44,12 @@ def test_parts(serve) -> None:
             "header": ["1", ["1", "2"]],
             "missing": None,
             "cookies": {"a": "b", "c": "d e"},
-            "url": [f"{served.url}{path}?a=1&a=2%263", path, "a=1&a=2%263", "127.0.0.1"],
+            "url": [
+                f"{served.url}{path}?a=1&a=2%263",
+                path.replace("%20", " "),
+                "a=1&a=2%263",
+                "127.0.0.1",
+            ],
             "base": f"{served.url}/",
             "client": ["127.0.0.1", True],
             "path_params": {
@@ -54,6 +59,20 @@ def test_parts(serve) -> None:
             "app": True,
             "version": "1.1",
         }
+
+
+def test_the_path_of_the_url_is_what_was_routed(serve) -> None:
+    """A guard that compares it can't be evaded by percent-encoding."""
+    app = App()
+
+    @app.get("/admin")
+    async def admin(request: Request):
+        renamed = request.url.include_query_params(b=1)
+        return [request.url.path, str(request.url.replace(query="")), renamed.path]
+
+    served = serve(app)
+    url = f"{served.url}/%61dmin"
+    assert served.client.get("/%61dmin?a=1").json() == ["/admin", url, "/admin"]
 
 
 def test_unix_socket(serve, tmp_path) -> None:

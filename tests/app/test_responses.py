@@ -10,15 +10,17 @@ import pathlib
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import httpx
 import msgspec
 import pydantic
 import pytest
+import typing_extensions
 from fluvial import (
     App,
     BackgroundTask,
+    FileResponse,
     HTMLResponse,
     JSONResponse,
     PlainTextResponse,
@@ -206,7 +208,29 @@ def test_route_options(serve) -> None:
     async def own():
         return Response("own", 203)
 
+    @app.get("/reset", status_code=205)
+    async def reset():
+        return {"a": 1}
+
+    @app.get("/redirect", response_class=RedirectResponse)
+    def redirect():
+        return "/html"
+
+    @app.get("/redirect/302", response_class=RedirectResponse, status_code=302)
+    def redirect_302():
+        return "/html"
+
+    @app.get("/file", response_class=FileResponse)
+    async def file():
+        return __file__
+
     client = serve(app).client
+    response = client.get("/reset")
+    assert (response.status_code, response.content) == (205, b"")
+    response = client.get("/redirect")
+    assert (response.status_code, response.headers["location"]) == (307, "/html")
+    assert client.get("/redirect/302").status_code == 302
+    assert client.get("/file").content == pathlib.Path(__file__).read_bytes()
     assert client.post("/created").status_code == 201
     response = client.delete("/nothing")
     assert (response.status_code, response.content) == (204, b"")
@@ -463,6 +487,14 @@ class SecretDataUser(DataUser):
     password: str = "x"
 
 
+class TypedUser(TypedDict):
+    name: str
+
+
+class LaterTypedUser(typing_extensions.TypedDict):
+    name: str
+
+
 class Row:
     def __init__(self) -> None:
         self.name = "row"
@@ -510,6 +542,14 @@ def test_models_filter_results(serve) -> None:
     def data_dict():
         return {"name": "a", "password": "x"}
 
+    @app.get("/typed")
+    def typed() -> TypedUser:
+        return {"name": "a", "password": "x"}  # type: ignore[typeddict-unknown-key]
+
+    @app.get("/typed/later")
+    def typed_later() -> list[LaterTypedUser]:
+        return [{"name": "a", "password": "x"}]  # type: ignore[typeddict-unknown-key]
+
     @app.get("/response")
     async def response() -> User | Response:
         return Response("own")
@@ -526,6 +566,8 @@ def test_models_filter_results(serve) -> None:
     assert client.get("/dataclass").json() == {"name": "a"}
     assert client.get("/dataclass/dict").json() == {"name": "a"}
     assert client.get("/response").text == "own"
+    assert client.get("/typed").json() == {"name": "a"}
+    assert client.get("/typed/later").json() == [{"name": "a"}]
 
 
 def test_results_that_do_not_fit_are_errors_and_stay_inside(serve) -> None:

@@ -60,16 +60,20 @@ TEXTS = [
     *("2020-01-01T10:00:00Z", "2020-01-01 10:00:00.5+02:00", "10:20", "10:20:30", "1x:20:30"),
     *("P1D", "1 day, 02:03:04", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "alex", "2"),
     *("6ba7b810-9dad-11d1-80b4-00c04fd430c", "6ba7b8109dad11d180b400c04fd430c8"),
+    *("6ba7b810-9dad-11d1-80b400c04fd430c8", "{6ba7b810-9dad-11d1-80b4-00c04fd430c8}"),
+    *("urn:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8", "1577934245000", "1577934245", "-1.5"),
+    *("20000000001", "2020-01-01T25:00:00", "10:60", "24:00", "P1W", "P1Y2M", "-P1DT2H", "PT1.5S"),
 ]
 SCALARS = [
     *(int, float, bool, str, uuid.UUID, datetime.datetime, datetime.date, datetime.time),
     *(decimal.Decimal, Model, Level, Literal["x", "alex"], int | None, int | uuid.UUID),
-    *(str | None, int | str),
+    *(str | None, int | str, bytes, list[bytes]),
 ]
 VALUES: list[tuple[Any, list[Any]]] = [
     (int, [1, 1.5, 2.0, True, None, "x", [], 1e400]),
     (float, [1, "x", None, True, []]),
-    (bool, [1, 0, 2, "x", None, 1.0, []]),
+    (bool, [1, 0, 2, "x", None, 1.0, 1.5, []]),
+    (datetime.datetime, [1577934245, 1577934245000, 20_000_000_001, "2020-01-01T10:00:00"]),
     (str, [1, None, "a"]),
     (list[int], [[1], {}, ["a", None], "x", None, 5]),
     (set[int], [[1, 1], ["x"], {}]),
@@ -119,11 +123,13 @@ CONSTRAINED: list[tuple[Any, dict[str, Any], list[Any]]] = [
 ]
 
 
-def outcome(validator: Any, value: Any, *, as_json: bool) -> Any:
+def outcome(validator: Any, value: Any, *, as_json: bool, source: str = "body") -> Any:
     try:
         if as_json:
-            return "value", repr(validator.from_json(json.dumps(value).encode(), ("q",)))
-        return "value", repr(validator.from_python(value, ("q",)))
+            made = validator.from_json(json.dumps(value).encode(), (source, "q"))
+        else:
+            made = validator.from_python(value, (source, "q"))
+        return "value", without_zones(repr(made))
     except RequestValidationError as exc:
         return "problems", list(exc.errors())
 
@@ -141,8 +147,8 @@ def without_zones(text: str) -> str:
 def test_texts(kind: Any) -> None:
     ours, theirs = MsgspecValidator(kind, {}), PydanticValidator(kind, {})
     for text in TEXTS:
-        expected = without_zones(str(outcome(theirs, text, as_json=False)))
-        assert str(outcome(ours, text, as_json=False)) == expected
+        expected = without_zones(str(outcome(theirs, text, as_json=False, source="query")))
+        assert str(outcome(ours, text, as_json=False, source="query")) == expected
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -158,6 +164,16 @@ def test_constraints(kind: Any, constraints: dict[str, Any], values: list[Any]) 
     ours, theirs = make_validator(kind, constraints), PydanticValidator(kind, constraints)
     for value in values:
         assert outcome(ours, value, as_json=False) == outcome(theirs, value, as_json=False)
+
+
+def test_bytes_are_base64_in_json() -> None:
+    validator = MsgspecValidator(list[bytes], {})
+    assert validator.from_json(b'["YWJj", ""]', ("body",)) == [b"abc", b""]
+    assert validator.from_python(["YWJj"], ("body",)) == [b"abc"]
+    with pytest.raises(RequestValidationError) as caught:
+        validator.from_json(b'["YWJj", "a!"]', ("body",))
+    (error,) = caught.value.errors()
+    assert (error["type"], error["loc"]) == ("bytes_invalid_encoding", ("body", 1))
 
 
 def test_named_tuples() -> None:

@@ -4,6 +4,8 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
 
     FLUVIAL_DEBUG=1                      -O0, assertions on
     FLUVIAL_SANITIZE=address,undefined   with sanitizers, assertions on
+    FLUVIAL_LTO=0 or 1                   link-time optimisation; by default only in what is installed
+                                         for good, not in place: it costs seconds per build
     FLUVIAL_WERROR=1                     warnings in ext/ stop the build
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
     FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources here
@@ -50,15 +52,22 @@ LIBUV_SOURCES = (
 class Core:
     """One build of the extension: one Python, one flavour, one folder under build/."""
 
-    def __init__(self) -> None:
-        self.flavour = native.Flavour.from_environment(os.environ)
+    def __init__(self, *, in_place: bool) -> None:
         self.system = native.this_system()
         self.tools = native.Toolchain()
+        self.flavour = self._flavour(in_place)
         python = f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}"
-        self.werror = _is_on("FLUVIAL_WERROR")
+        self.werror = native.is_on(os.environ.get("FLUVIAL_WERROR"))
         name = f"{self.flavour.name}-werror" if self.werror else self.flavour.name
         self.folder = BUILD / f"{python}-{platform.machine()}-{name}"
         self.static = BUILD / "static" / f"{platform.machine()}-{self.flavour.name}"
+
+    def _flavour(self, in_place: bool) -> native.Flavour:
+        best = native.Flavour.from_environment(os.environ, optimise=not in_place)
+        if best.name != "release-lto" or self.tools.accepts(best.cflags):
+            return best
+        print("fluvial: this compiler has no link-time optimisation", file=sys.stderr)
+        return native.Flavour.from_environment({"FLUVIAL_LTO": "0"}, optimise=False)
 
     def build(self) -> Path:
         """Brings the shared object up to date and returns its path."""
@@ -118,9 +127,13 @@ class Core:
 class BuildExt(build_ext):
     """setuptools' command; the work is done by Core."""
 
+    def run(self) -> None:
+        self.in_place = bool(self.inplace or self.editable_mode)
+        super().run()
+
     def build_extension(self, ext: Extension) -> None:
         try:
-            built = Core().build()
+            built = Core(in_place=self.in_place).build()
         except (native.BuildError, vendor.VendorError) as error:
             raise CompileError(str(error)) from None
         _install(built, Path(self.get_ext_fullpath(ext.name)))
@@ -130,10 +143,6 @@ class BuildExt(build_ext):
         for ext in self.extensions:
             built = Path(self.build_lib, self.get_ext_filename(ext.name))
             _install(built, Path(self.get_ext_fullpath(ext.name)))
-
-
-def _is_on(variable: str) -> bool:
-    return os.environ.get(variable, "") not in ("", "0")
 
 
 def _install(built: Path, target: Path) -> None:

@@ -25,9 +25,10 @@ WRITABLE = re.compile(r"_(methods|members|getset|slots|spec|def)$|^lto_priv")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    """Runs a command of the release build, whatever flavour the tests themselves run with."""
+    """Runs a command of a plain release build, whatever flavour the tests themselves run with."""
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("FLUVIAL_", "LD_PRELOAD"))}
     keep.pop("PYTHONPATH", None)
+    keep["FLUVIAL_LTO"] = "0"
     done = subprocess.run(command, cwd=cwd, env=keep, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -158,12 +159,27 @@ def test_a_failed_compilation_is_tried_again(project: Path) -> None:
             compile_all(project)
 
 
-def test_flavours_do_not_share_folders() -> None:
-    names = [
-        native.Flavour.from_environment(env).name
-        for env in ({}, {"FLUVIAL_DEBUG": "1"}, {"FLUVIAL_SANITIZE": "undefined,address"})
-    ]
-    assert names == ["release", "debug", "sanitize-address-undefined"]
+FLAVOURS = [
+    ({}, "release-lto"),
+    ({"FLUVIAL_LTO": "0"}, "release"),
+    ({"FLUVIAL_DEBUG": "1"}, "debug"),
+    ({"FLUVIAL_SANITIZE": "undefined,address"}, "sanitize-address-undefined"),
+]
+
+
+@pytest.mark.parametrize(("env", "expected"), FLAVOURS)
+def test_flavours_do_not_share_folders(env: dict[str, str], expected: str) -> None:
+    assert native.Flavour.from_environment(env, optimise=True).name == expected
+
+
+def test_builds_in_place_do_without_link_time_optimisation() -> None:
+    assert native.Flavour.from_environment({}, optimise=False).name == "release"
+    assert native.Flavour.from_environment({"FLUVIAL_LTO": "1"}, optimise=False).ldflags
+
+
+def test_flags_that_the_compiler_does_not_know() -> None:
+    assert native.Toolchain().accepts(["-O1"])
+    assert not native.Toolchain().accepts(["-fno-such-flag"])
 
 
 # ---- What the errors say --------------------------------------------------------------------

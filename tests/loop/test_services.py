@@ -14,7 +14,7 @@ from support.certificate import Certificate, make_certificate
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"), "localhost")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -18,11 +18,14 @@ class Certificate(NamedTuple):
     key: Path
 
 
-def make_certificate(folder: Path, host: str, **owner: Any) -> Certificate:
-    """A certificate for `host` in `folder`, good for two days; `owner` as subprocess.run takes it."""
+def make_certificate(folder: Path, **owner: Any) -> Certificate:
+    """A certificate in `folder` for this machine's loopback names, good for two days.
+
+    `owner`: user and group, as subprocess.run takes them.
+    """
     made = Certificate(folder / "server.crt", folder / "server.key")
     options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    names = ["-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     files = ["-keyout", made.key, "-out", made.cert]
     done = subprocess.run(
         ["openssl", "req", *options, *names, *files],

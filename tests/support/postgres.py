@@ -60,7 +60,7 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
             [programs / "initdb", f"--pgdata={data}", *INITIALLY],
             owner,
         )
-        make_certificate(data, "127.0.0.1", **owner)
+        make_certificate(data, **owner)
         port = _start(programs, folder, owner)
         try:
             yield Postgres(port, folder)

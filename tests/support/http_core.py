@@ -36,7 +36,9 @@ def _is_sanitized() -> bool:
 def _archives() -> list[str]:
     """libuv and llhttp, as the build left them."""
     static = ROOT / "build" / "static"
-    names = ["sanitize-address-undefined"] if _is_sanitized() else ["release", "debug", "release-lto"]
+    names = (
+        ["sanitize-address-undefined"] if _is_sanitized() else ["release", "debug", "release-lto"]
+    )
     for name in names:
         found = [
             static / f"{platform.machine()}-{name}" / f"{lib}.a" for lib in ("llhttp", "libuv")

@@ -208,7 +208,9 @@ int
 http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
 {
     HttpConn *c = req->conn;
-    if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
+    /* A broken connection is closed when the loop gets round to it; who writes without ever
+     * waiting would keep the loop from it. */
+    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_STREAMING) {
         return UV_ECANCELED;
     }
     if (req->bodyless || piece.len == 0) {

@@ -6,6 +6,7 @@ C reads `status_code`, `raw_headers` and `body`; when `body` is None it awaits
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import copy_context
@@ -167,8 +168,14 @@ class Response:
         pieces = self.body_iterator.__aiter__()
         try:
             sender.start(self.status_code, self.raw_headers)
+            left = _TURN
             async for piece in pieces:
-                await sender.send(Response.render(self, piece))
+                data = Response.render(self, piece)
+                await sender.send(data)
+                left -= len(data)
+                if left < 0:
+                    left = _TURN
+                    await asyncio.sleep(0)
         finally:
             if hasattr(pieces, "aclose"):
                 await pieces.aclose()
@@ -279,3 +286,5 @@ async def _in_pool(content: Iterable[Any]) -> AsyncIterator[Any]:
 
 
 _END: Any = object()
+# Bytes after which others get their turn: with a client that is fast enough send() never waits.
+_TURN = 256 * 1024

@@ -294,7 +294,7 @@ def test_an_empty_body_takes_the_default(client: httpx.Client) -> None:
     [
         (b"{", 1, "Expecting property name enclosed in double quotes"),
         (b'{"a"', 4, "Expecting ':' delimiter"),
-        (b"[1,]", 3, "Expecting value"),
+        (b"[1 2]", 3, "Expecting ',' delimiter"),
         (b"[1] x", 4, "Extra data"),
     ],
 )

@@ -7,6 +7,7 @@ import datetime
 import decimal
 import enum
 import pathlib
+import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -417,6 +418,38 @@ def test_streams_end_when_the_client_goes_away(serve) -> None:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert started.wait(20)
     assert closed.wait(20)
+
+
+def test_endless_streams_leave_others_their_turn(serve) -> None:
+    app = App()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    @app.get("/endless")
+    async def handler():
+        return StreamingResponse(endless())
+
+    @app.get("/")
+    async def other():
+        return "other"
+
+    served = serve(app)
+    stop = threading.Event()
+
+    def read(sock: socket.socket) -> None:
+        while not stop.is_set() and sock.recv(1 << 20):
+            continue
+
+    with served.connect() as sock:
+        sock.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        reader = threading.Thread(target=read, args=(sock,))
+        reader.start()
+        for _ in range(20):
+            assert served.client.get("/").json() == "other"
+        stop.set()
+        reader.join()
 
 
 def test_streams_that_wait_end_when_the_client_goes_away(serve) -> None:

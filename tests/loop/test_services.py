@@ -47,7 +47,9 @@ def test_tls(
     async def main() -> None:
         server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=server_context)
         port = server.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client_context)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=client_context, server_hostname="localhost"
+        )
         assert writer.get_extra_info("ssl_object").version().startswith("TLS")
         assert writer.get_extra_info("peername") == ("127.0.0.1", port)
         writer.write(data)

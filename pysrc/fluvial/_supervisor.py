@@ -72,7 +72,11 @@ class Supervisor:
         log.info("worker %d started", pid)
 
     def _run_worker(self, held: list[socket.socket]) -> int:
-        """The child: never returns into the parent's code."""
+        """The child: never returns into the parent's code.
+
+        Its process group is its own, so that Ctrl+C reaches it once: from the parent.
+        """
+        os.setpgid(0, 0)
         for number in _SIGNALS:
             signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
         try:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from fluvial import __version__
 from fluvial._config import LIMITS
-from support.command import serving
+from support.command import URL, serving
 
 FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
 TIMEOUT = 60
@@ -332,6 +332,31 @@ def test_a_worker_that_dies_is_replaced(folder: Path) -> None:
             except httpx.TransportError:
                 continue
         assert min(before) not in after
+
+
+def test_ctrl_c_reaches_workers_once(folder: Path) -> None:
+    command = [FLUVIAL, "run", "it:app", "--workers", "2", "--port", "0"]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    url = ""
+    while not url:
+        found = URL.search(process.stdout.readline())
+        url = found.group() if found else ""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(httpx.get, f"{url}/slow?seconds=0.5", timeout=TIMEOUT)
+        while "slow started" not in process.stdout.readline():
+            continue
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert answer.result().json() == "finished"
+    process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
 
 
 def age(pid: int) -> float:

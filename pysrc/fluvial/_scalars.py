@@ -213,7 +213,7 @@ def to_date(value: Any) -> date:
         return parsed
     moment = _moment(value)
     if moment is None:
-        reason = _date_fault(value) or _time_fault(value[11:])
+        reason = _date_fault(value) or _time_fault(str(value)[11:])
         msg = f"Input should be a valid date or datetime, {reason}"
         raise Failed("date_from_datetime_parsing", msg, error=reason)
     if moment.time() != time():

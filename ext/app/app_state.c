@@ -12,6 +12,7 @@
 #include "app/sender.h"
 #include "app/server.h"
 #include "app/waiting.h"
+#include "base/names.h"
 
 static int
 strings_setup(AppState *st)
@@ -25,11 +26,12 @@ int
 app_setup(PyObject *module, AppState *st)
 {
     st->module = module;
-    if (strings_setup(st) < 0 || router_type_setup(module, st) < 0
-        || waiting_setup(module, st) < 0 || request_setup(module, st) < 0
-        || sender_setup(module, st) < 0 || pool_type_setup(module, st) < 0
-        || plan_setup(module, st) < 0 || coro_setup(module, st) < 0
-        || server_setup(module, st) < 0) {
+    if (strings_setup(st) < 0
+        || name_import(&st->cancelled_error, "asyncio", "CancelledError") < 0
+        || router_type_setup(module, st) < 0 || waiting_setup(module, st) < 0
+        || request_setup(module, st) < 0 || sender_setup(module, st) < 0
+        || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
+        || coro_setup(module, st) < 0 || server_setup(module, st) < 0) {
         return -1;
     }
     return 0;
@@ -48,6 +50,7 @@ app_traverse(AppState *st, visitproc visit, void *arg)
     Py_VISIT(st->plan_type);
     Py_VISIT(st->coro_type);
     Py_VISIT(st->server_type);
+    Py_VISIT(st->cancelled_error);
     return 0;
 }
 
@@ -64,6 +67,7 @@ app_clear(AppState *st)
     Py_CLEAR(st->plan_type);
     Py_CLEAR(st->coro_type);
     Py_CLEAR(st->server_type);
+    Py_CLEAR(st->cancelled_error);
 #define RELEASE(name) Py_CLEAR(st->str_##name);
     APP_STRINGS(RELEASE)
 #undef RELEASE

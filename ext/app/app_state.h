@@ -38,6 +38,7 @@ typedef struct AppState {
     PyTypeObject *plan_type;
     PyTypeObject *coro_type; /* HandlerCoro */
     PyTypeObject *server_type;
+    PyObject *cancelled_error; /* asyncio.CancelledError */
 
     /* Interned strings, all owned: see APP_STRINGS. */
 #define APP_STRING_FIELD(name) PyObject *str_##name;

@@ -19,6 +19,8 @@ struct HandlerCoro {
     PyObject *coro;    /* owned: what is awaited now; NULL when the call is over */
     PyObject *task;  /* owned while suspended and the client there, see coro_traverse */
     CallStage stage; /* what `coro` is */
+    bool
+        cancelled; /* coro_end_stream was here: what cleans up must not be cancelled, too */
 };
 
 /* ---- The end of a call -------------------------------------------------------------------- */
@@ -58,12 +60,13 @@ coro_returned(HandlerCoro *self, PyObject *result)
     return next;
 }
 
-/* Whether the exception that is set belongs to the task rather than to the client: cancellation,
- * KeyboardInterrupt and SystemExit go through. */
+/* Whether the exception that is set is the task's too: cancellation and KeyboardInterrupt. All
+ * others, SystemExit among them, end this request and nothing else. */
 static bool
-coro_lets_through(void)
+coro_lets_through(const HandlerCoro *self)
 {
-    return !PyErr_ExceptionMatches(PyExc_Exception);
+    return PyErr_ExceptionMatches(self->server->st->cancelled_error)
+           || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
 }
 
 /* The coroutine is finished, with `result` (stolen) or, when NULL, with the exception that is
@@ -75,8 +78,9 @@ coro_settle(HandlerCoro *self, PyObject *result)
     CallNext next;
     if (result != NULL) {
         next = coro_returned(self, result);
-    } else if (coro_lets_through()) {
+    } else if (coro_lets_through(self)) {
         PyObject *exc = err_take();
+        (void)http_respond_error(self->req, 500); /* does nothing without a client */
         coro_release(self);
         err_restore(exc);
         return PYGEN_ERROR;
@@ -363,9 +367,11 @@ void
 coro_end_stream(HttpRequest *req)
 {
     HandlerCoro *coro = call_of(req)->coro;
-    if (coro == NULL || coro->task == NULL || coro->stage != CALL_STREAM) {
+    if (coro == NULL || coro->task == NULL || coro->stage != CALL_STREAM
+        || coro->cancelled) {
         return;
     }
+    coro->cancelled = true;
     PyObject *task = Py_NewRef(coro->task);
     PyObject *done = PyObject_CallMethodNoArgs(task, call_server(req)->st->str_cancel);
     if (done == NULL) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -26,7 +27,40 @@ def make_entry(middleware: list[Middleware], errors: ErrorHandlers) -> Entry | N
     entry = _innermost(errors)
     for each in middleware:
         entry = _around(each, entry)
+    return _outermost(entry)
+
+
+def _outermost(call_next: Entry) -> Entry:
+    """Sees to what an answer has left to do when a middleware has another in its place."""
+
+    async def entry(request: Request) -> Response:
+        try:
+            response = await call_next(request)
+        except BaseException:
+            answer = _take_answer(request)
+            if answer is not None:
+                await answer.clean_up()
+            raise
+        answer = _take_answer(request)
+        if answer is not None and answer is not response:
+            response.take_over(answer)
+        return response
+
     return entry
+
+
+def _keep_answer(request: Request, response: Response) -> None:
+    """Notes an answer that has something left to do."""
+    earlier = _take_answer(request)
+    if earlier is not None:  # a middleware has tried twice
+        response.take_over(earlier)
+    if response.body is None:
+        request._store()["answer"] = response
+
+
+def _take_answer(request: Request) -> Response | None:
+    cache = request._cache
+    return None if cache is None else cache.pop("answer", None)
 
 
 def _around(middleware: Middleware, call_next: Entry) -> Entry:
@@ -41,12 +75,13 @@ def _innermost(errors: ErrorHandlers) -> Entry:
 
     async def answer(request: Request) -> Response:
         try:
-            return await _answer(request)
+            response = await _answer(request)
         except Exception as exc:
             if errors.find(exc) is None:
                 raise  # middleware may want it; in the end it's a 500
-            response: Response = await errors.answer(request, exc)
-            return response
+            response = await errors.answer(request, exc)
+        _keep_answer(request, response)
+        return response
 
     return answer
 
@@ -63,6 +98,8 @@ async def _answer(request: Request) -> Response:
         result = plan.handler(*args, **kwargs)
     else:
         result = await call_in_pool(_call_handler, plan.handler, args, kwargs)
+    while isinstance(result, CoroutineType):  # of a `def` that calls an `async def`
+        result = await result
     response: Response = plan.respond(request, result)
     return response
 

@@ -18,7 +18,7 @@ from ._callables import Flavour
 from ._exceptions import RequestValidationError
 from ._params import MISSING
 from ._responses import Response
-from ._threads import adopt_context, run_in_pool, run_internal, update_context
+from ._threads import adopt_context, run_internal, submit, to_its_end, update_context
 
 Values = list[Any]
 UNSET = 0  # the status of a Response parameter until the user sets it
@@ -202,7 +202,8 @@ class _Threads:
         else:
             update_context(self._context)
         try:
-            await run_in_pool(self._context, self._run, steps, values, stack)
+            # What a thread has entered must be on the stack before that unwinds.
+            await to_its_end(submit(self._context, self._run, steps, values, stack))
         finally:
             adopt_context(self._context)
 

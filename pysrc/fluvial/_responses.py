@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ._cookies import SameSite, cookie_header
 from ._datastructures import MutableHeaders, RawHeaders
 from ._encode import encode_fallback, encode_json
-from ._threads import run_in_pool, run_internal
+from ._threads import run_internal, submit, to_its_end
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -152,8 +152,7 @@ class Response:
                 sender.end()
                 await self.background()
         finally:
-            while self._cleanups:
-                await self._cleanups.pop()()
+            await self.clean_up()
 
     async def _write(self, request: Request, sender: Sender) -> None:
         if self._iterator is not None:
@@ -190,6 +189,23 @@ class Response:
         """Has `cleanup` awaited after the answer and its background, also when they fail."""
         self._cleanups.append(cleanup)
         self._write_by_itself()
+
+    async def clean_up(self) -> None:
+        """Awaits all clean-ups, the last first, whether they fail or not."""
+        try:
+            if self._cleanups:
+                await self._cleanups.pop()()
+        finally:
+            if self._cleanups:
+                await self.clean_up()
+
+    def take_over(self, other: Response) -> None:
+        """Has done after this answer what was to be done after `other`, which won't go out."""
+        cleanups, other._cleanups = other._cleanups, []
+        background, other.background = other.background, None
+        for each in (*cleanups, background):
+            if each is not None:
+                self.clean_up_after(each)
 
     def _write_by_itself(self) -> None:
         """Makes C call `respond`."""
@@ -278,7 +294,11 @@ async def _in_pool(content: Iterable[Any]) -> AsyncIterator[Any]:
     context = copy_context()
     iterator = iter(content)
     try:
-        while (piece := await run_in_pool(context, next, iterator, _END)) is not _END:
+        while True:
+            # An iterator can't be closed while it is at work.
+            piece = await to_its_end(submit(context, next, iterator, _END))
+            if piece is _END:
+                break
             yield piece
     finally:
         if hasattr(iterator, "close"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -30,21 +31,40 @@ def unregister_pool(loop: asyncio.AbstractEventLoop) -> None:
     _pools.pop(loop, None)
 
 
+def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    """Has `func` called on a worker thread inside `context`.
+
+    Raises: HTTPException 503 when too many wait already.
+    """
+    loop = asyncio.get_running_loop()
+    pool = _pools.get(loop)
+    if pool is None:
+        return loop.run_in_executor(None, context.run, func, *args)
+    try:
+        return pool.submit(context, func, *args)
+    except RuntimeError as exc:
+        raise HTTPException(503, headers={"retry-after": "1"}) from exc
+
+
 async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T:
     """Calls `func` on a worker thread inside `context`.
 
     Raises: HTTPException 503 when too many wait already, or what `func` raises.
     """
-    loop = asyncio.get_running_loop()
-    pool = _pools.get(loop)
-    if pool is None:
-        return await loop.run_in_executor(None, context.run, func, *args)
+    return await submit(context, func, *args)
+
+
+async def to_its_end(future: asyncio.Future[T]) -> T:
+    """Awaits what a thread does; when cancelled, not before the thread has done it."""
     try:
-        future = pool.submit(context, func, *args)
-    except RuntimeError as exc:
-        raise HTTPException(503, headers={"retry-after": "1"}) from exc
-    result: T = await future
-    return result
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((future,))
+        if not future.cancelled():
+            future.exception()  # is lost behind the cancellation, but not unseen
+        raise
 
 
 async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
@@ -58,7 +78,7 @@ async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
 
 async def run_internal(func: Callable[..., T], *args: Any) -> T:
     """Calls `func` in the loop's own executor: for files and clean-up."""
-    return await asyncio.get_running_loop().run_in_executor(None, func, *args)
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(None, func, *args))
 
 
 def adopt_context(context: Context) -> None:

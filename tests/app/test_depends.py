@@ -388,6 +388,39 @@ def wait_until(condition: Any) -> None:
         time.sleep(0.005)
 
 
+def test_what_a_thread_has_set_up_is_cleaned_up_after_a_timeout(serve) -> None:
+    app = App()
+    events: list[str] = []
+    timed_out = threading.Event()
+
+    def slow() -> Iterator[None]:
+        assert timed_out.wait(30)
+        events.append("enter")
+        try:
+            yield
+        finally:
+            events.append("exit")
+
+    async def quick() -> None:
+        pass
+
+    @app.get("/")
+    async def handler(a: Annotated[None, Depends(slow)], b: Annotated[None, Depends(quick)]):
+        events.append("handler")
+
+    @app.middleware("http")
+    async def limit(request: Request, call_next: Any) -> Response:
+        asyncio.get_running_loop().call_later(0.02, timed_out.set)
+        try:
+            async with asyncio.timeout(0.01):
+                return await call_next(request)
+        except TimeoutError:
+            return Response(status_code=504)
+
+    assert serve(app).client.get("/").status_code == 504
+    assert events == ["enter", "exit"]
+
+
 def test_generators_unwind_in_reverse(serve) -> None:
     app = App()
     events: list[str] = []

@@ -1,5 +1,6 @@
 """Exceptions in handlers, and the user's handlers for them."""
 
+import asyncio
 import logging
 import threading
 import traceback
@@ -24,6 +25,15 @@ class VeryBroken(Broken):
     pass
 
 
+SERIOUS = {
+    "exit": SystemExit(3),
+    "cancelled": asyncio.CancelledError(),
+    "closed": GeneratorExit(),
+    "end": StopAsyncIteration(),
+    "base": BaseException("base"),
+}
+
+
 def routes(app: App) -> App:
     def fail(kind: str) -> Any:
         if kind == "http":
@@ -36,8 +46,8 @@ def routes(app: App) -> App:
             raise VeryBroken("oh")
         if kind == "stop":
             raise StopIteration("no end")
-        if kind == "exit":
-            raise ZeroDivisionError
+        if kind in SERIOUS:
+            raise SERIOUS[kind]
         return "fine"
 
     def sync_handler(kind: str):
@@ -87,6 +97,23 @@ def test_others_are_logged_and_answered(
         exc = exc.__cause__ or exc
     assert traceback.extract_tb(exc.__traceback__)[-1].name == "fail"
     # Neither the connection nor the server has suffered.
+    assert served.client.get(f"/{mode}/fine").json() == "fine"
+
+
+@pytest.mark.parametrize("middleware", [False, True])
+@pytest.mark.parametrize("kind", SERIOUS)
+def test_what_is_not_an_error_ends_one_request_only(
+    serve, mode: str, kind: str, middleware: bool
+) -> None:
+    app = routes(App())
+    if middleware:
+
+        @app.middleware("http")
+        async def pass_on(request: Request, call_next: Any) -> Any:
+            return await call_next(request)
+
+    served = serve(app)
+    assert served.client.get(f"/{mode}/{kind}").status_code == 500
     assert served.client.get(f"/{mode}/fine").json() == "fine"
 
 

@@ -2,10 +2,20 @@
 
 import contextvars
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fluvial import App, HTTPException, PlainTextResponse, Request, Response, StreamingResponse
+from fluvial import (
+    App,
+    BackgroundTasks,
+    Depends,
+    HTTPException,
+    PlainTextResponse,
+    Request,
+    Response,
+    StreamingResponse,
+)
+from support.serving import serving
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")
 
@@ -224,6 +234,67 @@ def test_middleware_may_read_and_change_the_answer(serve) -> None:
         assert client.get(f"/data{query}").headers["content-type"] == "application/json"
         assert client.get(f"/stream{query}").text == "ME"
         assert client.get(f"/stream/async{query}").text == "ME"
+
+
+@pytest.mark.parametrize("path", ["/stream", "/background"])
+@pytest.mark.parametrize("end", ["replace", "twice", "raise"])
+def test_what_an_answer_leaves_to_do_is_done_though_it_is_replaced(path: str, end: str) -> None:
+    app = App()
+    events: list[str] = []
+
+    async def resource() -> Any:
+        events.append("open")
+        yield
+        events.append("close")
+
+    @app.get("/stream")
+    async def stream(r: Annotated[None, Depends(resource)]):
+        return StreamingResponse(_shout_me())
+
+    @app.get("/background")
+    async def background(r: Annotated[None, Depends(resource)], tasks: BackgroundTasks):
+        tasks.add_task(events.append, "background")
+        return "me"
+
+    @app.middleware("http")
+    async def replace(request: Request, call_next: Any) -> Response:
+        await call_next(request)
+        if end == "replace":
+            return PlainTextResponse("other")
+        if end == "twice":
+            return await call_next(request)
+        raise HTTPException(400)
+
+    with serving(app) as served:  # its end waits for what follows answers
+        response = served.client.get(path)
+    expected = ["open", "close"]
+    if path == "/background" and end != "raise":
+        expected.insert(1, "background")
+    if end == "twice":
+        assert sorted(events) == sorted(expected * 2)
+    else:
+        assert events == expected
+        assert response.text == ("other" if end == "replace" else '{"detail":"Bad Request"}')
+
+
+def test_def_that_gives_a_coroutine(serve) -> None:
+    app = App()
+
+    async def answer() -> str:
+        return "awaited"
+
+    @app.get("/")
+    def handler():
+        return answer()
+
+    served = serve(app)
+    assert served.client.get("/").json() == "awaited"
+
+    @app.middleware("http")
+    async def pass_on(request: Request, call_next: Any) -> Response:
+        return await call_next(request)
+
+    assert serve(app).client.get("/").json() == "awaited"
 
 
 async def _shout_me() -> Any:

@@ -26,6 +26,7 @@ from fluvial import (
     JSONResponse,
     PlainTextResponse,
     RedirectResponse,
+    Request,
     Response,
     StreamingResponse,
 )
@@ -450,6 +451,36 @@ def test_endless_streams_leave_others_their_turn(serve) -> None:
             assert served.client.get("/").json() == "other"
         stop.set()
         reader.join()
+
+
+def test_an_iterator_at_work_is_closed_when_its_client_went_away(serve) -> None:
+    app = App()
+    working, gone, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def pieces() -> Iterator[str]:
+        try:
+            yield "a"
+            working.set()
+            assert gone.wait(30)
+            yield "b"
+        finally:
+            closed.set()
+
+    @app.get("/")
+    def handler(request: Request):
+        return StreamingResponse(pieces())
+
+    @app.get("/seen")
+    async def seen():
+        gone.set()
+
+    served = serve(app)
+    with served.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert sock.recv(65536)
+        assert working.wait(30)
+    served.client.get("/seen")  # its connection was accepted after the other was closed
+    assert closed.wait(30)
 
 
 def test_streams_that_wait_end_when_the_client_goes_away(serve) -> None:

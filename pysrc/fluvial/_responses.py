@@ -148,8 +148,9 @@ class Response:
         """Writes the answer piece by piece, then does what follows it; awaited by C."""
         try:
             await self._write(request, sender)
+            if sender.started:
+                sender.end()  # what follows is none of the client's business
             if self.background is not None:
-                sender.end()
                 await self.background()
         finally:
             await self.clean_up()

@@ -388,6 +388,24 @@ def wait_until(condition: Any) -> None:
         time.sleep(0.005)
 
 
+def test_a_stream_ends_before_its_clean_up(serve) -> None:
+    app = App()
+    received, closed = threading.Event(), threading.Event()
+
+    async def resource() -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(received.wait, 30)
+        closed.set()
+
+    @app.get("/")
+    async def handler(r: Annotated[None, Depends(resource)]):
+        return StreamingResponse(iter(["a", "b"]))
+
+    assert serve(app).client.get("/").text == "ab"
+    received.set()
+    assert closed.wait(30)
+
+
 def test_what_a_thread_has_set_up_is_cleaned_up_after_a_timeout(serve) -> None:
     app = App()
     events: list[str] = []

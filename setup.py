@@ -4,8 +4,8 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
 
     FLUVIAL_DEBUG=1                      -O0, assertions on
     FLUVIAL_SANITIZE=address,undefined   with sanitizers, assertions on
-    FLUVIAL_LTO=0 or 1                   link-time optimisation; by default only in what is installed
-                                         for good, not in place: it costs seconds per build
+    FLUVIAL_LTO=0 or 1                   link-time optimisation; default: only in what is
+                                         installed for good, since it costs seconds
     FLUVIAL_WERROR=1                     warnings in ext/ stop the build
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
     FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources here

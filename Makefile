@@ -75,7 +75,7 @@ build: $(VENV)/.installed
 # ---- Running and testing --------------------------------------------------------------------
 
 run: build
-	$(SAY) "starting examples/tutorial.py on http://127.0.0.1:$(PORT) (Ctrl-C stops it)"
+	$(SAY) "starting examples/tutorial.py"
 	@exec $(VENV)/bin/fluvial run tutorial:app --app-dir examples --port $(PORT)
 
 ifdef PYTHONS

@@ -7,6 +7,7 @@
 #include "app/params.h"
 
 #include "app/convert.h"
+#include "app/problems.h"
 #include "app/query.h"
 #include "app/server.h"
 #include "base/err.h"
@@ -16,121 +17,13 @@ typedef struct Binder {
     const Plan *plan;
     HttpRequest *req;
     AppServer *server; /* borrowed */
-    PyObject *errors;  /* owned list of dict; NULL while nothing is wrong */
-    PyObject *body; /* owned: the decoded body that is at fault; NULL when it isn't */
+    Problems problems;
     /* Of each QUERY and COOKIE parameter: the last value seen, and with `many` all of them. */
     Slice found[PLAN_PARAMS_MAX];
     bool seen[PLAN_PARAMS_MAX];
     PyObject
         *lists[PLAN_PARAMS_MAX]; /* owned list of str; NULL until the first value */
 } Binder;
-
-/* ---- Errors ------------------------------------------------------------------------------- */
-
-static const char *
-source_name(ParamSource source)
-{
-    switch (source) {
-    case PARAM_PATH:
-        return "path";
-    case PARAM_QUERY:
-        return "query";
-    case PARAM_HEADER:
-        return "header";
-    case PARAM_COOKIE:
-        return "cookie";
-    case PARAM_BODY:
-    case PARAM_REQUEST:
-        break;
-    }
-    return "body";
-}
-
-/* Records {"type", "loc", "msg", "input"}; `item` is the place in a list or -1. `input` is
- * borrowed. 0, or -1 with an exception set. */
-static int
-binder_error(Binder *b, const Param *param, Py_ssize_t item, const char *type,
-             const char *msg, PyObject *input)
-{
-    if (b->errors == NULL) {
-        b->errors = PyList_New(0);
-        if (b->errors == NULL) {
-            return -1;
-        }
-    }
-    const char *source = source_name(param->source);
-    PyObject *loc = item < 0 ? Py_BuildValue("[sO]", source, param->loc_name)
-                             : Py_BuildValue("[sOn]", source, param->loc_name, item);
-    if (loc == NULL) {
-        return -1;
-    }
-    PyObject *error = Py_BuildValue("{sssNsssO}", "type", type, "loc", loc, "msg", msg,
-                                    "input", input);
-    int err = error == NULL ? -1 : PyList_Append(b->errors, error);
-    Py_XDECREF(error);
-    return err;
-}
-
-static int
-binder_missing(Binder *b, const Param *param)
-{
-    return binder_error(b, param, -1, "missing", "Field required", Py_None);
-}
-
-static int
-binder_malformed(Binder *b, const Param *param, Py_ssize_t item, PyObject *input)
-{
-    switch (param->kind) {
-    case PARAM_INT:
-        return binder_error(
-            b, param, item, "int_parsing",
-            "Input should be a valid integer, unable to parse string as an "
-            "integer",
-            input);
-    case PARAM_FLOAT:
-        return binder_error(
-            b, param, item, "float_parsing",
-            "Input should be a valid number, unable to parse string as a "
-            "number",
-            input);
-    case PARAM_BOOL:
-        return binder_error(
-            b, param, item, "bool_parsing",
-            "Input should be a valid boolean, unable to interpret input", input);
-    case PARAM_STR:
-    case PARAM_PYTHON:
-        break;
-    }
-    PyErr_SetString(PyExc_SystemError, "a parameter of this kind can't be malformed");
-    return -1;
-}
-
-/* After a converter raised: takes over the errors of a RequestValidationError, 0; leaves any
- * other exception set, -1. */
-static int
-binder_adopt_errors(Binder *b)
-{
-    if (!PyErr_ExceptionMatches(b->server->validation_error)) {
-        return -1;
-    }
-    PyObject *exc = err_take();
-    PyObject *errors = PyObject_CallMethod(exc, "errors", NULL);
-    PyObject *body = errors == NULL ? NULL : PyObject_GetAttrString(exc, "body");
-    Py_DECREF(exc);
-    if (body == NULL) {
-        Py_XDECREF(errors);
-        return -1;
-    }
-    Py_XSETREF(b->body, body);
-    if (b->errors == NULL) {
-        b->errors = PyList_New(0);
-    }
-    PyObject *extended =
-        b->errors == NULL ? NULL : PySequence_InPlaceConcat(b->errors, errors);
-    Py_DECREF(errors);
-    Py_XDECREF(extended);
-    return extended == NULL ? -1 : 0;
-}
 
 /* ---- One value ---------------------------------------------------------------------------- */
 
@@ -185,7 +78,7 @@ static int
 value_by_python(Binder *b, const Param *param, PyObject *value, PyObject **out)
 {
     *out = PyObject_CallOneArg(param->convert, value);
-    return *out != NULL ? 0 : binder_adopt_errors(b);
+    return *out != NULL ? 0 : problems_adopt(&b->problems, b->server->validation_error);
 }
 
 /* Converts one scalar. 0 with *out set, or NULL when an error was recorded; -1 with an
@@ -222,7 +115,7 @@ value_new(Binder *b, const Param *param, Slice text, PyObject **out)
         *out = encoded ? scalar_from_str(param->kind, str) : NULL;
         err = *out != NULL       ? 0
               : PyErr_Occurred() ? -1
-                                 : binder_malformed(b, param, -1, str);
+                                 : problems_malformed(&b->problems, param, -1, str);
     }
     Py_DECREF(str);
     return err;
@@ -248,7 +141,8 @@ list_new(Binder *b, const Param *param, PyObject *texts, PyObject **out)
         PyObject *value = scalar_from_str(param->kind, text);
         if (value == NULL) {
             good = false;
-            if (PyErr_Occurred() || binder_malformed(b, param, i, text) < 0) {
+            if (PyErr_Occurred()
+                || problems_malformed(&b->problems, param, i, text) < 0) {
                 Py_CLEAR(list);
                 break;
             }
@@ -272,7 +166,7 @@ value_absent(Binder *b, const Param *param, PyObject **out)
 {
     if (param->required) {
         *out = NULL;
-        return binder_missing(b, param);
+        return problems_missing(&b->problems, param);
     }
     *out = Py_NewRef(param->fallback);
     return 0;
@@ -414,7 +308,8 @@ bind_body(Binder *b, const Param *param, PyObject **out)
     if (type != NULL && bytes != NULL) {
         PyObject *args[] = {bytes, type};
         *out = PyObject_Vectorcall(param->convert, args, 2, NULL);
-        err = *out != NULL ? 0 : binder_adopt_errors(b);
+        err = *out != NULL ? 0
+                           : problems_adopt(&b->problems, b->server->validation_error);
     }
     Py_XDECREF(type);
     Py_XDECREF(bytes);
@@ -451,18 +346,6 @@ bind_by_source(Binder *b, uint32_t i, PyObject **out)
     Py_UNREACHABLE();
 }
 
-/* RequestValidationError(errors), with the body that they are about. */
-static PyObject *
-binder_exception(Binder *b)
-{
-    PyObject *exc = PyObject_CallOneArg(b->server->validation_error, b->errors);
-    if (exc != NULL && b->body != NULL
-        && PyObject_SetAttrString(exc, "body", b->body) < 0) {
-        Py_CLEAR(exc);
-    }
-    return exc;
-}
-
 /* As bind_by_source, with a deferred parameter's errors for its value. */
 static int
 bind_one(Binder *b, uint32_t i, PyObject **out)
@@ -470,15 +353,15 @@ bind_one(Binder *b, uint32_t i, PyObject **out)
     if (likely(!plan_param(b->plan, i)->defer)) {
         return bind_by_source(b, i, out);
     }
-    PyObject *errors = b->errors;
-    b->errors = NULL;
+    Problems others = b->problems;
+    b->problems = (Problems){NULL, NULL};
     int err = bind_by_source(b, i, out);
-    if (err == 0 && b->errors != NULL) {
-        *out = binder_exception(b);
+    if (err == 0 && problems_found(&b->problems)) {
+        *out = problems_exception(&b->problems, b->server->validation_error);
         err = *out == NULL ? -1 : 0;
     }
-    Py_XDECREF(b->errors);
-    b->errors = errors;
+    problems_clear(&b->problems);
+    b->problems = others;
     return err;
 }
 
@@ -489,15 +372,6 @@ argv_release(PyObject **argv, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         Py_CLEAR(argv[i]);
-    }
-}
-
-static void
-binder_raise(Binder *b)
-{
-    PyObject *exc = binder_exception(b);
-    if (exc != NULL) {
-        err_restore(exc);
     }
 }
 
@@ -512,8 +386,7 @@ params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
     b.plan = plan;
     b.req = req;
     b.server = call_server(req);
-    b.errors = NULL;
-    b.body = NULL;
+    b.problems = (Problems){NULL, NULL};
     memset(b.seen, 0, n * sizeof *b.seen);
     memset(b.lists, 0, n * sizeof *b.lists);
     memset(argv, 0, n * sizeof *argv);
@@ -524,13 +397,15 @@ params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
     for (uint32_t i = 0; err == 0 && i < n; i++) {
         err = bind_one(&b, i, &argv[i]);
     }
-    if (err == 0 && b.errors != NULL) {
-        binder_raise(&b);
+    if (err == 0 && problems_found(&b.problems)) {
+        PyObject *exc = problems_exception(&b.problems, b.server->validation_error);
+        if (exc != NULL) {
+            err_restore(exc);
+        }
         err = -1;
     }
     argv_release(b.lists, n);
-    Py_XDECREF(b.errors);
-    Py_XDECREF(b.body);
+    problems_clear(&b.problems);
     if (err < 0) {
         argv_release(argv, n);
     }

@@ -73,6 +73,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("PostgreSQL", "postgresql", has_postgres)
         yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("nm", "binutils", on_path("nm"))
+        yield Need("valgrind", "valgrind", on_path("valgrind"))
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))
         yield Need("taskset", "util-linux", on_path("taskset"))

@@ -18,22 +18,27 @@ SOURCE = ROOT / "bench" / "raw" / "raw.c"
 
 def build_raw() -> Path:
     """Returns the executable, compiled anew when raw.c or an archive changed."""
-    folder = BUILD / "static" / f"{platform.machine()}-release"
-    archives = [str(folder / f"{name}.a") for name in ("llhttp", "libuv")]
-    missing = [path for path in archives if not Path(path).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{missing[0]}: build the extension first (make, or pip install -e .)"
-        )
+    flavour, archives = _archives()
     tools = native.Toolchain()
     target = BUILD / "bench" / "raw"
     system = native.this_system()
-    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes"]
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", *flavour.cflags]
     flags += [f"-D{define}" for define in system.libuv_defines]
     for name in ("llhttp", "libuv"):
         flags += ["-isystem", str(vendor.fetch(name) / "include")]
     obj = target.with_suffix(".o")
     tools.compile({obj: (SOURCE, flags)})
     inputs = [str(obj), *archives]
-    tools.link(target, inputs, list(system.libuv_libraries), script=SOURCE)
+    tools.link(target, inputs, [*flavour.ldflags, *system.libuv_libraries], script=SOURCE)
     return target
+
+
+def _archives() -> tuple[native.Flavour, list[str]]:
+    """llhttp and libuv as the extension was built with them, best optimised if there are both."""
+    for optimise in (True, False):
+        flavour = native.Flavour.from_environment({}, optimise=optimise)
+        folder = BUILD / "static" / f"{platform.machine()}-{flavour.name}"
+        archives = [folder / f"{name}.a" for name in ("llhttp", "libuv")]
+        if all(path.is_file() for path in archives):
+            return flavour, [str(path) for path in archives]
+    raise FileNotFoundError(f"{archives[0]}: build the extension first (make build)")

@@ -38,8 +38,8 @@ for _ in range(int(sys.argv[2])):
 
 
 def instructions(routes: int, folder: Path) -> float:
-    """Instructions of router_find for one round of paths."""
-    command = ["valgrind", "--tool=callgrind", "--toggle-collect=router_find"]
+    """Instructions of Router.find for one round of paths; router_find may be inlined into it."""
+    command = ["valgrind", "--tool=callgrind", "--toggle-collect=router_type_find*"]
     command.append(f"--callgrind-out-file={folder}/out")
     script = [sys.executable, "-S", "-c", SCRIPT, str(routes), str(ROUNDS), _core.__file__]
     done = subprocess.run([*command, *script], capture_output=True, text=True, check=True)

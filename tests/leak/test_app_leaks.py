@@ -1,0 +1,339 @@
+"""Requests of every kind, many times over: objects, memory and descriptors stay where they are."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import gc
+import logging
+import operator
+import os
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+import pytest
+from fluvial import (
+    App,
+    BackgroundTasks,
+    Cookie,
+    Depends,
+    FileResponse,
+    Header,
+    HTTPException,
+    Request,
+    Response,
+    StreamingResponse,
+)
+from support.serving import Served, serving
+
+PIPELINED = 20
+REPEATS = 10  # in a round, each of PIPELINED requests or as many connections
+ROUNDS = 3
+# Objects or blocks of memory that all rounds may leave behind, since threads come and tables grow;
+# a leak leaves one for each of the 600 requests.
+FEW = 250
+MEMORY = 512 * 1024  # bytes, after all rounds
+PATIENCE = 10  # seconds for connections and tasks to end
+
+# The address sanitizer keeps freed memory for a while.
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
+
+Work = Callable[[Served], None]
+
+
+@dataclasses.dataclass
+class Data:
+    name: str
+    tags: list[str]
+
+
+class Model(pydantic.BaseModel):
+    name: str
+    tags: list[str]
+
+
+class Broken(Exception):
+    """Refers to itself, as exceptions kept in a variable do."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def setting_up() -> Iterator[list[int]]:
+    yield [1]
+
+
+async def setting_up_async() -> AsyncIterator[list[int]]:
+    yield [1]
+
+
+def make_app() -> App:
+    app = App()
+    add_plain(app)
+    add_bodies(app)
+    add_streams(app)
+    return app
+
+
+def add_plain(app: App) -> None:
+    @app.get("/async/{number}")
+    async def read_async(number: int, q: str, tags: Annotated[list[str] | None, Header()] = None):
+        return {"number": number, "q": q, "tags": tags}
+
+    @app.get("/waits")
+    async def waits(cookie: Annotated[str, Cookie()] = "none"):
+        await asyncio.sleep(0)
+        return cookie
+
+    @app.get("/def/{number}")
+    def read_def(number: int, q: str):
+        return [number, q]
+
+    @app.get("/inline", inline=True)
+    def inline():
+        return "inline"
+
+    @app.get("/fails/{kind}")
+    def fails(kind: str):
+        raise HTTPException(400, kind) if kind == "http" else Broken()
+
+    @app.get("/fails/async/late")
+    async def fails_late():
+        await asyncio.sleep(0)
+        raise Broken
+
+    @app.get("/request")
+    async def parts(request: Request):
+        request.state.me = request  # a cycle
+        return [str(request.url), dict(request.headers), request.cookies, request.client]
+
+    @app.get("/depends")
+    def depends(
+        a: Annotated[list[int], Depends(setting_up)],
+        tasks: BackgroundTasks,
+        response: Response,
+    ):
+        response.set_cookie("a", "b")
+        tasks.add_task(a.append, 1)
+        return a
+
+    @app.get("/depends/async")
+    async def depends_async(
+        a: Annotated[list[int], Depends(setting_up)],
+        b: Annotated[list[int], Depends(setting_up_async)],
+    ):
+        return [a, b]
+
+
+def add_bodies(app: App) -> None:
+    @app.post("/dict")
+    async def read_dict(body: dict[str, Any]):
+        return body
+
+    @app.post("/dataclass")
+    def read_dataclass(body: Data) -> Data:
+        return body
+
+    @app.post("/model")
+    async def read_model(body: Model) -> Model:
+        return body
+
+    @app.post("/stream")
+    async def read_stream(request: Request):
+        return sum([len(piece) async for piece in request.stream()])
+
+
+def add_streams(app: App) -> None:
+    async def pieces(count: int) -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield b"x" * 10_000
+
+    @app.get("/streamed/{count}")
+    async def streamed(count: int, resource: Annotated[list[int], Depends(setting_up_async)]):
+        return StreamingResponse(pieces(count))
+
+    @app.get("/streamed/def/{count}")
+    def streamed_def(count: int, resource: Annotated[list[int], Depends(setting_up)]):
+        return StreamingResponse(b"x" * 10_000 for _ in range(count))
+
+    @app.get("/file")
+    async def file():
+        return FileResponse(__file__)
+
+    @app.get("/endless")
+    async def endless():
+        async def wait() -> AsyncIterator[bytes]:
+            yield b"x"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(wait())
+
+
+@pytest.fixture(scope="module", params=["plain", "middleware"])
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    app = make_app()
+    if request.param == "middleware":
+
+        @app.middleware("http")
+        async def mark(request: Request, call_next: Any) -> Response:
+            response = await call_next(request)
+            response.headers["x-mark"] = "1"
+            return response
+
+    log = logging.getLogger("fluvial.error")
+    log.disabled = True  # records keep what they tell of
+    with serving(app) as served:
+        for work in WORK.values():
+            work(served)
+        yield served
+    log.disabled = False
+
+
+# ---- What is repeated ----------------------------------------------------------------------
+
+
+def request(method: str, target: str, body: bytes = b"", fields: str = "") -> bytes:
+    head = f"{method} {target} HTTP/1.1\r\nHost: a\r\nCookie: cookie=x; b=c\r\nTags: 1\r\n{fields}"
+    if body:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+CHUNKED = request("POST", "/stream", fields="Transfer-Encoding: chunked\r\n")
+CHUNKED += b"5\r\nabcde\r\n" * 20 + b"0\r\n\r\n"
+ITEM = b'{"name":"a","tags":["b","c"]}'
+LAST = b"GET /inline HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+REQUESTS = {
+    "async": request("GET", "/async/5?q=a%20b"),
+    "waits": request("GET", "/waits"),
+    "def": request("GET", "/def/5?q=x"),
+    "inline": request("GET", "/inline"),
+    "422": request("GET", "/async/x"),
+    "404": request("GET", "/nowhere"),
+    "405": request("POST", "/inline"),
+    "redirect": request("GET", "/inline/"),
+    "http-exception": request("GET", "/fails/http"),
+    "500": request("GET", "/fails/broken"),
+    "500-late": request("GET", "/fails/async/late"),
+    "request": request("GET", "/request?a=b"),
+    "depends": request("GET", "/depends"),
+    "depends-async": request("GET", "/depends/async"),
+    "dict": request("POST", "/dict", ITEM),
+    "dataclass": request("POST", "/dataclass", ITEM),
+    "model": request("POST", "/model", ITEM),
+    "model-422": request("POST", "/model", b'{"name":5}'),
+    "not-json": request("POST", "/dict", b"{"),
+    "body-streamed": CHUNKED,
+    "streamed": request("GET", "/streamed/3"),
+    "streamed-def": request("GET", "/streamed/def/3"),
+    "streamed-head": request("HEAD", "/streamed/3"),
+    "file": request("GET", "/file"),
+    "range": request("GET", "/file", fields="Range: bytes=5-9\r\n"),
+}
+
+
+def pipelined(raw: bytes, served: Served) -> None:
+    assert served.exchange(raw * PIPELINED + LAST).endswith(b'"inline"')
+
+
+def connections(served: Served) -> None:
+    for _ in range(PIPELINED):
+        served.connect().close()
+        assert served.exchange(LAST).endswith(b'"inline"')
+
+
+def malformed(served: Served) -> None:
+    for _ in range(PIPELINED):
+        assert b" 400 " in served.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+
+
+def leave(served: Served, raw: bytes, *, answered: bool, reset: bool) -> None:
+    """Goes away after a part of an exchange."""
+    for _ in range(PIPELINED // 4 if b"/streamed" in raw else PIPELINED):
+        with served.connect() as sock:
+            sock.sendall(raw)
+            if answered:
+                assert sock.recv(1)
+            if reset:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+HALF = request("POST", "/dict", fields="Content-Length: 100\r\n") + b"{"
+HALF_STREAM = CHUNKED[:-10]
+GOING_AWAY: dict[str, tuple[bytes, bool]] = {
+    "head": (b"GET / HTTP/1.1\r\nHost", False),
+    "body": (HALF, False),
+    "body-streamed": (HALF_STREAM, False),
+    "async": (request("GET", "/waits"), False),
+    "def": (request("GET", "/def/5?q=x"), False),
+    "depends": (request("GET", "/depends/async"), False),
+    "stream": (request("GET", "/streamed/1000"), True),
+    "stream-def": (request("GET", "/streamed/def/1000"), True),
+    "endless": (request("GET", "/endless"), True),
+}
+
+WORK: dict[str, Work] = {
+    **{name: functools.partial(pipelined, raw) for name, raw in REQUESTS.items()},
+    **{
+        f"{'reset' if reset else 'leave'}-{name}": functools.partial(
+            leave, raw=raw, answered=answered, reset=reset
+        )
+        for name, (raw, answered) in GOING_AWAY.items()
+        for reset in (False, True)
+    },
+    "connections": connections,
+    "malformed": malformed,
+}
+
+
+# ---- Measuring -----------------------------------------------------------------------------
+
+
+def resident() -> int:
+    """Bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def figures() -> tuple[int, int, int]:
+    """Objects that the collector knows, blocks of Python's allocator, descriptors."""
+    gc.collect()
+    return len(gc.get_objects()), sys.getallocatedblocks(), len(os.listdir("/proc/self/fd"))
+
+
+def settled(limits: tuple[int, int, int]) -> tuple[int, int, int]:
+    """What is left when connections and tasks have had time to end."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = figures()
+        if all(map(operator.le, found, limits)) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_requests_leave_nothing_behind(served: Served, name: str) -> None:
+    work = WORK[name]
+
+    def one_round() -> None:
+        for _ in range(REPEATS):
+            work(served)
+
+    _, _, idle = figures()
+    one_round()
+    before = settled((sys.maxsize, sys.maxsize, idle))
+    limits = (before[0] + FEW, before[1] + FEW, idle)
+    memory = resident()
+    for _ in range(ROUNDS):
+        one_round()
+    after = settled(limits)
+    assert all(map(operator.le, after, limits)), f"objects, blocks, descriptors: {before}, {after}"
+    if not SANITIZED:
+        assert resident() - memory < MEMORY

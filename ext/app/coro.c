@@ -7,6 +7,7 @@
 
 #include "app/body.h"
 #include "app/call.h"
+#include "app/sender.h"
 #include "app/server.h"
 #include "http/response.h"
 #include "base/err.h"
@@ -96,6 +97,15 @@ coro_settle(HandlerCoro *self, PyObject *result)
     return PYGEN_NEXT;
 }
 
+/* A stream that begins to wait when the client has said that it sends nothing more. */
+static void
+coro_suspended(HandlerCoro *self)
+{
+    if (unlikely(self->req != NULL && call_of(self->req)->eof)) {
+        coro_end_stream(self->req);
+    }
+}
+
 /* ---- The coroutine protocol --------------------------------------------------------------- */
 
 static PySendResult
@@ -112,6 +122,7 @@ coro_am_send(PyObject *op, PyObject *value, PyObject **result)
         PySendResult sent = PyIter_Send(coro, value, result);
         Py_DECREF(coro);
         if (sent == PYGEN_NEXT) {
+            coro_suspended(self);
             return PYGEN_NEXT;
         }
         PySendResult settled = coro_settle(self, *result);
@@ -352,6 +363,7 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next)
     PyObject *task = coro == NULL ? NULL : loop_task_eager(loop, coro, name);
     if (task != NULL && ((HandlerCoro *)coro)->req != NULL) {
         ((HandlerCoro *)coro)->task = Py_NewRef(task);
+        coro_suspended((HandlerCoro *)coro);
     }
     Py_XDECREF(coro);
     if (task == NULL) {
@@ -368,7 +380,7 @@ coro_end_stream(HttpRequest *req)
 {
     HandlerCoro *coro = call_of(req)->coro;
     if (coro == NULL || coro->task == NULL || coro->stage != CALL_STREAM
-        || coro->cancelled) {
+        || coro->cancelled || sender_is_awaited(req)) {
         return;
     }
     coro->cancelled = true;

@@ -18,7 +18,9 @@ int coro_setup(PyObject *module, AppState *st);
  * NULL) is borrowed; next.coro is taken over. Does nothing for CALL_DONE but to end the call. */
 void coro_start(HttpRequest *req, const Plan *plan, CallNext next);
 
-/* Cancels the task of a streamed answer. Does nothing to handlers: they run to their end. */
+/* The client is gone, or seems to be: cancels the task of a streamed answer that waits for
+ * something else than room to write, since no send() can tell it. Does nothing to handlers: they
+ * run to their end. */
 void coro_end_stream(HttpRequest *req);
 
 /* The client went away: lets the garbage collector have a task that waits for nothing that

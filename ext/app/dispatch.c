@@ -271,21 +271,11 @@ dispatch_request(HttpRequest *req)
     http_request_unref(req);
 }
 
-/* What makes the pieces of a streamed answer may be waiting for something else than room to
- * write: it is cancelled, since send() can't tell it that the client is gone. */
-static void
-end_stream(HttpRequest *req)
-{
-    if (!sender_is_awaited(req)) {
-        coro_end_stream(req);
-    }
-}
-
 static void
 dispatch_eof(HttpRequest *req)
 {
     call_of(req)->eof = true;
-    end_stream(req);
+    coro_end_stream(req);
 }
 
 /* The client went away: whoever waits for its bytes, or for room to write, is woken. */
@@ -293,7 +283,7 @@ static void
 dispatch_gone(HttpRequest *req)
 {
     body_gone(req);
-    end_stream(req);
+    coro_end_stream(req);
     sender_wake(req);
     coro_let_go(req);
 }

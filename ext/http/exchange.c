@@ -94,6 +94,19 @@ exchange_is_too_large(const HttpRequest *req)
            && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
 }
 
+/* Wants an answer. When the client's end came with earlier requests, the layer above hears of it
+ * again: whether it waits for an answer to this one is as doubtful. */
+static void
+exchange_request(HttpConn *c, HttpRequest *req)
+{
+    const HttpOps *ops = ops_of(c);
+    req->requested = true;
+    ops->on_request(req);
+    if (unlikely(c->eof) && req->answer != HTTP_ANSWER_DONE && ops->on_eof != NULL) {
+        ops->on_eof(req);
+    }
+}
+
 /* Tells the layer above of the head; it may answer at once. */
 static void
 exchange_tell(HttpConn *c, HttpRequest *req)
@@ -116,8 +129,7 @@ exchange_tell(HttpConn *c, HttpRequest *req)
     bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
     if (req->answer == HTTP_ANSWER_NONE
         && (req->body_mode == HTTP_BODY_STREAM || no_wait)) {
-        req->requested = true;
-        server->ops->on_request(req);
+        exchange_request(c, req);
     }
 }
 
@@ -210,8 +222,7 @@ exchange_message(HttpConn *c)
     if (req->body_mode == HTTP_BODY_STREAM) {
         ops_of(c)->on_body_end(req);
     } else if (!req->requested) {
-        req->requested = true;
-        ops_of(c)->on_request(req);
+        exchange_request(c, req);
     }
     http_request_unref(req);
 }

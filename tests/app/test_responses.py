@@ -453,6 +453,39 @@ def test_endless_streams_leave_others_their_turn(serve) -> None:
         reader.join()
 
 
+@pytest.mark.parametrize("earlier", ["", "GET /go HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_streams_that_begin_after_the_client_went_away_end(serve, earlier: str) -> None:
+    app = App()
+    gone, closed = threading.Event(), threading.Event()
+
+    async def waiting() -> AsyncIterator[bytes]:
+        try:
+            yield b"x"
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    async def until_gone(request: Request) -> None:
+        while not request.disconnected:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.001)
+        gone.set()
+
+    @app.get("/go")
+    async def go(request: Request):
+        await until_gone(request)
+
+    @app.get("/")
+    async def handler(request: Request):
+        await until_gone(request)
+        return StreamingResponse(waiting())
+
+    served = serve(app)
+    with served.connect() as sock:
+        sock.sendall(f"{earlier}GET / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert gone.wait(20)
+    assert closed.wait(20)
+
+
 def test_an_iterator_at_work_is_closed_when_its_client_went_away(serve) -> None:
     app = App()
     working, gone, closed = threading.Event(), threading.Event(), threading.Event()

@@ -363,6 +363,9 @@ def age(pid: int) -> float:
     return time.time() - psutil.Process(pid).create_time()
 
 
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="memory is measured without the sanitizer"
+)
 def test_the_tutorial_is_small() -> None:
     with serving("tutorial:app", "--no-access-log") as server:
         for path in ("/sync", "/async", "/items/5?q=x"):

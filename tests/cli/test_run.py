@@ -19,6 +19,7 @@ import pytest
 from fluvial import __version__
 from fluvial._config import LIMITS
 from support.command import URL, serving
+from support.sanitizer import measures_memory
 
 FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
 TIMEOUT = 60
@@ -363,9 +364,7 @@ def age(pid: int) -> float:
     return time.time() - psutil.Process(pid).create_time()
 
 
-@pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="memory is measured without the sanitizer"
-)
+@measures_memory
 def test_the_tutorial_is_small() -> None:
     with serving("tutorial:app", "--no-access-log") as server:
         for path in ("/sync", "/async", "/items/5?q=x"):

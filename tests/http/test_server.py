@@ -13,6 +13,7 @@ import pytest
 from support.http_core import load
 from support.http_server import Handler, serving
 from support.responses import Response, read_all
+from support.sanitizer import measures_memory
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -198,10 +199,9 @@ def resident() -> int:
     return pages * resource.getpagesize()
 
 
+@measures_memory
 def test_an_idle_connection_costs_little(tmp_path: Path) -> None:
     """At most 4 KiB for each, after it has been used."""
-    if "libasan" in os.environ.get("LD_PRELOAD", ""):
-        pytest.skip("memory is measured without the sanitizer")
     count = 400
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))

@@ -31,6 +31,7 @@ from fluvial import (
     Response,
     StreamingResponse,
 )
+from support.sanitizer import measures_memory
 from support.serving import Served, serving
 
 PIPELINED = 20
@@ -41,8 +42,6 @@ ROUNDS = 3
 FEW = 180
 MEMORY = 2 * 1024 * 1024  # bytes, which a few new threads take
 PATIENCE = 10  # seconds for connections and tasks to end
-
-SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
 Work = Callable[[Served], None]
 
@@ -335,7 +334,7 @@ def test_requests_leave_nothing_behind(served: Served, name: str) -> None:
     assert all(map(operator.le, after, limits)), f"objects, blocks, descriptors: {before}, {after}"
 
 
-@pytest.mark.skipif(SANITIZED, reason="the address sanitizer keeps freed memory for a while")
+@measures_memory
 @pytest.mark.parametrize("name", ["async", "dict", "body-streamed", "404"])
 def test_memory_of_the_core_stays(served: Served, name: str) -> None:
     """What the collector and Python's allocator don't see: requests, connections, buffers."""
@@ -351,7 +350,7 @@ def test_memory_of_the_core_stays(served: Served, name: str) -> None:
     assert resident() - before < MEMORY  # 200 bytes for each of 10,000 requests
 
 
-@pytest.mark.skipif(SANITIZED, reason="the address sanitizer keeps freed memory for a while")
+@measures_memory
 def test_memory_of_connections_is_freed(served: Served) -> None:
     connections(served)
     before = resident()

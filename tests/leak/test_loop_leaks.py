@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 from fluvial._loop import Loop
-
-# The address sanitizer keeps freed memory for a while.
-SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
+from support.sanitizer import SANITIZED
 
 Round = Callable[[Loop], Awaitable[None]]
 

@@ -210,7 +210,7 @@ def can_connect(url: str) -> bool:
     parts = httpx.URL(url)
     try:
         socket.create_connection((parts.host, parts.port)).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it was still in the queue
         return False
     return True
 

@@ -110,6 +110,8 @@ class Peers:
                 *(str(self._bin / "granian"), "asgi_app:app", "--interface", "asginl"),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--http", "1"),
                 *("--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
+                # It takes no more connections than it may process at once: `memory` holds 4,000.
+                *("--backlog", "8192", "--backpressure", "8192"),
             ],
         )
 

@@ -38,6 +38,9 @@ WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Wstrict-prototypes"]
 OURS = ["-std=c11", "-fPIC", "-fvisibility=hidden", *WARNINGS, "-I", str(ROOT / "ext")]
 THEIRS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-w"]
 
+# Older ones run timers at another point of the iteration, and loops wait for ever.
+LIBUV_MINIMUM = "1.46"
+
 LLHTTP_SOURCES = ("api.c", "http.c", "llhttp.c")
 LIBUV_SOURCES = (
     *("fs-poll.c", "idna.c", "inet.c", "random.c", "strscpy.c", "strtok.c", "thread-common.c"),
@@ -99,7 +102,7 @@ class Core:
         http = self._archive("llhttp", llhttp / "src", LLHTTP_SOURCES, ["-I", llhttp / "include"])
         include = ["-isystem", str(llhttp / "include")]
         if os.environ.get("FLUVIAL_LIBUV") == "system":
-            uv_flags, uv_libraries = native.pkg_config("libuv", "1.44", "libuv1-dev")
+            uv_flags, uv_libraries = native.pkg_config("libuv", LIBUV_MINIMUM, "libuv1-dev")
             return [*include, *uv_flags], [http, *uv_libraries]
         libuv = vendor.fetch("libuv")
         flags = ["-I", libuv / "include", "-I", libuv / "src"]

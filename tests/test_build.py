@@ -209,8 +209,8 @@ def test_missing_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     tool.write_text("#!/bin/sh\necho no such package >&2\nexit 1\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PKG_CONFIG", str(tool))
-    with pytest.raises(native.BuildError, match=r"libuv >= 1\.44 not found.*libuv1-dev"):
-        native.pkg_config("libuv", "1.44", "libuv1-dev")
+    with pytest.raises(native.BuildError, match=r"libuv >= 1\.46 not found.*libuv1-dev"):
+        native.pkg_config("libuv", "1.46", "libuv1-dev")
 
 
 def test_sources_that_are_not_what_was_pinned(

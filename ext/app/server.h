@@ -22,9 +22,9 @@ struct AppServer {
     PyObject *app;                   /* owned: Request.app */
     PyTypeObject *request_type;      /* owned: subclass of _core.Request */
     PyTypeObject *response_type;     /* owned */
-    PyObject *validation_error;      /* owned: exception types */
-    PyObject *http_exception;
-    PyObject *client_disconnect;
+    PyObject *validation_error;      /* owned: exception type */
+    PyObject *http_exception;        /* owned: exception type */
+    PyObject *client_disconnect;     /* owned: exception type */
     PyObject *encode;          /* owned callable: result → bytes */
     PyObject *encode_fallback; /* owned callable, or NULL */
     PyObject *on_error;        /* owned callable */

@@ -25,10 +25,10 @@ struct AppServer {
     PyObject *validation_error;      /* owned: exception type */
     PyObject *http_exception;        /* owned: exception type */
     PyObject *client_disconnect;     /* owned: exception type */
-    PyObject *encode;          /* owned callable: result → bytes */
-    PyObject *encode_fallback; /* owned callable, or NULL */
-    PyObject *on_error;        /* owned callable */
-    PyObject *entry;           /* owned coroutine function, or NULL: no middleware */
+    PyObject *encode;                /* owned callable: result → bytes */
+    PyObject *encode_fallback;       /* owned callable, or NULL */
+    PyObject *on_error;              /* owned callable */
+    PyObject *entry; /* owned coroutine function, or NULL: no middleware */
     bool custom_errors;
     bool listening;    /* holds a reference on itself until the HttpServer is drained */
     PyObject *drained; /* owned Future of drain() and abort(); NULL before */

@@ -24,25 +24,42 @@ fds_init(FdSet *set)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-static int
-entry_ready(FdSet *set, Loop *loop, const struct epoll_event *event)
+/* The FdReady of handles. */
+static void
+handle_ready(PyObject *owner)
+{
+    Handle *handle = (Handle *)owner;
+    if (ready_push(&handle->loop->ready, handle) < 0) {
+        loop_report(handle->loop, "No memory for a ready descriptor");
+    }
+}
+
+/* Calls whoever watches a side; who is called may change the set. */
+static void
+side_ready(FdSet *set, size_t fd, FdSide side)
+{
+    if (fd >= set->len) {
+        return;
+    }
+    FdWatch watch = set->entries[fd].sides[side];
+    if (watch.owner != NULL) {
+        Py_INCREF(watch.owner);
+        watch.ready(watch.owner);
+        Py_DECREF(watch.owner);
+    }
+}
+
+/* Errors and hang-ups wake both sides: whoever waits must learn of them. */
+static void
+entry_ready(FdSet *set, const struct epoll_event *event)
 {
     size_t fd = (size_t)event->data.fd;
-    if (fd >= set->len) {
-        return 0;
+    if ((event->events & ~(uint32_t)EPOLLOUT) != 0) {
+        side_ready(set, fd, FD_READER);
     }
-    /* Errors and hang-ups wake both sides: whoever waits must learn of them. */
-    Handle *reader = set->entries[fd].sides[FD_READER];
-    if (reader != NULL && (event->events & ~(uint32_t)EPOLLOUT) != 0
-        && ready_push(&loop->ready, reader) < 0) {
-        return -1;
+    if ((event->events & ~(uint32_t)EPOLLIN) != 0) {
+        side_ready(set, fd, FD_WRITER);
     }
-    Handle *writer = set->entries[fd].sides[FD_WRITER];
-    if (writer != NULL && (event->events & ~(uint32_t)EPOLLIN) != 0
-        && ready_push(&loop->ready, writer) < 0) {
-        return -1;
-    }
-    return 0;
 }
 
 static void
@@ -54,10 +71,7 @@ on_uv_poll(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
     struct epoll_event events[FDS_EVENTS];
     int n = epoll_wait(set->epoll, events, FDS_EVENTS, 0);
     for (int i = 0; i < n; i++) {
-        if (entry_ready(set, loop, &events[i]) < 0) {
-            loop_report(loop, "No memory for a ready descriptor");
-            return;
-        }
+        entry_ready(set, &events[i]);
     }
 }
 
@@ -100,8 +114,8 @@ fds_grow(FdSet *set, size_t need)
 static uint32_t
 entry_mask(const FdEntry *entry)
 {
-    uint32_t reads = entry->sides[FD_READER] != NULL ? EPOLLIN : 0;
-    uint32_t writes = entry->sides[FD_WRITER] != NULL ? EPOLLOUT : 0;
+    uint32_t reads = entry->sides[FD_READER].owner != NULL ? EPOLLIN : 0;
+    uint32_t writes = entry->sides[FD_WRITER].owner != NULL ? EPOLLOUT : 0;
     return reads | writes;
 }
 
@@ -128,8 +142,9 @@ fds_control(FdSet *set, int fd, uint32_t before, uint32_t mask)
     return -errno;
 }
 
-int
-fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle)
+/* Takes a reference to the new owner; the old one's passes to *old. */
+static int
+fds_put(FdSet *set, Loop *loop, int fd, FdSide side, FdWatch watch, FdWatch *old)
 {
     int err = set->epoll < 0 ? fds_open(set, loop) : 0;
     if (err == 0 && (size_t)fd >= set->len) {
@@ -141,43 +156,88 @@ fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle)
     }
     FdEntry *entry = &set->entries[fd];
     uint32_t before = entry_mask(entry);
-    Handle *old = entry->sides[side];
-    entry->sides[side] = (Handle *)Py_NewRef(handle);
+    *old = entry->sides[side];
+    entry->sides[side] = watch;
     err = fds_control(set, fd, before, entry_mask(entry));
     if (err != 0) {
-        entry->sides[side] = old;
-        Py_DECREF(handle);
+        entry->sides[side] = *old;
         (void)err_set(err);
         return -1;
     }
-    if (old != NULL) {
-        handle_cancel(old);
-        Py_DECREF(old);
+    Py_INCREF(watch.owner);
+    return 0;
+}
+
+/* Releases a watcher that is in the set no more. */
+static void
+watch_drop(FdWatch watch)
+{
+    if (watch.ready == handle_ready) {
+        handle_cancel((Handle *)watch.owner);
     }
+    Py_XDECREF(watch.owner);
+}
+
+int
+fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle)
+{
+    FdWatch watch = {.owner = (PyObject *)handle, .ready = handle_ready};
+    FdWatch old;
+    if (fds_put(set, loop, fd, side, watch, &old) < 0) {
+        return -1;
+    }
+    watch_drop(old);
     return 0;
 }
 
 Handle *
 fds_get(const FdSet *set, int fd, FdSide side)
 {
-    return (size_t)fd < set->len ? set->entries[fd].sides[side] : NULL;
+    if ((size_t)fd >= set->len) {
+        return NULL;
+    }
+    FdWatch watch = set->entries[fd].sides[side];
+    return watch.ready == handle_ready ? (Handle *)watch.owner : NULL;
 }
 
 bool
 fds_remove(FdSet *set, int fd, FdSide side)
 {
-    if (fds_get(set, fd, side) == NULL) {
+    if ((size_t)fd >= set->len || set->entries[fd].sides[side].owner == NULL) {
         return false;
     }
     FdEntry *entry = &set->entries[fd];
     uint32_t before = entry_mask(entry);
-    Handle *old = entry->sides[side];
-    entry->sides[side] = NULL;
+    FdWatch old = entry->sides[side];
+    entry->sides[side] = (FdWatch){.owner = NULL};
     /* Fails only for a descriptor that is gone: then there is nothing left to watch. */
     (void)fds_control(set, fd, before, entry_mask(entry));
-    handle_cancel(old);
-    Py_DECREF(old);
+    watch_drop(old);
     return true;
+}
+
+int
+loop_fd_watch(Loop *loop, int fd, FdSide side, FdReady ready, PyObject *owner)
+{
+    if (loop_check_open(loop) < 0) {
+        return -1;
+    }
+    FdWatch watch = {.owner = owner, .ready = ready};
+    FdWatch old;
+    if (fds_put(&loop->fds, loop, fd, side, watch, &old) < 0) {
+        return -1;
+    }
+    watch_drop(old);
+    return 0;
+}
+
+void
+loop_fd_unwatch(Loop *loop, int fd, FdSide side, const PyObject *owner)
+{
+    FdSet *set = &loop->fds;
+    if ((size_t)fd < set->len && set->entries[fd].sides[side].owner == owner) {
+        (void)fds_remove(set, fd, side);
+    }
 }
 
 void
@@ -188,8 +248,8 @@ fds_close(FdSet *set)
     set->entries = NULL;
     set->len = 0;
     for (size_t i = 0; i < len; i++) {
-        Py_XDECREF(entries[i].sides[FD_READER]);
-        Py_XDECREF(entries[i].sides[FD_WRITER]);
+        Py_XDECREF(entries[i].sides[FD_READER].owner);
+        Py_XDECREF(entries[i].sides[FD_WRITER].owner);
     }
     PyMem_Free(entries);
     if (set->epoll >= 0) {
@@ -203,8 +263,8 @@ int
 fds_traverse(FdSet *set, visitproc visit, void *arg)
 {
     for (size_t i = 0; i < set->len; i++) {
-        Py_VISIT(set->entries[i].sides[FD_READER]);
-        Py_VISIT(set->entries[i].sides[FD_WRITER]);
+        Py_VISIT(set->entries[i].sides[FD_READER].owner);
+        Py_VISIT(set->entries[i].sides[FD_WRITER].owner);
     }
     return 0;
 }

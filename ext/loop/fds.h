@@ -1,7 +1,8 @@
-/* The user's file descriptors (add_reader, add_writer, sock_*): an epoll set of our own that
- * libuv watches as one descriptor. libuv aborts the process when a descriptor it watches is
- * closed behind its back (its issue 5130); here that is at worst an OSError.
- * The loop's thread, under the GIL.
+/* The user's file descriptors (add_reader, add_writer, sock_*, and those under datagram and pipe
+ * transports): an epoll set of our own that libuv watches as one descriptor. libuv aborts the
+ * process when a descriptor it watches is closed behind its back (its issue 5130); here that is
+ * at worst an OSError.
+ * The loop's thread, under the GIL. Other layers come through loop_fd_watch (loop.h).
  */
 #ifndef FLUVIAL_LOOP_FDS_H
 #define FLUVIAL_LOOP_FDS_H
@@ -11,10 +12,13 @@
 
 #include <uv.h>
 
-typedef enum FdSide { FD_READER, FD_WRITER } FdSide;
+typedef struct FdWatch {
+    PyObject *owner; /* owned or NULL: nobody watches this side */
+    FdReady ready;   /* what is called with it */
+} FdWatch;
 
 typedef struct FdEntry {
-    Handle *sides[2]; /* owned or NULL, by FdSide */
+    FdWatch sides[2]; /* by FdSide */
 } FdEntry;
 
 typedef struct FdSet {
@@ -26,17 +30,17 @@ typedef struct FdSet {
 
 void fds_init(FdSet *set);
 
-/* Calls `handle` (borrowed; a reference is taken) whenever `fd` is ready, in place of the one
- * before, which is cancelled. 0, or -1 with an exception set. */
+/* Puts `handle` (borrowed; a reference is taken) into the ready queue whenever `fd` is ready, in
+ * place of whoever watched before; a handle is cancelled then. 0, or -1 with an exception set. */
 int fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle);
 
-/* Cancels and drops the handle; false when there was none. */
+/* Drops whoever watches; cancels it when it is a handle. False when there was none. */
 bool fds_remove(FdSet *set, int fd, FdSide side);
 
-/* The handle, borrowed; NULL when there is none. */
+/* The handle, borrowed; NULL when there is none, or when C code watches. */
 Handle *fds_get(const FdSet *set, int fd, FdSide side);
 
-/* Drops all handles and closes the epoll set; libuv's handle is closed by the caller's loop
+/* Drops all watchers and closes the epoll set; libuv's handle is closed by the caller's loop
  * until which the set's memory must stay. */
 void fds_close(FdSet *set);
 int fds_traverse(FdSet *set, visitproc visit, void *arg);

@@ -45,6 +45,24 @@ int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *cont
  * SystemExit and KeyboardInterrupt are kept instead and leave run_forever(). */
 void loop_report(Loop *loop, const char *message);
 
+/* ---- Descriptors that the user may close --------------------------------------------------- */
+
+typedef enum FdSide { FD_READER, FD_WRITER } FdSide;
+
+/* Called from within the poll, with the GIL, as long as the descriptor is ready. `owner` is
+ * borrowed and stays alive during the call. Must not raise. */
+typedef void (*FdReady)(PyObject *owner);
+
+/* Calls ready(owner) whenever `fd` can be read (written), or has an error or hung up, in place of
+ * whoever watched that side before. The loop takes a reference to `owner`, which garbage
+ * collection sees. 0, or -1 with an exception set: PermissionError for a file that is always
+ * ready and can't be watched (a regular file, /dev/null). */
+int loop_fd_watch(Loop *loop, int fd, FdSide side, FdReady ready, PyObject *owner);
+
+/* Ends it; does nothing when somebody else (or nobody) watches that side now. The caller holds
+ * `owner`. Never fails, also when the descriptor was closed behind the loop's back. */
+void loop_fd_unwatch(Loop *loop, int fd, FdSide side, const PyObject *owner);
+
 /* ---- libuv handles ----------------------------------------------------------------------- */
 
 /* How loop.close() closes a handle that is still open. Every handle's `data` points to one

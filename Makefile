@@ -3,7 +3,7 @@
 #
 #   PORT=8000          where `make run` listens
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
-#   BENCH="..."        options of bench/http.py
+#   BENCH="..."        options of bench/http.py or bench/loop.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 
@@ -30,7 +30,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug bench lint format clean
+.PHONY: help build run test asan debug bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -38,6 +38,7 @@ help:
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
+	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
 	@echo 'make lint     formats, types, lints; C warnings as errors'
 	@echo 'make format   lays out all Python and C files'
 	@echo 'make build    the core, in place, and an editable install in $(VENV)'
@@ -108,6 +109,12 @@ bench: build
 	@$(PYTHON) scripts/system.py bench
 	@$(PY) setup.py --quiet build --build-lib build/release
 	@PYTHONPATH=build/release $(PY) bench/http.py $(BENCH)
+
+bench-loop: build
+	$(SAY) "measuring beside other event loops (bench/README.md)"
+	@$(PYTHON) scripts/system.py bench
+	@$(PY) setup.py --quiet build --build-lib build/release
+	@PYTHONPATH=build/release $(PY) bench/loop.py $(BENCH)
 
 # ---- Judging and laying out the sources -----------------------------------------------------
 

@@ -74,9 +74,12 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("nm", "binutils", on_path("nm"))
         yield Need("valgrind", "valgrind", on_path("valgrind"))
+        yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))
         yield Need("taskset", "util-linux", on_path("taskset"))
+        yield Need("openssl", "openssl", on_path("openssl"))
+        yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
     else:
         raise SystemExit(f"scripts/system.py: unknown purpose {purpose!r}")
 

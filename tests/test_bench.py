@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +18,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "scripts")]
 
+from support.certificate import make_certificate
+
 from bench.harness import servers  # noqa: E402
 from bench.harness.cases import Target  # noqa: E402
 from bench.harness.load import Client, LoadFailed, burst_ms  # noqa: E402
 from bench.harness.measure import memory  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess, free_port  # noqa: E402
+from bench.harness.raw import build_echo_load  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
+from bench.loops.cases import CASES, Echo, Program  # noqa: E402
 
 
 @pytest.fixture
@@ -100,6 +106,40 @@ def test_a_server_that_ends_is_reported_with_its_output(tmp_path: Path) -> None:
         pytest.raises(ServerFailed, match="no such app"),
     ):
         server.wait_ready()
+
+
+WORKER = ROOT / "bench" / "loops" / "worker.py"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if isinstance(case, Echo)], ids=str)
+def test_echo_servers_send_back_what_they_got(case: Echo, tmp_path: Path) -> None:
+    port = free_port()
+    where = str(tmp_path / "socket") if case.server == "unix" else str(port)
+    files = make_certificate(tmp_path) if case.server == "tls" else ()
+    with ServerProcess.start(
+        "echo",
+        [sys.executable, str(WORKER), "fluvial", "serve", case.server, where, *map(str, files)],
+        port=port,
+        cpu=None,
+        cwd=ROOT,
+        env={},
+        log=tmp_path / "log",
+    ) as server:
+        server.wait_output("ready")
+        # It compares what comes back, and fails when anything differs.
+        command = [build_echo_load(), case.transport, where, "4", str(case.size), "0.1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[0]) > 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "fluvial"])
+@pytest.mark.parametrize("case", [case for case in CASES if isinstance(case, Program)], ids=str)
+def test_programs_for_loops_do_what_they_count(case: Program, loop: str) -> None:
+    command = [sys.executable, str(WORKER), loop, "run", case.name, "10000"]
+    if case.name == "processes":
+        command[-1] = "20"
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["count"] == int(command[-1])
 
 
 def test_ratios_are_taken_within_rounds() -> None:

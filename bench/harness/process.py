@@ -108,6 +108,15 @@ class ServerProcess:
                 return
         raise ServerFailed(f"{self.name} does not accept connections\n{self._output()}")
 
+    def wait_output(self, text: str, seconds: float = START_SECONDS) -> None:
+        """Returns once the server has printed `text`."""
+        deadline = time.monotonic() + seconds
+        while text not in self._output():
+            self.check()
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"{self.name} does not print {text!r}\n{self._output()}")
+            time.sleep(0.02)
+
     def check(self) -> None:
         if self._proc.poll() is not None:
             raise ServerFailed(

@@ -1,4 +1,5 @@
-"""Builds raw/raw.c, the limit, against the llhttp and libuv of the extension.
+"""Builds the C programs of raw/: the limit, against the extension's llhttp and libuv, and the
+load for echo servers.
 
 `native` and `vendor` are the build's own modules, in scripts/.
 """
@@ -30,6 +31,18 @@ def build_raw() -> Path:
     tools.compile({obj: (SOURCE, flags)})
     inputs = [str(obj), *archives]
     tools.link(target, inputs, [*flavour.ldflags, *system.libuv_libraries], script=SOURCE)
+    return target
+
+
+def build_echo_load() -> Path:
+    """Returns the executable of echo_load.c, compiled anew when that changed."""
+    tools = native.Toolchain()
+    target = BUILD / "bench" / "echo_load"
+    source = SOURCE.with_name("echo_load.c")
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes"]
+    obj = target.with_suffix(".o")
+    tools.compile({obj: (source, flags)})
+    tools.link(target, [str(obj)], ["-lssl", "-lcrypto"], script=source)
     return target
 
 

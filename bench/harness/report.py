@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.loops.cases import Case as LoopCase
+
     from .cases import Case, Target
     from .results import Results
 
@@ -88,6 +90,36 @@ def target_table(targets: Sequence[Target], results: Results) -> str:
             ]
         )
     return _table(["route", "target", "measured", ""], rows, left=3)
+
+
+def loop_table(case: LoopCase, results: Results) -> str:
+    """Each loop's figures in a case of bench/loop.py, and its speed beside the others'."""
+    columns = {"rps": "per second", "cpu_us": "CPU µs", "conn_kib": "KiB/connection"}
+    loops = results.servers(case.name)
+    shown = [
+        name for name in columns if any(results.figure(case.name, loop, name) for loop in loops)
+    ]
+    rows = [
+        [
+            loop,
+            *(_format(name, results.figure(case.name, loop, name)) for name in shown),
+            *(_format("ratio", results.ratio(case.name, loop, other, "speed")) for other in loops),
+        ]
+        for loop in loops
+    ]
+    heads = [columns[name] for name in shown]
+    return _table(["loop", *heads, *(f"x {loop}" for loop in loops)], rows)
+
+
+def loop_target_table(cases: Sequence[LoopCase], results: Results) -> str:
+    """fluvial.Loop's speed beside uvloop's."""
+    rows = []
+    for case in cases:
+        value = results.ratio(case.name, "fluvial", "uvloop", "speed")
+        if value is not None:
+            verdict = "met" if value >= case.target else "MISSED"
+            rows.append([case.about, f"≥ {case.target:g}", f"{value:.2f}", verdict])
+    return _table(["what", "target x uvloop", "measured", ""], rows, left=1)
 
 
 def _format(name: str, value: float | None) -> str:

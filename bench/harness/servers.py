@@ -81,6 +81,10 @@ class Peers:
     def __init__(self, folder: Path) -> None:
         self._bin = folder / "bin"
 
+    @property
+    def python(self) -> Path:
+        return self._bin / "python"
+
     @classmethod
     def install(cls) -> Peers:
         """Creates the environment, or takes the one that peers.txt has already led to."""

@@ -1,0 +1,147 @@
+"""What a loop does without sockets. Each function does `count` operations and returns how many.
+
+Standard library only: these run under each loop's own Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BATCH = 1000
+TIMERS = 10_000
+THREADS = 4
+
+
+def _nothing() -> None:
+    pass
+
+
+def call_soon(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """Callbacks by the thousand, each batch run before the next is scheduled."""
+    rounds = count // BATCH
+
+    def schedule(left: int) -> None:
+        call = loop.call_soon
+        for _ in range(BATCH):
+            call(_nothing)
+        if left > 1:
+            call(schedule, left - 1)
+        else:
+            call(loop.stop)
+
+    loop.call_soon(schedule, rounds)
+    loop.run_forever()
+    return rounds * BATCH
+
+
+def call_soon_chain(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """One callback at a time, each schedules the next."""
+    left = count
+
+    def step() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            loop.call_soon(step)
+        else:
+            loop.stop()
+
+    loop.call_soon(step)
+    loop.run_forever()
+    return count
+
+
+def call_later(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """10,000 timers within 20 ms, every second one cancelled, the others waited for."""
+    delays = [random.Random(i).uniform(0.0, 0.02) for i in range(TIMERS)]
+    for _ in range(count // TIMERS):
+        handles = [loop.call_later(delay, _nothing) for delay in delays]
+        for handle in handles[::2]:
+            handle.cancel()
+        loop.call_later(0.021, loop.stop)
+        loop.run_forever()
+    return count
+
+
+def tasks(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """Tasks created by the thousand and gathered by awaiting each."""
+
+    async def child() -> None:
+        pass
+
+    async def main() -> None:
+        for _ in range(count // BATCH):
+            for task in [loop.create_task(child()) for _ in range(BATCH)]:
+                await task
+
+    loop.run_until_complete(main())
+    return count // BATCH * BATCH
+
+
+def sleep_0(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """100 tasks that give way to each other with `await asyncio.sleep(0)`."""
+
+    async def child() -> None:
+        for _ in range(count // 100):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(*(child() for _ in range(100)))
+
+    loop.run_until_complete(main())
+    return count // 100 * 100
+
+
+def threadsafe(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """Four threads that schedule callbacks on the loop as fast as they can."""
+    share = count // THREADS
+    left = share * THREADS
+
+    def arrived() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            loop.stop()
+
+    def produce() -> None:
+        for _ in range(share):
+            loop.call_soon_threadsafe(arrived)
+
+    threads = [threading.Thread(target=produce) for _ in range(THREADS)]
+    for thread in threads:
+        loop.call_soon(thread.start)
+    loop.run_forever()
+    for thread in threads:
+        thread.join()
+    return share * THREADS
+
+
+def processes(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """Sub-processes of /bin/true, ten at a time, each waited for."""
+
+    async def one() -> None:
+        process = await asyncio.create_subprocess_exec("/bin/true")
+        if await process.wait() != 0:
+            raise RuntimeError("/bin/true failed")
+
+    async def some() -> None:
+        for _ in range(count // 10):
+            await one()
+
+    async def main() -> None:
+        await asyncio.gather(*(some() for _ in range(10)))
+
+    loop.run_until_complete(main())
+    return count // 10 * 10
+
+
+CASES: dict[str, Callable[[asyncio.AbstractEventLoop, int], int]] = {
+    function.__name__: function
+    for function in (call_soon, call_soon_chain, call_later, tasks, sleep_0, threadsafe, processes)
+}

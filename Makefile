@@ -3,13 +3,17 @@
 #
 #   PORT=8000          where `make run` listens
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
+#   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
 #   BENCH="..."        options of bench/http.py or bench/loop.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 
 PORT ?= 8000
 TESTS ?=
+JOBS ?= auto
 BENCH ?=
+# Slow tests come last in some files: workers that run dry take over tests of others.
+SPREAD = -n $(JOBS) --dist worksteal
 VERSION_OF = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 ifdef PYTHON
@@ -86,20 +90,20 @@ test:
 else
 test: $(VENV)/.test-needs build
 	$(SAY) "testing with $$($(PY) --version)"
-	@$(PY) -m pytest $(TESTS)
+	@$(PY) -m pytest $(SPREAD) $(TESTS)
 endif
 
 # Other flavours are installed beside the normal one, in folders that PYTHONPATH puts first.
 debug: $(VENV)/.test-needs
 	$(SAY) "testing at -O0 with assertions"
 	@FLUVIAL_DEBUG=1 $(PY) setup.py --quiet build --build-lib build/debug
-	@PYTHONPATH=build/debug $(PY) -X dev -m pytest $(TESTS)
+	@PYTHONPATH=build/debug $(PY) -X dev -m pytest $(SPREAD) $(TESTS)
 
 asan: $(VENV)/.test-needs
 	$(SAY) "testing under the address and undefined-behaviour sanitizers"
 	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
 	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(TESTS)
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(SPREAD) $(TESTS)
 
 # ---- Measuring ------------------------------------------------------------------------------
 
@@ -112,7 +116,7 @@ bench: build
 
 bench-loop: build
 	$(SAY) "measuring beside other event loops (bench/README.md)"
-	@$(PYTHON) scripts/system.py bench
+	@$(PYTHON) scripts/system.py bench-loop
 	@$(PY) setup.py --quiet build --build-lib build/release
 	@PYTHONPATH=build/release $(PY) bench/loop.py $(BENCH)
 

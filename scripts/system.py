@@ -1,6 +1,6 @@
 """Makes sure that the system has what Fluvial is built, tested or measured with.
 
-    python3 scripts/system.py build [test] [bench]
+    python3 scripts/system.py build [test] [bench] [bench-loop]
 
 Looks for each tool or header itself, so that a Python or compiler from elsewhere counts, too.
 What is missing is installed with apt-get where that exists (through sudo unless root);
@@ -77,6 +77,8 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))
+        yield Need("taskset", "util-linux", on_path("taskset"))
+    elif purpose == "bench-loop":
         yield Need("taskset", "util-linux", on_path("taskset"))
         yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))

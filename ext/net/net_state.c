@@ -5,6 +5,7 @@
 
 #include "net/net_state.h"
 #include "base/names.h"
+#include "net/tls.h"
 #include "net/transport.h"
 
 static int
@@ -26,6 +27,15 @@ setup_names(NetState *st)
         {&st->str_close, "close"},
         {&st->str_detach, "detach"},
         {&st->str_join, "join"},
+        {&st->str_read, "read"},
+        {&st->str_write, "write"},
+        {&st->str_pending, "pending"},
+        {&st->str_do_write, "_do_write"},
+        {&st->str_write_appdata, "_write_appdata"},
+        {&st->str_call_eof_received, "_call_eof_received"},
+        {&st->str_start_shutdown, "_start_shutdown"},
+        {&st->str_control_app_writing, "_control_app_writing"},
+        {&st->str_control_ssl_reading, "_control_ssl_reading"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
         if (name_intern(names[i].to, names[i].text) < 0) {
@@ -47,7 +57,7 @@ net_setup(PyObject *module, NetState *st)
         || name_import(&st->buffered_protocol, "asyncio", "BufferedProtocol") < 0) {
         return -1;
     }
-    return transport_setup(module, st);
+    return transport_setup(module, st) < 0 ? -1 : tls_setup(module, st);
 }
 
 int
@@ -56,6 +66,10 @@ net_traverse(NetState *st, visitproc visit, void *arg)
     Py_VISIT(st->transport_type);
     Py_VISIT(st->asyncio_transport);
     Py_VISIT(st->buffered_protocol);
+    Py_VISIT(st->tls_type);
+    Py_VISIT(st->tls_wrapped);
+    Py_VISIT(st->tls_flushing);
+    Py_VISIT(st->tls_again);
     return 0;
 }
 
@@ -78,4 +92,18 @@ net_clear(NetState *st)
     Py_CLEAR(st->str_close);
     Py_CLEAR(st->str_detach);
     Py_CLEAR(st->str_join);
+    Py_CLEAR(st->tls_type);
+    Py_CLEAR(st->tls_wrapped);
+    Py_CLEAR(st->tls_flushing);
+    Py_CLEAR(st->tls_again);
+    Py_CLEAR(st->record_max);
+    Py_CLEAR(st->str_read);
+    Py_CLEAR(st->str_write);
+    Py_CLEAR(st->str_pending);
+    Py_CLEAR(st->str_do_write);
+    Py_CLEAR(st->str_write_appdata);
+    Py_CLEAR(st->str_call_eof_received);
+    Py_CLEAR(st->str_start_shutdown);
+    Py_CLEAR(st->str_control_app_writing);
+    Py_CLEAR(st->str_control_ssl_reading);
 }

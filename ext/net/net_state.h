@@ -24,6 +24,22 @@ typedef struct NetState {
     PyObject *str_close;
     PyObject *str_detach;
     PyObject *str_join;
+
+    /* For TLS of asyncio transports; all owned. */
+    PyTypeObject *tls_type;
+    PyObject *tls_wrapped;  /* asyncio.sslproto.SSLProtocolState.WRAPPED */
+    PyObject *tls_flushing; /* and FLUSHING */
+    PyObject *tls_again;    /* tuple: the exceptions of ssl that ask for more data */
+    PyObject *record_max;   /* int: bytes of plaintext in one record */
+    PyObject *str_read;
+    PyObject *str_write;
+    PyObject *str_pending;
+    PyObject *str_do_write;            /* "_do_write" */
+    PyObject *str_write_appdata;       /* "_write_appdata" */
+    PyObject *str_call_eof_received;   /* "_call_eof_received" */
+    PyObject *str_start_shutdown;      /* "_start_shutdown" */
+    PyObject *str_control_app_writing; /* "_control_app_writing" */
+    PyObject *str_control_ssl_reading; /* "_control_ssl_reading" */
 } NetState;
 
 /* The net layer's part of the state of `module`; borrowed. Defined in module.c. */

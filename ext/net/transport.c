@@ -8,6 +8,7 @@
 
 #include "net/transport.h"
 #include "base/err.h"
+#include "net/tls.h"
 
 static Transport *
 transport_of(Stream *s)
@@ -172,12 +173,30 @@ protocol_buffer_updated(Transport *self, size_t size)
     Py_XDECREF(res);
 }
 
+/* TLS takes the bytes where they are. */
+static void
+protocol_feed(Transport *self, Slice data)
+{
+    int err = PyContext_Enter(self->context);
+    if (err == 0) {
+        PyObject *protocol = Py_NewRef(self->protocol);
+        err = tls_feed((Tls *)protocol, data);
+        Py_DECREF(protocol);
+        err = PyContext_Exit(self->context) < 0 ? -1 : err;
+    }
+    if (err < 0) {
+        transport_fail(self, "Fatal error: protocol.buffer_updated() call failed.");
+    }
+}
+
 static void
 on_data(Stream *s, Slice data)
 {
     Transport *self = transport_of(s);
     Py_INCREF(self);
-    if (self->view.obj == NULL || !self->buffered) {
+    if (self->tls) {
+        protocol_feed(self, data);
+    } else if (self->view.obj == NULL || !self->buffered) {
         protocol_data_received(self, data);
     } else {
         PyBuffer_Release(&self->view);

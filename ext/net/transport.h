@@ -33,6 +33,7 @@ typedef struct Transport {
     bool started;         /* reading may begin: connection_made was called */
     bool eof;             /* write_eof() was called */
     bool buffered;        /* the protocol is a BufferedProtocol */
+    bool tls;             /* the protocol is a Tls */
     bool protocol_paused; /* pause_writing() was called */
     bool connected;       /* the protocol is to hear of connection_lost */
     bool lent;            /* `sock` has a descriptor of its own */

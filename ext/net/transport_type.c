@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/module.h"
 #include "base/names.h"
+#include "net/tls.h"
 #include "net/transport.h"
 
 #include <structmember.h>
@@ -112,7 +113,8 @@ transport_set_protocol(Transport *self, PyObject *protocol)
     if (buffered < 0) {
         return -1;
     }
-    self->buffered = buffered != 0;
+    self->tls = tls_check(self->st, protocol);
+    self->buffered = buffered != 0 && !self->tls;
     self->connected = true;
     Py_XSETREF(self->protocol, Py_NewRef(protocol));
     return 0;

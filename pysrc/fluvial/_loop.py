@@ -10,10 +10,11 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import base_events, constants, events, format_helpers, sslproto, trsock
+from asyncio import base_events, constants, events, format_helpers, trsock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
+from fluvial._loop_tls import TLSProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -197,7 +198,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C de
         ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
     ) -> Any:
-        tls = sslproto.SSLProtocol(
+        tls = TLSProtocol(
             self,
             protocol,
             sslcontext,

@@ -1,0 +1,199 @@
+/* What Python sees of a TlsProtocol: the methods that replace asyncio's, and the fields that
+ * asyncio's methods share with them. See tls.h.
+ */
+#include "base/py.h"
+
+#include "base/module.h"
+#include "base/names.h"
+#include "net/tls.h"
+
+#include <structmember.h>
+
+enum { RECORD_MAX = 16 * 1024 }; /* bytes of plaintext in one record, RFC 8446 section 5.1 */
+
+/* ---- Life --------------------------------------------------------------------------------- */
+
+static PyObject *
+tls_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *module = module_of_type(type);
+    if (module == NULL) {
+        return NULL;
+    }
+    Tls *self = (Tls *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->st = net_state(module);
+    }
+    return (PyObject *)self;
+}
+
+static int
+tls_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Tls *self = (Tls *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->state);
+    Py_VISIT(self->incoming);
+    Py_VISIT(self->outgoing);
+    Py_VISIT(self->records);
+    Py_VISIT(self->transport);
+    Py_VISIT(self->app_protocol);
+    return 0;
+}
+
+static int
+tls_clear(PyObject *op)
+{
+    Tls *self = (Tls *)op;
+    Py_CLEAR(self->state);
+    Py_CLEAR(self->incoming);
+    Py_CLEAR(self->outgoing);
+    Py_CLEAR(self->records);
+    Py_CLEAR(self->transport);
+    Py_CLEAR(self->app_protocol);
+    return 0;
+}
+
+static void
+tls_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)tls_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+/* ---- Methods ------------------------------------------------------------------------------ */
+
+static PyObject *
+none_or_error(int err)
+{
+    return err < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+tls_py_data_received(PyObject *op, PyObject *data)
+{
+    Tls *self = (Tls *)op;
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    int err = tls_feed(self, slice_of(view.buf, (size_t)view.len));
+    PyBuffer_Release(&view);
+    return none_or_error(err);
+}
+
+static PyObject *
+tls_py_do_read(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Tls *self = (Tls *)op;
+    return tls_check_ready(self) < 0 ? NULL : none_or_error(tls_read(self));
+}
+
+static PyObject *
+tls_py_process_outgoing(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Tls *self = (Tls *)op;
+    return tls_check_ready(self) < 0 ? NULL : none_or_error(tls_flush(self));
+}
+
+static PyObject *
+tls_py_write(PyObject *op, PyObject *data)
+{
+    Tls *self = (Tls *)op;
+    if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "data: expecting a bytes-like instance, got %.200s",
+                            Py_TYPE(data)->tp_name);
+    }
+    return tls_check_ready(self) < 0 ? NULL : none_or_error(tls_write(self, data));
+}
+
+static PyMethodDef tls_methods[] = {
+    {"data_received", tls_py_data_received, METH_O, NULL},
+    {"_do_read", tls_py_do_read, METH_NOARGS, NULL},
+    {"_process_outgoing", tls_py_process_outgoing, METH_NOARGS, NULL},
+    {"_write", tls_py_write, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef tls_members[] = {
+    {"_state", T_OBJECT, offsetof(Tls, state), 0, NULL},
+    {"_incoming", T_OBJECT, offsetof(Tls, incoming), 0, NULL},
+    {"_outgoing", T_OBJECT, offsetof(Tls, outgoing), 0, NULL},
+    {"_records", T_OBJECT, offsetof(Tls, records), 0, NULL},
+    {"_transport", T_OBJECT, offsetof(Tls, transport), 0, NULL},
+    {"_app_protocol", T_OBJECT, offsetof(Tls, app_protocol), 0, NULL},
+    {"_app_protocol_is_buffer", T_BOOL, offsetof(Tls, app_buffered), 0, NULL},
+    {"_app_reading_paused", T_BOOL, offsetof(Tls, app_paused), 0, NULL},
+    {"_app_writing_paused", T_BOOL, offsetof(Tls, app_choked), 0, NULL},
+    {"_ssl_reading_paused", T_BOOL, offsetof(Tls, below_paused), 0, NULL},
+    {"_ssl_writing_paused", T_BOOL, offsetof(Tls, below_choked), 0, NULL},
+    {"_write_buffer_size", T_PYSSIZET, offsetof(Tls, backlog), 0, NULL},
+    {"_incoming_high_water", T_PYSSIZET, offsetof(Tls, read_high), 0, NULL},
+    {"_incoming_low_water", T_PYSSIZET, offsetof(Tls, read_low), 0, NULL},
+    {"_outgoing_high_water", T_PYSSIZET, offsetof(Tls, write_high), 0, NULL},
+    {"_outgoing_low_water", T_PYSSIZET, offsetof(Tls, write_low), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot tls_slots[] = {
+    {Py_tp_doc, "What happens per record in TLS for asyncio."},
+    {Py_tp_new, tls_new},
+    {Py_tp_dealloc, tls_dealloc},
+    {Py_tp_traverse, tls_traverse},
+    {Py_tp_clear, tls_clear},
+    {Py_tp_methods, tls_methods},
+    {Py_tp_members, tls_members},
+    {0, NULL},
+};
+
+static PyType_Spec tls_spec = {
+    .name = "fluvial._core.TlsProtocol",
+    .basicsize = sizeof(Tls),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = tls_slots,
+};
+
+/* ---- Set-up ------------------------------------------------------------------------------- */
+
+/* The states in which records are read and written. */
+static int
+setup_states(NetState *st)
+{
+    PyObject *states = NULL;
+    if (name_import(&states, "asyncio.sslproto", "SSLProtocolState") < 0) {
+        return -1;
+    }
+    st->tls_wrapped = PyObject_GetAttrString(states, "WRAPPED");
+    st->tls_flushing = PyObject_GetAttrString(states, "FLUSHING");
+    Py_DECREF(states);
+    return st->tls_wrapped == NULL || st->tls_flushing == NULL ? -1 : 0;
+}
+
+/* A Python without ssl has no such exceptions, and never gets here again. */
+static int
+setup_again(NetState *st)
+{
+    if (name_import(&st->tls_again, "asyncio.sslproto", "SSLAgainErrors") < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        st->tls_again = PyTuple_New(0);
+    }
+    return st->tls_again == NULL ? -1 : 0;
+}
+
+int
+tls_setup(PyObject *module, NetState *st)
+{
+    st->record_max = PyLong_FromLong(RECORD_MAX);
+    if (st->record_max == NULL || setup_states(st) < 0 || setup_again(st) < 0) {
+        return -1;
+    }
+    st->tls_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &tls_spec, NULL);
+    return st->tls_type == NULL ? -1 : PyModule_AddType(module, st->tls_type);
+}

@@ -212,7 +212,8 @@ app_call(Tls *self, PyObject *name, PyObject *arg)
     if (arg == NULL) {
         return NULL;
     }
-    PyObject *app = Py_NewRef(self->app_protocol == NULL ? Py_None : self->app_protocol);
+    PyObject *app =
+        Py_NewRef(self->app_protocol == NULL ? Py_None : self->app_protocol);
     PyObject *res = PyObject_CallMethodOneArg(app, name, arg);
     Py_DECREF(app);
     Py_DECREF(arg);
@@ -351,7 +352,8 @@ static int
 tls_fill_buffer(Tls *self)
 {
     Py_ssize_t hint = bio_pending(self, self->incoming);
-    PyObject *given = app_call(self, self->st->str_get_buffer, PyLong_FromSsize_t(hint));
+    PyObject *given =
+        app_call(self, self->st->str_get_buffer, PyLong_FromSsize_t(hint));
     PyObject *buffer = given == NULL ? NULL : PyMemoryView_FromObject(given);
     Py_XDECREF(given);
     if (buffer == NULL) {
@@ -369,7 +371,8 @@ tls_fill_buffer(Tls *self)
     PyObject *failure = PyErr_Occurred() ? err_take() : NULL;
     int err = 0;
     if (done > 0) {
-        PyObject *res = app_call(self, self->st->str_buffer_updated, PyLong_FromSsize_t(done));
+        PyObject *res =
+            app_call(self, self->st->str_buffer_updated, PyLong_FromSsize_t(done));
         Py_XDECREF(res);
         err = res == NULL ? -1 : 0;
     }
@@ -402,7 +405,8 @@ tls_read_buffers(Tls *self)
             return filled;
         }
         unread = tls_unread(self);
-    } while (unread > 0 && !self->app_paused && self->app_buffered && tls_may_read(self));
+    } while (unread > 0 && !self->app_paused && self->app_buffered
+             && tls_may_read(self));
     return unread < 0 ? -1 : 0;
 }
 
@@ -451,7 +455,8 @@ incoming_write(Tls *self, Slice data)
     if (view == NULL) {
         return -1;
     }
-    PyObject *res = PyObject_CallMethodOneArg(self->incoming, self->st->str_write, view);
+    PyObject *res =
+        PyObject_CallMethodOneArg(self->incoming, self->st->str_write, view);
     Py_DECREF(view);
     Py_XDECREF(res);
     return res == NULL ? -1 : 0;

@@ -16,11 +16,11 @@
 /* All objects are owned; NULL reads as None. */
 typedef struct Tls {
     PyObject_HEAD
-    NetState *st;           /* borrowed: the type holds the module that owns it */
-    PyObject *state;        /* _state: a member of asyncio.sslproto.SSLProtocolState */
-    PyObject *incoming;     /* _incoming: ssl.MemoryBIO, what the peer sent */
-    PyObject *outgoing;     /* _outgoing: ssl.MemoryBIO, what is to be sent */
-    PyObject *records;      /* _records: has read(), write(), pending() of an ssl.SSLObject */
+    NetState *st;       /* borrowed: the type holds the module that owns it */
+    PyObject *state;    /* _state: a member of asyncio.sslproto.SSLProtocolState */
+    PyObject *incoming; /* _incoming: ssl.MemoryBIO, what the peer sent */
+    PyObject *outgoing; /* _outgoing: ssl.MemoryBIO, what is to be sent */
+    PyObject *records; /* _records: has an ssl.SSLObject's read(), write(), pending() */
     PyObject *transport;    /* _transport: the one below */
     PyObject *app_protocol; /* _app_protocol: the one above */
     bool app_buffered;      /* _app_protocol_is_buffer */

@@ -9,7 +9,9 @@
 
 #include <structmember.h>
 
-enum { RECORD_MAX = 16 * 1024 }; /* bytes of plaintext in one record, RFC 8446 section 5.1 */
+enum {
+    RECORD_MAX = 16 * 1024
+}; /* bytes of plaintext in one record, RFC 8446 section 5.1 */
 
 /* ---- Life --------------------------------------------------------------------------------- */
 

@@ -351,3 +351,29 @@ class StreamTransport(asyncio.Transport):
     _sock: socket.socket
     _sock_fd: int
     _start_tls_compatible: bool
+
+class TlsProtocol:
+    """What happens per record in TLS for asyncio; `fluvial._loop_tls.TLSProtocol` derives from it
+    and from asyncio's SSLProtocol, whose attributes these are but for `_records` and `_write`."""
+
+    def data_received(self, data: bytes | bytearray | memoryview) -> None: ...
+    def _do_read(self) -> None: ...
+    def _process_outgoing(self) -> None: ...
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
+        """`write` of the application's transport."""
+    _app_protocol: Any
+    _app_protocol_is_buffer: bool
+    _app_reading_paused: bool
+    _app_writing_paused: bool
+    _incoming: Any
+    _incoming_high_water: int
+    _incoming_low_water: int
+    _outgoing: Any
+    _outgoing_high_water: int
+    _outgoing_low_water: int
+    _records: Any  # has read, write and pending of ssl.SSLObject
+    _ssl_reading_paused: bool
+    _ssl_writing_paused: bool
+    _state: Any
+    _transport: Any
+    _write_buffer_size: int

@@ -10,11 +10,11 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import base_events, constants, events, format_helpers, trsock
+from asyncio import base_events, events, format_helpers, trsock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
-from fluvial._loop_tls import TLSProtocol
+from fluvial._loop_tls import TLSMixin
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -54,7 +54,7 @@ class _SelectorView:
         """Called by asyncio when the loop is closed."""
 
 
-class Loop(_core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C describes itself
+class Loop(_core.Loop, TLSMixin, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C describes itself
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:
@@ -183,33 +183,6 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C de
         if lent:
             self._transports[sock.fileno()] = transport
         return transport
-
-    def _make_ssl_transport(
-        self,
-        rawsock: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        sslcontext: Any,
-        waiter: Any = None,
-        *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
-        extra: dict[str, Any] | None = None,
-        server: Any = None,
-        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
-        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
-    ) -> Any:
-        tls = TLSProtocol(
-            self,
-            protocol,
-            sslcontext,
-            waiter,
-            server_side,
-            server_hostname,
-            ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout,
-        )
-        self._make_socket_transport(rawsock, tls, extra=extra, server=server)
-        return tls._app_transport
 
     def _ensure_fd_no_transport(self, fd: Any) -> None:
         try:

@@ -25,8 +25,8 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     }
     self->st = loop_state(module);
     fds_init(&self->fds);
-    self->streams = PyDict_New();
-    if (self->streams == NULL || loop_open(self) < 0) {
+    ring_init(&self->held);
+    if (loop_open(self) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -41,8 +41,10 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->thread_id);
     Py_VISIT(self->current);
     Py_VISIT(self->task_factory);
-    Py_VISIT(self->streams);
     Py_VISIT(self->fatal);
+    for (Ring *at = self->held.next; at != &self->held; at = at->next) {
+        Py_VISIT(container_of(at, LoopRef, ring)->owner);
+    }
     Py_VISIT(self->captured);
     Py_VISIT(self->captured_context);
     Py_VISIT(self->eager_keywords);
@@ -63,7 +65,6 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->thread_id);
     Py_CLEAR(self->current);
     Py_CLEAR(self->task_factory);
-    Py_CLEAR(self->streams);
     Py_CLEAR(self->fatal);
     Py_CLEAR(self->captured);
     Py_CLEAR(self->captured_context);
@@ -216,6 +217,20 @@ loop_py_watched(PyObject *op, PyObject *file)
                         writer == NULL ? Py_None : writer);
 }
 
+/* The objects whose libuv handles are open, oldest first. */
+static PyObject *
+loop_py_held(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Loop *self = (Loop *)op;
+    PyObject *list = PyList_New(0);
+    for (Ring *at = self->held.next; list != NULL && at != &self->held; at = at->next) {
+        if (PyList_Append(list, container_of(at, LoopRef, ring)->owner) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
 #define FAST(func) (PyCFunction)(void (*)(void))(func), METH_FASTCALL
 #define FAST_KEYWORDS(func)                                                            \
     (PyCFunction)(void (*)(void))(func), METH_FASTCALL | METH_KEYWORDS
@@ -239,6 +254,7 @@ static PyMethodDef loop_methods[] = {
     {"_remove_reader", loop_py_remove_reader, METH_O, NULL},
     {"_remove_writer", loop_py_remove_writer, METH_O, NULL},
     {"_watched", loop_py_watched, METH_O, NULL},
+    {"_held", loop_py_held, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -249,7 +265,6 @@ static PyMemberDef loop_members[] = {
     {"_thread_id", T_OBJECT, offsetof(Loop, thread_id), 0, NULL},
     {"_current_handle", T_OBJECT, offsetof(Loop, current), 0, NULL},
     {"_task_factory", T_OBJECT, offsetof(Loop, task_factory), 0, NULL},
-    {"_streams", T_OBJECT, offsetof(Loop, streams), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -276,6 +291,23 @@ loop_type_setup(PyObject *module, LoopState *st)
 {
     st->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
     return st->loop_type == NULL ? -1 : PyModule_AddType(module, st->loop_type);
+}
+
+void
+loop_hold(Loop *loop, LoopRef *ref, PyObject *owner)
+{
+    assert(ref->owner == NULL);
+    ref->owner = Py_NewRef(owner);
+    ring_append(&loop->held, &ref->ring);
+}
+
+void
+loop_release(LoopRef *ref)
+{
+    PyObject *owner = ref->owner;
+    ref->owner = NULL;
+    ring_remove(&ref->ring);
+    Py_XDECREF(owner);
 }
 
 Loop *

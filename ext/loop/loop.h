@@ -8,6 +8,7 @@
 #define FLUVIAL_LOOP_LOOP_H
 
 #include "base/py.h"
+#include "base/ring.h"
 #include "loop/inbox.h"
 
 #include <uv.h>
@@ -32,9 +33,16 @@ uint64_t loop_gil_wanted_at(const Loop *loop);
 /* The buffer that all streams of the loop read into; valid until the next read. No GIL needed. */
 uv_buf_t loop_read_buffer(Loop *loop);
 
-/* The loop's table of open transports, descriptor -> transport; borrowed. Its references are
- * those of the open libuv handles, where garbage collection can see them. */
-PyObject *loop_streams(Loop *loop);
+/* The reference that an open libuv handle has to the Python object around it, kept by the loop,
+ * where garbage collection can see it. Embedded in the object; zeroed while there is none. */
+typedef struct LoopRef {
+    Ring ring;       /* in the loop's `held` */
+    PyObject *owner; /* owned */
+} LoopRef;
+/* Takes a reference to `owner`, which `ref` is a part of. */
+void loop_hold(Loop *loop, LoopRef *ref, PyObject *owner);
+/* Drops it, perhaps the last one. Does nothing when there is none. */
+void loop_release(LoopRef *ref);
 
 /* loop.call_soon(callback, arg, context=context). `arg` and `context` may be NULL: no argument,
  * the current context. All borrowed. 0, or -1 with an exception set. */

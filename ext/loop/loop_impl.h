@@ -25,6 +25,7 @@ struct Loop {
     ReadyQueue ready;
     TimerHeap timers;
     FdSet fds;
+    Ring held; /* LoopRefs of open libuv handles */
     LoopHook *hooks;
     LoopHook *hook_next; /* of the hook that runs; hooks may remove any */
     char *read_buffer;   /* owned memory */
@@ -45,7 +46,6 @@ struct Loop {
     PyObject *thread_id;    /* _thread_id; owned or NULL: not running */
     PyObject *current;      /* _current_handle, in debug mode; owned or NULL */
     PyObject *task_factory; /* _task_factory; owned or NULL */
-    PyObject *streams;      /* _streams; owned dict: descriptor -> transport */
 
     bool running;
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */

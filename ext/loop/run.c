@@ -423,12 +423,6 @@ loop_uv(Loop *self)
     return &self->uv;
 }
 
-PyObject *
-loop_streams(Loop *self)
-{
-    return self->streams;
-}
-
 bool
 loop_is_closed(const Loop *self)
 {

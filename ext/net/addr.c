@@ -83,6 +83,37 @@ net_addr_text(const NetAddr *addr, char *out)
     return n;
 }
 
+PyObject *
+net_addr_object(const NetAddr *addr)
+{
+    char host[INET6_ADDRSTRLEN];
+    switch (addr->family) {
+    case AF_INET:
+        (void)addr_host(addr, host);
+        return Py_BuildValue("si", host, (int)addr_port(addr));
+    case AF_INET6:
+        (void)addr_host(addr, host);
+        return Py_BuildValue("siII", host, (int)addr_port(addr),
+                             (unsigned)ntohl(addr->in6.sin6_flowinfo),
+                             (unsigned)addr->in6.sin6_scope_id);
+    default:
+        Py_RETURN_NONE;
+    }
+}
+
+PyObject *
+net_unix_name_object(const struct sockaddr *name, socklen_t len)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)name;
+    size_t start = offsetof(struct sockaddr_un, sun_path);
+    size_t size = len > start ? len - start : 0;
+    if (size != 0 && un->sun_path[0] == '\0') {
+        return PyBytes_FromStringAndSize(un->sun_path, (Py_ssize_t)size);
+    }
+    return PyUnicode_DecodeFSDefaultAndSize(
+        un->sun_path, (Py_ssize_t)strnlen(un->sun_path, size));
+}
+
 int
 net_socket_name(int fd, NetName *out)
 {

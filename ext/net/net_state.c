@@ -5,6 +5,7 @@
 
 #include "net/net_state.h"
 #include "base/names.h"
+#include "net/acceptor.h"
 #include "net/tls.h"
 #include "net/transport.h"
 
@@ -25,7 +26,9 @@ setup_names(NetState *st)
         {&st->str_pause_writing, "pause_writing"},
         {&st->str_resume_writing, "resume_writing"},
         {&st->str_close, "close"},
-        {&st->str_detach, "detach"},
+        {&st->str_socket, "socket"},
+        {&st->str_sockname, "sockname"},
+        {&st->str_peername, "peername"},
         {&st->str_join, "join"},
         {&st->str_read, "read"},
         {&st->str_write, "write"},
@@ -54,16 +57,22 @@ net_setup(PyObject *module, NetState *st)
         || name_import(&st->asyncio_transport, "asyncio.transports",
                        "_FlowControlMixin")
                < 0
+        || name_import(&st->transport_socket, "asyncio.trsock", "TransportSocket") < 0
         || name_import(&st->buffered_protocol, "asyncio", "BufferedProtocol") < 0) {
         return -1;
     }
-    return transport_setup(module, st) < 0 ? -1 : tls_setup(module, st);
+    if (transport_setup(module, st) < 0 || acceptor_setup(module, st) < 0) {
+        return -1;
+    }
+    return tls_setup(module, st);
 }
 
 int
 net_traverse(NetState *st, visitproc visit, void *arg)
 {
     Py_VISIT(st->transport_type);
+    Py_VISIT(st->acceptor_type);
+    Py_VISIT(st->transport_socket);
     Py_VISIT(st->asyncio_transport);
     Py_VISIT(st->buffered_protocol);
     Py_VISIT(st->tls_type);
@@ -77,6 +86,8 @@ void
 net_clear(NetState *st)
 {
     Py_CLEAR(st->transport_type);
+    Py_CLEAR(st->acceptor_type);
+    Py_CLEAR(st->transport_socket);
     Py_CLEAR(st->asyncio_transport);
     Py_CLEAR(st->buffered_protocol);
     Py_CLEAR(st->empty_bytes);
@@ -90,7 +101,9 @@ net_clear(NetState *st)
     Py_CLEAR(st->str_pause_writing);
     Py_CLEAR(st->str_resume_writing);
     Py_CLEAR(st->str_close);
-    Py_CLEAR(st->str_detach);
+    Py_CLEAR(st->str_socket);
+    Py_CLEAR(st->str_sockname);
+    Py_CLEAR(st->str_peername);
     Py_CLEAR(st->str_join);
     Py_CLEAR(st->tls_type);
     Py_CLEAR(st->tls_wrapped);

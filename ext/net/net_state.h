@@ -9,6 +9,8 @@ typedef struct NetState {
 
     /* For asyncio transports; all owned. */
     PyTypeObject *transport_type;
+    PyTypeObject *acceptor_type;
+    PyObject *transport_socket; /* asyncio.trsock.TransportSocket */
     PyObject *asyncio_transport; /* asyncio's _FlowControlMixin, a Transport */
     PyObject *buffered_protocol; /* asyncio.BufferedProtocol */
     PyObject *empty_bytes;
@@ -22,7 +24,9 @@ typedef struct NetState {
     PyObject *str_pause_writing;
     PyObject *str_resume_writing;
     PyObject *str_close;
-    PyObject *str_detach;
+    PyObject *str_socket;
+    PyObject *str_sockname;
+    PyObject *str_peername;
     PyObject *str_join;
 
     /* For TLS of asyncio transports; all owned. */

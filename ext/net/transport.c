@@ -333,31 +333,18 @@ transport_force_close(Transport *self, PyObject *exc)
     Py_XDECREF(lose);
 }
 
-/* Lets go of the socket object at the moment in which its descriptor is closed. */
+/* Closes the socket object, which has a descriptor of its own. */
 static void
-transport_release_socket(Transport *self)
+transport_close_socket(Transport *self)
 {
-    PyObject *name = self->lent ? self->st->str_close : self->st->str_detach;
-    PyObject *res = PyObject_CallMethodNoArgs(self->sock, name);
+    if (self->sock == NULL) {
+        return;
+    }
+    PyObject *res = PyObject_CallMethodNoArgs(self->sock, self->st->str_close);
     if (res == NULL) {
         loop_report(self->loop, "A transport's socket can't be closed");
     }
     Py_XDECREF(res);
-}
-
-/* Takes the transport out of the loop's table, which held libuv's reference to it. */
-static void
-transport_unlist(Transport *self)
-{
-    PyObject *streams = loop_streams(self->loop);
-    PyObject *key = PyLong_FromLong(self->fd);
-    self->fd = -1;
-    if (key == NULL
-        || (PyDict_GetItemWithError(streams, key) == (PyObject *)self
-            && PyDict_DelItem(streams, key) < 0)) {
-        loop_report(self->loop, "A transport can't be closed");
-    }
-    Py_XDECREF(key);
 }
 
 void
@@ -374,10 +361,9 @@ transport_shut(Transport *self)
     if (self->fd < 0) {
         return;
     }
-    Py_INCREF(self); /* libuv's reference, until on_closed */
-    transport_unlist(self);
+    self->fd = -1;
     stream_close(&self->stream, false);
-    transport_release_socket(self);
+    transport_close_socket(self);
 }
 
 static void
@@ -435,13 +421,12 @@ on_closed(Stream *s)
     Transport *self = transport_of(s);
     if (self->fd >= 0) {
         transport_warn_unclosed(self);
-        Py_INCREF(self);
-        transport_unlist(self);
-        transport_release_socket(self);
+        self->fd = -1;
+        transport_close_socket(self);
         self->state = TRANSPORT_LOST;
     }
     PyBuffer_Release(&self->view);
-    Py_DECREF(self);
+    loop_release(&self->held);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */
@@ -456,23 +441,27 @@ static const StreamOps transport_ops = {
 };
 
 int
-transport_open(Transport *self, int fd, bool is_unix)
+transport_open(Transport *self, int fd)
 {
-    PyObject *key = PyLong_FromLong(fd);
-    if (key == NULL) {
+    bool is_ip = self->local.family == AF_INET || self->local.family == AF_INET6;
+    int err = stream_open_fd(&self->stream, self->loop, &transport_ops, fd, !is_ip);
+    if (err != 0) {
+        (void)err_set(err);
         return -1;
     }
-    int err = PyDict_SetItem(loop_streams(self->loop), key, (PyObject *)self);
-    if (err == 0) {
-        int code =
-            stream_open_fd(&self->stream, self->loop, &transport_ops, fd, is_unix);
-        if (code != 0) {
-            (void)PyDict_DelItem(loop_streams(self->loop), key);
-            (void)err_set(code);
-            err = -1;
-        }
+    loop_hold(self->loop, &self->held, (PyObject *)self);
+    self->fd = fd;
+    self->state = TRANSPORT_OPEN;
+    return 0;
+}
+
+void
+transport_made(Transport *self)
+{
+    PyObject *res = PyObject_CallMethodOneArg(
+        self->protocol, self->st->str_connection_made, (PyObject *)self);
+    if (res == NULL) {
+        protocol_report(self, "Exception in callback protocol.connection_made()");
     }
-    Py_DECREF(key);
-    self->fd = err == 0 ? fd : -1;
-    return err;
+    Py_XDECREF(res);
 }

@@ -9,6 +9,7 @@
 #define FLUVIAL_NET_TRANSPORT_H
 
 #include "base/py.h"
+#include "net/addr.h"
 #include "net/net_state.h"
 #include "net/stream.h"
 
@@ -23,10 +24,11 @@ typedef enum TransportState {
  * header; a check at import compares the sizes. */
 typedef struct Transport {
     PyObject_HEAD
-    PyObject *extra; /* owned dict: BaseTransport's slot `_extra` */
+    PyObject *extra; /* owned dict or NULL: BaseTransport's slot `_extra` */
     PyObject
         *mixin[4]; /* owned, NULL: _FlowControlMixin's slots, of which we need none */
     Stream stream;
+    LoopRef held; /* libuv's reference, while the stream is open or closing */
     NetState *st; /* borrowed */
     TransportState state;
     bool paused;          /* pause_reading() was called */
@@ -36,13 +38,13 @@ typedef struct Transport {
     bool tls;             /* the protocol is a Tls */
     bool protocol_paused; /* pause_writing() was called */
     bool connected;       /* the protocol is to hear of connection_lost */
-    bool lent;            /* `sock` has a descriptor of its own */
-    int fd;               /* libuv's, the key in the loop's table; -1 once closed */
+    int fd;               /* libuv's, which Python never sees; -1 once closed */
+    NetAddr local, remote; /* AF_UNSPEC: not known, or in `extra` */
     Loop *loop;           /* owned */
     PyObject *protocol;   /* owned; None after connection_lost */
     PyObject
         *context;   /* owned: the contextvars.Context in which the protocol is called */
-    PyObject *sock; /* owned: socket.socket */
+    PyObject *sock; /* owned or NULL: what get_extra_info("socket") is made of */
     PyObject *server;  /* owned or NULL: asyncio.Server */
     PyObject *drained; /* owned or NULL: the future of _make_empty_waiter */
     Py_buffer
@@ -52,7 +54,16 @@ typedef struct Transport {
 
 /* Opens the stream on `fd`, a connected socket. 0, or -1 with an exception set: then the
  * descriptor stays the caller's. */
-int transport_open(Transport *self, int fd, bool is_unix);
+int transport_open(Transport *self, int fd);
+
+/* A transport for `fd` (its own in any case), which a server accepted from `peer` (AF_UNSPEC: to be
+ * found out). Tells `protocol` of the connection at once. Must be called within `context`. All
+ * objects are borrowed. A new reference, or NULL with an exception set. */
+PyObject *transport_accepted(NetState *st, Loop *loop, int fd, const NetAddr *peer,
+                             PyObject *protocol, PyObject *context, PyObject *server);
+
+/* Calls connection_made(self). */
+void transport_made(Transport *self);
 
 /* close() and abort(); `exc` (borrowed, may be NULL or None) is for connection_lost. */
 void transport_close(Transport *self);
@@ -80,6 +91,16 @@ bool transport_is_closing(const Transport *self);
 /* Whether writes are taken. They are while a closed transport still has something queued, as
  * in asyncio: its sslproto sends close_notify then. */
 bool transport_is_writable(const Transport *self);
+
+/* ---- transport_info.c --------------------------------------------------------------------- */
+
+/* Reads the addresses of `fd` for get_extra_info(), the peer's unless `remote` is set. 0, or -1
+ * with an exception set. */
+int transport_learn_names(Transport *self, int fd);
+
+PyObject *transport_py_get_extra_info(PyObject *op, PyObject *args, PyObject *kwargs);
+/* A duplicate of the descriptor, for Python: the caller's. */
+PyObject *transport_py_dup(PyObject *op, PyObject *ignored);
 
 /* ---- transport_write.c: methods ----------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "net/transport.h"
 
 #include <structmember.h>
+#include <unistd.h>
 
 /* ---- Life --------------------------------------------------------------------------------- */
 
@@ -139,6 +140,20 @@ transport_attach_server(Transport *self, PyObject *server)
     return 0;
 }
 
+/* What asyncio's accepting code knows already of the connection. */
+static int
+transport_take_extra(Transport *self, PyObject *extra)
+{
+    if (extra == Py_None) {
+        return 0;
+    }
+    if (self->extra == NULL) {
+        self->extra = PyDict_Copy(extra);
+        return self->extra == NULL ? -1 : 0;
+    }
+    return PyDict_Update(self->extra, extra);
+}
+
 /* Schedules protocol.connection_made(self), then self._begin(waiter). */
 static int
 transport_schedule(Transport *self, PyObject *waiter)
@@ -157,37 +172,70 @@ transport_schedule(Transport *self, PyObject *waiter)
     return err;
 }
 
-/* StreamTransport(loop, sock, fd, lent, protocol, waiter, extra, server, is_unix) */
+static int
+transport_prepare(Transport *self, Loop *loop, PyObject *protocol, PyObject *context)
+{
+    self->loop = (Loop *)Py_NewRef(loop);
+    self->context = Py_NewRef(context);
+    return transport_set_protocol(self, protocol);
+}
+
+PyObject *
+transport_accepted(NetState *st, Loop *loop, int fd, const NetAddr *peer,
+                   PyObject *protocol, PyObject *context, PyObject *server)
+{
+    PyObject *op = transport_new(st->transport_type, NULL, NULL);
+    Transport *self = (Transport *)op;
+    if (self != NULL) {
+        self->remote = *peer;
+    }
+    if (self == NULL || transport_prepare(self, loop, protocol, context) < 0
+        || transport_learn_names(self, fd) < 0 || transport_open(self, fd) < 0) {
+        (void)close(fd);
+        Py_XDECREF(op);
+        return NULL;
+    }
+    if (transport_attach_server(self, server) < 0) {
+        self->connected = false;
+        PyObject *exc = err_take();
+        transport_force_close(self, NULL);
+        err_restore(exc);
+        Py_DECREF(op);
+        return NULL;
+    }
+    transport_made(self);
+    self->started = true;
+    transport_update_reading(self);
+    return op;
+}
+
+/* StreamTransport(loop, fd, sock, protocol, waiter, extra, server) */
 static int
 transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
     Transport *self = (Transport *)op;
-    PyObject *loop, *sock, *protocol, *waiter, *extra, *server;
-    int fd, lent, is_unix;
-    if (!PyArg_ParseTuple(args, "OOipOOOOp:StreamTransport", &loop, &sock, &fd, &lent,
-                          &protocol, &waiter, &extra, &server, &is_unix)) {
+    PyObject *loop_arg, *sock, *protocol, *waiter, *extra, *server;
+    int fd;
+    if (!PyArg_ParseTuple(args, "OiOOOOO:StreamTransport", &loop_arg, &fd, &sock,
+                          &protocol, &waiter, &extra, &server)) {
         return -1;
     }
     if (self->loop != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a transport is initialised once");
         return -1;
     }
-    self->loop = loop_check(self->st->module, loop);
-    if (self->loop == NULL) {
+    Loop *loop = loop_check(self->st->module, loop_arg);
+    PyObject *context = loop == NULL ? NULL : PyContext_CopyCurrent();
+    if (context == NULL) {
         return -1;
     }
-    Py_INCREF(self->loop);
-    self->extra = Py_NewRef(extra);
-    self->sock = Py_NewRef(sock);
-    self->lent = lent != 0;
-    self->context = PyContext_CopyCurrent();
-    if (self->context == NULL || transport_set_protocol(self, protocol) < 0) {
+    int err = transport_prepare(self, loop, protocol, context);
+    Py_DECREF(context);
+    if (err < 0 || transport_learn_names(self, fd) < 0
+        || transport_take_extra(self, extra) < 0 || transport_open(self, fd) < 0) {
         return -1;
     }
-    if (transport_open(self, fd, is_unix != 0) < 0) {
-        return -1;
-    }
-    self->state = TRANSPORT_OPEN;
+    self->sock = sock == Py_None ? NULL : Py_NewRef(sock);
     if (transport_attach_server(self, server) < 0
         || transport_schedule(self, waiter) < 0) {
         self->connected = false;
@@ -355,12 +403,15 @@ transport_repr(PyObject *op)
     } else if (self->fd >= 0) {
         state = "closing";
     }
-    return PyUnicode_FromFormat("<%s fd=%d %s, %zu bytes to write>", "StreamTransport",
-                                self->fd, state, self->stream.queued);
+    return PyUnicode_FromFormat("<%s %s, %zu bytes to write>", "StreamTransport", state,
+                                self->stream.queued);
 }
 
 static PyMethodDef transport_methods[] = {
+    {"get_extra_info", (PyCFunction)(void (*)(void))transport_py_get_extra_info,
+     METH_VARARGS | METH_KEYWORDS, NULL},
     {"_begin", transport_py_begin, METH_O, NULL},
+    {"_dup", transport_py_dup, METH_NOARGS, NULL},
     {"pause_reading", transport_py_pause_reading, METH_NOARGS, NULL},
     {"resume_reading", transport_py_resume_reading, METH_NOARGS, NULL},
     {"is_reading", transport_py_is_reading, METH_NOARGS, NULL},
@@ -388,9 +439,7 @@ static PyMethodDef transport_methods[] = {
 
 static PyMemberDef transport_members[] = {
     {"_loop", T_OBJECT, offsetof(Transport, loop), READONLY, NULL},
-    {"_sock", T_OBJECT, offsetof(Transport, sock), READONLY, NULL},
     {"_protocol_paused", T_BOOL, offsetof(Transport, protocol_paused), READONLY, NULL},
-    {"_sock_fd", T_INT, offsetof(Transport, fd), READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Transport, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -300,31 +300,53 @@ class Loop:
     def _remove_writer(self, fd: Any) -> bool: ...
     def _watched(self, fd: Any) -> tuple[Handle | None, Handle | None]:
         """The handles of the descriptor's reader and writer."""
+    def _held(self) -> list[Any]:
+        """The objects whose libuv handles are open, oldest first."""
     _closed: bool
     _current_handle: Handle | None
     _debug: bool
     _stopping: bool
-    _streams: dict[int, StreamTransport]  # open transports by libuv's descriptor
     _task_factory: Callable[..., Any] | None
     _thread_id: int | None
 
-class StreamTransport(asyncio.Transport):
-    """A connected stream socket. libuv owns `fd` from then on: `sock`'s own descriptor, or, when
-    it is `lent`, a duplicate. `waiter` is resolved after connection_made()."""
+class Acceptor:
+    """Takes the connections of a listening socket, at most `backlog` at once. Each gets a protocol
+    from `factory` and a transport that `server` knows; or, unless `wrap` is None, `wrap` is
+    called with its descriptor, which it owns from then on."""
 
     def __init__(
         self,
         loop: Loop,
         sock: socket.socket,
-        fd: int,
-        lent: bool,
-        protocol: asyncio.BaseProtocol,
-        waiter: asyncio.Future[None] | None,
-        extra: dict[str, Any],
+        backlog: int,
+        factory: Callable[[], asyncio.BaseProtocol],
         server: Any,
-        is_unix: bool,
+        wrap: Callable[[int], object] | None,
         /,
     ) -> None: ...
+    def start(self) -> None:
+        """Accepts whatever comes, until stop()."""
+    def stop(self) -> None: ...
+    sock: socket.socket
+    watching: bool
+
+class StreamTransport(asyncio.Transport):
+    """A connected stream socket. libuv owns `fd` from then on, and Python never sees it again.
+    `sock` is the user's socket, of which `fd` is a duplicate; None when the loop made it.
+    `waiter` is resolved after connection_made()."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        fd: int,
+        sock: socket.socket | None,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, Any] | None,
+        server: Any,
+        /,
+    ) -> None: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def is_reading(self) -> bool: ...
@@ -342,14 +364,14 @@ class StreamTransport(asyncio.Transport):
     def get_protocol(self) -> asyncio.BaseProtocol: ...
     def _begin(self, waiter: asyncio.Future[None] | None) -> None: ...
     def _call_connection_lost(self, exc: BaseException | None) -> None: ...
+    def _dup(self) -> int:
+        """A duplicate of the descriptor, the caller's."""
     def _force_close(self, exc: BaseException | None) -> None: ...
     def _make_empty_waiter(self) -> asyncio.Future[None]: ...
     def _reset_empty_waiter(self) -> None: ...
     _loop: Loop
     _protocol_paused: bool
     _sendfile_compatible: Any
-    _sock: socket.socket
-    _sock_fd: int
     _start_tls_compatible: bool
 
 class TlsProtocol:

@@ -557,7 +557,7 @@ def test_a_bad_descriptor_is_refused(fluvial_loop: Loop) -> None:
             await fluvial_loop.connect_accepted_socket(Recorder, sock)
 
     fluvial_loop.run_until_complete(main())
-    assert fluvial_loop._streams == {}
+    assert fluvial_loop._held() == []
 
 
 def test_many_connections_at_once(loop: asyncio.AbstractEventLoop) -> None:
@@ -586,4 +586,4 @@ def test_many_connections_at_once(loop: asyncio.AbstractEventLoop) -> None:
 
     loop.run_until_complete(main())
     if isinstance(loop, Loop):
-        assert loop._streams == {}
+        assert loop._held() == []

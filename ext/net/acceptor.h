@@ -1,0 +1,13 @@
+/* Acceptor: takes the connections of a listening socket and makes a transport and a protocol of
+ * each. The socket is the user's and lives in the loop's own epoll set, not in libuv's.
+ * The loop's thread, under the GIL.
+ */
+#ifndef FLUVIAL_NET_ACCEPTOR_H
+#define FLUVIAL_NET_ACCEPTOR_H
+
+#include "base/py.h"
+#include "net/net_state.h"
+
+int acceptor_setup(PyObject *module, NetState *st);
+
+#endif

@@ -1,0 +1,132 @@
+/* What a StreamTransport tells of its connection: get_extra_info(). Addresses are read once, when
+ * the transport is opened, and become Python objects when someone asks; the socket object is made
+ * then, too. See transport.h.
+ */
+#include "base/py.h"
+
+#include "base/err.h"
+#include "net/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+typedef union SocketName {
+    struct sockaddr any;
+    struct sockaddr_storage storage;
+} SocketName;
+
+/* Stores `value` (stolen; NULL: an exception is set) under `key` in get_extra_info's dict. */
+static int
+extra_set(Transport *self, PyObject *key, PyObject *value)
+{
+    if (value == NULL) {
+        return -1;
+    }
+    if (self->extra == NULL) {
+        self->extra = PyDict_New();
+    }
+    int err = self->extra == NULL ? -1 : PyDict_SetItem(self->extra, key, value);
+    Py_DECREF(value);
+    return err;
+}
+
+/* Keeps `name` in `addr` when it is an IP address, else as an object under `key`. */
+static int
+name_keep(Transport *self, PyObject *key, NetAddr *addr, const SocketName *name,
+          socklen_t len)
+{
+    net_addr_set(addr, &name->any);
+    if (name->any.sa_family != AF_UNIX) {
+        return 0;
+    }
+    return extra_set(self, key, net_unix_name_object(&name->any, len));
+}
+
+int
+transport_learn_names(Transport *self, int fd)
+{
+    SocketName name = {.any.sa_family = AF_UNSPEC};
+    socklen_t len = sizeof(name);
+    if (getsockname(fd, &name.any, &len) == 0
+        && name_keep(self, self->st->str_sockname, &self->local, &name, len) < 0) {
+        return -1;
+    }
+    if (self->remote.family != AF_UNSPEC) {
+        return 0;
+    }
+    name = (SocketName){.any.sa_family = AF_UNSPEC};
+    len = sizeof(name);
+    if (getpeername(fd, &name.any, &len) != 0) {
+        return 0; /* the peer is gone already */
+    }
+    return name_keep(self, self->st->str_peername, &self->remote, &name, len);
+}
+
+/* A TransportSocket around the user's own socket, or around one that keeps libuv's descriptor to
+ * itself. */
+static PyObject *
+info_socket(Transport *self)
+{
+    if (self->sock == NULL) {
+        self->sock = PyObject_CallMethod((PyObject *)self->loop, "_hidden_socket", "O", self);
+        if (self->sock == NULL) {
+            return NULL;
+        }
+    }
+    return PyObject_CallOneArg(self->st->transport_socket, self->sock);
+}
+
+/* The value of one of the names that are found out when asked for; NULL without an exception
+ * for another name. */
+static PyObject *
+info_find_out(Transport *self, PyObject *name)
+{
+    NetState *st = self->st;
+    if (self->loop == NULL || !PyUnicode_Check(name)) {
+        return NULL;
+    }
+    if (PyUnicode_Compare(name, st->str_sockname) == 0) {
+        return net_addr_object(&self->local);
+    }
+    if (PyUnicode_Compare(name, st->str_peername) == 0) {
+        return net_addr_object(&self->remote);
+    }
+    if (PyUnicode_Compare(name, st->str_socket) == 0) {
+        return info_socket(self);
+    }
+    return NULL;
+}
+
+PyObject *
+transport_py_get_extra_info(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *const names[] = {"name", "default", NULL};
+    Transport *self = (Transport *)op;
+    PyObject *name, *other = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
+                                     (char **)names, &name, &other)) {
+        return NULL;
+    }
+    PyObject *value =
+        self->extra == NULL ? NULL : PyDict_GetItemWithError(self->extra, name);
+    if (value != NULL || PyErr_Occurred()) {
+        return Py_XNewRef(value);
+    }
+    value = info_find_out(self, name);
+    if (value == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(other);
+    }
+    return extra_set(self, name, Py_NewRef(value)) < 0 ? (Py_DECREF(value), NULL)
+                                                       : value;
+}
+
+PyObject *
+transport_py_dup(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    int fd = fcntl(((Transport *)op)->fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return PyLong_FromLong(fd);
+}

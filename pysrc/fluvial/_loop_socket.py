@@ -1,0 +1,96 @@
+"""The socket object of a transport whose descriptor libuv owns."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from fluvial import _core
+
+
+class HiddenSocket:
+    """What asyncio.trsock.TransportSocket asks of a socket, without libuv's descriptor: libuv
+    aborts the process when someone closes that. Each call works on a duplicate; the one whose
+    number fileno() gave stays open until the transport is closed."""
+
+    def __init__(
+        self, transport: _core.StreamTransport, shown: MutableMapping[int, Any] | None
+    ) -> None:
+        """`shown` is told of the number that belongs to the transport."""
+        self._transport: _core.StreamTransport | None = transport
+        self._shown: socket.socket | None = None
+        self._numbers = shown
+        self.family, self.type, self.proto = socket.AF_UNSPEC, socket.SOCK_STREAM, 0
+        try:
+            with self._borrowed() as sock:
+                self.family, self.type, self.proto = sock.family, sock.type, sock.proto
+        except OSError:
+            self._transport = None
+
+    @contextlib.contextmanager
+    def _borrowed(self) -> Iterator[socket.socket]:
+        if self._shown is not None:
+            yield self._shown
+        elif self._transport is not None:
+            with socket.socket(fileno=self._transport._dup()) as sock:
+                yield sock
+        else:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def fileno(self) -> int:
+        """A number of the connection's, -1 once the transport is closed."""
+        if self._shown is None:
+            if self._transport is None:
+                return -1
+            self._shown = socket.socket(fileno=self._transport._dup())
+            if self._numbers is not None:
+                self._numbers[self._shown.fileno()] = self._transport
+        return self._shown.fileno()
+
+    def close(self) -> None:
+        """Called when the transport has closed its descriptor."""
+        shown, self._shown, self._transport = self._shown, None, None
+        if shown is not None:
+            if self._numbers is not None:
+                self._numbers.pop(shown.fileno(), None)
+            shown.close()
+
+    def dup(self) -> socket.socket:
+        """A socket of the caller's own."""
+        with self._borrowed() as sock:
+            return sock.dup()
+
+    def get_inheritable(self) -> bool:
+        """Never."""
+        return False
+
+    def shutdown(self, how: int) -> None:
+        """As socket.shutdown."""
+        with self._borrowed() as sock:
+            sock.shutdown(how)
+
+    def getsockopt(self, *args: Any) -> Any:
+        """As socket.getsockopt."""
+        with self._borrowed() as sock:
+            return sock.getsockopt(*args)
+
+    def setsockopt(self, *args: Any) -> None:
+        """As socket.setsockopt."""
+        with self._borrowed() as sock:
+            sock.setsockopt(*args)
+
+    def getpeername(self) -> Any:
+        """As socket.getpeername."""
+        with self._borrowed() as sock:
+            return sock.getpeername()
+
+    def getsockname(self) -> Any:
+        """As socket.getsockname."""
+        with self._borrowed() as sock:
+            return sock.getsockname()

@@ -1,0 +1,219 @@
+"""Connections and servers of the event loop: asyncio's own code on our transports."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+from asyncio import base_events, constants, trsock
+from typing import TYPE_CHECKING, Any
+
+from fluvial import _core
+from fluvial._loop_socket import HiddenSocket
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+
+    _Base = asyncio.SelectorEventLoop
+else:
+    _Base = object
+
+# Their names can be told from the address alone; other families are asked through Python.
+_KNOWN_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+
+
+class StreamsMixin(_Base):
+    """What asyncio's selector loop calls for stream sockets."""
+
+    def _init_streams(self) -> None:
+        self._lent: set[socket.socket] = set()
+        self._acceptors: dict[socket.socket, _core.Acceptor] = {}
+
+    # -- Connections ------------------------------------------------------------------------
+
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """As asyncio's."""
+        with self._lending(kwargs.get("sock")):
+            return await super().create_connection(*args, **kwargs)
+
+    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """As asyncio's."""
+        with self._lending(kwargs.get("sock")):
+            return await super().create_unix_connection(*args, **kwargs)
+
+    async def connect_accepted_socket(self, *args: Any, **kwargs: Any) -> Any:
+        """As asyncio's."""
+        with self._lending(kwargs["sock"] if "sock" in kwargs else args[1]):
+            return await super().connect_accepted_socket(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _lending(self, sock: socket.socket | None) -> Iterator[None]:
+        """Marks a socket that the caller keeps a hold on: libuv gets a duplicate of its
+        descriptor, since it can't bear the caller to close its own."""
+        if sock is None:
+            yield
+            return
+        self._lent.add(sock)
+        try:
+            yield
+        finally:
+            self._lent.discard(sock)
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> _core.StreamTransport:
+        """Takes over `sock`, which is empty afterwards unless the caller lent it."""
+        self._ensure_fd_no_transport(sock)
+        if sock.family not in _KNOWN_FAMILIES:
+            extra = _names(sock) | (extra or {})
+        if sock not in self._lent:
+            fd = sock.fileno()
+            transport = _core.StreamTransport(self, fd, None, protocol, waiter, extra, server)
+            sock.detach()
+            return transport
+        fd = os.dup(sock.fileno())
+        try:
+            transport = _core.StreamTransport(self, fd, sock, protocol, waiter, extra, server)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._transports[sock.fileno()] = transport
+        return transport
+
+    def _hidden_socket(self, transport: _core.StreamTransport) -> HiddenSocket:
+        return HiddenSocket(transport, self._transports)
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        try:
+            number = fd if isinstance(fd, int) else int(fd.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fd!r}") from None
+        transport = self._transports.get(number) if self._transports else None
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    # -- Servers ----------------------------------------------------------------------------
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        *timeouts: Any,
+    ) -> None:
+        wrap = None
+        if sslcontext:
+            wrap = functools.partial(
+                self._accept_tls, protocol_factory, sslcontext, server, timeouts
+            )
+        acceptor = _core.Acceptor(self, sock, backlog, protocol_factory, server, wrap)
+        acceptor.start()
+        self._acceptors[sock] = acceptor
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        acceptor = self._acceptors.pop(sock, None)
+        if acceptor is not None:
+            acceptor.stop()
+        if sock.fileno() >= 0:
+            super()._stop_serving(sock)
+
+    def _accept_tls(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sslcontext: Any,
+        server: Any,
+        timeouts: tuple[Any, ...],
+        fd: int,
+    ) -> None:
+        sock = socket.socket(fileno=fd)
+        self.create_task(
+            self._accept_connection2(protocol_factory, sock, None, sslcontext, server, *timeouts)
+        )
+
+    def _accept_failed(self, exc: BaseException) -> None:
+        """Called by an acceptor for a connection that didn't become a transport."""
+        if self.get_debug():
+            message = "Error on transport creation for incoming connection"
+            self.call_exception_handler({"message": message, "exception": exc})
+
+    def _accept_starved(self, acceptor: _core.Acceptor, exc: BaseException) -> None:
+        """Called by an acceptor when there are no descriptors or no memory for connections:
+        they wait in the backlog for a moment, since the socket stays readable."""
+        self.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": exc,
+                "socket": trsock.TransportSocket(acceptor.sock),
+            }
+        )
+        acceptor.stop()
+        self.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_again, acceptor)
+
+    def _accept_again(self, acceptor: _core.Acceptor) -> None:
+        if self._acceptors.get(acceptor.sock) is acceptor:
+            acceptor.start()
+
+    # -- Files ------------------------------------------------------------------------------
+
+    async def _sendfile_native(
+        self, transp: _core.StreamTransport, file: Any, offset: int, count: int | None
+    ) -> int:
+        reading = transp.is_reading()
+        transp.pause_reading()
+        await transp._make_empty_waiter()
+        try:
+            with socket.socket(fileno=transp._dup()) as sock:
+                return await self.sock_sendfile(sock, file, offset, count, fallback=False)
+        finally:
+            transp._reset_empty_waiter()
+            if reading:
+                transp.resume_reading()
+
+    # -- Failures ---------------------------------------------------------------------------
+
+    def _transport_failed(
+        self, transport: Any, protocol: Any, message: str, exc: BaseException
+    ) -> None:
+        """Called by a transport that is about to close itself."""
+        if isinstance(exc, OSError):
+            if self.get_debug():
+                base_events.logger.debug("%r: %s", transport, message, exc_info=exc)
+        else:
+            self._protocol_failed(transport, protocol, message, exc)
+
+    def _protocol_failed(
+        self, transport: Any, protocol: Any, message: str, exc: BaseException
+    ) -> None:
+        """Called by a transport whose protocol raised."""
+        self.call_exception_handler(
+            {"message": message, "exception": exc, "transport": transport, "protocol": protocol}
+        )
+
+    def _wake(self, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def _wake_lost(self, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            future.set_exception(ConnectionError("Connection is closed by peer"))
+
+
+def _names(sock: socket.socket) -> dict[str, Any]:
+    """The addresses of a socket of an unusual family."""
+    names = {}
+    for key, ask in (("sockname", sock.getsockname), ("peername", sock.getpeername)):
+        try:
+            names[key] = ask()
+        except OSError:
+            names[key] = None
+    return names

@@ -19,6 +19,7 @@ from ._responses import (
 )
 from ._results import ResponseValidationError
 from ._server import run
+from ._sse import EventSourceResponse, ServerSentEvent
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Config",
     "Cookie",
     "Depends",
+    "EventSourceResponse",
     "FileResponse",
     "HTMLResponse",
     "HTTPException",
@@ -48,6 +50,7 @@ __all__ = [
     "RequestValidationError",
     "Response",
     "ResponseValidationError",
+    "ServerSentEvent",
     "State",
     "StreamingResponse",
     "run",

@@ -45,13 +45,26 @@ class Target:
 
 
 def make_target(
-    call: Call, before: list[Call], captures: Captures, *, inline: bool = False
+    call: Call,
+    before: list[Call],
+    captures: Captures,
+    *,
+    inline: bool = False,
+    streamed: bool = False,
 ) -> Target:
-    """The target for a handler; the dependencies `before` are called for their effects."""
-    if call.flavour is Flavour.ASYNC_GENERATOR:
-        raise TypeError("an async generator can't be a handler: return a StreamingResponse of it")
+    """The target for a handler; the dependencies `before` are called for their effects.
+
+    `streamed`: what a generator yields is sent piece by piece. Raises: TypeError.
+    """
+    yields = call.flavour in _MANAGERS
+    if call.flavour is Flavour.ASYNC_GENERATOR and not streamed:
+        raise TypeError(
+            "an async generator can't be a handler: return a StreamingResponse of it, or say "
+            "response_class=StreamingResponse or EventSourceResponse"
+        )
     if _is_direct(call, before):
-        return _direct(call, captures, inline)
+        # Calling a generator only makes it: nothing that could block.
+        return _direct(call, captures, inline or (yields and streamed))
     return _Builder(captures).build(call, before, inline)
 
 
@@ -235,8 +248,8 @@ class _Builder:
         positional = [places[a.name] for a in call.arguments if a.positional_only]
         named = [(a.name, places[a.name]) for a in call.arguments if not a.positional_only]
         func, flavour = call.func, call.flavour
-        if is_handler and flavour is Flavour.SYNC_GENERATOR:
-            flavour = Flavour.SYNC
+        if is_handler and flavour in _MANAGERS:
+            flavour = Flavour.SYNC  # what it yields is the answer
         elif flavour in _MANAGERS:
             func = _MANAGERS[flavour](func)
         return Step(func, flavour, tuple(positional), tuple(named), self._calls[call])

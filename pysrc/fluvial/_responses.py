@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ._cookies import SameSite, cookie_header
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
     from ._core import Sender
     from ._request import Request
+
+
+class PieceSender(Protocol):
+    """What a streamed body is written to, as `_core.Sender`."""
+
+    def start(self, status_code: int, headers: RawHeaders, length: int = -1) -> None: ...
+    def send(self, data: bytes) -> Awaitable[None]: ...
+
 
 Background = Callable[[], Awaitable[None]]
 Content = str | bytes | memoryview | None
@@ -164,13 +172,13 @@ class Response:
             sender.start(self.status_code, self.raw_headers, len(content))
             await sender.send(content)
 
-    async def _write_pieces(self, sender: Sender) -> None:
+    async def _write_pieces(self, sender: PieceSender) -> None:
         pieces = self.body_iterator.__aiter__()
         try:
             sender.start(self.status_code, self.raw_headers)
             left = _TURN
             async for piece in pieces:
-                data = Response.render(self, piece)
+                data = self._render_piece(piece)
                 await sender.send(data)
                 left -= len(data)
                 if left < 0:
@@ -179,6 +187,10 @@ class Response:
         finally:
             if hasattr(pieces, "aclose"):
                 await pieces.aclose()
+
+    def _render_piece(self, piece: Any) -> bytes:
+        """A piece of `body_iterator` as bytes, whatever `render` makes of a whole content."""
+        return Response.render(self, piece)
 
     def run_after(self, background: Background) -> None:
         """Has `background` awaited when the answer is out, unless something else is already."""

@@ -12,8 +12,10 @@ from . import _core
 from ._callables import callable_name
 from ._graph import Captures, make_target
 from ._params import MISSING, Depends
+from ._responses import StreamingResponse
 from ._results import ModelOptions, make_respond, make_wrap
 from ._signature import Call, read_call, return_annotation
+from ._types import is_class
 
 if TYPE_CHECKING:
     from ._responses import Response
@@ -83,8 +85,13 @@ class Route:
             _read_dependency(each, captures)
             for each in (*dependencies, *(self.options.get("dependencies") or ()))
         ]
-        inline = self.options.get("inline", False)
-        target = make_target(call, before, captures, inline=inline)
+        target = make_target(
+            call,
+            before,
+            captures,
+            inline=self.options.get("inline", False),
+            streamed=is_class(self.options.get("response_class"), StreamingResponse),
+        )
         wrap = self._make_wrap()
         status_code = self.options.get("status_code") or 200
         self.plan = _core.Plan(

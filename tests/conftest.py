@@ -10,15 +10,14 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fluvial import App
     from support.serving import Served
 
 
 class Serve(Protocol):
     """What the `serve` fixture gives."""
 
-    def __call__(self, app: App, **options: Any) -> Served:
-        """Serves `app` until the test ends; `options` are those of Config."""
+    def __call__(self, app: Any, **options: Any) -> Served:
+        """Serves `app`, of any kind, until the test ends; `options` are those of Config."""
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@
 #include "base/py.h"
 
 #include "app/app_state.h"
+#include "app/asgi_app.h"
+#include "app/asgi_call.h"
 #include "app/coro.h"
 #include "app/plan.h"
 #include "app/pool_type.h"
 #include "app/request.h"
+#include "app/request_coro.h"
 #include "app/router_type.h"
 #include "app/sender.h"
 #include "app/server.h"
@@ -18,8 +21,11 @@ static int
 strings_setup(AppState *st)
 {
 #define INTERN(name) &&(st->str_##name = PyUnicode_InternFromString(#name)) != NULL
-    return (true APP_STRINGS(INTERN)) ? 0 : -1;
+#define INTERN_TEXT(name, text)                                                        \
+    &&(st->str_##name = PyUnicode_InternFromString(text)) != NULL
+    return (true APP_STRINGS(INTERN) APP_TEXTS(INTERN_TEXT)) ? 0 : -1;
 #undef INTERN
+#undef INTERN_TEXT
 }
 
 int
@@ -31,7 +37,9 @@ app_setup(PyObject *module, AppState *st)
         || router_type_setup(module, st) < 0 || waiting_setup(module, st) < 0
         || request_setup(module, st) < 0 || sender_setup(module, st) < 0
         || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
-        || coro_setup(module, st) < 0 || server_setup(module, st) < 0) {
+        || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
+        || server_setup(module, st) < 0 || asgi_app_setup(module, st) < 0
+        || asgi_call_setup(module, st) < 0) {
         return -1;
     }
     return 0;
@@ -48,8 +56,11 @@ app_traverse(AppState *st, visitproc visit, void *arg)
     Py_VISIT(st->pool_type);
     Py_VISIT(st->param_type);
     Py_VISIT(st->plan_type);
+    Py_VISIT(st->request_coro_type);
     Py_VISIT(st->coro_type);
     Py_VISIT(st->server_type);
+    Py_VISIT(st->asgi_app_type);
+    Py_VISIT(st->asgi_call_type);
     Py_VISIT(st->cancelled_error);
     return 0;
 }
@@ -66,9 +77,15 @@ app_clear(AppState *st)
     Py_CLEAR(st->param_type);
     Py_CLEAR(st->plan_type);
     Py_CLEAR(st->coro_type);
+    Py_CLEAR(st->request_coro_type);
     Py_CLEAR(st->server_type);
+    Py_CLEAR(st->asgi_app_type);
+    Py_CLEAR(st->asgi_call_type);
     Py_CLEAR(st->cancelled_error);
 #define RELEASE(name) Py_CLEAR(st->str_##name);
+#define RELEASE_TEXT(name, text) Py_CLEAR(st->str_##name);
     APP_STRINGS(RELEASE)
+    APP_TEXTS(RELEASE_TEXT)
 #undef RELEASE
+#undef RELEASE_TEXT
 }

@@ -8,17 +8,50 @@
 
 /* The names that the layer looks up in Python objects; each is AppState.str_<name>. */
 #define APP_STRINGS(X)                                                                 \
+    X(asgi)                                                                            \
     X(body)                                                                            \
     X(cancel)                                                                          \
+    X(client)                                                                          \
     X(create_future)                                                                   \
     X(done)                                                                            \
+    X(extensions)                                                                      \
+    X(headers)                                                                         \
+    X(http)                                                                            \
+    X(http_version)                                                                    \
+    X(links)                                                                           \
+    X(method)                                                                          \
+    X(more_body)                                                                       \
+    X(more_trailers)                                                                   \
+    X(path)                                                                            \
+    X(query_string)                                                                    \
     X(raw_headers)                                                                     \
+    X(raw_path)                                                                        \
     X(request)                                                                         \
     X(respond)                                                                         \
+    X(root_path)                                                                       \
     X(route_headers)                                                                   \
+    X(scheme)                                                                          \
+    X(server)                                                                          \
     X(set_exception)                                                                   \
     X(set_result)                                                                      \
-    X(status_code)
+    X(state)                                                                           \
+    X(status)                                                                          \
+    X(status_code)                                                                     \
+    X(trailers)                                                                        \
+    X(type)
+
+/* The same for texts that are no identifiers. */
+#define APP_TEXTS(X)                                                                   \
+    X(1_0, "1.0")                                                                      \
+    X(1_1, "1.1")                                                                      \
+    X(http_disconnect, "http.disconnect")                                              \
+    X(http_request, "http.request")                                                    \
+    X(http_response_body, "http.response.body")                                        \
+    X(http_response_early_hint, "http.response.early_hint")                            \
+    X(http_response_pathsend, "http.response.pathsend")                                \
+    X(http_response_start, "http.response.start")                                      \
+    X(http_response_trailers, "http.response.trailers")                                \
+    X(http_response_zerocopysend, "http.response.zerocopysend")
 
 typedef struct AppState {
     PyObject *module; /* borrowed: the module that owns this state */
@@ -36,14 +69,22 @@ typedef struct AppState {
     /* Plans, dispatch and answers. All owned. */
     PyTypeObject *param_type;
     PyTypeObject *plan_type;
-    PyTypeObject *coro_type; /* HandlerCoro */
+    PyTypeObject *request_coro_type; /* see request_coro.h */
+    PyTypeObject *coro_type;         /* HandlerCoro */
     PyTypeObject *server_type;
     PyObject *cancelled_error; /* asyncio.CancelledError */
+
+    /* ASGI. All owned. */
+    PyTypeObject *asgi_app_type;
+    PyTypeObject *asgi_call_type;
 
     /* Interned strings, all owned: see APP_STRINGS. */
 #define APP_STRING_FIELD(name) PyObject *str_##name;
     APP_STRINGS(APP_STRING_FIELD)
 #undef APP_STRING_FIELD
+#define APP_TEXT_FIELD(name, text) PyObject *str_##name;
+    APP_TEXTS(APP_TEXT_FIELD)
+#undef APP_TEXT_FIELD
 } AppState;
 
 /* The app layer's part of the state of `module`; borrowed. Defined in module.c. */

@@ -15,6 +15,8 @@ typedef struct Plan Plan;
 typedef struct AppServer AppServer;
 typedef struct BodyQueue BodyQueue;
 typedef struct HandlerCoro HandlerCoro;
+typedef struct AsgiApp AsgiApp;
+typedef struct AsgiCall AsgiCall;
 
 typedef struct AppCall {
     RouteMatch match; /* captures point into `path`, or into the request's head */
@@ -23,9 +25,11 @@ typedef struct AppCall {
     PyObject
         *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
     HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
-    BodyQueue *body;   /* owned: pieces of a streamed body; NULL until the first */
-    bool eof;          /* the client sends nothing more: it has probably gone */
-    bool gone;         /* the client went away before the answer was complete */
+    AsgiApp *mount;  /* borrowed from the server: the ASGI app that answers, or NULL */
+    AsgiCall *asgi;  /* borrowed: its call; it clears this itself */
+    BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
+    bool eof;        /* the client sends nothing more: it has probably gone */
+    bool gone;       /* the client went away before the answer was complete */
 } AppCall;
 
 static inline AppCall *

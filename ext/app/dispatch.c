@@ -6,6 +6,7 @@
 #include "app/dispatch.h"
 
 #include "app/answer.h"
+#include "app/asgi_call.h"
 #include "app/body.h"
 #include "app/convert.h"
 #include "app/coro.h"
@@ -14,6 +15,7 @@
 #include "app/params.h"
 #include "app/plan.h"
 #include "app/request.h"
+#include "app/request_coro.h"
 #include "app/sender.h"
 #include "app/server.h"
 #include "base/err.h"
@@ -41,7 +43,7 @@ static void
 dispatch_clear(HttpRequest *req)
 {
     AppCall *call = call_of(req);
-    assert(call->request == NULL);
+    assert(call->request == NULL && call->asgi == NULL);
     body_clear(call);
     buf_free(&call->path);
 }
@@ -58,6 +60,10 @@ dispatch_head(HttpRequest *req)
     if (unlikely(convert_is_quoted(path)) && convert_unquote(path, &call->path) != 0) {
         (void)http_respond_error(req, 500);
         return HTTP_BODY_DISCARD;
+    }
+    if (server->root != NULL) {
+        call->mount = server->root;
+        return asgi_head(req);
     }
     router_find(server->router, req->method, call_path(req), &call->match);
     HttpBodyMode mode = HTTP_BODY_DISCARD;
@@ -114,32 +120,13 @@ call_inline(HttpRequest *req, const Plan *plan, PyObject **argv)
     coro_start(req, plan, next);
 }
 
-/* The coroutine to run for what an asynchronous handler's call gave (stolen): itself, or what
- * its __await__ returns. NULL with TypeError set when it can't be awaited. */
-static PyObject *
-coroutine_of(PyObject *awaitable)
-{
-    if (likely(PyCoro_CheckExact(awaitable))) {
-        return awaitable;
-    }
-    PyAsyncMethods *async = Py_TYPE(awaitable)->tp_as_async;
-    if (async == NULL || async->am_await == NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "an asynchronous handler must return an awaitable, not %.100s",
-                     Py_TYPE(awaitable)->tp_name);
-        Py_DECREF(awaitable);
-        return NULL;
-    }
-    PyObject *iterator = async->am_await(awaitable);
-    Py_DECREF(awaitable);
-    return iterator;
-}
-
 static void
 call_task(HttpRequest *req, const Plan *plan, PyObject **argv)
 {
     PyObject *awaitable = plan_call(plan, argv);
-    PyObject *coro = awaitable == NULL ? NULL : coroutine_of(awaitable);
+    PyObject *coro = awaitable == NULL
+                         ? NULL
+                         : request_coro_of(awaitable, "an asynchronous handler");
     CallNext next = coro == NULL ? answer_exception(req, CALL_HANDLER)
                                  : (CallNext){CALL_HANDLER, coro};
     coro_start(req, plan, next);
@@ -261,7 +248,9 @@ dispatch_request(HttpRequest *req)
 {
     AppCall *call = call_of(req);
     http_request_ref(req); /* the client may go away while Python runs */
-    if (call_server(req)->entry != NULL) {
+    if (call->mount != NULL) {
+        asgi_request(req, call->mount);
+    } else if (call_server(req)->entry != NULL) {
         call_entry(req);
     } else if (likely(call->match.outcome == ROUTE_FOUND)) {
         call_plan(req, (Plan *)call->match.plan);
@@ -272,8 +261,42 @@ dispatch_request(HttpRequest *req)
 }
 
 static void
+dispatch_body(HttpRequest *req, Slice piece)
+{
+    if (call_of(req)->mount != NULL) {
+        asgi_body(req, piece);
+    } else {
+        body_feed(req, piece);
+    }
+}
+
+static void
+dispatch_body_end(HttpRequest *req)
+{
+    if (call_of(req)->mount != NULL) {
+        asgi_body_end(req);
+    } else {
+        body_end(req);
+    }
+}
+
+static void
+dispatch_writable(HttpRequest *req)
+{
+    if (call_of(req)->mount != NULL) {
+        asgi_writable(req);
+    } else {
+        sender_wake(req);
+    }
+}
+
+static void
 dispatch_eof(HttpRequest *req)
 {
+    if (call_of(req)->mount != NULL) {
+        asgi_eof(req);
+        return;
+    }
     call_of(req)->eof = true;
     coro_end_stream(req);
 }
@@ -282,6 +305,10 @@ dispatch_eof(HttpRequest *req)
 static void
 dispatch_gone(HttpRequest *req)
 {
+    if (call_of(req)->mount != NULL) {
+        asgi_gone(req);
+        return;
+    }
     body_gone(req);
     coro_end_stream(req);
     sender_wake(req);
@@ -298,11 +325,11 @@ const HttpOps dispatch_ops = {
     .app_size = sizeof(AppCall),
     .on_head = dispatch_head,
     .on_request = dispatch_request,
-    .on_body = body_feed,
-    .on_body_end = body_end,
+    .on_body = dispatch_body,
+    .on_body_end = dispatch_body_end,
     .on_gone = dispatch_gone,
     .on_eof = dispatch_eof,
-    .on_writable = sender_wake,
+    .on_writable = dispatch_writable,
     .app_clear = dispatch_clear,
     .on_drained = dispatch_drained,
 };

@@ -5,6 +5,7 @@
 
 #include "app/server.h"
 
+#include "app/asgi_app.h"
 #include "app/dispatch.h"
 #include "app/future.h"
 #include "app/pool_type.h"
@@ -86,7 +87,7 @@ limits_read(HttpLimits *out, PyObject *limits)
 typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
-    PyObject *encode, *encode_fallback, *on_error, *entry, *limits;
+    PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits;
     int custom_errors, access_log;
 } ServerArgs;
 
@@ -107,19 +108,21 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "encode_fallback",
                                         "entry",
                                         "custom_errors",
+                                        "root",
                                         "limits",
                                         "access_log",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
+                      .root = Py_None,
                       .limits = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOi", (char **)names, &a->loop, &a->router,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOOi", (char **)names, &a->loop, &a->router,
             &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
             &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
-            &a->entry, &a->custom_errors, &a->limits, &a->access_log)) {
+            &a->entry, &a->custom_errors, &a->root, &a->limits, &a->access_log)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -161,6 +164,8 @@ server_take(AppServer *self, const ServerArgs *a)
     self->encode_fallback = optional_ref(a->encode_fallback);
     self->on_error = Py_NewRef(a->on_error);
     self->entry = optional_ref(a->entry);
+    self->root = (AsgiApp *)optional_ref(a->root);
+    ring_init(&self->asgi_waiting);
     self->custom_errors = a->custom_errors != 0;
 }
 
@@ -187,6 +192,9 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!request_type_check(st, a.request_type)) {
         PyErr_Format(PyExc_TypeError, "request_type must derive from Request, not %R",
                      a.request_type);
+        return -1;
+    }
+    if (a.root != Py_None && asgi_app_check(st, a.root) == NULL) {
         return -1;
     }
     HttpLimits limits;
@@ -349,6 +357,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->encode_fallback);
     Py_VISIT(self->on_error);
     Py_VISIT(self->entry);
+    Py_VISIT((PyObject *)self->root);
     Py_VISIT(self->drained);
     return 0;
 }
@@ -361,6 +370,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->app);
     Py_CLEAR(self->on_error);
     Py_CLEAR(self->entry);
+    Py_CLEAR(self->root);
     Py_CLEAR(self->drained);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->router_obj);

@@ -8,6 +8,7 @@
 #include "app/app_state.h"
 #include "app/call.h"
 #include "app/pool.h"
+#include "base/ring.h"
 #include "http/server.h"
 #include "loop/loop.h"
 
@@ -28,7 +29,10 @@ struct AppServer {
     PyObject *encode;                /* owned callable: result → bytes */
     PyObject *encode_fallback;       /* owned callable, or NULL */
     PyObject *on_error;              /* owned callable */
-    PyObject *entry; /* owned coroutine function, or NULL: no middleware */
+    PyObject *entry;    /* owned coroutine function, or NULL: no middleware */
+    AsgiApp *root;      /* owned: answers everything; NULL: the routes do */
+    LoopHook asgi_hook; /* linked while asgi_waiting has members */
+    Ring asgi_waiting;  /* of AsgiCall.waiting; owns a reference to each */
     bool custom_errors;
     bool listening;    /* holds a reference on itself until the HttpServer is drained */
     PyObject *drained; /* owned Future of drain() and abort(); NULL before */

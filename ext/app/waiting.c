@@ -8,6 +8,7 @@
 #include "app/waiting.h"
 
 #include "app/future.h"
+#include "base/err.h"
 
 struct Waiting {
     PyObject_HEAD
@@ -139,10 +140,10 @@ waiting_am_send(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
 }
 
 static PyObject *
-waiting_iternext(PyObject *op)
+waiting_send(PyObject *op, PyObject *value)
 {
     PyObject *result;
-    PySendResult sent = waiting_am_send(op, Py_None, &result);
+    PySendResult sent = waiting_am_send(op, value, &result);
     if (sent == PYGEN_RETURN) {
         PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
         Py_DECREF(result);
@@ -153,6 +154,49 @@ waiting_iternext(PyObject *op)
         return NULL;
     }
     return result;
+}
+
+static PyObject *
+waiting_iternext(PyObject *op)
+{
+    return waiting_send(op, Py_None);
+}
+
+/* Ends the wait. */
+static void
+waiting_cancel(Waiting *self)
+{
+    waiting_unlink(self);
+    Py_CLEAR(self->iterator);
+    Py_CLEAR(self->future);
+    Py_CLEAR(self->owner);
+}
+
+/* throw(exception), or as Python 3.11 still has it, throw(type, value, traceback). */
+static PyObject *
+waiting_throw(PyObject *op, PyObject *args)
+{
+    PyObject *type, *value = NULL, *traceback = NULL; /* borrowed */
+    if (!PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback)) {
+        return NULL;
+    }
+    waiting_cancel((Waiting *)op);
+    if (PyExceptionInstance_Check(type)) {
+        err_restore(Py_NewRef(type));
+    } else if (PyExceptionClass_Check(type)) {
+        PyErr_SetObject(type, value);
+    } else {
+        PyErr_Format(PyExc_TypeError, "throw() takes an exception, not %.100s",
+                     Py_TYPE(type)->tp_name);
+    }
+    return NULL;
+}
+
+static PyObject *
+waiting_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    waiting_cancel((Waiting *)op);
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -179,10 +223,7 @@ static int
 waiting_clear(PyObject *op)
 {
     Waiting *self = (Waiting *)op;
-    waiting_unlink(self);
-    Py_CLEAR(self->iterator);
-    Py_CLEAR(self->future);
-    Py_CLEAR(self->owner);
+    waiting_cancel(self);
     Py_CLEAR(self->loop);
     return 0;
 }
@@ -197,8 +238,17 @@ waiting_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
+/* With these three it is a collections.abc.Coroutine: something that create_task takes. */
+static PyMethodDef waiting_methods[] = {
+    {"send", waiting_send, METH_O, NULL},
+    {"throw", waiting_throw, METH_VARARGS, NULL},
+    {"close", waiting_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot waiting_slots[] = {
     {Py_tp_doc, "Awaitable: suspends until a request can go on."},
+    {Py_tp_methods, waiting_methods},
     {Py_tp_traverse, waiting_traverse},
     {Py_tp_clear, waiting_clear},
     {Py_tp_dealloc, waiting_dealloc},

@@ -92,6 +92,23 @@ answer_head(HttpServer *server, const AnswerHead *head, size_t more)
 }
 
 int
+answer_interim(HttpServer *server, int status, const HttpFields *fields)
+{
+    Slice raw = buf_slice(&fields->raw);
+    int err = buf_reserve(&server->out, HEAD_FIXED + raw.len);
+    if (err == 0) {
+        char *start = server->out.ptr + server->out.len;
+        char *out = put_status(start, status);
+        if (raw.len != 0) {
+            out = put(out, raw);
+        }
+        out = PUT(out, "\r\n");
+        server->out.len += (size_t)(out - start);
+    }
+    return err;
+}
+
+int
 answer_refusal(HttpServer *server, Fault fault, bool bodyless)
 {
     Slice before = SLICE("{\"detail\":\"");

@@ -17,6 +17,9 @@ typedef struct AnswerHead {
 /* Appends the head, and room for `more` bytes is there behind it. 0 or UV_ENOMEM. */
 int answer_head(HttpServer *server, const AnswerHead *head, size_t more);
 
+/* Appends an interim answer: a status line and fields. 0 or UV_ENOMEM. */
+int answer_interim(HttpServer *server, int status, const HttpFields *fields);
+
 /* Appends a whole answer {"detail": fault.detail} that ends the connection; `bodyless` (to HEAD)
  * without its body. The detail needs no JSON escapes. 0 or UV_ENOMEM. */
 int answer_refusal(HttpServer *server, Fault fault, bool bodyless);

@@ -167,6 +167,19 @@ conn_local(HttpConn *c, int fd)
 }
 
 int
+http_request_local(const HttpRequest *req, NetAddr *out)
+{
+    HttpConn *c = req->conn;
+    uv_os_fd_t fd;
+    if (c == NULL || uv_fileno(&c->stream.uv.handle, &fd) != 0) {
+        return UV_ENOTCONN;
+    }
+    int err = conn_local(c, fd);
+    *out = c->local;
+    return err;
+}
+
+int
 http_request_server(const HttpRequest *req, NetName *out)
 {
     HttpConn *c = req->conn;

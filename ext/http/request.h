@@ -110,7 +110,7 @@ http_request_query(const HttpRequest *req)
 {
     return slice_of(req->head.ptr + req->query, req->query_len);
 }
-/* Upper-case name, e.g. "GET". Static memory. */
+/* Upper-case name, e.g. "GET". Static memory, and NUL-terminated. */
 Slice http_request_method(const HttpRequest *req);
 
 static inline Slice
@@ -131,5 +131,7 @@ int32_t http_field_find(const HttpRequest *req, Slice name, uint32_t from);
  * connection; UV_ENOTCONN when the client is gone. */
 int http_request_client(const HttpRequest *req, NetName *out);
 int http_request_server(const HttpRequest *req, NetName *out);
+/* The server's as an address; AF_UNSPEC for a Unix socket. UV_ENOTCONN as above. */
+int http_request_local(const HttpRequest *req, NetAddr *out);
 
 #endif

@@ -231,8 +231,32 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
     return 0;
 }
 
+/* The end of a chunked body. */
+static int
+write_last_chunk(HttpConn *c, Slice trailers)
+{
+    Buf *out = &c->server->out;
+    size_t mark = out_begin(c);
+    int err = buf_reserve(out, trailers.len + 5);
+    if (err != 0) {
+        conn_break(c);
+        return err;
+    }
+    (void)buf_append(out, "0\r\n", 3);
+    (void)buf_append_slice(out, trailers);
+    (void)buf_append(out, "\r\n", 2);
+    out_end(c, mark);
+    return 0;
+}
+
 int
 http_stream_end(HttpRequest *req)
+{
+    return http_stream_end_with(req, NULL);
+}
+
+int
+http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
 {
     HttpConn *c = req->conn;
     if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
@@ -243,16 +267,36 @@ http_stream_end(HttpRequest *req)
         return UV_EPROTO;
     }
     if (req->chunked && !req->bodyless) {
-        size_t mark = out_begin(c);
-        int err = buf_append(&c->server->out, "0\r\n\r\n", 5);
+        int err = write_last_chunk(c, trailers != NULL ? buf_slice(&trailers->raw)
+                                                       : slice_of("", 0));
         if (err != 0) {
-            conn_break(c);
             return err;
         }
-        out_end(c, mark);
     }
     req->answer = HTTP_ANSWER_DONE;
     req->close = req->close || unread_is_much(req);
+    exchange_answered(c);
+    return 0;
+}
+
+int
+http_inform(HttpRequest *req, int status, const HttpFields *fields)
+{
+    assert(status >= 100 && status < 200);
+    HttpConn *c = req->conn;
+    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_NONE) {
+        return UV_ECANCELED;
+    }
+    if (req->minor == 0) {
+        return 0;
+    }
+    size_t mark = out_begin(c);
+    int err = answer_interim(req->server, status, fields);
+    if (err != 0) {
+        conn_break(c);
+        return err;
+    }
+    out_end(c, mark);
     exchange_answered(c);
     return 0;
 }

@@ -47,6 +47,13 @@ int http_stream_write(HttpRequest *req, Slice piece, PyObject *owner);
 /* Completes. When fewer bytes came than `length` said, the connection is closed instead, so
  * that the client sees that the answer is cut off; UV_EPROTO then. More is UV_EMSGSIZE at the write. */
 int http_stream_end(HttpRequest *req);
+/* As http_stream_end, with trailer fields; they are dropped where the framing has no place for
+ * them: it has one when the length was unknown and the client speaks HTTP/1.1. */
+int http_stream_end_with(HttpRequest *req, const HttpFields *trailers);
+
+/* An interim answer (103 …) with these fields before the answer itself; dropped for HTTP/1.0, whose
+ * clients know none. */
+int http_inform(HttpRequest *req, int status, const HttpFields *fields);
 
 /* Whether more than the high-water mark waits to be written; on_writable follows when not. */
 bool http_stream_full(const HttpRequest *req);

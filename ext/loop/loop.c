@@ -334,3 +334,10 @@ loop_running(PyObject *module)
     Py_DECREF(loop); /* its run holds it */
     return PyObject_TypeCheck(loop, st->loop_type) ? (Loop *)loop : NULL;
 }
+
+bool
+loop_runs_here(const Loop *loop)
+{
+    return loop->thread_id != NULL && PyLong_Check(loop->thread_id)
+           && PyLong_AsUnsignedLong(loop->thread_id) == PyThread_get_thread_ident();
+}

@@ -116,6 +116,9 @@ PyObject *loop_task_eager(Loop *loop, PyObject *coro, PyObject *name);
  * exception. */
 Loop *loop_running(PyObject *module);
 
+/* Whether the loop runs, and in this thread. */
+bool loop_runs_here(const Loop *loop);
+
 /* `obj` as a Loop when it is one; else NULL with TypeError set. Borrowed. */
 Loop *loop_check(PyObject *module, PyObject *obj);
 

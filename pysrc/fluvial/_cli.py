@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__, _logging
+from ._asgi import LIFESPAN_MODES
 from ._config import LIMITS, Config
+from ._interface import INTERFACES
 from ._load import LoadError, load_app
 from ._server import StartError, serve_on
 from ._sockets import BindError, bind
-from ._supervisor import Supervisor
+from ._supervisor import START_FAILED, Supervisor
 
 if TYPE_CHECKING:
     import socket
 
+    from ._app import App
+    from ._interface import Foreign
+
 log = logging.getLogger("fluvial")
-START_FAILED = 3
 
 Command = Callable[..., Any]
 
@@ -98,13 +102,36 @@ def _limit_options(command: Command) -> Command:
     metavar="SECONDS",
     help="How long requests may take to finish after SIGINT or SIGTERM.",
 )
+@click.option(
+    "--interface",
+    type=click.Choice(INTERFACES),
+    default="auto",
+    show_default=True,
+    help="What APP is.",
+)
+@click.option(
+    "--lifespan",
+    type=click.Choice(LIFESPAN_MODES),
+    default="auto",
+    show_default=True,
+    help="Tell an ASGI app of the server's start and end.",
+)
+@click.option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    help="What a proxy has taken away from the beginning of every path.",
+)
 @_limit_options
-def run(target: str, app_dir: str, factory: bool, **options: Any) -> None:
+def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any) -> None:
     """Serve the app that MODULE:APP names."""
     limits = {limit.name: round(options.pop(limit.name) * limit.scale) for limit in LIMITS}
     config = Config(**options, limits=limits)
     _logging.configure(config.log_level)
-    work = functools.partial(_work, target, app_dir, factory, config)
+    load = functools.partial(
+        load_app, target, app_dir=os.path.abspath(app_dir), factory=factory, interface=interface
+    )
+    work = functools.partial(_work, load, config)
     try:
         status = Supervisor(config, work).run() if config.workers > 1 else work(None)
     except BindError as exc:
@@ -113,11 +140,11 @@ def run(target: str, app_dir: str, factory: bool, **options: Any) -> None:
 
 
 def _work(
-    target: str, app_dir: str, factory: bool, config: Config, sockets: list[socket.socket] | None
+    load: Callable[[], App | Foreign], config: Config, sockets: list[socket.socket] | None
 ) -> int:
     """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
     try:
-        app = load_app(target, app_dir=os.path.abspath(app_dir), factory=factory)
+        app = load()
         serve_on(app, bind(config) if sockets is None else sockets, config)
     except LoadError as exc:
         click.echo(f"Error: {exc}", err=True)

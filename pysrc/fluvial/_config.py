@@ -63,6 +63,8 @@ LIMITS = (
 class Config:
     """Where and how to serve. `limits` are in the core's units, by the names of `LIMITS`.
 
+    `root_path` is what a proxy has taken away from the beginning of every path; `lifespan` says
+    whether ASGI apps are told of the server's start and end: "on", "off", or "auto", if they want.
     Times are in seconds. `threads` is how many `def` handlers run at once at most, `thread_queue`
     how many more wait.
     """
@@ -77,4 +79,6 @@ class Config:
     access_log: bool = True
     log_level: str = "info"
     graceful_timeout: float = 30.0
+    root_path: str = ""
+    lifespan: str = "auto"
     limits: dict[str, int] = field(default_factory=dict)

@@ -179,7 +179,7 @@ class Server:
     answers every request (`await entry(request) -> Response`): the outermost middleware.
     `custom_errors` tells that 404 and 405 have handlers of the user's: they then go through
     on_error as HTTPException. With `entry` a body that the plan discards is streamed instead, so
-    that a middleware can read it.
+    that a middleware can read it. `root` answers all requests in the place of the routes.
 
     An exception out of `respond` goes to on_error, whose Response is written unless the answer
     has begun: then the connection is closed. `respond` is awaited also when the client is gone,
@@ -206,6 +206,7 @@ class Server:
         on_error: Callable[[Request, BaseException], Any],
         entry: Callable[[Request], Coroutine[Any, Any, Any]] | None = None,
         custom_errors: bool = False,
+        root: AsgiApp | None = None,
         limits: dict[str, int] | None = None,
         access_log: int = -1,
     ) -> None: ...
@@ -219,6 +220,33 @@ class Server:
     def close(self) -> None:
         """Releases the drained server."""
     def stats(self) -> dict[str, int]: ...
+
+@final
+class AsgiApp:
+    """An ASGI 3 application, for Server's `root`.
+
+    The scope's root_path is `root_path + prefix`; `root_path` stands before every path.
+    `extensions` are what scopes offer. `report(text, exc)` logs a request that the app has left
+    without a complete answer. `extend(send, message)` does what a message of an extension asks
+    for by sending others; C knows some of them itself. `send` raises `gone_error` when the client
+    has gone away.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Awaitable[None]],
+        *,
+        root_path: str,
+        prefix: str,
+        scheme: str,
+        extensions: dict[str, Any],
+        report: Callable[[str, BaseException | None], None],
+        extend: Callable[..., Awaitable[None]],
+        gone_error: type[OSError],
+    ) -> None: ...
+    @property
+    def app(self) -> Callable[..., Awaitable[None]]: ...
+    state: dict[str, Any] | None  # what every scope["state"] is a copy of
 
 # ---- loop: the event loop and its transports ----------------------------------------------
 
@@ -247,9 +275,8 @@ class TimerHandle(Handle):
     _when: float
     _scheduled: bool
 
-@final
-class HandlerCoro(Coroutine[Any, Any, None]):
-    """What the task of a request runs: the handler, then whatever its answer takes."""
+class RequestCoro(Coroutine[Any, Any, None]):
+    """What the task of a request runs."""
 
     def send(self, value: Any, /) -> Any: ...
     def throw(self, *args: Any) -> Any: ...
@@ -259,6 +286,14 @@ class HandlerCoro(Coroutine[Any, Any, None]):
     cr_code: Any
     cr_frame: Any
     cr_running: Any
+
+@final
+class HandlerCoro(RequestCoro):
+    """A handler, then whatever its answer takes."""
+
+@final
+class AsgiCall(RequestCoro):
+    """A request to an ASGI app."""
 
 class Loop:
     """The hot part of `fluvial.Loop`, which joins it with asyncio's own loop class."""

@@ -5,17 +5,25 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._app import App
+from ._interface import InterfaceError, adapt, kind_of
+
+if TYPE_CHECKING:
+    from ._app import App
+    from ._interface import Foreign
 
 
 class LoadError(Exception):
     """There is no such app; the message says why, in one line."""
 
 
-def load_app(target: str, *, app_dir: str = "", factory: bool = False) -> App:
+def load_app(
+    target: str, *, app_dir: str = "", factory: bool = False, interface: str = "auto"
+) -> App | Foreign:
     """Imports the app that `target` names; with `factory` it is what the named callable returns.
+
+    `interface` is one of INTERFACES.
 
     Raises: LoadError; what the module itself raises but for ImportError.
     """
@@ -31,10 +39,10 @@ def load_app(target: str, *, app_dir: str = "", factory: bool = False) -> App:
             raise LoadError(f"module {module_name!r} has no attribute {path!r}") from None
     if factory:
         found = _call_factory(found, target)
-    if isinstance(found, App):
-        return found
-    hint = "; is it a factory? then say --factory" if callable(found) and not factory else ""
-    raise LoadError(f"{target} is not a Fluvial app but {_kind(found)}{hint}")
+    try:
+        return adapt(found, interface)
+    except InterfaceError as exc:
+        raise LoadError(f"{target} {exc}") from None
 
 
 def _import(name: str, app_dir: str) -> ModuleType:
@@ -51,7 +59,7 @@ def _import(name: str, app_dir: str) -> ModuleType:
 
 def _call_factory(factory: Any, target: str) -> Any:
     if not callable(factory):
-        raise LoadError(f"{target} is not a factory but {_kind(factory)}")
+        raise LoadError(f"{target} is not a factory but {kind_of(factory)}")
     return factory()
 
 
@@ -65,7 +73,3 @@ def _describe(exc: ImportError) -> str:
             place = f" ({code.co_filename}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return f"{exc}{place}"
-
-
-def _kind(value: Any) -> str:
-    return f"an object of type {type(value).__name__}"

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._app import App
+from ._asgi import Bridge, LifespanError
 from ._config import Config
 from ._encode import encode_fallback, encode_json
 from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._interface import adapt
 from ._lifespan import running
 from ._loop import Loop
 from ._request import Request
@@ -25,7 +28,7 @@ from ._sockets import BindError, bind, describe
 from ._threads import register_pool, unregister_pool
 
 if TYPE_CHECKING:
-    from ._app import App
+    from ._interface import Foreign
 
 log = logging.getLogger("fluvial")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -34,7 +37,7 @@ _CANCEL_TIMEOUT = 5.0  # seconds that cancelled handlers have to clean up
 
 
 class StartError(Exception):
-    """The app's lifespan failed before the first request; its traceback has been logged."""
+    """The app's lifespan failed before the first request; the reason has been logged."""
 
 
 class Service:
@@ -44,8 +47,9 @@ class Service:
     once; both from the loop's thread.
     """
 
-    def __init__(self, app: App, sockets: list[socket.socket], config: Config) -> None:
-        self._app = app
+    def __init__(self, app: App | Foreign, sockets: list[socket.socket], config: Config) -> None:
+        self._app = app if isinstance(app, App) else App()
+        self._bridge = None if isinstance(app, App) else _make_bridge(app, config)
         self._sockets = sockets
         self._config = config
         self._stops = 0
@@ -68,9 +72,12 @@ class Service:
     async def _run_lifespan(
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
-        lifespan = running(self._app)
+        lifespan = running(self._app) if self._bridge is None else self._bridge.running()
         try:
             await lifespan.__aenter__()
+        except LifespanError as exc:
+            log.error("the app's start failed: %s", exc)
+            raise StartError from exc
         except Exception as exc:
             log.exception("the app's start failed")
             raise StartError from exc
@@ -155,27 +162,33 @@ class Service:
             on_error=app.errors.answer_now,  # type: ignore[arg-type]
             entry=app.make_entry(),  # type: ignore[arg-type]
             custom_errors=app.errors.customised,
+            root=None if self._bridge is None else self._bridge.core,
             limits=self._config.limits,
             access_log=STDOUT if self._config.access_log else -1,
         )
 
 
+def _make_bridge(app: Foreign, config: Config) -> Bridge:
+    return Bridge(app.as_asgi3(), root_path=config.root_path, lifespan=config.lifespan)
+
+
 def _request_tasks() -> list[asyncio.Task[Any]]:
     """The tasks of requests that are not over yet, background and clean-up included."""
     tasks = asyncio.all_tasks()
-    return [task for task in tasks if isinstance(task.get_coro(), _core.HandlerCoro)]
+    return [task for task in tasks if isinstance(task.get_coro(), _core.RequestCoro)]
 
 
-def run(app: App, config: Config | None = None) -> None:
-    """Serves `app` in this process until SIGINT or SIGTERM.
+def run(app: Any, config: Config | None = None) -> None:
+    """Serves `app`, a Fluvial or ASGI app, in this process until SIGINT or SIGTERM.
 
-    Raises: BindError, StartError.
+    Raises: BindError, InterfaceError, StartError.
     """
     config = config or Config()
-    serve_on(app, bind(config), config)
+    served = adapt(app)
+    serve_on(served, bind(config), config)
 
 
-def serve_on(app: App, sockets: list[socket.socket], config: Config) -> None:
+def serve_on(app: App | Foreign, sockets: list[socket.socket], config: Config) -> None:
     """Serves `app` on bound sockets, which are closed afterwards. Raises: StartError."""
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:
@@ -187,7 +200,7 @@ def serve_on(app: App, sockets: list[socket.socket], config: Config) -> None:
             _unlink(config.uds)
 
 
-async def _main(app: App, sockets: list[socket.socket], config: Config) -> None:
+async def _main(app: App | Foreign, sockets: list[socket.socket], config: Config) -> None:
     service = Service(app, sockets, config)
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._config import Config
 
 log = logging.getLogger("fluvial")
+START_FAILED = 3  # the exit status of a worker whose app could not start
 _EARLY = 1.0  # seconds; a worker that ends sooner than this isn't started again at once
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -36,7 +37,7 @@ class Supervisor:
         self._work = work
         self._started: dict[int, float] = {}
         self._stopping = False
-        self._failed = False
+        self._status = 0
 
     def run(self) -> int:
         """Returns the exit status when all workers have ended. Raises: BindError."""
@@ -51,7 +52,7 @@ class Supervisor:
         finally:
             for sock in held:
                 sock.close()
-        return 1 if self._failed else 0
+        return self._status
 
     def _hold_address(self) -> list[socket.socket]:
         """Sockets that keep the address ours. Raises: BindError when another has it."""
@@ -100,9 +101,9 @@ class Supervisor:
         status = os.waitstatus_to_exitcode(wait_status)
         if self._stopping:
             return
-        if status != 0 and lived < _EARLY:
+        if status == START_FAILED or (status != 0 and lived < _EARLY):
             log.error("worker %d ended at once with status %d: giving up", pid, status)
-            self._failed = True
+            self._status = START_FAILED if status == START_FAILED else 1
             self._stop(signal.SIGTERM)
             return
         log.warning("worker %d ended with status %d: starting another", pid, status)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from fluvial._interface import Foreign
 from fluvial._load import LoadError, load_app
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def make():
 def make_nothing():
     return None
 text = "x"
+async def asgi(scope, receive, send): ...
+def wsgi(environ, start_response): ...
+def asgi2(scope): ...
 """
 
 COUNT = 0
@@ -53,17 +57,17 @@ def test_what_is_found(module: str, tmp_path: Path) -> None:
         ("{}:", False, "'{}:' must be of the form module:attribute, as in main:app"),
         ("{}:nope", False, "module '{}' has no attribute 'nope'"),
         ("{}:Holder.nope", False, "module '{}' has no attribute 'Holder.nope'"),
-        ("{}:text", False, "{}:text is not a Fluvial app but an object of type str"),
+        ("{}:text", False, "{}:text is not an app but an object of type str"),
         (
             *("{}:make", False),
-            "{}:make is not a Fluvial app but an object of type function; is it a factory? "
+            "{}:make is not an app but an object of type function; is it a factory? "
             "then say --factory",
         ),
         ("{}:text", True, "{}:text is not a factory but an object of type str"),
         (
             "{}:make_nothing",
             True,
-            "{}:make_nothing is not a Fluvial app but an object of type NoneType",
+            "{}:make_nothing is not an app but an object of type NoneType",
         ),
         ("no_{}:app", False, "there is no module 'no_{}' in {folder} or on sys.path"),
         ("no_{}.sub:app", False, "there is no module 'no_{}.sub' in {folder} or on sys.path"),
@@ -73,6 +77,18 @@ def test_what_is_not(module: str, tmp_path: Path, target: str, factory: bool, me
     with pytest.raises(LoadError) as info:
         load_app(target.format(module), app_dir=str(tmp_path), factory=factory)
     assert str(info.value) == message.format(module, folder=tmp_path)
+
+
+def test_other_apps(module: str, tmp_path: Path) -> None:
+    for name in ("asgi", "wsgi", "asgi2"):
+        app = load_app(f"{module}:{name}", app_dir=str(tmp_path))
+        assert isinstance(app, Foreign)
+        assert app.app is getattr(sys.modules[module], name)
+    forced = load_app(f"{module}:asgi2", app_dir=str(tmp_path), interface="asgi3")
+    assert isinstance(forced, Foreign)
+    assert forced.interface == "asgi3"
+    with pytest.raises(LoadError, match=f"{module}:asgi is not a Fluvial app but an object of"):
+        load_app(f"{module}:asgi", app_dir=str(tmp_path), interface="fluvial")
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from fluvial import Config, Loop
+from fluvial._interface import adapt
 from fluvial._server import Service
 from fluvial._sockets import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from fluvial import App
 
 STOP_TIMEOUT = 30  # seconds
 
@@ -29,6 +28,7 @@ class Served:
         self.address = address
         self.loop: asyncio.AbstractEventLoop | None = None
         self.service: Service | None = None
+        self.thread: threading.Thread | None = None
         self._clients = contextlib.ExitStack()
         self.client = self.new_client()
 
@@ -68,13 +68,20 @@ class Served:
         assert self.service is not None
         self.loop.call_soon_threadsafe(self.service.stop)
 
+    def finish(self) -> None:
+        """Stops, and returns when all requests are over."""
+        self.close_clients()
+        self.stop()
+        assert self.thread is not None
+        self.thread.join(STOP_TIMEOUT)
+
     def close_clients(self) -> None:
         """Closes the clients' connections."""
         self._clients.close()
 
 
 @contextlib.contextmanager
-def serving(app: App, **options: Any) -> Iterator[Served]:
+def serving(app: Any, **options: Any) -> Iterator[Served]:
     """Serves `app` on a free port, or where `options` (those of Config) say, and stops it."""
     config = Config(**({"port": 0, "access_log": False, "graceful_timeout": 10} | options))
     (sock,) = bind(config)
@@ -84,6 +91,7 @@ def serving(app: App, **options: Any) -> Iterator[Served]:
     done: Future[None] = Future()
     args = (app, sock, config, served, ready, done)
     thread = threading.Thread(target=_run, args=args, name="server")
+    served.thread = thread
     thread.start()
     try:
         ready.result(STOP_TIMEOUT)
@@ -98,7 +106,7 @@ def serving(app: App, **options: Any) -> Iterator[Served]:
 
 
 def _run(
-    app: App,
+    app: Any,
     sock: socket.socket,
     config: Config,
     served: Served,
@@ -107,7 +115,7 @@ def _run(
 ) -> None:
     async def main() -> None:
         served.loop = asyncio.get_running_loop()
-        served.service = Service(app, [sock], config)
+        served.service = Service(adapt(app), [sock], config)
         await served.service.run(lambda: ready.set_result(None))
 
     try:

@@ -1,0 +1,50 @@
+/* `_core.AsgiApp`: an ASGI 3 application and what the scopes of all its requests have in common.
+ *
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_APP_ASGI_APP_H
+#define FLUVIAL_APP_ASGI_APP_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "net/addr.h"
+
+enum {
+    ASGI_METHODS = 64,     /* llhttp's numbers are below */
+    ASGI_CLIENTS = 256,    /* places of a cache; a power of two */
+    ASGI_NAMES = 128,      /* likewise */
+    ASGI_NAME_CACHED = 40, /* bytes: longer names are not kept */
+};
+
+/* An address and the tuple (host, port) that scopes have for it. */
+typedef struct AsgiAddress {
+    NetAddr addr;
+    PyObject *pair; /* owned; NULL: the place is free */
+} AsgiAddress;
+
+typedef struct AsgiApp {
+    PyObject_HEAD
+    AppState *st;         /* of the module, which the type keeps alive */
+    PyObject *app;        /* owned: callable(scope, receive, send) */
+    PyObject *scope;      /* owned: a dict, what every scope begins with */
+    PyObject *asgi;       /* owned: a dict, copied for each scope */
+    PyObject *extensions; /* owned: a dict, copied for each scope */
+    PyObject *state;      /* owned: a dict, copied for each scope, or NULL: none */
+    PyObject *root_path;  /* owned: str, stands before every path */
+    PyObject *report;     /* owned: report(message, exception or None), logs */
+    PyObject *extend; /* owned: extend(send, message), an awaitable: see asgi_send.c */
+    PyObject *gone_error; /* owned: the exception type for send() without a client */
+    /* Caches of immutable objects. */
+    PyObject *methods[ASGI_METHODS]; /* owned: str, or NULL */
+    PyObject *names[ASGI_NAMES];     /* owned: bytes, or NULL */
+    AsgiAddress server;
+    AsgiAddress clients[ASGI_CLIENTS];
+} AsgiApp;
+
+/* Creates AppState.asgi_app_type and adds it to the module. 0, or -1 with an exception set. */
+int asgi_app_setup(PyObject *module, AppState *st);
+
+/* `obj` as an AsgiApp when it is one; else NULL with TypeError set. Borrowed. */
+AsgiApp *asgi_app_check(const AppState *st, PyObject *obj);
+
+#endif

@@ -1,0 +1,403 @@
+/* The life of a call to an ASGI app (see asgi_call.h): from the request to the app's return, and
+ * what becomes of an answer that the app left unfinished.
+ */
+#include "base/py.h"
+
+#include "app/asgi_call.h"
+
+#include "app/asgi_scope.h"
+#include "base/err.h"
+
+/* ---- The end ------------------------------------------------------------------------------ */
+
+/* Not called yet: leaves the queue of those who wait for their bodies. */
+static void
+call_unqueue(AsgiCall *self)
+{
+    if (ring_is_linked(&self->waiting)) {
+        ring_remove(&self->waiting);
+        Py_DECREF((PyObject *)self);
+    }
+}
+
+/* Server and app stay: `receive` and `send` may be called long after. */
+static void
+call_release(RequestCoro *base)
+{
+    AsgiCall *self = (AsgiCall *)base;
+    HttpRequest *req = self->req;
+    self->req = NULL;
+    if (req != NULL) {
+        if (req->answer != HTTP_ANSWER_DONE) {
+            http_abort(req);
+        }
+        call_of(req)->asgi = NULL;
+        http_request_unref(req);
+        waiting_wake(&self->readers); /* other tasks of the app's */
+        waiting_wake(&self->writers);
+    }
+    buf_free(&self->pieces);
+    http_fields_free(&self->fields);
+    Py_CLEAR(self->base.coro);
+    Py_CLEAR(self->task);
+}
+
+/* Logs what went wrong. `exc` (borrowed) may be NULL. */
+static void
+call_report(AsgiCall *self, const char *what, PyObject *exc)
+{
+    Slice method = http_request_method(self->req);
+    PyObject *path = PyUnicode_DecodeLatin1(self->req->head.ptr + self->req->path,
+                                            self->req->path_len, NULL);
+    PyObject *text =
+        path == NULL ? NULL : PyUnicode_FromFormat("%s %U: %s", method.ptr, path, what);
+    PyObject *done =
+        text == NULL ? NULL
+                     : PyObject_CallFunctionObjArgs(self->app->report, text,
+                                                    exc == NULL ? Py_None : exc, NULL);
+    if (done == NULL) {
+        loop_report(self->server->loop, "the failure of an ASGI app can't be logged");
+    }
+    Py_XDECREF(path);
+    Py_XDECREF(text);
+    Py_XDECREF(done);
+}
+
+/* The app has ended before its answer has: 500 when nothing of it is out, else the client must
+ * see that it is cut off. */
+static void
+call_fail(AsgiCall *self)
+{
+    if (self->req->answer == HTTP_ANSWER_NONE) {
+        (void)http_respond_error(self->req, 500);
+    } else {
+        http_abort(self->req);
+    }
+}
+
+/* Whether the answer is owed to somebody. */
+static bool
+call_is_owed(const AsgiCall *self)
+{
+    return self->req->conn != NULL && self->req->answer != HTTP_ANSWER_DONE;
+}
+
+static void
+call_returned(AsgiCall *self)
+{
+    static const char *const left_out[] = {
+        [ASGI_START] =
+            "the app returned without an answer: no http.response.start came",
+        [ASGI_BODY] = "the app returned without an answer: no http.response.body "
+                      "followed http.response.start",
+        [ASGI_STREAM] = "the app returned in the middle of its answer: no "
+                        "http.response.body had more_body=False",
+        [ASGI_TRAILERS] = "the app returned in the middle of its answer: no "
+                          "http.response.trailers followed the body",
+    };
+    if (self->stage != ASGI_OVER && call_is_owed(self)) {
+        call_report(self, left_out[self->stage], NULL);
+        call_fail(self);
+    }
+}
+
+/* Whether `exc` (borrowed) is, or was raised for, what send() raises when the client is gone:
+ * then nothing is wrong with the app. */
+static bool
+is_gone_error(const AsgiCall *self, PyObject *exc)
+{
+    bool found = false;
+    Py_INCREF(exc);
+    for (int depth = 0; exc != NULL && !found && depth < 100; depth++) {
+        found = PyErr_GivenExceptionMatches(exc, self->app->gone_error) != 0;
+        PyObject *cause = PyException_GetCause(exc);
+        PyObject *next = cause != NULL ? cause : PyException_GetContext(exc);
+        Py_SETREF(exc, next);
+    }
+    Py_XDECREF(exc);
+    return found;
+}
+
+/* The app raised the exception that is set, which is cleared. */
+static void
+call_raised(AsgiCall *self)
+{
+    PyObject *exc = err_take();
+    if (!self->gone || !is_gone_error(self, exc)) {
+        call_report(self, "the app raised an exception", exc);
+    }
+    Py_DECREF(exc);
+    if (call_is_owed(self)) {
+        call_fail(self);
+    }
+}
+
+static PySendResult
+call_settle(RequestCoro *base, PyObject *result)
+{
+    AsgiCall *self = (AsgiCall *)base;
+    if (result != NULL) {
+        Py_DECREF(result);
+        call_returned(self);
+    } else if (request_coro_lets_through(self->server->st)) {
+        PyObject *exc = err_take();
+        if (call_is_owed(self)) {
+            call_fail(self);
+        }
+        call_release(base);
+        err_restore(exc);
+        return PYGEN_ERROR;
+    } else {
+        call_raised(self);
+    }
+    call_release(base);
+    return PYGEN_RETURN;
+}
+
+static void
+call_suspended(RequestCoro *Py_UNUSED(base))
+{
+}
+
+static const RequestCoroOps call_ops = {
+    .settle = call_settle,
+    .suspended = call_suspended,
+    .release = call_release,
+};
+
+int
+asgi_call_check(const AsgiCall *self, const char *name)
+{
+    if (self->server != NULL && loop_runs_here(self->server->loop)) {
+        return 0;
+    }
+    PyErr_Format(PyExc_RuntimeError, "%s() belongs to the thread of the app's loop",
+                 name);
+    return -1;
+}
+
+void
+asgi_call_answered(AsgiCall *self)
+{
+    self->stage = ASGI_OVER;
+    waiting_wake(&self->readers);
+}
+
+/* ---- The start ---------------------------------------------------------------------------- */
+
+/* app(scope, receive, send): the coroutine, or NULL with an exception set. */
+static PyObject *
+call_app(AsgiCall *self)
+{
+    PyObject *argv[] = {NULL, asgi_scope_http(self->app, self->req),
+                        asgi_receive_new(self), asgi_send_new(self)};
+    PyObject *awaitable = NULL;
+    if (argv[1] != NULL && argv[2] != NULL && argv[3] != NULL) {
+        awaitable = PyObject_Vectorcall(self->app->app, argv + 1,
+                                        3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    for (int i = 1; i <= 3; i++) {
+        Py_XDECREF(argv[i]);
+    }
+    return awaitable == NULL ? NULL : request_coro_of(awaitable, "an ASGI app");
+}
+
+/* Runs the app's coroutine in a task, which keeps the call alive from then on. */
+static void
+call_run(AsgiCall *self)
+{
+    Loop *loop = self->server->loop;
+    PyObject *name = self->server->st->str_request;
+    PyObject *task = loop_task_eager(loop, (PyObject *)self, name);
+    if (task == NULL) {
+        loop_report(loop, "no task could be made for a request");
+        if (self->req != NULL) {
+            (void)http_respond_error(self->req, 500);
+            call_release(&self->base);
+        }
+    } else if (self->req != NULL && !self->gone) {
+        self->task = Py_NewRef(task);
+    }
+    Py_XDECREF(task);
+}
+
+void
+asgi_call_start(AsgiCall *self)
+{
+    if (self->base.coro != NULL || self->req == NULL) {
+        return;
+    }
+    Py_INCREF((PyObject *)self);
+    call_unqueue(self);
+    self->base.coro = call_app(self);
+    if (self->base.coro != NULL) {
+        call_run(self);
+    } else {
+        call_raised(self);
+        call_release(&self->base);
+    }
+    Py_DECREF((PyObject *)self);
+}
+
+/* ---- Calls that wait for their bodies ----------------------------------------------------- */
+
+/* Before the loop blocks: calls the apps whose bodies take longer. The hook goes with the last. */
+static void
+on_hook(LoopHook *hook)
+{
+    AppServer *server = container_of(hook, AppServer, asgi_hook);
+    loop_hook_remove(server->loop, hook);
+    Py_INCREF((PyObject *)server);
+    while (!ring_is_empty(&server->asgi_waiting)) {
+        asgi_call_start(container_of(server->asgi_waiting.next, AsgiCall, waiting));
+    }
+    Py_DECREF((PyObject *)server);
+}
+
+static void
+call_queue(AsgiCall *self)
+{
+    AppServer *server = self->server;
+    if (ring_is_empty(&server->asgi_waiting)) {
+        server->asgi_hook.run = on_hook;
+        loop_hook_add(server->loop, &server->asgi_hook);
+    }
+    Py_INCREF((PyObject *)self);
+    ring_append(&server->asgi_waiting, &self->waiting);
+}
+
+/* ---- What dispatch forwards --------------------------------------------------------------- */
+
+HttpBodyMode
+asgi_head(HttpRequest *req)
+{
+    return req->has_body ? HTTP_BODY_STREAM : HTTP_BODY_DISCARD;
+}
+
+static AsgiCall *
+call_new(HttpRequest *req, AsgiApp *app)
+{
+    AppServer *server = call_server(req);
+    PyTypeObject *type = server->st->asgi_call_type;
+    AsgiCall *self = (AsgiCall *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->base.ops = &call_ops;
+    self->server = (AppServer *)Py_NewRef((PyObject *)server);
+    self->app = (AsgiApp *)Py_NewRef((PyObject *)app);
+    http_request_ref(req);
+    self->req = req;
+    call_of(req)->asgi = self;
+    return self;
+}
+
+void
+asgi_request(HttpRequest *req, AsgiApp *app)
+{
+    AsgiCall *self = call_new(req, app);
+    if (self == NULL) {
+        loop_report(call_server(req)->loop, "a request could not be handled");
+        (void)http_respond_error(req, 500);
+        return;
+    }
+    if (!req->has_body || req->body_complete) {
+        asgi_call_start(self);
+    } else if (req->expect_continue) {
+        http_body_pause(req); /* until the app asks for the body */
+        self->paused = true;
+        asgi_call_start(self);
+    } else {
+        call_queue(self);
+    }
+    Py_DECREF((PyObject *)self);
+}
+
+void
+asgi_eof(HttpRequest *req)
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self != NULL) {
+        self->eof = true;
+        waiting_wake(&self->readers);
+    }
+}
+
+void
+asgi_gone(HttpRequest *req)
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self == NULL) {
+        return;
+    }
+    Py_INCREF((PyObject *)self);
+    self->gone = true;
+    waiting_wake(&self->readers);
+    waiting_wake(&self->writers);
+    /* From now on the garbage collector may have a task that waits for what can't come. */
+    Py_CLEAR(self->task);
+    if (ring_is_linked(&self->waiting)) {
+        call_unqueue(self);
+        call_release(&self->base);
+    }
+    Py_DECREF((PyObject *)self);
+}
+
+void
+asgi_writable(HttpRequest *req)
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self != NULL) {
+        waiting_wake(&self->writers);
+    }
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+/* The task is not visited: asyncio keeps only weak references to tasks, so one that waits for
+ * something that nobody else refers to would be collected. The open request keeps it. */
+static int
+asgi_call_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    AsgiCall *self = (AsgiCall *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->base.coro);
+    Py_VISIT((PyObject *)self->server);
+    Py_VISIT((PyObject *)self->app);
+    return 0;
+}
+
+static int
+asgi_call_clear(PyObject *op)
+{
+    AsgiCall *self = (AsgiCall *)op;
+    int err = request_coro_clear(op);
+    Py_CLEAR(self->server);
+    Py_CLEAR(self->app);
+    return err;
+}
+
+static PyType_Slot asgi_call_slots[] = {
+    {Py_tp_doc, "A request to an ASGI app."},
+    {Py_tp_traverse, asgi_call_traverse},
+    {Py_tp_clear, asgi_call_clear},
+    {Py_tp_dealloc, request_coro_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec asgi_call_spec = {
+    .name = "fluvial._core.AsgiCall",
+    .basicsize = sizeof(AsgiCall),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = asgi_call_slots,
+};
+
+int
+asgi_call_setup(PyObject *module, AppState *st)
+{
+    st->asgi_call_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &asgi_call_spec, (PyObject *)st->request_coro_type);
+    return st->asgi_call_type == NULL ? -1
+                                      : PyModule_AddType(module, st->asgi_call_type);
+}

@@ -1,0 +1,90 @@
+/* One request to an ASGI app: the object that its task runs, and what `receive` and `send` know.
+ *
+ *   asgi_call.c      the call: when it starts, what its end means for the answer
+ *   asgi_receive.c   events for the app: pieces of the body, the client's end
+ *   asgi_send.c      events from the app: the answer, in the order that the specification asks for
+ *   asgi_scope.c     the scope
+ *
+ * The app is called when the whole request is there or, if that takes longer than the rest of the
+ * loop's iteration, with what there is of it: most bodies arrive together with their heads, and
+ * then `receive` has nothing to wait for.
+ *
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_APP_ASGI_CALL_H
+#define FLUVIAL_APP_ASGI_CALL_H
+
+#include "base/py.h"
+#include "base/ring.h"
+#include "app/asgi_app.h"
+#include "app/call.h"
+#include "app/request_coro.h"
+#include "app/server.h"
+#include "app/waiting.h"
+#include "http/response.h"
+
+/* What `send` expects next. */
+typedef enum AsgiStage {
+    ASGI_START,    /* http.response.start */
+    ASGI_BODY,     /* the first http.response.body: nothing is written before */
+    ASGI_STREAM,   /* further bodies */
+    ASGI_TRAILERS, /* http.response.trailers */
+    ASGI_OVER,     /* nothing: the answer is complete */
+} AsgiStage;
+
+struct AsgiCall {
+    RequestCoro base;
+    AppServer *server; /* owned: outlives the requests of its HttpServer */
+    AsgiApp *app;      /* owned */
+    HttpRequest *req;  /* owned reference; NULL when the call is over */
+    PyObject
+        *task; /* owned while suspended and the client there; see asgi_call_traverse */
+    Ring
+        waiting; /* in AppServer.asgi_waiting, which owns a reference, before the start */
+
+    /* receive */
+    Buf pieces;      /* owned: of the body, not taken yet */
+    bool paused;     /* the connection doesn't read, since too much waits */
+    bool body_given; /* the app has the event with the body's end */
+    bool eof;        /* the client sends nothing more: it has probably gone */
+    bool gone;       /* the client went away before the answer was complete */
+    WaitList readers;
+
+    /* send */
+    AsgiStage stage;
+    int status;        /* from the start on */
+    bool has_trailers; /* they are announced */
+    HttpFields fields; /* owned: of the start, while it is held, and of the trailers */
+    WaitList writers;
+};
+
+/* Creates AppState.asgi_call_type and adds it to the module. 0, or -1 with an exception set. */
+int asgi_call_setup(PyObject *module, AppState *st);
+
+/* ---- What dispatch forwards from HttpOps for requests to `app` ---------------------------- */
+
+HttpBodyMode asgi_head(HttpRequest *req);
+void asgi_request(HttpRequest *req, AsgiApp *app);
+void asgi_body(HttpRequest *req, Slice piece);
+void asgi_body_end(HttpRequest *req);
+void asgi_eof(HttpRequest *req);
+void asgi_gone(HttpRequest *req);
+void asgi_writable(HttpRequest *req);
+
+/* ---- Between the files -------------------------------------------------------------------- */
+
+/* `receive` and `send` for the app: new references, or NULL with an exception set. */
+PyObject *asgi_receive_new(AsgiCall *call);
+PyObject *asgi_send_new(AsgiCall *call);
+
+/* Calls the app now, if that hasn't happened. */
+void asgi_call_start(AsgiCall *call);
+
+/* 0 when `name`() may be called here and now; else -1 with RuntimeError set. */
+int asgi_call_check(const AsgiCall *call, const char *name);
+
+/* The answer is complete, as far as the app is concerned: stage becomes OVER, readers learn that
+ * there will be nothing more to do. */
+void asgi_call_answered(AsgiCall *call);
+
+#endif

@@ -1,0 +1,143 @@
+/* `await receive()`: the events that an ASGI app gets about its request. Pieces of the body gather
+ * in one buffer, so that an app that comes late takes all of it at once; past BODY_HIGH the
+ * connection stops reading until that happens. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "app/asgi_call.h"
+
+#include "http/server.h"
+
+enum {
+    BODY_HIGH = 64 * 1024, /* bytes */
+    BODY_KEEP = 64 * 1024, /* of memory, for the next pieces */
+};
+
+/* ---- The body comes in -------------------------------------------------------------------- */
+
+void
+asgi_body(HttpRequest *req, Slice piece)
+{
+    AsgiCall *call = call_of(req)->asgi;
+    if (call == NULL || call->stage == ASGI_OVER) {
+        return; /* nobody wants it any more */
+    }
+    if (buf_append_slice(&call->pieces, piece) != 0) {
+        http_abort(req);
+        return;
+    }
+    if (call->pieces.len >= BODY_HIGH && !call->paused) {
+        call->paused = true;
+        http_body_pause(req);
+    }
+    waiting_wake(&call->readers);
+}
+
+void
+asgi_body_end(HttpRequest *req)
+{
+    AsgiCall *call = call_of(req)->asgi;
+    if (call == NULL) {
+        return;
+    }
+    if (ring_is_linked(&call->waiting)) {
+        asgi_call_start(call);
+    } else {
+        waiting_wake(&call->readers);
+    }
+}
+
+/* ---- Events ------------------------------------------------------------------------------- */
+
+/* {"type": "http.request", "body": body (stolen), "more_body": more} */
+static PyObject *
+event_request(const AppState *st, PyObject *body, bool more)
+{
+    PyObject *event = body == NULL ? NULL : PyDict_New();
+    if (event != NULL
+        && (PyDict_SetItem(event, st->str_type, st->str_http_request) < 0
+            || PyDict_SetItem(event, st->str_body, body) < 0
+            || PyDict_SetItem(event, st->str_more_body, more ? Py_True : Py_False)
+                   < 0)) {
+        Py_CLEAR(event);
+    }
+    Py_XDECREF(body);
+    return event;
+}
+
+static PyObject *
+event_disconnect(const AppState *st)
+{
+    PyObject *event = PyDict_New();
+    if (event != NULL
+        && PyDict_SetItem(event, st->str_type, st->str_http_disconnect) < 0) {
+        Py_CLEAR(event);
+    }
+    return event;
+}
+
+/* The connection goes on reading. That is also what sends "100 Continue". */
+static void
+body_resume(AsgiCall *call)
+{
+    if (call->paused) {
+        call->paused = false;
+        http_body_resume(call->req);
+    }
+}
+
+/* Everything of the body that is there. */
+static PyObject *
+body_take(AsgiCall *call, const AppState *st, bool more)
+{
+    Buf *pieces = &call->pieces;
+    PyObject *body = PyBytes_FromStringAndSize(pieces->ptr, (Py_ssize_t)pieces->len);
+    PyObject *event = event_request(st, body, more);
+    if (event != NULL) {
+        call->body_given = !more;
+        buf_reset(pieces, more ? BODY_KEEP : 0);
+        body_resume(call);
+    }
+    return event;
+}
+
+static WaitStep
+receive_attempt(PyObject *owner, PyObject **result, WaitList **list)
+{
+    AsgiCall *call = (AsgiCall *)owner;
+    const AppState *st = call->app->st;
+    const HttpRequest *req = call->req;
+    bool over = req == NULL || call->stage == ASGI_OVER;
+    bool more = !over && req->has_body && !req->body_complete;
+    if (!over && !call->body_given && (!more || call->pieces.len != 0)) {
+        *result = body_take(call, st, more);
+    } else if (over || call->gone || (call->eof && call->body_given)) {
+        *result = event_disconnect(st);
+    } else {
+        body_resume(call);
+        *list = &call->readers;
+        return WAIT_BLOCKED;
+    }
+    return *result == NULL ? WAIT_FAILED : WAIT_DONE;
+}
+
+static const WaitOps receive_ops = {receive_attempt};
+
+static PyObject *
+asgi_receive(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    AsgiCall *call = (AsgiCall *)op;
+    if (asgi_call_check(call, "receive") < 0) {
+        return NULL;
+    }
+    return waiting_new(call->app->st, call->server->loop, &receive_ops, op);
+}
+
+static PyMethodDef receive_def = {"receive", asgi_receive, METH_NOARGS,
+                                  "The next event of the request."};
+
+PyObject *
+asgi_receive_new(AsgiCall *call)
+{
+    return PyCFunction_New(&receive_def, (PyObject *)call);
+}

@@ -1,0 +1,184 @@
+"""Serving ASGI apps: what C asks of Python once per app or for rare messages, and the lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._threads import run_internal
+
+if TYPE_CHECKING:
+    from ._interface import Asgi3, Message, Send
+
+log = logging.getLogger("fluvial")
+LIFESPAN_MODES = ("auto", "on", "off")
+VERSIONS = {"version": "3.0", "spec_version": "2.0"}  # of the lifespan specification
+_PIECE = 256 * 1024  # bytes of a file that are read at once
+
+# What scopes of HTTP offer beyond the specification's core.
+EXTENSIONS: dict[str, dict[str, Any]] = {
+    "http.response.pathsend": {},
+    "http.response.zerocopysend": {},
+    "http.response.early_hint": {},
+}
+
+
+class ClientGone(ConnectionResetError):
+    """The client went away before the answer was complete: what `send` raises from then on."""
+
+
+class LifespanError(Exception):
+    """The app's start or end failed; the message is the app's own."""
+
+
+class Bridge:
+    """An ASGI app as the core serves it.
+
+    `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
+    the app is mounted below it. `lifespan` is one of LIFESPAN_MODES.
+    """
+
+    def __init__(
+        self, app: Asgi3, *, root_path: str = "", prefix: str = "", lifespan: str = "auto"
+    ) -> None:
+        self._app = app
+        self._mode = lifespan
+        self.core = _core.AsgiApp(
+            app,
+            root_path=root_path,
+            prefix=prefix,
+            scheme="http",
+            extensions=EXTENSIONS,
+            report=_report,
+            extend=_extend,
+            gone_error=ClientGone,
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The time between the app's start and end. Raises: LifespanError."""
+        if self._mode == "off":
+            yield
+            return
+        lifespan = Lifespan(self._app, required=self._mode == "on")
+        await lifespan.start()
+        self.core.state = lifespan.state if lifespan.supported else None
+        try:
+            yield
+        finally:
+            self.core.state = None
+            await lifespan.stop()
+
+
+class Lifespan:
+    """The lifespan protocol, in a task of its own; `state` is what the app has put there."""
+
+    def __init__(self, app: Asgi3, *, required: bool) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._required = required
+        self._task: asyncio.Task[None] | None = None
+        self._events: asyncio.Queue[Message] = asyncio.Queue()
+        self._answer: asyncio.Future[Message] | None = None
+        self._phase = ""
+
+    @property
+    def supported(self) -> bool:
+        """Whether the app takes part."""
+        return self._task is not None and not self._task.done()
+
+    async def start(self) -> None:
+        """Returns when the app has started, or has no lifespan. Raises: LifespanError."""
+        self._task = asyncio.create_task(self._run(), name="lifespan")
+        await self._ask("startup")
+        if self._task.done() and self._required:
+            reason = _reason(self._task)
+            raise LifespanError(f"the app has no lifespan, and --lifespan on asks for one{reason}")
+
+    async def stop(self) -> None:
+        """Returns when the app has ended. Raises: LifespanError."""
+        assert self._task is not None
+        if not self._task.done():
+            await self._ask("shutdown")
+            await asyncio.wait((self._task,))
+        if not self._task.cancelled() and (exc := self._task.exception()) is not None:
+            log.debug("the app's lifespan raised an exception", exc_info=exc)
+
+    async def _ask(self, phase: str) -> None:
+        """Sends `lifespan.<phase>` and waits for its answer or the app's return."""
+        assert self._task is not None
+        self._phase = phase
+        self._answer = asyncio.get_running_loop().create_future()
+        self._events.put_nowait({"type": f"lifespan.{phase}"})
+        await asyncio.wait((self._task, self._answer), return_when="FIRST_COMPLETED")
+        if not self._answer.done():
+            if phase == "startup" and not self._required:
+                log.info("the app has no lifespan%s", _reason(self._task))
+            return
+        answer = self._answer.result()
+        if answer["type"] == f"lifespan.{phase}.failed":
+            await asyncio.wait((self._task,))
+            raise LifespanError(answer.get("message") or _reason(self._task) or "without a reason")
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": dict(VERSIONS), "state": self.state}
+        await self._app(scope, self._events.get, self._send)
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        answers = (f"lifespan.{self._phase}.complete", f"lifespan.{self._phase}.failed")
+        assert self._answer is not None
+        if kind not in answers or self._answer.done():
+            expected = "nothing" if self._answer.done() else " or ".join(answers)
+            raise RuntimeError(f"unexpected ASGI message {kind!r}: expected {expected}")
+        self._answer.set_result(message)
+
+
+def _reason(task: asyncio.Task[None]) -> str:
+    """What the app has raised, behind a colon."""
+    if not task.done() or task.cancelled() or (exc := task.exception()) is None:
+        return ""
+    return f": {type(exc).__name__}: {exc}"
+
+
+def _report(text: str, exc: BaseException | None) -> None:
+    """Logs a request that the app has left without a complete answer."""
+    log.error(text, exc_info=exc)
+
+
+async def _extend(send: Send, message: Message) -> None:
+    """Answers with a file, by messages of the core specification."""
+    kind = message["type"]
+    if kind == "http.response.pathsend":
+        file = await run_internal(open, message["path"], "rb", 0)
+        with file:
+            await _send_file(send, file.fileno(), 0, None, more=False)
+    elif kind == "http.response.zerocopysend":
+        file = message["file"]
+        number = file if isinstance(file, int) else file.fileno()
+        more = message.get("more_body", False)
+        await _send_file(send, number, message.get("offset"), message.get("count"), more=more)
+
+
+async def _send_file(
+    send: Send, number: int, offset: int | None, count: int | None, *, more: bool
+) -> None:
+    """Sends `count` bytes of a file, or all that follow, from `offset` or where it stands."""
+    body: Message = {"type": "http.response.body", "more_body": True}
+    while count is None or count > 0:
+        size = _PIECE if count is None else min(count, _PIECE)
+        if offset is None:
+            piece = await run_internal(os.read, number, size)
+        else:
+            piece = await run_internal(os.pread, number, size, offset)
+            offset += len(piece)
+        if not piece:
+            break
+        count = None if count is None else count - len(piece)
+        await send({**body, "body": piece})
+    await send({**body, "body": b"", "more_body": more})

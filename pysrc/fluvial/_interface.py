@@ -1,0 +1,94 @@
+"""Finding out what kind of app an object is, by the callable's parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from ._app import App
+from ._callables import callable_name, is_async
+
+INTERFACES = ("auto", "fluvial", "asgi3", "asgi2", "wsgi")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi3 = Callable[[Message, Receive, Send], Awaitable[None]]
+
+# How many arguments a server gives to the callable; optional ones may be more.
+_BY_ARGUMENTS = {3: "asgi3", 2: "wsgi", 1: "asgi2"}
+
+
+class InterfaceError(Exception):
+    """The object is no app, or not of the kind that was asked for; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """An app that isn't Fluvial's; `interface` is one of INTERFACES but "auto" and "fluvial"."""
+
+    app: Callable[..., Any]
+    interface: str
+
+    def as_asgi3(self) -> Asgi3:
+        """The app as an ASGI 3 callable."""
+        if self.interface == "asgi2":
+            return _from_asgi2(self.app)
+        return self.app
+
+
+def adapt(found: Any, interface: str = "auto") -> App | Foreign:
+    """`found` as something to serve. Raises: InterfaceError."""
+    if isinstance(found, App) and interface in ("auto", "fluvial"):
+        return found
+    if interface == "fluvial":
+        raise InterfaceError(f"is not a Fluvial app but {kind_of(found)}")
+    if not callable(found):
+        raise InterfaceError(f"is not an app but {kind_of(found)}")
+    return Foreign(found, _detect(found) if interface == "auto" else interface)
+
+
+def kind_of(value: Any) -> str:
+    """What to call an object in messages."""
+    return f"an object of type {type(value).__name__}"
+
+
+def _detect(app: Callable[..., Any]) -> str:
+    """ "asgi3", "asgi2" or "wsgi". Raises: InterfaceError."""
+    try:
+        parameters = inspect.signature(app).parameters.values()
+    except (ValueError, TypeError):
+        raise _unclear(app, "it has no signature") from None
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        if is_async(app):
+            return "asgi3"
+        raise _unclear(app, "it takes any number of arguments")
+    if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        raise _unclear(app, "it needs arguments by keyword")
+    needed = sum(p.default is p.empty for p in positional)
+    if needed == 0:
+        hint = "is it a factory? then say --factory"
+        raise InterfaceError(f"is not an app but {kind_of(app)}; {hint}")
+    for count, interface in _BY_ARGUMENTS.items():
+        if needed <= count <= len(positional):
+            if interface != "asgi3" and is_async(app):
+                raise _unclear(app, f"it is asynchronous but takes {needed} arguments")
+            return interface
+    raise _unclear(app, f"it takes {needed} arguments")
+
+
+def _unclear(app: Callable[..., Any], why: str) -> InterfaceError:
+    return InterfaceError(
+        f"may be an app of any kind ({callable_name(app)}), since {why}; "
+        "say which with --interface asgi3, asgi2 or wsgi"
+    )
+
+
+def _from_asgi2(app: Callable[[Message], Any]) -> Asgi3:
+    async def asgi3(scope: Message, receive: Receive, send: Send) -> None:
+        await app(scope)(receive, send)
+
+    return asgi3

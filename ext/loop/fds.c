@@ -179,15 +179,29 @@ watch_drop(FdWatch watch)
 }
 
 int
-fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle)
+fds_add(FdSet *set, Loop *loop, int fd, PyObject *file, FdSide side, Handle *handle)
 {
     FdWatch watch = {.owner = (PyObject *)handle, .ready = handle_ready};
     FdWatch old;
     if (fds_put(set, loop, fd, side, watch, &old) < 0) {
         return -1;
     }
+    PyObject *old_file = set->entries[fd].file;
+    set->entries[fd].file = PyLong_Check(file) ? NULL : Py_NewRef(file);
     watch_drop(old);
+    Py_XDECREF(old_file);
     return 0;
+}
+
+int
+fds_find(const FdSet *set, const PyObject *file)
+{
+    for (size_t fd = 0; fd < set->len; fd++) {
+        if (set->entries[fd].file == file) {
+            return (int)fd;
+        }
+    }
+    return -1;
 }
 
 Handle *
@@ -210,9 +224,15 @@ fds_remove(FdSet *set, int fd, FdSide side)
     uint32_t before = entry_mask(entry);
     FdWatch old = entry->sides[side];
     entry->sides[side] = (FdWatch){.owner = NULL};
+    uint32_t after = entry_mask(entry);
+    PyObject *file = after == 0 ? entry->file : NULL;
+    if (after == 0) {
+        entry->file = NULL;
+    }
     /* Fails only for a descriptor that is gone: then there is nothing left to watch. */
-    (void)fds_control(set, fd, before, entry_mask(entry));
+    (void)fds_control(set, fd, before, after);
     watch_drop(old);
+    Py_XDECREF(file);
     return true;
 }
 
@@ -250,6 +270,7 @@ fds_close(FdSet *set)
     for (size_t i = 0; i < len; i++) {
         Py_XDECREF(entries[i].sides[FD_READER].owner);
         Py_XDECREF(entries[i].sides[FD_WRITER].owner);
+        Py_XDECREF(entries[i].file);
     }
     PyMem_Free(entries);
     if (set->epoll >= 0) {
@@ -265,6 +286,7 @@ fds_traverse(FdSet *set, visitproc visit, void *arg)
     for (size_t i = 0; i < set->len; i++) {
         Py_VISIT(set->entries[i].sides[FD_READER].owner);
         Py_VISIT(set->entries[i].sides[FD_WRITER].owner);
+        Py_VISIT(set->entries[i].file);
     }
     return 0;
 }

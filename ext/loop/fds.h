@@ -19,6 +19,7 @@ typedef struct FdWatch {
 
 typedef struct FdEntry {
     FdWatch sides[2]; /* by FdSide */
+    PyObject *file;   /* owned or NULL: the object that add_reader or add_writer was given last */
 } FdEntry;
 
 typedef struct FdSet {
@@ -31,8 +32,13 @@ typedef struct FdSet {
 void fds_init(FdSet *set);
 
 /* Puts `handle` (borrowed; a reference is taken) into the ready queue whenever `fd` is ready, in
- * place of whoever watched before; a handle is cancelled then. 0, or -1 with an exception set. */
-int fds_add(FdSet *set, Loop *loop, int fd, FdSide side, Handle *handle);
+ * place of whoever watched before; a handle is cancelled then. `file` (borrowed, kept while the
+ * descriptor is watched) is what the user called it by. 0, or -1 with an exception set. */
+int fds_add(FdSet *set, Loop *loop, int fd, PyObject *file, FdSide side, Handle *handle);
+
+/* The descriptor that `file` (borrowed) had when it was added: how a file that was closed while
+ * it was watched is still found. -1 without an exception when it isn't watched. */
+int fds_find(const FdSet *set, const PyObject *file);
 
 /* Drops whoever watches; cancels it when it is a handle. False when there was none. */
 bool fds_remove(FdSet *set, int fd, FdSide side);

@@ -143,6 +143,20 @@ fd_of(PyObject *file)
     return fd;
 }
 
+/* The same for a file that is, or may be, watched: it may have been closed meanwhile. */
+static int
+watched_fd_of(Loop *self, PyObject *file)
+{
+    int fd = fd_of(file);
+    if (fd < 0 && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        fd = fds_find(&self->fds, file);
+        if (fd >= 0) {
+            PyErr_Clear();
+        }
+    }
+    return fd;
+}
+
 /* loop._add_reader(fd, callback, *args), and the same for writers. Returns the handle. */
 static PyObject *
 loop_watch(Loop *self, FdSide side, PyObject *const *args, Py_ssize_t nargs)
@@ -159,7 +173,7 @@ loop_watch(Loop *self, FdSide side, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     Handle *handle = handle_new(self, args[1], args + 2, nargs - 2, NULL);
-    if (handle != NULL && fds_add(&self->fds, self, fd, side, handle) < 0) {
+    if (handle != NULL && fds_add(&self->fds, self, fd, args[0], side, handle) < 0) {
         Py_CLEAR(handle);
     }
     return (PyObject *)handle;
@@ -171,7 +185,7 @@ loop_unwatch(Loop *self, FdSide side, PyObject *file)
     if (self->closed) {
         Py_RETURN_FALSE;
     }
-    int fd = fd_of(file);
+    int fd = watched_fd_of(self, file);
     if (fd < 0) {
         return NULL;
     }
@@ -207,7 +221,7 @@ static PyObject *
 loop_py_watched(PyObject *op, PyObject *file)
 {
     Loop *self = (Loop *)op;
-    int fd = fd_of(file);
+    int fd = watched_fd_of(self, file);
     if (fd < 0) {
         return NULL;
     }

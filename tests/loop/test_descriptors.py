@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,59 @@ def test_reader_and_writer(
         calls.clear()
         await turns()
         assert calls == []
+
+    loop.run_until_complete(main())
+
+
+def test_a_socket_closed_while_watched_can_still_be_removed(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    async def main() -> None:
+        left, right = socket.socketpair()
+        fd = left.fileno()
+        loop.add_reader(left, print)
+        left.close()
+        right.close()
+        assert loop.remove_reader(left)
+        assert not loop.remove_reader(fd)
+        with pytest.raises(ValueError, match=r"descriptor|Invalid"):
+            loop.remove_reader(left)
+        with pytest.raises(ValueError, match=r"descriptor|Invalid"):
+            loop.add_reader(left, print)
+
+    loop.run_until_complete(main())
+
+
+def test_both_sides_of_a_closed_socket_can_be_removed(fluvial_loop: Loop) -> None:
+    async def main() -> None:
+        left, right = socket.socketpair()
+        fluvial_loop.add_reader(left, print)
+        fluvial_loop.add_writer(left, print)
+        left.close()
+        right.close()
+        assert fluvial_loop.remove_reader(left)
+        assert not fluvial_loop.remove_reader(left)
+        assert fluvial_loop.remove_writer(left)
+
+    fluvial_loop.run_until_complete(main())
+
+
+def test_a_watched_socket_is_kept(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        left, right = socket.socketpair()
+        kept = weakref.ref(left)
+        readable = loop.create_future()
+        loop.add_reader(left, readable.set_result, None)
+        fd = left.fileno()
+        del left
+        with right:
+            right.send(b"x")
+            await readable
+        left = kept()
+        assert left is not None
+        assert left.fileno() == fd
+        loop.remove_reader(left)
+        left.close()
 
     loop.run_until_complete(main())
 

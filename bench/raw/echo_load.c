@@ -3,9 +3,10 @@
  * back in full, and send the next. One thread, on epoll and the kernel's sockets alone, so
  * that it owes nothing to the loops that it measures.
  *
+ * Over WebSocket (RFC 6455) a message is one frame, text up to 64 KiB and binary above.
  * Prints the messages that came back, and the seconds that they took.
  *
- * Usage: echo_load tcp|udp|tls PORT | unix PATH  CONNECTIONS BYTES SECONDS
+ * Usage: echo_load tcp|udp|tls|ws PORT | unix PATH  CONNECTIONS BYTES SECONDS
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,10 +39,13 @@ typedef struct {
     const char *kind;
     const char *where;
     size_t count;
-    size_t size;
+    size_t size; /* of a message's content */
     double seconds;
     int epoll;
-    char *message;
+    char *message; /* as it is sent, with a WebSocket's header */
+    size_t message_size;
+    char *reply; /* as it comes back */
+    size_t reply_size;
     char *buffer;
     SSL_CTX *tls;
     unsigned long messages;
@@ -61,6 +65,50 @@ now(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* ---- WebSocket ---------------------------------------------------------------------------- */
+
+/* The header of a final frame; returns its size. The mask follows when there is one. */
+static size_t
+frame_header(char *out, size_t size, bool masked)
+{
+    unsigned char *at = (unsigned char *)out;
+    *at++ = (unsigned char)(0x80 | (size > 65536 ? 2 : 1));
+    unsigned char mask = masked ? 0x80 : 0;
+    unsigned bytes = size < 126 ? 0 : size < 65536 ? 2 : 8;
+    *at++ = (unsigned char)(mask | (bytes == 0 ? size : bytes == 2 ? 126 : 127));
+    for (unsigned i = bytes; i-- > 0;) {
+        *at++ = (unsigned char)((uint64_t)size >> (8 * i));
+    }
+    return (size_t)((char *)at - out);
+}
+
+static void
+conn_upgrade(const Load *load, const Conn *conn)
+{
+    char head[512];
+    int len =
+        snprintf(head, sizeof head,
+                 "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nUpgrade: websocket\r\n"
+                 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+                 load->where);
+    if (send(conn->fd, head, (size_t)len, MSG_NOSIGNAL) != len) {
+        die("upgrade");
+    }
+    /* The server says nothing before our first message: the head is all that comes. */
+    size_t got = 0;
+    while (got < 4 || memcmp(load->buffer + got - 4, "\r\n\r\n", 4) != 0) {
+        ssize_t n = recv(conn->fd, load->buffer + got, 1, 0);
+        if (n <= 0 || ++got == READ_SIZE) {
+            die("upgrade");
+        }
+    }
+    if (got < 12 || memcmp(load->buffer, "HTTP/1.1 101", 12) != 0) {
+        fprintf(stderr, "echo_load: not upgraded: %.*s\n", (int)got, load->buffer);
+        exit(1);
+    }
 }
 
 /* ---- Connecting --------------------------------------------------------------------------- */
@@ -110,6 +158,9 @@ conn_open(Load *load, Conn *conn)
             || SSL_connect(conn->ssl) != 1) {
             die("TLS handshake");
         }
+    }
+    if (strcmp(load->kind, "ws") == 0) {
+        conn_upgrade(load, conn);
     }
     if (fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) | O_NONBLOCK) != 0) {
         die("fcntl");
@@ -170,9 +221,9 @@ conn_watch(const Load *load, Conn *conn, bool writing)
 static void
 conn_push(const Load *load, Conn *conn)
 {
-    while (conn->sent < load->size) {
-        ssize_t n =
-            conn_send(conn, load->message + conn->sent, load->size - conn->sent);
+    size_t size = load->message_size;
+    while (conn->sent < size) {
+        ssize_t n = conn_send(conn, load->message + conn->sent, size - conn->sent);
         if (n < 0) {
             if (errno != EAGAIN) {
                 die("send");
@@ -181,14 +232,14 @@ conn_push(const Load *load, Conn *conn)
         }
         conn->sent += (size_t)n;
     }
-    conn_watch(load, conn, conn->sent < load->size);
+    conn_watch(load, conn, conn->sent < size);
 }
 
 static void
 conn_pull(Load *load, Conn *conn)
 {
     bool more = true;
-    while (more && conn->back < load->size) {
+    while (more && conn->back < load->reply_size) {
         ssize_t n = conn_recv(conn, load->buffer, READ_SIZE);
         if (n < 0 && errno == EAGAIN) {
             return;
@@ -196,15 +247,15 @@ conn_pull(Load *load, Conn *conn)
         if (n <= 0) {
             die("the server closed a connection");
         }
-        if (conn->back + (size_t)n > load->size
-            || memcmp(load->buffer, load->message + conn->back, (size_t)n) != 0) {
+        if (conn->back + (size_t)n > load->reply_size
+            || memcmp(load->buffer, load->reply + conn->back, (size_t)n) != 0) {
             fprintf(stderr, "echo_load: what came back differs from what was sent\n");
             exit(1);
         }
         conn->back += (size_t)n;
         more = conn->ssl != NULL; /* TLS may keep more than the kernel tells of */
     }
-    if (conn->back == load->size) {
+    if (conn->back == load->reply_size) {
         load->messages++;
         conn->sent = conn->back = 0;
         conn_push(load, conn);
@@ -238,11 +289,39 @@ load_run(Load *load, Conn *conns)
     return at - start;
 }
 
+/* The content, printable ASCII so that it is text, and around it what the kind wants. */
+static void
+load_fill(Load *load)
+{
+    enum { MOST = 14 }; /* bytes of a frame's header with its mask */
+    static const unsigned char mask[4] = {0x12, 0xc4, 0x5a, 0x99};
+    load->message = malloc(load->size + MOST);
+    load->reply = malloc(load->size + MOST);
+    load->buffer = malloc(READ_SIZE);
+    if (load->message == NULL || load->reply == NULL || load->buffer == NULL) {
+        die("memory");
+    }
+    bool ws = strcmp(load->kind, "ws") == 0;
+    size_t out = ws ? frame_header(load->message, load->size, true) : 0;
+    size_t in = ws ? frame_header(load->reply, load->size, false) : 0;
+    if (ws) {
+        memcpy(load->message + out, mask, sizeof mask);
+        out += sizeof mask;
+    }
+    for (size_t i = 0; i < load->size; i++) {
+        unsigned char byte = (unsigned char)(' ' + (i * 31 + i / 251) % 95);
+        load->reply[in + i] = (char)byte;
+        load->message[out + i] = (char)(ws ? byte ^ mask[i % 4] : byte);
+    }
+    load->message_size = out + load->size;
+    load->reply_size = in + load->size;
+}
+
 int
 main(int argc, char **argv)
 {
     if (argc != 6) {
-        fprintf(stderr, "usage: echo_load tcp|udp|tls PORT | unix PATH  "
+        fprintf(stderr, "usage: echo_load tcp|udp|tls|ws PORT | unix PATH  "
                         "CONNECTIONS BYTES SECONDS\n");
         return 2;
     }
@@ -252,16 +331,11 @@ main(int argc, char **argv)
                  .size = strtoul(argv[4], NULL, 10),
                  .seconds = strtod(argv[5], NULL),
                  .epoll = epoll_create1(EPOLL_CLOEXEC)};
-    load.message = malloc(load.size);
-    load.buffer = malloc(READ_SIZE);
     Conn *conns = calloc(load.count, sizeof *conns);
-    if (load.message == NULL || load.buffer == NULL || conns == NULL
-        || load.epoll < 0) {
+    if (conns == NULL || load.epoll < 0) {
         die("start");
     }
-    for (size_t i = 0; i < load.size; i++) {
-        load.message[i] = (char)(i * 31 + i / 251);
-    }
+    load_fill(&load);
     if (strcmp(load.kind, "tls") == 0) {
         load.tls = SSL_CTX_new(TLS_client_method());
         if (load.tls == NULL) {

@@ -1,4 +1,4 @@
-/* TlsProtocol: what happens per record in TLS for asyncio, as a base of `fluvial.TLSProtocol`
+/* TlsProtocol: what happens per record in TLS for asyncio, as a base of `fluvial._loop_tls.SSLProtocol`
  * (pysrc/fluvial/_loop_tls.py), whose other base is asyncio's own SSLProtocol: handshake,
  * shutdown, time limits and errors are asyncio's code. The loop's thread, under the GIL.
  *

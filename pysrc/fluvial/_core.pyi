@@ -410,7 +410,7 @@ class StreamTransport(asyncio.Transport):
     _start_tls_compatible: bool
 
 class TlsProtocol:
-    """What happens per record in TLS for asyncio; `fluvial._loop_tls.TLSProtocol` derives from it
+    """What happens per record in TLS for asyncio; `fluvial._loop_tls.SSLProtocol` derives from it
     and from asyncio's SSLProtocol, whose attributes these are but for `_records` and `_write`."""
 
     def data_received(self, data: bytes | bytearray | memoryview) -> None: ...

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
 from fluvial._loop_streams import StreamsMixin
-from fluvial._loop_tls import TLSMixin
+from fluvial._loop_tls import SSLMixin
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -52,7 +52,7 @@ class _SelectorView:
         """Called by asyncio when the loop is closed."""
 
 
-class Loop(_core.Loop, StreamsMixin, TLSMixin, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C describes itself
+class Loop(_core.Loop, StreamsMixin, SSLMixin, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C describes itself
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:

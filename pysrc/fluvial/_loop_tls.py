@@ -20,7 +20,7 @@ _SHUTDOWN = sslproto.SSLProtocolState.SHUTDOWN
 _UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
 
 
-class TLSTransport(sslproto._SSLProtocolTransport):
+class SSLTransport(sslproto._SSLProtocolTransport):
     """What the application writes to. It answers after close(), too, which may come twice."""
 
     _ssl_protocol: Any
@@ -48,7 +48,7 @@ class TLSTransport(sslproto._SSLProtocolTransport):
         self._ssl_protocol._write(b"".join(list_of_data))
 
 
-class TLSProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
+class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
     """asyncio's SSLProtocol. What happens per record comes from the first base; here is what
     asyncio does once per connection, where it falls short."""
 
@@ -67,16 +67,16 @@ class TLSProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
 
     def _set_app_protocol(self, app_protocol: asyncio.BaseProtocol) -> None:
         self._app_protocol = app_protocol
-        # A TLSProtocol (TLS in TLS) takes bytes as well.
+        # A SSLProtocol (TLS in TLS) takes bytes as well.
         self._app_protocol_is_buffer = isinstance(
             app_protocol, asyncio.BufferedProtocol
-        ) and not isinstance(app_protocol, TLSProtocol)
+        ) and not isinstance(app_protocol, SSLProtocol)
 
     def _get_app_transport(self) -> Any:
         if self._app_transport is None:
             if self._app_transport_created:
-                raise RuntimeError("Creating TLSTransport twice")
-            self._app_transport = TLSTransport(self._loop, self)
+                raise RuntimeError("Creating SSLTransport twice")
+            self._app_transport = SSLTransport(self._loop, self)
             self._app_transport_created = True
         return self._app_transport
 
@@ -150,7 +150,7 @@ class TLSProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
             )
 
 
-class TLSMixin:
+class SSLMixin:
     """The loop's methods that have to do with TLS."""
 
     def _make_ssl_transport(
@@ -167,7 +167,7 @@ class TLSMixin:
         ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
     ) -> Any:
-        tls = TLSProtocol(
+        tls = SSLProtocol(
             self,
             protocol,
             sslcontext,
@@ -203,7 +203,7 @@ class TLSMixin:
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
         waiter = self.create_future()
-        tls = TLSProtocol(
+        tls = SSLProtocol(
             self,
             protocol,
             sslcontext,
@@ -230,7 +230,7 @@ class TLSMixin:
         return tls._get_app_transport()
 
 
-def _take_buffered(protocol: asyncio.BaseProtocol, tls: TLSProtocol) -> None:
+def _take_buffered(protocol: asyncio.BaseProtocol, tls: SSLProtocol) -> None:
     """Moves the begin of the handshake out of a StreamReader that has got it already, as when
     the client did not wait for the answer to its STARTTLS."""
     reader = (

@@ -19,7 +19,7 @@ typedef struct FdWatch {
 
 typedef struct FdEntry {
     FdWatch sides[2]; /* by FdSide */
-    PyObject *file;   /* owned or NULL: the object that add_reader or add_writer was given last */
+    PyObject *file;   /* owned or NULL: what add_reader or add_writer was given last */
 } FdEntry;
 
 typedef struct FdSet {
@@ -34,7 +34,8 @@ void fds_init(FdSet *set);
 /* Puts `handle` (borrowed; a reference is taken) into the ready queue whenever `fd` is ready, in
  * place of whoever watched before; a handle is cancelled then. `file` (borrowed, kept while the
  * descriptor is watched) is what the user called it by. 0, or -1 with an exception set. */
-int fds_add(FdSet *set, Loop *loop, int fd, PyObject *file, FdSide side, Handle *handle);
+int fds_add(FdSet *set, Loop *loop, int fd, PyObject *file, FdSide side,
+            Handle *handle);
 
 /* The descriptor that `file` (borrowed) had when it was added: how a file that was closed while
  * it was watched is still found. -1 without an exception when it isn't watched. */

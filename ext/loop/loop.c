@@ -131,9 +131,8 @@ loop_py_shut(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* The descriptor of `file`, an int or an object with fileno(). -1 with ValueError set. */
-static int
-fd_of(PyObject *file)
+int
+loop_fd_of(PyObject *file)
 {
     int fd = PyObject_AsFileDescriptor(file);
     if (fd < 0 && PyErr_ExceptionMatches(PyExc_TypeError)) {
@@ -147,7 +146,7 @@ fd_of(PyObject *file)
 static int
 watched_fd_of(Loop *self, PyObject *file)
 {
-    int fd = fd_of(file);
+    int fd = loop_fd_of(file);
     if (fd < 0 && PyErr_ExceptionMatches(PyExc_ValueError)) {
         fd = fds_find(&self->fds, file);
         if (fd >= 0) {
@@ -168,7 +167,7 @@ loop_watch(Loop *self, FdSide side, PyObject *const *args, Py_ssize_t nargs)
     if (loop_check_open(self) < 0) {
         return NULL;
     }
-    int fd = fd_of(args[0]);
+    int fd = loop_fd_of(args[0]);
     if (fd < 0) {
         return NULL;
     }

@@ -61,6 +61,10 @@ typedef enum FdSide { FD_READER, FD_WRITER } FdSide;
  * borrowed and stays alive during the call. Must not raise. */
 typedef void (*FdReady)(PyObject *owner);
 
+/* The descriptor of `file` (borrowed), an int or an object with fileno(). -1 with ValueError set,
+ * as asyncio does, for what is no file or is closed. */
+int loop_fd_of(PyObject *file);
+
 /* Calls ready(owner) whenever `fd` can be read (written), or has an error or hung up, in place of
  * whoever watched that side before. The loop takes a reference to `owner`, which garbage
  * collection sees. 0, or -1 with an exception set: PermissionError for a file that is always

@@ -85,7 +85,7 @@ acceptor_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
         return NULL;
     }
     Loop *loop = loop_check(module, loop_arg);
-    int fd = loop == NULL ? -1 : PyObject_AsFileDescriptor(sock);
+    int fd = loop == NULL ? -1 : loop_fd_of(sock);
     if (fd < 0) {
         return NULL;
     }

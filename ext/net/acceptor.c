@@ -1,7 +1,6 @@
 /* Accepting for asyncio's servers (see acceptor.h). One wake-up takes as many connections as the
  * backlog may hold. For each the protocol is made and told of its transport at once: no task,
- * no socket object. Servers with TLS get the descriptor instead, through a callable. Everything
- * runs on the loop's thread with the GIL.
+ * no socket object. Everything runs on the loop's thread with the GIL.
  *
  * What runs once per server or less often (retrying after the process ran out of descriptors,
  * closing) is Python: pysrc/fluvial/_loop_net.py.
@@ -25,7 +24,6 @@ typedef struct Acceptor {
     PyObject *sock;    /* owned: the listening socket.socket */
     PyObject *factory; /* owned: makes protocols */
     PyObject *server;  /* owned: asyncio.Server, or None */
-    PyObject *wrap; /* owned: called with each descriptor instead of `factory`, or None */
     PyObject *context; /* owned: connections' contexts are copies of it */
     int fd;            /* the socket's */
     int batch;         /* connections for each wake-up, at most */
@@ -43,7 +41,6 @@ acceptor_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->sock);
     Py_VISIT(self->factory);
     Py_VISIT(self->server);
-    Py_VISIT(self->wrap);
     Py_VISIT(self->context);
     return 0;
 }
@@ -57,7 +54,6 @@ acceptor_clear(PyObject *op)
     Py_CLEAR(self->sock);
     Py_CLEAR(self->factory);
     Py_CLEAR(self->server);
-    Py_CLEAR(self->wrap);
     Py_CLEAR(self->context);
     return 0;
 }
@@ -72,16 +68,16 @@ acceptor_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* Acceptor(loop, sock, backlog, factory, server, wrap) */
+/* Acceptor(loop, sock, backlog, factory, server) */
 static PyObject *
 acceptor_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
     PyObject *module = module_of_type(type);
-    PyObject *loop_arg, *sock, *factory, *server, *wrap;
+    PyObject *loop_arg, *sock, *factory, *server;
     int backlog;
     if (module == NULL
-        || !PyArg_ParseTuple(args, "OOiOOO:Acceptor", &loop_arg, &sock, &backlog,
-                             &factory, &server, &wrap)) {
+        || !PyArg_ParseTuple(args, "OOiOO:Acceptor", &loop_arg, &sock, &backlog,
+                             &factory, &server)) {
         return NULL;
     }
     Loop *loop = loop_check(module, loop_arg);
@@ -102,7 +98,6 @@ acceptor_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
         self->sock = Py_NewRef(sock);
         self->factory = Py_NewRef(factory);
         self->server = Py_NewRef(server);
-        self->wrap = Py_NewRef(wrap);
         self->context = context;
         self->fd = fd;
         self->batch = Py_MAX(backlog, 1);
@@ -126,18 +121,6 @@ connection_failed(Acceptor *self)
     Py_DECREF(exc);
     Py_XDECREF(res);
     return res == NULL ? -1 : 0;
-}
-
-/* Gives `fd` (the callee's in any case) to the callable that stands in for us. */
-static int
-connection_wrap(Acceptor *self, int fd)
-{
-    PyObject *res = PyObject_CallFunction(self->wrap, "i", fd);
-    if (res == NULL) {
-        return connection_failed(self);
-    }
-    Py_DECREF(res);
-    return 0;
 }
 
 /* Protocol and transport of `fd`, in the connection's own context, which has been entered. */
@@ -168,8 +151,7 @@ acceptor_take(Acceptor *self, int fd, const NetAddr *peer)
         (void)close(fd);
         return -1;
     }
-    int err = self->wrap == Py_None ? connection_start(self, fd, peer, context)
-                                    : connection_wrap(self, fd);
+    int err = connection_start(self, fd, peer, context);
     if (PyContext_Exit(context) < 0) {
         err = -1;
     }
@@ -202,8 +184,8 @@ acceptor_refused(Acceptor *self, int code)
         return -1; /* for the loop to report */
     }
     PyObject *exc = err_take();
-    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_accept_starved", "OO",
-                                        self, exc);
+    PyObject *res =
+        PyObject_CallMethod((PyObject *)self->loop, "_accept_starved", "OO", self, exc);
     Py_DECREF(exc);
     Py_XDECREF(res);
     return res == NULL ? -1 : 1;

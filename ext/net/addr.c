@@ -110,8 +110,8 @@ net_unix_name_object(const struct sockaddr *name, socklen_t len)
     if (size != 0 && un->sun_path[0] == '\0') {
         return PyBytes_FromStringAndSize(un->sun_path, (Py_ssize_t)size);
     }
-    return PyUnicode_DecodeFSDefaultAndSize(
-        un->sun_path, (Py_ssize_t)strnlen(un->sun_path, size));
+    return PyUnicode_DecodeFSDefaultAndSize(un->sun_path,
+                                            (Py_ssize_t)strnlen(un->sun_path, size));
 }
 
 int

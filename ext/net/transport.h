@@ -31,17 +31,17 @@ typedef struct Transport {
     LoopRef held; /* libuv's reference, while the stream is open or closing */
     NetState *st; /* borrowed */
     TransportState state;
-    bool paused;          /* pause_reading() was called */
-    bool started;         /* reading may begin: connection_made was called */
-    bool eof;             /* write_eof() was called */
-    bool buffered;        /* the protocol is a BufferedProtocol */
-    bool tls;             /* the protocol is a Tls */
-    bool protocol_paused; /* pause_writing() was called */
-    bool connected;       /* the protocol is to hear of connection_lost */
-    int fd;               /* libuv's, which Python never sees; -1 once closed */
+    bool paused;           /* pause_reading() was called */
+    bool started;          /* reading may begin: connection_made was called */
+    bool eof;              /* write_eof() was called */
+    bool buffered;         /* the protocol is a BufferedProtocol */
+    bool tls;              /* the protocol is a Tls */
+    bool protocol_paused;  /* pause_writing() was called */
+    bool connected;        /* the protocol is to hear of connection_lost */
+    int fd;                /* libuv's, which Python never sees; -1 once closed */
     NetAddr local, remote; /* AF_UNSPEC: not known, or in `extra` */
-    Loop *loop;           /* owned */
-    PyObject *protocol;   /* owned; None after connection_lost */
+    Loop *loop;            /* owned */
+    PyObject *protocol;    /* owned; None after connection_lost */
     PyObject
         *context;   /* owned: the contextvars.Context in which the protocol is called */
     PyObject *sock; /* owned or NULL: what get_extra_info("socket") is made of */

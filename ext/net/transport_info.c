@@ -69,7 +69,8 @@ static PyObject *
 info_socket(Transport *self)
 {
     if (self->sock == NULL) {
-        self->sock = PyObject_CallMethod((PyObject *)self->loop, "_hidden_socket", "O", self);
+        self->sock =
+            PyObject_CallMethod((PyObject *)self->loop, "_hidden_socket", "O", self);
         if (self->sock == NULL) {
             return NULL;
         }
@@ -104,8 +105,8 @@ transport_py_get_extra_info(PyObject *op, PyObject *args, PyObject *kwargs)
     static char *const names[] = {"name", "default", NULL};
     Transport *self = (Transport *)op;
     PyObject *name, *other = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
-                                     (char **)names, &name, &other)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info", (char **)names,
+                                     &name, &other)) {
         return NULL;
     }
     PyObject *value =

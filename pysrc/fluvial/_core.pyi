@@ -346,8 +346,7 @@ class Loop:
 
 class Acceptor:
     """Takes the connections of a listening socket, at most `backlog` at once. Each gets a protocol
-    from `factory` and a transport that `server` knows; or, unless `wrap` is None, `wrap` is
-    called with its descriptor, which it owns from then on."""
+    from `factory` and a transport that `server` knows."""
 
     def __init__(
         self,
@@ -356,7 +355,6 @@ class Acceptor:
         backlog: int,
         factory: Callable[[], asyncio.BaseProtocol],
         server: Any,
-        wrap: Callable[[int], object] | None,
         /,
     ) -> None: ...
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Bare ASGI: what a request or a WebSocket sends comes back, whole on /echo, in pieces on /stream."""
+"""Bare ASGI: what is sent comes back, whole on /echo and WebSockets, in pieces on /stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-/* The net layer's share of the module's state: its types, imports and interned strings. */
+/* The net layer's share of the module's state: its types, imports and interned strings. Made
+ * when the module is imported, read by all files of the layer, released with the module.
+ */
 #ifndef FLUVIAL_NET_NET_STATE_H
 #define FLUVIAL_NET_NET_STATE_H
 
@@ -10,7 +12,7 @@ typedef struct NetState {
     /* For asyncio transports; all owned. */
     PyTypeObject *transport_type;
     PyTypeObject *acceptor_type;
-    PyObject *transport_socket; /* asyncio.trsock.TransportSocket */
+    PyObject *transport_socket;  /* asyncio.trsock.TransportSocket */
     PyObject *asyncio_transport; /* asyncio's _FlowControlMixin, a Transport */
     PyObject *buffered_protocol; /* asyncio.BufferedProtocol */
     PyObject *empty_bytes;
@@ -44,6 +46,14 @@ typedef struct NetState {
     PyObject *str_start_shutdown;      /* "_start_shutdown" */
     PyObject *str_control_app_writing; /* "_control_app_writing" */
     PyObject *str_control_ssl_reading; /* "_control_ssl_reading" */
+    /* For transports over user descriptors; all owned. */
+    PyTypeObject *endpoint_type;
+    PyObject *str_begin;      /* "_begin" */
+    PyObject *str_read_ready; /* "_read_ready" */
+    PyObject *str_fileno;
+    PyObject *str_datagram_received;
+    PyObject *str_error_received;
+    PyObject *str_sendto;
 } NetState;
 
 /* The net layer's part of the state of `module`; borrowed. Defined in module.c. */

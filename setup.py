@@ -40,6 +40,8 @@ THEIRS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-w"]
 
 # Older ones run timers at another point of the iteration, and loops wait for ever.
 LIBUV_MINIMUM = "1.46"
+# What WebSockets are compressed with; older ones have known holes.
+ZLIB_MINIMUM = "1.2.12"
 
 LLHTTP_SOURCES = ("api.c", "http.c", "llhttp.c")
 LIBUV_SOURCES = (
@@ -100,10 +102,11 @@ class Core:
         """(compiler flags, archives and linker flags) of what the core stands on."""
         llhttp = vendor.fetch("llhttp")
         http = self._archive("llhttp", llhttp / "src", LLHTTP_SOURCES, ["-I", llhttp / "include"])
-        include = ["-isystem", str(llhttp / "include")]
+        zlib_flags, zlib = native.pkg_config("zlib", ZLIB_MINIMUM, "zlib1g-dev")
+        include = ["-isystem", str(llhttp / "include"), *zlib_flags]
         if os.environ.get("FLUVIAL_LIBUV") == "system":
             uv_flags, uv_libraries = native.pkg_config("libuv", LIBUV_MINIMUM, "libuv1-dev")
-            return [*include, *uv_flags], [http, *uv_libraries]
+            return [*include, *uv_flags], [http, *uv_libraries, *zlib]
         libuv = vendor.fetch("libuv")
         flags = ["-I", libuv / "include", "-I", libuv / "src"]
         flags += [f"-D{define}" for define in self.system.libuv_defines]
@@ -111,7 +114,7 @@ class Core:
         sources = (*LIBUV_SOURCES, *self.system.libuv_sources)
         uv = self._archive("libuv", libuv / "src", sources, flags)
         include += ["-isystem", str(libuv / "include")]
-        return include, [http, uv, *self.system.libuv_libraries]
+        return include, [http, uv, *self.system.libuv_libraries, *zlib]
 
     def _archive(
         self, name: str, folder: Path, sources: tuple[str, ...], flags: list[str | Path]

@@ -20,7 +20,7 @@ SLEEPS_PER_SECOND = POOL_THREADS / 0.01
 DELAYED_CONNECTIONS = 1000
 DELAYED_PER_SECOND = DELAYED_CONNECTIONS / 0.05
 
-THROUGHPUT = ("cpu_us", "user_us", "system_us", "p50_ms", "p99_ms", "rss_mib", "load_busy")
+_THROUGHPUT = ("cpu_us", "user_us", "system_us", "p50_ms", "p99_ms", "rss_mib", "load_busy")
 _LATENCY = ("p50_ms", "p99_ms", "cpu_us", "server_busy", "load_busy")
 
 
@@ -87,17 +87,6 @@ class Field:
             return self("fluvial")
         return [servers.fluvial(app="tutorial:app", folder=servers.EXAMPLES)]
 
-    def each(self, app: str, *names: str, interface: str = "asginl") -> list[Server]:
-        """Servers of `app`, a module and a name in apps/."""
-        self._peers = self._peers or (Peers.install() if self.wanted else None)
-        found = []
-        for name in names:
-            if name in self.wanted and self._peers is not None:
-                server = self._peers.serve(name, app, interface)
-                server.env.update(self.env)
-                found.append(server)
-        return found
-
     def _one(self, name: str, threads: int | None) -> Server:
         if name == "raw":
             return servers.raw()
@@ -114,7 +103,6 @@ class Field:
 
 
 SERVERS = ("raw", "fluvial", "uvicorn", "granian", "fastpysgi", "fastapi")
-EVERY_SERVER = (*SERVERS, "gunicorn")
 
 
 def all_cases(taking_part: Field) -> list[Case]:
@@ -132,7 +120,7 @@ def _route_cases(taking_part: Field) -> list[Case]:
             servers=taking_part(*SERVERS),
             measure=Throughput(plain),
             warm=plain,
-            columns=THROUGHPUT,
+            columns=_THROUGHPUT,
             compare=("raw", "uvicorn"),
         ),
         Case(
@@ -141,7 +129,7 @@ def _route_cases(taking_part: Field) -> list[Case]:
             servers=taking_part(*SERVERS),
             measure=Throughput(deep),
             warm=deep,
-            columns=THROUGHPUT,
+            columns=_THROUGHPUT,
             compare=("raw", "uvicorn"),
         ),
         Case(
@@ -150,7 +138,7 @@ def _route_cases(taking_part: Field) -> list[Case]:
             servers=taking_part("raw", "fluvial", "fastapi"),
             measure=Throughput(items),
             warm=items,
-            columns=THROUGHPUT,
+            columns=_THROUGHPUT,
             compare=("raw", "fastapi"),
         ),
         Case(
@@ -177,7 +165,7 @@ def _pool_cases(taking_part: Field) -> list[Case]:
             servers=taking_part("raw", "fluvial", "fastapi"),
             measure=Throughput(sync),
             warm=sync,
-            columns=THROUGHPUT,
+            columns=_THROUGHPUT,
             compare=("raw", "fastapi"),
         ),
         Case(

@@ -23,13 +23,11 @@ class LoadFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What wrk sends: `connections` keep-alive connections, `depth` requests per write; POST
-    with `body` bytes when there are any."""
+    """What wrk sends: `connections` keep-alive connections, `depth` requests per write."""
 
     path: str
     connections: int = 64
     depth: int = 1
-    body: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +47,7 @@ def start_wrk(load: Load, port: int, seconds: int) -> subprocess.Popen[str]:
     ]
     return subprocess.Popen(
         command,
-        env={**os.environ, "CONNECTIONS": str(load.connections), "BODY": str(load.body)},
+        env={**os.environ, "CONNECTIONS": str(load.connections)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -15,6 +15,7 @@
 #include "app/sender.h"
 #include "app/server.h"
 #include "app/waiting.h"
+#include "app/ws_type.h"
 #include "base/names.h"
 
 static int
@@ -35,11 +36,11 @@ app_setup(PyObject *module, AppState *st)
     if (strings_setup(st) < 0
         || name_import(&st->cancelled_error, "asyncio", "CancelledError") < 0
         || router_type_setup(module, st) < 0 || waiting_setup(module, st) < 0
-        || request_setup(module, st) < 0 || sender_setup(module, st) < 0
-        || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
-        || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
-        || server_setup(module, st) < 0 || asgi_app_setup(module, st) < 0
-        || asgi_call_setup(module, st) < 0) {
+        || request_setup(module, st) < 0 || websocket_setup(module, st) < 0
+        || sender_setup(module, st) < 0 || pool_type_setup(module, st) < 0
+        || plan_setup(module, st) < 0 || request_coro_setup(module, st) < 0
+        || coro_setup(module, st) < 0 || server_setup(module, st) < 0
+        || asgi_app_setup(module, st) < 0 || asgi_call_setup(module, st) < 0) {
         return -1;
     }
     return 0;
@@ -50,6 +51,7 @@ app_traverse(AppState *st, visitproc visit, void *arg)
 {
     Py_VISIT(st->router_type);
     Py_VISIT(st->request_type);
+    Py_VISIT(st->websocket_type);
     Py_VISIT(st->sender_type);
     Py_VISIT(st->waiting_type);
     Py_VISIT(st->waiting_done);
@@ -70,6 +72,7 @@ app_clear(AppState *st)
 {
     Py_CLEAR(st->router_type);
     Py_CLEAR(st->request_type);
+    Py_CLEAR(st->websocket_type);
     Py_CLEAR(st->sender_type);
     Py_CLEAR(st->waiting_type);
     Py_CLEAR(st->waiting_done);

@@ -59,6 +59,7 @@ typedef struct AppState {
     /* Routing, requests and streams. All owned. */
     PyTypeObject *router_type;
     PyTypeObject *request_type;
+    PyTypeObject *websocket_type;
     PyTypeObject *sender_type;
     PyTypeObject *waiting_type; /* see waiting.h */
     PyObject *waiting_done;

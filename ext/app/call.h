@@ -28,6 +28,7 @@ typedef struct AppCall {
     AsgiApp *mount;  /* borrowed from the server: the ASGI app that answers, or NULL */
     AsgiCall *asgi;  /* borrowed: its call; it clears this itself */
     BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
+    bool websocket;  /* for a native WebSocket handler; `request` is a WebSocket */
     bool eof;        /* the client sends nothing more: it has probably gone */
     bool gone;       /* the client went away before the answer was complete */
 } AppCall;

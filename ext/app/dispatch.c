@@ -18,6 +18,8 @@
 #include "app/request_coro.h"
 #include "app/sender.h"
 #include "app/server.h"
+#include "app/ws_call.h"
+#include "app/ws_type.h"
 #include "base/err.h"
 
 /* ---- AppCall ------------------------------------------------------------------------------ */
@@ -64,6 +66,9 @@ dispatch_head(HttpRequest *req)
     if (server->root != NULL) {
         call->mount = server->root;
         return asgi_head(req);
+    }
+    if (unlikely(req->upgrade >= 0) && ws_call_wanted(req)) {
+        return HTTP_BODY_DISCARD;
     }
     router_find(server->router, req->method, call_path(req), &call->match);
     HttpBodyMode mode = HTTP_BODY_DISCARD;
@@ -250,6 +255,8 @@ dispatch_request(HttpRequest *req)
     http_request_ref(req); /* the client may go away while Python runs */
     if (call->mount != NULL) {
         asgi_request(req, call->mount);
+    } else if (unlikely(call->websocket)) {
+        ws_call_start(req);
     } else if (call_server(req)->entry != NULL) {
         call_entry(req);
     } else if (likely(call->match.outcome == ROUTE_FOUND)) {
@@ -310,6 +317,9 @@ dispatch_gone(HttpRequest *req)
         return;
     }
     body_gone(req);
+    if (call_of(req)->websocket && call_of(req)->request != NULL) {
+        websocket_gone(call_of(req)->request);
+    }
     coro_end_stream(req);
     sender_wake(req);
     coro_let_go(req);

@@ -9,21 +9,10 @@
 #include "app/call.h"
 #include "app/convert.h"
 #include "app/plan.h"
-#include "app/request_values.h"
+#include "app/request_object.h"
 #include "app/server.h"
 
 #include <structmember.h>
-
-typedef struct RequestObject {
-    PyObject_HEAD
-    HttpRequest *http; /* owned reference */
-    AppServer *server; /* owned: keeps the router's plans and names alive */
-    PyObject *values[REQUEST_NVALUES]; /* owned; NULL until asked for */
-    PyObject *app;                     /* owned */
-    PyObject *state;                   /* owned or NULL, which reads as None */
-    PyObject *cache;                   /* owned or NULL */
-    bool body_taken;                   /* read() has given the collected body */
-} RequestObject;
 
 /* The value, kept from then on; borrowed. NULL with an exception set. */
 static PyObject *
@@ -142,7 +131,7 @@ request_take_body(PyObject *obj)
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
-static int
+int
 request_traverse(PyObject *op, visitproc visit, void *arg)
 {
     RequestObject *self = (RequestObject *)op;
@@ -159,7 +148,7 @@ request_traverse(PyObject *op, visitproc visit, void *arg)
 
 /* What may be part of a cycle. The server stays until the end: a finalizer may still ask the
  * request for something. */
-static int
+int
 request_clear(PyObject *op)
 {
     RequestObject *self = (RequestObject *)op;
@@ -172,7 +161,7 @@ request_clear(PyObject *op)
     return 0;
 }
 
-static void
+void
 request_dealloc(PyObject *op)
 {
     RequestObject *self = (RequestObject *)op;

@@ -57,6 +57,12 @@ limits_read(HttpLimits *out, PyObject *limits)
         {"connections", &out->connections},
         {"in_flight", &out->in_flight},
         {"pipelined", &out->pipelined},
+        {"ws_queue", &out->ws_queue},
+        {"ws_ping_interval", &out->ws_ping_interval},
+        {"ws_ping_timeout", &out->ws_ping_timeout},
+        {"ws_close_timeout", &out->ws_close_timeout},
+        {"ws_deflate", &out->ws_deflate},
+        {"ws_deflate_threshold", &out->ws_deflate_threshold},
     };
     Py_ssize_t known = 0;
     uint64_t value = 0;
@@ -70,11 +76,22 @@ limits_read(HttpLimits *out, PyObject *limits)
             known++;
         }
     }
-    int found = limit_read(limits, "body", INT64_MAX, &out->body);
-    if (found < 0) {
-        return -1;
+    const struct {
+        const char *name;
+        uint64_t *field;
+    } large[] = {
+        {"body", &out->body},
+        {"ws_message", &out->ws_message},
+        {"ws_frame", &out->ws_frame},
+    };
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        int found = limit_read(limits, large[i].name, INT64_MAX, large[i].field);
+        if (found < 0) {
+            return -1;
+        }
+        known += found;
     }
-    if (known + found != PyDict_GET_SIZE(limits)) {
+    if (known != PyDict_GET_SIZE(limits)) {
         PyErr_Format(PyExc_ValueError, "unknown limit in %R", limits);
         return -1;
     }
@@ -87,7 +104,9 @@ limits_read(HttpLimits *out, PyObject *limits)
 typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
-    PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits;
+    PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets;
+    const char *ws_origins;
+    Py_ssize_t ws_origins_len;
     int custom_errors, access_log;
 } ServerArgs;
 
@@ -111,18 +130,22 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "root",
                                         "limits",
                                         "access_log",
+                                        "websockets",
+                                        "ws_origins",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
                       .root = Py_None,
                       .limits = Py_None,
+                      .websockets = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOOi", (char **)names, &a->loop, &a->router,
-            &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOOiOs#", (char **)names, &a->loop,
+            &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
             &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
-            &a->entry, &a->custom_errors, &a->root, &a->limits, &a->access_log)) {
+            &a->entry, &a->custom_errors, &a->root, &a->limits, &a->access_log,
+            &a->websockets, &a->ws_origins, &a->ws_origins_len)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -206,8 +229,12 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
         }
         return -1;
     }
+    if (ws_parts_read(&self->websockets, st, a.websockets) < 0) {
+        return -1;
+    }
     self->http = http_server_new(loop, &dispatch_ops, &limits, self);
-    if (self->http == NULL) {
+    Slice origins = slice_of(a.ws_origins, (size_t)a.ws_origins_len);
+    if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0) {
         PyErr_NoMemory();
         return -1;
     }
@@ -359,7 +386,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->entry);
     Py_VISIT((PyObject *)self->root);
     Py_VISIT(self->drained);
-    return 0;
+    return ws_parts_traverse(&self->websockets, visit, arg);
 }
 
 /* Never called while the HttpServer is at work, since the object then holds itself. */
@@ -382,6 +409,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->client_disconnect);
     Py_CLEAR(self->encode);
     Py_CLEAR(self->encode_fallback);
+    ws_parts_clear(&self->websockets);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "app/app_state.h"
 #include "app/call.h"
 #include "app/pool.h"
+#include "app/ws_parts.h"
 #include "base/ring.h"
 #include "http/server.h"
 #include "loop/loop.h"
@@ -33,6 +34,7 @@ struct AppServer {
     AsgiApp *root;      /* owned: answers everything; NULL: the routes do */
     LoopHook asgi_hook; /* linked while asgi_waiting has members */
     Ring asgi_waiting;  /* of AsgiCall.waiting; owns a reference to each */
+    WebSocketParts websockets;
     bool custom_errors;
     bool listening;    /* holds a reference on itself until the HttpServer is drained */
     PyObject *drained; /* owned Future of drain() and abort(); NULL before */

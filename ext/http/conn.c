@@ -7,6 +7,7 @@
 #include "http/conn.h"
 
 #include "http/out.h"
+#include "http/ws_conn.h"
 
 #include <unistd.h>
 
@@ -30,7 +31,9 @@ states_after(ConnState state)
     case CONN_BODY:
         return 1 << CONN_ANSWER | 1 << CONN_IDLE | END;
     case CONN_ANSWER:
-        return 1 << CONN_IDLE | END;
+        return 1 << CONN_UPGRADED | 1 << CONN_IDLE | END;
+    case CONN_UPGRADED:
+        return END;
     case CONN_LINGER:
         return 1 << CONN_CLOSING;
     case CONN_CLOSING:
@@ -61,6 +64,8 @@ conn_is_blocked(const HttpConn *c)
         return false;
     case CONN_BODY:
         return c->paused;
+    case CONN_UPGRADED:
+        return ws_is_blocked(c);
     case CONN_ANSWER:
     case CONN_LINGER:
     case CONN_CLOSING:
@@ -71,13 +76,18 @@ conn_is_blocked(const HttpConn *c)
 
 /* ---- Bytes in ---------------------------------------------------------------------------- */
 
-/* Parses as far as the state allows, writes what came of it. The bytes used. */
+/* Parses as far as the state allows, writes what came of it. The bytes used; a WebSocket may
+ * have changed them. */
 static size_t
 conn_parse(HttpConn *c, Slice data)
 {
     size_t used = 0;
     out_gather(c);
     while ((used < data.len || c->held) && !conn_is_blocked(c)) {
+        if (c->state == CONN_UPGRADED) {
+            used += ws_read(c, (char *)data.ptr + used, data.len - used);
+            continue;
+        }
         c->held = false;
         used += h1_parse(c, data.ptr + used, data.len - used);
         exchange_advance(c);
@@ -187,7 +197,9 @@ on_drain(Stream *stream)
 {
     HttpConn *c = conn_of(stream);
     HttpRequest *req = c->req;
-    if (req != NULL && req->answer == HTTP_ANSWER_STREAMING && req->told) {
+    if (c->state == CONN_UPGRADED) {
+        ws_drained(c);
+    } else if (req != NULL && req->answer == HTTP_ANSWER_STREAMING && req->told) {
         http_request_ref(req);
         c->server->ops->on_writable(req);
         http_request_unref(req);
@@ -206,6 +218,8 @@ settle_eof(HttpConn *c)
     }
     if (c->state == CONN_IDLE) {
         conn_close(c, true);
+    } else if (c->state == CONN_UPGRADED) {
+        ws_eof(c);
     } else {
         exchange_reject(c, (Fault){400, "The request is cut off"});
     }
@@ -252,6 +266,8 @@ deadline_wanted(const HttpConn *c)
         return DEADLINE_HEADER;
     case CONN_BODY:
         return c->paused ? writing : DEADLINE_BODY;
+    case CONN_UPGRADED:
+        return ws_deadline(c);
     case CONN_ANSWER:
     case CONN_CLOSING:
         return writing;
@@ -342,6 +358,11 @@ conn_expired(HttpConn *c, DeadlineKind kind)
         break;
     case DEADLINE_LINGER:
         conn_close(c, false);
+        break;
+    case DEADLINE_WS_PING:
+    case DEADLINE_WS_PONG:
+    case DEADLINE_WS_CLOSE:
+        ws_expired(c, kind);
         break;
     case DEADLINE_NONE:
     case DEADLINE_KINDS:
@@ -469,5 +490,7 @@ conn_drain(HttpConn *c)
 {
     if (c->state == CONN_IDLE && conn_kept(c) == 0) {
         conn_close(c, true);
+    } else if (c->state == CONN_UPGRADED) {
+        ws_drain(c);
     }
 }

@@ -6,6 +6,7 @@
  *   head.c      what RFC 9112 asks of a complete head beyond llhttp
  *   exchange.c  the exchange: what the upper layer is told, and when it is over
  *   out.c       bytes out
+ *   ws*.c       what becomes of it after an upgrade, see ws_conn.h
  *
  * Thread: the loop's, with the GIL. Lifetime: from conn_open to the stream's on_closed.
  */
@@ -25,7 +26,8 @@ typedef enum ConnState {
     CONN_IDLE, /* no request has begun */
     CONN_HEAD, /* part of a head has arrived */
     CONN_BODY, /* a head with a body: the rest arrives; the answer may be complete already */
-    CONN_ANSWER, /* the request is complete, the answer isn't */
+    CONN_ANSWER,   /* the request is complete, the answer isn't */
+    CONN_UPGRADED, /* the answer was 101: the bytes are the WebSocket's */
     CONN_LINGER, /* the last answer and FIN are out; what arrives is dropped until EOF */
     CONN_CLOSING, /* stream_close was called */
 } ConnState;
@@ -37,11 +39,14 @@ enum {
     TRAILER_NAME_MAX = 20,    /* longer names need not be recognised */
 };
 
+typedef struct WsConn WsConn;
+
 struct HttpConn {
     Stream stream;
     llhttp_t parser;
     HttpServer *server; /* borrowed; outlives its connections */
     HttpRequest *req;   /* owned; NULL while no request has begun */
+    WsConn *ws;         /* owned; NULL unless CONN_UPGRADED */
     Ring all;           /* in HttpServer.conns */
     Ring ready;         /* in HttpServer.ready, or unlinked */
     Deadline deadline;
@@ -124,6 +129,8 @@ void exchange_reject(HttpConn *c, Fault fault);
 void exchange_drop(HttpConn *c);
 /* Sends "100 Continue" when it is due. */
 void exchange_continue(HttpConn *c);
+/* The answer 101 is out: the connection is the WebSocket's, which it owns from now on. */
+void exchange_upgrade(HttpConn *c, WsConn *ws);
 /* response.c calls it when an answer has grown or is complete. */
 void exchange_answered(HttpConn *c);
 

@@ -9,6 +9,7 @@
 
 #include "http/answer.h"
 #include "http/out.h"
+#include "http/ws_conn.h"
 
 static const HttpOps *
 ops_of(const HttpConn *c)
@@ -54,6 +55,7 @@ exchange_landed(HttpRequest *req)
 void
 exchange_drop(HttpConn *c)
 {
+    ws_drop(c);
     HttpRequest *req = c->req;
     if (req == NULL) {
         return;
@@ -275,7 +277,7 @@ void
 exchange_advance(HttpConn *c)
 {
     HttpRequest *req = c->req;
-    if (req == NULL || req->answer != HTTP_ANSWER_DONE) {
+    if (req == NULL || req->answer != HTTP_ANSWER_DONE || c->state == CONN_UPGRADED) {
         return;
     }
     bool last = req->close || c->server->state != SERVER_RUNNING;
@@ -307,6 +309,18 @@ exchange_answered(HttpConn *c)
         exchange_advance(c);
         conn_settle(c);
     }
+}
+
+void
+exchange_upgrade(HttpConn *c, WsConn *ws)
+{
+    HttpRequest *req = c->req;
+    access_log_add(&c->server->log, &c->peer, req, 101);
+    req->answer = HTTP_ANSWER_DONE;
+    c->server->stats.responses++;
+    exchange_landed(req);
+    c->ws = ws;
+    conn_set_state(c, CONN_UPGRADED);
 }
 
 void

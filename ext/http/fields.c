@@ -7,6 +7,7 @@
 #include "http/response.h"
 
 #include "http/chars.h"
+#include "http/list.h"
 
 #include <uv.h>
 
@@ -50,18 +51,6 @@ http_value_is_clean(Slice value)
     return true;
 }
 
-static Slice
-trim(Slice s)
-{
-    while (s.len != 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s = slice_of(s.ptr + 1, s.len - 1);
-    }
-    while (s.len != 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) {
-        s.len--;
-    }
-    return s;
-}
-
 /* Notes a stated Content-Length instead of adding it. Two that differ are an error. */
 static int
 note_content_length(HttpFields *fields, Slice value)
@@ -84,18 +73,13 @@ note_content_length(HttpFields *fields, Slice value)
 
 /* Whether one of the comma-separated options is "close". */
 static bool
-has_close(Slice value)
+has_close(Slice rest)
 {
-    size_t from = 0;
-    for (size_t i = 0; i <= value.len; i++) {
-        if (i == value.len || value.ptr[i] == ',') {
-            if (slice_eq_nocase(trim(slice_of(value.ptr + from, i - from)),
-                                SLICE("close"))) {
-                return true;
-            }
-            from = i + 1;
+    do {
+        if (slice_eq_nocase(list_next(&rest, ','), SLICE("close"))) {
+            return true;
         }
-    }
+    } while (rest.ptr != NULL);
     return false;
 }
 
@@ -126,7 +110,7 @@ append_line(Buf *raw, Slice name, Slice value)
 int
 http_fields_add(HttpFields *fields, Slice name, Slice value)
 {
-    value = trim(value);
+    value = list_trim(value);
     if (!is_token(name) || !http_value_is_clean(value)) {
         return UV_EINVAL;
     }

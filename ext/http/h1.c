@@ -220,6 +220,11 @@ field_note(HttpConn *c, HttpRequest *req, int32_t i)
             c->expect = true;
         }
         return 0;
+    case 7:
+        if (slice_eq(name, SLICE("upgrade")) && req->upgrade < 0) {
+            req->upgrade = i;
+        }
+        return 0;
     case 12:
         if (slice_eq(name, SLICE("content-type"))) {
             if (req->content_type >= 0) {
@@ -260,7 +265,8 @@ on_headers_complete(llhttp_t *parser)
     if (fault.status != 0) {
         return refuse(c, fault.status, fault.detail);
     }
-    /* An offer to upgrade may be ignored (RFC 9110 section 7.8); the body is an ordinary one. */
+    /* An offer to upgrade is looked at when the request is complete (ws_is_offered); it may be
+     * ignored (RFC 9110 section 7.8), and the body is an ordinary one. */
     parser->upgrade = 0;
     return exchange_head(c);
 }

@@ -7,6 +7,7 @@
 
 #include "http/chars.h"
 #include "http/conn.h"
+#include "http/list.h"
 
 static const Fault FINE = {0, NULL};
 
@@ -120,29 +121,6 @@ check_host(const HttpRequest *req)
 
 /* ---- Transfer-Encoding ------------------------------------------------------------------- */
 
-/* The next item of the comma-separated list in `*rest`, without white space around it; `*rest`
- * becomes what stands behind the comma, or {NULL, 0} when there is none. */
-static Slice
-list_next(Slice *rest)
-{
-    const char *comma = memchr(rest->ptr, ',', rest->len);
-    Slice item = *rest;
-    *rest = slice_of(NULL, 0);
-    if (comma != NULL) {
-        size_t len = (size_t)(comma - item.ptr);
-        *rest = slice_of(comma + 1, item.len - len - 1);
-        item.len = len;
-    }
-    while (item.len != 0 && (item.ptr[0] == ' ' || item.ptr[0] == '\t')) {
-        item = slice_of(item.ptr + 1, item.len - 1);
-    }
-    while (item.len != 0
-           && (item.ptr[item.len - 1] == ' ' || item.ptr[item.len - 1] == '\t')) {
-        item.len--;
-    }
-    return item;
-}
-
 /* A coding that may stand before chunked. Such a body is handed on as it is, with its field. */
 static bool
 is_known_coding(Slice coding)
@@ -160,7 +138,7 @@ static Fault
 check_codings(Slice value, bool *chunked)
 {
     do {
-        Slice coding = list_next(&value);
+        Slice coding = list_next(&value, ',');
         if (*chunked) {
             return (Fault){400, "Transfer-Encoding goes on after chunked"};
         }

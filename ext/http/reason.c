@@ -161,6 +161,8 @@ Slice
 http_reason(int status)
 {
     switch (status / 100) {
+    case 1:
+        return status == 101 ? SLICE("Switching Protocols") : SLICE("Unknown");
     case 2:
         return reason_success(status);
     case 3:

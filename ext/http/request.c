@@ -28,6 +28,7 @@ request_init(HttpRequest *req, HttpServer *server)
     req->host = -1;
     req->content_type = -1;
     req->cookie = -1;
+    req->upgrade = -1;
 }
 
 static HttpRequest *

@@ -61,7 +61,7 @@ struct HttpRequest {
     uint32_t nfields, cap_fields;
     HttpField *fields; /* owned: in order of arrival, as sent */
     /* Indices into fields; -1 when absent. */
-    int32_t host, content_type, cookie;
+    int32_t host, content_type, cookie, upgrade;
 
     Buf body; /* owned; COLLECT only: decoded from its transfer coding */
 

@@ -34,6 +34,14 @@ http_limits_default(HttpLimits *limits)
         .connections = 65536,
         .in_flight = 16384,
         .pipelined = 64 * 1024,
+        .ws_message = 16 * 1024 * 1024,
+        .ws_frame = 16 * 1024 * 1024,
+        .ws_queue = 32,
+        .ws_ping_interval = 20 * 1000,
+        .ws_ping_timeout = 20 * 1000,
+        .ws_close_timeout = 10 * 1000,
+        .ws_deflate = 1,
+        .ws_deflate_threshold = 64,
     };
 }
 
@@ -61,6 +69,7 @@ server_release(HttpServer *server)
 {
     request_free_spare(server);
     buf_free(&server->out);
+    buf_free(&server->ws_origins);
     access_log_free(&server->log);
     PyMem_RawFree(server);
 }
@@ -85,6 +94,19 @@ Loop *
 http_server_loop(const HttpServer *server)
 {
     return server->loop;
+}
+
+const HttpLimits *
+http_server_limits(const HttpServer *server)
+{
+    return &server->limits;
+}
+
+int
+http_server_ws_origins(HttpServer *server, Slice origins)
+{
+    buf_clear(&server->ws_origins);
+    return buf_append_slice(&server->ws_origins, origins);
 }
 
 HttpStats
@@ -198,6 +220,9 @@ server_start(HttpServer *server)
         [DEADLINE_BODY] = limits->body_rate != 0 ? limits->body_grace : 0,
         [DEADLINE_WRITE] = limits->write_timeout,
         [DEADLINE_LINGER] = LINGER_TIME,
+        [DEADLINE_WS_PING] = limits->ws_ping_interval,
+        [DEADLINE_WS_PONG] = limits->ws_ping_timeout,
+        [DEADLINE_WS_CLOSE] = limits->ws_close_timeout,
     };
     server->deadlines.expired = on_expired;
     server->deadlines.closed = on_timer_closed;

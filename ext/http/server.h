@@ -53,6 +53,16 @@ typedef struct HttpLimits {
     uint32_t connections;   /* 65,536 at once; more wait in the kernel's backlog */
     uint32_t in_flight; /* 16,384 unanswered requests at once; more: 503, Retry-After */
     uint32_t pipelined; /* 64 KiB read ahead of an unanswered request */
+
+    /* WebSockets. */
+    uint64_t ws_message;           /* 16 MiB, decompressed; more: closed with 1009 */
+    uint64_t ws_frame;             /* 16 MiB of payload; more: 1009 */
+    uint32_t ws_queue;             /* 32 messages that the upper layer keeps unread */
+    uint32_t ws_ping_interval;     /* 20,000 ms of silence before a ping; 0: no pings */
+    uint32_t ws_ping_timeout;      /* 20,000 ms of silence after it: connection lost */
+    uint32_t ws_close_timeout;     /* 10,000 ms for the answer to a close frame */
+    uint32_t ws_deflate;           /* 1: permessage-deflate where offered; 0: never */
+    uint32_t ws_deflate_threshold; /* 64 bytes; shorter messages aren't compressed */
 } HttpLimits;
 void http_limits_default(HttpLimits *limits);
 
@@ -78,6 +88,12 @@ void http_server_free(HttpServer *server);
 /* One line per answered request to the descriptor `fd` (-1: off), gathered and written before
  * the loop blocks. */
 void http_server_access_log(HttpServer *server, int fd);
+
+/* The origins whose pages may open WebSockets, in lower case, separated by spaces; `same` stands
+ * for the host that the request names. Empty, as at first: all. 0 or UV_ENOMEM. */
+int http_server_ws_origins(HttpServer *server, Slice origins);
+
+const HttpLimits *http_server_limits(const HttpServer *server);
 
 /* Counters since the start, for tests and metrics. */
 typedef struct HttpStats {

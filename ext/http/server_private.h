@@ -53,6 +53,7 @@ struct HttpServer {
     Deadlines deadlines;
     LoopHook hook;
     DateCache date;
+    Buf ws_origins; /* owned: see http_server_ws_origins */
     AccessLog log;
     HttpStats stats;
 };

@@ -21,11 +21,12 @@
 
 typedef struct WsConn WsConn;
 
-/* Codes of RFC 6455 section 7.4.1 that this layer gives by itself. */
+/* Close codes of RFC 6455 section 7.4.1. */
 enum {
     WS_NORMAL = 1000,
     WS_GOING_AWAY = 1001,
     WS_PROTOCOL_ERROR = 1002,
+    WS_UNSUPPORTED_DATA = 1003,
     WS_NO_CODE = 1005,  /* never sent: the client's close frame had none */
     WS_ABNORMAL = 1006, /* never sent: the connection was lost without a close frame */
     WS_INVALID_DATA = 1007,
@@ -86,7 +87,7 @@ void *ws_context(const WsConn *ws);
 
 /* Sends a message. `data` is copied when small, otherwise kept alive by `owner` (borrowed; NULL:
  * always copied). Text must be UTF-8. 0; UV_ECANCELED when the connection is closing; another
- * negative UV_E* when it failed, which on_close tells, too. */
+ * negative UV_E* when it failed, which on_close tells soon after. */
 int ws_send_text(WsConn *ws, Slice data, PyObject *owner);
 int ws_send_binary(WsConn *ws, Slice data, PyObject *owner);
 

@@ -22,7 +22,8 @@ typedef struct Stream Stream;
 
 typedef struct StreamOps {
     /* Bytes arrived. `data` is the loop's shared read buffer (or what on_alloc gave): valid
-     * during the call only. The callee may call any stream function, stream_close included. */
+     * during the call only; the callee may overwrite it. The callee may call any stream function,
+     * stream_close included. */
     void (*on_data)(Stream *s, Slice data);
     /* The peer will send no more. Writing is still possible. */
     void (*on_eof)(Stream *s);

@@ -3,8 +3,15 @@
 from ._app import App
 from ._background import BackgroundTask, BackgroundTasks
 from ._config import Config
+from ._connection import HTTPConnection
 from ._datastructures import URL, Headers, MutableHeaders, QueryParams, State
-from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._exceptions import (
+    ClientDisconnect,
+    HTTPException,
+    RequestValidationError,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from ._files import FileResponse
 from ._loop import Loop, run_async
 from ._params import Body, Cookie, Depends, Header, Path, Query
@@ -20,6 +27,7 @@ from ._responses import (
 from ._results import ResponseValidationError
 from ._server import run
 from ._sse import EventSourceResponse, ServerSentEvent
+from ._websocket import WebSocket, WebSocketState
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,6 +43,7 @@ __all__ = [
     "EventSourceResponse",
     "FileResponse",
     "HTMLResponse",
+    "HTTPConnection",
     "HTTPException",
     "Header",
     "Headers",
@@ -53,6 +62,10 @@ __all__ = [
     "ServerSentEvent",
     "State",
     "StreamingResponse",
+    "WebSocket",
+    "WebSocketDisconnect",
+    "WebSocketException",
+    "WebSocketState",
     "run",
     "run_async",
 ]

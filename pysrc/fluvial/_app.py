@@ -12,6 +12,7 @@ from ._datastructures import State
 from ._errors import ErrorHandlers, Handler
 from ._middleware import Entry, Middleware, make_entry
 from ._routing import Route, RouteOptions
+from ._websocket_routing import WebSocketRoute, WebSocketRoutes
 
 if TYPE_CHECKING:
     from ._params import Depends
@@ -47,6 +48,7 @@ class App:
         self._middleware: list[Middleware] = []
         self._errors = ErrorHandlers()
         self._unplanned: list[Route] = []
+        self.websockets = WebSocketRoutes()
         self.lifespan_state: dict[str, Any] = {}
         for key, handler in (exception_handlers or {}).items():
             self._errors.add(key, handler)
@@ -94,6 +96,7 @@ class App:
                 raise type(exc)(f"{_describe(route)}: {exc}") from exc
             self._add_to_router(route)
             del self._unplanned[0]
+        self.websockets.plan(self._dependencies)
 
     def _add_to_router(self, route: Route) -> None:
         assert route.plan is not None
@@ -146,6 +149,36 @@ class App:
     def trace(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for TRACE."""
         return self.api_route(path, methods=("TRACE",), **options)
+
+    def add_api_websocket_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        name: str | None = None,
+        *,
+        dependencies: Sequence[Depends] | None = None,
+    ) -> None:
+        """Registers an `async def` handler for WebSockets; its signature is read now.
+
+        Raises: TypeError or ValueError that names the route and what is wrong with it.
+        """
+        route = WebSocketRoute(path, endpoint, name, dependencies or ())
+        self.websockets.add(route, self._dependencies)
+
+    def websocket(
+        self,
+        path: str,
+        name: str | None = None,
+        *,
+        dependencies: Sequence[Depends] | None = None,
+    ) -> Callable[[F], F]:
+        """Registers the decorated `async def` handler for WebSockets."""
+
+        def register(endpoint: F) -> F:
+            self.add_api_websocket_route(path, endpoint, name, dependencies=dependencies)
+            return endpoint
+
+        return register
 
     # ---- around the routes -----------------------------------------------------------------
 

@@ -122,6 +122,21 @@ def _limit_options(command: Command) -> Command:
     metavar="PATH",
     help="What a proxy has taken away from the beginning of every path.",
 )
+@click.option(
+    "--ws-per-message-deflate",
+    type=bool,
+    default=True,
+    show_default=True,
+    help="Compress WebSocket messages where clients offer it.",
+)
+@click.option(
+    "--ws-origin",
+    "ws_origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Origin whose pages may open WebSockets, e.g. https://example.org, or `same` for the host "
+    "that is asked; may be repeated. Default: all.",
+)
 @_limit_options
 def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any) -> None:
     """Serve the app that MODULE:APP names."""

@@ -56,6 +56,34 @@ LIMITS = (
         *("pipelined", "--limit-pipelined", "BYTES", 1, 64 * KIB),
         "Read ahead of an unanswered request.",
     ),
+    Limit(
+        *("ws_message", "--ws-max-size", "BYTES", 1, 16 * KIB * KIB),
+        "WebSocket message; more: closed with 1009.",
+    ),
+    Limit(
+        *("ws_frame", "--ws-max-frame", "BYTES", 1, 16 * KIB * KIB),
+        "WebSocket frame; more: closed with 1009.",
+    ),
+    Limit(
+        *("ws_queue", "--ws-max-queue", "N", 1, 32),
+        "WebSocket messages that wait for the app; then the client waits.",
+    ),
+    Limit(
+        *("ws_ping_interval", "--ws-ping-interval", "SECONDS", SECONDS, 20),
+        "Silence on a WebSocket before a ping is sent; 0: no pings.",
+    ),
+    Limit(
+        *("ws_ping_timeout", "--ws-ping-timeout", "SECONDS", SECONDS, 20),
+        "Silence after the ping before the connection counts as lost.",
+    ),
+    Limit(
+        *("ws_close_timeout", "--ws-close-timeout", "SECONDS", SECONDS, 10),
+        "How long a client may take to answer a close frame.",
+    ),
+    Limit(
+        *("ws_deflate_threshold", "--ws-deflate-threshold", "BYTES", 1, 64),
+        "Shorter WebSocket messages are not compressed.",
+    ),
 )
 
 
@@ -66,7 +94,8 @@ class Config:
     `root_path` is what a proxy has taken away from the beginning of every path; `lifespan` says
     whether ASGI apps are told of the server's start and end: "on", "off", or "auto", if they want.
     Times are in seconds. `threads` is how many `def` handlers run at once at most, `thread_queue`
-    how many more wait.
+    how many more wait. `ws_origins` are the origins whose pages may open WebSockets, "same" stands
+    for the host that was asked; empty: all.
     """
 
     host: str = "127.0.0.1"
@@ -81,4 +110,6 @@ class Config:
     graceful_timeout: float = 30.0
     root_path: str = ""
     lifespan: str = "auto"
+    ws_per_message_deflate: bool = True
+    ws_origins: tuple[str, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)

@@ -130,6 +130,42 @@ class Request:
     def body_nowait(self) -> bytes | None:
         """The whole body when it was collected (always, for `def` handlers), else None."""
 
+class WebSocket(Request):
+    """A WebSocket as C sees it; `fluvial.WebSocket` derives from it. Never made by users.
+
+    Messages are sent in the call; awaiting what it returns waits while the client is slow. All
+    raise RuntimeError before accept(), after close(), and in other threads than the loop's, and
+    WebSocketDisconnect when the client has gone.
+    """
+
+    session_state: int  # 0: not accepted, 1: open, 2: close() was called, 3: closed
+    by_client: bool  # the end was not ours
+    close_code: int  # 0 before the end
+    close_reason: str | None
+    subprotocols: list[str]  # that the client offers, in its order
+    def accept(
+        self,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Completes the opening handshake. Raises: ValueError for what can't be sent."""
+    def receive_data(self) -> Coroutine[Any, Any, str | bytes]:
+        """The next message, whatever its kind."""
+    def receive_text(self) -> Coroutine[Any, Any, str]:
+        """The next message. Raises: WebSocketException (1003) when it is bytes."""
+    def receive_bytes(self) -> Coroutine[Any, Any, bytes]:
+        """The next message. Raises: WebSocketException (1003) when it is text."""
+    def send_text(self, data: str) -> Coroutine[Any, Any, None]:
+        """Sends a text message."""
+    def send_bytes(self, data: bytes | bytearray | memoryview) -> Coroutine[Any, Any, None]:
+        """Sends a binary message."""
+    def send_utf8(self, data: bytes) -> Coroutine[Any, Any, None]:
+        """Sends a text message that is UTF-8 already."""
+    def close(self, code: int = 1000, reason: str | None = None) -> Coroutine[Any, Any, None]:
+        """Begins the close handshake; before accept() declines with 403. Does nothing when it is
+        closed already. Raises: ValueError for a code that must not be sent or a reason of more
+        than 123 bytes."""
+
 @final
 class Sender:
     """Writes one streamed answer; given to `Response.respond`."""
@@ -188,6 +224,12 @@ class Server:
     of error dicts; `.errors()` gives it back; `.body` can be set. An `http_exception` has
     `status_code`, `detail` and `headers` (a dict of str, or None). A result that `encode` refuses
     (an exception) is given to `encode_fallback` before it is an error.
+
+    `websockets` are the routes of WebSocket handlers; the type of their connections; the exceptions
+    for a connection that is closed and for a message of the wrong kind, both made of (code,
+    reason); and `run(websocket, coroutine)`, which awaits a handler, ends the connection, and
+    returns a Response when it was declined. `ws_origins`: those whose pages may open them,
+    separated by spaces; `same` is the request's host; empty: all.
     """
     def __init__(
         self,
@@ -209,6 +251,15 @@ class Server:
         root: AsgiApp | None = None,
         limits: dict[str, int] | None = None,
         access_log: int = -1,
+        websockets: tuple[
+            Router,
+            type[WebSocket],
+            type[Exception],
+            type[Exception],
+            Callable[[WebSocket, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]],
+        ]
+        | None = None,
+        ws_origins: str = "",
     ) -> None: ...
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
         """Takes over the bound socket `fd` and accepts connections. Raises: OSError."""
@@ -346,7 +397,8 @@ class Loop:
 
 class Acceptor:
     """Takes the connections of a listening socket, at most `backlog` at once. Each gets a protocol
-    from `factory` and a transport that `server` knows."""
+    from `factory` and a transport that `server` knows; or, unless `wrap` is None, `wrap` is
+    called with its descriptor, which it owns from then on."""
 
     def __init__(
         self,
@@ -355,6 +407,7 @@ class Acceptor:
         backlog: int,
         factory: Callable[[], asyncio.BaseProtocol],
         server: Any,
+        wrap: Callable[[int], object] | None,
         /,
     ) -> None: ...
     def start(self) -> None:
@@ -432,85 +485,3 @@ class TlsProtocol:
     _state: Any
     _transport: Any
     _write_buffer_size: int
-
-class Endpoint(asyncio.BaseTransport):
-    """A transport over a descriptor that stays a Python file's; base of those below."""
-
-    def close(self) -> None: ...
-    def is_closing(self) -> bool: ...
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
-    def get_protocol(self) -> asyncio.BaseProtocol: ...
-    def _begin(self, waiter: asyncio.Future[None] | None) -> None: ...
-    def _call_connection_lost(self, exc: BaseException | None) -> None: ...
-    _fileno: int
-    _loop: Loop
-
-@final
-class DatagramTransport(Endpoint, asyncio.DatagramTransport, asyncio.Transport):
-    """A datagram socket of the family AF_INET, AF_INET6 or AF_UNIX. With an `address`, sendto()
-    takes no other. `extra` tells whether the socket is connected: then it has a "peername".
-    `waiter` is resolved after connection_made()."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        family: int,
-        protocol: asyncio.BaseProtocol,
-        address: Any,
-        waiter: asyncio.Future[None] | None,
-        extra: dict[str, Any],
-        /,
-    ) -> None: ...
-    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def is_reading(self) -> bool: ...
-    def get_write_buffer_size(self) -> int: ...
-    def get_write_buffer_limits(self) -> tuple[int, int]: ...
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def abort(self) -> None: ...
-    _sock: socket.socket | None
-
-@final
-class ReadPipeTransport(Endpoint, asyncio.ReadTransport):
-    """The readable end of a pipe, a socket or a character device. Raises: ValueError for other
-    files."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        pipe: Any,
-        protocol: asyncio.BaseProtocol,
-        waiter: asyncio.Future[None] | None,
-        extra: dict[str, Any],
-        /,
-    ) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def is_reading(self) -> bool: ...
-    def _read_ready(self) -> None: ...
-    _pipe: Any
-
-@final
-class WritePipeTransport(Endpoint, asyncio.WriteTransport):
-    """The writable end of a pipe, a socket or a character device. Raises: ValueError for other
-    files."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        pipe: Any,
-        protocol: asyncio.BaseProtocol,
-        waiter: asyncio.Future[None] | None,
-        extra: dict[str, Any],
-        /,
-    ) -> None: ...
-    def write(self, data: bytes | bytearray | memoryview) -> None: ...
-    def write_eof(self) -> None: ...
-    def can_write_eof(self) -> bool: ...
-    def get_write_buffer_size(self) -> int: ...
-    def get_write_buffer_limits(self) -> tuple[int, int]: ...
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def abort(self) -> None: ...
-    _pipe: Any

@@ -98,3 +98,11 @@ def _key(key: Any) -> Any:
     if key is None or isinstance(key, (str, int, float)):
         return key
     return msgspec.to_builtins(key, str_keys=True)
+
+
+def to_json(value: Any) -> bytes:
+    """`value` as JSON, by whichever way takes it. Raises: TypeError, ValueError."""
+    try:
+        return encode_json(value)
+    except (TypeError, ValueError, OverflowError):
+        return encode_fallback(value)

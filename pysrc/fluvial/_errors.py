@@ -58,6 +58,14 @@ class ErrorHandlers:
                 return self._by_class[cls]
         return None
 
+    async def tell(self, connection: Any, exc: Exception) -> bool:
+        """Calls the user's handler for what an accepted WebSocket raised; False without one."""
+        handler = self.find(exc)
+        if handler is None or handler in _OWN:
+            return False
+        await _call(handler, connection, exc)
+        return True
+
     def _last_resort(self) -> Handler | None:
         return self._by_status.get(500) or self._by_class.get(Exception)
 

@@ -56,6 +56,28 @@ class ClientDisconnect(Exception):
     """The client went away before its request was read or answered."""
 
 
+class WebSocketDisconnect(Exception):
+    """The WebSocket is closed, by the client or because the connection was lost.
+
+    `code` is that of the close frame (RFC 6455 section 7.4); 1005 stands for a frame without one,
+    1006 for a connection that was lost.
+    """
+
+    def __init__(self, code: int = 1000, reason: str | None = None) -> None:
+        super().__init__(code, reason or "")
+        self.code = code
+        self.reason = reason or ""
+
+
+class WebSocketException(Exception):
+    """Closes the WebSocket with a code and a reason; declines it when it isn't accepted yet."""
+
+    def __init__(self, code: int, reason: str | None = None) -> None:
+        super().__init__(code, reason or "")
+        self.code = code
+        self.reason = reason or ""
+
+
 def status_phrase(status_code: int) -> str:
     """The phrase of a status code (RFC 9110 section 15), empty when it has none."""
     try:

@@ -11,9 +11,6 @@ from asyncio import base_events, events, format_helpers
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
-from fluvial._loop_datagrams import DatagramsMixin
-from fluvial._loop_pipes import PipesMixin
-from fluvial._loop_processes import ProcessesMixin
 from fluvial._loop_streams import StreamsMixin
 from fluvial._loop_tls import SSLMixin
 
@@ -24,7 +21,7 @@ T = TypeVar("T")
 
 
 class _SelectorView:
-    """What asyncio's transports over the loop's add_reader() look up in their loop's selector."""
+    """What asyncio's datagram and pipe transports look up in their loop's selector."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -55,19 +52,11 @@ class _SelectorView:
         """Called by asyncio when the loop is closed."""
 
 
-class Loop(  # type: ignore[misc]  # C describes itself
-    _core.Loop,
-    StreamsMixin,
-    SSLMixin,
-    DatagramsMixin,
-    PipesMixin,
-    ProcessesMixin,
-    asyncio.SelectorEventLoop,
-):
+class Loop(_core.Loop, StreamsMixin, SSLMixin, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C describes itself
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:
-        super().__init__(_SelectorView(self))
+        super().__init__(_SelectorView(self))  # type: ignore[arg-type]
         self._init_streams()
 
     def __repr__(self) -> str:

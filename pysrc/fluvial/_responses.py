@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ._cookies import SameSite, cookie_header
 from ._datastructures import MutableHeaders, RawHeaders
-from ._encode import encode_fallback, encode_json
+from ._encode import to_json
 from ._threads import run_internal, submit, to_its_end
 
 if TYPE_CHECKING:
@@ -259,10 +259,7 @@ class JSONResponse(Response):
 
     def render(self, content: Any) -> bytes:
         """`content` as JSON."""
-        try:
-            return encode_json(content)
-        except (TypeError, ValueError, OverflowError):
-            return encode_fallback(content)
+        return to_json(content)
 
 
 class RedirectResponse(Response):

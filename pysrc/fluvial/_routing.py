@@ -14,7 +14,7 @@ from ._graph import Captures, make_target
 from ._params import MISSING, Depends
 from ._responses import StreamingResponse
 from ._results import ModelOptions, make_respond, make_wrap
-from ._signature import Call, read_call, return_annotation
+from ._signature import Call, Special, read_call, return_annotation, settle_connection
 from ._types import is_class
 
 if TYPE_CHECKING:
@@ -82,9 +82,11 @@ class Route:
         captures = read_captures(self.path)
         call = read_call(self.endpoint, captures)
         before = [
-            _read_dependency(each, captures)
+            read_dependency(each, captures)
             for each in (*dependencies, *(self.options.get("dependencies") or ()))
         ]
+        for each in (*before, call):
+            settle_connection(each, Special.REQUEST)
         target = make_target(
             call,
             before,
@@ -133,7 +135,8 @@ def read_captures(path: str) -> Captures:
     }
 
 
-def _read_dependency(depends: Depends, captures: Captures) -> Call:
+def read_dependency(depends: Depends, captures: Captures) -> Call:
+    """What a dependency that stands beside the path wants. Raises: TypeError."""
     if depends.dependency is None:
         raise TypeError("Depends() beside the path needs a callable")
     return read_call(depends.dependency, captures, use_cache=depends.use_cache)

@@ -18,7 +18,13 @@ from ._app import App
 from ._asgi import Bridge, LifespanError
 from ._config import Config
 from ._encode import encode_fallback, encode_json
-from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._exceptions import (
+    ClientDisconnect,
+    HTTPException,
+    RequestValidationError,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from ._interface import adapt
 from ._lifespan import running
 from ._loop import Loop
@@ -26,6 +32,7 @@ from ._request import Request
 from ._responses import Response
 from ._sockets import BindError, bind, describe
 from ._threads import register_pool, unregister_pool
+from ._websocket import Runner, WebSocket
 
 if TYPE_CHECKING:
     from ._interface import Foreign
@@ -163,8 +170,16 @@ class Service:
             entry=app.make_entry(),  # type: ignore[arg-type]
             custom_errors=app.errors.customised,
             root=None if self._bridge is None else self._bridge.core,
-            limits=self._config.limits,
+            limits=self._config.limits | {"ws_deflate": int(self._config.ws_per_message_deflate)},
             access_log=STDOUT if self._config.access_log else -1,
+            websockets=(
+                app.websockets.router,
+                WebSocket,
+                WebSocketDisconnect,
+                WebSocketException,
+                Runner(app.errors).run,  # type: ignore[arg-type]
+            ),
+            ws_origins=" ".join(self._config.ws_origins).lower(),
         )
 
 

@@ -12,7 +12,8 @@ from typing import Any, ForwardRef
 
 from ._background import BackgroundTasks
 from ._callables import Flavour, callable_name, flavour, strip_partials
-from ._core import Request
+from ._connection import HTTPConnection
+from ._core import Request, WebSocket
 from ._params import MISSING, Body, Cookie, Depends, Header, Marker, Path, Query
 from ._responses import Response
 from ._types import is_class, is_model, is_scalar, is_sequence, split_annotated, strip_optional
@@ -22,6 +23,8 @@ class Special(enum.Enum):
     """Arguments that are not values out of the request."""
 
     REQUEST = enum.auto()
+    WEBSOCKET = enum.auto()
+    CONNECTION = enum.auto()  # either of the two
     RESPONSE = enum.auto()
     BACKGROUND = enum.auto()
 
@@ -82,6 +85,26 @@ def read_call(
         positional_only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
         call.arguments.append(Argument(parameter.name, positional, positional_only, value))
     return call
+
+
+def settle_connection(call: Call, connection: Special) -> None:
+    """Makes the arguments that want the connection, or `connection`, want the REQUEST.
+
+    Raises: TypeError for those that want the other kind.
+    """
+    other = Special.WEBSOCKET if connection is Special.REQUEST else Special.REQUEST
+    for argument in call.arguments:
+        if isinstance(argument.value, Call):
+            settle_connection(argument.value, connection)
+        elif argument.value is other:
+            raise TypeError(
+                f"parameter {argument.name!r} of {callable_name(call.func)} is a "
+                f"{other.name.title()}, which this route doesn't have; HTTPConnection stands for "
+                "both"
+            )
+    for argument in call.arguments:
+        if argument.value in (connection, Special.CONNECTION):
+            argument.value = Special.REQUEST
 
 
 def return_annotation(func: Callable[..., Any]) -> Any:
@@ -168,6 +191,10 @@ def _read_parameter(
 
 def _special(bare: Any) -> Special | None:
     bare = strip_optional(bare)
+    if is_class(bare, WebSocket):
+        return Special.WEBSOCKET
+    if bare is HTTPConnection:
+        return Special.CONNECTION
     if is_class(bare, Request):
         return Special.REQUEST
     if is_class(bare, Response):

@@ -1,0 +1,27 @@
+/* The struct of `_core.Request`, for the types that derive from it in C.
+ */
+#ifndef FLUVIAL_APP_REQUEST_OBJECT_H
+#define FLUVIAL_APP_REQUEST_OBJECT_H
+
+#include "base/py.h"
+#include "app/call.h"
+#include "app/request_values.h"
+
+typedef struct RequestObject {
+    PyObject_HEAD
+    HttpRequest *http; /* owned reference */
+    AppServer *server; /* owned: keeps the router's plans and names alive */
+    PyObject *values[REQUEST_NVALUES]; /* owned; NULL until asked for */
+    PyObject *app;                     /* owned */
+    PyObject *state;                   /* owned or NULL, which reads as None */
+    PyObject *cache;                   /* owned or NULL */
+    bool body_taken;                   /* read() has given the collected body */
+} RequestObject;
+
+/* The parts of those types' own slots that are Request's. The object is deallocated, its type's
+ * reference included, by request_dealloc. */
+int request_traverse(PyObject *op, visitproc visit, void *arg);
+int request_clear(PyObject *op);
+void request_dealloc(PyObject *op);
+
+#endif

@@ -1,0 +1,465 @@
+/* The type `_core.WebSocket` (see ws_type.h). Sending happens in the call; what it returns is
+ * awaited only when too much is queued. Receiving takes from the session's queue, and suspends
+ * only when that is empty.
+ */
+#include "base/py.h"
+
+#include "app/ws_type.h"
+
+#include "app/call.h"
+#include "app/coro.h"
+#include "app/fields.h"
+#include "app/request.h"
+#include "app/request_object.h"
+#include "app/server.h"
+#include "app/ws_session.h"
+#include "base/err.h"
+#include "http/server.h"
+
+#include <structmember.h>
+#include <uv.h>
+
+typedef struct WebSocketObject {
+    RequestObject base;
+    WsSession session;
+    unsigned long thread; /* the loop's */
+} WebSocketObject;
+
+static WsSession *
+session_of(PyObject *op)
+{
+    return &((WebSocketObject *)op)->session;
+}
+
+static const AppServer *
+server_of(PyObject *op)
+{
+    return ((WebSocketObject *)op)->base.server;
+}
+
+/* ---- Exceptions -------------------------------------------------------------------------- */
+
+/* Sets `type`(code, reason); the reason is borrowed. */
+static void
+raise_with_code(PyObject *type, int code, PyObject *reason)
+{
+    PyObject *exc = PyObject_CallFunction(type, "iO", code, reason);
+    if (exc != NULL) {
+        err_restore(exc);
+    }
+}
+
+/* Sets WebSocketDisconnect. Before the connection's own word on why it failed has come, it is
+ * known that it is lost. */
+static void
+raise_disconnect(PyObject *op)
+{
+    const WsSession *session = session_of(op);
+    PyObject *reason =
+        session->reason == NULL ? PyUnicode_New(0, 0) : Py_NewRef(session->reason);
+    if (reason != NULL) {
+        raise_with_code(server_of(op)->websockets.disconnect,
+                        session->code != 0 ? session->code : WS_ABNORMAL, reason);
+        Py_DECREF(reason);
+    }
+}
+
+/* Sets the exception for what a session function returned. Returns NULL. */
+static PyObject *
+raise_error(PyObject *op, int err)
+{
+    const WsSession *session = session_of(op);
+    if (err == 1) {
+        return NULL; /* it is set */
+    }
+    if (err == UV_ENOMEM) {
+        return PyErr_NoMemory();
+    }
+    if (session->state == SESSION_WAITING) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the WebSocket isn't connected: call accept() first");
+    } else if (session->state == SESSION_CLOSING
+               || (session->state == SESSION_CLOSED && !session->by_client)) {
+        PyErr_SetString(PyExc_RuntimeError, "the WebSocket has been closed by close()");
+    } else {
+        raise_disconnect(op);
+    }
+    return NULL;
+}
+
+/* 0 when called on the loop's thread; else -1 with RuntimeError set. */
+static int
+check_thread(PyObject *op)
+{
+    if (likely(((WebSocketObject *)op)->thread == PyThread_get_thread_ident())) {
+        return 0;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "a WebSocket belongs to the loop's thread");
+    return -1;
+}
+
+/* ---- Receiving --------------------------------------------------------------------------- */
+
+/* The next message, of whatever kind. */
+static WaitStep
+attempt_any(PyObject *op, PyObject **result, WaitList **list)
+{
+    WsSession *session = session_of(op);
+    int found = session->state == SESSION_WAITING ? -1 : session_next(session, result);
+    if (found > 0) {
+        return WAIT_DONE;
+    }
+    if (found == 0) {
+        *list = &session->readers;
+        return WAIT_BLOCKED;
+    }
+    if (session->state == SESSION_WAITING) {
+        (void)raise_error(op, UV_ECANCELED);
+    } else {
+        raise_disconnect(op);
+    }
+    return WAIT_FAILED;
+}
+
+/* A message that the application has no use for: 1003 says so. */
+static WaitStep
+refuse_kind(PyObject *op, PyObject **result, const char *detail)
+{
+    Py_CLEAR(*result);
+    PyObject *reason = PyUnicode_FromString(detail);
+    if (reason != NULL) {
+        raise_with_code(server_of(op)->websockets.exception, WS_UNSUPPORTED_DATA,
+                        reason);
+        Py_DECREF(reason);
+    }
+    return WAIT_FAILED;
+}
+
+static WaitStep
+attempt_text(PyObject *op, PyObject **result, WaitList **list)
+{
+    WaitStep step = attempt_any(op, result, list);
+    return step == WAIT_DONE && !PyUnicode_Check(*result)
+               ? refuse_kind(op, result, "Text was expected, not bytes")
+               : step;
+}
+
+static WaitStep
+attempt_bytes(PyObject *op, PyObject **result, WaitList **list)
+{
+    WaitStep step = attempt_any(op, result, list);
+    return step == WAIT_DONE && !PyBytes_Check(*result)
+               ? refuse_kind(op, result, "Bytes were expected, not text")
+               : step;
+}
+
+static const WaitOps any_ops = {attempt_any};
+static const WaitOps text_ops = {attempt_text};
+static const WaitOps bytes_ops = {attempt_bytes};
+
+static PyObject *
+receive(PyObject *op, const WaitOps *ops)
+{
+    const AppServer *server = server_of(op);
+    return check_thread(op) < 0 ? NULL : waiting_new(server->st, server->loop, ops, op);
+}
+
+static PyObject *
+websocket_receive_data(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return receive(op, &any_ops);
+}
+
+static PyObject *
+websocket_receive_text(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return receive(op, &text_ops);
+}
+
+static PyObject *
+websocket_receive_bytes(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return receive(op, &bytes_ops);
+}
+
+/* ---- Sending ----------------------------------------------------------------------------- */
+
+static WaitStep
+attempt_drain(PyObject *op, PyObject **result, WaitList **list)
+{
+    WsSession *session = session_of(op);
+    if (session_is_full(session)) {
+        *list = &session->writers;
+        return WAIT_BLOCKED;
+    }
+    if (session->state == SESSION_CLOSED && session->by_client) {
+        raise_disconnect(op);
+        return WAIT_FAILED;
+    }
+    *result = Py_NewRef(Py_None);
+    return WAIT_DONE;
+}
+
+static const WaitOps drain_ops = {attempt_drain};
+
+/* What a send method returns, given what the session's returned. */
+static PyObject *
+sent(PyObject *op, int err)
+{
+    const AppServer *server = server_of(op);
+    if (err != 0) {
+        return raise_error(op, err);
+    }
+    if (likely(!session_is_full(session_of(op)))) {
+        return Py_NewRef(server->st->waiting_done);
+    }
+    return waiting_new(server->st, server->loop, &drain_ops, op);
+}
+
+static PyObject *
+websocket_send_text(PyObject *op, PyObject *data)
+{
+    if (check_thread(op) < 0) {
+        return NULL;
+    }
+    if (!PyUnicode_Check(data)) {
+        return PyErr_Format(PyExc_TypeError, "send_text() takes a str, not %.100s",
+                            Py_TYPE(data)->tp_name);
+    }
+    return sent(op, session_send(session_of(op), data));
+}
+
+static PyObject *
+websocket_send_bytes(PyObject *op, PyObject *data)
+{
+    if (check_thread(op) < 0) {
+        return NULL;
+    }
+    if (!PyObject_CheckBuffer(data)) {
+        return PyErr_Format(PyExc_TypeError, "send_bytes() takes bytes, not %.100s",
+                            Py_TYPE(data)->tp_name);
+    }
+    return sent(op, session_send(session_of(op), data));
+}
+
+static PyObject *
+websocket_send_utf8(PyObject *op, PyObject *data)
+{
+    if (check_thread(op) < 0) {
+        return NULL;
+    }
+    if (!PyBytes_Check(data)) {
+        return PyErr_Format(PyExc_TypeError, "send_utf8() takes bytes, not %.100s",
+                            Py_TYPE(data)->tp_name);
+    }
+    return sent(op, session_send_utf8(session_of(op), data));
+}
+
+/* ---- Accepting and closing --------------------------------------------------------------- */
+
+static PyObject *
+accept_failed(PyObject *op, int err)
+{
+    const WsSession *session = session_of(op);
+    if (err == UV_EINVAL) {
+        PyErr_SetString(PyExc_ValueError, "the subprotocol is not a token");
+    } else if (err == UV_ECANCELED && session->state == SESSION_CLOSED
+               && session->by_client) {
+        raise_disconnect(op);
+    } else if (err == UV_ECANCELED) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the WebSocket has been accepted or closed");
+    } else {
+        return raise_error(op, err);
+    }
+    return NULL;
+}
+
+static PyObject *
+websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"subprotocol", "headers", NULL};
+    Slice subprotocol = {NULL, 0};
+    Py_ssize_t len = 0;
+    PyObject *headers = Py_None; /* borrowed */
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|z#O:accept", (char **)names,
+                                     &subprotocol.ptr, &len, &headers)
+        || check_thread(op) < 0) {
+        return NULL;
+    }
+    HttpFields fields = {.has_date = false};
+    if (headers != Py_None && fields_from_pairs(&fields, headers) < 0) {
+        http_fields_free(&fields);
+        return NULL;
+    }
+    subprotocol.len = (size_t)len;
+    int err = session_accept(session_of(op), subprotocol, &fields);
+    http_fields_free(&fields);
+    return err == 0 ? Py_NewRef(server_of(op)->st->waiting_done)
+                    : accept_failed(op, err);
+}
+
+/* Closing what is closed already is no error: who was first can't be known. */
+static PyObject *
+websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"code", "reason", NULL};
+    int code = WS_NORMAL;
+    Slice reason = {"", 0};
+    Py_ssize_t len = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iz#:close", (char **)names, &code,
+                                     &reason.ptr, &len)
+        || check_thread(op) < 0) {
+        return NULL;
+    }
+    reason.len = (size_t)len;
+    WsSession *session = session_of(op);
+    int err = session_close(session, code, reason);
+    if (err == UV_EINVAL) {
+        return PyErr_Format(
+            PyExc_ValueError,
+            "a close code is 1000 to 1003, 1007 to 1014 or 3000 to 4999, "
+            "not %d, and its reason has at most %d bytes, not %zd",
+            code, WS_REASON_MAX, len);
+    }
+    if (session->state == SESSION_WAITING) {
+        (void)http_respond_error(session->req, 403);
+        session->state = SESSION_CLOSED;
+    }
+    return Py_NewRef(server_of(op)->st->waiting_done);
+}
+
+void
+websocket_gone(PyObject *websocket)
+{
+    session_gone(session_of(websocket));
+}
+
+/* Nothing wakes the handler's task any more but what it waits for itself. */
+static void
+session_ended(WsSession *session)
+{
+    coro_let_go(session->req);
+}
+
+/* ---- Attributes -------------------------------------------------------------------------- */
+
+static PyObject *
+websocket_get_reason(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *reason = session_of(op)->reason;
+    return Py_NewRef(reason == NULL ? Py_None : reason);
+}
+
+static PyObject *
+websocket_get_state(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(session_of(op)->state);
+}
+
+static PyObject *
+websocket_get_subprotocols(PyObject *op, void *Py_UNUSED(closure))
+{
+    WsOffers offers = {.begun = false};
+    Slice offer;
+    PyObject *list = PyList_New(0);
+    int err = list == NULL ? -1 : 0;
+    while (err == 0 && ws_next_subprotocol(session_of(op)->req, &offers, &offer)) {
+        PyObject *text = PyUnicode_DecodeLatin1(offer.ptr, (Py_ssize_t)offer.len, NULL);
+        err = text == NULL ? -1 : PyList_Append(list, text);
+        Py_XDECREF(text);
+    }
+    if (err < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* ---- The type ---------------------------------------------------------------------------- */
+
+static int
+websocket_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    int err = session_traverse(session_of(op), visit, arg);
+    return err != 0 ? err : request_traverse(op, visit, arg);
+}
+
+static void
+websocket_dealloc(PyObject *op)
+{
+    PyObject_GC_UnTrack(op);
+    session_clear(session_of(op));
+    request_dealloc(op);
+}
+
+static PyMethodDef websocket_methods[] = {
+    {"accept", (PyCFunction)(void (*)(void))websocket_accept,
+     METH_VARARGS | METH_KEYWORDS, "Completes the opening handshake."},
+    {"receive_data", websocket_receive_data, METH_NOARGS, "The next message."},
+    {"receive_text", websocket_receive_text, METH_NOARGS, "The next message, a str."},
+    {"receive_bytes", websocket_receive_bytes, METH_NOARGS, "The next message, bytes."},
+    {"send_text", websocket_send_text, METH_O, "Sends a str."},
+    {"send_bytes", websocket_send_bytes, METH_O, "Sends any bytes-like object."},
+    {"send_utf8", websocket_send_utf8, METH_O, "Sends UTF-8 bytes as text."},
+    {"close", (PyCFunction)(void (*)(void))websocket_close,
+     METH_VARARGS | METH_KEYWORDS,
+     "Begins the close handshake, or declines the offer."},
+    {NULL, NULL, 0, NULL},
+};
+
+#define SESSION(member)                                                                \
+    (offsetof(WebSocketObject, session) + offsetof(WsSession, member))
+
+static PyMemberDef websocket_members[] = {
+    {"close_code", T_INT, SESSION(code), READONLY, NULL},
+    {"by_client", T_BOOL, SESSION(by_client), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef websocket_getset[] = {
+    {"close_reason", websocket_get_reason, NULL, NULL, NULL},
+    {"session_state", websocket_get_state, NULL, NULL, NULL},
+    {"subprotocols", websocket_get_subprotocols, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot websocket_slots[] = {
+    {Py_tp_doc, "One WebSocket; made by the server."},
+    {Py_tp_traverse, websocket_traverse},
+    {Py_tp_clear, request_clear},
+    {Py_tp_dealloc, websocket_dealloc},
+    {Py_tp_methods, websocket_methods},
+    {Py_tp_members, websocket_members},
+    {Py_tp_getset, websocket_getset},
+    {0, NULL},
+};
+
+static PyType_Spec websocket_spec = {
+    .name = "fluvial._core.WebSocket",
+    .basicsize = sizeof(WebSocketObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = websocket_slots,
+};
+
+int
+websocket_setup(PyObject *module, AppState *st)
+{
+    st->websocket_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &websocket_spec, (PyObject *)st->request_type);
+    return st->websocket_type == NULL ? -1
+                                      : PyModule_AddType(module, st->websocket_type);
+}
+
+PyObject *
+websocket_new(HttpRequest *req)
+{
+    AppServer *server = call_server(req);
+    PyObject *op = request_new(server->websockets.type, req, server->app);
+    if (op != NULL) {
+        session_init(session_of(op), op, req);
+        session_of(op)->ended = session_ended;
+        ((WebSocketObject *)op)->thread = PyThread_get_thread_ident();
+    }
+    return op;
+}

@@ -1,0 +1,197 @@
+"""WebSockets as handlers see them, and how a handler's end becomes the connection's."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import _core
+from ._connection import HTTPConnection
+from ._encode import to_json
+from ._exceptions import WebSocketDisconnect, WebSocketException
+from ._responses import Response
+
+if TYPE_CHECKING:
+    from ._errors import ErrorHandlers
+
+log = logging.getLogger("fluvial.error")
+
+NORMAL = 1000
+INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
+_WAITING, _OPEN, _CLOSING, _CLOSED = range(4)  # _core.WebSocket.session_state
+
+
+class WebSocketState(enum.Enum):
+    """How far one side of a WebSocket is."""
+
+    CONNECTING = 0
+    CONNECTED = 1
+    DISCONNECTED = 2
+    RESPONSE = 3
+
+
+class WebSocket(_core.WebSocket, HTTPConnection):
+    """One WebSocket (RFC 6455).
+
+    `accept()` first; then receive and send whole messages, text or bytes. Receiving raises
+    WebSocketDisconnect when the client has gone, sending too. When the handler returns, the
+    connection is closed with 1000, when it raises, with 1011; before `accept()` the client is
+    answered 403 instead, or as any request that fails.
+    """
+
+    _scheme = "ws"
+    _told = False  # receive() has given websocket.connect
+    _denial: Response | None = None
+
+    @property
+    def client_state(self) -> WebSocketState:
+        """The client's side: DISCONNECTED once the connection is closed."""
+        state = self.session_state
+        if state == _WAITING:
+            return WebSocketState.CONNECTING
+        return WebSocketState.DISCONNECTED if state == _CLOSED else WebSocketState.CONNECTED
+
+    @property
+    def application_state(self) -> WebSocketState:
+        """Our side: DISCONNECTED after `close()`."""
+        if self._denial is not None:
+            return WebSocketState.RESPONSE
+        state = self.session_state
+        if state == _WAITING:
+            return WebSocketState.CONNECTING
+        connected = state == _OPEN or (state == _CLOSED and self.by_client)
+        return WebSocketState.CONNECTED if connected else WebSocketState.DISCONNECTED
+
+    # ---- messages --------------------------------------------------------------------------
+
+    async def receive_json(self, mode: str = "text") -> Any:
+        """The next message decoded from JSON, a text message or with mode "binary" bytes.
+
+        Raises: ValueError when it isn't JSON, WebSocketDisconnect, WebSocketException for a message
+        of the other kind.
+        """
+        _check_mode(mode)
+        data = await (self.receive_text() if mode == "text" else self.receive_bytes())
+        return msgspec.json.decode(data)
+
+    def send_json(self, data: Any, mode: str = "text") -> Awaitable[None]:
+        """Sends anything that has a JSON form, as text or with mode "binary" as bytes.
+
+        Raises: TypeError, WebSocketDisconnect.
+        """
+        _check_mode(mode)
+        encoded = to_json(data)
+        return self.send_utf8(encoded) if mode == "text" else self.send_bytes(encoded)
+
+    async def iter_text(self) -> AsyncIterator[str]:
+        """The text messages until the client disconnects."""
+        try:
+            while True:
+                yield await self.receive_text()
+        except WebSocketDisconnect:
+            pass
+
+    async def iter_bytes(self) -> AsyncIterator[bytes]:
+        """The binary messages until the client disconnects."""
+        try:
+            while True:
+                yield await self.receive_bytes()
+        except WebSocketDisconnect:
+            pass
+
+    async def iter_json(self) -> AsyncIterator[Any]:
+        """The messages, decoded from JSON, until the client disconnects. Raises: ValueError."""
+        try:
+            while True:
+                yield await self.receive_json()
+        except WebSocketDisconnect:
+            pass
+
+    async def send_denial_response(self, response: Response) -> None:
+        """Declines with `response`, which is sent when the handler returns.
+
+        Raises: RuntimeError when the WebSocket was accepted or closed.
+        """
+        if self.session_state != _WAITING:
+            raise RuntimeError("only a WebSocket that isn't accepted yet can be declined")
+        self._denial = response
+
+    # ---- the same as ASGI's events ---------------------------------------------------------
+
+    async def receive(self) -> dict[str, Any]:
+        """The next event as ASGI has it: websocket.connect, .receive or .disconnect."""
+        if not self._told and self.session_state == _WAITING:
+            self._told = True
+            return {"type": "websocket.connect"}
+        try:
+            data = await self.receive_data()
+        except WebSocketDisconnect as exc:
+            return {"type": "websocket.disconnect", "code": exc.code, "reason": exc.reason}
+        kind = "text" if isinstance(data, str) else "bytes"
+        return {"type": "websocket.receive", kind: data}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Does what an event of ASGI says: websocket.accept, .send or .close.
+
+        Raises: ValueError for another one, and what the methods for each raise.
+        """
+        match message["type"]:
+            case "websocket.accept":
+                await self.accept(message.get("subprotocol"), message.get("headers"))
+            case "websocket.send":
+                text = message.get("text")
+                await (self.send_bytes(message["bytes"]) if text is None else self.send_text(text))
+            case "websocket.close":
+                await self.close(message.get("code", NORMAL), message.get("reason"))
+            case other:
+                raise ValueError(f"a WebSocket can't send {other!r}")
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in ("text", "binary"):
+        raise ValueError(f'mode must be "text" or "binary", not {mode!r}')
+
+
+class Runner:
+    """Runs the handlers of one app's WebSockets; the core calls `run`."""
+
+    def __init__(self, errors: ErrorHandlers) -> None:
+        self._errors = errors
+
+    async def run(self, websocket: WebSocket, handler: Coroutine[Any, Any, Any]) -> Response | None:
+        """Awaits the handler and ends the connection; the answer when it wasn't accepted.
+
+        Raises: what the handler raises before it has accepted, for the answer to the request.
+        """
+        try:
+            await handler
+        except WebSocketDisconnect:
+            pass
+        except WebSocketException as exc:
+            if websocket.session_state == _OPEN:
+                await websocket.close(exc.code, exc.reason)
+        except Exception as exc:
+            if websocket.session_state == _WAITING:
+                raise
+            await self._fail(websocket, exc)
+        except BaseException:
+            await websocket.close(SERVICE_RESTART)
+            raise
+        if websocket.session_state == _WAITING:
+            return websocket._denial or Response(status_code=403)
+        await websocket.close(NORMAL)
+        return None
+
+    async def _fail(self, websocket: WebSocket, exc: Exception) -> None:
+        """Tells the user's own handler for the exception, or the log; then it is over."""
+        try:
+            if not await self._errors.tell(websocket, exc):
+                log.error("WebSocket %s failed", websocket.path, exc_info=exc)
+        except Exception as error:
+            log.error("WebSocket %s failed", websocket.path, exc_info=error)
+        await websocket.close(INTERNAL_ERROR)

@@ -55,13 +55,17 @@ def main() -> int:
 def start(name: str, profile: Path, threads: int | None) -> ServerProcess:
     for old in profile.parent.glob(f"{profile.name}*"):
         old.unlink()
-    server = servers.raw() if name == "raw" else servers.fluvial(threads=threads)
+    server = {
+        "raw": servers.raw,
+        "fluvial": lambda: servers.fluvial(threads=threads),
+        "fluvial-asgi": servers.fluvial_asgi,
+    }[name]()
     port = free_port()
     command = [
         *("valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}"),
         *("--instr-atstart=no", "--separate-threads=no", "--trace-children=no"),
     ]
-    if name == "fluvial":
+    if name != "raw":
         command.append(sys.executable)  # the command is a script; valgrind runs its interpreter
     return ServerProcess.start(
         name,
@@ -143,7 +147,7 @@ def _number(text: str) -> int:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("path", help="what to request, a route of bench/apps/fluvial_app.py")
-    parser.add_argument("--server", choices=("fluvial", "raw"), default="fluvial")
+    parser.add_argument("--server", choices=("fluvial", "fluvial-asgi", "raw"), default="fluvial")
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--depth", type=int, default=1, help="requests per write (1)")
     parser.add_argument("--threads", type=int, help="the pool's limit")

@@ -92,6 +92,8 @@ class Field:
             return servers.raw()
         if name == "fluvial":
             server = servers.fluvial(threads=threads)
+        elif name == "fluvial-asgi":
+            server = servers.fluvial_asgi()
         else:
             self._peers = self._peers or Peers.install()
             if name == "fastapi":
@@ -102,7 +104,7 @@ class Field:
         return server
 
 
-SERVERS = ("raw", "fluvial", "uvicorn", "granian", "fastpysgi", "fastapi")
+SERVERS = ("raw", "fluvial", "fluvial-asgi", "uvicorn", "granian", "fastpysgi", "fastapi")
 
 
 def all_cases(taking_part: Field) -> list[Case]:

@@ -55,20 +55,29 @@ def raw() -> Server:
 
 
 def fluvial(
-    *, threads: int | None = None, app: str = "fluvial_app:app", folder: Path = APPS
+    *,
+    threads: int | None = None,
+    app: str = "fluvial_app:app",
+    folder: Path = APPS,
+    name: str = "fluvial",
 ) -> Server:
     """The Fluvial of the Python that runs this script."""
     command = str(Path(sys.executable).with_name("fluvial"))
     extra = ["--threads", str(threads)] if threads is not None else []
     return Server(
-        name="fluvial",
-        about="Fluvial",
+        name=name,
+        about=f"Fluvial: {app}",
         command=lambda port: [
             *(command, "run", app, "--app-dir", str(folder), "--host", "127.0.0.1"),
             *("--port", str(port), "--no-access-log", "--log-level", "warning", *extra),
         ],
         cwd=folder,
     )
+
+
+def fluvial_asgi() -> Server:
+    """Fluvial with the bare ASGI callable that the peers serve."""
+    return fluvial(app="asgi_app:app", name="fluvial-asgi")
 
 
 def fluvial_is_installed() -> bool:

@@ -8,6 +8,7 @@
 
 /* The names that the layer looks up in Python objects; each is AppState.str_<name>. */
 #define APP_STRINGS(X)                                                                 \
+    X(GET)                                                                             \
     X(asgi)                                                                            \
     X(body)                                                                            \
     X(cancel)                                                                          \
@@ -46,12 +47,7 @@
     X(1_1, "1.1")                                                                      \
     X(http_disconnect, "http.disconnect")                                              \
     X(http_request, "http.request")                                                    \
-    X(http_response_body, "http.response.body")                                        \
-    X(http_response_early_hint, "http.response.early_hint")                            \
-    X(http_response_pathsend, "http.response.pathsend")                                \
-    X(http_response_start, "http.response.start")                                      \
-    X(http_response_trailers, "http.response.trailers")                                \
-    X(http_response_zerocopysend, "http.response.zerocopysend")
+    X(http_response_trailers, "http.response.trailers")
 
 typedef struct AppState {
     PyObject *module; /* borrowed: the module that owns this state */

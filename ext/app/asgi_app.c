@@ -7,18 +7,29 @@
 
 #include <structmember.h>
 
-/* The keys that all scopes have, in the order that they are shown in, with what doesn't change
+/* The keys that all scopes have, in the order that they are shown in, with what rarely changes
  * from request to request; None stands where the others go. */
 static PyObject *
-scope_template(const AppState *st, PyObject *root_path, PyObject *scheme)
+scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 {
+    const AppState *st = app->st;
+    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+    if (empty == NULL) {
+        return NULL;
+    }
     PyObject *const items[][2] = {
-        {st->str_type, st->str_http},    {st->str_asgi, Py_None},
-        {st->str_http_version, Py_None}, {st->str_server, Py_None},
-        {st->str_client, Py_None},       {st->str_scheme, scheme},
-        {st->str_method, Py_None},       {st->str_root_path, root_path},
-        {st->str_path, Py_None},         {st->str_raw_path, Py_None},
-        {st->str_query_string, Py_None}, {st->str_headers, Py_None},
+        {st->str_type, st->str_http},
+        {st->str_asgi, app->asgi},
+        {st->str_http_version, st->str_1_1},
+        {st->str_server, Py_None},
+        {st->str_client, Py_None},
+        {st->str_scheme, scheme},
+        {st->str_method, st->str_GET},
+        {st->str_root_path, root_path},
+        {st->str_path, Py_None},
+        {st->str_raw_path, Py_None},
+        {st->str_query_string, empty},
+        {st->str_headers, Py_None},
         {st->str_extensions, Py_None},
     };
     PyObject *scope = PyDict_New();
@@ -27,6 +38,7 @@ scope_template(const AppState *st, PyObject *root_path, PyObject *scheme)
             Py_CLEAR(scope);
         }
     }
+    Py_DECREF(empty);
     return scope;
 }
 
@@ -50,10 +62,12 @@ asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     self->st = app_state(PyType_GetModule(Py_TYPE(op)));
     PyObject *full = PyUnicode_Concat(root_path, prefix);
-    self->scope = full == NULL ? NULL : scope_template(self->st, full, scheme);
-    Py_XDECREF(full);
     self->asgi = Py_BuildValue("{ssss}", "version", "3.0", "spec_version", "2.4");
-    if (self->scope == NULL || self->asgi == NULL) {
+    if (full != NULL && self->asgi != NULL) {
+        self->scope = scope_template(self, full, scheme);
+    }
+    Py_XDECREF(full);
+    if (self->scope == NULL) {
         return -1;
     }
     self->app = Py_NewRef(app);
@@ -146,7 +160,6 @@ asgi_app_dealloc(PyObject *op)
     for (size_t i = 0; i < ASGI_CLIENTS; i++) {
         Py_XDECREF(self->clients[i].pair);
     }
-    Py_XDECREF(self->server.pair);
     type->tp_free(op);
     Py_DECREF(type);
 }

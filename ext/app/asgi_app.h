@@ -27,7 +27,7 @@ typedef struct AsgiApp {
     AppState *st;         /* of the module, which the type keeps alive */
     PyObject *app;        /* owned: callable(scope, receive, send) */
     PyObject *scope;      /* owned: a dict, what every scope begins with */
-    PyObject *asgi;       /* owned: a dict, copied for each scope */
+    PyObject *asgi;       /* owned: a dict, the same in all scopes */
     PyObject *extensions; /* owned: a dict, copied for each scope */
     PyObject *state;      /* owned: a dict, copied for each scope, or NULL: none */
     PyObject *root_path;  /* owned: str, stands before every path */
@@ -37,7 +37,7 @@ typedef struct AsgiApp {
     /* Caches of immutable objects. */
     PyObject *methods[ASGI_METHODS]; /* owned: str, or NULL */
     PyObject *names[ASGI_NAMES];     /* owned: bytes, or NULL */
-    AsgiAddress server;
+    NetAddr server; /* whose pair the template has; AF_UNSPEC: none's */
     AsgiAddress clients[ASGI_CLIENTS];
 } AsgiApp;
 

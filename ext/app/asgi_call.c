@@ -378,11 +378,9 @@ asgi_call_clear(PyObject *op)
 }
 
 static PyType_Slot asgi_call_slots[] = {
-    {Py_tp_doc, "A request to an ASGI app."},
-    {Py_tp_traverse, asgi_call_traverse},
-    {Py_tp_clear, asgi_call_clear},
-    {Py_tp_dealloc, request_coro_dealloc},
-    {0, NULL},
+    {Py_tp_doc, "A request to an ASGI app."}, {Py_tp_traverse, asgi_call_traverse},
+    {Py_tp_clear, asgi_call_clear},           {Py_tp_dealloc, request_coro_dealloc},
+    {Py_am_send, request_coro_send},          {0, NULL},
 };
 
 static PyType_Spec asgi_call_spec = {

@@ -9,6 +9,8 @@
 #include "app/call.h"
 #include "app/convert.h"
 
+#include <llhttp.h>
+
 static PyObject *
 bytes_from(Slice s)
 {
@@ -92,26 +94,25 @@ client_pair(AsgiApp *app, const HttpRequest *req)
 
 /* The pair for our end of the connection: a new reference; None when it can't be known. */
 static PyObject *
-server_pair(AsgiApp *app, HttpRequest *req)
+server_pair(const HttpRequest *req)
 {
-    NetAddr addr = {.family = AF_UNSPEC};
     NetName name;
-    if (req->peer.family != AF_UNSPEC && http_request_local(req, &addr) == 0
-        && app->server.pair != NULL && addr_eq(&app->server.addr, &addr)) {
-        return Py_NewRef(app->server.pair);
-    }
     if (http_request_server(req, &name) != 0) {
         Py_RETURN_NONE;
     }
     if (req->peer.family == AF_UNSPEC) {
         return Py_BuildValue("O&O", PyUnicode_DecodeFSDefault, name.host, Py_None);
     }
-    PyObject *pair = pair_new(&name);
-    if (pair != NULL) {
-        Py_XSETREF(app->server.pair, Py_NewRef(pair));
-        app->server.addr = addr;
-    }
-    return pair;
+    return pair_new(&name);
+}
+
+/* Whether the template has the right server already: that of the last request, most likely. */
+static bool
+server_is_known(const AsgiApp *app, const HttpRequest *req)
+{
+    NetAddr addr;
+    return http_request_local(req, &addr) == 0 && addr.family != AF_UNSPEC
+           && addr_eq(&app->server, &addr);
 }
 
 /* ---- Entries ------------------------------------------------------------------------------ */
@@ -182,15 +183,37 @@ put(PyObject *scope, PyObject *key, PyObject *value)
     return err;
 }
 
+/* Brings what rarely changes up to date, in the template. */
 static int
-put_addresses(PyObject *scope, AsgiApp *app, HttpRequest *req)
+template_update(AsgiApp *app, const HttpRequest *req)
 {
-    const AppState *st = app->st;
-    if (likely(req->peer.family != AF_UNSPEC)
-        && put(scope, st->str_client, Py_XNewRef(client_pair(app, req))) < 0) {
+    if (likely(server_is_known(app, req))) {
+        return 0;
+    }
+    if (put(app->scope, app->st->str_server, server_pair(req)) < 0) {
         return -1;
     }
-    return put(scope, st->str_server, server_pair(app, req));
+    if (http_request_local(req, &app->server) != 0) {
+        app->server.family = AF_UNSPEC;
+    }
+    return 0;
+}
+
+/* The entries that are mostly as in the template. */
+static int
+put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
+{
+    const AppState *st = app->st;
+    Slice query = http_request_query(req);
+    if (req->method != HTTP_GET
+        && put(scope, st->str_method, Py_XNewRef(method_name(app, req))) < 0) {
+        return -1;
+    }
+    if (req->minor == 0
+        && PyDict_SetItem(scope, st->str_http_version, st->str_1_0) < 0) {
+        return -1;
+    }
+    return query.len == 0 ? 0 : put(scope, st->str_query_string, bytes_from(query));
 }
 
 /* Whether the client has said that it takes trailers (RFC 9110 section 6.5.1). */
@@ -216,35 +239,24 @@ make_extensions(const AsgiApp *app, const HttpRequest *req)
     return extensions;
 }
 
-/* What a scope has of its own but shares between requests: copies, so that no app finds what
- * another request has left there. */
-static int
-put_copies(PyObject *scope, const AsgiApp *app, const HttpRequest *req)
-{
-    const AppState *st = app->st;
-    if (put(scope, st->str_asgi, PyDict_Copy(app->asgi)) < 0
-        || put(scope, st->str_extensions, make_extensions(app, req)) < 0) {
-        return -1;
-    }
-    return app->state == NULL ? 0 : put(scope, st->str_state, PyDict_Copy(app->state));
-}
-
 PyObject *
 asgi_scope_http(AsgiApp *app, HttpRequest *req)
 {
     const AppState *st = app->st;
-    PyObject *version = req->minor == 0 ? st->str_1_0 : st->str_1_1;
-    PyObject *scope = PyDict_Copy(app->scope);
+    PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
     if (scope == NULL) {
         return NULL;
     }
-    if (put(scope, st->str_http_version, Py_NewRef(version)) < 0
-        || put(scope, st->str_method, Py_XNewRef(method_name(app, req))) < 0
+    bool has_client = req->peer.family != AF_UNSPEC;
+    if (put_rare(scope, app, req) < 0
         || put(scope, st->str_path, make_path(app, req)) < 0
         || put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
-        || put(scope, st->str_query_string, bytes_from(http_request_query(req))) < 0
         || put(scope, st->str_headers, make_headers(app, req)) < 0
-        || put_addresses(scope, app, req) < 0 || put_copies(scope, app, req) < 0) {
+        || (has_client
+            && put(scope, st->str_client, Py_XNewRef(client_pair(app, req))) < 0)
+        || put(scope, st->str_extensions, make_extensions(app, req)) < 0
+        || (app->state != NULL
+            && put(scope, st->str_state, PyDict_Copy(app->state)) < 0)) {
         Py_CLEAR(scope);
     }
     return scope;

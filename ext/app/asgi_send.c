@@ -59,31 +59,125 @@ raise_for(const AsgiCall *call, int err)
     }
 }
 
+/* ---- Kinds of messages ---------------------------------------------------------------------- */
+
+typedef enum AsgiMessage {
+    MESSAGE_UNKNOWN,
+    MESSAGE_START,
+    MESSAGE_BODY,
+    MESSAGE_TRAILERS,
+    MESSAGE_EARLY_HINT,
+    MESSAGE_PATHSEND,
+    MESSAGE_ZEROCOPYSEND,
+} AsgiMessage;
+
+/* What the text of a message's type says. */
+static AsgiMessage
+kind_of(PyObject *type)
+{
+    static const struct {
+        Slice name;
+        AsgiMessage kind;
+    } kinds[] = {
+        {SLICE("http.response.body"), MESSAGE_BODY},
+        {SLICE("http.response.start"), MESSAGE_START},
+        {SLICE("http.response.trailers"), MESSAGE_TRAILERS},
+        {SLICE("http.response.early_hint"), MESSAGE_EARLY_HINT},
+        {SLICE("http.response.pathsend"), MESSAGE_PATHSEND},
+        {SLICE("http.response.zerocopysend"), MESSAGE_ZEROCOPYSEND},
+    };
+    if (!PyUnicode_IS_COMPACT_ASCII(type)) {
+        return MESSAGE_UNKNOWN;
+    }
+    Slice name = slice_of(PyUnicode_DATA(type), (size_t)PyUnicode_GET_LENGTH(type));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (slice_eq(name, kinds[i].name)) {
+            return kinds[i].kind;
+        }
+    }
+    return MESSAGE_UNKNOWN;
+}
+
 /* ---- Reading messages --------------------------------------------------------------------- */
 
-/* message[key] into `*value`, borrowed; NULL when it is absent. 0, or -1 with an exception set. */
-static int
-message_get(PyObject *message, PyObject *key, PyObject **value)
+/* The entries that some message has: new references; NULL when absent. One pass over the dict costs
+ * less than looking for each. */
+typedef struct Message {
+    PyObject *type, *status, *headers, *trailers, *body, *more_body, *links,
+        *more_trailers;
+} Message;
+
+static void
+message_free(Message *m)
 {
-    *value = PyDict_GetItemWithError(message, key);
-    return *value == NULL && PyErr_Occurred() ? -1 : 0;
+    Py_XDECREF(m->type);
+    Py_XDECREF(m->status);
+    Py_XDECREF(m->headers);
+    Py_XDECREF(m->trailers);
+    Py_XDECREF(m->body);
+    Py_XDECREF(m->more_body);
+    Py_XDECREF(m->links);
+    Py_XDECREF(m->more_trailers);
 }
 
-/* The truth of message[key]; false when it is absent; -1 with an exception set. */
-static int
-message_flag(PyObject *message, PyObject *key)
+/* The keys: where the interned str is, and where the value goes. */
+#define ENTRY(name) {offsetof(AppState, str_##name), offsetof(Message, name)}
+static const struct {
+    size_t key;   /* in AppState */
+    size_t place; /* in Message */
+} entries[] = {ENTRY(type),    ENTRY(body),     ENTRY(more_body), ENTRY(status),
+               ENTRY(headers), ENTRY(trailers), ENTRY(links),     ENTRY(more_trailers)};
+#undef ENTRY
+enum { ENTRIES = sizeof entries / sizeof *entries };
+
+static PyObject *
+entry_key(const AppState *st, size_t i)
 {
-    PyObject *value;
-    if (message_get(message, key, &value) < 0) {
-        return -1;
+    return *(PyObject *const *)((const char *)st + entries[i].key);
+}
+
+/* Where the value of `key` goes; NULL when no message has such an entry. Keys that are written
+ * out in a program are interned, so that comparing addresses finds them. */
+static PyObject **
+message_place(Message *m, PyObject *key, const AppState *st)
+{
+    size_t i = 0;
+    while (i < ENTRIES && key != entry_key(st, i)) {
+        i++;
     }
-    return value == NULL ? 0 : value == Py_False ? 0 : PyObject_IsTrue(value);
+    if (unlikely(i == ENTRIES) && PyUnicode_CheckExact(key)) {
+        for (i = 0; i < ENTRIES && PyUnicode_Compare(key, entry_key(st, i)) != 0;) {
+            i++;
+        }
+    }
+    return i == ENTRIES ? NULL : (PyObject **)((char *)m + entries[i].place);
 }
 
-static bool
-type_is(PyObject *type, PyObject *name)
+/* Reads a message, to be freed with message_free. 0, or -1 with TypeError set. */
+static int
+message_read(Message *m, PyObject *message, const AppState *st)
 {
-    return type == name || PyUnicode_Compare(type, name) == 0;
+    Py_ssize_t at = 0;
+    PyObject *key, *value; /* borrowed */
+    while (PyDict_Check(message) && PyDict_Next(message, &at, &key, &value)) {
+        PyObject **place = message_place(m, key, st);
+        if (place != NULL && *place == NULL) {
+            *place = Py_NewRef(value);
+        }
+    }
+    if (m->type != NULL && PyUnicode_Check(m->type)) {
+        return 0;
+    }
+    PyErr_Format(PyExc_TypeError, "an ASGI message is a dict with a 'type', not %R",
+                 message);
+    return -1;
+}
+
+/* The truth of `value`, false when it is absent; -1 with an exception set. */
+static int
+flag_of(PyObject *value)
+{
+    return value == NULL || value == Py_False ? 0 : PyObject_IsTrue(value);
 }
 
 /* The header pair's name or value as bytes (borrowed); NULL with TypeError set. */
@@ -125,18 +219,14 @@ fields_add(HttpFields *fields, PyObject *header)
     return err == 0 ? 0 : -1;
 }
 
-/* Adds message["headers"]. 0, or -1 with an exception set. */
+/* Adds the message's "headers". 0, or -1 with an exception set. */
 static int
-fields_read(HttpFields *fields, PyObject *message, const AppState *st)
+fields_read(HttpFields *fields, const Message *m)
 {
-    PyObject *headers;
-    if (message_get(message, st->str_headers, &headers) < 0) {
-        return -1;
-    }
-    if (headers == NULL) {
+    if (m->headers == NULL) {
         return 0;
     }
-    PyObject *list = PySequence_Fast(headers, "'headers' must be iterable");
+    PyObject *list = PySequence_Fast(m->headers, "'headers' must be iterable");
     int err = list == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
         err = fields_add(fields, PySequence_Fast_GET_ITEM(list, i));
@@ -145,14 +235,11 @@ fields_read(HttpFields *fields, PyObject *message, const AppState *st)
     return err;
 }
 
-/* message["body"] as bytes: a new reference, or NULL with an exception set. */
+/* The message's "body" as bytes: a new reference, or NULL with an exception set. */
 static PyObject *
-body_read(PyObject *message, const AppState *st)
+body_read(const Message *m)
 {
-    PyObject *body;
-    if (message_get(message, st->str_body, &body) < 0) {
-        return NULL;
-    }
+    PyObject *body = m->body;
     if (likely(body != NULL && PyBytes_Check(body))) {
         return Py_NewRef(body);
     }
@@ -169,14 +256,11 @@ body_read(PyObject *message, const AppState *st)
 
 /* ---- http.response.start ------------------------------------------------------------------ */
 
-/* message["status"]; -1 with an exception set. */
+/* The message's "status"; -1 with an exception set. */
 static int
-status_read(PyObject *message, const AppState *st)
+status_read(const Message *m)
 {
-    PyObject *value;
-    if (message_get(message, st->str_status, &value) < 0) {
-        return -1;
-    }
+    PyObject *value = m->status;
     if (value == NULL || !PyLong_Check(value)) {
         PyErr_Format(PyExc_TypeError,
                      "http.response.start needs an integer 'status', not %R",
@@ -214,15 +298,15 @@ fields_return(AsgiCall *call)
 }
 
 static int
-send_start(AsgiCall *call, PyObject *message, const AppState *st)
+send_start(AsgiCall *call, const Message *m)
 {
-    int status = status_read(message, st);
-    int trailers = status < 0 ? -1 : message_flag(message, st->str_trailers);
+    int status = status_read(m);
+    int trailers = status < 0 ? -1 : flag_of(m->trailers);
     if (trailers < 0) {
         return -1;
     }
     fields_borrow(call);
-    if (fields_read(&call->fields, message, st) < 0) {
+    if (fields_read(&call->fields, m) < 0) {
         fields_return(call);
         return -1;
     }
@@ -309,10 +393,10 @@ write_piece(AsgiCall *call, PyObject *body, bool more)
 }
 
 static int
-send_body(AsgiCall *call, PyObject *message, const AppState *st)
+send_body(AsgiCall *call, const Message *m)
 {
-    PyObject *body = body_read(message, st);
-    int more = body == NULL ? -1 : message_flag(message, st->str_more_body);
+    PyObject *body = body_read(m);
+    int more = body == NULL ? -1 : flag_of(m->more_body);
     int err = more < 0 ? -1 : write_piece(call, body, more != 0);
     Py_XDECREF(body);
     return err;
@@ -322,10 +406,10 @@ send_body(AsgiCall *call, PyObject *message, const AppState *st)
 
 /* http.response.trailers: gathers fields, and ends the answer with the last of them. */
 static int
-send_trailers(AsgiCall *call, PyObject *message, const AppState *st)
+send_trailers(AsgiCall *call, const Message *m)
 {
-    int more = message_flag(message, st->str_more_trailers);
-    if (more < 0 || fields_read(&call->fields, message, st) < 0) {
+    int more = flag_of(m->more_trailers);
+    if (more < 0 || fields_read(&call->fields, m) < 0) {
         return -1;
     }
     if (more > 0) {
@@ -336,16 +420,13 @@ send_trailers(AsgiCall *call, PyObject *message, const AppState *st)
     return err == 0 ? 0 : raise_for(call, err);
 }
 
-/* The items of message["links"] as Link fields. 0, or -1 with an exception set. */
+/* The message's "links" as Link fields. 0, or -1 with an exception set. */
 static int
-links_read(HttpFields *fields, PyObject *message, const AppState *st)
+links_read(HttpFields *fields, const Message *m)
 {
-    PyObject *links;
-    if (message_get(message, st->str_links, &links) < 0) {
-        return -1;
-    }
-    PyObject *list = links == NULL ? PyList_New(0)
-                                   : PySequence_Fast(links, "'links' must be iterable");
+    PyObject *list = m->links == NULL
+                         ? PyList_New(0)
+                         : PySequence_Fast(m->links, "'links' must be iterable");
     int err = list == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
         PyObject *link = pair_bytes(list, i);
@@ -363,10 +444,10 @@ links_read(HttpFields *fields, PyObject *message, const AppState *st)
 
 /* http.response.early_hint */
 static int
-send_early_hint(AsgiCall *call, PyObject *message, const AppState *st)
+send_early_hint(AsgiCall *call, const Message *m)
 {
     HttpFields fields = {.has_date = false};
-    int err = links_read(&fields, message, st);
+    int err = links_read(&fields, m);
     if (err == 0) {
         err = http_inform(call->req, 103, &fields);
         err = err == 0 ? 0 : raise_for(call, err);
@@ -375,19 +456,8 @@ send_early_hint(AsgiCall *call, PyObject *message, const AppState *st)
     return err;
 }
 
-/* Whether the message asks for a file, which Python's part sends as bodies. */
-static bool
-is_for_python(const AsgiCall *call, PyObject *type, const AppState *st)
-{
-    if (likely(type == st->str_http_response_body)) {
-        return false;
-    }
-    return (call->stage == ASGI_BODY && type_is(type, st->str_http_response_pathsend))
-           || ((call->stage == ASGI_BODY || call->stage == ASGI_STREAM)
-               && type_is(type, st->str_http_response_zerocopysend));
-}
-
-/* The awaitable that does it. */
+/* http.response.pathsend and zerocopysend, which Python's part sends as bodies: the awaitable that
+ * does it. */
 static PyObject *
 send_by_python(AsgiCall *call, PyObject *message)
 {
@@ -420,40 +490,75 @@ send_attempt(PyObject *owner, PyObject **result, WaitList **list)
 
 static const WaitOps send_ops = {send_attempt};
 
-/* message["type"], borrowed; NULL with TypeError set. */
-static PyObject *
-message_type(PyObject *message, const AppState *st)
+/* Whether the message is due. */
+static bool
+is_expected(const AsgiCall *call, AsgiMessage kind)
 {
-    PyObject *type = NULL;
-    if (PyDict_Check(message) && message_get(message, st->str_type, &type) < 0) {
-        return NULL;
+    switch (kind) {
+    case MESSAGE_START:
+    case MESSAGE_EARLY_HINT:
+        return call->stage == ASGI_START;
+    case MESSAGE_BODY:
+    case MESSAGE_ZEROCOPYSEND:
+        return call->stage == ASGI_BODY || call->stage == ASGI_STREAM;
+    case MESSAGE_PATHSEND:
+        return call->stage == ASGI_BODY;
+    case MESSAGE_TRAILERS:
+        return call->stage == ASGI_TRAILERS;
+    case MESSAGE_UNKNOWN:
+        return false;
     }
-    if (type == NULL || !PyUnicode_Check(type)) {
-        PyErr_Format(PyExc_TypeError, "an ASGI message is a dict with a 'type', not %R",
-                     message);
-        return NULL;
-    }
-    return type;
+    Py_UNREACHABLE();
 }
 
-/* Does what the message says. */
-static int
-send_message(AsgiCall *call, PyObject *message, PyObject *type, const AppState *st)
+/* What `await send(message)` waits for. */
+static PyObject *
+send_room(AsgiCall *call)
 {
-    if (call->stage == ASGI_START && type_is(type, st->str_http_response_start)) {
-        return send_start(call, message, st);
+    if (likely(call->req == NULL || !http_stream_full(call->req))) {
+        return Py_NewRef(call->app->st->waiting_done);
     }
-    if ((call->stage == ASGI_BODY || call->stage == ASGI_STREAM)
-        && type_is(type, st->str_http_response_body)) {
-        return send_body(call, message, st);
+    return waiting_new(call->app->st, call->server->loop, &send_ops, (PyObject *)call);
+}
+
+/* Does what a message says that is due. 0, or -1 with an exception set. */
+static int
+send_message(AsgiCall *call, const Message *m, AsgiMessage kind)
+{
+    switch (kind) {
+    case MESSAGE_START:
+        return send_start(call, m);
+    case MESSAGE_BODY:
+        return send_body(call, m);
+    case MESSAGE_TRAILERS:
+        return send_trailers(call, m);
+    case MESSAGE_EARLY_HINT:
+        return send_early_hint(call, m);
+    case MESSAGE_PATHSEND:
+    case MESSAGE_ZEROCOPYSEND:
+    case MESSAGE_UNKNOWN:
+        break;
     }
-    if (call->stage == ASGI_TRAILERS && type_is(type, st->str_http_response_trailers)) {
-        return send_trailers(call, message, st);
+    Py_UNREACHABLE();
+}
+
+/* The awaitable for `message`, which `m` has the entries of; NULL with an exception set. */
+static PyObject *
+send_checked(AsgiCall *call, PyObject *message, const Message *m)
+{
+    AsgiMessage kind = kind_of(m->type);
+    if (call->gone) {
+        (void)raise_gone(call);
+        return NULL;
     }
-    if (call->stage == ASGI_START && type_is(type, st->str_http_response_early_hint)) {
-        return send_early_hint(call, message, st);
+    if (call->req == NULL || !is_expected(call, kind)) {
+        (void)raise_unexpected(call, m->type);
+        return NULL;
     }
-    return raise_unexpected(call, type);
+    if (unlikely(kind == MESSAGE_PATHSEND || kind == MESSAGE_ZEROCOPYSEND)) {
+        return send_by_python(call, message);
+    }
+    return send_message(call, m, kind) < 0 ? NULL : send_room(call);
 }
 
 static PyObject *
@@ -463,29 +568,13 @@ asgi_send(PyObject *op, PyObject *message)
     if (asgi_call_check(call, "send") < 0) {
         return NULL;
     }
-    const AppState *st = call->app->st;
-    PyObject *type = message_type(message, st);
-    if (type == NULL) {
-        return NULL;
+    Message m = {.type = NULL};
+    PyObject *result = NULL;
+    if (message_read(&m, message, call->app->st) == 0) {
+        result = send_checked(call, message, &m);
     }
-    if (call->gone) {
-        (void)raise_gone(call);
-        return NULL;
-    }
-    if (call->req == NULL || call->stage == ASGI_OVER) {
-        (void)raise_unexpected(call, type);
-        return NULL;
-    }
-    if (unlikely(is_for_python(call, type, st))) {
-        return send_by_python(call, message);
-    }
-    if (send_message(call, message, type, st) < 0) {
-        return NULL;
-    }
-    if (likely(call->req == NULL || !http_stream_full(call->req))) {
-        return Py_NewRef(st->waiting_done);
-    }
-    return waiting_new(st, call->server->loop, &send_ops, op);
+    message_free(&m);
+    return result;
 }
 
 static PyMethodDef send_def = {"send", asgi_send, METH_O,

@@ -124,6 +124,7 @@ static PyType_Slot coro_slots[] = {
     {Py_tp_traverse, coro_traverse},
     {Py_tp_clear, request_coro_clear},
     {Py_tp_dealloc, request_coro_dealloc},
+    {Py_am_send, request_coro_send},
     {0, NULL},
 };
 

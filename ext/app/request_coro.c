@@ -16,8 +16,8 @@ coro_of(PyObject *op)
 
 /* ---- The coroutine protocol --------------------------------------------------------------- */
 
-static PySendResult
-coro_am_send(PyObject *op, PyObject *value, PyObject **result)
+PySendResult
+request_coro_send(PyObject *op, PyObject *value, PyObject **result)
 {
     RequestCoro *self = coro_of(op);
     *result = NULL;
@@ -61,7 +61,7 @@ static PyObject *
 coro_send(PyObject *op, PyObject *value)
 {
     PyObject *result;
-    PySendResult sent = coro_am_send(op, value, &result);
+    PySendResult sent = request_coro_send(op, value, &result);
     return coro_outcome(sent, result);
 }
 
@@ -242,7 +242,7 @@ static PyType_Slot coro_slots[] = {
     {Py_tp_iter, coro_self},
     {Py_tp_iternext, coro_iternext},
     {Py_am_await, coro_self},
-    {Py_am_send, coro_am_send},
+    {Py_am_send, request_coro_send},
     {0, NULL},
 };
 

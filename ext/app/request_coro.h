@@ -39,9 +39,11 @@ int request_coro_setup(PyObject *module, AppState *st);
  * awaited. */
 PyObject *request_coro_of(PyObject *awaitable, const char *what);
 
-/* What every derived type needs: tp_clear and tp_dealloc. */
+/* What every derived type needs: tp_clear, tp_dealloc, and am_send, which Python 3.11 doesn't let
+ * types inherit. */
 int request_coro_clear(PyObject *op);
 void request_coro_dealloc(PyObject *op);
+PySendResult request_coro_send(PyObject *op, PyObject *value, PyObject **result);
 
 /* Whether the exception that is set is the task's too: cancellation and KeyboardInterrupt. All
  * others, SystemExit among them, end this request and nothing else. */

@@ -83,15 +83,53 @@ has_close(Slice rest)
     return false;
 }
 
-static bool
-is_hop_by_hop(Slice name)
+typedef enum FieldKind {
+    FIELD_PLAIN,
+    FIELD_CONTENT_LENGTH,
+    FIELD_CONTENT_TYPE,
+    FIELD_CONNECTION,
+    FIELD_DATE,
+    FIELD_SERVER,
+    FIELD_HOP_BY_HOP,
+} FieldKind;
+
+/* `kind` when `name` is `lower` but for case. */
+static FieldKind
+kind_if(Slice name, Slice lower, FieldKind kind)
 {
-    return slice_eq_nocase(name, SLICE("transfer-encoding"))
-           || slice_eq_nocase(name, SLICE("keep-alive"))
-           || slice_eq_nocase(name, SLICE("proxy-connection"))
-           || slice_eq_nocase(name, SLICE("upgrade"))
-           || slice_eq_nocase(name, SLICE("te"))
-           || slice_eq_nocase(name, SLICE("trailer"));
+    return slice_eq(name, lower) || slice_eq_nocase(name, lower) ? kind : FIELD_PLAIN;
+}
+
+/* Which of the fields that are treated in a special way has this name. */
+static FieldKind
+kind_of(Slice name)
+{
+    switch (name.len) {
+    case 2:
+        return kind_if(name, SLICE("te"), FIELD_HOP_BY_HOP);
+    case 4:
+        return kind_if(name, SLICE("date"), FIELD_DATE);
+    case 6:
+        return kind_if(name, SLICE("server"), FIELD_SERVER);
+    case 7:
+        return slice_eq_nocase(name, SLICE("upgrade"))
+                   ? FIELD_HOP_BY_HOP
+                   : kind_if(name, SLICE("trailer"), FIELD_HOP_BY_HOP);
+    case 10:
+        return slice_eq_nocase(name, SLICE("keep-alive"))
+                   ? FIELD_HOP_BY_HOP
+                   : kind_if(name, SLICE("connection"), FIELD_CONNECTION);
+    case 12:
+        return kind_if(name, SLICE("content-type"), FIELD_CONTENT_TYPE);
+    case 14:
+        return kind_if(name, SLICE("content-length"), FIELD_CONTENT_LENGTH);
+    case 16:
+        return kind_if(name, SLICE("proxy-connection"), FIELD_HOP_BY_HOP);
+    case 17:
+        return kind_if(name, SLICE("transfer-encoding"), FIELD_HOP_BY_HOP);
+    default:
+        return FIELD_PLAIN;
+    }
 }
 
 static int
@@ -114,21 +152,26 @@ http_fields_add(HttpFields *fields, Slice name, Slice value)
     if (!is_token(name) || !http_value_is_clean(value)) {
         return UV_EINVAL;
     }
-    if (slice_eq_nocase(name, SLICE("content-length"))) {
+    FieldKind kind = kind_of(name);
+    switch (kind) {
+    case FIELD_CONTENT_LENGTH:
         return note_content_length(fields, value);
-    }
-    if (slice_eq_nocase(name, SLICE("connection"))) {
+    case FIELD_CONNECTION:
         fields->close |= has_close(value);
         return 0;
-    }
-    if (is_hop_by_hop(name)) {
+    case FIELD_HOP_BY_HOP:
         return 0;
+    case FIELD_PLAIN:
+    case FIELD_CONTENT_TYPE:
+    case FIELD_DATE:
+    case FIELD_SERVER:
+        break;
     }
     int err = append_line(&fields->raw, name, value);
     if (err == 0) {
-        fields->has_date |= slice_eq_nocase(name, SLICE("date"));
-        fields->has_server |= slice_eq_nocase(name, SLICE("server"));
-        fields->has_content_type |= slice_eq_nocase(name, SLICE("content-type"));
+        fields->has_date |= kind == FIELD_DATE;
+        fields->has_server |= kind == FIELD_SERVER;
+        fields->has_content_type |= kind == FIELD_CONTENT_TYPE;
     }
     return err;
 }

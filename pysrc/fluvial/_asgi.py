@@ -61,7 +61,10 @@ class Bridge:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The time between the app's start and end. Raises: LifespanError."""
+        """The time between the app's start and end; an end that fails is logged.
+
+        Raises: LifespanError when the start fails.
+        """
         if self._mode == "off":
             yield
             return
@@ -72,7 +75,10 @@ class Bridge:
             yield
         finally:
             self.core.state = None
-            await lifespan.stop()
+            try:
+                await lifespan.stop()
+            except LifespanError as exc:
+                log.error("the app's end failed: %s", exc)
 
 
 class Lifespan:
@@ -103,11 +109,12 @@ class Lifespan:
     async def stop(self) -> None:
         """Returns when the app has ended. Raises: LifespanError."""
         assert self._task is not None
-        if not self._task.done():
-            await self._ask("shutdown")
-            await asyncio.wait((self._task,))
-        if not self._task.cancelled() and (exc := self._task.exception()) is not None:
-            log.debug("the app's lifespan raised an exception", exc_info=exc)
+        if self._task.done():
+            return
+        await self._ask("shutdown")
+        await asyncio.wait((self._task,))
+        if reason := _reason(self._task):
+            raise LifespanError(reason.removeprefix(": "))
 
     async def _ask(self, phase: str) -> None:
         """Sends `lifespan.<phase>` and waits for its answer or the app's return."""
@@ -123,7 +130,8 @@ class Lifespan:
         answer = self._answer.result()
         if answer["type"] == f"lifespan.{phase}.failed":
             await asyncio.wait((self._task,))
-            raise LifespanError(answer.get("message") or _reason(self._task) or "without a reason")
+            reason = answer.get("message") or _reason(self._task).removeprefix(": ")
+            raise LifespanError(reason or "without a reason")
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": dict(VERSIONS), "state": self.state}

@@ -168,7 +168,7 @@ def test_a_slow_client_holds_the_app_back(serve: Serve) -> None:
     count, piece = 400, b"x" * 100_000
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
+        await send(start((b"content-length", b"%d" % (count * len(piece)))))
         for number in range(count):
             notes.add(number)
             await send(body(piece, more=True))

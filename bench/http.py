@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 
 from bench.harness import load, report, servers  # noqa: E402
-from bench.harness.cases import SERVERS, TARGETS, Case, Field, all_cases  # noqa: E402
+from bench.harness.bridge_cases import BRIDGE_TARGETS, bridge_cases  # noqa: E402
+from bench.harness.cases import EVERY_SERVER, TARGETS, Case, Field, all_cases  # noqa: E402
 from bench.harness.others import Others  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
@@ -56,7 +57,7 @@ def main() -> int:
     turns = calibrate(server_cpu)
     cases = [
         case
-        for case in all_cases(Field(wanted, env={"BENCH_CPU_TURNS": str(turns)}))
+        for case in every_case(Field(wanted, env={"BENCH_CPU_TURNS": str(turns)}))
         if case.name in options.only
     ]
     load.pin_to(load_cpu)
@@ -73,10 +74,14 @@ def main() -> int:
         print(report.case_table(case, results), flush=True)
         print(report.disturbance(case, results), end="", flush=True)
     if "fluvial" in wanted:
-        print(f"\n## targets\n\n{report.target_table(TARGETS, results)}")
+        print(f"\n## targets\n\n{report.target_table((*TARGETS, *BRIDGE_TARGETS), results)}")
     if options.json is not None:
         options.json.write_text(json.dumps(as_json(results), indent=1) + "\n")
     return 1 if failed else 0
+
+
+def every_case(taking_part: Field) -> list[Case]:
+    return [*all_cases(taking_part), *bridge_cases(taking_part)]
 
 
 def run_case(case: Case, results: Results, options: argparse.Namespace) -> None:
@@ -162,7 +167,7 @@ def as_json(results: Results) -> dict[str, object]:
             "value": value,
             "met": target.is_met(value),
         }
-        for target in TARGETS
+        for target in (*TARGETS, *BRIDGE_TARGETS)
         if (value := target.value(results)) is not None
     ]
     return {
@@ -175,13 +180,15 @@ def as_json(results: Results) -> dict[str, object]:
 
 
 def parse_options() -> argparse.Namespace:
-    names = [case.name for case in all_cases(Field(frozenset()))]
+    names = [case.name for case in every_case(Field(frozenset()))]
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0],
-        epilog=f"cases: {', '.join(names)}; servers: {', '.join(SERVERS)}",
+        epilog=f"cases: {', '.join(names)}; servers: {', '.join(EVERY_SERVER)}",
     )
     parser.add_argument("--only", type=_choice(names), default=names, metavar="CASE,…")
-    parser.add_argument("--servers", type=_choice(SERVERS), default=list(SERVERS), metavar="NAME,…")
+    parser.add_argument(
+        "--servers", type=_choice(EVERY_SERVER), default=list(EVERY_SERVER), metavar="NAME,…"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="rounds per case (5)")
     parser.add_argument("--seconds", type=int, default=2, help="seconds per round, whole (2)")
     parser.add_argument("--cpus", type=_cpus, default=_default_cpus(), metavar="SERVER,LOAD")

@@ -9,6 +9,14 @@
 -- requests of a connection. That is for a load of fixed rate, wrk's has none, and behind pipelining it
 -- invents fifteen for one. percentile() below takes the invention back exactly; it needs CONNECTIONS for it.
 
+-- BODY=1024 in the environment makes the requests POST with so many bytes.
+
+local body = tonumber(os.getenv("BODY")) or 0
+if body > 0 then
+   wrk.method = "POST"
+   wrk.body = string.rep("x", body)
+end
+
 local connections = tonumber(os.getenv("CONNECTIONS"))
 local format_one = wrk.format
 

@@ -20,7 +20,7 @@ SLEEPS_PER_SECOND = POOL_THREADS / 0.01
 DELAYED_CONNECTIONS = 1000
 DELAYED_PER_SECOND = DELAYED_CONNECTIONS / 0.05
 
-_THROUGHPUT = ("cpu_us", "user_us", "system_us", "p50_ms", "p99_ms", "rss_mib", "load_busy")
+THROUGHPUT = ("cpu_us", "user_us", "system_us", "p50_ms", "p99_ms", "rss_mib", "load_busy")
 _LATENCY = ("p50_ms", "p99_ms", "cpu_us", "server_busy", "load_busy")
 
 
@@ -87,6 +87,17 @@ class Field:
             return self("fluvial")
         return [servers.fluvial(app="tutorial:app", folder=servers.EXAMPLES)]
 
+    def each(self, app: str, *names: str, interface: str = "asginl") -> list[Server]:
+        """Servers of `app`, a module and a name in apps/."""
+        self._peers = self._peers or (Peers.install() if self.wanted else None)
+        found = []
+        for name in names:
+            if name in self.wanted and self._peers is not None:
+                server = self._peers.serve(name, app, interface)
+                server.env.update(self.env)
+                found.append(server)
+        return found
+
     def _one(self, name: str, threads: int | None) -> Server:
         if name == "raw":
             return servers.raw()
@@ -105,6 +116,7 @@ class Field:
 
 
 SERVERS = ("raw", "fluvial", "fluvial-asgi", "uvicorn", "granian", "fastpysgi", "fastapi")
+EVERY_SERVER = (*SERVERS, "gunicorn")
 
 
 def all_cases(taking_part: Field) -> list[Case]:
@@ -122,7 +134,7 @@ def _route_cases(taking_part: Field) -> list[Case]:
             servers=taking_part(*SERVERS),
             measure=Throughput(plain),
             warm=plain,
-            columns=_THROUGHPUT,
+            columns=THROUGHPUT,
             compare=("raw", "uvicorn"),
         ),
         Case(
@@ -131,7 +143,7 @@ def _route_cases(taking_part: Field) -> list[Case]:
             servers=taking_part(*SERVERS),
             measure=Throughput(deep),
             warm=deep,
-            columns=_THROUGHPUT,
+            columns=THROUGHPUT,
             compare=("raw", "uvicorn"),
         ),
         Case(
@@ -140,7 +152,7 @@ def _route_cases(taking_part: Field) -> list[Case]:
             servers=taking_part("raw", "fluvial", "fastapi"),
             measure=Throughput(items),
             warm=items,
-            columns=_THROUGHPUT,
+            columns=THROUGHPUT,
             compare=("raw", "fastapi"),
         ),
         Case(
@@ -167,7 +179,7 @@ def _pool_cases(taking_part: Field) -> list[Case]:
             servers=taking_part("raw", "fluvial", "fastapi"),
             measure=Throughput(sync),
             warm=sync,
-            columns=_THROUGHPUT,
+            columns=THROUGHPUT,
             compare=("raw", "fastapi"),
         ),
         Case(

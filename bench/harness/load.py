@@ -23,11 +23,13 @@ class LoadFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What wrk sends: `connections` keep-alive connections, `depth` requests per write."""
+    """What wrk sends: `connections` keep-alive connections, `depth` requests per write; POST
+    with `body` bytes when there are any."""
 
     path: str
     connections: int = 64
     depth: int = 1
+    body: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ def start_wrk(load: Load, port: int, seconds: int) -> subprocess.Popen[str]:
     ]
     return subprocess.Popen(
         command,
-        env={**os.environ, "CONNECTIONS": str(load.connections)},
+        env={**os.environ, "CONNECTIONS": str(load.connections), "BODY": str(load.body)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -119,24 +119,31 @@ class Peers:
         return Server(
             name="granian",
             about="granian, uvloop: bare ASGI callable",
-            command=lambda port: [
-                *(str(self._bin / "granian"), "asgi_app:app", "--interface", "asginl"),
-                *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--http", "1"),
-                *("--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
-                # It takes no more connections than it may process at once: `memory` holds 4,000.
-                *("--backlog", "8192", "--backpressure", "8192"),
-            ],
+            command=lambda port: self._granian("asgi_app:app", port, "asginl"),
         )
 
     def fastpysgi(self) -> Server:
         return Server(
             name="fastpysgi",
             about="fastpysgi: bare ASGI callable",
-            command=lambda port: [
-                *(str(self._bin / "fastpysgi"), "asgi_app:app"),
-                *("--host", "127.0.0.1", "--port", str(port)),
-            ],
+            command=lambda port: self._fastpysgi("asgi_app:app", port),
         )
+
+    def serve(self, name: str, app: str, interface: str) -> Server:
+        """A server of `app` by the server's name; `interface` as granian calls it."""
+        if name == "fluvial":
+            server = fluvial(app=app)
+            packages = next((self._bin.parent / "lib").glob("python*/site-packages"))
+            # Behind the installed ones: only what the app itself imports comes from there.
+            server.env["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{packages}"
+            return server
+        commands = {
+            "uvicorn": lambda port: self._uvicorn(app, port),
+            "granian": lambda port: self._granian(app, port, interface),
+            "fastpysgi": lambda port: self._fastpysgi(app, port),
+            "gunicorn": lambda port: self._gunicorn(app, port),
+        }
+        return Server(name=name, about=app, command=commands[name])
 
     def fastapi(self, *, threads: int | None = None) -> Server:
         return Server(
@@ -151,4 +158,23 @@ class Peers:
             *(str(self._bin / "uvicorn"), app, "--host", "127.0.0.1", "--port", str(port)),
             *("--loop", "uvloop", "--http", "httptools"),
             *("--no-access-log", "--log-level", "warning"),
+        ]
+
+    def _granian(self, app: str, port: int, interface: str) -> list[str]:
+        return [
+            *(str(self._bin / "granian"), app, "--interface", interface),
+            *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--http", "1"),
+            *("--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
+            # It takes no more connections than it may process at once: `memory` holds 4,000.
+            *("--backlog", "8192", "--backpressure", "8192"),
+        ]
+
+    def _fastpysgi(self, app: str, port: int) -> list[str]:
+        command = str(self._bin / "fastpysgi")
+        return [command, app, "--host", "127.0.0.1", "--port", str(port)]
+
+    def _gunicorn(self, app: str, port: int) -> list[str]:
+        return [
+            *(str(self._bin / "gunicorn"), app, "--bind", f"127.0.0.1:{port}"),
+            *("--workers", "1", "--worker-class", "sync", "--log-level", "warning"),
         ]

@@ -14,8 +14,12 @@
 static void
 call_unqueue(AsgiCall *self)
 {
+    AppServer *server = self->server;
     if (ring_is_linked(&self->waiting)) {
         ring_remove(&self->waiting);
+        if (ring_is_empty(&server->asgi_waiting)) {
+            loop_hook_remove(server->loop, &server->asgi_hook);
+        }
         Py_DECREF((PyObject *)self);
     }
 }
@@ -246,7 +250,6 @@ static void
 on_hook(LoopHook *hook)
 {
     AppServer *server = container_of(hook, AppServer, asgi_hook);
-    loop_hook_remove(server->loop, hook);
     Py_INCREF((PyObject *)server);
     while (!ring_is_empty(&server->asgi_waiting)) {
         asgi_call_start(container_of(server->asgi_waiting.next, AsgiCall, waiting));

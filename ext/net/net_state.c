@@ -6,6 +6,9 @@
 #include "net/net_state.h"
 #include "base/names.h"
 #include "net/acceptor.h"
+#include "net/datagram.h"
+#include "net/endpoint.h"
+#include "net/pipe.h"
 #include "net/tls.h"
 #include "net/transport.h"
 
@@ -39,6 +42,12 @@ setup_names(NetState *st)
         {&st->str_start_shutdown, "_start_shutdown"},
         {&st->str_control_app_writing, "_control_app_writing"},
         {&st->str_control_ssl_reading, "_control_ssl_reading"},
+        {&st->str_begin, "_begin"},
+        {&st->str_read_ready, "_read_ready"},
+        {&st->str_fileno, "fileno"},
+        {&st->str_datagram_received, "datagram_received"},
+        {&st->str_error_received, "error_received"},
+        {&st->str_sendto, "sendto"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
         if (name_intern(names[i].to, names[i].text) < 0) {
@@ -61,7 +70,9 @@ net_setup(PyObject *module, NetState *st)
         || name_import(&st->buffered_protocol, "asyncio", "BufferedProtocol") < 0) {
         return -1;
     }
-    if (transport_setup(module, st) < 0 || acceptor_setup(module, st) < 0) {
+    if (transport_setup(module, st) < 0 || acceptor_setup(module, st) < 0
+        || endpoint_setup(module, st) < 0 || datagram_setup(module) < 0
+        || pipe_setup(module) < 0) {
         return -1;
     }
     return tls_setup(module, st);
@@ -73,6 +84,7 @@ net_traverse(NetState *st, visitproc visit, void *arg)
     Py_VISIT(st->transport_type);
     Py_VISIT(st->acceptor_type);
     Py_VISIT(st->transport_socket);
+    Py_VISIT(st->endpoint_type);
     Py_VISIT(st->asyncio_transport);
     Py_VISIT(st->buffered_protocol);
     Py_VISIT(st->tls_type);
@@ -119,4 +131,11 @@ net_clear(NetState *st)
     Py_CLEAR(st->str_start_shutdown);
     Py_CLEAR(st->str_control_app_writing);
     Py_CLEAR(st->str_control_ssl_reading);
+    Py_CLEAR(st->endpoint_type);
+    Py_CLEAR(st->str_begin);
+    Py_CLEAR(st->str_read_ready);
+    Py_CLEAR(st->str_fileno);
+    Py_CLEAR(st->str_datagram_received);
+    Py_CLEAR(st->str_error_received);
+    Py_CLEAR(st->str_sendto);
 }

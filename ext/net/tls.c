@@ -426,7 +426,11 @@ static int
 tls_try_read(Tls *self)
 {
     if (!self->app_paused) {
-        int err = self->app_buffered ? tls_read_buffers(self) : tls_read_bytes(self);
+        Py_ssize_t unread = tls_unread(self);
+        int err = unread < 0 ? -1 : 0;
+        if (unread > 0) {
+            err = self->app_buffered ? tls_read_buffers(self) : tls_read_bytes(self);
+        }
         if (err == 0) {
             err = self->backlog == 0 ? tls_flush(self)
                                      : tls_call(self, self->st->str_do_write);

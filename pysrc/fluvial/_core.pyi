@@ -397,8 +397,7 @@ class Loop:
 
 class Acceptor:
     """Takes the connections of a listening socket, at most `backlog` at once. Each gets a protocol
-    from `factory` and a transport that `server` knows; or, unless `wrap` is None, `wrap` is
-    called with its descriptor, which it owns from then on."""
+    from `factory` and a transport that `server` knows."""
 
     def __init__(
         self,
@@ -407,7 +406,6 @@ class Acceptor:
         backlog: int,
         factory: Callable[[], asyncio.BaseProtocol],
         server: Any,
-        wrap: Callable[[int], object] | None,
         /,
     ) -> None: ...
     def start(self) -> None:
@@ -485,3 +483,85 @@ class TlsProtocol:
     _state: Any
     _transport: Any
     _write_buffer_size: int
+
+class Endpoint(asyncio.BaseTransport):
+    """A transport over a descriptor that stays a Python file's; base of those below."""
+
+    def close(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
+    def get_protocol(self) -> asyncio.BaseProtocol: ...
+    def _begin(self, waiter: asyncio.Future[None] | None) -> None: ...
+    def _call_connection_lost(self, exc: BaseException | None) -> None: ...
+    _fileno: int
+    _loop: Loop
+
+@final
+class DatagramTransport(Endpoint, asyncio.DatagramTransport, asyncio.Transport):
+    """A datagram socket of the family AF_INET, AF_INET6 or AF_UNIX. With an `address`, sendto()
+    takes no other. `extra` tells whether the socket is connected: then it has a "peername".
+    `waiter` is resolved after connection_made()."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        family: int,
+        protocol: asyncio.BaseProtocol,
+        address: Any,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, Any],
+        /,
+    ) -> None: ...
+    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def is_reading(self) -> bool: ...
+    def get_write_buffer_size(self) -> int: ...
+    def get_write_buffer_limits(self) -> tuple[int, int]: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def abort(self) -> None: ...
+    _sock: socket.socket | None
+
+@final
+class ReadPipeTransport(Endpoint, asyncio.ReadTransport):
+    """The readable end of a pipe, a socket or a character device. Raises: ValueError for other
+    files."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, Any],
+        /,
+    ) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def is_reading(self) -> bool: ...
+    def _read_ready(self) -> None: ...
+    _pipe: Any
+
+@final
+class WritePipeTransport(Endpoint, asyncio.WriteTransport):
+    """The writable end of a pipe, a socket or a character device. Raises: ValueError for other
+    files."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, Any],
+        /,
+    ) -> None: ...
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+    def write_eof(self) -> None: ...
+    def can_write_eof(self) -> bool: ...
+    def get_write_buffer_size(self) -> int: ...
+    def get_write_buffer_limits(self) -> tuple[int, int]: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def abort(self) -> None: ...
+    _pipe: Any

@@ -11,6 +11,9 @@ from asyncio import base_events, events, format_helpers
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
+from fluvial._loop_datagrams import DatagramsMixin
+from fluvial._loop_pipes import PipesMixin
+from fluvial._loop_processes import ProcessesMixin
 from fluvial._loop_streams import StreamsMixin
 from fluvial._loop_tls import SSLMixin
 
@@ -21,7 +24,7 @@ T = TypeVar("T")
 
 
 class _SelectorView:
-    """What asyncio's datagram and pipe transports look up in their loop's selector."""
+    """What asyncio's transports over the loop's add_reader() look up in their loop's selector."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -52,11 +55,19 @@ class _SelectorView:
         """Called by asyncio when the loop is closed."""
 
 
-class Loop(_core.Loop, StreamsMixin, SSLMixin, asyncio.SelectorEventLoop):  # type: ignore[misc]  # C describes itself
+class Loop(  # type: ignore[misc]  # C describes itself
+    _core.Loop,
+    StreamsMixin,
+    SSLMixin,
+    DatagramsMixin,
+    PipesMixin,
+    ProcessesMixin,
+    asyncio.SelectorEventLoop,
+):
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:
-        super().__init__(_SelectorView(self))  # type: ignore[arg-type]
+        super().__init__(_SelectorView(self))
         self._init_streams()
 
     def __repr__(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import socket
 from asyncio import base_events, constants, trsock
@@ -111,12 +110,9 @@ class StreamsMixin(_Base):
         backlog: int = 100,
         *timeouts: Any,
     ) -> None:
-        wrap = None
         if sslcontext:
-            wrap = functools.partial(
-                self._accept_tls, protocol_factory, sslcontext, server, timeouts
-            )
-        acceptor = _core.Acceptor(self, sock, backlog, protocol_factory, server, wrap)
+            protocol_factory = self._tls_factory(protocol_factory, sslcontext, *timeouts)
+        acceptor = _core.Acceptor(self, sock, backlog, protocol_factory, server)
         acceptor.start()
         self._acceptors[sock] = acceptor
 
@@ -126,19 +122,6 @@ class StreamsMixin(_Base):
             acceptor.stop()
         if sock.fileno() >= 0:
             super()._stop_serving(sock)
-
-    def _accept_tls(
-        self,
-        protocol_factory: Callable[[], asyncio.BaseProtocol],
-        sslcontext: Any,
-        server: Any,
-        timeouts: tuple[Any, ...],
-        fd: int,
-    ) -> None:
-        sock = socket.socket(fileno=fd)
-        self.create_task(
-            self._accept_connection2(protocol_factory, sock, None, sslcontext, server, *timeouts)
-        )
 
     def _accept_failed(self, exc: BaseException) -> None:
         """Called by an acceptor for a connection that didn't become a transport."""

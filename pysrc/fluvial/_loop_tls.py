@@ -12,6 +12,7 @@ from fluvial import _core
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
 BUFFER = 256 * 1024  # bytes, for a transport below that is not Fluvial's own
 
@@ -92,6 +93,10 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
         if exc is None and self._state is _DO_HANDSHAKE:
             exc = ConnectionAbortedError("the connection was closed during the SSL handshake")
         super().connection_lost(exc)
+
+    def _do_handshake(self) -> None:
+        if self._incoming.pending or not self._server_side:
+            super()._do_handshake()  # type: ignore[misc]  # not in typeshed
 
     def _on_handshake_complete(self, handshake_exc: Any) -> None:
         if handshake_exc is None:
@@ -179,6 +184,36 @@ class SSLMixin:
         )
         self._make_socket_transport(rawsock, tls, extra=extra, server=server)
         return tls._get_app_transport()
+
+    def _tls_factory(
+        self: Any,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sslcontext: ssl.SSLContext,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Callable[[], SSLProtocol]:
+        """A factory for the connections of a server with TLS."""
+
+        def make() -> SSLProtocol:
+            waiter = None
+            if self.get_debug():
+                waiter = self.create_future()
+                waiter.add_done_callback(self._handshake_ended)
+            return SSLProtocol(
+                self,
+                protocol_factory(),
+                sslcontext,
+                waiter,
+                True,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+            )
+
+        return make
+
+    def _handshake_ended(self: Any, waiter: asyncio.Future[None]) -> None:
+        if not waiter.cancelled() and (exc := waiter.exception()) is not None:
+            self._accept_failed(exc)
 
     async def start_tls(
         self: Any,

@@ -63,6 +63,14 @@ def test_bodies_of_any_size(serve: Serve, chunked: bool, size: int) -> None:
     assert serve(echo()).client.post("/", content=sent).content == content
 
 
+def test_requests_with_bodies_that_come_together(serve: Serve) -> None:
+    post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n%s\r\n%s"
+    requests = post % (b"", b"one  ") + post % (b"", b"two  ")
+    answer = serve(echo()).exchange(requests + post % (b"connection: close\r\n", b"three"))
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert answer.endswith(b"three")
+
+
 def test_a_body_comes_as_it_arrives(serve: Serve) -> None:
     notes = Notes()
 

@@ -1,0 +1,11 @@
+/* ReadPipeTransport and WritePipeTransport: one direction of a pipe, socket or character device
+ * (a terminal) as asyncio's transports. The loop's thread, under the GIL. See endpoint.h.
+ */
+#ifndef FLUVIAL_NET_PIPE_H
+#define FLUVIAL_NET_PIPE_H
+
+#include "base/py.h"
+
+int pipe_setup(PyObject *module);
+
+#endif

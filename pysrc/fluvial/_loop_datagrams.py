@@ -1,0 +1,49 @@
+"""The loop's datagram endpoints: sockets that the C transport serves, and those that it doesn't."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from asyncio import trsock
+from typing import Any
+
+from fluvial import _core
+
+# Families whose addresses the C transport knows.
+_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6, socket.AF_UNIX})
+
+
+class DatagramsMixin(asyncio.SelectorEventLoop):
+    """Part of the loop: asyncio's create_datagram_endpoint() asks it for the transport."""
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.DatagramProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.BaseTransport:
+        # What derives from socket.socket may send in a way of its own.
+        if type(sock) is not socket.socket or sock.family not in _FAMILIES:
+            return super()._make_datagram_transport(  # type: ignore[misc, no-any-return]
+                sock, protocol, address, waiter, extra
+            )
+        self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]
+        transport = _core.DatagramTransport(
+            self, sock, sock.family, protocol, address, waiter, _socket_info(sock, extra)
+        )
+        self._transports[sock.fileno()] = transport  # type: ignore[attr-defined]
+        return transport
+
+
+def _socket_info(sock: socket.socket, extra: dict[str, Any] | None) -> dict[str, Any]:
+    """What get_extra_info() tells of a datagram socket."""
+    info = dict(extra or ())
+    info["socket"] = trsock.TransportSocket(sock)
+    for name, ask in (("sockname", sock.getsockname), ("peername", sock.getpeername)):
+        try:
+            info.setdefault(name, ask())
+        except OSError:
+            info.setdefault(name, None)
+    return info

@@ -1,0 +1,192 @@
+"""The loop's sub-processes: asyncio's transport, with the child's exit seen through a pidfd.
+
+No signal handler, no child watcher: it works in any thread. Where the system has no pidfds, or no
+descriptor is left for one, a thread waits for the child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from asyncio import unix_events
+from signal import SIGKILL, SIGTERM
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
+
+_log = logging.getLogger("asyncio")
+
+# What asyncio reports when somebody else has taken the child's exit status.
+_UNKNOWN_RETURNCODE = 255
+
+
+class ProcessesMixin(asyncio.SelectorEventLoop):
+    """Part of the loop: asyncio's subprocess_exec() and subprocess_shell() ask it for the
+    transport."""
+
+    def __init__(self, selector: Any = None) -> None:
+        self._children: dict[int, _Child] = {}  # running, by pidfd
+        super().__init__(selector)
+
+    async def _make_subprocess_transport(
+        self,
+        protocol: asyncio.SubprocessProtocol,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> asyncio.SubprocessTransport:
+        waiter = self.create_future()
+        transport = _ChildTransport(
+            self,
+            protocol,
+            args,
+            shell,
+            stdin,
+            stdout,
+            stderr,
+            bufsize,
+            waiter=waiter,
+            extra=extra,
+            **kwargs,
+        )
+        try:
+            self._watch_child(transport)
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport._wait()
+            raise
+        return transport
+
+    def _watch_child(self, transport: _ChildTransport) -> None:
+        child = _Child(self, transport)
+        try:
+            pidfd = os.pidfd_open(child.pid)
+        except (AttributeError, OSError):
+            child.wait_in_thread()
+            return
+        try:
+            self._add_reader(pidfd, child.on_exit, pidfd)  # type: ignore[attr-defined]
+        except OSError:
+            os.close(pidfd)
+            child.wait_in_thread()
+            return
+        self._children[pidfd] = child
+
+    def _forget_child(self, pidfd: int) -> None:
+        del self._children[pidfd]
+        self._remove_reader(pidfd)  # type: ignore[attr-defined]
+        os.close(pidfd)
+
+    def close(self) -> None:
+        """Closes the loop; children that still run are not waited for."""
+        super().close()
+        for pidfd in list(self._children):
+            self._forget_child(pidfd)
+
+
+class _Child:
+    """A process whose exit somebody waits for."""
+
+    def __init__(self, loop: ProcessesMixin, transport: _ChildTransport) -> None:
+        self.loop = loop
+        self.transport = transport
+        self.process: subprocess.Popen[bytes] = transport._proc
+        self.pid = self.process.pid
+
+    def on_exit(self, pidfd: int) -> None:
+        """Called by the loop when the pidfd says that the child has ended."""
+        returncode = self.reap(os.WNOHANG)
+        if returncode is None:
+            return
+        self.loop._forget_child(pidfd)
+        # What came through the pipes in the same iteration is told first.
+        self.loop.call_soon(self.transport._process_exited, returncode)
+
+    def wait_in_thread(self) -> None:
+        threading.Thread(target=self._wait, name=f"fluvial-waitpid-{self.pid}", daemon=True).start()
+
+    def _wait(self) -> None:
+        returncode = self.reap(0)
+        try:
+            self.loop.call_soon_threadsafe(self.transport._process_exited, returncode)
+        except RuntimeError:  # closed meanwhile
+            _log.warning("%r, which handled pid %d, is closed", self.loop, self.pid)
+
+    def reap(self, flags: int) -> int | None:
+        """The exit code; None when the child still runs."""
+        try:
+            pid, status = os.waitpid(self.pid, flags)
+        except ChildProcessError:
+            if self.process.returncode is not None:  # through the Popen object
+                return int(self.process.returncode)
+            _log.warning(
+                "Unknown child process pid %d, will report returncode %d",
+                self.pid,
+                _UNKNOWN_RETURNCODE,
+            )
+            returncode = _UNKNOWN_RETURNCODE
+        else:
+            if pid == 0:
+                return None
+            returncode = unix_events.waitstatus_to_exitcode(status)  # type: ignore[attr-defined]
+        # At once: nobody may signal the number, which is free for another process now.
+        self.process.returncode = returncode
+        if self.loop.get_debug():
+            _log.debug("process %d exited with returncode %d", self.pid, returncode)
+        return returncode
+
+
+class _ChildTransport(unix_events._UnixSubprocessTransport):  # type: ignore[name-defined, misc]
+    """asyncio's transport, which leaves no pipe open and keeps nobody waiting when it is closed, or
+    fails, while it connects its pipes."""
+
+    _pending_calls: Any  # None once the pipes are connected
+
+    async def _connect_pipes(self, waiter: asyncio.Future[None]) -> None:
+        await super()._connect_pipes(waiter)
+        if self._pending_calls is not None:
+            self._give_pipes_up()
+        if self._closed:
+            for protocol in self._pipes.values():
+                protocol.pipe.close()
+
+    def _give_pipes_up(self) -> None:
+        """A pipe couldn't be connected: the protocol never hears of this process."""
+        self._protocol = asyncio.SubprocessProtocol()
+        for fd, pipe in enumerate((self._proc.stdin, self._proc.stdout, self._proc.stderr)):
+            if fd in self._pipes and self._pipes[fd] is None:
+                del self._pipes[fd]
+                pipe.close()
+        calls, self._pending_calls = self._pending_calls, None
+        for callback, data in calls:
+            self._loop.call_soon(callback, *data)
+
+    def send_signal(self, signal: int) -> None:
+        """Does nothing once the child's exit is known: its number may be another's by now.
+
+        Raises: ProcessLookupError after the protocol's connection_lost().
+        """
+        self._check_proc()
+        if self._proc.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._proc.pid, signal)
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+        self.send_signal(SIGTERM)
+
+    def kill(self) -> None:
+        """Sends SIGKILL."""
+        self.send_signal(SIGKILL)

@@ -151,7 +151,7 @@ endpoint_schedule_read(Endpoint *self)
         return 0;
     }
     PyObject *read = PyObject_GetAttr((PyObject *)self, self->st->str_read_ready);
-    int err = read == NULL ? -1 : loop_call_soon(self->loop, read, NULL, self->context);
+    int err = read == NULL ? -1 : loop_call_soon(self->loop, read, NULL, NULL);
     Py_XDECREF(read);
     self->read_scheduled = err == 0;
     return err;
@@ -264,9 +264,8 @@ endpoint_wrote(Endpoint *self)
         Py_XDECREF(res);
     }
     endpoint_update_writing(self);
-    if (pieces_empty(&self->queue) && self->state == ENDPOINT_FLUSHING
-        && endpoint_lose(self, Py_None) < 0) {
-        loop_report(self->loop, "protocol.connection_lost() failed");
+    if (pieces_empty(&self->queue) && self->state == ENDPOINT_FLUSHING) {
+        endpoint_force_close(self, NULL);
     }
 }
 

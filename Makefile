@@ -5,6 +5,7 @@
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
 #   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
 #   BENCH="..."        options of bench/http.py or bench/loop.py
+#   CONFORMANCE="..."  options of tests/conformance/loop/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 
@@ -12,6 +13,7 @@ PORT ?= 8000
 TESTS ?=
 JOBS ?= auto
 BENCH ?=
+CONFORMANCE ?=
 # Slow tests come last in some files: workers that run dry take over tests of others.
 SPREAD = -n $(JOBS) --dist worksteal
 VERSION_OF = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
@@ -34,13 +36,14 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug bench bench-loop lint format clean
+.PHONY: help build run test asan debug conformance-loop bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
 	@echo 'make test     all tests (TESTS=, PYTHON=, PYTHONS=)'
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
+	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
 	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
 	@echo 'make lint     formats, types, lints; C warnings as errors'
@@ -66,6 +69,12 @@ $(VENV)/.test-needs: $(VENV)/.installed
 	$(SAY) "installing what the tests need"
 	@$(PYTHON) scripts/system.py test
 	@$(PIP) --no-build-isolation --editable '.[test]'
+	@touch $@
+
+$(VENV)/.conformance-loop-needs: $(VENV)/.installed
+	$(SAY) "installing what others' tests need"
+	@$(PYTHON) scripts/system.py conformance-loop
+	@$(PIP) --no-build-isolation --editable '.[conformance-loop]'
 	@touch $@
 
 $(VENV)/.lint-needs: $(VENV)/.test-needs
@@ -104,6 +113,12 @@ asan: $(VENV)/.test-needs
 	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
 	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(SPREAD) $(TESTS)
+
+# ---- Others' tests --------------------------------------------------------------------------
+
+conformance-loop: $(VENV)/.conformance-loop-needs build
+	$(SAY) "others' tests of event loops, on fluvial.Loop (tests/conformance/loop)"
+	@$(PY) tests/conformance/loop/run.py $(CONFORMANCE)
 
 # ---- Measuring ------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Makes sure that the system has what Fluvial is built, tested or measured with.
 
-    python3 scripts/system.py build [test] [bench] [bench-loop]
+    python3 scripts/system.py build [test] [conformance-loop] [bench] [bench-loop]
 
 Looks for each tool or header itself, so that a Python or compiler from elsewhere counts, too.
 What is missing is installed with apt-get where that exists (through sudo unless root);
@@ -62,6 +62,14 @@ def has_postgres() -> bool:
     return any((folder / "initdb").is_file() for folder in folders)
 
 
+def has_asyncio_tests() -> bool:
+    """Whether this Python came with CPython's own tests; Debian packs them apart."""
+    try:
+        return importlib.util.find_spec("test.test_asyncio") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def needs(purpose: str) -> Iterator[Need]:
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if purpose == "build":
@@ -77,6 +85,8 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("nm", "binutils", on_path("nm"))
         yield Need("valgrind", "valgrind", on_path("valgrind"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
+    elif purpose == "conformance-loop":
+        yield Need("CPython's own tests", f"lib{python}-testsuite", has_asyncio_tests)
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))
         yield Need("taskset", "util-linux", on_path("taskset"))

@@ -63,7 +63,11 @@ PINS = {
 
 def fetch(name: str) -> Path:
     """Returns the folder with the sources of `name`, downloading them the first time."""
-    pin = PINS[name]
+    return fetch_pin(name, PINS[name])
+
+
+def fetch_pin(name: str, pin: Pin) -> Path:
+    """The same for a source that isn't one of PINS; `folder` is empty for the whole archive."""
     target = VENDOR / f"{name}-{pin.sha256[:12]}"
     if not target.is_dir():
         _unpack(_archive(pin), pin, target)

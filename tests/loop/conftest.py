@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from fluvial._loop import Loop
+from support.certificate import Certificate, make_certificate
+from support.tls import Contexts, make_client_context, make_server_context
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @pytest.fixture(params=[asyncio.SelectorEventLoop, Loop], ids=["asyncio", "fluvial"])
@@ -23,6 +29,26 @@ def fluvial_loop() -> Iterator[Loop]:
     asyncio.set_event_loop(loop)
     yield loop
     shut(loop)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def server_context(certificate: Certificate) -> ssl.SSLContext:
+    return make_server_context(certificate)
+
+
+@pytest.fixture
+def client_context(certificate: Certificate) -> ssl.SSLContext:
+    return make_client_context(certificate)
+
+
+@pytest.fixture
+def tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> Contexts:
+    return Contexts(server_context, client_context)
 
 
 def shut(loop: asyncio.AbstractEventLoop) -> None:

@@ -40,7 +40,8 @@ app_setup(PyObject *module, AppState *st)
         || sender_setup(module, st) < 0 || pool_type_setup(module, st) < 0
         || plan_setup(module, st) < 0 || request_coro_setup(module, st) < 0
         || coro_setup(module, st) < 0 || server_setup(module, st) < 0
-        || asgi_app_setup(module, st) < 0 || asgi_call_setup(module, st) < 0) {
+        || asgi_app_setup(module, st) < 0 || asgi_call_setup(module, st) < 0
+        || asgi_socket_setup(module, st) < 0) {
         return -1;
     }
     return 0;
@@ -63,6 +64,7 @@ app_traverse(AppState *st, visitproc visit, void *arg)
     Py_VISIT(st->server_type);
     Py_VISIT(st->asgi_app_type);
     Py_VISIT(st->asgi_call_type);
+    Py_VISIT(st->asgi_socket_type);
     Py_VISIT(st->cancelled_error);
     return 0;
 }
@@ -83,6 +85,7 @@ app_clear(AppState *st)
     Py_CLEAR(st->request_coro_type);
     Py_CLEAR(st->server_type);
     Py_CLEAR(st->asgi_app_type);
+    Py_CLEAR(st->asgi_socket_type);
     Py_CLEAR(st->asgi_call_type);
     Py_CLEAR(st->cancelled_error);
 #define RELEASE(name) Py_CLEAR(st->str_##name);

@@ -8,6 +8,13 @@
 
 /* The names that the layer looks up in Python objects; each is AppState.str_<name>. */
 #define APP_STRINGS(X)                                                                 \
+    X(websocket)                                                                       \
+    X(subprotocols)                                                                    \
+    X(subprotocol)                                                                     \
+    X(reason)                                                                          \
+    X(code)                                                                            \
+    X(bytes)                                                                           \
+    X(text)                                                                            \
     X(GET)                                                                             \
     X(asgi)                                                                            \
     X(body)                                                                            \
@@ -43,6 +50,9 @@
 
 /* The same for texts that are no identifiers. */
 #define APP_TEXTS(X)                                                                   \
+    X(websocket_receive, "websocket.receive")                                          \
+    X(websocket_disconnect, "websocket.disconnect")                                    \
+    X(websocket_connect, "websocket.connect")                                          \
     X(1_0, "1.0")                                                                      \
     X(1_1, "1.1")                                                                      \
     X(http_disconnect, "http.disconnect")                                              \
@@ -74,6 +84,7 @@ typedef struct AppState {
     /* ASGI. All owned. */
     PyTypeObject *asgi_app_type;
     PyTypeObject *asgi_call_type;
+    PyTypeObject *asgi_socket_type;
 
     /* Interned strings, all owned: see APP_STRINGS. */
 #define APP_STRING_FIELD(name) PyObject *str_##name;

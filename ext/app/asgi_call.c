@@ -7,6 +7,7 @@
 
 #include "app/asgi_scope.h"
 #include "base/err.h"
+#include "http/ws.h"
 
 /* ---- The end ------------------------------------------------------------------------------ */
 
@@ -25,16 +26,14 @@ call_unqueue(AsgiCall *self)
 }
 
 /* Server and app stay: `receive` and `send` may be called long after. */
-static void
-call_release(RequestCoro *base)
+void
+asgi_call_release(RequestCoro *base)
 {
     AsgiCall *self = (AsgiCall *)base;
     HttpRequest *req = self->req;
-    self->req = NULL;
     if (req != NULL) {
-        if (req->answer != HTTP_ANSWER_DONE) {
-            http_abort(req);
-        }
+        self->kind->end(self, true); /* for one that is thrown away */
+        self->req = NULL;
         call_of(req)->asgi = NULL;
         http_request_unref(req);
         waiting_wake(&self->readers); /* other tasks of the app's */
@@ -67,18 +66,6 @@ call_report(AsgiCall *self, const char *what, PyObject *exc)
     Py_XDECREF(done);
 }
 
-/* The app has ended before its answer has: 500 when nothing of it is out, else the client must
- * see that it is cut off. */
-static void
-call_fail(AsgiCall *self)
-{
-    if (self->req->answer == HTTP_ANSWER_NONE) {
-        (void)http_respond_error(self->req, 500);
-    } else {
-        http_abort(self->req);
-    }
-}
-
 /* Whether the answer is owed to somebody. */
 static bool
 call_is_owed(const AsgiCall *self)
@@ -86,8 +73,23 @@ call_is_owed(const AsgiCall *self)
     return self->req->conn != NULL && self->req->answer != HTTP_ANSWER_DONE;
 }
 
-static void
-call_returned(AsgiCall *self)
+/* The app has ended before its answer has: 500 when nothing of it is out, else the client must
+ * see that it is cut off. */
+void
+asgi_http_end(AsgiCall *self, bool Py_UNUSED(failed))
+{
+    if (!call_is_owed(self)) {
+        return;
+    }
+    if (self->req->answer == HTTP_ANSWER_NONE) {
+        (void)http_respond_error(self->req, 500);
+    } else {
+        http_abort(self->req);
+    }
+}
+
+const char *
+asgi_http_fault(AsgiCall *self)
 {
     static const char *const left_out[] = {
         [ASGI_START] =
@@ -99,10 +101,18 @@ call_returned(AsgiCall *self)
         [ASGI_TRAILERS] = "the app returned in the middle of its answer: no "
                           "http.response.trailers followed the body",
     };
-    if (self->stage != ASGI_OVER && call_is_owed(self)) {
-        call_report(self, left_out[self->stage], NULL);
-        call_fail(self);
+    return self->stage == ASGI_OVER || !call_is_owed(self) ? NULL
+                                                           : left_out[self->stage];
+}
+
+static void
+call_returned(AsgiCall *self)
+{
+    const char *fault = self->kind->fault(self);
+    if (fault != NULL) {
+        call_report(self, fault, NULL);
     }
+    self->kind->end(self, fault != NULL);
 }
 
 /* Whether `exc` (borrowed) is, or was raised for, what send() raises when the client is gone:
@@ -131,9 +141,7 @@ call_raised(AsgiCall *self)
         call_report(self, "the app raised an exception", exc);
     }
     Py_DECREF(exc);
-    if (call_is_owed(self)) {
-        call_fail(self);
-    }
+    self->kind->end(self, true);
 }
 
 static PySendResult
@@ -145,16 +153,14 @@ call_settle(RequestCoro *base, PyObject *result)
         call_returned(self);
     } else if (request_coro_lets_through(self->server->st)) {
         PyObject *exc = err_take();
-        if (call_is_owed(self)) {
-            call_fail(self);
-        }
-        call_release(base);
+        self->kind->end(self, true);
+        base->ops->release(base);
         err_restore(exc);
         return PYGEN_ERROR;
     } else {
         call_raised(self);
     }
-    call_release(base);
+    base->ops->release(base);
     return PYGEN_RETURN;
 }
 
@@ -166,7 +172,7 @@ call_suspended(RequestCoro *Py_UNUSED(base))
 static const RequestCoroOps call_ops = {
     .settle = call_settle,
     .suspended = call_suspended,
-    .release = call_release,
+    .release = asgi_call_release,
 };
 
 int
@@ -193,7 +199,7 @@ asgi_call_answered(AsgiCall *self)
 static PyObject *
 call_app(AsgiCall *self)
 {
-    PyObject *argv[] = {NULL, asgi_scope_http(self->app, self->req),
+    PyObject *argv[] = {NULL, self->kind->scope(self->app, self->req),
                         asgi_receive_new(self), asgi_send_new(self)};
     PyObject *awaitable = NULL;
     if (argv[1] != NULL && argv[2] != NULL && argv[3] != NULL) {
@@ -217,7 +223,7 @@ call_run(AsgiCall *self)
         loop_report(loop, "no task could be made for a request");
         if (self->req != NULL) {
             (void)http_respond_error(self->req, 500);
-            call_release(&self->base);
+            self->base.ops->release(&self->base);
         }
     } else if (self->req != NULL && !self->gone) {
         self->task = Py_NewRef(task);
@@ -238,7 +244,7 @@ asgi_call_start(AsgiCall *self)
         call_run(self);
     } else {
         call_raised(self);
-        call_release(&self->base);
+        self->base.ops->release(&self->base);
     }
     Py_DECREF((PyObject *)self);
 }
@@ -277,17 +283,30 @@ asgi_head(HttpRequest *req)
     return req->has_body ? HTTP_BODY_STREAM : HTTP_BODY_DISCARD;
 }
 
-static AsgiCall *
-call_new(HttpRequest *req, AsgiApp *app)
+static PyObject *
+http_send(AsgiCall *call, PyObject *message, const Message *m)
 {
-    AppServer *server = call_server(req);
-    PyTypeObject *type = server->st->asgi_call_type;
+    return asgi_http_send(call, message, m, m->kind);
+}
+
+static const AsgiKind http_kind = {
+    .scope = asgi_scope_http,
+    .receive = {asgi_http_receive},
+    .send = http_send,
+    .fault = asgi_http_fault,
+    .end = asgi_http_end,
+};
+
+AsgiCall *
+asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiApp *app)
+{
     AsgiCall *self = (AsgiCall *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
     self->base.ops = &call_ops;
-    self->server = (AppServer *)Py_NewRef((PyObject *)server);
+    self->kind = kind;
+    self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
     self->app = (AsgiApp *)Py_NewRef((PyObject *)app);
     http_request_ref(req);
     self->req = req;
@@ -298,7 +317,12 @@ call_new(HttpRequest *req, AsgiApp *app)
 void
 asgi_request(HttpRequest *req, AsgiApp *app)
 {
-    AsgiCall *self = call_new(req, app);
+    PyTypeObject *type = call_server(req)->st->asgi_call_type;
+    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)) {
+        asgi_socket_request(req, app);
+        return;
+    }
+    AsgiCall *self = asgi_call_new(type, &http_kind, req, app);
     if (self == NULL) {
         loop_report(call_server(req)->loop, "a request could not be handled");
         (void)http_respond_error(req, 500);
@@ -335,13 +359,16 @@ asgi_gone(HttpRequest *req)
     }
     Py_INCREF((PyObject *)self);
     self->gone = true;
+    if (asgi_is_socket(self)) {
+        asgi_socket_gone(self);
+    }
     waiting_wake(&self->readers);
     waiting_wake(&self->writers);
     /* From now on the garbage collector may have a task that waits for what can't come. */
     Py_CLEAR(self->task);
     if (ring_is_linked(&self->waiting)) {
         call_unqueue(self);
-        call_release(&self->base);
+        self->base.ops->release(&self->base);
     }
     Py_DECREF((PyObject *)self);
 }
@@ -359,7 +386,7 @@ asgi_writable(HttpRequest *req)
 
 /* The task is not visited: asyncio keeps only weak references to tasks, so one that waits for
  * something that nobody else refers to would be collected. The open request keeps it. */
-static int
+int
 asgi_call_traverse(PyObject *op, visitproc visit, void *arg)
 {
     AsgiCall *self = (AsgiCall *)op;
@@ -370,7 +397,7 @@ asgi_call_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-static int
+int
 asgi_call_clear(PyObject *op)
 {
     AsgiCall *self = (AsgiCall *)op;
@@ -390,7 +417,7 @@ static PyType_Spec asgi_call_spec = {
     .name = "fluvial._core.AsgiCall",
     .basicsize = sizeof(AsgiCall),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+             | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = asgi_call_slots,
 };
 

@@ -3,7 +3,9 @@
  *   asgi_call.c      the call: when it starts, what its end means for the answer
  *   asgi_receive.c   events for the app: pieces of the body, the client's end
  *   asgi_send.c      events from the app: the answer, in the order that the specification asks for
+ *   asgi_message.c   what they say
  *   asgi_scope.c     the scope
+ *   asgi_socket.c    the same for WebSockets
  *
  * The app is called when the whole request is there or, if that takes longer than the rest of the
  * loop's iteration, with what there is of it: most bodies arrive together with their heads, and
@@ -17,6 +19,7 @@
 #include "base/py.h"
 #include "base/ring.h"
 #include "app/asgi_app.h"
+#include "app/asgi_message.h"
 #include "app/call.h"
 #include "app/request_coro.h"
 #include "app/server.h"
@@ -32,11 +35,26 @@ typedef enum AsgiStage {
     ASGI_OVER,     /* nothing: the answer is complete */
 } AsgiStage;
 
+typedef struct AsgiCall AsgiCall;
+
+/* What differs between requests and WebSockets. */
+typedef struct AsgiKind {
+    PyObject *(*scope)(AsgiApp *app, HttpRequest *req);
+    /* `await receive()` (see WaitOps), and `send(message)`: what is to be awaited. */
+    WaitOps receive;
+    PyObject *(*send)(AsgiCall *call, PyObject *message, const Message *m);
+    /* The app has returned: NULL, or what is wrong with that, for the log. */
+    const char *(*fault)(AsgiCall *call);
+    /* Ends what the app has left open, after a fault or an exception, or without. */
+    void (*end)(AsgiCall *call, bool failed);
+} AsgiKind;
+
 struct AsgiCall {
     RequestCoro base;
-    AppServer *server; /* owned: outlives the requests of its HttpServer */
-    AsgiApp *app;      /* owned */
-    HttpRequest *req;  /* owned reference; NULL when the call is over */
+    const AsgiKind *kind; /* static */
+    AppServer *server;    /* owned: outlives the requests of its HttpServer */
+    AsgiApp *app;         /* owned */
+    HttpRequest *req;     /* owned reference; NULL when the call is over */
     PyObject
         *task; /* owned while suspended and the client there; see asgi_call_traverse */
     Ring
@@ -76,6 +94,33 @@ void asgi_writable(HttpRequest *req);
 /* `receive` and `send` for the app: new references, or NULL with an exception set. */
 PyObject *asgi_receive_new(AsgiCall *call);
 PyObject *asgi_send_new(AsgiCall *call);
+
+/* AsgiKind's functions for requests. `kind` is m->kind, or what it is to be taken for. */
+WaitStep asgi_http_receive(PyObject *call, PyObject **result, WaitList **list);
+PyObject *asgi_http_send(AsgiCall *call, PyObject *message, const Message *m,
+                         MessageKind kind);
+const char *asgi_http_fault(AsgiCall *call);
+void asgi_http_end(AsgiCall *call, bool failed);
+
+/* A new call for the request (of the type `type`, which derives from asgi_call_type or is it);
+ * NULL with an exception set. */
+AsgiCall *asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req,
+                        AsgiApp *app);
+/* RequestCoroOps.release, and tp_traverse and tp_clear. */
+void asgi_call_release(RequestCoro *base);
+int asgi_call_traverse(PyObject *op, visitproc visit, void *arg);
+int asgi_call_clear(PyObject *op);
+
+/* Checks an offer and calls the app. */
+void asgi_socket_request(HttpRequest *req, AsgiApp *app);
+/* The client has gone before the WebSocket was accepted. */
+void asgi_socket_gone(AsgiCall *call);
+bool asgi_is_socket(const AsgiCall *call);
+int asgi_socket_setup(PyObject *module, AppState *st);
+
+/* Raises what send() is to raise without a client ("Disconnected Client" in the specification).
+ * Returns -1. */
+int asgi_raise_gone(const AsgiCall *call);
 
 /* Calls the app now, if that hasn't happened. */
 void asgi_call_start(AsgiCall *call);

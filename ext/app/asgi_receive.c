@@ -101,8 +101,8 @@ body_take(AsgiCall *call, const AppState *st, bool more)
     return event;
 }
 
-static WaitStep
-receive_attempt(PyObject *owner, PyObject **result, WaitList **list)
+WaitStep
+asgi_http_receive(PyObject *owner, PyObject **result, WaitList **list)
 {
     AsgiCall *call = (AsgiCall *)owner;
     const AppState *st = call->app->st;
@@ -121,8 +121,6 @@ receive_attempt(PyObject *owner, PyObject **result, WaitList **list)
     return *result == NULL ? WAIT_FAILED : WAIT_DONE;
 }
 
-static const WaitOps receive_ops = {receive_attempt};
-
 static PyObject *
 asgi_receive(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -130,7 +128,7 @@ asgi_receive(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (asgi_call_check(call, "receive") < 0) {
         return NULL;
     }
-    return waiting_new(call->app->st, call->server->loop, &receive_ops, op);
+    return waiting_new(call->app->st, call->server->loop, &call->kind->receive, op);
 }
 
 static PyMethodDef receive_def = {"receive", asgi_receive, METH_NOARGS,

@@ -8,6 +8,7 @@
 
 #include "app/call.h"
 #include "app/convert.h"
+#include "http/ws.h"
 
 #include <llhttp.h>
 
@@ -239,25 +240,70 @@ make_extensions(const AsgiApp *app, const HttpRequest *req)
     return extensions;
 }
 
-PyObject *
-asgi_scope_http(AsgiApp *app, HttpRequest *req)
+/* What all scopes have. */
+static int
+put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
 {
     const AppState *st = app->st;
-    PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
-    if (scope == NULL) {
-        return NULL;
-    }
     bool has_client = req->peer.family != AF_UNSPEC;
     if (put_rare(scope, app, req) < 0
         || put(scope, st->str_path, make_path(app, req)) < 0
         || put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
         || put(scope, st->str_headers, make_headers(app, req)) < 0
         || (has_client
-            && put(scope, st->str_client, Py_XNewRef(client_pair(app, req))) < 0)
-        || put(scope, st->str_extensions, make_extensions(app, req)) < 0
-        || (app->state != NULL
-            && put(scope, st->str_state, PyDict_Copy(app->state)) < 0)) {
+            && put(scope, st->str_client, Py_XNewRef(client_pair(app, req))) < 0)) {
+        return -1;
+    }
+    return app->state == NULL ? 0 : put(scope, st->str_state, PyDict_Copy(app->state));
+}
+
+PyObject *
+asgi_scope_http(AsgiApp *app, HttpRequest *req)
+{
+    PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
+    if (scope != NULL
+        && (put_common(scope, app, req) < 0
+            || put(scope, app->st->str_extensions, make_extensions(app, req)) < 0)) {
         Py_CLEAR(scope);
     }
+    return scope;
+}
+
+static PyObject *
+make_subprotocols(const HttpRequest *req)
+{
+    WsOffers offers = {.begun = false};
+    Slice offer;
+    PyObject *list = PyList_New(0);
+    int err = list == NULL ? -1 : 0;
+    while (err == 0 && ws_next_subprotocol(req, &offers, &offer)) {
+        PyObject *text = convert_latin1(offer);
+        err = text == NULL ? -1 : PyList_Append(list, text);
+        Py_XDECREF(text);
+    }
+    if (err < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyObject *
+asgi_scope_websocket(AsgiApp *app, HttpRequest *req)
+{
+    const AppState *st = app->st;
+    PyObject *extensions = Py_BuildValue("{s{}}", "websocket.http.response");
+    PyObject *scheme =
+        PyDict_GetItemWithError(app->scope, st->str_scheme); /* borrowed */
+    bool secure = scheme != NULL && PyUnicode_GET_LENGTH(scheme) == 5;
+    PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
+    if (scope == NULL || PyDict_SetItem(scope, st->str_type, st->str_websocket) < 0
+        || PyDict_DelItem(scope, st->str_method) < 0
+        || put(scope, st->str_scheme, PyUnicode_FromString(secure ? "wss" : "ws")) < 0
+        || put_common(scope, app, req) < 0
+        || put(scope, st->str_subprotocols, make_subprotocols(req)) < 0
+        || put(scope, st->str_extensions, Py_XNewRef(extensions)) < 0) {
+        Py_CLEAR(scope);
+    }
+    Py_XDECREF(extensions);
     return scope;
 }

@@ -8,5 +8,7 @@
 
 /* The scope of type "http" for `req`: a new dict, or NULL with an exception set. */
 PyObject *asgi_scope_http(AsgiApp *app, HttpRequest *req);
+/* The same of type "websocket". */
+PyObject *asgi_scope_websocket(AsgiApp *app, HttpRequest *req);
 
 #endif

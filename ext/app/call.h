@@ -16,7 +16,7 @@ typedef struct AppServer AppServer;
 typedef struct BodyQueue BodyQueue;
 typedef struct HandlerCoro HandlerCoro;
 typedef struct AsgiApp AsgiApp;
-typedef struct AsgiCall AsgiCall;
+struct AsgiCall;
 
 typedef struct AppCall {
     RouteMatch match; /* captures point into `path`, or into the request's head */
@@ -25,12 +25,12 @@ typedef struct AppCall {
     PyObject
         *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
     HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
-    AsgiApp *mount;  /* borrowed from the server: the ASGI app that answers, or NULL */
-    AsgiCall *asgi;  /* borrowed: its call; it clears this itself */
-    BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
-    bool websocket;  /* for a native WebSocket handler; `request` is a WebSocket */
-    bool eof;        /* the client sends nothing more: it has probably gone */
-    bool gone;       /* the client went away before the answer was complete */
+    AsgiApp *mount; /* borrowed from the server: the ASGI app that answers, or NULL */
+    struct AsgiCall *asgi; /* borrowed: its call; it clears this itself */
+    BodyQueue *body;       /* owned: pieces of a streamed body; NULL until the first */
+    bool websocket; /* for a native WebSocket handler; `request` is a WebSocket */
+    bool eof;       /* the client sends nothing more: it has probably gone */
+    bool gone;      /* the client went away before the answer was complete */
 } AppCall;
 
 static inline AppCall *

@@ -342,9 +342,12 @@ class RequestCoro(Coroutine[Any, Any, None]):
 class HandlerCoro(RequestCoro):
     """A handler, then whatever its answer takes."""
 
-@final
 class AsgiCall(RequestCoro):
     """A request to an ASGI app."""
+
+@final
+class AsgiSocket(AsgiCall):
+    """A WebSocket of an ASGI app."""
 
 class Loop:
     """The hot part of `fluvial.Loop`, which joins it with asyncio's own loop class."""

@@ -97,6 +97,7 @@ on_message(WsConn *ws, PyObject *data)
         return;
     }
     queue_put(s, data);
+    s->busy = true;
     if (queue_is_full(s)) {
         ws_pause(ws);
     }
@@ -107,6 +108,12 @@ static void
 on_drain(WsConn *ws)
 {
     waiting_wake(&((WsSession *)ws_context(ws))->writers);
+}
+
+static bool
+is_busy(WsConn *ws)
+{
+    return ((WsSession *)ws_context(ws))->busy;
 }
 
 /* The end, with the reason (stolen; NULL with an exception set when there was no memory). */
@@ -143,6 +150,7 @@ on_close(WsConn *ws, int code, Slice reason, bool clean)
 static const WsOps session_ops = {
     .on_message = on_message,
     .on_drain = on_drain,
+    .is_busy = is_busy,
     .on_close = on_close,
 };
 
@@ -198,6 +206,10 @@ int
 session_next(WsSession *s, PyObject **message)
 {
     if (s->count == 0) {
+        s->busy = false;
+        if (s->ws != NULL) {
+            ws_idle(s->ws);
+        }
         return s->state == SESSION_CLOSED ? -1 : 0;
     }
     *message = queue_take(s);

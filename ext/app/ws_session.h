@@ -27,6 +27,7 @@ typedef struct WsSession {
     WsConn *ws;       /* borrowed; NULL unless OPEN or CLOSING */
     SessionState state;
     bool by_client;   /* the end was not ours */
+    bool busy;        /* messages came since the application last waited for one */
     int code;         /* of the end, see WsOps.on_close; 0 before */
     PyObject *reason; /* owned str; NULL before the end */
     PyObject **queue; /* owned: a ring of owned messages */

@@ -84,11 +84,11 @@ conn_parse(HttpConn *c, Slice data)
     size_t used = 0;
     out_gather(c);
     while ((used < data.len || c->held) && !conn_is_blocked(c)) {
+        c->held = false;
         if (c->state == CONN_UPGRADED) {
             used += ws_read(c, (char *)data.ptr + used, data.len - used);
             continue;
         }
-        c->held = false;
         used += h1_parse(c, data.ptr + used, data.len - used);
         exchange_advance(c);
     }

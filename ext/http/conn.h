@@ -55,7 +55,7 @@ struct HttpConn {
     bool eof;    /* the client sends no more */
     bool broken; /* writing failed; closed before the loop blocks */
     bool paused; /* http_body_pause */
-    bool held;   /* the parser stopped within a body and may go on without new bytes */
+    bool held;   /* the parser stopped in the middle and may go on without new bytes */
     bool message_done; /* the parser stopped behind a message */
     bool in_field;     /* the name of a field has begun */
     bool expect;       /* the head has an Expect field */

@@ -83,6 +83,26 @@ ws_fail(WsConn *ws, WsFault fault)
     conn_finish(c);
 }
 
+void
+ws_fail_in_turn(WsConn *ws, WsFault fault)
+{
+    if (ws->state != WS_OPEN || ws->ops->is_busy == NULL || !ws->ops->is_busy(ws)) {
+        ws_fail(ws, fault);
+        return;
+    }
+    ws->fault = fault;
+    ws_message_clear(&ws->message);
+}
+
+void
+ws_idle(WsConn *ws)
+{
+    if (unlikely(ws->fault.code != 0)) {
+        ws->conn->held = true;
+        ws_settle_later(ws->conn);
+    }
+}
+
 /* Nothing more is to be expected from the client. */
 static void
 ws_lost(WsConn *ws, Slice reason)
@@ -141,6 +161,7 @@ ws_close(WsConn *ws, int code, Slice reason)
     ws->pong_due = false;
     Py_CLEAR(ws->message.whole);
     Py_CLEAR(ws->message.buffer);
+    c->held = ws->fault.code != 0;
     ws_settle_later(c);
     return 0;
 }
@@ -157,7 +178,7 @@ DeadlineKind
 ws_deadline(const HttpConn *c)
 {
     const WsConn *ws = c->ws;
-    if (ws->state == WS_CLOSE_SENT) {
+    if (ws->state == WS_CLOSE_SENT || ws->fault.code != 0) {
         return DEADLINE_WS_CLOSE;
     }
     if (ws->pinged) {
@@ -200,6 +221,8 @@ ws_expired(HttpConn *c, DeadlineKind kind)
         ping_due(c->ws);
     } else if (kind == DEADLINE_WS_PONG) {
         pong_overdue(c->ws);
+    } else if (c->ws->fault.code != 0) {
+        ws_fail(c->ws, c->ws->fault);
     } else {
         ws_lost(c->ws, SLICE("The close frame was not answered"));
     }
@@ -210,7 +233,8 @@ ws_expired(HttpConn *c, DeadlineKind kind)
 bool
 ws_is_blocked(const HttpConn *c)
 {
-    return c->ws->paused;
+    const WsConn *ws = c->ws;
+    return ws->paused || (ws->fault.code != 0 && !c->held);
 }
 
 void

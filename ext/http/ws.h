@@ -43,6 +43,9 @@ typedef struct WsOps {
     void (*on_message)(WsConn *ws, PyObject *data);
     /* What waited to be written has drained (after ws_is_full was true). */
     void (*on_drain)(WsConn *ws);
+    /* Whether messages are still being worked on: those before a fault of the client's are to be
+     * answered before the connection fails. The callee owes ws_idle() then. May be NULL. */
+    bool (*is_busy)(WsConn *ws);
     /* It is over, whoever ended it, for whatever reason: no message follows, sending does
      * nothing. `code` is the client's, WS_NO_CODE or WS_ABNORMAL, or, when the client broke a
      * rule or a limit, the one that it was sent. `reason` is UTF-8, valid during the call.
@@ -103,6 +106,9 @@ int ws_close(WsConn *ws, int code, Slice reason);
 
 /* Closes the connection without a handshake. on_close doesn't follow. */
 void ws_abort(WsConn *ws);
+
+/* All messages that were told have been worked on. */
+void ws_idle(WsConn *ws);
 
 /* Back-pressure: no on_message between pause and resume. Also while paused, the connection notices that
  * it is lost, but not that the client closed it. */

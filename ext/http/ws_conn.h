@@ -43,9 +43,10 @@ struct WsConn {
     void *context;     /* the upper layer's */
     WsDeflate deflate; /* zeroed when not negotiated */
     WsState state;
-    bool paused; /* ws_pause */
-    bool heard;  /* something came since the ping timer was set */
-    bool pinged; /* our ping is out and nothing came since */
+    bool paused;   /* ws_pause */
+    bool heard;    /* something came since the ping timer was set */
+    bool pinged;   /* our ping is out and nothing came since */
+    WsFault fault; /* the client's; waits for ws_idle */
 
     /* The frame under way. */
     WsFrame frame;
@@ -105,6 +106,8 @@ size_t ws_extension_write(char *out, const WsDeflateParams *params);
 
 /* The client broke a rule or a limit: sends a close frame and ends the connection. */
 void ws_fail(WsConn *ws, WsFault fault);
+/* The same, once the upper layer has dealt with the messages before. */
+void ws_fail_in_turn(WsConn *ws, WsFault fault);
 /* The client's close frame came: answers it and ends the connection. `code` is WS_NO_CODE when
  * it has none. */
 void ws_closed(WsConn *ws, int code, Slice reason);

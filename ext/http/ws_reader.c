@@ -152,6 +152,10 @@ ws_read(HttpConn *c, char *ptr, size_t len)
 {
     WsConn *ws = c->ws;
     size_t used = 0;
+    if (unlikely(ws->fault.code != 0)) {
+        ws_fail(ws, ws->fault);
+        return len;
+    }
     ws->heard = true;
     ws->pinged = false;
     while (used < len && !ws->paused) {
@@ -163,7 +167,7 @@ ws_read(HttpConn *c, char *ptr, size_t len)
             return len; /* what follows the end doesn't count */
         }
         if (fault.code != 0) {
-            ws_fail(ws, fault);
+            ws_fail_in_turn(ws, fault);
             return len;
         }
     }

@@ -9,6 +9,7 @@
 
 #include "base/py.h"
 #include "base/ring.h"
+#include "base/spare.h"
 #include "loop/inbox.h"
 
 #include <uv.h>
@@ -32,6 +33,12 @@ uint64_t loop_gil_wanted_at(const Loop *loop);
 
 /* The buffer that all streams of the loop read into; valid until the next read. No GIL needed. */
 uv_buf_t loop_read_buffer(Loop *loop);
+
+/* Bytes objects that reads use again. */
+typedef struct LoopSpares {
+    SpareBytes small, bulk;
+} LoopSpares;
+LoopSpares *loop_spares(Loop *loop);
 
 /* The reference that an open libuv handle has to the Python object around it, kept by the loop,
  * where garbage collection can see it. Embedded in the object; zeroed while there is none. */

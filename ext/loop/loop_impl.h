@@ -29,6 +29,7 @@ struct Loop {
     LoopHook *hooks;
     LoopHook *hook_next; /* of the hook that runs; hooks may remove any */
     char *read_buffer;   /* owned memory */
+    LoopSpares spares;
 
     /* The GIL and other threads. */
     PyThreadState *parked; /* non-NULL while the loop's thread has released the GIL */

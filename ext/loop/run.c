@@ -415,12 +415,20 @@ loop_shut(Loop *self)
     uv_mutex_destroy(&self->wake_lock);
     PyMem_RawFree(self->read_buffer);
     self->read_buffer = NULL;
+    spare_clear(&self->spares.small);
+    spare_clear(&self->spares.bulk);
 }
 
 uv_loop_t *
 loop_uv(Loop *self)
 {
     return &self->uv;
+}
+
+LoopSpares *
+loop_spares(Loop *self)
+{
+    return &self->spares;
 }
 
 bool

@@ -8,7 +8,6 @@
 
 #include "net/transport.h"
 #include "base/err.h"
-#include "net/tls.h"
 
 static Transport *
 transport_of(Stream *s)
@@ -30,10 +29,8 @@ transport_is_writable(const Transport *self)
 
 /* ---- Calling the protocol ----------------------------------------------------------------- */
 
-/* protocol.<name>(arg) in the transport's context; without an argument when `arg` is NULL. All
- * borrowed. */
-static PyObject *
-protocol_call(Transport *self, PyObject *name, PyObject *arg)
+PyObject *
+transport_call(Transport *self, PyObject *name, PyObject *arg)
 {
     if (PyContext_Enter(self->context) < 0) {
         return NULL;
@@ -102,126 +99,6 @@ transport_update_reading(Transport *self)
     }
 }
 
-/* A BufferedProtocol's buffer for the next read. */
-static int
-protocol_get_buffer(Transport *self)
-{
-    PyObject *hint = PyLong_FromLong(-1);
-    if (hint == NULL) {
-        return -1;
-    }
-    PyObject *buffer = protocol_call(self, self->st->str_get_buffer, hint);
-    Py_DECREF(hint);
-    if (buffer == NULL) {
-        return -1;
-    }
-    int err = PyObject_GetBuffer(buffer, &self->view, PyBUF_WRITABLE);
-    Py_DECREF(buffer);
-    if (err == 0 && self->view.len == 0) {
-        PyBuffer_Release(&self->view);
-        PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
-        return -1;
-    }
-    return err;
-}
-
-static void
-on_alloc(Stream *s, uv_buf_t *buf)
-{
-    Transport *self = transport_of(s);
-    if (!self->buffered) {
-        *buf = loop_read_buffer(self->loop);
-        return;
-    }
-    PyBuffer_Release(&self->view);
-    if (protocol_get_buffer(self) < 0) {
-        transport_fail(self, "Fatal error: protocol.get_buffer() call failed.");
-        return;
-    }
-    if (s->reading) {
-        *buf = uv_buf_init(self->view.buf, (unsigned)Py_MIN(self->view.len, INT32_MAX));
-    }
-}
-
-static void
-protocol_data_received(Transport *self, Slice data)
-{
-    PyObject *bytes = PyBytes_FromStringAndSize(data.ptr, (Py_ssize_t)data.len);
-    PyObject *res = NULL;
-    if (bytes != NULL) {
-        res = protocol_call(self, self->st->str_data_received, bytes);
-        Py_DECREF(bytes);
-    }
-    if (res == NULL) {
-        transport_fail(self, "Fatal error: protocol.data_received() call failed.");
-    }
-    Py_XDECREF(res);
-}
-
-static void
-protocol_buffer_updated(Transport *self, size_t size)
-{
-    PyObject *n = PyLong_FromSize_t(size);
-    PyObject *res = NULL;
-    if (n != NULL) {
-        res = protocol_call(self, self->st->str_buffer_updated, n);
-        Py_DECREF(n);
-    }
-    if (res == NULL) {
-        transport_fail(self, "Fatal error: protocol.buffer_updated() call failed.");
-    }
-    Py_XDECREF(res);
-}
-
-/* TLS takes the bytes where they are. */
-static void
-protocol_feed(Transport *self, Slice data)
-{
-    int err = PyContext_Enter(self->context);
-    if (err == 0) {
-        PyObject *protocol = Py_NewRef(self->protocol);
-        err = tls_feed((Tls *)protocol, data);
-        Py_DECREF(protocol);
-        err = PyContext_Exit(self->context) < 0 ? -1 : err;
-    }
-    if (err < 0) {
-        transport_fail(self, "Fatal error: protocol.buffer_updated() call failed.");
-    }
-}
-
-static void
-on_data(Stream *s, Slice data)
-{
-    Transport *self = transport_of(s);
-    Py_INCREF(self);
-    if (self->tls) {
-        protocol_feed(self, data);
-    } else if (self->view.obj == NULL || !self->buffered) {
-        protocol_data_received(self, data);
-    } else {
-        PyBuffer_Release(&self->view);
-        protocol_buffer_updated(self, data.len);
-    }
-    Py_DECREF(self);
-}
-
-static void
-on_eof(Stream *s)
-{
-    Transport *self = transport_of(s);
-    Py_INCREF(self);
-    PyBuffer_Release(&self->view);
-    PyObject *res = protocol_call(self, self->st->str_eof_received, NULL);
-    int keep_open = res == NULL ? -1 : PyObject_IsTrue(res);
-    Py_XDECREF(res);
-    if (keep_open < 0) {
-        transport_fail(self, "Fatal error: protocol.eof_received() call failed.");
-    } else if (keep_open == 0) {
-        transport_close(self);
-    }
-    Py_DECREF(self);
-}
-
 /* ---- Writing ------------------------------------------------------------------------------ */
 
 void
@@ -275,7 +152,7 @@ on_drain(Stream *s)
     Py_INCREF(self);
     if (self->protocol_paused && !s->over_high) {
         self->protocol_paused = false;
-        PyObject *res = protocol_call(self, self->st->str_resume_writing, NULL);
+        PyObject *res = transport_call(self, self->st->str_resume_writing, NULL);
         if (res == NULL) {
             protocol_report(self, "protocol.resume_writing() failed");
         }
@@ -432,12 +309,12 @@ on_closed(Stream *s)
 /* ---- Opening ------------------------------------------------------------------------------ */
 
 static const StreamOps transport_ops = {
-    .on_data = on_data,
-    .on_eof = on_eof,
+    .on_data = transport_on_data,
+    .on_eof = transport_on_eof,
     .on_error = on_error,
     .on_drain = on_drain,
     .on_closed = on_closed,
-    .on_alloc = on_alloc,
+    .on_alloc = transport_on_alloc,
 };
 
 int

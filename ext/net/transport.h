@@ -35,6 +35,7 @@ typedef struct Transport {
     bool started;          /* reading may begin: connection_made was called */
     bool eof;              /* write_eof() was called */
     bool buffered;         /* the protocol is a BufferedProtocol */
+    unsigned bulk;         /* bytes to offer to the next read; 0: the loop's buffer */
     bool tls;              /* the protocol is a Tls */
     bool protocol_paused;  /* pause_writing() was called */
     bool connected;        /* the protocol is to hear of connection_lost */
@@ -91,6 +92,16 @@ bool transport_is_closing(const Transport *self);
 /* Whether writes are taken. They are while a closed transport still has something queued, as
  * in asyncio: its sslproto sends close_notify then. */
 bool transport_is_writable(const Transport *self);
+
+/* protocol.<name>(arg) in the transport's context; without an argument when `arg` is NULL. All
+ * borrowed. */
+PyObject *transport_call(Transport *self, PyObject *name, PyObject *arg);
+
+/* ---- transport_read.c: of the stream's StreamOps ------------------------------------------ */
+
+void transport_on_alloc(Stream *s, uv_buf_t *buf);
+void transport_on_data(Stream *s, Slice data);
+void transport_on_eof(Stream *s);
 
 /* ---- transport_info.c --------------------------------------------------------------------- */
 

@@ -7,8 +7,6 @@
 
 #include "net/stream.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 
 enum {
@@ -79,27 +77,22 @@ stream_opened(Stream *s, bool is_unix)
     }
 }
 
-/* Whether libuv could take `fd`. It aborts the process on a descriptor that is already watched,
- * which happens when someone closed a stream's descriptor behind its back. */
-static int
-fd_check(const uv_loop_t *uv, int fd)
+/* Whether libuv watches `fd` already, because someone closed a stream's descriptor behind its
+ * back: it would abort the process. */
+static bool
+fd_is_taken(const uv_loop_t *uv, int fd)
 {
-    if (fcntl(fd, F_GETFD) < 0) {
-        return -errno;
-    }
-    bool watched = (unsigned)fd < uv->nwatchers && uv->watchers[fd] != NULL;
-    return watched ? UV_EEXIST : 0;
+    return (unsigned)fd < uv->nwatchers && uv->watchers[fd] != NULL;
 }
 
 int
 stream_open_fd(Stream *s, Loop *loop, const StreamOps *ops, int fd, bool is_unix)
 {
-    int err = fd_check(loop_uv(loop), fd);
-    if (err != 0) {
-        return err;
+    if (fd < 0 || fd_is_taken(loop_uv(loop), fd)) {
+        return fd < 0 ? UV_EBADF : UV_EEXIST;
     }
     stream_reset(s, loop, ops);
-    err = stream_init(s, is_unix);
+    int err = stream_init(s, is_unix);
     if (err != 0) {
         return err;
     }
@@ -413,6 +406,12 @@ int
 stream_write_owned(Stream *s, const Slice *slices, unsigned n, PyObject *owner)
 {
     return stream_send_slices(s, slices, n, 0, owner);
+}
+
+int
+stream_gather(Stream *s, uv_buf_t *bufs, unsigned n, PyObject *owner)
+{
+    return stream_send(s, bufs, n, owner == NULL ? n : 0, owner);
 }
 
 void

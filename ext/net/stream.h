@@ -92,6 +92,10 @@ int stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
 /* As stream_writev, but `owner` keeps all of the slices. */
 int stream_write_owned(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
 
+/* As stream_write_owned for any number of buffers, which are changed. `owner` may be NULL: then
+ * what the kernel doesn't take is copied. */
+int stream_gather(Stream *s, uv_buf_t *bufs, unsigned n, PyObject *owner);
+
 /* Asks for on_drain once nothing is queued any more, whatever the limits say. */
 void stream_drain(Stream *s);
 

@@ -9,6 +9,8 @@
 #include "net/transport.h"
 #include "base/err.h"
 
+#include <sys/socket.h>
+
 static Transport *
 transport_of(Stream *s)
 {
@@ -217,7 +219,8 @@ transport_close_socket(Transport *self)
     if (self->sock == NULL) {
         return;
     }
-    PyObject *res = PyObject_CallMethodNoArgs(self->sock, self->st->str_close);
+    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_close_socket", "OO",
+                                        self, self->sock);
     if (res == NULL) {
         loop_report(self->loop, "A transport's socket can't be closed");
     }
@@ -237,6 +240,9 @@ transport_shut(Transport *self)
 {
     if (self->fd < 0) {
         return;
+    }
+    if (self->drained != NULL) {
+        (void)shutdown(self->fd, SHUT_RDWR); /* a sendfile() works on a duplicate */
     }
     self->fd = -1;
     stream_close(&self->stream, false);

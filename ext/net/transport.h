@@ -13,6 +13,8 @@
 #include "net/net_state.h"
 #include "net/stream.h"
 
+#include <sys/types.h>
+
 typedef enum TransportState {
     TRANSPORT_OPEN,
     TRANSPORT_FLUSHING, /* close() was called; what is queued is being written */
@@ -46,6 +48,7 @@ typedef struct Transport {
     PyObject
         *context;   /* owned: the contextvars.Context in which the protocol is called */
     PyObject *sock; /* owned or NULL: what get_extra_info("socket") is made of */
+    ino_t inode;    /* the connection's, by which `sock` is known; 0 without `sock` */
     PyObject *server;  /* owned or NULL: asyncio.Server */
     PyObject *drained; /* owned or NULL: the future of _make_empty_waiter */
     Py_buffer
@@ -110,6 +113,11 @@ void transport_on_eof(Stream *s);
 int transport_learn_names(Transport *self, int fd);
 
 PyObject *transport_py_get_extra_info(PyObject *op, PyObject *args, PyObject *kwargs);
+/* Keeps `sock` (stolen), which has a descriptor of its own for the connection. */
+void transport_keep_socket(Transport *self, PyObject *sock);
+
+/* Whether a number is still one of the connection's: someone may have closed it. */
+PyObject *transport_py_owns(PyObject *op, PyObject *number);
 /* A duplicate of the descriptor, for Python: the caller's. */
 PyObject *transport_py_dup(PyObject *op, PyObject *ignored);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 typedef union SocketName {
     struct sockaddr any;
@@ -63,17 +64,26 @@ transport_learn_names(Transport *self, int fd)
     return name_keep(self, self->st->str_peername, &self->remote, &name, len);
 }
 
+void
+transport_keep_socket(Transport *self, PyObject *sock)
+{
+    struct stat st;
+    self->inode = fstat(self->fd, &st) == 0 ? st.st_ino : 0;
+    Py_XSETREF(self->sock, sock);
+}
+
 /* A TransportSocket around the user's own socket, or around one that keeps libuv's descriptor to
  * itself. */
 static PyObject *
 info_socket(Transport *self)
 {
     if (self->sock == NULL) {
-        self->sock =
+        PyObject *sock =
             PyObject_CallMethod((PyObject *)self->loop, "_hidden_socket", "O", self);
-        if (self->sock == NULL) {
+        if (sock == NULL) {
             return NULL;
         }
+        transport_keep_socket(self, sock);
     }
     return PyObject_CallOneArg(self->st->transport_socket, self->sock);
 }
@@ -120,6 +130,18 @@ transport_py_get_extra_info(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     return extra_set(self, name, Py_NewRef(value)) < 0 ? (Py_DECREF(value), NULL)
                                                        : value;
+}
+
+PyObject *
+transport_py_owns(PyObject *op, PyObject *number)
+{
+    int fd = PyObject_AsFileDescriptor(number);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct stat st;
+    ino_t inode = ((Transport *)op)->inode;
+    return PyBool_FromLong(inode != 0 && fstat(fd, &st) == 0 && st.st_ino == inode);
 }
 
 PyObject *

@@ -235,7 +235,9 @@ transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
         || transport_take_extra(self, extra) < 0 || transport_open(self, fd) < 0) {
         return -1;
     }
-    self->sock = sock == Py_None ? NULL : Py_NewRef(sock);
+    if (sock != Py_None) {
+        transport_keep_socket(self, Py_NewRef(sock));
+    }
     if (transport_attach_server(self, server) < 0
         || transport_schedule(self, waiter) < 0) {
         self->connected = false;
@@ -412,6 +414,7 @@ static PyMethodDef transport_methods[] = {
      METH_VARARGS | METH_KEYWORDS, NULL},
     {"_begin", transport_py_begin, METH_O, NULL},
     {"_dup", transport_py_dup, METH_NOARGS, NULL},
+    {"_owns", transport_py_owns, METH_O, NULL},
     {"pause_reading", transport_py_pause_reading, METH_NOARGS, NULL},
     {"resume_reading", transport_py_resume_reading, METH_NOARGS, NULL},
     {"is_reading", transport_py_is_reading, METH_NOARGS, NULL},

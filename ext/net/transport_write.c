@@ -75,73 +75,106 @@ transport_py_write(PyObject *op, PyObject *data)
     Py_RETURN_NONE;
 }
 
-/* Whether `parts` (a tuple) are bytes objects too large to be worth joining. */
-static bool
-parts_worth_gathering(PyObject *parts)
+/* ---- Many buffers ------------------------------------------------------------------------- */
+
+/* What writelines() was given. */
+typedef struct Parts {
+    PyObject *tuple;  /* owned: the bytes-like objects */
+    Py_buffer *views; /* owned memory */
+    uv_buf_t *bufs;   /* owned memory: those that are not empty */
+    Py_ssize_t held;  /* views */
+    unsigned used;    /* bufs */
+    size_t total;     /* bytes */
+    bool plain;       /* all are of type bytes: they don't change */
+} Parts;
+
+static void
+parts_clear(Parts *parts)
 {
-    size_t total = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(parts); i++) {
-        PyObject *part = PyTuple_GET_ITEM(parts, i);
-        if (!PyBytes_CheckExact(part)) {
-            return false;
-        }
-        total += (size_t)PyBytes_GET_SIZE(part);
+    for (Py_ssize_t i = 0; i < parts->held; i++) {
+        PyBuffer_Release(&parts->views[i]);
     }
-    return total > GATHER_JOIN;
+    PyMem_Free(parts->views);
+    PyMem_Free(parts->bufs);
+    Py_CLEAR(parts->tuple);
 }
 
 static int
-transport_write_parts(Transport *self, PyObject *parts)
+parts_add(Parts *parts, PyObject *part)
 {
-    Py_ssize_t n = PyTuple_GET_SIZE(parts);
-    for (Py_ssize_t i = 0; i < n;) {
-        Slice slices[STREAM_SLICES];
-        unsigned used = 0;
-        for (; i < n && used < STREAM_SLICES; i++) {
-            PyObject *part = PyTuple_GET_ITEM(parts, i);
-            slices[used++] =
-                slice_of(PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part));
-        }
-        int err = stream_write_owned(&self->stream, slices, used, parts);
-        if (err != 0) {
-            return err;
+    Py_buffer *view = &parts->views[parts->held];
+    if (PyObject_GetBuffer(part, view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    parts->held++;
+    parts->plain = parts->plain && PyBytes_CheckExact(part);
+    parts->total += (size_t)view->len;
+    if (view->len != 0) {
+        parts->bufs[parts->used++] =
+            (uv_buf_t){.base = view->buf, .len = (size_t)view->len};
+    }
+    return 0;
+}
+
+/* Takes hold of all the buffers of `list`. 0, or -1 with an exception set; parts_clear is due
+ * in any case. */
+static int
+parts_open(Parts *parts, PyObject *list)
+{
+    *parts = (Parts){.plain = true};
+    parts->tuple = PySequence_Tuple(list);
+    if (parts->tuple == NULL) {
+        return -1;
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(parts->tuple);
+    parts->views = PyMem_New(Py_buffer, n);
+    parts->bufs = PyMem_New(uv_buf_t, n);
+    if (parts->views == NULL || parts->bufs == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (parts_add(parts, PyTuple_GET_ITEM(parts->tuple, i)) < 0) {
+            return -1;
         }
     }
     return 0;
+}
+
+/* Many small ones are joined, which costs less than a list of them in the kernel; large ones
+ * are written from where they are. 0 or a negative UV_E*. */
+static int
+transport_write_parts(Transport *self, Parts *parts)
+{
+    if (parts->total > GATHER_JOIN || parts->used == 1) {
+        PyObject *owner = parts->plain ? parts->tuple : NULL;
+        return stream_gather(&self->stream, parts->bufs, parts->used, owner);
+    }
+    char joined[GATHER_JOIN];
+    size_t len = 0;
+    for (unsigned i = 0; i < parts->used; i++) {
+        memcpy(joined + len, parts->bufs[i].base, parts->bufs[i].len);
+        len += parts->bufs[i].len;
+    }
+    return stream_write(&self->stream, slice_of(joined, len));
 }
 
 PyObject *
 transport_py_writelines(PyObject *op, PyObject *list)
 {
     Transport *self = (Transport *)op;
-    PyObject *parts = PySequence_Tuple(list);
-    if (parts == NULL) {
-        return NULL;
+    Parts parts;
+    int may = parts_open(&parts, list) < 0 ? -1 : transport_may_write(self);
+    bool writes = may == 1 && parts.used != 0;
+    int err = writes ? transport_write_parts(self, &parts) : 0;
+    parts_clear(&parts); /* before Python runs, which may want to change a bytearray */
+    if (writes) {
+        transport_wrote(self, err);
     }
-    PyObject *res = NULL;
-    PyObject *joined = NULL;
-    int may = transport_may_write(self);
-    if (may < 0) {
-        goto done;
-    }
-    if (may == 1 && parts_worth_gathering(parts)) {
-        transport_wrote(self, transport_write_parts(self, parts));
-    } else {
-        joined =
-            PyObject_CallMethodOneArg(self->st->empty_bytes, self->st->str_join, parts);
-        if (joined == NULL) {
-            goto done;
-        }
-        if (may == 1) {
-            transport_wrote(self, transport_write_bytes(self, joined));
-        }
-    }
-    res = Py_NewRef(Py_None);
-done:
-    Py_XDECREF(joined);
-    Py_DECREF(parts);
-    return res;
+    return may < 0 ? NULL : Py_NewRef(Py_None);
 }
+
+/* ---- End of file -------------------------------------------------------------------------- */
 
 PyObject *
 transport_py_write_eof(PyObject *op, PyObject *Py_UNUSED(ignored))

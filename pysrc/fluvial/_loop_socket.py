@@ -19,13 +19,11 @@ class HiddenSocket:
     aborts the process when someone closes that. Each call works on a duplicate; the one whose
     number fileno() gave stays open until the transport is closed."""
 
-    def __init__(
-        self, transport: _core.StreamTransport, shown: MutableMapping[int, Any] | None
-    ) -> None:
-        """`shown` is told of the number that belongs to the transport."""
+    def __init__(self, transport: _core.StreamTransport, numbers: MutableMapping[int, Any]) -> None:
+        """`numbers` is told of the number that belongs to the transport."""
         self._transport: _core.StreamTransport | None = transport
         self._shown: socket.socket | None = None
-        self._numbers = shown
+        self._numbers = numbers
         self.family, self.type, self.proto = socket.AF_UNSPEC, socket.SOCK_STREAM, 0
         try:
             with self._borrowed() as sock:
@@ -49,17 +47,13 @@ class HiddenSocket:
             if self._transport is None:
                 return -1
             self._shown = socket.socket(fileno=self._transport._dup())
-            if self._numbers is not None:
-                self._numbers[self._shown.fileno()] = self._transport
+            self._numbers[self._shown.fileno()] = self._transport
         return self._shown.fileno()
 
-    def close(self) -> None:
-        """Called when the transport has closed its descriptor."""
+    def leave(self) -> socket.socket | None:
+        """Ends the tie with the transport, which is closed; returns what is to be closed, too."""
         shown, self._shown, self._transport = self._shown, None, None
-        if shown is not None:
-            if self._numbers is not None:
-                self._numbers.pop(shown.fileno(), None)
-            shown.close()
+        return shown
 
     def dup(self) -> socket.socket:
         """A socket of the caller's own."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
-from asyncio import base_events, constants, trsock
+from asyncio import constants, trsock
+from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
 from fluvial import _core
@@ -15,37 +17,39 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
 
-    _Base = asyncio.SelectorEventLoop
-else:
-    _Base = object
-
 # Their names can be told from the address alone; other families are asked through Python.
 _KNOWN_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
-class StreamsMixin(_Base):
-    """What asyncio's selector loop calls for stream sockets."""
+class StreamsMixin:
+    """What asyncio's selector loop calls for stream sockets: a part of the loop (`self`)."""
+
+    _lent: set[socket.socket]
+    _acceptors: dict[socket.socket, _core.Acceptor]
 
     def _init_streams(self) -> None:
-        self._lent: set[socket.socket] = set()
-        self._acceptors: dict[socket.socket, _core.Acceptor] = {}
+        self._lent = set()
+        self._acceptors = {}
 
     # -- Connections ------------------------------------------------------------------------
 
-    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
+    async def create_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
         with self._lending(kwargs.get("sock")):
-            return await super().create_connection(*args, **kwargs)
+            above: Any = super()
+            return await above.create_connection(*args, **kwargs)
 
-    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> Any:
+    async def create_unix_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
         with self._lending(kwargs.get("sock")):
-            return await super().create_unix_connection(*args, **kwargs)
+            above: Any = super()
+            return await above.create_unix_connection(*args, **kwargs)
 
-    async def connect_accepted_socket(self, *args: Any, **kwargs: Any) -> Any:
+    async def connect_accepted_socket(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
         with self._lending(kwargs["sock"] if "sock" in kwargs else args[1]):
-            return await super().connect_accepted_socket(*args, **kwargs)
+            above: Any = super()
+            return await above.connect_accepted_socket(*args, **kwargs)
 
     @contextlib.contextmanager
     def _lending(self, sock: socket.socket | None) -> Iterator[None]:
@@ -61,7 +65,7 @@ class StreamsMixin(_Base):
             self._lent.discard(sock)
 
     def _make_socket_transport(
-        self,
+        self: Any,
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
         waiter: asyncio.Future[None] | None = None,
@@ -87,10 +91,27 @@ class StreamsMixin(_Base):
         self._transports[sock.fileno()] = transport
         return transport
 
-    def _hidden_socket(self, transport: _core.StreamTransport) -> HiddenSocket:
+    def _hidden_socket(self: Any, transport: _core.StreamTransport) -> HiddenSocket:
         return HiddenSocket(transport, self._transports)
 
-    def _ensure_fd_no_transport(self, fd: Any) -> None:
+    def _close_socket(
+        self: Any, transport: _core.StreamTransport, sock: HiddenSocket | socket.socket
+    ) -> None:
+        """Closes the socket object of a transport that is being closed."""
+        shown = sock.leave() if isinstance(sock, HiddenSocket) else sock
+        number = -1 if shown is None else shown.fileno()
+        if shown is None or number < 0:
+            return  # nobody asked for a number; or the user has closed the socket
+        if self._transports.get(number) is transport:
+            del self._transports[number]
+        if transport._owns(number):
+            shown.close()
+            return
+        shown.detach()  # the number may be another file's by now, or libuv's
+        message = "the descriptor of a transport's socket was closed by someone else"
+        raise OSError(errno.EBADF, message)
+
+    def _ensure_fd_no_transport(self: Any, fd: Any) -> None:
         try:
             number = fd if isinstance(fd, int) else int(fd.fileno())
         except (AttributeError, TypeError, ValueError):
@@ -102,7 +123,7 @@ class StreamsMixin(_Base):
     # -- Servers ----------------------------------------------------------------------------
 
     def _start_serving(
-        self,
+        self: Any,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         sock: socket.socket,
         sslcontext: Any = None,
@@ -116,20 +137,21 @@ class StreamsMixin(_Base):
         acceptor.start()
         self._acceptors[sock] = acceptor
 
-    def _stop_serving(self, sock: socket.socket) -> None:
+    def _stop_serving(self: Any, sock: socket.socket) -> None:
         acceptor = self._acceptors.pop(sock, None)
         if acceptor is not None:
             acceptor.stop()
         if sock.fileno() >= 0:
-            super()._stop_serving(sock)
+            above: Any = super()
+            above._stop_serving(sock)
 
-    def _accept_failed(self, exc: BaseException) -> None:
+    def _accept_failed(self: Any, exc: BaseException) -> None:
         """Called by an acceptor for a connection that didn't become a transport."""
         if self.get_debug():
             message = "Error on transport creation for incoming connection"
             self.call_exception_handler({"message": message, "exception": exc})
 
-    def _accept_starved(self, acceptor: _core.Acceptor, exc: BaseException) -> None:
+    def _accept_starved(self: Any, acceptor: _core.Acceptor, exc: BaseException) -> None:
         """Called by an acceptor when there are no descriptors or no memory for connections:
         they wait in the backlog for a moment, since the socket stays readable."""
         self.call_exception_handler(
@@ -142,21 +164,22 @@ class StreamsMixin(_Base):
         acceptor.stop()
         self.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_again, acceptor)
 
-    def _accept_again(self, acceptor: _core.Acceptor) -> None:
+    def _accept_again(self: Any, acceptor: _core.Acceptor) -> None:
         if self._acceptors.get(acceptor.sock) is acceptor:
             acceptor.start()
 
     # -- Files ------------------------------------------------------------------------------
 
     async def _sendfile_native(
-        self, transp: _core.StreamTransport, file: Any, offset: int, count: int | None
+        self: Any, transp: _core.StreamTransport, file: Any, offset: int, count: int | None
     ) -> int:
         reading = transp.is_reading()
         transp.pause_reading()
         await transp._make_empty_waiter()
         try:
             with socket.socket(fileno=transp._dup()) as sock:
-                return await self.sock_sendfile(sock, file, offset, count, fallback=False)
+                sent: int = await self.sock_sendfile(sock, file, offset, count, fallback=False)
+                return sent
         finally:
             transp._reset_empty_waiter()
             if reading:
@@ -165,17 +188,17 @@ class StreamsMixin(_Base):
     # -- Failures ---------------------------------------------------------------------------
 
     def _transport_failed(
-        self, transport: Any, protocol: Any, message: str, exc: BaseException
+        self: Any, transport: Any, protocol: Any, message: str, exc: BaseException
     ) -> None:
         """Called by a transport that is about to close itself."""
         if isinstance(exc, OSError):
             if self.get_debug():
-                base_events.logger.debug("%r: %s", transport, message, exc_info=exc)
+                logger.debug("%r: %s", transport, message, exc_info=exc)
         else:
             self._protocol_failed(transport, protocol, message, exc)
 
     def _protocol_failed(
-        self, transport: Any, protocol: Any, message: str, exc: BaseException
+        self: Any, transport: Any, protocol: Any, message: str, exc: BaseException
     ) -> None:
         """Called by a transport whose protocol raised."""
         self.call_exception_handler(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STAGES = ["listening", "made", "traffic", "paused", "queued", "closing"]
 PROGRAM = """
 import asyncio, contextlib, gc, os, socket, sys
+from fluvial._loop import Loop
 
 
 stage, kind = sys.argv[1:]

@@ -192,8 +192,9 @@ datagram_send_to(Datagram *self, PyObject *data, const SockAddr *addr, socklen_t
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return SEND_FAILED;
     }
-    ssize_t n = sendto(self->base.fd, view.buf, (size_t)view.len, MSG_DONTWAIT,
-                       &addr->any, size);
+    const struct sockaddr *to = addr == NULL ? NULL : &addr->any;
+    ssize_t n =
+        sendto(self->base.fd, view.buf, (size_t)view.len, MSG_DONTWAIT, to, size);
     SendResult result = n >= 0 ? SEND_DONE : send_failed();
     PyBuffer_Release(&view);
     return result;

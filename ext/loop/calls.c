@@ -33,7 +33,9 @@ keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames,
     Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i);
-        if (name != st->str_context && PyUnicode_Compare(name, st->str_context) != 0) {
+        /* asyncio's own C code names it by a string that is not interned. */
+        if (name != st->str_context
+            && PyUnicode_CompareWithASCIIString(name, "context") != 0) {
             PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'", name);
             return -1;
         }
@@ -70,7 +72,13 @@ loop_schedule(Loop *self, PyObject *callback, PyObject *const *args, Py_ssize_t 
               PyObject *context)
 {
     Handle *handle = handle_new(self, callback, args, nargs, context);
-    if (handle != NULL && ready_push(&self->ready, handle) < 0) {
+    if (unlikely(handle == NULL)) {
+        return NULL;
+    }
+    if (unlikely(!self->running)) {
+        handle_track(handle);
+    }
+    if (ready_push(&self->ready, handle) < 0) {
         Py_CLEAR(handle);
     }
     return handle;
@@ -181,6 +189,9 @@ loop_schedule_at(Loop *self, double when, PyObject *callback, PyObject *const *a
     }
     timer->when = when;
     timer->deadline = deadline;
+    if (unlikely(!self->running)) {
+        handle_track(&timer->base);
+    }
     if (timers_add(&self->timers, timer) < 0) {
         Py_CLEAR(timer);
     }

@@ -8,16 +8,16 @@
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
+/* Not tracked; all but the header is garbage. */
 static PyObject *
 handle_alloc(FreeList *list, PyTypeObject *type)
 {
     PyObject *op = list->head;
-    if (op == NULL) {
-        return type->tp_alloc(type, 0);
+    if (unlikely(op == NULL)) {
+        return PyObject_GC_New(PyObject, type);
     }
     list->head = (PyObject *)((Handle *)op)->callback;
     list->len--;
-    ((Handle *)op)->callback = NULL;
     return PyObject_Init(op, type);
 }
 
@@ -99,7 +99,9 @@ handle_finish(PyObject *op)
 {
     Handle *self = (Handle *)op;
     LoopState *st = self->loop->st;
-    PyObject_GC_UnTrack(op);
+    if (self->tracked) {
+        PyObject_GC_UnTrack(op);
+    }
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
@@ -153,6 +155,7 @@ handle_init(Handle *self, Loop *loop, PyObject *callback, PyObject *const *args,
     self->nargs = 0;
     self->cancelled = false;
     self->running = false;
+    self->tracked = false;
     if (likely(nargs <= HANDLE_ARGS)) {
         for (Py_ssize_t i = 0; i < nargs; i++) {
             self->slots[1 + i] = Py_NewRef(args[i]);
@@ -184,11 +187,7 @@ handle_new(Loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nar
     if (op == NULL) {
         return NULL;
     }
-    int err = handle_init((Handle *)op, loop, callback, args, nargs, context);
-    if (!PyObject_GC_IsTracked(op)) {
-        PyObject_GC_Track(op);
-    }
-    if (err < 0) {
+    if (handle_init((Handle *)op, loop, callback, args, nargs, context) < 0) {
         Py_DECREF(op);
         return NULL;
     }
@@ -205,11 +204,7 @@ timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
         return NULL;
     }
     ((TimerHandle *)op)->index = TIMER_IDLE;
-    int err = handle_init((Handle *)op, loop, callback, args, nargs, context);
-    if (!PyObject_GC_IsTracked(op)) {
-        PyObject_GC_Track(op);
-    }
-    if (err < 0) {
+    if (handle_init((Handle *)op, loop, callback, args, nargs, context) < 0) {
         Py_DECREF(op);
         return NULL;
     }
@@ -289,6 +284,7 @@ handle_cancel(Handle *self)
         return;
     }
     self->cancelled = true;
+    handle_track(self);
     if (Py_TYPE(self) == self->loop->st->timer_handle_type) {
         Py_INCREF(self);
         timers_remove(&self->loop->timers, (TimerHandle *)self);

@@ -25,6 +25,7 @@ struct Handle {
     uint8_t nargs;               /* in slots */
     bool cancelled;
     bool running;
+    bool tracked; /* garbage collection knows it: see handle_track */
 };
 
 typedef struct TimerHandle {
@@ -37,12 +38,34 @@ typedef struct TimerHandle {
 
 #define TIMER_IDLE SIZE_MAX
 
-/* New handles. `callback`, `args` and `context` are borrowed; a NULL or None `context` stands
- * for a copy of the current one. NULL with an exception set on failure. */
+/* New handles, not tracked. `callback`, `args` and `context` are borrowed; a NULL or None
+ * `context` stands for a copy of the current one. NULL with an exception set on failure. */
 Handle *handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *context);
 TimerHandle *timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
                               Py_ssize_t nargs, PyObject *context);
+
+/* Shows the handle to garbage collection. A loop that runs can't be garbage, nor can what waits
+ * in its queues, and most handles die there: so they are tracked only once the loop lets go of
+ * them while somebody else holds them, or when it stops running. */
+static inline void
+handle_track(Handle *self)
+{
+    if (!self->tracked) {
+        self->tracked = true;
+        PyObject_GC_Track(self);
+    }
+}
+
+/* Drops the loop's reference (stolen) to a handle. */
+static inline void
+handle_let_go(Handle *self)
+{
+    if (Py_REFCNT(self) > 1) {
+        handle_track(self);
+    }
+    Py_DECREF(self);
+}
 
 /* Calls the callback in its context, unless cancelled. An exception goes to the loop's
  * exception handler; -1 with the exception set for those that leave run_forever. */

@@ -172,7 +172,11 @@ loop_watch(Loop *self, FdSide side, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     Handle *handle = handle_new(self, args[1], args + 2, nargs - 2, NULL);
-    if (handle != NULL && fds_add(&self->fds, self, fd, args[0], side, handle) < 0) {
+    if (handle == NULL) {
+        return NULL;
+    }
+    handle_track(handle);
+    if (fds_add(&self->fds, self, fd, args[0], side, handle) < 0) {
         Py_CLEAR(handle);
     }
     return (PyObject *)handle;

@@ -6,7 +6,7 @@
 
 #include "base/py.h"
 
-enum { FREE_HANDLES = 256 }; /* spare handles kept of each kind */
+enum { FREE_HANDLES = 1024 }; /* spare handles kept of each kind, 140 KiB at most */
 
 /* Memory of dead handles, linked through Handle.callback. */
 typedef struct FreeList {

@@ -37,6 +37,14 @@ ready_clear(ReadyQueue *q)
     PyMem_Free(old.ring);
 }
 
+void
+ready_track(ReadyQueue *q)
+{
+    for (size_t i = 0; i < q->len; i++) {
+        handle_track(q->ring[(q->head + i) & q->mask]);
+    }
+}
+
 int
 ready_traverse(ReadyQueue *q, visitproc visit, void *arg)
 {

@@ -42,6 +42,8 @@ ready_pop(ReadyQueue *q)
 
 /* Releases all handles and the memory. */
 void ready_clear(ReadyQueue *q);
+/* Shows all handles to garbage collection (handle_track). */
+void ready_track(ReadyQueue *q);
 int ready_traverse(ReadyQueue *q, visitproc visit, void *arg);
 
 #endif

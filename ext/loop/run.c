@@ -204,7 +204,7 @@ loop_run_ready(Loop *self)
         Handle *handle = ready_pop(&self->ready);
         int err =
             likely(!self->debug) ? handle_run(handle) : handle_run_timed(self, handle);
-        Py_DECREF(handle);
+        handle_let_go(handle);
         if (unlikely(err < 0)) {
             return -1;
         }
@@ -288,6 +288,8 @@ loop_py_run(PyObject *op, PyObject *Py_UNUSED(ignored))
     } while (err == 0 && !self->stopping);
     self->running = false;
     self->stopping = false;
+    ready_track(&self->ready);
+    timers_track(&self->timers);
     if (err < 0) {
         return NULL;
     }

@@ -130,6 +130,14 @@ timers_clear(TimerHeap *heap)
     PyMem_Free(old.entries);
 }
 
+void
+timers_track(TimerHeap *heap)
+{
+    for (size_t i = 0; i < heap->len; i++) {
+        handle_track(&heap->entries[i].handle->base);
+    }
+}
+
 int
 timers_traverse(TimerHeap *heap, visitproc visit, void *arg)
 {

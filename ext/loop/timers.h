@@ -33,6 +33,8 @@ void timers_remove(TimerHeap *heap, TimerHandle *timer);
 TimerHandle *timers_pop(TimerHeap *heap);
 
 void timers_clear(TimerHeap *heap);
+/* Shows all handles to garbage collection (handle_track). */
+void timers_track(TimerHeap *heap);
 int timers_traverse(TimerHeap *heap, visitproc visit, void *arg);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/names.h"
+#include "loop/all_tasks.h"
 #include "loop/loop_impl.h"
 
 /* ---- Making the Task ---------------------------------------------------------------------- */
@@ -70,54 +71,16 @@ loop_task_eager(Loop *self, PyObject *coro, PyObject *name)
 
 /* ---- asyncio.all_tasks() ------------------------------------------------------------------ */
 
-/* Stands before the WeakSet's own add: what every new Task of the process calls. */
-static PyObject *
-register_task(PyObject *module, PyObject *task)
-{
-    LoopState *st = loop_state(module);
-    if (st->eager_starting) {
-        Py_RETURN_NONE;
-    }
-    return PyObject_CallOneArg(st->register_task, task);
-}
-
-static PyMethodDef register_task_def = {"add", register_task, METH_O,
-                                        "Adds a task to asyncio.all_tasks()."};
-
-/* Shadows the set's `add`, once, when the first such task is made. */
-static int
-register_task_setup(LoopState *st)
-{
-    if (likely(st->register_task != NULL)) {
-        return 0;
-    }
-    PyObject *tasks = NULL;
-    if (name_import(&tasks, "asyncio.tasks", "_all_tasks") < 0) {
-        return -1;
-    }
-    st->register_task = PyObject_GetAttrString(tasks, "add");
-    PyObject *shadow = PyCFunction_New(&register_task_def, st->module);
-    int err = st->register_task == NULL || shadow == NULL
-                  ? -1
-                  : PyObject_SetAttrString(tasks, "add", shadow);
-    Py_XDECREF(shadow);
-    Py_DECREF(tasks);
-    return err;
-}
-
 /* Adds a task that has suspended. */
 static void
 register_late(Loop *self, PyObject *task)
 {
     LoopState *st = self->st;
     PyObject *done = PyObject_CallMethodNoArgs(task, st->str_done);
-    PyObject *res =
-        done == Py_False ? PyObject_CallOneArg(st->register_task, task) : NULL;
-    if (PyErr_Occurred()) {
+    if (done == NULL || (done == Py_False && all_tasks_add(st, task) < 0)) {
         loop_report(self, "A task could not be registered");
     }
     Py_XDECREF(done);
-    Py_XDECREF(res);
 }
 
 /* ---- The first step ----------------------------------------------------------------------- */
@@ -172,9 +135,6 @@ task_captured(Loop *self, PyObject *coro, PyObject *name)
 PyObject *
 loop_task_eager(Loop *self, PyObject *coro, PyObject *name)
 {
-    if (register_task_setup(self->st) < 0) {
-        return NULL;
-    }
     PyObject *task = task_captured(self, coro, name);
     PyObject *step = self->captured;
     PyObject *context = self->captured_context;

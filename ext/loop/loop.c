@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/module.h"
+#include "loop/all_tasks.h"
 #include "loop/loop_impl.h"
 
 #include <structmember.h>
@@ -19,11 +20,15 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     if (module == NULL) {
         return NULL;
     }
+    LoopState *st = loop_state(module);
+    if (all_tasks_setup(st) < 0) {
+        return NULL;
+    }
     Loop *self = (Loop *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
-    self->st = loop_state(module);
+    self->st = st;
     fds_init(&self->fds);
     ring_init(&self->held);
     if (loop_open(self) < 0) {
@@ -47,6 +52,7 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     }
     Py_VISIT(self->captured);
     Py_VISIT(self->captured_context);
+    Py_VISIT(self->task_keywords);
     Py_VISIT(self->eager_keywords);
     int err = ready_traverse(&self->ready, visit, arg);
     if (err == 0) {
@@ -70,6 +76,7 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->captured_context);
     self->eager_name = NULL;
     Py_CLEAR(self->eager_keywords);
+    Py_CLEAR(self->task_keywords);
     return 0;
 }
 

@@ -51,6 +51,9 @@ struct Loop {
     bool running;
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 
+    PyObject
+        *task_keywords; /* owned dict: {"loop": self}; NULL before the first task */
+
     /* loop_task_eager asks call_soon for the first step instead of queueing it (task.c). */
     bool capture;
     PyObject *captured;         /* owned or NULL: the step */

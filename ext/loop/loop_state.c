@@ -5,6 +5,7 @@
 
 #include "loop/loop_state.h"
 #include "base/names.h"
+#include "loop/all_tasks.h"
 #include "loop/eager.h"
 #include "loop/handle.h"
 #include "loop/loop_impl.h"
@@ -74,14 +75,14 @@ loop_traverse(LoopState *st, visitproc visit, void *arg)
     Py_VISIT(st->base_create_task);
     Py_VISIT(st->extract_stack);
     Py_VISIT(st->get_running_loop);
-    Py_VISIT(st->register_task);
-    return 0;
+    return all_tasks_traverse(&st->all_tasks, visit, arg);
 }
 
 void
 loop_clear(LoopState *st)
 {
     handle_free_lists(st);
+    all_tasks_clear(&st->all_tasks);
     Py_CLEAR(st->loop_type);
     Py_CLEAR(st->handle_type);
     Py_CLEAR(st->timer_handle_type);
@@ -96,7 +97,6 @@ loop_clear(LoopState *st)
     Py_CLEAR(st->eager_keywords);
     Py_CLEAR(st->str_name);
     Py_CLEAR(st->str_done);
-    Py_CLEAR(st->register_task);
     Py_CLEAR(st->str_context);
     Py_CLEAR(st->str_call_exception_handler);
     Py_CLEAR(st->str_callback_failed);

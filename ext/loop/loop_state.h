@@ -14,6 +14,15 @@ typedef struct FreeList {
     unsigned len;
 } FreeList;
 
+/* The parts of the WeakSet behind asyncio.all_tasks() (all_tasks.c). Owned; all NULL before the
+ * first loop is made, and where asyncio doesn't use one. */
+typedef struct AllTasks {
+    PyObject *refs;      /* set of weak references */
+    PyObject *removals;  /* list: references that died during an iteration */
+    PyObject *iterating; /* set: not empty while somebody iterates */
+    PyObject *remove;    /* the references' callback */
+} AllTasks;
+
 typedef struct LoopState {
     PyObject *module; /* borrowed: the module that owns this state */
 
@@ -36,8 +45,8 @@ typedef struct LoopState {
         *eager_keywords; /* dict: the keywords of such a Task beside loop and name */
     PyObject *str_name;
     PyObject *str_done;
-    PyObject *register_task; /* 3.11: WeakSet.add of asyncio.all_tasks(), when needed */
-    bool eager_starting;     /* 3.11: the Task being made is not to be registered */
+    bool eager_starting; /* 3.11: the Task being made is not to be registered */
+    AllTasks all_tasks;
 
     PyObject *str_context;
     PyObject *str_call_exception_handler;

@@ -1,0 +1,18 @@
+/* The set behind asyncio.all_tasks(), to which each new Task of the process is added. */
+#ifndef FLUVIAL_LOOP_ALL_TASKS_H
+#define FLUVIAL_LOOP_ALL_TASKS_H
+
+#include "base/py.h"
+#include "loop/loop_state.h"
+
+/* Lets asyncio add its tasks through C. Done once, when the first loop is made. 0, or -1 with an
+ * exception set. */
+int all_tasks_setup(LoopState *st);
+
+/* Adds `task` (borrowed), as the set's own `add` would. 0, or -1 with an exception set. */
+int all_tasks_add(LoopState *st, PyObject *task);
+
+int all_tasks_traverse(AllTasks *tasks, visitproc visit, void *arg);
+void all_tasks_clear(AllTasks *tasks);
+
+#endif

@@ -131,7 +131,8 @@ def test_limits_have_the_defaults_of_the_core() -> None:
         (["nowhere:app"], "Error: there is no module 'nowhere'"),
         (["it:nope"], "Error: module 'it' has no attribute 'nope'"),
         (["it"], "Error: 'it' must be of the form module:attribute"),
-        (["it:lifespan"], "Error: it:lifespan is not a Fluvial app"),
+        (["it:os"], "Error: it:os is not an app but an object of type module"),
+        (["it:lifespan", "--interface", "fluvial"], "Error: it:lifespan is not a Fluvial app"),
         (["it:app", "--uds", "/nowhere/at/all"], "Error: can't listen on /nowhere/at/all"),
         (
             ["it:app", "--host", "no.such.host.invalid"],

@@ -5,7 +5,7 @@
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
 #   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
 #   BENCH="..."        options of bench/http.py or bench/loop.py
-#   CONFORMANCE="..."  options of tests/conformance/loop/run.py
+#   CONFORMANCE="..."  options of tests/conformance/loop/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 
@@ -36,7 +36,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug conformance-loop bench bench-loop lint format clean
+.PHONY: help build run test asan debug conformance-loop conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -44,6 +44,7 @@ help:
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
+	@echo 'make conformance-ws  the Autobahn cases on WebSockets (CONFORMANCE=)'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
 	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
 	@echo 'make lint     formats, types, lints; C warnings as errors'
@@ -75,6 +76,11 @@ $(VENV)/.conformance-loop-needs: $(VENV)/.installed
 	$(SAY) "installing what others' tests need"
 	@$(PYTHON) scripts/system.py conformance-loop
 	@$(PIP) --no-build-isolation --editable '.[conformance-loop]'
+	@touch $@
+
+$(VENV)/.conformance-ws-needs: $(VENV)/.installed
+	$(SAY) "installing the runner of the Autobahn cases"
+	@$(PIP) --no-build-isolation --editable '.[conformance-ws]'
 	@touch $@
 
 $(VENV)/.lint-needs: $(VENV)/.test-needs
@@ -119,6 +125,10 @@ asan: $(VENV)/.test-needs
 conformance-loop: $(VENV)/.conformance-loop-needs build
 	$(SAY) "others' tests of event loops, on fluvial.Loop (tests/conformance/loop)"
 	@$(PY) tests/conformance/loop/run.py $(CONFORMANCE)
+
+conformance-ws: $(VENV)/.conformance-ws-needs build
+	$(SAY) "the Autobahn cases for WebSocket (tests/conformance/ws)"
+	@$(PY) tests/conformance/ws/run.py $(CONFORMANCE)
 
 # ---- Measuring ------------------------------------------------------------------------------
 

@@ -162,7 +162,10 @@ class Peer:
 
     async def receive(self) -> bytes:
         """Some data; b"" after close_notify. Raises EOFError when the connection ends without."""
-        return await self._until_done(lambda: self.tls.read(65536))
+        try:
+            return await self._until_done(lambda: self.tls.read(65536))
+        except ssl.SSLZeroReturnError:  # when it has sent its own
+            return b""
 
     async def receive_all(self) -> bytes:
         """All data up to close_notify."""
@@ -179,10 +182,15 @@ class Peer:
             data += more
         return bytes(data)
 
+    def end(self) -> None:
+        """Says on the plain connection that no more will come."""
+        self.writer.write_eof()
+
     async def closed(self) -> None:
-        """Ends the plain connection."""
+        """Closes the plain connection: a reset when something has come that was not read."""
         self.writer.close()
-        await self.writer.wait_closed()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
 
 
 class Contexts:
@@ -208,18 +216,21 @@ class Contexts:
             await theirs.until_lost()
 
     @asynccontextmanager
-    async def peer(self, server: Callable[[], Any] = Recorder) -> AsyncIterator[tuple[Peer, Any]]:
+    async def peer(
+        self, server: Callable[[], Any] = Recorder, **timeouts: float
+    ) -> AsyncIterator[tuple[Peer, Any]]:
         """A peer, and the protocol of the server that it is connected with."""
-        async with self.listening(server) as (port, accepted):
+        async with self.listening(server, **timeouts) as (port, accepted):
             peer = await Peer.connect(port, self.client)
             theirs = await accepted
+            await theirs.until(lambda: "made" in theirs.events)
             yield peer, theirs
             await peer.closed()
             await theirs.until_lost()
 
     @asynccontextmanager
     async def listening(
-        self, factory: Callable[[], Any]
+        self, factory: Callable[[], Any], **timeouts: float
     ) -> AsyncIterator[tuple[int, asyncio.Future[Any]]]:
         loop = asyncio.get_running_loop()
         accepted = loop.create_future()
@@ -228,7 +239,7 @@ class Contexts:
             accepted.set_result(factory())
             return accepted.result()
 
-        server = await loop.create_server(make, "127.0.0.1", 0, ssl=self.server)
+        server = await loop.create_server(make, "127.0.0.1", 0, ssl=self.server, **timeouts)
         yield server.sockets[0].getsockname()[1], accepted
         server.close()
         await server.wait_closed()

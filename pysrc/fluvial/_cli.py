@@ -155,12 +155,15 @@ def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any
 
 
 def _work(
-    load: Callable[[], App | Foreign], config: Config, sockets: list[socket.socket] | None
+    load: Callable[[], App | Foreign],
+    config: Config,
+    sockets: list[socket.socket] | None,
+    lifeline: int | None = None,
 ) -> int:
     """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
     try:
         app = load()
-        serve_on(app, bind(config) if sockets is None else sockets, config)
+        serve_on(app, bind(config) if sockets is None else sockets, config, lifeline=lifeline)
     except LoadError as exc:
         click.echo(f"Error: {exc}", err=True)
         return 1

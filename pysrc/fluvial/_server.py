@@ -203,11 +203,20 @@ def run(app: Any, config: Config | None = None) -> None:
     serve_on(served, bind(config), config)
 
 
-def serve_on(app: App | Foreign, sockets: list[socket.socket], config: Config) -> None:
-    """Serves `app` on bound sockets, which are closed afterwards. Raises: StartError."""
+def serve_on(
+    app: App | Foreign,
+    sockets: list[socket.socket],
+    config: Config,
+    *,
+    lifeline: int | None = None,
+) -> None:
+    """Serves `app` on bound sockets, which are closed afterwards. Raises: StartError.
+
+    Also stops once `lifeline`, the read end of a pipe, is at its end: its writer is gone.
+    """
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(_main(app, sockets, config))
+            runner.run(_main(app, sockets, config, lifeline))
     finally:
         for sock in sockets:
             sock.close()
@@ -215,9 +224,19 @@ def serve_on(app: App | Foreign, sockets: list[socket.socket], config: Config) -
             _unlink(config.uds)
 
 
-async def _main(app: App | Foreign, sockets: list[socket.socket], config: Config) -> None:
+async def _main(
+    app: App | Foreign, sockets: list[socket.socket], config: Config, lifeline: int | None
+) -> None:
     service = Service(app, sockets, config)
     loop = asyncio.get_running_loop()
+
+    def orphaned(fd: int) -> None:
+        loop.remove_reader(fd)
+        log.error("worker %d has lost its parent: stops", os.getpid())
+        service.stop()
+
+    if lifeline is not None:
+        loop.add_reader(lifeline, orphaned, lifeline)
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             loop.add_signal_handler(number, service.stop)

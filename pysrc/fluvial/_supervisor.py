@@ -26,11 +26,15 @@ START_FAILED = 3  # the exit status of a worker whose app could not start
 _EARLY = 1.0  # seconds; a worker that ends sooner than this isn't started again at once
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-Work = Callable[[list[socket.socket]], int]
+Work = Callable[[list[socket.socket], int], int]
 
 
 class Supervisor:
-    """Runs `work(sockets)` in `config.workers` processes; its result is the exit status."""
+    """Runs `work(sockets, lifeline)` in `config.workers` processes; its result is the exit status.
+
+    The lifeline is the read end of a pipe that nobody writes to: it ends with the parent, however
+    that ends, so that no worker is left behind.
+    """
 
     def __init__(self, config: Config, work: Work) -> None:
         self._config = config
@@ -38,6 +42,7 @@ class Supervisor:
         self._started: dict[int, float] = {}
         self._stopping = False
         self._status = 0
+        self._lifeline = os.pipe()
 
     def run(self) -> int:
         """Returns the exit status when all workers have ended. Raises: BindError."""
@@ -52,6 +57,8 @@ class Supervisor:
         finally:
             for sock in held:
                 sock.close()
+            for fd in self._lifeline:
+                os.close(fd)
         return self._status
 
     def _hold_address(self) -> list[socket.socket]:
@@ -78,6 +85,7 @@ class Supervisor:
         Its process group is its own, so that Ctrl+C reaches it once: from the parent.
         """
         os.setpgid(0, 0)
+        os.close(self._lifeline[1])
         for number in _SIGNALS:
             signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
         try:
@@ -87,7 +95,7 @@ class Supervisor:
                 sockets = bind_tcp(self._config.host, port, shared=True)
                 for sock in held:
                     sock.close()
-            status = self._work(sockets)
+            status = self._work(sockets, self._lifeline[0])
         except BaseException:
             log.exception("worker %d failed", os.getpid())
             status = 1

@@ -336,6 +336,22 @@ def test_a_worker_that_dies_is_replaced(folder: Path) -> None:
         assert min(before) not in after
 
 
+def test_workers_stop_when_their_parent_is_killed(folder: Path) -> None:
+    command = [FLUVIAL, "run", "it:app", "--workers", "2", "--port", "0"]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    while not (found := URL.search(process.stdout.readline())):
+        continue
+    pids_that_answer(found.group(), 2)
+    process.kill()
+    # The pipe is at its end when the last process that writes to it is gone.
+    output, _ = process.communicate(timeout=TIMEOUT)
+    assert output.count("has lost its parent: stops") == 2
+    assert output.count("app stopped") == 2
+
+
 def test_ctrl_c_reaches_workers_once(folder: Path) -> None:
     command = [FLUVIAL, "run", "it:app", "--workers", "2", "--port", "0"]
     process = subprocess.Popen(

@@ -44,11 +44,81 @@ keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames,
     return 0;
 }
 
-static int
-args_missing(const char *method, const char *what)
+typedef PyObject *(*CallMethod)(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames);
+
+/* The leading parameters of a method, which asyncio lets callers give by name, too. */
+typedef struct Leading {
+    const char *method;
+    const char *names[2];
+    Py_ssize_t n;
+} Leading;
+
+static const Leading CALL_SOON = {"call_soon", {"callback"}, 1};
+static const Leading CALL_SOON_THREADSAFE = {"call_soon_threadsafe", {"callback"}, 1};
+static const Leading CALL_LATER = {"call_later", {"delay", "callback"}, 2};
+static const Leading CALL_AT = {"call_at", {"when", "callback"}, 2};
+
+static Py_ssize_t
+leading_index(const Leading *leading, PyObject *name)
 {
-    PyErr_Format(PyExc_TypeError, "%s() needs %s", method, what);
+    for (Py_ssize_t i = 0; i < leading->n; i++) {
+        if (PyUnicode_CompareWithASCIIString(name, leading->names[i]) == 0) {
+            return i;
+        }
+    }
     return -1;
+}
+
+/* Puts the leading arguments (fewer than n came by position) and `context` into argv[n + 1]: all
+ * borrowed, NULL for no context. 0, or -1 with TypeError set. */
+static int
+leading_collect(const Leading *leading, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames, PyObject **argv)
+{
+    for (Py_ssize_t i = 0; i <= leading->n; i++) {
+        argv[i] = i < nargs ? args[i] : NULL;
+    }
+    Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+        Py_ssize_t at = leading_index(leading, name);
+        if (at < 0 && PyUnicode_CompareWithASCIIString(name, "context") == 0) {
+            at = leading->n;
+        }
+        if (at < nargs) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected argument '%U'",
+                         leading->method, name);
+            return -1;
+        }
+        argv[at] = args[nargs + i];
+    }
+    for (Py_ssize_t i = 0; i < leading->n; i++) {
+        if (argv[i] == NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'",
+                         leading->method, leading->names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Calls `method` again with the leading arguments in their places. Rare: it may be slow. */
+static PyObject *
+call_by_name(PyObject *op, CallMethod method, const Leading *leading,
+             PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *argv[3];
+    if (leading_collect(leading, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    if (argv[leading->n] == NULL) {
+        return method(op, argv, leading->n, NULL);
+    }
+    PyObject *names = PyTuple_Pack(1, ((Loop *)op)->st->str_context);
+    PyObject *res = names == NULL ? NULL : method(op, argv, leading->n, names);
+    Py_XDECREF(names);
+    return res;
 }
 
 /* What asyncio checks in debug mode: the callback, and the calling thread. */
@@ -100,8 +170,7 @@ loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     Loop *self = (Loop *)op;
     PyObject *context;
     if (nargs < 1) {
-        (void)args_missing("call_soon", "a callback");
-        return NULL;
+        return call_by_name(op, loop_py_call_soon, &CALL_SOON, args, nargs, kwnames);
     }
     if (keyword_context(self->st, args + nargs, kwnames, &context) < 0
         || loop_check_open(self) < 0) {
@@ -125,8 +194,8 @@ loop_py_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nar
     Loop *self = (Loop *)op;
     PyObject *context;
     if (nargs < 1) {
-        (void)args_missing("call_soon_threadsafe", "a callback");
-        return NULL;
+        return call_by_name(op, loop_py_call_soon_threadsafe, &CALL_SOON_THREADSAFE,
+                            args, nargs, kwnames);
     }
     if (keyword_context(self->st, args + nargs, kwnames, &context) < 0
         || loop_check_open(self) < 0) {
@@ -198,16 +267,13 @@ loop_schedule_at(Loop *self, double when, PyObject *callback, PyObject *const *a
     return (PyObject *)timer;
 }
 
-/* What call_later and call_at share; `base` is what the first argument counts from. */
+/* What call_later and call_at share, of two arguments or more; `base` is what the first one
+ * counts from. */
 static PyObject *
 loop_call_timed(Loop *self, double base, const char *method, PyObject *const *args,
                 Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *context;
-    if (nargs < 2) {
-        (void)args_missing(method, "a time and a callback");
-        return NULL;
-    }
     if (args[0] == Py_None) {
         PyErr_Format(PyExc_TypeError, "%s() needs a number of seconds, not None",
                      method);
@@ -232,6 +298,9 @@ PyObject *
 loop_py_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
+    if (nargs < 2) {
+        return call_by_name(op, loop_py_call_later, &CALL_LATER, args, nargs, kwnames);
+    }
     double now = (double)loop_now_ns() / 1e9;
     return loop_call_timed((Loop *)op, now, "call_later", args, nargs, kwnames);
 }
@@ -240,6 +309,9 @@ PyObject *
 loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
+    if (nargs < 2) {
+        return call_by_name(op, loop_py_call_at, &CALL_AT, args, nargs, kwnames);
+    }
     return loop_call_timed((Loop *)op, 0.0, "call_at", args, nargs, kwnames);
 }
 

@@ -259,18 +259,33 @@ loop_py_held(PyObject *op, PyObject *Py_UNUSED(ignored))
 #define FAST_KEYWORDS(func)                                                            \
     (PyCFunction)(void (*)(void))(func), METH_FASTCALL | METH_KEYWORDS
 
+/* asyncio's own, where tools look for it. */
+#define SIGNATURE(text) text "\n--\n\n"
+
+#if PY_VERSION_HEX >= 0x030D0300
+#define TASK_KEYWORDS "**kwargs"
+#else
+#define TASK_KEYWORDS "*, name=None, context=None"
+#endif
+
 static PyMethodDef loop_methods[] = {
-    {"call_soon", FAST_KEYWORDS(loop_py_call_soon), NULL},
-    {"call_soon_threadsafe", FAST_KEYWORDS(loop_py_call_soon_threadsafe), NULL},
-    {"call_later", FAST_KEYWORDS(loop_py_call_later), NULL},
-    {"call_at", FAST_KEYWORDS(loop_py_call_at), NULL},
-    {"time", loop_py_time, METH_NOARGS, NULL},
-    {"create_future", loop_py_create_future, METH_NOARGS, NULL},
-    {"create_task", FAST_KEYWORDS(loop_py_create_task), NULL},
-    {"stop", loop_py_stop, METH_NOARGS, NULL},
-    {"is_running", loop_py_is_running, METH_NOARGS, NULL},
-    {"is_closed", loop_py_is_closed, METH_NOARGS, NULL},
-    {"get_debug", loop_py_get_debug, METH_NOARGS, NULL},
+    {"call_soon", FAST_KEYWORDS(loop_py_call_soon),
+     SIGNATURE("call_soon($self, callback, *args, context=None)")},
+    {"call_soon_threadsafe", FAST_KEYWORDS(loop_py_call_soon_threadsafe),
+     SIGNATURE("call_soon_threadsafe($self, callback, *args, context=None)")},
+    {"call_later", FAST_KEYWORDS(loop_py_call_later),
+     SIGNATURE("call_later($self, delay, callback, *args, context=None)")},
+    {"call_at", FAST_KEYWORDS(loop_py_call_at),
+     SIGNATURE("call_at($self, when, callback, *args, context=None)")},
+    {"time", loop_py_time, METH_NOARGS, SIGNATURE("time($self)")},
+    {"create_future", loop_py_create_future, METH_NOARGS,
+     SIGNATURE("create_future($self)")},
+    {"create_task", FAST_KEYWORDS(loop_py_create_task),
+     SIGNATURE("create_task($self, coro, " TASK_KEYWORDS ")")},
+    {"stop", loop_py_stop, METH_NOARGS, SIGNATURE("stop($self)")},
+    {"is_running", loop_py_is_running, METH_NOARGS, SIGNATURE("is_running($self)")},
+    {"is_closed", loop_py_is_closed, METH_NOARGS, SIGNATURE("is_closed($self)")},
+    {"get_debug", loop_py_get_debug, METH_NOARGS, SIGNATURE("get_debug($self)")},
     {"_run", loop_py_run, METH_NOARGS, NULL},
     {"_shut", loop_py_shut, METH_NOARGS, NULL},
     {"_add_reader", FAST(loop_py_add_reader), NULL},

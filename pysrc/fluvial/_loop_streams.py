@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import functools
 import os
 import socket
 from asyncio import constants, trsock
@@ -14,7 +16,6 @@ from fluvial import _core
 from fluvial._loop_socket import HiddenSocket
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator
 
 # Their names can be told from the address alone; other families are asked through Python.
@@ -33,18 +34,21 @@ class StreamsMixin:
 
     # -- Connections ------------------------------------------------------------------------
 
+    @functools.wraps(asyncio.SelectorEventLoop.create_connection)
     async def create_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
         with self._lending(kwargs.get("sock")):
             above: Any = super()
             return await above.create_connection(*args, **kwargs)
 
+    @functools.wraps(asyncio.SelectorEventLoop.create_unix_connection)
     async def create_unix_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
         with self._lending(kwargs.get("sock")):
             above: Any = super()
             return await above.create_unix_connection(*args, **kwargs)
 
+    @functools.wraps(asyncio.SelectorEventLoop.connect_accepted_socket)
     async def connect_accepted_socket(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
         with self._lending(kwargs["sock"] if "sock" in kwargs else args[1]):

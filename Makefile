@@ -69,7 +69,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 $(VENV)/.test-needs: $(VENV)/.installed
 	$(SAY) "installing what the tests need"
 	@$(PYTHON) scripts/system.py test
-	@$(PIP) --no-build-isolation --editable '.[test]'
+	@$(PIP) --no-build-isolation --editable '.[test,test-apps]'
 	@touch $@
 
 $(VENV)/.conformance-loop-needs: $(VENV)/.installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.postgres import Postgres
     from support.serving import Served
 
 
@@ -27,3 +29,18 @@ def serve() -> Iterator[Serve]:
 
     with contextlib.ExitStack() as stack:
         yield lambda app, **options: stack.enter_context(serving(app, **options))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of the tests' own."""
+    from support.postgres import find_programs, running_postgres
+
+    programs = find_programs()
+    if programs is None:
+        reason = "no PostgreSQL here (Debian's package: postgresql)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with running_postgres(programs) as server:
+        yield server

@@ -101,8 +101,8 @@ asgi_http_fault(AsgiCall *self)
         [ASGI_TRAILERS] = "the app returned in the middle of its answer: no "
                           "http.response.trailers followed the body",
     };
-    return self->stage == ASGI_OVER || !call_is_owed(self) ? NULL
-                                                           : left_out[self->stage];
+    bool over = self->stage == ASGI_OVER || self->told_gone || !call_is_owed(self);
+    return over ? NULL : left_out[self->stage];
 }
 
 static void
@@ -137,7 +137,7 @@ static void
 call_raised(AsgiCall *self)
 {
     PyObject *exc = err_take();
-    if (!self->gone || !is_gone_error(self, exc)) {
+    if (!is_gone_error(self, exc)) {
         call_report(self, "the app raised an exception", exc);
     }
     Py_DECREF(exc);

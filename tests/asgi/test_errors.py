@@ -254,6 +254,34 @@ def test_a_client_that_goes_away_is_no_error(
     assert errors(caplog) == []
 
 
+def test_an_app_that_gives_its_answer_up_when_it_is_told(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some then begin another."""
+    notes = Notes()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(body(b"part", more=True))
+        await receive()
+        notes.add("streaming")
+        assert (await receive())["type"] == "http.disconnect"
+        try:
+            if scope["path"] == "/again":
+                await send(start())
+        finally:
+            notes.add("over")
+
+    served = serve(http_only(app))
+    for path in (b"/again", b"/where"):
+        with served.connect() as sock:
+            sock.sendall(b"GET %s HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+            assert notes.next() == "streaming"
+        assert notes.next() == "over"
+    served.finish()
+    assert errors(caplog) == []
+
+
 def test_the_server_goes_on(serve: Serve) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/bad":

@@ -60,6 +60,7 @@ def test_the_scope(serve: Serve) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         notes.add(scope)
         await send(ACCEPT)
+        await receive()
 
     served = serve(websocket(app), root_path="/api")
     with opened(served, "/caf%C3%A9?q=1", subprotocols=["a", "b"], origin="http://x") as client:

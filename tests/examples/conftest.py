@@ -1,15 +1,12 @@
-"""What the tests of the examples share: the apps' folder in two variants, and PostgreSQL."""
+"""What the tests of the examples share: the apps' folder in two variants."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.command import EXAMPLES
 from support.keywords import switch_keywords
-from support.postgres import Postgres, find_programs, running_postgres
 
 
 @pytest.fixture(scope="module", params=["as written", "keywords switched"])
@@ -29,15 +26,3 @@ def switched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source, _ = switch_keywords(path.read_text())
         (folder / path.name).write_text(source)
     return folder
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    programs = find_programs()
-    if programs is None:
-        reason = "no PostgreSQL here (Debian's package: postgresql)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with running_postgres(programs) as server:
-        yield server

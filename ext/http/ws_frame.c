@@ -35,6 +35,30 @@ read_length(const uint8_t *head, bool *minimal)
 }
 
 WsFault
+ws_head_check(const uint8_t *head)
+{
+    uint8_t opcode = head[0] & 15;
+    bool fin = (head[0] & 0x80) != 0, rsv1 = (head[0] & 0x40) != 0;
+    if (head[0] & 0x30) {
+        return protocol_error("A reserved bit is set");
+    }
+    if ((opcode & 7) > 2) {
+        return protocol_error("The opcode is reserved");
+    }
+    if (ws_is_control(opcode) && (!fin || rsv1)) {
+        return protocol_error(fin ? "A control frame is compressed"
+                                  : "A control frame is fragmented");
+    }
+    if (ws_is_control(opcode) && (head[1] & 127) > WS_CONTROL_MAX) {
+        return protocol_error("A control frame is too long");
+    }
+    if (!(head[1] & 0x80)) {
+        return protocol_error("A frame is not masked");
+    }
+    return (WsFault){0, NULL};
+}
+
+WsFault
 ws_frame_read(WsFrame *frame, const uint8_t *head)
 {
     bool minimal;
@@ -43,22 +67,6 @@ ws_frame_read(WsFrame *frame, const uint8_t *head)
     frame->opcode = head[0] & 15;
     frame->len = read_length(head, &minimal);
     memcpy(frame->mask, head + ws_head_size(head) - 4, 4);
-    if (head[0] & 0x30) {
-        return protocol_error("A reserved bit is set");
-    }
-    if ((frame->opcode & 7) > 2) {
-        return protocol_error("The opcode is reserved");
-    }
-    if (ws_is_control(frame->opcode) && (!frame->fin || frame->rsv1)) {
-        return protocol_error(frame->fin ? "A control frame is compressed"
-                                         : "A control frame is fragmented");
-    }
-    if (ws_is_control(frame->opcode) && frame->len > WS_CONTROL_MAX) {
-        return protocol_error("A control frame is too long");
-    }
-    if (!(head[1] & 0x80)) {
-        return protocol_error("A frame is not masked");
-    }
     if (!minimal || frame->len > INT64_MAX) {
         return protocol_error("A frame's length is malformed");
     }

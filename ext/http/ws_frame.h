@@ -41,7 +41,10 @@ ws_is_control(uint8_t opcode)
     return (opcode & 8) != 0;
 }
 
-/* The bytes of a header, by its first two. Unmasked ones are refused, so the mask counts always. */
+/* What is wrong with a client's header, as far as its first two bytes tell. */
+WsFault ws_head_check(const uint8_t *head);
+
+/* The bytes of a header that ws_head_check has passed, by its first two. */
 static inline size_t
 ws_head_size(const uint8_t *head)
 {
@@ -49,7 +52,7 @@ ws_head_size(const uint8_t *head)
     return length < 126 ? 6 : length == 126 ? 8 : 14;
 }
 
-/* Reads a client's whole header. */
+/* Reads a client's whole header, which ws_head_check has passed. */
 WsFault ws_frame_read(WsFrame *frame, const uint8_t *head);
 
 /* Writes a server's header of a final frame: at most WS_HEAD_SENT_MAX bytes; how many. */

@@ -109,24 +109,33 @@ frame_begin(WsConn *ws, const uint8_t *head)
     return ws->left == 0 ? frame_end(ws) : fault;
 }
 
+/* Takes a byte of a header that is cut up. */
+static WsFault
+read_head_byte(WsConn *ws, uint8_t byte)
+{
+    ws->head[ws->head_len++] = byte;
+    if (ws->head_len == 2) {
+        return ws_head_check(ws->head);
+    }
+    if (ws->head_len > 2 && ws->head_len == ws_head_size(ws->head)) {
+        ws->head_len = 0;
+        return frame_begin(ws, ws->head);
+    }
+    return (WsFault){0, NULL};
+}
+
 /* Takes bytes of a header; `*used` says how many. */
 static WsFault
 read_head(WsConn *ws, const char *ptr, size_t len, size_t *used)
 {
     const uint8_t *head = (const uint8_t *)ptr;
-    if (likely(ws->head_len == 0 && len >= 2 && len >= ws_head_size(head))) {
-        *used = ws_head_size(head);
-        return frame_begin(ws, head);
+    if (unlikely(ws->head_len != 0 || len < 2 || len < ws_head_size(head))) {
+        *used = 1;
+        return read_head_byte(ws, head[0]);
     }
-    *used = 0;
-    while (*used < len) {
-        ws->head[ws->head_len++] = head[(*used)++];
-        if (ws->head_len >= 2 && ws->head_len == ws_head_size(ws->head)) {
-            ws->head_len = 0;
-            return frame_begin(ws, ws->head);
-        }
-    }
-    return (WsFault){0, NULL};
+    *used = ws_head_size(head);
+    WsFault fault = ws_head_check(head);
+    return fault.code == 0 ? frame_begin(ws, head) : fault;
 }
 
 /* Takes bytes of a payload; `*used` says how many. */

@@ -392,7 +392,9 @@ def test_random_bytes(served: Served, seed: int) -> None:
                 pass
             frames = client.read_to_end()
             assert all(f.fin and not f.rsv and f.opcode != CONT for f in frames)
-            assert all(f.code in (None, 1002, 1007, 1009) or f.code for f in frames if f.opcode == CLOSE)
+            assert all(
+                f.code in (None, 1002, 1007, 1009) or f.code for f in frames if f.opcode == CLOSE
+            )
     with upgraded(served) as client:
         client.send_frame(TEXT, b"still there")
         assert client.read() == Frame(TEXT, b"still there")

@@ -69,7 +69,6 @@ def descriptors() -> int:
 def test_exit_codes(loop: asyncio.AbstractEventLoop, script: str, code: int) -> None:
     async def main() -> None:
         process = await asyncio.create_subprocess_shell(script)
-        assert process.returncode is None
         assert await process.wait() == code
         assert await process.wait() == code
         assert process.returncode == code
@@ -79,11 +78,12 @@ def test_exit_codes(loop: asyncio.AbstractEventLoop, script: str, code: int) -> 
 
 def test_the_order_of_events(loop: asyncio.AbstractEventLoop) -> None:
     async def main() -> None:
-        protocol = await execute("/bin/sh", "-c", "printf out; printf err >&2; exit 3")
+        protocol = await execute("/bin/sh", "-c", "read line; printf out; printf err >&2; exit 3")
         transport = protocol.transport
         assert isinstance(transport, asyncio.SubprocessTransport)
         assert transport.get_returncode() is None
         assert transport.get_pid() == transport.get_extra_info("subprocess").pid
+        transport.get_pipe_transport(0).write(b"go on\n")
         await protocol.lost
         assert protocol.data == {1: b"out", 2: b"err"}
         assert protocol.events[0] == "made"

@@ -24,6 +24,7 @@ enum {
 typedef struct ReadPipe {
     Endpoint base;
     size_t expect; /* bytes the next read may bring, when they are many; else 0 */
+    size_t most;   /* bytes that one read can bring; 0: not yet asked for */
 } ReadPipe;
 
 /* ---- Opening ------------------------------------------------------------------------------ */
@@ -144,16 +145,36 @@ read_pipe_read(ReadPipe *self, PyObject **data)
     return n;
 }
 
+/* The bytes that fit into a pipe; for what is none, the largest read. */
+static size_t
+pipe_capacity(int fd)
+{
+#ifdef F_GETPIPE_SZ
+    int size = fcntl(fd, F_GETPIPE_SZ);
+    if (size > 0) {
+        return Py_MIN((size_t)size, READ_MAX);
+    }
+#else
+    (void)fd;
+#endif
+    return READ_MAX;
+}
+
 /* After a read of `n` bytes. */
 static void
 read_pipe_adapt(ReadPipe *self, size_t n)
 {
     if (n < READ_DIRECT) {
         self->expect = 0;
-    } else if (self->expect == 0) {
-        self->expect = Py_MAX(n, READ_EXPECT);
+        return;
+    }
+    if (self->most == 0) {
+        self->most = pipe_capacity(self->base.fd);
+    }
+    if (self->expect == 0) {
+        self->expect = Py_MIN(Py_MAX(n, READ_EXPECT), self->most);
     } else if (n == self->expect) {
-        self->expect = Py_MIN(2 * n, READ_MAX);
+        self->expect = Py_MIN(2 * n, self->most);
     } else if (n < self->expect / 2) {
         self->expect /= 2;
     }

@@ -4,11 +4,11 @@
 #include "base/py.h"
 
 #include "base/err.h"
+#include "net/limits.h"
 #include "net/transport.h"
 
 enum {
     GATHER_JOIN = 16 * 1024, /* bytes: writelines joins up to this much */
-    HIGH_WATER = 64 * 1024,  /* bytes: asyncio's default limit of the write buffer */
 };
 
 /* ---- Data --------------------------------------------------------------------------------- */
@@ -212,49 +212,15 @@ transport_py_get_write_buffer_limits(PyObject *op, PyObject *Py_UNUSED(ignored))
                          (Py_ssize_t)self->stream.high);
 }
 
-/* An int argument that may be None: -1 then; -2 with an exception set. */
-static Py_ssize_t
-limit_of(PyObject *arg)
-{
-    if (arg == NULL || arg == Py_None) {
-        return -1;
-    }
-    Py_ssize_t limit = PyNumber_AsSsize_t(arg, PyExc_OverflowError);
-    if (limit < 0 && !PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "high (%R) must be >= low must be >= 0", arg);
-    }
-    return limit < 0 ? -2 : limit;
-}
-
 PyObject *
 transport_py_set_write_buffer_limits(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *const names[] = {"high", "low", NULL};
     Transport *self = (Transport *)op;
-    PyObject *high_arg = NULL, *low_arg = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:set_write_buffer_limits",
-                                     (char **)names, &high_arg, &low_arg)) {
+    if (limits_parse(args, kwargs, &self->stream.low, &self->stream.high) < 0) {
         return NULL;
     }
-    Py_ssize_t high = limit_of(high_arg);
-    Py_ssize_t low = high == -2 ? -2 : limit_of(low_arg);
-    if (high == -2 || low == -2) {
-        return NULL;
-    }
-    if (high == -1) {
-        high = low == -1 ? HIGH_WATER : 4 * low;
-    }
-    if (low == -1) {
-        low = high / 4;
-    }
-    if (high < low) {
-        return PyErr_Format(PyExc_ValueError,
-                            "high (%zd) must be >= low (%zd) must be >= 0", high, low);
-    }
-    self->stream.high = (size_t)high;
-    self->stream.low = (size_t)low;
     self->stream.over_high =
-        self->stream.over_high || self->stream.queued > (size_t)high;
+        self->stream.over_high || self->stream.queued > self->stream.high;
     transport_check_high(self);
     Py_RETURN_NONE;
 }

@@ -215,6 +215,23 @@ def test_a_connected_endpoint_takes_no_other_address(loop: asyncio.AbstractEvent
     loop.run_until_complete(main())
 
 
+def test_a_connected_socket_that_is_passed_in(loop: asyncio.AbstractEventLoop) -> None:
+    """The kernel knows where to; an address that sendto() is given is ignored, as by asyncio."""
+
+    async def main() -> None:
+        server = await endpoint(Echo, local_addr=("127.0.0.1", 0))
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.connect(server.transport.get_extra_info("sockname"))
+        client = await endpoint(sock=sock)
+        assert client.transport.get_extra_info("peername") == sock.getpeername()
+        client.transport.sendto(b"one")
+        client.transport.sendto(b"two", ("127.0.0.1", 9))
+        await client.until(lambda: len(client.got) == 2)
+        await closed(client, server)
+
+    loop.run_until_complete(main())
+
+
 def test_names_and_other_addresses(loop: asyncio.AbstractEventLoop) -> None:
     async def main() -> None:
         server = await endpoint(local_addr=("127.0.0.1", 0))

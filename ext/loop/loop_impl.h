@@ -5,6 +5,7 @@
 #define FLUVIAL_LOOP_LOOP_IMPL_H
 
 #include "base/py.h"
+#include "loop/alarm.h"
 #include "loop/fds.h"
 #include "loop/handle.h"
 #include "loop/loop.h"
@@ -20,7 +21,7 @@ struct Loop {
     uv_loop_t uv;  /* initialised while uv_open */
     uv_async_t
         wake; /* ends a poll that blocks; always open, so that uv_run has something */
-    uv_timer_t timer; /* bounds a poll that blocks by the earliest timer */
+    Alarm alarm; /* ends it when the earliest timer is due */
     bool uv_open;
     ReadyQueue ready;
     TimerHeap timers;

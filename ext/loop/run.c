@@ -28,28 +28,6 @@ loop_now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void
-on_uv_timer(uv_timer_t *Py_UNUSED(timer))
-{
-    /* Only ends the poll: the heap is looked at in every iteration. */
-}
-
-/* Lets the next poll block until the earliest timer at most. libuv counts milliseconds from
- * its own idea of now; rounded up, so that the wake-up is never early. */
-static void
-loop_arm_timer(Loop *self)
-{
-    if (self->timers.len == 0) {
-        (void)uv_timer_stop(&self->timer);
-        return;
-    }
-    uint64_t deadline = self->timers.entries[0].deadline;
-    uint64_t now = loop_now_ns();
-    uint64_t ms = deadline <= now ? 0 : (deadline - now - 1) / 1000000u + 1;
-    uv_update_time(&self->uv);
-    (void)uv_timer_start(&self->timer, on_uv_timer, ms, 0);
-}
-
 /* Moves the timers that are due into the ready queue. */
 static int
 loop_run_timers(Loop *self)
@@ -161,7 +139,12 @@ loop_poll_now(Loop *self)
 static void
 loop_poll_blocking(Loop *self)
 {
-    loop_arm_timer(self);
+    uint64_t deadline = timers_next(&self->timers);
+    if (deadline != ALARM_NEVER && deadline <= loop_now_ns()) {
+        loop_poll_now(self);
+        return;
+    }
+    alarm_set(&self->alarm, deadline);
     /* First the flag, then the look at the inbox: whoever posts does it the other way round. */
     atomic_store(&self->blocking, true);
     if (!inbox_empty(&self->inbox)) {
@@ -365,11 +348,16 @@ loop_open(Loop *self)
     if (err != 0) {
         goto fail_wake;
     }
-    (void)uv_timer_init(&self->uv, &self->timer);
     self->wake.data = NULL;
-    self->timer.data = NULL;
+    err = alarm_open(&self->alarm, &self->uv);
+    if (err != 0) {
+        goto fail_alarm;
+    }
     self->uv_open = true;
     return 0;
+fail_alarm:
+    uv_close((uv_handle_t *)&self->wake, NULL);
+    (void)uv_run(&self->uv, UV_RUN_ONCE);
 fail_wake:
     (void)uv_loop_close(&self->uv);
 fail_loop:
@@ -406,6 +394,7 @@ loop_shut(Loop *self)
     ready_clear(&self->ready);
     timers_clear(&self->timers);
     fds_close(&self->fds);
+    alarm_close(&self->alarm);
     /* Close callbacks may open no handles: the loop counts as closed. Pending work of libuv's
      * threads (getaddrinfo, fs) ends before its loop can. */
     do {

@@ -28,6 +28,13 @@ int timers_add(TimerHeap *heap, TimerHandle *timer);
 /* Takes `timer` out when it is in, and releases the heap's reference. */
 void timers_remove(TimerHeap *heap, TimerHandle *timer);
 
+/* The earliest deadline, or UINT64_MAX. */
+static inline uint64_t
+timers_next(const TimerHeap *heap)
+{
+    return heap->len == 0 ? UINT64_MAX : heap->entries[0].deadline;
+}
+
 /* Takes the earliest timer out; its reference passes to the caller. The heap must not be
  * empty. */
 TimerHandle *timers_pop(TimerHeap *heap);

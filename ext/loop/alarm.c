@@ -1,0 +1,116 @@
+/* The alarm (see alarm.h). Setting it costs a system call, so that it is done only when it would
+ * ring too late: one that was set for a timer which has been cancelled meanwhile rings in vain, once.
+ */
+#include "base/py.h"
+
+#include "loop/alarm.h"
+
+#ifdef __linux__
+
+#include <errno.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Deadlines are rounded up to multiples of this many nanoseconds, so that timers which follow
+ * closely wake the loop once. It is what Linux itself adds to a sleep (its timer slack). */
+static const uint64_t GRAIN = 50000;
+
+static void
+on_ring(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
+{
+    /* Only ends the poll. The descriptor stays readable until the alarm is set again, which is
+     * before the next poll that may block. */
+    container_of(watch, Alarm, watch)->rang = true;
+}
+
+int
+alarm_open(Alarm *alarm, uv_loop_t *uv)
+{
+    *alarm = (Alarm){.at = ALARM_NEVER, .fd = -1};
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (fd < 0) {
+        return -errno;
+    }
+    int err = uv_poll_init(uv, &alarm->watch, fd);
+    if (err != 0) {
+        (void)close(fd);
+        return err;
+    }
+    alarm->watch.data = NULL;
+    alarm->fd = fd;
+    return uv_poll_start(&alarm->watch, UV_READABLE, on_ring);
+}
+
+void
+alarm_set(Alarm *alarm, uint64_t deadline)
+{
+    uint64_t at = deadline == ALARM_NEVER ? deadline : (deadline / GRAIN + 1) * GRAIN;
+    if (!alarm->rang && alarm->at <= at) {
+        return;
+    }
+    struct itimerspec spec = {{0, 0}, {0, 0}}; /* not to ring at all */
+    if (at != ALARM_NEVER) {
+        spec.it_value.tv_sec = (time_t)(at / 1000000000u);
+        spec.it_value.tv_nsec = (long)(at % 1000000000u);
+    }
+    (void)timerfd_settime(alarm->fd, TFD_TIMER_ABSTIME, &spec, NULL);
+    alarm->at = at;
+    alarm->rang = false;
+}
+
+void
+alarm_close(Alarm *alarm)
+{
+    if (alarm->fd >= 0) {
+        uv_close((uv_handle_t *)&alarm->watch, NULL);
+        (void)close(alarm->fd);
+        alarm->fd = -1;
+    }
+}
+
+#else
+
+#include "loop/loop.h"
+
+static void
+on_ring(uv_timer_t *timer)
+{
+    container_of(timer, Alarm, timer)->rang = true; /* only ends the poll */
+}
+
+int
+alarm_open(Alarm *alarm, uv_loop_t *uv)
+{
+    *alarm = (Alarm){.at = ALARM_NEVER};
+    int err = uv_timer_init(uv, &alarm->timer);
+    alarm->timer.data = NULL;
+    return err;
+}
+
+void
+alarm_set(Alarm *alarm, uint64_t deadline)
+{
+    if (!alarm->rang && alarm->at <= deadline) {
+        return;
+    }
+    alarm->at = deadline;
+    alarm->rang = false;
+    if (deadline == ALARM_NEVER) {
+        (void)uv_timer_stop(&alarm->timer);
+        return;
+    }
+    /* libuv counts from its own idea of now; rounded up, so as not to ring early. */
+    uint64_t now = loop_now_ns();
+    uint64_t ms = deadline <= now ? 0 : (deadline - now - 1) / 1000000u + 1;
+    uv_update_time(alarm->timer.loop);
+    (void)uv_timer_start(&alarm->timer, on_ring, ms, 0);
+}
+
+void
+alarm_close(Alarm *alarm)
+{
+    uv_close((uv_handle_t *)&alarm->timer, NULL);
+}
+
+#endif

@@ -3,6 +3,7 @@
 #include "base/py.h"
 
 #include "loop/handle.h"
+#include "base/context.h"
 #include "base/err.h"
 #include "loop/loop_impl.h"
 
@@ -170,10 +171,13 @@ handle_init(Handle *self, Loop *loop, PyObject *callback, PyObject *const *args,
             PyTuple_SET_ITEM(self->more, i, Py_NewRef(args[i]));
         }
     }
-    bool given = context != NULL && context != Py_None;
-    self->context = given ? Py_NewRef(context) : PyContext_CopyCurrent();
-    if (self->context == NULL) {
-        return -1;
+    if (context != NULL && context != Py_None) {
+        self->context = Py_NewRef(context);
+    } else if (!context_is_empty()) {
+        self->context = PyContext_CopyCurrent();
+        if (self->context == NULL) {
+            return -1;
+        }
     }
     return unlikely(loop->debug) ? handle_trace(self) : 0;
 }
@@ -247,14 +251,50 @@ handle_call(Handle *self)
     return PyObject_Vectorcall(self->callback, self->slots + 1, nargs, NULL);
 }
 
+PyObject *
+handle_context(Handle *self)
+{
+    if (self->context == NULL) {
+        self->context = PyContext_New();
+    }
+    return Py_XNewRef(self->context);
+}
+
+/* Most programs use no context variables: their callbacks run in empty contexts, and as long as
+ * nobody has seen such a context, or put something into it, the next callback can have it. */
+static void
+context_borrow(Handle *self)
+{
+    self->context = self->loop->spare_context;
+    self->loop->spare_context = NULL;
+    if (self->context == NULL) {
+        self->context = PyContext_New();
+    }
+}
+
+static void
+context_give_back(Handle *self)
+{
+    PyObject *context = self->context;
+    if (Py_REFCNT(self) == 1 && Py_REFCNT(context) == 1
+        && self->loop->spare_context == NULL && PyMapping_Size(context) == 0) {
+        self->loop->spare_context = context;
+        self->context = NULL;
+    }
+}
+
 int
 handle_run(Handle *self)
 {
     if (self->cancelled) {
         return 0;
     }
+    bool borrowed = self->context == NULL;
+    if (borrowed) {
+        context_borrow(self);
+    }
     PyObject *context = self->context; /* borrowed: cancelling doesn't drop it */
-    if (PyContext_Enter(context) < 0) {
+    if (context == NULL || PyContext_Enter(context) < 0) {
         return handle_failed(self);
     }
     /* A callback may cancel its own handle: what it runs on is dropped only afterwards. */
@@ -264,6 +304,9 @@ handle_run(Handle *self)
     self->running = outer;
     if (PyContext_Exit(context) < 0) {
         Py_CLEAR(res);
+    }
+    if (borrowed) {
+        context_give_back(self);
     }
     int err = 0;
     if (unlikely(res == NULL)) {

@@ -15,7 +15,7 @@ struct Handle {
     PyObject_HEAD
     Loop *loop;          /* owned */
     PyObject *callback;  /* owned; NULL once cancelled */
-    PyObject *context;   /* owned: the contextvars.Context to run in */
+    PyObject *context;   /* owned: the contextvars.Context to run in; NULL: an empty one */
     PyObject *traceback; /* owned or NULL: where it was made, in debug mode */
     PyObject *weakrefs;  /* CPython's */
     PyObject
@@ -72,6 +72,9 @@ handle_let_go(Handle *self)
 int handle_run(Handle *self);
 
 void handle_cancel(Handle *self);
+
+/* The context that the callback runs in, which is made now if need be. NULL with MemoryError set. */
+PyObject *handle_context(Handle *self);
 
 /* Slots of both types; the types' other parts are in handle_type.c. */
 int handle_traverse(PyObject *op, visitproc visit, void *arg);

@@ -35,7 +35,13 @@ handle_py_run(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 handle_py_get_context(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return Py_NewRef(((Handle *)op)->context);
+    return handle_context((Handle *)op);
+}
+
+static PyObject *
+handle_attr_context(PyObject *op, void *Py_UNUSED(closure))
+{
+    return handle_context((Handle *)op);
 }
 
 static PyObject *
@@ -88,7 +94,6 @@ static PyMethodDef handle_methods[] = {
 
 static PyMemberDef handle_members[] = {
     {"_callback", T_OBJECT, offsetof(Handle, callback), READONLY, NULL},
-    {"_context", T_OBJECT, offsetof(Handle, context), READONLY, NULL},
     {"_loop", T_OBJECT, offsetof(Handle, loop), READONLY, NULL},
     {"_source_traceback", T_OBJECT, offsetof(Handle, traceback), READONLY, NULL},
     {"_cancelled", T_BOOL, offsetof(Handle, cancelled), READONLY, NULL},
@@ -98,6 +103,7 @@ static PyMemberDef handle_members[] = {
 
 static PyGetSetDef handle_getset[] = {
     {"_args", handle_get_args, NULL, NULL, NULL},
+    {"_context", handle_attr_context, NULL, NULL, NULL},
     {"_repr", handle_get_repr, NULL, NULL, NULL},
     {"__class__", handle_get_class, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -49,6 +49,8 @@ struct Loop {
     PyObject *current;      /* _current_handle, in debug mode; owned or NULL */
     PyObject *task_factory; /* _task_factory; owned or NULL */
 
+    PyObject *spare_context; /* owned or NULL: an empty one, which nobody else knows */
+
     bool running;
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 

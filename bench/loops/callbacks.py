@@ -59,13 +59,20 @@ def call_soon_chain(loop: asyncio.AbstractEventLoop, count: int) -> int:
 
 def call_later(loop: asyncio.AbstractEventLoop, count: int) -> int:
     """10,000 timers within 20 ms, every second one cancelled, the others waited for."""
-    delays = [random.Random(i).uniform(0.0, 0.02) for i in range(TIMERS)]
-    for _ in range(count // TIMERS):
+    source = random.Random(0)
+    delays = [source.uniform(0.0, 0.02) for _ in range(TIMERS)]
+
+    def schedule(left: int) -> None:
         handles = [loop.call_later(delay, _nothing) for delay in delays]
         for handle in handles[::2]:
             handle.cancel()
-        loop.call_later(0.021, loop.stop)
-        loop.run_forever()
+        if left > 1:
+            loop.call_later(0.021, schedule, left - 1)
+        else:
+            loop.call_later(0.021, loop.stop)
+
+    loop.call_soon(schedule, count // TIMERS)
+    loop.run_forever()
     return count
 
 

@@ -8,6 +8,7 @@
 #ifdef __linux__
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +61,17 @@ alarm_set(Alarm *alarm, uint64_t deadline)
 }
 
 void
+alarm_forked(Alarm *alarm)
+{
+    /* The number stays in use until alarm_close. */
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (fd >= 0) {
+        (void)dup3(fd, alarm->fd, O_CLOEXEC);
+        (void)close(fd);
+    }
+}
+
+void
 alarm_close(Alarm *alarm)
 {
     if (alarm->fd >= 0) {
@@ -105,6 +117,12 @@ alarm_set(Alarm *alarm, uint64_t deadline)
     uint64_t ms = deadline <= now ? 0 : (deadline - now - 1) / 1000000u + 1;
     uv_update_time(alarm->timer.loop);
     (void)uv_timer_start(&alarm->timer, on_ring, ms, 0);
+}
+
+void
+alarm_forked(Alarm *Py_UNUSED(alarm))
+{
+    /* The clock is part of libuv's loop. */
 }
 
 void

@@ -28,6 +28,9 @@ int alarm_open(Alarm *alarm, uv_loop_t *uv);
 /* Lets it ring soon after `deadline`, perhaps also before: then it is to be set again. */
 void alarm_set(Alarm *alarm, uint64_t deadline);
 
+/* In the child of a fork: lets go of the parent's clock without touching it. */
+void alarm_forked(Alarm *alarm);
+
 /* Closes what is open; its memory must stay until libuv's loop has run its close callbacks. */
 void alarm_close(Alarm *alarm);
 

@@ -15,7 +15,11 @@ int
 loop_check_open(Loop *self)
 {
     if (unlikely(self->closed || !self->uv_open)) {
-        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+        PyErr_SetString(PyExc_RuntimeError,
+                        self->forked
+                            ? "This event loop belongs to the process that forked "
+                              "this one: make a new loop"
+                            : "Event loop is closed");
         return -1;
     }
     return 0;

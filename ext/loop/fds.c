@@ -8,6 +8,7 @@
 #include "loop/loop_impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -257,6 +258,17 @@ loop_fd_unwatch(Loop *loop, int fd, FdSide side, const PyObject *owner)
     FdSet *set = &loop->fds;
     if ((size_t)fd < set->len && set->entries[fd].sides[side].owner == owner) {
         (void)fds_remove(set, fd, side);
+    }
+}
+
+void
+fds_forked(FdSet *set)
+{
+    /* A new set takes the number, which libuv knows; empty, since nobody waits in the child. */
+    int epoll = set->epoll < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    if (epoll >= 0) {
+        (void)dup3(epoll, set->epoll, O_CLOEXEC);
+        (void)close(epoll);
     }
 }
 

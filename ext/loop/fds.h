@@ -47,6 +47,9 @@ bool fds_remove(FdSet *set, int fd, FdSide side);
 /* The handle, borrowed; NULL when there is none, or when C code watches. */
 Handle *fds_get(const FdSet *set, int fd, FdSide side);
 
+/* In the child of a fork: lets go of the parent's epoll set without touching it. */
+void fds_forked(FdSet *set);
+
 /* Drops all watchers and closes the epoll set; libuv's handle is closed by the caller's loop
  * until which the set's memory must stay. */
 void fds_close(FdSet *set);

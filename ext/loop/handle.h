@@ -13,9 +13,10 @@ enum { HANDLE_ARGS = 3 }; /* arguments kept in the handle itself */
 typedef struct Handle Handle;
 struct Handle {
     PyObject_HEAD
-    Loop *loop;          /* owned */
-    PyObject *callback;  /* owned; NULL once cancelled */
-    PyObject *context;   /* owned: the contextvars.Context to run in; NULL: an empty one */
+    Loop *loop;         /* owned */
+    PyObject *callback; /* owned; NULL once cancelled */
+    PyObject
+        *context; /* owned: the contextvars.Context to run in; NULL: an empty one */
     PyObject *traceback; /* owned or NULL: where it was made, in debug mode */
     PyObject *weakrefs;  /* CPython's */
     PyObject

@@ -120,6 +120,16 @@ loop_py_is_closed(PyObject *op, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(((Loop *)op)->closed);
 }
 
+/* asyncio's methods ask this before anything else. */
+static PyObject *
+loop_py_check_closed(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    if (loop_check_open((Loop *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 loop_py_get_debug(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -288,6 +298,8 @@ static PyMethodDef loop_methods[] = {
     {"is_running", loop_py_is_running, METH_NOARGS, SIGNATURE("is_running($self)")},
     {"is_closed", loop_py_is_closed, METH_NOARGS, SIGNATURE("is_closed($self)")},
     {"get_debug", loop_py_get_debug, METH_NOARGS, SIGNATURE("get_debug($self)")},
+    {"_check_closed", loop_py_check_closed, METH_NOARGS, NULL},
+    {"_forked", loop_py_forked, METH_NOARGS, NULL},
     {"_run", loop_py_run, METH_NOARGS, NULL},
     {"_shut", loop_py_shut, METH_NOARGS, NULL},
     {"_add_reader", FAST(loop_py_add_reader), NULL},

@@ -42,7 +42,7 @@ struct Loop {
         wake_lock; /* keeps `wake` from being closed while another thread sends */
 
     /* What Python sees: asyncio's base classes read and write these under their names. */
-    bool closed;            /* _closed */
+    bool closed;            /* _closed; also set in the child of a fork */
     bool stopping;          /* _stopping */
     bool debug;             /* _debug */
     PyObject *thread_id;    /* _thread_id; owned or NULL: not running */
@@ -52,6 +52,7 @@ struct Loop {
     PyObject *spare_context; /* owned or NULL: an empty one, which nobody else knows */
 
     bool running;
+    bool forked;     /* this process is a child of the one that made the loop */
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 
     PyObject
@@ -68,6 +69,11 @@ struct Loop {
 /* ---- loop.c ------------------------------------------------------------------------------- */
 
 int loop_type_setup(PyObject *module, LoopState *st);
+
+/* ---- fork.c ------------------------------------------------------------------------------- */
+
+/* loop._forked(): called in the child of a fork, before anything else can use the loop there. */
+PyObject *loop_py_forked(PyObject *op, PyObject *ignored);
 
 /* ---- run.c -------------------------------------------------------------------------------- */
 

@@ -242,6 +242,9 @@ loop_iterate(Loop *self)
     if (self->fatal == NULL && loop_run_due(self) < 0) {
         return -1;
     }
+    if (unlikely(self->forked)) {
+        return loop_check_open(self); /* a callback forked, and this is the child */
+    }
     loop_run_hooks(self);
     if (self->fatal != NULL) {
         PyObject *exc = self->fatal;

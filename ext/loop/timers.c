@@ -117,13 +117,19 @@ timers_pop(TimerHeap *heap)
 }
 
 void
+timers_forget(TimerHeap *heap)
+{
+    for (size_t i = 0; i < heap->len; i++) {
+        heap->entries[i].handle->index = TIMER_IDLE;
+    }
+    *heap = (TimerHeap){NULL, 0, 0, heap->made};
+}
+
+void
 timers_clear(TimerHeap *heap)
 {
     TimerHeap old = *heap;
-    *heap = (TimerHeap){NULL, 0, 0, old.made};
-    for (size_t i = 0; i < old.len; i++) {
-        old.entries[i].handle->index = TIMER_IDLE;
-    }
+    timers_forget(heap);
     for (size_t i = 0; i < old.len; i++) {
         Py_DECREF(old.entries[i].handle);
     }

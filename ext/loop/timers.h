@@ -40,6 +40,8 @@ timers_next(const TimerHeap *heap)
 TimerHandle *timers_pop(TimerHeap *heap);
 
 void timers_clear(TimerHeap *heap);
+/* Empties the heap without releasing anything. */
+void timers_forget(TimerHeap *heap);
 /* Shows all handles to garbage collection (handle_track). */
 void timers_track(TimerHeap *heap);
 int timers_traverse(TimerHeap *heap, visitproc visit, void *arg);

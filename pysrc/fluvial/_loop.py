@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
 from fluvial._loop_datagrams import DatagramsMixin
+from fluvial._loop_fork import ForkMixin
 from fluvial._loop_pipes import PipesMixin
 from fluvial._loop_processes import ProcessesMixin
 from fluvial._loop_streams import StreamsMixin
@@ -60,6 +61,7 @@ class Loop(  # type: ignore[misc]  # C describes itself
     StreamsMixin,
     SSLMixin,
     DatagramsMixin,
+    ForkMixin,
     PipesMixin,
     ProcessesMixin,
     asyncio.SelectorEventLoop,
@@ -71,6 +73,7 @@ class Loop(  # type: ignore[misc]  # C describes itself
         if sys.version_info < (3, 12) and type(self).call_soon is _core.Loop.call_soon:
             # asyncio's C code looks this up for each step of a task: the bound method is kept.
             self.call_soon = self.call_soon
+        self._watch_forks()
         self._init_streams()
 
     def __repr__(self) -> str:

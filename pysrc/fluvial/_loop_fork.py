@@ -1,0 +1,49 @@
+"""Forks: in the child a loop counts as closed, and nothing there disturbs the parent's."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+_loops: weakref.WeakSet[ForkMixin] = weakref.WeakSet()
+
+
+class ForkMixin:
+    """What `os.fork()` does to a loop."""
+
+    _forked: Any
+    _ssock: socket.socket | None
+    _csock: socket.socket | None
+
+    def _watch_forks(self) -> None:
+        _register()
+        _loops.add(self)
+
+    def _after_fork(self) -> None:
+        """Called in the child. The parent's wake-up descriptor must get no signals from here."""
+        self._forked()
+        if self._ssock is None or self._csock is None:
+            return
+        with contextlib.suppress(ValueError):  # only the main interpreter may ask
+            wakeup = signal.set_wakeup_fd(-1)
+            if wakeup not in {-1, self._csock.fileno()}:
+                signal.set_wakeup_fd(wakeup)
+        self._ssock.close()
+        self._csock.close()
+
+
+@functools.cache
+def _register() -> None:
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def _in_child() -> None:
+    for loop in list(_loops):
+        loop._after_fork()

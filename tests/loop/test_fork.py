@@ -1,0 +1,265 @@
+"""Forks with a live loop: the child gets clear errors, the parent notices nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import traceback
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fluvial._loop import Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+
+
+@pytest.fixture(autouse=True)
+def _no_warning_about_threads() -> Iterator[None]:
+    with warnings.catch_warnings():  # from 3.12, when a process with threads forks
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Forks, does the work in the child and returns the child's exit status: 0 when it was done."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def uses(loop: Loop) -> list[Callable[[], Any]]:
+    """Ways to use a loop."""
+
+    async def nothing() -> None:
+        pass
+
+    coro = nothing()
+    left, right = socket.socketpair()
+    return [
+        lambda: loop.call_soon(print),
+        lambda: loop.call_soon_threadsafe(print),
+        lambda: loop.call_later(0, print),
+        lambda: loop.call_at(0, print),
+        lambda: loop.create_task(coro),
+        lambda: loop.run_until_complete(coro),
+        lambda: loop.run_forever(),
+        lambda: loop.run_in_executor(None, print),
+        lambda: loop.add_reader(left, print),
+        lambda: loop.add_writer(right, print),
+        lambda: loop.add_signal_handler(signal.SIGUSR1, print),
+    ]
+
+
+def refuse_all(loop: Loop) -> None:
+    for use in uses(loop):
+        with pytest.raises(RuntimeError, match=r"belongs to the process that forked"):
+            use()
+    assert loop.is_closed()
+    assert not loop.is_running()
+
+
+def check_works(loop: Loop) -> None:
+    """Timers, threads and descriptors."""
+
+    async def main() -> None:
+        left, right = socket.socketpair()
+        left.setblocking(False)
+        right.setblocking(False)
+        with left, right:
+            reading = loop.create_task(loop.sock_recv(left, 10))
+            await asyncio.sleep(0.001)
+            await loop.run_in_executor(None, right.send, b"x")
+            assert await reading == b"x"
+
+    loop.run_until_complete(main())
+
+
+def test_every_use_in_the_child_is_refused(fluvial_loop: Loop) -> None:
+    check_works(fluvial_loop)
+    fluvial_loop.call_soon(print)
+    timer = fluvial_loop.call_later(9, print)
+
+    def work() -> None:
+        refuse_all(fluvial_loop)
+        timer.cancel()
+        fluvial_loop.close()
+        fluvial_loop.close()
+
+    assert in_child(work) == 0
+    timer.cancel()
+    check_works(fluvial_loop)
+
+
+def test_a_new_loop_works_in_the_child(fluvial_loop: Loop) -> None:
+    check_works(fluvial_loop)
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(asyncio.sleep(0.001))
+            check_works(runner.get_loop())  # type: ignore[arg-type]
+
+    assert in_child(work) == 0
+    check_works(fluvial_loop)
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["exits", "returns to the loop"])
+def test_a_fork_in_a_coroutine(fluvial_loop: Loop, leaves: bool) -> None:
+    """A child that goes on gets out of the loop by an error, and runs nothing of the parent's."""
+    ran: list[int] = []
+    parent = os.getpid()
+
+    async def main() -> int:
+        fluvial_loop.call_soon(lambda: ran.append(os.getpid()))
+        pid = os.fork()
+        if pid == 0:
+            if leaves:
+                await asyncio.sleep(0)
+            refuse_all(fluvial_loop)
+            os._exit(0)
+        await asyncio.sleep(0.001)
+        return pid
+
+    try:
+        pid = fluvial_loop.run_until_complete(main())
+    except RuntimeError as error:
+        if os.getpid() == parent:
+            raise
+        os._exit(0 if "belongs to the process" in str(error) and ran == [] else 1)
+    except BaseException:
+        if os.getpid() == parent:
+            raise
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert ran == [parent]
+    check_works(fluvial_loop)
+
+
+def test_what_the_child_closes_is_still_watched_in_the_parent(fluvial_loop: Loop) -> None:
+    class Receiver(asyncio.Protocol):
+        transport: Any
+
+        def __init__(self) -> None:
+            self.got: asyncio.Future[bytes] = fluvial_loop.create_future()
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.got.set_result(data)
+
+    async def main() -> None:
+        left, right = socket.socketpair()
+        watched, other = socket.socketpair()
+        transport, protocol = await fluvial_loop.create_connection(Receiver, sock=left)
+        readable: asyncio.Future[None] = fluvial_loop.create_future()
+        fluvial_loop.add_reader(watched, lambda: readable.done() or readable.set_result(None))
+        await asyncio.sleep(0.001)
+        with right, watched, other:
+
+            def work() -> None:
+                fluvial_loop.remove_reader(watched)
+                watched.close()
+                transport.abort()
+                gc.collect()
+
+            assert in_child(work) == 0
+            right.send(b"to the parent")
+            other.send(b"x")
+            assert await protocol.got == b"to the parent"
+            await readable
+            fluvial_loop.remove_reader(watched)
+            transport.close()
+            await asyncio.sleep(0)
+
+    fluvial_loop.run_until_complete(main())
+    check_works(fluvial_loop)
+
+
+def test_the_child_collects_the_loop_with_all_that_is_open() -> None:
+    loop = Loop()
+
+    async def main() -> Any:
+        server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1")
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await reader.read() == b""
+        return server, writer
+
+    kept = loop.run_until_complete(main())
+
+    def work() -> None:
+        nonlocal kept, loop
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            del kept, loop
+            gc.collect()
+            gc.collect()
+
+    assert in_child(work) == 0
+    server, writer = kept
+    writer.close()
+    server.close()
+    loop.run_until_complete(server.wait_closed())
+    check_works(loop)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+def test_signals_to_the_child_do_not_reach_the_parents_loop(fluvial_loop: Loop) -> None:
+    async def main() -> int:
+        got: list[int] = []
+        fluvial_loop.add_signal_handler(signal.SIGUSR1, got.append, 1)
+        try:
+
+            def work() -> None:
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+            assert in_child(work) == 0
+            await asyncio.sleep(0.01)
+        finally:
+            fluvial_loop.remove_signal_handler(signal.SIGUSR1)
+        return len(got)
+
+    assert fluvial_loop.run_until_complete(main()) == 0
+
+
+def _run_in_process(results: Any) -> None:
+    async def main() -> str:
+        await asyncio.sleep(0.001)
+        return "done"
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        results.put(runner.run(main()))
+
+
+def test_multiprocessing_from_a_running_loop(fluvial_loop: Loop) -> None:
+    context = multiprocessing.get_context("fork")
+
+    async def main() -> str:
+        results = context.SimpleQueue()
+        process = context.Process(target=_run_in_process, args=(results,))
+        process.start()
+        result: str = await fluvial_loop.run_in_executor(None, results.get)
+        await fluvial_loop.run_in_executor(None, process.join)
+        assert process.exitcode == 0
+        process.close()
+        return result
+
+    assert fluvial_loop.run_until_complete(main()) == "done"

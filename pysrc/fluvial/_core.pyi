@@ -162,9 +162,9 @@ class WebSocket(Request):
     def send_utf8(self, data: bytes) -> Coroutine[Any, Any, None]:
         """Sends a text message that is UTF-8 already."""
     def close(self, code: int = 1000, reason: str | None = None) -> Coroutine[Any, Any, None]:
-        """Begins the close handshake; before accept() declines with 403. Does nothing when it is
-        closed already. Raises: ValueError for a code that must not be sent or a reason of more
-        than 123 bytes."""
+        """Begins the close handshake, with 1005 without a code; before accept() declines with 403.
+        Does nothing when it is closed already. Raises: ValueError for a code that must not be sent
+        or a reason of more than 123 bytes."""
 
 @final
 class Sender:

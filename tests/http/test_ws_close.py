@@ -199,7 +199,7 @@ def test_a_handler_that_does_not_read_stops_the_client(serve: Serve) -> None:
     @app.websocket("/")
     async def handler(websocket: WebSocket) -> None:
         await websocket.accept()
-        while not go_on.is_set():
+        while not go_on.is_set():  # noqa: ASYNC110 (it is another thread's)
             await asyncio.sleep(0.01)
         async for data in websocket.iter_bytes():
             received.append(data[0])

@@ -1,0 +1,644 @@
+"""`@app.websocket`: the WebSocket object, parameters and dependencies, and how handlers end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import pytest
+from fluvial import (
+    App,
+    BackgroundTasks,
+    Body,
+    Cookie,
+    Depends,
+    Header,
+    HTTPConnection,
+    HTTPException,
+    JSONResponse,
+    Query,
+    Request,
+    Response,
+    WebSocket,
+    WebSocketDisconnect,
+    WebSocketException,
+    WebSocketState,
+)
+from support.ws_client import BINARY, CLOSE, TEXT, Answer, Frame, connect, upgraded
+
+if TYPE_CHECKING:
+    from conftest import Serve
+    from support.serving import Served
+
+
+def text_of(served: Served, path: str = "/", fields: list[str] | None = None) -> str:
+    """The first message that the handler sends, after which it closes with 1000."""
+    with upgraded(served, path, fields or []) as client:
+        found = client.read()
+        assert found.opcode == TEXT, (found.code, found.reason)
+        assert client.read().code == 1000
+        return found.payload.decode()
+
+
+def declined(served: Served, path: str = "/", fields: list[str] | None = None) -> Answer:
+    with connect(served) as client:
+        client.send(client.request(path, fields or []))
+        return client.answer()
+
+
+def app_with(handler: Any, path: str = "/") -> App:
+    app = App()
+    app.add_api_websocket_route(path, handler)
+    return app
+
+
+# ---- The object ----------------------------------------------------------------------------
+
+
+def test_messages(serve: Serve) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(await websocket.receive_text() + "!")
+        await websocket.send_bytes(await websocket.receive_bytes() + b"!")
+        await websocket.send_json(await websocket.receive_json())
+        await websocket.send_json(await websocket.receive_json(mode="binary"), mode="binary")
+        await websocket.send_bytes(bytearray(b"array"))
+        await websocket.send_bytes(memoryview(b"a view")[2:])
+
+    with upgraded(serve(app_with(handler))) as client:
+        client.send_frame(TEXT, b"text")
+        client.send_frame(BINARY, b"bytes")
+        client.send_frame(TEXT, b' {"a": [1, 2.5, null]} ')
+        client.send_frame(BINARY, b'"x"')
+        assert [client.read() for _ in range(6)] == [
+            Frame(TEXT, b"text!"),
+            Frame(BINARY, b"bytes!"),
+            Frame(TEXT, b'{"a":[1,2.5,null]}'),
+            Frame(BINARY, b'"x"'),
+            Frame(BINARY, b"array"),
+            Frame(BINARY, b"view"),
+        ]
+        assert client.read().code == 1000
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes", "json"])
+def test_iterators(serve: Serve, kind: str) -> None:
+    found: list[Any] = []
+    done = threading.Event()
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async for message in getattr(websocket, f"iter_{kind}")():
+            found.append(message)
+        assert websocket.client_state is WebSocketState.DISCONNECTED
+        done.set()
+
+    with upgraded(serve(app_with(handler))) as client:
+        client.send_frame(BINARY if kind == "bytes" else TEXT, b"1")
+        client.send_frame(BINARY if kind == "bytes" else TEXT, b"2")
+        client.close()
+        assert done.wait(10)
+    assert found == {"text": ["1", "2"], "bytes": [b"1", b"2"], "json": [1, 2]}[kind]
+
+
+def test_events(serve: Serve) -> None:
+    seen: list[dict[str, Any]] = []
+    done = threading.Event()
+
+    async def handler(websocket: WebSocket) -> None:
+        seen.append(await websocket.receive())
+        await websocket.send({"type": "websocket.accept", "subprotocol": "a"})
+        seen.extend([await websocket.receive(), await websocket.receive()])
+        await websocket.send({"type": "websocket.send", "text": "t"})
+        await websocket.send({"type": "websocket.send", "bytes": b"b"})
+        seen.append(await websocket.receive())
+        with pytest.raises(ValueError, match=r"can't send 'http.response.start'"):
+            await websocket.send({"type": "http.response.start"})
+        done.set()
+
+    with upgraded(serve(app_with(handler)), "/", ["Sec-WebSocket-Protocol: a"]) as client:
+        client.send_frame(TEXT, b"x")
+        client.send_frame(BINARY, b"y")
+        assert [client.read(), client.read()] == [Frame(TEXT, b"t"), Frame(BINARY, b"b")]
+        client.close(3000)
+        assert done.wait(10)
+    assert seen == [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "x"},
+        {"type": "websocket.receive", "bytes": b"y"},
+        {"type": "websocket.disconnect", "code": 3000, "reason": ""},
+    ]
+
+
+def test_states(serve: Serve) -> None:
+    states: list[tuple[str, str]] = []
+    done = threading.Event()
+
+    async def handler(websocket: WebSocket) -> None:
+        def note() -> None:
+            states.append((websocket.client_state.name, websocket.application_state.name))
+
+        note()
+        await websocket.accept()
+        note()
+        with pytest.raises(WebSocketDisconnect) as info:
+            await websocket.receive_text()
+        assert (info.value.code, info.value.reason) == (1001, "")
+        note()
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.send_text("x")
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.receive_text()
+        await websocket.close()
+        done.set()
+
+    with upgraded(serve(app_with(handler))) as client:
+        client.close(1001)
+        assert done.wait(10)
+    assert states == [
+        ("CONNECTING", "CONNECTING"),
+        ("CONNECTED", "CONNECTED"),
+        ("DISCONNECTED", "CONNECTED"),
+    ]
+
+
+def test_what_the_object_tells(serve: Serve) -> None:
+    async def handler(websocket: WebSocket, number: int) -> None:
+        await websocket.accept()
+        await websocket.send_json(
+            {
+                "url": str(websocket.url),
+                "path": websocket.path,
+                "params": websocket.path_params,
+                "query": dict(websocket.query_params),
+                "cookies": websocket.cookies,
+                "header": websocket.headers["x-a"],
+                "protocols": websocket.subprotocols,
+                "app": websocket.app.title,
+                "client": websocket.client is not None,
+                "state": websocket.state.__class__.__name__,
+            }
+        )
+
+    fields = ["Cookie: a=1; b=2", "X-A: yes", "Sec-WebSocket-Protocol: p, q"]
+    with upgraded(serve(app_with(handler, "/at/{number:int}")), "/at/5?x=y", fields) as client:
+        assert msgspec.json.decode(client.read().payload) == {
+            "url": "ws://test/at/5?x=y",
+            "path": "/at/5",
+            "params": {"number": 5},
+            "query": {"x": "y"},
+            "cookies": {"a": "1", "b": "2"},
+            "header": "yes",
+            "protocols": ["p", "q"],
+            "app": "Fluvial",
+            "client": True,
+            "state": "State",
+        }
+
+
+def test_awaitables_make_tasks(serve: Serve) -> None:
+    """What receive and send give are coroutines to asyncio."""
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        reading = asyncio.create_task(websocket.receive_text())
+        await asyncio.create_task(websocket.send_text("first"))
+        await asyncio.gather(websocket.send_text("second"), websocket.send_json(3))
+        async with asyncio.timeout(10):
+            await websocket.send_text(await reading)
+        waiting = asyncio.create_task(websocket.receive_text())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        await websocket.send_text(await websocket.receive_text())
+
+    with upgraded(serve(app_with(handler))) as client:
+        assert [client.read().payload for _ in range(3)] == [b"first", b"second", b"3"]
+        for text in (b"a", b"b"):
+            client.send_frame(TEXT, text)
+            assert client.read() == Frame(TEXT, text)
+
+
+def test_others_may_send(serve: Serve) -> None:
+    sockets: set[WebSocket] = set()
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        sockets.add(websocket)
+        async for text in websocket.iter_text():
+            for each in sockets:
+                await each.send_text(text)
+        sockets.discard(websocket)
+
+    served = serve(app_with(handler))
+    with upgraded(served) as one, upgraded(served) as two:
+        for client in (one, two):
+            client.send_frame(TEXT, b"hi")
+            while client.read().payload != b"hi":
+                pass
+        one.send_frame(TEXT, b"all")
+        for client in (one, two):
+            while client.read().payload != b"all":
+                pass
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda ws: ws.receive_text(), RuntimeError, "call accept"),
+        (lambda ws: ws.send_text("x"), RuntimeError, "call accept"),
+        (lambda ws: ws.accept("a b"), ValueError, "subprotocol"),
+        (lambda ws: ws.accept(headers=[(b"a b", b"c")]), ValueError, "malformed header"),
+        (lambda ws: ws.accept(headers=[("a", "b")]), TypeError, "tuple of two bytes"),
+    ],
+)
+def test_misuse_before_accept(serve: Serve, call: Any, error: type[Exception], words: str) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        with pytest.raises(error, match=words):
+            await call(websocket)
+        await websocket.accept()
+        await websocket.send_text("fine")
+
+    assert text_of(serve(app_with(handler))) == "fine"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda ws: ws.accept(), RuntimeError, "accepted or closed"),
+        (lambda ws: ws.send_text(b"x"), TypeError, "takes a str, not bytes"),
+        (lambda ws: ws.send_bytes("x"), TypeError, "takes bytes, not str"),
+        (lambda ws: ws.send_text("\ud800"), UnicodeEncodeError, "surrogates"),
+        (lambda ws: ws.send_json(object()), (TypeError, ValueError), "object"),
+        (lambda ws: ws.send_json(1, mode="xml"), ValueError, "mode must be"),
+        (lambda ws: ws.receive_json(mode="xml"), ValueError, "mode must be"),
+        (lambda ws: ws.close(1006), ValueError, "not 1006"),
+        (lambda ws: ws.close(999), ValueError, "not 999"),
+        (lambda ws: ws.close(1000, "x" * 124), ValueError, "not 124"),
+        (lambda ws: ws.send_denial_response(Response()), RuntimeError, "accepted"),
+    ],
+)
+def test_misuse_after_accept(serve: Serve, call: Any, error: type[Exception], words: str) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with pytest.raises(error, match=words):
+            await call(websocket)
+        await websocket.send_text("fine")
+
+    assert text_of(serve(app_with(handler))) == "fine"
+
+
+def test_misuse_after_close(serve: Serve) -> None:
+    done = threading.Event()
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+        with pytest.raises(RuntimeError, match="has been closed"):
+            await websocket.send_text("x")
+        done.set()
+
+    with upgraded(serve(app_with(handler))) as client:
+        assert client.read().code == 1000
+        assert done.wait(10)
+
+
+def test_another_thread(serve: Serve) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with pytest.raises(RuntimeError, match="loop's thread"):
+            await asyncio.to_thread(websocket.send_text, "x")
+        await websocket.send_text("fine")
+
+    assert text_of(serve(app_with(handler))) == "fine"
+
+
+@pytest.mark.parametrize(
+    ("opcode", "method", "reason"),
+    [
+        (TEXT, "receive_bytes", "Bytes were expected, not text"),
+        (BINARY, "receive_text", "Text was expected, not bytes"),
+    ],
+)
+def test_a_message_of_the_other_kind(serve: Serve, opcode: int, method: str, reason: str) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await getattr(websocket, method)()
+
+    with upgraded(serve(app_with(handler))) as client:
+        client.send_frame(opcode, b"x")
+        assert ((last := client.read()).code, last.reason) == (1003, reason)
+
+
+# ---- Parameters ----------------------------------------------------------------------------
+
+
+def test_parameters(serve: Serve) -> None:
+    async def handler(
+        websocket: WebSocket,
+        number: int,
+        q: float,
+        tags: Annotated[list[str], Query()],
+        cookie: Annotated[str, Cookie()],
+        user_agent: Annotated[str | None, Header()] = None,
+        limit: int = 10,
+    ) -> None:
+        await websocket.accept()
+        await websocket.send_json([number, q, tags, cookie, user_agent, limit])
+
+    fields = ["Cookie: cookie=c", "User-Agent: me"]
+    found = text_of(serve(app_with(handler, "/{number}")), "/7?q=1.5&tags=a&tags=b", fields)
+    assert found == '[7,1.5,["a","b"],"c","me",10]'
+
+
+def test_bad_parameters_are_422(serve: Serve) -> None:
+    async def handler(websocket: WebSocket, number: int, q: int) -> None:
+        raise AssertionError
+
+    answer = declined(serve(app_with(handler, "/{number}")), "/x")
+    assert answer.status == 422
+    assert b'"loc":["path","number"]' in answer.body
+    assert b'"loc":["query","q"]' in answer.body
+
+
+order: list[str] = []
+cleaned = threading.Event()
+
+
+def find_token(websocket: WebSocket, token: str) -> str:
+    return f"{token}@{websocket.path}"
+
+
+async def find_path(connection: HTTPConnection) -> str:
+    return connection.url.path
+
+
+def open_session() -> Iterator[str]:
+    order.append("opened")
+    yield "session"
+    order.append("closed")
+    cleaned.set()
+
+
+async def open_stream(name: Annotated[str, Depends(open_session)]) -> AsyncIterator[str]:
+    yield name + "s"
+
+
+def test_dependencies(serve: Serve) -> None:
+    app = App(dependencies=[Depends(lambda: order.append("app"))])
+
+    @app.websocket("/ws", dependencies=[Depends(lambda: order.append("route"))])
+    async def handler(
+        websocket: WebSocket,
+        token: Annotated[str, Depends(find_token)],
+        path: Annotated[str, Depends(find_path)],
+        names: Annotated[str, Depends(open_stream)],
+    ) -> None:
+        order.append("handler")
+        await websocket.accept()
+        await websocket.send_json([token, path, names])
+
+    assert text_of(serve(app), "/ws?token=t") == '["t@/ws","/ws","sessions"]'
+    assert cleaned.wait(10)
+    assert order == ["app", "route", "opened", "handler", "closed"]
+
+
+def test_a_dependency_declines(serve: Serve) -> None:
+    async def check(websocket: WebSocket) -> None:
+        raise WebSocketException(1008, "no")
+
+    async def forbid() -> None:
+        raise HTTPException(401, "who?", {"WWW-Authenticate": "Basic"})
+
+    app = App()
+
+    @app.websocket("/a", dependencies=[Depends(check)])
+    @app.websocket("/b", dependencies=[Depends(forbid)])
+    async def handler(websocket: WebSocket) -> None:
+        raise AssertionError
+
+    served = serve(app)
+    assert declined(served, "/a").status == 403
+    answer = declined(served, "/b")
+    assert (answer.status, answer.body) == (401, b'{"detail":"who?"}')
+    assert answer.fields["www-authenticate"] == "Basic"
+
+
+def test_an_annotation_that_is_defined_later(serve: Serve) -> None:
+    app = App()
+    exec(  # a module of its own, where names come in their own order
+        "from __future__ import annotations\n"
+        "@app.websocket('/')\n"
+        "async def handler(websocket: Later):\n"
+        "    await websocket.accept()\n"
+        "    await websocket.send_text('later')\n"
+        "from fluvial import WebSocket as Later\n",
+        {"app": app, "__name__": "later"},
+    )
+    assert text_of(serve(app)) == "later"
+
+
+def takes_request(request: Request) -> None: ...
+
+
+def takes_websocket(websocket: WebSocket) -> None: ...
+
+
+async def with_request(
+    websocket: WebSocket, a: Annotated[None, Depends(takes_request)]
+) -> None: ...
+async def with_body(websocket: WebSocket, a: Annotated[int, Body()]) -> None: ...
+async def with_dict(websocket: WebSocket, a: dict[str, int]) -> None: ...
+async def with_response(websocket: WebSocket, a: Response) -> None: ...
+async def with_tasks(websocket: WebSocket, a: BackgroundTasks) -> None: ...
+def not_async(websocket: WebSocket) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (with_request, r"route WebSocket /x .*'request' of .*takes_request is a Request"),
+        (with_body, "'a' of .*with_body is for the body, which a WebSocket doesn't have"),
+        (with_dict, "'a' of .*with_dict is for the body"),
+        (with_response, "'a' of .*with_response is for a response"),
+        (with_tasks, "'a' of .*with_tasks is for a response"),
+        (not_async, "must be an `async def`"),
+    ],
+)
+def test_signatures_that_are_refused(handler: Any, words: str) -> None:
+    app = App()
+    with pytest.raises(TypeError, match=words):
+        app.add_api_websocket_route("/x", handler)
+    assert app.websockets.routes == []
+
+
+def test_a_request_has_no_websocket() -> None:
+    app = App()
+    with pytest.raises(TypeError, match=r"'websocket' of .*takes_websocket is a Websocket"):
+        app.get("/")(takes_websocket)
+
+
+# ---- The end -------------------------------------------------------------------------------
+
+
+def test_a_handler_that_does_not_accept(serve: Serve) -> None:
+    app = App()
+
+    @app.websocket("/nothing")
+    async def nothing(websocket: WebSocket) -> None:
+        pass
+
+    @app.websocket("/closes")
+    async def closes(websocket: WebSocket) -> None:
+        await websocket.close(1008, "no")
+        assert websocket.client_state is WebSocketState.DISCONNECTED
+        with pytest.raises(RuntimeError, match="accepted or closed"):
+            await websocket.accept()
+
+    @app.websocket("/denies")
+    async def denies(websocket: WebSocket) -> None:
+        await websocket.send_denial_response(JSONResponse({"why": "full"}, 503))
+        assert websocket.application_state is WebSocketState.RESPONSE
+
+    @app.websocket("/fails")
+    async def fails(websocket: WebSocket) -> None:
+        raise HTTPException(418)
+
+    @app.websocket("/breaks")
+    async def breaks(websocket: WebSocket) -> None:
+        raise ZeroDivisionError
+
+    served = serve(app)
+    assert declined(served, "/nothing").status == 403
+    assert declined(served, "/closes").status == 403
+    assert declined(served, "/denies").status == 503
+    assert declined(served, "/denies").body == b'{"why":"full"}'
+    assert declined(served, "/fails").status == 418
+    assert declined(served, "/breaks").status == 500
+
+
+def test_a_handler_that_fails(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("then")
+        raise ZeroDivisionError("oh")
+
+    with caplog.at_level(logging.ERROR), upgraded(serve(app_with(handler))) as client:
+        assert client.read() == Frame(TEXT, b"then")
+        assert client.read() == Frame(CLOSE, (1011).to_bytes(2, "big"))
+    assert "WebSocket / failed" in caplog.text
+    assert "ZeroDivisionError: oh" in caplog.text
+
+
+def test_a_handler_that_says_how_to_close(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise WebSocketException(1008, "rules")
+
+    with upgraded(serve(app_with(handler))) as client:
+        assert ((last := client.read()).code, last.reason) == (1008, "rules")
+    assert caplog.text == ""
+
+
+class Custom(Exception):
+    pass
+
+
+@pytest.mark.parametrize("accept", [True, False])
+def test_exception_handlers(serve: Serve, accept: bool) -> None:
+    app = App()
+    seen: list[Any] = []
+
+    @app.exception_handler(Custom)
+    async def handle(connection: HTTPConnection, exc: Custom) -> Response | None:
+        seen.append(connection)
+        if not accept:
+            return Response(status_code=409)
+        assert isinstance(connection, WebSocket)
+        await connection.close(4009)
+        return None
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        if accept:
+            await websocket.accept()
+        raise Custom
+
+    served = serve(app)
+    if accept:
+        with upgraded(served) as client:
+            assert client.read().code == 4009
+    else:
+        assert declined(served).status == 409
+    assert isinstance(seen[0], WebSocket)
+
+
+def test_the_client_goes_before_it_is_accepted(serve: Serve) -> None:
+    app = App()
+    entered = threading.Event()
+    go_on = threading.Event()
+    found: list[int] = []
+    done = threading.Event()
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        entered.set()
+        await asyncio.to_thread(go_on.wait, 10)
+        while websocket.client_state is WebSocketState.CONNECTING:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        with pytest.raises(WebSocketDisconnect) as info:
+            await websocket.accept()
+        found.append(info.value.code)
+        done.set()
+
+    served = serve(app)
+    client = connect(served)
+    client.send(client.request())
+    assert entered.wait(10)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.sock.close()
+    go_on.set()
+    assert done.wait(10)
+    assert found == [1006]
+
+
+def test_middleware_is_for_requests_only(serve: Serve) -> None:
+    app = App()
+
+    @app.middleware("http")
+    async def never(request: Request, call_next: Any) -> Any:
+        raise AssertionError
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("fine")
+
+    assert text_of(serve(app)) == "fine"
+
+
+def test_cancelled_when_the_server_gives_up(serve: Serve) -> None:
+    """A handler that never looks at its WebSocket is cancelled after graceful_timeout."""
+    app = App()
+    ended = threading.Event()
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    served = serve(app, graceful_timeout=0.2)
+    with upgraded(served) as client:
+        served.stop()
+        assert client.read().code == 1012
+        assert ended.wait(10)

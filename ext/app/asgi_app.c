@@ -45,19 +45,26 @@ scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 static int
 asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"app",    "root_path",  "prefix",
-                                        "scheme", "extensions", "report",
-                                        "extend", "gone_error", NULL};
+    static const char *const names[] = {
+        "app",    "root_path", "prefix",     "scheme",     "extensions",
+        "report", "extend",    "gone_error", "websockets", NULL};
     AsgiApp *self = (AsgiApp *)op;
-    PyObject *app, *root_path, *prefix, *scheme, *extensions, *report, *extend;
-    PyObject *gone_error; /* all borrowed */
+    PyObject *app, *root_path = NULL, *prefix = NULL, *scheme = NULL; /* all borrowed */
+    PyObject *extensions = NULL, *report = NULL, *extend = NULL, *gone_error = NULL;
+    int websockets = 1;
     if (self->st != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the AsgiApp is already initialised");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$UUUO!OOO:AsgiApp", (char **)names,
-                                     &app, &root_path, &prefix, &scheme, &PyDict_Type,
-                                     &extensions, &report, &extend, &gone_error)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$UUUO!OOOp:AsgiApp",
+                                     (char **)names, &app, &root_path, &prefix, &scheme,
+                                     &PyDict_Type, &extensions, &report, &extend,
+                                     &gone_error, &websockets)) {
+        return -1;
+    }
+    if (gone_error == NULL || extend == NULL || report == NULL || extensions == NULL
+        || scheme == NULL || prefix == NULL || root_path == NULL) {
+        PyErr_SetString(PyExc_TypeError, "AsgiApp() needs all of its arguments");
         return -1;
     }
     self->st = app_state(PyType_GetModule(Py_TYPE(op)));
@@ -71,6 +78,7 @@ asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->app = Py_NewRef(app);
+    self->websockets = websockets != 0;
     self->root_path = Py_NewRef(root_path);
     self->extensions = Py_NewRef(extensions);
     self->report = Py_NewRef(report);

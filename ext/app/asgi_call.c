@@ -318,7 +318,7 @@ void
 asgi_request(HttpRequest *req, AsgiApp *app)
 {
     PyTypeObject *type = call_server(req)->st->asgi_call_type;
-    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)) {
+    if (unlikely(req->upgrade >= 0) && app->websockets && ws_is_offered(req)) {
         asgi_socket_request(req, app);
         return;
     }

@@ -66,7 +66,7 @@ struct AsgiCall {
     bool body_given; /* the app has the event with the body's end */
     bool eof;        /* the client sends nothing more: it has probably gone */
     bool gone;       /* the client went away before the answer was complete */
-    bool told_gone;   /* the app has had http.disconnect before its answer was complete */
+    bool told_gone; /* the app has had http.disconnect before its answer was complete */
     WaitList readers;
 
     /* send */

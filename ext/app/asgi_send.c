@@ -322,7 +322,8 @@ asgi_http_send(AsgiCall *call, PyObject *message, const Message *m, MessageKind 
     }
     if (call->req == NULL || !is_expected(call, kind)) {
         /* An app that gives an answer up for a client that is gone may well begin another. */
-        (void)(call->told_gone ? asgi_raise_gone(call) : raise_unexpected(call, m->type));
+        (void)(call->told_gone ? asgi_raise_gone(call)
+                               : raise_unexpected(call, m->type));
         return NULL;
     }
     if (unlikely(kind == MESSAGE_PATHSEND || kind == MESSAGE_ZEROCOPYSEND)) {

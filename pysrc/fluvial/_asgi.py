@@ -41,10 +41,17 @@ class Bridge:
 
     `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
     the app is mounted below it. `lifespan` is one of LIFESPAN_MODES.
+    Without `websockets` an offer of one is an ordinary request.
     """
 
     def __init__(
-        self, app: Asgi3, *, root_path: str = "", prefix: str = "", lifespan: str = "auto"
+        self,
+        app: Asgi3,
+        *,
+        root_path: str = "",
+        prefix: str = "",
+        lifespan: str = "auto",
+        websockets: bool = True,
     ) -> None:
         self._app = app
         self._mode = lifespan
@@ -56,6 +63,7 @@ class Bridge:
             extensions=EXTENSIONS,
             report=_report,
             extend=_extend,
+            websockets=websockets,
             gone_error=ClientGone,
         )
 

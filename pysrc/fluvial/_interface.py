@@ -9,6 +9,7 @@ from typing import Any
 
 from ._app import App
 from ._callables import callable_name, is_async
+from ._wsgi import Wsgi
 
 INTERFACES = ("auto", "fluvial", "asgi3", "asgi2", "wsgi")
 
@@ -32,10 +33,12 @@ class Foreign:
     app: Callable[..., Any]
     interface: str
 
-    def as_asgi3(self) -> Asgi3:
-        """The app as an ASGI 3 callable."""
+    def as_asgi3(self, *, multiprocess: bool = False) -> Asgi3:
+        """The app as an ASGI 3 callable; `multiprocess` is for WSGI apps that ask."""
         if self.interface == "asgi2":
             return _from_asgi2(self.app)
+        if self.interface == "wsgi":
+            return Wsgi(self.app, multiprocess=multiprocess)
         return self.app
 
 

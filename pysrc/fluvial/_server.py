@@ -184,7 +184,13 @@ class Service:
 
 
 def _make_bridge(app: Foreign, config: Config) -> Bridge:
-    return Bridge(app.as_asgi3(), root_path=config.root_path, lifespan=config.lifespan)
+    is_wsgi = app.interface == "wsgi"
+    return Bridge(
+        app.as_asgi3(multiprocess=config.workers > 1),
+        root_path=config.root_path,
+        lifespan="off" if is_wsgi else config.lifespan,
+        websockets=not is_wsgi,
+    )
 
 
 def _request_tasks() -> list[asyncio.Task[Any]]:

@@ -10,6 +10,7 @@ import os
 import socket
 from asyncio import constants, trsock
 from asyncio.log import logger
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from fluvial import _core
@@ -37,9 +38,20 @@ class StreamsMixin:
     @functools.wraps(asyncio.SelectorEventLoop.create_connection)
     async def create_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
+        above: Any = super()
         with self._lending(kwargs.get("sock")):
-            above: Any = super()
-            return await above.create_connection(*args, **kwargs)
+            if kwargs.get("happy_eyeballs_delay") is None:
+                return await above.create_connection(*args, **kwargs)
+            with _closing_on_failure():
+                return await above.create_connection(*args, **kwargs)
+
+    async def _connect_sock(self: Any, *args: Any, **kwargs: Any) -> socket.socket:
+        above: Any = super()
+        sock: socket.socket = await above._connect_sock(*args, **kwargs)
+        connected = _connected.get()
+        if connected is not None:
+            connected.append(sock)
+        return sock
 
     @functools.wraps(asyncio.SelectorEventLoop.create_unix_connection)
     async def create_unix_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,6 +66,19 @@ class StreamsMixin:
         with self._lending(kwargs["sock"] if "sock" in kwargs else args[1]):
             above: Any = super()
             return await above.connect_accepted_socket(*args, **kwargs)
+
+    async def _create_connection_transport(
+        self: Any, sock: socket.socket, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As asyncio's, which leaves the socket to the garbage collector when the protocol can't
+        be made."""
+        above: Any = super()
+        try:
+            return await above._create_connection_transport(sock, *args, **kwargs)
+        except BaseException:
+            if sock not in self._lent:
+                sock.close()
+            raise
 
     @contextlib.contextmanager
     def _lending(self, sock: socket.socket | None) -> Iterator[None]:
@@ -216,6 +241,27 @@ class StreamsMixin:
     def _wake_lost(self, future: asyncio.Future[None]) -> None:
         if not future.done():
             future.set_exception(ConnectionError("Connection is closed by peer"))
+
+
+# The sockets that a create_connection() with happy eyeballs has connected.
+_connected: ContextVar[list[socket.socket] | None] = ContextVar("_connected", default=None)
+
+
+@contextlib.contextmanager
+def _closing_on_failure() -> Iterator[None]:
+    """Closes what was connected meanwhile, unless it ends well: asyncio's race of connects loses
+    the winner when it is cancelled. What a transport has taken over is empty."""
+    connected: list[socket.socket] = []
+    token = _connected.set(connected)
+    try:
+        yield
+    except BaseException:
+        for sock in connected:
+            sock.close()
+        raise
+    finally:
+        connected.clear()  # transports keep the context
+        _connected.reset(token)
 
 
 def _names(sock: socket.socket) -> dict[str, Any]:

@@ -88,6 +88,16 @@ info_socket(Transport *self)
     return PyObject_CallOneArg(self->st->transport_socket, self->sock);
 }
 
+static PyObject *
+info_name(Transport *self, PyObject *name, const NetAddr *addr)
+{
+    bool is_known = self->local.family != AF_UNSPEC || self->remote.family != AF_UNSPEC;
+    if (is_known) {
+        return net_addr_object(addr);
+    }
+    return PyObject_CallMethod((PyObject *)self->loop, "_find_name", "OO", self, name);
+}
+
 /* The value of one of the names that are found out when asked for; NULL without an exception
  * for another name. */
 static PyObject *
@@ -98,10 +108,10 @@ info_find_out(Transport *self, PyObject *name)
         return NULL;
     }
     if (PyUnicode_Compare(name, st->str_sockname) == 0) {
-        return net_addr_object(&self->local);
+        return info_name(self, name, &self->local);
     }
     if (PyUnicode_Compare(name, st->str_peername) == 0) {
-        return net_addr_object(&self->remote);
+        return info_name(self, name, &self->remote);
     }
     if (PyUnicode_Compare(name, st->str_socket) == 0) {
         return info_socket(self);

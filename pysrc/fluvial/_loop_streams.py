@@ -7,8 +7,9 @@ import contextlib
 import errno
 import functools
 import os
+import select
 import socket
-from asyncio import constants, trsock
+from asyncio import base_events, constants, trsock
 from asyncio.log import logger
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from fluvial._loop_socket import HiddenSocket
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Their names can be told from the address alone; other families are asked through Python.
-_KNOWN_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+
+_NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)  # macOS has none
 
 
 class StreamsMixin:
@@ -38,20 +39,74 @@ class StreamsMixin:
     @functools.wraps(asyncio.SelectorEventLoop.create_connection)
     async def create_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
-        above: Any = super()
-        with self._lending(kwargs.get("sock")):
-            if kwargs.get("happy_eyeballs_delay") is None:
-                return await above.create_connection(*args, **kwargs)
+        if len(args) == 3 and not kwargs and not self.get_debug():
+            info = base_events._ipaddr_info(*args[1:], 0, socket.SOCK_STREAM, 0)  # type: ignore[attr-defined]
+            if info is not None:
+                return await self._connect_literal(args[0], info)
+        connecting = super().create_connection(*args, **kwargs)  # type: ignore[misc]
+        if kwargs.get("sock") is not None:
+            with self._lending(kwargs["sock"]):
+                return await connecting
+        if kwargs.get("happy_eyeballs_delay") is not None:
             with _closing_on_failure():
-                return await above.create_connection(*args, **kwargs)
+                return await connecting
+        return await connecting
 
-    async def _connect_sock(self: Any, *args: Any, **kwargs: Any) -> socket.socket:
-        above: Any = super()
-        sock: socket.socket = await above._connect_sock(*args, **kwargs)
+    async def _connect_literal(
+        self: Any, protocol_factory: Callable[[], asyncio.BaseProtocol], info: Any
+    ) -> Any:
+        """What create_connection() comes to for an IP address: nothing to look up or choose."""
+        family, kind, proto, _, address = info
+        sock = socket.SocketType(family, kind | _NONBLOCK, proto)
+        if not _NONBLOCK:
+            sock.setblocking(False)
+        waiter = self.create_future()
+        try:
+            if not _connect(sock, address):
+                self._sock_connect_later(waiter, sock, address)
+                await waiter
+                waiter = self.create_future()
+            protocol = protocol_factory()
+            transport = self._make_socket_transport(sock, protocol, waiter)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            raise
+        return transport, protocol
+
+    def _connect_sock(self: Any, *args: Any, **kwargs: Any) -> Any:
+        connecting = super()._connect_sock(*args, **kwargs)  # type: ignore[misc]
         connected = _connected.get()
-        if connected is not None:
-            connected.append(sock)
-        return sock
+        return connecting if connected is None else _noting(connecting, connected)
+
+    def _sock_connect(
+        self: Any, fut: asyncio.Future[None], sock: socket.socket, address: Any
+    ) -> None:
+        """As asyncio's, but that a connection on this machine, which is there at once, costs no
+        wait. The kernel tells of it only afterwards."""
+        try:
+            if not _connect(sock, address):
+                self._sock_connect_later(fut, sock, address)
+            else:
+                fut.set_result(None)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            fut.set_exception(exc)
+        finally:
+            del fut  # an exception keeps this frame
+
+    def _sock_connect_later(
+        self: Any, fut: asyncio.Future[None], sock: socket.socket, address: Any
+    ) -> None:
+        fd = sock.fileno()
+        self._ensure_fd_no_transport(fd)
+        handle = self._add_writer(fd, self._sock_connect_cb, fut, sock, address)
+        fut.add_done_callback(functools.partial(self._sock_write_done, fd, handle=handle))
 
     @functools.wraps(asyncio.SelectorEventLoop.create_unix_connection)
     async def create_unix_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -103,14 +158,12 @@ class StreamsMixin:
         server: Any = None,
     ) -> _core.StreamTransport:
         """Takes over `sock`, which is empty afterwards unless the caller lent it."""
-        self._ensure_fd_no_transport(sock)
-        if sock.family not in _KNOWN_FAMILIES:
-            extra = _names(sock) | (extra or {})
         if sock not in self._lent:
             fd = sock.fileno()
             transport = _core.StreamTransport(self, fd, None, protocol, waiter, extra, server)
             sock.detach()
             return transport
+        self._ensure_fd_no_transport(sock)
         fd = os.dup(sock.fileno())
         try:
             transport = _core.StreamTransport(self, fd, sock, protocol, waiter, extra, server)
@@ -119,6 +172,12 @@ class StreamsMixin:
             raise
         self._transports[sock.fileno()] = transport
         return transport
+
+    def _find_name(self: Any, transport: _core.StreamTransport, name: str) -> Any:
+        """The address of a socket that is neither IP nor Unix."""
+        with contextlib.suppress(OSError), socket.socket(fileno=transport._dup()) as sock:
+            return sock.getpeername() if name == "peername" else sock.getsockname()
+        return None
 
     def _hidden_socket(self: Any, transport: _core.StreamTransport) -> HiddenSocket:
         return HiddenSocket(transport, self._transports)
@@ -243,6 +302,27 @@ class StreamsMixin:
             future.set_exception(ConnectionError("Connection is closed by peer"))
 
 
+def _connect(sock: Any, address: Any) -> bool:
+    """Whether the non-blocking `sock` is connected to `address` right away."""
+    try:
+        sock.connect(address)
+    except (BlockingIOError, InterruptedError):
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLOUT)
+        if not poll.poll(0):
+            return False
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code != 0:
+            raise OSError(code, f"Connect call failed {address}") from None
+    return True
+
+
+async def _noting(connecting: Any, connected: list[socket.socket]) -> socket.socket:
+    sock: socket.socket = await connecting
+    connected.append(sock)
+    return sock
+
+
 # The sockets that a create_connection() with happy eyeballs has connected.
 _connected: ContextVar[list[socket.socket] | None] = ContextVar("_connected", default=None)
 
@@ -262,14 +342,3 @@ def _closing_on_failure() -> Iterator[None]:
     finally:
         connected.clear()  # transports keep the context
         _connected.reset(token)
-
-
-def _names(sock: socket.socket) -> dict[str, Any]:
-    """The addresses of a socket of an unusual family."""
-    names = {}
-    for key, ask in (("sockname", sock.getsockname), ("peername", sock.getpeername)):
-        try:
-            names[key] = ask()
-        except OSError:
-            names[key] = None
-    return names

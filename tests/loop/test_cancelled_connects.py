@@ -1,4 +1,4 @@
-"""Connects that are cancelled, at each step that they have: no descriptor, task or warning stays."""
+"""Connects that are cancelled at each of their steps: no descriptor, task or warning stays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from fluvial._loop import Loop
@@ -64,11 +64,10 @@ def run_cancelled(loop: Loop, connect: Callable[[], Awaitable[Any]]) -> None:
 
 
 @pytest.fixture
-def address(request: pytest.FixtureRequest) -> Any:
+def address() -> Iterator[Any]:
     """Of a listener that nobody accepts from."""
-    sock = socket.create_server(("127.0.0.1", 0), backlog=4 * STEPS)
-    request.addfinalizer(sock.close)
-    return sock.getsockname()
+    with socket.create_server(("127.0.0.1", 0), backlog=4 * STEPS) as sock:
+        yield sock.getsockname()
 
 
 @pytest.mark.parametrize("options", [{}, {"happy_eyeballs_delay": 0.01}])
@@ -84,6 +83,9 @@ def test_tcp_by_name(fluvial_loop: Loop, address: Any) -> None:
 
     async def main() -> None:
         await fluvial_loop.getaddrinfo("localhost", 1)
+        with socket.socket() as sock:  # opens what the loop watches descriptors with
+            fluvial_loop.add_writer(sock, print)
+            fluvial_loop.remove_writer(sock)
         before = descriptors()
         for steps in range(STEPS):
             await cancelled_after(

@@ -171,7 +171,7 @@ def test_sendfile_is_the_kernels(
         ours, theirs, sink = await pair(len(data) - 100 + 12)
         ours.pause_reading()
         ours.write(b"before")
-        with open(tmp_path / "data", "rb") as file:
+        with (tmp_path / "data").open("rb") as file:
             sending = asyncio.ensure_future(loop.sendfile(ours, file, 50, len(data) - 100))
             await asyncio.sleep(0)
             with pytest.raises(RuntimeError, match="sendfile is in progress"):
@@ -211,7 +211,7 @@ def test_sendfile_on_a_connection_that_breaks(
         ours, theirs, _ = await pair()
         theirs.pause_reading()
         before = len(os.listdir("/proc/self/fd"))
-        with open(tmp_path / "data", "rb") as file:
+        with (tmp_path / "data").open("rb") as file:
             sending = asyncio.ensure_future(fluvial_loop.sendfile(ours, file))
             await asyncio.sleep(0.01)
             assert not sending.done()
@@ -229,7 +229,7 @@ def test_a_cancelled_sendfile(fluvial_loop: Loop, tmp_path: Path, data: bytes) -
         ours, theirs, _ = await pair()
         theirs.pause_reading()
         before = len(os.listdir("/proc/self/fd"))
-        with open(tmp_path / "data", "rb") as file:
+        with (tmp_path / "data").open("rb") as file:
             sending = asyncio.ensure_future(fluvial_loop.sendfile(ours, file))
             await asyncio.sleep(0.01)
             sending.cancel()

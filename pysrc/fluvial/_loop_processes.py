@@ -115,7 +115,13 @@ class _Child:
         self.loop.call_soon(self.transport._process_exited, returncode)
 
     def wait_in_thread(self) -> None:
-        threading.Thread(target=self._wait, name=f"fluvial-waitpid-{self.pid}", daemon=True).start()
+        name = f"fluvial-waitpid-{self.pid}"
+        try:
+            threading.Thread(target=self._wait, name=name, daemon=True).start()
+        except RuntimeError:  # no thread is left: the child can't be had
+            self.process.kill()
+            self.loop.call_soon(self.transport._process_exited, self.reap(0))
+            raise
 
     def _wait(self) -> None:
         returncode = self.reap(0)

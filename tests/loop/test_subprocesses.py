@@ -204,6 +204,27 @@ def test_without_pidfds(fluvial_loop: Loop, monkeypatch: pytest.MonkeyPatch, pro
     fluvial_loop.run_until_complete(main())
 
 
+def test_without_anything_to_wait_with(fluvial_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child doesn't live on unseen."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.delattr(os, "pidfd_open")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    async def main() -> None:
+        await asyncio.sleep(0)
+        before = descriptors()
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await execute("/bin/sleep", "60")
+        await asyncio.sleep(0)
+        gc.collect()
+        assert descriptors() == before
+
+    fluvial_loop.run_until_complete(main())
+
+
 def test_without_pidfds_after_the_loop(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -76,6 +76,7 @@ handle_clear(PyObject *op)
     self->cancelled = true;
     handle_drop_call(self);
     Py_CLEAR(self->traceback);
+    Py_CLEAR(self->repr);
     return 0;
 }
 
@@ -108,6 +109,7 @@ handle_finish(PyObject *op)
     }
     handle_drop_call(self);
     Py_CLEAR(self->traceback);
+    Py_CLEAR(self->repr);
     Py_CLEAR(self->context);
     Py_CLEAR(self->loop);
     return st;
@@ -151,6 +153,7 @@ handle_init(Handle *self, Loop *loop, PyObject *callback, PyObject *const *args,
     self->callback = Py_NewRef(callback);
     self->context = NULL;
     self->traceback = NULL;
+    self->repr = NULL;
     self->weakrefs = NULL;
     self->more = NULL;
     self->nargs = 0;
@@ -320,11 +323,25 @@ handle_run(Handle *self)
     return err;
 }
 
+/* A slow callback that cancels its own handle is logged afterwards: then its name is wanted. */
+static void
+handle_keep_repr(Handle *self)
+{
+    PyObject *repr = PyObject_Repr((PyObject *)self);
+    if (repr == NULL) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    Py_XSETREF(self->repr, repr);
+}
+
 void
 handle_cancel(Handle *self)
 {
     if (self->cancelled) {
         return;
+    }
+    if (unlikely(self->loop->debug)) {
+        handle_keep_repr(self);
     }
     self->cancelled = true;
     handle_track(self);

@@ -18,7 +18,8 @@ struct Handle {
     PyObject
         *context; /* owned: the contextvars.Context to run in; NULL: an empty one */
     PyObject *traceback; /* owned or NULL: where it was made, in debug mode */
-    PyObject *weakrefs;  /* CPython's */
+    PyObject *repr;     /* owned or NULL: how it looked when cancelled, in debug mode */
+    PyObject *weakrefs; /* CPython's */
     PyObject
         *more; /* owned or NULL: all arguments, when they are more than HANDLE_ARGS */
     PyObject

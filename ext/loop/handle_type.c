@@ -61,12 +61,6 @@ handle_get_args(PyObject *op, void *Py_UNUSED(closure))
     return args;
 }
 
-static PyObject *
-handle_get_repr(PyObject *Py_UNUSED(op), void *Py_UNUSED(closure))
-{
-    Py_RETURN_NONE; /* asyncio keeps a finished repr here in debug mode; ours is always made */
-}
-
 /* isinstance(handle, asyncio.Handle) is true: isinstance asks for __class__ where the type
  * itself is no subclass. asyncio's classes can't be bases, their slots would double ours. */
 static PyObject *
@@ -94,6 +88,7 @@ static PyMethodDef handle_methods[] = {
 
 static PyMemberDef handle_members[] = {
     {"_callback", T_OBJECT, offsetof(Handle, callback), READONLY, NULL},
+    {"_repr", T_OBJECT, offsetof(Handle, repr), READONLY, NULL},
     {"_loop", T_OBJECT, offsetof(Handle, loop), READONLY, NULL},
     {"_source_traceback", T_OBJECT, offsetof(Handle, traceback), READONLY, NULL},
     {"_cancelled", T_BOOL, offsetof(Handle, cancelled), READONLY, NULL},
@@ -104,7 +99,6 @@ static PyMemberDef handle_members[] = {
 static PyGetSetDef handle_getset[] = {
     {"_args", handle_get_args, NULL, NULL, NULL},
     {"_context", handle_attr_context, NULL, NULL, NULL},
-    {"_repr", handle_get_repr, NULL, NULL, NULL},
     {"__class__", handle_get_class, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

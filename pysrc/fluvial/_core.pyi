@@ -315,7 +315,7 @@ class Handle:
     _cancelled: bool
     _context: Context
     _loop: Loop
-    _repr: None
+    _repr: str | None
     _source_traceback: traceback.StackSummary | None
 
 @final

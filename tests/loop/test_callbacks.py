@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import socket
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -290,3 +291,107 @@ def test_an_endless_chain_starves_nothing(loop: asyncio.AbstractEventLoop) -> No
     thread.join()
     server.close()
     loop.run_until_complete(server.wait_closed())
+
+
+def test_each_callback_has_a_context_of_its_own(loop: asyncio.AbstractEventLoop) -> None:
+    """Also those that start from an empty one."""
+    seen: list[str] = []
+    contexts: list[contextvars.Context] = []
+
+    def look(value: str) -> None:
+        seen.append(var.get())
+        var.set(value)
+
+    def schedule() -> None:
+        for i in range(5):
+            handle = loop.call_soon(look, str(i))
+            if i == 2 and hasattr(handle, "get_context"):  # from 3.12
+                contexts.append(handle.get_context())
+        handle = loop.call_soon(look, "cancelled")
+        handle.cancel()
+
+    contextvars.Context().run(loop.call_soon, schedule)
+    run_ready(loop)
+    run_ready(loop)
+    assert seen == ["unset"] * 5
+    assert [context[var] for context in contexts] == ["2"] * len(contexts)
+
+
+def test_a_running_callback_keeps_its_context(fluvial_loop: Loop) -> None:
+    seen: list[bool] = []
+
+    def callback() -> None:
+        var.set("mine")
+        context = handles[0].get_context()  # type: ignore[attr-defined]
+        seen.append(context[var] == "mine" and handles[0].get_context() is context)  # type: ignore[attr-defined]
+
+    handles = [contextvars.Context().run(fluvial_loop.call_soon, callback)]
+    run_ready(fluvial_loop)
+    assert seen == [True]
+    assert handles[0].get_context()[var] == "mine"  # type: ignore[attr-defined]
+
+
+def test_threads_schedule_while_the_loop_is_closed(fluvial_loop: Loop) -> None:
+    """They get RuntimeError from the moment on, and nothing is lost before."""
+    calls: list[int] = []
+    ended: list[int] = []
+
+    def push() -> None:
+        n = 0
+        try:
+            while True:
+                fluvial_loop.call_soon_threadsafe(calls.append, 1)
+                n += 1
+        except RuntimeError as error:
+            assert str(error) == "Event loop is closed"
+            ended.append(n)
+
+    threads = [threading.Thread(target=push) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(calls) < 1000:
+        run_ready(fluvial_loop)
+    fluvial_loop.close()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == 4
+    assert 1000 <= len(calls) <= sum(ended)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["timer", "reader", "data_received", "thread"])
+def test_what_leaves_run_forever_from_anywhere(
+    loop: asyncio.AbstractEventLoop, error: type[BaseException], where: str
+) -> None:
+    left, right = socket.socketpair()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    class Failing(asyncio.Protocol):
+        data_received = fail
+
+    async def connect() -> asyncio.BaseTransport:
+        transport, _ = await loop.create_connection(Failing, sock=left)
+        return transport
+
+    transport = None
+    with left, right:
+        if where == "timer":
+            loop.call_later(0.001, fail)
+        elif where == "reader":
+            loop.add_reader(left, fail)
+            right.send(b"x")
+        elif where == "data_received":
+            transport = loop.run_until_complete(connect())
+            right.send(b"x")
+        else:
+            loop.call_soon(threading.Thread(target=loop.call_soon_threadsafe, args=(fail,)).start)
+        with pytest.raises(error):
+            loop.run_forever()
+        assert not loop.is_running()
+        if where == "reader":
+            loop.remove_reader(left)
+        if transport is not None:
+            transport.close()
+        loop.run_until_complete(asyncio.sleep(0))

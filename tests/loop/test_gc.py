@@ -46,6 +46,55 @@ def test_a_cancelled_timer_and_its_owner(fluvial_loop: Loop, count: int) -> None
     assert collected(*refs)
 
 
+@pytest.mark.parametrize("end", ["runs", "is cancelled", "waits when the loop stops"])
+@pytest.mark.parametrize("kind", ["soon", "later"])
+def test_a_handle_made_while_the_loop_runs_and_its_owner(
+    fluvial_loop: Loop, kind: str, end: str
+) -> None:
+    owner = Owner()
+
+    def schedule() -> None:
+        if kind == "soon":
+            owner.handle = fluvial_loop.call_soon(owner.method, owner)
+        else:
+            delay = 0 if end == "runs" else 99
+            owner.handle = fluvial_loop.call_later(delay, owner.method, owner)
+        if end == "is cancelled":
+            owner.handle.cancel()
+        if end == "waits when the loop stops":
+            fluvial_loop.stop()
+        else:
+            fluvial_loop.call_later(0.001, fluvial_loop.stop)
+
+    fluvial_loop.call_soon(schedule)
+    fluvial_loop.run_forever()
+    refs = weakref.ref(owner), weakref.ref(owner.handle)
+    del owner, schedule
+    if end == "waits when the loop stops":
+        fluvial_loop.close()
+    assert collected(*refs)
+
+
+@pytest.mark.parametrize("kind", ["soon", "later"])
+def test_an_unclosed_loop_in_a_cycle_with_what_waits_in_it(kind: str) -> None:
+    loop = Loop()
+    owner = Owner()
+
+    def schedule(loop: Loop, owner: Owner) -> None:
+        if kind == "soon":
+            owner.handle = loop.call_soon(owner.method, loop)
+        else:
+            owner.handle = loop.call_later(99, owner.method, loop)
+        loop.stop()
+
+    loop.call_soon(schedule, loop, owner)
+    loop.run_forever()
+    refs = weakref.ref(loop), weakref.ref(owner)
+    del loop, owner
+    with pytest.warns(ResourceWarning, match="unclosed event loop"):
+        assert collected(*refs)
+
+
 def test_a_loop_in_a_cycle_with_what_it_holds() -> None:
     loop = Loop()
     owner = Owner()

@@ -87,3 +87,44 @@ def test_handlers_are_removed_at_close() -> None:
     loop.close()
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_only_the_main_thread_handles_signals(loop: asyncio.AbstractEventLoop) -> None:
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            loop.add_signal_handler(signal.SIGUSR1, print)
+        except (ValueError, RuntimeError) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_signals_that_cannot_be_handled(
+    loop: asyncio.AbstractEventLoop, number: signal.Signals
+) -> None:
+    with pytest.raises((OSError, RuntimeError)):
+        loop.add_signal_handler(number, print)
+
+
+def test_a_loop_in_another_thread_leaves_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    results: list[int] = []
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(asyncio.sleep(0.001))
+            results.append(1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert results == [1]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.set_wakeup_fd(-1) == -1

@@ -1,0 +1,157 @@
+"""Debug mode: what it refuses, logs and remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Schedule = Callable[[asyncio.AbstractEventLoop, Any], object]
+
+
+@pytest.fixture(autouse=True)
+def _debug(loop: asyncio.AbstractEventLoop) -> None:
+    loop.set_debug(True)
+
+
+SCHEDULE: dict[str, Schedule] = {
+    "call_soon": lambda loop, callback: loop.call_soon(callback),
+    "call_later": lambda loop, callback: loop.call_later(1, callback),
+    "call_at": lambda loop, callback: loop.call_at(1, callback),
+    "call_soon_threadsafe": lambda loop, callback: loop.call_soon_threadsafe(callback),
+    "run_in_executor": lambda loop, callback: loop.run_in_executor(None, callback),
+    "add_signal_handler": lambda loop, callback: loop.add_signal_handler(signal.SIGUSR1, callback),
+}
+
+
+async def coroutine() -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", SCHEDULE)
+def test_what_is_no_callback_is_refused(loop: asyncio.AbstractEventLoop, name: str) -> None:
+    with pytest.raises(TypeError):
+        SCHEDULE[name](loop, coroutine)
+    if name != "add_signal_handler":  # asyncio takes it there until the signal comes
+        with pytest.raises(TypeError):
+            SCHEDULE[name](loop, 42)
+    coro = coroutine()
+    with pytest.raises(TypeError):
+        SCHEDULE[name](loop, coro)
+    coro.close()
+
+
+@pytest.mark.parametrize("name", ["call_soon", "call_later", "call_at"])
+def test_another_thread_is_refused(loop: asyncio.AbstractEventLoop, name: str) -> None:
+    errors: list[BaseException] = []
+
+    def schedule() -> None:
+        try:
+            SCHEDULE[name](loop, print)
+        except RuntimeError as error:
+            errors.append(error)
+
+    async def main() -> None:
+        thread = threading.Thread(target=schedule)
+        thread.start()
+        await loop.run_in_executor(None, thread.join)
+
+    loop.run_until_complete(main())
+    assert "Non-thread-safe operation" in str(errors[0])
+
+
+@pytest.mark.parametrize("kind", ["soon", "timer", "reader"])
+def test_slow_callbacks_are_logged(
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    left, right = socket.socketpair()
+
+    def slow() -> None:
+        time.sleep(0.02)
+        loop.remove_reader(left)
+        loop.stop()
+
+    loop.slow_callback_duration = 0.01
+    with left, right, caplog.at_level(logging.WARNING, "asyncio"):
+        if kind == "soon":
+            loop.call_soon(slow)
+        elif kind == "timer":
+            loop.call_later(0.001, slow)
+        else:
+            right.send(b"x")
+            loop.add_reader(left, slow)
+        loop.run_forever()
+    (message,) = [r.message for r in caplog.records if "took" in r.message and "slow" in r.message]
+    assert message.startswith("Executing <")
+    if kind != "reader":
+        assert f"created at {__file__}" in message
+
+
+def test_slow_steps_of_tasks_are_logged(
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def slow() -> None:
+        time.sleep(0.02)  # noqa: ASYNC251 - to be slow is the point
+
+    loop.slow_callback_duration = 0.01
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        loop.run_until_complete(slow())
+    assert any("Executing <Task" in r.message and "slow()" in r.message for r in caplog.records)
+
+
+def test_coroutines_remember_where_they_were_made(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> Any:
+        coro = coroutine()
+        origin = coro.cr_origin
+        coro.close()
+        return origin
+
+    origin = loop.run_until_complete(main())
+    assert origin[0][0] == __file__
+    assert sys.get_coroutine_origin_tracking_depth() == 0
+    loop.set_debug(False)
+    assert loop.run_until_complete(main()) is None
+
+
+def test_switching_while_it_runs(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        assert sys.get_coroutine_origin_tracking_depth() > 0
+        loop.set_debug(False)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sys.get_coroutine_origin_tracking_depth() == 0
+
+    loop.run_until_complete(main())
+
+
+def test_failures_tell_where_the_callback_was_scheduled(loop: asyncio.AbstractEventLoop) -> None:
+    contexts: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: contexts.append(context))
+    loop.call_soon(lambda: 1 / 0)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    (*_, last) = contexts[0]["source_traceback"]
+    assert last.filename == __file__
+    assert "1 / 0" in last.line
+
+
+def test_reports_tell_where_the_running_callback_was_scheduled(
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    def call() -> None:
+        loop.call_exception_handler({"message": "told"})
+
+    loop.call_soon(call)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    (record,) = [record for record in caplog.records if record.message.startswith("told")]
+    assert "Handle created at" in record.message
+    assert __file__ in record.message

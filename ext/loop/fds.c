@@ -35,31 +35,47 @@ handle_ready(PyObject *owner)
     }
 }
 
-/* Calls whoever watches a side; who is called may change the set. */
+typedef enum WatchKind { WATCH_HANDLES = 1, WATCH_CODE = 2 } WatchKind;
+
+/* Calls whoever watches a side, if it is one of `kinds`; else notes that C code waits. Who is
+ * called may change the set. */
 static void
-side_ready(FdSet *set, size_t fd, FdSide side)
+side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
 {
-    if (fd >= set->len) {
+    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL) {
         return;
     }
     FdWatch watch = set->entries[fd].sides[side];
-    if (watch.owner != NULL) {
+    WatchKind kind = watch.ready == handle_ready ? WATCH_HANDLES : WATCH_CODE;
+    if ((kinds & kind) != 0) {
         Py_INCREF(watch.owner);
         watch.ready(watch.owner);
         Py_DECREF(watch.owner);
+    } else if (kind == WATCH_CODE) {
+        set->waiting = true;
     }
 }
 
 /* Errors and hang-ups wake both sides: whoever waits must learn of them. */
 static void
-entry_ready(FdSet *set, const struct epoll_event *event)
+entry_ready(FdSet *set, const struct epoll_event *event, unsigned kinds)
 {
     size_t fd = (size_t)event->data.fd;
     if ((event->events & ~(uint32_t)EPOLLOUT) != 0) {
-        side_ready(set, fd, FD_READER);
+        side_ready(set, fd, FD_READER, kinds);
     }
     if ((event->events & ~(uint32_t)EPOLLIN) != 0) {
-        side_ready(set, fd, FD_WRITER);
+        side_ready(set, fd, FD_WRITER, kinds);
+    }
+}
+
+static void
+fds_look(FdSet *set, unsigned kinds)
+{
+    struct epoll_event events[FDS_EVENTS];
+    int n = epoll_wait(set->epoll, events, FDS_EVENTS, 0);
+    for (int i = 0; i < n; i++) {
+        entry_ready(set, &events[i], kinds);
     }
 }
 
@@ -67,12 +83,16 @@ static void
 on_uv_poll(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
 {
     FdSet *set = container_of(watch, FdSet, watch);
-    Loop *loop = container_of(set, Loop, fds);
-    loop_enter(loop);
-    struct epoll_event events[FDS_EVENTS];
-    int n = epoll_wait(set->epoll, events, FDS_EVENTS, 0);
-    for (int i = 0; i < n; i++) {
-        entry_ready(set, &events[i]);
+    loop_enter(container_of(set, Loop, fds));
+    fds_look(set, set->ready_first ? WATCH_HANDLES : WATCH_HANDLES | WATCH_CODE);
+}
+
+void
+fds_run_waiting(FdSet *set)
+{
+    if (set->waiting && set->epoll >= 0) {
+        set->waiting = false;
+        fds_look(set, WATCH_CODE);
     }
 }
 

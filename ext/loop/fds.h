@@ -27,6 +27,8 @@ typedef struct FdSet {
     uv_poll_t watch;  /* of `epoll`; open when epoll is */
     FdEntry *entries; /* owned memory, by descriptor */
     size_t len;
+    bool ready_first; /* C code's turn comes after the callbacks that are ready */
+    bool waiting;     /* C code waits for its turn */
 } FdSet;
 
 void fds_init(FdSet *set);
@@ -49,6 +51,10 @@ Handle *fds_get(const FdSet *set, int fd, FdSide side);
 
 /* In the child of a fork: lets go of the parent's epoll set without touching it. */
 void fds_forked(FdSet *set);
+
+/* Calls C code for the descriptors that are ready; handles were put into the ready queue by the
+ * poll. */
+void fds_run_waiting(FdSet *set);
 
 /* Drops all watchers and closes the epoll set; libuv's handle is closed by the caller's loop
  * until which the set's memory must stay. */

@@ -224,6 +224,9 @@ loop_run_due(Loop *self)
         if (loop_run_ready(self) < 0) {
             return -1;
         }
+        if (unlikely(self->fds.waiting) && !self->forked) {
+            fds_run_waiting(&self->fds);
+        }
     } while (self->ready.len != 0 && !self->stopping && ran < READY_BETWEEN_POLLS);
     return 0;
 }
@@ -231,6 +234,8 @@ loop_run_due(Loop *self)
 static int
 loop_iterate(Loop *self)
 {
+    /* As in asyncio, what was ready before the poll comes before what the poll brings. */
+    self->fds.ready_first = self->ready.len != 0;
     if (loop_has_work(self)) {
         loop_poll_now(self);
     } else {

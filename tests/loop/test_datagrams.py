@@ -799,3 +799,18 @@ def test_one_on_a_closed_loop() -> None:
         pytest.raises(RuntimeError, match="closed"),
     ):
         DatagramTransport(loop, sock, socket.AF_INET, asyncio.DatagramProtocol(), None, None, {})
+
+
+def test_what_is_ready_comes_first(loop: asyncio.AbstractEventLoop) -> None:
+    """A datagram that is there already waits for the callbacks that are ready already."""
+
+    async def main() -> Recorder:
+        return await endpoint(local_addr=("127.0.0.1", 0))
+
+    server = loop.run_until_complete(main())
+    server.transport.sendto(b"x", server.transport.get_extra_info("sockname"))
+    seen: list[int] = []
+    loop.call_soon(lambda: seen.append(len(server.got)))
+    loop.run_until_complete(server.until(lambda: server.got))
+    assert seen == [0]
+    loop.run_until_complete(closed(server))

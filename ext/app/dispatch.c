@@ -21,6 +21,7 @@
 #include "app/ws_call.h"
 #include "app/ws_type.h"
 #include "base/err.h"
+#include "http/ws.h"
 
 /* ---- AppCall ------------------------------------------------------------------------------ */
 
@@ -52,6 +53,32 @@ dispatch_clear(HttpRequest *req)
 
 /* ---- The head ----------------------------------------------------------------------------- */
 
+/* Whether `path` is `prefix` or below it. */
+static bool
+is_below(Slice path, Slice prefix)
+{
+    return path.len >= prefix.len && memcmp(path.ptr, prefix.ptr, prefix.len) == 0
+           && (path.len == prefix.len || path.ptr[prefix.len] == '/');
+}
+
+/* The app that is mounted where the path points to; NULL when there is none. Borrowed. */
+static AsgiApp *
+find_mount(const AppServer *server, Slice path)
+{
+    Py_ssize_t count = server->mounts == NULL ? 0 : PyTuple_GET_SIZE(server->mounts);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *mount = PyTuple_GET_ITEM(server->mounts, i);
+        Py_ssize_t len;
+        const char *prefix = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(mount, 0), &len);
+        if (prefix == NULL) {
+            PyErr_Clear();
+        } else if (is_below(path, slice_of(prefix, (size_t)len))) {
+            return (AsgiApp *)PyTuple_GET_ITEM(mount, 1);
+        }
+    }
+    return NULL;
+}
+
 /* Finds the route. */
 static HttpBodyMode
 dispatch_head(HttpRequest *req)
@@ -71,6 +98,15 @@ dispatch_head(HttpRequest *req)
         return HTTP_BODY_DISCARD;
     }
     router_find(server->router, req->method, call_path(req), &call->match);
+    /* Middleware finds the mounts itself, but is not for WebSockets. */
+    bool by_middleware =
+        server->entry != NULL && (req->upgrade < 0 || !ws_is_offered(req));
+    if (call->match.outcome != ROUTE_FOUND && !by_middleware) {
+        call->mount = find_mount(server, call_path(req));
+        if (call->mount != NULL) {
+            return asgi_head(req);
+        }
+    }
     HttpBodyMode mode = HTTP_BODY_DISCARD;
     if (call->match.outcome == ROUTE_FOUND) {
         const Plan *plan = (Plan *)call->match.plan;

@@ -104,7 +104,8 @@ limits_read(HttpLimits *out, PyObject *limits)
 typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
-    PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets;
+    PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
+        *mounts;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     int custom_errors, access_log;
@@ -128,6 +129,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "entry",
                                         "custom_errors",
                                         "root",
+                                        "mounts",
                                         "limits",
                                         "access_log",
                                         "websockets",
@@ -136,16 +138,18 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
                       .root = Py_None,
+                      .mounts = NULL,
                       .limits = Py_None,
                       .websockets = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOOiOs#", (char **)names, &a->loop,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#", (char **)names, &a->loop,
             &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
             &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
-            &a->entry, &a->custom_errors, &a->root, &a->limits, &a->access_log,
-            &a->websockets, &a->ws_origins, &a->ws_origins_len)) {
+            &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
+            &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
+            &a->ws_origins_len)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -160,6 +164,24 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
         if (required[i] == NULL) {
             PyErr_Format(PyExc_TypeError, "Server() needs the argument %s",
                          names[3 + i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Whether all items are (str, AsgiApp). 0, or -1 with an exception set. */
+static int
+mounts_check(const AppState *st, PyObject *mounts)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(mounts); i++) {
+        PyObject *item = PyTuple_GET_ITEM(mounts, i);
+        if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2
+            || !PyUnicode_Check(PyTuple_GET_ITEM(item, 0))) {
+            PyErr_Format(PyExc_TypeError, "a mount is (str, AsgiApp), not %R", item);
+            return -1;
+        }
+        if (asgi_app_check(st, PyTuple_GET_ITEM(item, 1)) == NULL) {
             return -1;
         }
     }
@@ -188,6 +210,7 @@ server_take(AppServer *self, const ServerArgs *a)
     self->on_error = Py_NewRef(a->on_error);
     self->entry = optional_ref(a->entry);
     self->root = (AsgiApp *)optional_ref(a->root);
+    self->mounts = Py_XNewRef(a->mounts);
     ring_init(&self->asgi_waiting);
     self->custom_errors = a->custom_errors != 0;
 }
@@ -217,7 +240,8 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
                      a.request_type);
         return -1;
     }
-    if (a.root != Py_None && asgi_app_check(st, a.root) == NULL) {
+    if ((a.root != Py_None && asgi_app_check(st, a.root) == NULL)
+        || (a.mounts != NULL && mounts_check(st, a.mounts) < 0)) {
         return -1;
     }
     HttpLimits limits;
@@ -385,6 +409,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->on_error);
     Py_VISIT(self->entry);
     Py_VISIT((PyObject *)self->root);
+    Py_VISIT(self->mounts);
     Py_VISIT(self->drained);
     return ws_parts_traverse(&self->websockets, visit, arg);
 }
@@ -398,6 +423,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->on_error);
     Py_CLEAR(self->entry);
     Py_CLEAR(self->root);
+    Py_CLEAR(self->mounts);
     Py_CLEAR(self->drained);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->router_obj);

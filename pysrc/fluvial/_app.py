@@ -15,6 +15,7 @@ from ._routing import Route, RouteOptions
 from ._websocket_routing import WebSocketRoute, WebSocketRoutes
 
 if TYPE_CHECKING:
+    from ._mounts import Mount
     from ._params import Depends
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,6 +50,7 @@ class App:
         self._errors = ErrorHandlers()
         self._unplanned: list[Route] = []
         self.websockets = WebSocketRoutes()
+        self.mounts: list[Mount] = []
         self.lifespan_state: dict[str, Any] = {}
         for key, handler in (exception_handlers or {}).items():
             self._errors.add(key, handler)
@@ -180,6 +182,18 @@ class App:
 
         return register
 
+    def mount(self, path: str, app: Any, *, interface: str = "auto") -> None:
+        """Has another app, ASGI or WSGI, answer below `path` what no route of this one takes.
+
+        The longest path that fits wins. `interface` is "auto", "asgi3", "asgi2" or "wsgi".
+        Its lifespan runs within this app's. Raises: ValueError for a malformed path;
+        InterfaceError when `app` is no app.
+        """
+        from ._interface import make_mount  # knows what an app is, this one among them
+
+        self.mounts.append(make_mount(path, app, interface))
+        self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
+
     # ---- around the routes -----------------------------------------------------------------
 
     def middleware(self, kind: str = "http") -> Callable[[Middleware], Middleware]:
@@ -225,7 +239,7 @@ class App:
 
     def make_entry(self) -> Entry | None:
         """The outermost middleware; None without any."""
-        return make_entry(self._middleware, self._errors)
+        return make_entry(self._middleware, self._errors, self.mounts)
 
 
 def _describe(route: Route) -> str:

@@ -215,7 +215,9 @@ class Server:
     answers every request (`await entry(request) -> Response`): the outermost middleware.
     `custom_errors` tells that 404 and 405 have handlers of the user's: they then go through
     on_error as HTTPException. With `entry` a body that the plan discards is streamed instead, so
-    that a middleware can read it. `root` answers all requests in the place of the routes.
+    that a middleware can read it. `root` answers all requests in the place of the routes;
+    `mounts` answer those below their prefixes that no route takes, the first that fits; with
+    `entry` only WebSockets.
 
     An exception out of `respond` goes to on_error, whose Response is written unless the answer
     has begun: then the connection is closed. `respond` is awaited also when the client is gone,
@@ -249,6 +251,7 @@ class Server:
         entry: Callable[[Request], Coroutine[Any, Any, Any]] | None = None,
         custom_errors: bool = False,
         root: AsgiApp | None = None,
+        mounts: tuple[tuple[str, AsgiApp], ...] = (),
         limits: dict[str, int] | None = None,
         access_log: int = -1,
         websockets: tuple[

@@ -9,6 +9,7 @@ from typing import Any
 
 from ._app import App
 from ._callables import callable_name, is_async
+from ._mounts import Mount
 from ._wsgi import Wsgi
 
 INTERFACES = ("auto", "fluvial", "asgi3", "asgi2", "wsgi")
@@ -51,6 +52,19 @@ def adapt(found: Any, interface: str = "auto") -> App | Foreign:
     if not callable(found):
         raise InterfaceError(f"is not an app but {kind_of(found)}")
     return Foreign(found, _detect(found) if interface == "auto" else interface)
+
+
+def make_mount(path: str, found: Any, interface: str) -> Mount:
+    """`found` below `path`. Raises: ValueError, InterfaceError."""
+    prefix = path.rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        raise ValueError(f"the path of a mounted app must begin with '/', not {path!r}")
+    if "{" in prefix or "%" in prefix:
+        raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
+    app = adapt(found, interface)
+    if isinstance(app, App):
+        raise InterfaceError("is a Fluvial app: add its routes instead")
+    return Mount(prefix, app, app.as_asgi3())
 
 
 def kind_of(value: Any) -> str:

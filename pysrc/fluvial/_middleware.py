@@ -14,17 +14,20 @@ from ._threads import call_in_pool
 
 if TYPE_CHECKING:
     from ._errors import ErrorHandlers
+    from ._mounts import Mount
 
 CallNext = Callable[[Request], Awaitable[Response]]
 Middleware = Callable[[Request, CallNext], Awaitable[Response]]
 Entry = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def make_entry(middleware: list[Middleware], errors: ErrorHandlers) -> Entry | None:
+def make_entry(
+    middleware: list[Middleware], errors: ErrorHandlers, mounts: list[Mount]
+) -> Entry | None:
     """What answers every request; the last of `middleware` is outermost. None without any."""
     if not middleware:
         return None
-    entry = _innermost(errors)
+    entry = _innermost(errors, mounts)
     for each in middleware:
         entry = _around(each, entry)
     return _outermost(entry)
@@ -70,12 +73,12 @@ def _around(middleware: Middleware, call_next: Entry) -> Entry:
     return entry
 
 
-def _innermost(errors: ErrorHandlers) -> Entry:
+def _innermost(errors: ErrorHandlers, mounts: list[Mount]) -> Entry:
     """The routes, with the user's exception handlers around them."""
 
     async def answer(request: Request) -> Response:
         try:
-            response = await _answer(request)
+            response = await _answer(request, mounts)
         except Exception as exc:
             if errors.find(exc) is None:
                 raise  # middleware may want it; in the end it's a 500
@@ -86,8 +89,11 @@ def _innermost(errors: ErrorHandlers) -> Entry:
     return answer
 
 
-async def _answer(request: Request) -> Response:
+async def _answer(request: Request, mounts: list[Mount]) -> Response:
     if request.route_status != 200:
+        for mount in mounts:
+            if mount.fits(request.path):
+                return await mount.answer(request)
         return _answer_unrouted(request)
     plan = request.plan
     assert plan is not None

@@ -5,12 +5,13 @@ start to the last answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -57,6 +58,10 @@ class Service:
     def __init__(self, app: App | Foreign, sockets: list[socket.socket], config: Config) -> None:
         self._app = app if isinstance(app, App) else App()
         self._bridge = None if isinstance(app, App) else _make_bridge(app, config)
+        self._mounts = [
+            (mount.prefix, _make_bridge(mount.app, config, mount.prefix))
+            for mount in self._app.mounts
+        ]
         self._sockets = sockets
         self._config = config
         self._stops = 0
@@ -79,7 +84,7 @@ class Service:
     async def _run_lifespan(
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
-        lifespan = running(self._app) if self._bridge is None else self._bridge.running()
+        lifespan = self._lifespan()
         try:
             await lifespan.__aenter__()
         except LifespanError as exc:
@@ -92,6 +97,17 @@ class Service:
             await self._serve(loop, pool, on_ready)
         finally:
             await lifespan.__aexit__(None, None, None)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        """The app's, and within it those of the apps that are mounted."""
+        async with contextlib.AsyncExitStack() as stack:
+            bridge = self._bridge
+            await stack.enter_async_context(bridge.running() if bridge else running(self._app))
+            for mount, (_, mounted) in zip(self._app.mounts, self._mounts, strict=True):
+                await stack.enter_async_context(mounted.running())
+                mount.state, mount.root_path = mounted.core.state, self._config.root_path
+            yield
 
     async def _serve(
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
@@ -170,6 +186,7 @@ class Service:
             entry=app.make_entry(),  # type: ignore[arg-type]
             custom_errors=app.errors.customised,
             root=None if self._bridge is None else self._bridge.core,
+            mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._config.limits | {"ws_deflate": int(self._config.ws_per_message_deflate)},
             access_log=STDOUT if self._config.access_log else -1,
             websockets=(
@@ -183,11 +200,12 @@ class Service:
         )
 
 
-def _make_bridge(app: Foreign, config: Config) -> Bridge:
+def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge:
     is_wsgi = app.interface == "wsgi"
     return Bridge(
         app.as_asgi3(multiprocess=config.workers > 1),
         root_path=config.root_path,
+        prefix=prefix,
         lifespan="off" if is_wsgi else config.lifespan,
         websockets=not is_wsgi,
     )

@@ -72,7 +72,7 @@ class Loop(  # type: ignore[misc]  # C describes itself
         super().__init__(_SelectorView(self))
         if sys.version_info < (3, 12) and type(self).call_soon is _core.Loop.call_soon:
             # asyncio's C code looks this up for each step of a task: the bound method is kept.
-            self.call_soon = self.call_soon
+            self.__dict__["call_soon"] = self.call_soon
         self._watch_forks()
         self._init_streams()
 

@@ -7,10 +7,7 @@ import functools
 import os
 import signal
 import weakref
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import socket
+from typing import Any
 
 _loops: weakref.WeakSet[ForkMixin] = weakref.WeakSet()
 
@@ -19,8 +16,8 @@ class ForkMixin:
     """What `os.fork()` does to a loop."""
 
     _forked: Any
-    _ssock: socket.socket | None
-    _csock: socket.socket | None
+    _ssock: Any
+    _csock: Any
 
     def _watch_forks(self) -> None:
         _register()

@@ -53,7 +53,7 @@ def test_a_handle_made_while_the_loop_runs_and_its_owner(
 ) -> None:
     owner = Owner()
 
-    def schedule() -> None:
+    def schedule(owner: Owner) -> None:
         if kind == "soon":
             owner.handle = fluvial_loop.call_soon(owner.method, owner)
         else:
@@ -66,10 +66,10 @@ def test_a_handle_made_while_the_loop_runs_and_its_owner(
         else:
             fluvial_loop.call_later(0.001, fluvial_loop.stop)
 
-    fluvial_loop.call_soon(schedule)
+    fluvial_loop.call_soon(schedule, owner)
     fluvial_loop.run_forever()
     refs = weakref.ref(owner), weakref.ref(owner.handle)
-    del owner, schedule
+    del owner
     if end == "waits when the loop stops":
         fluvial_loop.close()
     assert collected(*refs)

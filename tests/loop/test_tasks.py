@@ -8,10 +8,12 @@ import gc
 import sys
 import threading
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial._loop import Loop
+
+if TYPE_CHECKING:
+    from fluvial._loop import Loop
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")
 since_3_12 = pytest.mark.skipif(sys.version_info < (3, 12), reason="came with 3.12")

@@ -361,6 +361,8 @@ static PyMemberDef plan_members[] = {
     {"handler", T_OBJECT_EX, offsetof(Plan, handler), READONLY, NULL},
     {"kind", T_INT, offsetof(Plan, kind), READONLY, NULL},
     {"info", T_OBJECT, offsetof(Plan, info), READONLY, NULL},
+    {"body", T_INT, offsetof(Plan, body_mode), READONLY, NULL},
+    {"body_limit", T_LONGLONG, offsetof(Plan, body_limit), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

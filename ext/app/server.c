@@ -5,6 +5,7 @@
 
 #include "app/server.h"
 
+#include "app/adopt.h"
 #include "app/asgi_app.h"
 #include "app/dispatch.h"
 #include "app/future.h"
@@ -229,10 +230,11 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     AppState *st = app_state(module);
-    Loop *loop = loop_check(module, a.loop);
-    Router *router = loop == NULL ? NULL : router_check(st, a.router);
-    Pool *pool = router == NULL ? NULL : pool_check(st, a.pool);
-    if (pool == NULL) {
+    bool adopts = a.loop == Py_None; /* requests of another server, nothing else */
+    Loop *loop = adopts ? NULL : loop_check(module, a.loop);
+    Router *router = loop == NULL && !adopts ? NULL : router_check(st, a.router);
+    Pool *pool = router == NULL || adopts ? NULL : pool_check(st, a.pool);
+    if (router == NULL || (pool == NULL && !adopts)) {
         return -1;
     }
     if (!request_type_check(st, a.request_type)) {
@@ -264,7 +266,7 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     http_server_access_log(self->http, a.access_log);
     self->st = st;
-    self->loop = (Loop *)Py_NewRef(a.loop);
+    self->loop = loop == NULL ? NULL : (Loop *)Py_NewRef(a.loop);
     self->router = router;
     self->pool = pool;
     server_take(self, &a);
@@ -292,6 +294,10 @@ server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pi", (char **)names, &fd,
                                      &is_unix, &backlog)
         || server_check_open(self) < 0) {
+        return NULL;
+    }
+    if (self->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a server without a loop can't listen");
         return NULL;
     }
     int err = http_server_listen(self->http, fd, is_unix != 0, backlog);
@@ -330,6 +336,10 @@ server_drained(AppServer *self)
 static PyObject *
 server_stop(AppServer *self, void (*stop)(HttpServer *))
 {
+    if (self->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a server without a loop needs no stop");
+        return NULL;
+    }
     if (server_check_open(self) < 0) {
         return NULL;
     }
@@ -459,6 +469,9 @@ static PyMethodDef server_methods[] = {
      "Takes over a bound socket and accepts connections."},
     {"drain", server_drain, METH_NOARGS, "Finishes what is under way; a future."},
     {"abort", server_abort, METH_NOARGS, "Closes every connection now; a future."},
+    {"adopt", server_adopt, METH_VARARGS, "A request that another server received."},
+    {"collect", server_collect, METH_VARARGS, "Adds to the body of such a request."},
+    {"release", server_release_adopted, METH_O, "The request is over."},
     {"close", server_close, METH_NOARGS, "Releases the drained server."},
     {"stats", server_stats, METH_NOARGS, "Counters since the start, as a dict."},
     {NULL, NULL, 0, NULL},

@@ -56,6 +56,88 @@ http_request_new(HttpServer *server)
     return req;
 }
 
+/* ---- Without a connection ---------------------------------------------------------------- */
+
+HttpRequest *
+http_request_make(HttpServer *server, unsigned method, int minor, Slice path,
+                  Slice query)
+{
+    HttpRequest *req = http_request_new(server);
+    if (req == NULL) {
+        return NULL;
+    }
+    req->told = true;
+    req->requested = true;
+    req->body_complete = true;
+    req->answer = HTTP_ANSWER_DONE;
+    req->method = (uint8_t)method;
+    req->is_head = method == HTTP_HEAD;
+    req->minor = (uint8_t)minor;
+    if (buf_append_slice(&req->head, path) != 0 || buf_append(&req->head, "?", 1) != 0
+        || buf_append_slice(&req->head, query) != 0) {
+        http_request_unref(req);
+        return NULL;
+    }
+    req->path_len = (uint32_t)path.len;
+    req->query = (uint32_t)path.len + 1;
+    req->query_len = (uint32_t)query.len;
+    req->target_len = (uint32_t)(query.len != 0 ? req->head.len : path.len);
+    return req;
+}
+
+static int
+fields_grow(HttpRequest *req)
+{
+    uint32_t cap = req->cap_fields == 0 ? 16 : req->cap_fields * 2;
+    HttpField *fields = PyMem_RawRealloc(req->fields, cap * sizeof(*fields));
+    if (fields == NULL) {
+        return UV_ENOMEM;
+    }
+    req->fields = fields;
+    req->cap_fields = cap;
+    return 0;
+}
+
+static void
+field_note(HttpRequest *req, Slice name, int32_t i)
+{
+    if (slice_eq(name, SLICE("host")) && req->host < 0) {
+        req->host = i;
+    } else if (slice_eq(name, SLICE("content-type")) && req->content_type < 0) {
+        req->content_type = i;
+    } else if (slice_eq(name, SLICE("cookie")) && req->cookie < 0) {
+        req->cookie = i;
+    } else if (slice_eq(name, SLICE("content-length"))
+               || slice_eq(name, SLICE("transfer-encoding"))) {
+        req->has_body = true;
+    }
+}
+
+int
+http_request_add_field(HttpRequest *req, Slice name, Slice value)
+{
+    if ((req->nfields == req->cap_fields && fields_grow(req) != 0)
+        || buf_reserve(&req->head, name.len + value.len) != 0) {
+        return UV_ENOMEM;
+    }
+    uint32_t at = (uint32_t)req->head.len;
+    for (size_t i = 0; i < name.len; i++) {
+        req->head.ptr[at + i] = ascii_lower(name.ptr[i]);
+    }
+    req->head.len += name.len;
+    (void)buf_append_slice(&req->head, value); /* room was made */
+    HttpField *field = &req->fields[req->nfields];
+    *field = (HttpField){.name = at,
+                         .name_len = (uint32_t)name.len,
+                         .value = at + (uint32_t)name.len,
+                         .value_len = (uint32_t)value.len};
+    field_note(req, http_field_name(req, req->nfields), (int32_t)req->nfields);
+    req->nfields++;
+    return 0;
+}
+
+/* ---- The end ----------------------------------------------------------------------------- */
+
 static void
 request_destroy(HttpRequest *req)
 {

@@ -123,6 +123,14 @@ http_field_value(const HttpRequest *req, uint32_t i)
 {
     return slice_of(req->head.ptr + req->fields[i].value, req->fields[i].value_len);
 }
+/* A request that no connection brought, with one reference and without fields. It is complete, and
+ * answering it does nothing; the layer above treats it as one that on_head has told it of. NULL
+ * when out of memory. */
+HttpRequest *http_request_make(HttpServer *server, unsigned method, int minor,
+                               Slice path, Slice query);
+/* Adds a field to such a request. 0 or UV_ENOMEM. */
+int http_request_add_field(HttpRequest *req, Slice name, Slice value);
+
 /* The first field with this lower-case name, starting at index `from`; -1 when none. */
 int32_t http_field_find(const HttpRequest *req, Slice name, uint32_t from);
 

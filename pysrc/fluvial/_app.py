@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -15,6 +15,7 @@ from ._routing import Route, RouteOptions
 from ._websocket_routing import WebSocketRoute, WebSocketRoutes
 
 if TYPE_CHECKING:
+    from ._as_asgi import AsgiSide
     from ._mounts import Mount
     from ._params import Depends
 
@@ -51,6 +52,7 @@ class App:
         self._unplanned: list[Route] = []
         self.websockets = WebSocketRoutes()
         self.mounts: list[Mount] = []
+        self._asgi: AsgiSide | None = None
         self.lifespan_state: dict[str, Any] = {}
         for key, handler in (exception_handlers or {}).items():
             self._errors.add(key, handler)
@@ -225,6 +227,29 @@ class App:
         """Has `handler(request, exc)` answer for a status or a class of exceptions."""
         self._errors.add(key, handler)
 
+    # ---- under other servers ---------------------------------------------------------------
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """The app as an ASGI 3 app: under another server, or mounted in another framework.
+
+        HTTP and lifespan; WebSockets are declined.
+        """
+        from . import _as_asgi  # needs all that a server needs
+
+        if scope["type"] == "lifespan":
+            await _as_asgi.serve_lifespan(self, scope, receive, send)
+        elif scope["type"] == "websocket":
+            await _as_asgi.decline_websocket(receive, send)
+        else:
+            if self._asgi is None:
+                self._asgi = _as_asgi.AsgiSide(self)
+            await self._asgi.http(scope, receive, send)
+
     # ---- for the server --------------------------------------------------------------------
 
     @property
@@ -236,6 +261,11 @@ class App:
     def errors(self) -> ErrorHandlers:
         """What answers for exceptions."""
         return self._errors
+
+    @property
+    def middlewares(self) -> list[Middleware]:
+        """The middleware, innermost first."""
+        return self._middleware
 
     def make_entry(self) -> Entry | None:
         """The outermost middleware; None without any."""

@@ -89,6 +89,10 @@ class Plan:
     def kind(self) -> int: ...
     @property
     def info(self) -> Any: ...
+    @property
+    def body(self) -> int: ...
+    @property
+    def body_limit(self) -> int: ...  # bytes; -1: the server's
     def bind(self, request: Request) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments for the handler. Raises: RequestValidationError, HTTPException."""
     def respond(self, request: Request, result: object) -> Any:
@@ -235,9 +239,9 @@ class Server:
     """
     def __init__(
         self,
-        loop: Loop,
+        loop: Loop | None,  # None, and no pool: for adopt() alone
         router: Router,
-        pool: Pool,
+        pool: Pool | None,
         *,
         app: object,
         request_type: type[Request],
@@ -271,6 +275,22 @@ class Server:
         closed."""
     def abort(self) -> asyncio.Future[None]:
         """Closes every connection now."""
+    def adopt(
+        self,
+        method: str,
+        minor: int,
+        path: str,
+        raw_path: bytes,
+        query_string: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        /,
+    ) -> Any:
+        """The Request for one that another server has received, for HTTP/1.minor; its route is
+        found. release() must follow. Raises: ValueError for an unknown method."""
+    def collect(self, request: Request, body: bytes, /) -> None:
+        """Adds to the collected body of an adopted request."""
+    def release(self, request: Request, /) -> None:
+        """The adopted request is over."""
     def close(self) -> None:
         """Releases the drained server."""
     def stats(self) -> dict[str, int]: ...

@@ -63,7 +63,7 @@ def make_mount(path: str, found: Any, interface: str) -> Mount:
         raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
     app = adapt(found, interface)
     if isinstance(app, App):
-        raise InterfaceError("is a Fluvial app: add its routes instead")
+        app = Foreign(app, "asgi3")
     return Mount(prefix, app, app.as_asgi3())
 
 

@@ -22,10 +22,17 @@ Entry = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def make_entry(
-    middleware: list[Middleware], errors: ErrorHandlers, mounts: list[Mount]
+    middleware: list[Middleware],
+    errors: ErrorHandlers,
+    mounts: list[Mount],
+    *,
+    always: bool = False,
 ) -> Entry | None:
-    """What answers every request; the last of `middleware` is outermost. None without any."""
-    if not middleware:
+    """What answers every request; the last of `middleware` is outermost.
+
+    None without any, unless `always`.
+    """
+    if not middleware and not always:
         return None
     entry = _innermost(errors, mounts)
     for each in middleware:

@@ -1,0 +1,123 @@
+/* Requests that another server has received (see adopt.h): a Fluvial app under somebody else's
+ * ASGI server. The request becomes an HttpRequest without a connection, so that routes are found and
+ * arguments bound as for any other; answering it is Python's part. Any thread, with the GIL.
+ */
+#include "base/py.h"
+
+#include "app/adopt.h"
+
+#include "app/fields.h"
+#include "app/method.h"
+#include "app/plan.h"
+#include "app/request.h"
+#include "app/server.h"
+
+/* Adds the fields in `headers`, an iterable of pairs of bytes. 0, or -1 with an exception set. */
+static int
+add_fields(HttpRequest *req, PyObject *headers)
+{
+    PyObject *list = PySequence_Fast(headers, "headers must be iterable");
+    int err = list == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
+        PyObject *pair = PySequence_Fast(PySequence_Fast_GET_ITEM(list, i),
+                                         "a header is a pair of bytes");
+        bool fits = pair != NULL && PySequence_Fast_GET_SIZE(pair) == 2
+                    && PyBytes_Check(PySequence_Fast_GET_ITEM(pair, 0))
+                    && PyBytes_Check(PySequence_Fast_GET_ITEM(pair, 1));
+        if (!fits) {
+            PyErr_SetString(PyExc_TypeError, "a header is a pair of bytes");
+            err = -1;
+        } else if (http_request_add_field(
+                       req, bytes_slice(PySequence_Fast_GET_ITEM(pair, 0)),
+                       bytes_slice(PySequence_Fast_GET_ITEM(pair, 1)))
+                   != 0) {
+            PyErr_NoMemory();
+            err = -1;
+        }
+        Py_XDECREF(pair);
+    }
+    Py_XDECREF(list);
+    return err;
+}
+
+/* Finds the route for the decoded path. 0, or -1 with MemoryError. */
+static int
+find_route(AppServer *server, HttpRequest *req, Slice path)
+{
+    AppCall *call = call_of(req);
+    if (buf_append_slice(&call->path, path) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    router_find(server->router, req->method, call_path(req), &call->match);
+    if (call->match.outcome == ROUTE_FOUND) {
+        req->body_mode = ((const Plan *)call->match.plan)->body_mode;
+    }
+    return 0;
+}
+
+PyObject *
+server_adopt(PyObject *op, PyObject *args)
+{
+    AppServer *server = (AppServer *)op;
+    Slice method, path, raw_path, query;
+    Py_ssize_t lens[4];
+    int minor;
+    PyObject *headers; /* borrowed */
+    if (!PyArg_ParseTuple(args, "s#is#y#y#O:adopt", &method.ptr, &lens[0], &minor,
+                          &path.ptr, &lens[1], &raw_path.ptr, &lens[2], &query.ptr,
+                          &lens[3], &headers)) {
+        return NULL;
+    }
+    method.len = (size_t)lens[0];
+    path.len = (size_t)lens[1];
+    raw_path.len = (size_t)lens[2];
+    query.len = (size_t)lens[3];
+    MethodSet bit = method_bit(method);
+    if (bit == 0 || path.len == 0 || server->http == NULL) {
+        return PyErr_Format(PyExc_ValueError, "no method or path of HTTP's: %s %s",
+                            method.ptr, path.ptr);
+    }
+    HttpRequest *req = http_request_make(server->http, (unsigned)__builtin_ctzll(bit),
+                                         minor, raw_path, query);
+    if (req == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *request = NULL;
+    if (add_fields(req, headers) == 0 && find_route(server, req, path) == 0) {
+        request = request_new(server->request_type, req, server->app);
+        call_of(req)->request = Py_XNewRef(request); /* see server_release_adopted */
+    }
+    http_request_unref(req);
+    return request;
+}
+
+/* The call's reference and the object's own keep each other. */
+PyObject *
+server_release_adopted(PyObject *op, PyObject *request)
+{
+    if (!PyObject_TypeCheck(request, ((AppServer *)op)->request_type)) {
+        return PyErr_Format(PyExc_TypeError, "expected a Request, not %R", request);
+    }
+    Py_CLEAR(call_of(request_http(request))->request);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+server_collect(PyObject *op, PyObject *args)
+{
+    AppServer *server = (AppServer *)op;
+    PyObject *request;
+    Py_buffer body;
+    if (!PyArg_ParseTuple(args, "O!y*:collect", server->request_type, &request,
+                          &body)) {
+        return NULL;
+    }
+    HttpRequest *req = request_http(request);
+    int err = buf_append(&req->body, body.buf, (size_t)body.len);
+    PyBuffer_Release(&body);
+    if (err != 0) {
+        return PyErr_NoMemory();
+    }
+    Py_RETURN_NONE;
+}

@@ -185,7 +185,10 @@ def test_the_loop_runs_while_the_executor_works(loop: asyncio.AbstractEventLoop)
     loop.run_until_complete(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="the timeout came with 3.12")
+@pytest.mark.skipif(
+    sys.version_info < (3, 13),
+    reason="the timeout came with 3.12, where asyncio joins all the same",
+)
 def test_an_executor_that_does_not_end_in_time(loop: asyncio.AbstractEventLoop) -> None:
     go_on = threading.Event()
 

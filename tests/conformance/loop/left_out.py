@@ -24,6 +24,9 @@ TESTS = {
     "test_base_events.BaseEventLoopWithSelectorTests.test_create_datagram_endpoint_ip_addr": (
         "replaces socket.socket by a mock, whose descriptor no poll can watch"
     ),
+    "test_subprocess.GenericWatcherTests.test_create_subprocess_fails_with_inactive_watcher": (
+        "sets a child watcher, a thing of asyncio's own loop: ours asks none"
+    ),
     "test_tasks.*.test_log_destroyed_pending_task": "calls loop._run_once()",
     **{
         f"test_tasks.{method}": "runs the loop until loop._ready is empty"

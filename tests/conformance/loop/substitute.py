@@ -14,10 +14,9 @@ from asyncio import unix_events
 from dataclasses import dataclass
 from typing import Any
 
-# Where each loop is found. asyncio's own is what the others are compared with.
+# Where each loop is found. asyncio's own shows what the tests themselves are worth here.
 LOOPS = {
     "fluvial": "fluvial:Loop",
-    "uvloop": "uvloop:Loop",
     "asyncio": "asyncio:SelectorEventLoop",
 }
 

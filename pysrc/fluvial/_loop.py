@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluvial import _core
 from fluvial._loop_datagrams import DatagramsMixin
+from fluvial._loop_dns import NamesMixin
 from fluvial._loop_fork import ForkMixin
 from fluvial._loop_pipes import PipesMixin
 from fluvial._loop_processes import ProcessesMixin
@@ -62,6 +63,7 @@ class Loop(  # type: ignore[misc]  # C describes itself
     SSLMixin,
     DatagramsMixin,
     ForkMixin,
+    NamesMixin,
     PipesMixin,
     ProcessesMixin,
     asyncio.SelectorEventLoop,

@@ -8,7 +8,8 @@
 static inline bool
 context_is_empty(void)
 {
-    PyObject *current = PyThreadState_Get()->context; /* borrowed; NULL before first used */
+    PyObject *current =
+        PyThreadState_Get()->context; /* borrowed; NULL before first used */
     return current == NULL || PyMapping_Size(current) == 0;
 }
 

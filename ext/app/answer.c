@@ -70,7 +70,8 @@ answer_busy(HttpRequest *req)
     HttpFields *fields = &call_server(req)->fields;
     http_fields_clear(fields);
     (void)http_fields_add(fields, SLICE("retry-after"), SLICE("1"));
-    HttpHead head = {503, SLICE("application/json"), fields};
+    HttpHead head = {
+        .status = 503, .content_type = SLICE("application/json"), .fields = fields};
     (void)http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"), NULL);
 }
 

@@ -16,6 +16,9 @@
 #include "app/server.h"
 #include "app/waiting.h"
 #include "app/ws_type.h"
+#include "app/wsgi_app.h"
+#include "app/wsgi_call.h"
+#include "app/wsgi_input.h"
 #include "base/names.h"
 
 static int
@@ -41,7 +44,8 @@ app_setup(PyObject *module, AppState *st)
         || plan_setup(module, st) < 0 || request_coro_setup(module, st) < 0
         || coro_setup(module, st) < 0 || server_setup(module, st) < 0
         || asgi_app_setup(module, st) < 0 || asgi_call_setup(module, st) < 0
-        || asgi_socket_setup(module, st) < 0) {
+        || asgi_socket_setup(module, st) < 0 || wsgi_app_setup(module, st) < 0
+        || wsgi_call_setup(module, st) < 0 || wsgi_input_setup(module, st) < 0) {
         return -1;
     }
     return 0;
@@ -65,6 +69,9 @@ app_traverse(AppState *st, visitproc visit, void *arg)
     Py_VISIT(st->asgi_app_type);
     Py_VISIT(st->asgi_call_type);
     Py_VISIT(st->asgi_socket_type);
+    Py_VISIT(st->wsgi_app_type);
+    Py_VISIT(st->wsgi_call_type);
+    Py_VISIT(st->wsgi_input_type);
     Py_VISIT(st->cancelled_error);
     return 0;
 }
@@ -87,6 +94,9 @@ app_clear(AppState *st)
     Py_CLEAR(st->asgi_app_type);
     Py_CLEAR(st->asgi_socket_type);
     Py_CLEAR(st->asgi_call_type);
+    Py_CLEAR(st->wsgi_app_type);
+    Py_CLEAR(st->wsgi_call_type);
+    Py_CLEAR(st->wsgi_input_type);
     Py_CLEAR(st->cancelled_error);
 #define RELEASE(name) Py_CLEAR(st->str_##name);
 #define RELEASE_TEXT(name, text) Py_CLEAR(st->str_##name);

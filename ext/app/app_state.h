@@ -16,6 +16,17 @@
     X(bytes)                                                                           \
     X(text)                                                                            \
     X(GET)                                                                             \
+    X(PATH_INFO)                                                                       \
+    X(QUERY_STRING)                                                                    \
+    X(RAW_URI)                                                                         \
+    X(REMOTE_ADDR)                                                                     \
+    X(REMOTE_PORT)                                                                     \
+    X(REQUEST_METHOD)                                                                  \
+    X(REQUEST_URI)                                                                     \
+    X(SERVER_NAME)                                                                     \
+    X(SERVER_PORT)                                                                     \
+    X(SERVER_PROTOCOL)                                                                 \
+    X(close)                                                                           \
     X(asgi)                                                                            \
     X(body)                                                                            \
     X(cancel)                                                                          \
@@ -53,6 +64,8 @@
     X(websocket_receive, "websocket.receive")                                          \
     X(websocket_disconnect, "websocket.disconnect")                                    \
     X(websocket_connect, "websocket.connect")                                          \
+    X(wsgi_input, "wsgi.input")                                                        \
+    X(wsgi_file_wrapper, "wsgi.file_wrapper")                                          \
     X(1_0, "1.0")                                                                      \
     X(1_1, "1.1")                                                                      \
     X(http_disconnect, "http.disconnect")                                              \
@@ -85,6 +98,11 @@ typedef struct AppState {
     PyTypeObject *asgi_app_type;
     PyTypeObject *asgi_call_type;
     PyTypeObject *asgi_socket_type;
+
+    /* WSGI. All owned. */
+    PyTypeObject *wsgi_app_type;
+    PyTypeObject *wsgi_call_type;
+    PyTypeObject *wsgi_input_type;
 
     /* Interned strings, all owned: see APP_STRINGS. */
 #define APP_STRING_FIELD(name) PyObject *str_##name;

@@ -5,6 +5,8 @@
 
 #include "app/asgi_app.h"
 
+#include "app/asgi_call.h"
+
 #include <structmember.h>
 
 /* The keys that all scopes have, in the order that they are shown in, with what rarely changes
@@ -84,6 +86,7 @@ asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
     self->report = Py_NewRef(report);
     self->extend = Py_NewRef(extend);
     self->gone_error = Py_NewRef(gone_error);
+    self->mount.ops = &asgi_mount_ops;
     return 0;
 }
 
@@ -196,14 +199,4 @@ asgi_app_setup(PyObject *module, AppState *st)
     st->asgi_app_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &asgi_app_spec, NULL);
     return st->asgi_app_type == NULL ? -1 : PyModule_AddType(module, st->asgi_app_type);
-}
-
-AsgiApp *
-asgi_app_check(const AppState *st, PyObject *obj)
-{
-    if (!PyObject_TypeCheck(obj, st->asgi_app_type) || ((AsgiApp *)obj)->st == NULL) {
-        PyErr_Format(PyExc_TypeError, "expected an AsgiApp, not %R", obj);
-        return NULL;
-    }
-    return (AsgiApp *)obj;
 }

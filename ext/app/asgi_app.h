@@ -7,6 +7,7 @@
 
 #include "base/py.h"
 #include "app/app_state.h"
+#include "app/mount.h"
 #include "net/addr.h"
 
 enum {
@@ -23,7 +24,7 @@ typedef struct AsgiAddress {
 } AsgiAddress;
 
 typedef struct AsgiApp {
-    PyObject_HEAD
+    Mount mount;
     AppState *st;         /* of the module, which the type keeps alive */
     PyObject *app;        /* owned: callable(scope, receive, send) */
     PyObject *scope;      /* owned: a dict, what every scope begins with */
@@ -44,8 +45,5 @@ typedef struct AsgiApp {
 
 /* Creates AppState.asgi_app_type and adds it to the module. 0, or -1 with an exception set. */
 int asgi_app_setup(PyObject *module, AppState *st);
-
-/* `obj` as an AsgiApp when it is one; else NULL with TypeError set. Borrowed. */
-AsgiApp *asgi_app_check(const AppState *st, PyObject *obj);
 
 #endif

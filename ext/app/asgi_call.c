@@ -277,8 +277,8 @@ call_queue(AsgiCall *self)
 
 /* ---- What dispatch forwards --------------------------------------------------------------- */
 
-HttpBodyMode
-asgi_head(HttpRequest *req)
+static HttpBodyMode
+on_head(HttpRequest *req)
 {
     return req->has_body ? HTTP_BODY_STREAM : HTTP_BODY_DISCARD;
 }
@@ -314,9 +314,10 @@ asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiAp
     return self;
 }
 
-void
-asgi_request(HttpRequest *req, AsgiApp *app)
+static void
+on_request(HttpRequest *req, Mount *mount)
 {
+    AsgiApp *app = (AsgiApp *)mount;
     PyTypeObject *type = call_server(req)->st->asgi_call_type;
     if (unlikely(req->upgrade >= 0) && app->websockets && ws_is_offered(req)) {
         asgi_socket_request(req, app);
@@ -340,8 +341,8 @@ asgi_request(HttpRequest *req, AsgiApp *app)
     Py_DECREF((PyObject *)self);
 }
 
-void
-asgi_eof(HttpRequest *req)
+static void
+on_eof(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->asgi;
     if (self != NULL) {
@@ -350,8 +351,8 @@ asgi_eof(HttpRequest *req)
     }
 }
 
-void
-asgi_gone(HttpRequest *req)
+static void
+on_gone(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->asgi;
     if (self == NULL) {
@@ -373,14 +374,24 @@ asgi_gone(HttpRequest *req)
     Py_DECREF((PyObject *)self);
 }
 
-void
-asgi_writable(HttpRequest *req)
+static void
+on_writable(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->asgi;
     if (self != NULL) {
         waiting_wake(&self->writers);
     }
 }
+
+const MountOps asgi_mount_ops = {
+    .head = on_head,
+    .request = on_request,
+    .body = asgi_body,
+    .body_end = asgi_body_end,
+    .eof = on_eof,
+    .gone = on_gone,
+    .writable = on_writable,
+};
 
 /* ---- The type ----------------------------------------------------------------------------- */
 

@@ -80,17 +80,14 @@ struct AsgiCall {
 /* Creates AppState.asgi_call_type and adds it to the module. 0, or -1 with an exception set. */
 int asgi_call_setup(PyObject *module, AppState *st);
 
-/* ---- What dispatch forwards from HttpOps for requests to `app` ---------------------------- */
-
-HttpBodyMode asgi_head(HttpRequest *req);
-void asgi_request(HttpRequest *req, AsgiApp *app);
-void asgi_body(HttpRequest *req, Slice piece);
-void asgi_body_end(HttpRequest *req);
-void asgi_eof(HttpRequest *req);
-void asgi_gone(HttpRequest *req);
-void asgi_writable(HttpRequest *req);
+/* What becomes of requests to an AsgiApp. */
+extern const MountOps asgi_mount_ops;
 
 /* ---- Between the files -------------------------------------------------------------------- */
+
+/* Of asgi_mount_ops: what is in asgi_receive.c. */
+void asgi_body(HttpRequest *req, Slice piece);
+void asgi_body_end(HttpRequest *req);
 
 /* `receive` and `send` for the app: new references, or NULL with an exception set. */
 PyObject *asgi_receive_new(AsgiCall *call);

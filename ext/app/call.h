@@ -8,6 +8,7 @@
 #define FLUVIAL_APP_CALL_H
 
 #include "base/py.h"
+#include "app/mount.h"
 #include "app/router.h"
 #include "http/request.h"
 
@@ -15,8 +16,8 @@ typedef struct Plan Plan;
 typedef struct AppServer AppServer;
 typedef struct BodyQueue BodyQueue;
 typedef struct HandlerCoro HandlerCoro;
-typedef struct AsgiApp AsgiApp;
 struct AsgiCall;
+struct WsgiCall;
 
 typedef struct AppCall {
     RouteMatch match; /* captures point into `path`, or into the request's head */
@@ -25,8 +26,9 @@ typedef struct AppCall {
     PyObject
         *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
     HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
-    AsgiApp *mount; /* borrowed from the server: the ASGI app that answers, or NULL */
+    Mount *mount; /* borrowed from the server: the other app that answers, or NULL */
     struct AsgiCall *asgi; /* borrowed: its call; it clears this itself */
+    struct WsgiCall *wsgi; /* owned: likewise, until the call is over */
     BodyQueue *body;       /* owned: pieces of a streamed body; NULL until the first */
     bool websocket; /* for a native WebSocket handler; `request` is a WebSocket */
     bool eof;       /* the client sends nothing more: it has probably gone */

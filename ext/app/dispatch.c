@@ -6,7 +6,6 @@
 #include "app/dispatch.h"
 
 #include "app/answer.h"
-#include "app/asgi_call.h"
 #include "app/body.h"
 #include "app/convert.h"
 #include "app/coro.h"
@@ -46,7 +45,7 @@ static void
 dispatch_clear(HttpRequest *req)
 {
     AppCall *call = call_of(req);
-    assert(call->request == NULL && call->asgi == NULL);
+    assert(call->request == NULL && call->asgi == NULL && call->wsgi == NULL);
     body_clear(call);
     buf_free(&call->path);
 }
@@ -62,7 +61,7 @@ is_below(Slice path, Slice prefix)
 }
 
 /* The app that is mounted where the path points to; NULL when there is none. Borrowed. */
-static AsgiApp *
+static Mount *
 find_mount(const AppServer *server, Slice path)
 {
     Py_ssize_t count = server->mounts == NULL ? 0 : PyTuple_GET_SIZE(server->mounts);
@@ -73,7 +72,7 @@ find_mount(const AppServer *server, Slice path)
         if (prefix == NULL) {
             PyErr_Clear();
         } else if (is_below(path, slice_of(prefix, (size_t)len))) {
-            return (AsgiApp *)PyTuple_GET_ITEM(mount, 1);
+            return (Mount *)PyTuple_GET_ITEM(mount, 1);
         }
     }
     return NULL;
@@ -92,7 +91,7 @@ dispatch_head(HttpRequest *req)
     }
     if (server->root != NULL) {
         call->mount = server->root;
-        return asgi_head(req);
+        return call->mount->ops->head(req);
     }
     if (unlikely(req->upgrade >= 0) && ws_call_wanted(req)) {
         return HTTP_BODY_DISCARD;
@@ -104,7 +103,7 @@ dispatch_head(HttpRequest *req)
     if (call->match.outcome != ROUTE_FOUND && !by_middleware) {
         call->mount = find_mount(server, call_path(req));
         if (call->mount != NULL) {
-            return asgi_head(req);
+            return call->mount->ops->head(req);
         }
     }
     HttpBodyMode mode = HTTP_BODY_DISCARD;
@@ -272,8 +271,11 @@ answer_without_route(HttpRequest *req, RouteOutcome outcome)
         next = answer_exception(req, CALL_HANDLER);
     } else {
         bool redirect = status == 307;
-        HttpHead head = {status, redirect ? SLICE("") : SLICE("application/json"),
-                         &server->fields};
+        HttpHead head = {
+            .status = status,
+            .content_type = redirect ? SLICE("") : SLICE("application/json"),
+            .fields = &server->fields,
+        };
         Slice body =
             redirect ? SLICE("") : SLICE("{\"detail\":\"Method Not Allowed\"}");
         (void)http_respond(req, &head, body, NULL);
@@ -290,7 +292,7 @@ dispatch_request(HttpRequest *req)
     AppCall *call = call_of(req);
     http_request_ref(req); /* the client may go away while Python runs */
     if (call->mount != NULL) {
-        asgi_request(req, call->mount);
+        call->mount->ops->request(req, call->mount);
     } else if (unlikely(call->websocket)) {
         ws_call_start(req);
     } else if (call_server(req)->entry != NULL) {
@@ -306,8 +308,9 @@ dispatch_request(HttpRequest *req)
 static void
 dispatch_body(HttpRequest *req, Slice piece)
 {
-    if (call_of(req)->mount != NULL) {
-        asgi_body(req, piece);
+    const Mount *mount = call_of(req)->mount;
+    if (mount != NULL) {
+        mount->ops->body(req, piece);
     } else {
         body_feed(req, piece);
     }
@@ -316,8 +319,9 @@ dispatch_body(HttpRequest *req, Slice piece)
 static void
 dispatch_body_end(HttpRequest *req)
 {
-    if (call_of(req)->mount != NULL) {
-        asgi_body_end(req);
+    const Mount *mount = call_of(req)->mount;
+    if (mount != NULL) {
+        mount->ops->body_end(req);
     } else {
         body_end(req);
     }
@@ -326,8 +330,9 @@ dispatch_body_end(HttpRequest *req)
 static void
 dispatch_writable(HttpRequest *req)
 {
-    if (call_of(req)->mount != NULL) {
-        asgi_writable(req);
+    const Mount *mount = call_of(req)->mount;
+    if (mount != NULL) {
+        mount->ops->writable(req);
     } else {
         sender_wake(req);
     }
@@ -336,8 +341,11 @@ dispatch_writable(HttpRequest *req)
 static void
 dispatch_eof(HttpRequest *req)
 {
-    if (call_of(req)->mount != NULL) {
-        asgi_eof(req);
+    const Mount *mount = call_of(req)->mount;
+    if (mount != NULL) {
+        if (mount->ops->eof != NULL) {
+            mount->ops->eof(req);
+        }
         return;
     }
     call_of(req)->eof = true;
@@ -348,8 +356,9 @@ dispatch_eof(HttpRequest *req)
 static void
 dispatch_gone(HttpRequest *req)
 {
-    if (call_of(req)->mount != NULL) {
-        asgi_gone(req);
+    const Mount *mount = call_of(req)->mount;
+    if (mount != NULL) {
+        mount->ops->gone(req);
         return;
     }
     body_gone(req);

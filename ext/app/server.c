@@ -6,7 +6,6 @@
 #include "app/server.h"
 
 #include "app/adopt.h"
-#include "app/asgi_app.h"
 #include "app/dispatch.h"
 #include "app/future.h"
 #include "app/pool_type.h"
@@ -171,7 +170,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-/* Whether all items are (str, AsgiApp). 0, or -1 with an exception set. */
+/* Whether all items are (str, AsgiApp or WsgiApp). 0, or -1 with an exception set. */
 static int
 mounts_check(const AppState *st, PyObject *mounts)
 {
@@ -179,10 +178,10 @@ mounts_check(const AppState *st, PyObject *mounts)
         PyObject *item = PyTuple_GET_ITEM(mounts, i);
         if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2
             || !PyUnicode_Check(PyTuple_GET_ITEM(item, 0))) {
-            PyErr_Format(PyExc_TypeError, "a mount is (str, AsgiApp), not %R", item);
+            PyErr_Format(PyExc_TypeError, "a mount is (str, app), not %R", item);
             return -1;
         }
-        if (asgi_app_check(st, PyTuple_GET_ITEM(item, 1)) == NULL) {
+        if (mount_check(st, PyTuple_GET_ITEM(item, 1)) == NULL) {
             return -1;
         }
     }
@@ -210,7 +209,7 @@ server_take(AppServer *self, const ServerArgs *a)
     self->encode_fallback = optional_ref(a->encode_fallback);
     self->on_error = Py_NewRef(a->on_error);
     self->entry = optional_ref(a->entry);
-    self->root = (AsgiApp *)optional_ref(a->root);
+    self->root = (Mount *)optional_ref(a->root);
     self->mounts = Py_XNewRef(a->mounts);
     ring_init(&self->asgi_waiting);
     self->custom_errors = a->custom_errors != 0;
@@ -242,7 +241,7 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
                      a.request_type);
         return -1;
     }
-    if ((a.root != Py_None && asgi_app_check(st, a.root) == NULL)
+    if ((a.root != Py_None && mount_check(st, a.root) == NULL)
         || (a.mounts != NULL && mounts_check(st, a.mounts) < 0)) {
         return -1;
     }

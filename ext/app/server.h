@@ -31,9 +31,9 @@ struct AppServer {
     PyObject *encode_fallback;       /* owned callable, or NULL */
     PyObject *on_error;              /* owned callable */
     PyObject *entry; /* owned coroutine function, or NULL: no middleware */
-    AsgiApp *root;   /* owned: answers everything; NULL: the routes do */
+    Mount *root;     /* owned: answers everything; NULL: the routes do */
     PyObject *
-        mounts; /* owned: tuple of (prefix: str, AsgiApp), or NULL; for what no route has */
+        mounts; /* owned: tuple of (prefix: str, Mount), or NULL; for what no route has */
     LoopHook asgi_hook; /* linked while asgi_waiting has members */
     Ring asgi_waiting;  /* of AsgiCall.waiting; owns a reference to each */
     WebSocketParts websockets;

@@ -21,15 +21,15 @@ put(char *out, Slice text)
     ((char *)memcpy((out), literal, sizeof(literal) - 1) + sizeof(literal) - 1)
 
 static char *
-put_status(char *out, int status)
+put_status(char *out, int status, Slice reason)
 {
-    if (likely(status == 200)) {
+    if (likely(status == 200 && reason.len == 0)) {
         return PUT(out, "HTTP/1.1 200 OK\r\n");
     }
     out = PUT(out, "HTTP/1.1 ");
     out += fmt_decimal(out, (uint64_t)status);
     *out++ = ' ';
-    out = put(out, http_reason(status));
+    out = put(out, reason.len != 0 ? reason : http_reason(status));
     return PUT(out, "\r\n");
 }
 
@@ -69,13 +69,14 @@ answer_head(HttpServer *server, const AnswerHead *head, size_t more)
 {
     const HttpFields *fields = head->fields;
     Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
-    size_t most = HEAD_FIXED + head->content_type.len + raw.len + more;
+    size_t most =
+        HEAD_FIXED + head->reason.len + head->content_type.len + raw.len + more;
     int err = buf_reserve(&server->out, most);
     if (err != 0) {
         return err;
     }
     char *start = server->out.ptr + server->out.len;
-    char *out = put_status(start, head->status);
+    char *out = put_status(start, head->status, head->reason);
     out = put_server_fields(out, server, fields);
     if (head->content_type.len != 0) {
         out = PUT(out, "content-type: ");
@@ -98,7 +99,7 @@ answer_interim(HttpServer *server, int status, const HttpFields *fields)
     int err = buf_reserve(&server->out, HEAD_FIXED + raw.len);
     if (err == 0) {
         char *start = server->out.ptr + server->out.len;
-        char *out = put_status(start, status);
+        char *out = put_status(start, status, SLICE(""));
         if (raw.len != 0) {
             out = put(out, raw);
         }

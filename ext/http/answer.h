@@ -12,6 +12,7 @@ typedef struct AnswerHead {
     bool chunked;
     bool close;
     bool keep_alive; /* say so: an HTTP/1.0 client takes silence for "close" */
+    Slice reason;    /* empty: http_reason(status) */
 } AnswerHead;
 
 /* Appends the head, and room for `more` bytes is there behind it. 0 or UV_ENOMEM. */

@@ -71,7 +71,8 @@ check_head(const HttpRequest *req, const HttpHead *head)
         return UV_ECANCELED;
     }
     if (head->status < 200 || head->status > 599
-        || !http_value_is_clean(head->content_type)) {
+        || !http_value_is_clean(head->content_type)
+        || !http_value_is_clean(head->reason)) {
         return UV_EINVAL;
     }
     return 0;
@@ -89,6 +90,7 @@ write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
         .status = head->status,
         .content_type = typed ? slice_of("", 0) : head->content_type,
         .fields = fields,
+        .reason = head->reason,
         .length = stated_length(req, head, length),
     };
     bool unknown = answer.length < 0 && !status_has_no_body(head->status);

@@ -34,6 +34,7 @@ typedef struct HttpHead {
     int status;               /* 200 to 599 */
     Slice content_type;       /* empty: none, or among the fields */
     const HttpFields *fields; /* borrowed; may be NULL */
+    Slice reason; /* the phrase behind the status; empty: http_reason(status) */
 } HttpHead;
 
 /* The whole answer. `body` is copied when small; otherwise it is kept alive by `owner`
@@ -54,6 +55,27 @@ int http_stream_end_with(HttpRequest *req, const HttpFields *trailers);
 /* An interim answer (103 …) with these fields before the answer itself; dropped for HTTP/1.0, whose
  * clients know none. */
 int http_inform(HttpRequest *req, int status, const HttpFields *fields);
+
+/* What is written between the two leaves in one system call, as far as it fits. Nothing else may be
+ * done with the connection in between. */
+typedef struct HttpBatch {
+    HttpConn *conn; /* borrowed; NULL: nothing is gathered */
+} HttpBatch;
+HttpBatch http_batch_begin(HttpRequest *req);
+void http_batch_end(HttpBatch batch);
+
+/* A connection's socket, for a thread that writes a part of a streamed answer itself. */
+typedef struct HttpLoan {
+    int fd; /* a duplicate, the borrower's to close; in non-blocking mode */
+    uint32_t
+        timeout; /* ms without the peer taking a byte after which to give up; 0: none */
+} HttpLoan;
+/* Lends the socket of an answer whose length was given. UV_EAGAIN while something waits to be
+ * written: on_writable follows when nothing does. UV_ENOTSUP when the bytes would need treatment
+ * on their way. Until http_stream_lent nothing else may be written. */
+int http_stream_lend(HttpRequest *req, HttpLoan *loan);
+/* The borrower has written `bytes` and is done. */
+void http_stream_lent(HttpRequest *req, uint64_t bytes);
 
 /* Whether more than the high-water mark waits to be written; on_writable follows when not. */
 bool http_stream_full(const HttpRequest *req);

@@ -122,7 +122,9 @@ ws_check(HttpRequest *req)
         && buf_append_slice(&body, detail) == 0) {
         (void)buf_append_slice(&body, SLICE("\"}"));
     }
-    HttpHead head = {fault.status, SLICE("application/json"), &fields};
+    HttpHead head = {.status = fault.status,
+                     .content_type = SLICE("application/json"),
+                     .fields = &fields};
     (void)http_respond(req, &head, buf_slice(&body), NULL);
     buf_free(&body);
     http_fields_free(&fields);

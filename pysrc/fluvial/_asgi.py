@@ -67,6 +67,11 @@ class Bridge:
             gone_error=ClientGone,
         )
 
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """What the app's lifespan has left, as long as the app runs."""
+        return self.core.state
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The time between the app's start and end; an end that fails is logged.

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
 from typing import Any, Final, Protocol, final
 
@@ -254,8 +254,8 @@ class Server:
         on_error: Callable[[Request, BaseException], Any],
         entry: Callable[[Request], Coroutine[Any, Any, Any]] | None = None,
         custom_errors: bool = False,
-        root: AsgiApp | None = None,
-        mounts: tuple[tuple[str, AsgiApp], ...] = (),
+        root: AsgiApp | WsgiApp | None = None,
+        mounts: tuple[tuple[str, AsgiApp | WsgiApp], ...] = (),
         limits: dict[str, int] | None = None,
         access_log: int = -1,
         websockets: tuple[
@@ -322,6 +322,48 @@ class AsgiApp:
     @property
     def app(self) -> Callable[..., Awaitable[None]]: ...
     state: dict[str, Any] | None  # what every scope["state"] is a copy of
+
+@final
+class WsgiApp:
+    """A WSGI application, for Server's `root`.
+
+    `environ` is what the environs of all requests begin with; `prefix` is taken away from the
+    beginning of their paths. `report(text, exc)` logs a request
+    that the app has left without a complete answer; any thread may call it. `file_type` is the type
+    of `wsgi.file_wrapper`, `file_facts` gives the descriptor, position and size of a file in one,
+    or None when it can't be sent by descriptor.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        *,
+        environ: dict[str, Any],
+        prefix: str,
+        report: Callable[[str, BaseException | None], None],
+        file_type: type[Any],
+        file_facts: Callable[[Any], tuple[int, int, int] | None],
+    ) -> None: ...
+    @property
+    def app(self) -> Callable[..., Iterable[bytes]]: ...
+
+@final
+class WsgiInput:
+    """The body of a request to a WSGI app, to be read as a file.
+
+    Reading waits for the client. Raises: ConnectionResetError when the client goes away before
+    the body is complete, or when the answer was before all of the body had arrived.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes: ...
+    def readline(self, size: int | None = -1, /) -> bytes: ...
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+
+@final
+class WsgiCall:
+    """A request to a WSGI app."""
 
 # ---- loop: the event loop and its transports ----------------------------------------------
 

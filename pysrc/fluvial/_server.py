@@ -34,6 +34,7 @@ from ._responses import Response
 from ._sockets import BindError, bind, describe
 from ._threads import register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
+from ._wsgi_bridge import WsgiBridge
 
 if TYPE_CHECKING:
     from ._interface import Foreign
@@ -106,7 +107,7 @@ class Service:
             await stack.enter_async_context(bridge.running() if bridge else running(self._app))
             for mount, (_, mounted) in zip(self._app.mounts, self._mounts, strict=True):
                 await stack.enter_async_context(mounted.running())
-                mount.state, mount.root_path = mounted.core.state, self._config.root_path
+                mount.state, mount.root_path = mounted.state, self._config.root_path
             yield
 
     async def _serve(
@@ -200,14 +201,11 @@ class Service:
         )
 
 
-def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge:
-    is_wsgi = app.interface == "wsgi"
+def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | WsgiBridge:
+    if app.interface == "wsgi":
+        return WsgiBridge(app.app, config, prefix=prefix)
     return Bridge(
-        app.as_asgi3(multiprocess=config.workers > 1),
-        root_path=config.root_path,
-        prefix=prefix,
-        lifespan="off" if is_wsgi else config.lifespan,
-        websockets=not is_wsgi,
+        app.as_asgi3(), root_path=config.root_path, prefix=prefix, lifespan=config.lifespan
     )
 
 

@@ -1,0 +1,34 @@
+/* An app of another interface than Fluvial's own (ASGI, WSGI) to which dispatch.c hands requests
+ * over as they are. The Python types that hold such apps begin with the struct.
+ *
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_APP_MOUNT_H
+#define FLUVIAL_APP_MOUNT_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "http/request.h"
+
+typedef struct Mount Mount;
+
+/* What dispatch forwards from HttpOps; all of these but `eof` are there. */
+typedef struct MountOps {
+    HttpBodyMode (*head)(HttpRequest *req);
+    void (*request)(HttpRequest *req, Mount *mount);
+    void (*body)(HttpRequest *req, Slice piece);
+    void (*body_end)(HttpRequest *req);
+    void (*eof)(HttpRequest *req); /* may be NULL */
+    void (*gone)(HttpRequest *req);
+    void (*writable)(HttpRequest *req);
+} MountOps;
+
+struct Mount {
+    PyObject_HEAD
+    const MountOps *ops; /* static; NULL before __init__ */
+};
+
+/* `obj` as a Mount when it is an AsgiApp or a WsgiApp; else NULL with TypeError set. Borrowed. */
+Mount *mount_check(const AppState *st, PyObject *obj);
+
+#endif

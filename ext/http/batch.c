@@ -1,0 +1,72 @@
+/* Two ways to write an answer with fewer system calls (see response.h): several pieces gathered
+ * into one write, and the socket lent to a thread that has the kernel copy a file to it. The
+ * loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/response.h"
+
+#include "http/conn.h"
+#include "http/out.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <uv.h>
+
+HttpBatch
+http_batch_begin(HttpRequest *req)
+{
+    HttpConn *c = req->conn;
+    if (c == NULL || c->server->gather != NULL || c->state == CONN_CLOSING) {
+        return (HttpBatch){NULL};
+    }
+    out_gather(c);
+    return (HttpBatch){c};
+}
+
+/* The connection may have been closed since, but not freed: that takes a turn of the loop. */
+void
+http_batch_end(HttpBatch batch)
+{
+    HttpConn *c = batch.conn;
+    if (c != NULL) {
+        out_release(c);
+        exchange_advance(c);
+        conn_settle(c);
+    }
+}
+
+int
+http_stream_lend(HttpRequest *req, HttpLoan *loan)
+{
+    HttpConn *c = req->conn;
+    uv_os_fd_t fd;
+    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_STREAMING) {
+        return UV_ECANCELED;
+    }
+    if (req->chunked || req->bodyless || req->length_left < 0) {
+        return UV_ENOTSUP;
+    }
+    if (c->stream.queued != 0) {
+        stream_drain(&c->stream);
+        return UV_EAGAIN;
+    }
+    int err = uv_fileno(&c->stream.uv.handle, &fd);
+    if (err != 0) {
+        return err;
+    }
+    loan->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    loan->timeout = c->server->limits.write_timeout;
+    return loan->fd < 0 ? uv_translate_sys_error(errno) : 0;
+}
+
+void
+http_stream_lent(HttpRequest *req, uint64_t bytes)
+{
+    HttpConn *c = req->conn;
+    if (c != NULL && req->answer == HTTP_ANSWER_STREAMING) {
+        assert(bytes <= (uint64_t)req->length_left);
+        req->length_left -= (int64_t)bytes;
+        c->sent += bytes;
+    }
+}

@@ -27,21 +27,23 @@ environ_template(const WsgiApp *self, PyObject *environ)
 static int
 wsgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"app",       "environ",    "report",
+    static const char *const names[] = {"app",       "environ",    "prefix", "report",
                                         "file_type", "file_facts", NULL};
     WsgiApp *self = (WsgiApp *)op;
-    PyObject *app, *environ, *report, *file_type, *file_facts; /* all borrowed */
+    PyObject *app, *environ, *prefix, *report, *file_type,
+        *file_facts; /* all borrowed */
     if (self->st != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the WsgiApp is already initialised");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$O!OO!O:WsgiApp", (char **)names,
-                                     &app, &PyDict_Type, &environ, &report,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$O!UOO!O:WsgiApp", (char **)names,
+                                     &app, &PyDict_Type, &environ, &prefix, &report,
                                      &PyType_Type, &file_type, &file_facts)) {
         return -1;
     }
     self->st = app_state(PyType_GetModule(Py_TYPE(op)));
     self->app = Py_NewRef(app);
+    self->prefix = Py_NewRef(prefix);
     self->report = Py_NewRef(report);
     self->file_type = Py_NewRef(file_type);
     self->file_facts = Py_NewRef(file_facts);
@@ -89,6 +91,7 @@ wsgi_app_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
     (void)wsgi_app_clear(op);
+    Py_XDECREF(self->prefix);
     http_fields_free(&self->fields);
     for (size_t i = 0; i < WSGI_METHODS; i++) {
         Py_XDECREF(self->methods[i]);

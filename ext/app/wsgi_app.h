@@ -37,6 +37,7 @@ typedef struct WsgiApp {
     PyObject *app;     /* owned: callable(environ, start_response) */
     PyObject *environ; /* owned: a dict, what every environ begins with; replaced, never
                               changed, since calls hold it, too */
+    PyObject *prefix;  /* owned: str, which all paths begin with */
     PyObject *report;  /* owned: report(message, exception or None), logs; any thread */
     PyObject *file_type;  /* owned: the type of environ["wsgi.file_wrapper"] */
     PyObject *file_facts; /* owned: file_facts(wrapper), see wsgi_file.c */

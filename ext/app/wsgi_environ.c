@@ -198,14 +198,27 @@ put_client(PyObject *environ, WsgiApp *app, const HttpRequest *req)
     return PyDict_SetItem(environ, app->st->str_REMOTE_PORT, client->port);
 }
 
-/* The path, decoded, and the target as it was sent. */
-static int
-put_target(PyObject *environ, const AppState *st, HttpRequest *req)
+/* The path below the one that the app is mounted at. */
+static Slice
+path_info(const WsgiApp *app, HttpRequest *req)
 {
     Slice path = call_path(req);
+    Py_ssize_t prefix = 0;
+    (void)PyUnicode_AsUTF8AndSize(app->prefix,
+                                  &prefix); /* dispatch.c has compared it */
     if (path.len == 1 && path.ptr[0] == '*') {
-        path = SLICE(""); /* OPTIONS *: no path begins otherwise than with '/' */
+        return SLICE(""); /* OPTIONS *: the path of an environ begins with '/' */
     }
+    assert((size_t)prefix <= path.len);
+    return slice_of(path.ptr + prefix, path.len - (size_t)prefix);
+}
+
+/* The path, decoded, and the target as it was sent. */
+static int
+put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
+{
+    const AppState *st = app->st;
+    Slice path = path_info(app, req);
     Slice query = http_request_query(req);
     PyObject *target = convert_latin1(http_request_target(req));
     int err = target == NULL || PyDict_SetItem(environ, st->str_REQUEST_URI, target) < 0
@@ -246,7 +259,7 @@ wsgi_environ_new(WsgiCall *call)
     WsgiApp *app = call->app;
     HttpRequest *req = call->req;
     PyObject *environ = PyDict_Copy(call->environ);
-    if (environ == NULL || put_target(environ, app->st, req) < 0
+    if (environ == NULL || put_target(environ, app, req) < 0
         || put_client(environ, app, req) < 0 || put_rare(environ, call) < 0) {
         Py_XDECREF(environ);
         return NULL;

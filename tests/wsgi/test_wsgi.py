@@ -67,7 +67,7 @@ def test_the_environ(serve: Serve) -> None:
         "CONTENT_TYPE": "a/b",
         "CONTENT_LENGTH": "2",
         "HTTP_HOST": "x",
-        "HTTP_X_TWO": "1,2",
+        "HTTP_X_TWO": "1, 2",
         "HTTP_COOKIE": "a=1; b=2",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
@@ -238,19 +238,29 @@ def test_an_error_after_the_first_piece_is_raised(
 
 
 BROKEN = [
-    (lambda start: [b"x"], "has not called start_response()"),
+    (lambda start: [b"x"], "before it called start_response()"),
+    (lambda start: [], "without having called start_response()"),
     (lambda start: start("200 OK", []) and start("200 OK", []) and [], "was called before"),
-    (lambda start: start("OK", []) and [], "a status is like '200 OK', not 'OK'"),
-    (lambda start: start("200 OK", [("a", 1)]) and [], "header names and values are str, not 1"),
+    (lambda start: start("OK", []) and [], "with a number from 200 to 599, not 'OK'"),
+    (
+        lambda start: start("200 OK", [("a", 1)]) and [],
+        "a header is a tuple of two str, not ('a', 1)",
+    ),
     (lambda start: start("200 OK", [("a", "b\n")]) and [], "malformed header"),
-    (lambda start: start("200 OK", []) and ["x"], "a WSGI app gives bytes, not 'x'"),
-    (lambda start: start("200 OK", []) and iter(["x"]), "a WSGI app gives bytes, not 'x'"),
+    (
+        lambda start: start("200 OK", []) and ["x"],
+        "the body of an answer is made of bytes, not str",
+    ),
+    (
+        lambda start: start("200 OK", []) and iter(["x"]),
+        "the body of an answer is made of bytes, not str",
+    ),
     (lambda start: start("200 OK", []) and 3, "'int' object is not iterable"),
     (lambda start: 1 / 0, "division by zero"),
-    (lambda start: next(iter([])), "raised StopIteration"),
+    (lambda start: next(iter([])), "StopIteration()"),
     (
-        lambda start: start("200 OK", [("content-length", "3")]) and [b"long"],
-        "more bytes than its Content-Length",
+        lambda start: start("200 OK", [("content-length", "3")]) and [],
+        "fewer bytes than its Content-Length",
     ),
 ]
 

@@ -115,7 +115,7 @@ def test_flat(kind: Callable[[Loop, Path], Awaitable[Any]], tmp_path: Path) -> N
 
     async def main() -> None:
         connect = await kind(loop, tmp_path)
-        await many(connect, CONNECTIONS // 5)
+        await many(connect, CONNECTIONS // 10)
         objects, files, memory = figures()
         await many(connect, CONNECTIONS)
         after = figures()

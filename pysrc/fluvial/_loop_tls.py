@@ -231,12 +231,7 @@ class SSLMixin:
         Raises: TypeError for a context or a transport that won't do; ssl.SSLError, OSError
         when the handshake fails (it may take `ssl_handshake_timeout` seconds).
         """
-        if not isinstance(sslcontext, ssl.SSLContext):
-            raise TypeError(
-                f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
-            )
-        if not getattr(transport, "_start_tls_compatible", False):
-            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        _check_start_tls(transport, sslcontext)
         waiter = self.create_future()
         tls = SSLProtocol(
             self,
@@ -263,6 +258,15 @@ class SSLMixin:
             resumed.cancel()
             raise
         return tls._get_app_transport()
+
+
+def _check_start_tls(transport: Any, sslcontext: Any) -> None:
+    if not isinstance(sslcontext, ssl.SSLContext):
+        raise TypeError(
+            f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
+        )
+    if not getattr(transport, "_start_tls_compatible", False):
+        raise TypeError(f"transport {transport!r} is not supported by start_tls()")
 
 
 def _take_buffered(protocol: asyncio.BaseProtocol, tls: SSLProtocol) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from . import _core
 from ._callables import callable_name
-from ._graph import Captures, make_target
+from ._graph import Captures, Target, make_target
 from ._params import MISSING, Depends
 from ._responses import StreamingResponse
 from ._results import ModelOptions, make_respond, make_wrap
@@ -79,21 +79,7 @@ class Route:
 
         Raises: TypeError; NameError when an annotation names what isn't defined yet.
         """
-        captures = read_captures(self.path)
-        call = read_call(self.endpoint, captures)
-        before = [
-            read_dependency(each, captures)
-            for each in (*dependencies, *(self.options.get("dependencies") or ()))
-        ]
-        for each in (*before, call):
-            settle_connection(each, Special.REQUEST)
-        target = make_target(
-            call,
-            before,
-            captures,
-            inline=self.options.get("inline", False),
-            streamed=is_class(self.options.get("response_class"), StreamingResponse),
-        )
+        target = self._make_target(dependencies)
         wrap = self._make_wrap()
         status_code = self.options.get("status_code") or 200
         self.plan = _core.Plan(
@@ -110,6 +96,23 @@ class Route:
         if target.program is not None:
             target.program.respond = make_respond(wrap, status_code)
         return self.plan
+
+    def _make_target(self, dependencies: Sequence[Depends]) -> Target:
+        captures = read_captures(self.path)
+        call = read_call(self.endpoint, captures)
+        before = [
+            read_dependency(each, captures)
+            for each in (*dependencies, *(self.options.get("dependencies") or ()))
+        ]
+        for each in (*before, call):
+            settle_connection(each, Special.REQUEST)
+        return make_target(
+            call,
+            before,
+            captures,
+            inline=self.options.get("inline", False),
+            streamed=is_class(self.options.get("response_class"), StreamingResponse),
+        )
 
     def _make_wrap(self) -> Callable[[Any], Response] | None:
         options = self.options

@@ -119,6 +119,9 @@ exchange_tell(HttpConn *c, HttpRequest *req)
         exchange_overload(req);
         return;
     }
+    if (unlikely(req->upgrade >= 0)) {
+        request_trim(req);
+    }
     server->stats.in_flight++;
     req->in_flight = true;
     req->told = true;

@@ -195,6 +195,21 @@ http_request_unref(HttpRequest *req)
 }
 
 void
+request_trim(HttpRequest *req)
+{
+    char *head = PyMem_RawRealloc(req->head.ptr, req->head.len);
+    if (head != NULL) {
+        req->head.ptr = head;
+        req->head.cap = req->head.len;
+    }
+    HttpField *fields = PyMem_RawRealloc(req->fields, req->nfields * sizeof(*fields));
+    if (fields != NULL) {
+        req->fields = fields;
+        req->cap_fields = req->nfields;
+    }
+}
+
+void
 request_free_spare(HttpServer *server)
 {
     while (server->spare != NULL) {

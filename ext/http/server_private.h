@@ -70,6 +70,9 @@ void server_conn_closed(HttpServer *server);
 
 /* request.c: a zeroed request with one reference; NULL when out of memory. */
 HttpRequest *http_request_new(HttpServer *server);
+/* Gives back what the buffers of a complete head have too much: the request may live as long as a
+ * WebSocket. */
+void request_trim(HttpRequest *req);
 /* Frees the spare requests. */
 void request_free_spare(HttpServer *server);
 /* server.c: the last held request is gone after http_server_free. */

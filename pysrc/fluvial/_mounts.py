@@ -7,7 +7,7 @@ that it gets their answers as Response objects.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +41,8 @@ class Mount:
         """The app's answer, as soon as it begins. Raises: what the app raises before."""
         exchange = _Exchange(request)
         scope = self._scope(request)
-        exchange.task = asyncio.ensure_future(self.asgi(scope, exchange.receive, exchange.send))
-        await asyncio.wait((exchange.task, exchange.start), return_when="FIRST_COMPLETED")
-        if not exchange.start.done():
-            await exchange.task
-            raise RuntimeError(f"the app mounted at {self.prefix!r} returned without an answer")
-        message = exchange.start.result()
+        exchange.run(self.asgi(scope, exchange.receive, exchange.send))
+        message = await exchange.start()
         response = StreamingResponse(exchange.pieces(), message["status"])
         response.raw_headers = [(bytes(n), bytes(v)) for n, v in message.get("headers", ())]
         response.run_after(exchange.finish)
@@ -76,14 +72,21 @@ class Mount:
 class _Exchange:
     """The events of one request, between the app's task and the answer's iterator."""
 
-    task: asyncio.Future[None]
-
     def __init__(self, request: Request) -> None:
-        self.start: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._request = request
-        self._pieces: asyncio.Queue[Message] = asyncio.Queue(1)
+        self._task: asyncio.Future[None]
+        self._message: Message | None = None  # sent and not taken yet
+        self._first: Message | None = None  # body
+        self._sent = asyncio.Event()  # there is one, or the task has ended
+        self._taken = asyncio.Event()
         self._over = asyncio.Event()
+        self._started = False
         self._body_given = False
+
+    def run(self, call: Awaitable[None]) -> None:
+        """Begins to await what the app returned."""
+        self._task = asyncio.ensure_future(call)
+        self._task.add_done_callback(lambda _: self._sent.set())
 
     async def receive(self) -> Message:
         if not self._body_given and not self._over.is_set():
@@ -94,40 +97,54 @@ class _Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        wanted = "http.response.body" if self.start.done() else "http.response.start"
+        wanted = "http.response.body" if self._started else "http.response.start"
         if message["type"] != wanted or self._over.is_set():
-            raise RuntimeError(f"unexpected ASGI message {message['type']!r}")
-        if not self.start.done():
-            self.start.set_result(message)
-        else:
-            await self._pieces.put(message)
+            raise RuntimeError(f"unexpected ASGI message {message['type']!r}: expected {wanted}")
+        self._started = True
+        while self._message is not None:
+            self._taken.clear()
+            await self._taken.wait()
+        self._message = message
+        self._sent.set()
+
+    async def start(self) -> Message:
+        """http.response.start, when a body has followed. Raises: what the app raises before."""
+        try:
+            start = await self._next()
+            self._first = await self._next()
+            return start
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body, piece by piece. Raises: what the app raises within its answer."""
+        complete = False
         try:
-            while True:
-                message = await self._next()
+            while not complete:
+                first, self._first = self._first, None
+                message = await self._next() if first is None else first
+                complete = not message.get("more_body", False)
                 yield message.get("body", b"")
-                if not message.get("more_body", False):
-                    return
-        except GeneratorExit:
-            self.task.cancel()
-            raise
         finally:
             self._over.set()
+            if not complete:
+                self._task.cancel()
 
     async def _next(self) -> Message:
-        getter = asyncio.ensure_future(self._pieces.get())
-        await asyncio.wait((getter, self.task), return_when="FIRST_COMPLETED")
-        if not getter.done() and self._pieces.empty():
-            getter.cancel()
-            await self.task
-            raise RuntimeError("the mounted app returned in the middle of its answer")
-        return await getter
+        await self._sent.wait()
+        message, self._message = self._message, None
+        if message is None:
+            await self._task
+            raise RuntimeError("a mounted app returned before its answer was complete")
+        if not self._task.done():
+            self._sent.clear()
+        self._taken.set()
+        return message
 
     async def finish(self) -> None:
         """Waits for what the app does after its answer."""
         self._over.set()
-        await asyncio.wait((self.task,))
-        if not self.task.cancelled():
-            self.task.result()
+        await asyncio.wait((self._task,))
+        if not self._task.cancelled():
+            self._task.result()

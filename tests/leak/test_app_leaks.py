@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import gc
 import logging
-import operator
 import os
 import socket
 import struct
-import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +27,7 @@ from fluvial import (
     Response,
     StreamingResponse,
 )
+from support.growth import assert_flat
 from support.sanitizer import measures_memory
 from support.serving import Served, serving
 
@@ -41,8 +38,6 @@ ROUNDS = 3
 # a leak leaves one for each of the 360 requests.
 FEW = 180
 MEMORY = 2 * 1024 * 1024  # bytes, which a few new threads take
-ATTEMPTS = 3  # a leak grows each time; a thread that the load calls for, once
-PATIENCE = 10  # seconds for connections and tasks to end
 
 Work = Callable[[Served], None]
 
@@ -301,22 +296,6 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def figures() -> tuple[int, int, int]:
-    """Objects that the collector knows, blocks of Python's allocator, descriptors."""
-    gc.collect()
-    return len(gc.get_objects()), sys.getallocatedblocks(), len(os.listdir("/proc/self/fd"))
-
-
-def settled(limits: tuple[int, int, int]) -> tuple[int, int, int]:
-    """What is left when connections and tasks have had time to end."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = figures()
-        if all(map(operator.le, found, limits)) or time.monotonic() > deadline:
-            return found
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("name", WORK)
 def test_requests_leave_nothing_behind(served: Served, name: str) -> None:
     work = WORK[name]
@@ -325,17 +304,7 @@ def test_requests_leave_nothing_behind(served: Served, name: str) -> None:
         for _ in range(REPEATS):
             work(served)
 
-    _, _, idle = figures()
-    one_round()
-    found = [settled((sys.maxsize, sys.maxsize, idle))]
-    for _ in range(ATTEMPTS):
-        limits = (found[-1][0] + FEW, found[-1][1] + FEW, idle)
-        for _ in range(ROUNDS):
-            one_round()
-        found.append(settled(limits))
-        if all(map(operator.le, found[-1], limits)):
-            return
-    raise AssertionError(f"objects, blocks and descriptors grow: {found}")
+    assert_flat(one_round, rounds=ROUNDS, few=FEW)
 
 
 @measures_memory

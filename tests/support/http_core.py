@@ -93,21 +93,27 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
+def _is_fluvial(name: str) -> bool:
+    return name == "fluvial" or name.startswith("fluvial.")
+
+
 @cache
 def load() -> tuple[ModuleType, type[Any]]:
     """(the module, the Loop class that goes with it)."""
     core = _load("http_probe._core", _build())
     package = ModuleType("fluvial")
+    package.__path__ = [str(ROOT / "pysrc" / "fluvial")]
     package._core = core  # type: ignore[attr-defined]
-    before = {name: sys.modules.get(name) for name in ("fluvial", "fluvial._core")}
+    # fluvial.Loop is completed in Python, on top of the core that it imports: all of its modules
+    # are loaded anew, and the real ones are put back.
+    real = {name: module for name, module in sys.modules.items() if _is_fluvial(name)}
+    for name in real:
+        del sys.modules[name]
     sys.modules.update({"fluvial": package, "fluvial._core": core})
     try:
-        # fluvial.Loop is completed in Python, on top of the core that it imports.
         loop = _load("http_probe._loop", ROOT / "pysrc" / "fluvial" / "_loop.py").Loop
     finally:
-        for name, module in before.items():
-            if module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module
+        for name in [name for name in sys.modules if _is_fluvial(name)]:
+            del sys.modules[name]
+        sys.modules.update(real)
     return core, loop

@@ -25,12 +25,16 @@ class SSLTransport(sslproto._SSLProtocolTransport):
     """What the application writes to. It answers after close(), too, which may come twice."""
 
     _ssl_protocol: Any
+    _given_up = False  # closed by the application after the connection had begun to close
 
     def close(self) -> None:
         """Sends what is queued and close_notify, then ends the connection."""
         if not self._closed:
             self._closed = True
             self._ssl_protocol._start_shutdown()
+        else:
+            self._given_up = True
+            self._ssl_protocol._release()
 
     def abort(self) -> None:
         """Ends the connection at once; what is not yet sent is dropped."""
@@ -57,6 +61,9 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
     _app_transport: Any
     _app_transport_created: bool
     _handshake_timeout_handle: Any
+    _lost = False
+    _sslcontext: Any
+    _sslobj: Any
     _ssl_buffer: bytearray
     _ssl_buffer_view: memoryview
 
@@ -92,7 +99,17 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
         """Whoever waits for the handshake must not take a lost connection for a good one."""
         if exc is None and self._state is _DO_HANDSHAKE:
             exc = ConnectionAbortedError("the connection was closed during the SSL handshake")
+        transport = self._app_transport
         super().connection_lost(exc)
+        self._lost = True
+        if transport is not None and transport._given_up:
+            self._release()
+
+    def _release(self) -> None:
+        """Frees what is large, once the connection is lost: applications keep transports."""
+        if self._lost:
+            self._sslcontext = self._sslobj = self._records = None
+            self._extra.clear()
 
     def _do_handshake(self) -> None:
         if self._incoming.pending or not self._server_side:

@@ -307,11 +307,39 @@ def test_closed_transports_answer(fluvial_loop: Any, tls: Contexts) -> None:
             transport.resume_reading()
             transport.abort()
             assert transport.get_write_buffer_size() == 0
-            assert transport.get_extra_info("ssl_object").version() == "TLSv1.3"
-            assert transport.get_extra_info("peername", "gone") == "gone"
+            for name in ("ssl_object", "sslcontext", "peername"):
+                assert transport.get_extra_info(name, "gone") == "gone"
             assert transport.get_write_buffer_limits()
             assert transport.get_protocol() is None
             assert isinstance(transport.is_reading(), bool)
+
+    fluvial_loop.run_until_complete(main())
+
+
+def test_what_is_known_after_the_end(loop: asyncio.AbstractEventLoop, tls: Contexts) -> None:
+    async def main() -> None:
+        async with tls.pair() as (ours, _theirs):
+            ours.transport.close()
+            await ours.until_lost()
+            assert ours.transport.get_extra_info("ssl_object").version() == "TLSv1.3"
+            assert ours.transport.get_extra_info("sslcontext") is tls.client
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("when", ["closing", "lost"])
+def test_transports_closed_twice_keep_no_context(
+    fluvial_loop: Any, tls: Contexts, when: str
+) -> None:
+    async def main() -> None:
+        async with tls.pair() as (ours, _theirs):
+            ref = weakref.ref(ours.transport.get_extra_info("ssl_object"))
+            ours.transport.close()
+            if when == "closing":
+                ours.transport.close()
+            await ours.until_lost()
+            ours.transport.close()
+            assert ref() is None
 
     fluvial_loop.run_until_complete(main())
 

@@ -9,9 +9,6 @@
  *   wsgi_environ.c   the environ
  *   wsgi_app.c       what all requests to the app have in common
  *
- * The job starts when the body is complete or WSGI_HIGH bytes of it are there, so that a slow
- * client with a small body holds no thread.
- *
  * Threads: the GIL guards everything. A worker that has to wait gives it up (wsgi_wait); it never
  * touches the connection, but leaves orders, which the loop carries out.
  */
@@ -26,8 +23,10 @@
 #include "http/response.h"
 
 enum {
-    WSGI_HIGH = 64 * 1024, /* bytes: past it, who sends (client or app) waits */
-    WSGI_LOW = 16 * 1024,  /* bytes left in `pieces`: the connection reads again */
+    /* Bytes: past it, who sends (client or app) waits. Also, the job starts when the body is
+     * complete or so much of it is there: slow clients with small bodies hold no thread. */
+    WSGI_HIGH = 64 * 1024,
+    WSGI_LOW = 16 * 1024, /* bytes left in `pieces`: the connection reads again */
 };
 
 /* What the app has done for its answer. Changed by the worker. */

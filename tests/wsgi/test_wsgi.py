@@ -5,36 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
-from wsgiref.validate import validator
 
 import pytest
 from support.asgi import Notes
 from support.responses import Response
+from support.wsgi import GET, TEXT, Result, checked, errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Serve
-
-    App = Callable[[dict[str, Any], Any], Any]
-
-GET = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-TEXT = ("Content-Type", "text/plain")
-
-
-def checked(app: App) -> App:
-    """`app` behind the validator, which looks at both sides."""
-    inner = validator(app)
-
-    def outer(environ: dict[str, Any], start_response: Any) -> Any:
-        return inner(environ, start_response)
-
-    return outer
-
-
-def errors(caplog: pytest.LogCaptureFixture) -> str:
-    return "\n".join(r.getMessage() + str(r.exc_info) for r in caplog.records if r.levelno >= 40)
 
 
 def test_the_environ(serve: Serve) -> None:
@@ -116,24 +97,6 @@ def test_a_list_is_one_answer_with_its_length(serve: Serve) -> None:
     answer, rest = Response.parse(serve(app).exchange(GET))
     assert (answer.status, answer.body, answer["content-length"], rest) == (201, b"hello", "5", b"")
     assert [value for name, value in answer.fields if name == "x-a"] == ["1", "caf\xe9"]
-
-
-class Result:
-    """An iterable that notes what happens to it."""
-
-    def __init__(self, notes: Notes, *pieces: Any) -> None:
-        self.notes = notes
-        self.pieces = pieces
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self.pieces:
-            if isinstance(piece, Exception):
-                raise piece
-            self.notes.add(piece)
-            yield piece
-
-    def close(self) -> None:
-        self.notes.add("closed")
 
 
 def test_an_iterable_is_chunked_and_closed(serve: Serve) -> None:

@@ -52,6 +52,7 @@ struct Loop {
     PyObject *spare_context; /* owned or NULL: an empty one, which nobody else knows */
 
     bool running;
+    bool poll_due;   /* what callbacks schedule waits until the loop has polled */
     bool forked;     /* this process is a child of the one that made the loop */
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 

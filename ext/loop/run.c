@@ -227,7 +227,8 @@ loop_run_due(Loop *self)
         if (unlikely(self->fds.waiting) && !self->forked) {
             fds_run_waiting(&self->fds);
         }
-    } while (self->ready.len != 0 && !self->stopping && ran < READY_BETWEEN_POLLS);
+    } while (self->ready.len != 0 && !self->stopping && !self->poll_due
+             && ran < READY_BETWEEN_POLLS);
     return 0;
 }
 
@@ -236,6 +237,7 @@ loop_iterate(Loop *self)
 {
     /* As in asyncio, what was ready before the poll comes before what the poll brings. */
     self->fds.ready_first = self->ready.len != 0;
+    self->poll_due = false;
     if (loop_has_work(self)) {
         loop_poll_now(self);
     } else {

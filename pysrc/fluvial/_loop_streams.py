@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+# Whoever puts another class in its place (a proxy's, say) is to be heard.
+_SOCKET = socket.socket
 _NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)  # macOS has none
 
 
@@ -39,7 +41,8 @@ class StreamsMixin:
     @functools.wraps(asyncio.SelectorEventLoop.create_connection)
     async def create_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
-        if len(args) == 3 and not kwargs and not self.get_debug():
+        plain = len(args) == 3 and not kwargs and not self.get_debug()
+        if plain and base_events.socket.socket is _SOCKET:  # type: ignore[attr-defined]
             info = base_events._ipaddr_info(*args[1:], 0, socket.SOCK_STREAM, 0)  # type: ignore[attr-defined]
             if info is not None:
                 return await self._connect_literal(args[0], info)
@@ -62,7 +65,10 @@ class StreamsMixin:
             sock.setblocking(False)
         waiter = self.create_future()
         try:
-            if not _connect(sock, address):
+            if _connect(sock, address):
+                # Who listens on this loop learns of it no later than the caller, as in asyncio.
+                self._poll_soon()
+            else:
                 self._sock_connect_later(waiter, sock, address)
                 await waiter
                 waiter = self.create_future()
@@ -82,23 +88,6 @@ class StreamsMixin:
         connecting = super()._connect_sock(*args, **kwargs)  # type: ignore[misc]
         connected = _connected.get()
         return connecting if connected is None else _noting(connecting, connected)
-
-    def _sock_connect(
-        self: Any, fut: asyncio.Future[None], sock: socket.socket, address: Any
-    ) -> None:
-        """As asyncio's, but that a connection on this machine, which is there at once, costs no
-        wait. The kernel tells of it only afterwards."""
-        try:
-            if not _connect(sock, address):
-                self._sock_connect_later(fut, sock, address)
-            else:
-                fut.set_result(None)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            fut.set_exception(exc)
-        finally:
-            del fut  # an exception keeps this frame
 
     def _sock_connect_later(
         self: Any, fut: asyncio.Future[None], sock: socket.socket, address: Any

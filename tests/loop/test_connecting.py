@@ -283,6 +283,53 @@ def test_family_and_flags(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_short_visit_is_noticed(loop: asyncio.AbstractEventLoop, host: str) -> None:
+    """Who connects, writes and leaves finds the server on its own loop there."""
+    visits: list[bytes] = []
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(b"began")
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(visited, host, 0, family=socket.AF_INET)
+        _, writer = await asyncio.open_connection(host, address_of(server)[1])
+        writer.write(b"x")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    loop.run_until_complete(main())
+    assert visits == [b"began"]
+
+
+def test_another_class_of_sockets(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class put in place of socket.socket, as proxies' clients do, is used."""
+    connected: list[Any] = []
+
+    class Proxied(socket.socket):
+        def connect(self, address: Any) -> None:
+            connected.append(address)
+            super().connect(address)
+
+    async def main() -> None:
+        server = await loop.create_server(Greeting, "127.0.0.1", 0)
+        monkeypatch.setattr(socket, "socket", Proxied)
+        transport, _ = await loop.create_connection(Greeting, *address_of(server))
+        monkeypatch.undo()
+        assert connected == [address_of(server)]
+        await shut(transport)
+        server.close()
+        await server.wait_closed()
+
+    loop.run_until_complete(main())
+
+
 # ---- create_server --------------------------------------------------------------------------
 
 

@@ -47,21 +47,20 @@ scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 static int
 asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {
-        "app",    "root_path", "prefix",     "scheme",     "extensions",
-        "report", "extend",    "gone_error", "websockets", NULL};
+    static const char *const names[] = {"app",    "root_path",  "prefix",
+                                        "scheme", "extensions", "report",
+                                        "extend", "gone_error", NULL};
     AsgiApp *self = (AsgiApp *)op;
     PyObject *app, *root_path = NULL, *prefix = NULL, *scheme = NULL; /* all borrowed */
     PyObject *extensions = NULL, *report = NULL, *extend = NULL, *gone_error = NULL;
-    int websockets = 1;
     if (self->st != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the AsgiApp is already initialised");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$UUUO!OOOp:AsgiApp",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$UUUO!OOO:AsgiApp",
                                      (char **)names, &app, &root_path, &prefix, &scheme,
                                      &PyDict_Type, &extensions, &report, &extend,
-                                     &gone_error, &websockets)) {
+                                     &gone_error)) {
         return -1;
     }
     if (gone_error == NULL || extend == NULL || report == NULL || extensions == NULL
@@ -80,7 +79,6 @@ asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->app = Py_NewRef(app);
-    self->websockets = websockets != 0;
     self->root_path = Py_NewRef(root_path);
     self->extensions = Py_NewRef(extensions);
     self->report = Py_NewRef(report);

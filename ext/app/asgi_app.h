@@ -35,7 +35,6 @@ typedef struct AsgiApp {
     PyObject *report;     /* owned: report(message, exception or None), logs */
     PyObject *extend; /* owned: extend(send, message), an awaitable: see asgi_send.c */
     PyObject *gone_error; /* owned: the exception type for send() without a client */
-    bool websockets;      /* offers of a WebSocket are for the app */
     /* Caches of immutable objects. */
     PyObject *methods[ASGI_METHODS]; /* owned: str, or NULL */
     PyObject *names[ASGI_NAMES];     /* owned: bytes, or NULL */

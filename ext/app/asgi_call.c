@@ -319,7 +319,7 @@ on_request(HttpRequest *req, Mount *mount)
 {
     AsgiApp *app = (AsgiApp *)mount;
     PyTypeObject *type = call_server(req)->st->asgi_call_type;
-    if (unlikely(req->upgrade >= 0) && app->websockets && ws_is_offered(req)) {
+    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)) {
         asgi_socket_request(req, app);
         return;
     }

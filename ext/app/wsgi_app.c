@@ -30,15 +30,20 @@ wsgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
     static const char *const names[] = {"app",       "environ",    "prefix", "report",
                                         "file_type", "file_facts", NULL};
     WsgiApp *self = (WsgiApp *)op;
-    PyObject *app, *environ, *prefix, *report, *file_type,
-        *file_facts; /* all borrowed */
+    PyObject *app, *environ = NULL, *prefix = NULL, *report = NULL; /* all borrowed */
+    PyObject *file_type = NULL, *file_facts = NULL;
     if (self->st != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the WsgiApp is already initialised");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$O!UOO!O:WsgiApp", (char **)names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O!UOO!O:WsgiApp", (char **)names,
                                      &app, &PyDict_Type, &environ, &prefix, &report,
                                      &PyType_Type, &file_type, &file_facts)) {
+        return -1;
+    }
+    if (environ == NULL || prefix == NULL || report == NULL || file_type == NULL
+        || file_facts == NULL) {
+        PyErr_SetString(PyExc_TypeError, "WsgiApp() needs all of its arguments");
         return -1;
     }
     self->st = app_state(PyType_GetModule(Py_TYPE(op)));

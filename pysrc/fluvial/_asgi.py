@@ -41,7 +41,6 @@ class Bridge:
 
     `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
     the app is mounted below it. `lifespan` is one of LIFESPAN_MODES.
-    Without `websockets` an offer of one is an ordinary request.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class Bridge:
         root_path: str = "",
         prefix: str = "",
         lifespan: str = "auto",
-        websockets: bool = True,
     ) -> None:
         self._app = app
         self._mode = lifespan
@@ -63,7 +61,6 @@ class Bridge:
             extensions=EXTENSIONS,
             report=_report,
             extend=_extend,
-            websockets=websockets,
             gone_error=ClientGone,
         )
 

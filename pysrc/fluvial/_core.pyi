@@ -303,7 +303,7 @@ class AsgiApp:
     `extensions` are what scopes offer. `report(text, exc)` logs a request that the app has left
     without a complete answer. `extend(send, message)` does what a message of an extension asks
     for by sending others; C knows some of them itself. `send` raises `gone_error` when the client
-    has gone away. Without `websockets` an offer of one is an ordinary request.
+    has gone away.
     """
 
     def __init__(
@@ -317,7 +317,6 @@ class AsgiApp:
         report: Callable[[str, BaseException | None], None],
         extend: Callable[..., Awaitable[None]],
         gone_error: type[OSError],
-        websockets: bool = True,
     ) -> None: ...
     @property
     def app(self) -> Callable[..., Awaitable[None]]: ...

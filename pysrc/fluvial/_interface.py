@@ -10,7 +10,7 @@ from typing import Any
 from ._app import App
 from ._callables import callable_name, is_async
 from ._mounts import Mount
-from ._wsgi import Wsgi
+from ._wsgi_as_asgi import Wsgi
 
 INTERFACES = ("auto", "fluvial", "asgi3", "asgi2", "wsgi")
 

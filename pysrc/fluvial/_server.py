@@ -34,7 +34,7 @@ from ._responses import Response
 from ._sockets import BindError, bind, describe
 from ._threads import register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
-from ._wsgi_bridge import WsgiBridge
+from ._wsgi import WsgiBridge
 
 if TYPE_CHECKING:
     from ._interface import Foreign

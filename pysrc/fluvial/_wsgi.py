@@ -1,292 +1,97 @@
-"""WSGI apps (PEP 3333) as ASGI apps: called in the thread pool, with the body as a file.
-
-An answer that is whole when the app returns goes back to the loop in one hop with the result;
-pieces are handed over one by one, and the thread waits while the client is slow.
-"""
+"""Serving WSGI apps: what C asks of Python once per app or for rare answers."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import io
+import logging
+import os
+import stat
 import sys
-from collections.abc import Callable, Iterable
-from contextvars import copy_context
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
 
-from ._exceptions import HTTPException
-from ._threads import submit, to_its_end
+from . import _core
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from ._config import Config
 
-    from ._interface import Message, Receive, Send
+log = logging.getLogger("fluvial")
 
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-_END: Message = {"type": "http.response.body"}
-
-
-class Wsgi:
-    """The WSGI app `app` as an ASGI 3 app. `multiprocess` is what the environ says of workers."""
-
-    def __init__(self, app: WSGIApplication, *, multiprocess: bool = False) -> None:
-        self._app = app
-        self._constants = {
-            "SERVER_SOFTWARE": "fluvial",
-            "wsgi.version": (1, 0),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": multiprocess,
-            "wsgi.run_once": False,
-            "wsgi.file_wrapper": FileWrapper,
-            "wsgi.input_terminated": True,
-        }
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        event = await receive()
-        if event["type"] != "http.request":
-            return  # the client has gone
-        loop = asyncio.get_running_loop()
-        body = make_input(event, receive, loop)
-        environ = self._constants | make_environ(scope) | {"wsgi.input": body}
-        answer = _Answer(self._app, environ, send, loop)
-        try:
-            hop = submit(copy_context(), answer.run)
-        except HTTPException as exc:
-            await _refuse(send, exc)
-            return
-        for message in await to_its_end(hop):
-            await send(message)
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-async def _refuse(send: Send, exc: HTTPException) -> None:
-    """More calls wait for a thread than may."""
-    headers = [(name.encode(), value.encode()) for name, value in (exc.headers or {}).items()]
-    await send({"type": "http.response.start", "status": exc.status_code, "headers": headers})
-    await send(_END)
+class WsgiBridge:
+    """A WSGI app as the core serves it.
+
+    `config.root_path` is what a proxy in front has taken away from the beginning of every path;
+    `prefix` is where the app is mounted below it.
+    """
+
+    state: None = None  # apps are not told of start and end
+
+    def __init__(self, app: Wsgi, config: Config, *, prefix: str = "") -> None:
+        self.core = _core.WsgiApp(
+            app,
+            environ=_environ(config, prefix),
+            prefix=prefix,
+            report=_report,
+            file_type=FileWrapper,
+            file_facts=_file_facts,
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Nothing: WSGI apps are not told of start and end."""
+        yield
 
 
-# ---- the request -------------------------------------------------------------------------------
-
-
-def make_environ(scope: Message) -> dict[str, Any]:
-    """The variables of a request; text is bytes as latin-1, as PEP 3333 asks for."""
-    root_path = scope["root_path"]
-    environ = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": _as_latin1(root_path),
-        "PATH_INFO": _as_latin1(scope["path"].removeprefix(root_path)),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "wsgi.url_scheme": scope["scheme"],
+def _environ(config: Config, prefix: str) -> dict[str, Any]:
+    """What all environs have; C sets what differs from request to request."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": (config.root_path + prefix).encode().decode("latin-1"),
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
+        "REQUEST_URI": "",
+        "RAW_URI": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        # What a Unix socket leaves open; PEP 3333 allows neither to be empty.
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_SOFTWARE": "fluvial",
+        "REMOTE_ADDR": "",
+        "REMOTE_PORT": "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": config.threads > 1,
+        "wsgi.multiprocess": config.workers > 1,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
     }
-    name, port = scope["server"] or ("localhost", None)
-    environ["SERVER_NAME"] = name
-    environ["SERVER_PORT"] = "" if port is None else str(port)
-    if scope["client"] is not None:
-        environ["REMOTE_ADDR"] = scope["client"][0]
-        environ["REMOTE_PORT"] = str(scope["client"][1])
-    for raw_name, value in scope["headers"]:
-        _add_header(environ, raw_name, value.decode("latin-1"))
-    return environ
 
 
-def _as_latin1(text: str) -> str:
-    return text if text.isascii() else text.encode().decode("latin-1")
+def _report(text: str, exc: BaseException | None) -> None:
+    """Logs a request that the app has left without a complete answer."""
+    log.error(text, exc_info=exc)
 
 
-def _add_header(environ: dict[str, Any], raw_name: bytes, value: str) -> None:
-    if b"_" in raw_name:
-        return  # could pass for another field, with "-"
-    name = raw_name.decode("latin-1").upper().replace("-", "_")
-    if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        name = f"HTTP_{name}"
-    if name in environ:
-        value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
-    environ[name] = value
+def _file_facts(wrapper: FileWrapper) -> tuple[int, int, int] | None:
+    """A wrapped file's descriptor, position and size; None when it isn't simply a file's bytes.
 
-
-def make_input(
-    event: Message, receive: Receive, loop: asyncio.AbstractEventLoop
-) -> io.BufferedIOBase:
-    """The body as a file; `event` is the first of its pieces."""
-    if not event["more_body"]:
-        return io.BytesIO(event["body"])
-    return io.BufferedReader(_Body(event["body"], receive, loop))
-
-
-class _Body(io.RawIOBase):
-    """A body that is still on its way: reading waits for it."""
-
-    def __init__(self, piece: bytes, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
-        self._piece = memoryview(piece)
-        self._more = True
-        self._receive = receive
-        self._loop = loop
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while self._more and not self._piece:
-            self._fetch()
-        size = min(len(buffer), len(self._piece))
-        buffer[:size] = self._piece[:size]
-        self._piece = self._piece[size:]
-        return size
-
-    def _fetch(self) -> None:
-        async def receive() -> Message:
-            return await self._receive()
-
-        event = asyncio.run_coroutine_threadsafe(receive(), self._loop).result()
-        if event["type"] == "http.disconnect":
-            raise ConnectionResetError("the client has gone away")
-        self._piece = memoryview(event["body"])
-        self._more = event["more_body"]
-
-
-# ---- the answer --------------------------------------------------------------------------------
-
-
-class FileWrapper:
-    """`wsgi.file_wrapper`: a file as an answer, handed to the server as it is where it has a
-    descriptor."""
-
-    def __init__(self, file: BinaryIO, block_size: int = 256 * 1024) -> None:
-        self.file = file
-        self.block_size = block_size
-
-    def __iter__(self) -> FileWrapper:
-        return self
-
-    def __next__(self) -> bytes:
-        piece = self.file.read(self.block_size)
-        if not piece:
-            raise StopIteration
-        return piece
-
-    def close(self) -> None:
-        """Closes the file."""
-        if hasattr(self.file, "close"):
-            self.file.close()
-
-
-class _Answer:
-    """One call of a WSGI app, on a worker thread."""
-
-    def __init__(
-        self,
-        app: WSGIApplication,
-        environ: dict[str, Any],
-        send: Send,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._app = app
-        self._environ = environ
-        self._send = send
-        self._loop = loop
-        self._start: Message | None = None
-        self._begun = False
-
-    def run(self) -> list[Message]:
-        """Calls the app; returns what is left to be sent."""
-        try:
-            result = self._app(self._environ, self._start_response)
-            try:
-                return self._take(result)
-            finally:
-                if hasattr(result, "close"):
-                    result.close()
-        except StopIteration as exc:  # would mean something else to those who wait
-            raise RuntimeError("the app raised StopIteration") from exc
-
-    def _take(self, result: Iterable[bytes]) -> list[Message]:
-        if isinstance(result, list | tuple):
-            return self._last(b"".join([_checked(piece) for piece in result]))
-        if isinstance(result, FileWrapper) and (messages := self._file(result)):
-            self._hand_over(messages)
-            return []
-        held = b""
-        for piece in result:
-            if held or not self._is_whole(_checked(piece)):
-                self._emit(held + piece)
-                held = b""
-            else:
-                held = piece
-        return self._last(held)
-
-    def _is_whole(self, piece: bytes) -> bool:
-        """Whether nothing can follow `piece`: then it may wait for the app's return."""
-        if self._begun or self._start is None or not piece:
-            return False
-        return (b"content-length", b"%d" % len(piece)) in self._start["headers"]
-
-    def _start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
-    ) -> Callable[[bytes], object]:
-        if exc_info is not None:
-            try:
-                if self._begun and exc_info[1] is not None:
-                    raise exc_info[1].with_traceback(exc_info[2])
-            finally:
-                exc_info = None  # a traceback that refers to its own frame
-        elif self._start is not None:
-            raise AssertionError("start_response() was called before: that needs exc_info")
-        self._start = {
-            "type": "http.response.start",
-            "status": _status_code(status),
-            "headers": [(_encoded(name).lower(), _encoded(value)) for name, value in headers],
-        }
-        return self._emit
-
-    def _emit(self, piece: bytes) -> None:
-        """Sends a piece of the body and waits while the client is slow."""
-        if _checked(piece):
-            self._hand_over([*self._head(), {**_END, "body": piece, "more_body": True}])
-
-    def _head(self) -> list[Message]:
-        """What must be sent before the next piece."""
-        if self._start is None:
-            raise AssertionError("the app has not called start_response()")
-        begun, self._begun = self._begun, True
-        return [] if begun else [self._start]
-
-    def _last(self, piece: bytes) -> list[Message]:
-        return [*self._head(), {**_END, "body": piece}]
-
-    def _file(self, wrapper: FileWrapper) -> list[Message]:
-        """The messages for a file that has a descriptor; none without."""
-        try:
-            number = wrapper.file.fileno()
-            offset = wrapper.file.tell()
-        except (AttributeError, OSError):
-            return []
-        message = {"type": "http.response.zerocopysend", "file": number, "offset": offset}
-        return [*self._head(), message]
-
-    def _hand_over(self, messages: list[Message]) -> None:
-        async def send() -> None:
-            for message in messages:
-                await self._send(message)
-
-        asyncio.run_coroutine_threadsafe(send(), self._loop).result()
-
-
-def _checked(piece: Any) -> bytes:
-    if not isinstance(piece, bytes):
-        raise TypeError(f"a WSGI app gives bytes, not {piece!r:.100}")
-    return piece
-
-
-def _status_code(status: str) -> int:
-    code, _, _ = status.partition(" ")
-    if len(code) != 3 or not code.isdecimal():
-        raise ValueError(f"a status is like '200 OK', not {status!r}")
-    return int(code)
-
-
-def _encoded(text: str) -> bytes:
-    if not isinstance(text, str):
-        raise TypeError(f"header names and values are str, not {text!r}")
-    return text.encode("latin-1")
+    Files that derive from these types or wrap them may show other bytes than their descriptors.
+    """
+    file: Any = wrapper.filelike
+    raw = file.raw if type(file) is io.BufferedReader else file
+    if type(raw) is not io.FileIO:
+        return None
+    try:
+        number = raw.fileno()
+        status = os.fstat(number)
+        return (number, file.tell(), status.st_size) if stat.S_ISREG(status.st_mode) else None
+    except (OSError, ValueError):
+        return None

@@ -121,8 +121,8 @@ def test_what_is_no_file_is_read(serve: Serve, tmp_path: Path) -> None:
     for make, wanted in [
         (lambda: Plain(data), data),
         (lambda: io.BytesIO(data), data),
-        (lambda: gzip.open(packed), data),
-        (lambda: io.BufferedReader(gzip.open(packed)), data),  # type: ignore[arg-type]
+        (lambda: gzip.GzipFile(packed), data),
+        (lambda: io.BufferedReader(gzip.GzipFile(packed)), data),
         (lambda: Shouting(path), data.upper()),
     ]:
         answer = serve(wrapping(make)).client.get("/")

@@ -231,7 +231,9 @@ settle_reading(HttpConn *c)
     if (c->state == CONN_CLOSING) {
         return;
     }
-    bool full = limit_exceeded(c->server->limits.pipelined, conn_kept(c) + 1);
+    bool full = c->state == CONN_UPGRADED
+                    ? conn_kept(c) != 0
+                    : limit_exceeded(c->server->limits.pipelined, conn_kept(c) + 1);
     bool want = !c->eof && (c->state == CONN_LINGER || !full || !conn_is_blocked(c));
     if (want && !c->stream.reading) {
         int err = stream_read_start(&c->stream);

@@ -32,15 +32,13 @@ ws_free(WsConn *ws)
     PyMem_RawFree(ws);
 }
 
-/* Parts the WebSocket from its connection and tells the upper layer, if it is to know. `reason` may point
- * into the WsConn. */
+/* Parts the WebSocket from its connection and tells the upper layer. `reason` may point into the
+ * WsConn. */
 static void
-ws_end(WsConn *ws, int code, Slice reason, bool clean, bool tell)
+ws_end(WsConn *ws, int code, Slice reason, bool clean)
 {
     ws->conn->ws = NULL;
-    if (tell) {
-        ws->ops->on_close(ws, code, reason, clean);
-    }
+    ws->ops->on_close(ws, code, reason, clean);
     ws_free(ws);
 }
 
@@ -67,7 +65,7 @@ ws_closed(WsConn *ws, int code, Slice reason)
     if (ws->state == WS_OPEN) {
         write_close(ws, code, slice_of("", 0));
     }
-    ws_end(ws, code, reason, true, true);
+    ws_end(ws, code, reason, true);
     conn_finish(c);
 }
 
@@ -79,7 +77,7 @@ ws_fail(WsConn *ws, WsFault fault)
     if (ws->state == WS_OPEN) {
         write_close(ws, fault.code, reason);
     }
-    ws_end(ws, fault.code, reason, false, true);
+    ws_end(ws, fault.code, reason, false);
     conn_finish(c);
 }
 
@@ -108,7 +106,7 @@ static void
 ws_lost(WsConn *ws, Slice reason)
 {
     HttpConn *c = ws->conn;
-    ws_end(ws, WS_ABNORMAL, reason, false, true);
+    ws_end(ws, WS_ABNORMAL, reason, false);
     conn_close(c, false);
 }
 
@@ -122,16 +120,8 @@ void
 ws_drop(HttpConn *c)
 {
     if (c->ws != NULL) {
-        ws_end(c->ws, WS_ABNORMAL, slice_of("", 0), false, true);
+        ws_end(c->ws, WS_ABNORMAL, slice_of("", 0), false);
     }
-}
-
-void
-ws_abort(WsConn *ws)
-{
-    HttpConn *c = ws->conn;
-    ws_end(ws, WS_ABNORMAL, slice_of("", 0), false, false);
-    conn_close(c, false);
 }
 
 static bool

@@ -104,9 +104,6 @@ bool ws_is_full(const WsConn *ws);
  * UV_EINVAL otherwise. UV_ECANCELED when it is closing already. */
 int ws_close(WsConn *ws, int code, Slice reason);
 
-/* Closes the connection without a handshake. on_close doesn't follow. */
-void ws_abort(WsConn *ws);
-
 /* All messages that were told have been worked on. */
 void ws_idle(WsConn *ws);
 

@@ -122,7 +122,7 @@ class Client:
         digest = hashlib.sha1((self.key + GUID).encode()).digest()
         assert answer.fields["sec-websocket-accept"] == base64.b64encode(digest).decode()
         assert answer.fields["upgrade"] == "websocket"
-        assert answer.fields["connection"] == "Upgrade"
+        assert answer.fields["connection"].lower() == "upgrade"
         return answer
 
     def answer(self) -> Answer:

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
 
 from ._exceptions import HTTPException
 from ._threads import submit, to_its_end
@@ -151,29 +152,6 @@ class _Body(io.RawIOBase):
 # ---- the answer --------------------------------------------------------------------------------
 
 
-class FileWrapper:
-    """`wsgi.file_wrapper`: a file as an answer, handed to the server as it is where it has a
-    descriptor."""
-
-    def __init__(self, file: BinaryIO, block_size: int = 256 * 1024) -> None:
-        self.file = file
-        self.block_size = block_size
-
-    def __iter__(self) -> FileWrapper:
-        return self
-
-    def __next__(self) -> bytes:
-        piece = self.file.read(self.block_size)
-        if not piece:
-            raise StopIteration
-        return piece
-
-    def close(self) -> None:
-        """Closes the file."""
-        if hasattr(self.file, "close"):
-            self.file.close()
-
-
 class _Answer:
     """One call of a WSGI app, on a worker thread."""
 
@@ -206,9 +184,6 @@ class _Answer:
     def _take(self, result: Iterable[bytes]) -> list[Message]:
         if isinstance(result, list | tuple):
             return self._last(b"".join([_checked(piece) for piece in result]))
-        if isinstance(result, FileWrapper) and (messages := self._file(result)):
-            self._hand_over(messages)
-            return []
         held = b""
         for piece in result:
             if held or not self._is_whole(_checked(piece)):
@@ -256,16 +231,6 @@ class _Answer:
 
     def _last(self, piece: bytes) -> list[Message]:
         return [*self._head(), {**_END, "body": piece}]
-
-    def _file(self, wrapper: FileWrapper) -> list[Message]:
-        """The messages for a file that has a descriptor; none without."""
-        try:
-            number = wrapper.file.fileno()
-            offset = wrapper.file.tell()
-        except (AttributeError, OSError):
-            return []
-        message = {"type": "http.response.zerocopysend", "file": number, "offset": offset}
-        return [*self._head(), message]
 
     def _hand_over(self, messages: list[Message]) -> None:
         async def send() -> None:

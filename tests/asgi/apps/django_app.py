@@ -116,6 +116,7 @@ urlpatterns = [
 
 if "migrate" in os.environ.get("DJANGO_SETUP", ""):
     call_command("migrate", verbosity=0, stdout=sys.stderr)
+    call_command("flush", verbosity=0, interactive=False)  # what another test has left
 
 app = get_asgi_application()
 wsgi = get_wsgi_application()

@@ -7,6 +7,7 @@ objects are compiled in parallel. What differs between systems is in `SYSTEMS`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -15,8 +16,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,15 @@ DEBIAN_PACKAGES = {
 
 class BuildError(RuntimeError):
     """A tool is missing or failed; the message says what to do."""
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Keeps other processes that use this from building `target` meanwhile."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def is_on(value: str | None) -> bool:

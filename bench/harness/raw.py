@@ -6,30 +6,15 @@ load for echo servers.
 
 from __future__ import annotations
 
-import fcntl
 import platform
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import native
 import vendor
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build"
 SOURCE = ROOT / "bench" / "raw" / "raw.c"
-
-
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Keeps other processes from building the same program meanwhile."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def build_raw() -> Path:
@@ -44,7 +29,7 @@ def build_raw() -> Path:
         flags += ["-isystem", str(vendor.fetch(name) / "include")]
     obj = target.with_suffix(".o")
     inputs = [str(obj), *archives]
-    with _alone(target):
+    with native.alone(target):
         tools.compile({obj: (SOURCE, flags)})
         tools.link(target, inputs, [*flavour.ldflags, *system.libuv_libraries], script=SOURCE)
     return target
@@ -57,7 +42,7 @@ def build_echo_load() -> Path:
     source = SOURCE.with_name("echo_load.c")
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes"]
     obj = target.with_suffix(".o")
-    with _alone(target):
+    with native.alone(target):
         tools.compile({obj: (source, flags)})
         tools.link(target, [str(obj)], ["-lssl", "-lcrypto"], script=source)
     return target

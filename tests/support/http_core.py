@@ -67,7 +67,7 @@ def _build() -> Path:
     link += SANITIZERS[:1] if _is_sanitized() else []
     target = folder / "_core.so"
     archives = _archives()
-    with _without_preload():
+    with _without_preload(), native.alone(target):
         tools.compile(objects)
         tools.link(target, [*map(str, objects), *archives], link, script=exports)
     return target

@@ -4,6 +4,7 @@
 #   PORT=8000          where `make run` listens
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
 #   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
+#   EXTRAS=test        without the frameworks that tests/asgi/apps starts
 #   BENCH="..."        options of bench/http.py or bench/loop.py
 #   CONFORMANCE="..."  options of tests/conformance/loop/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
@@ -12,6 +13,7 @@
 PORT ?= 8000
 TESTS ?=
 JOBS ?= auto
+EXTRAS ?= test,test-apps
 BENCH ?=
 CONFORMANCE ?=
 # Slow tests come last in some files: workers that run dry take over tests of others.
@@ -69,7 +71,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 $(VENV)/.test-needs: $(VENV)/.installed
 	$(SAY) "installing what the tests need"
 	@$(PYTHON) scripts/system.py test
-	@$(PIP) --no-build-isolation --editable '.[test,test-apps]'
+	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/.conformance-loop-needs: $(VENV)/.installed

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import uvicorn
 from fluvial import (
     App,
     BackgroundTasks,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from conftest import Serve
 
-uvicorn = pytest.importorskip("uvicorn")
 JSON = {"content-type": "application/json"}
 
 

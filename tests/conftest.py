@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
     from support.postgres import Postgres
     from support.serving import Served
+
+
+# A shell starts what it runs in the background with SIGINT ignored, and so would everything here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Serve(Protocol):

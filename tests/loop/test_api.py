@@ -198,6 +198,9 @@ def test_an_executor_that_does_not_end_in_time(loop: asyncio.AbstractEventLoop) 
             await loop.shutdown_default_executor(timeout=0.01)  # type: ignore[call-arg]
         go_on.set()
         assert await work
+        for thread in threading.enumerate():  # asyncio's; it may still use the loop
+            if "_do_shutdown" in thread.name:
+                thread.join()
 
     loop.run_until_complete(main())
 

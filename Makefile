@@ -18,6 +18,8 @@ BENCH ?=
 CONFORMANCE ?=
 # Slow tests come last in some files: workers that run dry take over tests of others.
 SPREAD = -n $(JOBS) --dist worksteal
+# The C++ library, too: greenlet throws, and the sanitizer must have seen who catches.
+ASAN_LIBRARIES = $(shell cc -print-file-name=libasan.so) $(shell cc -print-file-name=libstdc++.so.6)
 VERSION_OF = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 ifdef PYTHON
@@ -119,7 +121,7 @@ debug: $(VENV)/.test-needs
 asan: $(VENV)/.test-needs
 	$(SAY) "testing under the address and undefined-behaviour sanitizers"
 	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
-	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
+	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD="$(ASAN_LIBRARIES)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(SPREAD) $(TESTS)
 
 # ---- Others' tests --------------------------------------------------------------------------

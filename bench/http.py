@@ -21,7 +21,6 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # The folder of this file must not be searched: it would hide the standard library's http.
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,12 +29,10 @@ sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 from bench.harness import load, report, servers  # noqa: E402
 from bench.harness.bridge_cases import BRIDGE_TARGETS, bridge_cases  # noqa: E402
 from bench.harness.cases import EVERY_SERVER, TARGETS, Case, Field, all_cases  # noqa: E402
+from bench.harness.options import some_of  # noqa: E402
 from bench.harness.others import Others  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 OPEN_FILES = 8192
 CPU_MS = 10  # what apps/work.py's burn() shall take
@@ -185,26 +182,15 @@ def parse_options() -> argparse.Namespace:
         description=(__doc__ or "").split("\n\n")[0],
         epilog=f"cases: {', '.join(names)}; servers: {', '.join(EVERY_SERVER)}",
     )
-    parser.add_argument("--only", type=_choice(names), default=names, metavar="CASE,…")
+    parser.add_argument("--only", type=some_of(names), default=names, metavar="CASE,…")
     parser.add_argument(
-        "--servers", type=_choice(EVERY_SERVER), default=list(EVERY_SERVER), metavar="NAME,…"
+        "--servers", type=some_of(EVERY_SERVER), default=list(EVERY_SERVER), metavar="NAME,…"
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds per case (5)")
     parser.add_argument("--seconds", type=int, default=2, help="seconds per round, whole (2)")
     parser.add_argument("--cpus", type=_cpus, default=_default_cpus(), metavar="SERVER,LOAD")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
     return parser.parse_args()
-
-
-def _choice(allowed: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        chosen = text.split(",")
-        unknown = [name for name in chosen if name not in allowed]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(allowed)}")
-        return chosen
-
-    return parse
 
 
 def _cpus(text: str) -> tuple[int, int]:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 
 from bench.harness import load, report  # noqa: E402
+from bench.harness.options import some_of  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess, free_port  # noqa: E402
 from bench.harness.raw import build_echo_load  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
@@ -43,7 +44,7 @@ from bench.loops.cases import (  # noqa: E402
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 LOOPS = ("asyncio", "uvloop", "fluvial")
 WORKER = ROOT / "bench" / "loops" / "worker.py"
@@ -218,8 +219,8 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0], epilog=f"cases: {', '.join(names)}"
     )
-    parser.add_argument("--only", type=_choice(names), default=names, metavar="CASE,…")
-    parser.add_argument("--loops", type=_choice(LOOPS), default=list(LOOPS), metavar="NAME,…")
+    parser.add_argument("--only", type=some_of(names), default=names, metavar="CASE,…")
+    parser.add_argument("--loops", type=some_of(LOOPS), default=list(LOOPS), metavar="NAME,…")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per case (5)")
     parser.add_argument("--seconds", type=float, default=2, help="seconds of an echo round (2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
@@ -228,17 +229,6 @@ def parse_options() -> argparse.Namespace:
     pinned = len(cores) > 1 and shutil.which("taskset") is not None
     options.cpus = (cores[0], cores[1]) if pinned else (None, None)
     return options
-
-
-def _choice(allowed: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        chosen = text.split(",")
-        unknown = [name for name in chosen if name not in allowed]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(allowed)}")
-        return chosen
-
-    return parse
 
 
 if __name__ == "__main__":

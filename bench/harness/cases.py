@@ -103,8 +103,6 @@ class Field:
             return servers.raw()
         if name == "fluvial":
             server = servers.fluvial(threads=threads)
-        elif name == "fluvial-asgi":
-            server = servers.fluvial_asgi()
         else:
             self._peers = self._peers or Peers.install()
             if name == "fastapi":
@@ -115,7 +113,7 @@ class Field:
         return server
 
 
-SERVERS = ("raw", "fluvial", "fluvial-asgi", "uvicorn", "granian", "fastpysgi", "fastapi")
+SERVERS = ("raw", "fluvial", "uvicorn", "granian", "fastpysgi", "fastapi")
 EVERY_SERVER = (*SERVERS, "gunicorn")
 
 

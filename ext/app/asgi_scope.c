@@ -8,6 +8,7 @@
 
 #include "app/call.h"
 #include "app/convert.h"
+#include "base/dict.h"
 #include "http/ws.h"
 
 #include <llhttp.h>
@@ -54,19 +55,6 @@ field_name(AsgiApp *app, Slice name)
     return made;
 }
 
-static bool
-addr_eq(const NetAddr *a, const NetAddr *b)
-{
-    if (a->family != b->family) {
-        return false;
-    }
-    if (a->family == AF_INET) {
-        return a->in4.sin_port == b->in4.sin_port
-               && a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
-    }
-    return memcmp(&a->in6, &b->in6, sizeof a->in6) == 0;
-}
-
 static PyObject *
 pair_new(const NetName *name)
 {
@@ -80,7 +68,7 @@ client_pair(AsgiApp *app, const HttpRequest *req)
     const NetAddr *peer = &req->peer;
     in_port_t port = peer->family == AF_INET ? peer->in4.sin_port : peer->in6.sin6_port;
     AsgiAddress *place = &app->clients[ntohs(port) % ASGI_CLIENTS];
-    if (place->pair == NULL || !addr_eq(&place->addr, peer)) {
+    if (place->pair == NULL || !net_addr_eq(&place->addr, peer)) {
         NetName name;
         (void)http_request_client(req, &name);
         PyObject *pair = pair_new(&name);
@@ -113,7 +101,7 @@ server_is_known(const AsgiApp *app, const HttpRequest *req)
 {
     NetAddr addr;
     return http_request_local(req, &addr) == 0 && addr.family != AF_UNSPEC
-           && addr_eq(&app->server, &addr);
+           && net_addr_eq(&app->server, &addr);
 }
 
 /* ---- Entries ------------------------------------------------------------------------------ */
@@ -175,15 +163,6 @@ make_headers(AsgiApp *app, const HttpRequest *req)
     return list;
 }
 
-/* scope[key] = value (stolen). 0, or -1 with an exception set, also when `value` is NULL. */
-static int
-put(PyObject *scope, PyObject *key, PyObject *value)
-{
-    int err = value == NULL ? -1 : PyDict_SetItem(scope, key, value);
-    Py_XDECREF(value);
-    return err;
-}
-
 /* Brings what rarely changes up to date, in the template. */
 static int
 template_update(AsgiApp *app, const HttpRequest *req)
@@ -191,7 +170,7 @@ template_update(AsgiApp *app, const HttpRequest *req)
     if (likely(server_is_known(app, req))) {
         return 0;
     }
-    if (put(app->scope, app->st->str_server, server_pair(req)) < 0) {
+    if (dict_put(app->scope, app->st->str_server, server_pair(req)) < 0) {
         return -1;
     }
     if (http_request_local(req, &app->server) != 0) {
@@ -207,14 +186,15 @@ put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
     const AppState *st = app->st;
     Slice query = http_request_query(req);
     if (req->method != HTTP_GET
-        && put(scope, st->str_method, Py_XNewRef(method_name(app, req))) < 0) {
+        && dict_put(scope, st->str_method, Py_XNewRef(method_name(app, req))) < 0) {
         return -1;
     }
     if (req->minor == 0
         && PyDict_SetItem(scope, st->str_http_version, st->str_1_0) < 0) {
         return -1;
     }
-    return query.len == 0 ? 0 : put(scope, st->str_query_string, bytes_from(query));
+    return query.len == 0 ? 0
+                          : dict_put(scope, st->str_query_string, bytes_from(query));
 }
 
 /* Whether the client has said that it takes trailers (RFC 9110 section 6.5.1). */
@@ -234,7 +214,8 @@ make_extensions(const AsgiApp *app, const HttpRequest *req)
 {
     PyObject *extensions = PyDict_Copy(app->extensions);
     if (extensions != NULL && unlikely(takes_trailers(req))
-        && put(extensions, app->st->str_http_response_trailers, PyDict_New()) < 0) {
+        && dict_put(extensions, app->st->str_http_response_trailers, PyDict_New())
+               < 0) {
         Py_CLEAR(extensions);
     }
     return extensions;
@@ -247,14 +228,16 @@ put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
     const AppState *st = app->st;
     bool has_client = req->peer.family != AF_UNSPEC;
     if (put_rare(scope, app, req) < 0
-        || put(scope, st->str_path, make_path(app, req)) < 0
-        || put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
-        || put(scope, st->str_headers, make_headers(app, req)) < 0
+        || dict_put(scope, st->str_path, make_path(app, req)) < 0
+        || dict_put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
+        || dict_put(scope, st->str_headers, make_headers(app, req)) < 0
         || (has_client
-            && put(scope, st->str_client, Py_XNewRef(client_pair(app, req))) < 0)) {
+            && dict_put(scope, st->str_client, Py_XNewRef(client_pair(app, req)))
+                   < 0)) {
         return -1;
     }
-    return app->state == NULL ? 0 : put(scope, st->str_state, PyDict_Copy(app->state));
+    return app->state == NULL ? 0
+                              : dict_put(scope, st->str_state, PyDict_Copy(app->state));
 }
 
 PyObject *
@@ -263,7 +246,8 @@ asgi_scope_http(AsgiApp *app, HttpRequest *req)
     PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
     if (scope != NULL
         && (put_common(scope, app, req) < 0
-            || put(scope, app->st->str_extensions, make_extensions(app, req)) < 0)) {
+            || dict_put(scope, app->st->str_extensions, make_extensions(app, req))
+                   < 0)) {
         Py_CLEAR(scope);
     }
     return scope;
@@ -298,10 +282,11 @@ asgi_scope_websocket(AsgiApp *app, HttpRequest *req)
     PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
     if (scope == NULL || PyDict_SetItem(scope, st->str_type, st->str_websocket) < 0
         || PyDict_DelItem(scope, st->str_method) < 0
-        || put(scope, st->str_scheme, PyUnicode_FromString(secure ? "wss" : "ws")) < 0
+        || dict_put(scope, st->str_scheme, PyUnicode_FromString(secure ? "wss" : "ws"))
+               < 0
         || put_common(scope, app, req) < 0
-        || put(scope, st->str_subprotocols, make_subprotocols(req)) < 0
-        || put(scope, st->str_extensions, Py_XNewRef(extensions)) < 0) {
+        || dict_put(scope, st->str_subprotocols, make_subprotocols(req)) < 0
+        || dict_put(scope, st->str_extensions, Py_XNewRef(extensions)) < 0) {
         Py_CLEAR(scope);
     }
     Py_XDECREF(extensions);

@@ -8,6 +8,7 @@
 
 #include "app/asgi_scope.h"
 #include "app/ws_session.h"
+#include "base/dict.h"
 #include "base/err.h"
 #include "http/ws.h"
 
@@ -30,15 +31,6 @@ socket_of(AsgiCall *call)
 
 /* ---- receive ------------------------------------------------------------------------------ */
 
-/* event[key] = value (stolen). 0, or -1 with an exception set, also when `value` is NULL. */
-static int
-put(PyObject *event, PyObject *key, PyObject *value)
-{
-    int err = value == NULL ? -1 : PyDict_SetItem(event, key, value);
-    Py_XDECREF(value);
-    return err;
-}
-
 /* {"type": type, key: value (stolen)}; without the latter when `key` is NULL. */
 static PyObject *
 event_new(const AppState *st, PyObject *type, PyObject *key, PyObject *value)
@@ -48,7 +40,7 @@ event_new(const AppState *st, PyObject *type, PyObject *key, PyObject *value)
     if (err < 0) {
         Py_XDECREF(value);
     } else if (key != NULL) {
-        err = put(event, key, value);
+        err = dict_put(event, key, value);
     }
     if (err < 0) {
         Py_CLEAR(event);
@@ -66,7 +58,7 @@ event_disconnect(const AppState *st, const WsSession *session)
                                 PyLong_FromLong(code));
     if (event == NULL) {
         Py_XDECREF(reason);
-    } else if (put(event, st->str_reason, reason) < 0) {
+    } else if (dict_put(event, st->str_reason, reason) < 0) {
         Py_CLEAR(event);
     }
     return event;

@@ -8,32 +8,11 @@
 
 #include "app/convert.h"
 #include "app/wsgi_input.h"
+#include "base/dict.h"
 
 #include <llhttp.h>
 
-/* dict[key] = value (stolen). 0, or -1 with an exception set, also when `value` is NULL. */
-static int
-put(PyObject *dict, PyObject *key, PyObject *value)
-{
-    int err = value == NULL ? -1 : PyDict_SetItem(dict, key, value);
-    Py_XDECREF(value);
-    return err;
-}
-
 /* ---- The template ------------------------------------------------------------------------- */
-
-static bool
-addr_eq(const NetAddr *a, const NetAddr *b)
-{
-    if (a->family != b->family) {
-        return false;
-    }
-    if (a->family == AF_INET) {
-        return a->in4.sin_port == b->in4.sin_port
-               && a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
-    }
-    return memcmp(&a->in6, &b->in6, sizeof a->in6) == 0;
-}
 
 /* Replaces the template by one that has this address for our end. */
 static int
@@ -44,8 +23,9 @@ template_replace(WsgiApp *app, const NetAddr *addr)
     net_addr_name(addr, &name);
     PyObject *fresh = PyDict_Copy(app->environ);
     if (fresh == NULL
-        || put(fresh, st->str_SERVER_NAME, PyUnicode_FromString(name.host)) < 0
-        || put(fresh, st->str_SERVER_PORT, PyUnicode_FromFormat("%d", name.port)) < 0) {
+        || dict_put(fresh, st->str_SERVER_NAME, PyUnicode_FromString(name.host)) < 0
+        || dict_put(fresh, st->str_SERVER_PORT, PyUnicode_FromFormat("%d", name.port))
+               < 0) {
         Py_XDECREF(fresh);
         return -1;
     }
@@ -59,7 +39,8 @@ wsgi_environ_template(WsgiApp *app, const HttpRequest *req)
 {
     NetAddr addr;
     bool known = http_request_local(req, &addr) == 0 && addr.family != AF_UNSPEC;
-    if (known && !addr_eq(&app->server, &addr) && template_replace(app, &addr) < 0) {
+    if (known && !net_addr_eq(&app->server, &addr)
+        && template_replace(app, &addr) < 0) {
         return NULL;
     }
     return Py_NewRef(app->environ);
@@ -119,7 +100,7 @@ put_joined(PyObject *environ, PyObject *key, PyObject *before, PyObject *value,
            bool is_cookie)
 {
     const char *format = is_cookie ? "%U; %U" : "%U, %U";
-    return put(environ, key, PyUnicode_FromFormat(format, before, value));
+    return dict_put(environ, key, PyUnicode_FromFormat(format, before, value));
 }
 
 static int
@@ -167,7 +148,7 @@ client_find(WsgiApp *app, const HttpRequest *req)
     const NetAddr *peer = &req->peer;
     in_port_t port = peer->family == AF_INET ? peer->in4.sin_port : peer->in6.sin6_port;
     WsgiClient *place = &app->clients[ntohs(port) % WSGI_CLIENTS];
-    if (place->host == NULL || !addr_eq(&place->addr, peer)) {
+    if (place->host == NULL || !net_addr_eq(&place->addr, peer)) {
         NetName name;
         net_addr_name(peer, &name);
         PyObject *host = PyUnicode_FromString(name.host);
@@ -223,12 +204,12 @@ put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
     PyObject *target = convert_latin1(http_request_target(req));
     int err = target == NULL || PyDict_SetItem(environ, st->str_REQUEST_URI, target) < 0
                       || PyDict_SetItem(environ, st->str_RAW_URI, target) < 0
-                      || put(environ, st->str_PATH_INFO, convert_latin1(path)) < 0
+                      || dict_put(environ, st->str_PATH_INFO, convert_latin1(path)) < 0
                   ? -1
                   : 0;
     Py_XDECREF(target);
     if (err == 0 && query.len != 0) {
-        err = put(environ, st->str_QUERY_STRING, convert_latin1(query));
+        err = dict_put(environ, st->str_QUERY_STRING, convert_latin1(query));
     }
     return err;
 }
@@ -240,17 +221,19 @@ put_rare(PyObject *environ, WsgiCall *call)
     const AppState *st = call->app->st;
     const HttpRequest *req = call->req;
     if (req->method != HTTP_GET
-        && put(environ, st->str_REQUEST_METHOD, Py_XNewRef(method_name(call->app, req)))
+        && dict_put(environ, st->str_REQUEST_METHOD,
+                    Py_XNewRef(method_name(call->app, req)))
                < 0) {
         return -1;
     }
     if (req->minor == 0
-        && put(environ, st->str_SERVER_PROTOCOL, PyUnicode_FromString("HTTP/1.0"))
+        && dict_put(environ, st->str_SERVER_PROTOCOL, PyUnicode_FromString("HTTP/1.0"))
                < 0) {
         return -1;
     }
-    return !req->has_body ? 0
-                          : put(environ, st->str_wsgi_input, wsgi_input_new(st, call));
+    return !req->has_body
+               ? 0
+               : dict_put(environ, st->str_wsgi_input, wsgi_input_new(st, call));
 }
 
 PyObject *

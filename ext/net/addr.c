@@ -58,6 +58,19 @@ addr_port(const NetAddr *addr)
     }
 }
 
+bool
+net_addr_eq(const NetAddr *a, const NetAddr *b)
+{
+    if (a->family != b->family) {
+        return false;
+    }
+    if (a->family == AF_INET) {
+        return a->in4.sin_port == b->in4.sin_port
+               && a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+    }
+    return memcmp(&a->in6, &b->in6, sizeof a->in6) == 0;
+}
+
 void
 net_addr_name(const NetAddr *addr, NetName *out)
 {

@@ -21,6 +21,7 @@ typedef struct NetName {
 } NetName;
 
 void net_addr_set(NetAddr *addr, const struct sockaddr *from);
+bool net_addr_eq(const NetAddr *a, const NetAddr *b);
 /* Empty host and port 0 for AF_UNSPEC. */
 void net_addr_name(const NetAddr *addr, NetName *out);
 /* "127.0.0.1:53124" or "[::1]:53124", at most NET_ADDR_TEXT bytes, no NUL; the length. */

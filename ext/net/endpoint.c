@@ -10,6 +10,7 @@
 #include "net/endpoint.h"
 #include "base/err.h"
 #include "net/limits.h"
+#include "net/protocol.h"
 
 #include <errno.h>
 
@@ -48,17 +49,8 @@ endpoint_open(Endpoint *self, const EndpointOps *ops, PyObject *loop, PyObject *
 int
 endpoint_start(Endpoint *self, PyObject *waiter)
 {
-    PyObject *made = PyObject_GetAttr(self->protocol, self->st->str_connection_made);
-    PyObject *begin = PyObject_GetAttr((PyObject *)self, self->st->str_begin);
-    int err = -1;
-    if (made != NULL && begin != NULL) {
-        err = loop_call_soon(self->loop, made, (PyObject *)self, self->context);
-        if (err == 0) {
-            err = loop_call_soon(self->loop, begin, waiter, self->context);
-        }
-    }
-    Py_XDECREF(made);
-    Py_XDECREF(begin);
+    int err = protocol_begin(self->st, self->loop, (PyObject *)self, self->protocol,
+                             self->context, waiter);
     if (err < 0) {
         self->state = ENDPOINT_LOST; /* the file stays the caller's */
     }
@@ -103,42 +95,22 @@ endpoint_call(Endpoint *self, PyObject *name, PyObject *arg, PyObject *arg2)
     return res;
 }
 
-/* loop.<method>(self, protocol, message, exc), which logs; `exc` is borrowed. */
-static void
-endpoint_tell_loop(Endpoint *self, const char *method, const char *message,
-                   PyObject *exc)
-{
-    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, method, "OOsO", self,
-                                        self->protocol, message, exc);
-    if (res == NULL) {
-        loop_report(self->loop, message);
-    }
-    Py_XDECREF(res);
-}
-
 void
 endpoint_report(Endpoint *self, const char *message)
 {
-    if (err_is_fatal()) {
-        loop_report(self->loop, message);
-        return;
-    }
-    PyObject *exc = err_take();
-    endpoint_tell_loop(self, "_protocol_failed", message, exc);
-    Py_DECREF(exc);
+    Py_XDECREF(protocol_failed(self->loop, "_protocol_failed", (PyObject *)self,
+                               self->protocol, message));
 }
 
 void
 endpoint_fail(Endpoint *self, const char *message)
 {
-    if (err_is_fatal()) {
-        loop_report(self->loop, message);
-        return;
+    PyObject *exc = protocol_failed(self->loop, "_transport_failed", (PyObject *)self,
+                                    self->protocol, message);
+    if (exc != NULL) {
+        endpoint_force_close(self, exc);
+        Py_DECREF(exc);
     }
-    PyObject *exc = err_take();
-    endpoint_tell_loop(self, "_transport_failed", message, exc);
-    endpoint_force_close(self, exc);
-    Py_DECREF(exc);
 }
 
 /* ---- Watching ----------------------------------------------------------------------------- */

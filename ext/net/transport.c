@@ -8,6 +8,7 @@
 
 #include "net/transport.h"
 #include "base/err.h"
+#include "net/protocol.h"
 
 #include <sys/socket.h>
 
@@ -52,37 +53,20 @@ transport_call(Transport *self, PyObject *name, PyObject *arg)
 void
 transport_fail(Transport *self, const char *message)
 {
-    if (err_is_fatal()) {
-        loop_report(self->loop, message);
-        return;
+    PyObject *exc = protocol_failed(self->loop, "_transport_failed", (PyObject *)self,
+                                    self->protocol, message);
+    if (exc != NULL) {
+        transport_force_close(self, exc);
+        Py_DECREF(exc);
     }
-    PyObject *exc = err_take();
-    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_transport_failed",
-                                        "OOsO", self, self->protocol, message, exc);
-    if (res == NULL) {
-        loop_report(self->loop, message);
-    }
-    Py_XDECREF(res);
-    transport_force_close(self, exc);
-    Py_DECREF(exc);
 }
 
 /* Reports a failure of pause_writing or resume_writing, which closes nothing. */
 static void
-protocol_report(Transport *self, const char *message)
+transport_report(Transport *self, const char *message)
 {
-    if (err_is_fatal()) {
-        loop_report(self->loop, message);
-        return;
-    }
-    PyObject *exc = err_take();
-    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_protocol_failed",
-                                        "OOsO", self, self->protocol, message, exc);
-    if (res == NULL) {
-        loop_report(self->loop, message);
-    }
-    Py_XDECREF(res);
-    Py_DECREF(exc);
+    Py_XDECREF(protocol_failed(self->loop, "_protocol_failed", (PyObject *)self,
+                               self->protocol, message));
 }
 
 /* ---- Reading ------------------------------------------------------------------------------ */
@@ -115,7 +99,7 @@ transport_check_high(Transport *self)
     PyObject *res =
         PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
     if (res == NULL) {
-        protocol_report(self, "protocol.pause_writing() failed");
+        transport_report(self, "protocol.pause_writing() failed");
     }
     Py_XDECREF(res);
 }
@@ -156,7 +140,7 @@ on_drain(Stream *s)
         self->protocol_paused = false;
         PyObject *res = transport_call(self, self->st->str_resume_writing, NULL);
         if (res == NULL) {
-            protocol_report(self, "protocol.resume_writing() failed");
+            transport_report(self, "protocol.resume_writing() failed");
         }
         Py_XDECREF(res);
     }
@@ -344,7 +328,7 @@ transport_made(Transport *self)
     PyObject *res = PyObject_CallMethodOneArg(
         self->protocol, self->st->str_connection_made, (PyObject *)self);
     if (res == NULL) {
-        protocol_report(self, "Exception in callback protocol.connection_made()");
+        transport_report(self, "Exception in callback protocol.connection_made()");
     }
     Py_XDECREF(res);
 }

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/module.h"
 #include "base/names.h"
+#include "net/protocol.h"
 #include "net/tls.h"
 #include "net/transport.h"
 
@@ -154,24 +155,6 @@ transport_take_extra(Transport *self, PyObject *extra)
     return PyDict_Update(self->extra, extra);
 }
 
-/* Schedules protocol.connection_made(self), then self._begin(waiter). */
-static int
-transport_schedule(Transport *self, PyObject *waiter)
-{
-    PyObject *made = PyObject_GetAttr(self->protocol, self->st->str_connection_made);
-    PyObject *begin = PyObject_GetAttrString((PyObject *)self, "_begin");
-    int err = -1;
-    if (made != NULL && begin != NULL) {
-        err = loop_call_soon(self->loop, made, (PyObject *)self, self->context);
-        if (err == 0) {
-            err = loop_call_soon(self->loop, begin, waiter, self->context);
-        }
-    }
-    Py_XDECREF(made);
-    Py_XDECREF(begin);
-    return err;
-}
-
 static int
 transport_prepare(Transport *self, Loop *loop, PyObject *protocol, PyObject *context)
 {
@@ -239,7 +222,9 @@ transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
         transport_keep_socket(self, Py_NewRef(sock));
     }
     if (transport_attach_server(self, server) < 0
-        || transport_schedule(self, waiter) < 0) {
+        || protocol_begin(self->st, self->loop, (PyObject *)self, self->protocol,
+                          self->context, waiter)
+               < 0) {
         self->connected = false;
         PyObject *exc = err_take();
         transport_force_close(self, NULL);

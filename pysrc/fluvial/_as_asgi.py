@@ -35,13 +35,13 @@ class AdoptedRequest(Request):
     _receive: Receive
 
     @property
-    def client(self) -> Address | None:  # type: ignore[override]
+    def client(self) -> Address | None:
         """The other end of the connection."""
         client = self._scope.get("client")
         return None if client is None else Address(*client)
 
     @property
-    def server(self) -> tuple[str, int | None] | None:  # type: ignore[override]
+    def server(self) -> tuple[str, int | None] | None:
         """Our end of it."""
         server = self._scope.get("server")
         return None if server is None else cast("tuple[str, int | None]", tuple(server))
@@ -52,7 +52,7 @@ class AdoptedRequest(Request):
         return self._cached("state", lambda: State(self._scope.get("state")))
 
     @property
-    def disconnected(self) -> bool:  # type: ignore[override]
+    def disconnected(self) -> bool:
         """Whether the client is known to have gone."""
         return bool(self._store().get("disconnected"))
 
@@ -149,7 +149,7 @@ class AsgiSide:
             client_disconnect=ClientDisconnect,
             encode=encode_json,
             encode_fallback=encode_fallback,
-            on_error=app.errors.answer_now,  # type: ignore[arg-type]
+            on_error=app.errors.answer_now,  # type: ignore[arg-type]  # the stub says Request of C
         )
 
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:

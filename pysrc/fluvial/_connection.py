@@ -45,7 +45,7 @@ class HTTPConnection(_core.Request):
         return self.url.replace(path="/", query="", fragment="")
 
     @property
-    def client(self) -> Address | None:  # type: ignore[override]
+    def client(self) -> Address | None:
         """The other end of the connection."""
         address = _client.__get__(self)
         return None if address is None else Address(*address)
@@ -60,7 +60,7 @@ class HTTPConnection(_core.Request):
         return cast("State", state)
 
     @property
-    def path_params(self) -> dict[str, Any]:  # type: ignore[override]
+    def path_params(self) -> dict[str, Any]:  # type: ignore[override]  # not replaceable
         """What the path's parameters matched, as the pattern's converters make it."""
         return self._cached("path_params", self._convert_path_params)
 
@@ -92,7 +92,7 @@ class HTTPConnection(_core.Request):
         return URL(f"{url}?{query.decode('latin-1')}" if query else url, path=self.path)
 
     def _convert_path_params(self) -> dict[str, Any]:
-        captures = _core.Request.path_params.__get__(self)  # type: ignore[attr-defined]
+        captures = _core.Request.path_params.__get__(self)  # type: ignore[attr-defined]  # a descriptor of C
         info = self.plan.info if self.plan is not None else None
         converters = getattr(info, "converters", {})
         return {

@@ -116,8 +116,10 @@ class Request:
     query_string: bytes
     http_version: str  # "1.0" or "1.1"
     raw_headers: list[tuple[bytes, bytes]]  # names in lower case, in order of arrival
-    client: tuple[str, int] | None
-    server: tuple[str, int | None] | None
+    @property
+    def client(self) -> tuple[str, int] | None: ...
+    @property
+    def server(self) -> tuple[str, int | None] | None: ...
     path_params: dict[str, str]  # the captures as text; a fresh dict, replaceable
     app: Any  # Server's `app` argument
     state: Any  # None until Python sets it
@@ -125,7 +127,9 @@ class Request:
     plan: Plan | None  # of the matched route
     route_status: int  # 200 when a route matched, else 404, 405 or 307
     route_headers: list[tuple[bytes, bytes]]  # Allow or Location that go with route_status
-    disconnected: bool  # the client has gone away, or sends nothing more and probably has
+    @property
+    def disconnected(self) -> bool:
+        """The client has gone away, or sends nothing more and probably has."""
     def header(self, name: str, default: str | None = None) -> str | None:
         """The first field of that name (case-insensitive), decoded as latin-1."""
     def read(self) -> Awaitable[bytes]:

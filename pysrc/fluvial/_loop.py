@@ -57,7 +57,7 @@ class _SelectorView:
         """Called by asyncio when the loop is closed."""
 
 
-class Loop(  # type: ignore[misc]  # C describes itself
+class Loop(
     _core.Loop,
     StreamsMixin,
     SSLMixin,

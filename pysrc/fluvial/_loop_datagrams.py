@@ -26,14 +26,14 @@ class DatagramsMixin(asyncio.SelectorEventLoop):
     ) -> asyncio.BaseTransport:
         # What derives from socket.socket may send in a way of its own.
         if type(sock) is not socket.socket or sock.family not in _FAMILIES:
-            return super()._make_datagram_transport(  # type: ignore[misc, no-any-return]
+            return super()._make_datagram_transport(  # type: ignore[no-any-return]  # super() is asyncio's
                 sock, protocol, address, waiter, extra
             )
-        self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]
+        self._ensure_fd_no_transport(sock)
         transport = _core.DatagramTransport(
             self, sock, sock.family, protocol, address, waiter, _socket_info(sock, extra)
         )
-        self._transports[sock.fileno()] = transport  # type: ignore[attr-defined]
+        self._transports[sock.fileno()] = transport
         return transport
 
 

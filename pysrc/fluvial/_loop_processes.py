@@ -77,7 +77,7 @@ class ProcessesMixin(asyncio.SelectorEventLoop):
             child.wait_in_thread()
             return
         try:
-            self._add_reader(pidfd, child.on_exit, pidfd)  # type: ignore[attr-defined]
+            self._add_reader(pidfd, child.on_exit, pidfd)
         except OSError:
             os.close(pidfd)
             child.wait_in_thread()
@@ -86,7 +86,7 @@ class ProcessesMixin(asyncio.SelectorEventLoop):
 
     def _forget_child(self, pidfd: int) -> None:
         del self._children[pidfd]
-        self._remove_reader(pidfd)  # type: ignore[attr-defined]
+        self._remove_reader(pidfd)
         os.close(pidfd)
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class _Child:
         else:
             if pid == 0:
                 return None
-            returncode = unix_events.waitstatus_to_exitcode(status)  # type: ignore[attr-defined]
+            returncode = unix_events.waitstatus_to_exitcode(status)
         # At once: nobody may signal the number, which is free for another process now.
         self.process.returncode = returncode
         if self.loop.get_debug():
@@ -154,7 +154,7 @@ class _Child:
         return returncode
 
 
-class _ChildTransport(unix_events._UnixSubprocessTransport):  # type: ignore[name-defined, misc]
+class _ChildTransport(unix_events._UnixSubprocessTransport):
     """asyncio's transport, which leaves no pipe open and keeps nobody waiting when it is closed, or
     fails, while it connects its pipes."""
 

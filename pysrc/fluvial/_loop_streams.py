@@ -42,11 +42,11 @@ class StreamsMixin:
     async def create_connection(self: Any, *args: Any, **kwargs: Any) -> Any:
         """As asyncio's."""
         plain = len(args) == 3 and not kwargs and not self.get_debug()
-        if plain and base_events.socket.socket is _SOCKET:  # type: ignore[attr-defined]
-            info = base_events._ipaddr_info(*args[1:], 0, socket.SOCK_STREAM, 0)  # type: ignore[attr-defined]
+        if plain and base_events.socket.socket is _SOCKET:
+            info = base_events._ipaddr_info(*args[1:], 0, socket.SOCK_STREAM, 0)
             if info is not None:
                 return await self._connect_literal(args[0], info)
-        connecting = super().create_connection(*args, **kwargs)  # type: ignore[misc]
+        connecting = super().create_connection(*args, **kwargs)
         if kwargs.get("sock") is not None:
             with self._lending(kwargs["sock"]):
                 return await connecting
@@ -85,7 +85,7 @@ class StreamsMixin:
         return transport, protocol
 
     def _connect_sock(self: Any, *args: Any, **kwargs: Any) -> Any:
-        connecting = super()._connect_sock(*args, **kwargs)  # type: ignore[misc]
+        connecting = super()._connect_sock(*args, **kwargs)
         connected = _connected.get()
         return connecting if connected is None else _noting(connecting, connected)
 

@@ -113,7 +113,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
 
     def _do_handshake(self) -> None:
         if self._incoming.pending or not self._server_side:
-            super()._do_handshake()  # type: ignore[misc]  # not in typeshed
+            super()._do_handshake()
 
     def _on_handshake_complete(self, handshake_exc: Any) -> None:
         if handshake_exc is None:
@@ -148,7 +148,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
             # The peer was still sending, to nobody. Let go without dropping what is queued.
             self._process_outgoing()
             shutdown_exc = None
-        super()._on_shutdown_complete(shutdown_exc)  # type: ignore[misc]  # not in typeshed
+        super()._on_shutdown_complete(shutdown_exc)
 
     def _abort(self, exc: BaseException | None = None) -> None:
         self._set_state(_UNWRAPPED)

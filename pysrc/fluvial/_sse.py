@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._encode import encode_fallback, encode_json
+from ._encode import to_json
 from ._responses import Background, StreamingResponse
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ServerSentEvent:
         if self.raw_data is not None:
             fields += _lines(b"data", self.raw_data.encode())
         elif self.data is not None:
-            fields += _lines(b"data", _to_json(self.data))
+            fields += _lines(b"data", to_json(self.data))
         if self.id is not None:
             fields += _lines(b"id", self.id.encode())
         if self.retry is not None:
@@ -97,7 +97,7 @@ class EventSourceResponse(StreamingResponse):
             return piece
         if isinstance(piece, ServerSentEvent):
             return piece.encode()
-        return ServerSentEvent(raw_data=_to_json(piece).decode()).encode()
+        return ServerSentEvent(raw_data=to_json(piece).decode()).encode()
 
     async def _write(self, request: Request, sender: Sender) -> None:
         pulse = _Pulse(sender, self._ping_seconds)
@@ -147,13 +147,6 @@ class _Pulse:
                 except OSError:
                     return  # the client is gone: whoever sends next is told
         self._timer = self._loop.call_at(due, self._beat)
-
-
-def _to_json(value: Any) -> bytes:
-    try:
-        return encode_json(value)
-    except (TypeError, ValueError, OverflowError):
-        return encode_fallback(value)
 
 
 def _lines(name: bytes, value: bytes) -> list[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.flat import resident
 from support.http_core import load
 from support.http_server import Handler, serving
 from support.responses import Response, read_all
@@ -191,12 +192,6 @@ def test_running_out_of_descriptors() -> None:
 
 
 # ---- Memory --------------------------------------------------------------------------------
-
-
-def resident() -> int:
-    """Bytes."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
 
 
 @measures_memory

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import websockets
-from fluvial import App, WebSocket
 from support.ws_client import (
     BINARY,
     CONT,
@@ -21,6 +20,7 @@ from support.ws_client import (
     connect,
     frame,
 )
+from support.ws_echo import make_echo
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 if TYPE_CHECKING:
@@ -30,18 +30,7 @@ if TYPE_CHECKING:
 COMPRESSED = 4  # RSV1
 TAIL = b"\0\0\xff\xff"
 WORDS = b"the quick brown fox jumps over the lazy dog and comes back again "
-app = App()
-
-
-@app.websocket("/")
-async def echo(websocket: WebSocket) -> None:
-    await websocket.accept()
-    while True:
-        message = await websocket.receive_data()
-        if isinstance(message, str):
-            await websocket.send_text(message)
-        else:
-            await websocket.send_bytes(message)
+app = make_echo()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from fluvial import App, WebSocket
 from support.sanitizer import SANITIZED
 from support.ws_client import (
     BINARY,
@@ -21,6 +20,7 @@ from support.ws_client import (
     frame,
     upgraded,
 )
+from support.ws_echo import make_echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,18 +30,7 @@ if TYPE_CHECKING:
 
 SIZES = [0, 1, 15, 16, 17, 125, 126, 127, 65_535, 65_536, 70_000, 1_000_001]
 LIMIT = 1 << 20
-app = App()
-
-
-@app.websocket("/")
-async def echo(websocket: WebSocket) -> None:
-    await websocket.accept()
-    while True:
-        message = await websocket.receive_data()
-        if isinstance(message, str):
-            await websocket.send_text(message)
-        else:
-            await websocket.send_bytes(message)
+app = make_echo()
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,9 @@ import asyncio
 import dataclasses
 import functools
 import logging
-import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
@@ -27,6 +25,7 @@ from fluvial import (
     Response,
     StreamingResponse,
 )
+from support.flat import resident
 from support.growth import assert_flat
 from support.sanitizer import measures_memory
 from support.serving import Served, serving
@@ -289,11 +288,6 @@ WORK: dict[str, Work] = {
 
 
 # ---- Measuring -----------------------------------------------------------------------------
-
-
-def resident() -> int:
-    """Bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("name", WORK)

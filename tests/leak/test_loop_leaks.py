@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 from fluvial._loop import Loop
+from support.flat import descriptors, resident
 from support.sanitizer import SANITIZED
 
 Round = Callable[[Loop], Awaitable[None]]
-
-
-def resident() -> int:
-    """Bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 async def callbacks(loop: Loop) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from fluvial._loop import Loop
 from support.certificate import make_certificate
+from support.flat import descriptors, resident
 from support.sanitizer import SANITIZED
 from support.tls import Contexts, make_client_context, make_server_context
 
@@ -21,15 +21,6 @@ CONNECTIONS = 20  # in a round, at once
 ROUNDS = 5 if SANITIZED else 30
 MANY_ROUNDS = ROUNDS if SANITIZED else 500  # of connections that come to their proper end
 Connect = Callable[[Contexts, str, int], Awaitable[None]]
-
-
-def resident() -> int:
-    """Bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

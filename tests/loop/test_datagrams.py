@@ -15,51 +15,9 @@ from typing import Any
 import pytest
 from fluvial._core import DatagramTransport
 from fluvial._loop import Loop
+from support.recorder import DatagramRecorder as Recorder
 
 SENDS_EMPTY = sys.version_info >= (3, 13)
-
-
-class Recorder(asyncio.DatagramProtocol):
-    """Keeps what it is told; `events` are the calls' names, `got` the datagrams."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.got: list[tuple[bytes, Any]] = []
-        self.errors: list[Exception] = []
-        self.changed = asyncio.Event()
-        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.note("made")
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.got.append((data, addr))
-        self.changed.set()
-
-    def error_received(self, exc: Exception) -> None:
-        self.errors.append(exc)
-        self.note("error")
-
-    def pause_writing(self) -> None:
-        self.note("pause")
-
-    def resume_writing(self) -> None:
-        self.note("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.note("lost")
-        self.lost.set_result(exc)
-
-    def note(self, event: str) -> None:
-        self.events.append(event)
-        self.changed.set()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
 
 
 class Echo(Recorder):

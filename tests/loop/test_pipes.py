@@ -19,47 +19,7 @@ from typing import Any
 import pytest
 from fluvial._core import ReadPipeTransport, WritePipeTransport
 from fluvial._loop import Loop
-
-
-class Recorder(asyncio.Protocol):
-    """Keeps what it is told; `events` are the calls' names."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.data = bytearray()
-        self.changed = asyncio.Event()
-        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.note("made")
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        self.changed.set()
-
-    def eof_received(self) -> None:
-        self.note("eof")
-
-    def pause_writing(self) -> None:
-        self.note("pause")
-
-    def resume_writing(self) -> None:
-        self.note("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.note("lost")
-        self.lost.set_result(exc)
-
-    def note(self, event: str) -> None:
-        self.events.append(event)
-        self.changed.set()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
+from support.recorder import StreamRecorder as Recorder
 
 
 async def reading(file: Any, protocol: Callable[[], Any] = Recorder) -> Any:

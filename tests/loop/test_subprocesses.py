@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from fluvial._core import ReadPipeTransport, WritePipeTransport
 from fluvial._loop import Loop
+from support.flat import descriptors
 
 PIPE = subprocess.PIPE
 
@@ -54,10 +55,6 @@ async def execute(*args: Any, **kwargs: Any) -> Any:
     """The protocol of a new process, with pipes unless told otherwise."""
     _, protocol = await asyncio.get_running_loop().subprocess_exec(Recorder, *args, **kwargs)
     return protocol
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 # ---- Exit -----------------------------------------------------------------------------------

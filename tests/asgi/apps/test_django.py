@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.django_checks import (
+    check_bodies,
+    check_requests,
+    check_the_orm,
+    environment_with,
+)
 
 if TYPE_CHECKING:
     from support.postgres import Postgres
@@ -18,31 +24,17 @@ pytest.importorskip("psycopg")
 
 @pytest.fixture(scope="module")
 def environment(postgres: Postgres) -> dict[str, str]:
-    return {"DATABASE_URL": postgres.url(), "DJANGO_SETUP": "migrate"}
+    return environment_with(postgres)
 
 
 def test_the_orm(client: Client) -> None:
-    for name in ("bob", "ann"):
-        assert client.post("/users", data={"name": name}).status_code == 200
-    assert client.get("/users").json() == ["ann", "bob"]
-    assert client.get("/async-users").json() == ["ann", "bob"]
+    check_the_orm(client)
 
 
 def test_requests(client: Client) -> None:
-    found = client.get("/where/caf%C3%A9?a=1&b=%20").json()
-    assert found["path"] == "/where/café"
-    assert found["query"] == {"a": "1", "b": " "}
-    assert found["address"] == "127.0.0.1"
-    assert found["url"] == f"{client.base_url}/where/caf%C3%A9?a=1&b=%20"
-    assert found["kind"] == "ASGIRequest"
-    assert client.get("/nowhere").status_code == 404
-    assert client.get("/big").text == "compress me " * 1000
+    check_requests(client, "ASGIRequest")
 
 
 def test_bodies(client: Client) -> None:
-    content = b"x" * 5_000_000
-    answer = client.post("/upload", files={"file": ("f", content)}, data={"note": "hi"})
-    assert answer.json() == {"size": len(content), "note": "hi"}
-    numbers = "".join(f"{n}," for n in range(100))
-    assert client.get("/stream", headers={"accept-encoding": "identity"}).text == numbers
+    check_bodies(client, "/stream")
     assert client.get("/file").content == Path(__file__).with_name("django_app.py").read_bytes()

@@ -39,7 +39,7 @@ asgi_call_release(RequestCoro *base)
         waiting_wake(&self->readers); /* other tasks of the app's */
         waiting_wake(&self->writers);
     }
-    buf_free(&self->pieces);
+    gather_free(&self->pieces);
     http_fields_free(&self->fields);
     Py_CLEAR(self->base.coro);
     Py_CLEAR(self->task);

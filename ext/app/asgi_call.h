@@ -17,6 +17,7 @@
 #define FLUVIAL_APP_ASGI_CALL_H
 
 #include "base/py.h"
+#include "base/gather.h"
 #include "base/ring.h"
 #include "app/asgi_app.h"
 #include "app/asgi_message.h"
@@ -61,7 +62,7 @@ struct AsgiCall {
         waiting; /* in AppServer.asgi_waiting, which owns a reference, before the start */
 
     /* receive */
-    Buf pieces;      /* owned: of the body, not taken yet */
+    Gather pieces;   /* of the body, not taken yet */
     bool paused;     /* the connection doesn't read, since too much waits */
     bool body_given; /* the app has the event with the body's end */
     bool eof;        /* the client sends nothing more: it has probably gone */

@@ -1,5 +1,5 @@
 /* `await receive()`: the events that an ASGI app gets about its request. Pieces of the body gather
- * in one buffer, so that an app that comes late takes all of it at once; past BODY_HIGH the
+ * in one object, so that an app that comes late takes all of it at once; past BODY_HIGH the
  * connection stops reading until that happens. The loop's thread.
  */
 #include "base/py.h"
@@ -8,10 +8,7 @@
 
 #include "http/server.h"
 
-enum {
-    BODY_HIGH = 64 * 1024, /* bytes */
-    BODY_KEEP = 64 * 1024, /* of memory, for the next pieces */
-};
+enum { BODY_HIGH = 64 * 1024 }; /* bytes */
 
 /* ---- The body comes in -------------------------------------------------------------------- */
 
@@ -22,7 +19,8 @@ asgi_body(HttpRequest *req, Slice piece)
     if (call == NULL || call->stage == ASGI_OVER) {
         return; /* nobody wants it any more */
     }
-    if (buf_append_slice(&call->pieces, piece) != 0) {
+    if (gather_add(&call->pieces, piece) < 0) {
+        PyErr_Clear();
         http_abort(req);
         return;
     }
@@ -90,12 +88,9 @@ body_resume(AsgiCall *call)
 static PyObject *
 body_take(AsgiCall *call, const AppState *st, bool more)
 {
-    Buf *pieces = &call->pieces;
-    PyObject *body = PyBytes_FromStringAndSize(pieces->ptr, (Py_ssize_t)pieces->len);
-    PyObject *event = event_request(st, body, more);
+    PyObject *event = event_request(st, gather_take(&call->pieces), more);
     if (event != NULL) {
         call->body_given = !more;
-        buf_reset(pieces, more ? BODY_KEEP : 0);
         body_resume(call);
     }
     return event;

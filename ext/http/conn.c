@@ -225,16 +225,28 @@ settle_eof(HttpConn *c)
     }
 }
 
+/* Whether enough has been read that can't be used yet. What follows in a body that has to wait is
+ * better left with the kernel: here it would only be copied once more. */
+static bool
+conn_is_full(const HttpConn *c)
+{
+    if (c->state == CONN_UPGRADED) {
+        return conn_kept(c) != 0;
+    }
+    if (c->state == CONN_BODY && c->body_received != 0) {
+        return true;
+    }
+    return limit_exceeded(c->server->limits.pipelined, conn_kept(c) + 1);
+}
+
 static void
 settle_reading(HttpConn *c)
 {
     if (c->state == CONN_CLOSING) {
         return;
     }
-    bool full = c->state == CONN_UPGRADED
-                    ? conn_kept(c) != 0
-                    : limit_exceeded(c->server->limits.pipelined, conn_kept(c) + 1);
-    bool want = !c->eof && (c->state == CONN_LINGER || !full || !conn_is_blocked(c));
+    bool want = !c->eof
+                && (c->state == CONN_LINGER || !conn_is_full(c) || !conn_is_blocked(c));
     if (want && !c->stream.reading) {
         int err = stream_read_start(&c->stream);
         if (err != 0) {

@@ -14,7 +14,7 @@
 
 /* For so long the loop may wait for the GIL while a worker runs one job after the other: long
  * enough for a batch of short jobs, whose results the loop then takes at once. */
-#define LOOP_PATIENCE_NS 150000u
+#define LOOP_PATIENCE_NS 1000000u
 
 /* ---- Slots and states ------------------------------------------------------------ */
 

@@ -47,6 +47,7 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
     if (req->chunked || req->bodyless || req->length_left < 0) {
         return UV_ENOTSUP;
     }
+    out_flush(c);
     if (c->stream.queued != 0) {
         stream_drain(&c->stream);
         return UV_EAGAIN;

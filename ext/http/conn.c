@@ -154,6 +154,7 @@ static void
 on_data(Stream *stream, Slice data)
 {
     HttpConn *c = conn_of(stream);
+    c->server->parking = true;
     if (c->state == CONN_LINGER) {
         conn_linger_data(c, data.len);
     } else if (c->state != CONN_CLOSING) {
@@ -245,8 +246,8 @@ settle_reading(HttpConn *c)
     if (c->state == CONN_CLOSING) {
         return;
     }
-    bool want = !c->eof
-                && (c->state == CONN_LINGER || !conn_is_full(c) || !conn_is_blocked(c));
+    bool want =
+        !c->eof && (c->state == CONN_LINGER || !conn_is_full(c) || !conn_is_blocked(c));
     if (want && !c->stream.reading) {
         int err = stream_read_start(&c->stream);
         if (err != 0) {
@@ -314,6 +315,12 @@ settle_deadline(HttpConn *c)
          * conn_expired knows better. */
         deadline_clear(&c->deadline);
     }
+}
+
+void
+conn_queued(HttpConn *c)
+{
+    settle_deadline(c);
 }
 
 void
@@ -401,6 +408,7 @@ conn_stop_parsing(HttpConn *c)
 static void
 conn_free(HttpConn *c)
 {
+    assert(c->parked == 0);
     ring_remove(&c->all);
     deadline_clear(&c->deadline);
     PyMem_RawFree(c);
@@ -415,6 +423,7 @@ on_closed(Stream *stream)
         conn_set_state(c, CONN_CLOSING);
         conn_stop_parsing(c);
         exchange_drop(c);
+        out_discard(c);
     }
     conn_free(c);
     server_conn_closed(server);

@@ -72,6 +72,7 @@ struct HttpConn {
     uint8_t trailer_name_len;
     char trailer_name[TRAILER_NAME_MAX];
 
+    unsigned parked;   /* its place in HttpServer.parts, counted from 1; 0: none */
     uint64_t sent;     /* bytes given to the stream */
     uint64_t progress; /* bytes that the kernel had taken when DEADLINE_WRITE was set */
     NetAddr peer, local; /* local: AF_UNSPEC until it is asked for */
@@ -91,6 +92,8 @@ void conn_close(HttpConn *c, bool flush);
 void conn_break(HttpConn *c);
 /* Brings reading, deadline and readiness in line with the state. Last thing in each event. */
 void conn_settle(HttpConn *c);
+/* The kernel didn't take all that was written at a moment when nobody settles. */
+void conn_queued(HttpConn *c);
 /* Does now what waits in HttpServer.ready. */
 void conn_resume(HttpConn *c);
 void conn_expired(HttpConn *c, DeadlineKind kind);

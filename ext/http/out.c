@@ -1,5 +1,8 @@
 /* Gathering and writing of bytes (see out.h): appended to the server's buffer, handed to the
  * stream in as few calls as the order of answers allows. The loop's thread.
+ *
+ * The buffer holds, in this order: what is parked, part by part; what the gathering connection has
+ * got so far; what is being appended right now.
  */
 #include "base/py.h"
 
@@ -10,34 +13,154 @@ enum {
     OUT_KEEP = 256 * 1024,  /* bytes of memory kept */
 };
 
+/* For so long an answer may wait for others of the same iteration. Whoever reads them, a proxy on
+ * this machine most likely, is woken once for all that leave together. */
+static const uint64_t PARKED_NS = 200000;
+
+static Slice
+out_slice(const HttpServer *server, size_t from, size_t to)
+{
+    return slice_of(server->out.ptr + from, to - from);
+}
+
+/* Drops what was appended from `mark` on. */
+static void
+out_cut(HttpServer *server, size_t mark)
+{
+    server->out.len = mark;
+    if (mark == 0) {
+        buf_reset(&server->out, OUT_KEEP);
+    }
+}
+
+/* ---- Parked bytes ------------------------------------------------------------------------- */
+
+/* Writes the connection's part, if it has one. */
+static void
+part_write(HttpConn *c)
+{
+    if (c->parked == 0) {
+        return;
+    }
+    HttpServer *server = c->server;
+    OutPart *part = &server->parts[c->parked - 1];
+    part->conn = NULL;
+    c->parked = 0;
+    Slice bytes = out_slice(server, part->from, part->to);
+    c->sent += bytes.len;
+    if (stream_write(&c->stream, bytes) != 0) {
+        conn_break(c);
+    } else if (c->stream.queued != 0) {
+        conn_queued(c);
+    }
+}
+
+/* The part of `c`, when it is the last and nothing else lies between it and `mark`; or NULL. */
+static OutPart *
+part_before(const HttpConn *c, size_t mark)
+{
+    HttpServer *server = c->server;
+    OutPart *part = c->parked == 0 ? NULL : &server->parts[c->parked - 1];
+    bool other = server->gather != NULL && server->gather != c;
+    bool last = part != NULL && c->parked == server->nparts && part->to == mark;
+    return last && !other ? part : NULL;
+}
+
+/* Where the bytes of `c` begin that end with those from `mark` on: when they are together, what is
+ * parked of it is part of them from now on, else it is written before them. */
+static size_t
+part_take(HttpConn *c, size_t mark)
+{
+    OutPart *part = part_before(c, mark);
+    if (part == NULL) {
+        part_write(c);
+        return mark;
+    }
+    c->parked = 0;
+    c->server->nparts--;
+    return part->from;
+}
+
+void
+out_write_parked(HttpServer *server)
+{
+    assert(server->gather == NULL);
+    for (unsigned i = 0; i < server->nparts; i++) {
+        if (server->parts[i].conn != NULL) {
+            part_write(server->parts[i].conn);
+        }
+    }
+    server->nparts = 0;
+    out_cut(server, 0);
+}
+
+/* Leaves the bytes from `mark` on where they are, to be written with others. */
+static void
+out_park(HttpConn *c, size_t mark)
+{
+    HttpServer *server = c->server;
+    size_t end = server->out.len;
+    OutPart *part = part_before(c, mark);
+    if (part == NULL) {
+        part_write(c);
+        part = &server->parts[server->nparts++];
+        *part = (OutPart){.conn = c, .from = mark};
+        c->parked = server->nparts;
+    }
+    part->to = end;
+    uint64_t now = loop_now_ns();
+    if (server->nparts == 1) {
+        server->parked_at = now;
+    }
+    if (server->nparts == OUT_PARTS || end > GATHER_MAX
+        || now - server->parked_at > PARKED_NS) {
+        out_write_parked(server);
+    }
+}
+
+/* ---- Writing ------------------------------------------------------------------------------ */
+
 /* Writes and drops the buffer's bytes from `mark` on. */
 static void
 out_write(HttpConn *c, size_t mark)
 {
-    Buf *out = &c->server->out;
-    size_t len = out->len - mark;
-    if (len == 0) {
+    HttpServer *server = c->server;
+    size_t from = part_take(c, mark);
+    Slice bytes = out_slice(server, from, server->out.len);
+    if (bytes.len == 0) {
         return;
     }
-    c->sent += len;
-    int err = stream_write(&c->stream, slice_of(out->ptr + mark, len));
-    out->len = mark;
-    if (mark == 0) {
-        buf_reset(out, OUT_KEEP);
-    }
+    c->sent += bytes.len;
+    int err = stream_write(&c->stream, bytes);
+    out_cut(server, from);
     if (err != 0) {
         conn_break(c);
+    }
+}
+
+/* The bytes from `mark` on are complete for now. */
+static void
+out_leave(HttpConn *c, size_t mark)
+{
+    HttpServer *server = c->server;
+    if (server->out.len == mark) {
+        return;
+    }
+    if (server->parking && server->gather == NULL && c->state != CONN_CLOSING) {
+        out_park(c, mark);
+    } else {
+        out_write(c, mark);
     }
 }
 
 void
 out_end(HttpConn *c, size_t mark)
 {
-    const HttpServer *server = c->server;
+    HttpServer *server = c->server;
     if (server->gather != c) {
-        out_write(c, mark);
-    } else if (server->out.len > GATHER_MAX) {
-        out_write(c, 0);
+        out_leave(c, mark);
+    } else if (server->out.len - server->gather_from > GATHER_MAX) {
+        out_flush(c);
     }
 }
 
@@ -45,46 +168,60 @@ void
 out_end_with(HttpConn *c, size_t mark, Slice body, Slice tail, PyObject *owner)
 {
     HttpServer *server = c->server;
-    if (server->gather == c) {
-        mark = 0;
-    }
-    Buf *out = &server->out;
-    Slice slices[3] = {{out->ptr + mark, out->len - mark}, body, tail};
+    size_t from = part_take(c, server->gather == c ? server->gather_from : mark);
+    Slice slices[3] = {out_slice(server, from, server->out.len), body, tail};
     c->sent += slices[0].len + body.len + tail.len;
     int err = stream_writev(&c->stream, slices, tail.len != 0 ? 3 : 2, owner);
-    out->len = mark;
+    out_cut(server, from);
+    if (server->gather == c) {
+        server->gather_from = from;
+    }
     if (err != 0) {
         conn_break(c);
     }
 }
 
+/* ---- Gathering ---------------------------------------------------------------------------- */
+
 void
 out_gather(HttpConn *c)
 {
-    assert(c->server->gather == NULL && c->server->out.len == 0);
-    c->server->gather = c;
+    HttpServer *server = c->server;
+    assert(server->gather == NULL);
+    server->gather = c;
+    server->gather_from = server->out.len;
 }
 
 void
 out_release(HttpConn *c)
 {
-    assert(c->server->gather == c);
-    out_flush(c);
-    c->server->gather = NULL;
+    HttpServer *server = c->server;
+    assert(server->gather == c);
+    server->gather = NULL;
+    out_leave(c, server->gather_from);
 }
 
 void
 out_flush(HttpConn *c)
 {
-    if (c->server->gather == c) {
-        out_write(c, 0);
+    HttpServer *server = c->server;
+    if (server->gather == c) {
+        out_write(c, server->gather_from);
+        server->gather_from = server->out.len;
+    } else {
+        part_write(c);
     }
 }
 
 void
 out_discard(HttpConn *c)
 {
-    if (c->server->gather == c) {
-        buf_clear(&c->server->out);
+    HttpServer *server = c->server;
+    if (c->parked != 0) {
+        server->parts[c->parked - 1].conn = NULL;
+        c->parked = 0;
+    }
+    if (server->gather == c) {
+        server->out.len = server->gather_from;
     }
 }

@@ -1,6 +1,6 @@
 /* Bytes out. While a connection's input is parsed, everything that is to be written to it is
- * gathered in HttpServer.out and leaves in one system call at the end. Other connections' bytes
- * pass through the same buffer, behind those, and are written at once.
+ * gathered in HttpServer.out and leaves in one system call at the end. What answers an iteration's
+ * input is parked there for a moment, so that the answers to all connections leave together.
  *
  * Use: `mark = out_begin(c)`, append to c->server->out, `out_end(c, mark)`.
  */
@@ -21,11 +21,14 @@ void out_end(HttpConn *c, size_t mark);
 void out_end_with(HttpConn *c, size_t mark, Slice body, Slice tail, PyObject *owner);
 
 void out_gather(HttpConn *c);
-/* Writes what was gathered and stops gathering. */
+/* Stops gathering: what was gathered is written or parked. */
 void out_release(HttpConn *c);
-/* Writes what was gathered so far. */
+/* Writes what the connection has gathered or parked so far. */
 void out_flush(HttpConn *c);
-/* Drops what was gathered. */
+/* Drops it. */
 void out_discard(HttpConn *c);
+
+/* Writes what is parked. Nobody gathers, or appends, when it is called. */
+void out_write_parked(HttpServer *server);
 
 #endif

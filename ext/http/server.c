@@ -7,6 +7,7 @@
 #include "http/server.h"
 
 #include "http/conn.h"
+#include "http/out.h"
 
 #include <uv.h>
 
@@ -124,11 +125,14 @@ http_server_access_log(HttpServer *server, int fd)
 
 /* ---- Before the loop blocks -------------------------------------------------------------- */
 
-/* Each waiting connection gets one turn; what becomes ready meanwhile waits for the next. */
+/* Answers leave. Each waiting connection gets one turn; what becomes ready meanwhile waits for the
+ * next. */
 static void
 on_hook(LoopHook *hook)
 {
     HttpServer *server = container_of(hook, HttpServer, hook);
+    server->parking = false;
+    out_write_parked(server);
     if (!ring_is_empty(&server->ready)) {
         Ring turn;
         ring_take(&turn, &server->ready);

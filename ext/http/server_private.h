@@ -29,6 +29,14 @@ typedef enum ServerState {
     SERVER_DRAINED,
 } ServerState;
 
+enum { OUT_PARTS = 64 };
+
+/* Bytes of HttpServer.out that wait for others to leave with them, see out.h. */
+typedef struct OutPart {
+    HttpConn *conn; /* borrowed; NULL: they are written, or dropped */
+    size_t from, to;
+} OutPart;
+
 struct HttpServer {
     Loop *loop;         /* borrowed; outlives the server */
     const HttpOps *ops; /* static */
@@ -43,8 +51,12 @@ struct HttpServer {
 
     /* Bytes on their way out, see out.h. */
     Buf out;
-    HttpConn *
-        gather; /* borrowed: the connection whose bytes begin at out.ptr; may be NULL */
+    HttpConn *gather; /* borrowed: whose bytes begin at gather_from; or NULL */
+    size_t gather_from;
+    OutPart parts[OUT_PARTS]; /* parked: the first nparts */
+    unsigned nparts;
+    uint64_t parked_at; /* loop_now_ns() of the first */
+    bool parking; /* the loop's hook, which writes what is parked, is still to come */
 
     HttpRequest *spare; /* owned: for reuse, linked by `next` */
     uint32_t nspare;

@@ -112,8 +112,9 @@ def _websockets(taking_part: Field) -> list[Case]:
         echo("ws_1k", "WebSocket echo by ASGI, 1 KiB of text", apps, 1024),
         echo("ws_1m", "WebSocket echo by ASGI, 1 MiB binary", apps, 1024 * 1024),
         echo("ws_native", "WebSocket echo by @app.websocket, 1 KiB of text", native, 1024),
-        idle("ws_idle", "an idle WebSocket, no compression", apps, deflate=False),
-        idle("ws_idle_deflate", "an idle WebSocket, permessage-deflate", apps, deflate=True),
+        idle("ws_idle", "an idle WebSocket by ASGI, no compression", apps, deflate=False),
+        idle("ws_idle_deflate", "an idle WebSocket by ASGI, deflate", apps, deflate=True),
+        idle("ws_idle_native", "an idle @app.websocket, no compression", native, deflate=False),
     ]
 
 
@@ -147,6 +148,7 @@ BRIDGE_TARGETS = (
     _ratio("ws_1k", "WebSocket 1 KiB", "uvicorn", 2),
     _ratio("ws_1k", "WebSocket 1 KiB", "granian", 1.3),
     _ratio("ws_1m", "WebSocket 1 MiB", "uvicorn", 1.5),
-    _memory("ws_idle", "idle WebSocket", 4),
+    _memory("ws_idle", "idle WebSocket by ASGI", 4),
+    _memory("ws_idle_native", "idle WebSocket", 4),
     _memory("ws_idle_deflate", "idle WebSocket, deflate", 64),
 )

@@ -29,6 +29,7 @@ ws_free(WsConn *ws)
 {
     ws_message_clear(&ws->message);
     ws_deflate_free(&ws->deflate);
+    PyMem_RawFree(ws->control);
     PyMem_RawFree(ws);
 }
 
@@ -248,7 +249,8 @@ ws_drained(HttpConn *c)
     WsConn *ws = c->ws;
     if (ws->pong_due && ws->state == WS_OPEN) {
         ws->pong_due = false;
-        ws_write_control(ws, WS_OP_PONG, slice_of(ws->pong, ws->pong_len));
+        const char *pong = ws->control == NULL ? "" : ws->control->pong;
+        ws_write_control(ws, WS_OP_PONG, slice_of(pong, ws->pong_len));
     }
     ws->ops->on_drain(ws);
 }

@@ -37,6 +37,12 @@ typedef struct WsMessage {
     size_t len;       /* bytes used in it */
 } WsMessage;
 
+/* Payloads of control frames: most have none. */
+typedef struct WsControl {
+    char payload[WS_CONTROL_MAX]; /* of the frame under way */
+    char pong[WS_CONTROL_MAX];
+} WsControl;
+
 struct WsConn {
     HttpConn *conn;    /* borrowed: the owner */
     const WsOps *ops;  /* static */
@@ -54,14 +60,12 @@ struct WsConn {
     bool in_frame;    /* its header is complete */
     uint8_t head_len; /* bytes in `head`: of an incomplete header */
     uint8_t head[WS_HEAD_MAX];
-    uint8_t control_len; /* bytes in `control`: the payload of a control frame */
-    char control[WS_CONTROL_MAX];
+    uint8_t control_len; /* bytes in control->payload */
+    uint8_t pong_len;    /* bytes in control->pong */
+    bool pong_due;       /* a pong waits until less is queued for writing */
+    WsControl *control;  /* owned; NULL until a control frame has a payload */
 
     WsMessage message;
-
-    bool pong_due;    /* a pong waits until less is queued for writing */
-    uint8_t pong_len; /* bytes of its payload */
-    char pong[WS_CONTROL_MAX];
 };
 
 static inline const HttpLimits *

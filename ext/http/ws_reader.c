@@ -11,10 +11,16 @@
 
 /* ---- Control frames ---------------------------------------------------------------------- */
 
+static Slice
+control_payload(const WsConn *ws)
+{
+    return slice_of(ws->control == NULL ? "" : ws->control->payload, ws->control_len);
+}
+
 static WsFault
 control_close(WsConn *ws)
 {
-    Slice payload = slice_of(ws->control, ws->control_len);
+    Slice payload = control_payload(ws);
     if (payload.len == 0) {
         ws_closed(ws, WS_NO_CODE, payload);
         return (WsFault){0, NULL};
@@ -40,14 +46,16 @@ control_ping(WsConn *ws)
     if (ws->state != WS_OPEN) {
         return;
     }
-    Slice payload = slice_of(ws->control, ws->control_len);
+    Slice payload = control_payload(ws);
     if (!ws_is_full(ws)) {
         ws_write_control(ws, WS_OP_PONG, payload);
         return;
     }
     ws->pong_due = true;
     ws->pong_len = ws->control_len;
-    memcpy(ws->pong, payload.ptr, payload.len);
+    if (payload.len != 0) {
+        memcpy(ws->control->pong, payload.ptr, payload.len);
+    }
 }
 
 static WsFault
@@ -138,19 +146,30 @@ read_head(WsConn *ws, const char *ptr, size_t len, size_t *used)
     return fault.code == 0 ? frame_begin(ws, head) : fault;
 }
 
+/* Takes bytes of a control frame's payload, which begin at `offset` of it. */
+static WsFault
+control_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
+{
+    if (ws->control == NULL) {
+        ws->control = PyMem_RawMalloc(sizeof(*ws->control));
+        if (ws->control == NULL) {
+            return (WsFault){WS_INTERNAL_ERROR, "The server is out of memory"};
+        }
+    }
+    (void)ws_unmask(ws->control->payload + offset, ptr, len, ws->frame.mask, offset);
+    ws->control_len = (uint8_t)(offset + len);
+    return (WsFault){0, NULL};
+}
+
 /* Takes bytes of a payload; `*used` says how many. */
 static WsFault
 read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
 {
-    WsFault fault = {0, NULL};
     uint64_t offset = ws->frame.len - ws->left;
     size_t n = len < ws->left ? len : (size_t)ws->left;
-    if (ws_is_control(ws->frame.opcode)) {
-        (void)ws_unmask(ws->control + offset, ptr, n, ws->frame.mask, offset);
-        ws->control_len = (uint8_t)(offset + n);
-    } else {
-        fault = ws_message_piece(ws, ptr, n, offset);
-    }
+    WsFault fault = ws_is_control(ws->frame.opcode)
+                        ? control_piece(ws, ptr, n, offset)
+                        : ws_message_piece(ws, ptr, n, offset);
     *used = n;
     ws->left -= n;
     return fault.code == 0 && ws->left == 0 ? frame_end(ws) : fault;

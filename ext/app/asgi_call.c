@@ -391,6 +391,7 @@ const MountOps asgi_mount_ops = {
     .eof = on_eof,
     .gone = on_gone,
     .writable = on_writable,
+    .websockets = true,
 };
 
 /* ---- The type ----------------------------------------------------------------------------- */

@@ -78,6 +78,42 @@ find_mount(const AppServer *server, Slice path)
     return NULL;
 }
 
+/* Hands the request over to an app that is mounted. */
+static HttpBodyMode
+mount_head(HttpRequest *req, Mount *mount)
+{
+    call_of(req)->mount = mount;
+    return mount->ops->head(req);
+}
+
+/* Who takes an offer of a WebSocket: a native handler, else the app that is mounted there. Routes of
+ * requests have no say, and middleware is not around WebSockets. */
+static bool
+websocket_head(HttpRequest *req, HttpBodyMode *mode)
+{
+    *mode = HTTP_BODY_DISCARD;
+    if (ws_call_wanted(req)) {
+        return true;
+    }
+    Mount *mount = find_mount(call_server(req), call_path(req));
+    if (mount == NULL || !mount->ops->websockets) {
+        return false;
+    }
+    *mode = mount_head(req, mount);
+    return true;
+}
+
+/* What becomes of the body of a request that has its route. */
+static HttpBodyMode
+route_head(HttpRequest *req)
+{
+    const Plan *plan = (Plan *)call_of(req)->match.plan;
+    if (plan->body_limit >= 0) {
+        req->body_limit = (uint64_t)plan->body_limit;
+    }
+    return plan->body_mode;
+}
+
 /* Finds the route. */
 static HttpBodyMode
 dispatch_head(HttpRequest *req)
@@ -85,33 +121,25 @@ dispatch_head(HttpRequest *req)
     AppCall *call = call_of(req);
     AppServer *server = call_server(req);
     Slice path = http_request_path(req);
+    HttpBodyMode mode = HTTP_BODY_DISCARD;
     if (unlikely(convert_is_quoted(path)) && convert_unquote(path, &call->path) != 0) {
         (void)http_respond_error(req, 500);
         return HTTP_BODY_DISCARD;
     }
     if (server->root != NULL) {
-        call->mount = server->root;
-        return call->mount->ops->head(req);
+        return mount_head(req, server->root);
     }
-    if (unlikely(req->upgrade >= 0) && ws_call_wanted(req)) {
-        return HTTP_BODY_DISCARD;
+    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)
+        && websocket_head(req, &mode)) {
+        return mode;
     }
     router_find(server->router, req->method, call_path(req), &call->match);
-    /* Middleware finds the mounts itself, but is not for WebSockets. */
-    bool by_middleware =
-        server->entry != NULL && (req->upgrade < 0 || !ws_is_offered(req));
-    if (call->match.outcome != ROUTE_FOUND && !by_middleware) {
-        call->mount = find_mount(server, call_path(req));
-        if (call->mount != NULL) {
-            return call->mount->ops->head(req);
-        }
-    }
-    HttpBodyMode mode = HTTP_BODY_DISCARD;
     if (call->match.outcome == ROUTE_FOUND) {
-        const Plan *plan = (Plan *)call->match.plan;
-        mode = plan->body_mode;
-        if (plan->body_limit >= 0) {
-            req->body_limit = (uint64_t)plan->body_limit;
+        mode = route_head(req);
+    } else if (server->entry == NULL) { /* middleware finds the mounts itself */
+        Mount *mount = find_mount(server, call_path(req));
+        if (mount != NULL) {
+            return mount_head(req, mount);
         }
     }
     if (server->entry != NULL && mode == HTTP_BODY_DISCARD) {

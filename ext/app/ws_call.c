@@ -20,7 +20,7 @@ ws_call_wanted(HttpRequest *req)
 {
     AppServer *server = call_server(req);
     AppCall *call = call_of(req);
-    if (server->websockets.router == NULL || !ws_is_offered(req)) {
+    if (server->websockets.router == NULL) {
         return false;
     }
     router_find(server->websockets.router, req->method, call_path(req), &call->match);

@@ -9,7 +9,7 @@
 #include "base/py.h"
 #include "app/call.h"
 
-/* In on_head: whether the request offers an upgrade on a path that has a WebSocket handler.
+/* In on_head, for a request that offers an upgrade: whether its path has a WebSocket handler.
  * AppCall.match and AppCall.websocket are set then. */
 bool ws_call_wanted(HttpRequest *req);
 

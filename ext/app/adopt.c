@@ -11,6 +11,7 @@
 #include "app/plan.h"
 #include "app/request.h"
 #include "app/server.h"
+#include "app/ws_type.h"
 
 /* Adds the fields in `headers`, an iterable of pairs of bytes. 0, or -1 with an exception set. */
 static int
@@ -42,18 +43,28 @@ add_fields(HttpRequest *req, PyObject *headers)
 
 /* Finds the route for the decoded path. 0, or -1 with MemoryError. */
 static int
-find_route(AppServer *server, HttpRequest *req, Slice path)
+find_route(Router *router, HttpRequest *req, Slice path)
 {
     AppCall *call = call_of(req);
     if (buf_append_slice(&call->path, path) != 0) {
         PyErr_NoMemory();
         return -1;
     }
-    router_find(server->router, req->method, call_path(req), &call->match);
+    router_find(router, req->method, call_path(req), &call->match);
     if (call->match.outcome == ROUTE_FOUND) {
         req->body_mode = ((const Plan *)call->match.plan)->body_mode;
     }
     return 0;
+}
+
+/* The Request or WebSocket that stands for `req`: a new reference; NULL with an exception set. */
+static PyObject *
+make_object(AppServer *server, HttpRequest *req, bool websocket)
+{
+    PyObject *made = websocket ? websocket_new(req)
+                               : request_new(server->request_type, req, server->app);
+    call_of(req)->request = Py_XNewRef(made); /* see server_release_adopted */
+    return made;
 }
 
 PyObject *
@@ -62,11 +73,11 @@ server_adopt(PyObject *op, PyObject *args)
     AppServer *server = (AppServer *)op;
     Slice method, path, raw_path, query;
     Py_ssize_t lens[4];
-    int minor;
+    int minor, websocket = false;
     PyObject *headers; /* borrowed */
-    if (!PyArg_ParseTuple(args, "s#is#y#y#O:adopt", &method.ptr, &lens[0], &minor,
+    if (!PyArg_ParseTuple(args, "s#is#y#y#O|p:adopt", &method.ptr, &lens[0], &minor,
                           &path.ptr, &lens[1], &raw_path.ptr, &lens[2], &query.ptr,
-                          &lens[3], &headers)) {
+                          &lens[3], &headers, &websocket)) {
         return NULL;
     }
     method.len = (size_t)lens[0];
@@ -74,7 +85,8 @@ server_adopt(PyObject *op, PyObject *args)
     raw_path.len = (size_t)lens[2];
     query.len = (size_t)lens[3];
     MethodSet bit = method_bit(method);
-    if (bit == 0 || path.len == 0 || server->http == NULL) {
+    Router *router = websocket ? server->websockets.router : server->router;
+    if (bit == 0 || path.len == 0 || server->http == NULL || router == NULL) {
         return PyErr_Format(PyExc_ValueError, "no method or path of HTTP's: %s %s",
                             method.ptr, path.ptr);
     }
@@ -83,20 +95,19 @@ server_adopt(PyObject *op, PyObject *args)
     if (req == NULL) {
         return PyErr_NoMemory();
     }
-    PyObject *request = NULL;
-    if (add_fields(req, headers) == 0 && find_route(server, req, path) == 0) {
-        request = request_new(server->request_type, req, server->app);
-        call_of(req)->request = Py_XNewRef(request); /* see server_release_adopted */
+    PyObject *made = NULL;
+    if (add_fields(req, headers) == 0 && find_route(router, req, path) == 0) {
+        made = make_object(server, req, websocket);
     }
     http_request_unref(req);
-    return request;
+    return made;
 }
 
 /* The call's reference and the object's own keep each other. */
 PyObject *
 server_release_adopted(PyObject *op, PyObject *request)
 {
-    if (!PyObject_TypeCheck(request, ((AppServer *)op)->request_type)) {
+    if (!PyObject_TypeCheck(request, ((AppServer *)op)->st->request_type)) {
         return PyErr_Format(PyExc_TypeError, "expected a Request, not %R", request);
     }
     Py_CLEAR(call_of(request_http(request))->request);

@@ -1,4 +1,4 @@
-/* Requests that another server has received: `Server.adopt`. */
+/* Requests and WebSockets that another server has received: `Server.adopt`. */
 #ifndef FLUVIAL_APP_ADOPT_H
 #define FLUVIAL_APP_ADOPT_H
 

@@ -235,20 +235,16 @@ class App:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
-        """The app as an ASGI 3 app: under another server, or mounted in another framework.
-
-        HTTP and lifespan; WebSockets are declined.
-        """
+        """The app as an ASGI 3 app: under another server, or mounted in another framework."""
         from . import _as_asgi  # needs all that a server needs
 
         if scope["type"] == "lifespan":
             await _as_asgi.serve_lifespan(self, scope, receive, send)
-        elif scope["type"] == "websocket":
-            await _as_asgi.decline_websocket(receive, send)
-        else:
-            if self._asgi is None:
-                self._asgi = _as_asgi.AsgiSide(self)
-            await self._asgi.http(scope, receive, send)
+            return
+        if self._asgi is None:
+            self._asgi = _as_asgi.AsgiSide(self)
+        call = self._asgi.websocket if scope["type"] == "websocket" else self._asgi.http
+        await call(scope, receive, send)
 
     # ---- for the server --------------------------------------------------------------------
 

@@ -1,82 +1,40 @@
 """A Fluvial app under another ASGI server: `await app(scope, receive, send)`.
 
 Routes are found and arguments bound by C as ever; calling handlers and answering go the way that
-they go with middleware, and from there by ASGI messages.
+they go with middleware, and from there by ASGI messages. WebSockets are run by what runs them on
+Fluvial's own server; only their object is another.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, cast
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from . import _core
-from ._datastructures import URL, Address, State
+from ._adopted import AdoptedRequest, AdoptedWebSocket
 from ._encode import encode_fallback, encode_json
-from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._exceptions import (
+    ClientDisconnect,
+    HTTPException,
+    RequestValidationError,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from ._lifespan import running
 from ._middleware import make_entry
-from ._request import Request
+from ._mounts import path_below
 from ._responses import Response
+from ._websocket import CLOSED, Runner
 
 if TYPE_CHECKING:
     from ._app import App
     from ._interface import Message, Receive, Send
+    from ._request import Request
 
-log = logging.getLogger("fluvial")
 BODY_LIMIT = 16 * 1024 * 1024  # bytes, as the server's own default
-
-
-class AdoptedRequest(Request):
-    """A request that another server has received."""
-
-    _scope: Message
-    _receive: Receive
-
-    @property
-    def client(self) -> Address | None:
-        """The other end of the connection."""
-        client = self._scope.get("client")
-        return None if client is None else Address(*client)
-
-    @property
-    def server(self) -> tuple[str, int | None] | None:
-        """Our end of it."""
-        server = self._scope.get("server")
-        return None if server is None else cast("tuple[str, int | None]", tuple(server))
-
-    @property
-    def state(self) -> State:
-        """Whatever the app keeps with this request; begins with what its lifespan yielded."""
-        return self._cached("state", lambda: State(self._scope.get("state")))
-
-    @property
-    def disconnected(self) -> bool:
-        """Whether the client is known to have gone."""
-        return bool(self._store().get("disconnected"))
-
-    @property
-    def base_url(self) -> URL:
-        """The URL of the app's root."""
-        root = self._scope.get("root_path", "")
-        return self.url.replace(path=f"{root}/", query="", fragment="")
-
-    def _make_url(self) -> URL:
-        return URL(str(super()._make_url()), path=self._scope["path"])
-
-    async def read(self) -> bytes:
-        """The next piece of the body; empty at its end. Raises: ClientDisconnect."""
-        cache = self._store()
-        while not cache.get("read"):
-            event = await self._receive()
-            if event["type"] == "http.disconnect":
-                cache["disconnected"] = True
-                raise ClientDisconnect
-            cache["read"] = not event.get("more_body", False)
-            if body := event.get("body", b""):
-                return cast("bytes", body)
-        return b""
 
 
 class AsgiSender:
@@ -137,6 +95,7 @@ class AsgiSide:
         entry = make_entry(app.middlewares, app.errors, app.mounts, always=True)
         assert entry is not None
         self._entry = entry
+        self._runner = Runner(app.errors)
         self._core = _core.Server(
             None,
             app.router,
@@ -150,6 +109,13 @@ class AsgiSide:
             encode=encode_json,
             encode_fallback=encode_fallback,
             on_error=app.errors.answer_now,  # type: ignore[arg-type]  # the stub says Request of C
+            websockets=(
+                app.websockets.router,
+                AdoptedWebSocket,
+                WebSocketDisconnect,
+                WebSocketException,
+                self._runner.run,  # type: ignore[arg-type]  # likewise
+            ),
         )
 
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -166,31 +132,22 @@ class AsgiSide:
             response = await self._entry(request)
         except Exception as exc:
             response = await self._app.errors.answer(request, exc)
-        if response.body is None:
-            sender = AsgiSender(send)
-            await response.respond(request, cast("_core.Sender", sender))
-            if sender.started:
-                await sender.finish()
-        else:
-            await _send_whole(response, send)
+        await _send_response(response, request, send)
 
-    def _adopt(self, scope: Message, receive: Receive) -> AdoptedRequest:
-        path: str = scope["path"]
-        root_path = scope.get("root_path", "")
-        if root_path and (path == root_path or path.startswith(f"{root_path}/")):
-            path = path.removeprefix(root_path) or "/"
-        request: AdoptedRequest = self._core.adopt(
-            scope["method"],
+    def _adopt(self, scope: Message, receive: Receive, *, websocket: bool = False) -> Any:
+        adopted = self._core.adopt(
+            scope.get("method", "GET"),
             0 if scope.get("http_version") == "1.0" else 1,
-            path,
+            path_below(scope),
             scope.get("raw_path") or quote(scope["path"]).encode(),
             scope.get("query_string", b""),
             scope["headers"],
+            websocket,
         )
-        request._scope = scope
-        request._receive = receive
-        request._scheme = scope.get("scheme", "http")
-        return request
+        adopted._scope = scope
+        adopted._receive = receive
+        adopted._scheme = scope.get("scheme", "ws" if websocket else "http")
+        return adopted
 
     async def _collect(self, request: AdoptedRequest) -> None:
         """Reads the whole body where the handler wants all of it. Raises: HTTPException 413."""
@@ -205,6 +162,62 @@ class AsgiSide:
                 raise HTTPException(413)
             self._core.collect(request, piece)
 
+    # ---- WebSockets ------------------------------------------------------------------------
+
+    async def websocket(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Runs one WebSocket: the route's handler, else the app that is mounted there."""
+        websocket: AdoptedWebSocket = self._adopt(scope, receive, websocket=True)
+        websocket._send = send
+        try:
+            if websocket.plan is not None:
+                await self._converse(websocket)
+                return
+        finally:
+            self._core.release(websocket)
+        for mount in self._app.mounts:
+            if mount.fits(websocket.path):
+                if mount.app.interface != "wsgi":
+                    await mount.asgi(mount.below(scope), receive, send)
+                    return
+                break
+        await self._answer_offer(scope, receive, send)
+
+    async def _converse(self, websocket: AdoptedWebSocket) -> None:
+        plan = websocket.plan
+        assert plan is not None
+        if not await websocket.connect():
+            return
+        try:
+            args, kwargs = plan.bind(websocket)
+            response = await self._runner.run(websocket, plan.handler(*args, **kwargs))
+        except Exception as exc:
+            response = await self._app.errors.answer(websocket, exc)  # type: ignore[arg-type]
+        if response is not None:
+            await _deny(websocket, response)
+
+    async def _answer_offer(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Nobody takes the offer: it is a request like any other, as on our own server."""
+        await receive()
+        if not _has_denials(scope):
+            await send({"type": "websocket.close"})
+            return
+        scheme = "https" if scope.get("scheme") == "wss" else "http"
+        request = {**scope, "type": "http", "method": "GET", "scheme": scheme, "extensions": {}}
+        await self.http(request, _without_body(receive), _as_denial(send))
+
+
+# ---- answers -----------------------------------------------------------------------------------
+
+
+async def _send_response(response: Response, request: Request, send: Send) -> None:
+    if response.body is not None:
+        await _send_whole(response, send)
+        return
+    sender = AsgiSender(send)
+    await response.respond(request, cast("_core.Sender", sender))
+    if sender.started:
+        await sender.finish()
+
 
 async def _send_whole(response: Response, send: Send) -> None:
     body = response.body or b""
@@ -215,10 +228,62 @@ async def _send_whole(response: Response, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def _deny(websocket: AdoptedWebSocket, response: Response) -> None:
+    """Declines with `response`, or with 403 where the server offers no more."""
+    if _has_denials(websocket._scope):
+        websocket.session_state = CLOSED
+        send = _as_denial(websocket._send)
+        await _send_response(response, cast("Request", websocket), send)
+        return
+    await websocket.close()
+    rest = Response()
+    rest.take_over(response)
+    await rest.clean_up()
+
+
+def _has_denials(scope: Message) -> bool:
+    return "websocket.http.response" in scope.get("extensions", {})
+
+
+def _as_denial(send: Send) -> Send:
+    """Sends an answer's messages as those of the extension "websocket.http.response"."""
+
+    async def send_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return send_denial
+
+
+def _without_body(receive: Receive) -> Receive:
+    """The events of a request that has no body, given those of a WebSocket."""
+    events: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive_request() -> Message:
+        if not events:
+            await receive()
+            events.append({"type": "http.disconnect"})
+        return events.pop()
+
+    return receive_request
+
+
+# ---- the lifespan ------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _running(app: App) -> AsyncIterator[None]:
+    """The app's lifespan, and within it those of the apps that are mounted."""
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(running(app))
+        for mount in app.mounts:
+            await stack.enter_async_context(mount.running())
+        yield
+
+
 async def serve_lifespan(app: App, scope: Message, receive: Receive, send: Send) -> None:
     """Runs the app's lifespan as the server says."""
     await receive()
-    manager = running(app)
+    manager = _running(app)
     try:
         await manager.__aenter__()
     except Exception as exc:
@@ -234,9 +299,3 @@ async def serve_lifespan(app: App, scope: Message, receive: Receive, send: Send)
         await send({"type": "lifespan.shutdown.failed", "message": f"{type(exc).__name__}: {exc}"})
         raise
     await send({"type": "lifespan.shutdown.complete"})
-
-
-async def decline_websocket(receive: Receive, send: Send) -> None:
-    """WebSockets are for Fluvial's own server."""
-    await receive()
-    await send({"type": "websocket.close", "code": 1000})

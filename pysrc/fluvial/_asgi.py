@@ -75,20 +75,28 @@ class Bridge:
 
         Raises: LifespanError when the start fails.
         """
-        if self._mode == "off":
-            yield
-            return
-        lifespan = Lifespan(self._app, required=self._mode == "on")
-        await lifespan.start()
-        self.core.state = lifespan.state if lifespan.supported else None
-        try:
-            yield
-        finally:
-            self.core.state = None
+        async with running_asgi(self._app, self._mode) as self.core.state:
             try:
-                await lifespan.stop()
-            except LifespanError as exc:
-                log.error("the app's end failed: %s", exc)
+                yield
+            finally:
+                self.core.state = None
+
+
+@contextlib.asynccontextmanager
+async def running_asgi(app: Asgi3, mode: str) -> AsyncIterator[dict[str, Any] | None]:
+    """As `Bridge.running`; gives what every scope["state"] is a copy of, if the app has one."""
+    if mode == "off":
+        yield None
+        return
+    lifespan = Lifespan(app, required=mode == "on")
+    await lifespan.start()
+    try:
+        yield lifespan.state if lifespan.supported else None
+    finally:
+        try:
+            await lifespan.stop()
+        except LifespanError as exc:
+            log.error("the app's end failed: %s", exc)
 
 
 class Lifespan:

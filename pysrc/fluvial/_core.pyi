@@ -287,14 +287,17 @@ class Server:
         raw_path: bytes,
         query_string: bytes,
         headers: Iterable[tuple[bytes, bytes]],
+        websocket: bool = False,
         /,
     ) -> Any:
         """The Request for one that another server has received, for HTTP/1.minor; its route is
-        found. release() must follow. Raises: ValueError for an unknown method."""
+        found. For an offer of a `websocket` it is one of the type in `websockets`, which brings
+        its own methods for accepting, messages and closing. release() must follow.
+        Raises: ValueError for an unknown method."""
     def collect(self, request: Request, body: bytes, /) -> None:
         """Adds to the collected body of an adopted request."""
     def release(self, request: Request, /) -> None:
-        """The adopted request is over."""
+        """The adopted request or WebSocket is over."""
     def close(self) -> None:
         """Releases the drained server."""
     def stats(self) -> dict[str, int]: ...

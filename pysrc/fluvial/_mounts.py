@@ -1,16 +1,19 @@
 """Apps of other kinds below a path of a Fluvial app.
 
-C calls them itself. Only when middleware stands around all requests they are called from here, so
-that it gets their answers as Response objects.
+C calls them itself. They are called from here when middleware stands around all requests, so that
+it gets their answers as Response objects, and below an app that another server runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from ._asgi import running_asgi
 from ._responses import StreamingResponse
 
 if TYPE_CHECKING:
@@ -35,12 +38,29 @@ class Mount:
 
     def fits(self, path: str) -> bool:
         """Whether `path` is the app's."""
-        return path == self.prefix or path.startswith(f"{self.prefix}/")
+        return _is_below(path, self.prefix)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The time between the app's start and end, under another server than our own.
+
+        Raises: LifespanError when the start fails.
+        """
+        if self.app.interface == "wsgi":
+            yield
+            return
+        async with running_asgi(self.asgi, "auto") as self.state:
+            try:
+                yield
+            finally:
+                self.state = None
 
     async def answer(self, request: Request) -> StreamingResponse:
         """The app's answer, as soon as it begins. Raises: what the app raises before."""
         exchange = _Exchange(request)
-        scope = self._scope(request)
+        outer = request._scope
+        scope = self.below(_make_scope(request, self.root_path) if outer is None else outer)
+        scope["extensions"] = {}
         exchange.run(self.asgi(scope, exchange.receive, exchange.send))
         message = await exchange.start()
         response = StreamingResponse(exchange.pieces(), message["status"])
@@ -48,25 +68,48 @@ class Mount:
         response.run_after(exchange.finish)
         return response
 
-    def _scope(self, request: Request) -> Message:
-        scope: Message = {
-            "type": "http",
-            "asgi": dict(_ASGI),
-            "http_version": request.http_version,
-            "server": request.server,
-            "client": request.client and tuple(request.client),
-            "scheme": request.url.scheme,
-            "method": request.method,
-            "root_path": self.root_path + self.prefix,
-            "path": self.root_path + request.path,
-            "raw_path": self.root_path.encode() + request.raw_path,
-            "query_string": request.query_string,
-            "headers": list(request.raw_headers),
-            "extensions": {},
-        }
+    def below(self, scope: Message) -> Message:
+        """The scope for this app of what is in `scope` for the one that it is mounted in."""
+        root = scope.get("root_path", "")
+        path = scope["path"]
+        inner = dict(scope)
+        inner.pop("state", None)
+        inner["root_path"] = root + self.prefix
+        if not _is_below(path, root):  # as some servers have it
+            inner["path"] = root + path
+            if raw_path := scope.get("raw_path"):
+                inner["raw_path"] = quote(root).encode() + raw_path
         if self.state is not None:
-            scope["state"] = dict(self.state)
-        return scope
+            inner["state"] = dict(self.state)
+        return inner
+
+
+def path_below(scope: Message) -> str:
+    """The path of a request below its root path."""
+    root: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    return (path.removeprefix(root) if _is_below(path, root) else path) or "/"
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+def _make_scope(request: Request, root_path: str) -> Message:
+    return {
+        "type": "http",
+        "asgi": dict(_ASGI),
+        "http_version": request.http_version,
+        "server": request.server,
+        "client": request.client and tuple(request.client),
+        "scheme": request.url.scheme,
+        "method": request.method,
+        "root_path": root_path,
+        "path": root_path + request.path,
+        "raw_path": root_path.encode() + request.raw_path,
+        "query_string": request.query_string,
+        "headers": list(request.raw_headers),
+    }
 
 
 class _Exchange:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fluvial.error")
 
+# Close codes, RFC 6455 section 7.4.
 NORMAL = 1000
+NO_CODE = 1005
+ABNORMAL = 1006
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
-_WAITING, _OPEN, _CLOSING, _CLOSED = range(4)  # _core.WebSocket.session_state
+WAITING, OPEN, CLOSING, CLOSED = range(4)  # _core.WebSocket.session_state
 
 
 class WebSocketState(enum.Enum):
@@ -52,9 +55,9 @@ class WebSocket(_core.WebSocket, HTTPConnection):
     def client_state(self) -> WebSocketState:
         """The client's side: DISCONNECTED once the connection is closed."""
         state = self.session_state
-        if state == _WAITING:
+        if state == WAITING:
             return WebSocketState.CONNECTING
-        return WebSocketState.DISCONNECTED if state == _CLOSED else WebSocketState.CONNECTED
+        return WebSocketState.DISCONNECTED if state == CLOSED else WebSocketState.CONNECTED
 
     @property
     def application_state(self) -> WebSocketState:
@@ -62,9 +65,9 @@ class WebSocket(_core.WebSocket, HTTPConnection):
         if self._denial is not None:
             return WebSocketState.RESPONSE
         state = self.session_state
-        if state == _WAITING:
+        if state == WAITING:
             return WebSocketState.CONNECTING
-        connected = state == _OPEN or (state == _CLOSED and self.by_client)
+        connected = state == OPEN or (state == CLOSED and self.by_client)
         return WebSocketState.CONNECTED if connected else WebSocketState.DISCONNECTED
 
     # ---- messages --------------------------------------------------------------------------
@@ -117,7 +120,7 @@ class WebSocket(_core.WebSocket, HTTPConnection):
 
         Raises: RuntimeError when the WebSocket was accepted or closed.
         """
-        if self.session_state != _WAITING:
+        if self.session_state != WAITING:
             raise RuntimeError("only a WebSocket that isn't accepted yet can be declined")
         self._denial = response
 
@@ -125,7 +128,7 @@ class WebSocket(_core.WebSocket, HTTPConnection):
 
     async def receive(self) -> dict[str, Any]:
         """The next event as ASGI has it: websocket.connect, .receive or .disconnect."""
-        if not self._told and self.session_state == _WAITING:
+        if not self._told and self.session_state == WAITING:
             self._told = True
             return {"type": "websocket.connect"}
         try:
@@ -157,6 +160,15 @@ def _check_mode(mode: str) -> None:
         raise ValueError(f'mode must be "text" or "binary", not {mode!r}')
 
 
+async def _give_up(websocket: WebSocket, exc: BaseException) -> None:
+    """Closes what a handler leaves that was cancelled or thrown away."""
+    closing = websocket.close(SERVICE_RESTART)
+    if isinstance(exc, GeneratorExit):
+        closing.close()  # nothing can be awaited any more
+    else:
+        await closing
+
+
 class Runner:
     """Runs the handlers of one app's WebSockets; the core calls `run`."""
 
@@ -173,19 +185,25 @@ class Runner:
         except WebSocketDisconnect:
             pass
         except WebSocketException as exc:
-            if websocket.session_state == _OPEN:
-                await websocket.close(exc.code, exc.reason)
+            await self._close_as(websocket, exc)
         except Exception as exc:
-            if websocket.session_state == _WAITING:
+            if websocket.session_state == WAITING:
                 raise
             await self._fail(websocket, exc)
-        except BaseException:
-            await websocket.close(SERVICE_RESTART)
+        except BaseException as exc:
+            await _give_up(websocket, exc)
             raise
-        if websocket.session_state == _WAITING:
-            return websocket._denial or Response(status_code=403)
+        if websocket.session_state == WAITING and websocket._denial is not None:
+            return websocket._denial
         await websocket.close(NORMAL)
         return None
+
+    async def _close_as(self, websocket: WebSocket, exc: WebSocketException) -> None:
+        if websocket._denial is None:
+            try:
+                await websocket.close(exc.code, exc.reason)
+            except ValueError as error:  # it can't be said
+                await self._fail(websocket, error)
 
     async def _fail(self, websocket: WebSocket, exc: Exception) -> None:
         """Tells the user's own handler for the exception, or the log; then it is over."""

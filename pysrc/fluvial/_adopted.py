@@ -1,0 +1,248 @@
+"""Requests and WebSockets that another ASGI server has received, as handlers see them.
+
+Whatever depends on the connection comes from the scope and by ASGI's events; all else is C's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from ._connection import HTTPConnection
+from ._datastructures import URL, Address, State
+from ._exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
+from ._request import Request
+from ._websocket import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITING, WebSocket
+
+if TYPE_CHECKING:
+    from ._interface import Message, Receive, Send
+
+_REASON_MAX = 123  # bytes, RFC 6455 section 5.5
+_UNSUPPORTED_DATA = 1003
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")  # RFC 9110 section 5.6.2, or nothing
+_FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
+
+
+class Adopted(HTTPConnection):
+    """What requests and WebSockets have in common."""
+
+    _scope: Message
+    _receive: Receive
+
+    @property
+    def client(self) -> Address | None:
+        """The other end of the connection."""
+        client = self._scope.get("client")
+        return None if client is None else Address(*client)
+
+    @property
+    def server(self) -> tuple[str, int | None] | None:
+        """Our end of it."""
+        server = self._scope.get("server")
+        return None if server is None else cast("tuple[str, int | None]", tuple(server))
+
+    @property
+    def state(self) -> State:
+        """Whatever the app keeps with this request; begins with what its lifespan yielded."""
+        return self._cached("state", lambda: State(self._scope.get("state")))
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the client is known to have gone."""
+        return bool(self._store().get("disconnected"))
+
+    @property
+    def base_url(self) -> URL:
+        """The URL of the app's root."""
+        root = self._scope.get("root_path", "")
+        return self.url.replace(path=f"{root}/", query="", fragment="")
+
+    def _make_url(self) -> URL:
+        return URL(str(super()._make_url()), path=self._scope["path"])
+
+
+class AdoptedRequest(Adopted, Request):
+    """A request that another server has received."""
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty at its end. Raises: ClientDisconnect."""
+        cache = self._store()
+        while not cache.get("read"):
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                cache["disconnected"] = True
+                raise ClientDisconnect
+            cache["read"] = not event.get("more_body", False)
+            if body := event.get("body", b""):
+                return cast("bytes", body)
+        return b""
+
+
+class AdoptedWebSocket(Adopted, WebSocket):
+    """A WebSocket that another server has received: C's methods, by ASGI's events.
+
+    Whether the client is still there is known as soon as receiving or sending tells.
+    """
+
+    _send: Send
+    session_state = WAITING
+    by_client = False
+    close_code = 0
+    close_reason: str | None = None
+
+    @property
+    def subprotocols(self) -> list[str]:  # type: ignore[override]  # C has no setter either
+        """The subprotocols that the client offers, in its order."""
+        return list(self._scope.get("subprotocols", ()))
+
+    # ---- accepting and closing -------------------------------------------------------------
+
+    async def connect(self) -> bool:
+        """Takes the first event; False when the client has gone already."""
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            self._end(event)
+        return self.session_state == WAITING
+
+    async def accept(
+        self,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        """Completes the opening handshake. Raises: ValueError for what can't be sent."""
+        fields = [_checked_field(field) for field in headers or ()]
+        if not _TOKEN.fullmatch(subprotocol or ""):
+            raise ValueError("the subprotocol is not a token")
+        if self.session_state == CLOSED and self.by_client:
+            raise self._disconnect()
+        if self.session_state != WAITING:
+            raise RuntimeError("the WebSocket has been accepted or closed")
+        self.session_state = OPEN
+        await self._tell(
+            {"type": "websocket.accept", "subprotocol": subprotocol or None, "headers": fields}
+        )
+
+    async def close(self, code: int = NORMAL, reason: str | None = None) -> None:
+        """Begins the close handshake, or declines the offer."""
+        reason = reason or ""
+        if self.session_state == OPEN:
+            _check_close(code, len(reason.encode()))
+        elif self.session_state != WAITING:
+            return  # who was first can't be known
+        self.session_state = CLOSING if self.session_state == OPEN else CLOSED
+        code = NORMAL if code == NO_CODE else code  # ASGI can't say that
+        try:
+            await self._tell({"type": "websocket.close", "code": code, "reason": reason})
+        except WebSocketDisconnect:
+            pass
+
+    # ---- messages --------------------------------------------------------------------------
+
+    async def receive_data(self) -> str | bytes:
+        """The next message, whatever its kind."""
+        if self.session_state == WAITING:
+            raise RuntimeError("the WebSocket isn't connected: call accept() first")
+        while not self._is_over():
+            event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                self._end(event)
+            elif self.session_state != CLOSING:
+                text = event.get("text")
+                return cast("str | bytes", event["bytes"] if text is None else text)
+        raise self._disconnect()
+
+    async def receive_text(self) -> str:
+        """The next message. Raises: WebSocketException (1003) when it is bytes."""
+        data = await self.receive_data()
+        if not isinstance(data, str):
+            raise WebSocketException(_UNSUPPORTED_DATA, "Text was expected, not bytes")
+        return data
+
+    async def receive_bytes(self) -> bytes:
+        """The next message. Raises: WebSocketException (1003) when it is text."""
+        data = await self.receive_data()
+        if not isinstance(data, bytes):
+            raise WebSocketException(_UNSUPPORTED_DATA, "Bytes were expected, not text")
+        return data
+
+    async def send_text(self, data: str) -> None:
+        """Sends a text message."""
+        if not isinstance(data, str):
+            raise TypeError(f"send_text() takes a str, not {type(data).__name__}")
+        data.encode()  # raises for what no text message can have
+        await self._send_message({"type": "websocket.send", "text": data})
+
+    async def send_bytes(self, data: bytes | bytearray | memoryview) -> None:
+        """Sends a binary message."""
+        try:
+            message = bytes(memoryview(data))
+        except TypeError:
+            name = type(data).__name__
+            raise TypeError(f"send_bytes() takes bytes, not {name}") from None
+        await self._send_message({"type": "websocket.send", "bytes": message})
+
+    async def send_utf8(self, data: bytes) -> None:
+        """Sends a text message that is UTF-8 already."""
+        await self._send_message({"type": "websocket.send", "text": data.decode()})
+
+    async def _send_message(self, message: Message) -> None:
+        if self.session_state == WAITING:
+            raise RuntimeError("the WebSocket isn't connected: call accept() first")
+        if self.session_state == CLOSED and self.by_client:
+            raise self._disconnect()
+        if self.session_state != OPEN:
+            raise RuntimeError("the WebSocket has been closed by close()")
+        await self._tell(message)
+
+    # ---- the end ---------------------------------------------------------------------------
+
+    async def _tell(self, message: Message) -> None:
+        """Sends an event. Raises: WebSocketDisconnect when the client has gone."""
+        try:
+            await self._send(message)
+        except OSError as exc:
+            self._closed(ABNORMAL)
+            raise self._disconnect() from exc
+
+    def _is_over(self) -> bool:
+        """Whether no event will come: we declined, or have had the last one."""
+        declined = self.session_state == CLOSED and not self.by_client
+        return declined or self.close_reason is not None
+
+    def _end(self, event: Message) -> None:
+        """The client's last event has come."""
+        self._closed(event.get("code", NO_CODE))
+        self.close_reason = event.get("reason") or ""
+
+    def _closed(self, code: int) -> None:
+        self.by_client = self.by_client or self.session_state in (WAITING, OPEN)
+        self.session_state = CLOSED
+        self.close_code = code
+        self._store()["disconnected"] = True
+
+    def _disconnect(self) -> WebSocketDisconnect:
+        return WebSocketDisconnect(self.close_code or ABNORMAL, self.close_reason)
+
+
+def _checked_field(field: Any) -> tuple[bytes, bytes]:
+    """Raises: TypeError, ValueError."""
+    match field:
+        case (bytes(name), bytes(value)) if isinstance(field, tuple):
+            if not name or not _TOKEN.fullmatch(name.decode("latin-1")):
+                raise ValueError(f"malformed header field {name!r}: {value!r}")
+            if not _FIELD_VALUE.fullmatch(value):
+                raise ValueError(f"malformed header field {name!r}: {value!r}")
+            return name.lower(), value
+    raise TypeError(f"a header field is a tuple of two bytes, not {field!r}")
+
+
+def _check_close(code: int, size: int) -> None:
+    """What a close frame may say (RFC 6455 section 7.4). Raises: ValueError."""
+    valid = 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+    if (valid and size <= _REASON_MAX) or (code == NO_CODE and not size):
+        return
+    raise ValueError(
+        "a close code is 1000 to 1003, 1007 to 1014 or 3000 to 4999, "
+        f"not {code}, and its reason has at most {_REASON_MAX} bytes, not {size}"
+    )

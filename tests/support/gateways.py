@@ -1,0 +1,75 @@
+"""Apps under another ASGI server than ours, and below apps of other frameworks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE = 30  # seconds
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An app that another server runs: what a client needs of `support.serving.Served`."""
+
+    address: tuple[str, int]
+
+    @property
+    def url(self) -> str:
+        """The server's URL."""
+        return f"http://{self.address[0]}:{self.address[1]}"
+
+    def connect(self) -> socket.socket:
+        """A raw connection."""
+        sock = socket.create_connection(self.address)
+        sock.settimeout(PATIENCE)
+        return sock
+
+
+class _Server(uvicorn.Server):
+    """Tells when it has started, or failed to."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+
+@contextlib.contextmanager
+def under_uvicorn(app: Any, **options: Any) -> Iterator[Foreign]:
+    """Serves `app`; `options` are those of uvicorn.Config."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    server = _Server(uvicorn.Config(app, log_config=None, ws=WEBSOCKETS, **options))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="uvicorn")
+    thread.start()
+    try:
+        assert server.is_up.wait(PATIENCE)
+        yield Foreign(sock.getsockname())
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+        sock.close()
+    assert not thread.is_alive(), "uvicorn did not stop"
+
+
+def below_starlette(app: Any, path: str = "") -> Starlette:
+    """A Starlette app that has `app` mounted at `path`."""
+    return Starlette(routes=[Mount(path or "/", app)])
+
+
+# The implementation on the newer interface of `websockets`; the other warns of its age.
+WEBSOCKETS: Any = "websockets-sansio"

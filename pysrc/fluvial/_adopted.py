@@ -5,6 +5,7 @@ Whatever depends on the connection comes from the scope and by ASGI's events; al
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
@@ -132,10 +133,8 @@ class AdoptedWebSocket(Adopted, WebSocket):
             return  # who was first can't be known
         self.session_state = CLOSING if self.session_state == OPEN else CLOSED
         code = NORMAL if code == NO_CODE else code  # ASGI can't say that
-        try:
+        with contextlib.suppress(WebSocketDisconnect):
             await self._tell({"type": "websocket.close", "code": code, "reason": reason})
-        except WebSocketDisconnect:
-            pass
 
     # ---- messages --------------------------------------------------------------------------
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _core
 from ._cookies import parse_cookies
 from ._datastructures import URL, Address, Headers, QueryParams, State
+
+if TYPE_CHECKING:
+    from ._interface import Message
 
 T = TypeVar("T")
 _client = cast("Any", _core.Request.client)
@@ -18,6 +21,7 @@ class HTTPConnection(_core.Request):
     """A request or a WebSocket, for dependencies that serve both."""
 
     _scheme = "http"
+    _scope: Message | None = None  # of what another ASGI server has received
 
     @property
     def headers(self) -> Headers:

@@ -58,8 +58,7 @@ class Mount:
     async def answer(self, request: Request) -> StreamingResponse:
         """The app's answer, as soon as it begins. Raises: what the app raises before."""
         exchange = _Exchange(request)
-        outer = request._scope
-        scope = self.below(_make_scope(request, self.root_path) if outer is None else outer)
+        scope = self.below(request._scope or _make_scope(request, self.root_path))
         scope["extensions"] = {}
         exchange.run(self.asgi(scope, exchange.receive, exchange.send))
         message = await exchange.start()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
 from ._connection import HTTPConnection
-
-if TYPE_CHECKING:
-    from ._interface import Message
 
 
 class Request(HTTPConnection):
@@ -19,8 +16,6 @@ class Request(HTTPConnection):
     `async def` handlers read the body as it comes; for `def` handlers it is there already, see
     `body_nowait()`.
     """
-
-    _scope: Message | None = None  # of one that another server has received
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in pieces as they come; the last is empty.

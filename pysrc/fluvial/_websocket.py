@@ -13,10 +13,10 @@ from . import _core
 from ._connection import HTTPConnection
 from ._encode import to_json
 from ._exceptions import WebSocketDisconnect, WebSocketException
-from ._responses import Response
 
 if TYPE_CHECKING:
     from ._errors import ErrorHandlers
+    from ._responses import Response
 
 log = logging.getLogger("fluvial.error")
 

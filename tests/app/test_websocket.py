@@ -1,11 +1,9 @@
-"""`@app.websocket`: the WebSocket object, parameters and dependencies, and how handlers end."""
+"""`@app.websocket`: the WebSocket object, parameters and dependencies, on Fluvial's own server,
+under another, and inside other apps."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +19,6 @@ from fluvial import (
     Header,
     HTTPConnection,
     HTTPException,
-    JSONResponse,
     Query,
     Request,
     Response,
@@ -30,38 +27,25 @@ from fluvial import (
     WebSocketException,
     WebSocketState,
 )
-from support.ws_client import BINARY, CLOSE, TEXT, Answer, Frame, connect, upgraded
+from support.gateways import HOSTS, app_with, declined, hosting, text_of
+from support.ws_client import BINARY, TEXT, Frame, upgraded
 
 if TYPE_CHECKING:
     from conftest import Serve
-    from support.serving import Served
+    from support.gateways import Host
 
 
-def text_of(served: Served, path: str = "/", fields: list[str] | None = None) -> str:
-    """The first message that the handler sends, after which it closes with 1000."""
-    with upgraded(served, path, fields or []) as client:
-        found = client.read()
-        assert found.opcode == TEXT, (found.code, found.reason)
-        assert client.read().code == 1000
-        return found.payload.decode()
-
-
-def declined(served: Served, path: str = "/", fields: list[str] | None = None) -> Answer:
-    with connect(served) as client:
-        client.send(client.request(path, fields or []))
-        return client.answer()
-
-
-def app_with(handler: Any, path: str = "/") -> App:
-    app = App()
-    app.add_api_websocket_route(path, handler)
-    return app
+@pytest.fixture(params=HOSTS)
+def serve(request: pytest.FixtureRequest, serve: Serve) -> Iterator[Host]:
+    """Serves a Fluvial app, whose WebSockets are to be the same everywhere."""
+    with hosting(request.param, serve) as host:
+        yield host
 
 
 # ---- The object ----------------------------------------------------------------------------
 
 
-def test_messages(serve: Serve) -> None:
+def test_messages(serve: Host) -> None:
     async def handler(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.send_text(await websocket.receive_text() + "!")
@@ -88,7 +72,7 @@ def test_messages(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "bytes", "json"])
-def test_iterators(serve: Serve, kind: str) -> None:
+def test_iterators(serve: Host, kind: str) -> None:
     found: list[Any] = []
     done = threading.Event()
 
@@ -107,7 +91,7 @@ def test_iterators(serve: Serve, kind: str) -> None:
     assert found == {"text": ["1", "2"], "bytes": [b"1", b"2"], "json": [1, 2]}[kind]
 
 
-def test_events(serve: Serve) -> None:
+def test_events(serve: Host) -> None:
     seen: list[dict[str, Any]] = []
     done = threading.Event()
 
@@ -136,7 +120,7 @@ def test_events(serve: Serve) -> None:
     ]
 
 
-def test_states(serve: Serve) -> None:
+def test_states(serve: Host) -> None:
     states: list[tuple[str, str]] = []
     done = threading.Event()
 
@@ -168,7 +152,7 @@ def test_states(serve: Serve) -> None:
     ]
 
 
-def test_what_the_object_tells(serve: Serve) -> None:
+def test_what_the_object_tells(serve: Host) -> None:
     async def handler(websocket: WebSocket, number: int) -> None:
         await websocket.accept()
         await websocket.send_json(
@@ -202,7 +186,7 @@ def test_what_the_object_tells(serve: Serve) -> None:
         }
 
 
-def test_awaitables_make_tasks(serve: Serve) -> None:
+def test_awaitables_make_tasks(serve: Host) -> None:
     """What receive and send give are coroutines to asyncio."""
 
     async def handler(websocket: WebSocket) -> None:
@@ -226,7 +210,7 @@ def test_awaitables_make_tasks(serve: Serve) -> None:
             assert client.read() == Frame(TEXT, text)
 
 
-def test_others_may_send(serve: Serve) -> None:
+def test_others_may_send(serve: Host) -> None:
     sockets: set[WebSocket] = set()
 
     async def handler(websocket: WebSocket) -> None:
@@ -259,7 +243,7 @@ def test_others_may_send(serve: Serve) -> None:
         (lambda ws: ws.accept(headers=[("a", "b")]), TypeError, "tuple of two bytes"),
     ],
 )
-def test_misuse_before_accept(serve: Serve, call: Any, error: type[Exception], words: str) -> None:
+def test_misuse_before_accept(serve: Host, call: Any, error: type[Exception], words: str) -> None:
     async def handler(websocket: WebSocket) -> None:
         with pytest.raises(error, match=words):
             await call(websocket)
@@ -285,7 +269,7 @@ def test_misuse_before_accept(serve: Serve, call: Any, error: type[Exception], w
         (lambda ws: ws.send_denial_response(Response()), RuntimeError, "accepted"),
     ],
 )
-def test_misuse_after_accept(serve: Serve, call: Any, error: type[Exception], words: str) -> None:
+def test_misuse_after_accept(serve: Host, call: Any, error: type[Exception], words: str) -> None:
     async def handler(websocket: WebSocket) -> None:
         await websocket.accept()
         with pytest.raises(error, match=words):
@@ -295,7 +279,7 @@ def test_misuse_after_accept(serve: Serve, call: Any, error: type[Exception], wo
     assert text_of(serve(app_with(handler))) == "fine"
 
 
-def test_misuse_after_close(serve: Serve) -> None:
+def test_misuse_after_close(serve: Host) -> None:
     done = threading.Event()
 
     async def handler(websocket: WebSocket) -> None:
@@ -310,16 +294,6 @@ def test_misuse_after_close(serve: Serve) -> None:
         assert done.wait(10)
 
 
-def test_another_thread(serve: Serve) -> None:
-    async def handler(websocket: WebSocket) -> None:
-        await websocket.accept()
-        with pytest.raises(RuntimeError, match="loop's thread"):
-            await asyncio.to_thread(websocket.send_text, "x")
-        await websocket.send_text("fine")
-
-    assert text_of(serve(app_with(handler))) == "fine"
-
-
 @pytest.mark.parametrize(
     ("opcode", "method", "reason"),
     [
@@ -327,7 +301,7 @@ def test_another_thread(serve: Serve) -> None:
         (BINARY, "receive_text", "Text was expected, not bytes"),
     ],
 )
-def test_a_message_of_the_other_kind(serve: Serve, opcode: int, method: str, reason: str) -> None:
+def test_a_message_of_the_other_kind(serve: Host, opcode: int, method: str, reason: str) -> None:
     async def handler(websocket: WebSocket) -> None:
         await websocket.accept()
         await getattr(websocket, method)()
@@ -340,7 +314,7 @@ def test_a_message_of_the_other_kind(serve: Serve, opcode: int, method: str, rea
 # ---- Parameters ----------------------------------------------------------------------------
 
 
-def test_parameters(serve: Serve) -> None:
+def test_parameters(serve: Host) -> None:
     async def handler(
         websocket: WebSocket,
         number: int,
@@ -358,7 +332,7 @@ def test_parameters(serve: Serve) -> None:
     assert found == '[7,1.5,["a","b"],"c","me",10]'
 
 
-def test_bad_parameters_are_422(serve: Serve) -> None:
+def test_bad_parameters_are_422(serve: Host) -> None:
     async def handler(websocket: WebSocket, number: int, q: int) -> None:
         raise AssertionError
 
@@ -391,7 +365,9 @@ async def open_stream(name: Annotated[str, Depends(open_session)]) -> AsyncItera
     yield name + "s"
 
 
-def test_dependencies(serve: Serve) -> None:
+def test_dependencies(serve: Host) -> None:
+    order.clear()
+    cleaned.clear()
     app = App(dependencies=[Depends(lambda: order.append("app"))])
 
     @app.websocket("/ws", dependencies=[Depends(lambda: order.append("route"))])
@@ -410,7 +386,7 @@ def test_dependencies(serve: Serve) -> None:
     assert order == ["app", "route", "opened", "handler", "closed"]
 
 
-def test_a_dependency_declines(serve: Serve) -> None:
+def test_a_dependency_declines(serve: Host) -> None:
     async def check(websocket: WebSocket) -> None:
         raise WebSocketException(1008, "no")
 
@@ -431,7 +407,7 @@ def test_a_dependency_declines(serve: Serve) -> None:
     assert answer.fields["www-authenticate"] == "Basic"
 
 
-def test_an_annotation_that_is_defined_later(serve: Serve) -> None:
+def test_an_annotation_that_is_defined_later(serve: Host) -> None:
     app = App()
     exec(  # a module of its own, where names come in their own order
         "from __future__ import annotations\n"
@@ -483,162 +459,3 @@ def test_a_request_has_no_websocket() -> None:
     app = App()
     with pytest.raises(TypeError, match=r"'websocket' of .*takes_websocket is a Websocket"):
         app.get("/")(takes_websocket)
-
-
-# ---- The end -------------------------------------------------------------------------------
-
-
-def test_a_handler_that_does_not_accept(serve: Serve) -> None:
-    app = App()
-
-    @app.websocket("/nothing")
-    async def nothing(websocket: WebSocket) -> None:
-        pass
-
-    @app.websocket("/closes")
-    async def closes(websocket: WebSocket) -> None:
-        await websocket.close(1008, "no")
-        assert websocket.client_state is WebSocketState.DISCONNECTED
-        with pytest.raises(RuntimeError, match="accepted or closed"):
-            await websocket.accept()
-
-    @app.websocket("/denies")
-    async def denies(websocket: WebSocket) -> None:
-        await websocket.send_denial_response(JSONResponse({"why": "full"}, 503))
-        assert websocket.application_state is WebSocketState.RESPONSE
-
-    @app.websocket("/fails")
-    async def fails(websocket: WebSocket) -> None:
-        raise HTTPException(418)
-
-    @app.websocket("/breaks")
-    async def breaks(websocket: WebSocket) -> None:
-        raise ZeroDivisionError
-
-    served = serve(app)
-    assert declined(served, "/nothing").status == 403
-    assert declined(served, "/closes").status == 403
-    assert declined(served, "/denies").status == 503
-    assert declined(served, "/denies").body == b'{"why":"full"}'
-    assert declined(served, "/fails").status == 418
-    assert declined(served, "/breaks").status == 500
-
-
-def test_a_handler_that_fails(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.send_text("then")
-        raise ZeroDivisionError("oh")
-
-    with caplog.at_level(logging.ERROR), upgraded(serve(app_with(handler))) as client:
-        assert client.read() == Frame(TEXT, b"then")
-        assert client.read() == Frame(CLOSE, (1011).to_bytes(2, "big"))
-    assert "WebSocket / failed" in caplog.text
-    assert "ZeroDivisionError: oh" in caplog.text
-
-
-def test_a_handler_that_says_how_to_close(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(websocket: WebSocket) -> None:
-        await websocket.accept()
-        raise WebSocketException(1008, "rules")
-
-    with upgraded(serve(app_with(handler))) as client:
-        assert ((last := client.read()).code, last.reason) == (1008, "rules")
-    assert caplog.text == ""
-
-
-class Custom(Exception):
-    pass
-
-
-@pytest.mark.parametrize("accept", [True, False])
-def test_exception_handlers(serve: Serve, accept: bool) -> None:
-    app = App()
-    seen: list[Any] = []
-
-    @app.exception_handler(Custom)
-    async def handle(connection: HTTPConnection, exc: Custom) -> Response | None:
-        seen.append(connection)
-        if not accept:
-            return Response(status_code=409)
-        assert isinstance(connection, WebSocket)
-        await connection.close(4009)
-        return None
-
-    @app.websocket("/")
-    async def handler(websocket: WebSocket) -> None:
-        if accept:
-            await websocket.accept()
-        raise Custom
-
-    served = serve(app)
-    if accept:
-        with upgraded(served) as client:
-            assert client.read().code == 4009
-    else:
-        assert declined(served).status == 409
-    assert isinstance(seen[0], WebSocket)
-
-
-def test_the_client_goes_before_it_is_accepted(serve: Serve) -> None:
-    app = App()
-    entered = threading.Event()
-    go_on = threading.Event()
-    found: list[int] = []
-    done = threading.Event()
-
-    @app.websocket("/")
-    async def handler(websocket: WebSocket) -> None:
-        entered.set()
-        await asyncio.to_thread(go_on.wait, 10)
-        while websocket.client_state is WebSocketState.CONNECTING:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        with pytest.raises(WebSocketDisconnect) as info:
-            await websocket.accept()
-        found.append(info.value.code)
-        done.set()
-
-    served = serve(app)
-    client = connect(served)
-    client.send(client.request())
-    assert entered.wait(10)
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.sock.close()
-    go_on.set()
-    assert done.wait(10)
-    assert found == [1006]
-
-
-def test_middleware_is_for_requests_only(serve: Serve) -> None:
-    app = App()
-
-    @app.middleware("http")
-    async def never(request: Request, call_next: Any) -> Any:
-        raise AssertionError
-
-    @app.websocket("/")
-    async def handler(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.send_text("fine")
-
-    assert text_of(serve(app)) == "fine"
-
-
-def test_cancelled_when_the_server_gives_up(serve: Serve) -> None:
-    """A handler that never looks at its WebSocket is cancelled after graceful_timeout."""
-    app = App()
-    ended = threading.Event()
-
-    @app.websocket("/")
-    async def handler(websocket: WebSocket) -> None:
-        await websocket.accept()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    served = serve(app, graceful_timeout=0.2)
-    with upgraded(served) as client:
-        served.stop()
-        assert client.read().code == 1012
-        assert ended.wait(10)

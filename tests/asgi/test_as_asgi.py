@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import uvicorn
 from fluvial import (
     App,
     BackgroundTasks,
@@ -21,6 +19,7 @@ from fluvial import (
     StreamingResponse,
 )
 from support.asgi import Notes
+from support.gateways import below_starlette, under_uvicorn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -106,41 +105,6 @@ def make_app(notes: Notes) -> App:
     return app
 
 
-@contextlib.contextmanager
-def under_uvicorn(app: Any) -> Iterator[str]:
-    """The app's URL."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, ws="none")
-    server = uvicorn.Server(config)
-    started = threading.Event()
-
-    class Started(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    server = Started(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-    thread.start()
-    try:
-        assert started.wait(30)
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        sock.close()
-
-
-@contextlib.contextmanager
-def in_starlette(app: Any) -> Iterator[str]:
-    from starlette.applications import Starlette
-    from starlette.routing import Mount
-
-    with under_uvicorn(Starlette(routes=[Mount("/sub", app)])) as url:
-        yield f"{url}/sub"
-
-
 @pytest.fixture(params=["uvicorn", "starlette", "fluvial"])
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
@@ -157,10 +121,9 @@ def client(kind: str, notes: Notes, serve: Serve) -> Iterator[httpx.Client]:
     app = make_app(notes)
     with contextlib.ExitStack() as stack:
         if kind == "uvicorn":
-            url = stack.enter_context(under_uvicorn(app))
+            url = stack.enter_context(under_uvicorn(app)).url
         elif kind == "starlette":
-            pytest.importorskip("starlette")
-            url = stack.enter_context(in_starlette(app))
+            url = stack.enter_context(under_uvicorn(below_starlette(app, "/sub"))).url + "/sub"
         else:
             outer = App()
             outer.mount("/sub", app)

@@ -1,4 +1,4 @@
-"""Apps under another ASGI server than ours, and below apps of other frameworks."""
+"""Apps under another ASGI server than ours, and inside other apps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from fluvial import App
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from support.ws_client import TEXT, Answer, connect, upgraded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from conftest import Serve
+
+    Host = Callable[[App], Any]  # what it gives is like support.serving.Served
 
 PATIENCE = 30  # seconds
+# The implementation on the newer interface of `websockets`; the other warns of its age.
+WEBSOCKETS: Any = "websockets-sansio"
+HOSTS = ("fluvial", "uvicorn", "below fluvial", "below starlette")
 
 
 @dataclass(frozen=True)
@@ -71,5 +80,46 @@ def below_starlette(app: Any, path: str = "") -> Starlette:
     return Starlette(routes=[Mount(path or "/", app)])
 
 
-# The implementation on the newer interface of `websockets`; the other warns of its age.
-WEBSOCKETS: Any = "websockets-sansio"
+@contextlib.contextmanager
+def hosting(kind: str, serve: Serve) -> Iterator[Host]:
+    """Serves Fluvial apps in one of the ways of HOSTS."""
+    with contextlib.ExitStack() as stack:
+
+        def host(app: App) -> Any:
+            if kind == "uvicorn":
+                return stack.enter_context(under_uvicorn(app))
+            if kind == "below starlette":
+                return stack.enter_context(under_uvicorn(below_starlette(app)))
+            if kind == "below fluvial":
+                outer = App()
+                outer.mount("/", app)
+                app = outer
+            return serve(app)
+
+        yield host
+
+
+# ---- WebSockets --------------------------------------------------------------------------------
+
+
+def app_with(handler: Any, path: str = "/") -> App:
+    """An app with one WebSocket handler."""
+    app = App()
+    app.add_api_websocket_route(path, handler)
+    return app
+
+
+def text_of(served: Any, path: str = "/", fields: Iterable[str] = ()) -> str:
+    """The first message that the handler sends, after which it closes with 1000."""
+    with upgraded(served, path, fields) as client:
+        found = client.read()
+        assert found.opcode == TEXT, (found.code, found.reason)
+        assert client.read().code == 1000
+        return found.payload.decode()
+
+
+def declined(served: Any, path: str = "/", fields: Iterable[str] = ()) -> Answer:
+    """The answer to an offer."""
+    with connect(served) as client:
+        client.send(client.request(path, fields))
+        return client.answer()

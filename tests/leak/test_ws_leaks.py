@@ -115,9 +115,15 @@ WORK: dict[str, Work] = {
 }
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving(make_app()) as running:
+@pytest.fixture(scope="module", params=["alone", "mounted"])
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """The app, or another that it is mounted in, so that its WebSockets come by ASGI."""
+    app = make_app()
+    if request.param == "mounted":
+        outer = App()
+        outer.mount("/", app)
+        app = outer
+    with serving(app) as running:
         yield running
 
 

@@ -81,6 +81,7 @@ asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
     self->app = Py_NewRef(app);
     self->root_path = Py_NewRef(root_path);
     self->extensions = Py_NewRef(extensions);
+    self->debug = PyDict_GetItemString(extensions, "http.response.debug") != NULL;
     self->report = Py_NewRef(report);
     self->extend = Py_NewRef(extend);
     self->gone_error = Py_NewRef(gone_error);

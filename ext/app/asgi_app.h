@@ -30,6 +30,7 @@ typedef struct AsgiApp {
     PyObject *scope;      /* owned: a dict, what every scope begins with */
     PyObject *asgi;       /* owned: a dict, the same in all scopes */
     PyObject *extensions; /* owned: a dict, copied for each scope */
+    bool debug;           /* http.response.debug is among them */
     PyObject *state;      /* owned: a dict, copied for each scope, or NULL: none */
     PyObject *root_path;  /* owned: str, stands before every path */
     PyObject *report;     /* owned: report(message, exception or None), logs */

@@ -28,6 +28,7 @@ kind_of(PyObject *type)
         {SLICE("http.response.early_hint"), MESSAGE_EARLY_HINT},
         {SLICE("http.response.pathsend"), MESSAGE_PATHSEND},
         {SLICE("http.response.zerocopysend"), MESSAGE_ZEROCOPYSEND},
+        {SLICE("http.response.debug"), MESSAGE_DEBUG},
     };
     if (!PyUnicode_IS_COMPACT_ASCII(type)) {
         return MESSAGE_UNKNOWN;

@@ -217,8 +217,8 @@ send_early_hint(AsgiCall *call, const Message *m)
     return err;
 }
 
-/* http.response.pathsend and zerocopysend, which Python's part sends as bodies: the awaitable that
- * does it. */
+/* http.response.pathsend and zerocopysend, which Python's part sends as bodies, and debug, which it
+ * logs: the awaitable that does it. */
 static PyObject *
 send_by_python(AsgiCall *call, PyObject *message)
 {
@@ -259,6 +259,8 @@ is_expected(const AsgiCall *call, MessageKind kind)
     case MESSAGE_START:
     case MESSAGE_EARLY_HINT:
         return call->stage == ASGI_START;
+    case MESSAGE_DEBUG:
+        return call->stage == ASGI_START && call->app->debug;
     case MESSAGE_BODY:
     case MESSAGE_ZEROCOPYSEND:
         return call->stage == ASGI_BODY || call->stage == ASGI_STREAM;
@@ -302,6 +304,7 @@ send_message(AsgiCall *call, const Message *m, MessageKind kind)
         return send_early_hint(call, m);
     case MESSAGE_PATHSEND:
     case MESSAGE_ZEROCOPYSEND:
+    case MESSAGE_DEBUG:
     case MESSAGE_WS_ACCEPT:
     case MESSAGE_WS_SEND:
     case MESSAGE_WS_CLOSE:
@@ -326,7 +329,8 @@ asgi_http_send(AsgiCall *call, PyObject *message, const Message *m, MessageKind 
                                : raise_unexpected(call, m->type));
         return NULL;
     }
-    if (unlikely(kind == MESSAGE_PATHSEND || kind == MESSAGE_ZEROCOPYSEND)) {
+    if (unlikely(kind == MESSAGE_PATHSEND || kind == MESSAGE_ZEROCOPYSEND
+                 || kind == MESSAGE_DEBUG)) {
         return send_by_python(call, message);
     }
     return send_message(call, m, kind) < 0 ? NULL : send_room(call);

@@ -21,7 +21,8 @@ typedef struct MountOps {
     void (*eof)(HttpRequest *req); /* may be NULL */
     void (*gone)(HttpRequest *req);
     void (*writable)(HttpRequest *req);
-    bool websockets; /* offers of WebSockets are for the app; else they are plain requests */
+    bool
+        websockets; /* offers of WebSockets are for the app; else they are plain requests */
 } MountOps;
 
 struct Mount {

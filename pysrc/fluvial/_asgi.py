@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._interface import Asgi3, Message, Send
 
 log = logging.getLogger("fluvial")
+debug_log = logging.getLogger("fluvial.asgi")
 LIFESPAN_MODES = ("auto", "on", "off")
 VERSIONS = {"version": "3.0", "spec_version": "2.0"}  # of the lifespan specification
 _PIECE = 256 * 1024  # bytes of a file that are read at once
@@ -26,6 +27,7 @@ EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.zerocopysend": {},
     "http.response.early_hint": {},
 }
+DEBUG: dict[str, dict[str, Any]] = {"http.response.debug": {}}  # only on request
 
 
 class ClientGone(ConnectionResetError):
@@ -40,7 +42,8 @@ class Bridge:
     """An ASGI app as the core serves it.
 
     `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
-    the app is mounted below it. `lifespan` is one of LIFESPAN_MODES.
+    the app is mounted below it. `lifespan` is one of LIFESPAN_MODES. `debug` offers the extension
+    http.response.debug.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Bridge:
         root_path: str = "",
         prefix: str = "",
         lifespan: str = "auto",
+        debug: bool = False,
     ) -> None:
         self._app = app
         self._mode = lifespan
@@ -58,7 +62,7 @@ class Bridge:
             root_path=root_path,
             prefix=prefix,
             scheme="http",
-            extensions=EXTENSIONS,
+            extensions=EXTENSIONS | DEBUG if debug else EXTENSIONS,
             report=_report,
             extend=_extend,
             gone_error=ClientGone,
@@ -178,8 +182,11 @@ def _report(text: str, exc: BaseException | None) -> None:
 
 
 async def _extend(send: Send, message: Message) -> None:
-    """Answers with a file, by messages of the core specification."""
+    """Answers with a file, by messages of the core specification; logs what an app tells."""
     kind = message["type"]
+    if kind == "http.response.debug":
+        _log_debug(message.get("info"))
+        return
     if kind == "http.response.pathsend":
         file = await run_internal(open, message["path"], "rb", 0)
         with file:
@@ -189,6 +196,12 @@ async def _extend(send: Send, message: Message) -> None:
         number = file if isinstance(file, int) else file.fileno()
         more = message.get("more_body", False)
         await _send_file(send, number, message.get("offset"), message.get("count"), more=more)
+
+
+def _log_debug(info: Any) -> None:
+    if not isinstance(info, dict):
+        raise TypeError(f"http.response.debug needs a dict 'info', not {info!r}")
+    debug_log.debug("http.response.debug: %r", info)
 
 
 async def _send_file(

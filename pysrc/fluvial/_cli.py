@@ -117,6 +117,12 @@ def _limit_options(command: Command) -> Command:
     help="Tell an ASGI app of the server's start and end.",
 )
 @click.option(
+    "--asgi-debug",
+    is_flag=True,
+    help="Take http.response.debug from ASGI apps and log it (--log-level debug), for tests that "
+    "look into an app; not for production.",
+)
+@click.option(
     "--root-path",
     default="",
     metavar="PATH",

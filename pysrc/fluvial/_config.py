@@ -93,6 +93,7 @@ class Config:
 
     `root_path` is what a proxy has taken away from the beginning of every path; `lifespan` says
     whether ASGI apps are told of the server's start and end: "on", "off", or "auto", if they want.
+    `asgi_debug` takes http.response.debug from them, and logs it.
     Times are in seconds. `threads` is how many `def` handlers run at once at most, `thread_queue`
     how many more wait. `ws_origins` are the origins whose pages may open WebSockets, "same" stands
     for the host that was asked; empty: all.
@@ -110,6 +111,7 @@ class Config:
     graceful_timeout: float = 30.0
     root_path: str = ""
     lifespan: str = "auto"
+    asgi_debug: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)

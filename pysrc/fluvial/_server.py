@@ -205,7 +205,11 @@ def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | Wsg
     if app.interface == "wsgi":
         return WsgiBridge(app.app, config, prefix=prefix)
     return Bridge(
-        app.as_asgi3(), root_path=config.root_path, prefix=prefix, lifespan=config.lifespan
+        app.as_asgi3(),
+        root_path=config.root_path,
+        prefix=prefix,
+        lifespan=config.lifespan,
+        debug=config.asgi_debug,
     )
 
 

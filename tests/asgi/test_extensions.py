@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.asgi import answering, body, http_only, start
+from fluvial import App
+from support.asgi import Notes, answering, body, http_only, start
 from support.responses import Response
 
 if TYPE_CHECKING:
@@ -67,6 +69,60 @@ def test_early_hints(serve: Serve) -> None:
     assert first.fields == [("link", "</a.css>; rel=preload"), ("link", "</b>")]
     assert Response.parse(rest)[0].body == b"page"
     assert Response.parse(serve(app).exchange(GET_1_0))[0].body == b"page"
+
+
+INFO = {"template": "page.html", "context": {"a": 1}}
+DEBUG = {"type": "http.response.debug", "info": INFO}
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_debug(serve: Serve, caplog: pytest.LogCaptureFixture, mounted: bool) -> None:
+    notes = Notes()
+
+    async def debugs(scope: Any, receive: Any, send: Any) -> None:
+        notes.add(scope["extensions"])
+        await send(DEBUG)
+        await send({**DEBUG, "info": {}})
+        await send(start())
+        with pytest.raises(RuntimeError, match=r"expected http\.response\.body"):
+            await send(DEBUG)
+        await send(body(b"page"))
+
+    app: Any = http_only(debugs)
+    if mounted:
+        app = App()
+        app.mount("/", http_only(debugs))
+    with caplog.at_level(logging.DEBUG, "fluvial.asgi"):
+        served = serve(app, asgi_debug=True)
+        assert served.client.get("/").text == "page"
+    assert notes.next()["http.response.debug"] == {}
+    told = [record for record in caplog.records if record.name == "fluvial.asgi"]
+    assert [each.getMessage() for each in told] == [
+        "http.response.debug: {'template': 'page.html', 'context': {'a': 1}}",
+        "http.response.debug: {}",
+    ]
+    assert {each.levelno for each in told} == {logging.DEBUG}
+
+
+def test_no_debug_unless_asked_for(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes()
+
+    async def debugs(scope: Any, receive: Any, send: Any) -> None:
+        notes.add(scope["extensions"])
+        await send(DEBUG)
+
+    with caplog.at_level(logging.DEBUG):
+        assert serve(http_only(debugs)).client.get("/").status_code == 500
+    assert "http.response.debug" not in notes.next()
+    assert "unexpected ASGI message 'http.response.debug'" in caplog.text
+    assert "page.html" not in caplog.text
+
+
+@pytest.mark.parametrize("info", [None, "text"])
+def test_malformed_debug(serve: Serve, caplog: pytest.LogCaptureFixture, info: Any) -> None:
+    served = serve(answering({**DEBUG, "info": info}), asgi_debug=True)
+    assert served.client.get("/").status_code == 500
+    assert "http.response.debug needs a dict 'info'" in caplog.text
 
 
 @pytest.mark.parametrize("links", [[b"a\r\nb: c"], ["text"], 1])

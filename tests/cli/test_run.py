@@ -68,6 +68,13 @@ async def broken_lifespan(app):
     yield
 
 broken = App(lifespan=broken_lifespan)
+
+async def asgi(scope, receive, send):
+    assert scope["type"] == "http"
+    if "http.response.debug" in scope["extensions"]:
+        await send({"type": "http.response.debug", "info": {"template": "a"}})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"page"})
 """
 
 
@@ -251,6 +258,15 @@ def test_log_level(folder: Path) -> None:
     finally:
         process.terminate()
         assert process.communicate(timeout=TIMEOUT)[1] == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--asgi-debug",)])
+def test_asgi_debug(folder: Path, options: tuple[str, ...]) -> None:
+    options = ("--log-level", "debug", *options)
+    with serving("it:asgi", *options, app_dir=folder) as server:
+        assert httpx.get(server.url).text == "page"
+    told = "DEBUG http.response.debug: {'template': 'a'}" in server.log
+    assert told == ("--asgi-debug" in options)
 
 
 def test_factory_and_limits(folder: Path) -> None:

@@ -34,7 +34,11 @@ class WsgiBridge:
     def __init__(self, app: Wsgi, config: Config, *, prefix: str = "") -> None:
         self.core = _core.WsgiApp(
             app,
-            environ=_environ(config, prefix),
+            environ=base_environ(
+                config.root_path + prefix,
+                multithread=config.threads > 1,
+                multiprocess=config.workers > 1,
+            ),
             prefix=prefix,
             report=_report,
             file_type=FileWrapper,
@@ -47,11 +51,11 @@ class WsgiBridge:
         yield
 
 
-def _environ(config: Config, prefix: str) -> dict[str, Any]:
-    """What all environs have; C sets what differs from request to request."""
+def base_environ(script_name: str, *, multithread: bool, multiprocess: bool) -> dict[str, Any]:
+    """What all environs have; what differs from request to request is set later."""
     return {
         "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": (config.root_path + prefix).encode().decode("latin-1"),
+        "SCRIPT_NAME": script_name.encode().decode("latin-1"),
         "PATH_INFO": "",
         "QUERY_STRING": "",
         "REQUEST_URI": "",
@@ -68,8 +72,8 @@ def _environ(config: Config, prefix: str) -> dict[str, Any]:
         "wsgi.input": None,
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": config.threads > 1,
-        "wsgi.multiprocess": config.workers > 1,
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
     }

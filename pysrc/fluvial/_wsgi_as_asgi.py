@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import io
-import sys
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from wsgiref.util import FileWrapper
+from urllib.parse import quote
 
 from ._exceptions import HTTPException
 from ._threads import submit, to_its_end
+from ._wsgi import base_environ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -34,16 +34,7 @@ class Wsgi:
 
     def __init__(self, app: WSGIApplication, *, multiprocess: bool = False) -> None:
         self._app = app
-        self._constants = {
-            "SERVER_SOFTWARE": "fluvial",
-            "wsgi.version": (1, 0),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": multiprocess,
-            "wsgi.run_once": False,
-            "wsgi.file_wrapper": FileWrapper,
-            "wsgi.input_terminated": True,
-        }
+        self._constants = base_environ("", multithread=True, multiprocess=multiprocess)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         event = await receive()
@@ -75,20 +66,23 @@ async def _refuse(send: Send, exc: HTTPException) -> None:
 def make_environ(scope: Message) -> dict[str, Any]:
     """The variables of a request; text is bytes as latin-1, as PEP 3333 asks for."""
     root_path = scope["root_path"]
+    query = scope.get("query_string", b"").decode("latin-1")
+    raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
+    target = raw_path.decode("latin-1") + (f"?{query}" if query else "")
     environ = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": _as_latin1(root_path),
         "PATH_INFO": _as_latin1(scope["path"].removeprefix(root_path)),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "wsgi.url_scheme": scope["scheme"],
+        "QUERY_STRING": query,
+        "REQUEST_URI": target,
+        "RAW_URI": target,
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "wsgi.url_scheme": scope.get("scheme", "http"),
     }
-    name, port = scope["server"] or ("localhost", None)
-    environ["SERVER_NAME"] = name
-    environ["SERVER_PORT"] = "" if port is None else str(port)
-    if scope["client"] is not None:
-        environ["REMOTE_ADDR"] = scope["client"][0]
-        environ["REMOTE_PORT"] = str(scope["client"][1])
+    if (server := scope.get("server")) and server[1] is not None:
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
+    if client := scope.get("client"):
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
     for raw_name, value in scope["headers"]:
         _add_header(environ, raw_name, value.decode("latin-1"))
     return environ
@@ -105,7 +99,7 @@ def _add_header(environ: dict[str, Any], raw_name: bytes, value: str) -> None:
     if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         name = f"HTTP_{name}"
     if name in environ:
-        value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
+        value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ', '}{value}"
     environ[name] = value
 
 

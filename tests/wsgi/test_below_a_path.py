@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fluvial import App
 from support.asgi import Notes
+from support.gateways import under_uvicorn
 from support.wsgi import TEXT, Result, checked, errors
 
 if TYPE_CHECKING:
@@ -60,6 +61,51 @@ def test_the_path_is_split(mounted: Mounted, target: str, path: str) -> None:
     assert client.get(target).text == "well"
     assert notes.next() == ("/root/old", path, target.partition("?")[2])
     assert client.get("/older").status_code == 404
+
+
+REQUEST = (
+    b"PUT /old/caf%C3%A9?a=b%20c HTTP/1.1\r\nhost: test\r\nx-twice: 1\r\nx-twice: 2\r\n"
+    b"x_low: no\r\ncookie: a=1\r\ncookie: b=2\r\ncontent-type: text/plain\r\n"
+    b"content-length: 2\r\nconnection: close\r\n\r\nhi"
+)
+
+
+def test_the_environ_is_the_same_everywhere(serve: Serve) -> None:
+    """Called by C, behind middleware, and under another server."""
+    notes = Notes()
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        notes.add(environ)
+        start_response("200 OK", [TEXT])
+        return [environ["wsgi.input"].read()]
+
+    async def around(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    plain, behind = App(), App()
+    behind.middleware("http")(around)
+    environs = []
+    with under_uvicorn(plain) as other:
+        for app in (plain, behind):
+            app.mount("/old", wsgi)
+        for served in (serve(plain), serve(behind), other):
+            with served.connect() as sock:
+                sock.sendall(REQUEST)
+                assert b"hi" in b"".join(iter(lambda: sock.recv(1000), b""))
+                address = sock.getsockname()
+            environ = notes.next()
+            assert (environ.pop("REMOTE_ADDR"), environ.pop("REMOTE_PORT")) == (
+                address[0],
+                str(address[1]),
+            )
+            assert environ.pop("SERVER_PORT") == str(served.address[1])
+            del environ["wsgi.input"], environ["wsgi.errors"]
+            environs.append(environ)
+    first, *others = environs
+    assert first["HTTP_X_TWICE"] == "1, 2"
+    assert first["HTTP_COOKIE"] == "a=1; b=2"
+    assert first["REQUEST_URI"] == "/old/caf%C3%A9?a=b%20c"
+    assert others == [first, first]
 
 
 @pytest.mark.parametrize("size", [0, 10, 1_000_000])

@@ -5,6 +5,7 @@ Whatever depends on the connection comes from the scope and by ASGI's events; al
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Iterable
@@ -87,6 +88,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
     """
 
     _send: Send
+    _receiving: asyncio.Lock  # so that all who wait learn of the end, which comes once
     session_state = WAITING
     by_client = False
     close_code = 0
@@ -99,8 +101,10 @@ class AdoptedWebSocket(Adopted, WebSocket):
 
     # ---- accepting and closing -------------------------------------------------------------
 
-    async def connect(self) -> bool:
+    async def connect(self, send: Send) -> bool:
         """Takes the first event; False when the client has gone already."""
+        self._send = send
+        self._receiving = asyncio.Lock()
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
             self._end(event)
@@ -142,13 +146,14 @@ class AdoptedWebSocket(Adopted, WebSocket):
         """The next message, whatever its kind."""
         if self.session_state == WAITING:
             raise RuntimeError("the WebSocket isn't connected: call accept() first")
-        while not self._is_over():
-            event = await self._receive()
-            if event["type"] == "websocket.disconnect":
-                self._end(event)
-            elif self.session_state != CLOSING:
-                text = event.get("text")
-                return cast("str | bytes", event["bytes"] if text is None else text)
+        async with self._receiving:
+            while not self._is_over():
+                event = await self._receive()
+                if event["type"] == "websocket.disconnect":
+                    self._end(event)
+                elif self.session_state != CLOSING:
+                    text = event.get("text")
+                    return cast("str | bytes", event["bytes"] if text is None else text)
         raise self._disconnect()
 
     async def receive_text(self) -> str:

@@ -167,10 +167,9 @@ class AsgiSide:
     async def websocket(self, scope: Message, receive: Receive, send: Send) -> None:
         """Runs one WebSocket: the route's handler, else the app that is mounted there."""
         websocket: AdoptedWebSocket = self._adopt(scope, receive, websocket=True)
-        websocket._send = send
         try:
             if websocket.plan is not None:
-                await self._converse(websocket)
+                await self._converse(websocket, send)
                 return
         finally:
             self._core.release(websocket)
@@ -182,10 +181,10 @@ class AsgiSide:
                 break
         await self._answer_offer(scope, receive, send)
 
-    async def _converse(self, websocket: AdoptedWebSocket) -> None:
+    async def _converse(self, websocket: AdoptedWebSocket, send: Send) -> None:
         plan = websocket.plan
         assert plan is not None
-        if not await websocket.connect():
+        if not await websocket.connect(send):
             return
         try:
             args, kwargs = plan.bind(websocket)
@@ -242,7 +241,7 @@ async def _deny(websocket: AdoptedWebSocket, response: Response) -> None:
 
 
 def _has_denials(scope: Message) -> bool:
-    return "websocket.http.response" in scope.get("extensions", {})
+    return "websocket.http.response" in (scope.get("extensions") or {})
 
 
 def _as_denial(send: Send) -> Send:

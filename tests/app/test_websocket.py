@@ -210,6 +210,26 @@ def test_awaitables_make_tasks(serve: Host) -> None:
             assert client.read() == Frame(TEXT, text)
 
 
+def test_all_who_wait_learn_of_the_end(serve: Host) -> None:
+    codes: list[int] = []
+    done = threading.Event()
+
+    async def handler(websocket: WebSocket) -> None:
+        async def read() -> None:
+            with pytest.raises(WebSocketDisconnect) as info:
+                await websocket.receive_text()
+            codes.append(info.value.code)
+
+        await websocket.accept()
+        await asyncio.gather(read(), read(), read())
+        done.set()
+
+    with upgraded(serve(app_with(handler))) as client:
+        client.close(3000)
+        assert done.wait(10)
+    assert codes == [3000, 3000, 3000]
+
+
 def test_others_may_send(serve: Host) -> None:
     sockets: set[WebSocket] = set()
 

@@ -83,8 +83,15 @@ async def file(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.pathsend", "path": __file__})
 
 
+async def debugs(scope: Any, receive: Any, send: Any) -> None:
+    if "http.response.debug" in scope["extensions"]:  # not below middleware
+        await send({"type": "http.response.debug", "info": {"scope": scope}})
+    await whole(scope, receive, send)
+
+
 HANDLERS: dict[str, Any] = {
-    each.__name__: each for each in (whole, echo, pieces, endless, waits, wrong, forgets, file)
+    each.__name__: each
+    for each in (whole, echo, pieces, endless, waits, wrong, forgets, file, debugs)
 }
 
 
@@ -107,7 +114,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     loggers = [logging.getLogger(name) for name in ("fluvial", "fluvial.error")]
     for log in loggers:
         log.disabled = True  # records keep what they tell of
-    with serving(served) as one:
+    with serving(served, asgi_debug=True) as one:
         yield one
     for log in loggers:
         log.disabled = False
@@ -158,6 +165,7 @@ WORK = {
     "pieces": pipelined(request("GET", "/pieces")),
     "file": pipelined(request("GET", "/file")),
     "wrong": pipelined(request("GET", "/wrong")),
+    "debugs": pipelined(request("GET", "/debugs")),
     "forgets": pipelined(request("GET", "/forgets")),
     "gone-endless": one_by_one(request("GET", "/endless")),
     "gone-waits": one_by_one(request("GET", "/waits")),

@@ -190,13 +190,17 @@ class AsgiSide:
             args, kwargs = plan.bind(websocket)
             response = await self._runner.run(websocket, plan.handler(*args, **kwargs))
         except Exception as exc:
-            response = await self._app.errors.answer(websocket, exc)  # type: ignore[arg-type]
+            response = await self._app.errors.answer(
+                websocket,  # type: ignore[arg-type]  # handlers of users' see either kind
+                exc,
+            )
         if response is not None:
             await _deny(websocket, response)
 
     async def _answer_offer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Nobody takes the offer: it is a request like any other, as on our own server."""
-        await receive()
+        if (await receive())["type"] == "websocket.disconnect":
+            return
         if not _has_denials(scope):
             await send({"type": "websocket.close"})
             return

@@ -170,13 +170,14 @@ def test_subprotocols_are_the_scopes() -> None:
 # ---- The client goes -----------------------------------------------------------------------
 
 
-def test_the_client_goes_first() -> None:
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+def test_the_client_goes_first(path: str) -> None:
     async def handler(websocket: WebSocket) -> None:
         raise AssertionError
 
     app = App()
     app.add_api_websocket_route("/", handler)
-    server = Server(gone(1006))
+    server = Server(gone(1006), path=path, extensions=DENIALS)
     asyncio.run(server.call(app))
     assert server.sent == []
 

@@ -96,7 +96,8 @@ typedef struct LoopHandleOps {
 /* Called, with the GIL held, once per iteration after the ready callbacks have run and before
  * the poll: the place to flush what an iteration gathered (jobs for threads, log lines). The
  * struct is the caller's and must stay valid until loop_hook_remove. A hook may schedule
- * callbacks, and may remove itself. */
+ * callbacks, remove itself, and add others, which run in the next iteration. Hooks also run before
+ * an exception leaves run_forever(). */
 typedef struct LoopHook LoopHook;
 struct LoopHook {
     void (*run)(LoopHook *hook);
@@ -104,6 +105,8 @@ struct LoopHook {
 };
 void loop_hook_add(Loop *loop, LoopHook *hook);
 void loop_hook_remove(Loop *loop, LoopHook *hook);
+/* For a hook that leaves something to do: the loop doesn't block before hooks have run again. */
+void loop_hooks_again(Loop *loop);
 
 /* ---- Other threads ----------------------------------------------------------------------- */
 

@@ -29,6 +29,7 @@ struct Loop {
     Ring held; /* LoopRefs of open libuv handles */
     LoopHook *hooks;
     LoopHook *hook_next; /* of the hook that runs; hooks may remove any */
+    bool hooks_again;    /* the next poll doesn't block: a hook has something to do */
     char *read_buffer;   /* owned memory */
     LoopSpares spares;
 

@@ -198,6 +198,7 @@ loop_run_ready(Loop *self)
 static void
 loop_run_hooks(Loop *self)
 {
+    self->hooks_again = false;
     for (LoopHook *hook = self->hooks; hook != NULL; hook = self->hook_next) {
         self->hook_next = hook->next;
         hook->run(hook);
@@ -207,7 +208,8 @@ loop_run_hooks(Loop *self)
 static bool
 loop_has_work(const Loop *self)
 {
-    return self->ready.len != 0 || self->stopping || self->fatal != NULL;
+    return self->ready.len != 0 || self->stopping || self->hooks_again
+           || self->fatal != NULL;
 }
 
 /* Rounds of ready callbacks, as many as fit between two polls. */
@@ -238,19 +240,24 @@ loop_iterate(Loop *self)
     /* As in asyncio, what was ready before the poll comes before what the poll brings. */
     self->fds.ready_first = self->ready.len != 0;
     self->poll_due = false;
+    int err = 0;
     if (loop_has_work(self)) {
         loop_poll_now(self);
     } else {
         loop_poll_blocking(self);
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
-        }
+        err = PyErr_CheckSignals();
     }
-    if (self->fatal == NULL && loop_run_due(self) < 0) {
-        return -1;
+    if (err == 0 && self->fatal == NULL) {
+        err = loop_run_due(self);
     }
-    if (unlikely(self->forked)) {
-        return loop_check_open(self); /* a callback forked, and this is the child */
+    if (unlikely(self->forked)) { /* a callback forked, and this is the child */
+        return err < 0 ? -1 : loop_check_open(self);
+    }
+    if (unlikely(
+            err
+            < 0)) { /* once the hooks have run: nothing they write may stay behind */
+        PyObject *exc = err_take();
+        Py_XSETREF(self->fatal, exc);
     }
     loop_run_hooks(self);
     if (self->fatal != NULL) {
@@ -296,6 +303,14 @@ loop_hook_add(Loop *self, LoopHook *hook)
 {
     hook->next = self->hooks;
     self->hooks = hook;
+    self->hooks_again =
+        true; /* perhaps by a hook, behind which this one should have come */
+}
+
+void
+loop_hooks_again(Loop *self)
+{
+    self->hooks_again = true;
 }
 
 void

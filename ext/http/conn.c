@@ -264,8 +264,8 @@ settle_ready(HttpConn *c)
 {
     bool ready =
         c->state < CONN_LINGER && (conn_kept(c) != 0 || c->held) && !conn_is_blocked(c);
-    if (ready && !ring_is_linked(&c->ready)) {
-        ring_append(&c->server->ready, &c->ready);
+    if (ready) {
+        conn_settle_later(c);
     }
 }
 
@@ -318,18 +318,20 @@ settle_deadline(HttpConn *c)
 }
 
 void
-conn_queued(HttpConn *c)
-{
-    settle_deadline(c);
-}
-
-void
 conn_settle(HttpConn *c)
 {
     settle_eof(c);
     settle_reading(c);
     settle_ready(c);
     settle_deadline(c);
+}
+
+void
+conn_settle_later(HttpConn *c)
+{
+    if (!ring_is_linked(&c->ready)) {
+        ring_append(&c->server->ready, &c->ready);
+    }
 }
 
 /* ---- Timeouts ---------------------------------------------------------------------------- */
@@ -502,9 +504,7 @@ conn_break(HttpConn *c)
 {
     if (c->state != CONN_CLOSING && !c->broken) {
         c->broken = true;
-        if (!ring_is_linked(&c->ready)) {
-            ring_append(&c->server->ready, &c->ready);
-        }
+        conn_settle_later(c);
     }
 }
 

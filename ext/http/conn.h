@@ -92,8 +92,9 @@ void conn_close(HttpConn *c, bool flush);
 void conn_break(HttpConn *c);
 /* Brings reading, deadline and readiness in line with the state. Last thing in each event. */
 void conn_settle(HttpConn *c);
-/* The kernel didn't take all that was written at a moment when nobody settles. */
-void conn_queued(HttpConn *c);
+/* The same before the loop blocks: for those who are in the middle of a call from above, or of
+ * something that concerns another connection. */
+void conn_settle_later(HttpConn *c);
 /* Does now what waits in HttpServer.ready. */
 void conn_resume(HttpConn *c);
 void conn_expired(HttpConn *c, DeadlineKind kind);

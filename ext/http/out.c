@@ -51,7 +51,7 @@ part_write(HttpConn *c)
     if (stream_write(&c->stream, bytes) != 0) {
         conn_break(c);
     } else if (c->stream.queued != 0) {
-        conn_queued(c);
+        conn_settle_later(c);
     }
 }
 
@@ -100,18 +100,18 @@ out_park(HttpConn *c, size_t mark)
 {
     HttpServer *server = c->server;
     size_t end = server->out.len;
+    uint64_t now = loop_now_ns();
     OutPart *part = part_before(c, mark);
     if (part == NULL) {
         part_write(c);
         part = &server->parts[server->nparts++];
         *part = (OutPart){.conn = c, .from = mark};
         c->parked = server->nparts;
+        if (server->nparts == 1) {
+            server->parked_at = now;
+        }
     }
     part->to = end;
-    uint64_t now = loop_now_ns();
-    if (server->nparts == 1) {
-        server->parked_at = now;
-    }
     if (server->nparts == OUT_PARTS || end > GATHER_MAX
         || now - server->parked_at > PARKED_NS) {
         out_write_parked(server);

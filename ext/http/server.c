@@ -141,6 +141,9 @@ on_hook(LoopHook *hook)
             ring_remove(&c->ready);
             conn_resume(c);
         }
+        if (!ring_is_empty(&server->ready)) {
+            loop_hooks_again(server->loop);
+        }
     }
     if (server->log.lines.len != 0) {
         access_log_flush(&server->log);
@@ -340,6 +343,7 @@ http_server_abort(HttpServer *server)
 {
     server_stop_listening(server);
     if (server->state == SERVER_DRAINING) {
+        server_each_conn(server, out_flush); /* what is parked counts as written */
         server_each_conn(server, conn_abort);
         server_check_drained(server);
     }

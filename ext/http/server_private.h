@@ -47,7 +47,7 @@ struct HttpServer {
 
     ServerListener *listeners; /* owned */
     Ring conns;                /* HttpConn.all */
-    Ring ready;                /* HttpConn.ready: have bytes that can be parsed now */
+    Ring ready; /* HttpConn.ready: to be looked at before the loop blocks */
 
     /* Bytes on their way out, see out.h. */
     Buf out;

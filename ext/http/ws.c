@@ -12,16 +12,6 @@
 
 #include <uv.h>
 
-/* Has the connection looked at before the loop blocks: not now, in the middle of a call from
- * above. */
-static void
-ws_settle_later(HttpConn *c)
-{
-    if (!ring_is_linked(&c->ready)) {
-        ring_append(&c->server->ready, &c->ready);
-    }
-}
-
 /* ---- The end ----------------------------------------------------------------------------- */
 
 static void
@@ -98,7 +88,7 @@ ws_idle(WsConn *ws)
 {
     if (unlikely(ws->fault.code != 0)) {
         ws->conn->held = true;
-        ws_settle_later(ws->conn);
+        conn_settle_later(ws->conn);
     }
 }
 
@@ -153,7 +143,7 @@ ws_close(WsConn *ws, int code, Slice reason)
     Py_CLEAR(ws->message.whole);
     Py_CLEAR(ws->message.buffer);
     c->held = ws->fault.code != 0;
-    ws_settle_later(c);
+    conn_settle_later(c);
     return 0;
 }
 
@@ -239,7 +229,7 @@ ws_resume(WsConn *ws)
 {
     if (ws->paused) {
         ws->paused = false;
-        ws_settle_later(ws->conn);
+        conn_settle_later(ws->conn);
     }
 }
 
@@ -301,7 +291,7 @@ ws_accept(HttpRequest *req, const WsAccept *accept, WsConn **out)
     ws->context = accept->context;
     ws->heard = true;
     exchange_upgrade(c, ws);
-    ws_settle_later(c);
+    conn_settle_later(c);
     if (c->server->state != SERVER_RUNNING) {
         ws_drain(c);
     }

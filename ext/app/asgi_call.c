@@ -351,8 +351,8 @@ on_eof(HttpRequest *req)
     }
 }
 
-static void
-on_gone(HttpRequest *req)
+void
+asgi_call_gone(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->asgi;
     if (self == NULL) {
@@ -389,7 +389,7 @@ const MountOps asgi_mount_ops = {
     .body = asgi_body,
     .body_end = asgi_body_end,
     .eof = on_eof,
-    .gone = on_gone,
+    .gone = asgi_call_gone,
     .writable = on_writable,
     .websockets = true,
 };

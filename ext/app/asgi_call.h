@@ -112,7 +112,9 @@ int asgi_call_clear(PyObject *op);
 
 /* Checks an offer and calls the app. */
 void asgi_socket_request(HttpRequest *req, AsgiApp *app);
-/* The client has gone before the WebSocket was accepted. */
+/* Nothing more comes from the client, and nothing can go to it. */
+void asgi_call_gone(HttpRequest *req);
+/* The same before a WebSocket was accepted. */
 void asgi_socket_gone(AsgiCall *call);
 bool asgi_is_socket(const AsgiCall *call);
 int asgi_socket_setup(PyObject *module, AppState *st);

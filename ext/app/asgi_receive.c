@@ -6,11 +6,20 @@
 
 #include "app/asgi_call.h"
 
+#include "base/err.h"
 #include "http/server.h"
 
 enum { BODY_HIGH = 64 * 1024 }; /* bytes */
 
 /* ---- The body comes in -------------------------------------------------------------------- */
+
+/* There was no memory for a piece of the body: nobody may take what follows for the rest. */
+static void
+body_lost(HttpRequest *req)
+{
+    http_abort(req);
+    asgi_call_gone(req);
+}
 
 void
 asgi_body(HttpRequest *req, Slice piece)
@@ -21,7 +30,7 @@ asgi_body(HttpRequest *req, Slice piece)
     }
     if (gather_add(&call->pieces, piece) < 0) {
         PyErr_Clear();
-        http_abort(req);
+        body_lost(req);
         return;
     }
     if (call->pieces.len >= BODY_HIGH && !call->paused) {
@@ -88,10 +97,15 @@ body_resume(AsgiCall *call)
 static PyObject *
 body_take(AsgiCall *call, const AppState *st, bool more)
 {
+    bool some = call->pieces.len != 0;
     PyObject *event = event_request(st, gather_take(&call->pieces), more);
     if (event != NULL) {
         call->body_given = !more;
         body_resume(call);
+    } else if (some) {
+        PyObject *exc = err_take();
+        body_lost(call->req);
+        err_restore(exc);
     }
     return event;
 }

@@ -38,6 +38,7 @@ body_feed(HttpRequest *req, Slice piece)
     BodyQueue *queue = body_queue(call_of(req));
     if (queue == NULL || buf_append_slice(&queue->pieces, piece) != 0) {
         http_abort(req);
+        body_gone(req);
         return;
     }
     if (queue->pieces.len >= BODY_HIGH && !queue->paused) {

@@ -304,3 +304,31 @@ def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
     raw = b"".join(request % (n, n) for n in range(9)) + last
     answers = Response.parse_all(serve(http_only(app)).exchange(raw))
     assert [a.body for a in answers] == [b"/%d-%d" % (n, n) for n in range(9)] + [b"/9"]
+
+
+def test_a_request_behind_another_is_served_before_its_body_is_there(serve: Serve) -> None:
+    """Its turn comes when the loop is about to block, and nothing else happens then."""
+    notes = Notes()
+    released = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        notes.add(scope["path"])
+        if scope["path"] == "/first":
+            await released.wait()
+        await send(start())
+        await send(body(scope["path"].encode()))
+
+    served = serve(http_only(app), limits={"body_rate": 0, "keep_alive": 0})
+    assert served.loop is not None
+    with served.connect() as sock:
+        sock.sendall(
+            b"GET /first HTTP/1.1\r\nhost: x\r\n\r\n"
+            b"POST /second HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf"
+        )
+        assert notes.next() == "/first"
+        served.loop.call_soon_threadsafe(released.set)
+        data = b""
+        while not data.endswith(b"/second"):
+            data += sock.recv(65536)
+    first, second = Response.parse_all(data)
+    assert (first.body, second.body) == (b"/first", b"/second")

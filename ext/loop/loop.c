@@ -8,6 +8,7 @@
 #include "base/module.h"
 #include "loop/all_tasks.h"
 #include "loop/loop_impl.h"
+#include "loop/sockop.h"
 
 #include <structmember.h>
 
@@ -52,6 +53,7 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     }
     Py_VISIT(self->captured);
     Py_VISIT(self->captured_context);
+    Py_VISIT(self->taken);
     Py_VISIT(self->spare_context);
     Py_VISIT(self->task_keywords);
     Py_VISIT(self->eager_keywords);
@@ -79,6 +81,7 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->eager_keywords);
     Py_CLEAR(self->task_keywords);
     Py_CLEAR(self->spare_context);
+    Py_CLEAR(self->taken);
     return 0;
 }
 
@@ -296,6 +299,12 @@ static PyMethodDef loop_methods[] = {
      SIGNATURE("call_later($self, delay, callback, *args, context=None)")},
     {"call_at", FAST_KEYWORDS(loop_py_call_at),
      SIGNATURE("call_at($self, when, callback, *args, context=None)")},
+    {"sock_recv", FAST_KEYWORDS(loop_py_sock_recv),
+     SIGNATURE("sock_recv($self, sock, n)")},
+    {"sock_recv_into", FAST_KEYWORDS(loop_py_sock_recv_into),
+     SIGNATURE("sock_recv_into($self, sock, buf)")},
+    {"sock_sendall", FAST_KEYWORDS(loop_py_sock_sendall),
+     SIGNATURE("sock_sendall($self, sock, data)")},
     {"time", loop_py_time, METH_NOARGS, SIGNATURE("time($self)")},
     {"create_future", loop_py_create_future, METH_NOARGS,
      SIGNATURE("create_future($self)")},

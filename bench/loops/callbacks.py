@@ -174,7 +174,9 @@ def pipes(loop: asyncio.AbstractEventLoop, count: int) -> int:
         relays = [Relay(count // 2 + 1, lambda: done.done() or done.set_result(None)) for _ in ends]
         opened: list[asyncio.BaseTransport] = []
         for relay, (read, _), (_, write) in zip(relays, ends, reversed(ends), strict=True):
-            reader, _ = await loop.connect_read_pipe(lambda relay=relay: relay, os.fdopen(read, "rb", 0))
+            reader, _ = await loop.connect_read_pipe(
+                lambda relay=relay: relay, os.fdopen(read, "rb", 0)
+            )
             relay.writer, _ = await loop.connect_write_pipe(
                 asyncio.BaseProtocol, os.fdopen(write, "wb", 0)
             )

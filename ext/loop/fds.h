@@ -27,11 +27,12 @@ typedef struct FdWatch {
 typedef struct FdEntry {
     FdWatch sides[2]; /* by FdSide */
     PyObject *file;   /* owned or NULL: what add_reader or add_writer was given last */
-    PyObject *kept; /* owned weak reference or NULL: the socket for which the kernel goes on to
+    PyObject *
+        kept; /* owned weak reference or NULL: the socket for which the kernel goes on to
                        watch for reading when nobody waits (fds_wait) */
     uint32_t mask;   /* what the kernel was told to watch for, EPOLLIN and EPOLLOUT */
     uint32_t serial; /* of the kernel's registration, or of its end: see FdSet.serial */
-    uint8_t misses;  /* tries to read that were in vain, since one was not (fds_tried) */
+    uint8_t misses; /* tries to read that were in vain, since one was not (fds_tried) */
 } FdEntry;
 
 typedef struct FdSet {
@@ -45,7 +46,7 @@ typedef struct FdSet {
     bool stale;       /* the kernel reports what was closed and can't be removed */
     bool outer;       /* the loop waits in this set, which contains libuv's */
     bool fired;       /* libuv found the set ready in the last poll */
-    int score;        /* how much more often events came from this set than from libuv's */
+    int score; /* how much more often events came from this set than from libuv's */
 } FdSet;
 
 void fds_init(FdSet *set);

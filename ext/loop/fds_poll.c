@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    FDS_EVENTS = 128, /* taken per poll; the others come with the next */
+    FDS_EVENTS = 128,  /* taken per poll; the others come with the next */
     SWITCH_AFTER = 16, /* polls: how surely events come from the other set */
 };
 

@@ -35,8 +35,8 @@ typedef struct SocketOps {
     PyObject *slow[SOCK_KINDS];  /* asyncio's own, functions */
     PyObject *str_fileno;
     PyObject *str_set_result;
-    PyObject *str_future_blocking;     /* "_asyncio_future_blocking" */
-    PyObject *str_transports;          /* "_transports" */
+    PyObject *str_future_blocking; /* "_asyncio_future_blocking" */
+    PyObject *str_transports;      /* "_transports" */
     PyObject *str_data;
     PyObject *str_ensure_no_transport; /* "_ensure_fd_no_transport" */
 } SocketOps;

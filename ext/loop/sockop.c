@@ -22,13 +22,13 @@ typedef enum SocketOpState {
 
 typedef struct SocketOp {
     PyObject_HEAD
-    Loop *loop;      /* owned */
-    PyObject *sock;  /* owned: a socket.socket */
-    PyObject *data;  /* owned: what is sent, or received into; NULL for sock_recv */
-    Py_buffer view;  /* of `data` while it is being sent; its obj is NULL otherwise */
-    Py_ssize_t done; /* bytes sent */
-    Py_ssize_t size; /* bytes to receive at most */
-    PyObject *error; /* owned or NULL: why sending failed */
+    Loop *loop;       /* owned */
+    PyObject *sock;   /* owned: a socket.socket */
+    PyObject *data;   /* owned: what is sent, or received into; NULL for sock_recv */
+    Py_buffer view;   /* of `data` while it is being sent; its obj is NULL otherwise */
+    Py_ssize_t done;  /* bytes sent */
+    Py_ssize_t size;  /* bytes to receive at most */
+    PyObject *error;  /* owned or NULL: why sending failed */
     PyObject *future; /* owned or NULL: what the task waits for */
     int fd;           /* the socket's number, when it was last asked for */
     int watched;      /* the number that is watched while waiting */
@@ -79,6 +79,10 @@ op_recv_into(SocketOp *self, PyObject **result)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(self->data, &view, PyBUF_WRITABLE) < 0) {
+        PyErr_Format(PyExc_TypeError,
+                     "recv_into() argument 1 must be read-write bytes-like object, "
+                     "not %.200s",
+                     Py_TYPE(self->data)->tp_name);
         return TRY_FAILED;
     }
     ssize_t n = recv(self->fd, view.buf, (size_t)view.len, MSG_DONTWAIT);
@@ -239,14 +243,13 @@ static PyObject *
 op_wait(SocketOp *self, PyObject *number)
 {
     SocketOps *st = &self->loop->st->sockops;
-    if (op_check_free(self, number) < 0) {
+    if (loop_check_open(self->loop) < 0 || op_check_free(self, number) < 0) {
         return NULL;
     }
     FdSide side = op_side(self);
     FdReady ready = side == FD_READER ? op_on_readable : op_on_writable;
     PyObject *future = loop_py_create_future((PyObject *)self->loop, NULL);
-    if (future == NULL
-        || PyObject_SetAttr(future, st->str_future_blocking, Py_True) < 0
+    if (future == NULL || PyObject_SetAttr(future, st->str_future_blocking, Py_True) < 0
         || fds_wait(&self->loop->fds, self->loop, self->fd, side, ready,
                     (PyObject *)self, self->sock)
                < 0) {

@@ -24,22 +24,22 @@ typedef struct Tls {
     PyObject *records; /* _records: has an ssl.SSLObject's read(), write(), pending() */
     PyObject *transport;    /* _transport: the one below */
     PyObject *app_protocol; /* _app_protocol: the one above */
-    PyObject *loop;          /* _loop */
-    PyObject *app_state;     /* _app_state: a member of asyncio.sslproto.AppProtocolState */
+    PyObject *loop;         /* _loop */
+    PyObject *app_state; /* _app_state: a member of asyncio.sslproto.AppProtocolState */
     PyObject *app_transport; /* _app_transport: what the application writes to */
-    PyObject *waiter;        /* _waiter: asyncio.Future, of who waits for the handshake */
+    PyObject *waiter; /* _waiter: asyncio.Future, of who waits for the handshake */
     PyObject *handshake_limit; /* _ssl_handshake_timeout, in seconds */
     PyObject *shutdown_limit;  /* _ssl_shutdown_timeout, in seconds */
     PyObject *handshake_timer; /* _handshake_timeout_handle */
     PyObject *shutdown_timer;  /* _shutdown_timeout_handle */
     bool server_side;          /* _server_side */
-    bool eof_received;         /* _eof_received: the transport below has come to its end */
-    bool app_buffered;      /* _app_protocol_is_buffer */
-    bool app_paused;        /* _app_reading_paused */
-    bool app_choked;        /* _app_writing_paused: pause_writing() was called */
-    bool below_paused;      /* _ssl_reading_paused: the transport below doesn't read */
-    bool below_choked;      /* _ssl_writing_paused: the transport below has enough */
-    Py_ssize_t backlog;     /* _write_buffer_size: bytes in asyncio's _write_backlog */
+    bool eof_received;  /* _eof_received: the transport below has come to its end */
+    bool app_buffered;  /* _app_protocol_is_buffer */
+    bool app_paused;    /* _app_reading_paused */
+    bool app_choked;    /* _app_writing_paused: pause_writing() was called */
+    bool below_paused;  /* _ssl_reading_paused: the transport below doesn't read */
+    bool below_choked;  /* _ssl_writing_paused: the transport below has enough */
+    Py_ssize_t backlog; /* _write_buffer_size: bytes in asyncio's _write_backlog */
     Py_ssize_t read_high, read_low;   /* _incoming_{high,low}_water, in bytes */
     Py_ssize_t write_high, write_low; /* _outgoing_{high,low}_water, in bytes */
 } Tls;

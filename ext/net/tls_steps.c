@@ -115,8 +115,7 @@ tls_note_handshake(Tls *self)
     PyObject *extra = PyObject_GetAttr((PyObject *)self, st->str_extra);
     PyObject *sslobj =
         extra == NULL ? NULL : PyObject_GetAttr((PyObject *)self, st->str_sslobj);
-    int err =
-        sslobj == NULL ? -1 : PyObject_SetItem(extra, st->str_ssl_object, sslobj);
+    int err = sslobj == NULL ? -1 : PyObject_SetItem(extra, st->str_ssl_object, sslobj);
     Py_XDECREF(extra);
     Py_XDECREF(sslobj);
     return err;
@@ -135,7 +134,8 @@ tls_app_connection_made(Tls *self)
     if (transport == NULL) {
         return -1;
     }
-    PyObject *app = Py_NewRef(is_none(self->app_protocol) ? Py_None : self->app_protocol);
+    PyObject *app =
+        Py_NewRef(is_none(self->app_protocol) ? Py_None : self->app_protocol);
     PyObject *res =
         PyObject_CallMethodOneArg(app, self->st->str_connection_made, transport);
     Py_DECREF(app);
@@ -219,7 +219,8 @@ tls_call_eof_received(Tls *self)
         return 0;
     }
     Py_XSETREF(self->app_state, Py_NewRef(st->app_eof));
-    PyObject *app = Py_NewRef(is_none(self->app_protocol) ? Py_None : self->app_protocol);
+    PyObject *app =
+        Py_NewRef(is_none(self->app_protocol) ? Py_None : self->app_protocol);
     PyObject *res = PyObject_CallMethodNoArgs(app, self->st->str_eof_received);
     Py_DECREF(app);
     int keep = res == NULL ? -1 : PyObject_IsTrue(res);

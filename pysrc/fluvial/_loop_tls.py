@@ -78,7 +78,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
     _lost = False
     _server_hostname: str | None = None
     _ssl_buffer: bytes | bytearray = b""
-    _ssl_buffer_view: memoryview
+    _ssl_buffer_view = memoryview(b"")
     max_size = BUFFER
 
     _app_state: Any
@@ -183,7 +183,9 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
         if transport is not None:
             transport._closed = True
         if self._state is _DO_HANDSHAKE:
-            exc = exc or ConnectionAbortedError("the connection was closed during the SSL handshake")
+            exc = exc or ConnectionAbortedError(
+                "the connection was closed during the SSL handshake"
+            )
         elif self._app_state is _APP_MADE or self._app_state is _APP_EOF:
             self._app_state = _APP_LOST
             self._loop.call_soon(protocol.connection_lost, exc)

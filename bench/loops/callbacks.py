@@ -1,4 +1,5 @@
-"""What a loop does without a load from outside. Each function does `count` operations and returns how many.
+"""What a loop does without a load from outside. Each function does `count` operations and returns
+how many.
 
 Standard library only: these run under each loop's own Python.
 """

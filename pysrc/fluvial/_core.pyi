@@ -553,8 +553,9 @@ class StreamTransport(asyncio.Transport):
     _start_tls_compatible: bool
 
 class TlsProtocol:
-    """TLS for asyncio, as far as nothing goes wrong; `fluvial._loop_tls.SSLProtocol` derives from it
-    and from asyncio's SSLProtocol, whose attributes these are but for `_records` and `_write`."""
+    """TLS for asyncio, as far as nothing goes wrong; `fluvial._loop_tls.SSLProtocol` derives from
+    it and from asyncio's SSLProtocol, whose attributes these are,
+    all but `_records` and `_write`."""
 
     def connection_made(self, transport: Any) -> None: ...
     def data_received(self, data: bytes | bytearray | memoryview) -> None: ...

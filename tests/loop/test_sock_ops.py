@@ -374,7 +374,7 @@ def test_a_socket_that_stays_watched_is_not_kept(fluvial_loop: Loop) -> None:
             right.send(b"x")
             await waiting
             del waiting
-            with pytest.warns(ResourceWarning):
+            with pytest.warns(ResourceWarning):  # noqa: PT031
                 del left
                 gc.collect()
             assert right.recv(1) == b""
@@ -458,7 +458,7 @@ def test_nothing_happens_before_they_are_awaited(
     loop.run_until_complete(turns())
     with pytest.raises(BlockingIOError):
         right.recv(1)
-    with pytest.warns(RuntimeWarning, match="sock_sendall' was never awaited"):
+    with pytest.warns(RuntimeWarning, match="sock_sendall' was never awaited"):  # noqa: PT031
         del operation
         gc.collect()
 
@@ -526,7 +526,7 @@ def test_a_cycle_through_one_is_collected(fluvial_loop: Loop, pair: Pair) -> Non
     data = Data(10)
     data.operation = fluvial_loop.sock_recv_into(left, data)
     assert alive() == 1
-    with pytest.warns(RuntimeWarning, match="sock_recv_into' was never awaited"):
+    with pytest.warns(RuntimeWarning, match="sock_recv_into' was never awaited"):  # noqa: PT031
         del data
         gc.collect()
     assert alive() == 0

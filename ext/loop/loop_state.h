@@ -30,9 +30,8 @@ enum { SOCK_KINDS = SOCK_SENDALL + 1 };
 /* All owned. */
 typedef struct SocketOps {
     PyTypeObject *type;
-    PyTypeObject *socket_type;   /* socket.socket */
-    PyObject *names[SOCK_KINDS]; /* of the methods */
-    PyObject *slow[SOCK_KINDS];  /* asyncio's own, functions */
+    PyTypeObject *socket_type;  /* socket.socket */
+    PyObject *slow[SOCK_KINDS]; /* asyncio's own, functions */
     PyObject *str_fileno;
     PyObject *str_set_result;
     PyObject *str_future_blocking; /* "_asyncio_future_blocking" */

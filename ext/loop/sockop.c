@@ -436,37 +436,9 @@ op_clear(PyObject *op)
 }
 
 static void
-op_warn_unawaited(SocketOp *self)
-{
-    PyObject *exc = PyErr_Occurred() ? err_take() : NULL;
-    PyObject *name = self->loop->st->sockops.names[self->kind];
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited",
-                         name)
-        < 0) {
-        PyErr_WriteUnraisable((PyObject *)self);
-    }
-    if (exc != NULL) {
-        err_restore(exc);
-    }
-}
-
-static void
-op_finalize(PyObject *op)
-{
-    SocketOp *self = (SocketOp *)op;
-    if (unlikely(self->state == SOCKET_OP_NEW && self->loop != NULL)) {
-        self->state = SOCKET_OP_OVER;
-        op_warn_unawaited(self);
-    }
-}
-
-static void
 op_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
-        return;
-    }
     PyObject_GC_UnTrack(op);
     (void)op_clear(op);
     Py_CLEAR(((SocketOp *)op)->loop);
@@ -478,74 +450,69 @@ op_dealloc(PyObject *op)
 
 /* asyncio's own method. */
 static PyObject *
-sock_slowly(PyObject *op, SocketOpKind kind, PyObject *const *args, Py_ssize_t nargs,
-            PyObject *kwnames)
+sock_slowly(PyObject *op, SocketOpKind kind, PyObject *sock, PyObject *arg)
 {
-    PyObject *method = ((Loop *)op)->st->sockops.slow[kind];
-    PyObject *bound = PyMethod_New(method, op);
-    PyObject *res = NULL;
-    if (bound != NULL) {
-        res = PyObject_Vectorcall(bound, args, (size_t)nargs, kwnames);
-        Py_DECREF(bound);
-    }
-    return res;
+    PyObject *argv[] = {op, sock, arg};
+    return PyObject_Vectorcall(((Loop *)op)->st->sockops.slow[kind], argv, 3, NULL);
 }
 
 /* Whether the call is one of those that are done here. */
 static bool
-sock_is_plain(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+sock_is_plain(const Loop *loop, PyObject *sock)
 {
-    Loop *loop = (Loop *)op;
-    return nargs == 2 && kwnames == NULL && !loop->debug && !loop->closed
-           && Py_IS_TYPE(args[0], loop->st->sockops.socket_type);
+    return !loop->debug && !loop->closed
+           && Py_IS_TYPE(sock, loop->st->sockops.socket_type);
+}
+
+/* The arguments of the three, (sock, arg). False with TypeError set. */
+static bool
+sock_args_ok(const char *name, Py_ssize_t nargs)
+{
+    if (nargs == 2) {
+        return true;
+    }
+    PyErr_Format(PyExc_TypeError, "%s() takes a socket and one more argument", name);
+    return false;
 }
 
 PyObject *
-loop_py_sock_recv(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                  PyObject *kwnames)
+loop_py_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
+    if (!sock_args_ok("_receive", nargs)) {
+        return NULL;
+    }
     Py_ssize_t size = 0;
-    if (sock_is_plain(op, args, nargs, kwnames) && PyLong_CheckExact(args[1])) {
+    if (sock_is_plain((Loop *)op, args[0]) && PyLong_CheckExact(args[1])) {
         size = PyLong_AsSsize_t(args[1]);
         PyErr_Clear(); /* asyncio's has the right error */
     }
-    return size <= 0 ? sock_slowly(op, SOCK_RECV, args, nargs, kwnames)
+    return size <= 0 ? sock_slowly(op, SOCK_RECV, args[0], args[1])
                      : op_new((Loop *)op, SOCK_RECV, args[0], NULL, size);
 }
 
 PyObject *
-loop_py_sock_recv_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                       PyObject *kwnames)
+loop_py_receive_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
-    return sock_is_plain(op, args, nargs, kwnames)
+    if (!sock_args_ok("_receive_into", nargs)) {
+        return NULL;
+    }
+    return sock_is_plain((Loop *)op, args[0])
                ? op_new((Loop *)op, SOCK_RECV_INTO, args[0], args[1], 0)
-               : sock_slowly(op, SOCK_RECV_INTO, args, nargs, kwnames);
+               : sock_slowly(op, SOCK_RECV_INTO, args[0], args[1]);
 }
 
 PyObject *
-loop_py_sock_sendall(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                     PyObject *kwnames)
+loop_py_send_all(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
-    return sock_is_plain(op, args, nargs, kwnames)
+    if (!sock_args_ok("_send_all", nargs)) {
+        return NULL;
+    }
+    return sock_is_plain((Loop *)op, args[0])
                ? op_new((Loop *)op, SOCK_SENDALL, args[0], args[1], 0)
-               : sock_slowly(op, SOCK_SENDALL, args, nargs, kwnames);
+               : sock_slowly(op, SOCK_SENDALL, args[0], args[1]);
 }
 
 /* ---- The type ----------------------------------------------------------------------------- */
-
-static PyObject *
-op_name(PyObject *op, void *Py_UNUSED(closure))
-{
-    SocketOp *self = (SocketOp *)op;
-    return Py_NewRef(self->loop->st->sockops.names[self->kind]);
-}
-
-static PyObject *
-op_await(PyObject *op, void *Py_UNUSED(closure))
-{
-    PyObject *future = ((SocketOp *)op)->future;
-    return Py_NewRef(future == NULL ? Py_None : future);
-}
 
 static PyMethodDef op_methods[] = {
     {"send", op_py_send, METH_O, NULL},
@@ -554,20 +521,11 @@ static PyMethodDef op_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef op_getset[] = {
-    {"__name__", op_name, NULL, NULL, NULL},
-    {"__qualname__", op_name, NULL, NULL, NULL},
-    {"cr_await", op_await, NULL, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
 static PyType_Slot op_slots[] = {
-    {Py_tp_doc, "What sock_recv(), sock_recv_into() and sock_sendall() return."},
+    {Py_tp_doc, "What sock_recv(), sock_recv_into() and sock_sendall() await."},
     {Py_tp_methods, op_methods},
-    {Py_tp_getset, op_getset},
     {Py_tp_traverse, op_traverse},
     {Py_tp_clear, op_clear},
-    {Py_tp_finalize, op_finalize},
     {Py_tp_dealloc, op_dealloc},
     {Py_tp_iter, op_self},
     {Py_tp_iternext, op_iternext},
@@ -584,7 +542,7 @@ static PyType_Spec op_spec = {
     .slots = op_slots,
 };
 
-/* The names of the methods, and asyncio's. */
+/* asyncio's own methods. */
 static int
 setup_methods(SocketOps *st)
 {
@@ -596,8 +554,7 @@ setup_methods(SocketOps *st)
     PyObject *base = NULL;
     int err = name_import(&base, "asyncio", "SelectorEventLoop");
     for (int kind = 0; err == 0 && kind < SOCK_KINDS; kind++) {
-        err = name_intern(&st->names[kind], names[kind]);
-        st->slow[kind] = err < 0 ? NULL : PyObject_GetAttr(base, st->names[kind]);
+        st->slow[kind] = PyObject_GetAttrString(base, names[kind]);
         err = st->slow[kind] == NULL ? -1 : 0;
     }
     Py_XDECREF(base);
@@ -644,7 +601,6 @@ sockop_clear(LoopState *all)
     Py_CLEAR(st->socket_type);
     for (int kind = 0; kind < SOCK_KINDS; kind++) {
         Py_CLEAR(st->slow[kind]);
-        Py_CLEAR(st->names[kind]);
     }
     Py_CLEAR(st->str_fileno);
     Py_CLEAR(st->str_set_result);

@@ -52,7 +52,7 @@ def test_data_that_is_there_and_data_that_comes(
         waiting = loop.create_task(loop.sock_recv(left, 10))
         await turns()
         assert not waiting.done()
-        assert "sock_recv() " in repr(waiting)
+        assert "sock_recv() running at" in repr(waiting)
         right.send(b"later")
         assert await waiting == b"later"
         right.close()
@@ -437,7 +437,6 @@ def test_they_are_coroutines(loop: asyncio.AbstractEventLoop, pair: Pair) -> Non
     left, right = pair
     right.send(b"abc")
     operation = loop.sock_recv(left, 1)
-    assert operation.__name__ == "sock_recv"
     assert asyncio.iscoroutine(operation)
     assert inspect.isawaitable(operation)
     assert loop.run_until_complete(operation) == b"a"
@@ -524,9 +523,24 @@ def test_a_cycle_through_one_is_collected(fluvial_loop: Loop, pair: Pair) -> Non
 
     left, _ = pair
     data = Data(10)
-    data.operation = fluvial_loop.sock_recv_into(left, data)
+    data.operation = fluvial_loop._receive_into(left, data)
     assert alive() == 1
-    with pytest.warns(RuntimeWarning, match="sock_recv_into' was never awaited"):  # noqa: PT031
-        del data
-        gc.collect()
+    del data
+    gc.collect()
     assert alive() == 0
+
+
+def test_what_is_awaited_is_awaited_once(fluvial_loop: Loop, pair: Pair) -> None:
+    left, right = pair
+    right.send(b"x")
+
+    async def main() -> None:
+        operation = fluvial_loop._receive(left, 10)
+        assert await operation == b"x"
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            await operation
+        for method in (fluvial_loop._receive, fluvial_loop._receive_into, fluvial_loop._send_all):
+            with pytest.raises(TypeError, match="one more argument"):
+                method(left)  # type: ignore[call-arg]
+
+    fluvial_loop.run_until_complete(main())

@@ -92,7 +92,10 @@ int tls_step(Tls *self);
 /* METH_NOARGS */
 PyObject *tls_py_eof_received(PyObject *op, PyObject *ignored);
 
-int tls_steps_setup(TlsSteps *st);
+/* ---- tls_state.c ------------------------------------------------------------------------------ */
+
+/* Fills NetState's fields for TLS in. 0, or -1 with an exception set. */
+int tls_state_setup(NetState *st);
 int tls_steps_traverse(TlsSteps *st, visitproc visit, void *arg);
 void tls_steps_clear(TlsSteps *st);
 

@@ -4,7 +4,6 @@
 #include "base/py.h"
 
 #include "base/module.h"
-#include "base/names.h"
 #include "net/tls.h"
 
 #include <structmember.h>
@@ -244,40 +243,11 @@ static PyType_Spec tls_spec = {
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
-/* The states in which records are read and written. */
-static int
-setup_states(NetState *st)
-{
-    PyObject *states = NULL;
-    if (name_import(&states, "asyncio.sslproto", "SSLProtocolState") < 0) {
-        return -1;
-    }
-    st->tls_wrapped = PyObject_GetAttrString(states, "WRAPPED");
-    st->tls_flushing = PyObject_GetAttrString(states, "FLUSHING");
-    Py_DECREF(states);
-    return st->tls_wrapped == NULL || st->tls_flushing == NULL ? -1 : 0;
-}
-
-/* A Python without ssl has no such exceptions, and never gets here again. */
-static int
-setup_again(NetState *st)
-{
-    if (name_import(&st->tls_again, "asyncio.sslproto", "SSLAgainErrors") < 0) {
-        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return -1;
-        }
-        PyErr_Clear();
-        st->tls_again = PyTuple_New(0);
-    }
-    return st->tls_again == NULL ? -1 : 0;
-}
-
 int
 tls_setup(PyObject *module, NetState *st)
 {
     st->record_max = PyLong_FromLong(RECORD_MAX);
-    if (st->record_max == NULL || setup_states(st) < 0 || setup_again(st) < 0
-        || tls_steps_setup(&st->tls) < 0) {
+    if (st->record_max == NULL || tls_state_setup(st) < 0) {
         return -1;
     }
     st->tls_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &tls_spec, NULL);

@@ -126,7 +126,7 @@ op_try(SocketOp *self, PyObject **result)
 /* ---- Waiting ------------------------------------------------------------------------------ */
 
 void
-socksockop_release(SocketOp *self)
+sockop_release(SocketOp *self)
 {
     self->state = SOCKET_OP_OVER;
     if (self->future != NULL) {

@@ -33,6 +33,7 @@ typedef struct SocketOps {
     PyTypeObject *socket_type;  /* socket.socket */
     PyObject *slow[SOCK_KINDS]; /* asyncio's own, functions */
     PyObject *str_fileno;
+    PyObject *str_done;
     PyObject *str_set_result;
     PyObject *str_future_blocking; /* "_asyncio_future_blocking" */
     PyObject *str_transports;      /* "_transports" */

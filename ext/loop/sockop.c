@@ -144,7 +144,7 @@ op_wake(SocketOp *self)
     SocketOps *st = &self->loop->st->sockops;
     PyObject *future = Py_NewRef(self->future);
     fds_rest(&self->loop->fds, self->watched, op_side(self), (PyObject *)self);
-    PyObject *done = PyObject_CallMethodNoArgs(future, self->loop->st->str_done);
+    PyObject *done = PyObject_CallMethodNoArgs(future, st->str_done);
     PyObject *res = NULL;
     if (done != NULL) { /* a task that is cancelled has its future cancelled first */
         res = done == Py_False

@@ -251,6 +251,7 @@ sockop_setup(PyObject *module, LoopState *all)
     SocketOps *st = &all->sockops;
     PyObject *socket_type = NULL;
     if (name_intern(&st->str_fileno, "fileno") < 0
+        || name_intern(&st->str_done, "done") < 0
         || name_intern(&st->str_set_result, "set_result") < 0
         || name_intern(&st->str_future_blocking, "_asyncio_future_blocking") < 0
         || name_intern(&st->str_transports, "_transports") < 0
@@ -287,6 +288,7 @@ sockop_clear(LoopState *all)
         Py_CLEAR(st->slow[kind]);
     }
     Py_CLEAR(st->str_fileno);
+    Py_CLEAR(st->str_done);
     Py_CLEAR(st->str_set_result);
     Py_CLEAR(st->str_future_blocking);
     Py_CLEAR(st->str_transports);

@@ -1,4 +1,4 @@
-"""The loop's sock_recv(), sock_recv_into() and sock_sendall(), which are coroutines as asyncio's."""
+"""The loop's sock_recv(), sock_recv_into() and sock_sendall(): coroutines, as asyncio's."""
 
 from __future__ import annotations
 

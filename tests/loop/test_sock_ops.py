@@ -330,7 +330,7 @@ def test_a_transports_socket_is_refused(loop: asyncio.AbstractEventLoop, pair: P
             await waiting
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)
         with pytest.raises(RuntimeError, match="is used by transport"):
-            await loop.sock_recv(left, 1)
+            await asyncio.wait_for(loop.sock_recv(left, 1), 20)
         transport.close()
         await turns()
 
@@ -391,7 +391,7 @@ def test_the_next_socket_with_the_number_is_watched(fluvial_loop: Loop) -> None:
                 waiting = fluvial_loop.create_task(fluvial_loop.sock_recv(left, 10))
                 await asyncio.sleep(0)
                 right.send(b"x")
-                assert await waiting == b"x"
+                assert await asyncio.wait_for(waiting, 20) == b"x"
             return left.fileno()
 
     async def main() -> None:

@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -69,7 +70,9 @@ class Bench:
         with self._server(case, loop) as (server, where):
             if isinstance(case, Echo):
                 return self._echo(case, server, where)
-            return idle_connections(server) if case.idle else short_connections(server)
+            if case.idle:
+                return idle_connections(server)
+            return short_connections(server, case.server == "tls")
 
     def _command(self, loop: str) -> list[str]:
         python = str(self._peers) if loop == "uvloop" else sys.executable
@@ -152,13 +155,16 @@ def idle_connections(server: ServerProcess) -> Figures:
     return {"conn_kib": added / KIB, "speed": 1 / added}
 
 
-def short_connections(server: ServerProcess) -> Figures:
+def short_connections(server: ServerProcess, tls: bool) -> Figures:
     """CPU of the server for connections that echo one byte, one connection after the other."""
+
+    wrap = _client_context().wrap_socket if tls else None
 
     def connect(times: int) -> None:
         for _ in range(times):
-            with socket.create_connection(("127.0.0.1", server.port)) as sock:
-                _one_echo(sock)
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            with sock if wrap is None else wrap(sock) as connection:
+                _one_echo(connection)
 
     connect(SHORT_CONNECTIONS // 10)
     used, start = server.usage(), time.perf_counter()
@@ -172,6 +178,13 @@ def _one_echo(sock: socket.socket) -> None:
     sock.sendall(b"x")
     if sock.recv(2) != b"x":
         raise load.LoadFailed("the server closed a connection")
+
+
+def _client_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _certificate() -> list[str]:

@@ -1,4 +1,5 @@
-"""What a loop does without sockets. Each function does `count` operations and returns how many.
+"""What a loop does without a load from outside. Each function does `count` operations and returns
+how many.
 
 Standard library only: these run under each loop's own Python.
 """
@@ -6,9 +7,10 @@ Standard library only: these run under each loop's own Python.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +150,57 @@ def processes(loop: asyncio.AbstractEventLoop, count: int) -> int:
     return count // 10 * 10
 
 
+class Relay(asyncio.Protocol):
+    """Writes each message that comes from one pipe into another, `left` times."""
+
+    def __init__(self, left: int, done: Callable[[], object]) -> None:
+        self.left = left
+        self.done = done
+        self.writer: Any = None
+
+    def data_received(self, data: bytes) -> None:
+        self.left -= 1
+        if self.left:
+            self.writer.write(data)
+        else:
+            self.done()
+
+
+def pipes(loop: asyncio.AbstractEventLoop, count: int) -> int:
+    """A message of 100 bytes to and fro over two pipes; each way is an operation."""
+
+    async def main() -> None:
+        done = loop.create_future()
+        ends = [os.pipe(), os.pipe()]
+        relays = [Relay(count // 2 + 1, lambda: done.done() or done.set_result(None)) for _ in ends]
+        opened: list[asyncio.BaseTransport] = []
+        for relay, (read, _), (_, write) in zip(relays, ends, reversed(ends), strict=True):
+            reader, _ = await loop.connect_read_pipe(
+                lambda relay=relay: relay, os.fdopen(read, "rb", 0)
+            )
+            relay.writer, _ = await loop.connect_write_pipe(
+                asyncio.BaseProtocol, os.fdopen(write, "wb", 0)
+            )
+            opened += [reader, relay.writer]
+        relays[0].writer.write(b"x" * 100)
+        await done
+        for transport in opened:
+            transport.close()
+
+    loop.run_until_complete(main())
+    return count
+
+
 CASES: dict[str, Callable[[asyncio.AbstractEventLoop, int], int]] = {
     function.__name__: function
-    for function in (call_soon, call_soon_chain, call_later, tasks, sleep_0, threadsafe, processes)
+    for function in (
+        call_soon,
+        call_soon_chain,
+        call_later,
+        tasks,
+        sleep_0,
+        threadsafe,
+        pipes,
+        processes,
+    )
 }

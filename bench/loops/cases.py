@@ -64,6 +64,7 @@ CASES: tuple[Case, ...] = (
     Program(name="tasks", about="task create + finish", count=200_000, target=1.5),
     Program(name="sleep_0", about="await sleep(0)", count=500_000, target=2.0),
     Program(name="threadsafe", about="call_soon_threadsafe, 4 threads", count=400_000, target=1.5),
+    Program(name="pipes", about="100 bytes to and fro over two pipes", count=200_000, target=1.0),
     Program(name="processes", about="/bin/true", count=1000, target=1.0, wall=True),
     Echo(
         name="tcp_1k",
@@ -98,6 +99,14 @@ CASES: tuple[Case, ...] = (
         target=1.0,
     ),
     Echo(
+        name="sock_100k",
+        about="TCP echo by sock_recv and sock_sendall, 100 KiB",
+        server="sock",
+        transport="tcp",
+        size=100 * KIB,
+        target=1.0,
+    ),
+    Echo(
         name="unix",
         about="Unix socket echo, 1 KiB",
         server="unix",
@@ -123,5 +132,12 @@ CASES: tuple[Case, ...] = (
         target=1.0,
     ),
     Connections(name="connect", about="accept, echo one byte, close", idle=False, target=1.0),
+    Connections(
+        name="tls_connect",
+        about="accept, TLS handshake, echo one byte, close",
+        idle=False,
+        target=1.0,
+        server="tls",
+    ),
     Connections(name="idle", about="memory of an idle connection", idle=True, target=1.0),
 )

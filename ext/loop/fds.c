@@ -1,5 +1,6 @@
-/* The epoll set of the user's descriptors (see fds.h). Level-triggered: a descriptor that stays
- * ready puts its handle into the ready queue once per iteration, as asyncio does.
+/* Who watches the user's descriptors, and what the kernel knows of it (see fds.h). Level-triggered:
+ * a descriptor that stays ready puts its handle into the ready queue once per iteration, as
+ * asyncio does.
  */
 #include "base/py.h"
 
@@ -14,7 +15,7 @@
 
 enum {
     FDS_SMALLEST = 64,
-    FDS_EVENTS = 128, /* taken per iteration; the others come with the next */
+    TRIES = 8, /* in vain, after which reading begins with the wait */
 };
 
 void
@@ -22,8 +23,6 @@ fds_init(FdSet *set)
 {
     *set = (FdSet){.epoll = -1};
 }
-
-/* ---- Events ------------------------------------------------------------------------------- */
 
 /* The FdReady of handles. */
 static void
@@ -35,85 +34,7 @@ handle_ready(PyObject *owner)
     }
 }
 
-typedef enum WatchKind { WATCH_HANDLES = 1, WATCH_CODE = 2 } WatchKind;
-
-/* Calls whoever watches a side, if it is one of `kinds`; else notes that C code waits. Who is
- * called may change the set. */
-static void
-side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
-{
-    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL) {
-        return;
-    }
-    FdWatch watch = set->entries[fd].sides[side];
-    WatchKind kind = watch.ready == handle_ready ? WATCH_HANDLES : WATCH_CODE;
-    if ((kinds & kind) != 0) {
-        Py_INCREF(watch.owner);
-        watch.ready(watch.owner);
-        Py_DECREF(watch.owner);
-    } else if (kind == WATCH_CODE) {
-        set->waiting = true;
-    }
-}
-
-/* Errors and hang-ups wake both sides: whoever waits must learn of them. */
-static void
-entry_ready(FdSet *set, const struct epoll_event *event, unsigned kinds)
-{
-    size_t fd = (size_t)event->data.fd;
-    if ((event->events & ~(uint32_t)EPOLLOUT) != 0) {
-        side_ready(set, fd, FD_READER, kinds);
-    }
-    if ((event->events & ~(uint32_t)EPOLLIN) != 0) {
-        side_ready(set, fd, FD_WRITER, kinds);
-    }
-}
-
-static void
-fds_look(FdSet *set, unsigned kinds)
-{
-    struct epoll_event events[FDS_EVENTS];
-    int n = epoll_wait(set->epoll, events, FDS_EVENTS, 0);
-    for (int i = 0; i < n; i++) {
-        entry_ready(set, &events[i], kinds);
-    }
-}
-
-static void
-on_uv_poll(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
-{
-    FdSet *set = container_of(watch, FdSet, watch);
-    loop_enter(container_of(set, Loop, fds));
-    fds_look(set, set->ready_first ? WATCH_HANDLES : WATCH_HANDLES | WATCH_CODE);
-}
-
-void
-fds_run_waiting(FdSet *set)
-{
-    if (set->waiting && set->epoll >= 0) {
-        set->waiting = false;
-        fds_look(set, WATCH_CODE);
-    }
-}
-
 /* ---- The set ------------------------------------------------------------------------------ */
-
-static int
-fds_open(FdSet *set, Loop *loop)
-{
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll < 0) {
-        return -errno;
-    }
-    int err = uv_poll_init(&loop->uv, &set->watch, epoll);
-    if (err != 0) {
-        (void)close(epoll);
-        return err;
-    }
-    set->watch.data = NULL;
-    set->epoll = epoll;
-    return uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
-}
 
 static int
 fds_grow(FdSet *set, size_t need)
@@ -132,35 +53,49 @@ fds_grow(FdSet *set, size_t need)
     return 0;
 }
 
-static uint32_t
-entry_mask(const FdEntry *entry)
+uint32_t
+fd_entry_mask(const FdEntry *entry)
 {
     uint32_t reads = entry->sides[FD_READER].owner != NULL ? EPOLLIN : 0;
     uint32_t writes = entry->sides[FD_WRITER].owner != NULL ? EPOLLOUT : 0;
     return reads | writes;
 }
 
-/* Tells the kernel what to watch `fd` for. The descriptor may have been closed, and its number
- * given to another file, since the last time: what the kernel knows of it is found out. */
 static int
-fds_control(FdSet *set, int fd, uint32_t before, uint32_t mask)
+fds_register(FdSet *set, int fd, FdEntry *entry, int op, uint32_t mask)
 {
-    struct epoll_event event = {.events = mask, .data.fd = fd};
+    uint32_t serial = op == EPOLL_CTL_ADD ? set->serial + 1 : entry->serial;
+    struct epoll_event event = {.events = mask, .data.u64 = fd_tag(fd, serial)};
+    if (epoll_ctl(set->epoll, op, fd, &event) < 0) {
+        return -errno;
+    }
+    if (op == EPOLL_CTL_ADD) {
+        set->serial = entry->serial = serial;
+    }
+    entry->mask = mask;
+    return 0;
+}
+
+/* The descriptor may have been closed, and its number given to another file, since the last
+ * time: what the kernel knows of it is found out. */
+int
+fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask)
+{
+    Py_CLEAR(entry->kept); /* a weak reference: runs no code */
     if (mask == 0) {
+        struct epoll_event event = {0};
         (void)epoll_ctl(set->epoll, EPOLL_CTL_DEL, fd, &event);
+        entry->serial = ++set->serial;
+        entry->mask = 0;
         return 0;
     }
-    int op = before == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    if (epoll_ctl(set->epoll, op, fd, &event) == 0) {
-        return 0;
+    int op = entry->mask == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    int err = fds_register(set, fd, entry, op, mask);
+    if (err == -ENOENT || err == -EEXIST) {
+        op = err == -ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+        err = fds_register(set, fd, entry, op, mask);
     }
-    if (errno == ENOENT || errno == EEXIST) {
-        op = errno == ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-        if (epoll_ctl(set->epoll, op, fd, &event) == 0) {
-            return 0;
-        }
-    }
-    return -errno;
+    return err;
 }
 
 /* Takes a reference to the new owner; the old one's passes to *old. */
@@ -176,10 +111,9 @@ fds_put(FdSet *set, Loop *loop, int fd, FdSide side, FdWatch watch, FdWatch *old
         return -1;
     }
     FdEntry *entry = &set->entries[fd];
-    uint32_t before = entry_mask(entry);
     *old = entry->sides[side];
     entry->sides[side] = watch;
-    err = fds_control(set, fd, before, entry_mask(entry));
+    err = fds_control(set, fd, entry, fd_entry_mask(entry));
     if (err != 0) {
         entry->sides[side] = *old;
         (void)err_set(err);
@@ -202,7 +136,7 @@ watch_drop(FdWatch watch)
 int
 fds_add(FdSet *set, Loop *loop, int fd, PyObject *file, FdSide side, Handle *handle)
 {
-    FdWatch watch = {.owner = (PyObject *)handle, .ready = handle_ready};
+    FdWatch watch = {(PyObject *)handle, handle_ready, FD_QUEUES};
     FdWatch old;
     if (fds_put(set, loop, fd, side, watch, &old) < 0) {
         return -1;
@@ -242,20 +176,98 @@ fds_remove(FdSet *set, int fd, FdSide side)
         return false;
     }
     FdEntry *entry = &set->entries[fd];
-    uint32_t before = entry_mask(entry);
     FdWatch old = entry->sides[side];
     entry->sides[side] = (FdWatch){.owner = NULL};
-    uint32_t after = entry_mask(entry);
+    uint32_t after = fd_entry_mask(entry);
     PyObject *file = after == 0 ? entry->file : NULL;
     if (after == 0) {
         entry->file = NULL;
     }
     /* Fails only for a descriptor that is gone: then there is nothing left to watch. */
-    (void)fds_control(set, fd, before, after);
+    (void)fds_control(set, fd, entry, after);
     watch_drop(old);
     Py_XDECREF(file);
     return true;
 }
+
+/* ---- Those who wait again and again ------------------------------------------------------- */
+
+int
+fds_wait(FdSet *set, Loop *loop, int fd, FdSide side, FdReady ready, PyObject *owner,
+         PyObject *sock)
+{
+    PyObject *ref = PyWeakref_NewRef(sock, NULL); /* the same each time */
+    if (ref == NULL) {
+        return -1;
+    }
+    FdWatch watch = {owner, ready, FD_QUEUES};
+    FdWatch old;
+    FdEntry *entry = (size_t)fd < set->len ? &set->entries[fd] : NULL;
+    if (side == FD_READER && entry != NULL && entry->kept == ref) {
+        old = entry->sides[side];
+        entry->sides[side] = watch;
+        Py_INCREF(owner);
+        Py_DECREF(ref);
+    } else if (fds_put(set, loop, fd, side, watch, &old) < 0) {
+        Py_DECREF(ref);
+        return -1;
+    } else if (side == FD_READER) {
+        set->entries[fd].kept = ref;
+    } else {
+        Py_DECREF(ref);
+    }
+    watch_drop(old);
+    return 0;
+}
+
+/* Tries are made again now and then: each eighth one. */
+bool
+fds_worth_a_try(FdSet *set, int fd, PyObject *sock)
+{
+    FdEntry *entry = (size_t)fd < set->len ? &set->entries[fd] : NULL;
+    if (entry == NULL || entry->kept == NULL || entry->misses < TRIES) {
+        return true;
+    }
+    PyObject *ref = PyWeakref_NewRef(sock, NULL);
+    Py_XDECREF(ref); /* the set has another reference to the one it is compared with */
+    if (ref != entry->kept) {
+        PyErr_Clear();
+        return true;
+    }
+    if (entry->misses == 2 * TRIES) {
+        entry->misses = TRIES;
+        return true;
+    }
+    entry->misses++;
+    return false;
+}
+
+void
+fds_tried(FdSet *set, int fd, bool in_vain)
+{
+    if ((size_t)fd < set->len) {
+        FdEntry *entry = &set->entries[fd];
+        entry->misses = in_vain ? (uint8_t)Py_MIN(entry->misses + 1, TRIES) : 0;
+    }
+}
+
+void
+fds_rest(FdSet *set, int fd, FdSide side, const PyObject *owner)
+{
+    if ((size_t)fd >= set->len || set->entries[fd].sides[side].owner != owner) {
+        return;
+    }
+    FdEntry *entry = &set->entries[fd];
+    if (side == FD_READER && entry->kept != NULL) {
+        FdWatch old = entry->sides[side];
+        entry->sides[side] = (FdWatch){.owner = NULL};
+        watch_drop(old);
+    } else {
+        (void)fds_remove(set, fd, side);
+    }
+}
+
+/* ---- Other layers ------------------------------------------------------------------------- */
 
 int
 loop_fd_watch(Loop *loop, int fd, FdSide side, FdReady ready, PyObject *owner)
@@ -263,7 +275,7 @@ loop_fd_watch(Loop *loop, int fd, FdSide side, FdReady ready, PyObject *owner)
     if (loop_check_open(loop) < 0) {
         return -1;
     }
-    FdWatch watch = {.owner = owner, .ready = ready};
+    FdWatch watch = {owner, ready, FD_CALLS};
     FdWatch old;
     if (fds_put(&loop->fds, loop, fd, side, watch, &old) < 0) {
         return -1;
@@ -303,6 +315,7 @@ fds_close(FdSet *set)
         Py_XDECREF(entries[i].sides[FD_READER].owner);
         Py_XDECREF(entries[i].sides[FD_WRITER].owner);
         Py_XDECREF(entries[i].file);
+        Py_XDECREF(entries[i].kept);
     }
     PyMem_Free(entries);
     if (set->epoll >= 0) {

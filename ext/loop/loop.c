@@ -8,6 +8,7 @@
 #include "base/module.h"
 #include "loop/all_tasks.h"
 #include "loop/loop_impl.h"
+#include "loop/sockop.h"
 
 #include <structmember.h>
 
@@ -52,6 +53,7 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     }
     Py_VISIT(self->captured);
     Py_VISIT(self->captured_context);
+    Py_VISIT(self->taken);
     Py_VISIT(self->spare_context);
     Py_VISIT(self->task_keywords);
     Py_VISIT(self->eager_keywords);
@@ -79,6 +81,7 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->eager_keywords);
     Py_CLEAR(self->task_keywords);
     Py_CLEAR(self->spare_context);
+    Py_CLEAR(self->taken);
     return 0;
 }
 
@@ -314,6 +317,9 @@ static PyMethodDef loop_methods[] = {
     {"_add_writer", FAST(loop_py_add_writer), NULL},
     {"_remove_reader", loop_py_remove_reader, METH_O, NULL},
     {"_remove_writer", loop_py_remove_writer, METH_O, NULL},
+    {"_receive", FAST(loop_py_receive), NULL},
+    {"_receive_into", FAST(loop_py_receive_into), NULL},
+    {"_send_all", FAST(loop_py_send_all), NULL},
     {"_watched", loop_py_watched, METH_O, NULL},
     {"_held", loop_py_held, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -50,6 +50,8 @@ struct Loop {
     PyObject *current;      /* _current_handle, in debug mode; owned or NULL */
     PyObject *task_factory; /* _task_factory; owned or NULL */
 
+    PyObject
+        *taken; /* owned or NULL: asyncio's transports by their descriptors, a dict */
     PyObject *spare_context; /* owned or NULL: an empty one, which nobody else knows */
 
     bool running;

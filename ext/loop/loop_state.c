@@ -9,6 +9,7 @@
 #include "loop/eager.h"
 #include "loop/handle.h"
 #include "loop/loop_impl.h"
+#include "loop/sockop.h"
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
@@ -54,7 +55,7 @@ loop_setup(PyObject *module, LoopState *st)
 {
     st->module = module;
     if (setup_imports(st) < 0 || setup_strings(st) < 0 || handle_setup(module, st) < 0
-        || eager_setup(st) < 0) {
+        || eager_setup(st) < 0 || sockop_setup(module, st) < 0) {
         return -1;
     }
     return loop_type_setup(module, st);
@@ -75,7 +76,8 @@ loop_traverse(LoopState *st, visitproc visit, void *arg)
     Py_VISIT(st->base_create_task);
     Py_VISIT(st->extract_stack);
     Py_VISIT(st->get_running_loop);
-    return all_tasks_traverse(&st->all_tasks, visit, arg);
+    int err = sockop_traverse(st, visit, arg);
+    return err == 0 ? all_tasks_traverse(&st->all_tasks, visit, arg) : err;
 }
 
 void
@@ -83,6 +85,7 @@ loop_clear(LoopState *st)
 {
     handle_free_lists(st);
     all_tasks_clear(&st->all_tasks);
+    sockop_clear(st);
     Py_CLEAR(st->loop_type);
     Py_CLEAR(st->handle_type);
     Py_CLEAR(st->timer_handle_type);

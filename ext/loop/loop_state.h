@@ -23,6 +23,24 @@ typedef struct AllTasks {
     PyObject *remove;    /* the references' callback */
 } AllTasks;
 
+/* The loop's methods that are done here (sockop.c). */
+typedef enum SocketOpKind { SOCK_RECV, SOCK_RECV_INTO, SOCK_SENDALL } SocketOpKind;
+enum { SOCK_KINDS = SOCK_SENDALL + 1 };
+
+/* All owned. */
+typedef struct SocketOps {
+    PyTypeObject *type;
+    PyTypeObject *socket_type;  /* socket.socket */
+    PyObject *slow[SOCK_KINDS]; /* asyncio's own, functions */
+    PyObject *str_fileno;
+    PyObject *str_done;
+    PyObject *str_set_result;
+    PyObject *str_future_blocking; /* "_asyncio_future_blocking" */
+    PyObject *str_transports;      /* "_transports" */
+    PyObject *str_data;
+    PyObject *str_ensure_no_transport; /* "_ensure_fd_no_transport" */
+} SocketOps;
+
 typedef struct LoopState {
     PyObject *module; /* borrowed: the module that owns this state */
 
@@ -47,6 +65,7 @@ typedef struct LoopState {
     PyObject *str_done;
     bool eager_starting; /* 3.11: the Task being made is not to be registered */
     AllTasks all_tasks;
+    SocketOps sockops;
 
     PyObject *str_context;
     PyObject *str_call_exception_handler;

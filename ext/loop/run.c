@@ -129,10 +129,11 @@ nodes_run(InboxNode *node)
 static void
 loop_poll_now(Loop *self)
 {
+    fds_before_poll(&self->fds, self);
     if (uv_now(&self->uv) - self->gil_taken >= GIL_SLICE) {
         self->parked = PyEval_SaveThread();
     }
-    (void)uv_run(&self->uv, UV_RUN_NOWAIT);
+    fds_poll(&self->fds, self, false);
     loop_enter(self);
 }
 
@@ -154,8 +155,9 @@ loop_poll_blocking(Loop *self)
     }
     /* uv_backend_timeout() can't say whether the poll will block: it returns 0 whenever a
      * descriptor's mask changed since the last one. */
+    fds_before_poll(&self->fds, self);
     self->parked = PyEval_SaveThread();
-    (void)uv_run(&self->uv, UV_RUN_ONCE);
+    fds_poll(&self->fds, self, true);
     loop_enter(self);
     atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
 }
@@ -227,7 +229,7 @@ loop_run_due(Loop *self)
             return -1;
         }
         if (unlikely(self->fds.waiting) && !self->forked) {
-            fds_run_waiting(&self->fds);
+            fds_run_waiting(&self->fds, self);
         }
     } while (self->ready.len != 0 && !self->stopping && !self->poll_due
              && ran < READY_BETWEEN_POLLS);

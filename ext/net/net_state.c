@@ -38,8 +38,6 @@ setup_names(NetState *st)
         {&st->str_pending, "pending"},
         {&st->str_do_write, "_do_write"},
         {&st->str_write_appdata, "_write_appdata"},
-        {&st->str_call_eof_received, "_call_eof_received"},
-        {&st->str_start_shutdown, "_start_shutdown"},
         {&st->str_control_app_writing, "_control_app_writing"},
         {&st->str_control_ssl_reading, "_control_ssl_reading"},
         {&st->str_begin, "_begin"},
@@ -91,7 +89,7 @@ net_traverse(NetState *st, visitproc visit, void *arg)
     Py_VISIT(st->tls_wrapped);
     Py_VISIT(st->tls_flushing);
     Py_VISIT(st->tls_again);
-    return 0;
+    return tls_steps_traverse(&st->tls, visit, arg);
 }
 
 void
@@ -122,13 +120,12 @@ net_clear(NetState *st)
     Py_CLEAR(st->tls_flushing);
     Py_CLEAR(st->tls_again);
     Py_CLEAR(st->record_max);
+    tls_steps_clear(&st->tls);
     Py_CLEAR(st->str_read);
     Py_CLEAR(st->str_write);
     Py_CLEAR(st->str_pending);
     Py_CLEAR(st->str_do_write);
     Py_CLEAR(st->str_write_appdata);
-    Py_CLEAR(st->str_call_eof_received);
-    Py_CLEAR(st->str_start_shutdown);
     Py_CLEAR(st->str_control_app_writing);
     Py_CLEAR(st->str_control_ssl_reading);
     Py_CLEAR(st->endpoint_type);

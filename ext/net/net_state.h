@@ -6,6 +6,39 @@
 
 #include "base/py.h"
 
+/* What the steps of TLS for asyncio (tls_steps.c) need. Object pointers only; all owned. */
+typedef struct TlsSteps {
+    PyObject *do_handshake; /* asyncio.sslproto.SSLProtocolState.DO_HANDSHAKE */
+    PyObject *shutdown;     /* .SHUTDOWN */
+    PyObject *unwrapped;    /* .UNWRAPPED */
+    PyObject *app_init;     /* asyncio.sslproto.AppProtocolState.STATE_INIT */
+    PyObject *app_made;     /* .STATE_CON_MADE */
+    PyObject *app_eof;      /* .STATE_EOF */
+    PyObject *ssl_error;    /* ssl.SSLError */
+    /* Strings: attributes of asyncio's SSLProtocol and of what it uses, or of ours. */
+    PyObject *str_abort;
+    PyObject *str_call_later;
+    PyObject *str_call_soon;
+    PyObject *str_cancel;
+    PyObject *str_check_handshake_timeout;
+    PyObject *str_check_shutdown_timeout;
+    PyObject *str_closed; /* "_closed" */
+    PyObject *str_do_handshake;
+    PyObject *str_extra; /* "_extra" */
+    PyObject *str_get_app_transport;
+    PyObject *str_get_debug;
+    PyObject *str_is_app_closed;
+    PyObject *str_log_eof;
+    PyObject *str_on_handshake_complete;
+    PyObject *str_on_shutdown_complete;
+    PyObject *str_ssl_object;
+    PyObject *str_sslobj; /* "_sslobj" */
+    PyObject *str_start_handshake;
+    PyObject *str_unwrap;
+    PyObject *str_wakeup_waiter;
+    PyObject *str_warn_kept_open;
+} TlsSteps;
+
 typedef struct NetState {
     PyObject *module; /* borrowed: the module that owns this state */
 
@@ -42,10 +75,10 @@ typedef struct NetState {
     PyObject *str_pending;
     PyObject *str_do_write;            /* "_do_write" */
     PyObject *str_write_appdata;       /* "_write_appdata" */
-    PyObject *str_call_eof_received;   /* "_call_eof_received" */
-    PyObject *str_start_shutdown;      /* "_start_shutdown" */
     PyObject *str_control_app_writing; /* "_control_app_writing" */
     PyObject *str_control_ssl_reading; /* "_control_ssl_reading" */
+    TlsSteps tls;
+
     /* For transports over user descriptors; all owned. */
     PyTypeObject *endpoint_type;
     PyObject *str_begin;      /* "_begin" */

@@ -1,6 +1,6 @@
 /* The way of records between the transport below and the application above (see tls.h). What
- * asyncio's SSLProtocol does per record is done here; for all that is rarer its own methods are
- * called: handshake, shutdown, the backlog, the limits' consequences, errors.
+ * asyncio's SSLProtocol does per record is done here; for what is rarer its own methods are
+ * called: the backlog, the limits' consequences, errors.
  */
 #include "base/py.h"
 
@@ -11,7 +11,8 @@
 int
 tls_check_ready(Tls *self)
 {
-    if (self->incoming != NULL && self->outgoing != NULL && self->records != NULL) {
+    if (self->incoming != NULL && self->outgoing != NULL && self->records != NULL
+        && self->loop != NULL) {
         return 0;
     }
     PyErr_SetString(PyExc_RuntimeError, "the TLS protocol was not initialised");
@@ -70,9 +71,13 @@ bio_pending(Tls *self, PyObject *bio)
     return n;
 }
 
-/* What can be read without waiting: whole and begun records, and the rest of one that was
- * read in part. In bytes; -1 with an exception set. */
-static Py_ssize_t
+Py_ssize_t
+tls_incoming(Tls *self)
+{
+    return bio_pending(self, self->incoming);
+}
+
+Py_ssize_t
 tls_unread(Tls *self)
 {
     Py_ssize_t n = bio_pending(self, self->incoming);
@@ -224,8 +229,7 @@ app_call(Tls *self, PyObject *name, PyObject *arg)
 static int
 tls_ended(Tls *self)
 {
-    int err = tls_call(self, self->st->str_call_eof_received);
-    return err < 0 ? -1 : tls_call(self, self->st->str_start_shutdown);
+    return tls_call_eof_received(self) < 0 ? -1 : tls_start_shutdown(self);
 }
 
 /* The next record as bytes, empty for close_notify; NULL when there is none yet, or with an
@@ -475,14 +479,5 @@ tls_feed(Tls *self, Slice data)
     if (self->state == self->st->tls_wrapped) {
         return tls_read(self);
     }
-    /* asyncio's buffer_updated() goes on with the handshake or the shutdown. */
-    PyObject *zero = PyLong_FromLong(0);
-    PyObject *res = NULL;
-    if (zero != NULL) {
-        res = PyObject_CallMethodOneArg((PyObject *)self, self->st->str_buffer_updated,
-                                        zero);
-        Py_DECREF(zero);
-    }
-    Py_XDECREF(res);
-    return res == NULL ? -1 : 0;
+    return tls_step(self);
 }

@@ -1,6 +1,7 @@
-/* TlsProtocol: what happens per record in TLS for asyncio, as a base of `fluvial._loop_tls.SSLProtocol`
- * (pysrc/fluvial/_loop_tls.py), whose other base is asyncio's own SSLProtocol: handshake,
- * shutdown, time limits and errors are asyncio's code. The loop's thread, under the GIL.
+/* TlsProtocol: TLS for asyncio as far as nothing goes wrong, as a base of `fluvial._loop_tls.SSLProtocol`
+ * (pysrc/fluvial/_loop_tls.py), whose other base is asyncio's own SSLProtocol: what fails, debug
+ * mode and limits are asyncio's code. tls.c has what happens per record, tls_steps.c what happens
+ * once per connection. The loop's thread, under the GIL.
  *
  * OpenSSL is never called: Python's ssl module may be linked with another than ours. Records go
  * through its SSLObject and MemoryBIOs. The fields that asyncio's code reads and writes, too,
@@ -23,12 +24,22 @@ typedef struct Tls {
     PyObject *records; /* _records: has an ssl.SSLObject's read(), write(), pending() */
     PyObject *transport;    /* _transport: the one below */
     PyObject *app_protocol; /* _app_protocol: the one above */
-    bool app_buffered;      /* _app_protocol_is_buffer */
-    bool app_paused;        /* _app_reading_paused */
-    bool app_choked;        /* _app_writing_paused: pause_writing() was called */
-    bool below_paused;      /* _ssl_reading_paused: the transport below doesn't read */
-    bool below_choked;      /* _ssl_writing_paused: the transport below has enough */
-    Py_ssize_t backlog;     /* _write_buffer_size: bytes in asyncio's _write_backlog */
+    PyObject *loop;         /* _loop */
+    PyObject *app_state; /* _app_state: a member of asyncio.sslproto.AppProtocolState */
+    PyObject *app_transport; /* _app_transport: what the application writes to */
+    PyObject *waiter; /* _waiter: asyncio.Future, of who waits for the handshake */
+    PyObject *handshake_limit; /* _ssl_handshake_timeout, in seconds */
+    PyObject *shutdown_limit;  /* _ssl_shutdown_timeout, in seconds */
+    PyObject *handshake_timer; /* _handshake_timeout_handle */
+    PyObject *shutdown_timer;  /* _shutdown_timeout_handle */
+    bool server_side;          /* _server_side */
+    bool eof_received;  /* _eof_received: the transport below has come to its end */
+    bool app_buffered;  /* _app_protocol_is_buffer */
+    bool app_paused;    /* _app_reading_paused */
+    bool app_choked;    /* _app_writing_paused: pause_writing() was called */
+    bool below_paused;  /* _ssl_reading_paused: the transport below doesn't read */
+    bool below_choked;  /* _ssl_writing_paused: the transport below has enough */
+    Py_ssize_t backlog; /* _write_buffer_size: bytes in asyncio's _write_backlog */
     Py_ssize_t read_high, read_low;   /* _incoming_{high,low}_water, in bytes */
     Py_ssize_t write_high, write_low; /* _outgoing_{high,low}_water, in bytes */
 } Tls;
@@ -56,6 +67,37 @@ tls_check(NetState *st, PyObject *protocol)
 {
     return PyObject_TypeCheck(protocol, st->tls_type);
 }
+
+/* A MemoryBIO's `pending` in bytes, of `incoming`; -1 with an exception set. */
+Py_ssize_t tls_incoming(Tls *self);
+
+/* What can be read without waiting: whole and begun records, and the rest of one that was
+ * read in part. In bytes; -1 with an exception set. */
+Py_ssize_t tls_unread(Tls *self);
+
+/* ---- tls_steps.c: all return 0, or -1 with an exception set --------------------------------- */
+
+/* asyncio's connection_made(). */
+int tls_begin(Tls *self, PyObject *transport);
+/* asyncio's methods of these names: _set_state, _do_handshake, _do_flush, _do_shutdown,
+ * _start_shutdown, _call_eof_received. */
+int tls_set_state(Tls *self, PyObject *state);
+int tls_handshake(Tls *self);
+int tls_flush_and_shut(Tls *self);
+int tls_shut_down(Tls *self);
+int tls_start_shutdown(Tls *self);
+int tls_call_eof_received(Tls *self);
+/* Goes on with handshake or shutdown: bytes have come. */
+int tls_step(Tls *self);
+/* METH_NOARGS */
+PyObject *tls_py_eof_received(PyObject *op, PyObject *ignored);
+
+/* ---- tls_state.c ------------------------------------------------------------------------------ */
+
+/* Fills NetState's fields for TLS in. 0, or -1 with an exception set. */
+int tls_state_setup(NetState *st);
+int tls_steps_traverse(TlsSteps *st, visitproc visit, void *arg);
+void tls_steps_clear(TlsSteps *st);
 
 int tls_setup(PyObject *module, NetState *st);
 

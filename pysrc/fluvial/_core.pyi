@@ -421,6 +421,15 @@ class AsgiCall(RequestCoro):
 class AsgiSocket(AsgiCall):
     """A WebSocket of an ASGI app."""
 
+@final
+class SocketOp(Coroutine[Any, Any, Any]):
+    """What sock_recv(), sock_recv_into() and sock_sendall() await."""
+
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, *args: Any) -> Any: ...
+    def close(self) -> None: ...
+    def __await__(self) -> Generator[Any, Any, Any]: ...
+
 class Loop:
     """The hot part of `fluvial.Loop`, which joins it with asyncio's own loop class."""
 
@@ -459,6 +468,9 @@ class Loop:
         """Runs iterations until stop()."""
     def _shut(self) -> None:
         """Closes whatever libuv has open, and its loop."""
+    def _receive(self, sock: Any, n: int) -> Awaitable[bytes]: ...
+    def _receive_into(self, sock: Any, buf: Any) -> Awaitable[int]: ...
+    def _send_all(self, sock: Any, data: Any) -> Awaitable[None]: ...
     def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle: ...
     def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle: ...
     def _remove_reader(self, fd: Any) -> bool: ...
@@ -540,29 +552,48 @@ class StreamTransport(asyncio.Transport):
     _start_tls_compatible: bool
 
 class TlsProtocol:
-    """What happens per record in TLS for asyncio; `fluvial._loop_tls.SSLProtocol` derives from it
-    and from asyncio's SSLProtocol, whose attributes these are but for `_records` and `_write`."""
+    """TLS for asyncio, as far as nothing goes wrong; `fluvial._loop_tls.SSLProtocol` derives from
+    it and from asyncio's SSLProtocol, whose attributes these are,
+    all but `_records` and `_write`."""
 
+    def connection_made(self, transport: Any) -> None: ...
     def data_received(self, data: bytes | bytearray | memoryview) -> None: ...
+    def eof_received(self) -> bool: ...
+    def _call_eof_received(self) -> None: ...
+    def _do_flush(self) -> None: ...
+    def _do_handshake(self) -> None: ...
     def _do_read(self) -> None: ...
+    def _do_shutdown(self) -> None: ...
     def _process_outgoing(self) -> None: ...
+    def _set_state(self, new_state: Any) -> None: ...
+    def _start_shutdown(self) -> None: ...
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         """`write` of the application's transport."""
     _app_protocol: Any
     _app_protocol_is_buffer: bool
     _app_reading_paused: bool
+    _app_state: Any
+    _app_transport: Any
     _app_writing_paused: bool
+    _eof_received: bool
+    _handshake_timeout_handle: Any
     _incoming: Any
     _incoming_high_water: int
     _incoming_low_water: int
+    _loop: Any
     _outgoing: Any
     _outgoing_high_water: int
     _outgoing_low_water: int
     _records: Any  # has read, write and pending of ssl.SSLObject
+    _server_side: bool
+    _shutdown_timeout_handle: Any
+    _ssl_handshake_timeout: float
     _ssl_reading_paused: bool
+    _ssl_shutdown_timeout: float
     _ssl_writing_paused: bool
     _state: Any
     _transport: Any
+    _waiter: Any
     _write_buffer_size: int
 
 class Endpoint(asyncio.BaseTransport):

@@ -16,6 +16,7 @@ from fluvial._loop_dns import NamesMixin
 from fluvial._loop_fork import ForkMixin
 from fluvial._loop_pipes import PipesMixin
 from fluvial._loop_processes import ProcessesMixin
+from fluvial._loop_sock_ops import SocketsMixin
 from fluvial._loop_streams import StreamsMixin
 from fluvial._loop_tls import SSLMixin
 
@@ -66,6 +67,7 @@ class Loop(
     NamesMixin,
     PipesMixin,
     ProcessesMixin,
+    SocketsMixin,
     asyncio.SelectorEventLoop,
 ):
     """An asyncio event loop on libuv."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import ssl
 from asyncio import constants, sslproto, streams
 from asyncio.log import logger
@@ -17,8 +18,22 @@ if TYPE_CHECKING:
 BUFFER = 256 * 1024  # bytes, for a transport below that is not Fluvial's own
 
 _DO_HANDSHAKE = sslproto.SSLProtocolState.DO_HANDSHAKE
-_SHUTDOWN = sslproto.SSLProtocolState.SHUTDOWN
 _UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
+_APP_INIT = sslproto.AppProtocolState.STATE_INIT
+_APP_MADE = sslproto.AppProtocolState.STATE_CON_MADE
+_APP_EOF = sslproto.AppProtocolState.STATE_EOF
+_APP_LOST = sslproto.AppProtocolState.STATE_CON_LOST
+
+# Bytes, (high, low): what asyncio begins with.
+_READ_LIMITS = sslproto.add_flowcontrol_defaults(
+    None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_READ
+)
+_WRITE_LIMITS = sslproto.add_flowcontrol_defaults(
+    None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE
+)
+
+# What get_extra_info() asks of the SSLObject, by these methods, once there has been a handshake.
+_OF_THE_SESSION = frozenset({"peercert", "cipher", "compression"})
 
 
 class SSLTransport(sslproto._SSLProtocolTransport):
@@ -54,24 +69,87 @@ class SSLTransport(sslproto._SSLProtocolTransport):
 
 
 class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
-    """asyncio's SSLProtocol. What happens per record comes from the first base; here is what
-    asyncio does once per connection, where it falls short."""
+    """asyncio's SSLProtocol. What happens as long as nothing goes wrong comes from the first base;
+    here are begin and end, and where asyncio falls short."""
 
-    max_size = 0  # bytes: the buffer that asyncio's constructor would make
+    # What asyncio's constructor would set for each connection.
+    _conn_lost = 0
+    _handshake_start_time: float | None = None
+    _lost = False
+    _server_hostname: str | None = None
+    _ssl_buffer: bytes | bytearray = b""
+    _ssl_buffer_view = memoryview(b"")
+    max_size = BUFFER
+
+    _app_state: Any
     _app_transport: Any
     _app_transport_created: bool
     _handshake_timeout_handle: Any
-    _lost = False
+    _shutdown_timeout_handle: Any
     _sslcontext: Any
     _sslobj: Any
-    _ssl_buffer: bytearray
-    _ssl_buffer_view: memoryview
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        loop: Any,
+        app_protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext | None,
+        waiter: asyncio.Future[None] | None,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        call_connection_made: bool = True,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        """As asyncio's, which is not called."""
+        self._ssl_handshake_timeout = (
+            constants.SSL_HANDSHAKE_TIMEOUT
+            if ssl_handshake_timeout is None
+            else _positive("ssl_handshake_timeout", ssl_handshake_timeout)
+        )
+        self._ssl_shutdown_timeout = (
+            constants.SSL_SHUTDOWN_TIMEOUT
+            if ssl_shutdown_timeout is None
+            else _positive("ssl_shutdown_timeout", ssl_shutdown_timeout)
+        )
+        self._loop = loop
+        self._waiter = waiter
+        self._app_state = _APP_INIT if call_connection_made else _APP_MADE
+        self._state = _UNWRAPPED
+        self._write_backlog: collections.deque[Any] = collections.deque()
+        self._incoming_high_water, self._incoming_low_water = _READ_LIMITS
+        self._outgoing_high_water, self._outgoing_low_water = _WRITE_LIMITS
+        self._set_app_protocol(app_protocol)
+        if server_side:
+            self._server_side = True
+        elif server_hostname:
+            self._server_hostname = server_hostname
+        self._wrap(sslcontext or sslproto._create_transport_context(server_side, server_hostname))
+        self._app_transport = SSLTransport(loop, self)
+        self._app_transport_created = True
+
+    def _wrap(self, context: ssl.SSLContext) -> None:
+        self._sslcontext = context
+        self._extra = {"sslcontext": context}
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._sslobj = sslobj = context.wrap_bio(
+            self._incoming, self._outgoing, self._server_side, self._server_hostname
+        )
         # The methods of ssl.SSLObject only call those of the object inside.
-        plain = type(self._sslobj) is ssl.SSLObject
-        self._records = self._sslobj._sslobj if plain else self._sslobj
+        self._records = sslobj._sslobj if type(sslobj) is ssl.SSLObject else sslobj
+
+    def _get_extra_info(self, name: str, default: Any = None) -> Any:
+        extra = self._extra
+        if name in extra:
+            return extra[name]
+        if name in _OF_THE_SESSION and "ssl_object" in extra:
+            ask = self._sslobj.getpeercert if name == "peercert" else getattr(self._sslobj, name)
+            extra[name] = value = ask()
+            return value
+        if self._transport is not None:
+            return self._transport.get_extra_info(name, default)
+        return default
 
     def _set_app_protocol(self, app_protocol: asyncio.BaseProtocol) -> None:
         self._app_protocol = app_protocol
@@ -97,11 +175,28 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Whoever waits for the handshake must not take a lost connection for a good one."""
-        if exc is None and self._state is _DO_HANDSHAKE:
-            exc = ConnectionAbortedError("the connection was closed during the SSL handshake")
-        transport = self._app_transport
-        super().connection_lost(exc)
+        self._write_backlog.clear()
+        self._outgoing.read()
+        self._conn_lost += 1
         self._lost = True
+        transport, protocol = self._app_transport, self._app_protocol
+        if transport is not None:
+            transport._closed = True
+        if self._state is _DO_HANDSHAKE:
+            exc = exc or ConnectionAbortedError(
+                "the connection was closed during the SSL handshake"
+            )
+        elif self._app_state is _APP_MADE or self._app_state is _APP_EOF:
+            self._app_state = _APP_LOST
+            self._loop.call_soon(protocol.connection_lost, exc)
+        self._state = _UNWRAPPED
+        self._transport = self._app_transport = self._app_protocol = None
+        if self._waiter is not None:
+            self._wakeup_waiter(exc)
+        for timer in (self._shutdown_timeout_handle, self._handshake_timeout_handle):
+            if timer is not None:
+                timer.cancel()
+        self._shutdown_timeout_handle = self._handshake_timeout_handle = None
         if transport is not None and transport._given_up:
             self._release()
 
@@ -111,19 +206,18 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
             self._sslcontext = self._sslobj = self._records = None
             self._extra.clear()
 
-    def _do_handshake(self) -> None:
-        if self._incoming.pending or not self._server_side:
-            super()._do_handshake()
-
     def _on_handshake_complete(self, handshake_exc: Any) -> None:
-        if handshake_exc is None:
+        if handshake_exc is None:  # in debug mode only
+            if self._handshake_start_time is None:
+                self._handshake_start_time = self._loop.time()
             super()._on_handshake_complete(None)
             return
         # asyncio's code keeps the exception alive in a cycle with its traceback.
         if handshake_exc is ConnectionResetError:
             handshake_exc = ConnectionResetError("the peer ended the SSL handshake")
-        self._handshake_timeout_handle.cancel()
-        self._handshake_timeout_handle = None
+        if self._handshake_timeout_handle is not None:
+            self._handshake_timeout_handle.cancel()
+            self._handshake_timeout_handle = None
         self._set_state(_UNWRAPPED)
         message = "SSL handshake failed"
         if isinstance(handshake_exc, ssl.CertificateError):
@@ -131,17 +225,14 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
         self._fatal_error(handshake_exc, message)
         self._wakeup_waiter(handshake_exc)
 
-    def _do_flush(self) -> None:
-        self._do_read()
-        unread = self._incoming.pending or self._records.pending()
-        if unread and self._app_reading_paused and not self._is_app_closed():
-            return  # the peer is gone, not what it sent: resume_reading() comes back here
-        if self._state is not _UNWRAPPED:
-            self._set_state(_SHUTDOWN)
-            self._do_shutdown()
-
     def _is_app_closed(self) -> bool:
         return self._app_transport is None or self._app_transport._closed
+
+    def _warn_kept_open(self) -> None:
+        logger.warning("returning true from eof_received() has no effect when using ssl")
+
+    def _log_eof(self) -> None:
+        logger.debug("%r received EOF", self)
 
     def _on_shutdown_complete(self, shutdown_exc: Any) -> None:
         if getattr(shutdown_exc, "reason", None) == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
@@ -170,6 +261,12 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
                     "protocol": self,
                 }
             )
+
+
+def _positive(name: str, seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError(f"{name} should be a positive number, got {seconds}")
+    return seconds
 
 
 class SSLMixin:

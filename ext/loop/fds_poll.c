@@ -1,0 +1,266 @@
+/* How the loop waits for the user's descriptors and libuv's at once (see fds.h). One epoll set
+ * contains the other, so that what comes from the inner one takes a second system call. Which is
+ * which follows where events come from: a loop that mostly hears of users' descriptors waits in
+ * their set, one that mostly serves libuv's streams in libuv's.
+ */
+#include "base/py.h"
+
+#include "loop/fds.h"
+#include "loop/loop_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum {
+    FDS_EVENTS = 128,  /* taken per poll; the others come with the next */
+    SWITCH_AFTER = 16, /* polls: how surely events come from the other set */
+};
+
+static const uint64_t LIBUV = UINT64_MAX; /* the tag of libuv's set */
+
+/* ---- Events ------------------------------------------------------------------------------- */
+
+/* Calls whoever watches a side, if it is one of `kinds`; else notes that it waits. Who is called
+ * may change the set. */
+static void
+side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
+{
+    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL) {
+        return;
+    }
+    FdWatch watch = set->entries[fd].sides[side];
+    if ((kinds & watch.kind) != 0) {
+        Py_INCREF(watch.owner);
+        watch.ready(watch.owner);
+        Py_DECREF(watch.owner);
+    } else {
+        set->waiting |= watch.kind == FD_CALLS;
+    }
+}
+
+/* Errors and hang-ups wake both sides: whoever waits must learn of them. */
+static void
+entry_ready(FdSet *set, size_t fd, uint32_t events, unsigned kinds)
+{
+    FdEntry *entry = &set->entries[fd];
+    bool reads = (events & ~(uint32_t)EPOLLOUT) != 0;
+    if (reads && entry->kept != NULL && entry->sides[FD_READER].owner == NULL) {
+        /* What was kept for the next who waits has come before them. */
+        (void)fds_control(set, (int)fd, entry, fd_entry_mask(entry));
+    }
+    if (reads) {
+        side_ready(set, fd, FD_READER, kinds);
+    }
+    if ((events & ~(uint32_t)EPOLLIN) != 0) {
+        side_ready(set, fd, FD_WRITER, kinds);
+    }
+}
+
+/* Whether an event tells of the descriptor as it was registered last. `seen` is the set's serial
+ * before the events were asked for. The kernel goes on to report a descriptor that was closed
+ * while its file stays open under another number, perhaps in another process; only a new set
+ * ends that. */
+static bool
+event_is_current(FdSet *set, uint64_t tag, uint32_t seen)
+{
+    size_t fd = (uint32_t)tag;
+    uint32_t serial = (uint32_t)(tag >> 32);
+    if (fd < set->len && set->entries[fd].serial == serial) {
+        return true;
+    }
+    bool changed_since = fd < set->len && (int32_t)(set->entries[fd].serial - seen) > 0;
+    set->stale |= !changed_since;
+    return false;
+}
+
+static void
+fds_dispatch(FdSet *set, Loop *loop, const struct epoll_event *events, int n,
+             unsigned kinds, uint32_t seen)
+{
+    for (int i = 0; i < n && !loop->forked; i++) {
+        uint64_t tag = events[i].data.u64;
+        if (tag != LIBUV && event_is_current(set, tag, seen)) {
+            entry_ready(set, (uint32_t)tag, events[i].events, kinds);
+        }
+    }
+}
+
+static unsigned
+fds_kinds(const FdSet *set)
+{
+    return set->ready_first ? FD_QUEUES : FD_QUEUES | FD_CALLS;
+}
+
+static void
+fds_look(FdSet *set, Loop *loop, unsigned kinds)
+{
+    struct epoll_event events[FDS_EVENTS];
+    uint32_t seen = set->serial;
+    int n = epoll_wait(set->epoll, events, FDS_EVENTS, 0);
+    fds_dispatch(set, loop, events, n, kinds, seen);
+}
+
+void
+fds_run_waiting(FdSet *set, Loop *loop)
+{
+    if (set->waiting && set->epoll >= 0) {
+        set->waiting = false;
+        fds_look(set, loop, FD_CALLS);
+    }
+}
+
+/* ---- The inner and the outer set ---------------------------------------------------------- */
+
+static void
+on_uv_poll(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
+{
+    FdSet *set = container_of(watch, FdSet, watch);
+    Loop *loop = container_of(set, Loop, fds);
+    set->fired = true;
+    loop_enter(loop);
+    fds_look(set, loop, fds_kinds(set));
+}
+
+int
+fds_open(FdSet *set, Loop *loop)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0) {
+        return -errno;
+    }
+    int err = uv_poll_init(&loop->uv, &set->watch, epoll);
+    if (err != 0) {
+        (void)close(epoll);
+        return err;
+    }
+    set->watch.data = NULL;
+    set->epoll = epoll;
+    return uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
+}
+
+/* Puts libuv's set into `epoll`. */
+static int
+libuv_add(Loop *loop, int epoll)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = LIBUV};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, uv_backend_fd(&loop->uv), &event);
+}
+
+/* The kernel refuses a cycle: one set leaves the other before it takes it in. */
+static void
+fds_turn_out(FdSet *set, Loop *loop)
+{
+    (void)uv_poll_stop(&set->watch);
+    if (libuv_add(loop, set->epoll) == 0) {
+        set->outer = true;
+        return;
+    }
+    set->score = 0;
+    (void)uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
+}
+
+static void
+fds_turn_in(FdSet *set, Loop *loop)
+{
+    struct epoll_event event = {0};
+    (void)epoll_ctl(set->epoll, EPOLL_CTL_DEL, uv_backend_fd(&loop->uv), &event);
+    set->outer = false;
+    (void)uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
+}
+
+/* Makes the set anew, under the same number. */
+static void
+fds_renew(FdSet *set, Loop *loop)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0) {
+        return; /* tried again before the next poll */
+    }
+    for (size_t fd = 0; fd < set->len; fd++) {
+        FdEntry *entry = &set->entries[fd];
+        struct epoll_event event = {.events = entry->mask,
+                                    .data.u64 = fd_tag((int)fd, entry->serial)};
+        if (entry->mask != 0) {
+            (void)epoll_ctl(epoll, EPOLL_CTL_ADD, (int)fd, &event);
+        }
+    }
+    if (set->outer) {
+        fds_turn_in(set, loop);
+    }
+    (void)uv_poll_stop(&set->watch);
+    (void)dup3(epoll, set->epoll, O_CLOEXEC);
+    (void)close(epoll);
+    (void)uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
+    set->stale = false;
+}
+
+void
+fds_before_poll(FdSet *set, Loop *loop)
+{
+    if (unlikely(set->stale)) {
+        fds_renew(set, loop);
+    }
+    if (!set->outer && set->score >= SWITCH_AFTER) {
+        fds_turn_out(set, loop);
+    } else if (set->outer && set->score <= 0) {
+        fds_turn_in(set, loop);
+    }
+}
+
+/* ---- Polls -------------------------------------------------------------------------------- */
+
+static void
+fds_count(FdSet *set, int change)
+{
+    int score = set->score + change;
+    set->score = Py_MAX(0, Py_MIN(score, SWITCH_AFTER));
+}
+
+static void
+fds_poll_inner(FdSet *set, Loop *loop, bool block)
+{
+    set->fired = false;
+    (void)uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    if (set->fired || block) {
+        fds_count(set, set->fired ? 1 : -1);
+    }
+}
+
+/* libuv runs only when its set is ready, a timer of its own is due, or it has other things to do,
+ * of which uv_backend_timeout() tells by 0. */
+static void
+fds_poll_outer(FdSet *set, Loop *loop, bool block)
+{
+    struct epoll_event events[FDS_EVENTS];
+    uv_update_time(&loop->uv);
+    int timeout = uv_backend_timeout(&loop->uv);
+    uint32_t seen = set->serial;
+    int n = epoll_wait(set->epoll, events, FDS_EVENTS, block ? timeout : 0);
+    uv_update_time(&loop->uv);
+    int libuv = 0;
+    for (int i = 0; i < n; i++) {
+        libuv += events[i].data.u64 == LIBUV;
+    }
+    int users = n > 0 ? n - libuv : 0;
+    fds_count(set, (users > 0) - libuv);
+    if (users > 0) {
+        loop_enter(loop);
+        fds_dispatch(set, loop, events, n, fds_kinds(set), seen);
+    }
+    bool due = libuv != 0 || timeout == 0 || (n == 0 && block && timeout > 0);
+    if (due && !loop->forked) {
+        (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+    }
+}
+
+void
+fds_poll(FdSet *set, Loop *loop, bool block)
+{
+    if (set->outer) {
+        fds_poll_outer(set, loop, block);
+    } else {
+        fds_poll_inner(set, loop, block);
+    }
+}

@@ -118,10 +118,10 @@ write_stream(WsgiCall *self, unsigned orders)
             self->gone = true;
         }
     }
-    write_pieces(self);
     if (orders & WSGI_LENT) {
         http_stream_lent(req, self->lent_bytes);
     }
+    write_pieces(self);
     if (orders & WSGI_END) {
         (void)http_stream_end(req); /* the worker has noticed whether too little came */
     }

@@ -80,6 +80,7 @@ typedef struct AppState {
     PyTypeObject *request_type;
     PyTypeObject *websocket_type;
     PyTypeObject *sender_type;
+    PyTypeObject *file_send_type; /* see file_send.h */
     PyTypeObject *waiting_type; /* see waiting.h */
     PyObject *waiting_done;
 

@@ -291,7 +291,7 @@ http_send(AsgiCall *call, PyObject *message, const Message *m)
 
 static const AsgiKind http_kind = {
     .scope = asgi_scope_http,
-    .receive = {asgi_http_receive},
+    .receive = {.attempt = asgi_http_receive},
     .send = http_send,
     .fault = asgi_http_fault,
     .end = asgi_http_end,

@@ -133,7 +133,7 @@ sender_attempt(PyObject *owner, PyObject **result, WaitList **list)
     return WAIT_DONE;
 }
 
-static const WaitOps sender_ops = {sender_attempt};
+static const WaitOps sender_ops = {.attempt = sender_attempt};
 
 static PyObject *
 sender_send(PyObject *op, PyObject *data)

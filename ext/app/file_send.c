@@ -35,7 +35,6 @@ typedef struct FileSend {
     FileCopied copied;
     int error;     /* once FILE_OVER: 0, or what to raise for */
     bool unwanted; /* nobody waits for the end */
-    WaitList waiters;
 } FileSend;
 
 /* ---- The end ------------------------------------------------------------------------------ */
@@ -56,7 +55,7 @@ file_send_end(FileSend *self, int error)
     self->error = error;
     fd_close(&self->loan.fd);
     fd_close(&self->part.fd);
-    waiting_wake(&self->waiters);
+    waiting_wake(self->ops->writers(self->holder));
 }
 
 /* ---- Turns -------------------------------------------------------------------------------- */
@@ -173,7 +172,7 @@ file_send_result(const FileSend *self, PyObject **result)
 }
 
 static WaitStep
-file_send_begin(FileSend *self, PyObject **result, WaitList **list)
+file_send_begin(FileSend *self, PyObject **result)
 {
     if (self->req->bodyless) {
         self->part.left = 0;
@@ -184,10 +183,8 @@ file_send_begin(FileSend *self, PyObject **result, WaitList **list)
     switch (err) {
     case 0:
         turn_start(self);
-        *list = &self->waiters;
         return WAIT_BLOCKED;
     case UV_EAGAIN:
-        *list = self->ops->writers(self->holder);
         return WAIT_BLOCKED;
     case UV_ECANCELED:
     case UV_EBUSY:
@@ -205,13 +202,14 @@ static WaitStep
 file_send_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
     FileSend *self = (FileSend *)owner;
+    *list = self->ops->writers(self->holder);
     switch (self->state) {
     case FILE_WAITS:
-        return file_send_begin(self, result, list);
+        return file_send_begin(self, result);
     case FILE_COPIES:
-    case FILE_BLOCKED:
-        *list = &self->waiters;
-        return WAIT_BLOCKED;
+    case FILE_BLOCKED: /* without a connection the turn ends by itself */
+        return self->req->conn != NULL ? WAIT_BLOCKED
+                                       : file_send_fail(self, UV_ECANCELED);
     case FILE_OVER:
         return file_send_result(self, result);
     }
@@ -254,7 +252,6 @@ file_send_dealloc(PyObject *op)
     FileSend *self = (FileSend *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    assert(self->waiters.first == NULL); /* they hold it */
     fd_close(&self->loan.fd);
     fd_close(&self->part.fd);
     if (self->req != NULL) {

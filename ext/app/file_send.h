@@ -17,7 +17,7 @@ int file_send_setup(PyObject *module, AppState *st);
 
 /* What an answer's object has to do with it. */
 typedef struct FileSendOps {
-    /* Where on_writable and on_gone wake; lives as long as `holder`. */
+    /* Where to wait; on_writable and on_gone wake it. Lives as long as `holder`. */
     WaitList *(*writers)(PyObject *holder);
     /* Raises for UV_ECANCELED (the client is gone) and what else http_ functions return. */
     void (*raise)(PyObject *holder, int err);

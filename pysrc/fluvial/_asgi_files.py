@@ -73,9 +73,11 @@ def _open(path: str) -> tuple[FileIO, _Look]:
 
 def _look(part: _Part) -> _Look:
     status = os.fstat(part.number)
-    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:  # as files in /proc say
+    if not stat.S_ISREG(status.st_mode):
         return _Look(0, None, None)
     start = os.lseek(part.number, 0, os.SEEK_CUR) if part.offset is None else part.offset
+    if status.st_size == 0 and os.pread(part.number, 1, start):  # as in /proc
+        return _Look(0, None, None)
     size = max(status.st_size - start, 0)
     if part.count is not None:
         size = min(size, part.count)

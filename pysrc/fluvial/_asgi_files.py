@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from io import FileIO
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,9 +52,9 @@ class _Look(NamedTuple):
 async def send_file(send: Send, copy: Copy, message: Message) -> None:
     """Does what a message of these two types says."""
     if message["type"] == "http.response.pathsend":
-        file, look = await run_internal(_open, message["path"])
-        with file:
-            await _send(send, copy, _Part(file.fileno(), None, None), look, more=False)
+        with ExitStack() as closing:  # also a file that is opened while the app is cancelled
+            part, look = await run_internal(_open, message["path"], closing)
+            await _send(send, copy, part, look, more=False)
         return
     file = message["file"]
     number = file if isinstance(file, int) else file.fileno()
@@ -62,13 +63,9 @@ async def send_file(send: Send, copy: Copy, message: Message) -> None:
     await _send(send, copy, part, look, more=bool(message.get("more_body", False)))
 
 
-def _open(path: str) -> tuple[FileIO, _Look]:
-    file = FileIO(path)
-    try:
-        return file, _look(_Part(file.fileno(), None, None))
-    except BaseException:
-        file.close()
-        raise
+def _open(path: str, closing: ExitStack) -> tuple[_Part, _Look]:
+    part = _Part(closing.enter_context(FileIO(path)).fileno(), None, None)
+    return part, _look(part)
 
 
 def _look(part: _Part) -> _Look:

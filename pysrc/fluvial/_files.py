@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -69,11 +70,9 @@ class FileResponse(Response):
             self.headers.setdefault("content-disposition", disposition)
 
     async def _write(self, request: Request, sender: Sender) -> None:
-        opened = await run_internal(_open, self.path, request.method != "HEAD")
-        try:
+        with ExitStack() as closing:  # also a file that is opened while the client goes
+            opened = await run_internal(_open, self.path, request.method != "HEAD", closing)
             await self._write_file(request, sender, opened)
-        finally:
-            opened.file.close()
 
     async def _write_file(self, request: Request, sender: Sender, opened: _Opened) -> None:
         headers = self.headers
@@ -131,25 +130,21 @@ class FileResponse(Response):
         return [pair for pair in self.raw_headers if pair[0] not in dropped]
 
 
-def _open(path: str | os.PathLike[str], read: bool) -> _Opened:
-    """Opens the file and, if it is small and the content wanted, reads it.
+def _open(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> _Opened:
+    """Opens the file until `closing` and, if it is small and the content wanted, reads it.
 
     Raises: RuntimeError when there is no such regular file.
     """
     try:
-        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the caller
+        file = closing.enter_context(open(path, "rb", buffering=0))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
         raise RuntimeError(f"there is no file {os.fspath(path)!r}") from exc
-    try:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise RuntimeError(f"{os.fspath(path)!r} is not a regular file")
-        content = os.pread(file.fileno(), SMALL, 0) if read and status.st_size <= SMALL else None
-        if content is not None and len(content) < status.st_size:
-            raise RuntimeError(_shorter(path))
-    except BaseException:
-        file.close()
-        raise
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise RuntimeError(f"{os.fspath(path)!r} is not a regular file")
+    content = os.pread(file.fileno(), SMALL, 0) if read and status.st_size <= SMALL else None
+    if content is not None and len(content) < status.st_size:
+        raise RuntimeError(_shorter(path))
     return _Opened(file, status, content)
 
 

@@ -257,7 +257,7 @@ on_hook(LoopHook *hook)
 {
     AppServer *server = container_of(hook, AppServer, asgi_hook);
     Py_INCREF((PyObject *)server);
-    while (!ring_is_empty(&server->asgi_waiting)) {
+    while (!ring_is_empty(&server->asgi_waiting) && !loop_is_forked(server->loop)) {
         asgi_call_start(container_of(server->asgi_waiting.next, AsgiCall, waiting));
     }
     Py_DECREF((PyObject *)server);

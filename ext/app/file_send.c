@@ -74,9 +74,7 @@ turn_start(FileSend *self)
 {
     self->state = FILE_COPIES;
     Py_INCREF((PyObject *)self);
-    int err = uv_queue_work(loop_uv(self->server->loop), &self->work, on_work, on_turn);
-    assert(err == 0); /* it has a function to call */
-    (void)err;
+    loop_work_begin(self->server->loop, &self->work, on_work, on_turn);
 }
 
 /* Also called when the connection was closed: the socket was shut down then. */
@@ -147,9 +145,10 @@ static void
 on_turn(uv_work_t *work, int Py_UNUSED(status))
 {
     FileSend *self = container_of(work, FileSend, work);
-    loop_enter(self->server->loop);
-    turn_done(self);
-    Py_DECREF((PyObject *)self);
+    if (loop_work_end(self->server->loop)) {
+        turn_done(self);
+        Py_DECREF((PyObject *)self);
+    }
 }
 
 /* ---- The awaitable ------------------------------------------------------------------------ */

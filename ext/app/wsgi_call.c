@@ -291,7 +291,7 @@ static void
 client_gone(WsgiCall *self)
 {
     self->gone = true;
-    if (self->loan.fd >= 0) {
+    if (self->loan.fd >= 0 && !loop_is_forked(self->server->loop)) {
         (void)shutdown(self->loan.fd, SHUT_RDWR);
     }
     call_wake(self);

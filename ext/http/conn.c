@@ -55,7 +55,7 @@ conn_set_state(HttpConn *c, ConnState state)
 static bool
 conn_is_blocked(const HttpConn *c)
 {
-    if (c->broken) {
+    if (c->broken || c->stream.failed) {
         return true;
     }
     switch (c->state) {

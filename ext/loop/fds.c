@@ -42,7 +42,8 @@ typedef enum WatchKind { WATCH_HANDLES = 1, WATCH_CODE = 2 } WatchKind;
 static void
 side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
 {
-    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL) {
+    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL
+        || container_of(set, Loop, fds)->forked) {
         return;
     }
     FdWatch watch = set->entries[fd].sides[side];
@@ -83,7 +84,9 @@ static void
 on_uv_poll(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
 {
     FdSet *set = container_of(watch, FdSet, watch);
-    loop_enter(container_of(set, Loop, fds));
+    if (!loop_enter(container_of(set, Loop, fds))) {
+        return;
+    }
     fds_look(set, set->ready_first ? WATCH_HANDLES : WATCH_HANDLES | WATCH_CODE);
 }
 

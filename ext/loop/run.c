@@ -49,9 +49,12 @@ loop_run_timers(Loop *self)
 
 /* ---- The GIL and other threads ------------------------------------------------------------ */
 
-void
+bool
 loop_enter(Loop *self)
 {
+    if (unlikely(self->forked) && self->uv_open) { /* else it is being closed */
+        return false;
+    }
     if (self->parked != NULL) {
         PyThreadState *state = self->parked;
         self->parked = NULL;
@@ -62,6 +65,24 @@ loop_enter(Loop *self)
         atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
         self->gil_taken = uv_now(&self->uv);
     }
+    return true;
+}
+
+void
+loop_work_begin(Loop *self, uv_work_t *work, uv_work_cb run, uv_after_work_cb done)
+{
+    self->works++;
+    int err = uv_queue_work(&self->uv, work, run, done);
+    assert(err == 0); /* there is a function to call */
+    (void)err;
+}
+
+bool
+loop_work_end(Loop *self)
+{
+    bool here = loop_enter(self);
+    self->works--;
+    return here;
 }
 
 uint64_t
@@ -113,9 +134,9 @@ loop_post(Loop *self, InboxNode *node)
 }
 
 static void
-nodes_run(InboxNode *node)
+nodes_run(const Loop *self, InboxNode *node)
 {
-    while (node != NULL) {
+    while (node != NULL && !self->forked) {
         InboxNode *next = node->next; /* read first: run() may free the node */
         node->run(node);
         node = next;
@@ -133,7 +154,7 @@ loop_poll_now(Loop *self)
         self->parked = PyEval_SaveThread();
     }
     (void)uv_run(&self->uv, UV_RUN_NOWAIT);
-    loop_enter(self);
+    (void)loop_enter(self);
 }
 
 static void
@@ -156,7 +177,7 @@ loop_poll_blocking(Loop *self)
      * descriptor's mask changed since the last one. */
     self->parked = PyEval_SaveThread();
     (void)uv_run(&self->uv, UV_RUN_ONCE);
-    loop_enter(self);
+    (void)loop_enter(self);
     atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
 }
 
@@ -198,7 +219,8 @@ loop_run_ready(Loop *self)
 static void
 loop_run_hooks(Loop *self)
 {
-    for (LoopHook *hook = self->hooks; hook != NULL; hook = self->hook_next) {
+    for (LoopHook *hook = self->hooks; hook != NULL && !self->forked;
+         hook = self->hook_next) {
         self->hook_next = hook->next;
         hook->run(hook);
     }
@@ -216,7 +238,7 @@ loop_run_due(Loop *self)
 {
     size_t ran = 0;
     do {
-        nodes_run(inbox_take(&self->inbox));
+        nodes_run(self, inbox_take(&self->inbox));
         if (loop_run_timers(self) < 0) {
             return -1;
         }
@@ -249,10 +271,10 @@ loop_iterate(Loop *self)
     if (self->fatal == NULL && loop_run_due(self) < 0) {
         return -1;
     }
+    loop_run_hooks(self);
     if (unlikely(self->forked)) {
         return loop_check_open(self); /* a callback forked, and this is the child */
     }
-    loop_run_hooks(self);
     if (self->fatal != NULL) {
         PyObject *exc = self->fatal;
         self->fatal = NULL;
@@ -397,7 +419,7 @@ loop_shut(Loop *self)
     if (!self->uv_open) {
         return;
     }
-    nodes_run(inbox_close(&self->inbox));
+    nodes_run(self, inbox_close(&self->inbox));
     uv_mutex_lock(&self->wake_lock);
     self->uv_open = false;
     uv_mutex_unlock(&self->wake_lock);
@@ -411,7 +433,7 @@ loop_shut(Loop *self)
         uv_walk(&self->uv, handle_close, NULL);
         self->parked = PyEval_SaveThread();
         (void)uv_run(&self->uv, UV_RUN_ONCE);
-        loop_enter(self);
+        (void)loop_enter(self);
     } while (uv_loop_close(&self->uv) == UV_EBUSY);
     uv_mutex_destroy(&self->wake_lock);
     PyMem_RawFree(self->read_buffer);
@@ -430,6 +452,12 @@ LoopSpares *
 loop_spares(Loop *self)
 {
     return &self->spares;
+}
+
+bool
+loop_is_forked(const Loop *self)
+{
+    return self->forked;
 }
 
 bool

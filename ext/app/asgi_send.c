@@ -44,6 +44,7 @@ asgi_raise(const AsgiCall *call, int err)
 {
     switch (err) {
     case UV_ECANCELED:
+    case UV_ECONNRESET:
         return asgi_raise_gone(call);
     case UV_EMSGSIZE:
         PyErr_SetString(PyExc_RuntimeError,

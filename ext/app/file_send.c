@@ -105,7 +105,7 @@ wait_for_room(FileSend *self)
         < 0) {
         PyErr_Clear(); /* no memory, or the loop is being closed */
         http_stream_lost(self->req);
-        file_send_end(self, UV_ECANCELED);
+        file_send_end(self, UV_ECONNRESET);
     }
 }
 
@@ -117,7 +117,7 @@ turn_done(FileSend *self)
         http_abort(req);
     }
     if (req->conn == NULL) {
-        file_send_end(self, UV_ECANCELED);
+        file_send_end(self, UV_ECONNRESET);
         return;
     }
     switch (self->copied) {
@@ -136,7 +136,7 @@ turn_done(FileSend *self)
         break;
     case FILE_GONE:
         http_stream_lost(req);
-        file_send_end(self, UV_ECANCELED);
+        file_send_end(self, UV_ECONNRESET);
         break;
     }
 }
@@ -185,7 +185,10 @@ file_send_begin(FileSend *self, PyObject **result)
         return WAIT_BLOCKED;
     case UV_EAGAIN:
         return WAIT_BLOCKED;
-    case UV_ECANCELED:
+    case UV_ECANCELED: /* the answer is complete, or its connection is about to be closed */
+        file_send_end(self, self->req->answer == HTTP_ANSWER_STREAMING ? UV_ECONNRESET
+                                                                       : err);
+        break;
     case UV_EBUSY:
         file_send_end(self, err);
         break;
@@ -208,7 +211,7 @@ file_send_attempt(PyObject *owner, PyObject **result, WaitList **list)
     case FILE_COPIES:
     case FILE_BLOCKED: /* without a connection the turn ends by itself */
         return self->req->conn != NULL ? WAIT_BLOCKED
-                                       : file_send_fail(self, UV_ECANCELED);
+                                       : file_send_fail(self, UV_ECONNRESET);
     case FILE_OVER:
         return file_send_result(self, result);
     }

@@ -19,7 +19,7 @@ int file_send_setup(PyObject *module, AppState *st);
 typedef struct FileSendOps {
     /* Where to wait; on_writable and on_gone wake it. Lives as long as `holder`. */
     WaitList *(*writers)(PyObject *holder);
-    /* Raises for UV_ECANCELED (the client is gone) and what else http_ functions return. */
+    /* Raises for UV_ECONNRESET (the client is gone) and what http_ functions return. */
     void (*raise)(PyObject *holder, int err);
 } FileSendOps;
 

@@ -1,8 +1,8 @@
-"""Files of several sizes by sendfile(2) and by reading, in turn: `python bench/files.py [--rounds N]`.
+"""Files of several sizes by sendfile(2) and by reading, in turn: `python bench/files.py`.
 
-The server is bench/apps/files_app.py on one core. The load, on the other, is a few connections that ask
-for the file again and again and drop what comes (MSG_TRUNC). Figures are wall time and the server's
-CPU time, of all its threads, for each file.
+The server is bench/apps/files_app.py on one core. The load, on the other, is a few connections that
+ask for the file again and again and drop what comes (MSG_TRUNC). Figures are wall time and the
+server's CPU time, of all its threads, for each file.
 """
 
 from __future__ import annotations

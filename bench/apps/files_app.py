@@ -1,5 +1,5 @@
-"""Files by ASGI: `/copied/NAME` by http.response.pathsend, `/read/NAME` in pieces, as an app does that
-has no such extension. The files lie in the folder that the variable FILES names.
+"""Files by ASGI: `/copied/NAME` by http.response.pathsend, `/read/NAME` in pieces, as an app does
+that has no such extension. The files lie in the folder that the variable FILES names.
 """
 
 from __future__ import annotations

@@ -41,12 +41,13 @@ app_setup(PyObject *module, AppState *st)
         || name_import(&st->cancelled_error, "asyncio", "CancelledError") < 0
         || router_type_setup(module, st) < 0 || waiting_setup(module, st) < 0
         || request_setup(module, st) < 0 || websocket_setup(module, st) < 0
-        || sender_setup(module, st) < 0 || file_send_setup(module, st) < 0 || pool_type_setup(module, st) < 0
-        || plan_setup(module, st) < 0 || request_coro_setup(module, st) < 0
-        || coro_setup(module, st) < 0 || server_setup(module, st) < 0
-        || asgi_app_setup(module, st) < 0 || asgi_call_setup(module, st) < 0
-        || asgi_socket_setup(module, st) < 0 || wsgi_app_setup(module, st) < 0
-        || wsgi_call_setup(module, st) < 0 || wsgi_input_setup(module, st) < 0) {
+        || sender_setup(module, st) < 0 || file_send_setup(module, st) < 0
+        || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
+        || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
+        || server_setup(module, st) < 0 || asgi_app_setup(module, st) < 0
+        || asgi_call_setup(module, st) < 0 || asgi_socket_setup(module, st) < 0
+        || wsgi_app_setup(module, st) < 0 || wsgi_call_setup(module, st) < 0
+        || wsgi_input_setup(module, st) < 0) {
         return -1;
     }
     return 0;

@@ -81,7 +81,7 @@ typedef struct AppState {
     PyTypeObject *websocket_type;
     PyTypeObject *sender_type;
     PyTypeObject *file_send_type; /* see file_send.h */
-    PyTypeObject *waiting_type; /* see waiting.h */
+    PyTypeObject *waiting_type;   /* see waiting.h */
     PyObject *waiting_done;
 
     /* The thread pool. Owned. */

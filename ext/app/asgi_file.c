@@ -87,10 +87,9 @@ asgi_send_by_python(AsgiCall *call, PyObject *message)
 {
     PyObject *send = asgi_send_new(call);
     PyObject *copy = send == NULL ? NULL : PyCFunction_New(&copy_def, (PyObject *)call);
-    PyObject *done = copy == NULL
-                         ? NULL
-                         : PyObject_CallFunctionObjArgs(call->app->extend, send, copy,
-                                                        message, NULL);
+    PyObject *done = copy == NULL ? NULL
+                                  : PyObject_CallFunctionObjArgs(
+                                        call->app->extend, send, copy, message, NULL);
     Py_XDECREF(copy);
     Py_XDECREF(send);
     return done;

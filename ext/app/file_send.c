@@ -14,8 +14,8 @@
 #include <uv.h>
 
 typedef enum FileSendState {
-    FILE_WAITS, /* until what was written before is out, and the socket can be lent */
-    FILE_COPIES, /* on a thread, which alone touches `part` and `copied` then */
+    FILE_WAITS,   /* until what was written before is out, and the socket can be lent */
+    FILE_COPIES,  /* on a thread, which alone touches `part` and `copied` then */
     FILE_BLOCKED, /* until the socket takes more */
     FILE_OVER,    /* the result is known, the descriptors are closed */
 } FileSendState;
@@ -186,8 +186,8 @@ file_send_begin(FileSend *self, PyObject **result)
     case UV_EAGAIN:
         return WAIT_BLOCKED;
     case UV_ECANCELED: /* the answer is complete, or its connection is about to be closed */
-        file_send_end(self, self->req->answer == HTTP_ANSWER_STREAMING ? UV_ECONNRESET
-                                                                       : err);
+        file_send_end(self,
+                      self->req->answer == HTTP_ANSWER_STREAMING ? UV_ECONNRESET : err);
         break;
     case UV_EBUSY:
         file_send_end(self, err);

@@ -8,7 +8,9 @@
 
 #include <sys/types.h>
 
-enum { FILE_SMALL = 64 * 1024 }; /* bytes: reading them costs less than lending a socket */
+enum {
+    FILE_SMALL = 64 * 1024
+}; /* bytes: reading them costs less than lending a socket */
 
 typedef struct FilePart {
     int fd;       /* borrowed */

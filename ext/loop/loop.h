@@ -105,7 +105,8 @@ typedef struct LoopHandleOps {
 
 /* uv_queue_work(): run(work) on one of libuv's threads, without the GIL, then done(work, 0) on the
  * loop's, which begins with loop_work_end in place of loop_enter. loop.close() waits for it. */
-void loop_work_begin(Loop *loop, uv_work_t *work, uv_work_cb run, uv_after_work_cb done);
+void loop_work_begin(Loop *loop, uv_work_t *work, uv_work_cb run,
+                     uv_after_work_cb done);
 bool loop_work_end(Loop *loop);
 
 /* ---- Hooks before the loop blocks -------------------------------------------------------- */

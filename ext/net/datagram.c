@@ -256,8 +256,7 @@ datagram_on_writable(PyObject *op)
     Datagram *self = (Datagram *)op;
     int sent = 0;
     while (!pieces_empty(&self->base.queue) && sent < SENDS_PER_WAKE
-           && !loop_is_forked(self->base.loop)
-           && datagram_send_queued(self)) {
+           && !loop_is_forked(self->base.loop) && datagram_send_queued(self)) {
         sent++;
     }
     endpoint_wrote(&self->base);

@@ -414,8 +414,8 @@ tls_read_buffers(Tls *self)
             return filled;
         }
         unread = tls_unread(self);
-    } while (unread > 0 && !self->app_paused && self->app_buffered
-             && tls_may_read(self) && !tls_is_cut_off(self));
+    } while (unread > 0 && !self->app_paused && self->app_buffered && tls_may_read(self)
+             && !tls_is_cut_off(self));
     return unread < 0 ? -1 : 0;
 }
 

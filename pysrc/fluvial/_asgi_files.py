@@ -26,18 +26,18 @@ Copy = Callable[[int, int, int, bool], Awaitable[int]]
 
 
 class _Part(NamedTuple):
-    """`count` bytes of a file, or all that follow, from `offset` or where it stands."""
+    """`size` bytes of a file, or all that follow, from `offset` or where it stands."""
 
     number: int
     offset: int | None
-    count: int | None
+    size: int | None
 
     def after(self, size: int) -> _Part:
         """What is left when `size` bytes are sent; the file stands behind them."""
         offset = self.offset
         return self._replace(
             offset=None if offset is None else offset + size,
-            count=None if self.count is None else self.count - size,
+            size=None if self.size is None else self.size - size,
         )
 
 
@@ -76,8 +76,8 @@ def _look(part: _Part) -> _Look:
     if status.st_size == 0 and os.pread(part.number, 1, start):  # as in /proc
         return _Look(0, None, None)
     size = max(status.st_size - start, 0)
-    if part.count is not None:
-        size = min(size, part.count)
+    if part.size is not None:
+        size = max(min(size, part.size), 0)
     return _Look(start, size, _read(part, size) if size <= SMALL else None)
 
 
@@ -95,13 +95,13 @@ async def _send(send: Send, copy: Copy, part: _Part, look: _Look, *, more: bool)
         copied = await copy(part.number, look.start, look.size, more)
         if part.offset is None:
             os.lseek(part.number, look.start + copied, os.SEEK_SET)
-        part = part._replace(count=look.size).after(copied)
+        part = part._replace(size=look.size).after(copied)
     await _send_by_reading(send, part, more=more)
 
 
 async def _send_by_reading(send: Send, part: _Part, *, more: bool) -> None:
-    while part.count is None or part.count > 0:
-        size = PIECE if part.count is None else min(part.count, PIECE)
+    while part.size is None or part.size > 0:
+        size = PIECE if part.size is None else min(part.size, PIECE)
         piece = await run_internal(_read, part, size)
         if not piece:
             break

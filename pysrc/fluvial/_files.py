@@ -6,7 +6,8 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from io import FileIO
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote
 
 from ._responses import Background, Response
@@ -33,7 +34,7 @@ class _Part(NamedTuple):
 class _Opened(NamedTuple):
     """The file, and all of its content when that is small and wanted."""
 
-    file: BinaryIO
+    file: FileIO
     status: os.stat_result
     content: bytes | None
 
@@ -112,9 +113,7 @@ class FileResponse(Response):
         sent = await sender.send_file(opened.file.fileno(), part.start, part.length)
         await self._send_by_reading(sender, opened.file, part.start + sent, part.length - sent)
 
-    async def _send_by_reading(
-        self, sender: Sender, file: BinaryIO, offset: int, left: int
-    ) -> None:
+    async def _send_by_reading(self, sender: Sender, file: FileIO, offset: int, left: int) -> None:
         """Sends what the kernel doesn't, as under TLS."""
         while left > 0:
             piece = await run_internal(os.pread, file.fileno(), min(PIECE, left), offset)
@@ -136,7 +135,7 @@ def _open(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> _Open
     Raises: RuntimeError when there is no such regular file.
     """
     try:
-        file = closing.enter_context(open(path, "rb", buffering=0))
+        file = closing.enter_context(FileIO(path))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
         raise RuntimeError(f"there is no file {os.fspath(path)!r}") from exc
     status = os.fstat(file.fileno())

@@ -190,9 +190,7 @@ def answering(make: Callable[[], Response]) -> App:
     return app
 
 
-def test_large_files_are_not_read(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_files_are_not_read(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def pread(fd: int, size: int, offset: int) -> bytes:
         raise AssertionError("the file was read")
 
@@ -222,9 +220,7 @@ def test_a_client_that_sends_no_more_gets_the_file(serve: Serve, huge: Path) -> 
         assert sum(map(len, iter(lambda: sock.recv(1 << 20), b""))) > HUGE
 
 
-def test_a_client_that_goes(
-    serve: Serve, huge: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_client_that_goes(serve: Serve, huge: Path, caplog: pytest.LogCaptureFixture) -> None:
     notes = Notes()
     served = serve(answering(lambda: Noting(huge, notes)))
     with served.connect() as sock:

@@ -1,4 +1,4 @@
-"""http.response.pathsend and zerocopysend: files that the kernel copies, and those that it can't."""
+"""http.response.pathsend and zerocopysend: files that the kernel copies, and others."""
 
 from __future__ import annotations
 
@@ -74,9 +74,7 @@ def only_small_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("only_small_reads")
 @pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, LARGE])
 @pytest.mark.parametrize("stated", [True, False])
-def test_files_by_path(
-    serve: Serve, make: Callable[[int], Path], size: int, stated: bool
-) -> None:
+def test_files_by_path(serve: Serve, make: Callable[[int], Path], size: int, stated: bool) -> None:
     path = make(size)
     fields = [length(size)] if stated else []
     served = serve(answering(start(*fields), path_message(path)))
@@ -266,9 +264,7 @@ def small_buffer(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def test_clients_that_do_not_read_hold_up_nobody(
-    serve: Serve, make: Callable[[int], Path]
-) -> None:
+def test_clients_that_do_not_read_hold_up_nobody(serve: Serve, make: Callable[[int], Path]) -> None:
     """Also not those who want files, of which many more are sent than there are threads."""
     path = make(HUGE)
     served = serve(answering(start(), path_message(path)))

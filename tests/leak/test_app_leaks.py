@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import os
 import socket
 import struct
 import tempfile
@@ -148,13 +149,14 @@ class LargeFile(FileResponse):
     """A file of so many bytes, which is there while it is sent."""
 
     def __init__(self, size: int) -> None:
-        self.opened = tempfile.NamedTemporaryFile()
-        self.opened.truncate(size)
-        super().__init__(self.opened.name)
-        self.clean_up_after(self.close)
+        number, self.name = tempfile.mkstemp()
+        os.truncate(number, size)
+        os.close(number)
+        super().__init__(self.name)
+        self.clean_up_after(self.remove)
 
-    async def close(self) -> None:
-        self.opened.close()
+    async def remove(self) -> None:
+        os.unlink(self.name)
 
 
 def add_streams(app: App) -> None:

@@ -1,4 +1,4 @@
-"""10,000 datagram endpoints, pairs of pipes, sub-processes and users' sockets: nothing stays behind."""
+"""10,000 datagram endpoints, pairs of pipes, sub-processes, users' sockets: none stays behind."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug conformance-loop conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug conformance-set-up conformance-loop conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -125,6 +125,9 @@ asan: $(VENV)/.test-needs
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(SPREAD) $(TESTS)
 
 # ---- Others' tests --------------------------------------------------------------------------
+
+# Several that begin at once must not install at once.
+conformance-set-up: $(VENV)/.conformance-loop-needs $(VENV)/.conformance-ws-needs build
 
 conformance-loop: $(VENV)/.conformance-loop-needs build
 	$(SAY) "others' tests of event loops, on fluvial.Loop (tests/conformance/loop)"

@@ -141,7 +141,7 @@ datagram_on_readable(PyObject *op)
 {
     Datagram *self = (Datagram *)op;
     for (int round = 0; round < ROUNDS && endpoint_is_reading(&self->base); round++) {
-        if (!datagram_receive(self)) {
+        if (!datagram_receive(self) || loop_is_forked(self->base.loop)) {
             return;
         }
     }

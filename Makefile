@@ -40,7 +40,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug conformance-loop conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug packages conformance-loop conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -70,27 +70,30 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.test-needs: $(VENV)/.installed
+$(VENV)/.test-needs: $(VENV)/.created pyproject.toml
 	$(SAY) "installing what the tests need"
 	@$(PYTHON) scripts/system.py test
-	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@$(PIP) $$($(PY) scripts/extras.py $(EXTRAS))
 	@touch $@
 
-$(VENV)/.conformance-loop-needs: $(VENV)/.installed
+$(VENV)/.conformance-loop-needs: $(VENV)/.created pyproject.toml
 	$(SAY) "installing what others' tests need"
 	@$(PYTHON) scripts/system.py conformance-loop
-	@$(PIP) --no-build-isolation --editable '.[conformance-loop]'
+	@$(PIP) $$($(PY) scripts/extras.py conformance-loop)
 	@touch $@
 
-$(VENV)/.conformance-ws-needs: $(VENV)/.installed
+$(VENV)/.conformance-ws-needs: $(VENV)/.created pyproject.toml
 	$(SAY) "installing the runner of the Autobahn cases"
-	@$(PIP) --no-build-isolation --editable '.[conformance-ws]'
+	@$(PIP) $$($(PY) scripts/extras.py conformance-ws)
 	@touch $@
 
 $(VENV)/.lint-needs: $(VENV)/.test-needs
 	$(SAY) "installing the linters"
-	@$(PIP) --no-build-isolation --editable '.[lint]'
+	@$(PIP) $$($(PY) scripts/extras.py lint)
 	@touch $@
+
+# All but the project itself: the one part of the set-up that several Pythons may do at once.
+packages: $(VENV)/.test-needs $(VENV)/.conformance-loop-needs
 
 # The build itself knows what changed, and takes half a second when nothing did.
 build: $(VENV)/.installed
@@ -113,12 +116,12 @@ test: $(VENV)/.test-needs build
 endif
 
 # Other flavours are installed beside the normal one, in folders that PYTHONPATH puts first.
-debug: $(VENV)/.test-needs
+debug: $(VENV)/.test-needs $(VENV)/.installed
 	$(SAY) "testing at -O0 with assertions"
 	@FLUVIAL_DEBUG=1 $(PY) setup.py --quiet build --build-lib build/debug
 	@PYTHONPATH=build/debug $(PY) -X dev -m pytest $(SPREAD) $(TESTS)
 
-asan: $(VENV)/.test-needs
+asan: $(VENV)/.test-needs $(VENV)/.installed
 	$(SAY) "testing under the address and undefined-behaviour sanitizers"
 	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
 	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD="$(ASAN_LIBRARIES)" \
@@ -151,7 +154,7 @@ bench-loop: build
 
 # ---- Judging and laying out the sources -----------------------------------------------------
 
-lint: $(VENV)/.lint-needs
+lint: $(VENV)/.lint-needs $(VENV)/.installed
 	$(SAY) "ruff"
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
@@ -160,7 +163,7 @@ lint: $(VENV)/.lint-needs
 	$(SAY) "clang-format"
 	@$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 	$(SAY) "the compiler, warnings as errors"
-	@FLUVIAL_WERROR=1 $(PY) setup.py --quiet build_ext --build-lib build/lint
+	@FLUVIAL_WERROR=1 FLUVIAL_LTO=0 $(PY) setup.py --quiet build_ext --build-lib build/lint
 
 format: $(VENV)/.lint-needs
 	@$(VENV)/bin/ruff check --select I --fix --quiet .

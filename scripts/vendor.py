@@ -120,7 +120,11 @@ def _unpack(archive: Path, pin: Pin, target: Path) -> None:
                 path = Path(scratch, "unpacked", name.relative_to(prefix))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.read())
-        Path(scratch, "unpacked").rename(target)
+        try:
+            Path(scratch, "unpacked").rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster
+                raise
 
 
 if __name__ == "__main__":

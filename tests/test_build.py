@@ -213,6 +213,21 @@ def test_missing_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         native.pkg_config("libuv", "1.46", "libuv1-dev")
 
 
+def test_a_system_libuv_that_is_too_old(tmp_path: Path) -> None:
+    """As Debian 12 has it. The build says which version is wanted and which is there."""
+    lines = ("Name: libuv", "Description: events", "Version: 1.44.2", "Libs: -luv", "")
+    (tmp_path / "libuv.pc").write_text("\n".join(lines))
+    env = {key: value for key, value in os.environ.items() if not key.startswith("LD_PRELOAD")}
+    env |= {"FLUVIAL_LIBUV": "system", "PKG_CONFIG_PATH": str(tmp_path)}
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    last = done.stderr[-2000:]
+    assert "libuv >= 1.46 not found" in last
+    assert "1.44.2" in last
+    assert not list(tmp_path.rglob("_core*.so"))
+
+
 def test_sources_that_are_not_what_was_pinned(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@
 #include "app/asgi_app.h"
 #include "app/asgi_call.h"
 #include "app/coro.h"
+#include "app/file_send.h"
 #include "app/plan.h"
 #include "app/pool_type.h"
 #include "app/request.h"
@@ -40,12 +41,13 @@ app_setup(PyObject *module, AppState *st)
         || name_import(&st->cancelled_error, "asyncio", "CancelledError") < 0
         || router_type_setup(module, st) < 0 || waiting_setup(module, st) < 0
         || request_setup(module, st) < 0 || websocket_setup(module, st) < 0
-        || sender_setup(module, st) < 0 || pool_type_setup(module, st) < 0
-        || plan_setup(module, st) < 0 || request_coro_setup(module, st) < 0
-        || coro_setup(module, st) < 0 || server_setup(module, st) < 0
-        || asgi_app_setup(module, st) < 0 || asgi_call_setup(module, st) < 0
-        || asgi_socket_setup(module, st) < 0 || wsgi_app_setup(module, st) < 0
-        || wsgi_call_setup(module, st) < 0 || wsgi_input_setup(module, st) < 0) {
+        || sender_setup(module, st) < 0 || file_send_setup(module, st) < 0
+        || pool_type_setup(module, st) < 0 || plan_setup(module, st) < 0
+        || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
+        || server_setup(module, st) < 0 || asgi_app_setup(module, st) < 0
+        || asgi_call_setup(module, st) < 0 || asgi_socket_setup(module, st) < 0
+        || wsgi_app_setup(module, st) < 0 || wsgi_call_setup(module, st) < 0
+        || wsgi_input_setup(module, st) < 0) {
         return -1;
     }
     return 0;
@@ -58,6 +60,7 @@ app_traverse(AppState *st, visitproc visit, void *arg)
     Py_VISIT(st->request_type);
     Py_VISIT(st->websocket_type);
     Py_VISIT(st->sender_type);
+    Py_VISIT(st->file_send_type);
     Py_VISIT(st->waiting_type);
     Py_VISIT(st->waiting_done);
     Py_VISIT(st->pool_type);
@@ -83,6 +86,7 @@ app_clear(AppState *st)
     Py_CLEAR(st->request_type);
     Py_CLEAR(st->websocket_type);
     Py_CLEAR(st->sender_type);
+    Py_CLEAR(st->file_send_type);
     Py_CLEAR(st->waiting_type);
     Py_CLEAR(st->waiting_done);
     Py_CLEAR(st->pool_type);

@@ -80,7 +80,8 @@ typedef struct AppState {
     PyTypeObject *request_type;
     PyTypeObject *websocket_type;
     PyTypeObject *sender_type;
-    PyTypeObject *waiting_type; /* see waiting.h */
+    PyTypeObject *file_send_type; /* see file_send.h */
+    PyTypeObject *waiting_type;   /* see waiting.h */
     PyObject *waiting_done;
 
     /* The thread pool. Owned. */

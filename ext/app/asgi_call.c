@@ -257,7 +257,7 @@ on_hook(LoopHook *hook)
 {
     AppServer *server = container_of(hook, AppServer, asgi_hook);
     Py_INCREF((PyObject *)server);
-    while (!ring_is_empty(&server->asgi_waiting)) {
+    while (!ring_is_empty(&server->asgi_waiting) && !loop_is_forked(server->loop)) {
         asgi_call_start(container_of(server->asgi_waiting.next, AsgiCall, waiting));
     }
     Py_DECREF((PyObject *)server);
@@ -291,7 +291,7 @@ http_send(AsgiCall *call, PyObject *message, const Message *m)
 
 static const AsgiKind http_kind = {
     .scope = asgi_scope_http,
-    .receive = {asgi_http_receive},
+    .receive = {.attempt = asgi_http_receive},
     .send = http_send,
     .fault = asgi_http_fault,
     .end = asgi_http_end,

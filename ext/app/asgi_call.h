@@ -3,15 +3,14 @@
  *   asgi_call.c      the call: when it starts, what its end means for the answer
  *   asgi_receive.c   events for the app: pieces of the body, the client's end
  *   asgi_send.c      events from the app: the answer, in the order that the specification asks for
+ *   asgi_file.c      answers that are files
  *   asgi_message.c   what they say
  *   asgi_scope.c     the scope
  *   asgi_socket.c    the same for WebSockets
  *
  * The app is called when the whole request is there or, if that takes longer than the rest of the
  * loop's iteration, with what there is of it: most bodies arrive together with their heads, and
- * then `receive` has nothing to wait for.
- *
- * Thread: the loop's.
+ * then `receive` has nothing to wait for. Thread: the loop's.
  */
 #ifndef FLUVIAL_APP_ASGI_CALL_H
 #define FLUVIAL_APP_ASGI_CALL_H
@@ -122,6 +121,22 @@ int asgi_socket_setup(PyObject *module, AppState *st);
 /* Raises what send() is to raise without a client ("Disconnected Client" in the specification).
  * Returns -1. */
 int asgi_raise_gone(const AsgiCall *call);
+/* Raises for the result of an http_ function. Returns -1. */
+int asgi_raise(const AsgiCall *call, int err);
+/* Raises for a message of this type (borrowed) that isn't due. Returns -1. */
+int asgi_raise_unexpected(const AsgiCall *call, PyObject *type);
+
+/* Whether the message is due. */
+bool asgi_is_expected(const AsgiCall *call, MessageKind kind);
+/* The length that the held head states; -1 for none. */
+int64_t asgi_stated_length(const AsgiCall *call);
+/* Whether an answer in one piece has that length, where it matters. 0, or -1 with RuntimeError set. */
+int asgi_check_length(const AsgiCall *call, int64_t length);
+/* Writes the held head, for a body of `length` bytes; -1: not known. 0, or -1 with an exception set. */
+int asgi_stream_begin(AsgiCall *call, int64_t length);
+
+/* http.response.pathsend, zerocopysend and debug: what is to be awaited. */
+PyObject *asgi_send_by_python(AsgiCall *call, PyObject *message);
 
 /* Calls the app now, if that hasn't happened. */
 void asgi_call_start(AsgiCall *call);

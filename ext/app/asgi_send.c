@@ -20,10 +20,13 @@ asgi_raise_gone(const AsgiCall *call)
     return -1;
 }
 
-/* Raises for a message that isn't due. Returns -1. */
-static int
-raise_unexpected(const AsgiCall *call, PyObject *type)
+int
+asgi_raise_unexpected(const AsgiCall *call, PyObject *type)
 {
+    /* An app that gives an answer up for a client that is gone may well begin another. */
+    if (call->told_gone) {
+        return asgi_raise_gone(call);
+    }
     static const char *const wanted[] = {
         [ASGI_START] = "expected http.response.start",
         [ASGI_BODY] = "expected http.response.body",
@@ -36,12 +39,12 @@ raise_unexpected(const AsgiCall *call, PyObject *type)
     return -1;
 }
 
-/* Raises for the result of an http_ function. Returns -1. */
-static int
-raise_for(const AsgiCall *call, int err)
+int
+asgi_raise(const AsgiCall *call, int err)
 {
     switch (err) {
     case UV_ECANCELED:
+    case UV_ECONNRESET:
         return asgi_raise_gone(call);
     case UV_EMSGSIZE:
         PyErr_SetString(PyExc_RuntimeError,
@@ -50,6 +53,9 @@ raise_for(const AsgiCall *call, int err)
     case UV_EPROTO:
         PyErr_SetString(PyExc_RuntimeError,
                         "the answer has fewer bytes than its Content-Length says");
+        return -1;
+    case UV_EBUSY:
+        PyErr_SetString(PyExc_RuntimeError, "a file is still being sent");
         return -1;
     default:
         (void)err_set(err);
@@ -101,23 +107,21 @@ send_start(AsgiCall *call, const Message *m)
 
 /* ---- http.response.body ------------------------------------------------------------------- */
 
-static int64_t
-stated_length(const AsgiCall *call)
+int64_t
+asgi_stated_length(const AsgiCall *call)
 {
     return call->fields.has_content_length ? call->fields.content_length : -1;
 }
 
-/* Whether an answer in one piece has the length that its head says, where that matters. */
-static int
-check_length(const AsgiCall *call, PyObject *body)
+int
+asgi_check_length(const AsgiCall *call, int64_t length)
 {
-    int64_t stated = stated_length(call);
+    int64_t stated = asgi_stated_length(call);
     bool bodyless = call->req->is_head || call->status == 204 || call->status == 304;
-    if (stated < 0 || bodyless || stated == (int64_t)PyBytes_GET_SIZE(body)) {
+    if (stated < 0 || bodyless || stated == length) {
         return 0;
     }
-    return raise_for(call, stated < (int64_t)PyBytes_GET_SIZE(body) ? UV_EMSGSIZE
-                                                                    : UV_EPROTO);
+    return asgi_raise(call, stated < length ? UV_EMSGSIZE : UV_EPROTO);
 }
 
 /* The whole answer. */
@@ -125,23 +129,23 @@ static int
 write_whole(AsgiCall *call, PyObject *body)
 {
     const HttpHead head = {.status = call->status, .fields = &call->fields};
-    if (check_length(call, body) < 0) {
+    if (asgi_check_length(call, (int64_t)PyBytes_GET_SIZE(body)) < 0) {
         return -1;
     }
     int err = http_respond(call->req, &head, bytes_slice(body), body);
     fields_return(call);
     asgi_call_answered(call);
-    return err == 0 ? 0 : raise_for(call, err);
+    return err == 0 ? 0 : asgi_raise(call, err);
 }
 
-static int
-write_begin(AsgiCall *call)
+int
+asgi_stream_begin(AsgiCall *call, int64_t length)
 {
     const HttpHead head = {.status = call->status, .fields = &call->fields};
-    int err = http_stream_begin(call->req, &head, stated_length(call));
+    int err = http_stream_begin(call->req, &head, length);
     fields_return(call);
     call->stage = ASGI_STREAM;
-    return err == 0 ? 0 : raise_for(call, err);
+    return err == 0 ? 0 : asgi_raise(call, err);
 }
 
 static int
@@ -153,7 +157,7 @@ write_end(AsgiCall *call)
     }
     int err = http_stream_end(call->req);
     asgi_call_answered(call);
-    return err == 0 ? 0 : raise_for(call, err);
+    return err == 0 ? 0 : asgi_raise(call, err);
 }
 
 /* A piece of the answer (borrowed). */
@@ -164,13 +168,13 @@ write_piece(AsgiCall *call, PyObject *body, bool more)
         if (!more && !call->has_trailers) {
             return write_whole(call, body);
         }
-        if (write_begin(call) < 0) {
+        if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
             return -1;
         }
     }
     int err = http_stream_write(call->req, bytes_slice(body), body);
     if (err != 0) {
-        return raise_for(call, err);
+        return asgi_raise(call, err);
     }
     return more ? 0 : write_end(call);
 }
@@ -200,7 +204,7 @@ send_trailers(AsgiCall *call, const Message *m)
     }
     int err = http_stream_end_with(call->req, &call->fields);
     asgi_call_answered(call);
-    return err == 0 ? 0 : raise_for(call, err);
+    return err == 0 ? 0 : asgi_raise(call, err);
 }
 
 /* http.response.early_hint */
@@ -211,23 +215,10 @@ send_early_hint(AsgiCall *call, const Message *m)
     int err = message_links(m, &fields);
     if (err == 0) {
         err = http_inform(call->req, 103, &fields);
-        err = err == 0 ? 0 : raise_for(call, err);
+        err = err == 0 ? 0 : asgi_raise(call, err);
     }
     http_fields_free(&fields);
     return err;
-}
-
-/* http.response.pathsend and zerocopysend, which Python's part sends as bodies, and debug, which it
- * logs: the awaitable that does it. */
-static PyObject *
-send_by_python(AsgiCall *call, PyObject *message)
-{
-    PyObject *send = asgi_send_new(call);
-    PyObject *done = send == NULL ? NULL
-                                  : PyObject_CallFunctionObjArgs(call->app->extend,
-                                                                 send, message, NULL);
-    Py_XDECREF(send);
-    return done;
 }
 
 /* ---- send --------------------------------------------------------------------------------- */
@@ -249,11 +240,10 @@ send_attempt(PyObject *owner, PyObject **result, WaitList **list)
     return WAIT_DONE;
 }
 
-static const WaitOps send_ops = {send_attempt};
+static const WaitOps send_ops = {.attempt = send_attempt};
 
-/* Whether the message is due. */
-static bool
-is_expected(const AsgiCall *call, MessageKind kind)
+bool
+asgi_is_expected(const AsgiCall *call, MessageKind kind)
 {
     switch (kind) {
     case MESSAGE_START:
@@ -323,15 +313,13 @@ asgi_http_send(AsgiCall *call, PyObject *message, const Message *m, MessageKind 
         (void)asgi_raise_gone(call);
         return NULL;
     }
-    if (call->req == NULL || !is_expected(call, kind)) {
-        /* An app that gives an answer up for a client that is gone may well begin another. */
-        (void)(call->told_gone ? asgi_raise_gone(call)
-                               : raise_unexpected(call, m->type));
+    if (call->req == NULL || !asgi_is_expected(call, kind)) {
+        (void)asgi_raise_unexpected(call, m->type);
         return NULL;
     }
     if (unlikely(kind == MESSAGE_PATHSEND || kind == MESSAGE_ZEROCOPYSEND
                  || kind == MESSAGE_DEBUG)) {
-        return send_by_python(call, message);
+        return asgi_send_by_python(call, message);
     }
     return send_message(call, m, kind) < 0 ? NULL : send_room(call);
 }

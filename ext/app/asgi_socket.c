@@ -261,7 +261,7 @@ room_attempt(PyObject *owner, PyObject **result, WaitList **list)
     return WAIT_DONE;
 }
 
-static const WaitOps room_ops = {room_attempt};
+static const WaitOps room_ops = {.attempt = room_attempt};
 
 /* What is to be awaited after a message that went to the session. */
 static PyObject *
@@ -359,7 +359,7 @@ session_ended(WsSession *session)
 
 static const AsgiKind socket_kind = {
     .scope = asgi_scope_websocket,
-    .receive = {socket_receive},
+    .receive = {.attempt = socket_receive},
     .send = socket_send,
     .fault = socket_fault,
     .end = socket_end,

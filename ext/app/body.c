@@ -123,7 +123,7 @@ body_attempt(PyObject *owner, PyObject **result, WaitList **list)
     return WAIT_BLOCKED;
 }
 
-static const WaitOps body_ops = {body_attempt};
+static const WaitOps body_ops = {.attempt = body_attempt};
 
 PyObject *
 body_read(AppState *st, PyObject *request)

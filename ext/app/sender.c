@@ -8,6 +8,7 @@
 
 #include "app/call.h"
 #include "app/fields.h"
+#include "app/file_send.h"
 #include "app/server.h"
 #include "app/waiting.h"
 #include "base/err.h"
@@ -34,6 +35,10 @@ sender_raise(const SenderObject *self, int err)
         PyErr_Format(PyExc_RuntimeError,
                      "the answer has %s bytes than the length given to start()",
                      err == UV_EMSGSIZE ? "more" : "fewer");
+        return NULL;
+    }
+    if (err == UV_EBUSY) {
+        PyErr_SetString(PyExc_RuntimeError, "a file is still being sent");
         return NULL;
     }
     bool gone = call_of(self->http)->gone || self->http->conn == NULL;
@@ -90,6 +95,22 @@ sender_begin(SenderObject *self, int status, PyObject *headers, int64_t length)
     return err;
 }
 
+/* Whether an answer with this status may begin. 0, or -1 with an exception set. */
+static int
+sender_check_new(const SenderObject *self, int status)
+{
+    if (self->started || self->http->answer == HTTP_ANSWER_STREAMING) {
+        PyErr_SetString(PyExc_RuntimeError, "the answer has been started already");
+        return -1;
+    }
+    if (status < 200 || status > 599) {
+        PyErr_Format(PyExc_ValueError, "status_code must be 200 to 599, not %d",
+                     status);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *
 sender_start(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -103,15 +124,8 @@ sender_start(PyObject *op, PyObject *args, PyObject *kwargs)
         || sender_check_thread(self) < 0) {
         return NULL;
     }
-    if (self->started || self->http->answer == HTTP_ANSWER_STREAMING) {
-        PyErr_SetString(PyExc_RuntimeError, "the answer has been started already");
-        return NULL;
-    }
-    if (status < 200 || status > 599) {
-        return PyErr_Format(PyExc_ValueError, "status_code must be 200 to 599, not %d",
-                            status);
-    }
-    if (sender_begin(self, status, headers, length < 0 ? -1 : length) < 0) {
+    if (sender_check_new(self, status) < 0
+        || sender_begin(self, status, headers, length < 0 ? -1 : length) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -133,7 +147,7 @@ sender_attempt(PyObject *owner, PyObject **result, WaitList **list)
     return WAIT_DONE;
 }
 
-static const WaitOps sender_ops = {sender_attempt};
+static const WaitOps sender_ops = {.attempt = sender_attempt};
 
 static PyObject *
 sender_send(PyObject *op, PyObject *data)
@@ -155,6 +169,66 @@ sender_send(PyObject *op, PyObject *data)
         return Py_NewRef(st->waiting_done);
     }
     return waiting_new(st, http_server_loop(self->http->server), &sender_ops, op);
+}
+
+static PyObject *
+sender_whole(PyObject *op, PyObject *args)
+{
+    SenderObject *self = (SenderObject *)op;
+    int status;
+    PyObject *headers, *body; /* borrowed */
+    if (!PyArg_ParseTuple(args, "iOS:whole", &status, &headers, &body)
+        || sender_check_thread(self) < 0 || sender_check_new(self, status) < 0) {
+        return NULL;
+    }
+    HttpFields fields = {.has_date = false};
+    int code = 0;
+    int err = fields_from_pairs(&fields, headers);
+    if (err == 0) {
+        const HttpHead head = {.status = status, .fields = &fields};
+        code = http_respond(self->http, &head, bytes_slice(body), body);
+        self->started = self->ended = code == 0;
+    }
+    http_fields_free(&fields);
+    if (err < 0 || code != 0) {
+        return err < 0 ? NULL : sender_raise(self, code);
+    }
+    Py_RETURN_NONE;
+}
+
+static WaitList *
+sender_writers(PyObject *holder)
+{
+    return &((SenderObject *)holder)->writers;
+}
+
+static void
+sender_file_raise(PyObject *holder, int err)
+{
+    (void)sender_raise((SenderObject *)holder, err);
+}
+
+static const FileSendOps file_ops = {
+    .writers = sender_writers,
+    .raise = sender_file_raise,
+};
+
+static PyObject *
+sender_send_file(PyObject *op, PyObject *args)
+{
+    SenderObject *self = (SenderObject *)op;
+    int fd;
+    long long offset, size;
+    if (!PyArg_ParseTuple(args, "iLL:send_file", &fd, &offset, &size)
+        || sender_check_started(self) < 0) {
+        return NULL;
+    }
+    const HttpRequest *req = self->http;
+    if (size < 0 || (req->length_left >= 0 && size > req->length_left)) {
+        return sender_raise(self, UV_EMSGSIZE);
+    }
+    const FilePart part = {.fd = fd, .offset = (off_t)offset, .left = size};
+    return file_send_new(self->http, part, &file_ops, op);
 }
 
 static PyObject *
@@ -225,6 +299,9 @@ static PyMethodDef sender_methods[] = {
      "Begins the answer."},
     {"send", sender_send, METH_O,
      "Writes a piece; await it to wait for a slow client."},
+    {"send_file", sender_send_file, METH_VARARGS,
+     "Has the kernel send a part of a file; await it for the bytes that it could."},
+    {"whole", sender_whole, METH_VARARGS, "Writes the whole answer."},
     {"end", sender_end, METH_NOARGS, "Completes the answer."},
     {NULL, NULL, 0, NULL},
 };

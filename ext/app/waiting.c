@@ -169,7 +169,12 @@ waiting_cancel(Waiting *self)
     waiting_unlink(self);
     Py_CLEAR(self->iterator);
     Py_CLEAR(self->future);
-    Py_CLEAR(self->owner);
+    PyObject *owner = self->owner;
+    self->owner = NULL;
+    if (owner != NULL && self->ops->drop != NULL) {
+        self->ops->drop(owner);
+    }
+    Py_XDECREF(owner);
 }
 
 /* throw(exception), or as Python 3.11 still has it, throw(type, value, traceback). */

@@ -28,6 +28,9 @@ typedef struct WaitOps {
     /* Attempts the work for `owner` (borrowed). DONE: *result is a new reference. BLOCKED:
      * *list is where to wait; it lives as long as `owner`. */
     WaitStep (*attempt)(PyObject *owner, PyObject **result, WaitList **list);
+    /* Nobody waits any more, before it was done: cancelled, or never awaited. Any thread, with the
+     * GIL. May be NULL. */
+    void (*drop)(PyObject *owner);
 } WaitOps;
 
 /* Creates AppState.waiting_type, and waiting_done, which can be awaited any number of times and

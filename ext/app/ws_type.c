@@ -153,9 +153,9 @@ attempt_bytes(PyObject *op, PyObject **result, WaitList **list)
                : step;
 }
 
-static const WaitOps any_ops = {attempt_any};
-static const WaitOps text_ops = {attempt_text};
-static const WaitOps bytes_ops = {attempt_bytes};
+static const WaitOps any_ops = {.attempt = attempt_any};
+static const WaitOps text_ops = {.attempt = attempt_text};
+static const WaitOps bytes_ops = {.attempt = attempt_bytes};
 
 static PyObject *
 receive(PyObject *op, const WaitOps *ops)
@@ -200,7 +200,7 @@ attempt_drain(PyObject *op, PyObject **result, WaitList **list)
     return WAIT_DONE;
 }
 
-static const WaitOps drain_ops = {attempt_drain};
+static const WaitOps drain_ops = {.attempt = attempt_drain};
 
 /* What a send method returns, given what the session's returned. */
 static PyObject *

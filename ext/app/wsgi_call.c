@@ -118,10 +118,10 @@ write_stream(WsgiCall *self, unsigned orders)
             self->gone = true;
         }
     }
-    write_pieces(self);
     if (orders & WSGI_LENT) {
         http_stream_lent(req, self->lent_bytes);
     }
+    write_pieces(self);
     if (orders & WSGI_END) {
         (void)http_stream_end(req); /* the worker has noticed whether too little came */
     }
@@ -291,7 +291,7 @@ static void
 client_gone(WsgiCall *self)
 {
     self->gone = true;
-    if (self->loan.fd >= 0) {
+    if (self->loan.fd >= 0 && !loop_is_forked(self->server->loop)) {
         (void)shutdown(self->loan.fd, SHUT_RDWR);
     }
     call_wake(self);

@@ -6,27 +6,16 @@
 
 #include "app/wsgi_call.h"
 
+#include "http/file_copy.h"
+
 #include <errno.h>
 #include <poll.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 #include <uv.h>
 
-enum {
-    SMALL = 64 * 1024,     /* bytes: read, not lent for */
-    AT_ONCE = 1024 * 1024, /* bytes at most in one sendfile() */
-};
-
-/* What is to be sent of which file. */
-typedef struct Part {
-    int fd; /* borrowed from the app's file object */
-    off_t offset;
-    int64_t size; /* bytes */
-} Part;
-
 /* Asks Python about the file. 1; 0 when it is no regular file; -1 with an exception set. */
 static int
-part_find(WsgiCall *call, PyObject *wrapper, Part *part)
+part_find(WsgiCall *call, PyObject *wrapper, FilePart *part)
 {
     PyObject *facts = PyObject_CallOneArg(call->app->file_facts, wrapper);
     long long offset = 0, end = 0;
@@ -36,26 +25,26 @@ part_find(WsgiCall *call, PyObject *wrapper, Part *part)
     }
     Py_XDECREF(facts);
     part->offset = (off_t)offset;
-    part->size = end > offset ? end - offset : 0;
+    part->left = end > offset ? end - offset : 0;
     return found;
 }
 
 /* ---- Small files -------------------------------------------------------------------------- */
 
 static int
-send_small(WsgiCall *call, const Part *part)
+send_small(WsgiCall *call, const FilePart *part)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)part->size);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)part->left);
     if (bytes == NULL) {
         return -1;
     }
     ssize_t n;
     Py_BEGIN_ALLOW_THREADS
-    n = pread(part->fd, PyBytes_AS_STRING(bytes), (size_t)part->size, part->offset);
+    n = pread(part->fd, PyBytes_AS_STRING(bytes), (size_t)part->left, part->offset);
     Py_END_ALLOW_THREADS
     if (n < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
-    } else if (n == (ssize_t)part->size || _PyBytes_Resize(&bytes, n) == 0) {
+    } else if (n == (ssize_t)part->left || _PyBytes_Resize(&bytes, n) == 0) {
         n = wsgi_send(call, bytes) == WSGI_SENT_FAILED || wsgi_finish(call) < 0 ? -1
                                                                                 : n;
     } else {
@@ -83,22 +72,14 @@ wait_writable(const HttpLoan *loan)
 
 /* Without the GIL. The bytes that were sent. */
 static int64_t
-copy(const HttpLoan *loan, const Part *part)
+copy(const HttpLoan *loan, FilePart part)
 {
-    off_t offset = part->offset;
-    int64_t left = part->size;
-    while (left > 0) {
-        size_t size = left < AT_ONCE ? (size_t)left : AT_ONCE;
-        ssize_t n = sendfile(loan->fd, part->fd, &offset, size);
-        if (n > 0) {
-            left -= n;
-        } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-            break; /* the file has become shorter; the client is gone */
-        } else if (errno == EAGAIN && !wait_writable(loan)) {
-            break;
-        }
-    }
-    return part->size - left;
+    int64_t size = part.left;
+    FileCopied copied;
+    do {
+        copied = file_copy(loan->fd, &part);
+    } while (copied == FILE_TURN || (copied == FILE_FULL && wait_writable(loan)));
+    return size - part.left;
 }
 
 /* Has the loop lend the socket. 0; a negative UV_E*; 1 with an exception set. */
@@ -129,17 +110,18 @@ give_back(WsgiCall *call, int64_t sent)
 
 /* When the kernel can't send it: the file is at its position still, to be read. */
 static int
-send_large(WsgiCall *call, const Part *part)
+send_large(WsgiCall *call, const FilePart *part)
 {
     wsgi_begin(call, call->left);
     int err = borrow(call);
     if (err == 0 && call->loan.fd >= 0) {
         int64_t sent;
         Py_BEGIN_ALLOW_THREADS
-        sent = copy(&call->loan, part);
+        sent = copy(&call->loan, *part);
         Py_END_ALLOW_THREADS
         give_back(call, sent);
-        return wsgi_finish(call) < 0 ? -1 : 1;
+        bool refused = sent == 0 && !call->gone;
+        return refused ? 0 : wsgi_finish(call) < 0 ? -1 : 1;
     }
     return err == 1 ? -1 : call->gone ? 1 : 0;
 }
@@ -147,7 +129,7 @@ send_large(WsgiCall *call, const Part *part)
 int
 wsgi_send_file(WsgiCall *call, PyObject *wrapper)
 {
-    Part part;
+    FilePart part;
     if (call->stage != WSGI_HEAD) {
         return 0;
     }
@@ -155,12 +137,12 @@ wsgi_send_file(WsgiCall *call, PyObject *wrapper)
     if (found <= 0) {
         return found;
     }
-    wsgi_state_length(call, part.size);
-    if (part.size > call->left) {
-        part.size = call->left;
+    wsgi_state_length(call, part.left);
+    if (part.left > call->left) {
+        part.left = call->left;
     }
-    if (wsgi_is_bodyless(call) || part.size == 0) {
+    if (wsgi_is_bodyless(call) || part.left == 0) {
         return wsgi_finish(call) < 0 ? -1 : 1;
     }
-    return part.size <= SMALL ? send_small(call, &part) : send_large(call, &part);
+    return part.left <= FILE_SMALL ? send_small(call, &part) : send_large(call, &part);
 }

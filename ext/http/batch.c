@@ -41,13 +41,19 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
 {
     HttpConn *c = req->conn;
     uv_os_fd_t fd;
-    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_STREAMING) {
+    if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
         return UV_ECANCELED;
     }
-    if (req->chunked || req->bodyless || req->length_left < 0) {
+    out_flush(c);
+    if (c->broken) {
+        return UV_ECANCELED;
+    }
+    if (req->chunked || req->bodyless) {
         return UV_ENOTSUP;
     }
-    out_flush(c);
+    if (c->lent) {
+        return UV_EBUSY;
+    }
     if (c->stream.queued != 0) {
         stream_drain(&c->stream);
         return UV_EAGAIN;
@@ -58,16 +64,58 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
     }
     loan->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     loan->timeout = c->server->limits.write_timeout;
-    return loan->fd < 0 ? uv_translate_sys_error(errno) : 0;
+    c->lent = loan->fd >= 0;
+    return c->lent ? 0 : uv_translate_sys_error(errno);
+}
+
+/* The connection whose socket is lent for `req`; NULL when it is closed. */
+static HttpConn *
+lent_conn(const HttpRequest *req)
+{
+    HttpConn *c = req->conn;
+    return c != NULL && c->lent && req->answer == HTTP_ANSWER_STREAMING ? c : NULL;
+}
+
+static void
+lent_count(HttpRequest *req, uint64_t bytes)
+{
+    if (req->length_left >= 0) {
+        assert(bytes <= (uint64_t)req->length_left);
+        req->length_left -= (int64_t)bytes;
+    }
+    req->conn->sent += bytes;
+}
+
+void
+http_stream_lent_part(HttpRequest *req, uint64_t bytes)
+{
+    HttpConn *c = lent_conn(req);
+    if (c != NULL) {
+        lent_count(req, bytes);
+        c->lent_waits = true;
+        conn_settle(c);
+    }
 }
 
 void
 http_stream_lent(HttpRequest *req, uint64_t bytes)
 {
-    HttpConn *c = req->conn;
-    if (c != NULL && req->answer == HTTP_ANSWER_STREAMING) {
-        assert(bytes <= (uint64_t)req->length_left);
-        req->length_left -= (int64_t)bytes;
-        c->sent += bytes;
+    HttpConn *c = lent_conn(req);
+    if (c != NULL) {
+        lent_count(req, bytes);
+        c->lent = false;
+        c->lent_waits = false;
+        if (c->server->gather != c) {
+            conn_settle(c);
+        }
+    }
+}
+
+void
+http_stream_lost(HttpRequest *req)
+{
+    HttpConn *c = lent_conn(req);
+    if (c != NULL) {
+        conn_break(c);
     }
 }

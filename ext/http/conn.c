@@ -9,6 +9,7 @@
 #include "http/out.h"
 #include "http/ws_conn.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 static HttpConn *
@@ -54,7 +55,7 @@ conn_set_state(HttpConn *c, ConnState state)
 static bool
 conn_is_blocked(const HttpConn *c)
 {
-    if (c->broken) {
+    if (c->broken || c->stream.failed) {
         return true;
     }
     switch (c->state) {
@@ -273,7 +274,8 @@ settle_ready(HttpConn *c)
 static DeadlineKind
 deadline_wanted(const HttpConn *c)
 {
-    DeadlineKind writing = c->stream.queued != 0 ? DEADLINE_WRITE : DEADLINE_NONE;
+    bool waits = c->stream.queued != 0 || c->lent_waits;
+    DeadlineKind writing = waits ? DEADLINE_WRITE : DEADLINE_NONE;
     switch (c->state) {
     case CONN_IDLE:
         return writing != DEADLINE_NONE ? writing : DEADLINE_KEEP_ALIVE;
@@ -478,6 +480,18 @@ conn_finish(HttpConn *c)
     stream_shutdown(&c->stream);
 }
 
+/* Whoever has the socket on loan, and may wait for it to take more, learns that it is of no use. */
+static void
+conn_call_in(HttpConn *c)
+{
+    uv_os_fd_t fd;
+    if (c->lent && uv_fileno(&c->stream.uv.handle, &fd) == 0) {
+        (void)shutdown(fd, SHUT_RDWR);
+    }
+    c->lent = false;
+    c->lent_waits = false;
+}
+
 void
 conn_close(HttpConn *c, bool flush)
 {
@@ -494,6 +508,7 @@ conn_close(HttpConn *c, bool flush)
     }
     conn_set_state(c, CONN_CLOSING);
     conn_stop_parsing(c);
+    conn_call_in(c);
     exchange_drop(c);
     stream_close(&c->stream, flush);
     settle_deadline(c);

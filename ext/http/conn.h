@@ -59,7 +59,9 @@ struct HttpConn {
     bool message_done; /* the parser stopped behind a message */
     bool in_field;     /* the name of a field has begun */
     bool expect;       /* the head has an Expect field */
-    Fault fault;       /* set by a parser callback that refuses */
+    bool lent;         /* the socket is, see http_stream_lend */
+    bool lent_waits; /* the borrower waits for the client to take what it has written */
+    Fault fault;     /* set by a parser callback that refuses */
 
     Buf kept;         /* owned: bytes not parsed yet */
     size_t kept_from; /* offset of the first of them */

@@ -67,7 +67,9 @@ static void
 on_timer(uv_timer_t *timer)
 {
     Deadlines *all = container_of(timer, Deadlines, timer);
-    loop_enter(all->loop);
+    if (!loop_enter(all->loop)) {
+        return;
+    }
     uint64_t now = uv_now(timer->loop);
     bool late = now > all->armed + STALL && !all->waited;
     all->armed = 0;
@@ -104,8 +106,9 @@ static void
 on_timer_closed(uv_handle_t *handle)
 {
     Deadlines *all = container_of((uv_timer_t *)handle, Deadlines, timer);
-    loop_enter(all->loop);
-    all->closed(all);
+    if (loop_enter(all->loop)) {
+        all->closed(all);
+    }
 }
 
 void

@@ -215,6 +215,9 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
     if (c == NULL || c->broken || req->answer != HTTP_ANSWER_STREAMING) {
         return UV_ECANCELED;
     }
+    if (unlikely(c->lent)) {
+        return UV_EBUSY;
+    }
     if (req->bodyless || piece.len == 0) {
         return 0;
     }
@@ -264,7 +267,7 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
     if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
         return UV_ECANCELED;
     }
-    if (req->length_left > 0) {
+    if (req->length_left > 0 || unlikely(c->lent)) {
         http_abort(req);
         return UV_EPROTO;
     }

@@ -70,12 +70,18 @@ typedef struct HttpLoan {
     uint32_t
         timeout; /* ms without the peer taking a byte after which to give up; 0: none */
 } HttpLoan;
-/* Lends the socket of an answer whose length was given. UV_EAGAIN while something waits to be
- * written: on_writable follows when nothing does. UV_ENOTSUP when the bytes would need treatment
- * on their way. Until http_stream_lent nothing else may be written. */
+/* Lends the socket of a streamed answer. UV_EAGAIN while something waits to be written:
+ * on_writable follows when nothing does. UV_ENOTSUP when the bytes would need treatment on their
+ * way, as chunks do. Until http_stream_lent nothing else can be written (UV_EBUSY). A connection
+ * that is closed meanwhile shuts the socket down, which wakes a borrower that waits for it. */
 int http_stream_lend(HttpRequest *req, HttpLoan *loan);
 /* The borrower has written `bytes` and is done. */
 void http_stream_lent(HttpRequest *req, uint64_t bytes);
+/* The borrower, a part of the loop, has written `bytes` and goes on when the socket takes more. The
+ * client's deadline for taking some runs until http_stream_lent; on_gone follows when it is over. */
+void http_stream_lent_part(HttpRequest *req, uint64_t bytes);
+/* The borrower has found the socket disconnected: on_gone follows. */
+void http_stream_lost(HttpRequest *req);
 
 /* Whether more than the high-water mark waits to be written; on_writable follows when not. */
 bool http_stream_full(const HttpRequest *req);

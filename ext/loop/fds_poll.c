@@ -27,7 +27,8 @@ static const uint64_t LIBUV = UINT64_MAX; /* the tag of libuv's set */
 static void
 side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
 {
-    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL) {
+    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL
+        || container_of(set, Loop, fds)->forked) {
         return;
     }
     FdWatch watch = set->entries[fd].sides[side];
@@ -119,7 +120,9 @@ on_uv_poll(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
     FdSet *set = container_of(watch, FdSet, watch);
     Loop *loop = container_of(set, Loop, fds);
     set->fired = true;
-    loop_enter(loop);
+    if (!loop_enter(loop)) {
+        return;
+    }
     fds_look(set, loop, fds_kinds(set));
 }
 
@@ -245,8 +248,7 @@ fds_poll_outer(FdSet *set, Loop *loop, bool block)
     }
     int users = n > 0 ? n - libuv : 0;
     fds_count(set, (users > 0) - libuv);
-    if (users > 0) {
-        loop_enter(loop);
+    if (users > 0 && loop_enter(loop)) {
         fds_dispatch(set, loop, events, n, fds_kinds(set), seen);
     }
     bool due = libuv != 0 || timeout == 0 || (n == 0 && block && timeout > 0);

@@ -3,7 +3,9 @@
  * The child shares the parent's epoll sets, timerfd and eventfd: a single epoll_ctl there would change
  * what the parent waits for. So the child's loop gets sets of its own at once, which are there to be
  * closed. What waits in its queues is forgotten, not released: destructors and callbacks of the
- * parent's work have no business in the child. Runs in the child's only thread.
+ * parent's work have no business in the child. A fork within one of libuv's callbacks returns to
+ * libuv, which goes on with what that poll has brought: handles are deaf by then (LoopHandleOps.forked),
+ * and loop_enter says no. Runs in the child's only thread.
  */
 #include "base/py.h"
 
@@ -18,6 +20,25 @@ runs_in_this_thread(const Loop *self)
            && PyLong_AsUnsignedLong(id) == PyThread_get_thread_ident();
 }
 
+/* libuv's threads have stayed with the parent: what they had to do is never done here. */
+static void
+works_forget(Loop *self)
+{
+    self->uv.active_reqs.count -= self->works;
+    self->works = 0;
+    (void)uv_mutex_init(&self->uv.wq_mutex); /* a thread may have held it */
+    self->uv.wq.next = self->uv.wq.prev = &self->uv.wq;
+}
+
+static void
+handle_forked(uv_handle_t *handle, void *Py_UNUSED(arg))
+{
+    const LoopHandleOps *ops = handle->data;
+    if (ops != NULL && ops->forked != NULL && !uv_is_closing(handle)) {
+        ops->forked(handle);
+    }
+}
+
 PyObject *
 loop_py_forked(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -27,7 +48,8 @@ loop_py_forked(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     self->forked = true;
     self->closed = true;
-    self->running = self->running && runs_in_this_thread(self);
+    bool elsewhere = self->running && !runs_in_this_thread(self);
+    self->running = self->running && !elsewhere;
     self->parked = NULL;
     atomic_store(&self->blocking, false);
     (void)uv_mutex_init(&self->wake_lock); /* another thread may have held it */
@@ -37,6 +59,10 @@ loop_py_forked(PyObject *op, PyObject *Py_UNUSED(ignored))
     alarm_forked(&self->alarm);
     fds_forked(&self->fds);
     (void)uv_loop_fork(&self->uv); /* if it fails, libuv has no epoll set at all */
+    works_forget(self);
+    if (!elsewhere) { /* else libuv's lists may be in the middle of a change */
+        uv_walk(&self->uv, handle_forked, NULL);
+    }
     Py_CLEAR(self->thread_id);
     Py_RETURN_NONE;
 }

@@ -21,8 +21,14 @@ uv_loop_t *loop_uv(Loop *loop);
 
 bool loop_is_closed(const Loop *loop);
 
-/* Takes the GIL back when the loop released it to block. Keeps it until the next block. */
-void loop_enter(Loop *loop);
+/* Whether this process is a child of the one that made the loop. Whoever calls Python several times
+ * for one event, or writes to a descriptor, asks: the connections are the parent's. */
+bool loop_is_forked(const Loop *loop);
+
+/* Takes the GIL back when the loop released it to block. Keeps it until the next block. False when
+ * the callback must do nothing: a callback before it forked, this is the child, and libuv hands out
+ * what the parent's poll has brought. */
+bool loop_enter(Loop *loop);
 
 /* What asyncio's loop.time() counts, in nanoseconds (CLOCK_MONOTONIC). No GIL needed. */
 uint64_t loop_now_ns(void);
@@ -89,7 +95,19 @@ void loop_fd_unwatch(Loop *loop, int fd, FdSide side, const PyObject *owner);
  * for memory that outlives the loop. `close` is called on open handles and must uv_close. */
 typedef struct LoopHandleOps {
     void (*close)(uv_handle_t *handle);
+    /* Called in the child of a fork, perhaps within the handle's own callback: nothing of the
+     * parent's may be read or written through it any more. NULL when its callbacks only run Python,
+     * which loop_enter prevents. */
+    void (*forked)(uv_handle_t *handle);
 } LoopHandleOps;
+
+/* ---- libuv's threads ---------------------------------------------------------------------- */
+
+/* uv_queue_work(): run(work) on one of libuv's threads, without the GIL, then done(work, 0) on the
+ * loop's, which begins with loop_work_end in place of loop_enter. loop.close() waits for it. */
+void loop_work_begin(Loop *loop, uv_work_t *work, uv_work_cb run,
+                     uv_after_work_cb done);
+bool loop_work_end(Loop *loop);
 
 /* ---- Hooks before the loop blocks -------------------------------------------------------- */
 

@@ -54,6 +54,7 @@ struct Loop {
         *taken; /* owned or NULL: asyncio's transports by their descriptors, a dict */
     PyObject *spare_context; /* owned or NULL: an empty one, which nobody else knows */
 
+    unsigned works; /* uv_work_t that libuv has */
     bool running;
     bool poll_due;   /* what callbacks schedule waits until the loop has polled */
     bool forked;     /* this process is a child of the one that made the loop */

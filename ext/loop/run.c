@@ -49,9 +49,12 @@ loop_run_timers(Loop *self)
 
 /* ---- The GIL and other threads ------------------------------------------------------------ */
 
-void
+bool
 loop_enter(Loop *self)
 {
+    if (unlikely(self->forked) && self->uv_open) { /* else it is being closed */
+        return false;
+    }
     if (self->parked != NULL) {
         PyThreadState *state = self->parked;
         self->parked = NULL;
@@ -62,6 +65,24 @@ loop_enter(Loop *self)
         atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
         self->gil_taken = uv_now(&self->uv);
     }
+    return true;
+}
+
+void
+loop_work_begin(Loop *self, uv_work_t *work, uv_work_cb run, uv_after_work_cb done)
+{
+    self->works++;
+    int err = uv_queue_work(&self->uv, work, run, done);
+    assert(err == 0); /* there is a function to call */
+    (void)err;
+}
+
+bool
+loop_work_end(Loop *self)
+{
+    bool here = loop_enter(self);
+    self->works--;
+    return here;
 }
 
 uint64_t
@@ -113,9 +134,9 @@ loop_post(Loop *self, InboxNode *node)
 }
 
 static void
-nodes_run(InboxNode *node)
+nodes_run(const Loop *self, InboxNode *node)
 {
-    while (node != NULL) {
+    while (node != NULL && !self->forked) {
         InboxNode *next = node->next; /* read first: run() may free the node */
         node->run(node);
         node = next;
@@ -134,7 +155,7 @@ loop_poll_now(Loop *self)
         self->parked = PyEval_SaveThread();
     }
     fds_poll(&self->fds, self, false);
-    loop_enter(self);
+    (void)loop_enter(self);
 }
 
 static void
@@ -158,7 +179,7 @@ loop_poll_blocking(Loop *self)
     fds_before_poll(&self->fds, self);
     self->parked = PyEval_SaveThread();
     fds_poll(&self->fds, self, true);
-    loop_enter(self);
+    (void)loop_enter(self);
     atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
 }
 
@@ -201,7 +222,8 @@ static void
 loop_run_hooks(Loop *self)
 {
     self->hooks_again = false;
-    for (LoopHook *hook = self->hooks; hook != NULL; hook = self->hook_next) {
+    for (LoopHook *hook = self->hooks; hook != NULL && !self->forked;
+         hook = self->hook_next) {
         self->hook_next = hook->next;
         hook->run(hook);
     }
@@ -220,7 +242,7 @@ loop_run_due(Loop *self)
 {
     size_t ran = 0;
     do {
-        nodes_run(inbox_take(&self->inbox));
+        nodes_run(self, inbox_take(&self->inbox));
         if (loop_run_timers(self) < 0) {
             return -1;
         }
@@ -252,16 +274,15 @@ loop_iterate(Loop *self)
     if (err == 0 && self->fatal == NULL) {
         err = loop_run_due(self);
     }
-    if (unlikely(self->forked)) { /* a callback forked, and this is the child */
-        return err < 0 ? -1 : loop_check_open(self);
-    }
-    if (unlikely(
-            err
-            < 0)) { /* once the hooks have run: nothing they write may stay behind */
+    if (unlikely(err < 0 && !self->forked)) {
+        /* It leaves once the hooks have run: nothing that they write may stay behind. */
         PyObject *exc = err_take();
         Py_XSETREF(self->fatal, exc);
     }
     loop_run_hooks(self);
+    if (unlikely(self->forked)) { /* a callback forked, and this is the child */
+        return err < 0 ? -1 : loop_check_open(self);
+    }
     if (self->fatal != NULL) {
         PyObject *exc = self->fatal;
         self->fatal = NULL;
@@ -414,7 +435,7 @@ loop_shut(Loop *self)
     if (!self->uv_open) {
         return;
     }
-    nodes_run(inbox_close(&self->inbox));
+    nodes_run(self, inbox_close(&self->inbox));
     uv_mutex_lock(&self->wake_lock);
     self->uv_open = false;
     uv_mutex_unlock(&self->wake_lock);
@@ -428,7 +449,7 @@ loop_shut(Loop *self)
         uv_walk(&self->uv, handle_close, NULL);
         self->parked = PyEval_SaveThread();
         (void)uv_run(&self->uv, UV_RUN_ONCE);
-        loop_enter(self);
+        (void)loop_enter(self);
     } while (uv_loop_close(&self->uv) == UV_EBUSY);
     uv_mutex_destroy(&self->wake_lock);
     PyMem_RawFree(self->read_buffer);
@@ -447,6 +468,12 @@ LoopSpares *
 loop_spares(Loop *self)
 {
     return &self->spares;
+}
+
+bool
+loop_is_forked(const Loop *self)
+{
+    return self->forked;
 }
 
 bool

@@ -215,7 +215,9 @@ acceptor_ready(PyObject *op)
 {
     Acceptor *self = (Acceptor *)op;
     int res = 0;
-    for (int i = 0; i < self->batch && res == 0 && self->watching; i++) {
+    for (int i = 0;
+         i < self->batch && res == 0 && self->watching && !loop_is_forked(self->loop);
+         i++) {
         res = acceptor_accept_one(self);
     }
     if (res < 0) {

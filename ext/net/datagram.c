@@ -127,7 +127,7 @@ datagram_receive(Datagram *self)
         endpoint_fail(&self->base, "Fatal read error on datagram transport");
     }
     for (int i = 0; i < n; i++) {
-        if (self->base.state == ENDPOINT_OPEN) {
+        if (self->base.state == ENDPOINT_OPEN && !loop_is_forked(self->base.loop)) {
             datagram_deliver(self, in[i].data, in[i].from);
         }
         Py_XDECREF(in[i].data);
@@ -141,7 +141,7 @@ datagram_on_readable(PyObject *op)
 {
     Datagram *self = (Datagram *)op;
     for (int round = 0; round < ROUNDS && endpoint_is_reading(&self->base); round++) {
-        if (!datagram_receive(self)) {
+        if (!datagram_receive(self) || loop_is_forked(self->base.loop)) {
             return;
         }
     }
@@ -256,7 +256,7 @@ datagram_on_writable(PyObject *op)
     Datagram *self = (Datagram *)op;
     int sent = 0;
     while (!pieces_empty(&self->base.queue) && sent < SENDS_PER_WAKE
-           && datagram_send_queued(self)) {
+           && !loop_is_forked(self->base.loop) && datagram_send_queued(self)) {
         sent++;
     }
     endpoint_wrote(&self->base);

@@ -194,7 +194,9 @@ datagram_py_sendto(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (self->remote != NULL && datagram_use_remote(self, &addr) < 0) {
         return NULL;
     }
-    if (self->base.state != ENDPOINT_OPEN && self->base.state != ENDPOINT_FLUSHING) {
+    bool open =
+        self->base.state == ENDPOINT_OPEN || self->base.state == ENDPOINT_FLUSHING;
+    if (!open || loop_is_forked(self->base.loop)) {
         Py_RETURN_NONE;
     }
     if (pieces_empty(&self->base.queue)) {

@@ -305,7 +305,7 @@ write_pipe_py_write(PyObject *op, PyObject *data)
         return NULL;
     }
     Py_ssize_t len = view.len;
-    if (len == 0 || self->state != ENDPOINT_OPEN) {
+    if (len == 0 || self->state != ENDPOINT_OPEN || loop_is_forked(self->loop)) {
         PyBuffer_Release(&view);
         Py_RETURN_NONE;
     }

@@ -29,7 +29,7 @@ static void
 on_retry(uv_timer_t *timer)
 {
     Listener *listener = container_of(timer, Listener, retry);
-    if (listener->state == LISTENER_STARVED) {
+    if (loop_enter(listener->loop) && listener->state == LISTENER_STARVED) {
         listener->state = LISTENER_OPEN;
         listener_poll(listener);
     }
@@ -96,7 +96,9 @@ static void
 on_readable(uv_poll_t *poll, int status, int Py_UNUSED(events))
 {
     Listener *listener = container_of(poll, Listener, poll);
-    loop_enter(listener->loop);
+    if (!loop_enter(listener->loop)) {
+        return;
+    }
     if (status < 0) {
         listener_starve(listener, status);
         return;
@@ -120,7 +122,16 @@ listener_close_retry(uv_handle_t *handle)
     listener_close(container_of((uv_timer_t *)handle, Listener, retry));
 }
 
-static const LoopHandleOps poll_ops = {.close = listener_close_poll};
+static void
+listener_forked(uv_handle_t *handle)
+{
+    listener_pause(container_of((uv_poll_t *)handle, Listener, poll));
+}
+
+static const LoopHandleOps poll_ops = {
+    .close = listener_close_poll,
+    .forked = listener_forked,
+};
 static const LoopHandleOps retry_ops = {.close = listener_close_retry};
 
 int
@@ -167,9 +178,10 @@ static void
 on_handle_closed(Listener *listener)
 {
     if (--listener->handles == 0) {
-        loop_enter(listener->loop);
-        listener->state = LISTENER_UNUSED;
-        listener->ops->on_closed(listener);
+        if (loop_enter(listener->loop)) {
+            listener->state = LISTENER_UNUSED;
+            listener->ops->on_closed(listener);
+        }
     }
 }
 

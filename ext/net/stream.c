@@ -7,7 +7,9 @@
 
 #include "net/stream.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     DEFAULT_HIGH = 64 * 1024,
@@ -64,7 +66,25 @@ stream_close_at_once(uv_handle_t *handle)
     stream_close(stream_of(handle), false);
 }
 
-static const LoopHandleOps stream_handle_ops = {.close = stream_close_at_once};
+/* libuv goes on with a stream whose callback has forked, and may have bytes to write. So its number
+ * gets another file, which takes none; there is always the loop's own epoll set. */
+static void
+stream_forked(uv_handle_t *handle)
+{
+    Stream *s = stream_of(handle);
+    uv_os_fd_t fd;
+    s->failed = true;
+    s->reading = false;
+    (void)uv_read_stop(&s->uv.stream);
+    if (uv_fileno(handle, &fd) == 0) {
+        (void)dup3(uv_backend_fd(handle->loop), fd, O_CLOEXEC);
+    }
+}
+
+static const LoopHandleOps stream_handle_ops = {
+    .close = stream_close_at_once,
+    .forked = stream_forked,
+};
 
 static void
 stream_opened(Stream *s, bool is_unix)
@@ -144,17 +164,17 @@ on_uv_alloc(uv_handle_t *handle, size_t Py_UNUSED(suggested), uv_buf_t *buf)
         *buf = loop_read_buffer(s->loop);
         return;
     }
-    loop_enter(s->loop);
     *buf = uv_buf_init(NULL, 0);
-    s->ops->on_alloc(s, buf);
+    if (loop_enter(s->loop)) {
+        s->ops->on_alloc(s, buf);
+    }
 }
 
 static void
 on_uv_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
     Stream *s = stream_of(stream);
-    loop_enter(s->loop);
-    if (!s->reading) {
+    if (!loop_enter(s->loop) || !s->reading) {
         return; /* on_alloc closed or paused the stream */
     }
     if (nread > 0) {
@@ -194,9 +214,10 @@ static void
 on_uv_close(uv_handle_t *handle)
 {
     Stream *s = stream_of(handle);
-    loop_enter(s->loop);
-    s->state = STREAM_UNUSED;
-    s->ops->on_closed(s);
+    if (loop_enter(s->loop)) {
+        s->state = STREAM_UNUSED;
+        s->ops->on_closed(s);
+    }
 }
 
 static void
@@ -296,7 +317,9 @@ on_uv_write(uv_write_t *req, int status)
 {
     Stream *s = stream_of(req->handle);
     StreamWrite *write = container_of(req, StreamWrite, req);
-    loop_enter(s->loop);
+    if (!loop_enter(s->loop)) {
+        return; /* with all that the parent's work has left behind */
+    }
     s->queued -= write->size;
     PyObject *owner = write->owner;
     PyMem_RawFree(write);

@@ -398,6 +398,15 @@ tls_may_read(const Tls *self)
     return self->state == st->tls_wrapped || self->state == st->tls_flushing;
 }
 
+/* Whether the transport below is of no use any more, as in the child of a fork. */
+static bool
+tls_is_cut_off(const Tls *self)
+{
+    const PyObject *below = self->transport;
+    return below != NULL && Py_IS_TYPE(below, self->st->transport_type)
+           && ((const Transport *)below)->stream.failed;
+}
+
 static int
 tls_read_buffers(Tls *self)
 {
@@ -409,8 +418,8 @@ tls_read_buffers(Tls *self)
             return filled;
         }
         unread = tls_unread(self);
-    } while (unread > 0 && !self->app_paused && self->app_buffered
-             && tls_may_read(self));
+    } while (unread > 0 && !self->app_paused && self->app_buffered && tls_may_read(self)
+             && !tls_is_cut_off(self));
     return unread < 0 ? -1 : 0;
 }
 

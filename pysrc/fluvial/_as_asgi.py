@@ -44,6 +44,7 @@ class AsgiSender:
         self.started = False
         self._send = send
         self._start: Message | None = None
+        self._body = b""
         self._end: asyncio.Future[None] | None = None
 
     def start(self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1) -> None:
@@ -65,6 +66,15 @@ class AsgiSender:
         await self._begin()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
+    async def send_file(self, fd: int, offset: int, size: int) -> int:
+        """Nothing is sent so: what of a file is left is read."""
+        return 0
+
+    def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """The whole answer; it goes out with its end."""
+        self.start(status_code, headers, len(body))
+        self._body = body
+
     def end(self) -> None:
         """Completes the answer; `finish` waits for it."""
         if self._end is None:
@@ -83,7 +93,7 @@ class AsgiSender:
 
     async def _last(self) -> None:
         await self._begin()
-        await self._send({"type": "http.response.body", "body": b""})
+        await self._send({"type": "http.response.body", "body": self._body})
 
 
 class AsgiSide:

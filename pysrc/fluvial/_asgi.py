@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._threads import run_internal
+from ._asgi_files import send_file
 
 if TYPE_CHECKING:
+    from ._asgi_files import Copy
     from ._interface import Asgi3, Message, Send
 
 log = logging.getLogger("fluvial")
 debug_log = logging.getLogger("fluvial.asgi")
 LIFESPAN_MODES = ("auto", "on", "off")
 VERSIONS = {"version": "3.0", "spec_version": "2.0"}  # of the lifespan specification
-_PIECE = 256 * 1024  # bytes of a file that are read at once
 
 # What scopes of HTTP offer beyond the specification's core.
 EXTENSIONS: dict[str, dict[str, Any]] = {
@@ -181,43 +180,15 @@ def _report(text: str, exc: BaseException | None) -> None:
     log.error(text, exc_info=exc)
 
 
-async def _extend(send: Send, message: Message) -> None:
-    """Answers with a file, by messages of the core specification; logs what an app tells."""
-    kind = message["type"]
-    if kind == "http.response.debug":
+async def _extend(send: Send, copy: Copy, message: Message) -> None:
+    """Answers with a file; logs what an app tells."""
+    if message["type"] == "http.response.debug":
         _log_debug(message.get("info"))
-        return
-    if kind == "http.response.pathsend":
-        file = await run_internal(open, message["path"], "rb", 0)
-        with file:
-            await _send_file(send, file.fileno(), 0, None, more=False)
-    elif kind == "http.response.zerocopysend":
-        file = message["file"]
-        number = file if isinstance(file, int) else file.fileno()
-        more = message.get("more_body", False)
-        await _send_file(send, number, message.get("offset"), message.get("count"), more=more)
+    else:
+        await send_file(send, copy, message)
 
 
 def _log_debug(info: Any) -> None:
     if not isinstance(info, dict):
         raise TypeError(f"http.response.debug needs a dict 'info', not {info!r}")
     debug_log.debug("http.response.debug: %r", info)
-
-
-async def _send_file(
-    send: Send, number: int, offset: int | None, count: int | None, *, more: bool
-) -> None:
-    """Sends `count` bytes of a file, or all that follow, from `offset` or where it stands."""
-    body: Message = {"type": "http.response.body", "more_body": True}
-    while count is None or count > 0:
-        size = _PIECE if count is None else min(count, _PIECE)
-        if offset is None:
-            piece = await run_internal(os.read, number, size)
-        else:
-            piece = await run_internal(os.pread, number, size, offset)
-            offset += len(piece)
-        if not piece:
-            break
-        count = None if count is None else count - len(piece)
-        await send({**body, "body": piece})
-    await send({**body, "body": b"", "more_body": more})

@@ -182,6 +182,12 @@ class Sender:
         already, ValueError for a malformed header field, OSError when the client is gone."""
     def send(self, data: bytes) -> Awaitable[None]:
         """Writes a piece; suspends while the client is slow. Raises: OSError when it is gone."""
+    def send_file(self, fd: int, offset: int, size: int, /) -> Awaitable[int]:
+        """Has the kernel send a part of a file: the bytes sent. When they are fewer than asked for
+        it can't send the others, which are then to be read. Cancelled, it breaks the answer off.
+        Raises: OSError when the client is gone."""
+    def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes, /) -> None:
+        """Writes the whole answer, which is complete then. Raises: as start()."""
     def end(self) -> None:
         """Completes the answer."""
     @property
@@ -308,9 +314,10 @@ class AsgiApp:
 
     The scope's root_path is `root_path + prefix`; `root_path` stands before every path.
     `extensions` are what scopes offer. `report(text, exc)` logs a request that the app has left
-    without a complete answer. `extend(send, message)` does what a message of an extension asks
-    for by sending others; C knows some of them itself. `send` raises `gone_error` when the client
-    has gone away.
+    without a complete answer. `extend(send, copy, message)` does what a message about a file asks
+    for, by sending others or with `copy(descriptor, offset, size, more)`, which awaits that the
+    kernel has sent a part of a file as a part of the body, as Sender.send_file. `send` raises
+    `gone_error` when the client has gone away.
     """
 
     def __init__(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from contextlib import ExitStack
+from io import FileIO
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote
 
 from ._responses import Background, Response
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from ._core import Sender
     from ._request import Request
 
-PIECE = 256 * 1024  # bytes read at once
+SMALL = 64 * 1024  # bytes: read at once, to leave with the head in one write
+PIECE = 256 * 1024  # bytes that are read at once of what the kernel doesn't copy
 
 
 class _Part(NamedTuple):
@@ -26,6 +29,19 @@ class _Part(NamedTuple):
     start: int
     length: int
     partial: bool = True  # asked for by Range, so that 206 is the answer
+
+
+class _Opened(NamedTuple):
+    """The file, and all of its content when that is small and wanted."""
+
+    file: FileIO
+    status: os.stat_result
+    content: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.status.st_size
 
 
 class FileResponse(Response):
@@ -55,51 +71,55 @@ class FileResponse(Response):
             self.headers.setdefault("content-disposition", disposition)
 
     async def _write(self, request: Request, sender: Sender) -> None:
-        file, status = await run_internal(_open, self.path)
-        try:
-            await self._write_file(request, sender, file, status)
-        finally:
-            file.close()
+        with ExitStack() as closing:  # also a file that is opened while the client goes
+            opened = await run_internal(_open, self.path, request.method != "HEAD", closing)
+            await self._write_file(request, sender, opened)
 
-    async def _write_file(
-        self, request: Request, sender: Sender, file: BinaryIO, status: os.stat_result
-    ) -> None:
+    async def _write_file(self, request: Request, sender: Sender, opened: _Opened) -> None:
         headers = self.headers
+        size, mtime = opened.size, opened.status.st_mtime
         headers.setdefault("accept-ranges", "bytes")
-        headers.setdefault("last-modified", _http_date(status.st_mtime))
-        headers.setdefault("etag", f'"{status.st_mtime_ns:x}-{status.st_size:x}"')
+        headers.setdefault("last-modified", _http_date(mtime))
+        headers.setdefault("etag", f'"{opened.status.st_mtime_ns:x}-{size:x}"')
         if self.status_code != 200 or request.method not in ("GET", "HEAD"):
-            await self._send(request, sender, file, _Part(0, status.st_size, False))
-        elif _not_modified(request, headers["etag"], status.st_mtime):
+            await self._send(request, sender, opened, _Part(0, size, False))
+        elif _not_modified(request, headers["etag"], mtime):
             sender.start(304, self._headers_of_304(), 0)
         else:
-            part = _requested_part(request, headers, status.st_size)
-            await self._send_part(request, sender, file, part, status.st_size)
+            part = _requested_part(request, headers, size)
+            await self._send_part(request, sender, opened, part)
 
     async def _send_part(
-        self, request: Request, sender: Sender, file: BinaryIO, part: _Part | None, size: int
+        self, request: Request, sender: Sender, opened: _Opened, part: _Part | None
     ) -> None:
         if part is None:
-            self.headers["content-range"] = f"bytes */{size}"
+            self.headers["content-range"] = f"bytes */{opened.size}"
             sender.start(416, self.raw_headers, 0)
             return
         if part.partial:
             self.status_code = 206
             last = part.start + part.length - 1
-            self.headers["content-range"] = f"bytes {part.start}-{last}/{size}"
-        await self._send(request, sender, file, part)
+            self.headers["content-range"] = f"bytes {part.start}-{last}/{opened.size}"
+        await self._send(request, sender, opened, part)
 
-    async def _send(self, request: Request, sender: Sender, file: BinaryIO, part: _Part) -> None:
+    async def _send(self, request: Request, sender: Sender, opened: _Opened, part: _Part) -> None:
+        if opened.content is not None:
+            content = opened.content[part.start : part.start + part.length]
+            sender.whole(self.status_code, self.raw_headers, content)
+            return
         sender.start(self.status_code, self.raw_headers, part.length)
         if request.method == "HEAD":
             return
-        left = part.length
-        if part.start:
-            file.seek(part.start)
+        sent = await sender.send_file(opened.file.fileno(), part.start, part.length)
+        await self._send_by_reading(sender, opened.file, part.start + sent, part.length - sent)
+
+    async def _send_by_reading(self, sender: Sender, file: FileIO, offset: int, left: int) -> None:
+        """Sends what the kernel doesn't, as under TLS."""
         while left > 0:
-            piece = await run_internal(file.read, min(PIECE, left))
+            piece = await run_internal(os.pread, file.fileno(), min(PIECE, left), offset)
             if not piece:
-                raise RuntimeError(f"{os.fspath(self.path)} became shorter while it was sent")
+                raise RuntimeError(_shorter(self.path))
+            offset += len(piece)
             left -= len(piece)
             await sender.send(piece)
 
@@ -109,17 +129,26 @@ class FileResponse(Response):
         return [pair for pair in self.raw_headers if pair[0] not in dropped]
 
 
-def _open(path: str | os.PathLike[str]) -> tuple[BinaryIO, os.stat_result]:
-    """Raises: RuntimeError when there is no such regular file."""
+def _open(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> _Opened:
+    """Opens the file until `closing` and, if it is small and the content wanted, reads it.
+
+    Raises: RuntimeError when there is no such regular file.
+    """
     try:
-        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the caller
+        file = closing.enter_context(FileIO(path))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
         raise RuntimeError(f"there is no file {os.fspath(path)!r}") from exc
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
-        file.close()
         raise RuntimeError(f"{os.fspath(path)!r} is not a regular file")
-    return file, status
+    content = os.pread(file.fileno(), SMALL, 0) if read and status.st_size <= SMALL else None
+    if content is not None and len(content) < status.st_size:
+        raise RuntimeError(_shorter(path))
+    return _Opened(file, status, content)
+
+
+def _shorter(path: str | os.PathLike[str]) -> str:
+    return f"{os.fspath(path)} became shorter while it was sent"
 
 
 def _guess_type(path: str | os.PathLike[str]) -> str:

@@ -23,9 +23,8 @@ class ForkMixin:
         _register()
         _loops.add(self)
 
-    def _after_fork(self) -> None:
+    def _leave_signals(self) -> None:
         """Called in the child. The parent's wake-up descriptor must get no signals from here."""
-        self._forked()
         if self._ssock is None or self._csock is None:
             return
         with contextlib.suppress(ValueError):  # only the main interpreter may ask
@@ -42,5 +41,8 @@ def _register() -> None:
 
 
 def _in_child() -> None:
-    for loop in list(_loops):
-        loop._after_fork()
+    loops = list(_loops)
+    for loop in loops:  # all of them, before anything else can fail
+        loop._forked()
+    for loop in loops:
+        loop._leave_signals()

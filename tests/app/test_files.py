@@ -1,12 +1,20 @@
 """FileResponse: whole files, ranges, conditions."""
 
+import asyncio
 import email.utils
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from fluvial import App, FileResponse
+from fluvial import App, FileResponse, Request, Response
+from support.asgi import Notes
+from support.responses import Response as Answer
+from support.responses import read_all
+from support.wsgi import errors
 
 CONTENT = bytes(range(256)) * 3000
 
@@ -139,3 +147,125 @@ def test_what_is_no_file_is_an_error(client: httpx.Client) -> None:
     for path in ("/none", "/folder"):
         response = client.get(path)
         assert (response.status_code, response.text) == (500, "Internal Server Error")
+
+
+# ---- Files that the kernel copies -----------------------------------------------------------
+
+HUGE = 64 * 1024 * 1024  # more than sockets hold
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+Serve = Callable[..., Any]
+
+
+class Noting(FileResponse):
+    """Notes how its sending ends."""
+
+    def __init__(self, path: Path, notes: Notes) -> None:
+        super().__init__(path)
+        self.notes = notes
+
+    async def respond(self, request: Request, sender: Any) -> None:
+        try:
+            await super().respond(request, sender)
+        except BaseException as exc:
+            self.notes.add(exc)
+            raise
+        self.notes.add("sent")
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> Path:
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(HUGE)
+    return path
+
+
+def answering(make: Callable[[], Response]) -> App:
+    app = App()
+
+    @app.get("/")
+    async def file():
+        return make()
+
+    return app
+
+
+def test_large_files_are_not_read(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        raise AssertionError("the file was read")
+
+    monkeypatch.setattr(os, "pread", pread)
+    assert client.get("/data").content == CONTENT
+    assert client.get("/data", headers={"Range": "bytes=9-400008"}).content == CONTENT[9:400009]
+
+
+def test_clients_that_do_not_read_hold_up_nobody(serve: Serve, huge: Path) -> None:
+    served = serve(answering(lambda: FileResponse(huge)))
+    socks = [served.connect() for _ in range(50)]
+    try:
+        for sock in socks:
+            sock.sendall(GET)
+        assert {sock.recv(8) for sock in socks} == {b"HTTP/1.1"}
+        assert len(served.client.get("/").content) == HUGE
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def test_a_client_that_sends_no_more_gets_the_file(serve: Serve, huge: Path) -> None:
+    with serve(answering(lambda: FileResponse(huge))).connect() as sock:
+        sock.sendall(GET)
+        assert sock.recv(1)  # as long as the answer hasn't begun, who sends no more has gone
+        sock.shutdown(socket.SHUT_WR)
+        assert sum(map(len, iter(lambda: sock.recv(1 << 20), b""))) > HUGE
+
+
+def test_a_client_that_goes(serve: Serve, huge: Path, caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes()
+    served = serve(answering(lambda: Noting(huge, notes)))
+    with served.connect() as sock:
+        sock.sendall(GET)
+        assert sock.recv(1000)
+        assert notes.empty()
+    assert isinstance(notes.next(), ConnectionResetError)
+    served.finish()
+    assert errors(caplog) == ""
+
+
+def test_a_client_that_takes_nothing(serve: Serve, huge: Path) -> None:
+    notes = Notes()
+    served = serve(answering(lambda: Noting(huge, notes)), limits={"write_timeout": 100})
+    with served.connect() as sock:
+        sock.sendall(GET)
+        assert isinstance(notes.next(), OSError)
+
+
+def test_a_file_that_becomes_shorter(
+    serve: Serve, huge: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve(answering(lambda: FileResponse(huge)))
+    with served.connect() as sock:
+        sock.sendall(GET)
+        data = sock.recv(1000)
+        os.truncate(huge, 1000)
+        rest, _ = read_all(sock)
+    assert not Answer.parse(data + rest)[0].complete
+    served.finish()
+    assert "became shorter" in errors(caplog)
+
+
+def test_an_answer_that_takes_too_long_is_cut_off(serve: Serve, huge: Path) -> None:
+    notes = Notes()
+
+    class Hasty(Noting):
+        async def respond(self, request: Request, sender: Any) -> None:
+            async with asyncio.timeout(0.05):
+                await super().respond(request, sender)
+
+    with serve(answering(lambda: Hasty(huge, notes))).connect() as sock:
+        sock.sendall(GET)
+        assert sock.recv(1000)
+        notes.next()
+        rest, closed = read_all(sock)
+    assert closed
+    assert len(rest) < HUGE

@@ -6,8 +6,10 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import os
 import socket
 import struct
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
 
@@ -143,6 +145,20 @@ def add_bodies(app: App) -> None:
         return sum([len(piece) async for piece in request.stream()])
 
 
+class LargeFile(FileResponse):
+    """A file of so many bytes, which is there while it is sent."""
+
+    def __init__(self, size: int) -> None:
+        number, self.name = tempfile.mkstemp()
+        os.truncate(number, size)
+        os.close(number)
+        super().__init__(self.name)
+        self.clean_up_after(self.remove)
+
+    async def remove(self) -> None:
+        os.unlink(self.name)
+
+
 def add_streams(app: App) -> None:
     async def pieces(count: int) -> AsyncIterator[bytes]:
         for _ in range(count):
@@ -159,6 +175,10 @@ def add_streams(app: App) -> None:
     @app.get("/file")
     async def file():
         return FileResponse(__file__)
+
+    @app.get("/file/{size}")
+    async def large(size: int):
+        return LargeFile(size)
 
     @app.get("/endless")
     async def endless():
@@ -230,6 +250,8 @@ REQUESTS = {
     "streamed-head": request("HEAD", "/streamed/3"),
     "file": request("GET", "/file"),
     "range": request("GET", "/file", fields="Range: bytes=5-9\r\n"),
+    "large-file": request("GET", "/file/100000"),
+    "large-range": request("GET", "/file/100000", fields="Range: bytes=5-90000\r\n"),
 }
 
 
@@ -271,6 +293,7 @@ GOING_AWAY: dict[str, tuple[bytes, bool]] = {
     "stream": (request("GET", "/streamed/1000"), True),
     "stream-def": (request("GET", "/streamed/def/1000"), True),
     "endless": (request("GET", "/endless"), True),
+    "large-file": (request("GET", "/file/100000000"), True),
 }
 
 WORK: dict[str, Work] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,9 +90,17 @@ async def debugs(scope: Any, receive: Any, send: Any) -> None:
     await whole(scope, receive, send)
 
 
+async def large(scope: Any, receive: Any, send: Any) -> None:
+    """A file that the kernel copies, of as many bytes as the query string says."""
+    with tempfile.TemporaryFile() as opened:
+        opened.truncate(int(scope["query_string"]))
+        await send(start())
+        await send({"type": "http.response.zerocopysend", "file": opened})
+
+
 HANDLERS: dict[str, Any] = {
     each.__name__: each
-    for each in (whole, echo, pieces, endless, waits, wrong, forgets, file, debugs)
+    for each in (whole, echo, pieces, endless, waits, wrong, forgets, file, debugs, large)
 }
 
 
@@ -164,11 +173,14 @@ WORK = {
     "echo": pipelined(request("POST", "/echo", b"x" * 5000)),
     "pieces": pipelined(request("GET", "/pieces")),
     "file": pipelined(request("GET", "/file")),
+    "large": pipelined(request("GET", "/large?100000")),
+    "large-head": pipelined(request("HEAD", "/large?100000")),
     "wrong": pipelined(request("GET", "/wrong")),
     "debugs": pipelined(request("GET", "/debugs")),
     "forgets": pipelined(request("GET", "/forgets")),
     "gone-endless": one_by_one(request("GET", "/endless")),
     "gone-waits": one_by_one(request("GET", "/waits")),
+    "gone-large": one_by_one(request("GET", "/large?100000000")),
     "gone-whole": one_by_one(request("GET", "/whole")),
     "websockets": websockets,
 }

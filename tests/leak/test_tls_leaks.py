@@ -88,7 +88,7 @@ async def started(tls: Contexts, host: str, port: int) -> None:
         (aborted, ROUNDS),
         (unverified, ROUNDS),
         (given_up, ROUNDS),
-        (started, ROUNDS),
+        (started, MANY_ROUNDS),
     ],
 )
 def test_flat(connect: Connect, count: int, tmp_path: Path) -> None:

@@ -122,6 +122,8 @@ def chosen_groups(options: argparse.Namespace) -> list[groups.Group]:
 
 def main() -> int:
     options = arguments()
+    # A shell starts what it runs in the background with SIGINT ignored, and so would the tests be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     figures: Figures = {}

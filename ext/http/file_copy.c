@@ -1,0 +1,55 @@
+/* sendfile(2) until something else has to be done (see file_copy.h). */
+#include "base/py.h"
+
+#include "http/file_copy.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+
+enum {
+    AT_ONCE = 1024 * 1024, /* bytes at most in one sendfile() */
+    A_TURN = 16,           /* of those, until others get the thread */
+};
+
+/* What a sendfile() that failed with `err` says. */
+static FileCopied
+copied_none(int err)
+{
+    switch (err) {
+    case EAGAIN:
+        return FILE_FULL;
+    case EINTR:
+        return FILE_TURN;
+    case EBADF: /* the file's: the socket's descriptor is the caller's own */
+    case EINVAL:
+    case EIO:
+    case EISDIR:
+    case ENOMEM:
+    case ENOSYS:
+    case EOVERFLOW:
+    case ESPIPE:
+        return FILE_ENDED;
+    default:
+        return FILE_GONE;
+    }
+}
+
+FileCopied
+file_copy(int socket, FilePart *part)
+{
+    for (int i = 0; part->left > 0; i++) {
+        if (i == A_TURN) {
+            return FILE_TURN;
+        }
+        size_t size = part->left < AT_ONCE ? (size_t)part->left : AT_ONCE;
+        ssize_t n = sendfile(socket, part->fd, &part->offset, size);
+        if (n < 0) {
+            return copied_none(errno);
+        }
+        if (n == 0) {
+            return FILE_ENDED;
+        }
+        part->left -= n;
+    }
+    return FILE_COPIED;
+}

@@ -1,0 +1,110 @@
+"""ASGI's http.response.pathsend and zerocopysend: looks at the file, and chooses how it is sent.
+
+The kernel copies what is worth it; what is small leaves with the head in one write, and what isn't
+simply a file's bytes (a pipe, /proc) is read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from io import FileIO
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._threads import run_internal
+
+if TYPE_CHECKING:
+    from ._interface import Message, Send
+
+SMALL = 64 * 1024  # bytes: reading them costs less than having them copied
+PIECE = 256 * 1024  # bytes that are read at once
+
+# (descriptor, offset, size, more): sends the bytes as a part of the body, and says how many.
+Copy = Callable[[int, int, int, bool], Awaitable[int]]
+
+
+class _Part(NamedTuple):
+    """`size` bytes of a file, or all that follow, from `offset` or where it stands."""
+
+    number: int
+    offset: int | None
+    size: int | None
+
+    def after(self, size: int) -> _Part:
+        """What is left when `size` bytes are sent; the file stands behind them."""
+        offset = self.offset
+        return self._replace(
+            offset=None if offset is None else offset + size,
+            size=None if self.size is None else self.size - size,
+        )
+
+
+class _Look(NamedTuple):
+    """What is known of a part: where it begins and its size, when that is a regular file's."""
+
+    start: int
+    size: int | None
+    content: bytes | None  # of a small one, already read
+
+
+async def send_file(send: Send, copy: Copy, message: Message) -> None:
+    """Does what a message of these two types says."""
+    if message["type"] == "http.response.pathsend":
+        with ExitStack() as closing:  # also a file that is opened while the app is cancelled
+            part, look = await run_internal(_open, message["path"], closing)
+            await _send(send, copy, part, look, more=False)
+        return
+    file = message["file"]
+    number = file if isinstance(file, int) else file.fileno()
+    part = _Part(number, message.get("offset"), message.get("count"))
+    look = await run_internal(_look, part)
+    await _send(send, copy, part, look, more=bool(message.get("more_body", False)))
+
+
+def _open(path: str, closing: ExitStack) -> tuple[_Part, _Look]:
+    part = _Part(closing.enter_context(FileIO(path)).fileno(), None, None)
+    return part, _look(part)
+
+
+def _look(part: _Part) -> _Look:
+    status = os.fstat(part.number)
+    if not stat.S_ISREG(status.st_mode):
+        return _Look(0, None, None)
+    start = os.lseek(part.number, 0, os.SEEK_CUR) if part.offset is None else part.offset
+    if status.st_size == 0 and os.pread(part.number, 1, start):  # as in /proc
+        return _Look(0, None, None)
+    size = max(status.st_size - start, 0)
+    if part.size is not None:
+        size = max(min(size, part.size), 0)
+    return _Look(start, size, _read(part, size) if size <= SMALL else None)
+
+
+def _read(part: _Part, size: int) -> bytes:
+    if part.offset is None:
+        return os.read(part.number, size)
+    return os.pread(part.number, size, part.offset)
+
+
+async def _send(send: Send, copy: Copy, part: _Part, look: _Look, *, more: bool) -> None:
+    if look.content is not None:
+        await send({"type": "http.response.body", "body": look.content, "more_body": more})
+        return
+    if look.size is not None:
+        copied = await copy(part.number, look.start, look.size, more)
+        if part.offset is None:
+            os.lseek(part.number, look.start + copied, os.SEEK_SET)
+        part = part._replace(size=look.size).after(copied)
+    await _send_by_reading(send, part, more=more)
+
+
+async def _send_by_reading(send: Send, part: _Part, *, more: bool) -> None:
+    while part.size is None or part.size > 0:
+        size = PIECE if part.size is None else min(part.size, PIECE)
+        piece = await run_internal(_read, part, size)
+        if not piece:
+            break
+        part = part.after(len(piece))
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": more})

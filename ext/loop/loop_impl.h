@@ -57,8 +57,8 @@ struct Loop {
     bool forked;     /* this process is a child of the one that made the loop */
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 
-    PyObject
-        *task_keywords; /* owned dict: {"loop": self}; NULL before the first task */
+    PyObject *future_keywords; /* owned dict: {"loop": self}; NULL before the first */
+    PyObject *task_keywords;   /* owned dict, or NULL, also while in use: see task.c */
 
     /* loop_task_eager asks call_soon for the first step instead of queueing it (task.c). */
     bool capture;

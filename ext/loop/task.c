@@ -108,10 +108,13 @@ task_new(Loop *self, PyObject *const *args, PyObject *kwnames)
     bool plain = kwnames == NULL || PyTuple_GET_SIZE(kwnames) == 0;
     PyObject *kwargs =
         plain ? plain_keywords(self) : call_keywords(self, args + 1, kwnames);
-    PyObject *pos = kwargs == NULL ? NULL : PyTuple_Pack(1, args[0]);
-    PyObject *task =
-        pos == NULL ? NULL : PyObject_Call(self->st->task_type, pos, kwargs);
-    Py_XDECREF(pos);
+    PyObject *pos = kwargs == NULL ? NULL : PyTuple_New(1);
+    PyObject *task = NULL;
+    if (pos != NULL) {
+        PyTuple_SET_ITEM(pos, 0, Py_NewRef(args[0]));
+        task = PyObject_Call(self->st->task_type, pos, kwargs);
+        Py_DECREF(pos);
+    }
     if (plain) {
         Py_XSETREF(self->task_keywords, kwargs);
     } else {

@@ -9,6 +9,7 @@
 #include "net/datagram.h"
 #include "net/endpoint.h"
 #include "net/pipe.h"
+#include "net/reader.h"
 #include "net/tls.h"
 #include "net/transport.h"
 
@@ -72,7 +73,7 @@ net_setup(PyObject *module, NetState *st)
     }
     if (transport_setup(module, st) < 0 || acceptor_setup(module, st) < 0
         || endpoint_setup(module, st) < 0 || datagram_setup(module) < 0
-        || pipe_setup(module) < 0) {
+        || pipe_setup(module) < 0 || reader_setup(st) < 0) {
         return -1;
     }
     return tls_setup(module, st);
@@ -91,12 +92,13 @@ net_traverse(NetState *st, visitproc visit, void *arg)
     Py_VISIT(st->tls_wrapped);
     Py_VISIT(st->tls_flushing);
     Py_VISIT(st->tls_again);
-    return 0;
+    return reader_traverse(st, visit, arg);
 }
 
 void
 net_clear(NetState *st)
 {
+    reader_clear(st);
     Py_CLEAR(st->transport_type);
     Py_CLEAR(st->acceptor_type);
     Py_CLEAR(st->transport_socket);

@@ -1,5 +1,6 @@
 /* What a transport does with what it reads (see transport.h): bytes go to data_received(), straight
- * into a BufferedProtocol's buffer, or to TLS or a StreamReader in C. Called from within the poll, with the GIL.
+ * into a BufferedProtocol's buffer, or to TLS or a StreamReader in C. Called from within the poll,
+ * with the GIL.
  *
  * A transport that reads much at once reads straight into a bytes object, for which the size of its
  * last read is the guide; others read into the loop's one buffer and copy, so that an idle

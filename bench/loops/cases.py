@@ -27,7 +27,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lateness:
-    """A function of callbacks.py with `count` timers: how late they are. Nothing is judged by it."""
+    """A function of callbacks.py with `count` timers: how late they are. Not judged."""
 
     name: str
     about: str

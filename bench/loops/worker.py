@@ -49,7 +49,11 @@ def lateness(loop: asyncio.AbstractEventLoop, case: str, count: int) -> None:
     function = callbacks.LATENESS[case]
     function(loop, count // 10)  # warm-up
     late = sorted(seconds * 1e6 for seconds in function(loop, count))
-    shown = {"early_us": late[0], "late_p50_us": late[count // 2], "late_p99_us": late[-count // 100]}
+    shown = {
+        "early_us": late[0],
+        "late_p50_us": late[count // 2],
+        "late_p99_us": late[-count // 100],
+    }
     print(json.dumps({"count": len(late), **shown}))
 
 

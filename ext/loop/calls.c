@@ -350,5 +350,5 @@ loop_py_create_future(PyObject *op, PyObject *Py_UNUSED(ignored))
             return NULL;
         }
     }
-    return PyObject_Call(st->future_type, st->empty_args, self->future_keywords);
+    return object_make(st->future_type, st->empty_args, self->future_keywords);
 }

@@ -101,6 +101,18 @@ PyObject *loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames);
 PyObject *loop_py_create_future(PyObject *op, PyObject *ignored);
 
+/* type(*args, **kwargs) for asyncio's Task and Future, without the detours of a call. All borrowed. */
+static inline PyObject *
+object_make(PyObject *type_object, PyObject *args, PyObject *kwargs)
+{
+    PyTypeObject *type = (PyTypeObject *)type_object;
+    PyObject *made = type->tp_new(type, args, kwargs);
+    if (made != NULL && type->tp_init(made, args, kwargs) < 0) {
+        Py_CLEAR(made);
+    }
+    return made;
+}
+
 /* RuntimeError and -1 when the loop is closed. */
 int loop_check_open(Loop *self);
 

@@ -112,7 +112,7 @@ task_new(Loop *self, PyObject *const *args, PyObject *kwnames)
     PyObject *task = NULL;
     if (pos != NULL) {
         PyTuple_SET_ITEM(pos, 0, Py_NewRef(args[0]));
-        task = PyObject_Call(self->st->task_type, pos, kwargs);
+        task = object_make(self->st->task_type, pos, kwargs);
         Py_DECREF(pos);
     }
     if (plain) {

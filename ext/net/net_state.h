@@ -14,7 +14,7 @@ typedef struct ReaderState {
     PyObject *protocol_type; /* asyncio.StreamReaderProtocol */
     PyObject *reader_type;   /* asyncio.StreamReader */
     PyObject *names[READER_FUNCTIONS];
-    PyObject *functions[READER_FUNCTIONS]; /* [0] is NULL: they aren't asyncio's */
+    PyObject *functions[READER_FUNCTIONS];     /* [0] is NULL: they aren't asyncio's */
     unsigned protocol_version, reader_version; /* of the classes at the last look */
     bool plain;                                /* what it saw: both have `functions` */
     PyObject *str_stream_reader_wr;            /* "_stream_reader_wr" */

@@ -92,8 +92,7 @@ reader_check(NetState *st, PyObject *protocol)
         return false;
     }
     PyObject *reader = reader_of(rs, protocol);
-    bool plain = reader != NULL
-                 && method_plain(rs, protocol, READER_DATA_RECEIVED)
+    bool plain = reader != NULL && method_plain(rs, protocol, READER_DATA_RECEIVED)
                  && method_plain(rs, reader, READER_FEED_DATA)
                  && method_plain(rs, reader, READER_WAKEUP_WAITER);
     Py_XDECREF(reader);
@@ -168,8 +167,7 @@ reader_feed(NetState *st, PyObject *protocol, Slice data)
         return READER_REFUSED;
     }
     PyObject *reader = reader_of(rs, protocol);
-    PyObject *buffer =
-        reader == NULL ? NULL : buffer_with_room(rs, reader, data.len);
+    PyObject *buffer = reader == NULL ? NULL : buffer_with_room(rs, reader, data.len);
     ReaderFed fed = READER_FED;
     if (buffer == NULL) {
         PyErr_Clear();

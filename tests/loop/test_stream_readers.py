@@ -9,7 +9,7 @@ import inspect
 import socket
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 Reader = asyncio.StreamReader
 Protocol = asyncio.StreamReaderProtocol
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110  # there is no event for what is waited for here
+        await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
@@ -101,8 +106,7 @@ def test_reading_pauses_past_twice_the_limit(loop: asyncio.AbstractEventLoop) ->
             await asyncio.sleep(0.01)
             assert transport.is_reading()
             peer.send(b"b")
-            while transport.is_reading():
-                await asyncio.sleep(0.001)
+            await until(lambda: not transport.is_reading())
             peer.send(b"c")
             await asyncio.sleep(0.01)
             assert len(reader._buffer) == 2001  # type: ignore[attr-defined]
@@ -145,8 +149,7 @@ def test_a_waiter_may_be_cancelled_when_data_comes(loop: asyncio.AbstractEventLo
             waiter.cancel()
             reader._waiter = waiter  # type: ignore[attr-defined]
             peer.send(b"x")
-            while reader._waiter is not None:  # type: ignore[attr-defined]
-                await asyncio.sleep(0.001)
+            await until(lambda: reader._waiter is None)  # type: ignore[attr-defined]
             assert await reader.read(10) == b"x"
 
     loop.run_until_complete(main())
@@ -236,14 +239,12 @@ def test_what_feeding_raises_is_reported(loop: asyncio.AbstractEventLoop) -> Non
         async with stream() as (reader, writer, peer):
             with memoryview(reader._buffer):  # type: ignore[attr-defined]
                 peer.send(b"x")
-                while not contexts:
-                    await asyncio.sleep(0.001)
+                await until(lambda: contexts)
             assert writer.transport.is_closing()
         async with stream() as (reader, writer, peer):
             reader.feed_eof()
             peer.send(b"x")
-            while len(contexts) == 1:
-                await asyncio.sleep(0.001)
+            await until(lambda: len(contexts) == 2)
             assert writer.transport.is_closing()
 
     loop.run_until_complete(main())
@@ -304,7 +305,9 @@ def _wakeup_waiter(self):
 
 
 @pytest.mark.parametrize(
-    "function", [Protocol.data_received, Reader.feed_data, Reader._wakeup_waiter], ids=str  # type: ignore[attr-defined]
+    "function",
+    [Protocol.data_received, Reader.feed_data, Reader._wakeup_waiter],
+    ids=str,  # type: ignore[attr-defined]
 )
 def test_asyncios_functions_are_those_that_c_stands_in_for(function: Any) -> None:
     """Fails on a Python that changed them: then ext/net/reader.c has to follow."""

@@ -69,36 +69,6 @@ def test_default_names_count_up(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(main())
 
 
-def test_a_task_made_while_another_is_made(fluvial_loop: Loop) -> None:
-    """asyncio asks what it is given whether it is a coroutine, which may run anything."""
-    loop = fluvial_loop
-    made: list[asyncio.Task[Any]] = []
-
-    class Odd:
-        @property
-        def __class__(self) -> Any:
-            made.append(loop.create_task(nothing()))
-            return type(coro)
-
-        def send(self, _value: object) -> None:
-            raise StopIteration
-
-        def throw(self, *_exc: object) -> None:
-            raise StopIteration
-
-        def close(self) -> None: ...
-
-    async def main() -> None:
-        made.append(loop.create_task(Odd()))  # type: ignore[arg-type]
-        made.append(loop.create_task(nothing()))
-        await asyncio.gather(*made)
-        assert len({task.get_name() for task in made}) == len(made) >= 3
-
-    coro = nothing()
-    loop.run_until_complete(main())
-    coro.close()
-
-
 def test_wrong_keywords(loop: asyncio.AbstractEventLoop) -> None:
     coro = nothing()
     with pytest.raises(TypeError, match="wrong"):

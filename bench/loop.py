@@ -41,6 +41,7 @@ from bench.loops.cases import (  # noqa: E402
     Case,
     Connections,
     Echo,
+    Lateness,
     Program,
 )
 
@@ -65,6 +66,9 @@ class Bench:
 
     def measure(self, case: Case, loop: str) -> Figures:
         """One round. Raises ServerFailed or load.LoadFailed."""
+        if isinstance(case, Lateness):
+            late = self._worker(case.count, loop, "lateness", case.name)
+            return {name: late[name] for name in ("early_us", "late_p50_us", "late_p99_us")}
         if isinstance(case, Program):
             return self._program(case, loop)
         with self._server(case, loop) as (server, where):
@@ -79,16 +83,20 @@ class Bench:
         pin = ["taskset", "-c", str(self._cpu)] if self._cpu is not None else []
         return [*pin, python, str(WORKER), loop]
 
-    def _program(self, case: Program, loop: str) -> Figures:
+    def _worker(self, count: int, loop: str, action: str, case: str) -> Figures:
         done = subprocess.run(
-            [*self._command(loop), "run", case.name, str(case.count)],
+            [*self._command(loop), action, case, str(count)],
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
             raise load.LoadFailed(f"{loop}: {done.stderr[-2000:]}")
-        result = json.loads(done.stdout)
+        result: Figures = json.loads(done.stdout)
+        return result
+
+    def _program(self, case: Program, loop: str) -> Figures:
+        result = self._worker(case.count, loop, "run", case.name)
         seconds = result["wall"] if case.wall else result["cpu"]
         return _figures(result["count"], seconds, result["wall"])
 

@@ -27,7 +27,7 @@ from bench.harness.measure import memory  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess, free_port  # noqa: E402
 from bench.harness.raw import build_echo_load  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
-from bench.loops.cases import CASES, Echo, Program  # noqa: E402
+from bench.loops.cases import CASES, Echo, Lateness, Program  # noqa: E402
 
 
 @pytest.fixture
@@ -140,6 +140,15 @@ def test_programs_for_loops_do_what_they_count(case: Program, loop: str) -> None
         command[-1] = "20"
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["count"] == int(command[-1])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if isinstance(case, Lateness)], ids=str)
+def test_lateness_is_that_of_each_timer(case: Lateness) -> None:
+    command = [sys.executable, str(WORKER), "fluvial", "lateness", case.name, "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result["count"] == 1000
+    assert 0 <= result["early_us"] <= result["late_p50_us"] <= result["late_p99_us"]
 
 
 def test_ratios_are_taken_within_rounds() -> None:

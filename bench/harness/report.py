@@ -94,21 +94,29 @@ def target_table(targets: Sequence[Target], results: Results) -> str:
 
 def loop_table(case: LoopCase, results: Results) -> str:
     """Each loop's figures in a case of bench/loop.py, and its speed beside the others'."""
-    columns = {"rps": "per second", "cpu_us": "CPU µs", "conn_kib": "KiB/connection"}
+    columns = {
+        "rps": "per second",
+        "cpu_us": "CPU µs",
+        "conn_kib": "KiB/connection",
+        "early_us": "first µs late",
+        "late_p50_us": "median",
+        "late_p99_us": "p99",
+    }
     loops = results.servers(case.name)
     shown = [
         name for name in columns if any(results.figure(case.name, loop, name) for loop in loops)
     ]
+    others = [other for other in loops if results.figure(case.name, other, "speed")]
     rows = [
         [
             loop,
             *(_format(name, results.figure(case.name, loop, name)) for name in shown),
-            *(_format("ratio", results.ratio(case.name, loop, other, "speed")) for other in loops),
+            *(_format("ratio", results.ratio(case.name, loop, other, "speed")) for other in others),
         ]
         for loop in loops
     ]
     heads = [columns[name] for name in shown]
-    return _table(["loop", *heads, *(f"x {loop}" for loop in loops)], rows)
+    return _table(["loop", *heads, *(f"x {other}" for other in others)], rows)
 
 
 def loop_target_table(cases: Sequence[LoopCase], results: Results) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -191,6 +192,48 @@ def pipes(loop: asyncio.AbstractEventLoop, count: int) -> int:
     return count
 
 
+def late_sparse(loop: asyncio.AbstractEventLoop, count: int) -> list[float]:
+    """One timer at a time."""
+    late: list[float] = []
+
+    def start() -> None:
+        if len(late) == count:
+            loop.stop()
+        else:
+            delay = (0.0003, 0.001, 0.0024)[len(late) % 3]
+            loop.call_later(delay, rang, time.monotonic() + delay)
+
+    def rang(due: float) -> None:
+        late.append(time.monotonic() - due)
+        start()
+
+    loop.call_soon(start)
+    loop.run_forever()
+    return late
+
+
+def late_dense(loop: asyncio.AbstractEventLoop, count: int) -> list[float]:
+    """A timer every 4 µs in the mean, not in order."""
+    source = random.Random(0)
+    late: list[float] = []
+
+    def rang(due: float) -> None:
+        late.append(time.monotonic() - due)
+
+    for _ in range(count // BATCH):
+        start = time.monotonic() + 0.01
+        for _ in range(BATCH):
+            due = start + source.uniform(0.0, BATCH * 4e-6)
+            loop.call_later(due - time.monotonic(), rang, due)
+        loop.call_later(0.02, loop.stop)
+        loop.run_forever()
+    return late
+
+
+# What is measured of these is how late each timer is.
+LATENESS: dict[str, Callable[[asyncio.AbstractEventLoop, int], list[float]]] = {
+    function.__name__: function for function in (late_sparse, late_dense)
+}
 CASES: dict[str, Callable[[asyncio.AbstractEventLoop, int], int]] = {
     function.__name__: function
     for function in (

@@ -26,6 +26,19 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lateness:
+    """A function of callbacks.py with `count` timers: how late they are. Not judged."""
+
+    name: str
+    about: str
+    count: int
+    target: float = 0.0
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Echo:
     """A server of echo.py under echo_load.c: 64 connections, messages of `size` bytes."""
 
@@ -51,7 +64,7 @@ class Connections:
     server: str = "protocol"
 
 
-Case = Program | Echo | Connections
+Case = Program | Lateness | Echo | Connections
 
 CASES: tuple[Case, ...] = (
     Program(name="call_soon", about="call_soon + run", count=2_000_000, target=1.5),
@@ -61,6 +74,8 @@ CASES: tuple[Case, ...] = (
     Program(
         name="call_later", about="call_later, 10,000, half cancelled", count=300_000, target=3.0
     ),
+    Lateness(name="late_sparse", about="how late: one timer at a time", count=300),
+    Lateness(name="late_dense", about="how late: a timer every 4 µs", count=20_000),
     Program(name="tasks", about="task create + finish", count=200_000, target=1.5),
     Program(name="sleep_0", about="await sleep(0)", count=500_000, target=2.0),
     Program(name="threadsafe", about="call_soon_threadsafe, 4 threads", count=400_000, target=1.5),

@@ -1,6 +1,7 @@
 """One measurement's process: a loop, by name, that runs a case of this folder.
 
     python worker.py LOOP run CASE COUNT               prints operations, CPU and wall seconds
+    python worker.py LOOP lateness CASE COUNT          prints the microseconds that timers are late
     python worker.py LOOP serve CASE WHERE [FILE ...]  an echo server until SIGTERM; prints "ready"
 
 Standard library only, besides the loop.
@@ -44,6 +45,18 @@ def run(loop: asyncio.AbstractEventLoop, case: str, count: int) -> None:
     print(json.dumps({"count": done, "cpu": cpu, "wall": wall}))
 
 
+def lateness(loop: asyncio.AbstractEventLoop, case: str, count: int) -> None:
+    function = callbacks.LATENESS[case]
+    function(loop, count // 10)  # warm-up
+    late = sorted(seconds * 1e6 for seconds in function(loop, count))
+    shown = {
+        "early_us": late[0],
+        "late_p50_us": late[count // 2],
+        "late_p99_us": late[-count // 100],
+    }
+    print(json.dumps({"count": len(late), **shown}))
+
+
 def serve(loop: asyncio.AbstractEventLoop, case: str, where: str, files: list[str]) -> None:
     loop.run_until_complete(echo.SERVERS[case](where, files))
     loop.add_signal_handler(signal.SIGTERM, loop.stop)
@@ -57,6 +70,9 @@ def main() -> None:
     asyncio.set_event_loop(loop)
     if action == "run":
         run(loop, case, int(rest[0]))
+        loop.close()
+    elif action == "lateness":
+        lateness(loop, case, int(rest[0]))
         loop.close()
     else:
         serve(loop, case, rest[0], rest[1:])

@@ -13,10 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Deadlines are rounded up to multiples of this many nanoseconds, so that timers which follow
- * closely wake the loop once. It is what Linux itself adds to a sleep (its timer slack). */
-static const uint64_t GRAIN = 50000;
-
 static void
 on_ring(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
 {
@@ -44,9 +40,8 @@ alarm_open(Alarm *alarm, uv_loop_t *uv)
 }
 
 void
-alarm_set(Alarm *alarm, uint64_t deadline)
+alarm_set(Alarm *alarm, uint64_t at)
 {
-    uint64_t at = deadline == ALARM_NEVER ? deadline : (deadline / GRAIN + 1) * GRAIN;
     if (!alarm->rang && alarm->at <= at) {
         return;
     }
@@ -101,20 +96,20 @@ alarm_open(Alarm *alarm, uv_loop_t *uv)
 }
 
 void
-alarm_set(Alarm *alarm, uint64_t deadline)
+alarm_set(Alarm *alarm, uint64_t at)
 {
-    if (!alarm->rang && alarm->at <= deadline) {
+    if (!alarm->rang && alarm->at <= at) {
         return;
     }
-    alarm->at = deadline;
+    alarm->at = at;
     alarm->rang = false;
-    if (deadline == ALARM_NEVER) {
+    if (at == ALARM_NEVER) {
         (void)uv_timer_stop(&alarm->timer);
         return;
     }
     /* libuv counts from its own idea of now; rounded up, so as not to ring early. */
     uint64_t now = loop_now_ns();
-    uint64_t ms = deadline <= now ? 0 : (deadline - now - 1) / 1000000u + 1;
+    uint64_t ms = at <= now ? 0 : (at - now - 1) / 1000000u + 1;
     uv_update_time(alarm->timer.loop);
     (void)uv_timer_start(&alarm->timer, on_ring, ms, 0);
 }

@@ -25,8 +25,8 @@ typedef struct Alarm {
 /* 0, or a negative UV_E* and nothing is open. */
 int alarm_open(Alarm *alarm, uv_loop_t *uv);
 
-/* Lets it ring soon after `deadline`, perhaps also before: then it is to be set again. */
-void alarm_set(Alarm *alarm, uint64_t deadline);
+/* Lets it ring at `at`, perhaps also before: then it is to be set again. */
+void alarm_set(Alarm *alarm, uint64_t at);
 
 /* In the child of a fork: lets go of the parent's clock without touching it. */
 void alarm_forked(Alarm *alarm);

@@ -27,6 +27,20 @@ loop_check_open(Loop *self)
 
 /* ---- Arguments ---------------------------------------------------------------------------- */
 
+/* asyncio's own C code names it by a string that is not interned, but always by the same tuple. */
+static bool
+is_context(LoopState *st, PyObject *kwnames, PyObject *name)
+{
+    if (name == st->str_context) {
+        return true;
+    }
+    if (PyUnicode_CompareWithASCIIString(name, "context") != 0) {
+        return false;
+    }
+    Py_XSETREF(st->kw_context, Py_NewRef(kwnames));
+    return true;
+}
+
 /* Finds `context`, the only keyword, in the call's arguments: borrowed, or NULL in *context.
  * 0, or -1 with TypeError set. */
 static int
@@ -34,12 +48,16 @@ keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames,
                 PyObject **context)
 {
     *context = NULL;
-    Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    for (Py_ssize_t i = 0; i < n; i++) {
+    if (kwnames == NULL) {
+        return 0;
+    }
+    if (likely(kwnames == st->kw_context)) {
+        *context = kwargs[0];
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kwnames); i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i);
-        /* asyncio's own C code names it by a string that is not interned. */
-        if (name != st->str_context
-            && PyUnicode_CompareWithASCIIString(name, "context") != 0) {
+        if (!is_context(st, kwnames, name)) {
             PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'", name);
             return -1;
         }
@@ -324,8 +342,13 @@ loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 PyObject *
 loop_py_create_future(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    LoopState *st = ((Loop *)op)->st;
-    PyObject *argv[] = {NULL, op};
-    return PyObject_Vectorcall(st->future_type, argv + 1,
-                               0 | PY_VECTORCALL_ARGUMENTS_OFFSET, st->kw_loop);
+    Loop *self = (Loop *)op;
+    LoopState *st = self->st;
+    if (self->future_keywords == NULL) {
+        self->future_keywords = Py_BuildValue("{OO}", st->str_loop, self);
+        if (self->future_keywords == NULL) {
+            return NULL;
+        }
+    }
+    return object_make(st->future_type, st->empty_args, self->future_keywords);
 }

@@ -250,6 +250,12 @@ handle_call(Handle *self)
     if (unlikely(self->more != NULL)) {
         return PyObject_Call(self->callback, self->more, NULL);
     }
+    PyTypeObject *type = Py_TYPE(self->callback);
+    if (self->nargs == 0 && type->tp_call != NULL
+        && !PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL)) {
+        /* A task's step: what PyObject_Vectorcall would come to after some detours. */
+        return type->tp_call(self->callback, self->loop->st->empty_args, NULL);
+    }
     size_t nargs = self->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET;
     return PyObject_Vectorcall(self->callback, self->slots + 1, nargs, NULL);
 }

@@ -55,6 +55,7 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->captured_context);
     Py_VISIT(self->taken);
     Py_VISIT(self->spare_context);
+    Py_VISIT(self->future_keywords);
     Py_VISIT(self->task_keywords);
     Py_VISIT(self->eager_keywords);
     int err = ready_traverse(&self->ready, visit, arg);
@@ -79,6 +80,7 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->captured_context);
     self->eager_name = NULL;
     Py_CLEAR(self->eager_keywords);
+    Py_CLEAR(self->future_keywords);
     Py_CLEAR(self->task_keywords);
     Py_CLEAR(self->spare_context);
     Py_CLEAR(self->taken);

@@ -60,8 +60,8 @@ struct Loop {
     bool forked;     /* this process is a child of the one that made the loop */
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 
-    PyObject
-        *task_keywords; /* owned dict: {"loop": self}; NULL before the first task */
+    PyObject *future_keywords; /* owned dict: {"loop": self}; NULL before the first */
+    PyObject *task_keywords;   /* owned dict, or NULL, also while in use: see task.c */
 
     /* loop_task_eager asks call_soon for the first step instead of queueing it (task.c). */
     bool capture;
@@ -103,6 +103,18 @@ PyObject *loop_py_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nar
 PyObject *loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames);
 PyObject *loop_py_create_future(PyObject *op, PyObject *ignored);
+
+/* type(*args, **kwargs) for asyncio's Task and Future, without the detours of a call. All borrowed. */
+static inline PyObject *
+object_make(PyObject *type_object, PyObject *args, PyObject *kwargs)
+{
+    PyTypeObject *type = (PyTypeObject *)type_object;
+    PyObject *made = type->tp_new(type, args, kwargs);
+    if (made != NULL && type->tp_init(made, args, kwargs) < 0) {
+        Py_CLEAR(made);
+    }
+    return made;
+}
 
 /* RuntimeError and -1 when the loop is closed. */
 int loop_check_open(Loop *self);

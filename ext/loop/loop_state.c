@@ -46,8 +46,8 @@ setup_strings(LoopState *st)
         || name_intern(&st->str_exception, "exception") < 0) {
         return -1;
     }
-    st->kw_loop = PyTuple_Pack(1, st->str_loop);
-    return st->kw_loop == NULL ? -1 : 0;
+    st->empty_args = PyTuple_New(0);
+    return st->empty_args == NULL ? -1 : 0;
 }
 
 int
@@ -96,7 +96,8 @@ loop_clear(LoopState *st)
     Py_CLEAR(st->base_create_task);
     Py_CLEAR(st->extract_stack);
     Py_CLEAR(st->get_running_loop);
-    Py_CLEAR(st->kw_loop);
+    Py_CLEAR(st->empty_args);
+    Py_CLEAR(st->kw_context);
     Py_CLEAR(st->eager_keywords);
     Py_CLEAR(st->str_name);
     Py_CLEAR(st->str_done);

@@ -56,7 +56,9 @@ typedef struct LoopState {
     PyObject *extract_stack;        /* asyncio.format_helpers.extract_stack */
     PyObject *get_running_loop;     /* asyncio._get_running_loop */
 
-    PyObject *kw_loop; /* ("loop",) */
+    PyObject *empty_args; /* () */
+    PyObject *kw_context; /* owned or NULL: the ("context",) of asyncio's C code */
+    uint64_t tasks_named; /* how many default names were given (task.c) */
 
     /* Tasks that start at once (eager.c). Owned. */
     PyObject

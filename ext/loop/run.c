@@ -166,7 +166,7 @@ loop_poll_blocking(Loop *self)
         loop_poll_now(self);
         return;
     }
-    alarm_set(&self->alarm, deadline);
+    alarm_set(&self->alarm, timers_wake_at(&self->timers));
     /* First the flag, then the look at the inbox: whoever posts does it the other way round. */
     atomic_store(&self->blocking, true);
     if (!inbox_empty(&self->inbox)) {

@@ -6,35 +6,99 @@
 #include "base/err.h"
 #include "loop/loop_impl.h"
 
-/* ---- create_task -------------------------------------------------------------------------- */
+/* ---- Default names ------------------------------------------------------------------------ */
 
-/* {"loop": self}, borrowed: the keywords of a plain Task, which only reads them. NULL with an
- * exception set. */
+/* Before 3.12 a Task without a name gives itself one at once, with printf, which is a seventh of
+ * a short task's instructions: so the names are made, and counted, here. */
+#if PY_VERSION_HEX < 0x030C0000
+
+/* "Task-<number>", a new reference. */
+static PyObject *
+default_name(uint64_t number)
+{
+    char text[32];
+    char *end = text + sizeof(text), *at = end;
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    at -= 5;
+    memcpy(at, "Task-", 5);
+    PyObject *name = PyUnicode_New(end - at, 127);
+    if (name != NULL) {
+        memcpy(PyUnicode_1BYTE_DATA(name), at, (size_t)(end - at));
+    }
+    return name;
+}
+
+/* Puts the next default name into the keywords of a Task. */
+static int
+keywords_set_name(LoopState *st, PyObject *kwargs)
+{
+    PyObject *name = default_name(++st->tasks_named);
+    int err = name == NULL ? -1 : PyDict_SetItem(kwargs, st->str_name, name);
+    Py_XDECREF(name);
+    return err;
+}
+
+#else
+
+static int
+keywords_set_name(LoopState *Py_UNUSED(st), PyObject *Py_UNUSED(kwargs))
+{
+    return 0;
+}
+
+#endif
+
+/* ---- Keywords ----------------------------------------------------------------------------- */
+
+/* The keywords of a Task of which only the coroutine is given, a new reference: the loop's dict
+ * for this, which is taken from it meanwhile. Making a task may run anything, also make another. */
 static PyObject *
 plain_keywords(Loop *self)
 {
-    if (self->task_keywords == NULL) {
-        self->task_keywords = Py_BuildValue("{OO}", self->st->str_loop, self);
+    PyObject *kwargs = self->task_keywords;
+    self->task_keywords = NULL;
+    if (kwargs == NULL) {
+        kwargs = Py_BuildValue("{OO}", self->st->str_loop, self);
     }
-    return self->task_keywords;
-}
-
-/* The same with the keywords of the call; a new reference. */
-static PyObject *
-call_keywords(Loop *self, PyObject *const *values, PyObject *kwnames)
-{
-    PyObject *kwargs = PyDict_New();
-    for (Py_ssize_t i = 0; kwargs != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
-        if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(kwnames, i), values[i]) < 0) {
-            Py_CLEAR(kwargs);
-        }
-    }
-    if (kwargs != NULL
-        && PyDict_SetItem(kwargs, self->st->str_loop, (PyObject *)self) < 0) {
+    if (kwargs != NULL && keywords_set_name(self->st, kwargs) < 0) {
         Py_CLEAR(kwargs);
     }
     return kwargs;
 }
+
+static int
+keywords_add(PyObject *kwargs, PyObject *const *values, PyObject *kwnames)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kwnames); i++) {
+        if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(kwnames, i), values[i]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Those of the call and the loop; a new reference. */
+static PyObject *
+call_keywords(Loop *self, PyObject *const *values, PyObject *kwnames)
+{
+    LoopState *st = self->st;
+    PyObject *kwargs = PyDict_New();
+    if (kwargs == NULL || keywords_add(kwargs, values, kwnames) < 0
+        || PyDict_SetItem(kwargs, st->str_loop, (PyObject *)self) < 0) {
+        Py_XDECREF(kwargs);
+        return NULL;
+    }
+    PyObject *name = PyDict_GetItemWithError(kwargs, st->str_name); /* borrowed */
+    if ((name == NULL || name == Py_None) && keywords_set_name(st, kwargs) < 0) {
+        Py_CLEAR(kwargs);
+    }
+    return kwargs;
+}
+
+/* ---- create_task -------------------------------------------------------------------------- */
 
 /* Task(coro, loop=self, **keywords) with the keywords of the call: `name` and `context`, from
  * Python 3.12 `eager_start`. The Task refuses others. */
@@ -42,13 +106,20 @@ static PyObject *
 task_new(Loop *self, PyObject *const *args, PyObject *kwnames)
 {
     bool plain = kwnames == NULL || PyTuple_GET_SIZE(kwnames) == 0;
-    PyObject *kwargs = plain ? Py_XNewRef(plain_keywords(self))
-                             : call_keywords(self, args + 1, kwnames);
-    PyObject *pos = kwargs == NULL ? NULL : PyTuple_Pack(1, args[0]);
-    PyObject *task =
-        pos == NULL ? NULL : PyObject_Call(self->st->task_type, pos, kwargs);
-    Py_XDECREF(pos);
-    Py_XDECREF(kwargs);
+    PyObject *kwargs =
+        plain ? plain_keywords(self) : call_keywords(self, args + 1, kwnames);
+    PyObject *pos = kwargs == NULL ? NULL : PyTuple_New(1);
+    PyObject *task = NULL;
+    if (pos != NULL) {
+        PyTuple_SET_ITEM(pos, 0, Py_NewRef(args[0]));
+        task = object_make(self->st->task_type, pos, kwargs);
+        Py_DECREF(pos);
+    }
+    if (plain) {
+        Py_XSETREF(self->task_keywords, kwargs);
+    } else {
+        Py_XDECREF(kwargs);
+    }
     return task;
 }
 

@@ -6,6 +6,14 @@
 
 enum { TIMERS_SMALLEST = 32 };
 
+/* When a sleeping loop wakes for its timers. Times in nanoseconds. */
+enum {
+    FINE = 50000,    /* what Linux itself adds to a sleep (its timer slack) */
+    COARSE = 400000, /* the longest that a timer waits for those which follow it */
+    PACE = 25000,    /* they must follow at this distance in the mean, or closer */
+    PAID = 200,      /* timers that cost about as much as the wake-up for them */
+};
+
 static bool
 entry_before(const TimerEntry *a, const TimerEntry *b)
 {
@@ -108,6 +116,41 @@ timers_remove(TimerHeap *heap, TimerHandle *timer)
         Py_DECREF(timers_take(heap, timer->index));
     }
 }
+
+/* ---- When to wake ------------------------------------------------------------------------- */
+
+/* How many timers of the subtree at `index` are due by `by`; counts no further than to `most`. */
+static size_t
+subtree_due(const TimerHeap *heap, size_t index, uint64_t by, size_t most)
+{
+    if (most == 0 || index >= heap->len || heap->entries[index].deadline > by) {
+        return 0;
+    }
+    size_t n = 1 + subtree_due(heap, 2 * index + 1, by, most - 1);
+    return n + subtree_due(heap, 2 * index + 2, by, most - n);
+}
+
+uint64_t
+timers_wake_at(const TimerHeap *heap)
+{
+    uint64_t first = timers_next(heap);
+    if (first == UINT64_MAX) {
+        return first;
+    }
+    uint64_t at = (first / FINE + 1) * FINE;
+    for (uint64_t span = FINE; span < COARSE; span *= 2) {
+        uint64_t later = first + 2 * span;
+        size_t n = subtree_due(heap, 0, at, PAID);
+        size_t worth = n + span / PACE;
+        if (n == PAID || subtree_due(heap, 0, later, worth) < worth) {
+            break;
+        }
+        at = later;
+    }
+    return at;
+}
+
+/* ---- Taking out --------------------------------------------------------------------------- */
 
 TimerHandle *
 timers_pop(TimerHeap *heap)

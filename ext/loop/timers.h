@@ -35,6 +35,11 @@ timers_next(const TimerHeap *heap)
     return heap->len == 0 ? UINT64_MAX : heap->entries[0].deadline;
 }
 
+/* When a loop that sleeps is to wake for its timers, or UINT64_MAX. Up to 50 us after the earliest
+ * deadline, so that timers which follow closely wake it once. While timers crowd, up to half a
+ * millisecond: each wake-up would serve few of them, and costs as much as a hundred. */
+uint64_t timers_wake_at(const TimerHeap *heap);
+
 /* Takes the earliest timer out; its reference passes to the caller. The heap must not be
  * empty. */
 TimerHandle *timers_pop(TimerHeap *heap);

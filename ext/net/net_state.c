@@ -9,6 +9,7 @@
 #include "net/datagram.h"
 #include "net/endpoint.h"
 #include "net/pipe.h"
+#include "net/reader.h"
 #include "net/tls.h"
 #include "net/transport.h"
 
@@ -70,7 +71,7 @@ net_setup(PyObject *module, NetState *st)
     }
     if (transport_setup(module, st) < 0 || acceptor_setup(module, st) < 0
         || endpoint_setup(module, st) < 0 || datagram_setup(module) < 0
-        || pipe_setup(module) < 0) {
+        || pipe_setup(module) < 0 || reader_setup(st) < 0) {
         return -1;
     }
     return tls_setup(module, st);
@@ -89,12 +90,14 @@ net_traverse(NetState *st, visitproc visit, void *arg)
     Py_VISIT(st->tls_wrapped);
     Py_VISIT(st->tls_flushing);
     Py_VISIT(st->tls_again);
-    return tls_steps_traverse(&st->tls, visit, arg);
+    int err = tls_steps_traverse(&st->tls, visit, arg);
+    return err != 0 ? err : reader_traverse(st, visit, arg);
 }
 
 void
 net_clear(NetState *st)
 {
+    reader_clear(st);
     Py_CLEAR(st->transport_type);
     Py_CLEAR(st->acceptor_type);
     Py_CLEAR(st->transport_socket);

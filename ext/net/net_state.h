@@ -39,6 +39,26 @@ typedef struct TlsSteps {
     PyObject *str_warn_kept_open;
 } TlsSteps;
 
+/* The functions of asyncio.streams that reader.c stands in for, by their place in ReaderState. */
+enum { READER_DATA_RECEIVED, READER_FEED_DATA, READER_WAKEUP_WAITER, READER_FUNCTIONS };
+
+/* What reader.c knows of asyncio's streams. Objects are owned. */
+typedef struct ReaderState {
+    PyObject *protocol_type; /* asyncio.StreamReaderProtocol */
+    PyObject *reader_type;   /* asyncio.StreamReader */
+    PyObject *names[READER_FUNCTIONS];
+    PyObject *functions[READER_FUNCTIONS];     /* [0] is NULL: they aren't asyncio's */
+    unsigned protocol_version, reader_version; /* of the classes at the last look */
+    bool plain;                                /* what it saw: both have `functions` */
+    PyObject *str_stream_reader_wr;            /* "_stream_reader_wr" */
+    PyObject *str_buffer;                      /* "_buffer" */
+    PyObject *str_limit;                       /* "_limit" */
+    PyObject *str_eof;                         /* "_eof" */
+    PyObject *str_waiter;                      /* "_waiter" */
+    PyObject *str_cancelled;
+    PyObject *str_set_result;
+} ReaderState;
+
 typedef struct NetState {
     PyObject *module; /* borrowed: the module that owns this state */
 
@@ -87,6 +107,7 @@ typedef struct NetState {
     PyObject *str_datagram_received;
     PyObject *str_error_received;
     PyObject *str_sendto;
+    ReaderState reader;
 } NetState;
 
 /* The net layer's part of the state of `module`; borrowed. Defined in module.c. */

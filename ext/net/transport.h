@@ -39,6 +39,7 @@ typedef struct Transport {
     bool buffered;         /* the protocol is a BufferedProtocol */
     unsigned bulk;         /* bytes to offer to the next read; 0: the loop's buffer */
     bool tls;              /* the protocol is a Tls */
+    bool reader;           /* reader_feed is for it */
     bool protocol_paused;  /* pause_writing() was called */
     bool connected;        /* the protocol is to hear of connection_lost */
     int fd;                /* libuv's, which Python never sees; -1 once closed */

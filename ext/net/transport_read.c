@@ -1,5 +1,6 @@
 /* What a transport does with what it reads (see transport.h): bytes go to data_received(), straight
- * into a BufferedProtocol's buffer, or to TLS in C. Called from within the poll, with the GIL.
+ * into a BufferedProtocol's buffer, or to TLS or a StreamReader in C. Called from within the poll,
+ * with the GIL.
  *
  * A transport that reads much at once reads straight into a bytes object, for which the size of its
  * last read is the guide; others read into the loop's one buffer and copy, so that an idle
@@ -9,6 +10,7 @@
 
 #include "net/transport.h"
 #include "base/spare.h"
+#include "net/reader.h"
 #include "net/tls.h"
 
 enum {
@@ -155,6 +157,25 @@ protocol_feed(Transport *self, Slice data)
     }
 }
 
+/* Streams take the bytes where they are, too. False when they are to go the usual way. */
+static bool
+protocol_fed_reader(Transport *self, Slice data)
+{
+    ReaderFed fed = READER_FAILED;
+    if (PyContext_Enter(self->context) == 0) {
+        PyObject *protocol = Py_NewRef(self->protocol);
+        fed = reader_feed(self->st, protocol, data);
+        Py_DECREF(protocol);
+        if (PyContext_Exit(self->context) < 0) {
+            fed = READER_FAILED;
+        }
+    }
+    if (unlikely(fed == READER_FAILED)) {
+        transport_fail(self, "Fatal error: protocol.data_received() call failed.");
+    }
+    return fed != READER_REFUSED;
+}
+
 void
 transport_on_data(Stream *s, Slice data)
 {
@@ -163,7 +184,9 @@ transport_on_data(Stream *s, Slice data)
     if (self->tls) {
         protocol_feed(self, data);
     } else if (self->view.obj == NULL || !self->buffered) {
-        protocol_data_received(self, data);
+        if (!self->reader || !protocol_fed_reader(self, data)) {
+            protocol_data_received(self, data);
+        }
     } else {
         PyBuffer_Release(&self->view);
         protocol_buffer_updated(self, data.len);

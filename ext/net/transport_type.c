@@ -7,6 +7,7 @@
 #include "base/module.h"
 #include "base/names.h"
 #include "net/protocol.h"
+#include "net/reader.h"
 #include "net/tls.h"
 #include "net/transport.h"
 
@@ -117,6 +118,7 @@ transport_set_protocol(Transport *self, PyObject *protocol)
     }
     self->tls = tls_check(self->st, protocol);
     self->buffered = buffered != 0 && !self->tls;
+    self->reader = !self->tls && !self->buffered && reader_check(self->st, protocol);
     self->connected = true;
     Py_XSETREF(self->protocol, Py_NewRef(protocol));
     return 0;

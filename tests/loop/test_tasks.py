@@ -41,6 +41,34 @@ def test_keywords(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(main())
 
 
+def number(task: asyncio.Task[Any]) -> int:
+    return int(task.get_name().removeprefix("Task-"))
+
+
+def test_default_names_count_up(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        tasks = [
+            loop.create_task(nothing()),
+            asyncio.create_task(nothing()),
+            loop.create_task(nothing(), name=None),
+            loop.create_task(nothing(), context=contextvars.copy_context()),
+            asyncio.ensure_future(nothing()),
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks.append(group.create_task(nothing()))
+            tasks.append(group.create_task(nothing(), name="mine"))
+            tasks.append(group.create_task(nothing()))
+        await asyncio.gather(*tasks)
+        named = tasks.pop(6)
+        assert named.get_name() == "mine"
+        first = number(tasks[0])
+        # TaskGroup gives names afterwards, before 3.13: then the number is lost.
+        assert [number(task) - first for task in tasks[:6]] == list(range(6))
+        assert number(tasks[6]) > number(tasks[5])
+
+    loop.run_until_complete(main())
+
+
 def test_wrong_keywords(loop: asyncio.AbstractEventLoop) -> None:
     coro = nothing()
     with pytest.raises(TypeError, match="wrong"):

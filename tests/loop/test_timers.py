@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import resource
 import time
 import weakref
 
@@ -39,6 +40,50 @@ def test_sleep_is_never_short(loop: asyncio.AbstractEventLoop) -> None:
         return short
 
     assert loop.run_until_complete(main()) == []
+
+
+def sleeps() -> int:
+    """How often the thread gave its core away to wait for something."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def test_crowded_timers_share_wake_ups(fluvial_loop: Loop) -> None:
+    """2,000 in 20 ms: were the loop to wake for each that isn't due with another, that would be
+    300 times and more."""
+    loop = fluvial_loop
+    early: list[float] = []
+    ran: list[float] = []
+
+    def check(due: float) -> None:
+        ran.append(due)
+        if loop.time() < due:
+            early.append(due)
+
+    start = loop.time() + 0.01
+    dues = [start + random.uniform(0.0, 0.02) for _ in range(2000)]
+    for due in dues:
+        loop.call_at(due, check, due)
+    loop.call_at(start + 0.021, loop.stop)
+    before = sleeps()
+    loop.run_forever()
+    assert sleeps() - before < 120
+    assert early == []
+    assert ran == sorted(dues)
+
+
+def test_far_timers_do_not_hide_a_crowd(fluvial_loop: Loop) -> None:
+    """Wherever the heap holds them."""
+    loop = fluvial_loop
+    start = loop.time() + 0.02
+    far = [loop.call_at(start + 3600 + i, print) for i in range(3000)]
+    for i in range(2000):
+        loop.call_at(start + i * 0.00001, int)
+    loop.call_at(start + 0.021, loop.stop)
+    before = sleeps()
+    loop.run_forever()
+    assert sleeps() - before < 120
+    for handle in far:
+        handle.cancel()
 
 
 def test_order_of_deadlines_then_of_creation(fluvial_loop: Loop) -> None:

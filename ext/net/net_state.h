@@ -46,6 +46,8 @@ typedef struct NetState {
     PyObject *str_start_shutdown;      /* "_start_shutdown" */
     PyObject *str_control_app_writing; /* "_control_app_writing" */
     PyObject *str_control_ssl_reading; /* "_control_ssl_reading" */
+    /* For the server's own TLS; owned. */
+    PyTypeObject *secure_type; /* SecureContext */
     /* For transports over user descriptors; all owned. */
     PyTypeObject *endpoint_type;
     PyObject *str_begin;      /* "_begin" */

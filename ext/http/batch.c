@@ -36,6 +36,12 @@ http_batch_end(HttpBatch batch)
     }
 }
 
+bool
+http_can_lend(const HttpRequest *req)
+{
+    return !req->secure && !req->chunked && !req->bodyless && req->length_left >= 0;
+}
+
 int
 http_stream_lend(HttpRequest *req, HttpLoan *loan)
 {
@@ -44,7 +50,7 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
     if (c == NULL || c->broken || req->answer != HTTP_ANSWER_STREAMING) {
         return UV_ECANCELED;
     }
-    if (req->chunked || req->bodyless || req->length_left < 0) {
+    if (!http_can_lend(req)) {
         return UV_ENOTSUP;
     }
     out_flush(c);

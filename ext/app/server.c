@@ -12,6 +12,7 @@
 #include "app/request.h"
 #include "app/router_type.h"
 #include "base/err.h"
+#include "net/secure.h"
 
 /* ---- Limits ------------------------------------------------------------------------------- */
 
@@ -105,7 +106,7 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts;
+        *mounts, *secure, *refused;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     int custom_errors, access_log;
@@ -134,6 +135,8 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "access_log",
                                         "websockets",
                                         "ws_origins",
+                                        "secure",
+                                        "on_refused",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -141,15 +144,17 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .mounts = NULL,
                       .limits = Py_None,
                       .websockets = Py_None,
+                      .secure = Py_None,
+                      .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#", (char **)names, &a->loop,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OO", (char **)names, &a->loop,
             &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
             &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
             &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
-            &a->ws_origins_len)) {
+            &a->ws_origins_len, &a->secure, &a->refused)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -211,8 +216,30 @@ server_take(AppServer *self, const ServerArgs *a)
     self->entry = optional_ref(a->entry);
     self->root = (Mount *)optional_ref(a->root);
     self->mounts = Py_XNewRef(a->mounts);
+    self->refused = optional_ref(a->refused);
     ring_init(&self->asgi_waiting);
     self->custom_errors = a->custom_errors != 0;
+}
+
+/* Makes the HttpServer. 0, or -1 with an exception set. */
+static int
+server_make_http(AppServer *self, PyObject *module, Loop *loop,
+                 const HttpLimits *limits, const ServerArgs *a)
+{
+    SSL_CTX *ctx = NULL;
+    if (a->secure != Py_None
+        && (ctx = secure_context_of(net_state(module), a->secure)) == NULL) {
+        return -1;
+    }
+    self->http = http_server_new(loop, &dispatch_ops, limits, self);
+    Slice origins = slice_of(a->ws_origins, (size_t)a->ws_origins_len);
+    if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0
+        || (ctx != NULL && http_server_secure(self->http, ctx) != 0)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    http_server_access_log(self->http, a->access_log);
+    return 0;
 }
 
 static int
@@ -257,13 +284,9 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (ws_parts_read(&self->websockets, st, a.websockets) < 0) {
         return -1;
     }
-    self->http = http_server_new(loop, &dispatch_ops, &limits, self);
-    Slice origins = slice_of(a.ws_origins, (size_t)a.ws_origins_len);
-    if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0) {
-        PyErr_NoMemory();
+    if (server_make_http(self, module, loop, &limits, &a) < 0) {
         return -1;
     }
-    http_server_access_log(self->http, a.access_log);
     self->st = st;
     self->loop = loop == NULL ? NULL : (Loop *)Py_NewRef(a.loop);
     self->router = router;
@@ -317,6 +340,21 @@ server_announce_end(AppServer *self)
     if (future_resolve(self->st, self->drained, Py_None) < 0) {
         loop_report(self->loop, "the server's end could not be announced");
     }
+}
+
+void
+server_tell_refused(AppServer *self, const NetAddr *peer, const char *reason)
+{
+    NetName name;
+    if (self->refused == NULL) {
+        return;
+    }
+    net_addr_name(peer, &name);
+    PyObject *result = PyObject_CallFunction(self->refused, "ss", name.host, reason);
+    if (result == NULL) {
+        loop_report(self->loop, "a failed handshake could not be reported");
+    }
+    Py_XDECREF(result);
 }
 
 void
@@ -419,6 +457,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->entry);
     Py_VISIT((PyObject *)self->root);
     Py_VISIT(self->mounts);
+    Py_VISIT(self->refused);
     Py_VISIT(self->drained);
     return ws_parts_traverse(&self->websockets, visit, arg);
 }
@@ -433,6 +472,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->entry);
     Py_CLEAR(self->root);
     Py_CLEAR(self->mounts);
+    Py_CLEAR(self->refused);
     Py_CLEAR(self->drained);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->router_obj);

@@ -199,17 +199,16 @@ class Service:
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._config.limits | {"ws_deflate": int(self._config.ws_per_message_deflate)},
             access_log=STDOUT if self._config.access_log else -1,
-            websockets=(
-                app.websockets.router,
-                WebSocket,
-                WebSocketDisconnect,
-                WebSocketException,
-                Runner(app.errors).run,  # type: ignore[arg-type]
-            ),
+            websockets=self._websockets(),  # type: ignore[arg-type]
             ws_origins=" ".join(self._config.ws_origins).lower(),
             secure=self._secure,
             on_refused=log_refused,
         )
+
+    def _websockets(self) -> tuple[Any, ...]:
+        run = Runner(self._app.errors).run
+        router = self._app.websockets.router
+        return router, WebSocket, WebSocketDisconnect, WebSocketException, run
 
 
 def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | WsgiBridge:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import httpx
 from support import http_core
 from support.responses import Response, read_all
 from support.tls_socket import TlsSocket, client_context
@@ -121,6 +121,13 @@ class Server:
     def stats(self) -> dict[str, int]:
         return self.call(self.core.stats)
 
+    def new_client(self) -> httpx.Client:
+        """A client that trusts the server's certificate."""
+        scheme = "http" if self.context is None else "https"
+        host, port = self.address
+        verify = False if self.context is None else self.context
+        return httpx.Client(base_url=f"{scheme}://{host}:{port}", verify=verify, trust_env=False)
+
     def connect_plain(self) -> socket.socket:
         """A client's socket without TLS; closed at the end if the test doesn't."""
         sock = socket.socket(self.family)
@@ -146,9 +153,7 @@ class Server:
 
 
 # The certificate of all servers that aren't given one: tests of HTTP run with TLS, too.
-usual_certificate: contextvars.ContextVar[Certificate | None] = contextvars.ContextVar(
-    "usual_certificate", default=None
-)
+usual_certificate: Certificate | None = None
 
 
 @contextlib.contextmanager
@@ -163,7 +168,7 @@ def serving(
     """Serves on a free port of 127.0.0.1, or on the Unix socket `path`, with TLS when there is a
     certificate. Afterwards the server is drained, and no request or connection is left."""
     core, loop_type = http_core.load()
-    certificate = certificate or usual_certificate.get()
+    certificate = certificate or usual_certificate
     secure = None if certificate is None else core.SecureContext(*certificate)
     bound = socket.socket(socket.AF_UNIX if path is not None else socket.AF_INET)
     bound.bind(str(path) if path is not None else ("127.0.0.1", 0))

@@ -46,7 +46,8 @@ class TlsSocket:
 
     def flush(self) -> None:
         """Sends what TLS has made."""
-        self.sock.sendall(self.outgoing.read())
+        if data := self.outgoing.read():
+            self.sock.sendall(data)
 
     def _until_done(self, step: Callable[[], Any]) -> Any:
         while True:
@@ -100,6 +101,9 @@ class TlsSocket:
         assert how == socket.SHUT_WR
         self.sock.sendall(self.close_notify())
         self.sock.shutdown(how)
+
+    def setblocking(self, flag: bool) -> None:
+        self.sock.setblocking(flag)
 
     def settimeout(self, seconds: float) -> None:
         self.sock.settimeout(seconds)

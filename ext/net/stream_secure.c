@@ -66,7 +66,8 @@ send_own(Stream *s)
     return err == 0 && link->unasked > UNASKED_MAX ? UV_ENOBUFS : err;
 }
 
-/* Records have arrived. The owner may close the stream in each callback. */
+/* Records have arrived. The owner may close the stream in each callback. What comes with a broken
+ * record is dropped: nothing could be answered any more. */
 static void
 feed(Stream *s, Slice records)
 {
@@ -79,7 +80,7 @@ feed(Stream *s, Slice records)
     if (link->ready && !was_ready && s->ops->on_secure != NULL) {
         s->ops->on_secure(s);
     }
-    if (got != 0 && s->state == STREAM_OPEN) {
+    if (got != 0 && step != SECURE_FAILED && s->state == STREAM_OPEN) {
         s->ops->on_data(s, slice_of(plain, got));
     }
     if (step == SECURE_FAILED || err != 0) {

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 from support import http_server
-from support.certificate import Certificate, make_certificate
 
 BOTH = ("test_answers", "test_bodies", "test_connections", "test_timeouts")
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -104,7 +104,7 @@ class Server:
         certificate: Certificate | None,
     ) -> None:
         self.loop = loop
-        self.context = None if certificate is None else client_context(certificate)
+        self.context = None if certificate is None else client_context(certificate.cert)
         self.address = address
         self.family = family
         self.core = core

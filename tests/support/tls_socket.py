@@ -5,15 +5,16 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from support.certificate import Certificate
 
 
-def client_context(certificate: Certificate, own: Certificate | None = None) -> ssl.SSLContext:
-    """Trusts `certificate` alone; `own` is the client's."""
-    context = ssl.create_default_context(cafile=str(certificate.cert))
+def client_context(trusted: Path, own: Certificate | None = None) -> ssl.SSLContext:
+    """Trusts one certificate alone; `own` is the client's."""
+    context = ssl.create_default_context(cafile=str(trusted))
     if own is not None:
         context.load_cert_chain(own.cert, own.key)
     return context

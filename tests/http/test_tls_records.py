@@ -39,12 +39,14 @@ class Echo(Handler):
         request.stream_begin(200)
 
     def body(self, request: Any, piece: bytes) -> None:
+        super().body(request, piece)
         request.stream_write(piece)
         if request.stream_full():
             request.pause()
             self.note("paused")
 
     def writable(self, request: Any) -> None:
+        super().writable(request)
         request.resume()
 
     def body_end(self, request: Any) -> None:

@@ -12,11 +12,11 @@ static DeadlineKind
 deadline_wanted(const HttpConn *c)
 {
     DeadlineKind writing = c->stream.queued != 0 ? DEADLINE_WRITE : DEADLINE_NONE;
-    if (unlikely(stream_is_handshaking(&c->stream)) && c->state == CONN_IDLE) {
-        return DEADLINE_HEADER;
-    }
     switch (c->state) {
     case CONN_IDLE:
+        if (stream_is_handshaking(&c->stream)) {
+            return DEADLINE_HEADER;
+        }
         return writing != DEADLINE_NONE ? writing : DEADLINE_KEEP_ALIVE;
     case CONN_HEAD:
         return DEADLINE_HEADER;

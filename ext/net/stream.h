@@ -88,12 +88,19 @@ int stream_accept(Stream *s, Loop *loop, const StreamOps *ops, uv_stream_t *list
  * UV_EPROTO, as is a broken record. close_notify goes out with stream_shutdown and with a
  * stream_close that flushes. */
 void stream_secure(Stream *s, SecureLink *link);
-/* Whether it has TLS and the handshake is not complete. */
-bool stream_is_handshaking(const Stream *s);
+/* Whether its handshake is complete. For streams with TLS. */
+bool stream_secure_is_ready(const Stream *s);
 /* Why TLS has failed: static text, or NULL. */
 const char *stream_secure_reason(const Stream *s);
 /* By how many bytes the records written so far are more than what was in them; 0 without TLS. */
 uint64_t stream_secure_surplus(const Stream *s);
+
+/* Whether it has TLS whose handshake is not complete. */
+static inline bool
+stream_is_handshaking(const Stream *s)
+{
+    return unlikely(s->secure != NULL) && !stream_secure_is_ready(s);
+}
 
 int stream_read_start(Stream *s);
 void stream_read_stop(Stream *s);

@@ -24,9 +24,9 @@ stream_secure(Stream *s, SecureLink *link)
 }
 
 bool
-stream_is_handshaking(const Stream *s)
+stream_secure_is_ready(const Stream *s)
 {
-    return s->secure != NULL && !s->secure->ready;
+    return s->secure->ready;
 }
 
 const char *

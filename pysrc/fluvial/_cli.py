@@ -148,7 +148,8 @@ def _limit_options(command: Command) -> Command:
 @click.option(
     "--ssl-certfile",
     metavar="FILE",
-    help="Serve https and wss with this certificate, and those up to an authority's, in PEM form.",
+    help="Serve https and wss with this certificate, and those up to an authority's, in PEM form. "
+    "Default: http and ws.",
 )
 @click.option(
     "--ssl-keyfile",

@@ -136,8 +136,8 @@ class Request:
         """Whether the request came through TLS of this server's own."""
     @property
     def tls(self) -> dict[str, Any] | None:
-        """What is known of the connection's TLS, as in the ASGI specification's "TLS Extension"; None
-        without TLS, or when it is first asked for after the client has gone."""
+        """What is known of the connection's TLS, as ASGI's "TLS Extension" has it; None without
+        TLS, or when it is first asked for after the client has gone."""
     def header(self, name: str, default: str | None = None) -> str | None:
         """The first field of that name (case-insensitive), decoded as latin-1."""
     def read(self) -> Awaitable[bytes]:
@@ -226,9 +226,9 @@ class ResponseProtocol(Protocol):
 class SecureContext:
     """What a server's TLS is set up with, from files in PEM form.
 
-    `certfile` has the certificate, and those up to an authority's, if any; `keyfile` its private key.
-    `verify` is a ssl.VerifyMode: whether clients are asked for certificates, which those of `ca_certs`
-    must have signed. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own.
+    `certfile` has the certificate, and those up to an authority's, if any; `keyfile` its private
+    key. `verify` is a ssl.VerifyMode: whether clients are asked for certificates, which those of
+    `ca_certs` must have signed. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own.
 
     Raises: ValueError with the file's name and the reason.
     """

@@ -67,7 +67,7 @@ class Authority:
         made = Certificate(self.folder / f"{name}.crt", self.folder / f"{name}.key")
         request = self.folder / f"{name}.csr"
         extensions = self.folder / f"{name}.ext"
-        extensions.write_text(f"basicConstraints=critical,CA:{is_authority}\n")
+        extensions.write_text(f"basicConstraints=critical,CA:{str(is_authority).upper()}\n")
         openssl(
             *("req", "-new", "-nodes", "-utf8", *EC, "-subj", subject),
             *("-keyout", made.key, "-out", request),

@@ -54,11 +54,13 @@ class Served:
         options = {"transport": transport, "base_url": self.url, "timeout": 30} | options
         return self._clients.enter_context(httpx.Client(trust_env=False, **options))
 
-    def connect(self, context: ssl.SSLContext | None = None) -> Any:
+    def connect(
+        self, context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None
+    ) -> Any:
         """A connection: a socket or, with TLS, a TlsSocket that has done its handshake."""
         context = context or self.context
         sock = self.connect_plain()
-        return sock if context is None else TlsSocket(sock, context).handshake()
+        return sock if context is None else TlsSocket(sock, context, session).handshake()
 
     def connect_plain(self) -> socket.socket:
         """A raw connection."""

@@ -42,8 +42,12 @@ class TlsSocket:
         self.close()
 
     def handshake(self) -> TlsSocket:
-        """Our part of it. Raises: EOFError when the connection ends."""
-        self._until_done(self.tls.do_handshake)
+        """Our part of it. Raises: EOFError when the connection ends; it is closed then."""
+        try:
+            self._until_done(self.tls.do_handshake)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def flush(self) -> None:

@@ -199,7 +199,7 @@ class Service:
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._config.limits | {"ws_deflate": int(self._config.ws_per_message_deflate)},
             access_log=STDOUT if self._config.access_log else -1,
-            websockets=self._websockets(),  # type: ignore[arg-type]
+            websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
             secure=self._secure,
             on_refused=log_refused,

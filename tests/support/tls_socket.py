@@ -82,7 +82,7 @@ class TlsSocket:
         return self.outgoing.read()
 
     def recv(self, size: int) -> bytes:
-        """Up to `size` bytes of one record; b"" at the end, with close_notify or without."""
+        """Up to `size` bytes of what has come; b"" at the end, with close_notify or without."""
         try:
             data: bytes = self._until_done(lambda: self.tls.read(size))
         except ssl.SSLZeroReturnError:
@@ -91,6 +91,9 @@ class TlsSocket:
             return b""
         if not data:
             self.closed_by_notice = True
+        with contextlib.suppress(ssl.SSLError):  # no more has come, or the end: told next time
+            while data and len(data) < size and (more := self.tls.read(size - len(data))):
+                data += more
         return data
 
     def close_notify(self) -> bytes:

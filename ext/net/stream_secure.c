@@ -12,8 +12,7 @@
 enum {
     GAP = SECURE_RECORD + 64,  /* bytes before the records, see secure_link_read */
     SEND_AT_ONCE = 128 * 1024, /* bytes of plaintext that are sealed before a write */
-    UNASKED_MAX = 16
-        * 1024, /* bytes of the protocol's own, for a peer that doesn't read */
+    UNASKED_MAX = 16 * 1024,   /* bytes of the protocol's own for who doesn't read */
 };
 
 void

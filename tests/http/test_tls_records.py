@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import threading
@@ -230,6 +231,71 @@ def test_a_client_that_takes_nothing_is_cut_off(certificate: Certificate) -> Non
         while sock.recv(65536):
             continue
         assert not sock.closed_by_notice
+
+
+class KeyUpdates:
+    """A TLS 1.3 client over `sock` that can ask for new keys, which Python's ssl can't."""
+
+    REQUESTED = 1
+
+    def __init__(self, sock: socket.socket) -> None:
+        lib = ctypes.CDLL("libssl.so.3")
+        for function in (lib.TLS_client_method, lib.SSL_CTX_new, lib.SSL_new):
+            function.restype = ctypes.c_void_p
+        self._lib = lib
+        self._context = ctypes.c_void_p(lib.SSL_CTX_new(ctypes.c_void_p(lib.TLS_client_method())))
+        self._ssl = ctypes.c_void_p(lib.SSL_new(self._context))
+        assert lib.SSL_set_fd(self._ssl, sock.fileno()) == 1
+        assert lib.SSL_connect(self._ssl) == 1
+
+    def __enter__(self) -> KeyUpdates:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lib.SSL_free(self._ssl)
+        self._lib.SSL_CTX_free(self._context)
+        self._lib.ERR_clear_error()
+
+    def send(self, data: bytes) -> None:
+        assert self._lib.SSL_write(self._ssl, data, len(data)) == len(data)
+
+    def ask(self) -> bool:
+        """Sends a request, to be answered with the other side's. False when it can't be sent."""
+        asked: int = self._lib.SSL_key_update(self._ssl, self.REQUESTED)
+        return asked == 1 and self._lib.SSL_do_handshake(self._ssl) == 1
+
+
+class Filling(Handler):
+    """Sends as much as the connection takes."""
+
+    def answer(self, request: Any) -> None:
+        request.stream_begin(200)
+        while not request.stream_full():
+            request.stream_write(bytes(1_000_000))
+        self.note("full")
+
+
+def test_keys_are_updated(certificate: Certificate) -> None:
+    with serving(Target(), certificate=certificate) as server:
+        sock = server.connect_plain()
+        sock.setblocking(True)
+        with KeyUpdates(sock) as client:
+            for _ in range(2000):  # far more bytes than a client may have that doesn't read
+                assert client.ask()
+            client.send(LAST)
+            assert server.stats()["open"] == 1
+
+
+def test_a_client_that_makes_the_protocol_talk_and_never_listens(certificate: Certificate) -> None:
+    handler = Filling()
+    with serving(handler, certificate=certificate) as server:
+        sock = server.connect_plain()
+        sock.setblocking(True)
+        with KeyUpdates(sock) as client:
+            client.send(LAST)
+            handler.wait("full")
+            assert not all(client.ask() for _ in range(20_000))
+            handler.wait("gone")
 
 
 # ---- Ends ----------------------------------------------------------------------------------

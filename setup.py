@@ -42,6 +42,7 @@ THEIRS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-w"]
 LIBUV_MINIMUM = "1.46"
 # What WebSockets are compressed with; older ones have known holes.
 ZLIB_MINIMUM = "1.2.12"
+OPENSSL_MINIMUM = "3.0"
 
 LLHTTP_SOURCES = ("api.c", "http.c", "llhttp.c")
 LIBUV_SOURCES = (
@@ -103,10 +104,12 @@ class Core:
         llhttp = vendor.fetch("llhttp")
         http = self._archive("llhttp", llhttp / "src", LLHTTP_SOURCES, ["-I", llhttp / "include"])
         zlib_flags, zlib = native.pkg_config("zlib", ZLIB_MINIMUM, "zlib1g-dev")
-        include = ["-isystem", str(llhttp / "include"), *zlib_flags]
+        ssl_flags, ssl = native.pkg_config("openssl", OPENSSL_MINIMUM, "libssl-dev")
+        include = ["-isystem", str(llhttp / "include"), *zlib_flags, *ssl_flags]
+        system = [*zlib, *ssl]
         if os.environ.get("FLUVIAL_LIBUV") == "system":
             uv_flags, uv_libraries = native.pkg_config("libuv", LIBUV_MINIMUM, "libuv1-dev")
-            return [*include, *uv_flags], [http, *uv_libraries, *zlib]
+            return [*include, *uv_flags], [http, *uv_libraries, *system]
         libuv = vendor.fetch("libuv")
         flags = ["-I", libuv / "include", "-I", libuv / "src"]
         flags += [f"-D{define}" for define in self.system.libuv_defines]
@@ -114,7 +117,7 @@ class Core:
         sources = (*LIBUV_SOURCES, *self.system.libuv_sources)
         uv = self._archive("libuv", libuv / "src", sources, flags)
         include += ["-isystem", str(libuv / "include")]
-        return include, [http, uv, *self.system.libuv_libraries, *zlib]
+        return include, [http, uv, *self.system.libuv_libraries, *system]
 
     def _archive(
         self, name: str, folder: Path, sources: tuple[str, ...], flags: list[str | Path]

@@ -76,6 +76,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("a C compiler", "gcc", on_path("cc", "gcc"))
         yield Need("the C library's headers", "libc6-dev", compiles("stdlib.h"))
         yield Need("zlib's headers", "zlib1g-dev", compiles("zlib.h"))
+        yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
         yield Need("pkg-config", "pkg-config", on_path("pkg-config"))
         yield Need("Python's headers", f"{python}-dev", python_header)
         yield Need("venv", f"{python}-venv", lambda: bool(importlib.util.find_spec("ensurepip")))

@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.certificate import Certificate
     from support.postgres import Postgres
     from support.serving import Served
 
@@ -34,6 +35,14 @@ def serve() -> Iterator[Serve]:
 
     with contextlib.ExitStack() as stack:
         yield lambda app, **options: stack.enter_context(serving(app, **options))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A self-signed one for this machine's loopback names."""
+    from support.certificate import make_certificate
+
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ class Load:
     """What wrk sends: `connections` keep-alive connections, `depth` requests per write; POST
     with `body` bytes when there are any."""
 
+    scheme: str = "http"
     path: str
     connections: int = 64
     depth: int = 1
@@ -43,9 +44,10 @@ class Reply:
 
 
 def start_wrk(load: Load, port: int, seconds: int) -> subprocess.Popen[str]:
+    url = f"{load.scheme}://127.0.0.1:{port}{load.path}"
     command = [
         *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"),
-        *("-s", str(PIPELINE), f"http://127.0.0.1:{port}{load.path}", "--", str(load.depth)),
+        *("-s", str(PIPELINE), url, "--", str(load.depth)),
     ]
     return subprocess.Popen(
         command,

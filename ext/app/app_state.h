@@ -15,6 +15,7 @@
     X(code)                                                                            \
     X(bytes)                                                                           \
     X(text)                                                                            \
+    X(tls)                                                                             \
     X(GET)                                                                             \
     X(PATH_INFO)                                                                       \
     X(QUERY_STRING)                                                                    \

@@ -209,10 +209,19 @@ takes_trailers(const HttpRequest *req)
                   != NULL;
 }
 
+static int
+put_tls(PyObject *extensions, const AsgiApp *app, const HttpRequest *req)
+{
+    return dict_put(extensions, app->st->str_tls, http_request_tls(req));
+}
+
 static PyObject *
 make_extensions(const AsgiApp *app, const HttpRequest *req)
 {
     PyObject *extensions = PyDict_Copy(app->extensions);
+    if (extensions != NULL && req->secure && put_tls(extensions, app, req) < 0) {
+        Py_CLEAR(extensions);
+    }
     if (extensions != NULL && unlikely(takes_trailers(req))
         && dict_put(extensions, app->st->str_http_response_trailers, PyDict_New())
                < 0) {
@@ -280,7 +289,9 @@ asgi_scope_websocket(AsgiApp *app, HttpRequest *req)
         PyDict_GetItemWithError(app->scope, st->str_scheme); /* borrowed */
     bool secure = scheme != NULL && PyUnicode_GET_LENGTH(scheme) == 5;
     PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
-    if (scope == NULL || PyDict_SetItem(scope, st->str_type, st->str_websocket) < 0
+    if (scope == NULL || extensions == NULL
+        || (req->secure && put_tls(extensions, app, req) < 0)
+        || PyDict_SetItem(scope, st->str_type, st->str_websocket) < 0
         || PyDict_DelItem(scope, st->str_method) < 0
         || dict_put(scope, st->str_scheme, PyUnicode_FromString(secure ? "wss" : "ws"))
                < 0

@@ -404,6 +404,12 @@ dispatch_drained(void *context)
     server_drained((AppServer *)context);
 }
 
+static void
+dispatch_refused(void *context, const NetAddr *peer, const char *reason)
+{
+    server_tell_refused(context, peer, reason);
+}
+
 const HttpOps dispatch_ops = {
     .app_size = sizeof(AppCall),
     .on_head = dispatch_head,
@@ -414,5 +420,6 @@ const HttpOps dispatch_ops = {
     .on_eof = dispatch_eof,
     .on_writable = dispatch_writable,
     .app_clear = dispatch_clear,
+    .on_refused = dispatch_refused,
     .on_drained = dispatch_drained,
 };

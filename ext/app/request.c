@@ -71,6 +71,12 @@ request_get_disconnected(PyObject *op, void *Py_UNUSED(closure))
     return PyBool_FromLong(call->gone || call->eof);
 }
 
+static PyObject *
+request_get_is_secure(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((RequestObject *)op)->http->secure);
+}
+
 /* ---- Methods ------------------------------------------------------------------------------ */
 
 /* The field's value as str; NULL without an exception when there is none of that name. */
@@ -186,11 +192,13 @@ static PyGetSetDef request_getset[] = {
     VALUE("client", REQUEST_CLIENT),
     VALUE("server", REQUEST_SERVER),
     VALUE("route_headers", REQUEST_ROUTE_HEADERS),
+    VALUE("tls", REQUEST_TLS),
     {"path_params", request_get, request_set, NULL,
      (void *)(uintptr_t)REQUEST_PATH_PARAMS},
     {"plan", request_get_plan, NULL, NULL, NULL},
     {"route_status", request_get_route_status, NULL, NULL, NULL},
     {"disconnected", request_get_disconnected, NULL, NULL, NULL},
+    {"is_secure", request_get_is_secure, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

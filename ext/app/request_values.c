@@ -193,6 +193,12 @@ make_body(HttpRequest *req)
     return bytes_from(buf_slice(&req->body));
 }
 
+static PyObject *
+make_tls(HttpRequest *req)
+{
+    return http_request_tls(req);
+}
+
 PyObject *
 request_value(HttpRequest *req, RequestValue which)
 {
@@ -207,6 +213,7 @@ request_value(HttpRequest *req, RequestValue which)
         [REQUEST_SERVER] = make_server,
         [REQUEST_PATH_PARAMS] = make_path_params,
         [REQUEST_ROUTE_HEADERS] = make_route_headers,
+        [REQUEST_TLS] = make_tls,
         [REQUEST_BODY] = make_body,
     };
     return makers[which](req);

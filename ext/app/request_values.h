@@ -16,6 +16,7 @@ typedef enum RequestValue {
     REQUEST_SERVER,
     REQUEST_PATH_PARAMS,
     REQUEST_ROUTE_HEADERS,
+    REQUEST_TLS,
     REQUEST_BODY, /* what was collected */
     REQUEST_NVALUES,
 } RequestValue;

@@ -11,92 +11,9 @@
 #include "app/pool_type.h"
 #include "app/request.h"
 #include "app/router_type.h"
+#include "app/server_limits.h"
 #include "base/err.h"
-
-/* ---- Limits ------------------------------------------------------------------------------- */
-
-/* Reads one limit from the dict `limits`, when it is there. */
-static int
-limit_read(PyObject *limits, const char *name, uint64_t max, uint64_t *out)
-{
-    PyObject *value = PyDict_GetItemString(limits, name);
-    if (value == NULL) {
-        return 0;
-    }
-    unsigned long long number = PyLong_AsUnsignedLongLong(value);
-    if (number == (unsigned long long)-1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (number > max) {
-        PyErr_Format(PyExc_ValueError, "limit %s must be at most %llu, not %llu", name,
-                     (unsigned long long)max, number);
-        return -1;
-    }
-    *out = number;
-    return 1;
-}
-
-/* Overwrites the defaults with what the dict `limits` names. */
-static int
-limits_read(HttpLimits *out, PyObject *limits)
-{
-    const struct {
-        const char *name;
-        uint32_t *field;
-    } small[] = {
-        {"request_line", &out->request_line},
-        {"header_block", &out->header_block},
-        {"header_fields", &out->header_fields},
-        {"trailer_block", &out->trailer_block},
-        {"chunk_extensions", &out->chunk_extensions},
-        {"header_timeout", &out->header_timeout},
-        {"body_rate", &out->body_rate},
-        {"body_grace", &out->body_grace},
-        {"keep_alive", &out->keep_alive},
-        {"write_timeout", &out->write_timeout},
-        {"connections", &out->connections},
-        {"in_flight", &out->in_flight},
-        {"pipelined", &out->pipelined},
-        {"ws_queue", &out->ws_queue},
-        {"ws_ping_interval", &out->ws_ping_interval},
-        {"ws_ping_timeout", &out->ws_ping_timeout},
-        {"ws_close_timeout", &out->ws_close_timeout},
-        {"ws_deflate", &out->ws_deflate},
-        {"ws_deflate_threshold", &out->ws_deflate_threshold},
-    };
-    Py_ssize_t known = 0;
-    uint64_t value = 0;
-    for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
-        int found = limit_read(limits, small[i].name, UINT32_MAX, &value);
-        if (found < 0) {
-            return -1;
-        }
-        if (found > 0) {
-            *small[i].field = (uint32_t)value;
-            known++;
-        }
-    }
-    const struct {
-        const char *name;
-        uint64_t *field;
-    } large[] = {
-        {"body", &out->body},
-        {"ws_message", &out->ws_message},
-        {"ws_frame", &out->ws_frame},
-    };
-    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
-        int found = limit_read(limits, large[i].name, INT64_MAX, large[i].field);
-        if (found < 0) {
-            return -1;
-        }
-        known += found;
-    }
-    if (known != PyDict_GET_SIZE(limits)) {
-        PyErr_Format(PyExc_ValueError, "unknown limit in %R", limits);
-        return -1;
-    }
-    return 0;
-}
+#include "net/secure.h"
 
 /* ---- Construction ------------------------------------------------------------------------- */
 
@@ -105,7 +22,7 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts;
+        *mounts, *secure, *refused;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     int custom_errors, access_log;
@@ -134,6 +51,8 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "access_log",
                                         "websockets",
                                         "ws_origins",
+                                        "secure",
+                                        "on_refused",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -141,15 +60,17 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .mounts = NULL,
                       .limits = Py_None,
                       .websockets = Py_None,
+                      .secure = Py_None,
+                      .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#", (char **)names, &a->loop,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OO", (char **)names, &a->loop,
             &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
             &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
             &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
-            &a->ws_origins_len)) {
+            &a->ws_origins_len, &a->secure, &a->refused)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -211,8 +132,30 @@ server_take(AppServer *self, const ServerArgs *a)
     self->entry = optional_ref(a->entry);
     self->root = (Mount *)optional_ref(a->root);
     self->mounts = Py_XNewRef(a->mounts);
+    self->refused = optional_ref(a->refused);
     ring_init(&self->asgi_waiting);
     self->custom_errors = a->custom_errors != 0;
+}
+
+/* Makes the HttpServer. 0, or -1 with an exception set. */
+static int
+server_make_http(AppServer *self, PyObject *module, Loop *loop,
+                 const HttpLimits *limits, const ServerArgs *a)
+{
+    SSL_CTX *ctx = NULL;
+    if (a->secure != Py_None
+        && (ctx = secure_context_of(net_state(module), a->secure)) == NULL) {
+        return -1;
+    }
+    self->http = http_server_new(loop, &dispatch_ops, limits, self);
+    Slice origins = slice_of(a->ws_origins, (size_t)a->ws_origins_len);
+    if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0
+        || (ctx != NULL && http_server_secure(self->http, ctx) != 0)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    http_server_access_log(self->http, a->access_log);
+    return 0;
 }
 
 static int
@@ -248,7 +191,7 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     HttpLimits limits;
     http_limits_default(&limits);
     if (a.limits != Py_None
-        && (!PyDict_Check(a.limits) || limits_read(&limits, a.limits) < 0)) {
+        && (!PyDict_Check(a.limits) || server_limits_read(&limits, a.limits) < 0)) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_TypeError, "limits must be a dict");
         }
@@ -257,13 +200,9 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (ws_parts_read(&self->websockets, st, a.websockets) < 0) {
         return -1;
     }
-    self->http = http_server_new(loop, &dispatch_ops, &limits, self);
-    Slice origins = slice_of(a.ws_origins, (size_t)a.ws_origins_len);
-    if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0) {
-        PyErr_NoMemory();
+    if (server_make_http(self, module, loop, &limits, &a) < 0) {
         return -1;
     }
-    http_server_access_log(self->http, a.access_log);
     self->st = st;
     self->loop = loop == NULL ? NULL : (Loop *)Py_NewRef(a.loop);
     self->router = router;
@@ -317,6 +256,21 @@ server_announce_end(AppServer *self)
     if (future_resolve(self->st, self->drained, Py_None) < 0) {
         loop_report(self->loop, "the server's end could not be announced");
     }
+}
+
+void
+server_tell_refused(AppServer *self, const NetAddr *peer, const char *reason)
+{
+    NetName name;
+    if (self->refused == NULL) {
+        return;
+    }
+    net_addr_name(peer, &name);
+    PyObject *result = PyObject_CallFunction(self->refused, "ss", name.host, reason);
+    if (result == NULL) {
+        loop_report(self->loop, "a failed handshake could not be reported");
+    }
+    Py_XDECREF(result);
 }
 
 void
@@ -419,6 +373,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->entry);
     Py_VISIT((PyObject *)self->root);
     Py_VISIT(self->mounts);
+    Py_VISIT(self->refused);
     Py_VISIT(self->drained);
     return ws_parts_traverse(&self->websockets, visit, arg);
 }
@@ -433,6 +388,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->entry);
     Py_CLEAR(self->root);
     Py_CLEAR(self->mounts);
+    Py_CLEAR(self->refused);
     Py_CLEAR(self->drained);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->router_obj);

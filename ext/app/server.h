@@ -39,10 +39,13 @@ struct AppServer {
     WebSocketParts websockets;
     bool custom_errors;
     bool listening;    /* holds a reference on itself until the HttpServer is drained */
+    PyObject *refused; /* owned callable(host, reason), or NULL: of TLS handshakes */
     PyObject *drained; /* owned Future of drain() and abort(); NULL before */
     HttpFields fields; /* scratch for the header fields of one answer */
 };
 
+/* From HttpOps.on_refused. */
+void server_tell_refused(AppServer *self, const NetAddr *peer, const char *reason);
 /* From HttpOps.on_drained. */
 void server_drained(AppServer *self);
 

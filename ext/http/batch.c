@@ -36,6 +36,12 @@ http_batch_end(HttpBatch batch)
     }
 }
 
+bool
+http_can_lend(const HttpRequest *req)
+{
+    return !req->secure && !req->chunked && !req->bodyless;
+}
+
 int
 http_stream_lend(HttpRequest *req, HttpLoan *loan)
 {
@@ -48,7 +54,7 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
     if (c->broken) {
         return UV_ECANCELED;
     }
-    if (req->chunked || req->bodyless) {
+    if (!http_can_lend(req)) {
         return UV_ENOTSUP;
     }
     if (c->lent) {

@@ -1,5 +1,5 @@
 /* A connection's life (see conn.h): bytes in, bytes kept while an answer is owed, end of file,
- * timeouts, and the ways to close. Runs on the loop's thread with the GIL; the memory is the
+ * and the ways to close. Runs on the loop's thread with the GIL; the memory is the
  * stream's until on_closed.
  */
 #include "base/py.h"
@@ -8,6 +8,7 @@
 
 #include "http/out.h"
 #include "http/ws_conn.h"
+#include "net/secure_link.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -189,9 +190,20 @@ on_eof(Stream *stream)
 }
 
 static void
-on_error(Stream *stream, int Py_UNUSED(err))
+on_error(Stream *stream, int err)
 {
-    conn_close(conn_of(stream), false);
+    HttpConn *c = conn_of(stream);
+    if (stream_is_handshaking(stream)) {
+        const char *reason = stream_secure_reason(stream);
+        server_refused(c->server, &c->peer, reason != NULL ? reason : uv_strerror(err));
+    }
+    conn_close(c, false);
+}
+
+static void
+on_secure(Stream *stream)
+{
+    conn_settle(conn_of(stream));
 }
 
 static void
@@ -219,6 +231,9 @@ settle_eof(HttpConn *c)
         return;
     }
     if (c->state == CONN_IDLE) {
+        if (stream_is_handshaking(&c->stream)) {
+            server_refused(c->server, &c->peer, "the client has gone away");
+        }
         conn_close(c, true);
     } else if (c->state == CONN_UPGRADED) {
         ws_eof(c);
@@ -270,62 +285,13 @@ settle_ready(HttpConn *c)
     }
 }
 
-/* Which deadline the state asks for. */
-static DeadlineKind
-deadline_wanted(const HttpConn *c)
-{
-    bool waits = c->stream.queued != 0 || c->lent_waits;
-    DeadlineKind writing = waits ? DEADLINE_WRITE : DEADLINE_NONE;
-    switch (c->state) {
-    case CONN_IDLE:
-        return writing != DEADLINE_NONE ? writing : DEADLINE_KEEP_ALIVE;
-    case CONN_HEAD:
-        return DEADLINE_HEADER;
-    case CONN_BODY:
-        return c->paused ? writing : DEADLINE_BODY;
-    case CONN_UPGRADED:
-        return ws_deadline(c);
-    case CONN_ANSWER:
-    case CONN_CLOSING:
-        return writing;
-    case CONN_LINGER:
-        return writing != DEADLINE_NONE ? writing : DEADLINE_LINGER;
-    }
-    Py_UNREACHABLE();
-}
-
-static void
-deadline_start(HttpConn *c, DeadlineKind kind)
-{
-    c->progress = c->sent - c->stream.queued;
-    c->body_checked = c->body_received;
-    deadline_set(&c->server->deadlines, &c->deadline, kind);
-}
-
-static void
-settle_deadline(HttpConn *c)
-{
-    DeadlineKind kind = c->deadline.kind;
-    DeadlineKind want = deadline_wanted(c);
-    if (kind == want) {
-        return;
-    }
-    if (want != DEADLINE_NONE) {
-        deadline_start(c, want);
-    } else if (kind != DEADLINE_KEEP_ALIVE) {
-        /* KEEP_ALIVE stays while a request is answered, to be moved on when it is done:
-         * conn_expired knows better. */
-        deadline_clear(&c->deadline);
-    }
-}
-
 void
 conn_settle(HttpConn *c)
 {
     settle_eof(c);
     settle_reading(c);
     settle_ready(c);
-    settle_deadline(c);
+    conn_settle_deadline(c);
 }
 
 void
@@ -334,66 +300,6 @@ conn_settle_later(HttpConn *c)
     if (!ring_is_linked(&c->ready)) {
         ring_append(&c->server->ready, &c->ready);
     }
-}
-
-/* ---- Timeouts ---------------------------------------------------------------------------- */
-
-/* Whether the body came at the least rate since the deadline was set. */
-static bool
-body_is_fast_enough(const HttpConn *c)
-{
-    const HttpLimits *limits = &c->server->limits;
-    uint64_t least = (uint64_t)limits->body_rate * limits->body_grace / 1000;
-    return c->body_received - c->body_checked >= least;
-}
-
-static void
-write_expired(HttpConn *c)
-{
-    if (c->sent - c->stream.queued != c->progress) {
-        deadline_start(c, DEADLINE_WRITE);
-    } else if (c->state == CONN_CLOSING) {
-        stream_close(&c->stream, false);
-    } else {
-        conn_close(c, false);
-    }
-}
-
-void
-conn_expired(HttpConn *c, DeadlineKind kind)
-{
-    if (kind != deadline_wanted(c)) {
-        conn_settle(c);
-        return;
-    }
-    switch (kind) {
-    case DEADLINE_KEEP_ALIVE:
-        conn_close(c, true);
-        break;
-    case DEADLINE_HEADER:
-        exchange_reject(c, (Fault){408, "The head of the request took too long"});
-        break;
-    case DEADLINE_BODY:
-        if (!body_is_fast_enough(c)) {
-            exchange_reject(c, (Fault){408, "The body of the request came too slowly"});
-        }
-        break;
-    case DEADLINE_WRITE:
-        write_expired(c);
-        break;
-    case DEADLINE_LINGER:
-        conn_close(c, false);
-        break;
-    case DEADLINE_WS_PING:
-    case DEADLINE_WS_PONG:
-    case DEADLINE_WS_CLOSE:
-        ws_expired(c, kind);
-        break;
-    case DEADLINE_NONE:
-    case DEADLINE_KINDS:
-        Py_UNREACHABLE();
-    }
-    conn_settle(c);
 }
 
 /* ---- Opening and closing ----------------------------------------------------------------- */
@@ -439,15 +345,32 @@ static const StreamOps stream_ops = {
     .on_error = on_error,
     .on_drain = on_drain,
     .on_closed = on_closed,
+    .on_secure = on_secure,
 };
+
+/* A connection on `fd`; NULL when that can't be. */
+static HttpConn *
+conn_new(HttpServer *server, int fd, bool is_unix)
+{
+    HttpConn *c = PyMem_RawCalloc(1, sizeof(*c));
+    SecureLink *link = server->secure == NULL ? NULL : secure_link_new(server->secure);
+    if (c == NULL || (server->secure != NULL && link == NULL)
+        || stream_open_fd(&c->stream, server->loop, &stream_ops, fd, is_unix) != 0) {
+        secure_link_free(link);
+        PyMem_RawFree(c);
+        return NULL;
+    }
+    if (link != NULL) {
+        stream_secure(&c->stream, link);
+    }
+    return c;
+}
 
 void
 conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer)
 {
-    HttpConn *c = PyMem_RawCalloc(1, sizeof(*c));
-    if (c == NULL
-        || stream_open_fd(&c->stream, server->loop, &stream_ops, fd, is_unix) != 0) {
-        PyMem_RawFree(c);
+    HttpConn *c = conn_new(server, fd, is_unix);
+    if (c == NULL) {
         (void)close(fd);
         return;
     }
@@ -511,7 +434,7 @@ conn_close(HttpConn *c, bool flush)
     conn_call_in(c);
     exchange_drop(c);
     stream_close(&c->stream, flush);
-    settle_deadline(c);
+    conn_settle_deadline(c);
 }
 
 void

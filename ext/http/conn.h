@@ -1,7 +1,8 @@
 /* One HTTP/1.1 connection: stream, parser, and the exchange that is under way. At most one
  * request is handled at a time; what a client sends ahead is kept until the answer is complete.
  *
- *   conn.c      bytes in, bytes kept, end of file, timeouts, closing
+ *   conn.c      bytes in, bytes kept, end of file, closing
+ *   timeout.c   deadlines
  *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
  *   head.c      what RFC 9112 asks of a complete head beyond llhttp
  *   exchange.c  the exchange: what the upper layer is told, and when it is over
@@ -99,7 +100,6 @@ void conn_settle(HttpConn *c);
 void conn_settle_later(HttpConn *c);
 /* Does now what waits in HttpServer.ready. */
 void conn_resume(HttpConn *c);
-void conn_expired(HttpConn *c, DeadlineKind kind);
 /* The server drains. */
 void conn_drain(HttpConn *c);
 
@@ -108,6 +108,12 @@ conn_kept(const HttpConn *c)
 {
     return c->kept.len - c->kept_from;
 }
+
+/* ---- timeout.c --------------------------------------------------------------------------- */
+
+/* Sets the deadline that the state asks for. Part of conn_settle. */
+void conn_settle_deadline(HttpConn *c);
+void conn_expired(HttpConn *c, DeadlineKind kind);
 
 /* ---- h1.c -------------------------------------------------------------------------------- */
 

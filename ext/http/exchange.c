@@ -27,6 +27,7 @@ exchange_begin(HttpConn *c)
     }
     req->conn = c;
     req->peer = c->peer;
+    req->secure = c->stream.secure != NULL;
     c->req = req;
     c->paused = false;
     c->held = false;

@@ -6,6 +6,8 @@
 
 #include "http/conn.h"
 
+#include "net/secure_facts.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -294,4 +296,13 @@ http_request_server(const HttpRequest *req, NetName *out)
     }
     net_addr_name(&c->local, out);
     return 0;
+}
+
+PyObject *
+http_request_tls(const HttpRequest *req)
+{
+    if (!req->secure || req->conn == NULL) {
+        Py_RETURN_NONE;
+    }
+    return secure_facts(req->conn->stream.secure);
 }

@@ -49,6 +49,7 @@ struct HttpRequest {
     bool expect_continue; /* 100 is owed before the body is read */
     bool has_body;        /* Content-Length above 0, or chunked */
     bool body_complete;
+    bool secure; /* came through TLS */
     HttpBodyMode body_mode;
     HttpAnswer answer;
     int64_t content_length; /* bytes; -1 when chunked or absent */
@@ -139,6 +140,9 @@ int32_t http_field_find(const HttpRequest *req, Slice name, uint32_t from);
  * connection; UV_ENOTCONN when the client is gone. */
 int http_request_client(const HttpRequest *req, NetName *out);
 int http_request_server(const HttpRequest *req, NetName *out);
+/* What is known of its connection's TLS (see net/secure_facts.h): a new dict; None without TLS, and
+ * when the client is gone. NULL with an exception set. */
+PyObject *http_request_tls(const HttpRequest *req);
 /* The server's as an address; AF_UNSPEC for a Unix socket. UV_ENOTCONN as above. */
 int http_request_local(const HttpRequest *req, NetAddr *out);
 

@@ -70,10 +70,13 @@ typedef struct HttpLoan {
     uint32_t
         timeout; /* ms without the peer taking a byte after which to give up; 0: none */
 } HttpLoan;
+/* Whether the bytes of a streamed answer reach the socket as they are: without chunks, and without
+ * TLS. */
+bool http_can_lend(const HttpRequest *req);
 /* Lends the socket of a streamed answer. UV_EAGAIN while something waits to be written:
- * on_writable follows when nothing does. UV_ENOTSUP when the bytes would need treatment on their
- * way, as chunks do. Until http_stream_lent nothing else can be written (UV_EBUSY). A connection
- * that is closed meanwhile shuts the socket down, which wakes a borrower that waits for it. */
+ * on_writable follows when nothing does. UV_ENOTSUP unless http_can_lend. Until http_stream_lent
+ * nothing else can be written (UV_EBUSY). A connection that is closed meanwhile shuts the socket
+ * down, which wakes a borrower that waits for it. */
 int http_stream_lend(HttpRequest *req, HttpLoan *loan);
 /* The borrower has written `bytes` and is done. */
 void http_stream_lent(HttpRequest *req, uint64_t bytes);

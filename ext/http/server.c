@@ -71,6 +71,7 @@ server_release(HttpServer *server)
     request_free_spare(server);
     buf_free(&server->out);
     buf_free(&server->ws_origins);
+    secure_host_free(server->secure);
     access_log_free(&server->log);
     PyMem_RawFree(server);
 }
@@ -108,6 +109,22 @@ http_server_ws_origins(HttpServer *server, Slice origins)
 {
     buf_clear(&server->ws_origins);
     return buf_append_slice(&server->ws_origins, origins);
+}
+
+int
+http_server_secure(HttpServer *server, SSL_CTX *ctx)
+{
+    assert(server->state == SERVER_NEW && server->secure == NULL);
+    server->secure = secure_host_new(ctx);
+    return server->secure == NULL ? UV_ENOMEM : 0;
+}
+
+void
+server_refused(HttpServer *server, const NetAddr *peer, const char *reason)
+{
+    if (server->ops->on_refused != NULL) {
+        server->ops->on_refused(server->context, peer, reason);
+    }
 }
 
 HttpStats

@@ -11,6 +11,8 @@
 #include "http/response.h"
 #include "loop/loop.h"
 
+#include <openssl/types.h>
+
 typedef struct HttpOps {
     size_t app_size; /* bytes of http_request_app */
     /* The head is complete and well-formed. The callee decides what becomes of the body; it may
@@ -32,6 +34,9 @@ typedef struct HttpOps {
     void (*on_writable)(HttpRequest *req);
     /* Release what http_request_app holds. */
     void (*app_clear)(HttpRequest *req);
+    /* May be NULL. A client's TLS handshake has failed; its connection is being closed. `reason`
+     * is valid during the call. */
+    void (*on_refused)(void *context, const NetAddr *peer, const char *reason);
     /* Drained: the last connection is closed after http_server_drain. `context` as below. */
     void (*on_drained)(void *context);
 } HttpOps;
@@ -75,6 +80,10 @@ Loop *http_server_loop(const HttpServer *server);
 /* Accepts connections on the bound (not yet listening) socket `fd`, which is the server's from
  * then on when the result is 0. */
 int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog);
+
+/* Speaks TLS on all connections from now on, set up by `ctx` (borrowed; a reference is taken): to be
+ * called before http_server_listen. 0 or UV_ENOMEM. */
+int http_server_secure(HttpServer *server, SSL_CTX *ctx);
 
 /* Begins an orderly stop: no new connections, idle ones closed, the others closed after the
  * answers they owe. on_drained follows, never before this returns. */

@@ -11,6 +11,7 @@
 #include "http/date.h"
 #include "http/deadline.h"
 #include "http/server.h"
+#include "net/secure_link.h"
 #include "net/server.h"
 
 /* Why a request is refused; status 0 when it isn't. */
@@ -42,6 +43,7 @@ struct HttpServer {
     const HttpOps *ops; /* static */
     void *context;      /* the upper layer's */
     HttpLimits limits;
+    SecureHost *secure; /* owned; NULL: no TLS */
     ServerState state;
     bool freed; /* http_server_free was called; requests are still held */
 
@@ -79,6 +81,9 @@ limit_exceeded(uint64_t limit, uint64_t value)
 
 /* The connection is closed and freed: continues a drain, or makes room for a waiting one. */
 void server_conn_closed(HttpServer *server);
+
+/* A client's TLS handshake has failed: the layer above is told. */
+void server_refused(HttpServer *server, const NetAddr *peer, const char *reason);
 
 /* request.c: a zeroed request with one reference; NULL when out of memory. */
 HttpRequest *http_request_new(HttpServer *server);

@@ -10,6 +10,7 @@
 #include "net/endpoint.h"
 #include "net/pipe.h"
 #include "net/reader.h"
+#include "net/secure.h"
 #include "net/tls.h"
 #include "net/transport.h"
 
@@ -71,7 +72,8 @@ net_setup(PyObject *module, NetState *st)
     }
     if (transport_setup(module, st) < 0 || acceptor_setup(module, st) < 0
         || endpoint_setup(module, st) < 0 || datagram_setup(module) < 0
-        || pipe_setup(module) < 0 || reader_setup(st) < 0) {
+        || pipe_setup(module) < 0 || reader_setup(st) < 0
+        || secure_setup(module, st) < 0) {
         return -1;
     }
     return tls_setup(module, st);
@@ -86,6 +88,7 @@ net_traverse(NetState *st, visitproc visit, void *arg)
     Py_VISIT(st->endpoint_type);
     Py_VISIT(st->asyncio_transport);
     Py_VISIT(st->buffered_protocol);
+    Py_VISIT(st->secure_type);
     Py_VISIT(st->tls_type);
     Py_VISIT(st->tls_wrapped);
     Py_VISIT(st->tls_flushing);
@@ -118,6 +121,7 @@ net_clear(NetState *st)
     Py_CLEAR(st->str_sockname);
     Py_CLEAR(st->str_peername);
     Py_CLEAR(st->str_join);
+    Py_CLEAR(st->secure_type);
     Py_CLEAR(st->tls_type);
     Py_CLEAR(st->tls_wrapped);
     Py_CLEAR(st->tls_flushing);

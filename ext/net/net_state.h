@@ -99,6 +99,9 @@ typedef struct NetState {
     PyObject *str_control_ssl_reading; /* "_control_ssl_reading" */
     TlsSteps tls;
 
+    /* For the server's own TLS; owned. */
+    PyTypeObject *secure_type; /* SecureContext */
+
     /* For transports over user descriptors; all owned. */
     PyTypeObject *endpoint_type;
     PyObject *str_begin;      /* "_begin" */

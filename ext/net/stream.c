@@ -5,7 +5,9 @@
  */
 #include "base/py.h"
 
-#include "net/stream.h"
+#include "net/stream_private.h"
+
+#include "net/secure_link.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -14,21 +16,19 @@
 enum {
     DEFAULT_HIGH = 64 * 1024,
     DEFAULT_LOW = 16 * 1024,
+    PUT_KEEP = 256
+        * 1024,          /* bytes of memory that stream_put leaves in an empty buffer */
+    PUT_COPY = 8 * 1024, /* bytes that are copied rather than their memory taken */
 };
 
 /* Bytes that wait for the kernel. Freed in its callback, which libuv always makes. */
 typedef struct StreamWrite {
     uv_write_t req;
     PyObject *owner; /* owned, or NULL: keeps the bytes that are not in `copy` */
+    char *memory;    /* owned, or NULL: likewise */
     size_t size;     /* bytes of the request */
     char copy[];
 } StreamWrite;
-
-static Stream *
-stream_of(void *handle)
-{
-    return container_of(handle, Stream, uv);
-}
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
@@ -145,7 +145,7 @@ stream_accept(Stream *s, Loop *loop, const StreamOps *ops, uv_stream_t *listener
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-static void
+void
 stream_fail(Stream *s, int err)
 {
     if (s->failed || s->state != STREAM_OPEN) {
@@ -154,6 +154,18 @@ stream_fail(Stream *s, int err)
     s->failed = true;
     stream_read_stop(s);
     s->ops->on_error(s, err);
+}
+
+void
+stream_read_ended(Stream *s, ssize_t nread)
+{
+    if (nread == UV_EOF) {
+        stream_read_stop(s);
+        s->read_eof = true;
+        s->ops->on_eof(s);
+    } else if (nread < 0) {
+        stream_fail(s, (int)nread);
+    }
 }
 
 static void
@@ -179,12 +191,8 @@ on_uv_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
     }
     if (nread > 0) {
         s->ops->on_data(s, slice_of(buf->base, (size_t)nread));
-    } else if (nread == UV_EOF) {
-        stream_read_stop(s);
-        s->read_eof = true;
-        s->ops->on_eof(s);
-    } else if (nread < 0) {
-        stream_fail(s, (int)nread);
+    } else {
+        stream_read_ended(s, nread);
     }
 }
 
@@ -194,7 +202,9 @@ stream_read_start(Stream *s)
     if (s->reading || s->read_eof || s->failed || s->state != STREAM_OPEN) {
         return 0;
     }
-    int err = uv_read_start(&s->uv.stream, on_uv_alloc, on_uv_read);
+    bool plain = s->secure == NULL;
+    int err = uv_read_start(&s->uv.stream, plain ? on_uv_alloc : stream_secure_alloc,
+                            plain ? on_uv_read : stream_secure_read);
     s->reading = err == 0;
     return err;
 }
@@ -216,6 +226,8 @@ on_uv_close(uv_handle_t *handle)
     Stream *s = stream_of(handle);
     if (loop_enter(s->loop)) {
         s->state = STREAM_UNUSED;
+        secure_link_free(s->secure);
+        s->secure = NULL;
         s->ops->on_closed(s);
     }
 }
@@ -234,6 +246,9 @@ stream_close(Stream *s, bool flush)
     switch (s->state) {
     case STREAM_OPEN:
         stream_read_stop(s);
+        if (unlikely(s->secure != NULL) && flush && !s->failed) {
+            stream_secure_end(s);
+        }
         if (flush && s->queued != 0 && !s->failed) {
             s->state = STREAM_FLUSHING;
         } else {
@@ -266,6 +281,9 @@ stream_shutdown(Stream *s)
 {
     if (s->shutting || s->state != STREAM_OPEN) {
         return;
+    }
+    if (unlikely(s->secure != NULL) && !s->failed) {
+        stream_secure_end(s);
     }
     s->shutting = true;
     if (s->queued == 0) {
@@ -322,9 +340,27 @@ on_uv_write(uv_write_t *req, int status)
     }
     s->queued -= write->size;
     PyObject *owner = write->owner;
+    PyMem_RawFree(write->memory);
     PyMem_RawFree(write);
     stream_wrote(s, status);
     Py_XDECREF(owner);
+}
+
+/* Gives libuv `bufs`, `size` bytes that `write` keeps (stolen also on an error). */
+static int
+stream_start(Stream *s, StreamWrite *write, const uv_buf_t *bufs, unsigned n,
+             size_t size)
+{
+    int err = uv_write(&write->req, &s->uv.stream, bufs, n, on_uv_write);
+    if (err != 0) {
+        PyMem_RawFree(write->memory);
+        PyMem_RawFree(write);
+        return err;
+    }
+    write->size = size;
+    s->queued += size;
+    s->over_high = s->over_high || s->queued > s->high;
+    return 0;
 }
 
 /* Queues `bufs`. The first `copied` of them are copied, the others kept alive by `owner`
@@ -347,16 +383,52 @@ stream_queue(Stream *s, uv_buf_t *bufs, unsigned n, unsigned copied, PyObject *o
         bufs[i].base = to;
         to += bufs[i].len;
     }
-    int err = uv_write(&write->req, &s->uv.stream, bufs, n, on_uv_write);
-    if (err != 0) {
-        PyMem_RawFree(write);
-        return err;
+    write->owner = NULL;
+    write->memory = NULL;
+    int err = stream_start(s, write, bufs, n, size);
+    if (err == 0 && n > copied) {
+        write->owner = Py_XNewRef(owner);
     }
-    write->owner = n > copied ? Py_XNewRef(owner) : NULL;
-    write->size = size;
-    s->queued += size;
-    s->over_high = s->over_high || s->queued > s->high;
-    return 0;
+    return err;
+}
+
+/* Queues the bytes of `out` from `done` on, with the memory that they are in. */
+static int
+stream_queue_memory(Stream *s, Buf *out, size_t done)
+{
+    StreamWrite *write = PyMem_RawMalloc(sizeof(*write));
+    if (write == NULL) {
+        return UV_ENOMEM;
+    }
+    uv_buf_t buf = {.base = out->ptr + done, .len = out->len - done};
+    write->owner = NULL;
+    write->memory = out->ptr;
+    *out = (Buf){NULL, 0, 0};
+    return stream_start(s, write, &buf, 1, buf.len);
+}
+
+int
+stream_put(Stream *s, Buf *out)
+{
+    int done = UV_EAGAIN;
+    uv_buf_t buf = {.base = out->ptr, .len = out->len};
+    if (out->len == 0) {
+        return 0;
+    }
+    if (s->queued == 0) {
+        done = uv_try_write(&s->uv.stream, &buf, 1);
+    }
+    size_t taken = done < 0 ? 0 : (size_t)done;
+    int err = done < 0 && done != UV_EAGAIN ? done : 0;
+    if (err == 0 && out->len - taken > PUT_COPY) {
+        return stream_queue_memory(s, out, taken);
+    }
+    if (err == 0 && out->len != taken) {
+        buf = (uv_buf_t){.base = out->ptr + taken, .len = out->len - taken};
+        err = stream_queue(s, &buf, 1, 1, NULL);
+    }
+    buf_reset(out, PUT_KEEP);
+    return err;
 }
 
 /* Drops the first `done` bytes of `bufs`; returns the index of the first that is left. */
@@ -381,6 +453,9 @@ stream_send(Stream *s, uv_buf_t *bufs, unsigned n, unsigned copied, PyObject *ow
 {
     if (s->state != STREAM_OPEN || s->failed) {
         return 0;
+    }
+    if (unlikely(s->secure != NULL)) {
+        return stream_secure_send(s, bufs, n);
     }
     unsigned first = 0;
     if (s->queued == 0) {

@@ -5,6 +5,9 @@
  * Thread: the loop's. Callbacks are made with the GIL held (loop_enter has been called).
  * Lifetime: between stream_open_* and on_closed libuv owns the struct's memory; the owner may
  * free it in on_closed and not before. on_closed is always the last call and comes exactly once.
+ *
+ * A stream may speak TLS (stream_secure): then everything here is about plain bytes, but that
+ * `queued` counts what is queued: records.
  */
 #ifndef FLUVIAL_NET_STREAM_H
 #define FLUVIAL_NET_STREAM_H
@@ -19,13 +22,15 @@
 enum { STREAM_SLICES = 8 }; /* at most, in one write */
 
 typedef struct Stream Stream;
+typedef struct SecureLink SecureLink;
 
 typedef struct StreamOps {
     /* Bytes arrived. `data` is the loop's shared read buffer (or what on_alloc gave): valid
      * during the call only; the callee may overwrite it. The callee may call any stream function,
      * stream_close included. */
     void (*on_data)(Stream *s, Slice data);
-    /* The peer will send no more. Writing is still possible. */
+    /* The peer will send no more. Writing is still possible. With TLS it may come right after an
+     * on_data that has stopped reading. */
     void (*on_eof)(Stream *s);
     /* Reading or writing failed with the negative UV_E* code; called once at most. The owner
      * should close: nothing is read or written any more. */
@@ -39,6 +44,8 @@ typedef struct StreamOps {
      * after having closed the stream or stopped reading. The read may yield nothing. May be
      * NULL. */
     void (*on_alloc)(Stream *s, uv_buf_t *buf);
+    /* The TLS handshake is complete: data may follow at once. May be NULL. */
+    void (*on_secure)(Stream *s);
 } StreamOps;
 
 typedef enum StreamState {
@@ -57,6 +64,7 @@ struct Stream {
     } uv;
     Loop *loop;           /* borrowed; the owner holds the loop */
     const StreamOps *ops; /* static */
+    SecureLink *secure;   /* owned; NULL: plain */
     StreamState state;
     bool reading;
     bool read_eof;    /* on_eof was called */
@@ -74,6 +82,25 @@ int stream_open_fd(Stream *s, Loop *loop, const StreamOps *ops, int fd, bool is_
 
 /* Accepts a pending connection of `listener`. The errors are as above. */
 int stream_accept(Stream *s, Loop *loop, const StreamOps *ops, uv_stream_t *listener);
+
+/* The server's side of TLS on a stream that has just been opened and has no on_alloc. Takes `link`
+ * over; nothing can be written before on_secure. A handshake that fails is an on_error with
+ * UV_EPROTO, as is a broken record. close_notify goes out with stream_shutdown and with a
+ * stream_close that flushes. */
+void stream_secure(Stream *s, SecureLink *link);
+/* Whether its handshake is complete. For streams with TLS. */
+bool stream_secure_is_ready(const Stream *s);
+/* Why TLS has failed: static text, or NULL. */
+const char *stream_secure_reason(const Stream *s);
+/* By how many bytes the records written so far are more than what was in them; 0 without TLS. */
+uint64_t stream_secure_surplus(const Stream *s);
+
+/* Whether it has TLS whose handshake is not complete. */
+static inline bool
+stream_is_handshaking(const Stream *s)
+{
+    return unlikely(s->secure != NULL) && !stream_secure_is_ready(s);
+}
 
 int stream_read_start(Stream *s);
 void stream_read_stop(Stream *s);

@@ -41,8 +41,8 @@ class Bridge:
     """An ASGI app as the core serves it.
 
     `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
-    the app is mounted below it. `lifespan` is one of LIFESPAN_MODES. `debug` offers the extension
-    http.response.debug.
+    the app is mounted below it. `scheme` is "http" or, where the server speaks TLS, "https".
+    `lifespan` is one of LIFESPAN_MODES. `debug` offers the extension http.response.debug.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Bridge:
         *,
         root_path: str = "",
         prefix: str = "",
+        scheme: str = "http",
         lifespan: str = "auto",
         debug: bool = False,
     ) -> None:
@@ -60,7 +61,7 @@ class Bridge:
             app,
             root_path=root_path,
             prefix=prefix,
-            scheme="http",
+            scheme=scheme,
             extensions=EXTENSIONS | DEBUG if debug else EXTENSIONS,
             report=_report,
             extend=_extend,

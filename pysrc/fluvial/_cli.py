@@ -15,6 +15,7 @@ from ._asgi import LIFESPAN_MODES
 from ._config import LIMITS, Config
 from ._interface import INTERFACES
 from ._load import LoadError, load_app
+from ._secure import CERT_REQS, SecureError, make_secure
 from ._server import StartError, serve_on
 from ._sockets import BindError, bind
 from ._supervisor import START_FAILED, Supervisor
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import socket
 
     from ._app import App
+    from ._core import SecureContext
     from ._interface import Foreign
 
 log = logging.getLogger("fluvial")
@@ -143,6 +145,43 @@ def _limit_options(command: Command) -> Command:
     help="Origin whose pages may open WebSockets, e.g. https://example.org, or `same` for the host "
     "that is asked; may be repeated. Default: all.",
 )
+@click.option(
+    "--ssl-certfile",
+    metavar="FILE",
+    help="Serve https and wss with this certificate, and those up to an authority's, in PEM form. "
+    "Default: http and ws.",
+)
+@click.option(
+    "--ssl-keyfile",
+    metavar="FILE",
+    help="The certificate's private key, in PEM form; default: in the certificate's file.",
+)
+@click.option(
+    "--ssl-keyfile-password",
+    metavar="PASSWORD",
+    envvar="FLUVIAL_SSL_KEYFILE_PASSWORD",
+    show_envvar=True,
+    help="What the private key is encrypted with; better in the environment than here, where other "
+    "users see it. Default: it isn't encrypted.",
+)
+@click.option(
+    "--ssl-ca-certs",
+    metavar="FILE",
+    help="Certificates of the authorities that sign clients', in PEM form; default: none.",
+)
+@click.option(
+    "--ssl-cert-reqs",
+    type=click.Choice([*CERT_REQS, *map(str, CERT_REQS.values())], case_sensitive=False),
+    default="none",
+    show_default=True,
+    help="Whether clients are asked for certificates (numbers are those of Python's ssl).",
+)
+@click.option(
+    "--ssl-ciphers",
+    metavar="LIST",
+    help="OpenSSL's list of ciphers for TLS 1.2; default: those with forward secrecy and "
+    "authenticated encryption. TLS 1.3 has no others.",
+)
 @_limit_options
 def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any) -> None:
     """Serve the app that MODULE:APP names."""
@@ -152,10 +191,10 @@ def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any
     load = functools.partial(
         load_app, target, app_dir=os.path.abspath(app_dir), factory=factory, interface=interface
     )
-    work = functools.partial(_work, load, config)
     try:
+        work = functools.partial(_work, load, config, make_secure(config))
         status = Supervisor(config, work).run() if config.workers > 1 else work(None)
-    except BindError as exc:
+    except (BindError, SecureError) as exc:
         raise click.ClickException(str(exc)) from exc
     raise SystemExit(status)
 
@@ -163,13 +202,15 @@ def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any
 def _work(
     load: Callable[[], App | Foreign],
     config: Config,
+    secure: SecureContext | None,
     sockets: list[socket.socket] | None,
     lifeline: int | None = None,
 ) -> int:
     """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
     try:
         app = load()
-        serve_on(app, bind(config) if sockets is None else sockets, config, lifeline=lifeline)
+        sockets = bind(config) if sockets is None else sockets
+        serve_on(app, sockets, config, secure, lifeline=lifeline)
     except LoadError as exc:
         click.echo(f"Error: {exc}", err=True)
         return 1

@@ -97,6 +97,11 @@ class Config:
     Times are in seconds. `threads` is how many `def` handlers run at once at most, `thread_queue`
     how many more wait. `ws_origins` are the origins whose pages may open WebSockets, "same" stands
     for the host that was asked; empty: all.
+
+    With `ssl_certfile` the server speaks TLS. Files are in PEM form; `ssl_keyfile` is by default
+    the certificate's. `ssl_cert_reqs` says whether clients are asked for certificates, which those
+    of `ssl_ca_certs` must have signed: "none", "optional" or "required", or ssl's numbers for them.
+    `ssl_ciphers` is OpenSSL's list for TLS 1.2.
     """
 
     host: str = "127.0.0.1"
@@ -114,4 +119,15 @@ class Config:
     asgi_debug: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_keyfile_password: str | None = field(default=None, repr=False)
+    ssl_ca_certs: str | None = None
+    ssl_cert_reqs: str | int = "none"
+    ssl_ciphers: str | None = None
     limits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def scheme(self) -> str:
+        """What the server's URLs begin with."""
+        return "http" if self.ssl_certfile is None else "https"

@@ -20,7 +20,7 @@ _state = cast("Any", _core.Request.state)
 class HTTPConnection(_core.Request):
     """A request or a WebSocket, for dependencies that serve both."""
 
-    _scheme = "http"
+    _scheme = "http"  # for connections without TLS of our own
     _scope: Message | None = None  # of what another ASGI server has received
 
     @property
@@ -88,10 +88,12 @@ class HTTPConnection(_core.Request):
 
     def _make_url(self) -> URL:
         host = self.header("host")
+        scheme = f"{self._scheme}s" if self.is_secure else self._scheme
         if host is None:
             name, port = self.server or ("localhost", None)
-            host = name if port in (None, 80) else f"{name}:{port}"
-        url = f"{self._scheme}://{host}{self.raw_path.decode('latin-1')}"
+            usual = 443 if scheme.endswith("s") else 80
+            host = name if port in (None, usual) else f"{name}:{port}"
+        url = f"{scheme}://{host}{self.raw_path.decode('latin-1')}"
         query = self.query_string
         return URL(f"{url}?{query.decode('latin-1')}" if query else url, path=self.path)
 

@@ -1,6 +1,7 @@
 """Types of the C extension. A test compares this file with the module."""
 
 import asyncio
+import os
 import socket
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
@@ -130,6 +131,13 @@ class Request:
     @property
     def disconnected(self) -> bool:
         """The client has gone away, or sends nothing more and probably has."""
+    @property
+    def is_secure(self) -> bool:
+        """Whether the request came through TLS of this server's own."""
+    @property
+    def tls(self) -> dict[str, Any] | None:
+        """What is known of the connection's TLS, as ASGI's "TLS Extension" has it; None without
+        TLS, or when it is first asked for after the client has gone."""
     def header(self, name: str, default: str | None = None) -> str | None:
         """The first field of that name (case-insensitive), decoded as latin-1."""
     def read(self) -> Awaitable[bytes]:
@@ -221,6 +229,27 @@ class ResponseProtocol(Protocol):
         when the coroutine has not."""
 
 @final
+class SecureContext:
+    """What a server's TLS is set up with, from files in PEM form.
+
+    `certfile` has the certificate, and those up to an authority's, if any; `keyfile` its private
+    key. `verify` is a ssl.VerifyMode: whether clients are asked for certificates, which those of
+    `ca_certs` must have signed. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own.
+
+    Raises: ValueError with the file's name and the reason.
+    """
+    def __new__(
+        cls,
+        certfile: str | os.PathLike[str],
+        keyfile: str | os.PathLike[str],
+        *,
+        password: str | None = None,
+        ca_certs: str | os.PathLike[str] | None = None,
+        verify: int = 0,
+        ciphers: str | None = None,
+    ) -> SecureContext: ...
+
+@final
 class Server:
     """The HTTP server of one loop.
 
@@ -246,6 +275,9 @@ class Server:
     reason); and `run(websocket, coroutine)`, which awaits a handler, ends the connection, and
     returns a Response when it was declined. `ws_origins`: those whose pages may open them,
     separated by spaces; `same` is the request's host; empty: all.
+
+    With `secure` all connections speak TLS. `on_refused(host, reason)` is called when a client's
+    handshake fails.
     """
     def __init__(
         self,
@@ -277,6 +309,8 @@ class Server:
         ]
         | None = None,
         ws_origins: str = "",
+        secure: SecureContext | None = None,
+        on_refused: Callable[[str, str], None] | None = None,
     ) -> None: ...
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
         """Takes over the bound socket `fd` and accepts connections. Raises: OSError."""

@@ -59,7 +59,8 @@ class Mount:
         """The app's answer, as soon as it begins. Raises: what the app raises before."""
         exchange = _Exchange(request)
         scope = self.below(request._scope or _make_scope(request, self.root_path))
-        scope["extensions"] = {}
+        said = scope.get("extensions") or {}
+        scope["extensions"] = {"tls": said["tls"]} if "tls" in said else {}
         exchange.run(self.asgi(scope, exchange.receive, exchange.send))
         message = await exchange.start()
         response = StreamingResponse(exchange.pieces(), message["status"])
@@ -108,6 +109,7 @@ def _make_scope(request: Request, root_path: str) -> Message:
         "raw_path": root_path.encode() + request.raw_path,
         "query_string": request.query_string,
         "headers": list(request.raw_headers),
+        "extensions": {"tls": request.tls} if request.is_secure else {},
     }
 
 

@@ -31,6 +31,7 @@ from ._lifespan import running
 from ._loop import Loop
 from ._request import Request
 from ._responses import Response
+from ._secure import log_refused, make_secure
 from ._sockets import BindError, bind, describe
 from ._threads import register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
@@ -53,10 +54,17 @@ class Service:
     """An app on bound sockets.
 
     `stop()` finishes the requests under way within the configured time, a second call ends them at
-    once; both from the loop's thread.
+    once; both from the loop's thread. `secure` is what make_secure() has made of `config`, if that
+    was done before.
     """
 
-    def __init__(self, app: App | Foreign, sockets: list[socket.socket], config: Config) -> None:
+    def __init__(
+        self,
+        app: App | Foreign,
+        sockets: list[socket.socket],
+        config: Config,
+        secure: _core.SecureContext | None = None,
+    ) -> None:
         self._app = app if isinstance(app, App) else App()
         self._bridge = None if isinstance(app, App) else _make_bridge(app, config)
         self._mounts = [
@@ -65,6 +73,7 @@ class Service:
         ]
         self._sockets = sockets
         self._config = config
+        self._secure = make_secure(config) if secure is None else secure
         self._stops = 0
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -124,7 +133,7 @@ class Service:
 
     def _listen(self, server: _core.Server, sock: socket.socket) -> str:
         """Hands a socket over to the core; gives its address as a URL. Raises: BindError."""
-        address = describe(sock)
+        address = describe(sock, self._config.scheme)
         is_unix = sock.family == socket.AF_UNIX
         try:
             server.listen(sock.detach(), unix=is_unix, backlog=self._config.backlog)
@@ -190,15 +199,16 @@ class Service:
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._config.limits | {"ws_deflate": int(self._config.ws_per_message_deflate)},
             access_log=STDOUT if self._config.access_log else -1,
-            websockets=(
-                app.websockets.router,
-                WebSocket,
-                WebSocketDisconnect,
-                WebSocketException,
-                Runner(app.errors).run,  # type: ignore[arg-type]
-            ),
+            websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
+            secure=self._secure,
+            on_refused=log_refused,
         )
+
+    def _websockets(self) -> tuple[Any, ...]:
+        run = Runner(self._app.errors).run
+        router = self._app.websockets.router
+        return router, WebSocket, WebSocketDisconnect, WebSocketException, run
 
 
 def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | WsgiBridge:
@@ -208,6 +218,7 @@ def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | Wsg
         app.as_asgi3(),
         root_path=config.root_path,
         prefix=prefix,
+        scheme=config.scheme,
         lifespan=config.lifespan,
         debug=config.asgi_debug,
     )
@@ -222,27 +233,31 @@ def _request_tasks() -> list[asyncio.Task[Any]]:
 def run(app: Any, config: Config | None = None) -> None:
     """Serves `app`, a Fluvial or ASGI app, in this process until SIGINT or SIGTERM.
 
-    Raises: BindError, InterfaceError, StartError.
+    Raises: BindError, InterfaceError, SecureError, StartError.
     """
     config = config or Config()
     served = adapt(app)
-    serve_on(served, bind(config), config)
+    secure = make_secure(config)
+    serve_on(served, bind(config), config, secure)
 
 
 def serve_on(
     app: App | Foreign,
     sockets: list[socket.socket],
     config: Config,
+    secure: _core.SecureContext | None = None,
     *,
     lifeline: int | None = None,
 ) -> None:
     """Serves `app` on bound sockets, which are closed afterwards. Raises: StartError.
 
+    `secure` is what make_secure() has made of `config`.
+
     Also stops once `lifeline`, the read end of a pipe, is at its end: its writer is gone.
     """
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(_main(app, sockets, config, lifeline))
+            runner.run(_main(lambda: Service(app, sockets, config, secure), lifeline))
     finally:
         for sock in sockets:
             sock.close()
@@ -250,10 +265,8 @@ def serve_on(
             _unlink(config.uds)
 
 
-async def _main(
-    app: App | Foreign, sockets: list[socket.socket], config: Config, lifeline: int | None
-) -> None:
-    service = Service(app, sockets, config)
+async def _main(make: Callable[[], Service], lifeline: int | None) -> None:
+    service = make()
     loop = asyncio.get_running_loop()
 
     def orphaned(fd: int) -> None:

@@ -38,6 +38,7 @@ class WsgiBridge:
                 config.root_path + prefix,
                 multithread=config.threads > 1,
                 multiprocess=config.workers > 1,
+                scheme=config.scheme,
             ),
             prefix=prefix,
             report=_report,
@@ -51,7 +52,9 @@ class WsgiBridge:
         yield
 
 
-def base_environ(script_name: str, *, multithread: bool, multiprocess: bool) -> dict[str, Any]:
+def base_environ(
+    script_name: str, *, multithread: bool, multiprocess: bool, scheme: str = "http"
+) -> dict[str, Any]:
     """What all environs have; what differs from request to request is set later."""
     return {
         "REQUEST_METHOD": "GET",
@@ -63,12 +66,12 @@ def base_environ(script_name: str, *, multithread: bool, multiprocess: bool) -> 
         "SERVER_PROTOCOL": "HTTP/1.1",
         # What a Unix socket leaves open; PEP 3333 allows neither to be empty.
         "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
+        "SERVER_PORT": "80" if scheme == "http" else "443",
         "SERVER_SOFTWARE": "fluvial",
         "REMOTE_ADDR": "",
         "REMOTE_PORT": "",
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": scheme,
         "wsgi.input": None,
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,

@@ -59,7 +59,8 @@ def test_a_head_that_does_not_end_is_refused() -> None:
 
 def test_a_head_that_trickles_is_refused() -> None:
     """New bytes don't move the deadline on."""
-    with serving(Handler(), header_timeout=50) as server, server.connect() as sock:
+    limits = {"header_timeout": 50, "header_fields": 0}
+    with serving(Handler(), **limits) as server, server.connect() as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n")
         sock.settimeout(0.01)
         data = b""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fluvial._loop import Loop
-from support.certificate import Certificate, make_certificate
 from support.tls import Contexts, make_client_context, make_server_context
 
 if TYPE_CHECKING:
     import ssl
+
+    from support.certificate import Certificate
 
 
 @pytest.fixture(params=[asyncio.SelectorEventLoop, Loop], ids=["asyncio", "fluvial"])
@@ -29,11 +30,6 @@ def fluvial_loop() -> Iterator[Loop]:
     asyncio.set_event_loop(loop)
     yield loop
     shut(loop)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

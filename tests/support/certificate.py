@@ -1,4 +1,4 @@
-"""Self-signed certificates for the tests, made by openssl when they are needed."""
+"""Certificates for the tests, made by openssl when they are needed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,14 @@ class Certificate(NamedTuple):
     key: Path
 
 
-def make_certificate(folder: Path, **owner: Any) -> Certificate:
-    """A certificate in `folder` for this machine's loopback names, good for two days.
+EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+RSA = ("-newkey", "rsa:2048")
 
-    `owner`: user and group, as subprocess.run takes them.
-    """
-    made = Certificate(folder / "server.crt", folder / "server.key")
-    options = ["-x509", "-nodes", "-days", "2"]
-    options += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-keyout", made.key, "-out", made.cert]
+
+def openssl(*arguments: str | Path, **owner: Any) -> str:
+    """What the command prints."""
     done = subprocess.run(
-        ["openssl", "req", *options, *names, *files],
+        ["openssl", *arguments],
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -38,5 +34,49 @@ def make_certificate(folder: Path, **owner: Any) -> Certificate:
         **owner,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def make_certificate(folder: Path, *, key: tuple[str, ...] = EC, **owner: Any) -> Certificate:
+    """A self-signed certificate in `folder` for this machine's loopback names, good for two days.
+
+    `owner`: user and group, as subprocess.run takes them.
+    """
+    made = Certificate(folder / "server.crt", folder / "server.key")
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", made.key, "-out", made.cert]
+    openssl("req", "-x509", "-nodes", "-days", "2", *key, *names, *files, **owner)
     made.key.chmod(0o600)
     return made
+
+
+class Authority:
+    """Signs certificates; its own is `cert`, in `folder`."""
+
+    def __init__(self, folder: Path, name: str, signer: Authority | None = None) -> None:
+        self.folder = folder
+        self.cert, self.key = self._issue(name, f"/CN={name}", True, signer)
+
+    def issue(self, name: str, subject: str) -> Certificate:
+        """A certificate of the subject's, e.g. "/O=Some Company/CN=alice"."""
+        return self._issue(name, subject, False, self)
+
+    def _issue(
+        self, name: str, subject: str, is_authority: bool, signer: Authority | None
+    ) -> Certificate:
+        made = Certificate(self.folder / f"{name}.crt", self.folder / f"{name}.key")
+        request = self.folder / f"{name}.csr"
+        extensions = self.folder / f"{name}.ext"
+        extensions.write_text(f"basicConstraints=critical,CA:{str(is_authority).upper()}\n")
+        openssl(
+            *("req", "-new", "-nodes", "-utf8", *EC, "-subj", subject),
+            *("-keyout", made.key, "-out", request),
+        )
+        signed = ["-signkey", made.key]
+        if signer is not None:
+            signed = ["-CA", signer.cert, "-CAkey", signer.key, "-CAcreateserial"]
+        openssl(
+            *("x509", "-req", "-days", "2", "-extfile", extensions, "-in", request),
+            *(*signed, "-out", made.cert),
+        )
+        return made

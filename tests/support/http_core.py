@@ -63,7 +63,8 @@ def _build() -> Path:
     tools = native.Toolchain()
     system = native.this_system()
     exports = EXT / "fluvial.map"
-    link = [*system.shared, system.exports.format(exports), *system.libuv_libraries, "-lz"]
+    libraries = ["-lz", "-lssl", "-lcrypto"]
+    link = [*system.shared, system.exports.format(exports), *system.libuv_libraries, *libraries]
     link += SANITIZERS[:1] if _is_sanitized() else []
     target = folder / "_core.so"
     archives = _archives()

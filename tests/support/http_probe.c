@@ -2,8 +2,8 @@
  * Python object, every call downwards is a method. Compiled together with the layers below by
  * http_core.py; never installed.
  *
- *   HttpServer(loop, handler, fd, *, limits, is_unix, log_fd)  http/server.h
- *   HttpRequest                                                http/request.h, response.h
+ *   HttpServer(loop, handler, fd, *, limits, is_unix, log_fd, secure)  http/server.h
+ *   HttpRequest                                                        http/request.h, response.h
  *
  * The handler has methods named after HttpOps' functions, without "on_".
  */
@@ -12,6 +12,7 @@
 #include "app/app_state.h"
 #include "base/err.h"
 #include "http/server.h"
+#include "net/secure.h"
 
 #include <llhttp.h>
 #include <uv.h>
@@ -142,6 +143,17 @@ on_app_clear(HttpRequest *req)
 }
 
 static void
+on_refused(void *context, const NetAddr *Py_UNUSED(peer), const char *reason)
+{
+    ProbeServer *server = context;
+    PyObject *result = PyObject_CallMethod(server->handler, "refused", "s", reason);
+    if (result == NULL) {
+        loop_report((Loop *)server->loop, "refused");
+    }
+    Py_XDECREF(result);
+}
+
+static void
 on_drained(void *context)
 {
     ProbeServer *server = context;
@@ -164,6 +176,7 @@ static const HttpOps ops = {
     .on_eof = on_eof,
     .on_writable = on_writable,
     .app_clear = on_app_clear,
+    .on_refused = on_refused,
     .on_drained = on_drained,
 };
 
@@ -456,13 +469,14 @@ limits_fill(HttpLimits *limits, PyObject *dict)
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"loop",    "handler", "fd", "limits",
-                            "is_unix", "log_fd",  NULL};
-    PyObject *loop, *handler, *dict = NULL;
+    static char *names[] = {"loop",    "handler", "fd",     "limits",
+                            "is_unix", "log_fd",  "secure", NULL};
+    PyObject *loop, *handler, *dict = NULL, *secure = Py_None;
     int fd, is_unix = 0, log_fd = -1;
     HttpLimits limits;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOi|$O!pi", names, &loop, &handler,
-                                     &fd, &PyDict_Type, &dict, &is_unix, &log_fd)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOi|$O!piO", names, &loop, &handler,
+                                     &fd, &PyDict_Type, &dict, &is_unix, &log_fd,
+                                     &secure)
         || limits_fill(&limits, dict) < 0) {
         return NULL;
     }
@@ -479,6 +493,13 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self->server == NULL || self->request_type == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
+    }
+    SSL_CTX *ctx = NULL;
+    if (secure != Py_None
+        && ((ctx = secure_context_of(net_state(module), secure)) == NULL
+            || http_server_secure(self->server, ctx) != 0)) {
+        Py_DECREF(self);
+        return NULL;
     }
     http_server_access_log(self->server, log_fd);
     int err = http_server_listen(self->server, fd, is_unix, 128);

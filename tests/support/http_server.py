@@ -8,10 +8,15 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import httpx
 from support import http_core
 from support.responses import Response, read_all
+from support.tls_socket import TlsSocket, client_context
+
+if TYPE_CHECKING:
+    from support.certificate import Certificate
 
 T = TypeVar("T")
 
@@ -80,6 +85,9 @@ class Handler:
     def cleared(self) -> None:
         self.note("cleared")
 
+    def refused(self, reason: str) -> None:
+        self.note("refused", reason)
+
     def drained(self) -> None:
         self.note("drained")
 
@@ -87,12 +95,20 @@ class Handler:
 class Server:
     """What a test does with a running server."""
 
-    def __init__(self, loop: Any, core: Any, address: Any, family: socket.AddressFamily) -> None:
+    def __init__(
+        self,
+        loop: Any,
+        core: Any,
+        address: Any,
+        family: socket.AddressFamily,
+        certificate: Certificate | None,
+    ) -> None:
         self.loop = loop
+        self.context = None if certificate is None else client_context(certificate.cert)
         self.address = address
         self.family = family
         self.core = core
-        self.clients: list[socket.socket] = []
+        self.clients: list[Any] = []
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """`function(*args)` on the server's thread."""
@@ -105,13 +121,25 @@ class Server:
     def stats(self) -> dict[str, int]:
         return self.call(self.core.stats)
 
-    def connect(self) -> socket.socket:
-        """A client's socket; closed at the end if the test doesn't."""
+    def new_client(self) -> httpx.Client:
+        """A client that trusts the server's certificate."""
+        scheme = "http" if self.context is None else "https"
+        host, port = self.address
+        verify = False if self.context is None else self.context
+        return httpx.Client(base_url=f"{scheme}://{host}:{port}", verify=verify, trust_env=False)
+
+    def connect_plain(self) -> socket.socket:
+        """A client's socket without TLS; closed at the end if the test doesn't."""
         sock = socket.socket(self.family)
         self.clients.append(sock)
         sock.settimeout(PATIENCE)
         sock.connect(self.address)
         return sock
+
+    def connect(self) -> Any:
+        """The same, through TLS where the server speaks it: a socket or a TlsSocket."""
+        sock = self.connect_plain()
+        return sock if self.context is None else TlsSocket(sock, self.context).handshake()
 
     def send(self, raw: bytes, *, eof: bool = False) -> list[Response]:
         """Sends `raw`, then end-of-file if `eof`; the responses until the server closes."""
@@ -124,13 +152,24 @@ class Server:
         return Response.parse_all(data, is_head=raw.startswith(b"HEAD "))
 
 
+# The certificate of all servers that aren't given one: tests of HTTP run with TLS, too.
+usual_certificate: Certificate | None = None
+
+
 @contextlib.contextmanager
 def serving(
-    handler: Handler, *, path: Path | None = None, log_fd: int = -1, **limits: int
+    handler: Handler,
+    *,
+    path: Path | None = None,
+    log_fd: int = -1,
+    certificate: Certificate | None = None,
+    **limits: int,
 ) -> Iterator[Server]:
-    """Serves on a free port of 127.0.0.1, or on the Unix socket `path`. Afterwards the server
-    is drained, and no request or connection is left."""
+    """Serves on a free port of 127.0.0.1, or on the Unix socket `path`, with TLS when there is a
+    certificate. Afterwards the server is drained, and no request or connection is left."""
     core, loop_type = http_core.load()
+    certificate = certificate or usual_certificate
+    secure = None if certificate is None else core.SecureContext(*certificate)
     bound = socket.socket(socket.AF_UNIX if path is not None else socket.AF_INET)
     bound.bind(str(path) if path is not None else ("127.0.0.1", 0))
     address = bound.getsockname()
@@ -147,6 +186,7 @@ def serving(
             limits=limits,
             is_unix=path is not None,
             log_fd=log_fd,
+            secure=secure,
         )
         drained = handler.drained
 
@@ -155,7 +195,7 @@ def serving(
             stop.set()
 
         handler.drained = on_drained  # type: ignore[method-assign]
-        ready.append(Server(loop, native, address, bound.family))
+        ready.append(Server(loop, native, address, bound.family, certificate))
         started.set()
         await stop.wait()
         stats = native.stats()

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,18 +15,23 @@ from fluvial import Config, Loop
 from fluvial._interface import adapt
 from fluvial._server import Service
 from fluvial._sockets import bind
+from support.tls_socket import TlsSocket, client_context
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 STOP_TIMEOUT = 30  # seconds
 
 
 class Served:
-    """A running app: where it is, and clients for it."""
+    """A running app: where it is, and clients for it. With TLS `context` trusts its certificate."""
 
-    def __init__(self, address: tuple[str, int] | str) -> None:
+    def __init__(
+        self, address: tuple[str, int] | str, context: ssl.SSLContext | None = None
+    ) -> None:
         self.address = address
+        self.context = context
         self.loop: asyncio.AbstractEventLoop | None = None
         self.service: Service | None = None
         self.thread: threading.Thread | None = None
@@ -36,17 +42,27 @@ class Served:
     def url(self) -> str:
         """The app's URL."""
         if isinstance(self.address, str):
-            return "http://unix"
-        return f"http://{self.address[0]}:{self.address[1]}"
+            return "http://unix" if self.context is None else "https://localhost"
+        scheme = "http" if self.context is None else "https"
+        return f"{scheme}://{self.address[0]}:{self.address[1]}"
 
     def new_client(self, **options: Any) -> httpx.Client:
         """A client of its own connections, closed with the app."""
         uds = self.address if isinstance(self.address, str) else None
-        transport = httpx.HTTPTransport(uds=uds, verify=False)  # its certificates take 100 ms
+        verify = self.context or False  # its own certificates take 100 ms
+        transport = httpx.HTTPTransport(uds=uds, verify=verify)
         options = {"transport": transport, "base_url": self.url, "timeout": 30} | options
         return self._clients.enter_context(httpx.Client(trust_env=False, **options))
 
-    def connect(self) -> socket.socket:
+    def connect(
+        self, context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None
+    ) -> Any:
+        """A connection: a socket or, with TLS, a TlsSocket that has done its handshake."""
+        context = context or self.context
+        sock = self.connect_plain()
+        return sock if context is None else TlsSocket(sock, context, session).handshake()
+
+    def connect_plain(self) -> socket.socket:
         """A raw connection."""
         if isinstance(self.address, str):
             sock = socket.socket(socket.AF_UNIX)
@@ -86,7 +102,9 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
     config = Config(**({"port": 0, "access_log": False, "graceful_timeout": 10} | options))
     (sock,) = bind(config)
     name = sock.getsockname()
-    served = Served(name if isinstance(name, str) else name[:2])
+    certfile = config.ssl_certfile
+    context = None if certfile is None else client_context(Path(certfile))
+    served = Served(name if isinstance(name, str) else name[:2], context)
     ready: Future[None] = Future()
     done: Future[None] = Future()
     args = (app, sock, config, served, ready, done)

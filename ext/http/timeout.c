@@ -1,0 +1,136 @@
+/* How long a connection may stay in its state (see conn.h): which deadline that asks for, and what
+ * happens when it has passed. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/conn.h"
+
+#include "http/ws_conn.h"
+
+/* Which deadline the state asks for. */
+static DeadlineKind
+deadline_wanted(const HttpConn *c)
+{
+    bool waits = c->stream.queued != 0 || c->lent_waits;
+    DeadlineKind writing = waits ? DEADLINE_WRITE : DEADLINE_NONE;
+    switch (c->state) {
+    case CONN_IDLE:
+        if (stream_is_handshaking(&c->stream)) {
+            return DEADLINE_HEADER;
+        }
+        return writing != DEADLINE_NONE ? writing : DEADLINE_KEEP_ALIVE;
+    case CONN_HEAD:
+        return DEADLINE_HEADER;
+    case CONN_BODY:
+        return c->paused ? writing : DEADLINE_BODY;
+    case CONN_UPGRADED:
+        return ws_deadline(c);
+    case CONN_ANSWER:
+    case CONN_CLOSING:
+        return writing;
+    case CONN_LINGER:
+        return writing != DEADLINE_NONE ? writing : DEADLINE_LINGER;
+    }
+    Py_UNREACHABLE();
+}
+
+/* Bytes that the kernel has taken. */
+static uint64_t
+bytes_taken(const HttpConn *c)
+{
+    return c->sent + stream_secure_surplus(&c->stream) - c->stream.queued;
+}
+
+static void
+deadline_start(HttpConn *c, DeadlineKind kind)
+{
+    c->progress = bytes_taken(c);
+    c->body_checked = c->body_received;
+    deadline_set(&c->server->deadlines, &c->deadline, kind);
+}
+
+void
+conn_settle_deadline(HttpConn *c)
+{
+    DeadlineKind kind = c->deadline.kind;
+    DeadlineKind want = deadline_wanted(c);
+    if (kind == want) {
+        return;
+    }
+    if (want != DEADLINE_NONE) {
+        deadline_start(c, want);
+    } else if (kind != DEADLINE_KEEP_ALIVE) {
+        /* KEEP_ALIVE stays while a request is answered, to be moved on when it is done:
+         * conn_expired knows better. */
+        deadline_clear(&c->deadline);
+    }
+}
+
+/* Whether the body came at the least rate since the deadline was set. */
+static bool
+body_is_fast_enough(const HttpConn *c)
+{
+    const HttpLimits *limits = &c->server->limits;
+    uint64_t least = (uint64_t)limits->body_rate * limits->body_grace / 1000;
+    return c->body_received - c->body_checked >= least;
+}
+
+static void
+header_expired(HttpConn *c)
+{
+    if (stream_is_handshaking(&c->stream)) {
+        server_refused(c->server, &c->peer, "the handshake took too long");
+        conn_close(c, false);
+    } else {
+        exchange_reject(c, (Fault){408, "The head of the request took too long"});
+    }
+}
+
+static void
+write_expired(HttpConn *c)
+{
+    if (bytes_taken(c) != c->progress) {
+        deadline_start(c, DEADLINE_WRITE);
+    } else if (c->state == CONN_CLOSING) {
+        stream_close(&c->stream, false);
+    } else {
+        conn_close(c, false);
+    }
+}
+
+void
+conn_expired(HttpConn *c, DeadlineKind kind)
+{
+    if (kind != deadline_wanted(c)) {
+        conn_settle(c);
+        return;
+    }
+    switch (kind) {
+    case DEADLINE_KEEP_ALIVE:
+        conn_close(c, true);
+        break;
+    case DEADLINE_HEADER:
+        header_expired(c);
+        break;
+    case DEADLINE_BODY:
+        if (!body_is_fast_enough(c)) {
+            exchange_reject(c, (Fault){408, "The body of the request came too slowly"});
+        }
+        break;
+    case DEADLINE_WRITE:
+        write_expired(c);
+        break;
+    case DEADLINE_LINGER:
+        conn_close(c, false);
+        break;
+    case DEADLINE_WS_PING:
+    case DEADLINE_WS_PONG:
+    case DEADLINE_WS_CLOSE:
+        ws_expired(c, kind);
+        break;
+    case DEADLINE_NONE:
+    case DEADLINE_KINDS:
+        Py_UNREACHABLE();
+    }
+    conn_settle(c);
+}

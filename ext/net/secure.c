@@ -1,0 +1,326 @@
+/* From files to an SSL_CTX (see secure.h): each step fails with a ValueError that names the file
+ * and says why. OpenSSL's queue of errors is emptied before each step and left empty after it,
+ * since Python's ssl module shares it.
+ */
+#include "base/py.h"
+
+#include "net/secure.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+
+typedef struct SecureContext {
+    PyObject_HEAD
+    SSL_CTX *ctx; /* owned: a reference */
+} SecureContext;
+
+/* What is used of TLS 1.2 by default: forward secrecy and authenticated encryption. The suites
+ * of TLS 1.3 have nothing else. */
+static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
+
+/* What the constructor is given; all borrowed. */
+typedef struct SecureArgs {
+    const char *cert, *key; /* file names */
+    const char *cas;        /* likewise; NULL: none */
+    const char *password;   /* NULL: none */
+    const char *ciphers;    /* NULL: the default */
+    int verify;             /* SecureVerify */
+} SecureArgs;
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+/* Raises ValueError("<file>: <why>"). Returns -1. */
+static int
+raise_for(const char *file, const char *why)
+{
+    PyObject *name = PyUnicode_DecodeFSDefault(file);
+    if (name != NULL) {
+        PyErr_Format(PyExc_ValueError, "%U: %s", name, why);
+        Py_DECREF(name);
+    }
+    ERR_clear_error();
+    return -1;
+}
+
+/* The same with what OpenSSL has to say. */
+static int
+raise_reason(const char *file)
+{
+    unsigned long code = ERR_peek_error(); /* the first is the cause of the others */
+    const char *reason = ERR_reason_error_string(code);
+    bool no_pem =
+        ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
+    return raise_for(file, no_pem           ? "there is no certificate in PEM form"
+                           : reason == NULL ? "can't be used"
+                                            : reason);
+}
+
+/* The file, opened; NULL with ValueError set. The caller frees it. */
+static BIO *
+file_open(const char *file)
+{
+    ERR_clear_error();
+    errno = 0;
+    BIO *bio = BIO_new_file(file, "r");
+    if (bio == NULL) {
+        (void)raise_for(file, errno != 0 ? strerror(errno) : "can't be opened");
+    }
+    return bio;
+}
+
+static int
+check_readable(const char *file)
+{
+    BIO *bio = file_open(file);
+    if (bio == NULL) {
+        return -1;
+    }
+    BIO_free(bio);
+    return 0;
+}
+
+/* ---- Certificate and key ------------------------------------------------------------------ */
+
+static int
+load_certificate(SSL_CTX *ctx, const char *file)
+{
+    if (check_readable(file) < 0) {
+        return -1;
+    }
+    ERR_clear_error();
+    return SSL_CTX_use_certificate_chain_file(ctx, file) == 1 ? 0 : raise_reason(file);
+}
+
+typedef struct Password {
+    const char *text; /* borrowed; NULL: none was given */
+    bool asked;
+} Password;
+
+/* OpenSSL's question for it; it would ask the terminal without this. */
+static int
+on_password(char *buf, int size, int Py_UNUSED(writing), void *data)
+{
+    Password *password = data;
+    password->asked = true;
+    size_t len = password->text == NULL ? 0 : strlen(password->text);
+    if (password->text == NULL || len > (size_t)size) {
+        return -1;
+    }
+    memcpy(buf, password->text, len);
+    return (int)len;
+}
+
+/* The key; NULL with ValueError set. The caller frees it. */
+static EVP_PKEY *
+read_key(const SecureArgs *args)
+{
+    BIO *bio = file_open(args->key);
+    if (bio == NULL) {
+        return NULL;
+    }
+    Password password = {.text = args->password};
+    ERR_clear_error();
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, on_password, &password);
+    BIO_free(bio);
+    if (key == NULL) {
+        (void)raise_for(args->key,
+                        !password.asked ? "there is no private key in PEM form"
+                        : args->password == NULL
+                            ? "the private key is encrypted and no password was given"
+                            : "the password is not the private key's");
+    }
+    ERR_clear_error();
+    return key;
+}
+
+static int
+load_key(SSL_CTX *ctx, const SecureArgs *args)
+{
+    EVP_PKEY *key = read_key(args);
+    if (key == NULL) {
+        return -1;
+    }
+    bool fits =
+        SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    EVP_PKEY_free(key);
+    return fits
+               ? 0
+               : raise_for(args->key, "the private key is not that of the certificate");
+}
+
+/* ---- Clients ------------------------------------------------------------------------------ */
+
+static int
+load_authorities(SSL_CTX *ctx, const SecureArgs *args)
+{
+    if (args->cas != NULL) {
+        if (check_readable(args->cas) < 0) {
+            return -1;
+        }
+        ERR_clear_error();
+        STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(args->cas);
+        if (names == NULL || SSL_CTX_load_verify_file(ctx, args->cas) != 1) {
+            sk_X509_NAME_pop_free(names, X509_NAME_free);
+            return raise_reason(args->cas);
+        }
+        SSL_CTX_set_client_CA_list(ctx, names); /* takes it */
+    }
+    switch ((SecureVerify)args->verify) {
+    case SECURE_VERIFY_NONE:
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+        break;
+    case SECURE_VERIFY_OPTIONAL:
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        break;
+    case SECURE_VERIFY_REQUIRED:
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                           NULL);
+        break;
+    }
+    return 0;
+}
+
+/* Chooses HTTP/1.1. A client that offers other protocols alone is refused (RFC 7301 section
+ * 3.2); one that offers none never gets here. */
+static int
+on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *out_len,
+        const unsigned char *offer, unsigned int offer_len, void *Py_UNUSED(data))
+{
+    static const unsigned char ours[] = "\x08http/1.1\x08http/1.0";
+    int found = SSL_select_next_proto((unsigned char **)out, out_len, ours,
+                                      sizeof ours - 1, offer, offer_len);
+    return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK
+                                           : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* ---- The context -------------------------------------------------------------------------- */
+
+/* Sessions live in tickets, which the client keeps: this side remembers nothing. */
+static int
+set_protocol(SSL_CTX *ctx, const SecureArgs *args)
+{
+    static const unsigned char id[] = "fluvial";
+    const char *ciphers = args->ciphers == NULL ? default_ciphers : args->ciphers;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    /* An idle connection needs no buffers: 34 KiB less for each. */
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    ERR_clear_error();
+    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1
+        || SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) != 1) {
+        return raise_for("TLS", "the context can't be set up");
+    }
+    if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
+        PyErr_Format(PyExc_ValueError, "no cipher of TLS 1.2 is named by '%s'",
+                     ciphers);
+        ERR_clear_error();
+        return -1;
+    }
+    return 0;
+}
+
+static SSL_CTX *
+context_make(const SecureArgs *args)
+{
+    ERR_clear_error();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL) {
+        (void)raise_for("TLS", "OpenSSL can't be set up");
+        return NULL;
+    }
+    if (set_protocol(ctx, args) < 0 || load_certificate(ctx, args->cert) < 0
+        || load_key(ctx, args) < 0 || load_authorities(ctx, args) < 0) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static PyObject *
+context_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"certfile", "keyfile", "password", "ca_certs",
+                                        "verify",   "ciphers", NULL};
+    PyObject *cert = NULL, *key = NULL, *cas = NULL; /* owned: bytes */
+    PyObject *cas_name = Py_None;                    /* borrowed */
+    SecureArgs a = {.verify = SECURE_VERIFY_NONE};
+    SecureContext *self = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$zOiz:SecureContext",
+                                     (char **)names, PyUnicode_FSConverter, &cert,
+                                     PyUnicode_FSConverter, &key, &a.password,
+                                     &cas_name, &a.verify, &a.ciphers)
+        || (cas_name != Py_None && !PyUnicode_FSConverter(cas_name, &cas))) {
+        goto done;
+    }
+    if (a.verify < SECURE_VERIFY_NONE || a.verify > SECURE_VERIFY_REQUIRED) {
+        PyErr_Format(PyExc_ValueError, "verify must be 0, 1 or 2, not %d", a.verify);
+        goto done;
+    }
+    a.cert = PyBytes_AS_STRING(cert);
+    a.key = PyBytes_AS_STRING(key);
+    a.cas = cas == NULL ? NULL : PyBytes_AS_STRING(cas);
+    self = (SecureContext *)type->tp_alloc(type, 0);
+    if (self != NULL && (self->ctx = context_make(&a)) == NULL) {
+        Py_CLEAR(self);
+    }
+done:
+    Py_XDECREF(cert);
+    Py_XDECREF(key);
+    Py_XDECREF(cas);
+    return (PyObject *)self;
+}
+
+static int
+context_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return 0;
+}
+
+static void
+context_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    SSL_CTX_free(((SecureContext *)op)->ctx);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot context_slots[] = {
+    {Py_tp_doc, "Certificate, key and rules of a server's TLS."},
+    {Py_tp_new, context_new},
+    {Py_tp_traverse, context_traverse},
+    {Py_tp_dealloc, context_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec context_spec = {
+    .name = "fluvial._core.SecureContext",
+    .basicsize = sizeof(SecureContext),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = context_slots,
+};
+
+SSL_CTX *
+secure_context_of(const NetState *st, PyObject *obj)
+{
+    if (!Py_IS_TYPE(obj, st->secure_type)) {
+        PyErr_Format(PyExc_TypeError, "secure must be a SecureContext, not %R", obj);
+        return NULL;
+    }
+    return ((SecureContext *)obj)->ctx;
+}
+
+int
+secure_setup(PyObject *module, NetState *st)
+{
+    st->secure_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &context_spec, NULL);
+    return st->secure_type == NULL ? -1 : PyModule_AddType(module, st->secure_type);
+}

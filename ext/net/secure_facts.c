@@ -1,0 +1,115 @@
+/* From OpenSSL's view of a connection to ASGI's (see secure_facts.h). Certificates are put into
+ * text once per connection; each caller gets a dict and a list of its own, which it may change.
+ */
+#include "base/py.h"
+
+#include "net/secure_facts.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#define CHAIN "client_cert_chain"
+
+/* What was written to `bio` (stolen, may be NULL), as str. NULL with an exception set. */
+static PyObject *
+text_of(BIO *bio, bool written)
+{
+    char *text;
+    PyObject *str = NULL;
+    if (written) {
+        long len = BIO_get_mem_data(bio, &text);
+        str = PyUnicode_DecodeUTF8(text, len, "replace");
+    } else {
+        PyErr_NoMemory();
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+    return str;
+}
+
+static PyObject *
+pem_of(X509 *cert)
+{
+    ERR_clear_error();
+    BIO *bio = BIO_new(BIO_s_mem());
+    return text_of(bio, bio != NULL && PEM_write_bio_X509(bio, cert) == 1);
+}
+
+/* The subject as RFC 4514 has it: the most specific part first. */
+static PyObject *
+name_of(X509 *cert)
+{
+    const unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
+    ERR_clear_error();
+    BIO *bio = BIO_new(BIO_s_mem());
+    X509_NAME *name = X509_get_subject_name(cert);
+    return text_of(bio, bio != NULL && X509_NAME_print_ex(bio, name, 0, flags) >= 0);
+}
+
+static int
+append(PyObject *list, X509 *cert)
+{
+    PyObject *pem = pem_of(cert);
+    int err = pem == NULL ? -1 : PyList_Append(list, pem);
+    Py_XDECREF(pem);
+    return err;
+}
+
+/* The client's own certificate, then those that it sent with it. A session that was taken up
+ * again has the first only. */
+static PyObject *
+chain_of(const SSL *ssl, X509 *own)
+{
+    STACK_OF(X509) *others = SSL_get_peer_cert_chain(ssl); /* borrowed; may be NULL */
+    PyObject *list = PyList_New(0);
+    int err = list == NULL ? -1 : own == NULL ? 0 : append(list, own);
+    for (int i = 0; err == 0 && own != NULL && i < sk_X509_num(others); i++) {
+        err = append(list, sk_X509_value(others, i));
+    }
+    if (err < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *
+facts_new(const SSL *ssl)
+{
+    X509 *server = SSL_get_certificate(ssl);       /* borrowed */
+    X509 *client = SSL_get1_peer_certificate(ssl); /* owned; NULL: none */
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    PyObject *cert = server == NULL ? Py_NewRef(Py_None) : pem_of(server);
+    PyObject *chain = chain_of(ssl, client);
+    PyObject *name = client == NULL ? Py_NewRef(Py_None) : name_of(client);
+    X509_free(client);
+    if (cert == NULL || chain == NULL || name == NULL) {
+        Py_XDECREF(cert);
+        Py_XDECREF(chain);
+        Py_XDECREF(name);
+        return NULL;
+    }
+    /* A client whose certificate is not good never gets so far. */
+    return Py_BuildValue("{sN sN sN sO si si}", "server_cert", cert, CHAIN, chain,
+                         "client_cert_name", name, "client_cert_error", Py_None,
+                         "tls_version", SSL_version(ssl), "cipher_suite",
+                         cipher == NULL ? 0 : SSL_CIPHER_get_protocol_id(cipher));
+}
+
+PyObject *
+secure_facts(SecureLink *link)
+{
+    if (link->facts == NULL && (link->facts = facts_new(link->ssl)) == NULL) {
+        return NULL;
+    }
+    PyObject *kept = PyDict_GetItemString(link->facts, CHAIN); /* borrowed */
+    PyObject *facts = PyDict_Copy(link->facts);
+    PyObject *chain = kept == NULL ? NULL : PySequence_List(kept);
+    if (facts != NULL
+        && (chain == NULL || PyDict_SetItemString(facts, CHAIN, chain) < 0)) {
+        Py_CLEAR(facts);
+    }
+    Py_XDECREF(chain);
+    return facts;
+}

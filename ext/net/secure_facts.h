@@ -1,0 +1,15 @@
+/* What an application is told of a connection's TLS, as the "TLS Extension" of the ASGI
+ * specification has it. The loop's thread.
+ */
+#ifndef FLUVIAL_NET_SECURE_FACTS_H
+#define FLUVIAL_NET_SECURE_FACTS_H
+
+#include "base/py.h"
+#include "net/secure_link.h"
+
+/* A new dict with server_cert, client_cert_chain, client_cert_name, client_cert_error,
+ * tls_version and cipher_suite, for a connection whose handshake is complete. NULL with an
+ * exception set. */
+PyObject *secure_facts(SecureLink *link);
+
+#endif

@@ -1,0 +1,33 @@
+/* What stream.c and stream_secure.c, which puts TLS on a stream, have of each other. */
+#ifndef FLUVIAL_NET_STREAM_PRIVATE_H
+#define FLUVIAL_NET_STREAM_PRIVATE_H
+
+#include "base/py.h"
+#include "net/stream.h"
+
+static inline Stream *
+stream_of(void *handle)
+{
+    return container_of(handle, Stream, uv);
+}
+
+/* ---- stream.c ---------------------------------------------------------------------------- */
+
+/* What a read means that gave no bytes: UV_EOF, another error, or 0: nothing. */
+void stream_read_ended(Stream *s, ssize_t nread);
+/* Tells the owner, once. */
+void stream_fail(Stream *s, int err);
+/* Writes `out` as far as the kernel takes it and queues the rest; `out` is empty afterwards, its
+ * memory perhaps taken away. 0 or a negative UV_E*. */
+int stream_put(Stream *s, Buf *out);
+
+/* ---- stream_secure.c: s->secure is not NULL ---------------------------------------------- */
+
+void stream_secure_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
+void stream_secure_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf);
+/* As stream_send. */
+int stream_secure_send(Stream *s, const uv_buf_t *bufs, unsigned n);
+/* Sends close_notify. */
+void stream_secure_end(Stream *s);
+
+#endif

@@ -1,0 +1,69 @@
+"""TLS of the server's own: from the configuration to what the core sets its connections up with."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING
+
+from . import _core
+
+if TYPE_CHECKING:
+    from ._config import Config
+
+log = logging.getLogger("fluvial")
+
+# What --ssl-cert-reqs takes: names, or the numbers of Python's ssl.
+CERT_REQS = {"none": 0, "optional": 1, "required": 2}
+
+
+class SecureError(Exception):
+    """TLS can't be set up; the message says with which file or option, and why, in one line."""
+
+
+def make_secure(config: Config) -> _core.SecureContext | None:
+    """Reads certificate and key; None when `config` names none. Raises: SecureError."""
+    if config.ssl_certfile is None:
+        _refuse_leftovers(config)
+        return None
+    verify = read_cert_reqs(config.ssl_cert_reqs)
+    if verify and config.ssl_ca_certs is None:
+        raise SecureError(
+            "can't use TLS: --ssl-cert-reqs needs --ssl-ca-certs: whose certificates are good"
+        )
+    try:
+        return _core.SecureContext(
+            config.ssl_certfile,
+            config.ssl_certfile if config.ssl_keyfile is None else config.ssl_keyfile,
+            password=config.ssl_keyfile_password,
+            ca_certs=config.ssl_ca_certs,
+            verify=verify,
+            ciphers=config.ssl_ciphers,
+        )
+    except ValueError as exc:
+        raise SecureError(f"can't use TLS: {exc}") from exc
+
+
+def read_cert_reqs(value: str | int) -> int:
+    """A name, a number or a ssl.VerifyMode, as a number. Raises: SecureError."""
+    number = CERT_REQS.get(str(value).lower(), value)
+    try:
+        return int(ssl.VerifyMode(int(number)))
+    except ValueError:
+        names = ", ".join(f"{name} ({number})" for name, number in CERT_REQS.items())
+        raise SecureError(f"can't use TLS: --ssl-cert-reqs is {value!r}, not {names}") from None
+
+
+def _refuse_leftovers(config: Config) -> None:
+    """Raises: SecureError when there is something for TLS, but no certificate."""
+    for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_ciphers"):
+        if getattr(config, name) is not None:
+            flag = name.replace("_", "-")
+            raise SecureError(f"can't use TLS: --{flag} needs --ssl-certfile")
+    if read_cert_reqs(config.ssl_cert_reqs):
+        raise SecureError("can't use TLS: --ssl-cert-reqs needs --ssl-certfile")
+
+
+def log_refused(host: str, reason: str) -> None:
+    """Notes a handshake that failed: scanners and lost clients do that all day."""
+    log.debug("the TLS handshake with %s failed: %s", host or "a client", reason)

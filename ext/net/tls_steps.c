@@ -162,6 +162,24 @@ tls_handshake_done(Tls *self)
 }
 
 /* A server has nothing to do before the client has begun. */
+/* A step has not been done, for the exception that is set: the peer has to send more; or TLS has
+ * failed, and the method `told` of asyncio's class takes that; others stay set. 0 or -1. */
+static int
+tls_not_done(Tls *self, PyObject *told)
+{
+    if (PyErr_ExceptionMatches(self->st->tls_again)) {
+        PyErr_Clear();
+        return tls_flush(self);
+    }
+    if (!PyErr_ExceptionMatches(self->st->tls.ssl_error)) {
+        return -1;
+    }
+    PyObject *exc = err_take();
+    int err = self_call(self, told, exc);
+    Py_DECREF(exc);
+    return err;
+}
+
 int
 tls_handshake(Tls *self)
 {
@@ -177,17 +195,7 @@ tls_handshake(Tls *self)
         Py_DECREF(res);
         return tls_handshake_done(self);
     }
-    if (PyErr_ExceptionMatches(self->st->tls_again)) {
-        PyErr_Clear();
-        return tls_flush(self);
-    }
-    if (!PyErr_ExceptionMatches(st->ssl_error)) {
-        return -1;
-    }
-    PyObject *exc = err_take();
-    int err = self_call(self, st->str_on_handshake_complete, exc);
-    Py_DECREF(exc);
-    return err;
+    return tls_not_done(self, st->str_on_handshake_complete);
 }
 
 int
@@ -264,32 +272,20 @@ int
 tls_shut_down(Tls *self)
 {
     const TlsSteps *st = &self->st->tls;
-    PyObject *res = Py_None;
     if (!self->eof_received) {
         PyObject *sslobj = PyObject_GetAttr((PyObject *)self, st->str_sslobj);
-        res = sslobj == NULL ? NULL : PyObject_CallMethodNoArgs(sslobj, st->str_unwrap);
+        PyObject *res =
+            sslobj == NULL ? NULL : PyObject_CallMethodNoArgs(sslobj, st->str_unwrap);
         Py_XDECREF(sslobj);
-    }
-    if (res != NULL) {
-        if (res != Py_None) {
-            Py_DECREF(res);
+        if (res == NULL) {
+            return tls_not_done(self, st->str_on_shutdown_complete);
         }
-        if (tls_flush(self) < 0 || tls_call_eof_received(self) < 0) {
-            return -1;
-        }
-        return tls_shutdown_done(self);
+        Py_DECREF(res);
     }
-    if (PyErr_ExceptionMatches(self->st->tls_again)) {
-        PyErr_Clear();
-        return tls_flush(self);
-    }
-    if (!PyErr_ExceptionMatches(st->ssl_error)) {
+    if (tls_flush(self) < 0 || tls_call_eof_received(self) < 0) {
         return -1;
     }
-    PyObject *exc = err_take();
-    int err = self_call(self, st->str_on_shutdown_complete, exc);
-    Py_DECREF(exc);
-    return err;
+    return tls_shutdown_done(self);
 }
 
 /* Whether an application that doesn't read now keeps something from being delivered: 1, 0, or

@@ -10,33 +10,19 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import pytest
 from support.epoll import epoll_sets, times_watched, waits_for_users
+from support.socket_pairs import sockets, turns
 
 if TYPE_CHECKING:
     from fluvial._loop import Loop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-Pair = tuple[socket.socket, socket.socket]
 ROUNDS = 40  # more than the loop needs to change its mind
-
-
-@contextlib.contextmanager
-def sockets() -> Iterator[Pair]:
-    left, right = socket.socketpair()
-    with left, right:
-        left.setblocking(False)
-        right.setblocking(False)
-        yield left, right
-
-
-async def turns(n: int = 3) -> None:
-    for _ in range(n):
-        await asyncio.sleep(0.001)
 
 
 async def hear_of_users(loop: Loop) -> None:

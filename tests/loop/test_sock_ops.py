@@ -15,26 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.epoll import times_watched
+from support.socket_pairs import Pair, sockets, turns
 
 if TYPE_CHECKING:
     from fluvial._loop import Loop
 
-Pair = tuple[socket.socket, socket.socket]
-
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    left, right = socket.socketpair()
-    with left, right:
-        left.setblocking(False)
-        right.setblocking(False)
-        yield left, right
-
-
-async def turns(n: int = 3) -> None:
-    """Lets the loop poll `n` times."""
-    for _ in range(n):
-        await asyncio.sleep(0.001)
+    with sockets() as pair:
+        yield pair
 
 
 # ---- Receiving ----------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ static void
 on_data(Stream *stream, Slice data)
 {
     HttpConn *c = conn_of(stream);
-    c->server->parking = true;
+    c->server->parking = !loop_is_crowded(c->server->loop);
     if (c->state == CONN_LINGER) {
         conn_linger_data(c, data.len);
     } else if (c->state != CONN_CLOSING) {

@@ -37,6 +37,10 @@ uint64_t loop_now_ns(void);
  * when it isn't. A hint for threads that could let go of it. */
 uint64_t loop_gil_wanted_at(const Loop *loop);
 
+/* Whether other threads compute in Python, so that the loop gets the GIL back late once it has
+ * blocked: what its clients are to go on with should be with them before. */
+bool loop_is_crowded(const Loop *loop);
+
 /* The buffer that all streams of the loop read into; valid until the next read. No GIL needed. */
 uv_buf_t loop_read_buffer(Loop *loop);
 

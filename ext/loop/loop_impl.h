@@ -37,6 +37,8 @@ struct Loop {
     PyThreadState *parked; /* non-NULL while the loop's thread has released the GIL */
     uint64_t gil_taken;    /* when it last took it, in libuv's milliseconds */
     _Atomic uint64_t gil_wanted_at; /* see loop_gil_wanted_at */
+    uint64_t crowded_until;         /* loop_now_ns */
+    bool crowded;                   /* see loop_is_crowded */
     Inbox inbox;
     _Atomic bool blocking; /* set while the loop blocks or is about to */
     uv_mutex_t

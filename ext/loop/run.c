@@ -18,6 +18,10 @@ enum {
     READY_BETWEEN_POLLS = 64, /* callbacks after which the poll gets its turn */
 };
 
+/* So long the loop waits for the GIL only when another thread computes in Python, and for so long
+ * after that it is taken to go on. */
+static const uint64_t LONG_WAIT_NS = 2000000, CROWDED_NS = 100000000;
+
 /* ---- Time --------------------------------------------------------------------------------- */
 
 uint64_t
@@ -57,10 +61,15 @@ loop_enter(Loop *self)
     }
     if (self->parked != NULL) {
         PyThreadState *state = self->parked;
+        uint64_t wanted_at = loop_now_ns();
         self->parked = NULL;
-        atomic_store_explicit(&self->gil_wanted_at, loop_now_ns(),
-                              memory_order_relaxed);
+        atomic_store_explicit(&self->gil_wanted_at, wanted_at, memory_order_relaxed);
         PyEval_RestoreThread(state);
+        uint64_t now = loop_now_ns();
+        if (unlikely(now - wanted_at > LONG_WAIT_NS)) {
+            self->crowded_until = now + CROWDED_NS;
+        }
+        self->crowded = now < self->crowded_until;
         atomic_store_explicit(&self->gil_wanted_at, 0, memory_order_relaxed);
         atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
         self->gil_taken = uv_now(&self->uv);
@@ -83,6 +92,12 @@ loop_work_end(Loop *self)
     bool here = loop_enter(self);
     self->works--;
     return here;
+}
+
+bool
+loop_is_crowded(const Loop *self)
+{
+    return self->crowded;
 }
 
 uint64_t

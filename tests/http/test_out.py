@@ -14,6 +14,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -496,7 +497,7 @@ def test_two_servers_on_one_loop_write_for_each_other() -> None:
         ]
         drained = [loop.create_future() for _ in handlers]
         for handler, future in zip(handlers, drained, strict=True):
-            handler.drained = lambda future=future: future.set_result(None)  # type: ignore
+            handler.drained = partial(future.set_result, None)  # type: ignore[method-assign]
         for _ in range(2):
             streams = [await asyncio.open_connection(*addresses[i % 2]) for i in range(4)]
             for i, (_, writer) in enumerate(streams):

@@ -12,7 +12,7 @@
 #include <structmember.h>
 
 #define CLOSE_SECONDS 10.0
-enum { THREADS_MAX = 4096 };
+enum { THREADS_MAX = 10000 };
 
 typedef struct PoolObject {
     PyObject_HEAD

@@ -25,7 +25,7 @@ from ._responses import (
     StreamingResponse,
 )
 from ._results import ResponseValidationError
-from ._server import run
+from ._run import run
 from ._sse import EventSourceResponse, ServerSentEvent
 from ._websocket import WebSocket, WebSocketState
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fluvial")
 debug_log = logging.getLogger("fluvial.asgi")
-LIFESPAN_MODES = ("auto", "on", "off")
 VERSIONS = {"version": "3.0", "spec_version": "2.0"}  # of the lifespan specification
 
 # What scopes of HTTP offer beyond the specification's core.

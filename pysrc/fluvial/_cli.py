@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import functools
-import logging
+import math
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from . import __version__, _logging
-from ._asgi import LIFESPAN_MODES
-from ._config import LIMITS, Config
+from . import __version__
+from ._config import LEVELS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
 from ._interface import INTERFACES
-from ._load import LoadError, load_app
-from ._secure import CERT_REQS, SecureError, make_secure
-from ._server import StartError, serve_on
-from ._sockets import BindError, bind
-from ._supervisor import START_FAILED, Supervisor
-
-if TYPE_CHECKING:
-    import socket
-
-    from ._app import App
-    from ._core import SecureContext
-    from ._interface import Foreign
-
-log = logging.getLogger("fluvial")
+from ._load import load_app
+from ._run import start
+from ._secure import CERT_REQS
 
 Command = Callable[..., Any]
+
+
+class _Seconds(click.FloatRange):
+    """A number within a range; "nan" is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +42,8 @@ def main() -> None:
 def _limit_options(command: Command) -> Command:
     """A flag for every limit."""
     for limit in reversed(LIMITS):
-        kind = click.FloatRange(min=0) if limit.scale > 1 else click.IntRange(min=0)
+        most = limit.most // limit.scale
+        kind = _Seconds(0, most) if limit.scale > 1 else click.IntRange(0, most)
         option = click.option(
             limit.flag,
             limit.name,
@@ -57,37 +59,46 @@ def _limit_options(command: Command) -> Command:
 
 @main.command()
 @click.argument("target", metavar="MODULE:APP")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address or name to listen on; an empty one: all interfaces.",
+)
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=click.IntRange(*RANGES["port"]),
     default=8000,
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
+    "--workers",
+    type=click.IntRange(*RANGES["workers"]),
+    default=1,
+    show_default=True,
+    help="Processes.",
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1, 10000),
+    type=click.IntRange(*RANGES["threads"]),
     default=64,
     show_default=True,
     help="`def` handlers that run at once, at most.",
 )
 @click.option(
     "--thread-queue",
-    type=click.IntRange(min=1),
+    type=click.IntRange(*RANGES["thread_queue"]),
     default=16384,
     show_default=True,
     metavar="N",
     help="Calls of `def` handlers that wait, at most; more: 503.",
 )
-@click.option("--backlog", type=click.IntRange(min=1), default=2048, show_default=True)
+@click.option("--backlog", type=click.IntRange(*RANGES["backlog"]), default=2048, show_default=True)
 @click.option(
     "--log-level",
-    type=click.Choice(_logging.LEVELS, case_sensitive=False),
+    type=click.Choice(LEVELS, case_sensitive=False),
     default="info",
     show_default=True,
 )
@@ -98,7 +109,7 @@ def _limit_options(command: Command) -> Command:
 @click.option("--factory", is_flag=True, help="APP is a function that makes the app.")
 @click.option(
     "--graceful-timeout",
-    type=click.FloatRange(min=0),
+    type=_Seconds(0, LONGEST_GRACE),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -185,37 +196,23 @@ def _limit_options(command: Command) -> Command:
 @_limit_options
 def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any) -> None:
     """Serve the app that MODULE:APP names."""
-    limits = {limit.name: round(options.pop(limit.name) * limit.scale) for limit in LIMITS}
-    config = Config(**options, limits=limits)
-    _logging.configure(config.log_level)
+    _refuse_two_addresses()
+    try:
+        limits = {limit.name: round(options.pop(limit.name) * limit.scale) for limit in LIMITS}
+        config = Config(**options, limits=limits)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
     load = functools.partial(
         load_app, target, app_dir=os.path.abspath(app_dir), factory=factory, interface=interface
     )
-    try:
-        work = functools.partial(_work, load, config, make_secure(config))
-        status = Supervisor(config, work).run() if config.workers > 1 else work(None)
-    except (BindError, SecureError) as exc:
-        raise click.ClickException(str(exc)) from exc
-    raise SystemExit(status)
+    raise SystemExit(start(load, config))
 
 
-def _work(
-    load: Callable[[], App | Foreign],
-    config: Config,
-    secure: SecureContext | None,
-    sockets: list[socket.socket] | None,
-    lifeline: int | None = None,
-) -> int:
-    """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
-    try:
-        app = load()
-        sockets = bind(config) if sockets is None else sockets
-        serve_on(app, sockets, config, secure, lifeline=lifeline)
-    except LoadError as exc:
-        click.echo(f"Error: {exc}", err=True)
-        return 1
-    except StartError:
-        return START_FAILED
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def _refuse_two_addresses() -> None:
+    """Raises: click.UsageError when both a Unix socket and a port are asked for."""
+    context = click.get_current_context()
+    if context.params["uds"] is None:
+        return
+    for name in ("host", "port"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--uds and --{name} exclude each other: give one of them")

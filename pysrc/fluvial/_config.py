@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SECONDS = 1000  # the core counts times in milliseconds
+LEVELS = ("critical", "error", "warning", "info", "debug")
+LIFESPAN_MODES = ("auto", "on", "off")
+
+# What the core can count: 64 bits for what may be larger than 4 GiB, 32 for the rest.
+_LARGE = frozenset({"body", "ws_message", "ws_frame"})
+_LARGEST, _LARGEST_SMALL = 2**63 - 1, 2**32 - 1
+
+# Integers: (least, most).
+RANGES = {
+    "port": (0, 65535),
+    "threads": (1, 10_000),
+    "thread_queue": (1, 2**31 - 1),
+    "workers": (1, 1024),
+    "backlog": (1, 2**31 - 1),
+}
+LONGEST_GRACE = 86_400.0  # seconds
 
 
 class Limit(NamedTuple):
@@ -17,6 +34,11 @@ class Limit(NamedTuple):
     scale: int
     default: int
     help: str
+
+    @property
+    def most(self) -> int:
+        """The largest value that the core can hold, in its units."""
+        return _LARGEST if self.name in _LARGE else _LARGEST_SMALL
 
 
 KIB = 1024
@@ -91,6 +113,8 @@ LIMITS = (
 class Config:
     """Where and how to serve. `limits` are in the core's units, by the names of `LIMITS`.
 
+    An empty `host` stands for all interfaces; with `uds` neither `host` nor `port` is used.
+
     `root_path` is what a proxy has taken away from the beginning of every path; `lifespan` says
     whether ASGI apps are told of the server's start and end: "on", "off", or "auto", if they want.
     `asgi_debug` takes http.response.debug from them, and logs it.
@@ -131,3 +155,58 @@ class Config:
     def scheme(self) -> str:
         """What the server's URLs begin with."""
         return "http" if self.ssl_certfile is None else "https"
+
+    def __post_init__(self) -> None:
+        """Raises: TypeError or ValueError, which name the option and what it takes."""
+        for name, (least, most) in RANGES.items():
+            _check_number(name, getattr(self, name), least, most)
+        _check_number("graceful_timeout", self.graceful_timeout, 0, LONGEST_GRACE, whole=False)
+        _check_text("host", self.host)
+        for name, choices in (("log_level", LEVELS), ("lifespan", LIFESPAN_MODES)):
+            object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
+        object.__setattr__(self, "root_path", normal_root_path(self.root_path))
+        known = {limit.name: limit for limit in LIMITS}
+        for name, value in self.limits.items():
+            if name not in known:
+                raise ValueError(f"Config: unknown limit {name!r}{did_you_mean(name, known)}")
+            _check_number(f"limits[{name!r}]", value, 0, known[name].most)
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """ "; did you mean …?" where one of the known names is close, otherwise nothing."""
+    import difflib  # only for mistakes
+
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def normal_root_path(path: str) -> str:
+    """`path` with a slash before it and none after it. Raises: TypeError, ValueError."""
+    _check_text("root_path", path)
+    if "?" in path or "#" in path or "://" in path or not path.isprintable():
+        raise ValueError(f"Config: root_path must be the path of a URL, such as /api, not {path!r}")
+    inner = path.strip("/")
+    return f"/{inner}" if inner else ""
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"Config: {name} must be a str, not {value!r}")
+
+
+def _check_number(name: str, value: Any, least: float, most: float, *, whole: bool = True) -> None:
+    if not isinstance(value, int if whole else int | float) or isinstance(value, bool):
+        what = "an integer" if whole else "a number"
+        raise TypeError(f"Config: {name} must be {what}, not {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"Config: {name} must be from {least} to {most}, not {value!r}")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    _check_text(name, value)
+    found: str = value.lower()
+    if found not in choices:
+        expected = ", ".join(choices)
+        hint = did_you_mean(found, choices)
+        raise ValueError(f"Config: {name} must be one of {expected}, not {value!r}{hint}")
+    return found

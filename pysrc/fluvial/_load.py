@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import logging
+import os
 import sys
-from types import ModuleType
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ._interface import InterfaceError, adapt, kind_of
+from ._app import App
+from ._callables import is_async
+from ._config import did_you_mean
+from ._interface import Foreign, InterfaceError, adapt, kind_of
 
 if TYPE_CHECKING:
-    from ._app import App
-    from ._interface import Foreign
+    from ._interface import Asgi3
+
+log = logging.getLogger("fluvial")
+
+# What is being imported at the moment: a module that starts a server of its own would never end.
+loading: ContextVar[str | None] = ContextVar("loading", default=None)
 
 
 class LoadError(Exception):
-    """There is no such app; the message says why, in one line."""
+    """There is no such app; the message says why, in one line. `status` is the exit status."""
+
+    def __init__(self, message: str, *, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def load_app(
@@ -23,53 +41,192 @@ def load_app(
 ) -> App | Foreign:
     """Imports the app that `target` names; with `factory` it is what the named callable returns.
 
-    `interface` is one of INTERFACES.
+    `interface` is one of INTERFACES. The traceback of an ImportError or SyntaxError is logged at
+    debug level, that of any other exception as an error.
 
-    Raises: LoadError; what the module itself raises but for ImportError.
+    Raises: LoadError when there is no such app, or when the module or the factory fails.
     """
-    module_name, _, path = target.partition(":")
-    if not module_name or not path:
-        raise LoadError(f"{target!r} must be of the form module:attribute, as in main:app")
+    module_name, path = _split(target, app_dir)
     sys.path.insert(0, app_dir)
-    found: Any = _import(module_name, app_dir)
+    with _explained(f"module {module_name!r}", "be imported"):
+        found: Any = _import(module_name, app_dir)
     for name in path.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise LoadError(f"module {module_name!r} has no attribute {path!r}") from None
+            hint = did_you_mean(name, dir(found))
+            raise LoadError(f"module {module_name!r} has no attribute {path!r}{hint}") from None
+    return make_app(found, target, factory=factory, interface=interface)
+
+
+def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | Foreign:
+    """`found`, or with `factory` what it returns, as something to serve; messages call it `name`.
+
+    Raises: LoadError.
+    """
     if factory:
-        found = _call_factory(found, target)
+        found = _call_factory(found, name)
     try:
         return adapt(found, interface)
     except InterfaceError as exc:
-        raise LoadError(f"{target} {exc}") from None
+        raise LoadError(f"{name} {exc}") from None
+
+
+# ---- Names ----------------------------------------------------------------------------------
+
+
+def _split(target: str, app_dir: str) -> tuple[str, str]:
+    """The module's name and the attribute's. Raises: LoadError."""
+    module, colon, path = target.partition(":")
+    if hint := _file_hint(module, path or "app", app_dir):
+        raise LoadError(f"{target!r} names a file, not a module: say {hint}")
+    if not module.strip(".") or not path:
+        example = f"{module}:app" if module.strip(".") and not colon else "main:app"
+        raise LoadError(f"{target!r} must be of the form module:attribute, as in {example}")
+    if module.startswith("."):
+        raise LoadError(f"{target!r} is a relative name: say {module.lstrip('.')}:{path}")
+    return module, path
+
+
+def _file_hint(module: str, path: str, app_dir: str) -> str:
+    """What to write instead of a file's name, or nothing if `module` isn't one."""
+    stem = module.removesuffix(".py").rstrip("/")
+    if "/" not in module:
+        is_file = stem != module and os.path.isfile(os.path.join(app_dir, module))
+        return f"{stem}:{path}" if is_file else ""
+    folder, name = "", os.path.normpath(stem)
+    if name.startswith((os.sep, os.pardir)):
+        folder, name = os.path.split(name)
+    option = f"--app-dir {folder} " if folder else ""
+    return f"{option}{name.replace(os.sep, '.')}:{path}"
+
+
+# ---- Importing ------------------------------------------------------------------------------
 
 
 def _import(name: str, app_dir: str) -> ModuleType:
+    token = loading.set(name)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
         if exc.name is not None and (name == exc.name or name.startswith(f"{exc.name}.")):
             where = app_dir or "the current folder"
-            raise LoadError(f"there is no module {name!r} in {where} or on sys.path") from None
-        raise LoadError(f"module {name!r} can't be imported: {_describe(exc)}") from exc
-    except ImportError as exc:
-        raise LoadError(f"module {name!r} can't be imported: {_describe(exc)}") from exc
+            hint = f"; say {name.removesuffix('.py')}" if name.endswith(".py") else ""
+            missing = f"there is no module {name!r} in {where} or on sys.path{hint}"
+            raise LoadError(missing) from None
+        raise
+    finally:
+        loading.reset(token)
 
 
 def _call_factory(factory: Any, target: str) -> Any:
+    _check_factory(factory, target)
+    with _explained(f"the factory {target}", "make the app"):
+        made = factory()
+    if inspect.isawaitable(made):
+        if inspect.iscoroutine(made):
+            made.close()
+        raise LoadError(f"the factory {target} returned an awaitable: it must return the app")
+    return made
+
+
+def _check_factory(factory: Any, target: str) -> None:
+    """Raises: LoadError unless `factory` can be called without arguments."""
+    if isinstance(factory, App):
+        raise LoadError(f"{target} is the app, not a factory: leave out --factory")
     if not callable(factory):
         raise LoadError(f"{target} is not a factory but {kind_of(factory)}")
-    return factory()
+    needed = _required_arguments(factory)
+    if needed and _is_app(factory):
+        raise LoadError(f"{target} is the app, not a factory: leave out --factory")
+    if needed:
+        names = ", ".join(needed)
+        raise LoadError(f"the factory {target} must take no arguments, but it needs {names}")
+    if is_async(factory):
+        raise LoadError(f"the factory {target} is async: it must be a plain function (def)")
 
 
-def _describe(exc: ImportError) -> str:
+def _required_arguments(factory: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in variable]
+
+
+def _is_app(found: Asgi3) -> bool:
+    try:
+        return isinstance(adapt(found), Foreign)
+    except InterfaceError:
+        return False
+
+
+# ---- What goes wrong ------------------------------------------------------------------------
+
+
+@contextmanager
+def _explained(what: str, deed: str) -> Iterator[None]:
+    """Turns whatever the user's code raises into a LoadError of one line.
+
+    Errors of the import system and of the compiler explain themselves; where any other comes from
+    is told by its traceback, so that is logged in any case.
+    """
+    try:
+        yield
+    except LoadError:
+        raise
+    except SystemExit as exc:
+        status, text = _exit_status(exc)
+        raise LoadError(f"{what} can't {deed}: it called sys.exit({text})", status=status) from exc
+    except Exception as exc:
+        trace = _own_frames(exc.__traceback__)
+        quiet = isinstance(exc, ImportError | SyntaxError)
+        level = logging.DEBUG if quiet else logging.ERROR
+        log.log(level, "%s can't %s", what, deed, exc_info=(type(exc), exc, trace))
+        raise LoadError(f"{what} can't {deed}: {_describe(exc, trace)}") from exc
+
+
+def _exit_status(exc: SystemExit) -> tuple[int, str]:
+    """The exit status that Python would end with, and the argument as it was written."""
+    if exc.code is None:
+        return 0, ""
+    return (exc.code if isinstance(exc.code, int) else 1), repr(exc.code)
+
+
+def _own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """`trace` from the first frame on that is neither ours nor the import system's."""
+    while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename in (__file__, importlib.__file__) or filename.startswith("<frozen importlib")
+
+
+def _is_installed(filename: str) -> bool:
+    """Whether a file is Python's own or an installed package's: not the user's own code."""
+    import sysconfig  # rarely needed, and large
+
+    packages = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+    if filename.startswith("<frozen ") or any(folder in filename for folder in packages):
+        return True
+    folders = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+    return filename.startswith(tuple(f"{folder}{os.sep}" for folder in folders))
+
+
+def _describe(exc: Exception, trace: TracebackType | None) -> str:
     """The cause, and the user's line that led to it."""
-    place = ""
-    traceback = exc.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if "importlib" not in code.co_filename and code.co_filename != __file__:
-            place = f" ({code.co_filename}, line {traceback.tb_lineno})"
-        traceback = traceback.tb_next
-    return f"{exc}{place}"
+    if isinstance(exc, SyntaxError) and exc.filename is not None:
+        return f"{exc.msg} ({exc.filename}, line {exc.lineno})"
+    text = str(exc) if isinstance(exc, ImportError) else _one_line(exc)
+    frames = [frame for frame in traceback.extract_tb(trace) if not _is_machinery(frame.filename)]
+    own = [frame for frame in frames if not _is_installed(frame.filename)]
+    for frame in reversed(own or frames):
+        return f"{text} ({frame.filename}, line {frame.lineno})"
+    return text
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(traceback.format_exception_only(exc)[-1].split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-LEVELS = ("critical", "error", "warning", "info", "debug")
 logger = logging.getLogger("fluvial")
 
 

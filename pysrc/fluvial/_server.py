@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._app import App
 from ._asgi import Bridge, LifespanError
-from ._config import Config
 from ._encode import encode_fallback, encode_json
 from ._exceptions import (
     ClientDisconnect,
@@ -26,18 +25,18 @@ from ._exceptions import (
     WebSocketDisconnect,
     WebSocketException,
 )
-from ._interface import adapt
 from ._lifespan import running
 from ._loop import Loop
 from ._request import Request
 from ._responses import Response
 from ._secure import log_refused, make_secure
-from ._sockets import BindError, bind, describe
+from ._sockets import BindError, describe
 from ._threads import register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
 from ._wsgi import WsgiBridge
 
 if TYPE_CHECKING:
+    from ._config import Config
     from ._interface import Foreign
 
 log = logging.getLogger("fluvial")
@@ -228,17 +227,6 @@ def _request_tasks() -> list[asyncio.Task[Any]]:
     """The tasks of requests that are not over yet, background and clean-up included."""
     tasks = asyncio.all_tasks()
     return [task for task in tasks if isinstance(task.get_coro(), _core.RequestCoro)]
-
-
-def run(app: Any, config: Config | None = None) -> None:
-    """Serves `app`, a Fluvial or ASGI app, in this process until SIGINT or SIGTERM.
-
-    Raises: BindError, InterfaceError, SecureError, StartError.
-    """
-    config = config or Config()
-    served = adapt(app)
-    secure = make_secure(config)
-    serve_on(served, bind(config), config, secure)
 
 
 def serve_on(

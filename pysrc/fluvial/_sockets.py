@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._config import Config
 
 
+log = logging.getLogger("fluvial")
+
+Address = tuple[int, tuple[Any, ...]]  # the family and what bind() takes
+
+# How often a free port for several addresses is looked for.
+_ATTEMPTS = 10
+
+# Errors of socket() and bind() that say: this machine has no such address, or no such protocol.
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+
 class BindError(Exception):
     """An address can't be listened on; the message says which and why, in one line."""
+
+
+class NotHereError(BindError):
+    """This machine has no such address."""
 
 
 def bind(config: Config, *, shared: bool = False) -> list[socket.socket]:
@@ -30,41 +46,72 @@ def bind(config: Config, *, shared: bool = False) -> list[socket.socket]:
 def bind_tcp(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """One socket for each address of `host`, all on one port; port 0 takes any that is free.
 
-    Raises: BindError.
+    An empty host or "*" stands for all interfaces. An address of a name with several is left out
+    where this machine does not have it, as ::1 of localhost where there is no IPv6.
+
+    Raises: BindError, also when no address is left.
     """
+    host = "" if host == "*" else host.removeprefix("[").removesuffix("]")
+    addresses = _addresses(host, port)
+    for _ in range(_ATTEMPTS - 1 if port == 0 and len(addresses) > 1 else 0):
+        # The port that the kernel chose for one address may be taken on another.
+        with contextlib.suppress(BindError):
+            return _bind_all(addresses, port, shared)
+    return _bind_all(addresses, port, shared)
+
+
+def _bind_all(addresses: list[Address], port: int, shared: bool) -> list[socket.socket]:
     sockets: list[socket.socket] = []
+    missing: BindError | None = None
     with contextlib.ExitStack() as stack:
-        for family, address in _addresses(host, port):
-            sock = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            _bind_one(sock, (address[0], port, *address[2:]), shared)
+        for family, address in addresses:
+            try:
+                sock = _bind_one(family, (address[0], port, *address[2:]), shared)
+            except NotHereError as exc:
+                log.debug("%s", exc)
+                missing = missing or exc
+                continue
+            stack.push(sock)
             port = port or sock.getsockname()[1]
             sockets.append(sock)
+        if not sockets and missing is not None:
+            raise missing
         stack.pop_all()
     return sockets
 
 
-def _addresses(host: str, port: int) -> list[tuple[int, tuple[object, ...]]]:
+def _addresses(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as exc:
         reason = getattr(exc, "strerror", None) or exc
-        raise BindError(f"can't listen on {host}:{port}: {reason}") from exc
+        name, _, end = host.partition(":")
+        hint = f"; did you mean --host {name} --port {end}?" if end.isdigit() else ""
+        raise BindError(f"can't listen on {host}:{port}: {reason}{hint}") from exc
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _bind_one(sock: socket.socket, address: tuple[object, ...], shared: bool) -> None:
-    sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    if shared:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+def _bind_one(family: int, address: tuple[Any, ...], shared: bool) -> socket.socket:
+    """Raises: BindError; NotHereError when this machine has no such address."""
+    sock = None
     try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
     except OSError as exc:
-        raise BindError(f"can't listen on {address[0]}:{address[1]}: {_reason(exc)}") from exc
+        if sock is not None:
+            sock.close()
+        kind = NotHereError if exc.errno in _NOT_HERE else BindError
+        host = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+        raise kind(f"can't listen on {host}:{address[1]}: {_reason(exc)}") from exc
+    return sock
 
 
 def bind_unix(path: str) -> socket.socket:
@@ -114,5 +161,8 @@ def describe(sock: socket.socket, scheme: str = "http") -> str:
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return f"unix:{name}"
-    host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
-    return f"{scheme}://{host}:{name[1]}"
+    is_ipv6 = sock.family == socket.AF_INET6
+    url = f"{scheme}://{f'[{name[0]}]' if is_ipv6 else name[0]}:{name[1]}"
+    if name[0] in ("0.0.0.0", "::"):
+        url += f" (all {'IPv6' if is_ipv6 else 'IPv4'} interfaces)"
+    return url

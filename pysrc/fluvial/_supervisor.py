@@ -111,7 +111,7 @@ class Supervisor:
             return
         if status == START_FAILED or (status != 0 and lived < _EARLY):
             log.error("worker %d ended at once with status %d: giving up", pid, status)
-            self._status = START_FAILED if status == START_FAILED else 1
+            self._status = status if status > 0 else 1
             self._stop(signal.SIGTERM)
             return
         log.warning("worker %d ended with status %d: starting another", pid, status)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +28,14 @@ text = "x"
 async def asgi(scope, receive, send): ...
 def wsgi(environ, start_response): ...
 def asgi2(scope): ...
+async def make_async():
+    return App()
+def make_awaitable():
+    return make_async()
+def make_of(a, b, c, d, *, e=1):
+    return App()
+def make_and_exit():
+    raise SystemExit("no")
 """
 
 COUNT = 0
@@ -53,8 +63,46 @@ def test_what_is_found(module: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "factory", "message"),
     [
-        ("{}", False, "'{}' must be of the form module:attribute, as in main:app"),
+        ("{}", False, "'{}' must be of the form module:attribute, as in {}:app"),
         ("{}:", False, "'{}:' must be of the form module:attribute, as in main:app"),
+        (":app", False, "':app' must be of the form module:attribute, as in main:app"),
+        ("", False, "'' must be of the form module:attribute, as in main:app"),
+        ("./{}.py:app", False, "'./{}.py:app' names a file, not a module: say {}:app"),
+        ("./{}:app", False, "'./{}:app' names a file, not a module: say {}:app"),
+        ("{}.py:app", False, "'{}.py:app' names a file, not a module: say {}:app"),
+        ("{}.py:make", False, "'{}.py:make' names a file, not a module: say {}:make"),
+        ("{}.py", False, "'{}.py' names a file, not a module: say {}:app"),
+        ("pkg/{}.py:app", False, "'pkg/{}.py:app' names a file, not a module: say pkg.{}:app"),
+        (
+            *("../x/{}.py:app", False),
+            "'../x/{}.py:app' names a file, not a module: say --app-dir ../x {}:app",
+        ),
+        (
+            *("/srv/{}.py:app", False),
+            "'/srv/{}.py:app' names a file, not a module: say --app-dir /srv {}:app",
+        ),
+        (".pkg.{}:app", False, "'.pkg.{}:app' is a relative name: say pkg.{}:app"),
+        ("..{}:app", False, "'..{}:app' is a relative name: say {}:app"),
+        ("{}:ap", False, "module '{}' has no attribute 'ap'; did you mean 'app'?"),
+        ("{}:app", True, "{}:app is the app, not a factory: leave out --factory"),
+        ("{}:asgi", True, "{}:asgi is the app, not a factory: leave out --factory"),
+        ("{}:wsgi", True, "{}:wsgi is the app, not a factory: leave out --factory"),
+        (
+            *("{}:make_async", True),
+            "the factory {}:make_async is async: it must be a plain function (def)",
+        ),
+        (
+            *("{}:make_awaitable", True),
+            "the factory {}:make_awaitable returned an awaitable: it must return the app",
+        ),
+        (
+            *("{}:make_of", True),
+            "the factory {}:make_of must take no arguments, but it needs a, b, c, d",
+        ),
+        (
+            *("{}:make_and_exit", True),
+            "the factory {}:make_and_exit can't make the app: it called sys.exit('no')",
+        ),
         ("{}:nope", False, "module '{}' has no attribute 'nope'"),
         ("{}:Holder.nope", False, "module '{}' has no attribute 'Holder.nope'"),
         ("{}:text", False, "{}:text is not an app but an object of type str"),
@@ -76,7 +124,7 @@ def test_what_is_found(module: str, tmp_path: Path) -> None:
 def test_what_is_not(module: str, tmp_path: Path, target: str, factory: bool, message: str) -> None:
     with pytest.raises(LoadError) as info:
         load_app(target.format(module), app_dir=str(tmp_path), factory=factory)
-    assert str(info.value) == message.format(module, folder=tmp_path)
+    assert str(info.value) == message.format(*[module] * 2, folder=tmp_path)
 
 
 def test_other_apps(module: str, tmp_path: Path) -> None:
@@ -108,6 +156,67 @@ def test_imports_that_fail_inside_name_their_cause(
     assert str(info.value).startswith(f"module '{module}' can't be imported: {cause}")
     assert str(info.value).endswith(f"({file}, line 2)")
     assert "\n" not in str(info.value)
+
+
+def test_the_users_own_line_is_named(module: str, tmp_path: Path) -> None:
+    """Also when the import fails deep inside an installed package."""
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / f"lib_{module}.py").write_text("\n\nimport nowhere_to_be_found\n")
+    file = tmp_path / f"{module}.py"
+    file.write_text(f"import sys\nsys.path.append({str(library)!r})\nimport lib_{module}\n")
+    with pytest.raises(LoadError) as info:
+        load_app(f"{module}:app", app_dir=str(tmp_path))
+    cause = "No module named 'nowhere_to_be_found'"
+    assert str(info.value) == f"module '{module}' can't be imported: {cause} ({file}, line 3)"
+
+
+def test_a_syntax_error_is_placed(module: str, tmp_path: Path) -> None:
+    file = tmp_path / f"{module}.py"
+    file.write_text("import sys\ndef f(:\n")
+    with pytest.raises(LoadError) as info:
+        load_app(f"{module}:app", app_dir=str(tmp_path))
+    assert str(info.value).endswith(f"invalid syntax ({file}, line 2)")
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("import nowhere_to_be_found", logging.DEBUG),
+        ("def f(:", logging.DEBUG),
+        ("1 / 0", logging.ERROR),
+    ],
+)
+def test_the_traceback_is_in_the_log(
+    module: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, level: int
+) -> None:
+    """It begins with the user's own module: what imports it explains nothing."""
+    (tmp_path / f"{module}.py").write_text(f"import os\n{line}\n")
+    with (
+        caplog.at_level(logging.DEBUG, "fluvial"),
+        pytest.raises(LoadError, match=f"module '{module}' can't be imported: .*line 2"),
+    ):
+        load_app(f"{module}:app", app_dir=str(tmp_path))
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert record.exc_info is not None
+    trace = traceback.extract_tb(record.exc_info[2])
+    assert all(frame.filename == str(tmp_path / f"{module}.py") for frame in trace)
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "shown"),
+    [("4", 4, "4"), ("", 0, ""), ("'no database'", 1, "'no database'"), ("None", 0, "")],
+)
+def test_a_module_that_exits(
+    module: str, tmp_path: Path, call: str, status: int, shown: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(f"import sys\nsys.exit({call})\n")
+    with pytest.raises(LoadError) as info:
+        load_app(f"{module}:app", app_dir=str(tmp_path))
+    assert info.value.status == status
+    expected = f"module '{module}' can't be imported: it called sys.exit({shown})"
+    assert str(info.value) == expected
 
 
 def test_pydantic_and_click_are_not_imported_for_nothing() -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import fluvial
 import httpx
 import pytest
-from fluvial._secure import SecureError
 from support.certificate import RSA, Authority, Certificate, make_certificate, openssl
 from support.command import serving
 from support.tls_socket import TlsSocket, client_context
@@ -285,7 +284,7 @@ def test_help() -> None:
 # ---- From Python ---------------------------------------------------------------------------
 
 
-def test_run_raises(folder: Path) -> None:
+def test_run_says_what_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = fluvial.App()
     for options, reason in [
         ({"ssl_certfile": str(folder / "nowhere")}, "nowhere: No such file or directory"),
@@ -295,8 +294,13 @@ def test_run_raises(folder: Path) -> None:
             "--ssl-cert-reqs is 'always', not none",
         ),
     ]:
-        with pytest.raises(SecureError, match=reason):
+        with pytest.raises(SystemExit) as info:
             fluvial.run(app, fluvial.Config(port=0, **options))
+        assert info.value.code == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("Error: can't use TLS: ")
+        assert reason in lines[0]
 
 
 def test_the_password_is_not_shown(certificate: Certificate) -> None:

@@ -1,0 +1,134 @@
+"""Starting the server: what `fluvial.run` and the command line have in common.
+
+Whatever a user can mend is told in one line on stderr, and by the exit status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import _logging
+from ._config import Config, did_you_mean
+from ._load import LoadError, load_app, loading, make_app
+from ._secure import SecureError, make_secure
+from ._server import StartError, serve_on
+from ._sockets import BindError, bind
+from ._supervisor import START_FAILED, Supervisor
+
+if TYPE_CHECKING:
+    import socket
+
+    from ._app import App
+    from ._core import SecureContext
+    from ._interface import Foreign
+
+Load = Callable[[], "App | Foreign"]
+
+
+def run(
+    app: Any,
+    config: Config | None = None,
+    *,
+    app_dir: str | None = None,
+    factory: bool = False,
+    interface: str = "auto",
+    **options: Any,
+) -> None:
+    """Serves `app` until SIGINT or SIGTERM: a Fluvial, ASGI or WSGI app, or "module:attribute".
+
+    `options` are those of `Config`, as in `run(app, port=8000)`; they take precedence over
+    `config`. A name is looked for in `app_dir` (default: the current folder) and on sys.path. With
+    `factory`, `app` is a function that makes the app. `interface` says what the app is: "auto",
+    "fluvial", "asgi3", "asgi2" or "wsgi". With `workers` the app runs in several processes.
+
+    Raises: TypeError or ValueError when an option is wrong; RuntimeError when an event loop runs in
+    this thread already, or when a module calls it while it is imported; SystemExit when the app
+    can't be served, after the reason was written to stderr.
+    """
+    config = _make_config(config, options)
+    _check_place()
+    if isinstance(app, str):
+        load: Load = functools.partial(
+            load_app,
+            app,
+            app_dir=os.path.abspath(app_dir or ""),
+            factory=factory,
+            interface=interface,
+        )
+    else:
+        name = "the object given to fluvial.run()"
+        load = functools.partial(make_app, app, name, factory=factory, interface=interface)
+    if status := start(load, config):
+        raise SystemExit(status)
+
+
+def start(load: Load, config: Config) -> int:
+    """Serves the app that `load` gives; returns the exit status.
+
+    The reason why an app can't be served has been written to stderr by then.
+    """
+    _logging.configure(config.log_level)
+    try:
+        work = functools.partial(_work, load, config, make_secure(config))
+        return Supervisor(config, work).run() if config.workers > 1 else work(None)
+    except (BindError, SecureError) as exc:
+        _print_error(exc)
+        return 1
+
+
+def _work(
+    load: Load,
+    config: Config,
+    secure: SecureContext | None,
+    sockets: list[socket.socket] | None,
+    lifeline: int | None = None,
+) -> int:
+    """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
+    try:
+        app = load()
+        sockets = bind(config) if sockets is None else sockets
+        serve_on(app, sockets, config, secure, lifeline=lifeline)
+    except LoadError as exc:
+        _print_error(exc)
+        return exc.status
+    except StartError:
+        return START_FAILED
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _print_error(exc: Exception) -> None:
+    print(f"Error: {exc}", file=sys.stderr, flush=True)
+
+
+def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
+    """Raises: TypeError, ValueError."""
+    known = [field.name for field in dataclasses.fields(Config)]
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known) or "; see fluvial.Config"
+            raise TypeError(f"fluvial.run() has no option {name!r}{hint}")
+    if config is not None and not isinstance(config, Config):
+        raise TypeError(f"fluvial.run(): config must be a fluvial.Config, not {config!r}")
+    return dataclasses.replace(config or Config(), **options)
+
+
+def _check_place() -> None:
+    """Raises: RuntimeError where a server could never end, or could not run."""
+    if (module := loading.get()) is not None:
+        raise RuntimeError(
+            f"fluvial.run() was called while the module {module!r} is imported to be served: put "
+            'it below `if __name__ == "__main__":`'
+        )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("fluvial.run() can't be called from a coroutine: an event loop is running")

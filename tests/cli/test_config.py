@@ -1,0 +1,141 @@
+"""Options of the server: what they take, and what is said of those that they don't take."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fluvial
+import pytest
+from fluvial import App, Config
+
+FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"log_level": "nonsense"},
+            "log_level must be one of critical, error, warning, info, debug, not 'nonsense'",
+        ),
+        ({"log_level": "warn"}, "not 'warn'; did you mean 'warning'?"),
+        ({"log_level": 10}, "log_level must be a str, not 10"),
+        ({"lifespan": "yes"}, "lifespan must be one of auto, on, off, not 'yes'"),
+        ({"port": 65536}, "port must be from 0 to 65535, not 65536"),
+        ({"port": "8000"}, "port must be an integer, not '8000'"),
+        ({"port": True}, "port must be an integer, not True"),
+        ({"workers": 0}, "workers must be from 1 to 1024, not 0"),
+        ({"threads": 10_001}, "threads must be from 1 to 10000, not 10001"),
+        ({"thread_queue": 2**31}, "thread_queue must be from 1 to 2147483647"),
+        ({"backlog": -1}, "backlog must be from 1 to 2147483647, not -1"),
+        ({"graceful_timeout": float("nan")}, "graceful_timeout must be from 0 to 86400.0, not nan"),
+        ({"graceful_timeout": "30"}, "graceful_timeout must be a number, not '30'"),
+        ({"host": None}, "host must be a str, not None"),
+        ({"limits": {"bodys": 1}}, "unknown limit 'bodys'; did you mean 'body'?"),
+        ({"limits": {"keep_alive": 2**32}}, "limits['keep_alive'] must be from 0 to 4294967295"),
+        ({"limits": {"body": -1}}, "limits['body'] must be from 0 to 9223372036854775807"),
+        ({"root_path": "http://a/b"}, "root_path must be the path of a URL, such as /api"),
+        ({"root_path": "/a?b"}, "root_path must be the path of a URL, such as /api"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^Config: ") as info:
+        Config(**options)
+    assert message in str(info.value)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("api", "/api"), ("/api/", "/api"), ("/a/b", "/a/b"), ("//api", "/api"), ("/", ""), ("", "")],
+)
+def test_root_paths_are_read_as_they_are_meant(written: str, meant: str) -> None:
+    assert Config(root_path=written).root_path == meant
+
+
+def test_levels_may_be_written_large() -> None:
+    assert Config(log_level="INFO").log_level == "info"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--uds", "s", "--port", "1"], "--uds and --port exclude each other"),
+        (["--uds", "s", "--host", "h"], "--uds and --host exclude each other"),
+        (["--root-path", "http://a"], "root_path must be the path of a URL"),
+        (["--graceful-timeout", "nan"], "Invalid value for '--graceful-timeout': 'nan'"),
+        (["--graceful-timeout", "inf"], "Invalid value for '--graceful-timeout'"),
+        (["--keep-alive", "nan"], "Invalid value for '--keep-alive'"),
+        (["--keep-alive", "inf"], "Invalid value for '--keep-alive'"),
+        (["--keep-alive", "1e9"], "Invalid value for '--keep-alive'"),
+        (["--limit-headers", "4294967296"], "Invalid value for '--limit-headers'"),
+        (["--threads", "10001"], "Invalid value for '--threads'"),
+        (["--thread-queue", "2147483648"], "Invalid value for '--thread-queue'"),
+        (["--backlog", "9999999999"], "Invalid value for '--backlog'"),
+    ],
+)
+def test_wrong_flags_take_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = subprocess.run(
+        [FLUVIAL, "run", "it:app", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("Error: ")
+    assert message in last
+    assert "Traceback" not in done.stderr
+
+
+# ---- fluvial.run ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "message"),
+    [
+        ((App(),), {"prot": 1}, "fluvial.run() has no option 'prot'; did you mean 'port'?"),
+        ((App(),), {"zzz": 1}, "fluvial.run() has no option 'zzz'; see fluvial.Config"),
+        ((App(), 8000), {}, "fluvial.run(): config must be a fluvial.Config, not 8000"),
+        ((App(),), {"port": -1}, "Config: port must be from 0 to 65535, not -1"),
+        ((App(), Config(port=1)), {"log_level": "x"}, "Config: log_level must be one of"),
+    ],
+)
+def test_run_refuses_wrong_options(
+    args: tuple[Any, ...], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError)) as info:
+        fluvial.run(*args, **options)
+    assert message in str(info.value)
+
+
+def test_run_within_a_loop() -> None:
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="can't be called from a coroutine"):
+            fluvial.run(App())
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        (42, "Error: the object given to fluvial.run() is not an app but an object of type int"),
+        ("nowhere_x:app", "Error: there is no module 'nowhere_x' in "),
+        ("good.py:app", "Error: there is no module 'good.py' in "),
+        (App(), "Error: can't listen on 192.0.2.1:8000: "),
+    ],
+)
+def test_run_says_in_one_line_why_it_can_not(
+    capsys: pytest.CaptureFixture[str], app: Any, message: str
+) -> None:
+    with pytest.raises(SystemExit) as info:
+        fluvial.run(app, host="192.0.2.1")
+    assert info.value.code == 1
+    assert capsys.readouterr().err.startswith(message)

@@ -14,6 +14,7 @@ from ._exceptions import (
 )
 from ._files import FileResponse
 from ._loop import Loop, run_async
+from ._notices import RouteWarning
 from ._params import Body, Cookie, Depends, Header, Path, Query
 from ._request import Request
 from ._responses import (
@@ -59,6 +60,7 @@ __all__ = [
     "RequestValidationError",
     "Response",
     "ResponseValidationError",
+    "RouteWarning",
     "ServerSentEvent",
     "State",
     "StreamingResponse",

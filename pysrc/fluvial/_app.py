@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from . import _core
 from ._callables import callable_name, is_async
 from ._datastructures import State
-from ._errors import ErrorHandlers, Handler
+from ._errors import ErrorHandlers, Handler, check_key
+from ._foreign import check_callback, check_dependencies
 from ._middleware import Entry, Middleware, make_entry
-from ._routing import Route, RouteOptions
+from ._notices import Registered
+from ._options import check_path, named_options
+from ._routing import Route, RouteOptions, check_options
 from ._websocket_routing import WebSocketRoute, WebSocketRoutes
 
 if TYPE_CHECKING:
@@ -31,13 +34,14 @@ class App:
     called for every route.
     """
 
+    @named_options
     def __init__(
         self,
         *,
         title: str = "Fluvial",
         version: str = "0.1.0",
         lifespan: Lifespan | None = None,
-        dependencies: Sequence[Depends] = (),
+        dependencies: Sequence[Depends] | None = None,
         exception_handlers: dict[int | type[BaseException], Handler] | None = None,
     ) -> None:
         self.title = title
@@ -45,11 +49,12 @@ class App:
         self.state = State()
         self.routes: list[Route] = []
         self.lifespan = lifespan
-        self._dependencies = tuple(dependencies)
+        self._dependencies = check_dependencies(dependencies or (), "App()")
         self._router = _core.Router()
         self._middleware: list[Middleware] = []
         self._errors = ErrorHandlers()
         self._unplanned: list[Route] = []
+        self._registered = Registered()
         self.websockets = WebSocketRoutes()
         self.mounts: list[Mount] = []
         self._asgi: AsgiSide | None = None
@@ -71,7 +76,9 @@ class App:
 
         Raises: TypeError or ValueError that names the route and what is wrong with it.
         """
-        names = tuple(sorted(method.upper() for method in methods))
+        check_path(path, "get")
+        check_options(options, "get")
+        names = _method_names(methods)
         route = Route(path, names, endpoint, options)
         try:
             route.make_plan(self._dependencies)
@@ -85,6 +92,7 @@ class App:
             self._add_to_router(route)
         elif route not in self._unplanned:
             self._unplanned.append(route)  # so that the first registered stays the first
+        self._registered.add(names, path, endpoint)
 
     def plan_routes(self) -> None:
         """Plans the routes whose annotations named what wasn't defined yet.
@@ -113,6 +121,9 @@ class App:
         self, path: str, *, methods: Collection[str] = ("GET",), **options: Unpack[RouteOptions]
     ) -> Callable[[F], F]:
         """Registers the decorated handler for several methods."""
+        check_path(path, "api_route")
+        check_options(options, "api_route")
+        _method_names(methods)
 
         def register(endpoint: F) -> F:
             self.add_api_route(path, endpoint, methods=methods, **options)
@@ -122,38 +133,44 @@ class App:
 
     route = api_route
 
+    def _decorate(self, name: str, path: str, options: RouteOptions) -> Callable[[F], F]:
+        check_path(path, name)
+        check_options(options, name)
+        return self.api_route(path, methods=(name.upper(),), **options)
+
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for GET."""
-        return self.api_route(path, methods=("GET",), **options)
+        return self._decorate("get", path, options)
 
     def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for POST."""
-        return self.api_route(path, methods=("POST",), **options)
+        return self._decorate("post", path, options)
 
     def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for PUT."""
-        return self.api_route(path, methods=("PUT",), **options)
+        return self._decorate("put", path, options)
 
     def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for PATCH."""
-        return self.api_route(path, methods=("PATCH",), **options)
+        return self._decorate("patch", path, options)
 
     def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for DELETE."""
-        return self.api_route(path, methods=("DELETE",), **options)
+        return self._decorate("delete", path, options)
 
     def head(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for HEAD."""
-        return self.api_route(path, methods=("HEAD",), **options)
+        return self._decorate("head", path, options)
 
     def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for OPTIONS."""
-        return self.api_route(path, methods=("OPTIONS",), **options)
+        return self._decorate("options", path, options)
 
     def trace(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for TRACE."""
-        return self.api_route(path, methods=("TRACE",), **options)
+        return self._decorate("trace", path, options)
 
+    @named_options
     def add_api_websocket_route(
         self,
         path: str,
@@ -166,9 +183,12 @@ class App:
 
         Raises: TypeError or ValueError that names the route and what is wrong with it.
         """
-        route = WebSocketRoute(path, endpoint, name, dependencies or ())
+        check_path(path, "websocket")
+        before = check_dependencies(dependencies or (), "@app.websocket()")
+        route = WebSocketRoute(path, endpoint, name, before)
         self.websockets.add(route, self._dependencies)
 
+    @named_options
     def websocket(
         self,
         path: str,
@@ -177,6 +197,8 @@ class App:
         dependencies: Sequence[Depends] | None = None,
     ) -> Callable[[F], F]:
         """Registers the decorated `async def` handler for WebSockets."""
+        check_path(path, "websocket")
+        check_dependencies(dependencies or (), "@app.websocket()")
 
         def register(endpoint: F) -> F:
             self.add_api_websocket_route(path, endpoint, name, dependencies=dependencies)
@@ -184,6 +206,7 @@ class App:
 
         return register
 
+    @named_options
     def mount(self, path: str, app: Any, *, interface: str = "auto") -> None:
         """Has another app, ASGI or WSGI, answer below `path` what no route of this one takes.
 
@@ -194,28 +217,36 @@ class App:
         from ._interface import make_mount  # knows what an app is, this one among them
 
         self.mounts.append(make_mount(path, app, interface))
+        self._registered.add(("mount",), path.rstrip("/"), app)
         self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
 
     # ---- around the routes -----------------------------------------------------------------
 
+    @named_options
     def middleware(self, kind: str = "http") -> Callable[[Middleware], Middleware]:
         """Puts the decorated `async def f(request, call_next)` around every request.
 
         The last one registered is outermost. Raises: ValueError for a kind other than "http".
         """
+        if callable(kind):
+            name = callable_name(kind)
+            raise TypeError(f'write @app.middleware("http"), with parentheses, above {name}')
         if kind != "http":
             raise ValueError(f"there is no middleware of kind {kind!r}, only 'http'")
 
         def register(func: Middleware) -> Middleware:
             if not is_async(func):
                 raise TypeError(f"middleware {callable_name(func)} must be an `async def`")
+            check_callback(func, "middleware", ("request", "call_next"))
             self._middleware.append(func)
             return func
 
         return register
 
+    @named_options
     def exception_handler(self, key: int | type[BaseException]) -> Callable[[F], F]:
         """Has the decorated `f(request, exc)` answer for a status or a class of exceptions."""
+        check_key(key)
 
         def register(handler: F) -> F:
             self._errors.add(key, handler)
@@ -223,6 +254,7 @@ class App:
 
         return register
 
+    @named_options
     def add_exception_handler(self, key: int | type[BaseException], handler: Handler) -> None:
         """Has `handler(request, exc)` answer for a status or a class of exceptions."""
         self._errors.add(key, handler)
@@ -270,3 +302,9 @@ class App:
 
 def _describe(route: Route) -> str:
     return f"route {'|'.join(route.methods)} {route.path} ({callable_name(route.endpoint)})"
+
+
+def _method_names(methods: Collection[str]) -> tuple[str, ...]:
+    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
+        raise TypeError(f'methods must be a list of names such as ["GET"], not {methods!r}')
+    return tuple(sorted({method.upper() for method in methods}))

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from ._callables import is_async
+from ._callables import callable_name, is_async
 from ._encode import encode_fallback, json_encoder
 from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._foreign import check_callback
 from ._request import Request
 from ._responses import JSONResponse, PlainTextResponse, Response
 from ._threads import call_in_pool
@@ -21,6 +22,21 @@ log = logging.getLogger("fluvial.error")
 
 # RFC 9110 sections 15.2, 15.3.5, 15.4.5: no content.
 _WITHOUT_CONTENT = frozenset({100, 101, 102, 103, 204, 205, 304})
+
+
+def check_key(key: Any) -> None:
+    """Refuses what no exception handler can be for. Raises: TypeError."""
+    if isinstance(key, type) and issubclass(key, BaseException):
+        if key.__module__ == "fastapi.exceptions" and key.__name__.endswith("ValidationError"):
+            name = key.__name__.removeprefix("WebSocket")
+            raise TypeError(f"nothing here raises fastapi's {key.__name__}; write fluvial.{name}")
+        return
+    if isinstance(key, int):
+        return
+    if callable(key):
+        name = callable_name(key)
+        raise TypeError(f"write @app.exception_handler(…), with parentheses, above {name}")
+    raise TypeError(f"an exception handler is for a status or a class, not {key!r}")
 
 
 class ErrorHandlers:
@@ -35,13 +51,16 @@ class ErrorHandlers:
         }
 
     def add(self, key: int | type[BaseException], handler: Handler) -> None:
-        """Makes `handler` the one for a status or a class. Raises: TypeError for another key."""
+        """Makes `handler` the one for a status or a class.
+
+        Raises: TypeError for another key, or a handler that can't be called with (request, exc).
+        """
+        check_key(key)
+        check_callback(handler, "exception handler", ("request", "exc"))
         if isinstance(key, int):
             self._by_status[key] = handler
-        elif isinstance(key, type) and issubclass(key, BaseException):
-            self._by_class[key] = handler
         else:
-            raise TypeError(f"an exception handler is for a status or a class, not {key!r}")
+            self._by_class[key] = handler
 
     @property
     def customised(self) -> bool:

@@ -5,8 +5,11 @@ Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Never
+
+from ._options import named_options, refuse_unknown
 
 
 class _Missing:
@@ -46,7 +49,10 @@ class Marker:
         examples: list[Any] | None = None,
         deprecated: bool | None = None,
         include_in_schema: bool = True,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            refuse_unknown(f"{type(self).__name__}()", unknown, _option_names(type(self)))
         if default is not MISSING and default is not ... and default_factory is not None:
             raise TypeError("give default or default_factory, not both")
         self.default = MISSING if default is ... else default
@@ -64,6 +70,14 @@ class Marker:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.default!r})"
+
+
+def _option_names(cls: type[Marker]) -> set[str]:
+    inits: list[Any] = [
+        vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)
+    ]
+    names = {name for init in inits for name in inspect.signature(init).parameters}
+    return names - {"self", "unknown", "options"}
 
 
 class Path(Marker):
@@ -128,6 +142,7 @@ class Depends:
 
     __slots__ = ("dependency", "use_cache")
 
+    @named_options
     def __init__(
         self, dependency: Callable[..., Any] | None = None, *, use_cache: bool = True
     ) -> None:

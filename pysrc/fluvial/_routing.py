@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from . import _core
 from ._callables import callable_name
+from ._foreign import check_dependencies, check_returned
 from ._graph import Captures, Target, make_target
+from ._notices import untaken
+from ._options import refuse_unknown
 from ._params import MISSING, Depends
-from ._responses import StreamingResponse
+from ._responses import Response, StreamingResponse
 from ._results import ModelOptions, make_respond, make_wrap
-from ._signature import Call, Special, read_call, return_annotation, settle_connection
+from ._signature import (
+    Call,
+    Field,
+    Special,
+    check_dependency,
+    read_call,
+    return_annotation,
+    settle_connection,
+)
 from ._types import is_class
-
-if TYPE_CHECKING:
-    from ._responses import Response
 
 _CAPTURE = re.compile(r"{([^{}:]*)(?::([^{}]*))?}")
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
@@ -53,6 +61,22 @@ class RouteOptions(TypedDict, total=False):
     operation_id: str | None
     include_in_schema: bool
     openapi_extra: dict[str, Any] | None
+
+
+def check_options(options: RouteOptions, decorator: str) -> None:
+    """Refuses options that no route has, and values that can't be meant. Raises: TypeError."""
+    where = f"@app.{decorator}()"
+    refuse_unknown(where, options, RouteOptions.__annotations__)
+    status_code = options.get("status_code")
+    if not (status_code is None or isinstance(status_code, int)):
+        raise TypeError(f"{where}: status_code must be an int, not {status_code!r}")
+    response_class = options.get("response_class")
+    if not (response_class is None or is_class(response_class, Response)):
+        raise TypeError(
+            f"{where}: response_class must be a class of fluvial's responses, not "
+            f"{response_class!r}"
+        )
+    check_dependencies(options.get("dependencies") or (), where)
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +130,7 @@ class Route:
         ]
         for each in (*before, call):
             settle_connection(each, Special.REQUEST)
+        warn_of_untaken(captures, (*before, call))
         return make_target(
             call,
             before,
@@ -121,11 +146,13 @@ class Route:
             for name in ModelOptions.__annotations__
             if f"response_model_{name}" in options
         }
+        annotation = return_annotation(self.endpoint)
+        check_returned(annotation)
         return make_wrap(
             options.get("status_code"),
             options.get("response_class"),
             options.get("response_model", MISSING),
-            return_annotation(self.endpoint),
+            annotation,
             model_options,
         )
 
@@ -142,4 +169,18 @@ def read_dependency(depends: Depends, captures: Captures) -> Call:
     """What a dependency that stands beside the path wants. Raises: TypeError."""
     if depends.dependency is None:
         raise TypeError("Depends() beside the path needs a callable")
+    check_dependency(depends.dependency)
     return read_call(depends.dependency, captures, use_cache=depends.use_cache)
+
+
+def warn_of_untaken(captures: Captures, calls: Sequence[Call]) -> None:
+    """Warns of a name in the path that is probably misspelt in the signature."""
+    fields = [field for call in calls for field in _fields(call)]
+    taken = {field.alias for field in fields if field.source == "path"}
+    untaken(captures, taken, {field.alias for field in fields if field.source != "path"})
+
+
+def _fields(call: Call) -> list[Field]:
+    values = [argument.value for argument in call.arguments]
+    inner = [field for value in values if isinstance(value, Call) for field in _fields(value)]
+    return [value for value in values if isinstance(value, Field)] + inner

@@ -8,15 +8,34 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ForwardRef
+from typing import Any, ForwardRef, get_origin
 
 from ._background import BackgroundTasks
 from ._callables import Flavour, callable_name, flavour, strip_partials
 from ._connection import HTTPConnection
 from ._core import Request, WebSocket
-from ._params import MISSING, Body, Cookie, Depends, Header, Marker, Path, Query
+from ._foreign import (
+    check_default,
+    check_inner,
+    check_metadata,
+    check_types,
+    is_marker,
+    refuse_foreign,
+)
+from ._params import MISSING, Body, Depends, Header, Marker, Path, Query
 from ._responses import Response
-from ._types import is_class, is_model, is_scalar, is_sequence, split_annotated, strip_optional
+from ._types import (
+    is_class,
+    is_model,
+    is_scalar,
+    is_sequence,
+    is_union,
+    split_annotated,
+    strip_optional,
+)
+
+_SPECIALS = (HTTPConnection, Request, WebSocket, Response, BackgroundTasks)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Special(enum.Enum):
@@ -75,12 +94,14 @@ def read_call(
     that isn't defined yet.
     """
     call = Call(func, flavour(func), use_cache=use_cache)
-    for parameter in _parameters(func):
+    for parameter in own_parameters(func):
         try:
             value = _read_parameter(parameter, path_names)
         except TypeError as exc:
             where = f"parameter {parameter.name!r} of {callable_name(func)}"
             raise TypeError(f"{where}: {exc}") from exc
+        if value is None:
+            continue
         positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
         positional_only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
         call.arguments.append(Argument(parameter.name, positional, positional_only, value))
@@ -117,8 +138,13 @@ def return_annotation(func: Callable[..., Any]) -> Any:
     return _resolve(annotation, _namespace(func))
 
 
-def _parameters(func: Callable[..., Any]) -> Iterator[inspect.Parameter]:
-    """The parameters to fill, their annotations resolved."""
+def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator[inspect.Parameter]:
+    """The parameters to fill, their annotations resolved.
+
+    Unless `strict`, annotations that can't be are left out. Raises: NameError, TypeError.
+    """
+    origin = get_origin(func)  # of a generic class with its arguments
+    func = origin if inspect.isclass(origin) else func
     try:
         signature = inspect.signature(func)
     except ValueError as exc:
@@ -126,9 +152,15 @@ def _parameters(func: Callable[..., Any]) -> Iterator[inspect.Parameter]:
     namespace = _namespace(func)
     bound = func.keywords if isinstance(func, functools.partial) else {}
     for parameter in signature.parameters.values():
-        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if not variadic and parameter.name not in bound:
-            yield parameter.replace(annotation=_resolve(parameter.annotation, namespace))
+        if parameter.name in bound:
+            continue
+        try:
+            annotation = _resolve(parameter.annotation, namespace)
+        except (NameError, TypeError, AttributeError, SyntaxError):
+            if strict:
+                raise
+            annotation = Any
+        yield parameter.replace(annotation=annotation)
 
 
 def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
@@ -174,19 +206,30 @@ def _has_forward_reference(annotation: Any) -> bool:
 
 def _read_parameter(
     parameter: inspect.Parameter, path_names: Collection[str]
-) -> Field | Special | Call:
+) -> Field | Special | Call | None:
+    """None for `*args` and `**kwargs`, which stay empty."""
     bare, metadata = split_annotated(parameter.annotation)
-    special = _special(bare)
-    if special is not None:
-        return special
+    check_metadata(metadata)
+    check_inner(parameter.annotation)
+    if parameter.default is not parameter.empty:
+        refuse_foreign(parameter.default)
     marker, default = _marker_and_default(parameter, metadata)
+    special = _special(bare)
+    if special is not None or parameter.kind in _VARIADIC:
+        if marker is not None:
+            what = "it takes what is left over" if special is None else "its type says what it is"
+            raise TypeError(f"has {marker!r}, but {what}; remove one of them")
+        return special
     if isinstance(marker, Depends):
         return _read_dependency(marker, bare, path_names)
+    if default is not MISSING:
+        check_default(default)
+    check_types(parameter.annotation, _SPECIALS)
     if marker is None:
         marker = _implied_marker(parameter, path_names)
     if parameter.name in path_names and not isinstance(marker, Path):
         raise TypeError(f"it stands in the path, but is marked {marker!r}; use Path() or rename it")
-    return _read_field(parameter, marker, default)
+    return _read_field(parameter, marker, default, path_names)
 
 
 def _special(bare: Any) -> Special | None:
@@ -207,8 +250,7 @@ def _special(bare: Any) -> Special | None:
 def _marker_and_default(
     parameter: inspect.Parameter, metadata: tuple[Any, ...]
 ) -> tuple[Marker | Depends | None, Any]:
-    found = [item for item in metadata if isinstance(item, (Marker, Depends))]
-    found += [item() for item in metadata if item in (Query, Header, Cookie, Body, Path)]
+    found = [item() if isinstance(item, type) else item for item in metadata if is_marker(item)]
     default = MISSING if parameter.default is parameter.empty else parameter.default
     if isinstance(default, (Marker, Depends)):
         if found:
@@ -216,7 +258,9 @@ def _marker_and_default(
                 f"has {found[-1]!r} in Annotated and {default!r} as its default; keep one"
             )
         found, default = [default], MISSING
-    marker = found[-1] if found else None
+    if len(found) > 1:
+        raise TypeError(f"has {found[0]!r} and {found[1]!r}; keep one")
+    marker = found[0] if found else None
     if default is ...:
         default = MISSING
     if default is MISSING and isinstance(marker, Marker):
@@ -232,13 +276,27 @@ def _implied_marker(parameter: inspect.Parameter, path_names: Collection[str]) -
 
 def _read_dependency(marker: Depends, annotation: Any, path_names: Collection[str]) -> Call:
     """A default beside `Annotated[T, Depends(…)]` is for those who call the function themselves."""
-    dependency = marker.dependency or annotation
-    if not callable(dependency):
-        raise TypeError(f"Depends() needs a callable, not {dependency!r}")
+    dependency = annotation if marker.dependency is None else marker.dependency
+    if dependency is Any:
+        raise TypeError("Depends() needs a function: write Depends(function)")
+    check_dependency(dependency)
     return read_call(dependency, path_names, use_cache=marker.use_cache)
 
 
-def _read_field(parameter: inspect.Parameter, marker: Marker, default: Any) -> Field:
+def check_dependency(dependency: Any) -> None:
+    """Refuses what can't be called. Raises: TypeError."""
+    if callable(dependency) and not is_union(dependency):
+        return
+    refuse_foreign(dependency)
+    if inspect.iscoroutine(dependency):
+        dependency.close()  # nobody will await it
+        raise TypeError("Depends() has what a function returned; write its name without ()")
+    raise TypeError(f"Depends() needs a callable, not {dependency!r}: write Depends(function)")
+
+
+def _read_field(
+    parameter: inspect.Parameter, marker: Marker, default: Any, path_names: Collection[str]
+) -> Field:
     name = parameter.name
     _check_shape(parameter.annotation, marker)
     if isinstance(marker, Path):
@@ -248,6 +306,11 @@ def _read_field(parameter: inspect.Parameter, marker: Marker, default: Any) -> F
         alias = name
         if isinstance(marker, Header) and marker.convert_underscores:
             alias = name.replace("_", "-")
+    if isinstance(marker, Path) and alias not in path_names:
+        raise TypeError(
+            f"it is marked Path(), but the path has no {{{alias}}}; "
+            f"write {{{alias}}} into the path, or Query()"
+        )
     return Field(name, alias, parameter.annotation, marker, default, marker.default_factory)
 
 

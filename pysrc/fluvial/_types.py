@@ -40,6 +40,11 @@ def union_members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
 
 
+def is_union(annotation: Any) -> bool:
+    """Whether the annotation is `A | B`, which can be called in one of its spellings."""
+    return get_origin(annotation) in _UNIONS
+
+
 def strip_optional(annotation: Any) -> Any:
     """`T | None` as T."""
     bare = split_annotated(annotation)[0]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._callables import Flavour, callable_name
 from ._graph import make_target
+from ._notices import Registered
 from ._responses import Response
-from ._routing import read_captures, read_dependency
+from ._routing import read_captures, read_dependency, warn_of_untaken
 from ._signature import Call, Field, Special, read_call, settle_connection
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class WebSocketRoute:
         for each in (*before, call):
             settle_connection(each, Special.WEBSOCKET)
             _check(each)
+        warn_of_untaken(captures, (*before, call))
         target = make_target(call, before, captures)
         if target.program is not None:
             target.program.respond = _nothing
@@ -65,6 +67,7 @@ class WebSocketRoutes:
     def __init__(self) -> None:
         self.router = _core.Router()
         self.routes: list[WebSocketRoute] = []
+        self._registered = Registered()
         self._planned = 0  # of `routes`, those in the table
 
     def add(self, route: WebSocketRoute, dependencies: Sequence[Depends]) -> None:
@@ -76,10 +79,11 @@ class WebSocketRoutes:
         try:
             self.plan(dependencies)
         except NameError:
-            return
+            pass
         except BaseException:
             self.routes.remove(route)
             raise
+        self._registered.add(("WebSocket",), route.path, route.endpoint)
 
     def plan(self, dependencies: Sequence[Depends]) -> None:
         """Plans the routes that aren't yet, in their order. Raises: as `add`, and NameError."""

@@ -1,0 +1,334 @@
+"""What stands in a signature and means nothing here, and what to write instead.
+
+Markers and classes of other frameworks, forgotten parentheses and a forgotten Depends would be
+ignored otherwise, and with them an authentication or a limit. Asked once, at registration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ._params import Depends, Marker
+from ._types import concrete, is_model, split_annotated, strip_alias, union_members
+
+# Packages whose markers and classes are taken for ours by mistake.
+_FRAMEWORKS = frozenset(
+    (
+        *("aiohttp", "baize", "blacksheep", "bottle", "cherrypy", "connexion", "dishka", "django"),
+        *("emmett", "emmett55", "esmerald", "falcon", "fast_depends", "fastapi", "faststream"),
+        *("flask", "injector", "kink", "lihil", "lilya", "litestar", "ninja", "ninja_extra"),
+        *("pyramid", "quart", "ravyn", "robyn", "sanic", "starlette", "starlite", "taskiq"),
+        *("taskiq_dependencies", "tornado", "webob", "werkzeug", "wireup", "xpresso"),
+    )
+)
+# Markers by these names are taken for dependencies, whoever made them.
+_INJECTING = frozenset({"Depends", "Security", "Inject", "Injected", "Provide", "TaskiqDepends"})
+
+_DEPENDS = "fluvial.Depends(function)"
+_FORMS = "await request.body() for now: Fluvial reads no forms and uploads yet"
+_INSTEAD = {
+    **dict.fromkeys(_INJECTING | {"DependencyKwarg", "FromServices", "SecurityScopes"}, _DEPENDS),
+    **dict.fromkeys(("Query", "FromQuery", "QueryParam", "QueryEx"), "fluvial.Query()"),
+    **dict.fromkeys(("Path", "FromRoute", "FromPath", "PathParam"), "fluvial.Path()"),
+    **dict.fromkeys(("Header", "FromHeader"), "fluvial.Header()"),
+    **dict.fromkeys(("Cookie", "FromCookie"), "fluvial.Cookie()"),
+    **dict.fromkeys(("Body", "BodyKwarg", "FromJSON", "FromText", "FromBytes"), "fluvial.Body()"),
+    **dict.fromkeys(("Form", "File", "FromForm", "FromFiles", "UploadFile", "FormData"), _FORMS),
+    "Param": "fluvial.Query(), Path(), Header() or Cookie()",
+    "ParameterKwarg": "fluvial.Query(), Path(), Header() or Cookie()",
+    "Parameter": "fluvial.Query(), Path(), Header() or Cookie()",
+}
+_CONNECTIONS = {
+    **dict.fromkeys(("Request", "HttpRequest", "HTTPRequest", "ASGIRequest"), "fluvial.Request"),
+    **dict.fromkeys(("WebSocket", "WebSocketResponse", "Websocket"), "fluvial.WebSocket"),
+    **dict.fromkeys(("HTTPConnection", "ASGIConnection"), "fluvial.HTTPConnection"),
+    **dict.fromkeys(("BackgroundTasks", "BackgroundTask"), "fluvial.BackgroundTasks"),
+    **dict.fromkeys(("Response", "HttpResponse", "HTTPResponse"), "fluvial.Response"),
+}
+# Whose objects in Annotated are seen by what validates.
+_UNDERSTOOD = frozenset({"annotated_types", "msgspec", "pydantic", "pydantic_core"})
+_HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
+
+
+def check_metadata(metadata: tuple[Any, ...]) -> None:
+    """Refuses what in `Annotated[T, …]` is meant for somebody and understood by nobody.
+
+    Plain objects (strings, Doc, what other libraries keep there) do no harm. Raises: TypeError.
+    """
+    for item in metadata:
+        if not isinstance(item, (Marker, Depends)):
+            refuse_foreign(item)
+            _refuse_callable(item)
+
+
+def is_marker(item: Any) -> bool:
+    """Whether `item` is one of our markers, or the class of one."""
+    if isinstance(item, type):
+        return issubclass(item, (Marker, Depends))
+    return isinstance(item, (Marker, Depends))
+
+
+def check_inner(annotation: Any) -> None:
+    """Refuses markers and what else means nothing within the type. Raises: TypeError."""
+    for item in _inner_metadata(annotation):
+        if is_marker(item):
+            raise TypeError(
+                f"{item!r} stands inside of the type, where it is not seen; "
+                "write Annotated[T, …] around the whole type"
+            )
+        check_metadata((item,))
+
+
+def check_default(default: Any) -> None:
+    """Refuses defaults that no request could have sent. Raises: TypeError."""
+    refuse_foreign(default)
+    if isinstance(default, dataclasses.Field) or _is_field_of_a_model(default):
+        raise TypeError(
+            f"its default is {_full_name(type(default))}, which describes a field of a class; "
+            "write Query(…), Header(…), Cookie(…) or Body(…)"
+        )
+    if inspect.isclass(default) and issubclass(default, Marker):
+        raise TypeError(f"its default is the class {default.__name__}; write {default.__name__}()")
+    if default is Depends:
+        raise TypeError("its default is the class Depends; write Depends(function)")
+    if callable(default) and not isinstance(default, Enum):
+        name = getattr(default, "__name__", None) or type(default).__name__
+        raise TypeError(f"its default is {default!r}; write Depends({name}) to have it called")
+
+
+def check_types(annotation: Any, ours: tuple[type, ...]) -> None:
+    """Refuses in the type of a value what isn't one: classes of other frameworks, `ours`.
+
+    Markers on the fields of its models, too, which nobody would see. Raises: TypeError.
+    """
+    for kind in _classes(annotation):
+        found = foreign_class(kind)
+        if found is not None:
+            _refuse(found)
+        if issubclass(kind, ours):
+            raise TypeError(
+                f"{kind.__name__} stands inside of another type; write it alone, or HTTPConnection "
+                "for a request or a WebSocket"
+            )
+        for name, field in _fields_of(kind):
+            try:
+                _check_field(field)
+            except TypeError as exc:
+                raise TypeError(f"field {name!r} of {kind.__qualname__}: {exc}") from None
+
+
+def check_dependencies(dependencies: Any, where: str) -> tuple[Depends, ...]:
+    """The items of `dependencies=[…]`. Raises: TypeError for what isn't a Depends."""
+    if isinstance(dependencies, (Depends, str)) or not hasattr(dependencies, "__iter__"):
+        raise TypeError(f"{where}: write dependencies=[Depends(function)], not {dependencies!r}")
+    items = tuple(dependencies)
+    for item in items:
+        if isinstance(item, Depends):
+            continue
+        try:
+            refuse_foreign(item)
+        except TypeError as exc:
+            raise TypeError(f"{where}: dependencies has an item that isn't ours: {exc}") from None
+        name = getattr(item, "__name__", "function")
+        hint = "Depends(function)" if item is Depends else f"Depends({name})"
+        raise TypeError(f"{where}: dependencies has {item!r}; write {hint}")
+    return items
+
+
+def check_callback(func: Callable[..., Any], what: str, names: tuple[str, ...]) -> None:
+    """Refuses what asks for more than `names`, by position, or for what isn't ours.
+
+    Raises: TypeError.
+    """
+    from ._callables import callable_name
+    from ._signature import own_parameters, return_annotation
+
+    if not callable(func):
+        raise TypeError(f"{what} must be a function of ({', '.join(names)}), not {func!r}")
+    where = f"{what} {callable_name(func)}"
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):  # Python can't tell
+        return
+    for parameter in own_parameters(func, strict=False):
+        try:
+            _check_given(parameter)
+        except TypeError as exc:
+            given = ", ".join(names)
+            raise TypeError(
+                f"{where}: parameter {parameter.name!r}: {exc} (it is called with {given} alone)"
+            ) from None
+    try:
+        signature.bind(*names)
+    except TypeError as exc:
+        raise TypeError(f"{where} must take ({', '.join(names)}): {exc}") from None
+    try:
+        check_returned(return_annotation(func))
+    except NameError:
+        return
+    except TypeError as exc:
+        raise TypeError(f"{where}: {exc}") from None
+
+
+def check_returned(annotation: Any) -> None:
+    """Refuses responses of other frameworks as what a function returns. Raises: TypeError."""
+    for member in union_members(annotation):
+        found = foreign_class(concrete(member))
+        if found is not None and found.__name__.endswith("Response"):
+            raise TypeError(f"it returns {_full_name(found)}; write fluvial.{found.__name__}")
+
+
+def _check_given(parameter: inspect.Parameter) -> None:
+    """What is called with fixed arguments has nothing of its own to ask for."""
+    bare, metadata = split_annotated(parameter.annotation)
+    check_metadata(metadata)
+    check_inner(parameter.annotation)
+    if parameter.default is not parameter.empty:
+        refuse_foreign(parameter.default)
+    for item in (*metadata, parameter.default):
+        if is_marker(item):
+            raise TypeError(f"nobody would fill in {item!r}; use the request")
+    for member in union_members(bare):
+        found = foreign_class(concrete(member))
+        if found is not None and found.__name__ in _CONNECTIONS:
+            _refuse(found)
+
+
+def foreign_class(kind: Any) -> type | None:
+    """The class of another framework that `kind` is or derives from."""
+    if not isinstance(kind, type) or is_model(kind) or issubclass(kind, (Enum, BaseException)):
+        return None
+    return next((cls for cls in kind.__mro__ if _root(cls) in _FRAMEWORKS), None)
+
+
+def refuse_foreign(item: Any) -> None:
+    """Refuses another framework's marker, or what makes one. Raises: TypeError."""
+    if inspect.isclass(item) or inspect.isroutine(item):
+        if _root(item) in _FRAMEWORKS:
+            _refuse(item)
+        return
+    for cls in type(item).__mro__:
+        if _root(cls) in _FRAMEWORKS or cls.__name__ in _INJECTING:
+            if isinstance(item, Depends):
+                return
+            _refuse(cls)
+
+
+def _refuse(found: Any) -> None:
+    name = found.__name__
+    instead = _CONNECTIONS.get(name) or _INSTEAD.get(name)
+    if instead is None:  # WebSocketX, JSONResponse …
+        instead = next((said for end, said in _CONNECTIONS.items() if name.endswith(end)), None)
+    if instead is None:
+        instead = "Query(), Path(), Header(), Cookie(), Body() or Depends() of fluvial"
+    raise TypeError(f"{_full_name(found)} means nothing to Fluvial; write {instead}")
+
+
+def _refuse_callable(item: Any) -> None:
+    """A function in Annotated is a forgotten Depends; a class may be a marker without ()."""
+    if not callable(item):
+        return
+    if inspect.isclass(item):
+        if issubclass(item, Marker):  # as good as Query()
+            return
+        if issubclass(item, Depends):
+            raise TypeError("the class Depends stands in Annotated; write Depends(function)")
+        if is_model(item) or not any(hasattr(item, hook) for hook in _HOOKS):
+            raise TypeError(
+                f"the class {item.__qualname__} stands in Annotated, where it means nothing; "
+                f"write {item.__name__}(…) if it describes the value, Depends({item.__name__}) "
+                "to have it called"
+            )
+        return
+    if _root(type(item)) in _UNDERSTOOD or any(hasattr(item, hook) for hook in _HOOKS):
+        return
+    name = getattr(item, "__name__", None) or type(item).__name__
+    raise TypeError(f"{item!r} stands in Annotated, where nobody calls it; write Depends({name})")
+
+
+def _inner_metadata(annotation: Any) -> Iterator[Any]:
+    """The metadata of every Annotated within the type that the outermost is about."""
+    pending = list(get_args(split_annotated(annotation)[0]))
+    seen: set[int] = set()
+    while pending:
+        item = strip_alias(pending.pop())
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        bare, metadata = split_annotated(item)
+        yield from metadata
+        pending.extend(get_args(bare))
+
+
+def _classes(annotation: Any) -> Iterator[type]:
+    """The classes that the type is made of."""
+    pending = [annotation]
+    seen: dict[int, Any] = {}
+    while pending:
+        bare = split_annotated(pending.pop())[0]
+        if id(bare) in seen:
+            continue
+        seen[id(bare)] = bare
+        kind = get_origin(bare) or bare
+        if isinstance(kind, type):
+            yield kind
+            pending.extend(annotation for _, (annotation, _) in _fields_of(kind))
+        pending.extend(get_args(bare))
+
+
+def _fields_of(kind: type) -> Iterator[tuple[str, tuple[Any, tuple[Any, ...]]]]:
+    """Name, annotation, and what stands beside it, of each field of a model."""
+    if not is_model(kind):
+        return
+    pydantic_fields = getattr(kind, "__pydantic_fields__", None)
+    if pydantic_fields is not None:
+        for name, info in pydantic_fields.items():
+            yield name, (info.annotation, (*info.metadata, info.default))
+        return
+    try:
+        hints = get_type_hints(kind, include_extras=True)
+    except (NameError, TypeError):
+        return
+    for name, annotation in hints.items():
+        yield name, (annotation, (_default_of(kind, name),))
+
+
+def _default_of(kind: Any, name: str) -> Any:
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if fields is not None and name in fields:
+        return fields[name].default
+    if hasattr(kind, "__struct_fields__"):
+        import msgspec
+
+        return next((f.default for f in msgspec.structs.fields(kind) if f.name == name), None)
+    return getattr(kind, "_field_defaults", {}).get(name)
+
+
+def _check_field(field: tuple[Any, tuple[Any, ...]]) -> None:
+    annotation, beside = field
+    for item in (*beside, *split_annotated(annotation)[1], *_inner_metadata(annotation)):
+        if is_marker(item):
+            raise TypeError(
+                f"{item!r} is for parameters of functions; describe a field with pydantic.Field "
+                "or msgspec.Meta"
+            )
+        refuse_foreign(item)
+
+
+def _is_field_of_a_model(default: Any) -> bool:
+    return any(
+        cls.__name__ in ("FieldInfo", "Field") and _root(cls) in _UNDERSTOOD
+        for cls in type(default).__mro__
+    )
+
+
+def _root(item: Any) -> str:
+    return (getattr(item, "__module__", None) or "").partition(".")[0]
+
+
+def _full_name(item: Any) -> str:
+    return f"{item.__module__}.{item.__name__}"

@@ -1,0 +1,56 @@
+"""Options that nobody knows: refused with the name that was meant, when the caller gave them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def refuse_unknown(where: str, given: Collection[str], known: Collection[str]) -> None:
+    """Raises: TypeError that names the option in `given` that isn't `known`, and what was meant."""
+    for name in given:
+        if name in known:
+            continue
+        meant = difflib.get_close_matches(name.lower(), known, 1, 0.7)
+        if meant:
+            raise TypeError(f"{where} has no option {name!r}; did you mean {meant[0]!r}?")
+        raise TypeError(f"{where} has no option {name!r}; it has {', '.join(sorted(known))}")
+
+
+def named_options(func: Callable[P, R]) -> Callable[P, R]:
+    """Has `func` refuse keywords that it doesn't know by `refuse_unknown`."""
+    parameters = list(inspect.signature(func).parameters.values())
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [each.name for each in parameters if each.kind in by_name and each.name != "self"]
+    where = f"{func.__qualname__.removesuffix('.__init__')}()"
+
+    @functools.wraps(func)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_unknown(where, kwargs, known)
+        return func(*args, **kwargs)
+
+    return checked
+
+
+def check_path(path: Any, decorator: str) -> None:
+    """Refuses a decorator's path that is no text: its parentheses were forgotten.
+
+    Raises: TypeError.
+    """
+    if isinstance(path, str):
+        return
+    if callable(path):
+        raise TypeError(f'write @app.{decorator}("/path"), with parentheses, above {_name(path)}')
+    raise TypeError(f'the path must be a str, not {path!r}: write @app.{decorator}("/path")')
+
+
+def _name(func: Any) -> str:
+    from ._callables import callable_name
+
+    return callable_name(func)

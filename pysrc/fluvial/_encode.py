@@ -4,14 +4,36 @@ for what it refuses.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import UserString, deque
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
+from re import Pattern
+from types import ModuleType
 from typing import Any
 
 import msgspec
+
+_TEXTS = (PurePath, UserString, IPv4Address, IPv6Address, IPv4Network, IPv6Network)
+_LISTS = (deque, range, KeysView, ValuesView, ItemsView)
+_NEVER = (type, ModuleType, BaseException)
+# What msgspec refuses, its hook included; pydantic's PydanticSerializationError is a ValueError.
+REFUSED = (TypeError, ValueError, OverflowError)
+Step = tuple["Step", str] | None  # where a value is: the way to its container, and its place there
+
+
+class _OneShot(TypeError):
+    """An iterator, which the slow way reads: two ways can't read the same."""
+
+
+class NoJson(TypeError):
+    """A value that has no JSON form."""
 
 
 def _pydantic_base() -> type | None:
@@ -20,89 +42,233 @@ def _pydantic_base() -> type | None:
     return None if module is None else module.BaseModel
 
 
-def _plain(value: Any) -> Any:
-    """One step from `value` towards what JSON knows. Raises: TypeError."""
+def _hook(value: Any) -> Any:
+    """msgspec's enc_hook. Raises: TypeError."""
+    if isinstance(value, Iterator):
+        raise _OneShot
+    if isinstance(value, (list, tuple, dict)):  # as a key
+        raise NoJson
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """One step from `value` towards what JSON knows; reads iterators. Raises: TypeError."""
     base = _pydantic_base()
     if base is not None and isinstance(value, base):
         return value.model_dump(mode="json", by_alias=True)  # type: ignore[attr-defined]
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, PurePath):
+    if isinstance(value, _TEXTS):
         return str(value)
-    if isinstance(value, (deque, range)):
+    if isinstance(value, (*_LISTS, Iterator)):
         return list(value)
-    return _plain_other(value)
-
-
-def _plain_other(value: Any) -> Any:
-    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-    from re import Pattern
-    from types import GeneratorType
-
-    if isinstance(value, (IPv4Address, IPv6Address, IPv4Network, IPv6Network)):
-        return str(value)
     if isinstance(value, Pattern):
         return value.pattern
-    if isinstance(value, GeneratorType):
-        return list(value)
-    if hasattr(value, "__pydantic_serializer__"):
+    return _plain_derived(value)
+
+
+def _plain_derived(value: Any) -> Any:
+    """Instances of classes that derive from those that msgspec knows, such as pandas' Timestamp."""
+    kinds: tuple[type[Any], ...] = (str, int, float, bytes)
+    for kind in kinds:
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, Decimal):
+        return Decimal(value) if value.is_finite() else None
+    if isinstance(value, datetime):
+        return datetime.combine(value.date(), value.timetz())
+    if isinstance(value, date):
+        return date(value.year, value.month, value.day)
+    if isinstance(value, time):
+        return time.fromisoformat(value.isoformat())
+    if isinstance(value, timedelta):
+        return timedelta(value.days, value.seconds, value.microseconds)
+    return _plain_foreign(value)
+
+
+def _plain_foreign(value: Any) -> Any:
+    """What other libraries' objects are, by how they look."""
+    kind = type(value)
+    if hasattr(value, "__pydantic_serializer__") and not isinstance(value, type):
         return value.__pydantic_serializer__.to_python(value, mode="json")
-    if _is_url(value):
+    if kind.__module__.startswith("pydantic"):  # URLs, colours
         return str(value)
+    if callable(getattr(kind, "tolist", None)):  # of numpy, pandas, torch; array.array
+        return value.tolist()
+    row = getattr(value, "_mapping", None)  # of SQLAlchemy, databases
+    if isinstance(row, Mapping):
+        return dict(row)
+    if callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__"):
+        return {key: value[key] for key in value.keys()}  # noqa: SIM118 - of sqlite3, asyncpg
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> Any:
     kind = type(value)
-    attributes = getattr(value, "__dict__", None)
-    if attributes and not callable(value) and not isinstance(value, Iterable):
-        return {key: item for key, item in attributes.items() if not key.startswith("_")}
-    raise TypeError(
-        f"a result of type {kind.__module__}.{kind.__qualname__} has no JSON form; "
-        "return a dict, list, str, number, bool, None, dataclass, Struct or model, or a Response"
-    )
+    if not isinstance(value, _NEVER) and not hasattr(kind, "__await__"):
+        if hasattr(kind, "__iter__"):
+            return _pairs_or_list(list(value))
+        attributes = getattr(value, "__dict__", None)
+        if attributes is not None and not callable(value) and not hasattr(kind, "__aiter__"):
+            return {key: item for key, item in attributes.items() if not key.startswith("_")}
+    raise NoJson(f"{kind.__module__}.{kind.__qualname__}")
 
 
-def _is_url(value: object) -> bool:
-    """pydantic's URL types have no common public base across its versions."""
-    kind = type(value)
-    return kind.__module__.startswith("pydantic") and kind.__name__.endswith(("Url", "Dsn"))
+def _pairs_or_list(items: list[Any]) -> Any:
+    """Objects that give their fields with their values, as Tortoise's models, are dicts."""
+    if items and all(type(i) is tuple and len(i) == 2 and isinstance(i[0], str) for i in items):
+        return dict(items)
+    return items
 
 
-json_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
+json_encoder = msgspec.json.Encoder(enc_hook=_hook, decimal_format="number")
 
 # Any result as JSON, compact and in UTF-8. Raises: TypeError, ValueError, RecursionError.
 encode_json = json_encoder.encode
 
 
 def encode_fallback(value: Any) -> bytes:
-    """What `encode_json` refuses but JSON can say: keys None and True, lone surrogates.
+    """What `encode_json` refuses but JSON can say: keys None and True, lone surrogates, iterators.
 
-    Raises: TypeError, ValueError, RecursionError.
+    Raises: TypeError that says which value has no JSON form; ValueError, RecursionError.
     """
-    plain = _builtin(value)
-    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encode(value, None)
+
+
+def _encode(value: Any, place: Step) -> bytes:
     try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _builtin(value: Any) -> Any:
+        return encode_json(value)
+    except REFUSED as exc:
+        reason = exc
+    if isinstance(value, str):
+        return json.dumps(str(value)).encode()
     if isinstance(value, Mapping):
-        return {_key(key): _builtin(item) for key, item in value.items()}
+        pairs = (
+            _key(key, place) + b":" + _encode(value[key], (place, f"[{key!r}]")) for key in value
+        )
+        return b"{" + b",".join(pairs) + b"}"
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_builtin(item) for item in value]
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    return msgspec.to_builtins(value, enc_hook=lambda item: _builtin(_plain(item)))
+        items = (_encode(item, (place, f"[{i}]")) for i, item in enumerate(value))
+        return b"[" + b",".join(items) + b"]"
+    return _encode(_step(value, place, reason), place)
 
 
-def _key(key: Any) -> Any:
-    if key is None or isinstance(key, (str, int, float)):
-        return key
-    return msgspec.to_builtins(key, str_keys=True)
+def _step(value: Any, place: Step, reason: Exception) -> Any:
+    """One step from `value`, which msgspec has refused for `reason`."""
+    if type(value) is int:
+        raise ValueError(f"{_path(place)} has too many digits") from reason
+    fields = _fields(value)
+    try:
+        if fields is not None:
+            return msgspec.to_builtins(value, builtin_types=(Decimal,), enc_hook=_deep)
+        return _deep(value)
+    except NoJson as exc:
+        for name, item in (fields or {}).items():
+            _encode(item, (place, f".{name}"))  # raises for the culprit
+        raise _no_json(value, place) from exc
+
+
+def _deep(value: Any) -> Any:
+    """As `plain`; takes models that have what JSON's mode refuses."""
+    base = _pydantic_base()
+    return _dump(value) if base is not None and isinstance(value, base) else plain(value)
+
+
+def _dump(model: Any) -> Any:
+    try:
+        return model.model_dump(mode="json", by_alias=True)
+    except ValueError:  # lone surrogates
+        return model.model_dump(by_alias=True)
+
+
+def _fields(value: Any) -> dict[str, Any] | None:
+    """The fields of what msgspec takes apart itself."""
+    if isinstance(value, type):
+        return None
+    names: Iterable[str]
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+    elif hasattr(value, "__struct_fields__"):
+        names = value.__struct_fields__
+    elif hasattr(value, "__attrs_attrs__"):
+        names = [field.name for field in value.__attrs_attrs__]
+    else:
+        return {} if isinstance(value, Enum) else None
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+def _key(key: Any, place: Step) -> bytes:
+    """A key of an object, which is a string in JSON."""
+    if not (key is None or isinstance(key, (str, int, float))):
+        given = key
+        try:
+            key = next(iter(msgspec.to_builtins({key: 0}, str_keys=True, enc_hook=plain)))
+            key = plain(key) if key is given else key
+        except (*REFUSED, StopIteration) as exc:
+            raise _no_json(given, place, "a key of ") from exc
+        if not (key is None or isinstance(key, (str, int, float))):
+            raise _no_json(given, place, "a key of ")
+    if isinstance(key, str):
+        return _encode(key, place)
+    return b'"' + json.dumps(key).encode() + b'"'
+
+
+def _no_json(value: Any, place: Step, what: str = "") -> NoJson:
+    kind = type(value)
+    return NoJson(
+        f"{what}{_path(place)} is of type {kind.__module__}.{kind.__qualname__}, which has no JSON "
+        "form; return a dict, list, str, number, bool, None, dataclass, Struct or model, or a "
+        "Response"
+    )
+
+
+def _path(place: Step) -> str:
+    """As "result['items'][3].price"."""
+    parts: list[str] = []
+    while place is not None:
+        place, part = place
+        parts.append(part)
+    return "".join(("result", *reversed(parts)))
 
 
 def to_json(value: Any) -> bytes:
     """`value` as JSON, by whichever way takes it. Raises: TypeError, ValueError."""
     try:
         return encode_json(value)
-    except (TypeError, ValueError, OverflowError):
+    except REFUSED:
         return encode_fallback(value)
+
+
+def encode_leniently(value: Any, other: Callable[[Any], Any]) -> bytes:
+    """`value` as JSON whatever it holds: `other` is asked for what has no JSON form.
+
+    For answers to what a client sent, which must not fail: what is nested too deeply or can't even
+    be shown is left out.
+    """
+    return _lenient(value, other, _DEPTH)
+
+
+_DEPTH = 100
+
+
+def _lenient(value: Any, other: Callable[[Any], Any], depth: int) -> bytes:
+    if not depth:
+        return b'"..."'
+    try:
+        if isinstance(value, Mapping):
+            pairs = [
+                _key(key, None) + b":" + _lenient(value[key], other, depth - 1) for key in value
+            ]
+            return b"{" + b",".join(pairs) + b"}"
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return b"[" + b",".join([_lenient(i, other, depth - 1) for i in value]) + b"]"
+        return _encode(value, None)
+    except Exception:
+        return _shown(value, other)
+
+
+def _shown(value: Any, other: Callable[[Any], Any]) -> bytes:
+    try:
+        return to_json(other(value))
+    except Exception:
+        return json.dumps(f"<{type(value).__qualname__}>").encode()

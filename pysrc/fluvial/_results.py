@@ -4,12 +4,13 @@ response classes, response models, statuses without content.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypedDict
 
 import msgspec
 
-from ._encode import encode_json, json_encoder
+from ._encode import plain, to_json
 from ._exceptions import RequestValidationError
 from ._params import MISSING
 from ._responses import JSONResponse, Response
@@ -57,7 +58,7 @@ def make_wrap(
         return lambda result: cls(result, **status)  # content, a URL, a path, an iterator
     if issubclass(cls, JSONResponse) and cls.render is JSONResponse.render:
         return _json_wrap(encode, cls, status_code or 200)
-    return lambda result: cls(msgspec.json.decode(encode(result)), **status)
+    return lambda result: cls(json.loads(encode(result)), **status)
 
 
 def make_respond(wrap: Wrap | None, status_code: int) -> Wrap:
@@ -105,7 +106,10 @@ def _pydantic_encoder(model: Any, options: ModelOptions) -> Callable[[Any], byte
             value = adapter.validate_python(result, from_attributes=True)
         except ValueError as exc:
             raise ResponseValidationError(str(exc)) from exc
-        return adapter.dump_json(value, warnings=False, **dump)
+        try:
+            return adapter.dump_json(value, warnings=False, **dump)
+        except ValueError:  # lone surrogates
+            return to_json(adapter.dump_python(value, warnings=False, **dump))
 
     return encode
 
@@ -115,11 +119,11 @@ def _msgspec_encoder(model: Any) -> Callable[[Any], bytes]:
 
     def encode(result: Any) -> bytes:
         if type(result) is not model:
-            plain = msgspec.to_builtins(result, enc_hook=json_encoder.enc_hook)
+            fields = msgspec.to_builtins(result, enc_hook=plain)
             try:
-                result = validator.from_python(plain, ("response",))
+                result = validator.from_python(fields, ("response",))
             except RequestValidationError as exc:
                 raise ResponseValidationError(str(exc)) from exc
-        return encode_json(result)
+        return to_json(result)
 
     return encode

@@ -1,13 +1,18 @@
 """What handlers return and what clients get."""
 
+import array
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import datetime
 import decimal
 import enum
+import ipaddress
 import pathlib
+import re
 import socket
+import sqlite3
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +22,7 @@ import httpx
 import msgspec
 import pydantic
 import pytest
+import sqlalchemy
 import typing_extensions
 from fluvial import (
     App,
@@ -63,6 +69,55 @@ class Pair(NamedTuple):
     y: int
 
 
+class Odd(enum.Enum):
+    PATH = pathlib.PurePosixPath("/a")
+
+
+def derived(base: type) -> type:
+    """A class of an application's own, as numpy, asyncpg, pandas and pendulum have them."""
+    return type(base.__name__, (base,), {})
+
+
+class Fields:
+    """Gives its fields with their values, as Tortoise's models do."""
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        yield "a", 1
+        yield "b", None
+
+
+class Numbers:
+    def __iter__(self) -> Iterator[int]:
+        yield from (1, 2)
+
+
+class Scalar:
+    """As one of numpy's."""
+
+    def tolist(self) -> float:
+        return 1.5
+
+
+class Secret(pydantic.BaseModel):
+    word: pydantic.SecretStr
+    url: pydantic.HttpUrl
+    text: Any = None
+
+
+def row(factory: Any = sqlite3.Row) -> Any:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = factory
+        return database.execute("select 1 as a, 'x' as b").fetchone()
+
+
+def sqlalchemy_row() -> Any:
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        return connection.execute(sqlalchemy.text("select 1 as a, 'x' as b")).one()
+
+
+SECRET = Secret(word="w", url="http://a/b")  # type: ignore[arg-type]
+SHOWN = '{"word":"**********","url":"http://a/b","text":%s}'
+
 RESULTS: list[tuple[Any, str]] = [
     ({"a": 1, "b": [True, None, 1.5]}, '{"a":1,"b":[true,null,1.5]}'),
     ([1, "é"], '[1,"é"]'),
@@ -94,7 +149,90 @@ RESULTS: list[tuple[Any, str]] = [
     ({None: 1, True: 2, "x": {3}}, '{"null":1,"true":2,"x":[3]}'),
     ("\ud800", '"\\ud800"'),
     (float("nan"), "null"),
+    (["\ud800", float("inf"), decimal.Decimal("1.10")], '["\\ud800",null,1.10]'),
+    ({"\udfff": [Data(1, "\ud800")]}, '{"\\udfff":[{"a":1,"b":"\\ud800"}]}'),
+    ({None: decimal.Decimal("1.10"), 1: float("nan")}, '{"null":1.10,"1":null}'),
+    (SECRET, SHOWN % "null"),
+    ([SECRET.model_copy(update={"text": "\ud800"})], f"[{SHOWN}]" % '"\\ud800"'),
+    ({"s": SECRET.word, "u": SECRET.url}, '{"s":"**********","u":"http://a/b"}'),
+    ([decimal.Decimal("NaN")], "[null]"),
+    (row(), '{"a":1,"b":"x"}'),
+    ({"rows": [row()]}, '{"rows":[{"a":1,"b":"x"}]}'),
+    (sqlalchemy_row(), '{"a":1,"b":"x"}'),
+    ([sqlalchemy_row()._mapping], '[{"a":1,"b":"x"}]'),
+    (Fields(), '{"a":1,"b":null}'),
+    (Numbers(), "[1,2]"),
+    (Scalar(), "1.5"),
+    (array.array("i", [1, 2]), "[1,2]"),
+    ({"a": 1}.keys(), '["a"]'),
+    ({"a": 1}.values(), "[1]"),
+    ({"a": 1}.items(), '[["a",1]]'),
+    (collections.UserDict(a=1), '{"a":1}'),
+    (collections.UserList([1]), "[1]"),
+    (collections.UserString("x"), '"x"'),
+    (re.compile("a+"), '"a+"'),
+    (ipaddress.ip_address("::1"), '"::1"'),
+    (ipaddress.ip_interface("10.0.0.1/8"), '"10.0.0.1/8"'),
+    (Odd.PATH, '"/a"'),
+    ({pathlib.PurePosixPath("/a"): 1}, '{"/a":1}'),
+    ([derived(str)("x"), derived(int)(1), derived(float)(1.5)], '["x",1,1.5]'),
+    ([derived(bytes)(b"x"), derived(uuid.UUID)(int=1).hex], f'["eA==","{1:032x}"]'),
+    (derived(uuid.UUID)(int=1), '"00000000-0000-0000-0000-000000000001"'),
+    (derived(decimal.Decimal)("1.10"), "1.10"),
+    (derived(datetime.datetime)(2020, 1, 2), '"2020-01-02T00:00:00"'),
+    (derived(datetime.date)(2020, 1, 2), '"2020-01-02"'),
+    (derived(datetime.time)(1, 2), '"01:02:00"'),
+    (derived(datetime.timedelta)(1), '"P1D"'),
 ]
+
+
+def test_an_iterator_is_read_once(serve) -> None:
+    app = App()
+    app.get("/generator")(lambda: (n for n in (1, 2)))
+    app.get("/map")(lambda: {"a": map(str, [1]), "b": Data(1, zip("a", "b", strict=True))})  # type: ignore[arg-type]
+    app.get("/odd")(lambda: {"a": iter([1]), None: iter("bc"), "d": "\ud800"})
+    client = serve(app).client
+    assert client.get("/generator").text == "[1,2]"
+    assert client.get("/map").text == '{"a":["1"],"b":{"a":1,"b":[["a","b"]]}}'
+    assert client.get("/odd").text == '{"a":[1],"null":["b","c"],"d":"\\ud800"}'
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ({"a": [1, {"b": object()}]}, "result['a'][1]['b'] is of type builtins.object"),
+        (Data(1, [1j]), "result.b[0] is of type builtins.complex"),  # type: ignore[arg-type]
+        ([iter([Struct(object())])], "result[0][0].a is of type builtins.object"),  # type: ignore[arg-type]
+        ({(1, 2): 3}, "a key of result is of type builtins.tuple"),
+        ({"a": len}, "result['a'] is of type builtins.builtin_function_or_method"),
+        ({"a": Color}, "result['a'] is of type enum.EnumType"),
+        ({"a": asyncio.sleep}, "result['a'] is of type builtins.function"),
+        ({"a": ValueError("x")}, "result['a'] is of type builtins.ValueError"),
+        ([10**5000], "result[0] has too many digits"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_log_says_what_has_no_json_form(
+    serve, caplog: pytest.LogCaptureFixture, result: Any, words: str
+) -> None:
+    app = App()
+    app.get("/things/{number}")(lambda number: result)
+    assert serve(app).client.get("/things/5").status_code == 500
+    assert "/things/5 failed" in caplog.text
+    assert words in caplog.text
+
+
+def test_surrogates_through_response_models(serve) -> None:
+    app = App()
+    app.get("/model", response_model=Secret)(
+        lambda: SECRET.model_copy(update={"text": ["\ud800", decimal.Decimal("1.10")]})
+    )
+    app.get("/data", response_model=Data)(lambda: Data(1, "\ud800"))
+    app.get("/struct", response_model=Struct)(lambda: {"a": 1, "inner": {"a": 2, "b": "\ud800"}})
+    client = serve(app).client
+    assert client.get("/model").json()["text"][0] == "\ud800"
+    assert client.get("/data").text == '{"a":1,"b":"\\ud800"}'
+    assert client.get("/struct").text == '{"a":1,"inner":{"a":2,"b":"\\ud800"}}'
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +258,7 @@ def results_client():
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-@pytest.mark.parametrize("number", range(len(RESULTS)), ids=lambda n: repr(RESULTS[n][0])[:30])
+@pytest.mark.parametrize("number", range(len(RESULTS)), ids=lambda n: RESULTS[n][1][:30])
 def test_results(results_client: httpx.Client, mode: str, number: int) -> None:
     response = results_client.get(f"/{mode}/{number}")
     assert response.status_code == 200

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from . import _core
 from ._connection import HTTPConnection
 from ._datastructures import URL, Address, State
 from ._exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
@@ -66,6 +67,14 @@ class Adopted(HTTPConnection):
 
 class AdoptedRequest(Adopted, Request):
     """A request that another server has received."""
+
+    def body_nowait(self) -> bytes | None:
+        """The whole body when it was collected, else None.
+
+        Whether there is one isn't known before: HTTP/2 has bodies without Content-Length.
+        """
+        collected = self.plan is not None and self.plan.body == _core.BODY_COLLECT
+        return super().body_nowait() if collected else None
 
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end. Raises: ClientDisconnect."""

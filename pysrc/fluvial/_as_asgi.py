@@ -145,11 +145,12 @@ class AsgiSide:
         await _send_response(response, request, send)
 
     def _adopt(self, scope: Message, receive: Receive, *, websocket: bool = False) -> Any:
+        path = path_below(scope).encode(errors="surrogatepass").decode(errors="replace")
         adopted = self._core.adopt(
             scope.get("method", "GET"),
             0 if scope.get("http_version") == "1.0" else 1,
-            path_below(scope),
-            scope.get("raw_path") or quote(scope["path"]).encode(),
+            path,
+            scope.get("raw_path") or quote(scope["path"], errors="replace").encode(),
             scope.get("query_string", b""),
             scope["headers"],
             websocket,

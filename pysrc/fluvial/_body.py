@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from ._exceptions import HTTPException, RequestValidationError
+from ._exceptions import HTTPException, InvalidJSON, RequestValidationError
+from ._json import read_json, settle
 from ._params import MISSING
 from ._problems import Problem, missing
 from ._validate import Validator, load_json
@@ -48,10 +47,8 @@ class WholeBody:
             check_content_type(content_type)
         try:
             return self._from_json(body, ("body",))
-        except UnicodeDecodeError as exc:
-            raise _not_utf8() from exc
         except RecursionError as exc:
-            raise HTTPException(400, "The body is nested too deeply") from exc
+            raise _too_deep(("body",)) from exc
 
 
 class EmbeddedBody:
@@ -59,6 +56,7 @@ class EmbeddedBody:
 
     def __init__(self, fields: Sequence[BodyField]) -> None:
         self._fields = tuple(fields)
+        self._exact = any(field.validator.exact for field in fields)
 
     def __call__(self, body: bytes, content_type: str | None) -> tuple[Any, ...]:
         """Raises: RequestValidationError, HTTPException."""
@@ -66,7 +64,7 @@ class EmbeddedBody:
             return self._pick({}, None)
         if content_type != "application/json":
             check_content_type(content_type)
-        decoded = _decode(body)
+        decoded = self._decode(body)
         if not isinstance(decoded, dict):
             problems = [missing(("body", field.alias)) for field in self._fields]
             raise RequestValidationError(problems, body=decoded)
@@ -83,8 +81,16 @@ class EmbeddedBody:
                 value = _validated(field, decoded[field.alias], problems)
             values.append(value)
         if problems:
-            raise RequestValidationError(problems, body=body)
+            raise RequestValidationError(problems, body=settle(body))
         return tuple(values)
+
+    def _decode(self, body: bytes) -> Any:
+        if self._exact:
+            return load_json(body, ("body",), exact=True)
+        try:
+            return read_json(body)
+        except InvalidJSON:
+            return load_json(body, ("body",))
 
 
 def check_content_type(content_type: str | None) -> None:
@@ -113,27 +119,18 @@ def _charset(parameters: str) -> str:
     return "utf-8"
 
 
-def _decode(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except UnicodeDecodeError as exc:
-        raise _not_utf8() from exc
-    except RecursionError as exc:
-        raise HTTPException(400, "The body is nested too deeply") from exc
-    except msgspec.DecodeError:
-        try:
-            return load_json(body, ("body",))
-        except UnicodeDecodeError as exc:
-            raise _not_utf8() from exc
-
-
 def _validated(field: BodyField, value: Any, problems: list[Problem]) -> Any:
+    loc = ("body", field.alias)
+    if not field.validator.exact:
+        value = settle(value)
     try:
-        return field.validator.from_python(value, ("body", field.alias))
+        return field.validator.from_python(value, loc)
     except RequestValidationError as exc:
         problems.extend(exc.errors())
-        return None
+    except RecursionError:
+        problems.extend(_too_deep(loc).errors())
+    return None
 
 
-def _not_utf8() -> HTTPException:
-    return HTTPException(400, "The body is not valid UTF-8")
+def _too_deep(loc: tuple[str | int, ...]) -> RequestValidationError:
+    return InvalidJSON("Nested too deeply", "", 0).at(loc)

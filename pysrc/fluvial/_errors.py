@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ._callables import callable_name, is_async
-from ._encode import encode_fallback, json_encoder
+from ._encode import encode_leniently, plain
 from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
 from ._foreign import check_callback
 from ._request import Request
@@ -152,8 +152,8 @@ def validation_exception_handler(request: Request, exc: RequestValidationError) 
     content = {"detail": exc.errors()}
     try:
         body = _problem_encoder.encode(content)
-    except (TypeError, ValueError, OverflowError):
-        body = encode_fallback(msgspec.to_builtins(content, enc_hook=_plain_problem))
+    except Exception:  # whatever a client sent must not make this fail
+        body = encode_leniently(content, _plain_problem)
     return Response(body, 422, media_type="application/json")
 
 
@@ -166,10 +166,9 @@ def _plain_problem(value: Any) -> Any:
     """Problems may have exceptions in `ctx` and anything in `input`."""
     if isinstance(value, BaseException):
         return {}
-    enc_hook: Any = json_encoder.enc_hook
     try:
-        return enc_hook(value)
-    except TypeError:
+        return plain(value)
+    except Exception:
         return repr(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -50,6 +51,37 @@ class RequestValidationError(Exception):
     def __str__(self) -> str:
         places = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in self._errors)
         return "; ".join(places)
+
+
+class InvalidJSON(json.JSONDecodeError, RequestValidationError):
+    """What was to be JSON isn't, or has what can't be accepted: answered with 422.
+
+    A `json.JSONDecodeError`, which is a ValueError: `msg`, `doc` and `pos` tell what is wrong and
+    where.
+    """
+
+    def __init__(self, msg: str, doc: str, pos: int) -> None:
+        super().__init__(msg, doc, pos)
+        self._errors = [_json_problem(("body", pos), msg)]
+        self.body = doc
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def at(self, loc: tuple[str | int, ...]) -> RequestValidationError:
+        """The same of the value at `loc`, for who declared it as a parameter."""
+        problem = _json_problem((*loc, self.pos), self.msg)
+        return RequestValidationError([problem], body=self.doc)
+
+
+def _json_problem(loc: tuple[str | int, ...], reason: str) -> dict[str, Any]:
+    return {
+        "type": "json_invalid",
+        "loc": loc,
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": {"error": reason},
+    }
 
 
 class ClientDisconnect(Exception):

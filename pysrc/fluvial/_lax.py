@@ -5,12 +5,14 @@ to accept what pydantic's lax mode would accept and to find every problem, not j
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import inspect as types
 
 from . import _scalars
+from ._json import settle
 from ._problems import (
     Failed,
     Loc,
@@ -27,6 +29,9 @@ DecHook = Callable[[Any, Any], Any]
 # The values of each Literal in the order of the source; msgspec sorts them.
 Literals = dict[frozenset[Any], tuple[Any, ...]]
 INVALID: Any = object()
+_exact_encoder = msgspec.json.Encoder(
+    enc_hook=lambda number: Decimal(number.text), decimal_format="number"
+)
 
 _SCALARS: dict[type, Callable[[Any], Any]] = {
     types.IntType: _scalars.to_int,
@@ -74,13 +79,13 @@ class Lax:
         if scalar is _scalars.to_bytes and not self._texts:
             scalar = _scalars.to_bytes_from_json
         if scalar is not None:
-            return _checked(scalar(value), info)
+            return _scalar(scalar, value, info)
         collection = _COLLECTIONS.get(type(info))
         if collection is not None:
             return self._collection(value, info, loc, *collection)
         match info:
             case types.AnyType():
-                return value
+                return settle(value)
             case types.Metadata():
                 return self._convert(value, info.type, loc)
             case types.UnionType():
@@ -193,7 +198,7 @@ class Lax:
 
     def _custom(self, value: Any, kind: Any, loc: Loc) -> Any:
         try:
-            return self._dec_hook(kind, value)
+            return settle(self._dec_hook(kind, value))
         except (ValueError, TypeError) as exc:
             errors = getattr(exc, "errors", None)
             if errors is None:
@@ -204,9 +209,17 @@ class Lax:
 
     def _by_msgspec(self, value: Any, kind: Any) -> Any:
         try:
-            return msgspec.convert(value, kind, strict=False, dec_hook=self._dec_hook)
+            text = _exact_encoder.encode(value)
+            return msgspec.json.decode(text, type=kind, strict=False, dec_hook=self._dec_hook)
         except msgspec.ValidationError as exc:
             raise Failed("value_error", f"Value error, {exc}", error={}) from exc
+
+
+def _scalar(convert: Callable[[Any], Any], value: Any, info: types.Type) -> Any:
+    try:
+        return _checked(convert(value), info)
+    except OverflowError:  # an integer that no float can hold
+        raise Failed("value_error", "Value error, the number is out of range") from None
 
 
 def _checked(value: Any, info: types.Type) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-import msgspec
-
 from ._connection import HTTPConnection
+from ._json import read_json
 
 
 class Request(HTTPConnection):
@@ -45,11 +44,15 @@ class Request(HTTPConnection):
         return cast("bytes", cache["body"])
 
     async def json(self) -> Any:
-        """The body decoded from JSON. Raises: ValueError when it isn't JSON, ClientDisconnect."""
+        """The body decoded from JSON.
+
+        Raises: json.JSONDecodeError, a ValueError, when it isn't JSON: answered with 422 unless
+        the handler catches it; ClientDisconnect.
+        """
         return self._decode_json(await self.body())
 
     def json_nowait(self) -> Any:
-        """The collected body decoded from JSON, for `def` handlers. Raises: ValueError."""
+        """The collected body decoded from JSON, for `def` handlers. Raises: as `json`."""
         return self._decode_json(self.body_nowait() or b"")
 
     async def is_disconnected(self) -> bool:
@@ -57,4 +60,4 @@ class Request(HTTPConnection):
         return self.disconnected
 
     def _decode_json(self, body: bytes) -> Any:
-        return self._cached("json", lambda: msgspec.json.decode(body))
+        return self._cached("json", lambda: read_json(body))

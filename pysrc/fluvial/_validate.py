@@ -6,8 +6,8 @@ only pydantic knows, go to a pydantic TypeAdapter; pydantic is imported for thos
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args, g
 import msgspec
 
 from ._defaults import Filler
-from ._exceptions import RequestValidationError
+from ._exceptions import HTTPException, InvalidJSON, RequestValidationError
+from ._json import read_slowly, settle
 from ._lax import INVALID, Lax, Literals
 from ._problems import Loc, Problem, problem
 from ._types import has_pydantic, has_struct, is_optional, strip_optional, walk
@@ -27,10 +28,16 @@ if TYPE_CHECKING:
 
 _TEXT_SOURCES = frozenset({("path",), ("query",), ("header",), ("cookie",)})
 _UNLIKE_TEXT = (bytes, datetime, date, timedelta)
+# Where msgspec might take for a Decimal what isn't a number, or has too many digits.
+_DOUBTFUL = re.compile(rb"nan|inf|\\u|(?<!\d)\d{4301}", re.IGNORECASE)
 
 
 class Validator(Protocol):
-    """Makes typed values. Both methods raise RequestValidationError."""
+    """Makes typed values. Both methods raise RequestValidationError, HTTPException."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether `from_python` has use for numbers that are `Exact`."""
 
     def from_python(self, value: Any, loc: Loc) -> Any:
         """A text, a list of texts, or decoded JSON as the type."""
@@ -83,9 +90,9 @@ class MsgspecValidator:
         self._fill = Filler().make(info)
         kinds = list(walk(annotation))
         # msgspec takes NaN for a Decimal, which nobody wants in a price.
-        self._always_slow = Decimal in kinds
+        self.exact = Decimal in kinds
         # Texts aren't Base64, and a timestamp may be in milliseconds.
-        self._slow_for_texts = self._always_slow or any(kind in _UNLIKE_TEXT for kind in kinds)
+        self._slow_for_texts = self.exact or any(kind in _UNLIKE_TEXT for kind in kinds)
 
     @cached_property
     def _info(self) -> msgspec.inspect.Type:
@@ -98,12 +105,12 @@ class MsgspecValidator:
 
     def from_python(self, value: Any, loc: Loc) -> Any:
         """A text, a list of texts, or decoded JSON as the type."""
-        if self._always_slow or (self._slow_for_texts and loc[:1] in _TEXT_SOURCES):
+        if self.exact or (self._slow_for_texts and loc[:1] in _TEXT_SOURCES):
             return self._slowly(value, loc, None)
         try:
             strict = loc[:1] == ("body",)
             made = msgspec.convert(value, self._type, strict=strict, dec_hook=decode_custom)
-        except msgspec.ValidationError as exc:
+        except (msgspec.ValidationError, UnicodeError) as exc:
             return self._slowly(value, loc, exc)
         if self._fill is not None:
             self._fill(made)
@@ -111,25 +118,25 @@ class MsgspecValidator:
 
     def from_json(self, body: bytes, loc: Loc) -> Any:
         """JSON as the type."""
-        if self._always_slow:
-            return self._slowly(load_json(body, loc), loc, None)
+        if self.exact and _DOUBTFUL.search(body):
+            return self._slowly(load_json(body, loc, exact=True), loc, None)
         try:
             made = self._decoder.decode(body)
         except msgspec.ValidationError as exc:
-            return self._slowly(load_json(body, loc), loc, exc)
-        except msgspec.DecodeError:
-            return self.from_python(load_json(body, loc), loc)
+            return self._slowly(load_json(body, loc, exact=self.exact), loc, exc)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self.from_python(load_json(body, loc, exact=self.exact), loc)
         if self._fill is not None:
             self._fill(made)
         return made
 
-    def _slowly(self, value: Any, loc: Loc, exc: msgspec.ValidationError | None) -> Any:
+    def _slowly(self, value: Any, loc: Loc, exc: Exception | None) -> Any:
         lax = Lax(decode_custom, self._literals, texts=loc[:1] in _TEXT_SOURCES)
         made = lax.convert(value, self._info, loc)
         if made is not INVALID:
             return made
         problems = lax.problems or [problem("value_error", loc, f"Value error, {exc}", value)]
-        raise RequestValidationError(problems, body=_if_body(loc, value)) from exc
+        raise RequestValidationError(problems, body=_if_body(loc, settle(value))) from exc
 
 
 class PydanticValidator:
@@ -142,43 +149,69 @@ class PydanticValidator:
             annotation = Annotated[annotation, pydantic.Field(**constraints)]
         self.adapter: TypeAdapter[Any] = pydantic.TypeAdapter(annotation)
         self._error: type[ValidationError] = pydantic.ValidationError
+        self.exact = _has_decimal(self.adapter.core_schema)
 
     def from_python(self, value: Any, loc: Loc) -> Any:
         """A text, a list of texts, or decoded JSON as the type."""
         try:
-            return self.adapter.validate_python(value, from_attributes=True)
+            made = self.adapter.validate_python(value, from_attributes=True)
         except self._error as exc:
             problems = pydantic_problems(exc, loc)
-            raise RequestValidationError(problems, body=_if_body(loc, value)) from exc
+            raise RequestValidationError(problems, body=_if_body(loc, settle(value))) from exc
+        return settle(made) if self.exact else made
 
     def from_json(self, body: bytes, loc: Loc) -> Any:
         """JSON as the type."""
+        if self.exact:
+            return self._exactly(body, loc)
         try:
             return self.adapter.validate_json(body)
         except self._error:
             return self.from_python(load_json(body, loc), loc)
+
+    def _exactly(self, body: bytes, loc: Loc) -> Any:
+        """Decimals with all their digits, which pydantic's own reader rounds."""
+        value = load_json(body, loc, exact=True)
+        try:
+            return self.from_python(value, loc)
+        except RequestValidationError:
+            try:
+                return self.adapter.validate_json(body)  # strict models take more from JSON
+            except self._error:
+                pass
+            raise
+
+
+def _has_decimal(schema: Any) -> bool:
+    """Whether there is a Decimal in a schema of pydantic's core."""
+    seen: dict[int, Any] = {}
+    pending = [schema]
+    while pending:
+        item = pending.pop()
+        if id(item) in seen or not isinstance(item, (dict, list, tuple)):
+            continue
+        seen[id(item)] = item
+        values: Iterable[Any] = item
+        if isinstance(item, dict):
+            if item.get("type") == "decimal":
+                return True
+            values = item.values()
+        pending.extend(values)
+    return False
 
 
 def _if_body(loc: Loc, value: Any) -> Any:
     return value if loc[:1] == ("body",) else None
 
 
-def load_json(body: bytes, loc: Loc) -> Any:
-    """JSON as the standard library reads it, whose words the error has.
-
-    Raises: RequestValidationError; UnicodeDecodeError.
-    """
-    text = body.decode("utf-8-sig")  # RFC 8259 section 8.1 lets us ignore a byte order mark
+def load_json(body: bytes, loc: Loc, *, exact: bool = False) -> Any:
+    """JSON as `read_slowly` reads it. Raises: RequestValidationError, HTTPException."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as exc:
-        ctx = {"error": exc.msg}
-        error = problem("json_invalid", (*loc, exc.pos), "JSON decode error", {}, **ctx)
-        raise RequestValidationError([error], body=text) from exc
-    except RecursionError as exc:
-        ctx = {"error": "Nested too deeply"}
-        error = problem("json_invalid", (*loc, 0), "JSON decode error", {}, **ctx)
-        raise RequestValidationError([error]) from exc
+        return read_slowly(body, exact=exact)
+    except InvalidJSON as exc:
+        if isinstance(exc.__cause__, UnicodeDecodeError):
+            raise HTTPException(400, "The body is not valid UTF-8") from exc
+        raise exc.at(loc) from exc
 
 
 def pydantic_problems(exc: ValidationError, loc: Loc) -> Sequence[Problem]:

@@ -7,12 +7,11 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from . import _core
 from ._connection import HTTPConnection
 from ._encode import to_json
-from ._exceptions import WebSocketDisconnect, WebSocketException
+from ._exceptions import InvalidJSON, WebSocketDisconnect, WebSocketException
+from ._json import read_json
 
 if TYPE_CHECKING:
     from ._errors import ErrorHandlers
@@ -24,6 +23,7 @@ log = logging.getLogger("fluvial.error")
 NORMAL = 1000
 NO_CODE = 1005
 ABNORMAL = 1006
+INVALID_DATA = 1007
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012
 WAITING, OPEN, CLOSING, CLOSED = range(4)  # _core.WebSocket.session_state
@@ -75,12 +75,13 @@ class WebSocket(_core.WebSocket, HTTPConnection):
     async def receive_json(self, mode: str = "text") -> Any:
         """The next message decoded from JSON, a text message or with mode "binary" bytes.
 
-        Raises: ValueError when it isn't JSON, WebSocketDisconnect, WebSocketException for a message
-        of the other kind.
+        Raises: json.JSONDecodeError, a ValueError, when it isn't JSON: closes the WebSocket with
+        1007 unless the handler catches it; WebSocketDisconnect; WebSocketException for a message of
+        the other kind.
         """
         _check_mode(mode)
         data = await (self.receive_text() if mode == "text" else self.receive_bytes())
-        return msgspec.json.decode(data)
+        return read_json(data)
 
     def send_json(self, data: Any, mode: str = "text") -> Awaitable[None]:
         """Sends anything that has a JSON form, as text or with mode "binary" as bytes.
@@ -209,6 +210,9 @@ class Runner:
         """Tells the user's own handler for the exception, or the log; then it is over."""
         try:
             if not await self._errors.tell(websocket, exc):
+                if isinstance(exc, InvalidJSON):  # the client's fault
+                    await websocket.close(INVALID_DATA, "Invalid JSON")
+                    return
                 log.error("WebSocket %s failed", websocket.path, exc_info=exc)
         except Exception as error:
             log.error("WebSocket %s failed", websocket.path, exc_info=error)

@@ -26,6 +26,7 @@ call_raise(PyObject *holder, int err)
 static const FileSendOps call_ops = {
     .writers = call_writers,
     .raise = call_raise,
+    .abort = http_abort_told, /* another task of the app's may wait in receive() */
 };
 
 /* The head goes out before the answer's first `size` bytes; all of them, unless `more` follow. */

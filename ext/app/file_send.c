@@ -114,7 +114,7 @@ turn_done(FileSend *self)
 {
     HttpRequest *req = self->req;
     if (self->unwanted) {
-        http_abort(req);
+        self->ops->abort(req);
     }
     if (req->conn == NULL) {
         file_send_end(self, UV_ECONNRESET);
@@ -227,7 +227,7 @@ file_send_drop(PyObject *owner)
     bool begun = self->state == FILE_COPIES || self->state == FILE_BLOCKED;
     self->unwanted = true;
     if (begun && loop_runs_here(self->server->loop)) {
-        http_abort(self->req);
+        self->ops->abort(self->req);
     }
 }
 

@@ -21,6 +21,8 @@ typedef struct FileSendOps {
     WaitList *(*writers)(PyObject *holder);
     /* Raises for UV_ECONNRESET (the client is gone) and what http_ functions return. */
     void (*raise)(PyObject *holder, int err);
+    /* http_abort or http_abort_told: who else is to learn that the answer is broken off. */
+    void (*abort)(HttpRequest *req);
 } FileSendOps;
 
 /* An awaitable that sends `part` of the streamed answer to `req`; the bytes that it has sent are its

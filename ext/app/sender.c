@@ -211,6 +211,7 @@ sender_file_raise(PyObject *holder, int err)
 static const FileSendOps file_ops = {
     .writers = sender_writers,
     .raise = sender_file_raise,
+    .abort = http_abort,
 };
 
 static PyObject *

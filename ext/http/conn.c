@@ -213,10 +213,8 @@ on_drain(Stream *stream)
     HttpRequest *req = c->req;
     if (c->state == CONN_UPGRADED) {
         ws_drained(c);
-    } else if (req != NULL && req->answer == HTTP_ANSWER_STREAMING && req->told) {
-        http_request_ref(req);
-        c->server->ops->on_writable(req);
-        http_request_unref(req);
+    } else if (req != NULL && req->answer != HTTP_ANSWER_DONE) {
+        exchange_writable(c);
     }
     conn_settle(c);
 }

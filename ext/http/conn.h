@@ -145,5 +145,10 @@ void exchange_continue(HttpConn *c);
 void exchange_upgrade(HttpConn *c, WsConn *ws);
 /* response.c calls it when an answer has grown or is complete. */
 void exchange_answered(HttpConn *c);
+/* Tells the upper layer that those who wait for room to write may look again. The connection has a
+ * request. */
+void exchange_writable(HttpConn *c);
+/* The answer is complete or given up: nobody waits for room any more. Part of exchange_answered. */
+void exchange_over(HttpConn *c);
 
 #endif

@@ -302,12 +302,34 @@ exchange_advance(HttpConn *c)
 }
 
 void
+exchange_writable(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    if (req->told) {
+        http_request_ref(req);
+        ops_of(c)->on_writable(req);
+        http_request_unref(req);
+    }
+}
+
+void
+exchange_over(HttpConn *c)
+{
+    if (unlikely(c->stream.over_high || c->stream.want_empty)) {
+        exchange_writable(c); /* what drains later is no business of this exchange's */
+    }
+}
+
+void
 exchange_answered(HttpConn *c)
 {
-    const HttpRequest *req = c->req;
-    if (req != NULL && req->answer == HTTP_ANSWER_DONE && req->in_flight) {
-        c->server->stats.responses++;
-        exchange_landed(c->req);
+    HttpRequest *req = c->req;
+    if (req != NULL && req->answer == HTTP_ANSWER_DONE) {
+        if (req->in_flight) {
+            c->server->stats.responses++;
+            exchange_landed(req);
+        }
+        exchange_over(c);
     }
     if (c->server->gather != c) {
         exchange_advance(c);

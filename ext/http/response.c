@@ -309,7 +309,8 @@ http_inform(HttpRequest *req, int status, const HttpFields *fields)
 bool
 http_stream_full(const HttpRequest *req)
 {
-    return req->conn != NULL && req->conn->stream.over_high;
+    return req->conn != NULL && req->answer != HTTP_ANSWER_DONE
+           && req->conn->stream.over_high;
 }
 
 void
@@ -318,6 +319,16 @@ http_abort(HttpRequest *req)
     HttpConn *c = req->conn;
     if (c != NULL) {
         req->answer = HTTP_ANSWER_DONE; /* the caller need not be told by on_gone */
+        exchange_over(c);
+        conn_close(c, true);
+    }
+}
+
+void
+http_abort_told(HttpRequest *req)
+{
+    HttpConn *c = req->conn;
+    if (c != NULL) {
         conn_close(c, true);
     }
 }

@@ -4,7 +4,8 @@
  *
  * All functions belong to the loop's thread and need the GIL. Each does nothing and returns
  * UV_ECANCELED when the client is gone or the answer is complete; other results are 0 or a
- * negative UV_E*. None of them calls back: a write that fails shows as on_gone soon after.
+ * negative UV_E*. None of them calls back, but on_writable when an answer is complete and somebody
+ * may wait for room, and on_gone where it says so: a write that fails shows as on_gone soon after.
  */
 #ifndef FLUVIAL_HTTP_RESPONSE_H
 #define FLUVIAL_HTTP_RESPONSE_H
@@ -86,11 +87,14 @@ void http_stream_lent_part(HttpRequest *req, uint64_t bytes);
 /* The borrower has found the socket disconnected: on_gone follows. */
 void http_stream_lost(HttpRequest *req);
 
-/* Whether more than the high-water mark waits to be written; on_writable follows when not. */
+/* Whether more than the high-water mark waits to be written before the answer goes on. on_writable
+ * follows when not, also because the answer is complete or given up. */
 bool http_stream_full(const HttpRequest *req);
 
 /* The answer can't be completed: closes the connection. No on_gone follows. */
 void http_abort(HttpRequest *req);
+/* The same for one who isn't alone with the request: on_gone comes at once. */
+void http_abort_told(HttpRequest *req);
 
 /* A complete answer with the body {"detail":"<reason phrase>"} and this status. */
 int http_respond_error(HttpRequest *req, int status);

@@ -30,7 +30,8 @@ typedef struct HttpOps {
     /* May be NULL. The client will send nothing more, and has probably, but not certainly, gone:
      * the answer can still be written. */
     void (*on_eof)(HttpRequest *req);
-    /* What waited to be written has drained (after http_stream_full was true). */
+    /* What waited to be written has drained, or is no reason to wait any more, since the answer is
+     * complete (after http_stream_full was true). */
     void (*on_writable)(HttpRequest *req);
     /* Release what http_request_app holds. */
     void (*app_clear)(HttpRequest *req);

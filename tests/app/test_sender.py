@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -13,7 +14,6 @@ from fluvial import _core
 from support.core_server import TIMEOUT, Core, Request, Response, dechunk, plan, read_all, serving
 
 if TYPE_CHECKING:
-    import contextlib
     from collections.abc import Awaitable, Callable
 
 TEXT = (b"content-type", b"text/plain")
@@ -306,3 +306,26 @@ def test_a_sender_that_outlives_its_server() -> None:
 def test_nobody_else_makes_senders() -> None:
     with pytest.raises(TypeError):
         _core.Sender()
+
+
+def test_who_waits_when_another_ends_the_answer() -> None:
+    """Also when it is broken off."""
+    woken = threading.Event()
+    lengths = iter([-1, 1_000_000_000])
+
+    async def respond(request: Request, sender: _core.Sender) -> None:
+        sender.start(200, [], next(lengths))
+        wait = asyncio.ensure_future(_wait(fill(sender)))
+        await asyncio.sleep(0)
+        assert not wait.done()
+        with contextlib.suppress(RuntimeError):
+            sender.end()
+        await wait
+        woken.set()
+
+    with streaming(respond) as core:
+        for _ in range(2):
+            with core.connect() as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                assert woken.wait(TIMEOUT)
+            woken.clear()

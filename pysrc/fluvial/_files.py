@@ -60,6 +60,7 @@ class FileResponse(Response):
         filename: str | None = None,
         content_disposition_type: Literal["attachment", "inline"] = "attachment",
     ) -> None:
+        os.fspath(path)  # an int would be a descriptor of somebody else's
         self.path = path
         self.filename = filename
         if media_type is None:
@@ -154,7 +155,7 @@ def _shorter(path: str | os.PathLike[str]) -> str:
 def _guess_type(path: str | os.PathLike[str]) -> str:
     from mimetypes import guess_type
 
-    return guess_type(os.fspath(path))[0] or "text/plain"
+    return guess_type(os.fsdecode(path))[0] or "text/plain"
 
 
 def _disposition(kind: str, filename: str) -> str:

@@ -69,12 +69,22 @@ class Response:
             self.run_after(background)
 
     def render(self, content: Any) -> bytes:
-        """`content` as the body's bytes."""
-        if content is None:
-            return b""
+        """`content` as the body's bytes. Raises: TypeError."""
+        return b"" if content is None else self._as_bytes(content, "content")
+
+    def _as_bytes(self, content: Any, what: str) -> bytes:
+        """Text and bytes-like objects. Raises: TypeError that calls `content` what it is."""
+        if isinstance(content, bytes):
+            return content
         if isinstance(content, str):
             return content.encode(self.charset)
-        return bytes(content)
+        try:
+            return memoryview(content).tobytes()
+        except TypeError:
+            raise TypeError(
+                f"the {what} of a {type(self).__name__} is a str or bytes-like, not "
+                f"{type(content).__name__}: write a JSONResponse, or str() around it"
+            ) from None
 
     @property
     def headers(self) -> MutableHeaders:
@@ -149,6 +159,13 @@ class Response:
 
     @body_iterator.setter
     def body_iterator(self, content: AsyncIterable[Any] | Iterable[Any]) -> None:
+        if isinstance(content, (str, bytes, bytearray, memoryview)):
+            content = (content,)  # whose items aren't pieces
+        if isinstance(content, Mapping) or not isinstance(content, (AsyncIterable, Iterable)):
+            raise TypeError(
+                f"the content of a {type(self).__name__} is an iterator of pieces, sync or async, "
+                f"not {type(content).__name__}"
+            )
         self._iterator = content
         self.body = None
 
@@ -190,10 +207,18 @@ class Response:
 
     def _render_piece(self, piece: Any) -> bytes:
         """A piece of `body_iterator` as bytes, whatever `render` makes of a whole content."""
-        return Response.render(self, piece)
+        return self._as_bytes(piece, "piece")
 
     def run_after(self, background: Background) -> None:
-        """Has `background` awaited when the answer is out, unless something else is already."""
+        """Has `background` awaited when the answer is out, unless something else is already.
+
+        Raises: TypeError for what can't be called.
+        """
+        if not callable(background):
+            raise TypeError(
+                "background is a BackgroundTask, BackgroundTasks or an async function without "
+                f"parameters, not {type(background).__name__}"
+            )
         if self.background is None:
             self.background = background
             self._write_by_itself()
@@ -272,6 +297,8 @@ class RedirectResponse(Response):
         headers: Mapping[str, str] | None = None,
         background: Background | None = None,
     ) -> None:
+        if not isinstance(url, str) and type(url).__module__ == "builtins":
+            raise TypeError(f"the url of a redirect is a str or URL, not {type(url).__name__}")
         super().__init__(b"", status_code, headers, None, background)
         self.headers["location"] = quote(str(url), safe=":/%#?=@[]!$&'()*+,;")
 

@@ -39,6 +39,10 @@ class ServerSentEvent:
     def __post_init__(self) -> None:
         if self.data is not None and self.raw_data is not None:
             raise ValueError("an event has either data or raw_data, not both")
+        for name in ("event", "id", "comment", "raw_data"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"an event's {name} is a str, not {type(value).__name__}")
         for name, value in (("event", self.event), ("id", self.id)):
             if value is not None and ("\r" in value or "\n" in value):
                 raise ValueError(f"an event's {name} must be one line, not {value!r}")
@@ -93,8 +97,8 @@ class EventSourceResponse(StreamingResponse):
             self.headers.setdefault(name, value)
 
     def _render_piece(self, piece: Any) -> bytes:
-        if isinstance(piece, bytes):
-            return piece
+        if isinstance(piece, (bytes, bytearray, memoryview)):
+            return bytes(piece)
         if isinstance(piece, ServerSentEvent):
             return piece.encode()
         return ServerSentEvent(raw_data=to_json(piece).decode()).encode()

@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import functools
 import ipaddress
 import pathlib
 import re
@@ -15,7 +16,7 @@ import socket
 import sqlite3
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple, TypedDict
 
 import httpx
@@ -25,8 +26,10 @@ import pytest
 import sqlalchemy
 import typing_extensions
 from fluvial import (
+    URL,
     App,
     BackgroundTask,
+    EventSourceResponse,
     FileResponse,
     HTMLResponse,
     JSONResponse,
@@ -34,6 +37,7 @@ from fluvial import (
     RedirectResponse,
     Request,
     Response,
+    ServerSentEvent,
     StreamingResponse,
 )
 
@@ -249,8 +253,6 @@ def results_client():
             return result
 
         # A default is a parameter of the query; bound, it is none.
-        import functools
-
         app.get(f"/sync/{number}")(functools.partial(sync_handler, result=result))
         app.get(f"/async/{number}")(functools.partial(async_handler, result=result))
     with serving(app) as served:
@@ -820,3 +822,106 @@ def test_results_that_do_not_fit_are_errors_and_stay_inside(serve) -> None:
     for path in ("/pydantic", "/dataclass"):
         response = client.get(path)
         assert (response.status_code, response.text) == (500, "Internal Server Error")
+
+
+async def asynchronous(piece: Any) -> AsyncIterator[Any]:
+    yield piece
+
+
+CONTENTS: list[tuple[Callable[[], Response], bytes]] = [
+    (lambda: Response(bytearray(b"ABC")), b"ABC"),
+    (lambda: Response(memoryview(b"ABCDE")[::2]), b"ACE"),
+    (lambda: Response(array.array("B", [65])), b"A"),
+    (lambda: HTMLResponse(b"ABC"), b"ABC"),
+    (lambda: JSONResponse(7), b"7"),
+    *(
+        (functools.partial(StreamingResponse, content), b"ABC")
+        for content in (b"ABC", "ABC", bytearray(b"ABC"), memoryview(b"ABC"), ["A", b"BC"])
+    ),
+    (lambda: StreamingResponse([bytearray(b"AB"), memoryview(b"C")]), b"ABC"),
+    (lambda: StreamingResponse(asynchronous(memoryview(b"ABC"))), b"ABC"),
+    (lambda: EventSourceResponse(b"data: 1\n\n"), b"data: 1\n\n"),
+    (lambda: EventSourceResponse("A"), b'data: "A"\n\n'),
+    (lambda: EventSourceResponse([bytearray(b":\n\n"), memoryview(b":\n\n")]), b":\n\n:\n\n"),
+    (lambda: RedirectResponse(URL("/b c")), b""),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CONTENTS)))
+def test_contents(serve, number: int) -> None:
+    app = App()
+    app.get("/")(CONTENTS[number][0])
+    assert serve(app).client.get("/").content == CONTENTS[number][1]
+
+
+@pytest.mark.parametrize("content", [7, True, 1.5, [65], [b"A"], {"a": 1}, 1j], ids=repr)
+@pytest.mark.parametrize("kind", [Response, PlainTextResponse, HTMLResponse])
+def test_only_texts_and_bytes_are_content(kind: type[Response], content: Any) -> None:
+    with pytest.raises(TypeError, match=f"the content of a {kind.__name__} .*, not"):
+        kind(content)
+
+
+@pytest.mark.parametrize("content", [7, None, 1.5, {"a": 1}, 1j], ids=repr)
+@pytest.mark.parametrize("kind", [StreamingResponse, EventSourceResponse])
+def test_only_iterators_are_streamed(kind: Any, content: Any) -> None:
+    with pytest.raises(TypeError, match=f"the content of a {kind.__name__} .*, not"):
+        kind(content)
+    response = Response("x")
+    with pytest.raises(TypeError, match="the content of a Response"):
+        response.body_iterator = content
+
+
+@pytest.mark.parametrize("piece", [7, None, ["x"]], ids=repr)
+def test_pieces_of_another_kind_break_the_answer_off(
+    serve, caplog: pytest.LogCaptureFixture, piece: Any
+) -> None:
+    app = App()
+    app.get("/sync")(lambda: StreamingResponse([b"a", piece]))
+    app.get("/async")(lambda: StreamingResponse(asynchronous(piece)))
+    client = serve(app).client
+    for path in ("/sync", "/async"):
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(path)
+    assert caplog.text.count("the piece of a StreamingResponse") == 2
+
+
+def test_what_else_responses_are_made_of() -> None:
+    for url in (7, None, b"/x", ["/x"]):
+        with pytest.raises(TypeError, match="the url of a redirect is a str or URL, not"):
+            RedirectResponse(url)
+    for path in (0, 7, None):  # descriptors would be closed
+        with pytest.raises(TypeError, match="PathLike"):
+            FileResponse(path)  # type: ignore[arg-type]
+    for background in (7, [BackgroundTask(print)], "later"):
+        with pytest.raises(TypeError, match="background is a BackgroundTask"):
+            Response("x", background=background)  # type: ignore[arg-type]
+    for name in ("raw_data", "event", "id", "comment"):
+        with pytest.raises(TypeError, match=f"an event's {name} is a str, not bytes"):
+            ServerSentEvent(**{name: b"x"})
+
+
+@pytest.mark.parametrize("body", [7, "x", None, [1]], ids=repr)
+def test_bodies_of_other_interfaces(serve, caplog: pytest.LogCaptureFixture, body: Any) -> None:
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": body})
+
+    def wsgi(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return [body]
+
+    assert serve(asgi).client.get("/").status_code == 500
+    assert f"'body' must be bytes, not {type(body).__name__}" in caplog.text
+    assert serve(wsgi).client.get("/").status_code == 500
+    assert f"the body of an answer is made of bytes, not {type(body).__name__}" in caplog.text
+
+
+@pytest.mark.parametrize("body", [b"ABC", bytearray(b"ABC"), memoryview(b"ABC")])
+def test_bytes_like_bodies_by_asgi(serve, body: Any) -> None:
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": body})
+
+    assert serve(asgi).client.get("/").content == b"ABC"

@@ -6,6 +6,7 @@
 #include "app/asgi_call.h"
 
 #include "app/asgi_scope.h"
+#include "base/context.h"
 #include "base/err.h"
 #include "http/ws.h"
 
@@ -212,13 +213,17 @@ call_app(AsgiCall *self)
     return awaitable == NULL ? NULL : request_coro_of(awaitable, "an ASGI app");
 }
 
-/* Runs the app's coroutine in a task, which keeps the call alive from then on. */
+/* Runs the app's coroutine in a task, which keeps the call alive from then on. `context` is the
+ * request's; NULL: it has none yet. */
 static void
-call_run(AsgiCall *self)
+call_run(AsgiCall *self, PyObject *context)
 {
     Loop *loop = self->server->loop;
     PyObject *name = self->server->st->str_request;
-    PyObject *task = loop_task_eager(loop, (PyObject *)self, name);
+    PyObject *task =
+        context == NULL
+            ? loop_task_eager_apart(loop, (PyObject *)self, name, self->server->context)
+            : loop_task_eager(loop, (PyObject *)self, name, context);
     if (task == NULL) {
         loop_report(loop, "no task could be made for a request");
         if (self->req != NULL) {
@@ -231,6 +236,18 @@ call_run(AsgiCall *self)
     Py_XDECREF(task);
 }
 
+/* No coroutine came of the call: an exception is set. `context` as for call_run. */
+static void
+call_failed(AsgiCall *self, PyObject *context)
+{
+    bool entered = context != NULL && PyContext_Enter(context) == 0;
+    call_raised(self);
+    self->base.ops->release(&self->base);
+    if (entered) {
+        context_leave(context);
+    }
+}
+
 void
 asgi_call_start(AsgiCall *self)
 {
@@ -239,13 +256,19 @@ asgi_call_start(AsgiCall *self)
     }
     Py_INCREF((PyObject *)self);
     call_unqueue(self);
-    self->base.coro = call_app(self);
-    if (self->base.coro != NULL) {
-        call_run(self);
-    } else {
-        call_raised(self);
-        self->base.ops->release(&self->base);
+    PyObject *context = NULL;
+    if (callable_is_plain(self->app->app)) {
+        self->base.coro = call_app(self);
+    } else if ((context = context_enter_copy(self->server->context)) != NULL) {
+        self->base.coro = call_app(self);
+        context_leave(context);
     }
+    if (self->base.coro != NULL) {
+        call_run(self, context);
+    } else {
+        call_failed(self, context);
+    }
+    Py_XDECREF(context);
     Py_DECREF((PyObject *)self);
 }
 

@@ -144,6 +144,16 @@ coro_setup(PyObject *module, AppState *st)
     return st->coro_type == NULL ? -1 : PyModule_AddType(module, st->coro_type);
 }
 
+/* Runs it in a new task; NULL with an exception set. */
+static PyObject *
+coro_run(AppServer *server, PyObject *coro, const Plan *plan, PyObject *context)
+{
+    PyObject *name = plan != NULL ? plan->name : server->st->str_request;
+    return context == NULL
+               ? loop_task_eager_apart(server->loop, coro, name, server->context)
+               : loop_task_eager(server->loop, coro, name, context);
+}
+
 /* A HandlerCoro for the call; takes over next.coro. NULL with an exception set. */
 static PyObject *
 coro_new(HttpRequest *req, const Plan *plan, CallNext next)
@@ -166,7 +176,7 @@ coro_new(HttpRequest *req, const Plan *plan, CallNext next)
 }
 
 void
-coro_start(HttpRequest *req, const Plan *plan, CallNext next)
+coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context)
 {
     if (next.stage == CALL_DONE) {
         Py_CLEAR(call_of(req)->request);
@@ -174,9 +184,8 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next)
     }
     AppServer *server = call_server(req);
     Loop *loop = server->loop;
-    PyObject *name = plan != NULL ? plan->name : server->st->str_request;
     PyObject *coro = coro_new(req, plan, next);
-    PyObject *task = coro == NULL ? NULL : loop_task_eager(loop, coro, name);
+    PyObject *task = coro == NULL ? NULL : coro_run(server, coro, plan, context);
     if (task != NULL && ((HandlerCoro *)coro)->req != NULL) {
         ((HandlerCoro *)coro)->task = Py_NewRef(task);
         coro_suspended((RequestCoro *)coro);

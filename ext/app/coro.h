@@ -15,8 +15,9 @@
 int coro_setup(PyObject *module, AppState *st);
 
 /* Runs `next` for the request in a new task, whose first step happens now. `plan` (may be
- * NULL) is borrowed; next.coro is taken over. Does nothing for CALL_DONE but to end the call. */
-void coro_start(HttpRequest *req, const Plan *plan, CallNext next);
+ * NULL) is borrowed, and so is `context`, the request's, which nobody is in; NULL: it has none yet.
+ * next.coro is taken over. Does nothing for CALL_DONE but to end the call. */
+void coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context);
 
 /* The client is gone, or seems to be: cancels the task of a streamed answer that waits for
  * something else than room to write, since no send() can tell it. Does nothing to handlers: they

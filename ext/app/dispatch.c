@@ -19,6 +19,7 @@
 #include "app/server.h"
 #include "app/ws_call.h"
 #include "app/ws_type.h"
+#include "base/context.h"
 #include "base/err.h"
 #include "http/ws.h"
 
@@ -159,72 +160,103 @@ plan_call(const Plan *plan, PyObject **argv)
                                plan->kwnames);
 }
 
-/* Calls the handler in a context of its own: what it sets must not be there for the next one. */
-static PyObject *
-plan_call_apart(const Plan *plan, PyObject **argv)
-{
-    PyObject *context = PyContext_CopyCurrent();
-    if (context == NULL || PyContext_Enter(context) < 0) {
-        Py_XDECREF(context);
-        return NULL;
-    }
-    PyObject *result = plan_call(plan, argv);
-    PyObject *exc = result == NULL ? err_take() : NULL;
-    (void)PyContext_Exit(context); /* can't fail: it was entered here */
-    Py_DECREF(context);
-    if (exc != NULL) {
-        err_restore(exc);
-    }
-    return result;
-}
-
-static void
+static CallNext
 call_inline(HttpRequest *req, const Plan *plan, PyObject **argv)
 {
-    PyObject *result = plan_call_apart(plan, argv);
+    PyObject *result = plan_call(plan, argv);
     CallNext next = result == NULL ? answer_exception(req, CALL_HANDLER)
                                    : answer_result(req, plan, CALL_HANDLER, result);
     Py_XDECREF(result);
-    coro_start(req, plan, next);
+    return next;
 }
 
-static void
+static CallNext
 call_task(HttpRequest *req, const Plan *plan, PyObject **argv)
 {
     PyObject *awaitable = plan_call(plan, argv);
     PyObject *coro = awaitable == NULL
                          ? NULL
                          : request_coro_of(awaitable, "an asynchronous handler");
-    CallNext next = coro == NULL ? answer_exception(req, CALL_HANDLER)
-                                 : (CallNext){CALL_HANDLER, coro};
-    coro_start(req, plan, next);
+    return coro == NULL ? answer_exception(req, CALL_HANDLER)
+                        : (CallNext){CALL_HANDLER, coro};
+}
+
+/* The exception that is set is the answer to the request, which has no context yet. */
+static void
+call_failed(HttpRequest *req)
+{
+    PyObject *exc = err_take();
+    PyObject *context = context_enter_copy(call_server(req)->context);
+    if (context == NULL) {
+        loop_report(call_server(req)->loop, "no context could be made for a request");
+        (void)http_respond_error(req, 500);
+        Py_CLEAR(call_of(req)->request);
+        Py_DECREF(exc);
+        return;
+    }
+    err_restore(exc);
+    CallNext next = answer_exception(req, CALL_HANDLER);
+    context_leave(context);
+    coro_start(req, NULL, next, context);
+    Py_DECREF(context);
+}
+
+/* Whether nothing of the user's runs before the handler does, in its task or on a worker. */
+static bool
+is_plain(const Plan *plan)
+{
+    return plan->plain_params
+           && (plan->kind == PLAN_POOL
+               || (plan->kind == PLAN_TASK && callable_is_plain(plan->handler)));
 }
 
 static void
-call_plan(HttpRequest *req, const Plan *plan)
+call_plain(HttpRequest *req, const Plan *plan)
 {
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1;
     if (params_bind(plan, req, argv) < 0) {
-        coro_start(req, NULL, answer_exception(req, CALL_HANDLER));
+        call_failed(req);
         return;
     }
-    switch (plan->kind) {
-    case PLAN_INLINE:
-        call_inline(req, plan, argv);
-        break;
-    case PLAN_TASK:
-        call_task(req, plan, argv);
-        break;
-    case PLAN_POOL:
-        job_start(req, plan, argv);
+    if (plan->kind == PLAN_POOL) {
+        job_start(req, plan, argv, NULL);
         return; /* the job has the arguments */
     }
+    PyObject *coro = plan_call(plan, argv);
     params_release(plan, argv);
+    if (coro == NULL) {
+        call_failed(req);
+    } else {
+        coro_start(req, plan, (CallNext){CALL_HANDLER, coro}, NULL);
+    }
+}
+
+/* `context` was entered, and is left here: what goes on with the request enters it again. */
+static void
+call_plan(HttpRequest *req, const Plan *plan, PyObject *context)
+{
+    PyObject *space[1 + PLAN_PARAMS_MAX];
+    PyObject **argv = space + 1;
+    CallNext next;
+    if (params_bind(plan, req, argv) < 0) {
+        next = answer_exception(req, CALL_HANDLER);
+        plan = NULL;
+    } else if (plan->kind == PLAN_POOL) {
+        context_leave(context);
+        job_start(req, plan, argv, context);
+        return; /* the job has the arguments */
+    } else {
+        next = plan->kind == PLAN_TASK ? call_task(req, plan, argv)
+                                       : call_inline(req, plan, argv);
+        params_release(plan, argv);
+    }
+    context_leave(context);
+    coro_start(req, plan, next, context);
 }
 
 /* Everything goes through the middleware: entry(request). */
-static void
+static CallNext
 call_entry(HttpRequest *req)
 {
     AppServer *server = call_server(req);
@@ -232,9 +264,8 @@ call_entry(HttpRequest *req)
     PyObject *coro =
         request == NULL ? NULL : PyObject_CallOneArg(server->entry, request);
     Py_XDECREF(request);
-    CallNext next = coro == NULL ? answer_exception(req, CALL_HANDLER)
-                                 : (CallNext){CALL_HANDLER, coro};
-    coro_start(req, NULL, next);
+    return coro == NULL ? answer_exception(req, CALL_HANDLER)
+                        : (CallNext){CALL_HANDLER, coro};
 }
 
 /* ---- Requests without a route ------------------------------------------------------------- */
@@ -281,15 +312,11 @@ route_raise(AppServer *server, PyObject *request, int status)
 }
 
 /* 404, 405 with Allow, or 307 to the path with its last '/' toggled. */
-static void
+static CallNext
 answer_without_route(HttpRequest *req, RouteOutcome outcome)
 {
     AppServer *server = call_server(req);
     int status = route_status(outcome);
-    if (status == 404 && !server->custom_errors) {
-        (void)http_respond_error(req, 404);
-        return;
-    }
     PyObject *request = call_request(req);
     CallNext next = {CALL_DONE, NULL};
     if (request != NULL && status != 307 && server->custom_errors) {
@@ -309,10 +336,52 @@ answer_without_route(HttpRequest *req, RouteOutcome outcome)
         (void)http_respond(req, &head, body, NULL);
     }
     Py_XDECREF(request);
-    coro_start(req, NULL, next);
+    return next;
+}
+
+/* Whether the answer is a 404 in which no code of the user's has a say. */
+static bool
+is_plain_404(HttpRequest *req)
+{
+    const AppServer *server = call_server(req);
+    return server->entry == NULL && !server->custom_errors && !call_of(req)->websocket
+           && route_status(call_of(req)->match.outcome) == 404;
 }
 
 /* ---- What the http layer calls ------------------------------------------------------------ */
+
+/* Begins the call in a context of the request's own. */
+static void
+call_native(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    AppServer *server = call_server(req);
+    const Plan *plan = (Plan *)call->match.plan;
+    bool direct =
+        call->match.outcome == ROUTE_FOUND && !call->websocket && server->entry == NULL;
+    if (likely(direct && is_plain(plan))) {
+        call_plain(req, plan);
+        return;
+    }
+    PyObject *context = context_enter_copy(server->context);
+    if (context == NULL) {
+        loop_report(server->loop, "no context could be made for a request");
+        (void)http_respond_error(req, 500);
+        return;
+    }
+    if (direct) {
+        call_plan(req, plan, context);
+    } else {
+        CallNext next = call->websocket ? ws_call_begin(req)
+                        : server->entry != NULL
+                            ? call_entry(req)
+                            : answer_without_route(req, call->match.outcome);
+        context_leave(context);
+        bool runs = call->websocket && next.stage == CALL_HANDLER;
+        coro_start(req, runs ? plan : NULL, next, context);
+    }
+    Py_DECREF(context);
+}
 
 static void
 dispatch_request(HttpRequest *req)
@@ -321,14 +390,10 @@ dispatch_request(HttpRequest *req)
     http_request_ref(req); /* the client may go away while Python runs */
     if (call->mount != NULL) {
         call->mount->ops->request(req, call->mount);
-    } else if (unlikely(call->websocket)) {
-        ws_call_start(req);
-    } else if (call_server(req)->entry != NULL) {
-        call_entry(req);
-    } else if (likely(call->match.outcome == ROUTE_FOUND)) {
-        call_plan(req, (Plan *)call->match.plan);
+    } else if (unlikely(is_plain_404(req))) {
+        (void)http_respond_error(req, 404);
     } else {
-        answer_without_route(req, call->match.outcome);
+        call_native(req);
     }
     http_request_unref(req);
 }

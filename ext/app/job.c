@@ -10,6 +10,7 @@
 #include "app/params.h"
 #include "app/pool.h"
 #include "app/server.h"
+#include "base/context.h"
 #include "base/err.h"
 
 typedef struct CallJob {
@@ -17,7 +18,7 @@ typedef struct CallJob {
     AppServer *server; /* owned */
     HttpRequest *req;  /* owned reference; the worker only reads it */
     Plan *plan;        /* owned */
-    PyObject *context; /* owned: contextvars.Context to run in */
+    PyObject *context; /* owned: the request's, for the worker and then for the loop */
     PyObject
         *result; /* owned: what the handler returned; JSON as bytes when `encoded` */
     PyObject *exception; /* owned: what it raised */
@@ -49,18 +50,17 @@ static void
 job_run(PoolJob *base)
 {
     CallJob *job = container_of(base, CallJob, job);
-    if (PyContext_Enter(job->context) == 0) {
-        job->result = job_call(job);
-        if (job->result == NULL) {
-            job->exception = err_take();
-        }
-        if (PyContext_Exit(job->context) < 0) {
-            PyErr_WriteUnraisable(job->context);
-        }
-    } else {
+    bool entered = PyContext_Enter(job->context) == 0;
+    job->result = entered ? job_call(job) : NULL;
+    if (job->result == NULL) {
         job->exception = err_take();
     }
-    Py_CLEAR(job->context);
+    if (entered) {
+        context_leave(job->context);
+    }
+    if (job->encoded) {
+        Py_CLEAR(job->context); /* nothing more will run in it */
+    }
 }
 
 /* ---- On the loop -------------------------------------------------------------------------- */
@@ -78,25 +78,34 @@ job_free(CallJob *job)
     PyMem_RawFree(job);
 }
 
+/* What is not encoded yet may call Python: in the request's context, as all of it. */
 static CallNext
 job_answer(CallJob *job)
 {
-    if (job->exception != NULL) {
+    HttpRequest *req = job->req;
+    if (job->encoded) {
+        answer_json(req, job->plan, job->result);
+        return (CallNext){CALL_DONE, NULL};
+    }
+    if (PyContext_Enter(job->context) < 0) {
+        return answer_exception(req, CALL_HANDLER);
+    }
+    CallNext next;
+    if (job->exception == NULL) {
+        next = answer_result(req, job->plan, CALL_HANDLER, job->result);
+    } else {
         err_restore(Py_NewRef(job->exception));
-        return answer_exception(job->req, CALL_HANDLER);
+        next = answer_exception(req, CALL_HANDLER);
     }
-    if (!job->encoded) {
-        return answer_result(job->req, job->plan, CALL_HANDLER, job->result);
-    }
-    answer_json(job->req, job->plan, job->result);
-    return (CallNext){CALL_DONE, NULL};
+    context_leave(job->context);
+    return next;
 }
 
 static void
 job_done(InboxNode *node)
 {
     CallJob *job = container_of(node, CallJob, job.done);
-    coro_start(job->req, job->plan, job_answer(job));
+    coro_start(job->req, job->plan, job_answer(job), job->context);
     job_free(job);
 }
 
@@ -111,9 +120,10 @@ job_abandon(PoolJob *base)
 
 /* NULL with an exception set. Takes over the arguments when it succeeds. */
 static CallJob *
-job_new(HttpRequest *req, const Plan *plan, PyObject **argv)
+job_new(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context)
 {
-    PyObject *context = PyContext_CopyCurrent();
+    context = context != NULL ? Py_NewRef(context)
+                              : PyContext_Copy(call_server(req)->context);
     if (context == NULL) {
         return NULL;
     }
@@ -140,12 +150,12 @@ job_new(HttpRequest *req, const Plan *plan, PyObject **argv)
 }
 
 void
-job_start(HttpRequest *req, const Plan *plan, PyObject **argv)
+job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context)
 {
-    CallJob *job = job_new(req, plan, argv);
+    CallJob *job = job_new(req, plan, argv, context);
     if (job == NULL) {
         params_release(plan, argv);
-        coro_start(req, NULL, answer_exception(req, CALL_HANDLER));
+        coro_start(req, NULL, answer_exception(req, CALL_HANDLER), context);
         return;
     }
     if (pool_submit(job->server->pool, &job->job) != 0) {

@@ -6,8 +6,9 @@
 #include "app/call.h"
 #include "app/plan.h"
 
-/* Submits the call; takes over the references in argv[0 .. plan->nparams). Answers 503 when
- * the pool's queue is full. Thread: the loop's. */
-void job_start(HttpRequest *req, const Plan *plan, PyObject **argv);
+/* Submits the call, to be made in `context` (borrowed), the request's, which nobody is in; NULL: it has
+ * none yet. Takes over the references in argv[0 .. plan->nparams). Answers 503 when the pool's queue is full. Thread:
+ * the loop's. */
+void job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context);
 
 #endif

@@ -171,6 +171,7 @@ plan_check(const Plan *self, int kind, int body, Py_ssize_t nkw)
 static int
 plan_read_params(Plan *self, PyTypeObject *param_type)
 {
+    self->plain_params = true;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->params); i++) {
         PyObject *item = PyTuple_GET_ITEM(self->params, i);
         if (!Py_IS_TYPE(item, param_type)) {
@@ -178,7 +179,9 @@ plan_read_params(Plan *self, PyTypeObject *param_type)
                          Py_TYPE(item)->tp_name);
             return -1;
         }
-        ParamSource source = ((Param *)item)->source;
+        const Param *param = (Param *)item;
+        ParamSource source = param->source;
+        self->plain_params &= param->kind != PARAM_PYTHON && param->convert == NULL;
         self->wants_query |= source == PARAM_QUERY;
         self->wants_cookies |= source == PARAM_COOKIE;
     }

@@ -59,6 +59,7 @@ typedef struct Plan {
     uint32_t nparams;
     uint32_t npositional; /* the other params are passed by keyword */
     bool wants_query, wants_cookies;
+    bool plain_params; /* no code of the user's has a say in what the arguments are */
     PyObject *handler; /* owned callable */
     PyObject *name;    /* owned str: the handler's, for its task */
     PyObject *params;  /* owned tuple of Param */

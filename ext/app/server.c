@@ -200,7 +200,8 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (ws_parts_read(&self->websockets, st, a.websockets) < 0) {
         return -1;
     }
-    if (server_make_http(self, module, loop, &limits, &a) < 0) {
+    if ((self->context = PyContext_CopyCurrent()) == NULL
+        || server_make_http(self, module, loop, &limits, &a) < 0) {
         return -1;
     }
     self->st = st;
@@ -359,6 +360,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     AppServer *self = (AppServer *)op;
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->loop);
+    Py_VISIT(self->context);
     Py_VISIT(self->router_obj);
     Py_VISIT(self->pool_obj);
     Py_VISIT(self->app);
@@ -391,6 +393,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->refused);
     Py_CLEAR(self->drained);
     Py_CLEAR(self->loop);
+    Py_CLEAR(self->context);
     Py_CLEAR(self->router_obj);
     Py_CLEAR(self->pool_obj);
     Py_CLEAR(self->request_type);

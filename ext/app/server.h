@@ -15,11 +15,12 @@
 
 struct AppServer {
     PyObject_HEAD
-    AppState *st;                    /* of the module, which the type keeps alive */
-    Loop *loop;                      /* owned */
-    HttpServer *http;                /* owned; NULL before __init__ and after close() */
-    Router *router;                  /* borrowed from router_obj */
-    Pool *pool;                      /* borrowed from pool_obj */
+    AppState *st;      /* of the module, which the type keeps alive */
+    Loop *loop;        /* owned */
+    PyObject *context; /* owned: that of __init__; each request has a copy of its own */
+    HttpServer *http;  /* owned; NULL before __init__ and after close() */
+    Router *router;    /* borrowed from router_obj */
+    Pool *pool;        /* borrowed from pool_obj */
     PyObject *router_obj, *pool_obj; /* owned */
     PyObject *app;                   /* owned: Request.app */
     PyTypeObject *request_type;      /* owned: subclass of _core.Request */

@@ -1,14 +1,12 @@
 /* Native WebSocket handlers (see ws_call.h). What happens once per connection is Python's:
  * `run(websocket, coroutine)` awaits the handler, decides how the connection ends, and returns a
  * Response when the offer is declined. So declining, and exceptions before acceptance, are
- * answered as any request is.
+ * answered as any request is: dispatch.c runs the coroutine.
  */
 #include "base/py.h"
 
 #include "app/ws_call.h"
 
-#include "app/answer.h"
-#include "app/coro.h"
 #include "app/params.h"
 #include "app/plan.h"
 #include "app/server.h"
@@ -51,17 +49,16 @@ call_handler(HttpRequest *req, const Plan *plan)
     return run;
 }
 
-void
-ws_call_start(HttpRequest *req)
+CallNext
+ws_call_begin(HttpRequest *req)
 {
     AppCall *call = call_of(req);
     const Plan *plan = (Plan *)call->match.plan;
     if (!ws_check(req)) {
-        return;
+        return (CallNext){CALL_DONE, NULL};
     }
     call->request = websocket_new(req);
     PyObject *coro = call->request == NULL ? NULL : call_handler(req, plan);
-    CallNext next = coro == NULL ? answer_exception(req, CALL_HANDLER)
-                                 : (CallNext){CALL_HANDLER, coro};
-    coro_start(req, coro == NULL ? NULL : plan, next);
+    return coro == NULL ? answer_exception(req, CALL_HANDLER)
+                        : (CallNext){CALL_HANDLER, coro};
 }

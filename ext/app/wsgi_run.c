@@ -7,6 +7,7 @@
 #include "app/wsgi_call.h"
 
 #include "app/wsgi_environ.h"
+#include "base/context.h"
 #include "base/err.h"
 
 /* ---- Reports ------------------------------------------------------------------------------ */
@@ -169,15 +170,13 @@ void
 wsgi_run(PoolJob *job)
 {
     WsgiCall *call = container_of(job, WsgiCall, job);
-    PyObject *context = PyContext_CopyCurrent();
-    if (context == NULL || PyContext_Enter(context) < 0) {
+    PyObject *context = context_enter_copy(call->server->context);
+    if (context == NULL) {
         report_raised(call, "no context could be made");
         wsgi_fail(call);
-    } else {
-        run(call);
-        if (PyContext_Exit(context) < 0) {
-            PyErr_WriteUnraisable(context);
-        }
+        return;
     }
-    Py_XDECREF(context);
+    run(call);
+    context_leave(context);
+    Py_DECREF(context);
 }

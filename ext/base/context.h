@@ -1,4 +1,6 @@
-/* What the contextvars API doesn't tell: whether the current context has any variables. */
+/* What is done with contexts (contextvars.Context) beyond the C-API: whether the current one is empty,
+ * and entering a copy of one for a while.
+ */
 #ifndef FLUVIAL_BASE_CONTEXT_H
 #define FLUVIAL_BASE_CONTEXT_H
 
@@ -11,6 +13,39 @@ context_is_empty(void)
     PyObject *current =
         PyThreadState_Get()->context; /* borrowed; NULL before first used */
     return current == NULL || PyMapping_Size(current) == 0;
+}
+
+/* Whether a call of `callable` (borrowed) only makes a coroutine, so that nothing of the user's runs
+ * before the coroutine does. False when it isn't known. */
+static inline bool
+callable_is_plain(PyObject *callable)
+{
+    PyObject *function =
+        PyMethod_Check(callable) ? PyMethod_GET_FUNCTION(callable) : callable;
+    return PyFunction_Check(function)
+           && (((PyCodeObject *)PyFunction_GET_CODE(function))->co_flags & CO_COROUTINE)
+                  != 0;
+}
+
+/* Makes a copy of `context` (borrowed) the current one, until context_leave. Owned; NULL with an
+ * exception set. */
+static inline PyObject *
+context_enter_copy(PyObject *context)
+{
+    PyObject *copy = PyContext_Copy(context);
+    if (copy != NULL && PyContext_Enter(copy) < 0) {
+        Py_CLEAR(copy);
+    }
+    return copy;
+}
+
+/* Makes the context the current one that was it before. An exception that is set stays. */
+static inline void
+context_leave(PyObject *context)
+{
+    if (PyContext_Exit(context) < 0) {
+        PyErr_WriteUnraisable(context);
+    }
 }
 
 #endif

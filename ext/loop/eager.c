@@ -10,6 +10,7 @@
 
 #include "loop/eager.h"
 
+#include "base/context.h"
 #include "base/err.h"
 #include "base/names.h"
 #include "loop/all_tasks.h"
@@ -17,38 +18,53 @@
 
 /* ---- Making the Task ---------------------------------------------------------------------- */
 
-/* The keyword arguments of every Task made here, borrowed: one dict, since building one for each
- * call would cost a tenth of a request. NULL with an exception set. */
+/* The keyword arguments loop and name of a Task, borrowed: always the same dict, since building one
+ * for each call would cost a tenth of a request. NULL with an exception set. */
 static PyObject *
-eager_keywords(Loop *self, PyObject *name)
+eager_keywords(Loop *self, TaskKeywords *kw, PyObject *name)
 {
     LoopState *st = self->st;
-    if (self->eager_keywords == NULL) {
-        self->eager_keywords = PyDict_Copy(st->eager_keywords);
-        if (self->eager_keywords == NULL
-            || PyDict_SetItem(self->eager_keywords, st->str_loop, (PyObject *)self)
-                   < 0) {
+    if (kw->dict == NULL) {
+        kw->dict = PyDict_Copy(st->eager_keywords);
+        if (kw->dict == NULL
+            || PyDict_SetItem(kw->dict, st->str_loop, (PyObject *)self) < 0) {
             return NULL;
         }
     }
-    if (self->eager_name != name) {
-        if (PyDict_SetItem(self->eager_keywords, st->str_name, name) < 0) {
+    if (kw->name != name) {
+        if (PyDict_SetItem(kw->dict, st->str_name, name) < 0) {
             return NULL;
         }
-        self->eager_name = name;
+        kw->name = name;
     }
-    return self->eager_keywords;
+    return kw->dict;
 }
 
-/* Task(coro, loop=…, name=…). A new reference, or NULL with an exception set. */
+/* Task(coro, **keywords). A new reference, or NULL with an exception set. */
 static PyObject *
-eager_task_new(Loop *self, PyObject *coro, PyObject *name)
+task_make(Loop *self, PyObject *coro, PyObject *keywords)
 {
-    PyObject *keywords = eager_keywords(self, name);
-    PyObject *args = keywords == NULL ? NULL : PyTuple_Pack(1, coro);
+    PyObject *args = PyTuple_Pack(1, coro);
     PyObject *task =
         args == NULL ? NULL : PyObject_Call(self->st->task_type, args, keywords);
     Py_XDECREF(args);
+    return task;
+}
+
+/* Task(coro, loop=…, name=…, context=context). A new reference, or NULL with an exception set. The
+ * context is the task's alone: it doesn't stay in the dict. */
+static PyObject *
+eager_task_in(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
+{
+    PyObject *keywords = eager_keywords(self, &self->eager_in, name);
+    PyObject *key = self->st->str_context;
+    if (keywords == NULL || PyDict_SetItem(keywords, key, context) < 0) {
+        return NULL;
+    }
+    PyObject *task = task_make(self, coro, keywords);
+    if (PyDict_SetItem(keywords, key, Py_None) < 0) {
+        Py_CLEAR(task);
+    }
     return task;
 }
 
@@ -62,9 +78,18 @@ eager_setup(LoopState *st)
 }
 
 PyObject *
-loop_task_eager(Loop *self, PyObject *coro, PyObject *name)
+loop_task_eager(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
 {
-    return eager_task_new(self, coro, name);
+    return eager_task_in(self, coro, name, context);
+}
+
+PyObject *
+loop_task_eager_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
+{
+    PyObject *context = PyContext_Copy(base);
+    PyObject *task = context == NULL ? NULL : eager_task_in(self, coro, name, context);
+    Py_XDECREF(context);
+    return task;
 }
 
 #else
@@ -113,43 +138,63 @@ task_first_step(Loop *self, PyObject *step, PyObject *context)
     return 0;
 }
 
-/* Makes the Task and captures its first step. The collector stands still meanwhile: a finalizer
- * that makes a task or calls call_soon would be taken for ours. */
+/* Task(coro, loop=…, name=…), which copies the current context: so `base` is that for a moment, and
+ * nothing runs in it. Cheaper than another keyword. */
 static PyObject *
-task_captured(Loop *self, PyObject *coro, PyObject *name)
+eager_task_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
+{
+    PyObject *keywords = eager_keywords(self, &self->eager_apart, name);
+    if (keywords == NULL || PyContext_Enter(base) < 0) {
+        return NULL;
+    }
+    PyObject *task = task_make(self, coro, keywords);
+    context_leave(base);
+    return task;
+}
+
+/* Makes the Task by `make` and runs the first step, which is captured. The collector stands still
+ * meanwhile: a finalizer that makes a task or calls call_soon would be taken for ours. */
+static PyObject *
+task_start(Loop *self, PyObject *coro, PyObject *name, PyObject *context,
+           PyObject *(*make)(Loop *, PyObject *, PyObject *, PyObject *))
 {
     LoopState *st = self->st;
     int collecting = PyGC_Disable();
     assert(!self->capture && !st->eager_starting);
     self->capture = true;
     st->eager_starting = true;
-    PyObject *task = eager_task_new(self, coro, name);
+    PyObject *task = make(self, coro, name, context);
     st->eager_starting = false;
     self->capture = false;
     if (collecting) {
         (void)PyGC_Enable();
     }
-    return task;
-}
-
-PyObject *
-loop_task_eager(Loop *self, PyObject *coro, PyObject *name)
-{
-    PyObject *task = task_captured(self, coro, name);
     PyObject *step = self->captured;
-    PyObject *context = self->captured_context;
+    PyObject *own = self->captured_context;
     self->captured = NULL;
     self->captured_context = NULL;
-    if (task != NULL && step != NULL && task_first_step(self, step, context) < 0) {
+    if (task != NULL && step != NULL && task_first_step(self, step, own) < 0) {
         Py_CLEAR(task);
     }
     Py_XDECREF(step);
-    Py_XDECREF(context);
+    Py_XDECREF(own);
     /* Whatever a suspended task waits for refers to it. */
     if (task != NULL && Py_REFCNT(task) != 1) {
         register_late(self, task);
     }
     return task;
+}
+
+PyObject *
+loop_task_eager(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
+{
+    return task_start(self, coro, name, context, eager_task_in);
+}
+
+PyObject *
+loop_task_eager_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
+{
+    return task_start(self, coro, name, base, eager_task_apart);
 }
 
 #endif

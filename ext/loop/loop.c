@@ -57,7 +57,8 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->spare_context);
     Py_VISIT(self->future_keywords);
     Py_VISIT(self->task_keywords);
-    Py_VISIT(self->eager_keywords);
+    Py_VISIT(self->eager_in.dict);
+    Py_VISIT(self->eager_apart.dict);
     int err = ready_traverse(&self->ready, visit, arg);
     if (err == 0) {
         err = timers_traverse(&self->timers, visit, arg);
@@ -78,8 +79,9 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->fatal);
     Py_CLEAR(self->captured);
     Py_CLEAR(self->captured_context);
-    self->eager_name = NULL;
-    Py_CLEAR(self->eager_keywords);
+    self->eager_in.name = self->eager_apart.name = NULL;
+    Py_CLEAR(self->eager_in.dict);
+    Py_CLEAR(self->eager_apart.dict);
     Py_CLEAR(self->future_keywords);
     Py_CLEAR(self->task_keywords);
     Py_CLEAR(self->spare_context);

@@ -141,12 +141,16 @@ bool loop_post(Loop *loop, InboxNode *node);
 /* ---- Tasks ------------------------------------------------------------------------------- */
 
 /* Makes an asyncio.Task of `coro` (borrowed; anything that asyncio takes for a coroutine), named
- * `name` (a str, borrowed), in a copy of the current context, and runs its first step before returning,
- * with the task as asyncio.current_task(). Nothing goes through the ready queue for a coroutine
+ * `name` (a str, borrowed), in `context` (borrowed; nobody is in it), and runs its first step before
+ * returning, with the task as asyncio.current_task(). Nothing goes through the ready queue for a coroutine
  * that never suspends, and asyncio.all_tasks() has the task only once it does. Must be called
  * from the loop's thread outside any task's step. Returns the task, or NULL with an exception
  * set when no task could be made; an exception that the coroutine raises stays in the task. */
-PyObject *loop_task_eager(Loop *loop, PyObject *coro, PyObject *name);
+PyObject *loop_task_eager(Loop *loop, PyObject *coro, PyObject *name,
+                          PyObject *context);
+/* The same in a copy of `base` (borrowed), which nobody is in. */
+PyObject *loop_task_eager_apart(Loop *loop, PyObject *coro, PyObject *name,
+                                PyObject *base);
 
 /* The loop that runs in this thread, borrowed, when it is one of ours; else NULL without an
  * exception. */

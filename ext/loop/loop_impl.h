@@ -15,6 +15,12 @@
 
 #include <stdatomic.h>
 
+/* Keyword arguments of asyncio.Task, see eager.c. */
+typedef struct TaskKeywords {
+    PyObject *dict; /* owned, or NULL before the first task */
+    PyObject *name; /* borrowed from the dict */
+} TaskKeywords;
+
 struct Loop {
     PyObject_HEAD
     LoopState *st; /* borrowed: the type holds the module that owns it */
@@ -67,10 +73,9 @@ struct Loop {
 
     /* loop_task_eager asks call_soon for the first step instead of queueing it (task.c). */
     bool capture;
-    PyObject *captured;         /* owned or NULL: the step */
-    PyObject *captured_context; /* owned or NULL */
-    PyObject *eager_keywords;   /* owned dict, or NULL before the first eager task */
-    PyObject *eager_name;       /* borrowed from eager_keywords */
+    PyObject *captured;                 /* owned or NULL: the step */
+    PyObject *captured_context;         /* owned or NULL */
+    TaskKeywords eager_in, eager_apart; /* of tasks in a given context, and in a copy */
 };
 
 /* ---- loop.c ------------------------------------------------------------------------------- */

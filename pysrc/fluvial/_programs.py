@@ -18,7 +18,14 @@ from ._callables import Flavour
 from ._exceptions import RequestValidationError
 from ._params import MISSING
 from ._responses import Response
-from ._threads import adopt_context, run_internal, submit, to_its_end, update_context
+from ._threads import (
+    adopt_context,
+    run_internal,
+    run_later,
+    submit,
+    to_its_end,
+    update_context,
+)
 
 Values = list[Any]
 UNSET = 0  # the status of a Response parameter until the user sets it
@@ -113,17 +120,21 @@ class Program:
         if not self._managed:
             run_steps(self._unblocked(values), values, None)
             return self._finished(values)
-        return copy_context().run(self._run_managed, values)
+        context = copy_context()
+        try:
+            return context.run(self._run_managed, values, context)
+        finally:
+            adopt_context(context)
 
-    def _run_managed(self, values: Values) -> Any:
+    def _run_managed(self, values: Values, context: Context) -> Any:
+        """Runs in `context`, which a clean-up that comes after the answer enters again."""
         response = None
         with ExitStack() as stack:
             run_steps(self._unblocked(values), values, stack)
             response = self._finished(values)
             if response.body is None:
-                context = copy_context()
                 close = stack.pop_all().close
-                response.clean_up_after(lambda: run_internal(context.run, close))
+                response.clean_up_after(lambda: run_later(context, close))
         return _not_swallowed(response)
 
     async def run_async(self, *params: Any) -> Any:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ._cookies import SameSite, cookie_header
 from ._datastructures import MutableHeaders, RawHeaders
 from ._encode import to_json
-from ._threads import run_internal, submit, to_its_end
+from ._threads import adopt_context, run_internal, submit, to_its_end
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -340,6 +340,7 @@ async def _in_pool(content: Iterable[Any]) -> AsyncIterator[Any]:
     finally:
         if hasattr(iterator, "close"):
             await run_internal(context.run, iterator.close)
+        adopt_context(context)
 
 
 _END: Any = object()

@@ -77,8 +77,21 @@ async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
 
 
 async def run_internal(func: Callable[..., T], *args: Any) -> T:
-    """Calls `func` in the loop's own executor: for files and clean-up."""
-    return await to_its_end(asyncio.get_running_loop().run_in_executor(None, func, *args))
+    """Calls `func` in the loop's own executor: for files and clean-up.
+
+    It sees the caller's context variables.
+    """
+    loop = asyncio.get_running_loop()
+    return await to_its_end(loop.run_in_executor(None, copy_context().run, func, *args))
+
+
+async def run_later(context: Context, func: Callable[[], None]) -> None:
+    """Calls `func` as `run_internal` does, inside `context`: brought up to date, and back."""
+    update_context(context)
+    try:
+        await run_internal(context.run, func)
+    finally:
+        adopt_context(context)
 
 
 def adopt_context(context: Context) -> None:

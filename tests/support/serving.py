@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import socket
 import threading
 from concurrent.futures import Future
@@ -103,12 +104,14 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
     (sock,) = bind(config)
     name = sock.getsockname()
     certfile = config.ssl_certfile
-    context = None if certfile is None else client_context(Path(certfile))
-    served = Served(name if isinstance(name, str) else name[:2], context)
+    trust = None if certfile is None else client_context(Path(certfile))
+    served = Served(name if isinstance(name, str) else name[:2], trust)
     ready: Future[None] = Future()
     done: Future[None] = Future()
     args = (app, sock, config, served, ready, done)
-    thread = threading.Thread(target=_run, args=args, name="server")
+    # As in a process of its own, where the main thread has set up what its server begins with.
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(_run, *args), name="server")
     served.thread = thread
     thread.start()
     try:

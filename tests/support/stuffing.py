@@ -1,0 +1,45 @@
+"""Sends until the server takes no more: what a slow application makes its connection do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from support.http_server import Server
+    from support.serving import Served
+
+TURNS = 5  # looks that the server must have taken at the socket without taking anything
+
+
+def turn(served: Served | Server) -> None:
+    """Returns when the server's loop has looked at its descriptors several times."""
+
+    async def looks() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+
+    assert served.loop is not None
+    asyncio.run_coroutine_threadsafe(looks(), served.loop).result(60)
+
+
+def stuff(served: Served | Server, sock: socket.socket, data: bytes) -> int:
+    """Sends as much of `data` as the server and the kernel take: how many bytes.
+
+    No clock decides: it gives up when the server's loop has had its turns and took nothing.
+    """
+    sent, idle = 0, 0
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)  # else it grows to megabytes
+    sock.setblocking(False)
+    view = memoryview(data)
+    while sent < len(data) and idle < TURNS:
+        before = sent
+        try:
+            while sent < len(data):
+                sent += sock.send(view[sent : sent + 65536])
+        except BlockingIOError:
+            turn(served)
+        idle = idle + 1 if sent == before else 0
+    sock.settimeout(30)
+    return sent

@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from support import own_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from support.certificate import Certificate
     from support.postgres import Postgres
     from support.serving import Served
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "own_process: runs in a process of its own, with its signals"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Has a test of signals, forks or interrupts run where these meet nobody else."""
+    if own_process.is_inside() or pyfuncitem.get_closest_marker("own_process") is None:
+        return None
+    own_process.run(pyfuncitem.nodeid)
+    return True
 
 
 # A shell starts what it runs in the background with SIGINT ignored, and so would everything here.

@@ -102,3 +102,29 @@ def test_python_files_and_functions_stay_small() -> None:
         if lines > 30
     ]
     assert files + functions == []
+
+
+# What may end pytest itself, or go on as a second one.
+REACHES_PYTEST = {
+    *("os.fork", "signal.raise_signal", "signal.setitimer", "signal.alarm"),
+    *("signal.pthread_kill", "signal.set_wakeup_fd", "signal.pthread_sigmask"),
+}
+
+
+def reaches_pytest(node: ast.AST) -> bool:
+    """Whether this calls one of these, or sends a signal to its own process, now or later."""
+    if not isinstance(node, ast.Call):
+        return False
+    parts = [ast.unparse(part) for part in (node.func, *node.args)]
+    kills = "os.kill" in parts and any("os.getpid()" in part for part in parts)
+    return kills or parts[0] in REACHES_PYTEST or "get_context('fork')" in ast.unparse(node.func)
+
+
+def test_signals_and_forks_have_processes_of_their_own() -> None:
+    """Else a signal that comes late, or a child that goes on, meets pytest."""
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        text = path.read_text()
+        if "pytest.mark.own_process" not in text:
+            wrong += [name(path) for node in ast.walk(ast.parse(text)) if reaches_pytest(node)]
+    assert wrong == []

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,27 @@ def test_every_one_of_many_jobs_comes_back_once() -> None:
         assert (stats["jobs"], stats["pending"], stats["queued"]) == (10_000, 0, 0)
 
     with_pool(main)
+
+
+def test_a_result_that_came_before_the_loop_blocks_is_not_overlooked() -> None:
+    """A job that ends while the loop runs Python wakes nobody: the loop must look once more."""
+    late: list[str] = []
+
+    async def main(pool: _core.Pool) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(20):
+            go = threading.Event()
+            future = pool.submit(None, go.wait, 60)
+            await until(lambda: pool.stats()["busy"] == 1)
+            timer = loop.call_later(10, late.append, "only a timer woke the loop")
+            go.set()
+            while pool.stats()["busy"]:
+                time.sleep(0.0005)  # noqa: ASYNC251 - the loop must not block in its poll
+            assert await future
+            timer.cancel()
+
+    with_pool(main)
+    assert late == []
 
 
 def test_a_cancelled_future_drops_the_result_of_a_job_that_runs_on() -> None:
@@ -253,6 +275,7 @@ def test_threads_are_named() -> None:
     with_pool(main)
 
 
+@pytest.mark.own_process
 def test_threads_block_the_signals_that_the_loop_blocks() -> None:
     """Else processes started by handlers would ignore SIGTERM."""
 

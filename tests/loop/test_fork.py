@@ -19,7 +19,7 @@ from fluvial._loop import Loop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+pytestmark = pytest.mark.own_process
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fluvial._loop import Loop
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+pytestmark = pytest.mark.own_process
 
 LARGE = b"x" * 5_000_000  # more than a socket holds
 

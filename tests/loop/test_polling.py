@@ -174,7 +174,13 @@ async def busy(loop: Loop) -> None:
     await spinning
 
 
-@pytest.mark.parametrize("use", [timers, other_threads, streams, signals, processes, names, busy])
+@pytest.mark.parametrize(
+    "use",
+    [
+        *(timers, other_threads, streams, processes, names, busy),
+        pytest.param(signals, marks=pytest.mark.own_process),
+    ],
+)
 def test_everything_is_heard_of(fluvial_loop: Loop, use: Callable[[Loop], Awaitable[None]]) -> None:
     async def main() -> None:
         await hear_of_users(fluvial_loop)
@@ -211,6 +217,7 @@ def test_the_loop_can_be_closed_there_and_run_again(fluvial_loop: Loop) -> None:
     assert len(epoll_sets()) == before - 2
 
 
+@pytest.mark.own_process
 @pytest.mark.parametrize("leaves", [False, True], ids=["exits", "returns to the loop"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_there(fluvial_loop: Loop, leaves: bool) -> None:

@@ -10,6 +10,8 @@ import threading
 import pytest
 from fluvial._loop import Loop
 
+pytestmark = pytest.mark.own_process
+
 
 def kill(number: int) -> None:
     os.kill(os.getpid(), number)

@@ -5,10 +5,14 @@ import contextvars
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
+import httpx
 import pytest
-from fluvial import App, Request
+from fluvial import App, Config, Depends, Loop, Request
+from fluvial._interface import adapt
+from fluvial._server import Service
+from fluvial._sockets import bind
 
 LOOP_THREAD = "server"  # as tests/support/serving.py names it
 
@@ -179,6 +183,54 @@ def test_each_request_has_a_context_of_its_own(serve) -> None:
     client = serve(app, threads=1).client
     for path in ("/sync", "/async", "/inline") * 2:
         assert client.get(path).json() == 1
+
+
+def test_handlers_see_what_was_set_before_the_server_started() -> None:
+    """What the program has set is there for every kind of handler."""
+    var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")
+    app = App()
+
+    async def ask_async() -> str:
+        return var.get()
+
+    def look() -> str:
+        return var.get()
+
+    def depends(found: Annotated[str, Depends(look)]) -> str:
+        return found
+
+    app.get("/def")(lambda: var.get())
+    app.get("/async")(ask_async)
+    app.get("/inline", inline=True)(lambda: var.get())
+    app.get("/depends")(depends)
+    paths = ("/def", "/async", "/inline", "/depends")
+
+    async def main() -> list[str]:
+        config = Config(port=0, access_log=False)
+        (sock,) = bind(config)
+        url = "http://{}:{}".format(*sock.getsockname()[:2])
+        ready = asyncio.Event()
+        service = Service(adapt(app), [sock], config)
+        loop = asyncio.get_running_loop()
+        running = loop.create_task(service.run(ready.set))
+        await ready.wait()
+
+        def ask() -> list[str]:
+            with httpx.Client(trust_env=False) as client:
+                return [client.get(url + path).json() for path in paths]
+
+        try:
+            return await loop.run_in_executor(None, ask)
+        finally:
+            service.stop()
+            await running
+
+    def run() -> list[str]:
+        var.set("before")
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            return runner.run(main())
+
+    assert contextvars.copy_context().run(run) == ["before"] * len(paths)
 
 
 def test_handlers_at_once(serve) -> None:

@@ -5,13 +5,16 @@ import datetime
 import decimal
 import enum
 import uuid
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import httpx
 import msgspec
 import pydantic
 import pytest
 from fluvial import App, Cookie, Header, Path, Query
+
+if TYPE_CHECKING:
+    from conftest import Serve
 
 app = App()
 
@@ -410,6 +413,29 @@ def test_too_many_items(client: httpx.Client) -> None:
     (problem,) = client.get("/query/list?n=1&n=2&n=3").json()["detail"]
     assert problem["msg"] == "List should have at most 2 items after validation, not 3"
     assert problem["ctx"] == {"field_type": "List", "max_length": 2, "actual_length": 3}
+
+
+def test_a_problem_in_a_list_says_which_item(serve: "Serve") -> None:
+    """Each of several, in query and header fields, counted from 0."""
+    app = App()
+
+    @app.get("/")
+    def find(
+        n: Annotated[list[int], Query()],
+        f: Annotated[list[float], Query()] = [],  # noqa: B006
+        x: Annotated[list[bool], Header()] = [],  # noqa: B006
+    ) -> None: ...
+
+    fields = [("x", "true"), ("x", "maybe")]
+    url = "/?n=1&n=b&n=3&n=d&f=x&f=1.5&n=9"
+    problems = serve(app).client.get(url, headers=fields).json()["detail"]
+    found = [(e["loc"], e["input"]) for e in problems]
+    assert found == [
+        (["query", "n", 1], "b"),
+        (["query", "n", 3], "d"),
+        (["query", "f", 0], "x"),
+        (["header", "x", 1], "maybe"),
+    ]
 
 
 def test_all_problems_are_told_in_order(client: httpx.Client) -> None:

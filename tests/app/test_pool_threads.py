@@ -122,6 +122,22 @@ def test_the_loop_runs_on_while_jobs_compute() -> None:
     with_pool(main)
 
 
+def test_the_loop_gets_its_turn_among_jobs_that_keep_the_gil() -> None:
+    """C functions, one after the other, never let go of it: the worker has to yield."""
+    count = 40_000
+    begun: list[int] = []
+
+    async def main(pool: _core.Pool) -> None:
+        first, *_ = [pool.submit(None, sum, range(2000)) for _ in range(count)]
+        first.add_done_callback(lambda _: begun.append(pool.stats()["jobs"]))
+        await first
+        await asyncio.sleep(0)
+        pool.close(timeout=0)
+
+    with_pool(main, threads=1, queue=count)
+    assert begun[0] < count
+
+
 def switches() -> dict[str, str]:
     """How often each of our threads has gone to sleep so far."""
     counts = {}

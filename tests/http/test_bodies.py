@@ -153,6 +153,22 @@ def test_an_early_answer_leaves_a_small_body_unread(mode: int) -> None:
     assert {event[0] for event in handler.events} <= {"head", "cleared", "drained"}
 
 
+@pytest.mark.parametrize("mode", [DISCARD, COLLECT, STREAM])
+def test_an_early_answer_and_then_chunks_larger_than_a_body_may_be(mode: int) -> None:
+    """Nobody is to read them: they are dropped, and the connection serves the next request."""
+    handler = Early()
+    handler.mode = mode
+    raw = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(handler, body=1000) as server, server.connect() as sock:
+        sock.sendall(raw)
+        assert Response.parse(sock.recv(1000))[0].status == 404
+        sock.sendall(b"1f40\r\n" + b"x" * 8000 + b"\r\n" + b"3\r\nabc\r\n" * 400)
+        sock.sendall(b"0\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert Response.parse(sock.recv(1000))[0].status == 404
+    assert [event[2] for event in handler.events if event[0] == "head"] == ["/", "/next"]
+    assert {event[0] for event in handler.events} <= {"head", "cleared", "drained"}
+
+
 def test_an_early_answer_to_a_large_body_ends_the_connection() -> None:
     with serving(Early()) as server:
         (response,) = server.send(post(1_000_000) + b"x" * 300_000)

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -157,7 +158,8 @@ def test_the_server_stops(served: Served, ended: Ended) -> None:
 
 # ---- Keep-alive ----------------------------------------------------------------------------
 
-LIVELY = {"ws_ping_interval": 100, "ws_ping_timeout": 100}
+IMPATIENT = {"ws_ping_interval": 100, "ws_ping_timeout": 100}
+LIVELY = {"ws_ping_interval": 100, "ws_ping_timeout": 2_000}  # however late the client is
 
 
 def test_pings(serve: Serve, ended: Ended) -> None:
@@ -181,10 +183,44 @@ def test_anything_answers_a_ping(serve: Serve, ended: Ended) -> None:
 
 
 def test_a_ping_that_is_not_answered(serve: Serve, ended: Ended) -> None:
-    with upgraded(serve(make_app(ended), limits=LIVELY)) as client:
+    with upgraded(serve(make_app(ended), limits=IMPATIENT)) as client:
         assert [f.opcode for f in client.read_to_end()] == [PING]
         assert ended.wait(10)
         assert (ended.code, ended.reason) == (1006, "The keep-alive ping was not answered")
+
+
+def test_a_ping_behind_what_the_client_still_reads_is_not_overdue(
+    serve: Serve, ended: Ended
+) -> None:
+    """It can't be answered before it has come: as long as the client reads, it has time."""
+    app = App()
+    size, count = 64 * 1024, 600
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        sending = [websocket.send_bytes(bytes(size)) for _ in range(count)]
+        await asyncio.gather(*sending)
+        try:
+            await websocket.receive_text()
+        except WebSocketDisconnect as exc:
+            ended.code, ended.reason = exc.code, exc.reason
+        ended.set()
+
+    limits = {"ws_ping_interval": 50, "ws_ping_timeout": 1000}
+    with upgraded(serve(app, limits=limits)) as client:
+        begun, seen = time.monotonic(), 0
+        while time.monotonic() - begun < 2.5 and seen < count - 200:
+            seen += client.read().opcode == BINARY
+            time.sleep(0.01)
+        while seen < count:
+            found = client.read()
+            seen += found.opcode == BINARY
+            if found.opcode == PING:
+                client.send_frame(PONG)
+        client.send_frame(TEXT, b"all of it")
+        assert ended.wait(30)
+    assert (ended.code, ended.reason) == (0, "")
 
 
 # ---- Flow ----------------------------------------------------------------------------------

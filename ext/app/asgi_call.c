@@ -165,9 +165,14 @@ call_settle(RequestCoro *base, PyObject *result)
     return PYGEN_RETURN;
 }
 
+/* A client that has sent FIN is to get what there is, see HttpOps.on_eof. */
 static void
-call_suspended(RequestCoro *Py_UNUSED(base))
+call_suspended(RequestCoro *base)
 {
+    AsgiCall *self = (AsgiCall *)base;
+    if (self->req != NULL && unlikely(self->req->eof)) {
+        asgi_send_held(self);
+    }
 }
 
 static const RequestCoroOps call_ops = {
@@ -369,7 +374,17 @@ on_eof(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->asgi;
     if (self != NULL) {
-        self->eof = true;
+        asgi_send_held(self);
+    }
+}
+
+/* Before the answer begins the app hears of it at once: it may well be waiting for nothing else. */
+static void
+on_left(HttpRequest *req, bool Py_UNUSED(for_long))
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self != NULL) {
+        self->left = true;
         waiting_wake(&self->readers);
     }
 }
@@ -412,6 +427,7 @@ const MountOps asgi_mount_ops = {
     .body = asgi_body,
     .body_end = asgi_body_end,
     .eof = on_eof,
+    .left = on_left,
     .gone = asgi_call_gone,
     .writable = on_writable,
     .websockets = true,

@@ -64,7 +64,7 @@ struct AsgiCall {
     Gather pieces;   /* of the body, not taken yet */
     bool paused;     /* the connection doesn't read, since too much waits */
     bool body_given; /* the app has the event with the body's end */
-    bool eof;        /* the client sends nothing more: it has probably gone */
+    bool left;       /* the client has probably gone, see HttpOps.on_left */
     bool gone;       /* the client went away before the answer was complete */
     bool told_gone; /* the app has had http.disconnect before its answer was complete */
     WaitList readers;
@@ -73,6 +73,7 @@ struct AsgiCall {
     AsgiStage stage;
     int status;        /* from the start on */
     bool has_trailers; /* they are announced */
+    bool head_only;    /* the head is out before the first body, see asgi_send_held */
     HttpFields fields; /* owned: of the start, while it is held, and of the trailers */
     WaitList writers;
 };
@@ -134,6 +135,9 @@ int64_t asgi_stated_length(const AsgiCall *call);
 int asgi_check_length(const AsgiCall *call, int64_t length);
 /* Writes the held head, for a body of `length` bytes; -1: not known. 0, or -1 with an exception set. */
 int asgi_stream_begin(AsgiCall *call, int64_t length);
+
+/* Writes the head that is held, if one is: only a write shows whether the client reads on. */
+void asgi_send_held(AsgiCall *call);
 
 /* http.response.pathsend, zerocopysend and debug: what is to be awaited. */
 PyObject *asgi_send_by_python(AsgiCall *call, PyObject *message);

@@ -59,6 +59,7 @@ check(AsgiCall *call, int64_t size, bool more)
     if (call->stage == ASGI_BODY && begin(call, size, more) < 0) {
         return -1;
     }
+    call->head_only = false;
     const HttpRequest *req = call->req;
     return req->length_left >= 0 && size > req->length_left
                ? asgi_raise(call, UV_EMSGSIZE)

@@ -120,7 +120,7 @@ asgi_http_receive(PyObject *owner, PyObject **result, WaitList **list)
     bool more = !over && req->has_body && !req->body_complete;
     if (!over && !call->body_given && (!more || call->pieces.len != 0)) {
         *result = body_take(call, st, more);
-    } else if (over || call->gone || (call->eof && call->body_given)) {
+    } else if (over || call->gone || (call->left && call->body_given)) {
         call->told_gone = !over;
         *result = event_disconnect(st);
     } else {

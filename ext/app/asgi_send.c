@@ -148,6 +148,18 @@ asgi_stream_begin(AsgiCall *call, int64_t length)
     return err == 0 ? 0 : asgi_raise(call, err);
 }
 
+void
+asgi_send_held(AsgiCall *call)
+{
+    if (call->stage != ASGI_BODY || call->req == NULL) {
+        return;
+    }
+    if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
+        PyErr_Clear(); /* the next message tells the app */
+    }
+    call->head_only = true;
+}
+
 static int
 write_end(AsgiCall *call)
 {
@@ -172,6 +184,7 @@ write_piece(AsgiCall *call, PyObject *body, bool more)
             return -1;
         }
     }
+    call->head_only = false;
     int err = http_stream_write(call->req, bytes_slice(body), body);
     if (err != 0) {
         return asgi_raise(call, err);
@@ -255,7 +268,7 @@ asgi_is_expected(const AsgiCall *call, MessageKind kind)
     case MESSAGE_ZEROCOPYSEND:
         return call->stage == ASGI_BODY || call->stage == ASGI_STREAM;
     case MESSAGE_PATHSEND:
-        return call->stage == ASGI_BODY;
+        return call->stage == ASGI_BODY || call->head_only;
     case MESSAGE_TRAILERS:
         return call->stage == ASGI_TRAILERS;
     case MESSAGE_WS_ACCEPT:

@@ -31,7 +31,6 @@ typedef struct AppCall {
     struct WsgiCall *wsgi; /* owned: likewise, until the call is over */
     BodyQueue *body;       /* owned: pieces of a streamed body; NULL until the first */
     bool websocket; /* for a native WebSocket handler; `request` is a WebSocket */
-    bool eof;       /* the client sends nothing more: it has probably gone */
     bool gone;      /* the client went away before the answer was complete */
 } AppCall;
 

@@ -88,14 +88,9 @@ coro_settle(RequestCoro *base, PyObject *result)
     return PYGEN_NEXT;
 }
 
-/* A stream that begins to wait when the client has said that it sends nothing more. */
 static void
-coro_suspended(RequestCoro *base)
+coro_suspended(RequestCoro *Py_UNUSED(base))
 {
-    HandlerCoro *self = (HandlerCoro *)base;
-    if (unlikely(self->req != NULL && call_of(self->req)->eof)) {
-        coro_end_stream(self->req);
-    }
 }
 
 static const RequestCoroOps coro_ops = {
@@ -188,7 +183,6 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context)
     PyObject *task = coro == NULL ? NULL : coro_run(server, coro, plan, context);
     if (task != NULL && ((HandlerCoro *)coro)->req != NULL) {
         ((HandlerCoro *)coro)->task = Py_NewRef(task);
-        coro_suspended((RequestCoro *)coro);
     }
     Py_XDECREF(coro);
     if (task == NULL) {

@@ -431,18 +431,28 @@ dispatch_writable(HttpRequest *req)
     }
 }
 
+/* Native answers hold nothing back. */
 static void
 dispatch_eof(HttpRequest *req)
 {
     const Mount *mount = call_of(req)->mount;
-    if (mount != NULL) {
-        if (mount->ops->eof != NULL) {
-            mount->ops->eof(req);
-        }
-        return;
+    if (mount != NULL && mount->ops->eof != NULL) {
+        mount->ops->eof(req);
     }
-    call_of(req)->eof = true;
-    coro_end_stream(req);
+}
+
+/* The client has probably gone: a stream that waits for long, and not for room, is cancelled. */
+static void
+dispatch_left(HttpRequest *req, bool for_long)
+{
+    const Mount *mount = call_of(req)->mount;
+    if (mount != NULL) {
+        if (mount->ops->left != NULL) {
+            mount->ops->left(req, for_long);
+        }
+    } else if (for_long) {
+        coro_end_stream(req);
+    }
 }
 
 /* The client went away: whoever waits for its bytes, or for room to write, is woken. */
@@ -483,6 +493,7 @@ const HttpOps dispatch_ops = {
     .on_body_end = dispatch_body_end,
     .on_gone = dispatch_gone,
     .on_eof = dispatch_eof,
+    .on_left = dispatch_left,
     .on_writable = dispatch_writable,
     .app_clear = dispatch_clear,
     .on_refused = dispatch_refused,

@@ -12,13 +12,14 @@
 
 typedef struct Mount Mount;
 
-/* What dispatch forwards from HttpOps; all of these but `eof` are there. */
+/* What dispatch forwards from HttpOps; all of these but `eof` and `left` are there. */
 typedef struct MountOps {
     HttpBodyMode (*head)(HttpRequest *req);
     void (*request)(HttpRequest *req, Mount *mount);
     void (*body)(HttpRequest *req, Slice piece);
     void (*body_end)(HttpRequest *req);
-    void (*eof)(HttpRequest *req); /* may be NULL */
+    void (*eof)(HttpRequest *req);                 /* may be NULL */
+    void (*left)(HttpRequest *req, bool for_long); /* may be NULL */
     void (*gone)(HttpRequest *req);
     void (*writable)(HttpRequest *req);
     bool

@@ -67,8 +67,8 @@ request_get_route_status(PyObject *op, void *Py_UNUSED(closure))
 static PyObject *
 request_get_disconnected(PyObject *op, void *Py_UNUSED(closure))
 {
-    const AppCall *call = call_of(((RequestObject *)op)->http);
-    return PyBool_FromLong(call->gone || call->eof);
+    HttpRequest *req = ((RequestObject *)op)->http;
+    return PyBool_FromLong(call_of(req)->gone || req->left);
 }
 
 static PyObject *

@@ -43,6 +43,7 @@ server_limits_read(HttpLimits *out, PyObject *limits)
         {"body_grace", &out->body_grace},
         {"keep_alive", &out->keep_alive},
         {"write_timeout", &out->write_timeout},
+        {"half_closed", &out->half_closed},
         {"connections", &out->connections},
         {"in_flight", &out->in_flight},
         {"pipelined", &out->pipelined},

@@ -179,13 +179,7 @@ on_eof(Stream *stream)
     if (c->state == CONN_LINGER) {
         conn_close(c, true);
     }
-    HttpRequest *req = c->req;
-    if (req != NULL && req->told && req->answer != HTTP_ANSWER_DONE
-        && c->server->ops->on_eof != NULL) {
-        http_request_ref(req);
-        c->server->ops->on_eof(req);
-        http_request_unref(req);
-    }
+    half_closed(c);
     conn_settle(c);
 }
 

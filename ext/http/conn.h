@@ -3,6 +3,7 @@
  *
  *   conn.c      bytes in, bytes kept, end of file, closing
  *   timeout.c   deadlines
+ *   half.c      a client that sends nothing more: does it read on?
  *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
  *   head.c      what RFC 9112 asks of a complete head beyond llhttp
  *   exchange.c  the exchange: what the upper layer is told, and when it is over
@@ -37,6 +38,7 @@ enum {
     UNREAD_MAX = 64 * 1024,   /* bytes of a body that are read after an early answer */
     LINGER_MAX = 1024 * 1024, /* bytes that are read after the last answer */
     LINGER_TIME = 5000,       /* ms */
+    HALF_CLOSED_LOOK = 500,   /* ms between two looks at a client that has sent FIN */
     TRAILER_NAME_MAX = 20,    /* longer names need not be recognised */
 };
 
@@ -53,7 +55,7 @@ struct HttpConn {
     Deadline deadline;
 
     ConnState state;
-    bool eof;    /* the client sends no more */
+    bool eof;    /* the client sends no more: see half.c */
     bool broken; /* writing failed; closed before the loop blocks */
     bool paused; /* http_body_pause */
     bool held;   /* the parser stopped in the middle and may go on without new bytes */
@@ -75,9 +77,13 @@ struct HttpConn {
     uint8_t trailer_name_len;
     char trailer_name[TRAILER_NAME_MAX];
 
-    unsigned parked;   /* its place in HttpServer.parts, counted from 1; 0: none */
-    uint64_t sent;     /* bytes given to the stream */
-    uint64_t progress; /* bytes that the kernel had taken when DEADLINE_WRITE was set */
+    uint8_t probes;  /* digits that stand before the next chunk, see half.c */
+    uint32_t silent; /* looks since the last byte of the answer, see half.c */
+    bool left;       /* on_left was called, perhaps for an earlier request */
+
+    unsigned parked;     /* its place in HttpServer.parts, counted from 1; 0: none */
+    uint64_t sent;       /* bytes given to the stream */
+    uint64_t progress;   /* bytes that the kernel had taken when the deadline was set */
     NetAddr peer, local; /* local: AF_UNSPEC until it is asked for */
 };
 
@@ -114,6 +120,13 @@ conn_kept(const HttpConn *c)
 /* Sets the deadline that the state asks for. Part of conn_settle. */
 void conn_settle_deadline(HttpConn *c);
 void conn_expired(HttpConn *c, DeadlineKind kind);
+
+/* ---- half.c ------------------------------------------------------------------------------ */
+
+/* The client has sent FIN while an answer is owed, or one has come to be owed since. */
+void half_closed(HttpConn *c);
+/* DEADLINE_HALF_CLOSED has passed; `moved`: bytes of the answer have gone out since it was set. */
+void half_expired(HttpConn *c, bool moved);
 
 /* ---- h1.c -------------------------------------------------------------------------------- */
 

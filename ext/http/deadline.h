@@ -21,9 +21,10 @@ typedef enum DeadlineKind {
     DEADLINE_BODY,
     DEADLINE_WRITE,
     DEADLINE_LINGER,
-    DEADLINE_WS_PING,  /* a ping is due */
-    DEADLINE_WS_PONG,  /* the answer to it is overdue */
-    DEADLINE_WS_CLOSE, /* likewise for a close frame */
+    DEADLINE_HALF_CLOSED, /* the client may have left */
+    DEADLINE_WS_PING,     /* a ping is due */
+    DEADLINE_WS_PONG,     /* the answer to it is overdue */
+    DEADLINE_WS_CLOSE,    /* likewise for a close frame */
     DEADLINE_KINDS,
 } DeadlineKind;
 

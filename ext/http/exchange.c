@@ -28,6 +28,8 @@ exchange_begin(HttpConn *c)
     req->conn = c;
     req->peer = c->peer;
     req->secure = c->stream.secure != NULL;
+    req->eof = c->eof;
+    req->left = c->left;
     c->req = req;
     c->paused = false;
     c->held = false;
@@ -39,6 +41,8 @@ exchange_begin(HttpConn *c)
     c->trailer_bytes = 0;
     c->trailer_name_len = 0;
     c->extension_bytes = 0;
+    c->probes = 0;
+    c->silent = 0;
     conn_set_state(c, CONN_HEAD);
     return 0;
 }
@@ -97,16 +101,14 @@ exchange_is_too_large(const HttpRequest *req)
            && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
 }
 
-/* Wants an answer. When the client's end came with earlier requests, the layer above hears of it
- * again: whether it waits for an answer to this one is as doubtful. */
+/* Wants an answer. The client's end may have come with an earlier request. */
 static void
 exchange_request(HttpConn *c, HttpRequest *req)
 {
-    const HttpOps *ops = ops_of(c);
     req->requested = true;
-    ops->on_request(req);
-    if (unlikely(c->eof) && req->answer != HTTP_ANSWER_DONE && ops->on_eof != NULL) {
-        ops->on_eof(req);
+    ops_of(c)->on_request(req);
+    if (unlikely(c->eof)) {
+        half_closed(c);
     }
 }
 

@@ -50,6 +50,8 @@ struct HttpRequest {
     bool has_body;        /* Content-Length above 0, or chunked */
     bool body_complete;
     bool secure; /* came through TLS */
+    bool eof;    /* the client sends nothing more, see HttpOps.on_eof */
+    bool left;   /* it has probably gone, see HttpOps.on_left */
     HttpBodyMode body_mode;
     HttpAnswer answer;
     int64_t content_length; /* bytes; -1 when chunked or absent */

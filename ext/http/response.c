@@ -196,6 +196,7 @@ write_piece(HttpConn *c, Slice piece, bool chunked, PyObject *owner)
         return err;
     }
     (void)buf_append(out, line, line_len);
+    c->probes = 0;
     if (copy) {
         (void)buf_append_slice(out, piece);
         (void)buf_append_slice(out, tail);

@@ -27,9 +27,13 @@ typedef struct HttpOps {
     /* The client went away, or sent a malformed or too large body, before the answer was
      * complete. Answering does nothing from now on. */
     void (*on_gone)(HttpRequest *req);
-    /* May be NULL. The client will send nothing more, and has probably, but not certainly, gone:
-     * the answer can still be written. */
+    /* May be NULL. The client will send nothing more. It may read on, or it has gone: only a write
+     * tells. So what is held back of the answer is best written now. */
     void (*on_eof)(HttpRequest *req);
+    /* May be NULL. The same, a second has passed without a byte of the answer, and nothing could be
+     * written to find out: the client has probably gone. `for_long`: HttpLimits.half_closed has
+     * passed, so who only waits should give up. Answering still works. May come more than once. */
+    void (*on_left)(HttpRequest *req, bool for_long);
     /* What waited to be written has drained, or is no reason to wait any more, since the answer is
      * complete (after http_stream_full was true). */
     void (*on_writable)(HttpRequest *req);
@@ -56,7 +60,8 @@ typedef struct HttpLimits {
     uint32_t body_grace; /* 5,000 ms */
     uint32_t keep_alive; /* 75,000 ms between requests, and before the first */
     uint32_t write_timeout; /* 60,000 ms without the peer taking a byte: closed */
-    uint32_t connections;   /* 65,536 at once; more wait in the kernel's backlog */
+    uint32_t half_closed; /* 5,000 ms of silence after the client's FIN: it has left */
+    uint32_t connections; /* 65,536 at once; more wait in the kernel's backlog */
     uint32_t in_flight; /* 16,384 unanswered requests at once; more: 503, Retry-After */
     uint32_t pipelined; /* 64 KiB read ahead of an unanswered request */
 

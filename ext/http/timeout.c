@@ -26,6 +26,7 @@ deadline_wanted(const HttpConn *c)
     case CONN_UPGRADED:
         return ws_deadline(c);
     case CONN_ANSWER:
+        return writing == DEADLINE_NONE && c->eof ? DEADLINE_HALF_CLOSED : writing;
     case CONN_CLOSING:
         return writing;
     case CONN_LINGER:
@@ -119,6 +120,9 @@ conn_expired(HttpConn *c, DeadlineKind kind)
         break;
     case DEADLINE_WRITE:
         write_expired(c);
+        break;
+    case DEADLINE_HALF_CLOSED:
+        half_expired(c, bytes_taken(c) != c->progress);
         break;
     case DEADLINE_LINGER:
         conn_close(c, false);

@@ -153,6 +153,7 @@ stream_fail(Stream *s, int err)
     }
     s->failed = true;
     stream_read_stop(s);
+    stream_unwatch(s);
     s->ops->on_error(s, err);
 }
 
@@ -237,6 +238,7 @@ stream_close_handle(Stream *s)
 {
     assert(s->state == STREAM_OPEN || s->state == STREAM_FLUSHING);
     s->state = STREAM_CLOSING;
+    stream_unwatch(s);
     uv_close(&s->uv.handle, on_uv_close);
 }
 

@@ -23,6 +23,7 @@ enum { STREAM_SLICES = 8 }; /* at most, in one write */
 
 typedef struct Stream Stream;
 typedef struct SecureLink SecureLink;
+typedef struct StreamWatch StreamWatch;
 
 typedef struct StreamOps {
     /* Bytes arrived. `data` is the loop's shared read buffer (or what on_alloc gave): valid
@@ -65,6 +66,7 @@ struct Stream {
     Loop *loop;           /* borrowed; the owner holds the loop */
     const StreamOps *ops; /* static */
     SecureLink *secure;   /* owned; NULL: plain */
+    StreamWatch *watch;   /* owned; NULL unless watched, see stream_watch */
     StreamState state;
     bool reading;
     bool read_eof;    /* on_eof was called */
@@ -125,6 +127,11 @@ int stream_gather(Stream *s, uv_buf_t *bufs, unsigned n, PyObject *owner);
 
 /* Asks for on_drain once nothing is queued any more, whatever the limits say. */
 void stream_drain(Stream *s);
+
+/* After on_eof: on_error comes as soon as the peer has reset the connection, as it does when it has
+ * closed its socket and gets something all the same. A Unix socket tells at once that its peer is
+ * closed. Without a descriptor to spare only a write will tell. */
+void stream_watch(Stream *s);
 
 /* Sends FIN after what is queued. */
 void stream_shutdown(Stream *s);

@@ -21,6 +21,10 @@ void stream_fail(Stream *s, int err);
  * memory perhaps taken away. 0 or a negative UV_E*. */
 int stream_put(Stream *s, Buf *out);
 
+/* ---- stream_watch.c ---------------------------------------------------------------------- */
+
+void stream_unwatch(Stream *s);
+
 /* ---- stream_secure.c: s->secure is not NULL ---------------------------------------------- */
 
 void stream_secure_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);

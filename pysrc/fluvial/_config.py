@@ -72,6 +72,10 @@ LIMITS = (
         *("write_timeout", "--write-timeout", "SECONDS", SECONDS, 60),
         "How long a client may take nothing of an answer.",
     ),
+    Limit(
+        *("half_closed", "--half-closed-timeout", "SECONDS", SECONDS, 5),
+        "How long an answer may be silent before a client that sent FIN counts as gone.",
+    ),
     Limit("connections", "--limit-connections", "N", 1, 65536, "Connections at once."),
     Limit("in_flight", "--limit-in-flight", "N", 1, 16384, "Unanswered requests; more: 503."),
     Limit(

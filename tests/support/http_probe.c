@@ -122,6 +122,12 @@ on_eof(HttpRequest *req)
 }
 
 static void
+on_left(HttpRequest *req, bool for_long)
+{
+    (void)tell(req, for_long ? "left" : "doubted", NULL);
+}
+
+static void
 on_writable(HttpRequest *req)
 {
     (void)tell(req, "writable", NULL);
@@ -174,6 +180,7 @@ static const HttpOps ops = {
     .on_body_end = on_body_end,
     .on_gone = on_gone,
     .on_eof = on_eof,
+    .on_left = on_left,
     .on_writable = on_writable,
     .app_clear = on_app_clear,
     .on_refused = on_refused,
@@ -436,7 +443,7 @@ limits_fill(HttpLimits *limits, PyObject *dict)
         LIMIT(trailer_block), LIMIT(chunk_extensions), LIMIT(header_timeout),
         LIMIT(body_rate),     LIMIT(body_grace),       LIMIT(keep_alive),
         LIMIT(write_timeout), LIMIT(connections),      LIMIT(in_flight),
-        LIMIT(pipelined),
+        LIMIT(pipelined),     LIMIT(half_closed),
 #undef LIMIT
     };
     http_limits_default(limits);

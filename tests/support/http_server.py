@@ -79,6 +79,12 @@ class Handler:
     def eof(self, request: Any) -> None:
         self.note("eof")
 
+    def left(self, request: Any) -> None:
+        self.note("left")
+
+    def doubted(self, request: Any) -> None:
+        self.note("doubted")
+
     def writable(self, request: Any) -> None:
         self.note("writable")
 

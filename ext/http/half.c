@@ -1,0 +1,126 @@
+/* A client that sends nothing more (FIN, or close_notify) while an answer is owed. It may have left,
+ * as most clients that send FIN have, or it reads on (shutdown(SHUT_WR), `nc -N`): both look the
+ * same until something is written. Who has left answers that with a reset, which stream_watch
+ * notices. So the answer goes on, and while it has nothing to say, something is written that
+ * doesn't matter: a zero before the size of the next chunk (RFC 9112 section 7.1: a size may have
+ * leading zeros). Where that can't be, silence for some time has to do; see ADR 18. The loop's
+ * thread.
+ */
+#include "base/py.h"
+
+#include "http/conn.h"
+#include "http/out.h"
+
+enum {
+    PROBES_MAX = 8, /* zeros before a chunk's size: clients take 16 digits at least */
+};
+
+/* Whether a zero can be written: between two chunks, when nothing else is on its way. */
+static bool
+probe_fits(const HttpConn *c)
+{
+    const HttpRequest *req = c->req;
+    return c->state == CONN_ANSWER && req->answer == HTTP_ANSWER_STREAMING
+           && req->chunked && !req->bodyless && c->probes < PROBES_MAX && !c->lent
+           && !c->broken;
+}
+
+static void
+probe_write(HttpConn *c)
+{
+    size_t mark = out_begin(c);
+    if (buf_append(&c->server->out, "0", 1) != 0) {
+        conn_break(c);
+        return;
+    }
+    c->probes++;
+    out_end(c, mark);
+}
+
+/* Whether a probe tells enough. A client of TLS may say that it leaves (close_notify) long before its
+ * socket is closed. */
+static bool
+probe_suffices(const HttpConn *c)
+{
+    return probe_fits(c) && !c->req->secure;
+}
+
+static bool
+is_owed(const HttpConn *c)
+{
+    return c->req != NULL && c->req->told && c->req->answer != HTTP_ANSWER_DONE;
+}
+
+void
+half_closed(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    if (!is_owed(c)) {
+        return;
+    }
+    stream_watch(&c->stream);
+    req->eof = true;
+    if (c->server->ops->on_eof != NULL) {
+        http_request_ref(req);
+        c->server->ops->on_eof(req);
+        http_request_unref(req);
+    }
+    /* What waits to be written will tell, too. */
+    bool waits = c->parked != 0 || c->stream.queued != 0 || c->server->gather == c;
+    if (c->req == req && !waits && probe_fits(c)) {
+        probe_write(c);
+    }
+}
+
+static void
+tell_left(HttpConn *c, bool for_long)
+{
+    HttpRequest *req = c->req;
+    c->left = true;
+    req->left = true;
+    if (c->server->ops->on_left != NULL) {
+        http_request_ref(req);
+        c->server->ops->on_left(req, for_long);
+        http_request_unref(req);
+    }
+}
+
+/* Whether it is time for another probe: after 1, 4, 16, 64 … looks. */
+static bool
+probe_is_due(uint32_t silent)
+{
+    return (silent & (silent - 1)) == 0 && (silent & 0x55555555) != 0;
+}
+
+/* Time has passed without a byte of the answer. A Unix socket has told already whether the client is
+ * there. */
+static void
+half_silent(HttpConn *c)
+{
+    uint64_t silence = (uint64_t)++c->silent * HALF_CLOSED_LOOK;
+    uint32_t limit = c->server->limits.half_closed;
+    bool for_long = limit != 0 && silence >= limit;
+    if (c->peer.family == AF_UNSPEC && !c->req->secure) {
+        return;
+    }
+    if (probe_suffices(c)) {
+        if (probe_is_due(c->silent)) {
+            probe_write(c);
+        }
+    } else if (for_long || c->req->answer == HTTP_ANSWER_NONE) {
+        tell_left(c, for_long);
+    }
+}
+
+void
+half_expired(HttpConn *c, bool moved)
+{
+    if (!is_owed(c)) {
+        return;
+    }
+    if (moved) {
+        c->silent = 0;
+    } else {
+        half_silent(c);
+    }
+}

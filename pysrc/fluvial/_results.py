@@ -5,19 +5,42 @@ response classes, response models, statuses without content.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, TypedDict
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
 
 from ._encode import plain, to_json
 from ._exceptions import RequestValidationError
 from ._params import MISSING
-from ._responses import JSONResponse, Response
-from ._types import has_pydantic, has_struct, is_class, is_model, union_members, walk
+from ._responses import JSONResponse, Response, StreamingResponse
+from ._shapes import make_shape
+from ._sse import EventSourceResponse, ServerSentEvent
+from ._types import (
+    concrete,
+    has_pydantic,
+    has_struct,
+    is_model,
+    split_annotated,
+    walk,
+    without_members,
+)
 from ._validate import MsgspecValidator, PydanticValidator
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 Wrap = Callable[[Any], Response]
+Encode = Callable[[Any], bytes]
+_ITERATORS = (Generator, Iterable, Iterator)
 
 
 class ModelOptions(TypedDict, total=False):
@@ -49,9 +72,11 @@ def make_wrap(
     """
     if status_code in (204, 205, 304):
         return lambda result: Response(status_code=status_code)
-    encode = _model_encoder(response_model, annotation, options)
     cls: Any = response_class or JSONResponse
     status: Any = {} if status_code is None else {"status_code": status_code}
+    if issubclass(cls, StreamingResponse):
+        return _stream_wrap(cls, status, response_model, annotation, options)
+    encode = _model_encoder(response_model, annotation, options)
     if encode is None:
         if response_class is None:
             return None
@@ -72,32 +97,59 @@ def make_respond(wrap: Wrap | None, status_code: int) -> Wrap:
     return respond
 
 
-def _json_wrap(encode: Callable[[Any], bytes], cls: type[JSONResponse], status_code: int) -> Wrap:
+def _json_wrap(encode: Encode, cls: type[JSONResponse], status_code: int) -> Wrap:
     def wrap(result: Any) -> Response:
         return Response(encode(result), status_code, media_type=cls.media_type)
 
     return wrap
 
 
-def _model_encoder(
-    response_model: Any, annotation: Any, options: ModelOptions
-) -> Callable[[Any], bytes] | None:
+def _stream_wrap(
+    cls: Any, status: Any, response_model: Any, annotation: Any, options: ModelOptions
+) -> Wrap:
+    """Events have a model, each of them; the pieces of other streams are bytes and texts."""
+    encode = None
+    if issubclass(cls, EventSourceResponse):
+        model = None if response_model is None else _items_of(response_model)
+        encode = _model_encoder(model, _items_of(annotation), options)
+    if encode is None:
+        return lambda result: cls(result, **status)
+    encode_event = encode
+
+    def wrap(result: Any) -> Response:
+        response: EventSourceResponse = cls(result, **status)
+        response.encode_data = encode_event
+        return response
+
+    return wrap
+
+
+def _items_of(annotation: Any) -> Any:
+    """The model of an iterator's items, without events that the handler makes itself."""
+    if concrete(annotation) in (*_ITERATORS, AsyncGenerator, AsyncIterable, AsyncIterator):
+        annotation = next(iter(get_args(split_annotated(annotation)[0])), MISSING)
+    return without_members(annotation, (ServerSentEvent, bytes), MISSING)
+
+
+def _model_encoder(response_model: Any, annotation: Any, options: ModelOptions) -> Encode | None:
     if response_model is not MISSING:
         return None if response_model is None else _encoder_of(response_model, options)
+    annotation = without_members(annotation, (Response,), MISSING)
     if annotation is MISSING or not any(map(is_model, walk(annotation))):
-        return None
-    if any(is_class(member, Response) for member in union_members(annotation)):
         return None
     return _encoder_of(annotation, options)
 
 
-def _encoder_of(model: Any, options: ModelOptions) -> Callable[[Any], bytes]:
+def _encoder_of(model: Any, options: ModelOptions) -> Encode:
+    if concrete(model) in _ITERATORS and (arguments := get_args(split_annotated(model)[0])):
+        encode = _encoder_of(list[arguments[0]], options)  # type: ignore[valid-type]
+        return lambda result: encode(list(result))
     if options or (has_pydantic(model) and not has_struct(model)):
         return _pydantic_encoder(model, options)
     return _msgspec_encoder(model)
 
 
-def _pydantic_encoder(model: Any, options: ModelOptions) -> Callable[[Any], bytes]:
+def _pydantic_encoder(model: Any, options: ModelOptions) -> Encode:
     adapter = PydanticValidator(model, {}).adapter
     dump: ModelOptions = {"by_alias": True, **options}
 
@@ -107,6 +159,10 @@ def _pydantic_encoder(model: Any, options: ModelOptions) -> Callable[[Any], byte
         except ValueError as exc:
             raise ResponseValidationError(str(exc)) from exc
         try:
+            return adapter.dump_json(value, warnings="error", **dump)
+        except ValueError:
+            value = _as_declared(adapter, value)
+        try:
             return adapter.dump_json(value, warnings=False, **dump)
         except ValueError:  # lone surrogates
             return to_json(adapter.dump_python(value, warnings=False, **dump))
@@ -114,13 +170,37 @@ def _pydantic_encoder(model: Any, options: ModelOptions) -> Callable[[Any], byte
     return encode
 
 
-def _msgspec_encoder(model: Any) -> Callable[[Any], bytes]:
+def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:
+    """A model that holds what its fields don't declare, made anew: such values are written whole.
+
+    Raises: ResponseValidationError.
+    """
+    try:
+        adapter.dump_python(value, warnings="error")
+    except (ValueError, AttributeError):
+        return _made_anew(adapter, value)
+    return value
+
+
+def _made_anew(adapter: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        try:
+            plain = adapter.dump_python(value, warnings=False, by_alias=False, exclude_unset=True)
+        except AttributeError:  # what isn't a model doesn't know what was set
+            plain = adapter.dump_python(value, warnings=False, by_alias=False)
+        return adapter.validate_python(plain, from_attributes=True, by_name=True)
+    except ValueError as exc:
+        raise ResponseValidationError(str(exc)) from exc
+
+
+def _msgspec_encoder(model: Any) -> Encode:
     validator = MsgspecValidator(model, {})
+    shape = make_shape(validator.info)
 
     def encode(result: Any) -> bytes:
-        if type(result) is not model:
-            fields = msgspec.to_builtins(result, enc_hook=plain)
+        if shape is not None and not shape.fits(result):
             try:
+                fields = msgspec.to_builtins(shape.reduce(result), enc_hook=plain)
                 result = validator.from_python(fields, ("response",))
             except RequestValidationError as exc:
                 raise ResponseValidationError(str(exc)) from exc

@@ -5,8 +5,8 @@ and the response that sends them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ._encode import to_json
@@ -78,6 +78,8 @@ class EventSourceResponse(StreamingResponse):
     """
 
     media_type = "text/event-stream"
+    # An event's data as JSON: by the route's response model when it has one.
+    encode_data: Callable[[Any], bytes] = staticmethod(to_json)
 
     def __init__(
         self,
@@ -99,9 +101,12 @@ class EventSourceResponse(StreamingResponse):
     def _render_piece(self, piece: Any) -> bytes:
         if isinstance(piece, (bytes, bytearray, memoryview)):
             return bytes(piece)
-        if isinstance(piece, ServerSentEvent):
-            return piece.encode()
-        return ServerSentEvent(raw_data=to_json(piece).decode()).encode()
+        if not isinstance(piece, ServerSentEvent):
+            return ServerSentEvent(raw_data=self.encode_data(piece).decode()).encode()
+        event: ServerSentEvent = piece
+        if event.data is not None:
+            event = replace(event, data=None, raw_data=self.encode_data(event.data).decode())
+        return event.encode()
 
     async def _write(self, request: Request, sender: Sender) -> None:
         pulse = _Pulse(sender, self._ping_seconds)

@@ -40,6 +40,15 @@ def union_members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
 
 
+def without_members(annotation: Any, classes: tuple[type, ...], nothing: Any) -> Any:
+    """A union without its members of these classes; `nothing` when none is left."""
+    members = union_members(annotation)
+    rest = tuple(member for member in members if not is_class(member, classes))
+    if len(rest) == len(members):
+        return annotation
+    return Union[rest] if rest else nothing  # noqa: UP007 - made of a tuple
+
+
 def is_union(annotation: Any) -> bool:
     """Whether the annotation is `A | B`, which can be called in one of its spellings."""
     return get_origin(annotation) in _UNIONS
@@ -140,7 +149,7 @@ def _field_annotations(kind: type) -> list[Any]:
 
 def has_struct(annotation: Any) -> bool:
     """Whether the annotation has a msgspec.Struct in it, which pydantic doesn't know."""
-    return any(hasattr(item, "__struct_fields__") for item in walk(annotation))
+    return any(hasattr(concrete(item), "__struct_fields__") for item in walk(annotation))
 
 
 def has_pydantic(annotation: Any) -> bool:

@@ -95,7 +95,8 @@ class MsgspecValidator:
         self._slow_for_texts = self.exact or any(kind in _UNLIKE_TEXT for kind in kinds)
 
     @cached_property
-    def _info(self) -> msgspec.inspect.Type:
+    def info(self) -> msgspec.inspect.Type:
+        """The type as msgspec sees it."""
         return msgspec.inspect.type_info(self._type)
 
     @cached_property
@@ -132,7 +133,7 @@ class MsgspecValidator:
 
     def _slowly(self, value: Any, loc: Loc, exc: Exception | None) -> Any:
         lax = Lax(decode_custom, self._literals, texts=loc[:1] in _TEXT_SOURCES)
-        made = lax.convert(value, self._info, loc)
+        made = lax.convert(value, self.info, loc)
         if made is not INVALID:
             return made
         problems = lax.problems or [problem("value_error", loc, f"Value error, {exc}", value)]

@@ -5,6 +5,7 @@
 #include "base/py.h"
 
 #include "base/err.h"
+#include "base/flag.h"
 #include "base/module.h"
 #include "loop/all_tasks.h"
 #include "loop/loop_impl.h"
@@ -330,13 +331,17 @@ static PyMethodDef loop_methods[] = {
 };
 
 static PyMemberDef loop_members[] = {
-    {"_closed", T_BOOL, offsetof(Loop, closed), 0, NULL},
-    {"_stopping", T_BOOL, offsetof(Loop, stopping), 0, NULL},
-    {"_debug", T_BOOL, offsetof(Loop, debug), 0, NULL},
     {"_thread_id", T_OBJECT, offsetof(Loop, thread_id), 0, NULL},
     {"_current_handle", T_OBJECT, offsetof(Loop, current), 0, NULL},
     {"_task_factory", T_OBJECT, offsetof(Loop, task_factory), 0, NULL},
     {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef loop_getset[] = {
+    FLAG("_closed", Loop, closed),
+    FLAG("_stopping", Loop, stopping),
+    FLAG("_debug", Loop, debug),
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot loop_slots[] = {
@@ -347,6 +352,7 @@ static PyType_Slot loop_slots[] = {
     {Py_tp_clear, loop_clear_self},
     {Py_tp_methods, loop_methods},
     {Py_tp_members, loop_members},
+    {Py_tp_getset, loop_getset},
     {0, NULL},
 };
 

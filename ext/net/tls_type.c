@@ -3,6 +3,7 @@
  */
 #include "base/py.h"
 
+#include "base/flag.h"
 #include "base/module.h"
 #include "net/tls.h"
 
@@ -208,19 +209,23 @@ static PyMemberDef tls_members[] = {
     {"_ssl_shutdown_timeout", T_OBJECT, offsetof(Tls, shutdown_limit), 0, NULL},
     {"_handshake_timeout_handle", T_OBJECT, offsetof(Tls, handshake_timer), 0, NULL},
     {"_shutdown_timeout_handle", T_OBJECT, offsetof(Tls, shutdown_timer), 0, NULL},
-    {"_server_side", T_BOOL, offsetof(Tls, server_side), 0, NULL},
-    {"_eof_received", T_BOOL, offsetof(Tls, eof_received), 0, NULL},
-    {"_app_protocol_is_buffer", T_BOOL, offsetof(Tls, app_buffered), 0, NULL},
-    {"_app_reading_paused", T_BOOL, offsetof(Tls, app_paused), 0, NULL},
-    {"_app_writing_paused", T_BOOL, offsetof(Tls, app_choked), 0, NULL},
-    {"_ssl_reading_paused", T_BOOL, offsetof(Tls, below_paused), 0, NULL},
-    {"_ssl_writing_paused", T_BOOL, offsetof(Tls, below_choked), 0, NULL},
     {"_write_buffer_size", T_PYSSIZET, offsetof(Tls, backlog), 0, NULL},
     {"_incoming_high_water", T_PYSSIZET, offsetof(Tls, read_high), 0, NULL},
     {"_incoming_low_water", T_PYSSIZET, offsetof(Tls, read_low), 0, NULL},
     {"_outgoing_high_water", T_PYSSIZET, offsetof(Tls, write_high), 0, NULL},
     {"_outgoing_low_water", T_PYSSIZET, offsetof(Tls, write_low), 0, NULL},
     {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef tls_getset[] = {
+    FLAG("_server_side", Tls, server_side),
+    FLAG("_eof_received", Tls, eof_received),
+    FLAG("_app_protocol_is_buffer", Tls, app_buffered),
+    FLAG("_app_reading_paused", Tls, app_paused),
+    FLAG("_app_writing_paused", Tls, app_choked),
+    FLAG("_ssl_reading_paused", Tls, below_paused),
+    FLAG("_ssl_writing_paused", Tls, below_choked),
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot tls_slots[] = {
@@ -231,6 +236,7 @@ static PyType_Slot tls_slots[] = {
     {Py_tp_clear, tls_clear},
     {Py_tp_methods, tls_methods},
     {Py_tp_members, tls_members},
+    {Py_tp_getset, tls_getset},
     {0, NULL},
 };
 

@@ -10,9 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from fluvial._loop import Loop
 
 Schedule = Callable[[asyncio.AbstractEventLoop, Any], object]
 
@@ -155,3 +158,46 @@ def test_reports_tell_where_the_running_callback_was_scheduled(
     (record,) = [record for record in caplog.records if record.message.startswith("told")]
     assert "Handle created at" in record.message
     assert __file__ in record.message
+
+
+class Truth:
+    """What asyncio takes for a flag, as it takes everything."""
+
+    def __init__(self, value: bool) -> None:
+        self.value = value
+
+    def __bool__(self) -> bool:
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("flag", "meaning"),
+    [(0, False), (1, True), (None, False), ("no", True), ([], False), (Truth(True), True)],
+)
+def test_whatever_has_a_truth_switches(
+    loop: asyncio.AbstractEventLoop, flag: Any, meaning: bool
+) -> None:
+    loop.set_debug(flag)
+    assert bool(loop.get_debug()) is meaning
+
+    async def main() -> bool:
+        asyncio.get_running_loop().set_debug(flag)
+        return bool(asyncio.get_running_loop().get_debug())
+
+    assert loop.run_until_complete(main()) is meaning
+
+
+def test_a_flag_that_has_no_truth(fluvial_loop: Loop) -> None:
+    class Undecided:
+        def __bool__(self) -> bool:
+            raise ValueError("it depends")
+
+    with pytest.raises(ValueError, match="it depends"):
+        fluvial_loop.set_debug(Undecided())  # type: ignore[arg-type]
+    assert fluvial_loop.get_debug() is False
+
+
+def test_flags_cannot_be_deleted(fluvial_loop: Loop) -> None:
+    for name in ("_debug", "_closed", "_stopping"):
+        with pytest.raises(AttributeError):
+            delattr(fluvial_loop, name)

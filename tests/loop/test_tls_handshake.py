@@ -263,6 +263,23 @@ def test_tls_in_tls(
     loop.run_until_complete(main())
 
 
+def test_the_side_is_whatever_has_a_truth(loop: asyncio.AbstractEventLoop, tls: Contexts) -> None:
+    async def main() -> None:
+        async with connected() as ((_, ours), (_, theirs)):
+            server: Any = 1  # asyncio takes it for True
+            upgraded, _ = await asyncio.gather(
+                loop.start_tls(
+                    ours.transport, asyncio.Protocol(), tls.client, server_hostname="localhost"
+                ),
+                loop.start_tls(
+                    theirs.transport, asyncio.Protocol(), tls.server, server_side=server
+                ),
+            )
+            assert upgraded.get_extra_info("cipher") is not None
+
+    loop.run_until_complete(main())
+
+
 def test_broken_tls_in_tls(fluvial_loop: Any, tls: Contexts) -> None:
     # asyncio of Python 3.11 raises TypeError within.
     async def main() -> None:

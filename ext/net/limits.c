@@ -4,14 +4,32 @@
 
 #include "net/limits.h"
 
-/* An int argument that may be None: -1 then; -2 with an exception set. */
+/* Bytes: no limit at all. */
+static const Py_ssize_t LIMITS_MOST = PY_SSIZE_T_MAX / 2;
+
+/* A number of bytes, also one that is no int, such as math.inf: rounded down. What is more than can
+ * be queued is the most that can. -1 may mean that an exception is set. */
+static Py_ssize_t
+bytes_of(PyObject *arg)
+{
+    if (PyIndex_Check(arg)) {
+        return PyNumber_AsSsize_t(arg, NULL);
+    }
+    double number = PyFloat_AsDouble(arg);
+    if (number < 0 || PyErr_Occurred()) {
+        return -1;
+    }
+    return number < (double)LIMITS_MOST ? (Py_ssize_t)number : LIMITS_MOST;
+}
+
+/* A numeric argument that may be None: -1 then; -2 with an exception set. */
 static Py_ssize_t
 limit_of(PyObject *arg)
 {
     if (arg == NULL || arg == Py_None) {
         return -1;
     }
-    Py_ssize_t limit = PyNumber_AsSsize_t(arg, PyExc_OverflowError);
+    Py_ssize_t limit = Py_MIN(bytes_of(arg), LIMITS_MOST);
     if (limit < 0 && !PyErr_Occurred()) {
         PyErr_Format(PyExc_ValueError, "high (%R) must be >= low must be >= 0", arg);
     }
@@ -33,7 +51,8 @@ limits_parse(PyObject *args, PyObject *kwargs, size_t *low, size_t *high)
         return -1;
     }
     if (h == -1) {
-        h = l == -1 ? LIMITS_HIGH : 4 * l;
+        h = l == -1 ? LIMITS_HIGH : Py_MIN(l, LIMITS_MOST / 4) * 4;
+        h = Py_MAX(h, l);
     }
     if (l == -1) {
         l = h / 4;

@@ -379,7 +379,8 @@ static PyMethodDef write_pipe_methods[] = {
 };
 
 static PyType_Slot write_pipe_slots[] = {
-    {Py_tp_doc, "The writable end of a pipe as an asyncio.WriteTransport."},
+    {Py_tp_doc,
+     "The writable end of a pipe as an asyncio.Transport, as asyncio's own is."},
     {Py_tp_init, write_pipe_init},
     {Py_tp_dealloc, endpoint_dealloc},
     {Py_tp_traverse, endpoint_traverse},
@@ -402,5 +403,5 @@ pipe_setup(PyObject *module)
     if (endpoint_add_type(module, &read_pipe_spec, "ReadTransport", NULL) < 0) {
         return -1;
     }
-    return endpoint_add_type(module, &write_pipe_spec, "WriteTransport", NULL);
+    return endpoint_add_type(module, &write_pipe_spec, "Transport", NULL);
 }

@@ -503,8 +503,6 @@ class Loop:
     def get_debug(self) -> bool: ...
     def _check_closed(self) -> None: ...
     def _forked(self) -> None: ...
-    def _poll_soon(self) -> None:
-        """Has the loop poll before it runs what callbacks schedule from now on."""
     def _run(self) -> None:
         """Runs iterations until stop()."""
     def _shut(self) -> None:
@@ -697,7 +695,7 @@ class ReadPipeTransport(Endpoint, asyncio.ReadTransport):
     _pipe: Any
 
 @final
-class WritePipeTransport(Endpoint, asyncio.WriteTransport):
+class WritePipeTransport(Endpoint, asyncio.Transport):
     """The writable end of a pipe, a socket or a character device. Raises: ValueError for other
     files."""
 

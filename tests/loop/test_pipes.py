@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import math
 import os
 import pty
 import socket
@@ -577,3 +578,111 @@ def test_transports_made_by_hand() -> None:
         ReadPipeTransport(loop, read, asyncio.Protocol(), None, {})
     read.close()
     write.close()
+
+
+# ---- What they are -------------------------------------------------------------------------------
+
+
+def test_a_write_pipe_is_a_transport(loop: asyncio.AbstractEventLoop) -> None:
+    """asyncio's own derives from asyncio.Transport, whose reading is not implemented."""
+
+    async def main() -> None:
+        read, write = os.pipe()
+        protocol = await writing(os.fdopen(write, "wb", 0))
+        check_is_transport(protocol.transport)
+        await closed(protocol)
+        os.close(read)
+
+    loop.run_until_complete(main())
+
+
+def test_the_input_of_a_child_is_a_transport(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+        assert process.stdin is not None
+        check_is_transport(process.stdin.transport)
+        assert await process.communicate(b"data") == (b"data", None)
+
+    loop.run_until_complete(main())
+
+
+def check_is_transport(transport: asyncio.WriteTransport) -> None:
+    assert isinstance(transport, asyncio.Transport)
+    for name in ("pause_reading", "resume_reading", "is_reading"):
+        with pytest.raises(NotImplementedError):
+            getattr(transport, name)()
+
+
+def public(found: object) -> set[str]:
+    return {name for name in dir(found) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("kind", ["stream", "datagram", "read pipe", "write pipe", "process"])
+def test_transports_have_all_that_asyncios_have(kind: str) -> None:
+    """Names, and asyncio's abstract classes."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        bases, names = runner.run(described(kind))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        our_bases, our_names = runner.run(described(kind))
+    assert bases <= our_bases
+    assert names - our_names <= {"max_size"}, "a constant of asyncio's own reads"
+
+
+async def described(kind: str) -> tuple[set[str], set[str]]:
+    loop = asyncio.get_running_loop()
+    left, right = socket.socketpair()
+    with left, right:
+        left.setblocking(False)
+        make: dict[str, Callable[[], Any]] = {
+            "stream": lambda: loop.create_connection(asyncio.Protocol, sock=left.dup()),
+            "datagram": lambda: loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+            ),
+            "read pipe": lambda: loop.connect_read_pipe(asyncio.Protocol, left.dup()),
+            "write pipe": lambda: loop.connect_write_pipe(asyncio.BaseProtocol, left.dup()),
+            "process": lambda: loop.subprocess_exec(asyncio.SubprocessProtocol, "true"),
+        }
+        transport, _ = await make[kind]()
+        bases = {base.__name__ for base in type(transport).__mro__ if base.__module__ == MODULE}
+        names = public(transport)
+        if kind == "process":
+            await transport._wait()
+        transport.close()
+        await asyncio.sleep(0.01)
+        return {name for name in bases if not name.startswith("_")}, names
+
+
+MODULE = asyncio.Transport.__module__
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"high": 1000.7}, (250, 1000)),
+        ({"high": math.inf, "low": 5}, None),
+        ({"high": 10**30}, None),
+        ({"low": 10**30}, None),
+        ({"high": True}, (0, 1)),
+    ],
+)
+def test_limits_are_whatever_is_a_number(
+    loop: asyncio.AbstractEventLoop, limits: dict[str, Any], found: tuple[int, int] | None
+) -> None:
+    async def main() -> None:
+        read, write = os.pipe()
+        protocol = await writing(os.fdopen(write, "wb", 0))
+        transport = protocol.transport
+        transport.set_write_buffer_limits(**limits)
+        low, high = transport.get_write_buffer_limits()
+        if found is None:
+            assert high > 1 << 60
+            assert low <= high
+        else:
+            assert (int(low), int(high)) == found
+        for wrong in (-1, -0.5, -math.inf):
+            with pytest.raises(ValueError, match="must be >= low"):
+                transport.set_write_buffer_limits(high=wrong)
+        await closed(protocol)
+        os.close(read)
+
+    loop.run_until_complete(main())

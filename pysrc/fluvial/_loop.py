@@ -19,6 +19,7 @@ from fluvial._loop_processes import ProcessesMixin
 from fluvial._loop_sock_ops import SocketsMixin
 from fluvial._loop_streams import StreamsMixin
 from fluvial._loop_tls import SSLMixin
+from fluvial._main_thread import hears_signals
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -119,7 +120,7 @@ class Loop(
 
     def _listen_for_signals(self) -> int | None:
         """Lets Python's signal handler wake the loop; returns the wake-up fd to restore."""
-        if threading.current_thread() is not threading.main_thread():
+        if not hears_signals():
             return None
         return signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
 

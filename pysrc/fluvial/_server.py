@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from ._exceptions import (
 )
 from ._lifespan import running
 from ._loop import Loop
+from ._main_thread import hears_signals
 from ._request import Request
 from ._responses import Response
 from ._secure import log_refused, make_secure
@@ -264,7 +264,7 @@ async def _main(make: Callable[[], Service], lifeline: int | None) -> None:
 
     if lifeline is not None:
         loop.add_reader(lifeline, orphaned, lifeline)
-    if threading.current_thread() is threading.main_thread():
+    if hears_signals():
         for number in _SIGNALS:
             loop.add_signal_handler(number, service.stop)
     await service.run()

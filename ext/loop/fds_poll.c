@@ -221,10 +221,24 @@ fds_count(FdSet *set, int change)
     set->score = Py_MAX(0, Py_MIN(score, SWITCH_AFTER));
 }
 
+/* Whether libuv would find nothing to do now. One system call and no more, since a loop that
+ * doesn't block asks after each round of callbacks. */
+static bool
+libuv_is_idle(uv_loop_t *uv)
+{
+    struct epoll_event event;
+    uv_update_time(uv);
+    return uv_backend_timeout(uv) != 0
+           && epoll_wait(uv_backend_fd(uv), &event, 1, 0) == 0;
+}
+
 static void
 fds_poll_inner(FdSet *set, Loop *loop, bool block)
 {
     set->fired = false;
+    if (!block && libuv_is_idle(&loop->uv)) {
+        return;
+    }
     (void)uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     if (set->fired || block) {
         fds_count(set, set->fired ? 1 : -1);

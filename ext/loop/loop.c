@@ -116,13 +116,6 @@ loop_py_stop(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-loop_py_poll_soon(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    ((Loop *)op)->poll_due = true;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
 loop_py_is_running(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     PyObject *id = ((Loop *)op)->thread_id;
@@ -315,7 +308,6 @@ static PyMethodDef loop_methods[] = {
     {"get_debug", loop_py_get_debug, METH_NOARGS, SIGNATURE("get_debug($self)")},
     {"_check_closed", loop_py_check_closed, METH_NOARGS, NULL},
     {"_forked", loop_py_forked, METH_NOARGS, NULL},
-    {"_poll_soon", loop_py_poll_soon, METH_NOARGS, NULL},
     {"_run", loop_py_run, METH_NOARGS, NULL},
     {"_shut", loop_py_shut, METH_NOARGS, NULL},
     {"_add_reader", FAST(loop_py_add_reader), NULL},

@@ -64,7 +64,6 @@ struct Loop {
 
     unsigned works; /* uv_work_t that libuv has */
     bool running;
-    bool poll_due;   /* what callbacks schedule waits until the loop has polled */
     bool forked;     /* this process is a child of the one that made the loop */
     PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
 

@@ -15,7 +15,6 @@
 enum {
     READ_BUFFER = 256 * 1024, /* bytes; pages are used only as far as reads reach */
     GIL_SLICE = 5,            /* ms that a loop which never blocks keeps the GIL for */
-    READY_BETWEEN_POLLS = 64, /* callbacks after which the poll gets its turn */
 };
 
 /* So long the loop waits for the GIL only when another thread computes in Python, and for so long
@@ -251,25 +250,18 @@ loop_has_work(const Loop *self)
            || self->fatal != NULL;
 }
 
-/* Rounds of ready callbacks, as many as fit between two polls. */
+/* One round between two polls, as in asyncio: whoever runs again and again finds what a peer has
+ * sent meanwhile (ADR 18). */
 static int
 loop_run_due(Loop *self)
 {
-    size_t ran = 0;
-    do {
-        nodes_run(self, inbox_take(&self->inbox));
-        if (loop_run_timers(self) < 0) {
-            return -1;
-        }
-        ran += self->ready.len;
-        if (loop_run_ready(self) < 0) {
-            return -1;
-        }
-        if (unlikely(self->fds.waiting) && !self->forked) {
-            fds_run_waiting(&self->fds, self);
-        }
-    } while (self->ready.len != 0 && !self->stopping && !self->poll_due
-             && ran < READY_BETWEEN_POLLS);
+    nodes_run(self, inbox_take(&self->inbox));
+    if (loop_run_timers(self) < 0 || loop_run_ready(self) < 0) {
+        return -1;
+    }
+    if (unlikely(self->fds.waiting) && !self->forked) {
+        fds_run_waiting(&self->fds, self);
+    }
     return 0;
 }
 
@@ -278,7 +270,6 @@ loop_iterate(Loop *self)
 {
     /* As in asyncio, what was ready before the poll comes before what the poll brings. */
     self->fds.ready_first = self->ready.len != 0;
-    self->poll_due = false;
     int err = 0;
     if (loop_has_work(self)) {
         loop_poll_now(self);

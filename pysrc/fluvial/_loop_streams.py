@@ -65,10 +65,7 @@ class StreamsMixin:
             sock.setblocking(False)
         waiter = self.create_future()
         try:
-            if _connect(sock, address):
-                # Who listens on this loop learns of it no later than the caller, as in asyncio.
-                self._poll_soon()
-            else:
+            if not _connect(sock, address):
                 self._sock_connect_later(waiter, sock, address)
                 await waiter
                 waiter = self.create_future()

@@ -347,7 +347,7 @@ def test_a_child_that_closes_its_input(loop: asyncio.AbstractEventLoop) -> None:
 
     async def main() -> None:
         process = await asyncio.create_subprocess_shell(
-            "exec <&-; echo closed; read line <&2; exit 4", stdin=PIPE, stdout=PIPE, stderr=PIPE
+            "exec <&-; echo closed; exec sleep 60", stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -332,9 +332,9 @@ asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiAp
     if (self == NULL) {
         return NULL;
     }
-    self->base.ops = &call_ops;
     self->kind = kind;
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
+    request_coro_init(&self->base, &call_ops, self->server->loop);
     self->app = (AsgiApp *)Py_NewRef((PyObject *)app);
     http_request_ref(req);
     self->req = req;

@@ -164,7 +164,7 @@ coro_new(HttpRequest *req, const Plan *plan, CallNext next)
     call_of(req)->coro = self;
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
     self->plan = plan == NULL ? NULL : (Plan *)Py_NewRef((PyObject *)plan);
-    self->base.ops = &coro_ops;
+    request_coro_init(&self->base, &coro_ops, self->server->loop);
     self->base.coro = next.coro;
     self->stage = next.stage;
     return (PyObject *)self;

@@ -14,17 +14,67 @@ coro_of(PyObject *op)
     return (RequestCoro *)op;
 }
 
+void
+request_coro_init(RequestCoro *self, const RequestCoroOps *ops, Loop *loop)
+{
+    self->ops = ops;
+    self->loop = loop;
+    self->thread = PyThread_get_thread_ident();
+}
+
 /* ---- The coroutine protocol --------------------------------------------------------------- */
 
-PySendResult
-request_coro_send(PyObject *op, PyObject *value, PyObject **result)
+/* Whether this is the loop's thread. */
+static bool
+coro_is_here(RequestCoro *self)
 {
-    RequestCoro *self = coro_of(op);
-    *result = NULL;
-    if (self->coro == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
-        return PYGEN_ERROR;
+    unsigned long thread = PyThread_get_thread_ident();
+    if (likely(thread == self->thread)) {
+        return true;
     }
+    if (self->loop == NULL || !loop_runs_here(self->loop)) {
+        return false;
+    }
+    self->thread = thread; /* the loop goes on in another thread */
+    return true;
+}
+
+/* Whether nobody is within a step; else an exception is set, that of Python's own coroutines. */
+static bool
+coro_is_idle(RequestCoro *self)
+{
+    if (unlikely(self->running)) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return false;
+    }
+    return true;
+}
+
+/* Begins a step; false with an exception set when there can be none. */
+static bool
+coro_enter(RequestCoro *self)
+{
+    if (!coro_is_idle(self)) {
+        return false;
+    }
+    if (unlikely(self->coro == NULL)) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return false;
+    }
+    if (unlikely(!coro_is_here(self))) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a request's coroutine runs in the loop's thread only");
+        return false;
+    }
+    self->running = true;
+    return true;
+}
+
+/* Sends and settles until something suspends or all is over. */
+static PySendResult
+coro_go_on(RequestCoro *self, PyObject *value, PyObject **result)
+{
+    *result = NULL;
     for (;;) {
         PyObject *coro = Py_NewRef(self->coro);
         PySendResult sent = PyIter_Send(coro, value, result);
@@ -43,6 +93,19 @@ request_coro_send(PyObject *op, PyObject *value, PyObject **result)
         }
         value = Py_None;
     }
+}
+
+PySendResult
+request_coro_send(PyObject *op, PyObject *value, PyObject **result)
+{
+    RequestCoro *self = coro_of(op);
+    *result = NULL;
+    if (!coro_enter(self)) {
+        return PYGEN_ERROR;
+    }
+    PySendResult sent = coro_go_on(self, value, result);
+    self->running = false;
+    return sent;
 }
 
 /* am_send's outcome as the methods send and throw report it. */
@@ -75,46 +138,95 @@ stop_iteration_value(void)
     return value;
 }
 
+/* The method of what is awaited: a new reference. NULL without an exception: it has none. */
 static PyObject *
-coro_throw(PyObject *op, PyObject *args)
+coro_method(const RequestCoro *self, const char *name)
 {
-    RequestCoro *self = coro_of(op);
-    if (self->coro == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
-        return NULL;
+    PyObject *method = PyObject_GetAttrString(self->coro, name);
+    if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
     }
-    PyObject *method = PyObject_GetAttrString(self->coro, "throw");
-    if (method == NULL) {
-        return NULL;
-    }
-    PyObject *yielded = PyObject_CallObject(method, args);
-    Py_DECREF(method);
-    if (yielded != NULL) {
+    return method;
+}
+
+/* coro.throw(*args). An iterator that has no such method ends, as in `yield from`. */
+static PyObject *
+coro_throw_into(const RequestCoro *self, PyObject *args)
+{
+    PyObject *method = coro_method(self, "throw");
+    if (method != NULL) {
+        PyObject *yielded = PyObject_CallObject(method, args);
+        Py_DECREF(method);
         return yielded;
+    }
+    PyObject *exc = PyErr_Occurred() ? NULL : err_thrown(args);
+    if (exc != NULL) {
+        err_restore(exc);
+    }
+    return NULL;
+}
+
+static PyObject *
+coro_throw_and_go_on(RequestCoro *self, PyObject *args)
+{
+    PyObject *result = coro_throw_into(self, args);
+    if (result != NULL) {
+        self->ops->suspended(self);
+        return result;
     }
     PyObject *returned =
         PyErr_ExceptionMatches(PyExc_StopIteration) ? stop_iteration_value() : NULL;
     PySendResult settled = self->ops->settle(self, returned);
     if (settled == PYGEN_NEXT) {
-        return coro_send(op, Py_None);
+        settled = coro_go_on(self, Py_None, &result);
     }
-    return coro_outcome(settled, NULL);
+    return coro_outcome(settled, result);
+}
+
+static PyObject *
+coro_throw(PyObject *op, PyObject *args)
+{
+    RequestCoro *self = coro_of(op);
+    if (!coro_enter(self)) {
+        return NULL;
+    }
+    PyObject *result = coro_throw_and_go_on(self, args);
+    self->running = false;
+    return result;
+}
+
+/* Closes what is awaited, if it can be closed. 0, or -1 with an exception set. */
+static int
+coro_close_inner(const RequestCoro *self)
+{
+    PyObject *coro = Py_NewRef(self->coro);
+    PyObject *method = coro_method(self, "close");
+    PyObject *result = method == NULL ? NULL : PyObject_CallNoArgs(method);
+    Py_XDECREF(method);
+    Py_XDECREF(result);
+    Py_DECREF(coro);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static PyObject *
 coro_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     RequestCoro *self = coro_of(op);
-    PyObject *coro = self->coro == NULL ? NULL : Py_NewRef(self->coro);
-    if (coro == NULL) {
+    if (!coro_is_idle(self)) {
+        return NULL;
+    }
+    if (self->coro == NULL) {
         Py_RETURN_NONE;
     }
-    PyObject *result = PyObject_CallMethod(coro, "close", NULL);
-    Py_DECREF(coro);
-    if (result != NULL) {
+    if (!coro_enter(self)) {
+        return NULL;
+    }
+    int err = coro_close_inner(self);
+    if (err == 0) {
         self->ops->release(self);
     }
-    return result;
+    self->running = false;
+    return err < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -131,23 +243,64 @@ coro_self(PyObject *op)
 
 /* ---- What debuggers and Task.__repr__ look at -------------------------------------------- */
 
-/* The attribute of the coroutine that is awaited, named by `closure`; None after the end. */
+/* The names of an attribute: of coroutines, and of generators that are awaited. */
+typedef struct CoroAttribute {
+    const char *coro, *generator;
+} CoroAttribute;
+
+static const CoroAttribute coro_name_attr = {"__name__", NULL};
+static const CoroAttribute coro_qualname_attr = {"__qualname__", NULL};
+static const CoroAttribute coro_await_attr = {"cr_await", "gi_yieldfrom"};
+static const CoroAttribute coro_code_attr = {"cr_code", "gi_code"};
+static const CoroAttribute coro_frame_attr = {"cr_frame", "gi_frame"};
+static const CoroAttribute coro_suspended_attr = {"cr_suspended", "gi_suspended"};
+static const CoroAttribute coro_origin_attr = {"cr_origin", NULL};
+
+/* The attribute of the coroutine that is awaited; None after the end, and where it has none. */
 static PyObject *
 coro_delegate(PyObject *op, void *closure)
 {
-    RequestCoro *self = coro_of(op);
-    if (self->coro == NULL) {
-        Py_RETURN_NONE;
+    const CoroAttribute *attribute = closure;
+    PyObject *coro = coro_of(op)->coro;
+    PyObject *value = NULL;
+    if (coro != NULL) {
+        Py_INCREF(coro);
+        value = PyObject_GetAttrString(coro, attribute->coro);
+        if (value == NULL && attribute->generator != NULL
+            && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+            value = PyObject_GetAttrString(coro, attribute->generator);
+        }
+        Py_DECREF(coro);
+        if (value == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return NULL;
+        }
+        PyErr_Clear();
     }
-    return PyObject_GetAttrString(self->coro, (const char *)closure);
+    return value != NULL ? value : Py_NewRef(Py_None);
+}
+
+static PyObject *
+coro_running(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(coro_of(op)->running);
+}
+
+static PyObject *
+coro_is_suspended(PyObject *op, void *closure)
+{
+    RequestCoro *self = coro_of(op);
+    return self->running || self->coro == NULL ? Py_NewRef(Py_False)
+                                               : coro_delegate(op, closure);
 }
 
 static PyObject *
 coro_repr(PyObject *op)
 {
-    RequestCoro *self = coro_of(op);
-    return PyUnicode_FromFormat("<request handler %R>",
-                                self->coro == NULL ? Py_None : self->coro);
+    PyObject *coro = Py_NewRef(coro_of(op)->coro == NULL ? Py_None : coro_of(op)->coro);
+    PyObject *text = PyUnicode_FromFormat("<request handler %R>", coro);
+    Py_DECREF(coro);
+    return text;
 }
 
 static PyObject *
@@ -224,12 +377,14 @@ static PyMethodDef coro_methods[] = {
 };
 
 static PyGetSetDef coro_getset[] = {
-    {"__name__", coro_name, NULL, NULL, "__name__"},
-    {"__qualname__", coro_name, NULL, NULL, "__qualname__"},
-    {"cr_await", coro_delegate, NULL, NULL, "cr_await"},
-    {"cr_code", coro_delegate, NULL, NULL, "cr_code"},
-    {"cr_frame", coro_delegate, NULL, NULL, "cr_frame"},
-    {"cr_running", coro_delegate, NULL, NULL, "cr_running"},
+    {"__name__", coro_name, NULL, NULL, (void *)&coro_name_attr},
+    {"__qualname__", coro_name, NULL, NULL, (void *)&coro_qualname_attr},
+    {"cr_await", coro_delegate, NULL, NULL, (void *)&coro_await_attr},
+    {"cr_code", coro_delegate, NULL, NULL, (void *)&coro_code_attr},
+    {"cr_frame", coro_delegate, NULL, NULL, (void *)&coro_frame_attr},
+    {"cr_origin", coro_delegate, NULL, NULL, (void *)&coro_origin_attr},
+    {"cr_running", coro_running, NULL, NULL, NULL},
+    {"cr_suspended", coro_is_suspended, NULL, NULL, (void *)&coro_suspended_attr},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/py.h"
 #include "app/app_state.h"
+#include "loop/loop.h"
 
 typedef struct RequestCoro RequestCoro;
 
@@ -29,7 +30,13 @@ struct RequestCoro {
     PyObject_HEAD
     const RequestCoroOps *ops; /* static */
     PyObject *coro;            /* owned: what is awaited now; NULL when all is over */
+    Loop *loop; /* borrowed from the request's server, valid while `coro` is there */
+    unsigned long thread; /* the loop's, as far as is known */
+    bool running;         /* within a step, of the coroutine or of what follows it */
 };
+
+/* For a new object, on the loop's thread. */
+void request_coro_init(RequestCoro *self, const RequestCoroOps *ops, Loop *loop);
 
 /* Creates AppState.request_coro_type and adds it to the module. 0, or -1 with an exception set. */
 int request_coro_setup(PyObject *module, AppState *st);

@@ -20,6 +20,7 @@ struct Waiting {
     PyObject *iterator;   /* owned: the future's; NULL unless suspended */
     WaitList *list;       /* the owner's, while linked; else NULL */
     Waiting *prev, *next; /* borrowed */
+    bool running;         /* within a step */
 };
 
 /* ---- The list ----------------------------------------------------------------------------- */
@@ -83,6 +84,20 @@ waiting_suspend(Waiting *self, WaitList *list)
     return 0;
 }
 
+/* The wait ends with the exception that is set. Should another task wait for the future, since somebody
+ * has taken steps out of turn, then it is woken: nobody else would. */
+static void
+waiting_tell(const Waiting *self)
+{
+    PyObject *exc = err_take();
+    PyObject *future = Py_NewRef(self->future);
+    if (future_resolve(self->st, future, Py_None) < 0) {
+        PyErr_WriteUnraisable(future);
+    }
+    Py_DECREF(future);
+    err_restore(exc);
+}
+
 /* Goes on with the future. PYGEN_RETURN: it is resolved. */
 static PySendResult
 waiting_resume(Waiting *self, PyObject **result)
@@ -90,6 +105,9 @@ waiting_resume(Waiting *self, PyObject **result)
     PyObject *iterator = Py_NewRef(self->iterator);
     PySendResult sent = PyIter_Send(iterator, Py_None, result);
     Py_DECREF(iterator);
+    if (sent == PYGEN_ERROR) {
+        waiting_tell(self);
+    }
     if (sent != PYGEN_NEXT) {
         waiting_unlink(self);
         Py_CLEAR(self->iterator);
@@ -108,19 +126,40 @@ waiting_end(Waiting *self, WaitStep step)
     return step == WAIT_DONE ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-static PySendResult
-waiting_am_send(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
+/* Whether nobody is within a step; else an exception is set, that of Python's own coroutines. */
+static bool
+waiting_is_idle(const Waiting *self)
 {
-    Waiting *self = (Waiting *)op;
-    *result = NULL;
-    if (self->ops == NULL) {
-        *result = Py_NewRef(Py_None);
-        return PYGEN_RETURN;
+    if (unlikely(self->running)) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return false;
+    }
+    return true;
+}
+
+/* Whether a step may be taken; else an exception is set. */
+static bool
+waiting_may_step(const Waiting *self)
+{
+    if (!waiting_is_idle(self)) {
+        return false;
     }
     if (self->owner == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "awaited already");
-        return PYGEN_ERROR;
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return false;
     }
+    if (!loop_runs_here(self->loop)) {
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "what belongs to a request is awaited in the loop's thread only");
+        return false;
+    }
+    return true;
+}
+
+static PySendResult
+waiting_step(Waiting *self, PyObject **result)
+{
     for (;;) {
         if (self->iterator != NULL) {
             PySendResult sent = waiting_resume(self, result);
@@ -137,6 +176,24 @@ waiting_am_send(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
             return PYGEN_ERROR;
         }
     }
+}
+
+static PySendResult
+waiting_am_send(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
+{
+    Waiting *self = (Waiting *)op;
+    *result = NULL;
+    if (self->ops == NULL) {
+        *result = Py_NewRef(Py_None);
+        return PYGEN_RETURN;
+    }
+    if (!waiting_may_step(self)) {
+        return PYGEN_ERROR;
+    }
+    self->running = true;
+    PySendResult sent = waiting_step(self, result);
+    self->running = false;
+    return sent;
 }
 
 static PyObject *
@@ -177,29 +234,29 @@ waiting_cancel(Waiting *self)
     Py_XDECREF(owner);
 }
 
-/* throw(exception), or as Python 3.11 still has it, throw(type, value, traceback). */
 static PyObject *
 waiting_throw(PyObject *op, PyObject *args)
 {
-    PyObject *type, *value = NULL, *traceback = NULL; /* borrowed */
-    if (!PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback)) {
+    Waiting *self = (Waiting *)op;
+    PyObject *exc = err_thrown(args);
+    if (exc == NULL) {
         return NULL;
     }
-    waiting_cancel((Waiting *)op);
-    if (PyExceptionInstance_Check(type)) {
-        err_restore(Py_NewRef(type));
-    } else if (PyExceptionClass_Check(type)) {
-        PyErr_SetObject(type, value);
-    } else {
-        PyErr_Format(PyExc_TypeError, "throw() takes an exception, not %.100s",
-                     Py_TYPE(type)->tp_name);
+    if (self->ops != NULL && !waiting_may_step(self)) {
+        Py_DECREF(exc);
+        return NULL;
     }
+    waiting_cancel(self);
+    err_restore(exc);
     return NULL;
 }
 
 static PyObject *
 waiting_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
+    if (!waiting_is_idle((Waiting *)op)) {
+        return NULL;
+    }
     waiting_cancel((Waiting *)op);
     Py_RETURN_NONE;
 }
@@ -207,6 +264,17 @@ waiting_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 waiting_self(PyObject *op)
 {
+    return Py_NewRef(op);
+}
+
+/* As for a coroutine: two can't wait for one. */
+static PyObject *
+waiting_await(PyObject *op)
+{
+    if (((Waiting *)op)->future != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
+        return NULL;
+    }
     return Py_NewRef(op);
 }
 
@@ -259,7 +327,7 @@ static PyType_Slot waiting_slots[] = {
     {Py_tp_dealloc, waiting_dealloc},
     {Py_tp_iter, waiting_self},
     {Py_tp_iternext, waiting_iternext},
-    {Py_am_await, waiting_self},
+    {Py_am_await, waiting_await},
     {Py_am_send, waiting_am_send},
     {0, NULL},
 };

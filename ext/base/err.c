@@ -59,6 +59,34 @@ err_restore(PyObject *exc)
 #endif
 }
 
+PyObject *
+err_thrown(PyObject *args)
+{
+    PyObject *type, *value = Py_None, *traceback = Py_None;
+    if (!PyArg_ParseTuple(args, "O|OO", &type, &value, &traceback)) {
+        return NULL;
+    }
+    PyObject *exc;
+    if (PyExceptionInstance_Check(type)) {
+        exc = Py_NewRef(type);
+    } else if (PyExceptionInstance_Check(value)) {
+        exc = Py_NewRef(value);
+    } else {
+        exc = value == Py_None ? PyObject_CallNoArgs(type)
+                               : PyObject_CallOneArg(type, value);
+    }
+    if (exc != NULL && !PyExceptionInstance_Check(exc)) {
+        Py_CLEAR(exc);
+        PyErr_SetString(PyExc_TypeError,
+                        "throw() takes an exception, its type, or both");
+    }
+    if (exc != NULL && traceback != Py_None
+        && PyException_SetTraceback(exc, traceback) < 0) {
+        Py_CLEAR(exc);
+    }
+    return exc;
+}
+
 bool
 err_is_fatal(void)
 {

@@ -20,6 +20,10 @@ PyObject *err_take(void);
 /* Sets `exc` (stolen) as err_take gave it. */
 void err_restore(PyObject *exc);
 
+/* The exception that a coroutine's throw(type_or_exception, value, traceback) means, given the tuple of its
+ * arguments (borrowed): a new reference, or NULL with an exception set. */
+PyObject *err_thrown(PyObject *args);
+
 /* Whether the exception that is set is one that no event loop may swallow: SystemExit or
  * KeyboardInterrupt. */
 bool err_is_fatal(void);

@@ -172,8 +172,10 @@ op_on_writable(PyObject *op)
 {
     SocketOp *self = (SocketOp *)op;
     PyObject *result = NULL;
+    self->running = true;
     PyObject *number = op_number(self);
     TryResult tried = number == NULL ? TRY_FAILED : op_try(self, &result);
+    self->running = false;
     Py_XDECREF(number);
     Py_XDECREF(result);
     if (tried == TRY_BLOCKED) {
@@ -274,30 +276,55 @@ op_go_on(SocketOp *self, bool first, PyObject **result)
     return *result == NULL ? op_end(self, PYGEN_ERROR) : PYGEN_NEXT;
 }
 
+bool
+sockop_is_idle(const SocketOp *self)
+{
+    if (unlikely(self->running)) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return false;
+    }
+    return true;
+}
+
+bool
+sockop_is_open(const SocketOp *self)
+{
+    if (unlikely(self->state == SOCKET_OP_OVER)) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return false;
+    }
+    return true;
+}
+
+/* Goes on after a wait. */
+static PySendResult
+op_wait_over(SocketOp *self, PyObject **result)
+{
+    fds_rest(&self->loop->fds, self->watched, op_side(self), (PyObject *)self);
+    Py_CLEAR(self->future);
+    if (self->error != NULL) {
+        err_restore(self->error);
+        self->error = NULL;
+        return op_end(self, PYGEN_ERROR);
+    }
+    if (self->view.obj != NULL && self->done == self->view.len) {
+        *result = Py_NewRef(Py_None); /* all was sent from within the poll */
+        return op_end(self, PYGEN_RETURN);
+    }
+    return op_go_on(self, false, result);
+}
+
 PySendResult
 sockop_send(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
 {
     SocketOp *self = (SocketOp *)op;
     *result = NULL;
-    switch (self->state) {
-    case SOCKET_OP_NEW:
-        return op_go_on(self, true, result);
-    case SOCKET_OP_WAITING:
-        fds_rest(&self->loop->fds, self->watched, op_side(self), op);
-        Py_CLEAR(self->future);
-        if (self->error != NULL) {
-            err_restore(self->error);
-            self->error = NULL;
-            return op_end(self, PYGEN_ERROR);
-        }
-        if (self->view.obj != NULL && self->done == self->view.len) {
-            *result = Py_NewRef(Py_None); /* all was sent from within the poll */
-            return op_end(self, PYGEN_RETURN);
-        }
-        return op_go_on(self, false, result);
-    case SOCKET_OP_OVER:
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+    if (!sockop_is_idle(self) || !sockop_is_open(self)) {
         return PYGEN_ERROR;
     }
-    Py_UNREACHABLE();
+    self->running = true;
+    PySendResult sent = self->state == SOCKET_OP_NEW ? op_go_on(self, true, result)
+                                                     : op_wait_over(self, result);
+    self->running = false;
+    return sent;
 }

@@ -29,7 +29,13 @@ typedef struct SocketOp {
     int watched;      /* the number that is watched while waiting */
     SocketOpKind kind;
     SocketOpState state;
+    bool running; /* within a step, or a try in the poll, which may call Python */
 } SocketOp;
+
+/* Whether nobody is within a step, and whether it isn't over yet; else the exception of Python's own
+ * coroutines is set. */
+bool sockop_is_idle(const SocketOp *self);
+bool sockop_is_open(const SocketOp *self);
 
 /* am_send: goes on until the next wait, or the end. */
 PySendResult sockop_send(PyObject *op, PyObject *value, PyObject **result);

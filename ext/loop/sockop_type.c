@@ -27,48 +27,29 @@ op_iternext(PyObject *op)
     return op_py_send(op, Py_None);
 }
 
-/* The instance that throw(type_or_exception, value, traceback) means: a new reference. */
-static PyObject *
-thrown_exception(PyObject *args)
-{
-    PyObject *type, *value = Py_None, *traceback = Py_None;
-    if (!PyArg_ParseTuple(args, "O|OO", &type, &value, &traceback)) {
-        return NULL;
-    }
-    PyObject *exc;
-    if (PyExceptionInstance_Check(type)) {
-        exc = Py_NewRef(type);
-    } else if (PyExceptionInstance_Check(value)) {
-        exc = Py_NewRef(value);
-    } else {
-        exc = value == Py_None ? PyObject_CallNoArgs(type)
-                               : PyObject_CallOneArg(type, value);
-    }
-    if (exc != NULL && !PyExceptionInstance_Check(exc)) {
-        Py_CLEAR(exc);
-        PyErr_SetString(PyExc_TypeError, "an exception is needed");
-    }
-    if (exc != NULL && traceback != Py_None
-        && PyException_SetTraceback(exc, traceback) < 0) {
-        Py_CLEAR(exc);
-    }
-    return exc;
-}
-
 static PyObject *
 op_py_throw(PyObject *op, PyObject *args)
 {
-    PyObject *exc = thrown_exception(args);
-    if (exc != NULL) {
-        sockop_release((SocketOp *)op);
-        err_restore(exc);
+    SocketOp *self = (SocketOp *)op;
+    PyObject *exc = err_thrown(args);
+    if (exc == NULL) {
+        return NULL;
     }
+    if (!sockop_is_idle(self) || !sockop_is_open(self)) {
+        Py_DECREF(exc);
+        return NULL;
+    }
+    sockop_release(self);
+    err_restore(exc);
     return NULL;
 }
 
 static PyObject *
 op_py_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
+    if (!sockop_is_idle((SocketOp *)op)) {
+        return NULL;
+    }
     sockop_release((SocketOp *)op);
     Py_RETURN_NONE;
 }

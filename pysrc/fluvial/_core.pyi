@@ -449,7 +449,9 @@ class RequestCoro(Coroutine[Any, Any, None]):
     cr_await: Any
     cr_code: Any
     cr_frame: Any
-    cr_running: Any
+    cr_origin: Any
+    cr_running: bool
+    cr_suspended: bool
 
 @final
 class HandlerCoro(RequestCoro):

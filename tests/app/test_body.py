@@ -262,7 +262,7 @@ def test_what_read_returns_can_be_awaited_once() -> None:
     async def handler(request: Request) -> Response:
         piece = request.read()
         assert await piece == b"body"
-        with pytest.raises(RuntimeError, match="awaited already"):
+        with pytest.raises(RuntimeError, match="already awaited"):
             await piece
         return Response()
 

@@ -29,6 +29,7 @@ from ._results import ResponseValidationError
 from ._run import run
 from ._sse import EventSourceResponse, ServerSentEvent
 from ._websocket import WebSocket, WebSocketState
+from .encoders import jsonable_encoder
 
 __version__ = "0.1.0"
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "WebSocketDisconnect",
     "WebSocketException",
     "WebSocketState",
+    "jsonable_encoder",
     "run",
     "run_async",
 ]

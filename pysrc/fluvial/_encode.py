@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from asyncio import Future
 from collections import UserString, deque
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from datetime import date, datetime, time, timedelta
@@ -22,7 +23,6 @@ import msgspec
 
 _TEXTS = (PurePath, UserString, IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 _LISTS = (deque, range, KeysView, ValuesView, ItemsView)
-_NEVER = (type, ModuleType, BaseException)
 # What msgspec refuses, its hook included; pydantic's PydanticSerializationError is a ValueError.
 REFUSED = (TypeError, ValueError, OverflowError)
 Step = tuple["Step", str] | None  # where a value is: the way to its container, and its place there
@@ -36,26 +36,34 @@ class NoJson(TypeError):
     """A value that has no JSON form."""
 
 
-def _pydantic_base() -> type | None:
-    """pydantic.BaseModel when the app has imported pydantic: Fluvial itself doesn't."""
+def is_model(value: Any) -> bool:
+    """Whether `value` is a pydantic model; without importing pydantic when the app hasn't."""
     module = sys.modules.get("pydantic")
-    return None if module is None else module.BaseModel
+    return module is not None and isinstance(value, module.BaseModel)
 
 
 def _hook(value: Any) -> Any:
     """msgspec's enc_hook. Raises: TypeError."""
     if isinstance(value, Iterator):
         raise _OneShot
-    if isinstance(value, (list, tuple, dict)):  # as a key
-        raise NoJson
+    if isinstance(value, (list, tuple, dict)):
+        raise _no_json(value, None)  # as a key
     return plain(value)
 
 
 def plain(value: Any) -> Any:
     """One step from `value` towards what JSON knows; reads iterators. Raises: TypeError."""
-    base = _pydantic_base()
-    if base is not None and isinstance(value, base):
-        return value.model_dump(mode="json", by_alias=True)  # type: ignore[attr-defined]
+    try:
+        return plain_known(value)
+    except NoJson:
+        attributes = attributes_of(value)
+        return {name: item for name, item in attributes.items() if not name.startswith("_")}
+
+
+def plain_known(value: Any) -> Any:
+    """As `plain`, but for objects that have nothing to say but their attributes."""
+    if is_model(value):
+        return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, _TEXTS):
@@ -92,7 +100,7 @@ def _plain_foreign(value: Any) -> Any:
     if hasattr(value, "__pydantic_serializer__") and not isinstance(value, type):
         return value.__pydantic_serializer__.to_python(value, mode="json")
     if kind.__module__.startswith("pydantic"):  # URLs, colours
-        return str(value)
+        return None if kind.__name__ == "PydanticUndefinedType" else str(value)
     if callable(getattr(kind, "tolist", None)):  # of numpy, pandas, torch; array.array
         return value.tolist()
     row = getattr(value, "_mapping", None)  # of SQLAlchemy, databases
@@ -104,14 +112,19 @@ def _plain_foreign(value: Any) -> Any:
 
 
 def _plain_object(value: Any) -> Any:
+    if hasattr(type(value), "__iter__") and not isinstance(value, (type, Future)):
+        return _pairs_or_list(list(value))
+    raise _no_json(value, None)
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """What an object consists of. Raises: NoJson for what isn't data."""
     kind = type(value)
-    if not isinstance(value, _NEVER) and not hasattr(kind, "__await__"):
-        if hasattr(kind, "__iter__"):
-            return _pairs_or_list(list(value))
-        attributes = getattr(value, "__dict__", None)
-        if attributes is not None and not callable(value) and not hasattr(kind, "__aiter__"):
-            return {key: item for key, item in attributes.items() if not key.startswith("_")}
-    raise NoJson(f"{kind.__module__}.{kind.__qualname__}")
+    behaves = callable(value) or hasattr(kind, "__await__") or hasattr(kind, "__aiter__")
+    attributes = getattr(value, "__dict__", None)
+    if behaves or attributes is None or isinstance(value, (type, ModuleType)):
+        raise _no_json(value, None)
+    return dict(attributes)
 
 
 def _pairs_or_list(items: list[Any]) -> Any:
@@ -170,8 +183,7 @@ def _step(value: Any, place: Step, reason: Exception) -> Any:
 
 def _deep(value: Any) -> Any:
     """As `plain`; takes models that have what JSON's mode refuses."""
-    base = _pydantic_base()
-    return _dump(value) if base is not None and isinstance(value, base) else plain(value)
+    return _dump(value) if is_model(value) else plain(value)
 
 
 def _dump(model: Any) -> Any:

@@ -1,15 +1,19 @@
-"""Defaults of dataclasses that msgspec made.
+"""Defaults of the fields of dataclasses and Structs that msgspec made.
 
 It leaves those that are the same for all instances to the class, where they are found when read;
-but what walks an instance's own attributes, its own encoder first of all, misses them.
+but what walks an instance's own attributes, its own encoder first of all, misses them. And those
+that can be changed must not be the same for all requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_origin
 
+import msgspec
 from msgspec import inspect as types
+
+from ._copies import copier
 
 Fill = Callable[[Any], None]
 _ITEMS = (types.ListType, types.CollectionType, types.VarTupleType, types.SetType)
@@ -40,7 +44,7 @@ class Filler:
         return None
 
     def _object(self, info: types.DataclassType | types.StructType) -> Fill | None:
-        cls = info.cls
+        cls = info.cls  # may be a generic one with its arguments
         if cls in self._unfinished:
             return lambda value: self._later(cls, value)
         if cls not in self._objects:
@@ -50,12 +54,16 @@ class Filler:
         return self._objects[cls]
 
     def _new_object(self, info: types.DataclassType | types.StructType) -> Fill | None:
-        cls = info.cls
+        cls = get_origin(info.cls) or info.cls
         nested = {field.name: self.make(field.type) for field in info.fields}
         parts = {name: fill for name, fill in nested.items() if fill is not None}
         defaults = _class_defaults(info) if isinstance(info, types.DataclassType) else {}
-        if not parts and not defaults:
+        copied = _copied_defaults(info)
+        if not parts and not defaults and not copied:
             return None
+
+        is_struct = isinstance(info, types.StructType)
+        set_field: Any = msgspec.structs.force_setattr if is_struct else object.__setattr__
 
         def fill(value: Any) -> None:
             if type(value) is not cls:
@@ -64,6 +72,9 @@ class Filler:
                 own = value.__dict__
                 for name, default in defaults.items():
                     own.setdefault(name, default)
+            for name, (default, make) in copied.items():
+                if getattr(value, name) is default:
+                    set_field(value, name, make())
             for name, fill_part in parts.items():
                 fill_part(getattr(value, name))
 
@@ -111,9 +122,27 @@ def _each(fill_item: Fill | None, items: Callable[[Any], Any]) -> Fill | None:
     return fill
 
 
+def _copied_defaults(
+    info: types.DataclassType | types.StructType,
+) -> dict[str, tuple[Any, Callable[[], Any]]]:
+    """The fields' defaults that a request could change, and what makes copies of them."""
+    found: dict[str, tuple[Any, Callable[[], Any]]] = {}
+    for field in info.fields:
+        if field.default is msgspec.NODEFAULT:
+            continue
+        try:
+            make = copier(field.default)
+        except TypeError:  # shared by all instances of the class anyway
+            continue
+        if make is not None:
+            found[field.name] = (field.default, make)
+    return found
+
+
 def _class_defaults(info: types.DataclassType) -> dict[str, Any]:
     """The defaults that stand on the class."""
-    if not hasattr(info.cls, "__dict__") or hasattr(info.cls, "__slots__"):
+    cls = get_origin(info.cls) or info.cls
+    if hasattr(cls, "__slots__"):
         return {}
     names = [field.name for field in info.fields if not field.required]
-    return {name: getattr(info.cls, name) for name in names if hasattr(info.cls, name)}
+    return {name: getattr(cls, name) for name in names if hasattr(cls, name)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -45,19 +44,6 @@ def by_order(field: Field) -> int:
     return _ORDER.index(field.source)
 
 
-def needs_factory(field: Field) -> bool:
-    """Whether each request needs a default value of its own."""
-    return field.default_factory is not None or isinstance(field.default, (list, dict, set))
-
-
-def default_maker(field: Field) -> Callable[[], Any]:
-    """What makes the default of one request."""
-    if field.default_factory is not None:
-        return field.default_factory
-    default = field.default
-    return lambda: copy.deepcopy(default)
-
-
 def is_model_field(field: Field) -> bool:
     """Whether the fields of a model are the parameters."""
     return field.source not in ("path", "body") and is_model(strip_optional(field.annotation))
@@ -77,7 +63,7 @@ def make_param(
         annotation = implied if annotation is Any else annotation
     many = is_sequence(strip_optional(annotation))
     kind, convert = _conversion(field, annotation, many)
-    own_default = needs_factory(field)
+    own_default = field.default_factory is not None
     return _core.Param(
         _SOURCES[field.source],
         key,
@@ -94,9 +80,7 @@ def make_param(
 def make_body_field(field: Field) -> BodyField:
     """The body's share of a field."""
     validator = _validator_for(field, field.annotation)
-    if needs_factory(field):
-        return BodyField(field.alias, validator, default_factory=default_maker(field))
-    return BodyField(field.alias, validator, field.default)
+    return BodyField(field.alias, validator, field.default, field.default_factory)
 
 
 def _conversion(
@@ -141,6 +125,8 @@ def model_reader(field: Field) -> Callable[[Any], Any]:
 
     def read(request: Any) -> Any:
         found = _gather(request, field.source, names)
+        if not found and field.default_factory is not None:
+            return field.default_factory()
         if not found and field.default is not MISSING:
             return field.default
         try:

@@ -13,12 +13,10 @@ from ._body import EmbeddedBody, WholeBody
 from ._callables import Flavour
 from ._fields import (
     by_order,
-    default_maker,
     is_model_field,
     make_body_field,
     make_param,
     model_reader,
-    needs_factory,
 )
 from ._params import Body
 from ._programs import Layout, Program, Step
@@ -78,7 +76,7 @@ def _is_direct(call: Call, before: list[Call]) -> bool:
     if len(bodies) > 1 or any(_is_embedded(field) for field in bodies):
         return False
     rest = [field for field in fields if field.source != "body"]
-    return not any(needs_factory(field) or is_model_field(field) for field in rest)
+    return not any(field.default_factory is not None or is_model_field(field) for field in rest)
 
 
 def _direct(call: Call, captures: Captures, inline: bool) -> Target:
@@ -199,8 +197,8 @@ class _Builder:
             place = len(self._params)
             self._params.append(make_param(field, self._captures, defer=True))
             self._places[id(field)] = place
-            if needs_factory(field):
-                self._factories.append((place, default_maker(field)))
+            if field.default_factory is not None:
+                self._factories.append((place, field.default_factory))
 
     def _wants_request(self) -> bool:
         return Special.REQUEST in self._specials or bool(self._models)

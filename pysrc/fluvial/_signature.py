@@ -13,6 +13,7 @@ from typing import Any, ForwardRef, get_origin
 from ._background import BackgroundTasks
 from ._callables import Flavour, callable_name, flavour, strip_partials
 from ._connection import HTTPConnection
+from ._copies import Factory, copier, described_default
 from ._core import Request, WebSocket
 from ._foreign import (
     check_default,
@@ -50,7 +51,11 @@ class Special(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value out of the request. `default` is MISSING when it must be there."""
+    """A value out of the request; without any default it must be there.
+
+    `default` is shared by all requests, `default_factory` is called for each: also for defaults
+    that a request could change.
+    """
 
     name: str
     alias: str
@@ -160,7 +165,8 @@ def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator
             if strict:
                 raise
             annotation = Any
-        yield parameter.replace(annotation=annotation)
+        default = described_default(func, parameter.name, parameter.default)
+        yield parameter.replace(annotation=annotation, default=default)
 
 
 def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
@@ -311,7 +317,12 @@ def _read_field(
             f"it is marked Path(), but the path has no {{{alias}}}; "
             f"write {{{alias}}} into the path, or Query()"
         )
-    return Field(name, alias, parameter.annotation, marker, default, marker.default_factory)
+    factory = marker.default_factory
+    if default is not MISSING:
+        factory = default.make if isinstance(default, Factory) else copier(default)
+    if factory is not None:
+        default = MISSING
+    return Field(name, alias, parameter.annotation, marker, default, factory)
 
 
 def _check_shape(annotation: Any, marker: Marker) -> None:

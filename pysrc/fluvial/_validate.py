@@ -135,6 +135,8 @@ class MsgspecValidator:
         lax = Lax(decode_custom, self._literals, texts=loc[:1] in _TEXT_SOURCES)
         made = lax.convert(value, self.info, loc)
         if made is not INVALID:
+            if self._fill is not None:
+                self._fill(made)
             return made
         problems = lax.problems or [problem("value_error", loc, f"Value error, {exc}", value)]
         raise RequestValidationError(problems, body=_if_body(loc, settle(value))) from exc

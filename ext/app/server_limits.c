@@ -44,6 +44,8 @@ server_limits_read(HttpLimits *out, PyObject *limits)
         {"keep_alive", &out->keep_alive},
         {"write_timeout", &out->write_timeout},
         {"half_closed", &out->half_closed},
+        {"linger_time", &out->linger_time},
+        {"linger_timeout", &out->linger_timeout},
         {"connections", &out->connections},
         {"in_flight", &out->in_flight},
         {"pipelined", &out->pipelined},
@@ -71,6 +73,7 @@ server_limits_read(HttpLimits *out, PyObject *limits)
         uint64_t *field;
     } large[] = {
         {"body", &out->body},
+        {"linger_bytes", &out->linger_bytes},
         {"ws_message", &out->ws_message},
         {"ws_frame", &out->ws_frame},
     };

@@ -145,10 +145,10 @@ conn_resume(HttpConn *c)
 static void
 conn_linger_data(HttpConn *c, size_t len)
 {
-    if (len >= c->unread_left) {
+    c->body_received += len;
+    bool late = c->linger_end != 0 && uv_now(c->stream.uv.handle.loop) >= c->linger_end;
+    if (late || limit_exceeded(c->server->limits.linger_bytes, c->body_received)) {
         conn_close(c, true);
-    } else {
-        c->unread_left -= (uint32_t)len;
     }
 }
 
@@ -391,7 +391,9 @@ conn_finish(HttpConn *c)
     conn_stop_parsing(c);
     exchange_drop(c);
     conn_set_state(c, CONN_LINGER);
-    c->unread_left = LINGER_MAX;
+    uint32_t time = c->server->limits.linger_time;
+    c->linger_end = time == 0 ? 0 : uv_now(c->stream.uv.handle.loop) + time;
+    c->body_received = 0;
     stream_shutdown(&c->stream);
 }
 
@@ -445,5 +447,7 @@ conn_drain(HttpConn *c)
         conn_close(c, true);
     } else if (c->state == CONN_UPGRADED) {
         ws_drain(c);
+    } else if (c->state == CONN_LINGER) {
+        conn_settle(c); /* its time is shorter now */
     }
 }

@@ -35,11 +35,10 @@ typedef enum ConnState {
 } ConnState;
 
 enum {
-    UNREAD_MAX = 64 * 1024,   /* bytes of a body that are read after an early answer */
-    LINGER_MAX = 1024 * 1024, /* bytes that are read after the last answer */
-    LINGER_TIME = 5000,       /* ms */
-    HALF_CLOSED_LOOK = 500,   /* ms between two looks at a client that has sent FIN */
-    TRAILER_NAME_MAX = 20,    /* longer names need not be recognised */
+    UNREAD_MAX = 64 * 1024, /* bytes of a body that are read after an early answer */
+    LINGER_DRAINING = 2000, /* ms for all of it while the server drains */
+    HALF_CLOSED_LOOK = 500, /* ms between two looks at a client that has sent FIN */
+    TRAILER_NAME_MAX = 20,  /* longer names need not be recognised */
 };
 
 typedef struct WsConn WsConn;
@@ -69,9 +68,9 @@ struct HttpConn {
     Buf kept;         /* owned: bytes not parsed yet */
     size_t kept_from; /* offset of the first of them */
 
-    uint64_t body_received;   /* bytes, decoded */
-    uint64_t body_checked;    /* body_received when the rate was last looked at */
-    uint32_t unread_left;     /* of UNREAD_MAX; later of LINGER_MAX */
+    uint64_t body_received;   /* bytes, decoded; of what lingering has dropped */
+    uint64_t body_checked;    /* body_received when the deadline was set */
+    uint32_t unread_left;     /* of UNREAD_MAX */
     uint32_t trailer_bytes;   /* names and values */
     uint32_t extension_bytes; /* chunk extensions of this body */
     uint8_t trailer_name_len;
@@ -82,6 +81,7 @@ struct HttpConn {
     bool left;       /* on_left was called, perhaps for an earlier request */
 
     unsigned parked;     /* its place in HttpServer.parts, counted from 1; 0: none */
+    uint64_t linger_end; /* uv_now() at which lingering ends; 0: never */
     uint64_t sent;       /* bytes given to the stream */
     uint64_t progress;   /* bytes that the kernel had taken when the deadline was set */
     NetAddr peer, local; /* local: AF_UNSPEC until it is asked for */

@@ -21,6 +21,7 @@ typedef enum DeadlineKind {
     DEADLINE_BODY,
     DEADLINE_WRITE,
     DEADLINE_LINGER,
+    DEADLINE_LINGER_LAST, /* the same while the server drains */
     DEADLINE_HALF_CLOSED, /* the client may have left */
     DEADLINE_WS_PING,     /* a ping is due */
     DEADLINE_WS_PONG,     /* the answer to it is overdue */

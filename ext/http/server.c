@@ -33,6 +33,9 @@ http_limits_default(HttpLimits *limits)
         .keep_alive = 75 * 1000,
         .write_timeout = 60 * 1000,
         .half_closed = 5 * 1000,
+        .linger_time = 30 * 1000,
+        .linger_timeout = 5 * 1000,
+        .linger_bytes = 48 * 1024 * 1024,
         .connections = 65536,
         .in_flight = 16384,
         .pipelined = 64 * 1024,
@@ -234,6 +237,14 @@ server_close_timer(uv_handle_t *handle)
 
 static const LoopHandleOps timer_ops = {.close = server_close_timer};
 
+/* How often a lingering connection is looked at; 0: never. */
+static uint32_t
+linger_look(const HttpLimits *limits)
+{
+    uint32_t timeout = limits->linger_timeout, time = limits->linger_time;
+    return timeout == 0 || (time != 0 && time < timeout) ? time : timeout;
+}
+
 /* Opens what a running server has besides its listeners. */
 static void
 server_start(HttpServer *server)
@@ -244,7 +255,8 @@ server_start(HttpServer *server)
         [DEADLINE_HEADER] = limits->header_timeout,
         [DEADLINE_BODY] = limits->body_rate != 0 ? limits->body_grace : 0,
         [DEADLINE_WRITE] = limits->write_timeout,
-        [DEADLINE_LINGER] = LINGER_TIME,
+        [DEADLINE_LINGER] = linger_look(limits),
+        [DEADLINE_LINGER_LAST] = LINGER_DRAINING,
         [DEADLINE_HALF_CLOSED] = HALF_CLOSED_LOOK,
         [DEADLINE_WS_PING] = limits->ws_ping_interval,
         [DEADLINE_WS_PONG] = limits->ws_ping_timeout,

@@ -61,7 +61,12 @@ typedef struct HttpLimits {
     uint32_t keep_alive; /* 75,000 ms between requests, and before the first */
     uint32_t write_timeout; /* 60,000 ms without the peer taking a byte: closed */
     uint32_t half_closed; /* 5,000 ms of silence after the client's FIN: it has left */
-    uint32_t connections; /* 65,536 at once; more wait in the kernel's backlog */
+    /* After an answer that ends the connection what the client still sends is read and dropped, since
+     * a reset would take the answer with it. */
+    uint32_t linger_time;    /* 30,000 ms in all */
+    uint32_t linger_timeout; /* 5,000 ms without a byte */
+    uint64_t linger_bytes;   /* 48 MiB */
+    uint32_t connections;    /* 65,536 at once; more wait in the kernel's backlog */
     uint32_t in_flight; /* 16,384 unanswered requests at once; more: 503, Retry-After */
     uint32_t pipelined; /* 64 KiB read ahead of an unanswered request */
 

@@ -30,7 +30,11 @@ deadline_wanted(const HttpConn *c)
     case CONN_CLOSING:
         return writing;
     case CONN_LINGER:
-        return writing != DEADLINE_NONE ? writing : DEADLINE_LINGER;
+        if (writing != DEADLINE_NONE) {
+            return writing;
+        }
+        return c->server->state == SERVER_RUNNING ? DEADLINE_LINGER
+                                                  : DEADLINE_LINGER_LAST;
     }
     Py_UNREACHABLE();
 }
@@ -99,6 +103,18 @@ write_expired(HttpConn *c)
     }
 }
 
+/* The client may still have something to send, or was silent for too long. */
+static void
+linger_expired(HttpConn *c)
+{
+    uint64_t now = uv_now(c->stream.uv.handle.loop);
+    bool late = c->linger_end != 0 && now >= c->linger_end;
+    bool silent = c->body_received == c->body_checked;
+    if (late || (silent && c->server->limits.linger_timeout != 0)) {
+        conn_close(c, false);
+    }
+}
+
 void
 conn_expired(HttpConn *c, DeadlineKind kind)
 {
@@ -125,6 +141,9 @@ conn_expired(HttpConn *c, DeadlineKind kind)
         half_expired(c, bytes_taken(c) != c->progress);
         break;
     case DEADLINE_LINGER:
+        linger_expired(c);
+        break;
+    case DEADLINE_LINGER_LAST:
         conn_close(c, false);
         break;
     case DEADLINE_WS_PING:

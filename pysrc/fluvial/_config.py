@@ -76,6 +76,18 @@ LIMITS = (
         *("half_closed", "--half-closed-timeout", "SECONDS", SECONDS, 5),
         "How long an answer may be silent before a client that sent FIN counts as gone.",
     ),
+    Limit(
+        *("linger_time", "--linger-time", "SECONDS", SECONDS, 30),
+        "How long to drop what a client sends after its last response, so that it reads it.",
+    ),
+    Limit(
+        *("linger_timeout", "--linger-timeout", "SECONDS", SECONDS, 5),
+        "How long such a client may send nothing.",
+    ),
+    Limit(
+        *("linger_bytes", "--linger-bytes", "BYTES", 1, 48 * KIB * KIB),
+        "How much of such a client is dropped; more: its connection is reset.",
+    ),
     Limit("connections", "--limit-connections", "N", 1, 65536, "Connections at once."),
     Limit("in_flight", "--limit-in-flight", "N", 1, 16384, "Unanswered requests; more: 503."),
     Limit(

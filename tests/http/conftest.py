@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from support import http_server
 
-BOTH = ("test_answers", "test_bodies", "test_connections", "test_half_closed", "test_timeouts")
+BOTH = (
+    "test_answers",
+    "test_bodies",
+    "test_connections",
+    "test_half_closed",
+    "test_lingering",
+    "test_timeouts",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -439,11 +439,12 @@ limits_fill(HttpLimits *limits, PyObject *dict)
         size_t offset;
     } small[] = {
 #define LIMIT(field) {#field, offsetof(HttpLimits, field)}
-        LIMIT(request_line),  LIMIT(header_block),     LIMIT(header_fields),
-        LIMIT(trailer_block), LIMIT(chunk_extensions), LIMIT(header_timeout),
-        LIMIT(body_rate),     LIMIT(body_grace),       LIMIT(keep_alive),
-        LIMIT(write_timeout), LIMIT(connections),      LIMIT(in_flight),
-        LIMIT(pipelined),     LIMIT(half_closed),
+        LIMIT(request_line),   LIMIT(header_block),     LIMIT(header_fields),
+        LIMIT(trailer_block),  LIMIT(chunk_extensions), LIMIT(header_timeout),
+        LIMIT(body_rate),      LIMIT(body_grace),       LIMIT(keep_alive),
+        LIMIT(write_timeout),  LIMIT(connections),      LIMIT(in_flight),
+        LIMIT(pipelined),      LIMIT(half_closed),      LIMIT(linger_time),
+        LIMIT(linger_timeout),
 #undef LIMIT
     };
     http_limits_default(limits);
@@ -458,6 +459,10 @@ limits_fill(HttpLimits *limits, PyObject *dict)
         bool found = strcmp(name, "body") == 0;
         if (found) {
             limits->body = number;
+        }
+        if (strcmp(name, "linger_bytes") == 0) {
+            limits->linger_bytes = number;
+            found = true;
         }
         for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
             if (strcmp(name, small[i].name) == 0) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import (
     ItemsView,
     Iterable,
@@ -15,6 +16,8 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 RawHeaders = list[tuple[bytes, bytes]]
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
 
 
 class Address(NamedTuple):
@@ -37,7 +40,7 @@ class Headers(Mapping[str, str]):
     ) -> None:
         self.raw: RawHeaders = [] if raw is None else raw
         if headers is not None:
-            self.raw = [(_name(name), _value(value)) for name, value in headers.items()]
+            self.raw = [header_field(name, value) for name, value in headers.items()]
 
     def getlist(self, key: str) -> list[str]:
         """All values of a name, in order."""
@@ -97,7 +100,7 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
 
     def __setitem__(self, key: str, value: str) -> None:
         name = _name(key)
-        pair = (name, _value(value))
+        pair = (name, _value(value, key))
         places = [i for i, (other, _) in enumerate(self.raw) if other == name]
         for i in reversed(places[1:]):
             del self.raw[i]
@@ -115,7 +118,7 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
 
     def append(self, key: str, value: str) -> None:
         """Adds a field beside those of the same name."""
-        self.raw.append((_name(key), _value(value)))
+        self.raw.append(header_field(key, value))
 
     def add_vary_header(self, vary: str) -> None:
         """Adds to Vary (RFC 9110 section 12.5.5)."""
@@ -287,9 +290,27 @@ class State:
         return len(self._items)
 
 
+def header_field(name: str, value: str) -> tuple[bytes, bytes]:
+    """A field as it is sent. Raises: TypeError, ValueError for what can't be."""
+    return _name(name), _value(value, name)
+
+
 def _name(name: str) -> bytes:
-    return name.lower().encode("latin-1")
+    try:
+        return name.lower().encode("latin-1")
+    except AttributeError:
+        raise TypeError(f"a header field's name is a str, not {name!r}") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"a header field's name is a token of ASCII, not {name!r}") from None
 
 
-def _value(value: str) -> bytes:
-    return value.encode("latin-1")
+def _value(value: str, name: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except AttributeError:
+        raise TypeError(f"the value of the header field {name!r} is a str, not {value!r}") from None
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"the value of the header field {name!r} has characters that aren't Latin-1: "
+            f"{value!r}; percent-encode them"
+        ) from None

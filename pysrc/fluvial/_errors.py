@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from ._encode import encode_leniently, plain
 from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
 from ._foreign import check_callback
 from ._request import Request
-from ._responses import JSONResponse, PlainTextResponse, Response
+from ._responses import JSONResponse, PlainTextResponse, Response, checked
 from ._threads import call_in_pool
 
 Handler = Callable[[Request, Any], Any]
@@ -22,6 +23,9 @@ log = logging.getLogger("fluvial.error")
 
 # RFC 9110 sections 15.2, 15.3.5, 15.4.5: no content.
 _WITHOUT_CONTENT = frozenset({100, 101, 102, 103, 204, 205, 304})
+# How many handlers are called for one request, each for what the one before it raised.
+_ATTEMPTS = 8
+_GAVE_UP = f"gave up after {_ATTEMPTS} exception handlers, each of which raised an exception"
 
 
 def check_key(key: Any) -> None:
@@ -70,54 +74,93 @@ class ErrorHandlers:
 
     def find(self, exc: BaseException) -> Handler | None:
         """The handler for `exc`; those for 500 and Exception are the last resort, see `answer`."""
-        if isinstance(exc, HTTPException) and exc.status_code in self._by_status:
-            return self._by_status[exc.status_code]
+        if isinstance(exc, HTTPException) and isinstance(exc.status_code, int):
+            handler = self._by_status.get(exc.status_code)
+            if handler is not None:
+                return handler
         for cls in type(exc).__mro__:
             if cls is not Exception and cls in self._by_class:
                 return self._by_class[cls]
         return None
 
     async def tell(self, connection: Any, exc: Exception) -> bool:
-        """Calls the user's handler for what an accepted WebSocket raised; False without one."""
-        handler = self.find(exc)
-        if handler is None or handler in _OWN:
-            return False
-        await _call(handler, connection, exc)
-        return True
+        """Calls the user's handler for what an accepted WebSocket raised; False without one.
+
+        Raises: what the handler raises and no other handles.
+        """
+        for _ in range(_ATTEMPTS):
+            handler = self.find(exc)
+            if handler is None or handler in _OWN:
+                return False
+            try:
+                await _call(handler, connection, exc)
+            except Exception as error:
+                if error is exc or self.find(error) in (None, *_OWN):
+                    raise
+                exc = error
+            else:
+                return True
+        raise RuntimeError(_GAVE_UP) from exc
 
     def _last_resort(self) -> Handler | None:
         return self._by_status.get(500) or self._by_class.get(Exception)
 
     async def answer(self, request: Request, exc: BaseException) -> Any:
-        """The Response for `exc`; its traceback is logged when nobody handles it."""
-        handler = self.find(exc)
-        if handler is not None:
+        """The Response for `exc`; its traceback is logged when nobody handles it.
+
+        What a handler raises goes to the handler for that.
+        """
+        if _is_answered(request):
+            log_failure(request, exc)
+            return server_error()
+        raised: BaseException | None = None
+        for _ in range(_ATTEMPTS):
+            handler = None if exc is raised else self.find(exc)
+            if handler is None:
+                return await self._answer_last(request, exc)
             try:
-                return await _call(handler, request, exc)
+                return checked(await _call(handler, request, exc))
             except Exception as error:
-                exc = error
+                raised, exc = exc, error
+        log.error("%s %s: %s", request.method, request.path, _GAVE_UP)
+        return await self._answer_last(request, exc)
+
+    async def _answer_last(self, request: Request, exc: BaseException) -> Any:
+        """The answer to what no other handler wants, or raises again."""
         log_failure(request, exc)
         last = self._last_resort()
-        return server_error() if last is None else await _answer_last(last, request, exc)
+        if last is None:
+            return server_error()
+        try:
+            return checked(await _call(last, request, exc))
+        except Exception as error:
+            handler = None if error is exc else self.find(error)
+            if handler is not None and handler is not last:
+                with suppress(Exception):
+                    return checked(await _call(handler, request, error))
+            log_failure(request, error)
+            return server_error()
 
     def answer_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
         """As `answer`, but without a coroutine where no handler of the user's has a say."""
         handler = self.find(exc)
-        if handler in _OWN:
-            return handler(request, exc)  # type: ignore[misc, no-any-return]
-        if handler is not None:
+        unhandled = handler is None and self._last_resort() is None
+        if unhandled or _is_answered(request):
+            log_failure(request, exc)
+            return server_error()
+        if handler not in _OWN:
             return self.answer(request, exc)
-        log_failure(request, exc)
-        last = self._last_resort()
-        return server_error() if last is None else _answer_last(last, request, exc)
+        try:
+            response: Response = handler(request, exc)  # type: ignore[misc]
+            return checked(response) if isinstance(exc, HTTPException) else response
+        except Exception as error:
+            error.__cause__ = exc
+            return self.answer(request, error)
 
 
-async def _answer_last(last: Handler, request: Request, exc: BaseException) -> Any:
-    try:
-        return await _call(last, request, exc)
-    except Exception as error:
-        log_failure(request, error)
-        return server_error()
+def _is_answered(request: Request) -> bool:
+    """Whether the answer has begun, so that an exception can only be logged."""
+    return bool(request._cache and request._cache.get("answered"))
 
 
 async def _call(handler: Handler, request: Request, exc: BaseException) -> Any:
@@ -125,7 +168,14 @@ async def _call(handler: Handler, request: Request, exc: BaseException) -> Any:
         return await handler(request, exc)
     if handler in _OWN:
         return handler(request, exc)
-    return await call_in_pool(handler, request, exc)
+    return await call_in_pool(_call_here, handler, request, exc)
+
+
+def _call_here(handler: Handler, request: Request, exc: BaseException) -> Any:
+    try:
+        return handler(request, exc)
+    except StopIteration as error:  # would mean something else to those who wait
+        raise RuntimeError("an exception handler raised StopIteration") from error
 
 
 def log_failure(request: Request, exc: BaseException) -> None:

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import copy_context
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ._cookies import SameSite, cookie_header
-from ._datastructures import MutableHeaders, RawHeaders
+from ._datastructures import FIELD_VALUE, TOKEN, MutableHeaders, RawHeaders, header_field
 from ._encode import to_json
 from ._threads import adopt_context, run_internal, submit, to_its_end
 
@@ -177,6 +178,10 @@ class Response:
                 sender.end()  # what follows is none of the client's business
             if self.background is not None:
                 await self.background()
+        except BaseException:
+            if sender.started:
+                request._store()["answered"] = True
+            raise
         finally:
             await self.clean_up()
 
@@ -254,7 +259,7 @@ class Response:
     def _initial_headers(self, headers: Mapping[str, str] | None) -> RawHeaders:
         raw: RawHeaders = []
         if headers:
-            raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+            raw = [header_field(name, value) for name, value in headers.items()]
             if any(name == b"content-type" for name, _ in raw):
                 return raw
         if self.media_type is not None:
@@ -320,6 +325,24 @@ class StreamingResponse(Response):
     ) -> None:
         super().__init__(None, status_code, headers, media_type, background)
         self.body_iterator = content
+
+
+def checked(response: Any) -> Any:
+    """`response` when it can be sent, so that what is wrong is raised where it was made.
+
+    Anything but a Response is JSON. Raises: TypeError, ValueError.
+    """
+    if isinstance(response, CoroutineType):
+        return response
+    if not isinstance(response, Response):
+        return JSONResponse(response)
+    status = response.status_code
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise ValueError(f"status_code must be 200 to 599, not {status!r}")
+    for name, value in response.raw_headers:
+        if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
+            raise ValueError(f"malformed header field {name!r}: {value!r}")
+    return response
 
 
 async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:

@@ -209,11 +209,16 @@ class Runner:
     async def _fail(self, websocket: WebSocket, exc: Exception) -> None:
         """Tells the user's own handler for the exception, or the log; then it is over."""
         try:
-            if not await self._errors.tell(websocket, exc):
-                if isinstance(exc, InvalidJSON):  # the client's fault
-                    await websocket.close(INVALID_DATA, "Invalid JSON")
-                    return
-                log.error("WebSocket %s failed", websocket.path, exc_info=exc)
+            try:
+                if not await self._errors.tell(websocket, exc):
+                    if isinstance(exc, InvalidJSON):  # the client's fault
+                        await websocket.close(INVALID_DATA, "Invalid JSON")
+                        return
+                    log.error("WebSocket %s failed", websocket.path, exc_info=exc)
+            except WebSocketException as error:  # of the exception handler
+                await websocket.close(error.code, error.reason)
+        except WebSocketDisconnect:
+            pass
         except Exception as error:
             log.error("WebSocket %s failed", websocket.path, exc_info=error)
         await websocket.close(INTERNAL_ERROR)

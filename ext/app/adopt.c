@@ -13,29 +13,41 @@
 #include "app/server.h"
 #include "app/ws_type.h"
 
-/* Adds the fields in `headers`, an iterable of pairs of bytes. 0, or -1 with an exception set. */
+/* Adds the field that `header` (borrowed), an iterable of two bytes, stands for. 0, or -1 with an
+ * exception set. */
+static int
+add_field(HttpRequest *req, PyObject *header)
+{
+    PyObject *pair = PySequence_Tuple(header);
+    int err = -1;
+    if (pair == NULL) {
+        return -1;
+    }
+    bool fits = PyTuple_GET_SIZE(pair) == 2 && PyBytes_Check(PyTuple_GET_ITEM(pair, 0))
+                && PyBytes_Check(PyTuple_GET_ITEM(pair, 1));
+    if (!fits) {
+        PyErr_SetString(PyExc_TypeError, "a header is a pair of bytes");
+    } else if (http_request_add_field(req, bytes_slice(PyTuple_GET_ITEM(pair, 0)),
+                                      bytes_slice(PyTuple_GET_ITEM(pair, 1)))
+               != 0) {
+        PyErr_NoMemory();
+    } else {
+        err = 0;
+    }
+    Py_DECREF(pair);
+    return err;
+}
+
+/* Adds the fields in `headers`, an iterable of such. Iterating may change the lists. */
 static int
 add_fields(HttpRequest *req, PyObject *headers)
 {
     PyObject *list = PySequence_Fast(headers, "headers must be iterable");
     int err = list == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
-        PyObject *pair = PySequence_Fast(PySequence_Fast_GET_ITEM(list, i),
-                                         "a header is a pair of bytes");
-        bool fits = pair != NULL && PySequence_Fast_GET_SIZE(pair) == 2
-                    && PyBytes_Check(PySequence_Fast_GET_ITEM(pair, 0))
-                    && PyBytes_Check(PySequence_Fast_GET_ITEM(pair, 1));
-        if (!fits) {
-            PyErr_SetString(PyExc_TypeError, "a header is a pair of bytes");
-            err = -1;
-        } else if (http_request_add_field(
-                       req, bytes_slice(PySequence_Fast_GET_ITEM(pair, 0)),
-                       bytes_slice(PySequence_Fast_GET_ITEM(pair, 1)))
-                   != 0) {
-            PyErr_NoMemory();
-            err = -1;
-        }
-        Py_XDECREF(pair);
+        PyObject *header = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
+        err = add_field(req, header);
+        Py_DECREF(header);
     }
     Py_XDECREF(list);
     return err;

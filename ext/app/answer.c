@@ -123,7 +123,6 @@ response_write(HttpRequest *req, PyObject *response, PyObject *body)
         return -1;
     }
     PyObject *headers = PyObject_GetAttr(response, server->st->str_raw_headers);
-    http_fields_clear(&server->fields);
     int err = headers == NULL ? -1 : fields_from_pairs(&server->fields, headers);
     Py_XDECREF(headers);
     if (err < 0) {

@@ -119,43 +119,55 @@ message_flag(PyObject *value)
     return value == NULL || value == Py_False ? 0 : PyObject_IsTrue(value);
 }
 
-/* The header pair's name or value as bytes (borrowed); NULL with TypeError set. */
+/* The lists and their items are the app's: iterating over one, or the repr() of another, may change
+ * any of them. So whatever is looked at is held. */
+
+/* The item as bytes: a new reference, or NULL with TypeError set. */
 static PyObject *
-pair_bytes(PyObject *pair, Py_ssize_t i)
+item_bytes(PyObject *sequence, Py_ssize_t i)
 {
-    PyObject *item = PySequence_Fast_GET_ITEM(pair, i);
+    PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(sequence, i));
     if (!PyBytes_Check(item)) {
         PyErr_Format(PyExc_TypeError, "header names and values are bytes, not %R",
                      item);
-        return NULL;
+        Py_CLEAR(item);
     }
     return item;
+}
+
+/* Adds a field with the parts of `pair`. 0, or -1 with an exception set. */
+static int
+fields_add_pair(HttpFields *fields, PyObject *pair)
+{
+    PyObject *name = item_bytes(pair, 0);
+    /* Refusing the name may have changed the pair, but then nobody looks at it any more. */
+    PyObject *value = name == NULL ? NULL : item_bytes(pair, 1);
+    int err = -1;
+    if (value != NULL) {
+        err = http_fields_add(fields, bytes_slice(name), bytes_slice(value));
+        if (err == UV_EINVAL) {
+            PyErr_Format(PyExc_ValueError, "malformed header %R: %R", name, value);
+        } else if (err != 0) {
+            PyErr_NoMemory();
+        }
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(value);
+    return err == 0 ? 0 : -1;
 }
 
 static int
 fields_add(HttpFields *fields, PyObject *header)
 {
     PyObject *pair = PySequence_Fast(header, "a header is a pair of bytes");
-    if (pair == NULL) {
-        return -1;
-    }
     int err = -1;
-    if (PySequence_Fast_GET_SIZE(pair) != 2) {
+    if (pair != NULL && PySequence_Fast_GET_SIZE(pair) == 2) {
+        err = fields_add_pair(fields, pair);
+    } else if (pair != NULL) {
         PyErr_Format(PyExc_TypeError, "a header is a pair of bytes, not %R", header);
-    } else {
-        PyObject *name = pair_bytes(pair, 0);
-        PyObject *value = name == NULL ? NULL : pair_bytes(pair, 1);
-        err = value == NULL
-                  ? -1
-                  : http_fields_add(fields, bytes_slice(name), bytes_slice(value));
-        if (err == UV_EINVAL) {
-            PyErr_Format(PyExc_ValueError, "malformed header %R: %R", name, value);
-        } else if (value != NULL && err != 0) {
-            PyErr_NoMemory();
-        }
     }
-    Py_DECREF(pair);
-    return err == 0 ? 0 : -1;
+    Py_XDECREF(pair);
+    return err;
 }
 
 int
@@ -167,7 +179,9 @@ message_headers(const Message *m, HttpFields *fields)
     PyObject *list = PySequence_Fast(m->headers, "'headers' must be iterable");
     int err = list == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
-        err = fields_add(fields, PySequence_Fast_GET_ITEM(list, i));
+        PyObject *header = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
+        err = fields_add(fields, header);
+        Py_DECREF(header);
     }
     Py_XDECREF(list);
     return err;
@@ -218,7 +232,7 @@ message_links(const Message *m, HttpFields *fields)
                          : PySequence_Fast(m->links, "'links' must be iterable");
     int err = list == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
-        PyObject *link = pair_bytes(list, i);
+        PyObject *link = item_bytes(list, i);
         err = link == NULL ? -1
                            : http_fields_add(fields, SLICE("link"), bytes_slice(link));
         if (err == UV_EINVAL) {
@@ -226,6 +240,7 @@ message_links(const Message *m, HttpFields *fields)
         } else if (link != NULL && err != 0) {
             PyErr_NoMemory();
         }
+        Py_XDECREF(link);
     }
     Py_XDECREF(list);
     return err == 0 ? 0 : -1;

@@ -65,25 +65,43 @@ asgi_raise(const AsgiCall *call, int err)
 
 /* ---- http.response.start ------------------------------------------------------------------ */
 
-/* Takes over the server's scratch buffer, so that no request allocates one. */
-static void
+/* The server's scratch buffer, so that no request allocates one. */
+static HttpFields
 fields_borrow(AsgiCall *call)
 {
-    call->fields = call->server->fields;
+    HttpFields fields = call->server->fields;
     call->server->fields = (HttpFields){.has_date = false};
-    http_fields_clear(&call->fields);
+    http_fields_clear(&fields);
+    return fields;
+}
+
+static void
+fields_give_back(AsgiCall *call, HttpFields *fields)
+{
+    HttpFields *scratch = &call->server->fields;
+    if (scratch->raw.ptr == NULL) {
+        *scratch = *fields;
+        *fields = (HttpFields){.has_date = false};
+    } else {
+        http_fields_free(fields);
+    }
 }
 
 static void
 fields_return(AsgiCall *call)
 {
-    HttpFields *scratch = &call->server->fields;
-    if (scratch->raw.ptr == NULL) {
-        *scratch = call->fields;
-        call->fields = (HttpFields){.has_date = false};
-    } else {
-        http_fields_free(&call->fields);
+    fields_give_back(call, &call->fields);
+}
+
+/* Reading a message may call the app's code, which may send another one: whether this one is due
+ * still. 0, or -1 with an exception set. */
+static int
+check_due(const AsgiCall *call, const Message *m, MessageKind kind)
+{
+    if (likely(call->req != NULL && asgi_is_expected(call, kind))) {
+        return 0;
     }
+    return asgi_raise_unexpected(call, m->type);
 }
 
 static int
@@ -94,11 +112,13 @@ send_start(AsgiCall *call, const Message *m)
     if (trailers < 0) {
         return -1;
     }
-    fields_borrow(call);
-    if (message_headers(m, &call->fields) < 0) {
-        fields_return(call);
+    HttpFields fields = fields_borrow(call);
+    if (message_headers(m, &fields) < 0 || check_due(call, m, MESSAGE_START) < 0) {
+        fields_give_back(call, &fields);
         return -1;
     }
+    http_fields_free(&call->fields);
+    call->fields = fields;
     call->status = status;
     call->has_trailers = trailers != 0;
     call->stage = ASGI_BODY;
@@ -197,7 +217,9 @@ send_body(AsgiCall *call, const Message *m)
 {
     PyObject *body = message_body(m);
     int more = body == NULL ? -1 : message_flag(m->more_body);
-    int err = more < 0 ? -1 : write_piece(call, body, more != 0);
+    int err = more < 0 || check_due(call, m, MESSAGE_BODY) < 0
+                  ? -1
+                  : write_piece(call, body, more != 0);
     Py_XDECREF(body);
     return err;
 }
@@ -209,7 +231,8 @@ static int
 send_trailers(AsgiCall *call, const Message *m)
 {
     int more = message_flag(m->more_trailers);
-    if (more < 0 || message_headers(m, &call->fields) < 0) {
+    if (more < 0 || message_headers(m, &call->fields) < 0
+        || check_due(call, m, MESSAGE_TRAILERS) < 0) {
         return -1;
     }
     if (more > 0) {

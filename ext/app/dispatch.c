@@ -276,7 +276,6 @@ static int
 route_fields(AppServer *server, PyObject *request)
 {
     PyObject *pairs = PyObject_GetAttr(request, server->st->str_route_headers);
-    http_fields_clear(&server->fields);
     int err = pairs == NULL ? -1 : fields_from_pairs(&server->fields, pairs);
     Py_XDECREF(pairs);
     return err;

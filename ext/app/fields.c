@@ -35,9 +35,12 @@ fields_from_pairs(HttpFields *fields, PyObject *headers)
     if (pairs == NULL) {
         return -1;
     }
+    http_fields_clear(fields); /* not before code of the user's has run */
     int err = 0;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(pairs) && err == 0; i++) {
-        err = fields_add_pair(fields, PySequence_Fast_GET_ITEM(pairs, i));
+        PyObject *pair = Py_NewRef(PySequence_Fast_GET_ITEM(pairs, i));
+        err = fields_add_pair(fields, pair); /* its repr() may change the list */
+        Py_DECREF(pair);
     }
     Py_DECREF(pairs);
     return err;

@@ -5,7 +5,7 @@
 #include "base/py.h"
 #include "http/response.h"
 
-/* Adds every (name: bytes, value: bytes) of `headers` (borrowed; a list or other sequence). 0;
+/* Has `fields` hold every (name: bytes, value: bytes) of `headers` (borrowed; any iterable). 0;
  * or -1 with TypeError, or with ValueError that names the malformed field. */
 int fields_from_pairs(HttpFields *fields, PyObject *headers);
 

@@ -38,8 +38,10 @@ pythread_begin(void)
 {
     PyObject *threading = threading_module(); /* borrowed */
     if (threading != NULL) {
+        Py_INCREF(threading);
         hook_install(threading, "getprofile", "setprofile");
         hook_install(threading, "gettrace", "settrace");
+        Py_DECREF(threading);
     }
 }
 
@@ -55,11 +57,12 @@ dummy_forget(PyObject *threading)
     if (active == NULL || dummy == NULL || ident == NULL || !PyDict_Check(active)) {
         goto done;
     }
-    PyObject *thread = PyDict_GetItemWithError(active, ident); /* borrowed */
+    PyObject *thread = Py_XNewRef(PyDict_GetItemWithError(active, ident));
     err = thread == NULL ? 0 : PyObject_IsInstance(thread, dummy);
     if (err == 1) {
         err = PyDict_DelItem(active, ident);
     }
+    Py_XDECREF(thread);
 done:
     Py_XDECREF(ident);
     Py_XDECREF(dummy);

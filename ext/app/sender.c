@@ -85,7 +85,7 @@ sender_begin(SenderObject *self, int status, PyObject *headers, int64_t length)
     if (err == 0) {
         HttpHead head = {.status = status, .fields = &fields};
         int code = http_stream_begin(self->http, &head, length);
-        self->started = code == 0;
+        self->started = self->started || code == 0;
         err = code == 0 ? 0 : -1;
         if (code != 0) {
             (void)sender_raise(self, code);
@@ -187,7 +187,9 @@ sender_whole(PyObject *op, PyObject *args)
     if (err == 0) {
         const HttpHead head = {.status = status, .fields = &fields};
         code = http_respond(self->http, &head, bytes_slice(body), body);
-        self->started = self->ended = code == 0;
+        if (code == 0) {
+            self->started = self->ended = true;
+        }
     }
     http_fields_free(&fields);
     if (err < 0 || code != 0) {

@@ -235,7 +235,10 @@ send_buffer(WsSession *s, PyObject *data)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return 1;
     }
-    int err = ws_send_binary(s->ws, slice_of(view.buf, (size_t)view.len), NULL);
+    /* To give the buffer may have been Python code, which may have closed. */
+    int err = s->state != SESSION_OPEN
+                  ? UV_ECANCELED
+                  : ws_send_binary(s->ws, slice_of(view.buf, (size_t)view.len), NULL);
     PyBuffer_Release(&view);
     return err;
 }

@@ -122,7 +122,10 @@ add_headers(WsgiCall *call, PyObject *headers)
     }
     http_fields_clear(fields);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        if (add_header(fields, PyList_GET_ITEM(headers, i)) < 0) {
+        PyObject *pair = Py_NewRef(PyList_GET_ITEM(headers, i));
+        int err = add_header(fields, pair); /* its repr() may change the list */
+        Py_DECREF(pair);
+        if (err < 0) {
             return -1;
         }
     }
@@ -390,12 +393,9 @@ pieces_length(const WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
     return length;
 }
 
-/* All is there and stays in memory anyway: nothing to wait for. */
-WsgiSent
-wsgi_send_all(WsgiCall *call, PyObject *list)
+static WsgiSent
+send_pieces(WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
 {
-    PyObject **pieces = PySequence_Fast_ITEMS(list);
-    Py_ssize_t n = PySequence_Fast_GET_SIZE(list);
     int64_t length = pieces_length(call, pieces, n);
     if (length < 0) {
         return WSGI_SENT_FAILED;
@@ -419,6 +419,21 @@ wsgi_send_all(WsgiCall *call, PyObject *list)
         }
     }
     return WSGI_SENT_MORE;
+}
+
+/* All is there and stays in memory anyway: nothing to wait for. Reports are the app's code, too, which
+ * may change its list. */
+WsgiSent
+wsgi_send_all(WsgiCall *call, PyObject *list)
+{
+    PyObject *pieces = PySequence_Tuple(list);
+    if (pieces == NULL) {
+        return WSGI_SENT_FAILED;
+    }
+    WsgiSent sent = send_pieces(call, PySequence_Fast_ITEMS(pieces),
+                                PySequence_Fast_GET_SIZE(pieces));
+    Py_DECREF(pieces);
+    return sent;
 }
 
 /* ---- The end ------------------------------------------------------------------------------ */

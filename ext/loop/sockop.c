@@ -34,6 +34,35 @@ try_failed(void)
     return TRY_FAILED;
 }
 
+/* Asks the socket for its number; that of one that is closed is -1. Returns it as an int object,
+ * or NULL with an exception set. */
+static PyObject *
+op_number(SocketOp *self)
+{
+    PyObject *number =
+        PyObject_CallMethodNoArgs(self->sock, self->loop->st->sockops.str_fileno);
+    self->fd = -1;
+    if (number != NULL && PyLong_Check(number)) {
+        self->fd = (int)PyLong_AsLong(number);
+    }
+    return number;
+}
+
+/* Asks again after the buffer was given, which may have been Python code that closed the socket. Those
+ * of bytes, bytearray and memoryview are not. False with an exception set. */
+static bool
+op_is_open_still(SocketOp *self)
+{
+    PyObject *data = self->data;
+    if (likely(PyBytes_CheckExact(data) || PyByteArray_CheckExact(data)
+               || PyMemoryView_Check(data))) {
+        return true;
+    }
+    PyObject *number = op_number(self);
+    Py_XDECREF(number);
+    return number != NULL;
+}
+
 static TryResult
 op_recv(SocketOp *self, PyObject **result)
 {
@@ -62,6 +91,10 @@ op_recv_into(SocketOp *self, PyObject **result)
                      Py_TYPE(self->data)->tp_name);
         return TRY_FAILED;
     }
+    if (!op_is_open_still(self)) {
+        PyBuffer_Release(&view);
+        return TRY_FAILED;
+    }
     ssize_t n = recv(self->fd, view.buf, (size_t)view.len, MSG_DONTWAIT);
     TryResult tried = n < 0 ? try_failed() : TRY_DONE;
     PyBuffer_Release(&view);
@@ -76,7 +109,8 @@ static TryResult
 op_sendall(SocketOp *self, PyObject **result)
 {
     if (self->view.obj == NULL
-        && PyObject_GetBuffer(self->data, &self->view, PyBUF_SIMPLE) < 0) {
+        && (PyObject_GetBuffer(self->data, &self->view, PyBUF_SIMPLE) < 0
+            || !op_is_open_still(self))) {
         return TRY_FAILED;
     }
     const char *rest = (const char *)self->view.buf + self->done;
@@ -91,20 +125,6 @@ op_sendall(SocketOp *self, PyObject **result)
     }
     *result = Py_NewRef(Py_None);
     return TRY_DONE;
-}
-
-/* Asks the socket for its number; that of one that is closed is -1. Returns it as an int object,
- * or NULL with an exception set. */
-static PyObject *
-op_number(SocketOp *self)
-{
-    PyObject *number =
-        PyObject_CallMethodNoArgs(self->sock, self->loop->st->sockops.str_fileno);
-    self->fd = -1;
-    if (number != NULL && PyLong_Check(number)) {
-        self->fd = (int)PyLong_AsLong(number);
-    }
-    return number;
 }
 
 /* *result is a new reference when it is done; an exception is set when it has failed. */

@@ -192,6 +192,10 @@ datagram_send_to(Datagram *self, PyObject *data, const SockAddr *addr, socklen_t
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return SEND_FAILED;
     }
+    if (endpoint_check_fd(&self->base) < 0) { /* closed by who gave the buffer */
+        PyBuffer_Release(&view);
+        return SEND_FAILED;
+    }
     const struct sockaddr *to = addr == NULL ? NULL : &addr->any;
     ssize_t n =
         sendto(self->base.fd, view.buf, (size_t)view.len, MSG_DONTWAIT, to, size);

@@ -25,7 +25,9 @@ datagram_find_peer(Datagram *self, PyObject *extra)
     if (peer == NULL || peer == Py_None) {
         return 0;
     }
+    Py_INCREF(peer);
     int named = PyObject_IsTrue(peer);
+    Py_DECREF(peer);
     self->connected = true;
     self->addr_ignored = named > 0;
     return named < 0 ? -1 : 0;

@@ -16,8 +16,10 @@ piece_bytes(PyObject *data, size_t *sent)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)view.buf + *sent,
-                                                view.len - (Py_ssize_t)*sent);
+    /* It may be shorter than when it was sent from. */
+    Py_ssize_t from = Py_MIN((Py_ssize_t)*sent, view.len);
+    PyObject *bytes =
+        PyBytes_FromStringAndSize((const char *)view.buf + from, view.len - from);
     PyBuffer_Release(&view);
     *sent = 0;
     return bytes;

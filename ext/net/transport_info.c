@@ -129,10 +129,12 @@ transport_py_get_extra_info(PyObject *op, PyObject *args, PyObject *kwargs)
                                      &name, &other)) {
         return NULL;
     }
+    PyObject *extra = Py_XNewRef(self->extra); /* while `name` is compared */
     PyObject *value =
-        self->extra == NULL ? NULL : PyDict_GetItemWithError(self->extra, name);
+        extra == NULL ? NULL : Py_XNewRef(PyDict_GetItemWithError(extra, name));
+    Py_XDECREF(extra);
     if (value != NULL || PyErr_Occurred()) {
-        return Py_XNewRef(value);
+        return value;
     }
     value = info_find_out(self, name);
     if (value == NULL) {

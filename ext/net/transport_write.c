@@ -47,6 +47,35 @@ transport_write_bytes(Transport *self, PyObject *data)
     return slice.len == 0 ? 0 : stream_write_owned(&self->stream, &slice, 1, data);
 }
 
+static PyObject *
+transport_write_plain(Transport *self, PyObject *data)
+{
+    int may = transport_may_write(self);
+    if (may > 0) {
+        transport_wrote(self, transport_write_bytes(self, data));
+    }
+    return may < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* The buffer comes first: to give it may be Python code, which may close the transport. */
+static PyObject *
+transport_write_view(Transport *self, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    int may = transport_may_write(self);
+    int err = may <= 0
+                  ? 0
+                  : stream_write(&self->stream, slice_of(view.buf, (size_t)view.len));
+    PyBuffer_Release(&view);
+    if (may > 0) {
+        transport_wrote(self, err);
+    }
+    return may < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 PyObject *
 transport_py_write(PyObject *op, PyObject *data)
 {
@@ -57,22 +86,7 @@ transport_py_write(PyObject *op, PyObject *data)
                             "data argument must be a bytes-like object, not '%.200s'",
                             Py_TYPE(data)->tp_name);
     }
-    int may = transport_may_write(self);
-    if (may <= 0) {
-        return may < 0 ? NULL : Py_NewRef(Py_None);
-    }
-    if (plain) {
-        transport_wrote(self, transport_write_bytes(self, data));
-        Py_RETURN_NONE;
-    }
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    int err = stream_write(&self->stream, slice_of(view.buf, (size_t)view.len));
-    PyBuffer_Release(&view);
-    transport_wrote(self, err);
-    Py_RETURN_NONE;
+    return plain ? transport_write_plain(self, data) : transport_write_view(self, data);
 }
 
 /* ---- Many buffers ------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -17,15 +18,18 @@ _ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)
 
 def parse_cookies(header: str) -> dict[str, str]:
     """The pairs of a Cookie header: nothing is refused, the last of a name wins."""
-    cookies: dict[str, str] = {}
+    return dict(cookie_pairs(header))
+
+
+def cookie_pairs(header: str) -> Iterator[tuple[str, str]]:
+    """The pairs of a Cookie header, in their order."""
     for chunk in header.split(";"):
         name, separator, value = chunk.partition("=")
         if not separator:
             name, value = "", chunk
         name, value = name.strip(), value.strip()
         if name or value:
-            cookies[name] = _unquote(value)
-    return cookies
+            yield name, _unquote(value)
 
 
 def cookie_header(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._body import BodyField
-from ._exceptions import RequestValidationError
+from ._param_models import choices_reader, model_reader
 from ._params import MISSING, Marker
-from ._types import concrete, is_model, is_sequence, split_annotated, strip_optional
+from ._types import is_model, is_sequence, split_annotated, strip_optional
 from ._validate import Validator, make_validator
 
 if TYPE_CHECKING:
@@ -44,9 +42,11 @@ def by_order(field: Field) -> int:
     return _ORDER.index(field.source)
 
 
-def is_model_field(field: Field) -> bool:
-    """Whether the fields of a model are the parameters."""
-    return field.source not in ("path", "body") and is_model(strip_optional(field.annotation))
+def is_read_in_python(field: Field) -> bool:
+    """Whether the value has several names: the fields of a model, or aliases to choose from."""
+    if field.source in ("path", "body"):
+        return False
+    return bool(field.further) or is_model(strip_optional(field.annotation))
 
 
 def make_param(
@@ -116,59 +116,7 @@ def _bound(validator: Validator, loc: Loc) -> Callable[[Any], Any]:
     return lambda value: from_python(value, loc)
 
 
-def model_reader(field: Field) -> Callable[[Any], Any]:
-    """Makes a function that reads a model's fields from a request's query, headers or cookies."""
-    model = strip_optional(field.annotation)
-    validator = _validator_for(field, field.annotation)
-    names = _model_names(concrete(model), field)
-    sent = {name: sent for sent, (name, _) in names.items()}
-
-    def read(request: Any) -> Any:
-        found = _gather(request, field.source, names)
-        if not found and field.default_factory is not None:
-            return field.default_factory()
-        if not found and field.default is not MISSING:
-            return field.default
-        try:
-            return validator.from_python(found, (field.source,))
-        except RequestValidationError as exc:
-            for error in exc.errors():
-                loc = error["loc"]
-                error["loc"] = (*loc[:1], *(sent.get(name, name) for name in loc[1:2]), *loc[2:])
-            raise
-
-    return read
-
-
-def _model_names(model: Any, field: Field) -> dict[str, tuple[str, bool]]:
-    """For each name in the request, the name for the validator and whether values make a list."""
-    names: dict[str, tuple[str, bool]] = {}
-    for name, annotation in _model_fields(model):
-        sent = name
-        if field.source == "header" and getattr(field.marker, "convert_underscores", True):
-            sent = name.replace("_", "-")
-        names[sent] = (name, is_sequence(strip_optional(annotation)))
-    return names
-
-
-def _model_fields(model: Any) -> list[tuple[str, Any]]:
-    pydantic_fields = getattr(model, "__pydantic_fields__", None)
-    if pydantic_fields is not None and hasattr(model, "model_fields"):
-        return [(info.alias or name, info.annotation) for name, info in pydantic_fields.items()]
-    info: Any = msgspec.inspect.type_info(model)
-    hints = get_type_hints(model, include_extras=True)
-    return [(item.encode_name, hints.get(item.name, Any)) for item in info.fields]
-
-
-def _gather(request: Any, source: str, names: dict[str, tuple[str, bool]]) -> dict[str, Any]:
-    """The values of a model's fields; for the query also what the model doesn't know."""
-    if source == "cookie":
-        cookies = request.cookies
-        return {name: cookies[sent] for sent, (name, _) in names.items() if sent in cookies}
-    values = request.query_params if source == "query" else request.headers
-    others = {name: (name, False) for name in values if name not in names}
-    found: dict[str, Any] = {}
-    for sent, (name, many) in (names | (others if source == "query" else {})).items():
-        if sent in values:
-            found[name] = values.getlist(sent) if many else values[sent]
-    return found
+def make_reader(field: Field) -> Callable[[Any], Any]:
+    """Makes a function that reads from the request what C doesn't."""
+    make = choices_reader if field.further else model_reader
+    return make(field, _validator_for(field, field.annotation))

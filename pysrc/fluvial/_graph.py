@@ -13,10 +13,10 @@ from ._body import EmbeddedBody, WholeBody
 from ._callables import Flavour
 from ._fields import (
     by_order,
-    is_model_field,
+    is_read_in_python,
     make_body_field,
     make_param,
-    model_reader,
+    make_reader,
 )
 from ._params import Body
 from ._programs import Layout, Program, Step
@@ -76,7 +76,7 @@ def _is_direct(call: Call, before: list[Call]) -> bool:
     if len(bodies) > 1 or any(_is_embedded(field) for field in bodies):
         return False
     rest = [field for field in fields if field.source != "body"]
-    return not any(field.default_factory is not None or is_model_field(field) for field in rest)
+    return not any(field.default_factory is not None or is_read_in_python(field) for field in rest)
 
 
 def _direct(call: Call, captures: Captures, inline: bool) -> Target:
@@ -191,7 +191,7 @@ class _Builder:
     def _add_field(self, field: Field) -> None:
         if field.source == "body":
             self._bodies.append(field)
-        elif is_model_field(field):
+        elif is_read_in_python(field):
             self._models.append(field)
         else:
             place = len(self._params)
@@ -235,7 +235,7 @@ class _Builder:
             request=request,
             body=body,
             members=tuple(self._places[id(field)] for field in members),
-            models=tuple((self._places[id(f)], model_reader(f)) for f in self._models),
+            models=tuple((self._places[id(f)], make_reader(f)) for f in self._models),
             response=special[Special.RESPONSE],
             background=special[Special.BACKGROUND],
         )

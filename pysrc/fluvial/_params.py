@@ -36,6 +36,7 @@ class Marker:
         *,
         default_factory: Callable[[], Any] | None = None,
         alias: str | None = None,
+        validation_alias: Any = None,
         gt: float | None = None,
         ge: float | None = None,
         lt: float | None = None,
@@ -44,6 +45,10 @@ class Marker:
         min_length: int | None = None,
         max_length: int | None = None,
         pattern: str | None = None,
+        strict: bool | None = None,
+        max_digits: int | None = None,
+        decimal_places: int | None = None,
+        allow_inf_nan: bool | None = None,
         title: str | None = None,
         description: str | None = None,
         examples: list[Any] | None = None,
@@ -58,9 +63,15 @@ class Marker:
         self.default = MISSING if default is ... else default
         self.default_factory = default_factory
         self.alias = alias
+        # In the request, in their order; empty when the parameter's own is meant.
+        self.names = _alias_names(alias if validation_alias is None else validation_alias)
+        if len(self.names) > 1 and self.source in ("path", "body"):
+            raise TypeError(f"a parameter of the {self.source} has one name, not a choice")
         limits: dict[str, Any] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
         limits |= {"multiple_of": multiple_of, "pattern": pattern}
-        limits |= {"min_length": min_length, "max_length": max_length}
+        limits |= {"min_length": min_length, "max_length": max_length, "strict": strict}
+        limits |= {"max_digits": max_digits, "decimal_places": decimal_places}
+        limits["allow_inf_nan"] = allow_inf_nan
         self.constraints = {name: limit for name, limit in limits.items() if limit is not None}
         self.title = title
         self.description = description
@@ -70,6 +81,15 @@ class Marker:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.default!r})"
+
+
+def _alias_names(alias: Any) -> tuple[str, ...]:
+    """The names in a str, or in pydantic's AliasChoices of them."""
+    names = () if alias is None else tuple(getattr(alias, "choices", (alias,)))
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"an alias is a str or AliasChoices of some, not {name!r}")
+    return names
 
 
 def _option_names(cls: type[Marker]) -> set[str]:

@@ -63,6 +63,11 @@ class Field:
     marker: Marker
     default: Any
     default_factory: Callable[[], Any] | None
+    further: tuple[str, ...] = ()  # names that are as good as `alias`
+
+    def absent(self) -> Any:
+        """The value where none was sent, MISSING when there must be one."""
+        return self.default if self.default_factory is None else self.default_factory()
 
     @property
     def source(self) -> str:
@@ -307,7 +312,7 @@ def _read_field(
     _check_shape(parameter.annotation, marker)
     if isinstance(marker, Path):
         default = MISSING
-    alias = marker.alias
+    alias, *further = marker.names or (None,)
     if alias is None:
         alias = name
         if isinstance(marker, Header) and marker.convert_underscores:
@@ -322,7 +327,7 @@ def _read_field(
         factory = default.make if isinstance(default, Factory) else copier(default)
     if factory is not None:
         default = MISSING
-    return Field(name, alias, parameter.annotation, marker, default, factory)
+    return Field(name, alias, parameter.annotation, marker, default, factory, tuple(further))
 
 
 def _check_shape(annotation: Any, marker: Marker) -> None:

@@ -20,7 +20,7 @@ from ._exceptions import HTTPException, InvalidJSON, RequestValidationError
 from ._json import read_slowly, settle
 from ._lax import INVALID, Lax, Literals
 from ._problems import Loc, Problem, problem
-from ._types import has_pydantic, has_struct, is_optional, strip_optional, walk
+from ._types import concrete, has_pydantic, has_struct, is_optional, strip_optional, walk
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -30,6 +30,12 @@ _TEXT_SOURCES = frozenset({("path",), ("query",), ("header",), ("cookie",)})
 _UNLIKE_TEXT = (bytes, datetime, date, timedelta)
 # Where msgspec might take for a Decimal what isn't a number, or has too many digits.
 _DOUBTFUL = re.compile(rb"nan|inf|\\u|(?<!\d)\d{4301}", re.IGNORECASE)
+
+# Limits that nothing applies to values of a type before it sees one.
+_LENGTHS = ("min_length", "max_length", "pattern")
+_NUMBERS = ("multiple_of", "max_digits", "decimal_places", "allow_inf_nan")
+_NOT_FOR: dict[Any, tuple[str, ...]] = {int: _LENGTHS, float: _LENGTHS, Decimal: _LENGTHS}
+_NOT_FOR |= {bool: (*_LENGTHS, *_NUMBERS), str: _NUMBERS}
 
 
 class Validator(Protocol):
@@ -48,15 +54,24 @@ class Validator(Protocol):
 
 def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
     """A validator for `annotation`. Raises: TypeError when nothing that is installed knows it."""
+    kind = concrete(strip_optional(annotation))
+    for name in constraints:
+        if isinstance(kind, type) and name in _NOT_FOR.get(kind, ()):
+            raise TypeError(f"{name} is no limit for a value of type {kind.__name__}")
     if has_pydantic(annotation) and not has_struct(annotation):
         return _by_pydantic(annotation, constraints)
     try:
         return MsgspecValidator(annotation, constraints)
-    except TypeError as reason:
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+        re.error,
+    ) as reason:  # also of limits beyond 64 bits
         return _last_resort(annotation, constraints, reason)
 
 
-def _last_resort(annotation: Any, constraints: dict[str, Any], reason: TypeError) -> Validator:
+def _last_resort(annotation: Any, constraints: dict[str, Any], reason: Exception) -> Validator:
     try:
         import pydantic  # noqa: F401
     except ImportError:
@@ -67,11 +82,12 @@ def _last_resort(annotation: Any, constraints: dict[str, Any], reason: TypeError
 
 def _by_pydantic(annotation: Any, constraints: dict[str, Any]) -> Validator:
     import pydantic
+    from pydantic_core import SchemaError
 
     try:
         return PydanticValidator(annotation, constraints)
-    except pydantic.errors.PydanticUserError as exc:
-        words = exc.message.partition("\n")[0]
+    except (pydantic.errors.PydanticUserError, TypeError, ValueError, SchemaError) as exc:
+        words = str(exc).partition("\n")[0]
         raise TypeError(f"{annotation!r} can't be validated: {words}") from None
 
 

@@ -1,0 +1,171 @@
+"""Parameters whose values have several names: models of query, headers or cookies, and choices of
+aliases. They are read from the request in Python, everything else by C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
+
+from ._cookies import cookie_pairs
+from ._exceptions import RequestValidationError
+from ._params import MISSING
+from ._problems import missing
+from ._types import concrete, is_sequence, strip_optional
+
+if TYPE_CHECKING:
+    from ._signature import Field
+    from ._validate import Validator
+
+Reader = Callable[[Any], Any]
+Received = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """One name in the request, its name for the validator, and whether its values make a list."""
+
+    sent: str
+    name: str
+    many: bool
+
+
+def choices_reader(field: Field, validator: Validator) -> Reader:
+    """Makes a function that reads a value that has several names; the first one present counts."""
+    many = is_sequence(strip_optional(field.annotation))
+
+    def read(request: Any) -> Any:
+        received = _received(request, field.source)
+        for name in (field.alias, *field.further):
+            values = received.get(name.lower() if field.source == "header" else name)
+            if values is not None:
+                value = values if many else values[-1]
+                return validator.from_python(value, (field.source, name))
+        default = field.absent()
+        if default is MISSING:
+            raise RequestValidationError([missing((field.source, field.alias))])
+        return default
+
+    return read
+
+
+def model_reader(field: Field, validator: Validator) -> Reader:
+    """Makes a function that reads a model's fields."""
+    model = concrete(strip_optional(field.annotation))
+    inputs = _inputs(model, field)
+    sent = {each.name: each.sent for each in reversed(inputs)}
+    extra = _extra(model)
+
+    def read(request: Any) -> Any:
+        received = _received(request, field.source)
+        found, others = _sort(received, inputs)
+        if not found and not (extra == "forbid" and others and field.source != "header"):
+            default = field.absent()
+            if default is not MISSING:
+                return default
+        try:
+            return validator.from_python(found | others if extra else found, (field.source,))
+        except RequestValidationError as exc:
+            for error in exc.errors():
+                loc = error["loc"]
+                error["loc"] = (*loc[:1], *(sent.get(name, name) for name in loc[1:2]), *loc[2:])
+            raise
+
+    return read
+
+
+def _received(request: Any, source: str) -> Received:
+    pairs: Iterable[tuple[str, str]]
+    if source == "query":
+        pairs = request.query_params.multi_items()
+    elif source == "header":
+        pairs = request.headers.items()
+    else:
+        fields = request.headers.getlist("cookie")
+        pairs = (pair for text in fields for pair in cookie_pairs(text))
+    received: Received = {}
+    for name, value in pairs:
+        received.setdefault(name, []).append(value)
+    return received
+
+
+def _sort(received: Received, inputs: list[_Input]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of a model's fields, and those that it doesn't know."""
+    found: dict[str, Any] = {}
+    rest = dict(received)
+    for each in inputs:
+        values = received.get(each.sent)
+        if values is None:
+            continue
+        rest.pop(each.sent, None)
+        if each.name not in found:
+            found[each.name] = values if each.many else values[-1]
+    others = {name: values if len(values) > 1 else values[0] for name, values in rest.items()}
+    return found, others
+
+
+def _inputs(model: Any, field: Field) -> list[_Input]:
+    inputs: list[_Input] = []
+    is_header = field.source == "header"
+    hyphens = is_header and getattr(field.marker, "convert_underscores", True)
+    for name, annotation, aliases in _model_fields(model):
+        is_list = is_sequence(strip_optional(annotation))
+        for alias, indexed in aliases:
+            many = is_list or indexed
+            spellings = [alias.replace("_", "-")] if hyphens else [alias]
+            if alias != name and hyphens:
+                spellings.insert(0, alias)  # an alias may mean its underscores
+            for sent in dict.fromkeys(spellings):
+                inputs.append(_Input(sent.lower() if is_header else sent, alias, many))
+    return inputs
+
+
+def _model_fields(model: Any) -> list[tuple[str, Any, list[tuple[str, bool]]]]:
+    """Name, annotation and names in the request of each field; whether these have an index."""
+    pydantic_fields = getattr(model, "__pydantic_fields__", None)
+    if pydantic_fields is not None:
+        config = _config(model)
+        return [
+            (name, info.annotation, _aliases(name, info, config))
+            for name, info in pydantic_fields.items()
+        ]
+    hints = get_type_hints(model, include_extras=True)
+    try:
+        info: Any = msgspec.inspect.type_info(model)
+    except TypeError:  # has something that pydantic alone knows
+        return [(name, hint, [(name, False)]) for name, hint in hints.items()]
+    return [
+        (item.name, hints.get(item.name, Any), [(item.encode_name, False)]) for item in info.fields
+    ]
+
+
+def _config(model: Any) -> Any:
+    return getattr(model, "model_config", None) or getattr(model, "__pydantic_config__", None) or {}
+
+
+def _aliases(name: str, info: Any, config: Any) -> list[tuple[str, bool]]:
+    alias = info.validation_alias or info.alias
+    names: list[tuple[str, bool]] = []
+    if alias is not None and config.get("validate_by_alias") is not False:
+        for choice in getattr(alias, "choices", (alias,)):
+            path = getattr(choice, "path", None)  # of an AliasPath
+            names.append((choice, False) if path is None else (path[0], len(path) > 1))
+    by_name = config.get("populate_by_name") or config.get("validate_by_name")
+    if alias is None or by_name or not names:
+        names.append((name, False))
+    return names
+
+
+def _extra(model: Any) -> str | None:
+    """Whether the model has a use for what it doesn't know: "allow", "forbid", or None."""
+    struct = getattr(model, "__struct_config__", None)
+    if struct is not None:
+        return "forbid" if struct.forbid_unknown_fields else None
+    extra = _config(model).get("extra")
+    if extra in ("allow", "forbid"):
+        return str(extra)
+    decorators = getattr(model, "__pydantic_decorators__", None)
+    return "allow" if decorators is not None and decorators.model_validators else None

@@ -132,6 +132,11 @@ connection_start(Acceptor *self, int fd, const NetAddr *peer, PyObject *context)
         (void)close(fd);
         return connection_failed(self);
     }
+    if (loop_is_forked(self->loop)) { /* by the factory: the connection is the parent's */
+        Py_DECREF(protocol);
+        (void)close(fd);
+        return 0;
+    }
     PyObject *transport = transport_accepted(self->st, self->loop, fd, peer, protocol,
                                              context, self->server);
     Py_DECREF(protocol);

@@ -9,12 +9,17 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fluvial import App, Config
+from fluvial._interface import adapt
 from fluvial._loop import Loop
+from fluvial._server import Service
+from fluvial._sockets import bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -217,6 +222,152 @@ def test_the_child_collects_the_loop_with_all_that_is_open() -> None:
     writer.close()
     server.close()
     loop.run_until_complete(server.wait_closed())
+    check_works(loop)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+class Witness:
+    """Tells in which process it was destroyed."""
+
+    def __init__(self, seen: list[int]) -> None:
+        self.seen = seen
+
+    def __del__(self) -> None:
+        self.seen.append(os.getpid())
+
+
+def test_what_waits_is_forgotten_in_the_child() -> None:
+    """Neither called nor destroyed there, even when the loop is closed and collected."""
+    seen: list[int] = []
+    loop = Loop()
+    check_works(loop)
+    loop.call_soon(print, Witness(seen))
+    loop.call_later(0.01, print, Witness(seen))
+    loop.call_later(600, print, Witness(seen))
+
+    def work() -> None:
+        nonlocal loop
+        loop.close()
+        del loop
+        gc.collect()
+        assert seen == []
+
+    assert in_child(work) == 0
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert seen == [os.getpid()] * 3
+
+
+def test_a_fork_beside_the_loops_thread(fluvial_loop: Loop) -> None:
+    """The thread that runs the loop isn't in the child: there it doesn't run."""
+    thread = threading.Thread(target=fluvial_loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), fluvial_loop).result(60)
+
+    def work() -> None:
+        refuse_all(fluvial_loop)
+        fluvial_loop.close()
+
+    assert in_child(work) == 0
+    fluvial_loop.call_soon_threadsafe(fluvial_loop.stop)
+    thread.join()
+    check_works(fluvial_loop)
+
+
+def test_the_child_closes_a_loop_whose_threads_are_at_work() -> None:
+    """libuv's threads have stayed with the parent: the child doesn't wait for them."""
+    loop = Loop()
+
+    async def begin() -> list[asyncio.Task[Any]]:
+        names = [loop.create_task(loop.getaddrinfo("127.0.0.1", n)) for n in range(50)]
+        await asyncio.sleep(0)
+        return names
+
+    names = loop.run_until_complete(begin())
+
+    def work() -> None:
+        signal.alarm(20)
+        loop.close()
+        gc.collect()
+
+    assert in_child(work) == 0
+    assert len(loop.run_until_complete(asyncio.gather(*names))) == 50
+    check_works(loop)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+def test_the_parent_hears_of_everything_after_the_child_has_closed_the_loop() -> None:
+    """Its timers, descriptors, listeners and connections, those of a server included."""
+    loop = Loop()
+    app = App()
+
+    @app.get("/")
+    async def answer() -> str:
+        return "answer"
+
+    def ask(client: socket.socket) -> None:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    async def answered(client: socket.socket) -> None:
+        data = b""
+        while not data.endswith(b'"answer"'):
+            data += await loop.sock_recv(client, 1000)
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(5))
+        writer.close()
+
+    async def begin() -> tuple[Any, ...]:
+        config = Config(port=0, access_log=False)
+        (sock,) = bind(config)
+        address = sock.getsockname()
+        service = Service(adapt(app), [sock], config)
+        ready = asyncio.Event()
+        running = loop.create_task(service.run(ready.set))
+        await ready.wait()
+        server = await asyncio.start_server(echo, "127.0.0.1")
+        stream = await asyncio.open_connection(*server.sockets[0].getsockname())
+        client = socket.create_connection(address)
+        client.setblocking(False)
+        ask(client)
+        await answered(client)
+        pair = socket.socketpair()
+        readable = loop.create_future()
+        loop.add_reader(pair[0], readable.set_result, None)
+        timer = loop.create_future()
+        loop.call_later(0.2, timer.set_result, None)
+        await asyncio.sleep(0.001)
+        return service, running, server, stream, client, pair, readable, timer
+
+    service, running, server, stream, client, pair, readable, timer = loop.run_until_complete(
+        begin()
+    )
+    assert in_child(loop.close) == 0
+
+    async def go_on() -> None:
+        pair[1].send(b"x")
+        await readable
+        loop.remove_reader(pair[0])
+        ask(client)
+        await answered(client)
+        new = socket.create_connection(client.getpeername())
+        new.setblocking(False)
+        ask(new)
+        await answered(new)
+        stream[1].write(b"hello")
+        assert await stream[0].readexactly(5) == b"hello"
+        other = await asyncio.open_connection(*server.sockets[0].getsockname())
+        other[1].write(b"again")
+        assert await other[0].readexactly(5) == b"again"
+        await timer
+        for each in (client, new, *pair, stream[1], other[1], server):
+            each.close()
+        service.stop()
+        await running
+
+    loop.run_until_complete(go_on())
     check_works(loop)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()

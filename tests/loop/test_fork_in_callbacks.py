@@ -34,10 +34,16 @@ def _no_warning_about_threads() -> Iterator[None]:
 
 
 class Forker:
-    """Forks where it is first called, and knows what was called in this process."""
+    """Forks where it is first called, and knows what was called in this process.
 
-    def __init__(self) -> None:
+    With `child_first` the parent stands still until the child has ended: whatever the child would
+    take, read or write, it could.
+    """
+
+    def __init__(self, child_first: bool) -> None:
+        self.child_first = child_first
         self.pid: int | None = None
+        self.status: int | None = None
         self.ran: list[Any] = []
 
     def __call__(self, what: Any) -> bool:
@@ -47,14 +53,17 @@ class Forker:
             self.pid = os.fork()
             if self.pid == 0:
                 self.ran = []
+            elif self.child_first:
+                self.status = os.waitpid(self.pid, 0)[1]
         return self.pid == 0
 
     async def child_has_ended(self) -> None:
         """Returns once the child has left the loop by the error, having run nothing."""
         assert self.pid is not None
         loop = asyncio.get_running_loop()
-        _, status = await loop.run_in_executor(None, os.waitpid, self.pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        if self.status is None:
+            _, self.status = await loop.run_in_executor(None, os.waitpid, self.pid, 0)
+        assert os.waitstatus_to_exitcode(self.status) == 0
 
     def run(self, loop: Loop, main: Callable[[], Awaitable[None]]) -> None:
         """Runs the loop; the child ends here."""
@@ -78,6 +87,11 @@ class Forker:
         finally:
             if os.getpid() != parent:
                 os._exit(status)
+
+
+@pytest.fixture(params=[False, True], ids=["parent first", "child first"])
+def forker(request: pytest.FixtureRequest) -> Forker:
+    return Forker(request.param)
 
 
 async def received(loop: Loop, sock: socket.socket, size: int) -> bytes:
@@ -145,9 +159,8 @@ class Buffered(asyncio.BufferedProtocol):
 
 
 @pytest.mark.parametrize("kind", [Plain, Buffered])
-def test_data_received(fluvial_loop: Loop, kind: Callable[[Forker], Any]) -> None:
+def test_data_received(fluvial_loop: Loop, forker: Forker, kind: Callable[[Forker], Any]) -> None:
     """Three connections can be read, and written to, when the first of them forks."""
-    forker = Forker()
 
     async def main() -> None:
         pairs = [await pair_of(fluvial_loop, kind(forker)) for _ in range(3)]
@@ -175,8 +188,7 @@ def test_data_received(fluvial_loop: Loop, kind: Callable[[Forker], Any]) -> Non
 
 
 @pytest.mark.parametrize("end", ["close", "abort", "write_eof"])
-def test_what_the_child_ends_stays_open(fluvial_loop: Loop, end: str) -> None:
-    forker = Forker()
+def test_what_the_child_ends_stays_open(fluvial_loop: Loop, forker: Forker, end: str) -> None:
 
     class Ending(Plain):
         def data_received(self, data: bytes) -> None:
@@ -199,8 +211,7 @@ def test_what_the_child_ends_stays_open(fluvial_loop: Loop, end: str) -> None:
     forker.run(fluvial_loop, main)
 
 
-def test_resume_writing(fluvial_loop: Loop) -> None:
-    forker = Forker()
+def test_resume_writing(fluvial_loop: Loop, forker: Forker) -> None:
 
     class Writing(Plain):
         def resume_writing(self) -> None:
@@ -224,9 +235,8 @@ def test_resume_writing(fluvial_loop: Loop) -> None:
     assert forker.ran == ["resume"] * 2
 
 
-def test_connection_made(fluvial_loop: Loop) -> None:
+def test_connection_made(fluvial_loop: Loop, forker: Forker) -> None:
     """The child takes none of the connections that wait to be accepted."""
-    forker = Forker()
 
     class Greeting(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:
@@ -250,9 +260,36 @@ def test_connection_made(fluvial_loop: Loop) -> None:
     assert forker.ran == ["made"] * 4
 
 
-def test_datagram_received(fluvial_loop: Loop) -> None:
+@pytest.mark.parametrize("many", [1, 4])
+def test_a_factory_of_protocols(fluvial_loop: Loop, forker: Forker, many: int) -> None:
+    """It is called while the connections that wait are accepted one after the other."""
+
+    class Greeting(asyncio.Protocol):
+        def __init__(self) -> None:
+            forker("made")
+
+        def connection_made(self, transport: Any) -> None:
+            transport.write(b"hello")
+
+    async def main() -> None:
+        server = await fluvial_loop.create_server(Greeting, "127.0.0.1", 0, backlog=10)
+        clients = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(many)]
+        for client in clients:
+            client.setblocking(False)
+            assert await received(fluvial_loop, client, 5) == b"hello"
+        await forker.child_has_ended()
+        for client in clients:
+            expect_nothing(client)
+            client.close()
+        server.close()
+        await server.wait_closed()
+
+    forker.run(fluvial_loop, main)
+    assert forker.ran == ["made"] * many
+
+
+def test_datagram_received(fluvial_loop: Loop, forker: Forker) -> None:
     """Several datagrams come by one system call."""
-    forker = Forker()
 
     class Echo(asyncio.DatagramProtocol):
         def connection_made(self, transport: Any) -> None:
@@ -281,8 +318,7 @@ def test_datagram_received(fluvial_loop: Loop) -> None:
     assert forker.ran == [b"%d" % n for n in range(10)]
 
 
-def test_pipes(fluvial_loop: Loop) -> None:
-    forker = Forker()
+def test_pipes(fluvial_loop: Loop, forker: Forker) -> None:
 
     class Reader(asyncio.Protocol):
         def __init__(self, to: Any) -> None:
@@ -321,8 +357,7 @@ def test_pipes(fluvial_loop: Loop) -> None:
     assert sorted(forker.ran) == [b"0", b"1", b"2"]
 
 
-def test_readers(fluvial_loop: Loop) -> None:
-    forker = Forker()
+def test_readers(fluvial_loop: Loop, forker: Forker) -> None:
 
     async def main() -> None:
         socks = [socket.socketpair() for _ in range(3)]
@@ -347,9 +382,78 @@ def test_readers(fluvial_loop: Loop) -> None:
     assert forker.ran == [b"x"] * 3
 
 
-def test_requests_of_the_server(fluvial_loop: Loop) -> None:
+def test_datagrams_that_wait_to_be_sent(fluvial_loop: Loop, forker: Forker) -> None:
+    """The child sends none of what stands in the queue."""
+    count, size = 100, 30_000
+
+    class Sender(asyncio.DatagramProtocol):
+        def resume_writing(self) -> None:
+            forker("resume")
+
+    async def main() -> None:
+        ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        peer.setblocking(False)
+        transport, _ = await fluvial_loop.create_datagram_endpoint(Sender, sock=ours)
+        transport.set_write_buffer_limits(high=size)
+        for n in range(count):
+            transport.sendto(b"%03d" % n + bytes(size))
+        got = [(await fluvial_loop.sock_recv(peer, size + 3))[:3] for _ in range(count)]
+        assert got == [b"%03d" % n for n in range(count)]
+        await forker.child_has_ended()
+        expect_nothing(peer)
+        transport.close()
+        peer.close()
+        await asyncio.sleep(0)
+
+    forker.run(fluvial_loop, main)
+    assert forker.ran == ["resume"]
+
+
+def test_calls_of_an_asgi_app(fluvial_loop: Loop, forker: Forker) -> None:
+    """The child calls none of those that wait for the loop to block."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        forker(scope["path"])
+        size = 0
+        while size < 10:
+            size += len((await receive())["body"])
+        fields = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def main() -> None:
+        config = Config(port=0, access_log=False)
+        (sock,) = bind(config)
+        address = sock.getsockname()
+        service = Service(adapt(app), [sock], config)
+        ready = asyncio.Event()
+        running = fluvial_loop.create_task(service.run(ready.set))
+        await ready.wait()
+        clients = [socket.create_connection(address) for _ in range(3)]
+        for client in clients:
+            client.sendall(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n01234")
+            client.setblocking(False)
+        while len(forker.ran) < 3:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.001)
+        await forker.child_has_ended()
+        for client in clients:
+            client.sendall(b"56789")
+            data = b""
+            while not data.endswith(b"\r\n\r\nok"):
+                data += await fluvial_loop.sock_recv(client, 1000)
+            expect_nothing(client)
+            client.close()
+        service.stop()
+        await running
+
+    forker.run(fluvial_loop, main)
+    assert forker.ran == ["/x"] * 3
+
+
+def test_requests_of_the_server(fluvial_loop: Loop, forker: Forker) -> None:
     """The child answers none of the requests that have come, nor takes connections."""
-    forker = Forker()
     app = App()
 
     @app.get("/{n}")

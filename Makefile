@@ -6,6 +6,7 @@
 #   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
 #   EXTRAS=test        without the frameworks that tests/asgi/apps starts
 #   BENCH="..."        options of bench/http.py or bench/loop.py
+#   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
 #   CONFORMANCE="..."  options of tests/conformance/loop/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
@@ -15,6 +16,7 @@ TESTS ?=
 JOBS ?= auto
 EXTRAS ?= test,test-apps
 BENCH ?=
+MUTANTS ?=
 CONFORMANCE ?=
 # Slow tests come last in some files: workers that run dry take over tests of others.
 SPREAD = -n $(JOBS) --dist worksteal
@@ -40,13 +42,14 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug packages conformance-loop conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug mutants packages conformance-loop conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
 	@echo 'make test     all tests (TESTS=, PYTHON=, PYTHONS=)'
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
+	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
 	@echo 'make conformance-ws  the Autobahn cases on WebSockets (CONFORMANCE=)'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
@@ -126,6 +129,11 @@ asan: $(VENV)/.test-needs $(VENV)/.installed
 	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
 	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD="$(ASAN_LIBRARIES)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(SPREAD) $(TESTS)
+
+# In copies below build/mutants; minutes for all of them.
+mutants: $(VENV)/.test-needs build
+	$(SAY) "breaking the sources one by one (tests/mutants)"
+	@set -f; $(PY) tests/mutants/run.py $(MUTANTS)
 
 # ---- Others' tests --------------------------------------------------------------------------
 

@@ -122,6 +122,28 @@ def test_the_loop_runs_on_while_jobs_compute() -> None:
     with_pool(main)
 
 
+def test_jobs_that_compute_get_few_threads() -> None:
+    """Their threads' CPU clocks tell them from jobs that wait, of which all run at once."""
+    threads = 64
+    stop = threading.Event()
+
+    def compute() -> None:
+        while not stop.is_set():
+            sum(range(1000))
+
+    async def main(pool: _core.Pool) -> None:
+        computing = [pool.submit(None, compute) for _ in range(threads)]
+        # Of the process's CPU, not of the clock: a machine that is busy with others gives it less.
+        begun = time.process_time()
+        while time.process_time() - begun < 1:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.gather(*computing)
+        assert pool.stats()["peak_threads"] < threads // 2
+
+    with_pool(main, threads=threads)
+
+
 def test_the_loop_gets_its_turn_among_jobs_that_keep_the_gil() -> None:
     """C functions, one after the other, never let go of it: the worker has to yield."""
     count = 40_000

@@ -28,7 +28,7 @@ class Later(Handler):
 
 def test_an_idle_connection_is_closed() -> None:
     with (
-        serving(Handler(), keep_alive=50) as server,
+        serving(Handler(), keep_alive=500) as server,
         server.connect() as fresh,
         server.connect() as used,
     ):
@@ -50,7 +50,7 @@ def test_empty_lines_do_not_keep_a_connection() -> None:
 
 
 def test_a_head_that_does_not_end_is_refused() -> None:
-    with serving(Handler(), header_timeout=50) as server:
+    with serving(Handler(), header_timeout=500) as server:
         for begun in (b"G", GET[:-1], GET + GET[:-1]):
             *good, last = server.send(begun)
             assert [r.status for r in good] == [200] * (begun.count(b"GET") - 1)
@@ -59,7 +59,7 @@ def test_a_head_that_does_not_end_is_refused() -> None:
 
 def test_a_head_that_trickles_is_refused() -> None:
     """New bytes don't move the deadline on."""
-    limits = {"header_timeout": 50, "header_fields": 0}
+    limits = {"header_timeout": 500, "header_fields": 0}
     with serving(Handler(), **limits) as server, server.connect() as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n")
         sock.settimeout(0.01)
@@ -86,23 +86,24 @@ def test_a_body_that_is_fast_enough_takes_as_long_as_it_takes() -> None:
     """One body trickles while another stands still: the second is refused, the first is not."""
     head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
     with (
-        serving(Handler(), body_grace=100, body_rate=100) as server,
+        serving(Handler(), body_grace=1000, body_rate=10) as server,
         server.connect() as slow,
         server.connect() as still,
     ):
         slow.sendall(head)
         still.sendall(head)
         still.settimeout(0.005)
-        data = b""
+        data, sent = b"", 0
         while not data:
-            slow.sendall(b"1\r\nx\r\n")
+            slow.sendall(b"a\r\n0123456789\r\n")  # as much as is wanted in a second
+            sent += 10
             with contextlib.suppress(TimeoutError):
                 data = still.recv(1000)
         assert Response.parse(data)[0].status == 408
         slow.sendall(b"0\r\n\r\n")
         response, _ = Response.parse(slow.recv(100_000))
         assert response.status == 200
-        assert len(response.body) > 10
+        assert len(response.body) == sent
 
 
 def test_a_client_that_takes_no_byte_is_given_up() -> None:
@@ -120,7 +121,7 @@ def test_a_client_that_takes_no_byte_is_given_up() -> None:
 def test_a_request_under_way_is_not_hurried() -> None:
     """The answer may take longer than all the limits."""
     handler = Later()
-    limits = {"keep_alive": 50, "header_timeout": 50, "body_grace": 50, "write_timeout": 50}
+    limits = dict.fromkeys(("keep_alive", "header_timeout", "body_grace", "write_timeout"), 500)
     with (
         serving(handler, **limits) as server,
         server.connect() as slow,
@@ -149,7 +150,7 @@ def test_a_refused_client_that_keeps_the_connection_open_is_closed_on() -> None:
 
 def test_a_busy_loop_does_not_count_against_the_client() -> None:
     """A deadline that passes while the loop stands still is judged only after a poll."""
-    with serving(Handler(), header_timeout=200) as server, server.connect() as sock:
+    with serving(Handler(), header_timeout=700) as server, server.connect() as sock:
         sock.sendall(GET[:10])
         server.call(int)
         release = threading.Event()

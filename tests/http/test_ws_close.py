@@ -223,6 +223,27 @@ def test_a_ping_behind_what_the_client_still_reads_is_not_overdue(
     assert (ended.code, ended.reason) == (0, "")
 
 
+def test_a_ping_to_a_client_that_waits_for_the_handler_is_not_overdue(serve: Serve) -> None:
+    """Its answer stands behind messages that the handler has not taken: it can't be seen."""
+    app = App()
+    ended: list[str] = []
+    done = threading.Event()
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await asyncio.sleep(1)  # ten times what the client has to answer
+        ended.extend([await websocket.receive_text() for _ in range(20)])
+        done.set()
+        await websocket.close()
+
+    limits = {"ws_queue": 2, "ws_ping_interval": 100, "ws_ping_timeout": 100}
+    with upgraded(serve(app, limits=limits)) as client:
+        client.send(b"".join(frame(TEXT, b"%d" % n) for n in range(20)))
+        assert done.wait(30)
+    assert ended == [str(n) for n in range(20)]
+
+
 # ---- Flow ----------------------------------------------------------------------------------
 
 

@@ -134,9 +134,11 @@ class Config:
     `root_path` is what a proxy has taken away from the beginning of every path; `lifespan` says
     whether ASGI apps are told of the server's start and end: "on", "off", or "auto", if they want.
     `asgi_debug` takes http.response.debug from them, and logs it.
-    Times are in seconds. `threads` is how many `def` handlers run at once at most, `thread_queue`
-    how many more wait. `ws_origins` are the origins whose pages may open WebSockets, "same" stands
-    for the host that was asked; empty: all.
+    Times are in seconds. Requests may take `graceful_timeout` after the first signal to stop, and
+    all that follows them `cleanup_timeout`; then the process is ended. `uds_mode` is the mode of
+    the Unix socket's file, by default what the umask leaves. `threads` is how many `def` handlers
+    run at once at most, `thread_queue` how many more wait. `ws_origins` are the origins whose pages
+    may open WebSockets, "same" stands for the host that was asked; empty: all.
 
     With `ssl_certfile` the server speaks TLS. Files are in PEM form; `ssl_keyfile` is by default
     the certificate's. `ssl_cert_reqs` says whether clients are asked for certificates, which those
@@ -147,6 +149,7 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8000
     uds: str | None = None
+    uds_mode: int | None = None
     threads: int = 64
     thread_queue: int = 16384
     workers: int = 1
@@ -154,6 +157,7 @@ class Config:
     access_log: bool = True
     log_level: str = "info"
     graceful_timeout: float = 30.0
+    cleanup_timeout: float = 5.0
     root_path: str = ""
     lifespan: str = "auto"
     asgi_debug: bool = False

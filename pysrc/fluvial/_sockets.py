@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def bind(config: Config, *, shared: bool = False) -> list[socket.socket]:
     Raises: BindError.
     """
     if config.uds is not None:
-        return [bind_unix(config.uds)]
+        return [bind_unix(config.uds, config.uds_mode)]
     return bind_tcp(config.host, config.port, shared=shared)
 
 
@@ -114,20 +115,70 @@ def _bind_one(family: int, address: tuple[Any, ...], shared: bool) -> socket.soc
     return sock
 
 
-def bind_unix(path: str) -> socket.socket:
+@contextlib.contextmanager
+def closing(sockets: list[socket.socket]) -> Iterator[list[socket.socket]]:
+    """Closes them in the end, and removes the files of Unix sockets that bind_unix() has made."""
+    try:
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+            if isinstance(sock, UnixSocket):
+                sock.remove_file()
+
+
+class UnixSocket(socket.socket):
+    """A socket at `path`, whose file is removed by the process that has bound it, and no other.
+
+    A descriptor keeps the file's inode, so that its number can't become another file's: what stands
+    at the path may be another server's by now.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._path = os.path.abspath(path)
+        self._pid = 0
+        self._file = -1
+
+    def bind(self, path: str, mode: int | None = None) -> None:  # type: ignore[override]
+        """Makes the file; its mode follows the umask, or is `mode`. Raises: OSError."""
+        super().bind(path)
+        self._pid = os.getpid()
+        self._file = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW)
+        if mode is not None:
+            os.chmod(path, mode)  # nobody can connect before listen()
+
+    def remove_file(self) -> None:
+        """Removes the file, if it is still this socket's and this process's. Never fails."""
+        if self._file < 0:
+            return
+        if self._pid == os.getpid():
+            try:
+                if os.path.samestat(os.fstat(self._file), os.lstat(self._path)):
+                    os.unlink(self._path)
+            except FileNotFoundError:
+                pass
+            except OSError as exc:
+                log.warning("%s could not be removed: %s", self._path, exc.strerror)
+        os.close(self._file)
+        self._file = -1
+
+
+def bind_unix(path: str, mode: int | None = None) -> UnixSocket:
     """A Unix socket at `path`, in place of one that nobody listens on any more.
 
     Raises: BindError.
     """
     _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = UnixSocket(path)
     try:
         sock.setblocking(False)
-        sock.bind(path)
-        os.chmod(path, 0o666)
+        sock.bind(path, mode)
     except OSError as exc:
         sock.close()
-        raise BindError(f"can't listen on {path}: {_reason(exc)}") from exc
+        sock.remove_file()
+        reason = "it is there already" if exc.errno == errno.EADDRINUSE else _reason(exc)
+        raise BindError(f"can't listen on {path}: {reason}") from exc
     return sock
 
 
@@ -138,14 +189,18 @@ def _remove_stale(path: str) -> None:
     except OSError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        except BlockingIOError:
+            pass  # its queue is full
         except OSError:
             return
-        else:
-            raise BindError(f"can't listen on {path}: another server does")
+    raise BindError(f"can't listen on {path}: another server does")
 
 
 def _reason(exc: OSError) -> str:

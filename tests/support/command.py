@@ -29,12 +29,15 @@ TROUBLE = re.compile(
 class ServerProcess:
     """A running `fluvial run`. `url` has no slash at its end; `log` is what was printed so far."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
+    def __init__(self, command: list[str], env: Mapping[str, str], cwd: Path | None = None) -> None:
         self.url = ""
         self._lines: list[str] = []
         self._settled = threading.Event()
+        self._changed = threading.Condition()
+        self._ended = False
         self.process = subprocess.Popen(
             command,
+            cwd=cwd,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -53,9 +56,25 @@ class ServerProcess:
         self._settled.wait(PATIENCE)
         assert self.url, f"the server didn't print its URL:\n{self.log}"
 
+    def expect(self, pattern: str, count: int = 1) -> list[str]:
+        """Returns when the log has `pattern` so often: its first groups, or all that matched."""
+
+        def come() -> bool:
+            return self._ended or len(re.findall(pattern, self.log)) >= count
+
+        with self._changed:
+            self._changed.wait_for(come, PATIENCE)
+        found = re.findall(pattern, self.log)
+        assert len(found) >= count, f"{pattern!r} came {len(found)} times:\n{self.log}"
+        return found
+
+    def wait(self) -> int:
+        """Waits for the end; as `stop`."""
+        return self.stop(0)
+
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Asks the server to stop and waits; the exit code, negative when a signal ended it."""
-        if self.process.poll() is None:
+        if signum and self.process.poll() is None:
             self.process.send_signal(signum)
         try:
             return self.process.wait(PATIENCE)
@@ -63,18 +82,53 @@ class ServerProcess:
             self.process.kill()
             raise
         finally:
-            self._reader.join()
+            self._reader.join(PATIENCE)
+            assert not self._reader.is_alive(), f"a process is left behind:\n{self.log}"
             assert self.process.stdout is not None
             self.process.stdout.close()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self._lines.append(line)
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
             if not self.url and (found := URL.search(line)):
                 self.url = found.group()
                 self._settled.set()
         self._settled.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+def command_of(app: str, app_dir: Path, *options: str) -> list[str]:
+    """`fluvial run`, on a free port."""
+    fluvial = str(Path(sys.executable).with_name("fluvial"))
+    return [fluvial, "run", app, "--app-dir", str(app_dir), "--port", "0", *options]
+
+
+@contextmanager
+def launched(
+    app: str,
+    *options: str,
+    app_dir: Path,
+    prefix: tuple[str, ...] = (),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[ServerProcess]:
+    """The app under `fluvial run`, however it starts and ends; `prefix` is a command that runs it.
+
+    Its folder is the current one. What is left after the block is killed.
+    """
+    command = [*prefix, *command_of(app, app_dir, *options)]
+    server = ServerProcess(command, env or {}, app_dir)
+    try:
+        yield server
+    except BaseException as exc:
+        exc.add_note(f"The server's log:\n{server.log}")
+        raise
+    finally:
+        server.stop(signal.SIGKILL)
 
 
 @contextmanager
@@ -88,9 +142,7 @@ def serving(
 
     After the block the server gets SIGTERM; it must then exit with 0, and its log show no trouble.
     """
-    command = [str(Path(sys.executable).with_name("fluvial")), "run", app]
-    command += ["--app-dir", str(app_dir), "--port", "0", *options]
-    server = ServerProcess(command, env or {})
+    server = ServerProcess(command_of(app, app_dir, *options), env or {})
     try:
         server.wait_until_ready()
         yield server

@@ -1,0 +1,172 @@
+"""Unix sockets: whose file it is, who may connect, who removes it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from support.command import PATIENCE, ServerProcess, launched
+
+APP = """
+import asyncio, os
+from fluvial import App, Config
+
+app = App()
+
+@app.get("/pid")
+def pid():
+    return os.getpid()
+
+@app.get("/slow")
+async def slow():
+    print("waits", flush=True)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.01)
+    return "finished"
+
+@app.get("/chdir")
+def chdir():
+    os.chdir("/")
+
+if __name__ == "__main__":
+    import fluvial
+    fluvial.run(app, Config(uds="socket"))
+"""
+WORKERS = [(), ("--workers", "2")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "it.py").write_text(APP)
+    return tmp_path
+
+
+def get(folder: Path, path: str) -> httpx.Response:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(folder / "socket"))) as client:
+        return client.get(f"http://x{path}", timeout=PATIENCE)
+
+
+def ready(server: ServerProcess, workers: tuple[str, ...]) -> None:
+    server.expect("Fluvial serves unix:", 2 if workers else 1)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_the_server_removes_its_file(folder: Path, workers: tuple[str, ...]) -> None:
+    with launched("it:app", "--uds", "socket", *workers, app_dir=folder) as server:
+        ready(server, workers)
+        get(folder, "/chdir")
+        assert server.stop() == 0
+        assert not (folder / "socket").exists()
+
+
+def test_a_worker_that_ends_leaves_the_file(folder: Path) -> None:
+    with launched("it:app", "--uds", "socket", "--workers", "2", app_dir=folder) as server:
+        ready(server, ("2",))
+        for times, number in enumerate((signal.SIGTERM, signal.SIGINT, signal.SIGKILL)):
+            worker = psutil.Process(server.process.pid).children()[0]
+            worker.send_signal(number)
+            server.expect(f"worker {worker.pid} ended")
+            assert get(folder, "/pid").status_code == 200
+            server.expect("Fluvial serves", 3 + times)
+        assert server.stop() == 0
+        assert not (folder / "socket").exists()
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_an_old_server_leaves_the_new_one_s_file(folder: Path, workers: tuple[str, ...]) -> None:
+    options = ("--uds", "socket", *workers)
+    with launched("it:app", *options, app_dir=folder) as old:
+        ready(old, workers)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder / "socket"))
+            client.settimeout(PATIENCE)
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+            old.expect("waits")
+            old.process.send_signal(signal.SIGTERM)
+            wait_until_refused(folder / "socket")
+            with launched("it:app", *options, app_dir=folder) as new:
+                ready(new, workers)
+                (folder / "go").touch()
+                assert client.recv(65536).endswith(b'"finished"')
+                assert old.wait() == 0
+                assert get(folder, "/pid").status_code == 200
+                assert new.stop() == 0
+                assert not (folder / "socket").exists()
+
+
+def wait_until_refused(path: Path) -> None:
+    """Returns when nobody listens: a drain has begun."""
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                return
+
+
+def test_a_file_that_replaces_the_socket_is_left(folder: Path) -> None:
+    with launched("it:app", "--uds", "socket", app_dir=folder) as server:
+        ready(server, ())
+        (folder / "socket").unlink()
+        (folder / "socket").write_text("somebody else's")
+        assert server.stop() == 0
+        assert (folder / "socket").read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize(
+    ("options", "umask", "mode"),
+    [
+        ((), "022", 0o755),
+        ((), "077", 0o700),
+        (("--uds-mode", "660"), "022", 0o660),
+        (("--uds-mode", "0o666"), "077", 0o666),
+        (("--uds-mode", "0600"), "000", 0o600),
+    ],
+)
+def test_who_may_connect(
+    folder: Path, options: tuple[str, ...], umask: str, mode: int, workers: tuple[str, ...]
+) -> None:
+    prefix = ("sh", "-c", f'umask {umask}; exec "$@"', "sh")
+    uds = ("--uds", "socket", *options, *workers)
+    with launched("it:app", *uds, app_dir=folder, prefix=prefix) as server:
+        ready(server, workers)
+        assert stat.S_IMODE((folder / "socket").lstat().st_mode) == mode
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("mode", ["abc", "8", "1777", "-1", ""])
+def test_modes_are_octal(folder: Path, mode: str) -> None:
+    uds = ("--uds", "socket", "--uds-mode", mode)
+    with launched("it:app", *uds, app_dir=folder) as server:
+        assert server.wait() == 2
+        assert re.search("Invalid value for '--uds-mode'.* is not a mode", server.log)
+
+
+def test_a_server_whose_queue_is_full_keeps_its_socket(folder: Path) -> None:
+    """Connecting would wait then, for ever."""
+    path = str(folder / "socket")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen(0)
+        waiting = []
+        for _ in range(100):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.setblocking(False)
+            waiting.append(sock)
+            if sock.connect_ex(path) != 0:
+                break
+        inode = os.lstat(path).st_ino
+        with launched("it:app", "--uds", "socket", app_dir=folder) as server:
+            assert server.wait() == 1
+            assert "another server does" in server.log
+        assert os.lstat(path).st_ino == inode
+        for sock in waiting:
+            sock.close()

@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import native  # noqa: E402
 import vendor  # noqa: E402
 
-# Python's own structures that its API wants writable; everything else of ours is const.
+# Python's own structures that its API wants writable, and the table by which signals' handlers,
+# which are handed nothing, find their guard (app/stop_guard.c); everything else of ours is const.
 WRITABLE = re.compile(r"_(methods|members|getset|slots|spec|def)$|^lto_priv")
 
 

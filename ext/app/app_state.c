@@ -15,6 +15,7 @@
 #include "app/router_type.h"
 #include "app/sender.h"
 #include "app/server.h"
+#include "app/stop_guard.h"
 #include "app/waiting.h"
 #include "app/ws_type.h"
 #include "app/wsgi_app.h"
@@ -47,7 +48,7 @@ app_setup(PyObject *module, AppState *st)
         || server_setup(module, st) < 0 || asgi_app_setup(module, st) < 0
         || asgi_call_setup(module, st) < 0 || asgi_socket_setup(module, st) < 0
         || wsgi_app_setup(module, st) < 0 || wsgi_call_setup(module, st) < 0
-        || wsgi_input_setup(module, st) < 0) {
+        || wsgi_input_setup(module, st) < 0 || stop_guard_setup(module) < 0) {
         return -1;
     }
     return 0;

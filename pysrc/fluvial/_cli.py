@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,18 @@ class _Seconds(click.FloatRange):
 @click.version_option(__version__, prog_name="fluvial")
 def main() -> None:
     """Fluvial: a web framework and server."""
+
+
+class _Mode(click.ParamType[int]):
+    """A file's mode, in octal digits."""
+
+    name = "mode"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Raises: click.UsageError."""
+        if re.fullmatch("(0o)?[0-7]{1,4}", value) is None or int(value, 8) > 0o777:
+            self.fail(f"{value!r} is not a mode in octal digits, as 660 is", param, ctx)
+        return int(value, 8)
 
 
 def _limit_options(command: Command) -> Command:
@@ -73,6 +86,12 @@ def _limit_options(command: Command) -> Command:
     help="Port to listen on; 0 takes a free one.",
 )
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
+@click.option(
+    "--uds-mode",
+    type=_Mode(),
+    metavar="MODE",
+    help="Who may connect to it: the file's mode, octal, e.g. 660. Default: by the umask.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(*RANGES["workers"]),
@@ -114,6 +133,15 @@ def _limit_options(command: Command) -> Command:
     show_default=True,
     metavar="SECONDS",
     help="How long requests may take to finish after SIGINT or SIGTERM.",
+)
+@click.option(
+    "--cleanup-timeout",
+    type=_Seconds(0, LONGEST_GRACE),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long everything else may take after that: cancelled handlers, the lifespan's end, "
+    "threads, atexit. Then the process is ended.",
 )
 @click.option(
     "--interface",
@@ -205,7 +233,7 @@ def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any
     load = functools.partial(
         load_app, target, app_dir=os.path.abspath(app_dir), factory=factory, interface=interface
     )
-    raise SystemExit(start(load, config))
+    raise SystemExit(start(load, config, to_the_end=True))
 
 
 def _refuse_two_addresses() -> None:

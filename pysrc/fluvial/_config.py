@@ -180,7 +180,10 @@ class Config:
         """Raises: TypeError or ValueError, which name the option and what it takes."""
         for name, (least, most) in RANGES.items():
             _check_number(name, getattr(self, name), least, most)
-        _check_number("graceful_timeout", self.graceful_timeout, 0, LONGEST_GRACE, whole=False)
+        for name in ("graceful_timeout", "cleanup_timeout"):
+            _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
+        if self.uds_mode is not None:
+            _check_number("uds_mode", self.uds_mode, 0, 0o777)
         _check_text("host", self.host)
         for name, choices in (("log_level", LEVELS), ("lifespan", LIFESPAN_MODES)):
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))

@@ -31,6 +31,32 @@ BODY_DISCARD: Final = 0
 BODY_COLLECT: Final = 1
 BODY_STREAM: Final = 2
 
+# ---- app: the guard over a process that is to end ------------------------------------------
+
+def guard_open(patience: float, urgency: float, parent: int = 0, /) -> None:
+    """Opens the guard of this process: from now on the first SIGINT or SIGTERM ends it after
+    `patience` seconds, a second SIGINT after `urgency`, whatever its threads do. Python's handlers
+    for the two, which must have been set before, are called as well.
+
+    `parent` is the pid of a worker's supervisor, whose SIGINT counts as a second one, and whose end
+    counts as SIGTERM. Raises: RuntimeError when there is a guard; OSError."""
+
+def guard_close() -> None:
+    """Closes the guard, if there is one; no deadline remains."""
+
+def guard_note(number: int, /) -> bool:
+    """Called by Python's handlers: whether the end at once has been asked for."""
+
+def guard_deadline(seconds: float, replace: bool = False, /) -> None:
+    """Has the process end after `seconds`, if it isn't to end earlier; with `replace` in any
+    case."""
+
+def guard_patience(seconds: float, /) -> None:
+    """What the first signal sets as the deadline."""
+
+def signal_is_default(number: int, /) -> bool:
+    """Whether the system's default is what happens, whoever has set it. Raises: OSError."""
+
 @final
 class Param:
     """One argument of a handler and where it comes from.

@@ -6,19 +6,24 @@ Whatever a user can mend is told in one line on stderr, and by the exit status.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import _logging
 from ._config import Config, did_you_mean
 from ._load import LoadError, load_app, loading, make_app
+from ._main_thread import hears_signals
 from ._secure import SecureError, make_secure
-from ._server import StartError, serve_on
-from ._sockets import BindError, bind
+from ._server import StartError, StartStopped, serve_on
+from ._signals import StopSignals, ignore_others, ignore_others_until_the_end, restore
+from ._sockets import BindError, bind, closing
+from ._standard import occupy_standard_descriptors
 from ._supervisor import START_FAILED, Supervisor
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from ._app import App
     from ._core import SecureContext
     from ._interface import Foreign
+    from ._supervisor import Supervised
 
 Load = Callable[[], "App | Foreign"]
 
@@ -68,37 +74,95 @@ def run(
         raise SystemExit(status)
 
 
-def start(load: Load, config: Config) -> int:
+def start(load: Load, config: Config, *, to_the_end: bool = False) -> int:
     """Serves the app that `load` gives; returns the exit status.
 
-    The reason why an app can't be served has been written to stderr by then.
+    The reason why an app can't be served has been written to stderr by then. With `to_the_end` the
+    process ends afterwards: the signals stay taken over, and the end is bounded, too.
     """
+    occupy_standard_descriptors()
     _logging.configure(config.log_level)
+    with _ignoring(to_the_end):
+        try:
+            secure = make_secure(config)
+            if config.workers > 1:
+                work = functools.partial(_work, load, config, secure)
+                return Supervisor(config, work).run(to_the_end=to_the_end)
+            with _stop_signals(config, to_the_end) as signals:
+                return _serve(load, config, secure, signals)
+        except (BindError, SecureError) as exc:
+            _print_error(exc)
+            return 1
+
+
+@contextlib.contextmanager
+def _ignoring(to_the_end: bool) -> Iterator[None]:
+    if not hears_signals():
+        yield
+    elif to_the_end:
+        ignore_others_until_the_end()
+        yield
+    else:
+        before = ignore_others()
+        try:
+            yield
+        finally:
+            restore(before)
+
+
+@contextlib.contextmanager
+def _stop_signals(config: Config, to_the_end: bool) -> Iterator[StopSignals | None]:
+    if not hears_signals():
+        yield None
+        return
+    signals = StopSignals(config)
+    signals.open()
     try:
-        work = functools.partial(_work, load, config, make_secure(config))
-        return Supervisor(config, work).run() if config.workers > 1 else work(None)
-    except (BindError, SecureError) as exc:
-        _print_error(exc)
-        return 1
+        yield signals
+    finally:
+        signals.detach()
+        if not to_the_end:
+            signals.close()
 
 
 def _work(
     load: Load,
     config: Config,
     secure: SecureContext | None,
-    sockets: list[socket.socket] | None,
-    lifeline: int | None = None,
+    sockets: list[socket.socket],
+    supervised: Supervised,
+) -> int:
+    """What a worker does in its process; as `_serve`."""
+    signals = StopSignals(config, supervised.parent)
+    signals.open()
+    signal.pthread_sigmask(signal.SIG_SETMASK, supervised.mask)
+    try:
+        return _serve(load, config, secure, signals, sockets, supervised)
+    finally:
+        signals.detach()
+
+
+def _serve(
+    load: Load,
+    config: Config,
+    secure: SecureContext | None,
+    signals: StopSignals | None,
+    sockets: list[socket.socket] | None = None,
+    supervised: Supervised | None = None,
 ) -> int:
     """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
     try:
         app = load()
-        sockets = bind(config) if sockets is None else sockets
-        serve_on(app, sockets, config, secure, lifeline=lifeline)
+        with closing(bind(config) if sockets is None else sockets) as bound:
+            serve_on(app, bound, config, secure, signals, supervised=supervised)
     except LoadError as exc:
         _print_error(exc)
         return exc.status
     except StartError:
         return START_FAILED
+    except StartStopped:
+        assert signals is not None
+        return signals.status
     except KeyboardInterrupt:
         return 130
     return 0

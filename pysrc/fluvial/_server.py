@@ -7,10 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -26,10 +24,10 @@ from ._exceptions import (
 )
 from ._lifespan import running
 from ._loop import Loop
-from ._main_thread import hears_signals
 from ._request import Request
 from ._responses import Response
 from ._secure import log_refused, make_secure
+from ._signals import StopSignals
 from ._sockets import BindError, describe
 from ._threads import register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
@@ -38,23 +36,28 @@ from ._wsgi import WsgiBridge
 if TYPE_CHECKING:
     from ._config import Config
     from ._interface import Foreign
+    from ._supervisor import Supervised
 
 log = logging.getLogger("fluvial")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STDOUT = 1
-_CANCEL_TIMEOUT = 5.0  # seconds that cancelled handlers have to clean up
+_CANCELLED_SHARE = 0.4  # of the time for cleaning up: what cancelled handlers have of it
 
 
 class StartError(Exception):
     """The app's lifespan failed before the first request; the reason has been logged."""
 
 
+class StartStopped(Exception):
+    """The server was told to stop before the app's lifespan had begun to the end."""
+
+
 class Service:
     """An app on bound sockets.
 
     `stop()` finishes the requests under way within the configured time, a second call ends them at
-    once; both from the loop's thread. `secure` is what make_secure() has made of `config`, if that
-    was done before.
+    once; both from the loop's thread. It ends a lifespan that is still beginning, the second call
+    also one that is ending. `secure` is what make_secure() has made of `config`, if that was done
+    before.
     """
 
     def __init__(
@@ -76,9 +79,14 @@ class Service:
         self._stops = 0
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._cancel_at = 0  # how many calls of stop() cancel what the task awaits; 0: none does
+        self._task: asyncio.Task[Any] | None = None
 
     async def run(self, on_ready: Callable[[], None] | None = None) -> None:
-        """Serves until stopped. Raises: StartError; what the lifespan's end raises."""
+        """Serves until stopped.
+
+        Raises: StartError, StartStopped; what the lifespan's end raises.
+        """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         self._app.plan_routes()
@@ -94,18 +102,44 @@ class Service:
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
         lifespan = self._lifespan()
-        try:
-            await lifespan.__aenter__()
-        except LifespanError as exc:
-            log.error("the app's start failed: %s", exc)
-            raise StartError from exc
-        except Exception as exc:
-            log.exception("the app's start failed")
-            raise StartError from exc
+        await self._begin(lifespan)
         try:
             await self._serve(loop, pool, on_ready)
         finally:
-            await lifespan.__aexit__(None, None, None)
+            await self._cancellable(2, lifespan.__aexit__(None, None, None))
+
+    async def _begin(self, lifespan: contextlib.AbstractAsyncContextManager[None]) -> None:
+        try:
+            await self._cancellable(1, lifespan.__aenter__())
+        except LifespanError as exc:
+            log.error("the app's start failed: %s", exc)
+            raise StartError from exc
+        except asyncio.CancelledError as exc:
+            if not self._stops:
+                raise
+            log.warning("stops before the app has started")
+            raise StartStopped from exc
+        except Exception as exc:
+            log.exception("the app's start failed")
+            raise StartError from exc
+
+    async def _cancellable(self, stops: int, part: Awaitable[Any]) -> None:
+        """Awaits `part`, and cancels it when stop() is called for the `stops`th time."""
+        self._task, self._cancel_at = asyncio.current_task(), stops
+        if stops == 1 and self._stops:
+            self._cancel()
+        try:
+            await part
+        except asyncio.CancelledError:
+            if stops == 1 or self._stops < stops:
+                raise
+            log.warning("the lifespan's end was cut short")
+        finally:
+            self._cancel_at = 0
+
+    def _cancel(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
 
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
@@ -159,8 +193,7 @@ class Service:
         while tasks := _request_tasks():
             await asyncio.wait(tasks)
 
-    @staticmethod
-    async def _abort(server: _core.Server) -> None:
+    async def _abort(self, server: _core.Server) -> None:
         """Ends what is under way while everything that the lifespan made is still there."""
         log.warning("stops with %d requests unanswered", server.stats()["in_flight"])
         await server.abort()
@@ -168,7 +201,8 @@ class Service:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
+            timeout = _CANCELLED_SHARE * self._config.cleanup_timeout
+            await asyncio.wait(tasks, timeout=timeout)
 
     def stop(self) -> None:
         """Stops; called again, at once."""
@@ -176,6 +210,8 @@ class Service:
         self._stop.set()
         if self._stops > 1:
             self._stop_now.set()
+        if 0 < self._cancel_at <= self._stops:
+            self._cancel()
 
     def _make_server(self, loop: Loop, pool: _core.Pool) -> _core.Server:
         app = self._app
@@ -234,44 +270,72 @@ def serve_on(
     sockets: list[socket.socket],
     config: Config,
     secure: _core.SecureContext | None = None,
+    signals: StopSignals | None = None,
     *,
-    lifeline: int | None = None,
+    supervised: Supervised | None = None,
 ) -> None:
-    """Serves `app` on bound sockets, which are closed afterwards. Raises: StartError.
+    """Serves `app` on bound sockets. Raises: StartError, StartStopped.
 
-    `secure` is what make_secure() has made of `config`.
-
-    Also stops once `lifeline`, the read end of a pipe, is at its end: its writer is gone.
+    `secure` is what make_secure() has made of `config`. Stops by the signals that `signals` has
+    taken over; also once the supervisor of this worker is gone.
     """
+
+    def make() -> Service:
+        return Service(app, sockets, config, secure)
+
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(_main(lambda: Service(app, sockets, config, secure), lifeline))
+            runner.run(_main(make, config, signals, supervised))
     finally:
-        for sock in sockets:
-            sock.close()
-        if config.uds is not None:
-            _unlink(config.uds)
+        if signals is not None:
+            signals.detach()
 
 
-async def _main(make: Callable[[], Service], lifeline: int | None) -> None:
+async def _main(
+    make: Callable[[], Service],
+    config: Config,
+    signals: StopSignals | None,
+    supervised: Supervised | None,
+) -> None:
     service = make()
     loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
 
-    def orphaned(fd: int) -> None:
-        loop.remove_reader(fd)
-        log.error("worker %d has lost its parent: stops", os.getpid())
-        service.stop()
+    def orphaned(lifeline: int) -> None:
+        loop.remove_reader(lifeline)
+        assert signals is not None
+        signals.lose_parent()
 
-    if lifeline is not None:
-        loop.add_reader(lifeline, orphaned, lifeline)
-    if hears_signals():
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, service.stop)
-    await service.run()
+    def ready() -> None:
+        if signals is not None:
+            signals.started()
+        if supervised is not None:
+            supervised.tell_ready()
 
-
-def _unlink(path: str) -> None:
+    if supervised is not None:
+        loop.add_reader(supervised.lifeline, orphaned, supervised.lifeline)
+    if signals is not None:
+        signals.attach(loop, service)
     try:
-        os.unlink(path)
-    except OSError:
-        log.warning("%s could not be removed", path)
+        await service.run(ready)
+    finally:
+        await _end_tasks(config.cleanup_timeout * _CANCELLED_SHARE)
+
+
+async def _end_tasks(patience: float) -> None:
+    """Cancels what the app has left behind, and gives up those that don't end."""
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    done, pending = await asyncio.wait(tasks, timeout=patience)
+    for task in done:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            message = "unhandled exception while the server stopped"
+            loop.call_exception_handler({"message": message, "exception": exc, "task": task})
+    for task in pending:
+        log.warning("a task does not end although it was cancelled: %r", task)
+        asyncio.tasks._unregister_task(task)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]

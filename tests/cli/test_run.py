@@ -201,7 +201,9 @@ def test_requests_under_way_are_finished(folder: Path, signum: int) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("path", ["/slow?seconds=1000", "/stuck"])
-def test_a_second_signal_stops_at_once(folder: Path, path: str, signum: int) -> None:
+def test_an_interrupt_stops_at_once_after_another_signal(
+    folder: Path, path: str, signum: int
+) -> None:
     with (
         serving("it:app", app_dir=folder) as server,
         concurrent.futures.ThreadPoolExecutor() as pool,
@@ -210,7 +212,7 @@ def test_a_second_signal_stops_at_once(folder: Path, path: str, signum: int) -> 
         wait_for(lambda: "started\n" in server.log.replace("app started\n", ""))
         server.process.send_signal(signum)
         wait_for(lambda: not can_connect(server.url))
-        assert server.stop(signum) == 0
+        assert server.stop(signal.SIGINT) == 0
         assert isinstance(answer.exception(), httpx.RemoteProtocolError)
         assert "app stopped" in server.log
 

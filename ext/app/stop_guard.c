@@ -1,0 +1,340 @@
+/* The guard (see stop_guard.h): handlers of SIGINT and SIGTERM below those of Python's, and a timer
+ * of the kernel's whose signal ends the process. There is no thread, so that forking stays safe. A
+ * signal's handler is handed nothing, so that it finds the guard in a table: see signal_slots.
+ */
+#include "base/py.h"
+
+#include "app/stop_guard.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#else
+#include <sys/time.h>
+#endif
+
+enum { STATUS_INTERRUPTED = 128 + SIGINT };
+#define NEVER INT64_MAX
+#define LATE "WARNING the server has not stopped in time: its process ends now\n"
+
+typedef struct StopGuard {
+    pid_t pid;    /* whom the guard belongs to; not a child forked from it */
+    pid_t parent; /* of a worker, whose SIGINT means: now; else 0 */
+    _Atomic int64_t patience;     /* ns from the first signal to the end */
+    _Atomic int64_t urgency;      /* ns from a second SIGINT to the end */
+    _Atomic int64_t deadline;     /* on the monotonic clock, or NEVER */
+    atomic_int stops, interrupts; /* signals so far */
+    atomic_bool forced;           /* the last of them asked for an end at once */
+    atomic_bool counted[NSIG];    /* by the handler, and not yet by guard_note() */
+#ifdef __linux__
+    timer_t timer;
+#endif
+} StopGuard;
+
+/* The guard that a signal's handler serves. One at a time in a process; owned by guard_open(). */
+static _Atomic(StopGuard *) signal_slots[NSIG];
+
+static int
+timer_signal(void)
+{
+#ifdef __linux__
+    return SIGRTMAX - 2;
+#else
+    return SIGALRM;
+#endif
+}
+
+/* ---- The deadline; all of it may run in a signal's handler ------------------------------- */
+
+static int64_t
+now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void
+timer_arm(StopGuard *guard, int64_t deadline)
+{
+    atomic_store(&guard->deadline, deadline);
+    int64_t left = deadline == NEVER ? 0 : deadline - now_ns();
+    if (deadline != NEVER && left < 1000) {
+        left = 1000; /* 0 would mean never */
+    }
+#ifdef __linux__
+    struct itimerspec spec = {{0, 0}, {left / 1000000000, left % 1000000000}};
+    (void)timer_settime(guard->timer, 0, &spec, NULL);
+#else
+    struct itimerval spec = {{0, 0}, {left / 1000000000, left % 1000000000 / 1000}};
+    (void)setitimer(ITIMER_REAL, &spec, NULL);
+#endif
+}
+
+static void
+deadline_limit(StopGuard *guard, int64_t after)
+{
+    int64_t deadline = now_ns() + after;
+    if (deadline < atomic_load(&guard->deadline)) {
+        timer_arm(guard, deadline);
+    }
+}
+
+/* Counts a signal. A second SIGINT ends the process soon; a second SIGTERM changes nothing, since
+ * a service manager sends it to each process of a group while the parent passes it on. */
+static void
+signal_count(StopGuard *guard, int number, bool from_parent)
+{
+    bool first = atomic_fetch_add(&guard->stops, 1) == 0;
+    if (number == SIGINT) {
+        int before = atomic_fetch_add(&guard->interrupts, 1);
+        bool again = guard->parent == 0 ? !first : before > 0;
+        if (from_parent || again) {
+            atomic_store(&guard->forced, true);
+            deadline_limit(guard, atomic_load(&guard->urgency));
+        }
+    }
+    deadline_limit(guard, atomic_load(&guard->patience));
+}
+
+/* In a child that was forked from the guard's process the signal does what it does by default. */
+static void
+signal_default(int number)
+{
+    (void)signal(number, SIG_DFL);
+    (void)raise(number); /* blocked until the handler returns */
+}
+
+static void
+on_stop(int number, siginfo_t *info, void *Py_UNUSED(context))
+{
+    int saved = errno;
+    StopGuard *guard = atomic_load(&signal_slots[number]);
+    if (guard == NULL || guard->pid != getpid()) {
+        signal_default(number);
+    } else {
+        signal_count(guard, number,
+                     guard->parent != 0 && info->si_pid == guard->parent);
+        atomic_store(&guard->counted[number], true);
+        PyErr_SetInterruptEx(number);
+    }
+    errno = saved;
+}
+
+static void
+on_deadline(int number)
+{
+    StopGuard *guard = atomic_load(&signal_slots[number]);
+    if (guard == NULL || guard->pid != getpid()
+        || atomic_load(&guard->deadline) > now_ns()) {
+        return;
+    }
+    struct pollfd error = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&error, 1, 0) == 1 && (error.revents & POLLOUT) != 0) {
+        ssize_t unused = write(STDERR_FILENO, LATE, sizeof LATE - 1);
+        (void)unused;
+    }
+    _exit(atomic_load(&guard->forced) ? STATUS_INTERRUPTED : 0);
+}
+
+/* ---- Opening and closing ----------------------------------------------------------------- */
+
+static int64_t
+seconds_to_ns(double seconds)
+{
+    return seconds < 1e9 ? (int64_t)(seconds * 1e9) : (int64_t)1e18;
+}
+
+static int
+timer_open(StopGuard *guard)
+{
+#ifdef __linux__
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL,
+                             .sigev_signo = timer_signal()};
+    if (timer_create(CLOCK_MONOTONIC, &event, &guard->timer) != 0) {
+        return -1;
+    }
+#endif
+    struct sigaction action = {.sa_handler = on_deadline, .sa_flags = SA_ONSTACK};
+    atomic_store(&signal_slots[timer_signal()], guard);
+    return sigaction(timer_signal(), &action, NULL);
+}
+
+/* Takes SIGINT and SIGTERM over from Python's handlers, which are called as before. */
+static int
+signals_take(StopGuard *guard)
+{
+    struct sigaction action = {.sa_sigaction = on_stop,
+                               .sa_flags = SA_ONSTACK | SA_SIGINFO};
+    static const int numbers[] = {SIGINT, SIGTERM};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(numbers); i++) {
+        atomic_store(&signal_slots[numbers[i]], guard);
+        if (sigaction(numbers[i], &action, NULL) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The parent's end is a SIGTERM to its worker, whatever the worker does at the moment. */
+static void
+parent_watch(pid_t parent)
+{
+#ifdef __linux__
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        (void)raise(SIGTERM); /* it has ended before */
+    }
+#else
+    (void)parent;
+#endif
+}
+
+static StopGuard *
+guard_current(void)
+{
+    StopGuard *guard = atomic_load(&signal_slots[SIGTERM]);
+    return guard != NULL && guard->pid == getpid() ? guard : NULL;
+}
+
+static void
+guard_free(StopGuard *guard)
+{
+    timer_arm(guard, NEVER);
+    (void)signal(timer_signal(), SIG_IGN); /* one may be on its way */
+    atomic_store(&signal_slots[SIGINT], NULL);
+    atomic_store(&signal_slots[SIGTERM], NULL);
+    atomic_store(&signal_slots[timer_signal()], NULL);
+#ifdef __linux__
+    (void)timer_delete(guard->timer);
+#endif
+    PyMem_RawFree(guard);
+}
+
+static PyObject *
+guard_open(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    double patience, urgency;
+    int parent = 0;
+    if (!PyArg_ParseTuple(args, "dd|i", &patience, &urgency, &parent)) {
+        return NULL;
+    }
+    if (guard_current() != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this process has a guard already");
+        return NULL;
+    }
+    StopGuard *guard = PyMem_RawCalloc(1, sizeof *guard);
+    if (guard == NULL) {
+        return PyErr_NoMemory();
+    }
+    guard->pid = getpid();
+    guard->parent = parent;
+    atomic_init(&guard->patience, seconds_to_ns(patience));
+    atomic_init(&guard->urgency, seconds_to_ns(urgency));
+    atomic_init(&guard->deadline, NEVER);
+    if (timer_open(guard) != 0 || signals_take(guard) != 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    if (parent != 0) {
+        parent_watch(parent);
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- For Python's handlers and the server ------------------------------------------------ */
+
+static PyObject *
+guard_close(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    StopGuard *guard = guard_current();
+    if (guard != NULL) {
+        guard_free(guard);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+guard_note(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    long number = PyLong_AsLong(arg);
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    StopGuard *guard = guard_current();
+    if (guard == NULL || number <= 0 || number >= NSIG) {
+        Py_RETURN_FALSE;
+    }
+    if (!atomic_exchange(&guard->counted[number], false)) {
+        signal_count(guard, (int)number,
+                     false); /* somebody else's handler has called ours */
+    }
+    return PyBool_FromLong(atomic_load(&guard->forced));
+}
+
+/* Sets the deadline; without `replace` only to an earlier one. */
+static PyObject *
+guard_deadline(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    double seconds;
+    int replace = 0;
+    if (!PyArg_ParseTuple(args, "d|p", &seconds, &replace)) {
+        return NULL;
+    }
+    StopGuard *guard = guard_current();
+    if (guard != NULL && replace) {
+        timer_arm(guard, now_ns() + seconds_to_ns(seconds));
+    } else if (guard != NULL) {
+        deadline_limit(guard, seconds_to_ns(seconds));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+guard_patience(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    double seconds = PyFloat_AsDouble(arg);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    StopGuard *guard = guard_current();
+    if (guard != NULL) {
+        atomic_store(&guard->patience, seconds_to_ns(seconds));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+signal_is_default(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    long number = PyLong_AsLong(arg);
+    struct sigaction action;
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (sigaction((int)number, NULL, &action) != 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    bool plain = (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_DFL;
+    return PyBool_FromLong(plain);
+}
+
+static PyMethodDef guard_methods[] = {
+    {"guard_open", guard_open, METH_VARARGS, NULL},
+    {"guard_close", guard_close, METH_NOARGS, NULL},
+    {"guard_note", guard_note, METH_O, NULL},
+    {"guard_deadline", guard_deadline, METH_VARARGS, NULL},
+    {"guard_patience", guard_patience, METH_O, NULL},
+    {"signal_is_default", signal_is_default, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+stop_guard_setup(PyObject *module)
+{
+    return PyModule_AddFunctions(module, guard_methods);
+}

@@ -1,0 +1,34 @@
+"""The descriptors 0, 1 and 2, which must never become a file that the app opens."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO, cast
+
+_STREAMS = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w"))
+
+
+def occupy_standard_descriptors() -> None:
+    """Opens /dev/null for those that the process was started without (`>&-`).
+
+    Without it the first file or socket that is opened gets the number, and whatever is printed or
+    logged.
+    """
+    for fd, (name, flags, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, flags)  # the lowest number that is free: this one
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
+            os.set_inheritable(fd, True)
+            if getattr(sys, name) is None:
+                _set_stream(name, fd, mode)
+
+
+def _set_stream(name: str, fd: int, mode: str) -> None:
+    stream = cast("TextIO", open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)

@@ -1,0 +1,401 @@
+"""Signals: what stops a server, how long that takes at most, and what is ignored."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from support.command import PATIENCE, ServerProcess, launched
+
+APP = """
+import asyncio, atexit, contextlib, itertools, os, signal, threading, time
+from fluvial import App
+
+mode = os.environ.get("MODE", "")
+
+def hang(kind):
+    print("hangs", flush=True)
+    if kind == "sleep":
+        time.sleep(1000)
+    if kind == "compute":
+        sum(itertools.repeat(1))  # keeps the GIL, looks at no signal
+    while kind == "refuse":
+        with contextlib.suppress(BaseException):
+            time.sleep(1000)
+
+async def hang_async(kind):
+    if kind == "await":
+        print("hangs", flush=True)
+        await asyncio.Event().wait()
+    if kind == "thread":
+        print("hangs", flush=True)
+        await asyncio.to_thread(time.sleep, 1000)
+    if kind == "swallow":
+        print("hangs", flush=True)
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1000)
+    hang(kind)
+
+if mode.startswith("import "):
+    hang(mode.removeprefix("import "))
+if mode == "atexit":
+    atexit.register(hang, "sleep")
+if mode == "thread":
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+if mode == "files":
+    class Wait:
+        def __init__(self, what):
+            print(what, flush=True)
+            while not os.path.exists(what):
+                time.sleep(0.01)
+    Wait("importing")
+    atexit.register(Wait, "exiting")
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    if mode.startswith("start "):
+        await hang_async(mode.removeprefix("start "))
+    if mode == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if mode == "chained":
+        before = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *args: (print("seen", flush=True), before(*args)))
+    if mode == "files":
+        Wait("starting")
+    yield
+    if mode.startswith("end "):
+        await hang_async(mode.removeprefix("end "))
+    if mode == "files":
+        Wait("ending")
+    print("app stopped", flush=True)
+
+app = App(lifespan=lifespan)
+
+@app.get("/async/{kind}")
+async def handler(kind: str):
+    await hang_async(kind)
+
+@app.get("/def/{kind}")
+def blocking(kind: str):
+    hang(kind)
+
+@app.get("/slow")
+async def slow(name: str):
+    print("waits", flush=True)
+    while not os.path.exists(name):
+        await asyncio.sleep(0.01)
+    return "finished"
+
+@app.get("/forked")
+async def forked():
+    pid = os.fork()
+    if pid == 0:
+        print("forked", flush=True)
+        time.sleep(1000)
+        os._exit(0)
+    os.kill(pid, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+async def scope_only(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await hang_async(mode.removeprefix("start "))
+"""
+
+# Seconds. What ends in time ends in half a second; what the guard has to end takes all of it.
+QUICK = ("--graceful-timeout", "0.3", "--cleanup-timeout", "0.5")
+# With these only what doesn't wait for a deadline ends while a test has patience.
+PATIENT = ("--graceful-timeout", "1000", "--cleanup-timeout", "1000")
+WORKERS = [(), ("--workers", "2")]
+STOPS = [signal.SIGINT, signal.SIGTERM]
+IGNORED = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "it.py").write_text(APP)
+    return tmp_path
+
+
+def request(server: ServerProcess, path: str) -> concurrent.futures.Future[httpx.Response]:
+    """Asks in a thread of its own."""
+    answer: concurrent.futures.Future[httpx.Response] = concurrent.futures.Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(httpx.get(server.url + path, timeout=PATIENCE))
+        except httpx.TransportError as exc:
+            answer.set_exception(exc)
+
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    pool.submit(ask)
+    pool.shutdown(wait=False)
+    return answer
+
+
+def deliver(pid: int, number: int) -> None:
+    """Sends a signal and returns when it isn't pending any more, so that a second one is seen."""
+    os.kill(pid, number)
+    bit = 1 << (number - 1)
+    deadline = time.monotonic() + PATIENCE
+    while pending(pid) & bit:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def pending(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
+
+
+def interrupt_twice(server: ServerProcess, workers: tuple[str, ...]) -> None:
+    deliver(server.process.pid, signal.SIGINT)
+    if workers:
+        server.expect("passes SIGTERM on")
+    server.stop(signal.SIGINT)
+
+
+# ---- The start -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("mode", ["import sleep", "start await", "start sleep"])
+def test_the_first_signal_ends_a_start(
+    folder: Path, mode: str, number: int, workers: tuple[str, ...]
+) -> None:
+    with launched("it:app", *PATIENT, *workers, app_dir=folder, env={"MODE": mode}) as server:
+        server.expect("hangs", 2 if workers else 1)
+        assert server.stop(number) == (130 if number == signal.SIGINT and not workers else 0)
+
+
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("mode", ["start await", "start sleep"])
+def test_the_first_signal_ends_the_start_of_an_asgi_app(
+    folder: Path, mode: str, number: int
+) -> None:
+    with launched("it:scope_only", *PATIENT, app_dir=folder, env={"MODE": mode}) as server:
+        server.expect("hangs")
+        assert server.stop(number) == (130 if number == signal.SIGINT else 0)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize(
+    "mode",
+    ["import refuse", "import compute", "start thread", "start swallow", "start compute"],
+)
+def test_a_start_that_refuses_to_end(folder: Path, mode: str, workers: tuple[str, ...]) -> None:
+    with launched("it:app", *QUICK, *workers, app_dir=folder, env={"MODE": mode}) as server:
+        server.expect("hangs", 2 if workers else 1)
+        server.stop()
+
+
+@pytest.mark.parametrize("mode", ["import sleep", "import compute", "start await", "start sleep"])
+def test_workers_end_with_their_parent_while_they_start(folder: Path, mode: str) -> None:
+    options = ("--workers", "2", *QUICK)
+    with launched("it:app", *options, app_dir=folder, env={"MODE": mode}) as server:
+        server.expect("hangs", 2)
+        server.stop(signal.SIGKILL)  # returns when no process has the log's pipe any more
+
+
+# ---- The end -------------------------------------------------------------------------------
+
+REFUSALS = [
+    "/async/sleep",
+    "/async/compute",
+    "/async/swallow",
+    "/async/refuse",
+    "/async/thread",
+    "/def/sleep",
+    "/def/compute",
+]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("path", REFUSALS)
+def test_stopping_is_bounded(folder: Path, path: str, workers: tuple[str, ...]) -> None:
+    with launched("it:app", *QUICK, *workers, app_dir=folder) as server:
+        server.wait_until_ready()
+        request(server, path)
+        server.expect("hangs")
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("mode", ["end await", "end sleep", "end compute", "atexit", "thread"])
+def test_the_end_of_the_app_is_bounded(folder: Path, mode: str, workers: tuple[str, ...]) -> None:
+    with launched("it:app", *QUICK, *workers, app_dir=folder, env={"MODE": mode}) as server:
+        server.wait_until_ready()
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("path", REFUSALS)
+def test_a_second_interrupt_ends_anything(
+    folder: Path, path: str, workers: tuple[str, ...]
+) -> None:
+    options = ("--graceful-timeout", "1000", "--cleanup-timeout", "0.5", *workers)
+    with launched("it:app", *options, app_dir=folder) as server:
+        server.wait_until_ready()
+        request(server, path)
+        server.expect("hangs")
+        interrupt_twice(server, workers)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("mode", ["end await", "end sleep"])
+def test_a_second_interrupt_ends_the_lifespan_s_end(
+    folder: Path, mode: str, workers: tuple[str, ...]
+) -> None:
+    options = ("--graceful-timeout", "1000", "--cleanup-timeout", "0.5", *workers)
+    with launched("it:app", *options, app_dir=folder, env={"MODE": mode}) as server:
+        server.expect("Fluvial serves", 2 if workers else 1)
+        server.process.send_signal(signal.SIGINT)
+        server.expect("hangs", 2 if workers else 1)
+        server.stop(signal.SIGINT)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_second_sigterm_cuts_nothing_off(folder: Path, workers: tuple[str, ...]) -> None:
+    """A service manager signals each process, besides what the parent passes on."""
+    with launched("it:app", *PATIENT, *workers, app_dir=folder) as server:
+        server.wait_until_ready()
+        answer = request(server, "/slow?name=go")
+        server.expect("waits")
+        parent = psutil.Process(server.process.pid)
+        everyone = [parent, *parent.children()]
+        for _ in range(2):
+            for process in everyone:
+                deliver(process.pid, signal.SIGTERM)
+        (folder / "go").touch()
+        assert answer.result(PATIENCE).json() == "finished"
+        assert server.wait() == 0
+        assert "app stopped" in server.log
+
+
+def test_one_interrupt_for_each_process_cuts_nothing_off(folder: Path) -> None:
+    with launched("it:app", *PATIENT, "--workers", "2", app_dir=folder) as server:
+        server.wait_until_ready()
+        answer = request(server, "/slow?name=go")
+        server.expect("waits")
+        parent = psutil.Process(server.process.pid)
+        for process in [*parent.children(), parent]:
+            deliver(process.pid, signal.SIGINT)
+        server.expect("passes SIGTERM on")
+        (folder / "go").touch()
+        assert answer.result(PATIENCE).json() == "finished"
+        assert server.wait() == 0
+
+
+def test_workers_that_hear_nothing_are_killed(folder: Path) -> None:
+    options = ("--workers", "2", *QUICK)
+    with launched("it:app", *options, app_dir=folder, env={"MODE": "deaf"}) as server:
+        server.expect("Fluvial serves", 2)
+        assert server.stop() == 0
+        assert server.log.count("has not stopped in time: killed") == 2
+
+
+def test_a_handler_of_the_app_s_may_call_the_server_s(folder: Path) -> None:
+    with launched("it:app", *PATIENT, app_dir=folder, env={"MODE": "chained"}) as server:
+        server.wait_until_ready()
+        assert server.stop() == 0
+        assert "seen\n" in server.log
+        assert "app stopped" in server.log
+
+
+def test_what_an_app_forks_dies_of_sigterm(folder: Path) -> None:
+    with launched("it:app", *PATIENT, app_dir=folder) as server:
+        server.wait_until_ready()
+        assert httpx.get(f"{server.url}/forked", timeout=PATIENCE).json() == -signal.SIGTERM
+        assert server.stop() == 0
+
+
+# ---- Signals without a meaning -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_signals_are_ignored_from_the_start_to_the_end(folder: Path, name: str) -> None:
+    number = getattr(signal, name)
+    with launched("it:app", *PATIENT, app_dir=folder, env={"MODE": "files"}) as server:
+        for times, step in enumerate(["importing", "starting", "ending", "exiting"]):
+            server.expect(step)
+            if name not in {"SIGTTIN", "SIGTTOU"} or times == 0:  # else: ignored silently
+                server.process.send_signal(number)
+                server.expect(f"WARNING {name} is ignored", times + 1)
+            else:
+                server.process.send_signal(number)
+            (folder / step).touch()
+            if step == "starting":
+                server.wait_until_ready()
+                server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert "app stopped" in server.log
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_parents_and_workers_ignore_them_too(folder: Path, name: str) -> None:
+    with launched("it:app", "--workers", "2", *PATIENT, app_dir=folder) as server:
+        server.expect("Fluvial serves", 2)
+        parent = psutil.Process(server.process.pid)
+        workers = parent.children()
+        for times, process in enumerate([parent, *workers]):
+            process.send_signal(getattr(signal, name))
+            server.expect(f"WARNING {name} is ignored", times + 1)
+        assert httpx.get(f"{server.url}/nothing").status_code == 404
+        assert server.stop() == 0
+        assert server.log.count("started\n") == 2
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_what_nohup_ignores_stays_ignored(folder: Path, workers: tuple[str, ...]) -> None:
+    prefix = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+    with launched("it:app", *workers, app_dir=folder, prefix=prefix) as server:
+        server.wait_until_ready()
+        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(signal.SIGUSR1)  # comes second
+        server.expect("SIGUSR1 is ignored")
+        assert server.stop() == 0
+        assert "SIGHUP" not in server.log
+
+
+def test_run_leaves_signals_as_they_were(folder: Path) -> None:
+    script = folder / "script.py"
+    script.write_text(
+        "import faulthandler, os, signal, threading\n"
+        "from fluvial import App, Config, run\n"
+        "faulthandler.register(signal.SIGUSR1)\n"
+        "numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)\n"
+        "before = [signal.getsignal(number) for number in numbers]\n"
+        "app = App()\n"
+        "def stop():\n"
+        "    for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):\n"
+        "        os.kill(os.getpid(), number)\n"
+        "import contextlib\n"
+        "@contextlib.asynccontextmanager\n"
+        "async def lifespan(app):\n"
+        "    threading.Timer(0.1, stop).start()\n"
+        "    yield\n"
+        "app = App(lifespan=lifespan)\n"
+        "run(app, Config(port=0, graceful_timeout=0, cleanup_timeout=0.1))\n"
+        "assert before == [signal.getsignal(number) for number in numbers]\n"
+        "import time\n"
+        "time.sleep(0.5)  # no deadline is left\n"
+        "print('goes on', flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.stdout == "goes on\n", done.stderr
+    assert done.returncode == -signal.SIGTERM
+    assert "SIGHUP is ignored" in done.stderr
+    assert "most recent call first" in done.stderr  # faulthandler's, which stays in place

@@ -160,11 +160,8 @@ def _serve(
         return exc.status
     except StartError:
         return START_FAILED
-    except StartStopped:
-        assert signals is not None
-        return signals.status
-    except KeyboardInterrupt:
-        return 130
+    except (StartStopped, KeyboardInterrupt):
+        return 130 if signals is None else signals.status
     return 0
 
 

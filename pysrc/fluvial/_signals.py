@@ -148,11 +148,9 @@ class StopSignals:
             self._interrupt(number)  # the start doesn't let the loop go on
 
     def _interrupt(self, number: int) -> None:
-        """Ends the code that is running."""
-        if number == signal.SIGINT:
+        """Ends the code that is running: a start, or what SIGINT finds after the service."""
+        if number == signal.SIGINT or not self._started:
             raise KeyboardInterrupt
-        if not self._started:
-            raise SystemExit(self.status)
 
     def _tell(self, forced: bool) -> None:
         """In the loop."""

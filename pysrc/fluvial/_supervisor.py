@@ -6,59 +6,106 @@ socket is bound once and inherited. The parent has no loop and no threads, so fo
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import dataclasses
 import logging
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._sockets import bind, bind_tcp
+from ._signals import STOPPING, ignore_others
+from ._sockets import BindError, bind, bind_tcp, closing
 
 if TYPE_CHECKING:
     from ._config import Config
 
 log = logging.getLogger("fluvial")
 START_FAILED = 3  # the exit status of a worker whose app could not start
-_EARLY = 1.0  # seconds; a worker that ends sooner than this isn't started again at once
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STEADY = 10.0  # seconds; a worker that has served as long is replaced at once when it ends
+_FIRST_PAUSE = 0.5  # seconds before a start after others failed; doubled each time
+_LONGEST_PAUSE = 10.0
+_LATE = 1.0  # seconds that a worker may take longer than it allows itself
 
-Work = Callable[[list[socket.socket], int], int]
 
-
-class Supervisor:
-    """Runs `work(sockets, lifeline)` in `config.workers` processes; its result is the exit status.
+@dataclasses.dataclass(frozen=True)
+class Supervised:
+    """What a worker knows of its parent.
 
     The lifeline is the read end of a pipe that nobody writes to: it ends with the parent, however
     that ends, so that no worker is left behind.
     """
 
+    parent: int
+    lifeline: int
+    ready: int
+    mask: set[int]  # of signals, for when the worker has taken them over
+
+    def tell_ready(self) -> None:
+        """Tells the parent that this worker serves."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.ready, os.getpid().to_bytes(4, sys.byteorder))
+
+
+Work = Callable[[list[socket.socket], Supervised], int]
+
+
+@dataclasses.dataclass
+class _Place:
+    """One worker's place: who has it, and when it is taken again. Times are time.monotonic()'s."""
+
+    pid: int = 0  # 0: nobody
+    started: float = 0.0
+    starts: int = 0
+    ready: bool = False
+    failures: int = 0  # in a row
+    due: float = 0.0  # when the next worker starts
+
+
+class Supervisor:
+    """Runs `work(sockets, supervised)` in `config.workers` processes."""
+
     def __init__(self, config: Config, work: Work) -> None:
         self._config = config
         self._work = work
-        self._started: dict[int, float] = {}
+        self._places = [_Place() for _ in range(config.workers)]
+        self._served = False  # whether any worker ever has
+        self._received: list[int] = []  # signals, not yet handled
         self._stopping = False
+        self._kill_at = 0.0  # when workers are killed that haven't ended; once stopping
+        self._interrupts = 0
         self._status = 0
         self._lifeline = os.pipe()
+        self._ready = os.pipe()
+        self._wakeup = os.pipe()
 
-    def run(self) -> int:
-        """Returns the exit status when all workers have ended. Raises: BindError."""
-        held = self._hold_address()
-        try:
-            for number in _SIGNALS:
-                signal.signal(number, self._forward)
-            for _ in range(self._config.workers):
-                self._start(held)
-            while self._started:
-                self._reap(held)
-        finally:
-            for sock in held:
-                sock.close()
-            for fd in self._lifeline:
-                os.close(fd)
+    def run(self, *, to_the_end: bool = True) -> int:
+        """Returns the exit status when all workers have ended. Raises: BindError.
+
+        In the end the signals are what they were before, unless `to_the_end`: the process ends.
+        """
+        with closing(self._hold_address()) as held:
+            before = self._take_signals()
+            while not self._is_over():
+                self._start_due(held)
+                self._wait()
+                self._handle_signals(held)
+                self._note_ready()
+                self._reap()
+                self._kill_late()
+        for number, handler in before.items():
+            if not to_the_end:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(-1)
+        for fd in (*self._lifeline, *self._ready, *self._wakeup):
+            os.close(fd)
         return self._status
 
     def _hold_address(self) -> list[socket.socket]:
@@ -70,24 +117,104 @@ class Supervisor:
             sock.close()  # free: without SO_REUSEPORT another's port shows
         return bind_tcp(config.host, config.port, shared=True)
 
-    def _start(self, held: list[socket.socket]) -> None:
+    # -- Signals ----------------------------------------------------------------------------
+
+    def _take_signals(self) -> dict[int, Any]:
+        """Returns the handlers that were there before."""
+        for pipe in (self._wakeup, self._ready):
+            for fd in pipe:
+                os.set_blocking(fd, False)
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        numbers = (*STOPPING, signal.SIGCHLD)
+        return {number: signal.signal(number, self._receive) for number in numbers}
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self._received.append(number)
+
+    def _handle_signals(self, held: list[socket.socket]) -> None:
+        """The first one is passed on as SIGTERM; SIGINT after it tells workers to end at once."""
+        while self._received:
+            number = self._received.pop(0)
+            if not self._stopping:
+                name = signal.Signals(number).name
+                log.info("%s: passes SIGTERM on to %d workers", name, len(self._pids()))
+                self._stop()
+                for sock in held:
+                    sock.close()  # nobody shall connect to a Unix socket any more
+            elif number == signal.SIGINT:
+                self._interrupts += 1
+                self._hurry()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        config = self._config
+        self._kill_in(config.graceful_timeout + config.cleanup_timeout + _LATE)
+        self._signal_workers(signal.SIGTERM)
+
+    def _hurry(self) -> None:
+        if self._interrupts > 1:
+            self._kill_in(0)
+            return
+        self._kill_in(self._config.cleanup_timeout + _LATE)
+        self._signal_workers(signal.SIGINT)
+
+    def _kill_in(self, seconds: float) -> None:
+        at = time.monotonic() + seconds
+        self._kill_at = min(self._kill_at or at, at)
+
+    def _kill_late(self) -> None:
+        if self._kill_at and time.monotonic() >= self._kill_at:
+            for pid in self._pids():
+                log.warning("worker %d has not stopped in time: killed", pid)
+            self._signal_workers(signal.SIGKILL)
+            self._kill_at = time.monotonic() + _LATE
+
+    def _signal_workers(self, number: signal.Signals) -> None:
+        for pid in self._pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _pids(self) -> list[int]:
+        return [place.pid for place in self._places if place.pid]
+
+    # -- Starting ---------------------------------------------------------------------------
+
+    def _start_due(self, held: list[socket.socket]) -> None:
+        for place in self._places:
+            if self._may_start(place) and time.monotonic() >= place.due:
+                self._start(place, held)
+
+    def _may_start(self, place: _Place) -> bool:
+        """Until a worker has served, none is started a second time: the app may be broken."""
+        return not (place.pid or self._stopping) and (self._served or place.starts == 0)
+
+    def _start(self, place: _Place, held: list[socket.socket]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        parent = os.getpid()
+        # A signal must find the handlers of the one or of the other.
+        mask: set[int] = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
-            os._exit(self._run_worker(held))
-        self._started[pid] = time.monotonic()
+            _end_worker(self._run_worker(parent, held, mask))
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        place.pid, place.started, place.ready = pid, time.monotonic(), False
+        place.starts += 1
         log.info("worker %d started", pid)
 
-    def _run_worker(self, held: list[socket.socket]) -> int:
-        """The child: never returns into the parent's code.
+    def _run_worker(self, parent: int, held: list[socket.socket], mask: set[int]) -> int:
+        """The child. Its process group is its own, so that Ctrl+C reaches it once: by the parent.
 
-        Its process group is its own, so that Ctrl+C reaches it once: from the parent.
+        `work` has to unblock the signals.
         """
         os.setpgid(0, 0)
-        os.close(self._lifeline[1])
-        for number in _SIGNALS:
-            signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ignore_others()  # what is forked has the system's defaults
+        for fd in (self._lifeline[1], self._ready[0], *self._wakeup):
+            os.close(fd)
+        supervised = Supervised(parent, self._lifeline[0], self._ready[1], mask)
         try:
             sockets = held
             if self._config.uds is None:
@@ -95,35 +222,84 @@ class Supervisor:
                 sockets = bind_tcp(self._config.host, port, shared=True)
                 for sock in held:
                     sock.close()
-            status = self._work(sockets, self._lifeline[0])
+            return self._work(sockets, supervised)
+        except BindError as exc:
+            log.error("worker %d: %s", os.getpid(), exc)
         except BaseException:
             log.exception("worker %d failed", os.getpid())
-            status = 1
-        sys.stdout.flush()
-        sys.stderr.flush()
-        return status
+        return 1
 
-    def _reap(self, held: list[socket.socket]) -> None:
-        pid, wait_status = os.wait()
-        lived = time.monotonic() - self._started.pop(pid, 0.0)
-        status = os.waitstatus_to_exitcode(wait_status)
+    # -- Watching ---------------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        """Whether all have ended that were to, or none has ever served and none will."""
+        if self._pids() or any(map(self._may_start, self._places)):
+            return False
+        return self._stopping or not self._served
+
+    def _wait(self) -> None:
+        """Returns when a signal, a child or a worker's message has come, or when it is time."""
+        times = [place.due for place in self._places if self._may_start(place)]
+        if self._kill_at:
+            times.append(self._kill_at)
+        timeout = None
+        if times:
+            timeout = max(0.0, min(times) - time.monotonic()) * 1000
+        poll = select.poll()
+        poll.register(self._wakeup[0], select.POLLIN)
+        poll.register(self._ready[0], select.POLLIN)
+        poll.poll(timeout)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakeup[0], 4096)
+
+    def _note_ready(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            told = os.read(self._ready[0], 4096)
+            pids = {
+                int.from_bytes(told[at : at + 4], sys.byteorder) for at in range(0, len(told), 4)
+            }
+            for place in self._places:
+                if place.pid in pids:
+                    place.ready = self._served = True
+                    self._status = 0
+
+    def _reap(self) -> None:
+        """Children that are not workers have been somebody else's: they don't count."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                for place in self._places:
+                    if place.pid == pid:
+                        self._ended(place, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, place: _Place, status: int) -> None:
+        pid, place.pid = place.pid, 0
         if self._stopping:
             return
-        if status == START_FAILED or (status != 0 and lived < _EARLY):
-            log.error("worker %d ended at once with status %d: giving up", pid, status)
-            self._status = status if status > 0 else 1
-            self._stop(signal.SIGTERM)
+        lived = time.monotonic() - place.started
+        place.failures = 0 if place.ready and lived >= _STEADY else place.failures + 1
+        if not self._served:
+            log.error("worker %d ended with status %d before it served", pid, status)
+            self._status = self._status or (status if status >= 0 else 1)
             return
-        log.warning("worker %d ended with status %d: starting another", pid, status)
-        self._start(held)
+        pause = 0.0
+        if place.failures > 1 or not place.ready:
+            pause = min(_FIRST_PAUSE * 2.0 ** min(place.failures - 1, 10), _LONGEST_PAUSE)
+        place.due = time.monotonic() + pause
+        when = f"in {pause:g} seconds" if pause else "now"
+        log.warning("worker %d ended with status %d: another starts %s", pid, status, when)
 
-    def _forward(self, number: int, frame: FrameType | None) -> None:
-        self._stop(signal.Signals(number))
 
-    def _stop(self, number: signal.Signals) -> None:
-        self._stopping = True
-        for pid in self._started:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
+def _end_worker(status: int) -> NoReturn:
+    """Ends the process as the interpreter does, but for the code that has started the server."""
+    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        try:
+            step()
+        except BaseException:
+            log.exception("the end of worker %d failed", os.getpid())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)

@@ -1,0 +1,243 @@
+"""Several workers: whose end counts, what replaces them, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+from support.command import PATIENCE, ServerProcess, launched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+APP = """
+import atexit, contextlib, os, sys, threading, time
+from fluvial import App
+
+mode = os.environ.get("MODE", "")
+if mode == "exit":
+    sys.exit(4)
+if mode == "import error" or os.path.exists("broken import"):
+    raise RuntimeError("no such thing")
+if mode == "half":
+    with contextlib.suppress(FileExistsError):
+        open("one", "x").close()
+        sys.exit(5)
+
+def at_exit():
+    print("atexit called", flush=True)
+    sys.stdout.write("not flushed by the app\\n")
+
+def threaded():
+    main = threading.main_thread()
+    main.join()
+    time.sleep(0.1)
+    print("thread ended", flush=True)
+
+if mode == "end":
+    atexit.register(at_exit)
+    threading.Thread(target=threaded).start()
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    if mode == "start" or os.path.exists("broken"):
+        raise RuntimeError("no database")
+    while mode == "half" and not os.path.exists("go"):
+        time.sleep(0.01)
+    yield
+
+app = App(lifespan=lifespan)
+
+@app.get("/pid")
+def pid():
+    return os.getpid()
+
+@app.get("/leave")
+def leave(status: int):
+    os._exit(status)
+
+@app.get("/orphan")
+def orphan(status: int):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        parent = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == parent:
+                time.sleep(0.001)
+            os.write(write, os.getpid().to_bytes(4, "big") + os.getppid().to_bytes(4, "big"))
+            os._exit(status)
+        os._exit(0)
+    os.wait()
+    ids = os.read(read, 8)
+    return [int.from_bytes(ids[:4], "big"), int.from_bytes(ids[4:], "big")]
+"""
+
+# What a container's first process is: orphans become its children. PR_SET_CHILD_SUBREAPER is 36.
+REAPER = (
+    *(sys.executable, "-c"),
+    "import ctypes, os, sys; assert not ctypes.CDLL(None).prctl(36, 1, 0, 0, 0);"
+    "os.execv(sys.argv[1], sys.argv[1:])",
+)
+TWO = ("--workers", "2", "--graceful-timeout", "5", "--cleanup-timeout", "5")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "it.py").write_text(APP)
+    return tmp_path
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def workers_of(server: ServerProcess) -> set[int]:
+    return {int(pid) for pid in re.findall(r"worker (\d+) started", server.log)}
+
+
+def pids_that_answer(server: ServerProcess, count: int) -> set[int]:
+    found: set[int] = set()
+
+    def ask() -> bool:
+        try:
+            found.add(httpx.get(f"{server.url}/pid", timeout=PATIENCE).json())
+        except httpx.TransportError:
+            return False
+        return len(found) >= count
+
+    until(ask)
+    return found
+
+
+def kill_one(server: ServerProcess, count: int = 1) -> int:
+    """Kills a worker that serves, and returns when the parent has noticed."""
+    pid = min(workers_of(server))
+    psutil.Process(pid).kill()
+    server.expect(rf"worker {pid} ended with status -9", count)
+    return pid
+
+
+# ---- Whose end counts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [0, 1, 3])
+def test_orphans_are_no_workers(folder: Path, status: int) -> None:
+    with launched("it:app", *TWO, app_dir=folder, prefix=REAPER) as server:
+        server.expect("Fluvial serves", 2)
+        for _ in range(3):
+            url = f"{server.url}/orphan?status={status}"
+            pid, parent = httpx.get(url, timeout=PATIENCE).json()
+            assert parent == server.process.pid
+            until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
+        kill_one(server)
+        server.expect("worker .* started", 3)
+        server.expect("Fluvial serves", 3)
+        assert server.log.count("started\n") == 3
+        assert server.log.count("ended with") == 1
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_children_from_before_the_start_are_no_workers(folder: Path, status: int) -> None:
+    shell = 'sh -c "echo \\$\\$ >child; until test -e go; do sleep 0.01; done; exit $0" & exec "$@"'
+    prefix = ("sh", "-c", shell, str(status))
+    with launched("it:app", *TWO, app_dir=folder, prefix=prefix) as server:
+        server.expect("Fluvial serves", 2)
+        child = int((folder / "child").read_text())
+        (folder / "go").touch()
+        until(lambda: not psutil.pid_exists(child))
+        kill_one(server)
+        server.expect("Fluvial serves", 3)
+        assert server.log.count("started\n") == 3
+        assert server.log.count("ended with") == 1
+        assert server.stop() == 0
+
+
+def test_workers_are_seen_to_end_when_children_are_ignored(folder: Path) -> None:
+    """Whoever starts the server may ignore SIGCHLD, which is inherited."""
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+    prefix = (sys.executable, "-c", f"{ignoring} os.execv(sys.argv[1], sys.argv[1:])")
+    with launched("it:app", *TWO, app_dir=folder, prefix=prefix) as server:
+        server.expect("Fluvial serves", 2)
+        kill_one(server)
+        server.expect("Fluvial serves", 3)
+        assert server.stop() == 0
+
+
+# ---- Replacements --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", ["broken", "broken import"])
+def test_healthy_workers_stay_when_replacements_cannot_start(folder: Path, broken: str) -> None:
+    with launched("it:app", *TWO, app_dir=folder) as server:
+        server.expect("Fluvial serves", 2)
+        (folder / broken).touch()
+        healthy = max(workers_of(server))
+        kill_one(server)
+        pauses = server.expect(r"another starts in ([\d.]+) seconds", 3)
+        assert [float(pause) for pause in pauses[:3]] == [1, 2, 4]
+        assert httpx.get(f"{server.url}/pid", timeout=PATIENCE).json() == healthy
+        (folder / broken).unlink()
+        assert healthy in pids_that_answer(server, 2)
+        assert server.stop() == 0
+
+
+def test_a_worker_that_dies_again_and_again_is_started_ever_later(folder: Path) -> None:
+    with launched("it:app", *TWO, app_dir=folder) as server:
+        server.expect("Fluvial serves", 2)
+
+        def leave() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"{server.url}/leave?status=7", timeout=PATIENCE)
+            return re.search("another starts in [^\n]+\n(?s:.)+ starts in", server.log) is not None
+
+        until(leave)
+        server.expect("another starts now")
+        server.expect(r"another starts in [\d.]+ seconds")
+        assert len(pids_that_answer(server, 2)) == 2
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("mode", "status"), [("exit", 4), ("import error", 1), ("start", 3)])
+def test_an_app_that_never_starts_ends_the_parent(folder: Path, mode: str, status: int) -> None:
+    with launched("it:app", *TWO, app_dir=folder, env={"MODE": mode}) as server:
+        assert server.wait() == status
+        assert server.log.count("before it served") == 2
+        assert server.log.count("started\n") == 2
+
+
+def test_one_worker_that_starts_is_enough(folder: Path) -> None:
+    with launched("it:app", *TWO, app_dir=folder, env={"MODE": "half"}) as server:
+        server.expect("ended with status 5 before it served")
+        (folder / "go").touch()
+        server.expect("Fluvial serves", 2)
+        assert server.log.count("started\n") == 3
+        assert server.stop() == 0
+
+
+# ---- The end -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [(), TWO])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_end_as_processes_of_python_s_do(
+    folder: Path, number: int, workers: tuple[str, ...]
+) -> None:
+    env = {"MODE": "end", "PYTHONUNBUFFERED": ""}
+    count = 2 if workers else 1
+    with launched("it:app", *workers, app_dir=folder, env=env) as server:
+        server.expect("Fluvial serves", count)
+        assert server.stop(number) == 0
+        for line in ("atexit called\n", "thread ended\n", "not flushed by the app\n"):
+            assert server.log.count(line) == count

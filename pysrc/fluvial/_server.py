@@ -27,7 +27,6 @@ from ._loop import Loop
 from ._request import Request
 from ._responses import Response
 from ._secure import log_refused, make_secure
-from ._signals import StopSignals
 from ._sockets import BindError, describe
 from ._threads import register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
@@ -36,6 +35,7 @@ from ._wsgi import WsgiBridge
 if TYPE_CHECKING:
     from ._config import Config
     from ._interface import Foreign
+    from ._signals import StopSignals
     from ._supervisor import Supervised
 
 log = logging.getLogger("fluvial")

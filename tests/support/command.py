@@ -103,9 +103,10 @@ class ServerProcess:
 
 
 def command_of(app: str, app_dir: Path, *options: str) -> list[str]:
-    """`fluvial run`, on a free port."""
+    """`fluvial run`, on a free port where the options name no Unix socket."""
     fluvial = str(Path(sys.executable).with_name("fluvial"))
-    return [fluvial, "run", app, "--app-dir", str(app_dir), "--port", "0", *options]
+    address = () if "--uds" in options else ("--port", "0")
+    return [fluvial, "run", app, "--app-dir", str(app_dir), *address, *options]
 
 
 @contextmanager

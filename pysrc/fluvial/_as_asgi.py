@@ -16,6 +16,7 @@ from urllib.parse import quote
 from . import _core
 from ._adopted import AdoptedRequest, AdoptedWebSocket
 from ._encode import encode_fallback, encode_json
+from ._errors import is_answered
 from ._exceptions import (
     ClientDisconnect,
     HTTPException,
@@ -26,7 +27,7 @@ from ._exceptions import (
 from ._lifespan import running
 from ._middleware import make_entry
 from ._mounts import path_below
-from ._responses import Response
+from ._responses import Response, check_head, checked
 from ._websocket import CLOSED, Runner
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class AsgiSender:
         """Begins the answer; it goes out with the first piece."""
         if self.started:
             raise RuntimeError("the answer has been started already")
+        check_head(status_code, headers)  # not every server does
         headers = list(headers)
         if length >= 0 and not any(name == b"content-length" for name, _ in headers):
             headers.append((b"content-length", b"%d" % length))
@@ -140,9 +142,17 @@ class AsgiSide:
         try:
             await self._collect(request)
             response = await self._entry(request)
+            if response.body is not None:
+                checked(response)
         except Exception as exc:
             response = await self._app.errors.answer(request, exc)
-        await _send_response(response, request, send)
+        try:
+            await _send_response(response, request, send)
+        except Exception as exc:
+            if response.body is not None or is_answered(request):
+                raise
+            response = await self._app.errors.answer(request, exc)
+            await _send_response(response, request, send)
 
     def _adopt(self, scope: Message, receive: Receive, *, websocket: bool = False) -> Any:
         path = path_below(scope).encode(errors="surrogatepass").decode(errors="replace")

@@ -13,6 +13,7 @@ SameSite = Literal["lax", "strict", "none"]
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _PLAIN_VALUE = re.compile(r"[!#$%&'()*+\-./0-9:<=>?@A-Z\[\]^_`a-z{|}~]*\Z")
 _ATTRIBUTE = re.compile(r"[ -:<-~]*\Z")
+_SAMESITE = ("lax", "strict", "none")
 _ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)
 
 
@@ -47,34 +48,60 @@ def cookie_header(
 ) -> str:
     """The value of Set-Cookie.
 
-    Raises: ValueError for a name or an attribute that can't stand in it.
+    Raises: TypeError, ValueError for a name, a value or an attribute that can't stand in it.
     """
-    if not _NAME.match(key):
-        raise ValueError(f"{key!r} can't be a cookie's name")
+    if not isinstance(key, str) or not _NAME.match(key):
+        raise ValueError(f"{key!r} can't be a cookie's name: write a token of ASCII (RFC 6265)")
+    if samesite is not None and str(samesite).lower() not in _SAMESITE:
+        raise ValueError(f"{samesite!r} can't be a cookie's SameSite: write one of {_SAMESITE}")
     attributes = {
         "expires": None if expires is None else _expires(expires),
-        "Max-Age": max_age,
+        "Max-Age": None if max_age is None else _seconds(max_age),
         "Domain": domain,
         "Path": path,
         "SameSite": samesite,
     }
-    parts = [f"{key}={_quote(value)}"]
+    parts = [f"{key}={_quote(_text(key, value))}"]
     for name, given in attributes.items():
         if given is not None:
             if not _ATTRIBUTE.match(str(given)):
-                raise ValueError(f"{given!r} can't be a cookie's {name}")
+                raise ValueError(
+                    f"{given!r} can't be a cookie's {name}: write ASCII without ';' and controls"
+                )
             parts.append(f"{name}={given}")
     flags = {"Secure": secure, "HttpOnly": httponly, "Partitioned": partitioned}
     return "; ".join(parts + [name for name, is_set in flags.items() if is_set])
 
 
-def _expires(expires: datetime | str | int) -> str:
+def _text(key: str, value: object) -> str:
+    """A cookie's value; numbers are written as they read."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise TypeError(f"the value of the cookie {key!r} is a str, not {type(value).__name__}")
+    if any(char > "\xff" for char in value):
+        raise ValueError(
+            f"the value of the cookie {key!r} has characters that would read back differently: "
+            f"{value!r}; write urllib.parse.quote(value), and unquote() what comes back"
+        )
+    return value
+
+
+def _seconds(max_age: object) -> int:
+    if isinstance(max_age, (int, float)):
+        return int(max_age)
+    raise TypeError(f"a cookie's max_age is a number of seconds, not {max_age!r}")
+
+
+def _expires(expires: datetime | str | float) -> str:
     if isinstance(expires, str):
         return expires
     from email.utils import format_datetime
 
-    if isinstance(expires, int):
+    if isinstance(expires, (int, float)):
         expires = datetime.now(UTC) + timedelta(seconds=expires)
+    if not isinstance(expires, datetime):
+        raise TypeError(f"a cookie's expires is a datetime, str or seconds, not {expires!r}")
     return format_datetime(expires.astimezone(UTC), usegmt=True)
 
 

@@ -110,7 +110,7 @@ class ErrorHandlers:
 
         What a handler raises goes to the handler for that.
         """
-        if _is_answered(request):
+        if is_answered(request):
             log_failure(request, exc)
             return server_error()
         raised: BaseException | None = None
@@ -145,7 +145,7 @@ class ErrorHandlers:
         """As `answer`, but without a coroutine where no handler of the user's has a say."""
         handler = self.find(exc)
         unhandled = handler is None and self._last_resort() is None
-        if unhandled or _is_answered(request):
+        if unhandled or is_answered(request):
             log_failure(request, exc)
             return server_error()
         if handler not in _OWN:
@@ -158,7 +158,7 @@ class ErrorHandlers:
             return self.answer(request, error)
 
 
-def _is_answered(request: Request) -> bool:
+def is_answered(request: Request) -> bool:
     """Whether the answer has begun, so that an exception can only be logged."""
     return bool(request._cache and request._cache.get("answered"))
 

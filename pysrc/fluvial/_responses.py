@@ -107,7 +107,10 @@ class Response:
     ) -> None:
         """Adds Set-Cookie (RFC 6265).
 
-        `max_age` is in seconds, `expires` a time or seconds from now.
+        `max_age` is in seconds, `expires` a time or seconds from now. Characters of Latin-1 that a
+        value can't have are escaped as by Python's http.cookies.
+
+        Raises: TypeError, ValueError for what else can't be sent.
         """
         header = cookie_header(
             key,
@@ -266,7 +269,7 @@ class Response:
             media_type = self.media_type
             if media_type.startswith("text/") and "charset=" not in media_type.lower():
                 media_type += f"; charset={self.charset}"
-            raw.append((b"content-type", media_type.encode("latin-1")))
+            raw.append(header_field("content-type", media_type))
         return raw
 
 
@@ -336,13 +339,17 @@ def checked(response: Any) -> Any:
         return response
     if not isinstance(response, Response):
         return JSONResponse(response)
-    status = response.status_code
+    check_head(response.status_code, response.raw_headers)
+    return response
+
+
+def check_head(status: object, headers: RawHeaders) -> None:
+    """Raises: TypeError, ValueError for what no answer can begin with."""
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise ValueError(f"status_code must be 200 to 599, not {status!r}")
-    for name, value in response.raw_headers:
+    for name, value in headers:
         if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
             raise ValueError(f"malformed header field {name!r}: {value!r}")
-    return response
 
 
 async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:

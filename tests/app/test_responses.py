@@ -9,6 +9,7 @@ import datetime
 import decimal
 import enum
 import functools
+import http.cookies
 import ipaddress
 import pathlib
 import re
@@ -17,18 +18,21 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import httpx
 import msgspec
 import pydantic
 import pytest
 import sqlalchemy
+import starlette.requests
 import typing_extensions
 from fluvial import (
     URL,
     App,
     BackgroundTask,
+    Cookie,
+    Depends,
     EventSourceResponse,
     FileResponse,
     HTMLResponse,
@@ -414,19 +418,142 @@ def test_headers_and_cookies(serve) -> None:
     assert "Max-Age=0" in third
 
 
-def test_cookies_come_back_as_they_were_set(serve) -> None:
-    from fluvial._cookies import cookie_header, parse_cookies
+VALUES = [
+    "",
+    "plain",
+    'a "b"; é\\',
+    "=",
+    "a,b",
+    '"',
+    '"quoted"',
+    "\\",
+    "\\073",
+    " x ",
+    "a%20b",
+    "\0",
+]
 
-    options: Any = dict.fromkeys(("max_age", "expires", "path", "domain", "samesite"))
-    options |= {"secure": False, "httponly": False, "partitioned": True}
-    for value in ("", "plain", 'a "b"; é\\', "=", "a,b"):
-        header = cookie_header("k", value, **options)
-        pair = header.removesuffix("; Partitioned")
-        assert parse_cookies(f"x=1; {pair}; y=2") == {"x": "1", "k": value, "y": "2"}
-    for bad in ({"key": "a b"}, {"path": "/;x"}, {"domain": "a\r\nb"}):
-        arguments = {"key": "k", "value": "v"} | options | bad
-        with pytest.raises(ValueError, match="cookie's"):
-            cookie_header(**arguments)
+
+def test_cookies_come_back_as_they_were_set(serve) -> None:
+    """As read by us in Python and in C, by Starlette and by http.cookies."""
+    app = App()
+
+    @app.get("/set")
+    def set_cookie(value: str) -> Response:
+        response = Response()
+        response.set_cookie("k", value)
+        return response
+
+    @app.get("/get")
+    def get_cookie(request: Request, k: Annotated[str, Cookie()]) -> Any:
+        return [request.cookies["k"], k]
+
+    client = serve(app).client
+    for value in (*VALUES, *map(chr, range(256))):
+        header = client.get("/set", params={"value": value}).headers["set-cookie"]
+        pair = header.partition(";")[0]
+        client.cookies.clear()
+        sent = client.get("/get", headers={"cookie": f"x=1; {pair}; y=2"})
+        assert sent.json() == [value, value]
+        assert starlette.requests.cookie_parser(f"x=1; {pair}")["k"] == value
+        assert http.cookies.SimpleCookie(pair)["k"].value == value
+
+
+@pytest.mark.parametrize("value", ["한글", "a\u0100", "\ud800", "🍪"])
+def test_cookies_that_would_read_back_differently(serve, value: str) -> None:
+    response = Response()
+    with pytest.raises(ValueError, match=r"the cookie 'name' .* write urllib.parse.quote"):
+        response.set_cookie("name", value)
+    assert response.raw_headers == []
+    app = App()
+
+    @app.get("/")
+    def handler(response: Response) -> None:
+        response.set_cookie("name", value)
+
+    assert serve(app).client.get("/").status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        *(({"key": key}, "cookie's name") for key in ("", "a b", "a=b", "é", "a;", "a\r\nb", "\0")),
+        *(({"path": path}, "cookie's Path") for path in ("/;x", "/\r\nx: y", "/é", "/\0", "/\x7f")),
+        *(({"domain": name}, "cookie's Domain") for name in ("a;b", "a\r\nb", "ü.org")),
+        *(({"samesite": name}, "cookie's SameSite") for name in ("", "laxer", "lax; Secure")),
+        ({"expires": "now; HttpOnly"}, "cookie's expires"),
+    ],
+    ids=repr,
+)
+def test_what_a_cookie_can_not_have(bad: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Response().set_cookie(**{"key": "k", "value": "v"} | bad)
+    if bad.keys() <= {"key", "path", "domain", "samesite"}:
+        with pytest.raises(ValueError, match=words):
+            Response().delete_cookie(**{"key": "k"} | bad)
+
+
+def test_kinds_of_what_a_cookie_has() -> None:
+    response = Response()
+    response.set_cookie("n", 5, max_age=1.5, expires=0.5, samesite="Strict")  # type: ignore[arg-type]
+    header = response.headers["set-cookie"]
+    assert header.startswith("n=5; expires=")
+    assert "Max-Age=1;" in header
+    assert "SameSite=Strict" in header
+    for bad in ({"value": None}, {"value": b"x"}, {"max_age": "5"}, {"expires": [1]}):
+        with pytest.raises(TypeError, match="cookie"):
+            Response().set_cookie(**{"key": "k"} | bad)
+
+
+@pytest.mark.parametrize("name", ["x", "content-type"])
+def test_headers_that_are_not_latin_1(serve, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    app = App()
+    app.get("/made")(lambda: Response("x", headers={name: "한"}))
+    app.get("/number")(lambda: Response("x", headers={name: 5}))  # type: ignore[dict-item]
+
+    @app.get("/later")
+    def later(response: Response) -> None:
+        response.headers[name] = "한"
+
+    @app.get("/type")
+    def media_type() -> Response:
+        return Response("x", media_type="text/한")
+
+    client = serve(app).client
+    for path in ("/made", "/number", "/later", "/type"):
+        assert client.get(path).status_code == 500
+    words = "characters that aren't Latin-1: '한'; percent-encode them"
+    assert caplog.text.count(f"the value of the header field '{name}' has {words}") == 2
+    assert f"the value of the header field '{name}' is a str, not 5" in caplog.text
+    assert "the value of the header field 'content-type' has" in caplog.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_malformed_headers_never_reach_another_server(stream: bool) -> None:
+    app = App()
+    headers = {"x": "a\r\nset-cookie: b"}
+    content: Any = (
+        StreamingResponse(["x"], headers=headers) if stream else Response("x", 200, headers)
+    )
+    closed = []
+
+    def dependency() -> Iterator[None]:
+        yield
+        closed.append(True)
+
+    app.get("/", dependencies=[Depends(dependency)])(lambda: content)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "server": ("test", 80)}
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 500
+    assert closed == [True]
 
 
 def test_malformed_headers_never_reach_the_wire(serve) -> None:

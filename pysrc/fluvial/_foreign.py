@@ -29,9 +29,10 @@ _FRAMEWORKS = frozenset(
 _INJECTING = frozenset({"Depends", "Security", "Inject", "Injected", "Provide", "TaskiqDepends"})
 
 _DEPENDS = "fluvial.Depends(function)"
+_OTHER_DEPENDS = {"Dependency", "DependencyKwarg", "FromServices", "SecurityScopes"}
 _FORMS = "await request.body() for now: Fluvial reads no forms and uploads yet"
 _INSTEAD = {
-    **dict.fromkeys(_INJECTING | {"DependencyKwarg", "FromServices", "SecurityScopes"}, _DEPENDS),
+    **dict.fromkeys(_INJECTING | _OTHER_DEPENDS, _DEPENDS),
     **dict.fromkeys(("Query", "FromQuery", "QueryParam", "QueryEx"), "fluvial.Query()"),
     **dict.fromkeys(("Path", "FromRoute", "FromPath", "PathParam"), "fluvial.Path()"),
     **dict.fromkeys(("Header", "FromHeader"), "fluvial.Header()"),
@@ -107,7 +108,7 @@ def check_types(annotation: Any, ours: tuple[type, ...]) -> None:
     """
     for kind in _classes(annotation):
         found = foreign_class(kind)
-        if found is not None:
+        if found is not None and _instead(found) is not None:
             _refuse(found)
         if issubclass(kind, ours):
             raise TypeError(
@@ -219,13 +220,17 @@ def refuse_foreign(item: Any) -> None:
 
 
 def _refuse(found: Any) -> None:
+    instead = _instead(found) or "fluvial's Query(), Path(), Header(), Body() or Depends()"
+    raise TypeError(f"{_full_name(found)} means nothing to Fluvial; write {instead}")
+
+
+def _instead(found: Any) -> str | None:
+    """What is ours for another framework's class or function, by its name."""
     name = found.__name__
     instead = _CONNECTIONS.get(name) or _INSTEAD.get(name)
-    if instead is None:  # WebSocketX, JSONResponse …
+    if instead is None:  # JSONResponse …
         instead = next((said for end, said in _CONNECTIONS.items() if name.endswith(end)), None)
-    if instead is None:
-        instead = "Query(), Path(), Header(), Cookie(), Body() or Depends() of fluvial"
-    raise TypeError(f"{_full_name(found)} means nothing to Fluvial; write {instead}")
+    return instead
 
 
 def _refuse_callable(item: Any) -> None:
@@ -316,7 +321,8 @@ def _check_field(field: tuple[Any, tuple[Any, ...]]) -> None:
                 f"{item!r} is for parameters of functions; describe a field with pydantic.Field "
                 "or msgspec.Meta"
             )
-        refuse_foreign(item)
+        if _instead(item if inspect.isroutine(item) else type(item)) is not None:
+            refuse_foreign(item)
 
 
 def _is_field_of_a_model(default: Any) -> bool:

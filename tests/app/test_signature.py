@@ -11,10 +11,15 @@ import typing
 import warnings
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
+import aiohttp.web
 import annotated_types
+import blacksheep
 import fastapi
 import fastapi.security
 import fluvial
+import litestar
+import litestar.di
+import litestar.params
 import msgspec
 import pydantic
 import pytest
@@ -93,6 +98,18 @@ class Holder:
     inner: FiltersData
 
 
+class WithUpload(pydantic.BaseModel):
+    file: fastapi.UploadFile
+
+
+class WithSession(pydantic.BaseModel, arbitrary_types_allowed=True):
+    """A model of somebody's own affairs."""
+
+    session: aiohttp.ClientSession | None = None
+    kind: type = aiohttp.ClientError
+    number: int = 1
+
+
 class Tagged:
     """Metadata of a library that has nothing to do with requests."""
 
@@ -110,6 +127,9 @@ FOREIGN = [
     Injected(fastapi.Depends, "fluvial.Depends"),
     Injected(fastapi.Query, "fluvial.Query"),
     Injected(type("Own", (fastapi.params.Query,), {})(), "fluvial.Query"),
+    Injected(litestar.params.Parameter(gt=1), "fluvial.Query"),
+    Injected(litestar.di.NamedDependency[int].__metadata__[0], "fluvial.Depends"),
+    Injected(litestar.params.Body(), "fluvial.Body"),
     Injected(own_class("Depends"), "fluvial.Depends"),
     Injected(own_class("Inject"), "fluvial.Depends"),
 ]
@@ -164,6 +184,15 @@ def test_websockets_refuse_foreign_markers(marker: Injected) -> None:
     for each in (handler, annotated):
         with pytest.raises(TypeError, match=rf"WebSocket /ws .*{re.escape(marker.instead)}"):
             app.websocket("/ws")(each)
+
+
+@pytest.mark.parametrize("kind", [fastapi.WebSocket, starlette.requests.HTTPConnection])
+def test_websockets_refuse_foreign_classes(kind: Any) -> None:
+    async def handler(q: Any) -> None: ...
+
+    handler.__annotations__["q"] = kind
+    with pytest.raises(TypeError, match=rf"WebSocket /ws .*write fluvial\.{kind.__name__}"):
+        App().websocket("/ws")(handler)
 
 
 class Pager:
@@ -234,6 +263,14 @@ def test_a_generic_class_is_read_as_its_origin(serve) -> None:
         (fastapi.security.SecurityScopes, "fluvial.Depends"),
         (fastapi.UploadFile, "forms"),
         (list[fastapi.UploadFile], "forms"),
+        (WithUpload, "forms"),
+        (aiohttp.web.Request, "fluvial.Request"),
+        (litestar.Request, "fluvial.Request"),
+        (litestar.WebSocket, "fluvial.WebSocket"),
+        (blacksheep.Request, "fluvial.Request"),
+        (blacksheep.FromQuery[int], "fluvial.Query"),
+        (blacksheep.FromJSON[dict], "fluvial.Body"),
+        (blacksheep.FromServices[int], "fluvial.Depends"),
         (Annotated[fastapi.UploadFile, Body()], "forms"),
         (Request | WebSocket, "HTTPConnection"),
         (list[Request], "alone"),
@@ -255,6 +292,13 @@ def test_classes_of_others_in_the_annotation_of_a_dependency_are_nobodys_busines
     client = serve(app).client
     assert client.get("/?q=a").json() == "a"
     assert client.get("/default?q=b").json() == "b"
+
+
+def test_fields_of_others_in_a_model_are_nobodys_business(serve) -> None:
+    app = App()
+    model = Depends(signature(Annotated[WithSession, Body()]))
+    app.post("/number")(lambda q=model: q.number)
+    assert serve(app).client.post("/number", json={"number": 5}).json() == 5
 
 
 def test_responses_of_others_are_refused_as_what_a_handler_returns() -> None:

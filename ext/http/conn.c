@@ -56,7 +56,7 @@ conn_set_state(HttpConn *c, ConnState state)
 static bool
 conn_is_blocked(const HttpConn *c)
 {
-    if (c->broken || c->stream.failed) {
+    if (c->broken || c->stream.failed || c->yielded) {
         return true;
     }
     switch (c->state) {
@@ -125,6 +125,10 @@ conn_resume(HttpConn *c)
     if (c->broken) {
         conn_close(c, false);
         return;
+    }
+    if (c->yielded) {
+        c->yielded = false;
+        c->ws->spent = 0;
     }
     Buf kept = c->kept;
     size_t from = c->kept_from;
@@ -270,8 +274,8 @@ settle_reading(HttpConn *c)
 static void
 settle_ready(HttpConn *c)
 {
-    bool ready =
-        c->state < CONN_LINGER && (conn_kept(c) != 0 || c->held) && !conn_is_blocked(c);
+    bool ready = c->state < CONN_LINGER && (conn_kept(c) != 0 || c->held)
+                 && (c->yielded || !conn_is_blocked(c));
     if (ready) {
         conn_settle_later(c);
     }
@@ -305,6 +309,7 @@ conn_stop_parsing(HttpConn *c)
     }
     kept_free(c);
     c->held = false;
+    c->yielded = false;
 }
 
 static void

@@ -58,6 +58,8 @@ struct HttpConn {
     bool broken; /* writing failed; closed before the loop blocks */
     bool paused; /* http_body_pause */
     bool held;   /* the parser stopped in the middle and may go on without new bytes */
+    bool
+        yielded; /* it has worked enough for this turn of the loop and goes on in the next */
     bool message_done; /* the parser stopped behind a message */
     bool in_field;     /* the name of a field has begun */
     bool expect;       /* the head has an Expect field */

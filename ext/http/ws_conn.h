@@ -43,6 +43,18 @@ typedef struct WsControl {
     char pong[WS_CONTROL_MAX];
 } WsControl;
 
+/* What one connection may cost in one turn of the loop, in nanoseconds by estimate: estimates don't
+ * depend on how busy the machine is. */
+enum {
+    WS_TURN = 500 * 1000,
+    WS_FRAME_COST = 300, /* of a frame with what it says */
+    WS_INFLATE_COST =
+        200, /* of a compressed byte; the tables of short blocks cost that much */
+    WS_INFLATED_COST = 2, /* of a byte that came of it */
+    WS_INFLATE_STEP =
+        1024, /* compressed bytes between two looks at what has been spent */
+};
+
 struct WsConn {
     HttpConn *conn;    /* borrowed: the owner */
     const WsOps *ops;  /* static */
@@ -53,6 +65,9 @@ struct WsConn {
     bool heard;    /* something came since the ping timer was set */
     bool pinged;   /* our ping is out and nothing came since */
     WsFault fault; /* the client's; waits for ws_idle */
+
+    uint64_t turn;  /* uv_now() of the loop's turn that `spent` belongs to */
+    uint32_t spent; /* of WS_TURN */
 
     /* The frame under way. */
     WsFrame frame;

@@ -146,26 +146,6 @@ inflate_close(WsDeflate *self)
     }
 }
 
-/* After a block that says that it is the last one (RFC 7692 section 7.2.3.4): a new stream goes
- * on with the window of the old one. */
-static int
-inflate_go_on(z_stream *stream)
-{
-    uInt size = 0;
-    (void)inflateGetDictionary(stream, NULL, &size);
-    Bytef *window = PyMem_RawMalloc(size + 1);
-    int err =
-        window == NULL ? Z_MEM_ERROR : inflateGetDictionary(stream, window, &size);
-    if (err == Z_OK) {
-        err = inflateReset(stream);
-    }
-    if (err == Z_OK && size != 0) {
-        err = inflateSetDictionary(stream, window, size);
-    }
-    PyMem_RawFree(window);
-    return err;
-}
-
 WsInflated
 ws_inflate(WsDeflate *self, Slice *in, char *out, size_t room, size_t *written)
 {
@@ -180,8 +160,11 @@ ws_inflate(WsDeflate *self, Slice *in, char *out, size_t room, size_t *written)
     stream->next_out = (Bytef *)out;
     stream->avail_out = free_room;
     int err = inflate(stream, Z_SYNC_FLUSH);
+    /* After a block that says that it is the last one (RFC 7692 section 7.2.3.4) a new stream goes on
+     * with the window of the old one. A message may be made of such blocks, two bytes each, so
+     * nothing is copied here. */
     while (err == Z_STREAM_END) {
-        err = inflate_go_on(stream);
+        err = inflateResetKeep(stream);
         if (err == Z_OK && stream->avail_in != 0 && stream->avail_out != 0) {
             err = inflate(stream, Z_SYNC_FLUSH);
         }

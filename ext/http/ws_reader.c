@@ -112,6 +112,7 @@ frame_begin(WsConn *ws, const uint8_t *head)
         return fault;
     }
     ws->in_frame = true;
+    ws->spent += WS_FRAME_COST;
     ws->left = ws->frame.len;
     ws->control_len = 0;
     return ws->left == 0 ? frame_end(ws) : fault;
@@ -167,9 +168,18 @@ read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
 {
     uint64_t offset = ws->frame.len - ws->left;
     size_t n = len < ws->left ? len : (size_t)ws->left;
-    WsFault fault = ws_is_control(ws->frame.opcode)
-                        ? control_piece(ws, ptr, n, offset)
+    bool control = ws_is_control(ws->frame.opcode);
+    WsFault fault;
+    if (unlikely(ws->message.compressed) && !control) {
+        n = n < WS_INFLATE_STEP ? n : WS_INFLATE_STEP;
+        size_t before = ws->message.len;
+        fault = ws_message_piece(ws, ptr, n, offset);
+        ws->spent += (uint32_t)(n * WS_INFLATE_COST
+                                + (ws->message.len - before) * WS_INFLATED_COST);
+    } else {
+        fault = control ? control_piece(ws, ptr, n, offset)
                         : ws_message_piece(ws, ptr, n, offset);
+    }
     *used = n;
     ws->left -= n;
     return fault.code == 0 && ws->left == 0 ? frame_end(ws) : fault;
@@ -186,7 +196,16 @@ ws_read(HttpConn *c, char *ptr, size_t len)
     }
     ws->heard = true;
     ws->pinged = false;
+    uint64_t turn = uv_now(c->stream.uv.handle.loop);
+    if (ws->turn != turn) {
+        ws->turn = turn;
+        ws->spent = 0;
+    }
     while (used < len && !ws->paused) {
+        if (unlikely(ws->spent >= WS_TURN)) {
+            c->yielded = true;
+            break;
+        }
         size_t n;
         WsFault fault = ws->in_frame ? read_payload(ws, ptr + used, len - used, &n)
                                      : read_head(ws, ptr + used, len - used, &n);

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 import websockets
+from fluvial import App, WebSocket
+from support.asgi import Notes
 from support.ws_client import (
     BINARY,
     CONT,
@@ -378,3 +381,79 @@ def test_the_websockets_package(served: Served, factory: ClientPerMessageDeflate
                 assert await client.recv() == message
 
     asyncio.run(run())
+
+
+# ---- What messages cost --------------------------------------------------------------------
+
+SIZE = 50_000  # bytes: they fit into what the kernel keeps, and into one read
+
+# Runs of blocks that give nothing: two bytes each, five bytes each, and four in five bytes.
+FINAL = b"\x03\x00" * (SIZE // 2) + b"\x00"
+STORED = b"\x00\x00\x00\xff\xff" * (SIZE // 5) + b"\x00"
+FIXED = b"\x02\x08\x20\x80\x00" * (SIZE // 5) + b"\x00"
+
+
+def fragments(payload: bytes, size: int, rsv: int = 0) -> bytes:
+    """A message in frames of that size."""
+    first, *others = (payload[i : i + size] for i in range(0, len(payload), size))
+    frames = [frame(BINARY, first, fin=False, rsv=rsv)]
+    frames += [frame(CONT, piece, fin=False) for piece in others]
+    return b"".join((*frames, frame(CONT)))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        frame(BINARY, FINAL, rsv=COMPRESSED),
+        frame(BINARY, STORED, rsv=COMPRESSED),
+        frame(BINARY, FIXED, rsv=COMPRESSED),
+        fragments(FINAL, 500, COMPRESSED),
+        frame(BINARY, b"", fin=False) + frame(CONT, fin=False) * 8000 + frame(CONT),
+        frame(PING) * 8000 + frame(BINARY),
+    ],
+    ids=["final", "stored", "fixed", "fragments", "continuations", "pings"],
+)
+def test_others_have_their_turn_while_costly_bytes_are_read(serve: Serve, raw: bytes) -> None:
+    """Both lie in the kernel when the loop looks. The one who came second is answered first."""
+    app = App()
+    notes = Notes()
+    blocked, go = threading.Event(), threading.Event()
+
+    @app.websocket("/")
+    async def costly(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive_bytes()
+        notes.add("costly")
+
+    @app.get("/block")
+    async def block() -> None:
+        blocked.set()
+        assert go.wait(30)
+
+    @app.get("/cheap")
+    async def cheap() -> None:
+        for _ in range(4):  # later than a message that was read in one turn
+            await asyncio.sleep(0)
+        notes.add("cheap")
+
+    served = serve(app, ws_per_message_deflate=True)
+    with connect(served) as client, served.connect() as other, served.connect() as blocker:
+        client.open("/", [f"Sec-WebSocket-Extensions: {D}"])
+        blocker.sendall(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert blocked.wait(30)
+        client.send(raw)
+        other.sendall(b"GET /cheap HTTP/1.1\r\nHost: x\r\n\r\n")
+        go.set()
+        assert [notes.next(), notes.next()] == ["cheap", "costly"]
+
+
+def test_final_blocks_keep_the_window(served: Served) -> None:
+    """Each begins a stream that goes on with the window of the one before."""
+    client, _ = offer(served, D)
+    text = b"".join(b"%d " % i for i in range(600))
+    head = zlib.compressobj(9, zlib.DEFLATED, -15)
+    back = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=text)
+    payload = head.compress(text) + head.flush() + back.compress(text) + back.flush() + b"\0"
+    with client:
+        client.send_frame(BINARY, payload, rsv=COMPRESSED)
+        assert Deflating(client).read(BINARY)[0] == text * 2

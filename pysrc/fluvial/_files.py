@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import UTC
 from io import FileIO
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote
@@ -14,12 +16,13 @@ from ._responses import Background, Response
 from ._threads import run_internal
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ._core import Sender
     from ._request import Request
 
 SMALL = 64 * 1024  # bytes: read at once, to leave with the head in one write
+# An entity tag, as it should be or without its quotes; or "*".
+_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
+_MAX_DIGITS = 600
 PIECE = 256 * 1024  # bytes that are read at once of what the kernel doesn't copy
 
 
@@ -72,6 +75,9 @@ class FileResponse(Response):
             self.headers.setdefault("content-disposition", disposition)
 
     async def _write(self, request: Request, sender: Sender) -> None:
+        if self._iterator is not None:  # a middleware has other content for it
+            await super()._write(request, sender)
+            return
         with ExitStack() as closing:  # also a file that is opened while the client goes
             opened = await run_internal(_open, self.path, request.method != "HEAD", closing)
             await self._write_file(request, sender, opened)
@@ -82,10 +88,15 @@ class FileResponse(Response):
         headers.setdefault("accept-ranges", "bytes")
         headers.setdefault("last-modified", _http_date(mtime))
         headers.setdefault("etag", f'"{opened.status.st_mtime_ns:x}-{size:x}"')
+        whole = _Part(0, size, False)
         if self.status_code != 200 or request.method not in ("GET", "HEAD"):
-            await self._send(request, sender, opened, _Part(0, size, False))
+            await self._send(request, sender, opened, whole)
+        elif _precondition_failed(request, headers["etag"], mtime):
+            sender.start(412, self._headers_without_content(), 0)
         elif _not_modified(request, headers["etag"], mtime):
-            sender.start(304, self._headers_of_304(), 0)
+            sender.start(304, self._headers_without_content(), 0)
+        elif request.method == "HEAD":  # has no ranges: section 14.2
+            await self._send(request, sender, opened, whole)
         else:
             part = _requested_part(request, headers, size)
             await self._send_part(request, sender, opened, part)
@@ -124,7 +135,7 @@ class FileResponse(Response):
             left -= len(piece)
             await sender.send(piece)
 
-    def _headers_of_304(self) -> list[tuple[bytes, bytes]]:
+    def _headers_without_content(self) -> list[tuple[bytes, bytes]]:
         """What a 200 would have said but for the content (RFC 9110 section 15.4.5)."""
         dropped = (b"content-type", b"content-disposition", b"content-length")
         return [pair for pair in self.raw_headers if pair[0] not in dropped]
@@ -155,7 +166,7 @@ def _shorter(path: str | os.PathLike[str]) -> str:
 def _guess_type(path: str | os.PathLike[str]) -> str:
     from mimetypes import guess_type
 
-    return guess_type(os.fsdecode(path))[0] or "text/plain"
+    return guess_type(os.fsdecode(path))[0] or "application/octet-stream"
 
 
 def _disposition(kind: str, filename: str) -> str:
@@ -172,30 +183,47 @@ def _http_date(timestamp: float) -> str:
     return formatdate(timestamp, usegmt=True)
 
 
-def _parse_http_date(text: str) -> datetime | None:
+def _parse_http_date(text: str | None) -> float | None:
+    """The time in seconds; None for what is no date of HTTP's, which is to be ignored."""
     from email.utils import parsedate_to_datetime
 
     try:
-        return parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        moment = parsedate_to_datetime(text or "")
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
+def _entity_tags(request: Request, name: str) -> list[str] | None:
+    """The entity tags of all fields of a name, or "*"; None without a field."""
+    fields = request.headers.getlist(name)
+    return _TAG.findall(", ".join(fields)) if fields else None
+
+
+def _precondition_failed(request: Request, etag: str, mtime: float) -> bool:
+    """RFC 9110 section 13.2.2, steps 1 and 2: only for this very state of the file."""
+    tags = _entity_tags(request, "if-match")
+    if tags is not None:
+        return "*" not in tags and (etag.startswith("W/") or etag not in tags)
+    since = _parse_http_date(request.header("if-unmodified-since"))
+    return since is not None and int(mtime) > since
+
+
 def _not_modified(request: Request, etag: str, mtime: float) -> bool:
-    """RFC 9110 section 13.2.2, for the conditions that a GET has use for."""
-    if_none_match = request.header("if-none-match")
-    if if_none_match is not None:
-        tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-        return "*" in tags or etag.removeprefix("W/") in tags
-    since = _parse_http_date(request.header("if-modified-since", "") or "")
-    return since is not None and int(mtime) <= since.timestamp()
+    """The same section, steps 3 and 4: the client has it already."""
+    tags = _entity_tags(request, "if-none-match")
+    if tags is not None:
+        return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
+    since = _parse_http_date(request.header("if-modified-since"))
+    return since is not None and int(mtime) <= since
 
 
 def _requested_part(request: Request, headers: Mapping[str, str], size: int) -> _Part | None:
     """What Range asks for: the whole file when it may be ignored, None when it can't be had."""
     whole = _Part(0, size, False)
     header = request.header("range")
-    if header is None or not _if_range_holds(request, headers):
+    repeated = len(request.headers.getlist("range")) > 1
+    if header is None or repeated or not _if_range_holds(request, headers):
         return whole
     unit, _, ranges = header.partition("=")
     first, dash, last = (text.strip() for text in ranges.partition("-"))
@@ -203,10 +231,10 @@ def _requested_part(request: Request, headers: Mapping[str, str], size: int) -> 
     if unit.strip().lower() != "bytes" or not dash or not digits or not (first or last):
         return whole  # several ranges, or nothing that we know: section 14.2 lets us ignore it
     if not first:
-        length = min(int(last), size)
+        length = min(_number(last), size)
         return _Part(size - length, length) if length else None
-    start, end = int(first), min(int(last), size - 1) if last else size - 1
-    if last and int(last) < start:
+    start, end = _number(first), min(_number(last), size - 1) if last else size - 1
+    if last and _number(last) < start:
         return whole
     return _Part(start, end - start + 1) if start < size else None
 
@@ -216,4 +244,9 @@ def _if_range_holds(request: Request, headers: Mapping[str, str]) -> bool:
     header = request.header("if-range")
     if header is None:
         return True
-    return header in (headers["etag"], headers["last-modified"])
+    return header in (headers["etag"], headers["last-modified"]) and not header.startswith("W/")
+
+
+def _number(digits: str) -> int:
+    """A position; no file reaches those that Python won't convert."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS

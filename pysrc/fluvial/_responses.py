@@ -190,12 +190,19 @@ class Response:
 
     async def _write(self, request: Request, sender: Sender) -> None:
         if self._iterator is not None:
-            await self._write_pieces(sender)
+            await self._write_iterator(request, sender)
             return
         content = self._content or b""
         with suppress(OSError):  # the client is gone, the background still wants to run
             sender.start(self.status_code, self.raw_headers, len(content))
             await sender.send(content)
+
+    async def _write_iterator(self, request: Request, sender: Sender) -> None:
+        if request.method == "HEAD":
+            sender.start(self.status_code, self.raw_headers)
+            await _close(self._iterator)  # whose pieces nobody gets
+        else:
+            await self._write_pieces(sender)
 
     async def _write_pieces(self, sender: PieceSender) -> None:
         pieces = self.body_iterator.__aiter__()
@@ -350,6 +357,14 @@ def check_head(status: object, headers: RawHeaders) -> None:
     for name, value in headers:
         if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
             raise ValueError(f"malformed header field {name!r}: {value!r}")
+
+
+async def _close(iterator: Any) -> None:
+    """Closes an iterator of either kind that wasn't begun, where it can be closed."""
+    if hasattr(iterator, "aclose"):
+        await iterator.aclose()
+    elif hasattr(iterator, "close"):
+        await run_internal(iterator.close)
 
 
 async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:

@@ -109,6 +109,9 @@ class EventSourceResponse(StreamingResponse):
         return event.encode()
 
     async def _write(self, request: Request, sender: Sender) -> None:
+        if request.method == "HEAD":
+            await super()._write(request, sender)
+            return
         pulse = _Pulse(sender, self._ping_seconds)
         try:
             await self._write_pieces(pulse)

@@ -269,3 +269,155 @@ def test_an_answer_that_takes_too_long_is_cut_off(serve: Serve, huge: Path) -> N
         rest, closed = read_all(sock)
     assert closed
     assert len(rest) < HUGE
+
+
+# ---- Conditions and ranges, wherever a file is sent ------------------------------------------
+
+MODIFIED = 1_600_000_000
+BEFORE, AT, AFTER = (
+    email.utils.formatdate(MODIFIED + shift, usegmt=True) for shift in (-60, 0, 60)
+)
+
+
+@pytest.fixture(scope="module", params=["native", "middleware", "adopted", "tls"])
+def anywhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificate):
+    from support.serving import serving
+
+    folder = tmp_path_factory.mktemp("files")
+    for name, content in (("small.bin", CONTENT[:1000]), ("large.bin", CONTENT)):
+        (folder / name).write_bytes(content)
+        os.utime(folder / name, (MODIFIED, MODIFIED))
+    app = App()
+
+    @app.api_route("/{name}", methods=["GET", "HEAD"])
+    def file(name: str, etag: str = '"v"') -> FileResponse:
+        return FileResponse(folder / name, headers={"etag": etag})
+
+    if request.param == "middleware":
+
+        @app.middleware("http")
+        async def around(request: Request, call_next: Any) -> Response:
+            return await call_next(request)
+
+    async def adopted(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
+    options = files if request.param == "tls" else {}
+    with serving(adopted if request.param == "adopted" else app, **options) as served:
+        yield served.client
+
+
+CONDITIONS: list[tuple[list[tuple[str, str]], int]] = [
+    ([("If-Match", '"v"')], 200),
+    ([("If-Match", "*")], 200),
+    ([("If-Match", '"x", "v"')], 200),
+    ([("If-Match", '"x"'), ("If-Match", '"v"')], 200),
+    ([("If-Match", '"x"')], 412),
+    ([("If-Match", 'W/"v"')], 412),
+    ([("If-Match", '"x, v"')], 412),
+    ([("If-Match", "")], 412),
+    ([("If-Match", '"v"'), ("If-Unmodified-Since", BEFORE)], 200),
+    ([("If-Match", '"x"'), ("If-None-Match", '"v"')], 412),
+    ([("If-Match", '"v"'), ("If-None-Match", '"v"')], 304),
+    ([("If-Unmodified-Since", BEFORE)], 412),
+    ([("If-Unmodified-Since", AT)], 200),
+    ([("If-Unmodified-Since", AFTER)], 200),
+    ([("If-Unmodified-Since", "yesterday")], 200),
+    ([("If-Unmodified-Since", BEFORE), ("If-None-Match", '"v"')], 412),
+    ([("If-None-Match", '"v"')], 304),
+    ([("If-None-Match", 'W/"v"')], 304),
+    ([("If-None-Match", '"x","v"')], 304),
+    ([("If-None-Match", '"x"'), ("If-None-Match", '"v"')], 304),
+    ([("If-None-Match", '"v"'), ("If-None-Match", '"x"')], 304),
+    ([("If-None-Match", '"a,v"')], 200),
+    ([("If-None-Match", '"x"'), ("If-Modified-Since", AFTER)], 200),
+    ([("If-Modified-Since", AT)], 304),
+    ([("If-Modified-Since", BEFORE)], 200),
+    ([("If-Modified-Since", "Mon, 01 Jan 0001 00:00:00 -0000")], 200),
+    ([("If-Modified-Since", "Fri, 31 Dec 9999 23:59:59 -2359")], 304),
+    ([("If-None-Match", '"v"'), ("Range", "bytes=0-1")], 304),
+    ([("If-Match", '"x"'), ("Range", "bytes=0-1")], 412),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_conditions_anywhere(anywhere: httpx.Client, method: str) -> None:
+    for fields, status in CONDITIONS:
+        for name in ("small.bin", "large.bin"):
+            response = anywhere.request(method, f"/{name}", headers=fields)
+            assert response.status_code == status, fields
+            assert response.headers["etag"] == '"v"'
+            if status != 200:
+                assert response.content == b""
+                assert "content-type" not in response.headers
+
+
+RANGES: list[tuple[list[tuple[str, str]], tuple[int, int] | None]] = [
+    ([("Range", "bytes=1-3")], (1, 4)),
+    ([("Range", "bytes=1-" + "9" * 5000)], (1, 1000)),
+    ([("Range", "bytes=-" + "9" * 5000)], (0, 1000)),
+    ([("Range", "bytes=1-3"), ("Range", "bytes=5-6")], None),
+    ([("Range", "bytes=1-3"), ("If-Range", '"v"')], (1, 4)),
+    ([("Range", "bytes=1-3"), ("If-Range", '"x"')], None),
+    ([("Range", "bytes=1-3"), ("If-Range", 'W/"v"')], None),
+    ([("Range", "bytes=1-3"), ("If-Range", AT)], (1, 4)),
+    ([("Range", "bytes=1-3"), ("If-Range", AFTER)], None),
+    ([("Range", "bytes=1-3"), ("If-Match", '"v"')], (1, 4)),
+]
+
+
+def test_ranges_and_their_conditions(anywhere: httpx.Client) -> None:
+    for fields, part in RANGES:
+        response = anywhere.get("/small.bin", headers=fields)
+        start, end = part or (0, 1000)
+        assert response.status_code == (206 if part else 200), fields
+        assert response.content == CONTENT[start:end]
+    unsatisfiable = anywhere.get("/small.bin", headers={"range": "bytes=" + "9" * 5000 + "-"})
+    assert unsatisfiable.status_code == 416
+    weak = {"range": "bytes=1-3", "if-range": 'W/"v"'}
+    assert anywhere.get("/small.bin?etag=W/%22v%22", headers=weak).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["small.bin", "large.bin"])
+def test_head_has_no_ranges(anywhere: httpx.Client, name: str) -> None:
+    whole = anywhere.get(f"/{name}")
+    for wanted in ("bytes=1-3", "bytes=99999999-", "nonsense"):
+        response = anywhere.head(f"/{name}", headers={"range": wanted})
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-length"] == str(len(whole.content))
+        assert response.headers["content-type"] == whole.headers["content-type"]
+        assert "content-range" not in response.headers
+
+
+def test_unknown_names_are_octets(serve, tmp_path: Path) -> None:
+    names = {
+        "a.unknown": "application/octet-stream",
+        "README": "application/octet-stream",
+        "a.": "application/octet-stream",
+        "a.txt": "text/plain; charset=utf-8",
+        "a.json": "application/json",
+    }
+    app = App()
+    app.get("/{name}")(lambda name: FileResponse(tmp_path / name))
+    app.get("/as/{name}")(lambda name: FileResponse(tmp_path / "a.txt", filename=name))
+    client = serve(app).client
+    for name in names:
+        (tmp_path / name).write_bytes(b"\0")
+    for name, expected in names.items():
+        assert client.get(f"/{name}").headers["content-type"] == expected
+        assert client.get(f"/as/{name}").headers["content-type"] == expected
+
+
+def test_middleware_may_replace_a_files_content(serve, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("file")
+    app = App()
+    app.get("/")(lambda: FileResponse(tmp_path / "a.txt"))
+
+    @app.middleware("http")
+    async def around(request: Request, call_next: Any) -> Response:
+        response = await call_next(request)
+        response.body_iterator = ["other"]
+        return response
+
+    assert serve(app).client.get("/").text == "other"

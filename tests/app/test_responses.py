@@ -626,7 +626,7 @@ def test_streaming(serve, kind: str, is_async: bool) -> None:
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert served.client.head("/").content == b""
     assert served.client.get("/").text == "abé"
-    assert len(closed) == (0 if kind == "iterable" else 3)
+    assert len(closed) == (0 if kind == "iterable" else 2)  # HEAD needs none of it
     raw = served.exchange(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
     assert raw.endswith(b"\r\n\r\n" + "abé".encode())
 
@@ -1056,3 +1056,88 @@ def test_bytes_like_bodies_by_asgi(serve, body: Any) -> None:
             await send({"type": "http.response.body", "body": body})
 
     assert serve(asgi).client.get("/").content == b"ABC"
+
+
+class Stream:
+    """An iterator of either kind that notes what is done with it."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes = notes
+
+    def __next__(self) -> bytes:
+        self.notes.append("run")
+        raise StopIteration
+
+    def close(self) -> None:
+        self.notes.append("closed")
+
+
+class SyncStream(Stream):
+    def __iter__(self) -> "SyncStream":
+        return self
+
+
+class AsyncStream(Stream):
+    def __aiter__(self) -> "AsyncStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.notes.append("run")
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.close()
+
+
+@pytest.mark.parametrize("stream", [SyncStream, AsyncStream])
+@pytest.mark.parametrize("kind", [StreamingResponse, EventSourceResponse])
+@pytest.mark.parametrize("where", ["native", "middleware", "adopted", "tls"])
+def test_head_does_not_run_a_stream(serve, certificate, where: str, kind: Any, stream: Any) -> None:
+    notes: list[str] = []
+    app = App()
+
+    async def later() -> None:
+        notes.append("later")
+
+    @app.api_route("/", methods=["GET", "HEAD"])
+    async def handler() -> Response:
+        return kind(stream(notes), headers={"x": "y"}, background=later)
+
+    if where == "middleware":
+
+        @app.middleware("http")
+        async def around(request: Request, call_next: Any) -> Response:
+            return await call_next(request)
+
+    async def adopted(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
+    served = serve(adopted if where == "adopted" else app, **(files if where == "tls" else {}))
+    response = served.client.head("/")
+    assert (response.status_code, response.content, response.headers["x"]) == (200, b"", "y")
+    assert served.client.get("/").content == b""
+    served.finish()
+    assert notes == ["closed", "later", "run", "closed", "later"]
+
+
+@pytest.mark.parametrize("generator", [False, True])
+def test_head_does_not_run_a_handler_that_yields(serve, generator: bool) -> None:
+    notes: list[str] = []
+    app = App()
+
+    async def pieces() -> AsyncIterator[int]:
+        notes.append("run")
+        yield 1
+
+    def sync_pieces() -> Iterator[int]:
+        notes.append("run")
+        yield 1
+
+    handler = pieces if generator else sync_pieces
+    app.api_route("/", methods=["GET", "HEAD"], response_class=EventSourceResponse)(handler)
+    client = serve(app).client
+    assert client.head("/").headers["content-type"].startswith("text/event-stream")
+    assert notes == []
+    assert client.get("/").text == "data: 1\n\n"
+    assert notes == ["run"]

@@ -70,7 +70,7 @@ asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     self->st = app_state(PyType_GetModule(Py_TYPE(op)));
     PyObject *full = PyUnicode_Concat(root_path, prefix);
-    self->asgi = Py_BuildValue("{ssss}", "version", "3.0", "spec_version", "2.4");
+    self->asgi = Py_BuildValue("{ssss}", "version", "3.0", "spec_version", "2.3");
     if (full != NULL && self->asgi != NULL) {
         self->scope = scope_template(self, full, scheme);
     }

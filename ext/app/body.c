@@ -137,3 +137,38 @@ body_read(AppState *st, PyObject *request)
     }
     return waiting_new(st, loop, &body_ops, request);
 }
+
+/* ---- The client's end --------------------------------------------------------------------- */
+
+/* Waits with those who wait for the body, since all that they are woken for may be the end. */
+static WaitStep
+gone_attempt(PyObject *owner, PyObject **result, WaitList **list)
+{
+    HttpRequest *req = request_http(owner);
+    AppCall *call = call_of(req);
+    if (call->gone || req->left || req->answer == HTTP_ANSWER_DONE) {
+        *result = Py_NewRef(Py_None);
+        return WAIT_DONE;
+    }
+    BodyQueue *queue = body_queue(call);
+    if (queue == NULL) {
+        PyErr_NoMemory();
+        return WAIT_FAILED;
+    }
+    *list = &queue->readers;
+    return WAIT_BLOCKED;
+}
+
+static const WaitOps gone_ops = {.attempt = gone_attempt};
+
+PyObject *
+body_until_gone(AppState *st, PyObject *request)
+{
+    Loop *loop = http_server_loop(request_http(request)->server);
+    if (loop_running(st->module) != loop) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Request.until_gone() belongs to the loop's thread");
+        return NULL;
+    }
+    return waiting_new(st, loop, &gone_ops, request);
+}

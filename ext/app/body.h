@@ -20,6 +20,10 @@ void body_gone(HttpRequest *req);
 /* app_clear: frees AppCall.body. */
 void body_clear(AppCall *call);
 
+/* The awaitable of Request.until_gone(): None once the client has left or the answer is over. As for
+ * body_read. */
+PyObject *body_until_gone(AppState *st, PyObject *request);
+
 /* The awaitable of Request.read(): a new reference, or NULL with an exception set. `request`
  * is the `_core.Request`, borrowed. */
 PyObject *body_read(AppState *st, PyObject *request);

@@ -449,7 +449,10 @@ dispatch_left(HttpRequest *req, bool for_long)
         if (mount->ops->left != NULL) {
             mount->ops->left(req, for_long);
         }
-    } else if (for_long) {
+        return;
+    }
+    body_end(req); /* who waits in until_gone() looks again */
+    if (for_long) {
         coro_end_stream(req);
     }
 }

@@ -114,6 +114,12 @@ request_read(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+request_until_gone(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return body_until_gone(((RequestObject *)op)->server->st, op);
+}
+
+static PyObject *
 request_body_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     RequestObject *self = (RequestObject *)op;
@@ -214,6 +220,8 @@ static PyMethodDef request_methods[] = {
      METH_VARARGS | METH_KEYWORDS, "The first field of that name, or the default."},
     {"read", request_read, METH_NOARGS,
      "The next piece of the body; b\"\" at its end."},
+    {"until_gone", request_until_gone, METH_NOARGS,
+     "Waits until the client has left, or the answer is over."},
     {"body_nowait", request_body_nowait, METH_NOARGS,
      "The whole body when it was collected, else None."},
     {NULL, NULL, 0, NULL},

@@ -21,6 +21,7 @@ from ._websocket import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITIN
 if TYPE_CHECKING:
     from ._interface import Message, Receive, Send
 
+_HELD = 64 * 1024  # bytes of a body that nobody has read yet, beyond which none is asked for
 _REASON_MAX = 123  # bytes, RFC 6455 section 5.5
 _UNSUPPORTED_DATA = 1003
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")  # RFC 9110 section 5.6.2, or nothing
@@ -79,15 +80,42 @@ class AdoptedRequest(Adopted, Request):
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end. Raises: ClientDisconnect."""
         cache = self._store()
-        while not cache.get("read"):
+        while not (cache.get("held") or cache.get("read")):
+            if cache.get("disconnected"):
+                raise ClientDisconnect
+            await self._take_event(cache, reading=True)
+        self._taken.set()
+        return cast("bytes", cache.pop("held", b""))
+
+    async def until_gone(self) -> None:
+        """Returns when the client has left, or the server says so after the answer."""
+        cache = self._store()
+        while not cache.get("disconnected"):
+            if len(cache.get("held", b"")) >= _HELD and not cache.get("read"):
+                self._taken.clear()
+                await self._taken.wait()
+            else:
+                await self._take_event(cache, reading=False)
+
+    async def _take_event(self, cache: dict[str, Any], *, reading: bool) -> None:
+        """The next event, unless another task has had meanwhile what is wanted."""
+        async with self._receiving:
+            if cache.get("disconnected") or (reading and (cache.get("held") or cache.get("read"))):
+                return
             event = await self._receive()
             if event["type"] == "http.disconnect":
                 cache["disconnected"] = True
-                raise ClientDisconnect
-            cache["read"] = not event.get("more_body", False)
-            if body := event.get("body", b""):
-                return cast("bytes", body)
-        return b""
+            elif event["type"] == "http.request" and not cache.get("read"):
+                cache["held"] = cache.get("held", b"") + event.get("body", b"")
+                cache["read"] = not event.get("more_body", False)
+
+    @property
+    def _receiving(self) -> asyncio.Lock:
+        return self._cached("receiving", asyncio.Lock)
+
+    @property
+    def _taken(self) -> asyncio.Event:
+        return self._cached("taken", asyncio.Event)
 
 
 class AdoptedWebSocket(Adopted, WebSocket):

@@ -43,6 +43,8 @@ class AsgiSender:
 
     def __init__(self, send: Send) -> None:
         self.started = False
+        self.given_up = False  # for a client that is gone
+        self.watch: asyncio.Future[None] | None = None  # waits for that
         self._send = send
         self._start: Message | None = None
         self._body = b""
@@ -79,6 +81,8 @@ class AsgiSender:
 
     def end(self) -> None:
         """Completes the answer; `finish` waits for it."""
+        if self.watch is not None:
+            self.watch.cancel()
         if self._end is None:
             self._end = asyncio.ensure_future(self._last())
 
@@ -238,9 +242,48 @@ async def _send_response(response: Response, request: Request, send: Send) -> No
         await _send_whole(response, send)
         return
     sender = AsgiSender(send)
-    await response.respond(request, cast("_core.Sender", sender))
-    if sender.started:
+    core = cast("_core.Sender", sender)
+    if isinstance(request, AdoptedRequest):
+        async with _Watch(request, sender):
+            await response.respond(request, core)
+    else:  # a WebSocket's offer is declined
+        await response.respond(request, core)
+    if sender.started and not sender.given_up:
         await sender.finish()
+
+
+class _Watch:
+    """Cancels what writes an answer when the client leaves, once, and as long as it isn't complete.
+
+    A server needn't raise in `send` for a client that is gone, and a stream may send nothing.
+    """
+
+    def __init__(self, request: Request, sender: AsgiSender) -> None:
+        self._request = request
+        self._sender = sender
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._sender.watch = asyncio.ensure_future(self._request.until_gone())
+        self._sender.watch.add_done_callback(self._left)
+
+    def _left(self, watch: asyncio.Future[None]) -> None:
+        if watch.cancelled() or watch.exception() is not None:
+            return
+        self._sender.given_up = True
+        self._task.cancel()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        watch = self._sender.watch
+        assert watch is not None
+        watch.remove_done_callback(self._left)
+        watch.cancel()
+        if not self._sender.given_up:
+            return False
+        alone = self._task.uncancel() == 0
+        return alone and kind is not None and issubclass(kind, asyncio.CancelledError)
 
 
 async def _send_whole(response: Response, send: Send) -> None:

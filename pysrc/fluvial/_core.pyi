@@ -169,6 +169,8 @@ class Request:
     def read(self) -> Awaitable[bytes]:
         """The next piece of the body; b"" at its end, every time. Raises ClientDisconnect.
         With a collected body the whole of it comes as one piece."""
+    def until_gone(self) -> Awaitable[None]:
+        """Waits until the client has left (see `disconnected`), or the answer is over."""
     def body_nowait(self) -> bytes | None:
         """The whole body when it was collected (always, for `def` handlers), else None."""
 

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ._asgi import running_asgi
+from ._asgi import ClientGone, running_asgi
+from ._exceptions import ClientDisconnect
 from ._responses import StreamingResponse
 
 if TYPE_CHECKING:
     from ._interface import Asgi3, Foreign, Message
     from ._request import Request
 
-_ASGI = {"version": "3.0", "spec_version": "2.4"}
+_GONE = "the client has gone away"
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +61,7 @@ class Mount:
         """The app's answer, as soon as it begins. Raises: what the app raises before."""
         exchange = _Exchange(request)
         scope = self.below(request._scope or _make_scope(request, self.root_path))
+        scope["asgi"] = dict(_ASGI)  # whatever is outside, `send` is ours
         said = scope.get("extensions") or {}
         scope["extensions"] = {"tls": said["tls"]} if "tls" in said else {}
         exchange.run(self.asgi(scope, exchange.receive, exchange.send))
@@ -124,6 +127,9 @@ class _Exchange:
         self._sent = asyncio.Event()  # there is one, or the task has ended
         self._taken = asyncio.Event()
         self._over = asyncio.Event()
+        self._complete = False  # all of the answer was given away
+        self._gone = False  # the client, or whoever wanted the answer, before that
+        self._watch: asyncio.Future[None] | None = None  # waits for that
         self._started = False
         self._body_given = False
 
@@ -134,20 +140,30 @@ class _Exchange:
 
     async def receive(self) -> Message:
         if not self._body_given and not self._over.is_set():
-            piece = await self._request.read()
+            try:
+                piece = await self._request.read()
+            except ClientDisconnect:
+                self._end()
+                return {"type": "http.disconnect"}
             self._body_given = not piece
             return {"type": "http.request", "body": piece, "more_body": bool(piece)}
+        if self._watch is None and not self._over.is_set():
+            self._watch = asyncio.ensure_future(self._request.until_gone())
+            self._watch.add_done_callback(lambda _: self._end())
         await self._over.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
+        kind = message["type"]
         wanted = "http.response.body" if self._started else "http.response.start"
-        if message["type"] != wanted or self._over.is_set():
-            raise RuntimeError(f"unexpected ASGI message {message['type']!r}: expected {wanted}")
+        if not self._gone and (kind != wanted or self._over.is_set()):
+            raise RuntimeError(f"unexpected ASGI message {kind!r}: expected {wanted}")
         self._started = True
-        while self._message is not None:
+        while self._message is not None and not self._over.is_set():
             self._taken.clear()
             await self._taken.wait()
+        if self._gone:
+            raise ClientGone(_GONE)
         self._message = message
         self._sent.set()
 
@@ -156,39 +172,50 @@ class _Exchange:
         try:
             start = await self._next()
             self._first = await self._next()
-            return start
-        except asyncio.CancelledError:
+        except BaseException:
             self._task.cancel()
+            self._end()
             raise
+        return start
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body, piece by piece. Raises: what the app raises within its answer."""
-        complete = False
         try:
-            while not complete:
+            while not self._complete:
                 first, self._first = self._first, None
                 message = await self._next() if first is None else first
-                complete = not message.get("more_body", False)
+                self._complete = not message.get("more_body", False)
                 yield message.get("body", b"")
         finally:
-            self._over.set()
-            if not complete:
+            if not self._complete:
                 self._task.cancel()
+            self._end()
 
     async def _next(self) -> Message:
         await self._sent.wait()
         message, self._message = self._message, None
         if message is None:
             await self._task
+            if self._gone:
+                raise ClientGone(_GONE)
             raise RuntimeError("a mounted app returned before its answer was complete")
         if not self._task.done():
             self._sent.clear()
         self._taken.set()
         return message
 
+    def _end(self) -> None:
+        """Nothing of the answer is to come any more, or to be read."""
+        self._gone = self._gone or not self._complete
+        self._over.set()
+        self._taken.set()
+        if self._watch is not None:
+            self._watch.cancel()
+
     async def finish(self) -> None:
         """Waits for what the app does after its answer."""
-        self._over.set()
+        self._end()
         await asyncio.wait((self._task,))
         if not self._task.cancelled():
-            self._task.result()
+            with contextlib.suppress(ClientGone):
+                self._task.result()

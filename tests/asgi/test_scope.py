@@ -54,7 +54,7 @@ def test_every_entry(app: Recorder) -> None:
     ]
     assert scope == {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "server": app.served.address,
         "scheme": "http",

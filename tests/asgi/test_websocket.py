@@ -72,7 +72,7 @@ def test_the_scope(serve: Serve) -> None:
     assert scope.pop("client") == address
     assert scope == {
         "type": "websocket",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "server": served.address,
         "scheme": "ws",

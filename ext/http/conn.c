@@ -408,6 +408,11 @@ conn_call_in(HttpConn *c)
 {
     uv_os_fd_t fd;
     if (c->lent && uv_fileno(&c->stream.uv.handle, &fd) == 0) {
+        /* close() would send RST only when the borrower has closed its duplicate. */
+        const struct sockaddr none = {.sa_family = AF_UNSPEC};
+        if (c->stream.reset) {
+            (void)connect(fd, &none, sizeof none);
+        }
         (void)shutdown(fd, SHUT_RDWR);
     }
     c->lent = false;
@@ -415,10 +420,45 @@ conn_call_in(HttpConn *c)
 }
 
 void
+conn_cut(HttpConn *c)
+{
+    const HttpRequest *req = c->req;
+    if (req == NULL || req->answer != HTTP_ANSWER_STREAMING || req->bodyless
+        || req->length_left == 0) {
+        return;
+    }
+    /* Chunks and lengths show what is missing by themselves. */
+    stream_cut(&c->stream, !req->chunked && req->length_left < 0);
+}
+
+/* Bytes that were to be written are dropped, whatever they were. With TLS close_notify is among them. */
+static void
+conn_cut_queued(HttpConn *c)
+{
+    if (c->stream.queued != 0) {
+        stream_cut(&c->stream, c->stream.secure == NULL);
+    }
+}
+
+void
+conn_abort(HttpConn *c)
+{
+    if (c->state == CONN_CLOSING) {
+        conn_cut_queued(c); /* it may be flushing */
+        stream_close(&c->stream, false);
+    }
+    conn_close(c, false);
+}
+
+void
 conn_close(HttpConn *c, bool flush)
 {
     if (c->state == CONN_CLOSING) {
         return;
+    }
+    conn_cut(c);
+    if (!flush) {
+        conn_cut_queued(c);
     }
     if (flush) {
         out_flush(c);

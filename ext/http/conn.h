@@ -101,6 +101,10 @@ void conn_close(HttpConn *c, bool flush);
 /* Writing failed: the connection is closed soon, not now, since the layer above is in the middle
  * of a call to us. */
 void conn_break(HttpConn *c);
+/* Closes, and drops what waits to be written. */
+void conn_abort(HttpConn *c);
+/* The streamed answer stays incomplete: closing shall show that to the client. */
+void conn_cut(HttpConn *c);
 /* Brings reading, deadline and readiness in line with the state. Last thing in each event. */
 void conn_settle(HttpConn *c);
 /* The same before the loop blocks: for those who are in the middle of a call from above, or of

@@ -319,6 +319,7 @@ http_abort(HttpRequest *req)
 {
     HttpConn *c = req->conn;
     if (c != NULL) {
+        conn_cut(c);
         req->answer = HTTP_ANSWER_DONE; /* the caller need not be told by on_gone */
         exchange_over(c);
         conn_close(c, true);

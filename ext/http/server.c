@@ -360,15 +360,6 @@ http_server_drain(HttpServer *server)
     }
 }
 
-static void
-conn_abort(HttpConn *c)
-{
-    if (c->state == CONN_CLOSING) {
-        stream_close(&c->stream, false); /* it may be flushing */
-    }
-    conn_close(c, false);
-}
-
 void
 http_server_abort(HttpServer *server)
 {

@@ -96,10 +96,8 @@ write_expired(HttpConn *c)
 {
     if (bytes_taken(c) != c->progress) {
         deadline_start(c, DEADLINE_WRITE);
-    } else if (c->state == CONN_CLOSING) {
-        stream_close(&c->stream, false);
     } else {
-        conn_close(c, false);
+        conn_abort(c);
     }
 }
 

@@ -233,11 +233,32 @@ on_uv_close(uv_handle_t *handle)
     }
 }
 
+/* Has close() send RST, and drop what the kernel has not sent. */
+static void
+stream_linger_none(Stream *s)
+{
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    uv_os_fd_t fd;
+    if (uv_fileno(&s->uv.handle, &fd) == 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    }
+}
+
+void
+stream_cut(Stream *s, bool reset)
+{
+    s->cut = true;
+    s->reset = s->reset || reset;
+}
+
 static void
 stream_close_handle(Stream *s)
 {
     assert(s->state == STREAM_OPEN || s->state == STREAM_FLUSHING);
     s->state = STREAM_CLOSING;
+    if (unlikely(s->reset)) {
+        stream_linger_none(s);
+    }
     stream_unwatch(s);
     uv_close(&s->uv.handle, on_uv_close);
 }
@@ -248,7 +269,7 @@ stream_close(Stream *s, bool flush)
     switch (s->state) {
     case STREAM_OPEN:
         stream_read_stop(s);
-        if (unlikely(s->secure != NULL) && flush && !s->failed) {
+        if (unlikely(s->secure != NULL) && flush && !s->failed && !s->cut) {
             stream_secure_end(s);
         }
         if (flush && s->queued != 0 && !s->failed) {

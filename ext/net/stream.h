@@ -74,6 +74,8 @@ struct Stream {
     bool want_empty;  /* on_drain is owed for queued == 0: see stream_drain */
     bool shutting;    /* stream_shutdown was called */
     bool failed;      /* on_error was called */
+    bool cut;         /* closes without close_notify, see stream_cut */
+    bool reset;       /* closes with RST */
     size_t high, low; /* bytes; see on_drain. Defaults 64 KiB and 16 KiB */
     size_t queued;    /* bytes accepted by stream_write* and not yet by the kernel */
 };
@@ -135,6 +137,11 @@ void stream_watch(Stream *s);
 
 /* Sends FIN after what is queued. */
 void stream_shutdown(Stream *s);
+
+/* What was written is not all that the peer was to get: closing shall look like that. TLS ends without
+ * close_notify; with `reset` the connection ends with RST instead of FIN. A Unix socket has no
+ * such end. */
+void stream_cut(Stream *s, bool reset);
 
 /* Closes. With `flush` what is queued is written first (bounded by the owner's own deadline:
  * it may call stream_close(s, false) at any time); without it queued bytes are dropped. */

@@ -6,6 +6,7 @@
 #include "app/asgi_app.h"
 
 #include "app/asgi_call.h"
+#include "base/made.h"
 
 #include <structmember.h>
 
@@ -45,7 +46,7 @@ scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 }
 
 static int
-asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
+asgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {"app",    "root_path",  "prefix",
                                         "scheme", "extensions", "report",
@@ -53,10 +54,6 @@ asgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
     AsgiApp *self = (AsgiApp *)op;
     PyObject *app, *root_path = NULL, *prefix = NULL, *scheme = NULL; /* all borrowed */
     PyObject *extensions = NULL, *report = NULL, *extend = NULL, *gone_error = NULL;
-    if (self->st != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the AsgiApp is already initialised");
-        return -1;
-    }
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$UUUO!OOO:AsgiApp",
                                      (char **)names, &app, &root_path, &prefix, &scheme,
                                      &PyDict_Type, &extensions, &report, &extend,
@@ -174,8 +171,21 @@ asgi_app_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
+static PyObject *
+asgi_app_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, asgi_app_fill);
+}
+
+static int
+asgi_app_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((AsgiApp *)op)->initialised);
+}
+
 static PyType_Slot asgi_app_slots[] = {
     {Py_tp_doc, "An ASGI 3 application, for Server's `root`."},
+    {Py_tp_new, asgi_app_new},
     {Py_tp_init, asgi_app_init},
     {Py_tp_getset, asgi_app_getset},
     {Py_tp_members, asgi_app_members},

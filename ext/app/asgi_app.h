@@ -25,6 +25,7 @@ typedef struct AsgiAddress {
 
 typedef struct AsgiApp {
     Mount mount;
+    bool initialised;     /* __init__ was called */
     AppState *st;         /* of the module, which the type keeps alive */
     PyObject *app;        /* owned: callable(scope, receive, send) */
     PyObject *scope;      /* owned: a dict, what every scope begins with */

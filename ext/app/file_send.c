@@ -178,7 +178,10 @@ file_send_begin(FileSend *self, PyObject **result)
         file_send_end(self, 0);
         return file_send_result(self, result);
     }
-    int err = http_stream_lend(self->req, &self->loan);
+    /* Others may have sent something since this was made. */
+    int64_t room = self->req->length_left;
+    bool fits = room < 0 || self->part.left <= room;
+    int err = fits ? http_stream_lend(self->req, &self->loan) : UV_EMSGSIZE;
     switch (err) {
     case 0:
         turn_start(self);
@@ -190,6 +193,7 @@ file_send_begin(FileSend *self, PyObject **result)
                       self->req->answer == HTTP_ANSWER_STREAMING ? UV_ECONNRESET : err);
         break;
     case UV_EBUSY:
+    case UV_EMSGSIZE:
         file_send_end(self, err);
         break;
     default: /* can't be lent: nothing is sent, the caller reads instead */

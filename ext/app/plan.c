@@ -8,6 +8,7 @@
 #include "app/answer.h"
 #include "app/params.h"
 #include "app/request.h"
+#include "base/made.h"
 
 #include <structmember.h>
 
@@ -59,7 +60,7 @@ param_check(const Param *self, int source, int kind)
 }
 
 static int
-param_init(PyObject *op, PyObject *args, PyObject *kwargs)
+param_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {"source", "key",      "loc_name", "kind",
                                         "many",   "required", "default",  "convert",
@@ -119,8 +120,21 @@ param_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
+static PyObject *
+param_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, param_fill);
+}
+
+static int
+param_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((Param *)op)->initialised);
+}
+
 static PyType_Slot param_slots[] = {
     {Py_tp_doc, "One argument of a handler and where it comes from."},
+    {Py_tp_new, param_new},
     {Py_tp_init, param_init},
     {Py_tp_traverse, param_traverse},
     {Py_tp_clear, param_clear},
@@ -209,7 +223,7 @@ optional_ref(PyObject *obj)
 }
 
 static int
-plan_init(PyObject *op, PyObject *args, PyObject *kwargs)
+plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {
         "handler",     "kind",   "params", "kwnames", "body", "body_limit",
@@ -369,8 +383,21 @@ static PyMemberDef plan_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static PyObject *
+plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, plan_fill);
+}
+
+static int
+plan_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((Plan *)op)->initialised);
+}
+
 static PyType_Slot plan_slots[] = {
     {Py_tp_doc, "How one route is answered."},
+    {Py_tp_new, plan_new},
     {Py_tp_init, plan_init},
     {Py_tp_methods, plan_methods},
     {Py_tp_members, plan_members},

@@ -37,6 +37,7 @@ typedef enum ParamKind {
 
 typedef struct Param {
     PyObject_HEAD
+    bool initialised; /* __init__ was called */
     ParamSource source;
     ParamKind kind;
     bool many;      /* all values of the name, as a list */
@@ -52,6 +53,7 @@ typedef struct Param {
 
 typedef struct Plan {
     PyObject_HEAD
+    bool initialised; /* __init__ was called */
     PlanKind kind;
     HttpBodyMode body_mode;
     int64_t body_limit; /* bytes; -1: the server's */

@@ -13,6 +13,7 @@
 #include "app/router_type.h"
 #include "app/server_limits.h"
 #include "base/err.h"
+#include "base/made.h"
 #include "net/secure.h"
 
 /* ---- Construction ------------------------------------------------------------------------- */
@@ -159,15 +160,11 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
 }
 
 static int
-server_init(PyObject *op, PyObject *args, PyObject *kwargs)
+server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     AppServer *self = (AppServer *)op;
     PyObject *module = PyType_GetModule(Py_TYPE(op));
     ServerArgs a;
-    if (self->st != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the server is already initialised");
-        return -1;
-    }
     if (args_parse(&a, args, kwargs) < 0) {
         return -1;
     }
@@ -324,11 +321,11 @@ server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     AppServer *self = (AppServer *)op;
     HttpServer *http = self->http;
-    if (http != NULL && http_server_stats(http).open != 0) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the server has open connections: await drain() "
-                        "or abort() before close()");
-        return NULL;
+    bool open = http != NULL && http_server_stats(http).open != 0;
+    if (open || self->listening) {
+        return PyErr_Format(PyExc_RuntimeError,
+                            "the server %s: await drain() or abort() before close()",
+                            open ? "has open connections" : "listens");
     }
     self->http = NULL;
     if (http != NULL) {
@@ -435,8 +432,21 @@ static PyMethodDef server_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *
+server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, server_fill);
+}
+
+static int
+server_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((AppServer *)op)->initialised);
+}
+
 static PyType_Slot server_slots[] = {
     {Py_tp_doc, "The HTTP server of one loop."},
+    {Py_tp_new, server_new},
     {Py_tp_init, server_init},
     {Py_tp_methods, server_methods},
     {Py_tp_traverse, server_traverse},

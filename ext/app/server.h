@@ -15,6 +15,7 @@
 
 struct AppServer {
     PyObject_HEAD
+    bool initialised;  /* __init__ was called */
     AppState *st;      /* of the module, which the type keeps alive */
     Loop *loop;        /* owned */
     PyObject *context; /* owned: that of __init__; each request has a copy of its own */

@@ -7,6 +7,7 @@
 
 #include "app/wsgi_call.h"
 #include "app/wsgi_input.h"
+#include "base/made.h"
 
 #include <structmember.h>
 
@@ -25,17 +26,13 @@ environ_template(const WsgiApp *self, PyObject *environ)
 }
 
 static int
-wsgi_app_init(PyObject *op, PyObject *args, PyObject *kwargs)
+wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {"app",       "environ",    "prefix", "report",
                                         "file_type", "file_facts", NULL};
     WsgiApp *self = (WsgiApp *)op;
     PyObject *app, *environ = NULL, *prefix = NULL, *report = NULL; /* all borrowed */
     PyObject *file_type = NULL, *file_facts = NULL;
-    if (self->st != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the WsgiApp is already initialised");
-        return -1;
-    }
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O!UOO!O:WsgiApp", (char **)names,
                                      &app, &PyDict_Type, &environ, &prefix, &report,
                                      &PyType_Type, &file_type, &file_facts)) {
@@ -117,8 +114,21 @@ static PyMemberDef wsgi_app_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static PyObject *
+wsgi_app_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, wsgi_app_fill);
+}
+
+static int
+wsgi_app_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((WsgiApp *)op)->initialised);
+}
+
 static PyType_Slot wsgi_app_slots[] = {
     {Py_tp_doc, "A WSGI application, for Server's `root`."},
+    {Py_tp_new, wsgi_app_new},
     {Py_tp_init, wsgi_app_init},
     {Py_tp_members, wsgi_app_members},
     {Py_tp_traverse, wsgi_app_traverse},

@@ -33,6 +33,7 @@ typedef struct WsgiClient {
 
 typedef struct WsgiApp {
     Mount mount;
+    bool initialised;  /* __init__ was called */
     AppState *st;      /* of the module, which the type keeps alive */
     PyObject *app;     /* owned: callable(environ, start_response) */
     PyObject *environ; /* owned: a dict, what every environ begins with; replaced, never

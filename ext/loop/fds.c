@@ -53,6 +53,16 @@ fds_grow(FdSet *set, size_t need)
     return 0;
 }
 
+/* The table is as long as the highest number: only what is open may make it longer. */
+static int
+fds_make_room(FdSet *set, int fd)
+{
+    if (fcntl(fd, F_GETFD) < 0) {
+        return -errno;
+    }
+    return fds_grow(set, (size_t)fd + 1);
+}
+
 uint32_t
 fd_entry_mask(const FdEntry *entry)
 {
@@ -104,7 +114,7 @@ fds_put(FdSet *set, Loop *loop, int fd, FdSide side, FdWatch watch, FdWatch *old
 {
     int err = set->epoll < 0 ? fds_open(set, loop) : 0;
     if (err == 0 && (size_t)fd >= set->len) {
-        err = fds_grow(set, (size_t)fd + 1);
+        err = fds_make_room(set, fd);
     }
     if (err != 0) {
         (void)err_set(err);

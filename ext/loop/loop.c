@@ -162,7 +162,9 @@ int
 loop_fd_of(PyObject *file)
 {
     int fd = PyObject_AsFileDescriptor(file);
-    if (fd < 0 && PyErr_ExceptionMatches(PyExc_TypeError)) {
+    if (fd < 0
+        && (PyErr_ExceptionMatches(PyExc_TypeError)
+            || PyErr_ExceptionMatches(PyExc_AttributeError))) {
         PyErr_Clear();
         PyErr_Format(PyExc_ValueError, "Invalid file object: %R", file);
     }
@@ -216,6 +218,10 @@ loop_unwatch(Loop *self, FdSide side, PyObject *file)
         Py_RETURN_FALSE;
     }
     int fd = watched_fd_of(self, file);
+    if (fd < 0 && PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear(); /* more than a descriptor can be: never watched */
+        Py_RETURN_FALSE;
+    }
     if (fd < 0) {
         return NULL;
     }

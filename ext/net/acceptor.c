@@ -8,6 +8,7 @@
 #include "base/py.h"
 
 #include "net/acceptor.h"
+#include "net/accept.h"
 #include "base/err.h"
 #include "base/module.h"
 #include "net/transport.h"
@@ -28,6 +29,7 @@ typedef struct Acceptor {
     int fd;            /* the socket's */
     int batch;         /* connections for each wake-up, at most */
     bool watching;
+    bool broken; /* it was reported that the socket listens no more */
 } Acceptor;
 
 /* ---- Life --------------------------------------------------------------------------------- */
@@ -168,29 +170,19 @@ acceptor_take(Acceptor *self, int fd, const NetAddr *peer)
 
 /* accept4() failed with `code`. 1: there is nothing more to take now; -1 with an exception set. */
 static int
-acceptor_refused(Acceptor *self, int code)
+acceptor_refused(Acceptor *self, int code, bool first)
 {
-    switch (code) {
-    case EAGAIN:
-    case EINTR:
-    case ECONNABORTED:
-        return 1;
-    default:
-        break;
+    AcceptFailure failure = accept_failure(self->fd, code, first);
+    if (failure == ACCEPT_NOTHING || failure == ACCEPT_PASSES) {
+        return failure == ACCEPT_NOTHING; /* one that is gone counts for the batch */
     }
-    (void)err_set(-code);
-    switch (code) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        break;
-    default:
-        return -1; /* for the loop to report */
-    }
+    bool broken = failure == ACCEPT_BROKEN;
+    bool known = broken && self->broken;
+    self->broken = broken;
+    (void)err_set(-(code == EAGAIN ? EINVAL : code));
     PyObject *exc = err_take();
-    PyObject *res =
-        PyObject_CallMethod((PyObject *)self->loop, "_accept_starved", "OO", self, exc);
+    PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_accept_paused",
+                                        "OOii", self, exc, broken, known);
     Py_DECREF(exc);
     Py_XDECREF(res);
     return res == NULL ? -1 : 1;
@@ -198,7 +190,7 @@ acceptor_refused(Acceptor *self, int code)
 
 /* Takes one connection: 0; the other results are acceptor_refused's. */
 static int
-acceptor_accept_one(Acceptor *self)
+acceptor_accept_one(Acceptor *self, bool first)
 {
     union {
         struct sockaddr any;
@@ -207,8 +199,9 @@ acceptor_accept_one(Acceptor *self)
     socklen_t len = sizeof(name);
     int fd = accept4(self->fd, &name.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        return acceptor_refused(self, errno);
+        return acceptor_refused(self, errno, first);
     }
+    self->broken = false;
     NetAddr peer;
     net_addr_set(&peer, &name.any);
     return acceptor_take(self, fd, &peer);
@@ -223,7 +216,7 @@ acceptor_ready(PyObject *op)
     for (int i = 0;
          i < self->batch && res == 0 && self->watching && !loop_is_forked(self->loop);
          i++) {
-        res = acceptor_accept_one(self);
+        res = acceptor_accept_one(self, i == 0);
     }
     if (res < 0) {
         loop_report(self->loop, "accepting a connection failed");

@@ -7,6 +7,7 @@
 #include "net/server.h"
 
 #include "base/err.h"
+#include "net/accept.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 enum {
     ACCEPT_BATCH = 64,   /* connections per wake-up, so that others get their turn */
     STARVED_RETRY = 100, /* ms */
+    BROKEN_RETRY = 1000, /* ms: somebody may make the socket listen again */
 };
 
 static void on_readable(uv_poll_t *poll, int status, int events);
@@ -35,38 +37,47 @@ on_retry(uv_timer_t *timer)
     }
 }
 
-/* Accepting failed with `err` for lack of something: says so once and waits. */
+/* Accepting failed with `err`: says so once and waits for `retry` milliseconds. The socket stays
+ * readable, so that it must not be watched meanwhile. */
 static void
-listener_starve(Listener *listener, int err)
+listener_starve(Listener *listener, int err, uint64_t retry)
 {
     listener->state = LISTENER_STARVED;
     (void)uv_poll_stop(&listener->poll);
-    (void)uv_timer_start(&listener->retry, on_retry, STARVED_RETRY, 0);
+    (void)uv_timer_start(&listener->retry, on_retry, retry, 0);
     if (!listener->reported) {
         listener->reported = true;
         err_set(err);
-        loop_report(listener->loop, "accepting a connection failed; trying again");
+        loop_report(listener->loop,
+                    retry == BROKEN_RETRY
+                        ? "a socket of the server listens no more: was it "
+                          "shut down? Trying again every second"
+                        : "accepting a connection failed; trying again");
     }
 }
 
-/* Whether the failure of accept4() concerns one connection only. */
+/* accept4() failed with `code`. Whether to go on with the next connection. `first`: see accept.h. */
 static bool
-accept_error_passes(int code)
+listener_refused(Listener *listener, int code, bool first)
 {
-    switch (code) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
+    switch (accept_failure(listener->fd, code, first)) {
+    case ACCEPT_NOTHING:
         return false;
-    default:
+    case ACCEPT_PASSES:
         return true;
+    case ACCEPT_STARVED:
+        listener_starve(listener, uv_translate_sys_error(code), STARVED_RETRY);
+        return false;
+    case ACCEPT_BROKEN:
+        listener_starve(listener, uv_translate_sys_error(code), BROKEN_RETRY);
+        return false;
     }
+    Py_UNREACHABLE();
 }
 
 /* Takes one connection. False when there is nothing more to take now. */
 static bool
-listener_accept(Listener *listener)
+listener_accept(Listener *listener, bool first)
 {
     union {
         struct sockaddr any;
@@ -82,14 +93,7 @@ listener_accept(Listener *listener)
         listener->ops->on_accept(listener, fd, &peer);
         return true;
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        return false;
-    }
-    if (accept_error_passes(errno)) {
-        return true;
-    }
-    listener_starve(listener, uv_translate_sys_error(errno));
-    return false;
+    return listener_refused(listener, errno, first);
 }
 
 static void
@@ -100,11 +104,11 @@ on_readable(uv_poll_t *poll, int status, int Py_UNUSED(events))
         return;
     }
     if (status < 0) {
-        listener_starve(listener, status);
+        listener_starve(listener, status, BROKEN_RETRY);
         return;
     }
     for (int i = 0; i < ACCEPT_BATCH && listener->state == LISTENER_OPEN; i++) {
-        if (!listener_accept(listener)) {
+        if (!listener_accept(listener, i == 0)) {
             break;
         }
     }

@@ -27,8 +27,8 @@ typedef struct ListenerOps {
 typedef enum ListenerState {
     LISTENER_UNUSED,
     LISTENER_OPEN,
-    LISTENER_PAUSED,  /* by listener_pause */
-    LISTENER_STARVED, /* accept failed for lack of resources; tried again in a moment */
+    LISTENER_PAUSED, /* by listener_pause */
+    LISTENER_STARVED, /* accept failed, and not for one connection; tried again in a moment */
     LISTENER_CLOSING,
 } ListenerState;
 
@@ -40,7 +40,7 @@ struct Listener {
     int fd;                 /* owned */
     int handles;            /* that are not closed yet */
     bool is_unix;
-    bool reported; /* the current lack of resources was reported */
+    bool reported; /* what accept fails for was reported */
     ListenerState state;
 };
 

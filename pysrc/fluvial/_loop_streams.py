@@ -225,16 +225,23 @@ class StreamsMixin:
             message = "Error on transport creation for incoming connection"
             self.call_exception_handler({"message": message, "exception": exc})
 
-    def _accept_starved(self: Any, acceptor: _core.Acceptor, exc: BaseException) -> None:
-        """Called by an acceptor when there are no descriptors or no memory for connections:
-        they wait in the backlog for a moment, since the socket stays readable."""
-        self.call_exception_handler(
-            {
-                "message": "socket.accept() out of system resource",
-                "exception": exc,
-                "socket": trsock.TransportSocket(acceptor.sock),
-            }
-        )
+    def _accept_paused(
+        self: Any, acceptor: _core.Acceptor, exc: BaseException, broken: bool, known: bool
+    ) -> None:
+        """Called by an acceptor when there are no descriptors or no memory for connections, or when
+        the socket listens no more (`broken`), which may be `known`. It is left alone for a moment,
+        since it stays readable."""
+        message = "socket.accept() out of system resource"
+        if broken:
+            message = "a server's socket listens no more: was it shut down? Trying again"
+        if not known:
+            self.call_exception_handler(
+                {
+                    "message": message,
+                    "exception": exc,
+                    "socket": trsock.TransportSocket(acceptor.sock),
+                }
+            )
         acceptor.stop()
         self.call_later(constants.ACCEPT_RETRY_DELAY, self._accept_again, acceptor)
 

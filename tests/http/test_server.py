@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,48 @@ def test_running_out_of_descriptors() -> None:
         assert len(reports) == 1
         assert "accepting a connection failed" in reports[0]
         assert "Too many open files" in reports[0]
+
+
+def listening_on(address: Any) -> socket.socket:
+    """A duplicate of this process's socket that listens there."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as sock:
+            listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and sock.getsockname() == address:
+                copy = sock.dup()
+                copy.setblocking(False)  # both: the server's must not block
+                return copy
+    raise AssertionError(f"nobody listens on {address}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_listening_socket_that_somebody_shuts_down() -> None:
+    """It stays readable, and nothing can be accepted. That is told once; connections are
+    served, and new ones as soon as it listens again."""
+    with serving(Handler()) as server:
+        reports: list[str] = []
+        server.call(
+            server.loop.set_exception_handler,
+            lambda _, context: reports.append(f"{context['message']}: {context['exception']}"),
+        )
+        before = server.connect()
+        before.sendall(GET)
+        assert before.recv(1000)
+        with listening_on(server.address) as sock:
+            sock.shutdown(socket.SHUT_RD)
+            while not reports:
+                before.sendall(GET)
+                assert before.recv(1000)
+            sock.listen()
+            server.address = sock.getsockname()  # another port now
+            after = server.connect()
+            after.sendall(GET)
+            assert after.recv(1000)
+        for _ in range(20):
+            before.sendall(GET)
+            assert before.recv(1000)
+        assert len(reports) == 1
+        assert "listens no more" in reports[0]
 
 
 # ---- Memory --------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -252,3 +254,105 @@ def test_a_cancelled_receive_stops_watching(
         return await loop.sock_recv(left, 10)
 
     assert loop.run_until_complete(main()) == b"later"
+
+
+# ---- What is no open descriptor ------------------------------------------------------------------
+
+# The table of descriptors would need 2.5 GiB for this number.
+FAR = 20_000_000
+
+NO_DESCRIPTOR = """
+import errno, resource, socket, sys
+import fluvial
+
+loop = fluvial.Loop()
+loop.call_soon(loop.stop)
+loop.run_forever()
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + (500 << 20), resource.RLIM_INFINITY))
+
+class File:
+    def fileno(self):
+        return FAR
+
+for file in (FAR, File(), 2**31 - 1):
+    for add in (loop.add_reader, loop.add_writer):
+        try:
+            add(file, print)
+        except OSError as exc:
+            print(errno.errorcode[exc.errno])
+    for remove in (loop.remove_reader, loop.remove_writer):
+        print(remove(file))
+loop.close()
+"""
+
+
+def test_a_number_that_is_not_open_costs_no_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_DESCRIPTOR.replace("FAR", str(FAR))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == ["EBADF", "EBADF", "False", "False"] * 3
+
+
+class Closed:
+    def fileno(self) -> int:
+        raise ValueError("I/O operation on closed file")
+
+
+class Odd:
+    def fileno(self) -> str:
+        return "seven"
+
+
+class Failing:
+    def fileno(self) -> int:
+        raise ConnectionError("gone")
+
+
+class Unfinished:
+    def fileno(self) -> int:
+        return self.number  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        (-1, ValueError),
+        (2**31, OverflowError),
+        (2**70, OverflowError),
+        ("7", ValueError),
+        (None, ValueError),
+        (7.0, ValueError),
+        (Closed(), ValueError),
+        (Odd(), ValueError),
+        (Unfinished(), ValueError),
+        (Failing(), ConnectionError),
+    ],
+    ids=lambda value: type(value).__name__ if hasattr(value, "fileno") else repr(value),
+)
+@pytest.mark.parametrize("name", ["add_reader", "add_writer", "remove_reader", "remove_writer"])
+def test_what_is_no_descriptor(
+    loop: asyncio.AbstractEventLoop, name: str, file: Any, error: type[Exception]
+) -> None:
+    method = getattr(loop, name)
+    if name.startswith("add"):
+        with pytest.raises(error):
+            method(file, print)
+    elif error is OverflowError:
+        assert method(file) is False
+    else:
+        with pytest.raises(error):
+            method(file)
+
+
+@pytest.mark.parametrize("name", ["add_reader", "add_writer"])
+def test_a_closed_number(loop: asyncio.AbstractEventLoop, name: str) -> None:
+    number = os.dup(0)
+    os.close(number)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        getattr(loop, name)(number, print)

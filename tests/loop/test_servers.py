@@ -375,3 +375,57 @@ def test_a_server_closed_while_it_waits_for_descriptors(
         assert fluvial_loop._acceptors == {}
 
     fluvial_loop.run_until_complete(main())
+
+
+# ---- Listening sockets that listen no more -------------------------------------------------------
+
+
+def listening(path: Path, kind: str) -> socket.socket:
+    if kind == "unix":
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path / "socket"))
+        sock.listen()
+        return sock
+    return socket.create_server(("127.0.0.1", 0))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_socket_that_somebody_shuts_down(
+    fluvial_loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It stays readable, and nothing can be accepted: that is told once, and the loop doesn't spin.
+    Once it listens again connections are accepted."""
+    monkeypatch.setattr(constants, "ACCEPT_RETRY_DELAY", 0.01)
+    contexts: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        told = asyncio.Event()
+        pauses = asyncio.Queue[bool]()
+        fluvial_loop.set_exception_handler(
+            lambda _, context: (contexts.append(context), told.set())
+        )
+        pause = fluvial_loop._accept_paused
+
+        def paused(acceptor: Any, *args: Any) -> None:
+            pause(acceptor, *args)
+            pauses.put_nowait(acceptor.watching)
+
+        monkeypatch.setattr(fluvial_loop, "_accept_paused", paused, raising=False)
+        with listening(tmp_path, kind) as other:
+            if kind == "unix":  # whose shutdown wakes nobody who polls already
+                other.shutdown(socket.SHUT_RD)
+                server = await fluvial_loop.create_unix_server(Greeting, sock=other.dup())
+            else:
+                server = await fluvial_loop.create_server(Greeting, sock=other.dup())
+                other.shutdown(socket.SHUT_RD)
+            await told.wait()
+            watching = [await pauses.get() for _ in range(5)]
+            assert watching == [False] * 5
+            if kind == "tcp":
+                other.listen()
+                assert await greeted(other.getsockname()) == b"hello"  # another port now
+            server.close()
+
+    fluvial_loop.run_until_complete(main())
+    assert [context["exception"].errno for context in contexts] == [errno.EINVAL]
+    assert "listens no more" in contexts[0]["message"]

@@ -1,5 +1,5 @@
-/* The access log (see access_log.h). Lines are lost rather than waited for when the descriptor
- * doesn't block and takes nothing for long.
+/* The access log (see access_log.h): what the lines look like, and which of them are dropped. Who
+ * writes them is in log_writer.c.
  */
 #include "base/py.h"
 
@@ -8,14 +8,10 @@
 #include "base/fmt.h"
 #include "http/response.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 enum {
-    LOG_FLUSH = 32 * 1024, /* bytes: written at once past that */
-    LOG_MAX = 1024 * 1024, /* bytes: lines are dropped past that */
-    LOG_KEEP = 64 * 1024,  /* bytes of memory kept between flushes */
+    LOG_FLUSH = 32 * 1024, /* bytes: handed over at once past that */
     LOG_FIXED = 160,       /* bytes at most of a line without target and reason */
+    LOG_REPORT = 64,       /* bytes at most of the line that reports dropped ones */
 };
 
 static size_t
@@ -57,15 +53,54 @@ put_request_line(char *out, const HttpRequest *req)
     return n;
 }
 
+/* Once lines are dropped, half of what may wait must be written before others are taken. */
+static bool
+log_is_full(const AccessLog *log, size_t more)
+{
+    if (log->limit == 0) {
+        return false;
+    }
+    size_t limit = log->dropped == 0 ? log->limit : log->limit / 2;
+    return log->lines.len + log_writer_waiting(log->writer) + more > limit;
+}
+
+static void
+log_report(AccessLog *log)
+{
+    if (log->dropped == 0 || buf_reserve(&log->lines, LOG_REPORT) != 0) {
+        return;
+    }
+    char *line = log->lines.ptr + log->lines.len;
+    size_t n = put(line, SLICE("WARNING:  access log: "));
+    n += fmt_decimal(line + n, log->dropped);
+    n += put(line + n, log->dropped == 1 ? SLICE(" line") : SLICE(" lines"));
+    n += put(line + n, SLICE(" dropped\n"));
+    log->lines.len += n;
+    log->dropped = 0;
+}
+
+void
+access_log_open(AccessLog *log, int fd, size_t limit)
+{
+    log_writer_free(log->writer);
+    log->writer = fd < 0 ? NULL : log_writer_new(fd);
+    log->limit = limit;
+}
+
 void
 access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req, int status)
 {
-    if (log->fd < 0 || log->lines.len > LOG_MAX) {
+    if (log->writer == NULL) {
         return;
     }
     Slice reason = http_reason(status);
     size_t target_len = req != NULL ? req->target_len : 0;
     size_t most = LOG_FIXED + 3 * target_len + reason.len;
+    if (unlikely(log_is_full(log, most))) {
+        log->dropped++;
+        return;
+    }
+    log_report(log);
     if (buf_reserve(&log->lines, most) != 0) {
         return;
     }
@@ -88,29 +123,25 @@ access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req, int 
 void
 access_log_flush(AccessLog *log)
 {
-    size_t done = 0;
-    while (log->fd >= 0 && done < log->lines.len) {
-        ssize_t n = write(log->fd, log->lines.ptr + done, log->lines.len - done);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-            log->fd = -1; /* nobody reads it any more */
-        }
-        if (n < 0) {
-            break;
-        }
-        done += (size_t)n;
+    if (log->writer != NULL) {
+        log_writer_put(log->writer, &log->lines);
     }
-    buf_consume(&log->lines, done);
-    if (log->lines.len == 0) {
-        buf_reset(&log->lines, LOG_KEEP);
+}
+
+void
+access_log_settle(AccessLog *log)
+{
+    if (log->writer != NULL) {
+        log_report(log);
+        access_log_flush(log);
+        log_writer_settle(log->writer);
     }
 }
 
 void
 access_log_free(AccessLog *log)
 {
-    access_log_flush(log);
+    access_log_settle(log);
+    log_writer_free(log->writer);
     buf_free(&log->lines);
 }

@@ -47,6 +47,7 @@ http_limits_default(HttpLimits *limits)
         .ws_close_timeout = 10 * 1000,
         .ws_deflate = 1,
         .ws_deflate_threshold = 64,
+        .log_buffer = 1024 * 1024,
     };
 }
 
@@ -63,7 +64,6 @@ http_server_new(Loop *loop, const HttpOps *ops, const HttpLimits *limits, void *
     server->ops = ops;
     server->context = context;
     server->limits = *limits;
-    server->log.fd = -1;
     ring_init(&server->conns);
     ring_init(&server->ready);
     return server;
@@ -140,8 +140,7 @@ http_server_stats(const HttpServer *server)
 void
 http_server_access_log(HttpServer *server, int fd)
 {
-    access_log_flush(&server->log);
-    server->log.fd = fd;
+    access_log_open(&server->log, fd, server->limits.log_buffer);
 }
 
 /* ---- Before the loop blocks -------------------------------------------------------------- */
@@ -306,7 +305,7 @@ server_check_drained(HttpServer *server)
         && ring_is_empty(&server->conns)) {
         server->state = SERVER_STOPPING;
         loop_hook_remove(server->loop, &server->hook);
-        access_log_flush(&server->log);
+        access_log_settle(&server->log);
         deadlines_close(&server->deadlines);
     }
 }

@@ -79,6 +79,7 @@ typedef struct HttpLimits {
     uint32_t ws_close_timeout;     /* 10,000 ms for the answer to a close frame */
     uint32_t ws_deflate;           /* 1: permessage-deflate where offered; 0: never */
     uint32_t ws_deflate_threshold; /* 64 bytes; shorter messages aren't compressed */
+    uint32_t log_buffer; /* 1 MiB of lines that wait to be written; more are dropped */
 } HttpLimits;
 void http_limits_default(HttpLimits *limits);
 

@@ -122,6 +122,10 @@ LIMITS = (
         *("ws_deflate_threshold", "--ws-deflate-threshold", "BYTES", 1, 64),
         "Shorter WebSocket messages are not compressed.",
     ),
+    Limit(
+        *("log_buffer", "--access-log-buffer", "BYTES", 1, KIB * KIB),
+        "Lines of the access log that wait to be written; more are dropped and counted.",
+    ),
 )
 
 

@@ -3,8 +3,60 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
+import sys
 
 logger = logging.getLogger("fluvial")
+
+# A pipe that takes anything takes as much at once (POSIX: 512 bytes at least).
+_AT_ONCE = getattr(select, "PIPE_BUF", 512)
+_PATIENCE_MS = 50
+
+
+class NonBlockingHandler(logging.Handler):
+    """Writes records to stderr; drops and counts those that it doesn't take.
+
+    A server must answer, and must stop, also when nobody reads its log.
+    """
+
+    def __init__(self, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._dropped = 0
+        self._broken = False  # a line was not written to its end
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never waits for longer than a moment, and that only once in a row."""
+        try:
+            text = self.format(record) + "\n"
+            if self._dropped:
+                text = f"{self._dropped} log records dropped\n{text}"
+            if self._broken:
+                text = f"\n{text}"
+            self._write(text.encode("utf-8", "backslashreplace"))
+        except Exception:
+            self.handleError(record)
+
+    def _write(self, data: bytes) -> None:
+        sys.stderr.flush()
+        fd = sys.stderr.fileno()
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        done = 0
+        while done < len(data):
+            if not self._is_ready(poll):
+                self._dropped += 1
+                self._broken = self._broken or done > 0
+                return
+            try:
+                done += os.write(fd, data[done : done + _AT_ONCE])
+            except BlockingIOError:
+                continue
+        self._dropped, self._broken = 0, False
+
+    def _is_ready(self, poll: select.poll) -> bool:
+        found = poll.poll(0 if self._dropped else _PATIENCE_MS)
+        return any(events & select.POLLOUT for _, events in found)
 
 
 def configure(level: str) -> None:
@@ -12,7 +64,19 @@ def configure(level: str) -> None:
     logger.setLevel(level.upper())
     if logger.handlers or logging.getLogger().handlers:
         return
-    handler = logging.StreamHandler()
+    handler: logging.Handler = logging.StreamHandler()
+    if _is_the_process_s_own():
+        handler = NonBlockingHandler()
+        logging.lastResort = NonBlockingHandler(logging.WARNING)  # of asyncio's, for one
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.propagate = False
+
+
+def _is_the_process_s_own() -> bool:
+    """Whether stderr is what it was when the process started."""
+    own = sys.__stderr__
+    try:
+        return own is not None and sys.stderr is own and own.fileno() == 2
+    except OSError:
+        return False

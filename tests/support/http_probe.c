@@ -445,6 +445,7 @@ limits_fill(HttpLimits *limits, PyObject *dict)
         LIMIT(write_timeout),  LIMIT(connections),      LIMIT(in_flight),
         LIMIT(pipelined),      LIMIT(half_closed),      LIMIT(linger_time),
         LIMIT(linger_timeout),
+        LIMIT(log_buffer),
 #undef LIMIT
     };
     http_limits_default(limits);

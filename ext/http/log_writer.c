@@ -1,0 +1,249 @@
+/* The writer (see log_writer.h). After each write it rests for a moment, so that a server under load
+ * hands lines over without waking it: only a thread that waits for lines is woken.
+ */
+#include "base/py.h"
+
+#include "http/log_writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum {
+    KEEP = 64 * 1024,  /* bytes of memory kept between writes */
+    STACK = 64 * 1024, /* bytes; libuv takes the system's least when that is more */
+    REST_MS = 2,       /* after a write */
+    RETRY_MS = 500,    /* after an error: the disk may be full, the reader gone */
+};
+#define PATIENCE_NS 500000000u /* without progress */
+
+struct LogWriter {
+    uv_mutex_t lock;
+    uv_cond_t lines_came, progress;
+    Buf pending; /* with the lock */
+    Buf writing; /* the thread's */
+    _Atomic size_t waiting;
+    _Atomic uint64_t
+        moved; /* when bytes were last taken over by an idle thread, or written */
+    int fd;    /* owned */
+    int refs;  /* the owner's and the thread's; with the lock */
+    bool started, idle; /* with the lock */
+    atomic_bool closed;
+    pid_t pid; /* a child forked from it has no such thread */
+};
+
+LogWriter *
+log_writer_new(int fd)
+{
+    LogWriter *writer = PyMem_RawCalloc(1, sizeof *writer);
+    if (writer == NULL) {
+        return NULL;
+    }
+    writer->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    writer->refs = 1;
+    writer->pid = getpid();
+    if (writer->fd < 0 || uv_mutex_init(&writer->lock) != 0) {
+        goto failed;
+    }
+    if (uv_cond_init(&writer->lines_came) == 0) {
+        if (uv_cond_init(&writer->progress) == 0) {
+            return writer;
+        }
+        uv_cond_destroy(&writer->lines_came);
+    }
+    uv_mutex_destroy(&writer->lock);
+failed:
+    if (writer->fd >= 0) {
+        (void)close(writer->fd);
+    }
+    PyMem_RawFree(writer);
+    return NULL;
+}
+
+/* Called with the lock, which is released. */
+static void
+writer_unref(LogWriter *writer)
+{
+    bool last = --writer->refs == 0;
+    uv_mutex_unlock(&writer->lock);
+    if (!last) {
+        return;
+    }
+    (void)close(writer->fd);
+    buf_free(&writer->pending);
+    buf_free(&writer->writing);
+    uv_cond_destroy(&writer->progress);
+    uv_cond_destroy(&writer->lines_came);
+    uv_mutex_destroy(&writer->lock);
+    PyMem_RawFree(writer);
+}
+
+/* ---- The thread -------------------------------------------------------------------------- */
+
+static void
+rest(int ms)
+{
+    (void)poll(NULL, 0, ms);
+}
+
+/* Whether to go on: an error may pass, but nobody waits for that in the end. */
+static bool
+error_wait(LogWriter *writer, int error)
+{
+    if (error == EINTR) {
+        return true;
+    }
+    if (error == EAGAIN || error == EWOULDBLOCK) {
+        struct pollfd out = {.fd = writer->fd, .events = POLLOUT};
+        (void)poll(&out, 1, RETRY_MS);
+        return true;
+    }
+    if (!atomic_load(&writer->closed)) {
+        rest(RETRY_MS);
+    }
+    return !atomic_load(&writer->closed);
+}
+
+/* Without the lock. */
+static void
+write_all(LogWriter *writer)
+{
+    Buf *lines = &writer->writing;
+    for (size_t done = 0; done < lines->len;) {
+        ssize_t n = write(writer->fd, lines->ptr + done, lines->len - done);
+        if (n < 0) {
+            if (!error_wait(writer, errno)) {
+                (void)atomic_fetch_sub(&writer->waiting, lines->len - done);
+                break;
+            }
+            continue;
+        }
+        done += (size_t)n;
+        (void)atomic_fetch_sub(&writer->waiting, (size_t)n);
+        atomic_store(&writer->moved, uv_hrtime());
+    }
+    buf_reset(lines, KEEP);
+}
+
+static void
+writer_run(void *arg)
+{
+    LogWriter *writer = arg;
+    uv_mutex_lock(&writer->lock);
+    for (;;) {
+        while (writer->pending.len == 0 && !atomic_load(&writer->closed)) {
+            writer->idle = true;
+            uv_cond_wait(&writer->lines_came, &writer->lock);
+            writer->idle = false;
+        }
+        if (writer->pending.len == 0) {
+            break;
+        }
+        Buf taken = writer->pending;
+        writer->pending = writer->writing;
+        writer->writing = taken;
+        uv_mutex_unlock(&writer->lock);
+        write_all(writer);
+        uv_mutex_lock(&writer->lock);
+        uv_cond_broadcast(&writer->progress);
+        if (!atomic_load(&writer->closed)) {
+            uv_mutex_unlock(&writer->lock);
+            rest(REST_MS);
+            uv_mutex_lock(&writer->lock);
+        }
+    }
+    writer_unref(writer);
+}
+
+/* ---- The owner --------------------------------------------------------------------------- */
+
+/* With the lock. Signals are for other threads. */
+static bool
+writer_start(LogWriter *writer)
+{
+    uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE,
+                                   .stack_size = STACK};
+    uv_thread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = uv_thread_create_ex(&thread, &options, writer_run, writer);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (err != 0) {
+        return false;
+    }
+    (void)pthread_detach(thread);
+    writer->started = true;
+    writer->refs++;
+    return true;
+}
+
+void
+log_writer_put(LogWriter *writer, Buf *lines)
+{
+    if (lines->len == 0) {
+        return; /* a forked child's loop doesn't come here */
+    }
+    size_t len = lines->len;
+    uv_mutex_lock(&writer->lock);
+    bool wake = writer->idle;
+    if (writer->started || writer_start(writer)) {
+        if (atomic_load(&writer->waiting) == 0) {
+            atomic_store(&writer->moved, uv_hrtime());
+        }
+        if (writer->pending.len == 0) {
+            Buf empty = writer->pending;
+            writer->pending = *lines;
+            *lines = empty;
+        } else if (buf_append(&writer->pending, lines->ptr, len) != 0) {
+            len = 0;
+        }
+        buf_clear(lines);
+        (void)atomic_fetch_add(&writer->waiting, len);
+    }
+    if (wake) {
+        writer->idle = false; /* woken once */
+        uv_cond_signal(&writer->lines_came);
+    }
+    uv_mutex_unlock(&writer->lock);
+}
+
+size_t
+log_writer_waiting(const LogWriter *writer)
+{
+    return atomic_load_explicit(&writer->waiting, memory_order_relaxed);
+}
+
+void
+log_writer_settle(LogWriter *writer)
+{
+    if (writer->pid != getpid()) {
+        return;
+    }
+    uv_mutex_lock(&writer->lock);
+    while (atomic_load(&writer->waiting) != 0) {
+        uint64_t end = atomic_load(&writer->moved) + PATIENCE_NS, now = uv_hrtime();
+        if (now >= end) {
+            break;
+        }
+        (void)uv_cond_timedwait(&writer->progress, &writer->lock, end - now);
+    }
+    uv_mutex_unlock(&writer->lock);
+}
+
+void
+log_writer_free(LogWriter *writer)
+{
+    if (writer == NULL || writer->pid != getpid()) {
+        return; /* the parent's thread isn't here, nor is its lock worth anything */
+    }
+    log_writer_settle(writer);
+    uv_mutex_lock(&writer->lock);
+    atomic_store(&writer->closed, true);
+    uv_cond_signal(&writer->lines_came);
+    writer_unref(writer);
+}

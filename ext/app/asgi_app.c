@@ -78,6 +78,7 @@ asgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->app = Py_NewRef(app);
     self->root_path = Py_NewRef(root_path);
     self->extensions = Py_NewRef(extensions);
+    self->more = PyDict_GetItemString(extensions, "http.response.pathsend") != NULL;
     self->debug = PyDict_GetItemString(extensions, "http.response.debug") != NULL;
     self->report = Py_NewRef(report);
     self->extend = Py_NewRef(extend);

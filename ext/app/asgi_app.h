@@ -32,9 +32,10 @@ typedef struct AsgiApp {
     PyObject *asgi;       /* owned: a dict, the same in all scopes */
     PyObject *extensions; /* owned: a dict, copied for each scope */
     bool debug;           /* http.response.debug is among them */
-    PyObject *state;      /* owned: a dict, copied for each scope, or NULL: none */
-    PyObject *root_path;  /* owned: str, stands before every path */
-    PyObject *report;     /* owned: report(message, exception or None), logs */
+    bool more;       /* so are those that change what an app sends: trailers follow */
+    PyObject *state; /* owned: a dict, copied for each scope, or NULL: none */
+    PyObject *root_path; /* owned: str, stands before every path */
+    PyObject *report;    /* owned: report(message, exception or None), logs */
     PyObject *extend; /* owned: extend(send, message), an awaitable: see asgi_send.c */
     PyObject *gone_error; /* owned: the exception type for send() without a client */
     /* Caches of immutable objects. */

@@ -222,7 +222,7 @@ make_extensions(const AsgiApp *app, const HttpRequest *req)
     if (extensions != NULL && req->secure && put_tls(extensions, app, req) < 0) {
         Py_CLEAR(extensions);
     }
-    if (extensions != NULL && unlikely(takes_trailers(req))
+    if (extensions != NULL && app->more && takes_trailers(req)
         && dict_put(extensions, app->st->str_http_response_trailers, PyDict_New())
                < 0) {
         Py_CLEAR(extensions);

@@ -19,7 +19,8 @@ log = logging.getLogger("fluvial")
 debug_log = logging.getLogger("fluvial.asgi")
 VERSIONS = {"version": "3.0", "spec_version": "2.0"}  # of the lifespan specification
 
-# What scopes of HTTP offer beyond the specification's core.
+# What scopes of HTTP offer beyond the specification's core, on request only: an app that is offered
+# one may use it, and middleware between the app and us that doesn't know it then sees no bodies.
 EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.pathsend": {},
     "http.response.zerocopysend": {},
@@ -41,7 +42,8 @@ class Bridge:
 
     `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
     the app is mounted below it. `scheme` is "http" or, where the server speaks TLS, "https".
-    `lifespan` is one of LIFESPAN_MODES. `debug` offers the extension http.response.debug.
+    `lifespan` is one of LIFESPAN_MODES. `extensions` offers EXTENSIONS, and trailers to clients
+    that take them, `debug` the extension http.response.debug.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Bridge:
         prefix: str = "",
         scheme: str = "http",
         lifespan: str = "auto",
+        extensions: bool = False,
         debug: bool = False,
     ) -> None:
         self._app = app
@@ -61,7 +64,7 @@ class Bridge:
             root_path=root_path,
             prefix=prefix,
             scheme=scheme,
-            extensions=EXTENSIONS | DEBUG if debug else EXTENSIONS,
+            extensions=(EXTENSIONS if extensions else {}) | (DEBUG if debug else {}),
             report=_report,
             extend=_extend,
             gone_error=ClientGone,

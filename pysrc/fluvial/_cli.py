@@ -158,6 +158,12 @@ def _limit_options(command: Command) -> Command:
     help="Tell an ASGI app of the server's start and end.",
 )
 @click.option(
+    "--asgi-extensions",
+    is_flag=True,
+    help="Offer ASGI apps http.response.pathsend, zerocopysend, early_hint and trailers. Not for "
+    "apps with middleware that doesn't know them.",
+)
+@click.option(
     "--asgi-debug",
     is_flag=True,
     help="Take http.response.debug from ASGI apps and log it (--log-level debug), for tests that "

@@ -137,6 +137,7 @@ class Config:
 
     `root_path` is what a proxy has taken away from the beginning of every path; `lifespan` says
     whether ASGI apps are told of the server's start and end: "on", "off", or "auto", if they want.
+    `asgi_extensions` offers them http.response.pathsend, zerocopysend, early_hint and trailers;
     `asgi_debug` takes http.response.debug from them, and logs it.
     Times are in seconds. Requests may take `graceful_timeout` after the first signal to stop, and
     all that follows them `cleanup_timeout`; then the process is ended. `uds_mode` is the mode of
@@ -164,6 +165,7 @@ class Config:
     cleanup_timeout: float = 5.0
     root_path: str = ""
     lifespan: str = "auto"
+    asgi_extensions: bool = False
     asgi_debug: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()

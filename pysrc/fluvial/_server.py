@@ -255,6 +255,7 @@ def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | Wsg
         prefix=prefix,
         scheme=config.scheme,
         lifespan=config.lifespan,
+        extensions=config.asgi_extensions,
         debug=config.asgi_debug,
     )
 

@@ -9,6 +9,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fluvial import App
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
 from support.asgi import Notes, answering, body, http_only, start
 from support.responses import Response, read_all
 from support.wsgi import errors
@@ -405,3 +408,61 @@ def test_a_send_that_is_cancelled_cuts_the_answer_off(
     assert len(rest) < HUGE
     served.finish()
     assert errors(caplog) == ""
+
+
+class Compressing:
+    """Middleware as there are many: it knows what the specification has without extensions."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def compress(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": message["body"].swapcase()}
+            elif message["type"] != "http.response.start":
+                raise AssertionError(message["type"])
+            await send(message)
+
+        await self.app(scope, receive, compress if scope["type"] == "http" else send)
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize("middleware", ["unknowing", "gzip"])
+def test_files_of_starlette_below_middleware(
+    serve: Serve, tmp_path: Path, middleware: str, mounted: bool
+) -> None:
+    """What middleware does not know is not offered to what it stands around."""
+    content = b"Text " * 40_000
+    (tmp_path / "a.txt").write_bytes(content)
+    files: Any = StaticFiles(directory=tmp_path)
+    app: Any = Compressing(files) if middleware == "unknowing" else GZipMiddleware(files)
+    if mounted:
+        inner, app = app, App()
+        app.mount("/", inner)
+    answer = serve(app).client.get("/a.txt", headers={"accept-encoding": "gzip"})
+    assert answer.status_code == 200
+    if middleware == "unknowing":
+        assert answer.content == content.swapcase()
+    else:
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.content == content
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_files_of_starlette(serve: Serve, tmp_path: Path, asked: bool) -> None:
+    (tmp_path / "a.txt").write_bytes(b"Text " * 40_000)
+    files = StaticFiles(directory=tmp_path)
+    notes = Notes()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def note(message: Any) -> None:
+            notes.add(message["type"])
+            await send(message)
+
+        await files(scope, receive, note)
+
+    answer = serve(http_only(app), asgi_extensions=asked).client.get("/a.txt")
+    assert answer.content == b"Text " * 40_000
+    assert notes.next() == "http.response.start"
+    assert notes.next() == ("http.response.pathsend" if asked else "http.response.body")

@@ -271,6 +271,20 @@ def test_asgi_debug(folder: Path, options: tuple[str, ...]) -> None:
     assert told == ("--asgi-debug" in options)
 
 
+@pytest.mark.parametrize("options", [(), ("--asgi-extensions",)])
+def test_asgi_extensions(folder: Path, options: tuple[str, ...]) -> None:
+    (folder / "offered.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    offered = ' '.join(scope['extensions']).encode()\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': offered})\n"
+    )
+    options = ("--lifespan", "off", *options)
+    with serving("offered:app", *options, app_dir=folder) as server:
+        offered = httpx.get(server.url).text
+    assert ("http.response.pathsend" in offered) == ("--asgi-extensions" in options)
+
+
 def test_factory_and_limits(folder: Path) -> None:
     options = ("--factory", "--limit-body", "10", "--limit-request-line", "100", "--threads", "2")
     with serving("it:make", *options, app_dir=folder) as server:

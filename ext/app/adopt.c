@@ -62,7 +62,7 @@ find_route(Router *router, HttpRequest *req, Slice path)
         PyErr_NoMemory();
         return -1;
     }
-    router_find(router, req->method, call_path(req), &call->match);
+    router_find_request(router, req->method, call_path(req), &call->match);
     if (call->match.outcome == ROUTE_FOUND) {
         req->body_mode = ((const Plan *)call->match.plan)->body_mode;
     }

@@ -23,6 +23,8 @@
 #include "base/err.h"
 #include "http/ws.h"
 
+#include <llhttp.h>
+
 /* ---- AppCall ------------------------------------------------------------------------------ */
 
 AppServer *
@@ -134,7 +136,7 @@ dispatch_head(HttpRequest *req)
         && websocket_head(req, &mode)) {
         return mode;
     }
-    router_find(server->router, req->method, call_path(req), &call->match);
+    router_find_request(server->router, req->method, call_path(req), &call->match);
     if (call->match.outcome == ROUTE_FOUND) {
         mode = route_head(req);
     } else if (server->entry == NULL) { /* middleware finds the mounts itself */
@@ -382,6 +384,28 @@ call_native(HttpRequest *req)
     Py_DECREF(context);
 }
 
+/* OPTIONS *, which asks about the server as a whole (RFC 9110 section 9.3.7). */
+static bool
+is_for_server(const HttpRequest *req)
+{
+    return req->method == HTTP_OPTIONS
+           && slice_eq(http_request_target(req), SLICE("*"));
+}
+
+static void
+answer_for_server(HttpRequest *req)
+{
+    HttpFields fields = {.has_date = false};
+    Slice methods = SLICE("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+    const HttpHead head = {.status = 200, .fields = &fields};
+    if (http_fields_add(&fields, SLICE("allow"), methods) == 0) {
+        (void)http_respond(req, &head, SLICE(""), NULL);
+    } else {
+        (void)http_respond_error(req, 500);
+    }
+    http_fields_free(&fields);
+}
+
 static void
 dispatch_request(HttpRequest *req)
 {
@@ -389,6 +413,8 @@ dispatch_request(HttpRequest *req)
     http_request_ref(req); /* the client may go away while Python runs */
     if (call->mount != NULL) {
         call->mount->ops->request(req, call->mount);
+    } else if (unlikely(call->match.outcome != ROUTE_FOUND && is_for_server(req))) {
+        answer_for_server(req);
     } else if (unlikely(is_plain_404(req))) {
         (void)http_respond_error(req, 404);
     } else {

@@ -72,5 +72,8 @@ RouteError router_add(Router *router, Slice pattern, MethodSet methods, PyObject
 
 /* Looks up a percent-decoded path. Captures are borrowed from `path`. */
 void router_find(Router *router, unsigned method, Slice path, RouteMatch *out);
+/* The same for a request: HEAD finds the routes for GET as well, after its own (RFC 9110 section 9.1,
+ * see ADR 4), and is allowed where GET is. */
+void router_find_request(Router *router, unsigned method, Slice path, RouteMatch *out);
 
 #endif

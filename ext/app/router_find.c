@@ -16,6 +16,8 @@
 #include "app/router.h"
 #include "app/router_tree.h"
 
+#include <llhttp.h>
+
 typedef struct Search {
     Slice path;
     MethodSet method; /* one bit */
@@ -348,5 +350,20 @@ router_find(Router *router, unsigned method, Slice path, RouteMatch *out)
     if (out->outcome == ROUTE_NOT_FOUND && path.len > 1 && path.ptr[1] != '/'
         && matches_toggled(router, path)) {
         out->outcome = ROUTE_REDIRECT_SLASH;
+    }
+}
+
+void
+router_find_request(Router *router, unsigned method, Slice path, RouteMatch *out)
+{
+    const MethodSet get = (MethodSet)1 << HTTP_GET;
+    router_find(router, method, path, out);
+    if (likely(out->outcome != ROUTE_METHOD_NOT_ALLOWED) || (out->allowed & get) == 0) {
+        return;
+    }
+    if (method == HTTP_HEAD) {
+        router_find(router, HTTP_GET, path, out);
+    } else {
+        out->allowed |= (MethodSet)1 << HTTP_HEAD;
     }
 }

@@ -10,6 +10,7 @@
 enum {
     HEAD_FIRST = 1024,  /* bytes reserved for the first head of a request object */
     FIELDS_FIRST = 16,  /* the same for its fields */
+    METHOD_MAX = 64,    /* letters of a method that is merely unknown */
     FIELD_OVERHEAD = 4, /* ": " and CRLF, which count towards the header block */
 };
 
@@ -70,6 +71,19 @@ on_protocol(llhttp_t *parser, const char *at, size_t len)
         if (at[i] != 'H' && at[i] != 'T' && at[i] != 'P') {
             return refuse(conn_of(parser), 400, "The protocol is not HTTP");
         }
+    }
+    return 0;
+}
+
+/* RFC 9110 section 2.5: a later minor version is treated as the latest one known. */
+static int
+on_version_complete(llhttp_t *parser)
+{
+    if (unlikely(parser->http_major != 1)) {
+        return refuse(conn_of(parser), 505, "The version of HTTP is not supported");
+    }
+    if (unlikely(parser->http_minor > 1)) {
+        parser->http_minor = 1;
     }
     return 0;
 }
@@ -314,6 +328,7 @@ static const llhttp_settings_t callbacks = {
     .on_message_begin = on_message_begin,
     .on_url = on_url,
     .on_protocol = on_protocol,
+    .on_version_complete = on_version_complete,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
@@ -331,6 +346,8 @@ void
 h1_init(HttpConn *c)
 {
     llhttp_init(&c->parser, HTTP_REQUEST, &callbacks);
+    llhttp_set_lenient_version(&c->parser,
+                               1); /* head.c judges, where it is well-formed */
 }
 
 /* A method that we don't know, or no method at all (a TLS hello, say). */
@@ -338,15 +355,24 @@ static Fault
 fault_of_method(const HttpConn *c, const char *end)
 {
     const char *at = c->parser.error_pos;
-    bool token = at != NULL && at < end && ((*at >= 'A' && *at <= 'Z') || *at == '-');
-    return token ? (Fault){501, "The method is not known"}
-                 : (Fault){400, "The request line is malformed"};
+    const char *from = at;
+    while (at != NULL && at < end && ((*at >= 'A' && *at <= 'Z') || *at == '-')) {
+        at++;
+    }
+    if (at == from) {
+        return (Fault){400, "The request line is malformed"};
+    }
+    return at - from > METHOD_MAX ? (Fault){400, "The method is too long"}
+                                  : (Fault){501, "The method is not known"};
 }
 
 /* A length or a coding that llhttp refuses. */
 static Fault
 fault_of_framing(const HttpConn *c, llhttp_errno_t code)
 {
+    if (in_trailers(c)) {
+        return (Fault){400, "A field is not allowed in the trailer section"};
+    }
     if (code == HPE_UNEXPECTED_CONTENT_LENGTH) {
         return (Fault){400, "Content-Length is repeated"};
     }
@@ -368,6 +394,7 @@ fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
     case HPE_INVALID_METHOD:
         return fault_of_method(c, end);
     case HPE_INVALID_VERSION:
+        return (Fault){400, "The version of HTTP is malformed"};
     case HPE_PAUSED_H2_UPGRADE:
         return (Fault){505, "The version of HTTP is not supported"};
     case HPE_INVALID_URL:

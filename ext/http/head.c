@@ -13,28 +13,72 @@ static const Fault FINE = {0, NULL};
 
 /* ---- Target and Host --------------------------------------------------------------------- */
 
+/* Digits up to 65535, or nothing (RFC 3986 section 3.2.3). */
 static bool
-is_host(Slice host)
+is_port(Slice port)
 {
-    for (size_t i = 0; i < host.len; i++) {
-        if (!char_is(&CHARS_HOST, host.ptr[i])) {
+    uint32_t number = 0;
+    for (size_t i = 0; i < port.len; i++) {
+        if (port.ptr[i] < '0' || port.ptr[i] > '9' || i == 5) {
+            return false;
+        }
+        number = number * 10 + (uint32_t)(port.ptr[i] - '0');
+    }
+    return number <= UINT16_MAX;
+}
+
+/* What stands between brackets: an IPv6 address by its characters, or an address of the future (RFC 3986
+ * section 3.2.2). */
+static bool
+is_address(Slice text)
+{
+    size_t colons = 0;
+    if (text.len != 0 && ascii_lower(text.ptr[0]) == 'v') {
+        return memchr(text.ptr, '.', text.len) != NULL;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.ptr[i]);
+        bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '.';
+        colons += c == ':';
+        if (!digit && c != ':') {
             return false;
         }
     }
-    return host.len != 0 && host.ptr[0] != ':';
+    return colons >= 2;
 }
 
-/* Sets path and query, which begin at `from` in the target. A fragment is not sent by correct
- * clients; it is dropped. */
+/* A host with or without a port. */
+static bool
+is_host(Slice host)
+{
+    size_t end = 0; /* of the name */
+    bool brackets = host.len != 0 && host.ptr[0] == '[';
+    while (end < host.len && host.ptr[end] != (brackets ? ']' : ':')) {
+        if (!char_is(&CHARS_HOST, host.ptr[end]) || (end != 0 && host.ptr[end] == '[')
+            || (!brackets && host.ptr[end] == ']')) {
+            return false;
+        }
+        end++;
+    }
+    if (brackets) {
+        if (end == host.len || !is_address(slice_of(host.ptr + 1, end - 1))) {
+            return false;
+        }
+        end++;
+    }
+    if (end == host.len) {
+        return end != 0;
+    }
+    return end != 0 && host.ptr[end] == ':'
+           && is_port(slice_of(host.ptr + end + 1, host.len - end - 1));
+}
+
+/* Sets path and query, which begin at `from` in the target. */
 static void
 target_split(HttpRequest *req, uint32_t from)
 {
     const char *ptr = req->head.ptr;
     uint32_t end = req->target_len;
-    const char *fragment = memchr(ptr + from, '#', end - from);
-    if (fragment != NULL) {
-        end = (uint32_t)(fragment - ptr);
-    }
     const char *mark = memchr(ptr + from, '?', end - from);
     uint32_t path_end = mark != NULL ? (uint32_t)(mark - ptr) : end;
     req->path = from;
@@ -91,6 +135,9 @@ check_target(HttpRequest *req)
 {
     Slice target = http_request_target(req);
     assert(target.len != 0);
+    if (unlikely(memchr(target.ptr, '#', target.len) != NULL)) {
+        return (Fault){400, "The request target has a fragment"};
+    }
     if (likely(target.ptr[0] == '/')) {
         target_split(req, 0);
         return FINE;
@@ -129,8 +176,7 @@ is_known_coding(Slice coding)
            || slice_eq_nocase(coding, SLICE("x-gzip"))
            || slice_eq_nocase(coding, SLICE("deflate"))
            || slice_eq_nocase(coding, SLICE("compress"))
-           || slice_eq_nocase(coding, SLICE("x-compress"))
-           || slice_eq_nocase(coding, SLICE("identity"));
+           || slice_eq_nocase(coding, SLICE("x-compress"));
 }
 
 /* The codings of one field; `*chunked` says whether the last one so far was chunked. */
@@ -144,6 +190,9 @@ check_codings(Slice value, bool *chunked)
         }
         if (coding.len == 0) {
             return (Fault){400, "Transfer-Encoding has an empty coding"};
+        }
+        if (slice_eq_nocase(coding, SLICE("identity"))) {
+            return (Fault){400, "Transfer-Encoding names identity, which is no coding"};
         }
         *chunked = slice_eq_nocase(coding, SLICE("chunked"));
         if (!*chunked && !is_known_coding(coding)) {
@@ -224,7 +273,7 @@ check_request_line(HttpConn *c)
     req->is_head = parser->method == HTTP_HEAD;
     req->keep_alive =
         llhttp_should_keep_alive(parser) && !(parser->flags & F_CONNECTION_CLOSE);
-    if (parser->http_major != 1 || parser->http_minor > 1) {
+    if (parser->http_major != 1) { /* a line without a version: HTTP/0.9 */
         return (Fault){505, "The version of HTTP is not supported"};
     }
     if (req->method == HTTP_CONNECT || req->method > HTTP_SOURCE) {

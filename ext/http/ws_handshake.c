@@ -113,7 +113,8 @@ ws_check(HttpRequest *req)
     }
     HttpFields fields = {.has_date = false};
     if (fault.status == 426) { /* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
-        Slice extra = SLICE("sec-websocket-version: 13\r\nupgrade: websocket\r\n");
+        Slice extra = SLICE("sec-websocket-version: 13\r\nupgrade: websocket\r\n"
+                            "connection: upgrade\r\n");
         (void)buf_append_slice(&fields.raw, extra);
     }
     Buf body = {NULL, 0, 0};

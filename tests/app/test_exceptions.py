@@ -146,7 +146,7 @@ def test_handlers_by_class_and_status(serve, mode: str) -> None:
     assert client.get("/nowhere").text == "not found: Not Found"
     response = client.post(f"/{mode}/fine")
     assert (response.status_code, response.text) == (405, "not allowed")
-    assert response.headers["allow"] == "GET"
+    assert response.headers["allow"] == "GET, HEAD"
     assert client.get(f"/{mode}/teapot").status_code == 418
 
 
@@ -177,7 +177,7 @@ def test_default_answers_without_routes(serve) -> None:
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
     response = client.delete("/sync/fine")
     assert (response.status_code, response.json()) == (405, {"detail": "Method Not Allowed"})
-    assert response.headers["allow"] == "GET"
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize("key", [500, Exception])

@@ -5,11 +5,21 @@ import contextvars
 import functools
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import pytest
-from fluvial import App, Config, Depends, Loop, Request
+from fluvial import (
+    App,
+    Config,
+    Depends,
+    FileResponse,
+    Loop,
+    Request,
+    Response,
+    StreamingResponse,
+)
 from fluvial._interface import adapt
 from fluvial._server import Service
 from fluvial._sockets import bind
@@ -270,8 +280,9 @@ def test_methods(serve, method: str) -> None:
     client = serve(app).client
     assert client.request(method, "/").json() == method.upper()
     other = "PUT" if method == "get" else "GET"
+    allowed = "GET, HEAD" if method == "get" else method.upper()
     response = client.request(other, "/")
-    assert (response.status_code, response.headers["allow"]) == (405, method.upper())
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
 
 
 def test_head_and_several_methods(serve) -> None:
@@ -291,8 +302,66 @@ def test_head_and_several_methods(serve) -> None:
     assert response.headers["content-length"] == "7"
     assert client.get("/several").json() == "GET"
     assert client.post("/several").json() == "POST"
-    response = client.head("/several")  # as FastAPI: GET doesn't imply HEAD
-    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+    response = client.head("/several")
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == "6"
+    assert client.put("/several").headers["allow"] == "GET, HEAD, POST"
+
+
+def test_head_is_answered_as_get_without_the_body(serve, tmp_path: Path) -> None:
+    """A route of its own goes first."""
+    app = App()
+    (tmp_path / "file").write_bytes(b"content")
+
+    @app.get("/def")
+    def sync_handler(request: Request):
+        return request.method
+
+    @app.get("/async/{number}")
+    async def async_handler(number: int):
+        return number
+
+    @app.get("/file")
+    async def file():
+        return FileResponse(tmp_path / "file")
+
+    @app.get("/stream")
+    def stream():
+        return StreamingResponse(iter([b"content"]))
+
+    @app.get("/own")
+    async def get_own():
+        return "get"
+
+    @app.head("/own")
+    async def head_own():
+        return Response(headers={"x-own": "head"})
+
+    @app.post("/post")
+    async def post():
+        return None
+
+    client = serve(app).client
+    lengths = {"/def": "6", "/async/123": "3", "/file": "7"}
+    for path, length in lengths.items():
+        response = client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-length"] == length
+        assert response.headers["content-type"] == client.get(path).headers["content-type"]
+    response = client.head("/stream")
+    assert (response.status_code, response.content) == (200, b"")
+    assert client.head("/async/x").status_code == 422
+    assert client.head("/own").headers["x-own"] == "head"
+    response = client.head("/post")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+def test_options_of_the_server(serve) -> None:
+    app = App()
+    data = serve(app).exchange(b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 0\r\n" in data
+    assert b"allow: " in data
 
 
 def test_the_first_that_matches_wins(serve) -> None:

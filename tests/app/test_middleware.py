@@ -88,7 +88,7 @@ def test_order_and_headers(serve) -> None:
     response = client.get("/nowhere")
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
     response = client.post("/sync")
-    assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
     response = client.get("/sync/")
     assert (response.status_code, response.headers["location"][-5:]) == (307, "/sync")
 

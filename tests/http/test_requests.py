@@ -105,3 +105,25 @@ def _told(server: Server, pieces: list[bytes]) -> list[bytes]:
     responses = Response.parse_all(data)
     assert all(r.status == 200 for r in responses)
     return [r.body for r in responses]
+
+
+@pytest.mark.parametrize("letters", [b"A" * 100_000, b"GET" + b"T" * 100_000])
+def test_a_method_of_any_length_is_no_method(letters: bytes) -> None:
+    with serving(Handler()) as server:
+        (response,) = server.send(letters + b" / HTTP/1.1\r\nHost: h\r\n\r\n", eof=True)
+    assert response.status == 400
+
+
+@pytest.mark.parametrize(
+    "end", [b" \r\n", b"  \r\n", b"\t\r\n", b"\n", b"\r\r\n", b"x\r\n"], ids=repr
+)
+def test_the_request_line_ends_in_crlf(end: bytes) -> None:
+    with serving(Handler()) as server:
+        (response,) = server.send(b"GET / HTTP/1.1" + end + b"Host: h\r\n\r\n", eof=True)
+    assert response.status == 400
+
+
+def test_a_line_without_a_version_is_not_answered_as_if_it_had_one() -> None:
+    with serving(Handler()) as server:
+        (response,) = server.send(b"GET /\r\nHost: h\r\n\r\n", eof=True)
+    assert response.status == 505

@@ -129,6 +129,13 @@ def test_another_version_is_426_with_ours(served: Served, version: str) -> None:
     assert ask(served, fields, without=("version",)) == (426, "13")
 
 
+def test_426_says_that_its_upgrade_is_for_this_connection(served: Served) -> None:
+    with connect(served) as client:
+        client.send(client.request("/", ["Sec-WebSocket-Version: 12"], without=("version",)))
+        fields = client.answer().fields
+    assert (fields["upgrade"], fields["connection"]) == ("websocket", "upgrade")
+
+
 def test_no_version_and_two_versions(served: Served) -> None:
     assert ask(served, [], without=("version",)) == (426, "13")
     assert ask(served, ["Sec-WebSocket-Version: 13"]) == (426, "13")

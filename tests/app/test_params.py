@@ -415,6 +415,19 @@ def test_too_many_items(client: httpx.Client) -> None:
     assert problem["ctx"] == {"field_type": "List", "max_length": 2, "actual_length": 3}
 
 
+@pytest.mark.parametrize("value", ["12", '"12"', '"\\0612"'])
+def test_numbers_in_cookies_are_decoded(serve: "Serve", value: str) -> None:
+    """Quotes and escapes of RFC 2109 aren't part of the number."""
+    app = App()
+
+    @app.get("/")
+    def find(n: Annotated[int, Cookie()]) -> int:
+        return n
+
+    answer = serve(app).client.get("/", headers={"cookie": f"a=b; n={value}"})
+    assert answer.json() == 12
+
+
 def test_a_problem_in_a_list_says_which_item(serve: "Serve") -> None:
     """Each of several, in query and header fields, counted from 0."""
     app = App()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 import threading
 import time
 from pathlib import Path
@@ -141,7 +142,12 @@ def test_jobs_that_compute_get_few_threads() -> None:
         await asyncio.gather(*computing)
         assert pool.stats()["peak_threads"] < threads // 2
 
-    with_pool(main, threads=threads)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0002)  # all that run get some of each look of the monitor's
+    try:
+        with_pool(main, threads=threads)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_the_loop_gets_its_turn_among_jobs_that_keep_the_gil() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import socket
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,25 @@ def test_callbacks_run_in_the_order_of_scheduling(loop: asyncio.AbstractEventLoo
     loop.call_soon(calls.append, 1001)
     run_ready(loop)
     assert calls == list(range(1002))
+
+
+@pytest.mark.parametrize("before", [1, 10, 63, 64, 100])
+def test_the_order_stays_when_the_queue_grows_while_it_runs(
+    loop: asyncio.AbstractEventLoop, before: int
+) -> None:
+    """It is a ring: what it holds may begin anywhere in it."""
+    calls: list[int] = []
+
+    def more() -> None:
+        for i in range(300):
+            loop.call_soon(calls.append, i)
+
+    for _ in range(before):
+        loop.call_soon(int)
+    loop.call_soon(more)
+    run_ready(loop)
+    run_ready(loop)
+    assert calls == list(range(300))
 
 
 def test_what_a_callback_schedules_waits_for_the_next_round(
@@ -242,17 +262,28 @@ def test_other_threads_schedule(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def test_another_thread_wakes_a_loop_that_blocks(loop: asyncio.AbstractEventLoop) -> None:
+    late: list[str] = []
+
     async def main() -> str:
         future = loop.create_future()
-        thread = threading.Thread(
-            target=lambda: loop.call_soon_threadsafe(future.set_result, "woken")
-        )
-        loop.call_later(0.02, thread.start)  # the loop blocks by then
+        idle = threading.Event()
+
+        def work() -> None:
+            idle.wait()
+            time.sleep(0.05)  # it blocks by then; if it doesn't yet, nothing is tried
+            loop.call_soon_threadsafe(future.set_result, "woken")
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        timer = loop.call_later(20, late.append, "only a timer woke the loop")
+        loop.call_soon(idle.set)
         result: str = await future
+        timer.cancel()
         thread.join()
         return result
 
     assert loop.run_until_complete(main()) == "woken"
+    assert late == []
 
 
 def test_an_endless_chain_starves_nothing(loop: asyncio.AbstractEventLoop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import sys
 import threading
@@ -127,6 +128,35 @@ def test_an_idle_loop_does_not_wake_up(fluvial_loop: Loop) -> None:
         return switches() - before
 
     assert fluvial_loop.run_until_complete(main()) <= 5
+
+
+def test_other_threads_run_beside_callbacks_that_are_no_python_code(fluvial_loop: Loop) -> None:
+    """The interpreter never looks whether others want the GIL: the loop has to give it away."""
+    late: list[str] = []
+    chain: functools.partial[Any] = functools.partial(fluvial_loop.call_soon)
+    chain.__setstate__((fluvial_loop.call_soon, (chain,), {}, None))  # type: ignore[attr-defined]
+
+    def give_up() -> None:
+        late.append("no other thread ran")
+        fluvial_loop.stop()
+
+    lock = threading.Lock()
+    lock.acquire()
+
+    def work() -> None:
+        with lock:
+            fluvial_loop.call_soon_threadsafe(fluvial_loop.stop)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    timer = fluvial_loop.call_later(20, give_up)
+    fluvial_loop.call_soon(lock.release)
+    fluvial_loop.call_soon(chain)
+    fluvial_loop.run_forever()
+    timer.cancel()
+    chain.__setstate__((int, (), {}, None))  # type: ignore[attr-defined]
+    thread.join()
+    assert late == []
 
 
 def test_other_threads_run_while_the_loop_is_busy(fluvial_loop: Loop) -> None:

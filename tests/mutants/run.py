@@ -192,7 +192,7 @@ def try_all(copies: list[Copy], mutants: list[Mutant]) -> dict[str, Outcome]:
     return outcomes
 
 
-def prepare(copies: list[Copy], mutants: list[Mutant], jobs: int) -> None:
+def prepare(copies: list[Copy], mutants: list[Mutant], jobs: int, unchecked: bool) -> None:
     """Builds the copies and runs all tests in the first. Raises: SystemExit."""
     if wrong := [f"{m.name}: {fault}" for m in mutants for fault in catalogue.faults(m)]:
         sys.exit("\n".join(["these mutants don't apply:", *wrong]))
@@ -200,6 +200,8 @@ def prepare(copies: list[Copy], mutants: list[Mutant], jobs: int) -> None:
         copy.refresh()
         if errors := copy.build() or copy.build_probe():
             sys.exit(f"the copy in {copy.folder} doesn't build:\n{errors}")
+    if unchecked:
+        return
     nodes = sorted({node for mutant in mutants for node in mutant.tests})
     print(f"{len(mutants)} mutants; first {len(nodes)} tests without any")
     status, output = copies[0].test(nodes, ["-n", str(jobs)], FIRST_TIMEOUT)
@@ -223,6 +225,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="names, as ws/*")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="copies at once")
+    parser.add_argument("--unchecked", action="store_true", help="don't run all tests first")
     parser.add_argument("--verbose", action="store_true", help="the output of survivors, too")
     options = parser.parse_args()
     mutants = catalogue.load(options.patterns)
@@ -230,7 +233,7 @@ def main() -> int:
         sys.exit("no mutant has such a name; tests/mutants/*.toml lists them")
     copies = [Copy(number) for number in range(min(options.jobs, len(mutants)))]
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    prepare(copies, mutants, options.jobs)
+    prepare(copies, mutants, options.jobs, options.unchecked)
     outcomes = try_all(copies, mutants)
     report(mutants, outcomes, options.verbose)
     return 0 if all(outcome.verdict == KILLED for outcome in outcomes.values()) else 1

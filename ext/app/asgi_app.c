@@ -48,20 +48,22 @@ scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 static int
 asgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"app",    "root_path",  "prefix",
-                                        "scheme", "extensions", "report",
-                                        "extend", "gone_error", NULL};
+    static const char *const names[] = {
+        "app",    "root_path",  "prefix", "scheme",  "extensions", "report",
+        "extend", "gone_error", "later",  "recover", NULL};
     AsgiApp *self = (AsgiApp *)op;
     PyObject *app, *root_path = NULL, *prefix = NULL, *scheme = NULL; /* all borrowed */
     PyObject *extensions = NULL, *report = NULL, *extend = NULL, *gone_error = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$UUUO!OOO:AsgiApp",
+    PyObject *later = NULL, *recover = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$UUUO!OOOOO:AsgiApp",
                                      (char **)names, &app, &root_path, &prefix, &scheme,
                                      &PyDict_Type, &extensions, &report, &extend,
-                                     &gone_error)) {
+                                     &gone_error, &later, &recover)) {
         return -1;
     }
-    if (gone_error == NULL || extend == NULL || report == NULL || extensions == NULL
-        || scheme == NULL || prefix == NULL || root_path == NULL) {
+    if (recover == NULL || later == NULL || gone_error == NULL || extend == NULL
+        || report == NULL || extensions == NULL || scheme == NULL || prefix == NULL
+        || root_path == NULL) {
         PyErr_SetString(PyExc_TypeError, "AsgiApp() needs all of its arguments");
         return -1;
     }
@@ -83,6 +85,8 @@ asgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->report = Py_NewRef(report);
     self->extend = Py_NewRef(extend);
     self->gone_error = Py_NewRef(gone_error);
+    self->later = Py_NewRef(later);
+    self->recover = Py_NewRef(recover);
     self->mount.ops = &asgi_mount_ops;
     return 0;
 }
@@ -133,6 +137,8 @@ asgi_app_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->report);
     Py_VISIT(self->extend);
     Py_VISIT(self->gone_error);
+    Py_VISIT(self->later);
+    Py_VISIT(self->recover);
     return 0;
 }
 
@@ -148,6 +154,8 @@ asgi_app_clear(PyObject *op)
     Py_CLEAR(self->report);
     Py_CLEAR(self->extend);
     Py_CLEAR(self->gone_error);
+    Py_CLEAR(self->later);
+    Py_CLEAR(self->recover);
     return 0;
 }
 

@@ -38,6 +38,10 @@ typedef struct AsgiApp {
     PyObject *report;    /* owned: report(message, exception or None), logs */
     PyObject *extend; /* owned: extend(send, message), an awaitable: see asgi_send.c */
     PyObject *gone_error; /* owned: the exception type for send() without a client */
+    PyObject *
+        recover; /* owned: recover(request, send, exception), a coroutine that answers, or None */
+    PyObject *
+        later; /* owned: later(loop, func, *args) is a coroutine that calls it and awaits the result */
     /* Caches of immutable objects. */
     PyObject *methods[ASGI_METHODS]; /* owned: str, or NULL */
     PyObject *names[ASGI_NAMES];     /* owned: bytes, or NULL */

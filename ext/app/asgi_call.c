@@ -133,16 +133,47 @@ is_gone_error(const AsgiCall *self, PyObject *exc)
     return found;
 }
 
-/* The app raised the exception that is set, which is cleared. */
-static void
+/* What is to be awaited for an exception (borrowed) that says itself what the answer is: a new reference,
+ * or NULL. */
+static PyObject *
+call_recover(AsgiCall *self, PyObject *exc)
+{
+    if (asgi_is_socket(self) || self->stage != ASGI_START || !call_is_owed(self)) {
+        return NULL;
+    }
+    PyObject *request = call_request(self->req);
+    PyObject *send = request == NULL ? NULL : asgi_send_new(self);
+    PyObject *coro = send == NULL ? NULL
+                                  : PyObject_CallFunctionObjArgs(
+                                        self->app->recover, request, send, exc, NULL);
+    Py_XDECREF(send);
+    Py_XDECREF(request);
+    if (coro == NULL) {
+        loop_report(self->server->loop, "the failure of an ASGI app can't be answered");
+    } else if (coro == Py_None) {
+        Py_CLEAR(coro);
+    }
+    return coro;
+}
+
+/* The app raised the exception that is set, which is cleared. True: `coro` is what is to be awaited
+ * next. */
+static bool
 call_raised(AsgiCall *self)
 {
     PyObject *exc = err_take();
-    if (!is_gone_error(self, exc)) {
-        call_report(self, "the app raised an exception", exc);
+    bool gone = is_gone_error(self, exc);
+    PyObject *next = gone ? NULL : call_recover(self, exc);
+    if (next != NULL) {
+        Py_XSETREF(self->base.coro, next);
+    } else {
+        if (!gone) {
+            call_report(self, "the app raised an exception", exc);
+        }
+        self->kind->end(self, true);
     }
     Py_DECREF(exc);
-    self->kind->end(self, true);
+    return next != NULL;
 }
 
 static PySendResult
@@ -158,8 +189,8 @@ call_settle(RequestCoro *base, PyObject *result)
         base->ops->release(base);
         err_restore(exc);
         return PYGEN_ERROR;
-    } else {
-        call_raised(self);
+    } else if (call_raised(self)) {
+        return PYGEN_NEXT;
     }
     base->ops->release(base);
     return PYGEN_RETURN;
@@ -184,12 +215,26 @@ static const RequestCoroOps call_ops = {
 int
 asgi_call_check(const AsgiCall *self, const char *name)
 {
-    if (self->server != NULL && loop_runs_here(self->server->loop)) {
+    if (asgi_call_is_here(self)) {
         return 0;
     }
     PyErr_Format(PyExc_RuntimeError, "%s() belongs to the thread of the app's loop",
                  name);
     return -1;
+}
+
+PyObject *
+asgi_call_later(AsgiCall *self, PyObject *func, PyObject *arg)
+{
+    PyObject *coro = NULL;
+    if (self->server == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the request is over");
+    } else if (func != NULL) {
+        PyObject *loop = (PyObject *)self->server->loop;
+        coro = PyObject_CallFunctionObjArgs(self->app->later, loop, func, arg, NULL);
+    }
+    Py_XDECREF(func);
+    return coro;
 }
 
 void
@@ -241,16 +286,20 @@ call_run(AsgiCall *self, PyObject *context)
     Py_XDECREF(task);
 }
 
-/* No coroutine came of the call: an exception is set. `context` as for call_run. */
-static void
+/* No coroutine came of the call: an exception is set. `context` as for call_run. True: there is one
+ * now, which answers. */
+static bool
 call_failed(AsgiCall *self, PyObject *context)
 {
     bool entered = context != NULL && PyContext_Enter(context) == 0;
-    call_raised(self);
-    self->base.ops->release(&self->base);
+    bool recovered = call_raised(self);
+    if (!recovered) {
+        self->base.ops->release(&self->base);
+    }
     if (entered) {
         context_leave(context);
     }
+    return recovered;
 }
 
 void
@@ -268,10 +317,8 @@ asgi_call_start(AsgiCall *self)
         self->base.coro = call_app(self);
         context_leave(context);
     }
-    if (self->base.coro != NULL) {
+    if (self->base.coro != NULL || call_failed(self, context)) {
         call_run(self, context);
-    } else {
-        call_failed(self, context);
     }
     Py_XDECREF(context);
     Py_DECREF((PyObject *)self);

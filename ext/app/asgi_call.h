@@ -148,6 +148,18 @@ void asgi_call_start(AsgiCall *call);
 /* 0 when `name`() may be called here and now; else -1 with RuntimeError set. */
 int asgi_call_check(const AsgiCall *call, const char *name);
 
+/* func(arg) was called in another thread, as an `async def` may be: a coroutine that calls it again when
+ * the loop runs it, or NULL with an exception set. `func` is stolen and may be NULL, when an exception is
+ * set; `arg` is borrowed; NULL: none. */
+PyObject *asgi_call_later(AsgiCall *call, PyObject *func, PyObject *arg);
+
+/* Whether this is the thread of the app's loop. */
+static inline bool
+asgi_call_is_here(const AsgiCall *call)
+{
+    return likely(call->server != NULL && loop_runs_here(call->server->loop));
+}
+
 /* The answer is complete, as far as the app is concerned: stage becomes OVER, readers learn that
  * there will be nothing more to do. */
 void asgi_call_answered(AsgiCall *call);

@@ -135,8 +135,8 @@ static PyObject *
 asgi_receive(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     AsgiCall *call = (AsgiCall *)op;
-    if (asgi_call_check(call, "receive") < 0) {
-        return NULL;
+    if (!asgi_call_is_here(call)) {
+        return asgi_call_later(call, asgi_receive_new(call), NULL);
     }
     return waiting_new(call->app->st, call->server->loop, &call->kind->receive, op);
 }

@@ -192,12 +192,20 @@ write_end(AsgiCall *call)
     return err == 0 ? 0 : asgi_raise(call, err);
 }
 
+/* To HEAD an empty body tells nothing of the length that GET would have had (RFC 9110 section 8.6). */
+static bool
+length_is_known(const AsgiCall *call, PyObject *body)
+{
+    return !call->req->is_head || PyBytes_GET_SIZE(body) != 0
+           || asgi_stated_length(call) >= 0;
+}
+
 /* A piece of the answer (borrowed). */
 static int
 write_piece(AsgiCall *call, PyObject *body, bool more)
 {
     if (call->stage == ASGI_BODY) {
-        if (!more && !call->has_trailers) {
+        if (!more && !call->has_trailers && length_is_known(call, body)) {
             return write_whole(call, body);
         }
         if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
@@ -364,8 +372,8 @@ static PyObject *
 asgi_send(PyObject *op, PyObject *message)
 {
     AsgiCall *call = (AsgiCall *)op;
-    if (asgi_call_check(call, "send") < 0) {
-        return NULL;
+    if (!asgi_call_is_here(call)) {
+        return asgi_call_later(call, asgi_send_new(call), message);
     }
     Message m = {.type = NULL};
     PyObject *result = NULL;

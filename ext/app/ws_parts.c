@@ -11,7 +11,7 @@
 int
 ws_parts_read(WebSocketParts *parts, const AppState *st, PyObject *tuple)
 {
-    PyObject *router, *type, *disconnect, *exception, *run; /* borrowed */
+    PyObject *router, *type, *disconnect, *exception, *run, *later; /* borrowed */
     if (tuple == Py_None) {
         return 0;
     }
@@ -20,8 +20,8 @@ ws_parts_read(WebSocketParts *parts, const AppState *st, PyObject *tuple)
                      Py_TYPE(tuple)->tp_name);
         return -1;
     }
-    if (!PyArg_ParseTuple(tuple, "OO!OOO:websockets", &router, &PyType_Type, &type,
-                          &disconnect, &exception, &run)) {
+    if (!PyArg_ParseTuple(tuple, "OO!OOOO:websockets", &router, &PyType_Type, &type,
+                          &disconnect, &exception, &run, &later)) {
         return -1;
     }
     if (!PyType_IsSubtype((PyTypeObject *)type, st->websocket_type)) {
@@ -37,6 +37,7 @@ ws_parts_read(WebSocketParts *parts, const AppState *st, PyObject *tuple)
     parts->disconnect = Py_NewRef(disconnect);
     parts->exception = Py_NewRef(exception);
     parts->run = Py_NewRef(run);
+    parts->later = Py_NewRef(later);
     return 0;
 }
 
@@ -48,6 +49,7 @@ ws_parts_traverse(WebSocketParts *parts, visitproc visit, void *arg)
     Py_VISIT(parts->disconnect);
     Py_VISIT(parts->exception);
     Py_VISIT(parts->run);
+    Py_VISIT(parts->later);
     return 0;
 }
 
@@ -60,4 +62,5 @@ ws_parts_clear(WebSocketParts *parts)
     Py_CLEAR(parts->disconnect);
     Py_CLEAR(parts->exception);
     Py_CLEAR(parts->run);
+    Py_CLEAR(parts->later);
 }

@@ -87,15 +87,44 @@ raise_error(PyObject *op, int err)
     return NULL;
 }
 
-/* 0 when called on the loop's thread; else -1 with RuntimeError set. */
-static int
-check_thread(PyObject *op)
+/* Whether this is the loop's thread. */
+static bool
+is_here(PyObject *op)
 {
-    if (likely(((WebSocketObject *)op)->thread == PyThread_get_thread_ident())) {
-        return 0;
+    return likely(((WebSocketObject *)op)->thread == PyThread_get_thread_ident());
+}
+
+/* A method was called in another thread, as an `async def` may be: a coroutine that calls it again when
+ * the loop runs it. `args` and `kwargs` are borrowed, and may be NULL. */
+static PyObject *
+call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
+{
+    const AppServer *server = server_of(op);
+    /* Not the attribute of `op`: a subclass's own method may have brought us here. */
+    PyObject *method =
+        PyObject_GetAttrString((PyObject *)server->st->websocket_type, name);
+    PyObject *head =
+        method == NULL ? NULL : PyTuple_Pack(3, (PyObject *)server->loop, method, op);
+    PyObject *all = NULL;
+    if (head != NULL) {
+        all = args == NULL ? Py_NewRef(head) : PySequence_Concat(head, args);
     }
-    PyErr_SetString(PyExc_RuntimeError, "a WebSocket belongs to the loop's thread");
-    return -1;
+    PyObject *coro =
+        all == NULL ? NULL : PyObject_Call(server->websockets.later, all, kwargs);
+    Py_XDECREF(all);
+    Py_XDECREF(head);
+    Py_XDECREF(method);
+    return coro;
+}
+
+/* As call_later, for a method of one argument. */
+static PyObject *
+call_later_with(PyObject *op, const char *name, PyObject *arg)
+{
+    PyObject *args = PyTuple_Pack(1, arg);
+    PyObject *coro = args == NULL ? NULL : call_later(op, name, args, NULL);
+    Py_XDECREF(args);
+    return coro;
 }
 
 /* ---- Receiving --------------------------------------------------------------------------- */
@@ -158,28 +187,29 @@ static const WaitOps text_ops = {.attempt = attempt_text};
 static const WaitOps bytes_ops = {.attempt = attempt_bytes};
 
 static PyObject *
-receive(PyObject *op, const WaitOps *ops)
+receive(PyObject *op, const char *name, const WaitOps *ops)
 {
     const AppServer *server = server_of(op);
-    return check_thread(op) < 0 ? NULL : waiting_new(server->st, server->loop, ops, op);
+    return is_here(op) ? waiting_new(server->st, server->loop, ops, op)
+                       : call_later(op, name, NULL, NULL);
 }
 
 static PyObject *
 websocket_receive_data(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return receive(op, &any_ops);
+    return receive(op, "receive_data", &any_ops);
 }
 
 static PyObject *
 websocket_receive_text(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return receive(op, &text_ops);
+    return receive(op, "receive_text", &text_ops);
 }
 
 static PyObject *
 websocket_receive_bytes(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return receive(op, &bytes_ops);
+    return receive(op, "receive_bytes", &bytes_ops);
 }
 
 /* ---- Sending ----------------------------------------------------------------------------- */
@@ -219,8 +249,8 @@ sent(PyObject *op, int err)
 static PyObject *
 websocket_send_text(PyObject *op, PyObject *data)
 {
-    if (check_thread(op) < 0) {
-        return NULL;
+    if (!is_here(op)) {
+        return call_later_with(op, "send_text", data);
     }
     if (!PyUnicode_Check(data)) {
         return PyErr_Format(PyExc_TypeError, "send_text() takes a str, not %.100s",
@@ -232,8 +262,8 @@ websocket_send_text(PyObject *op, PyObject *data)
 static PyObject *
 websocket_send_bytes(PyObject *op, PyObject *data)
 {
-    if (check_thread(op) < 0) {
-        return NULL;
+    if (!is_here(op)) {
+        return call_later_with(op, "send_bytes", data);
     }
     if (!PyObject_CheckBuffer(data)) {
         return PyErr_Format(PyExc_TypeError, "send_bytes() takes bytes, not %.100s",
@@ -245,8 +275,8 @@ websocket_send_bytes(PyObject *op, PyObject *data)
 static PyObject *
 websocket_send_utf8(PyObject *op, PyObject *data)
 {
-    if (check_thread(op) < 0) {
-        return NULL;
+    if (!is_here(op)) {
+        return call_later_with(op, "send_utf8", data);
     }
     if (!PyBytes_Check(data)) {
         return PyErr_Format(PyExc_TypeError, "send_utf8() takes bytes, not %.100s",
@@ -283,9 +313,11 @@ websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
     Py_ssize_t len = 0;
     PyObject *headers = Py_None; /* borrowed */
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|z#O:accept", (char **)names,
-                                     &subprotocol.ptr, &len, &headers)
-        || check_thread(op) < 0) {
+                                     &subprotocol.ptr, &len, &headers)) {
         return NULL;
+    }
+    if (!is_here(op)) {
+        return call_later(op, "accept", args, kwargs);
     }
     HttpFields fields = {.has_date = false};
     if (headers != Py_None && fields_from_pairs(&fields, headers) < 0) {
@@ -308,9 +340,11 @@ websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
     Slice reason = {"", 0};
     Py_ssize_t len = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iz#:close", (char **)names, &code,
-                                     &reason.ptr, &len)
-        || check_thread(op) < 0) {
+                                     &reason.ptr, &len)) {
         return NULL;
+    }
+    if (!is_here(op)) {
+        return call_later(op, "close", args, kwargs);
     }
     reason.len = (size_t)len;
     WsSession *session = session_of(op);

@@ -28,10 +28,12 @@ from ._lifespan import running
 from ._middleware import make_entry
 from ._mounts import path_below
 from ._responses import Response, check_head, checked
+from ._threads import call_on_loop
 from ._websocket import CLOSED, Runner
 
 if TYPE_CHECKING:
     from ._app import App
+    from ._errors import ErrorHandlers
     from ._interface import Message, Receive, Send
     from ._request import Request
 
@@ -131,6 +133,7 @@ class AsgiSide:
                 WebSocketDisconnect,
                 WebSocketException,
                 self._runner.run,  # type: ignore[arg-type]  # likewise
+                call_on_loop,
             ),
         )
 
@@ -284,6 +287,17 @@ class _Watch:
             return False
         alone = self._task.uncancel() == 0
         return alone and kind is not None and issubclass(kind, asyncio.CancelledError)
+
+
+async def answer_raised(
+    errors: ErrorHandlers, request: Request, send: Send, exc: BaseException
+) -> None:
+    """Sends what the exception handlers answer to `exc`."""
+    response = await errors.answer(request, exc)
+    try:
+        await _send_response(response, request, send)
+    finally:
+        await response.clean_up()
 
 
 async def _send_whole(response: Response, send: Send) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._asgi_files import send_file
+from ._exceptions import is_http_exception
+from ._threads import call_on_loop
 
 if TYPE_CHECKING:
     from ._asgi_files import Copy
+    from ._errors import ErrorHandlers
     from ._interface import Asgi3, Message, Send
+    from ._request import Request
 
 log = logging.getLogger("fluvial")
 debug_log = logging.getLogger("fluvial.asgi")
@@ -43,7 +47,8 @@ class Bridge:
     `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
     the app is mounted below it. `scheme` is "http" or, where the server speaks TLS, "https".
     `lifespan` is one of LIFESPAN_MODES. `extensions` offers EXTENSIONS, and trailers to clients
-    that take them, `debug` the extension http.response.debug.
+    that take them, `debug` the extension http.response.debug. `errors` answer an HTTPException that
+    the app lets out.
     """
 
     def __init__(
@@ -56,8 +61,10 @@ class Bridge:
         lifespan: str = "auto",
         extensions: bool = False,
         debug: bool = False,
+        errors: ErrorHandlers | None = None,
     ) -> None:
         self._app = app
+        self._errors = errors
         self._mode = lifespan
         self.core = _core.AsgiApp(
             app,
@@ -68,12 +75,24 @@ class Bridge:
             report=_report,
             extend=_extend,
             gone_error=ClientGone,
+            later=call_on_loop,
+            recover=self._recover,
         )
 
     @property
     def state(self) -> dict[str, Any] | None:
         """What the app's lifespan has left, as long as the app runs."""
         return self.core.state
+
+    def _recover(
+        self, request: Request, send: Send, exc: BaseException
+    ) -> Coroutine[Any, Any, None] | None:
+        """What answers for the app when it raises: an HTTPException says how itself."""
+        if self._errors is None or not is_http_exception(exc):
+            return None
+        from ._as_asgi import answer_raised  # needed by few apps, and knows what App is
+
+        return answer_raised(self._errors, request, send, exc)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -51,6 +51,27 @@ def strip_partials(func: Callable[..., Any]) -> Callable[..., Any]:
     return func
 
 
+def call_method(func: Callable[..., Any]) -> Callable[..., Any]:
+    """What Python calls for an object that isn't a function itself: its class's `__call__`, bound.
+
+    That may be in a slot of each instance, as Sentry's ASGI middleware has it.
+    """
+    found = inspect.getattr_static(type(func), "__call__")
+    bound = getattr(found, "__get__", None)
+    method: Callable[..., Any] = found if bound is None else bound(func, type(func))
+    return method
+
+
+def signature_of(func: Callable[..., Any]) -> inspect.Signature:
+    """As inspect.signature(), also for objects whose `__call__` is in a slot.
+
+    Raises: TypeError, ValueError.
+    """
+    if inspect.ismemberdescriptor(inspect.getattr_static(type(func), "__call__", None)):
+        func = call_method(func)
+    return inspect.signature(func)
+
+
 def _faces(func: Callable[..., Any]) -> list[Callable[..., Any]]:
     """The functions that could tell what calling `func` gives, outermost first."""
     func = strip_partials(func)
@@ -58,5 +79,5 @@ def _faces(func: Callable[..., Any]) -> list[Callable[..., Any]]:
         return []
     faces = [func]
     if not inspect.isroutine(func):
-        faces.append(strip_partials(type(func).__call__))
+        faces.append(strip_partials(call_method(func)))
     return faces + [strip_partials(inspect.unwrap(face)) for face in faces]

@@ -300,9 +300,9 @@ class Server:
 
     `websockets` are the routes of WebSocket handlers; the type of their connections; the exceptions
     for a connection that is closed and for a message of the wrong kind, both made of (code,
-    reason); and `run(websocket, coroutine)`, which awaits a handler, ends the connection, and
-    returns a Response when it was declined. `ws_origins`: those whose pages may open them,
-    separated by spaces; `same` is the request's host; empty: all.
+    reason); `run(websocket, coroutine)`, which awaits a handler, ends the connection, and returns a
+    Response when it was declined; and `later(loop, func, *args)`, as for AsgiApp. `ws_origins`:
+    those whose pages may open them, separated by spaces; `same` is the request's host; empty: all.
 
     With `secure` all connections speak TLS. `on_refused(host, reason)` is called when a client's
     handshake fails.
@@ -334,6 +334,7 @@ class Server:
             type[Exception],
             type[Exception],
             Callable[[WebSocket, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]],
+            Callable[..., Coroutine[Any, Any, Any]],
         ]
         | None = None,
         ws_origins: str = "",
@@ -379,7 +380,10 @@ class AsgiApp:
     without a complete answer. `extend(send, copy, message)` does what a message about a file asks
     for, by sending others or with `copy(descriptor, offset, size, more)`, which awaits that the
     kernel has sent a part of a file as a part of the body, as Sender.send_file. `send` raises
-    `gone_error` when the client has gone away.
+    `gone_error` when the client has gone away. `later(loop, func, *args)` is the coroutine that
+    `receive` and `send` give in another thread than the loop's; it calls them and awaits the
+    result. `recover(request, send, exc)` is asked when the app raises before its answer has begun:
+    it gives a coroutine that sends one, or None.
     """
 
     def __init__(
@@ -393,6 +397,8 @@ class AsgiApp:
         report: Callable[[str, BaseException | None], None],
         extend: Callable[..., Awaitable[None]],
         gone_error: type[OSError],
+        later: Callable[..., Coroutine[Any, Any, Any]],
+        recover: Callable[..., Coroutine[Any, Any, None] | None],
     ) -> None: ...
     @property
     def app(self) -> Callable[..., Awaitable[None]]: ...

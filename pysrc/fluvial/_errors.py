@@ -12,7 +12,12 @@ import msgspec
 
 from ._callables import callable_name, is_async
 from ._encode import encode_leniently, plain
-from ._exceptions import ClientDisconnect, HTTPException, RequestValidationError
+from ._exceptions import (
+    ClientDisconnect,
+    HTTPException,
+    RequestValidationError,
+    is_http_exception,
+)
 from ._foreign import check_callback
 from ._request import Request
 from ._responses import JSONResponse, PlainTextResponse, Response, checked
@@ -74,14 +79,13 @@ class ErrorHandlers:
 
     def find(self, exc: BaseException) -> Handler | None:
         """The handler for `exc`; those for 500 and Exception are the last resort, see `answer`."""
-        if isinstance(exc, HTTPException) and isinstance(exc.status_code, int):
-            handler = self._by_status.get(exc.status_code)
-            if handler is not None:
-                return handler
+        status = getattr(exc, "status_code", None) if is_http_exception(exc) else None
+        if isinstance(status, int) and (handler := self._by_status.get(status)) is not None:
+            return handler
         for cls in type(exc).__mro__:
             if cls is not Exception and cls in self._by_class:
                 return self._by_class[cls]
-        return None
+        return self._by_class[HTTPException] if is_http_exception(exc) else None
 
     async def tell(self, connection: Any, exc: Exception) -> bool:
         """Calls the user's handler for what an accepted WebSocket raised; False without one.
@@ -152,7 +156,7 @@ class ErrorHandlers:
             return self.answer(request, exc)
         try:
             response: Response = handler(request, exc)  # type: ignore[misc]
-            return checked(response) if isinstance(exc, HTTPException) else response
+            return checked(response) if is_http_exception(exc) else response
         except Exception as error:
             error.__cause__ = exc
             return self.answer(request, error)

@@ -32,6 +32,19 @@ class HTTPException(Exception):
         return f"HTTPException(status_code={self.status_code!r}, detail={self.detail!r})"
 
 
+def is_http_exception(exc: BaseException) -> bool:
+    """Whether `exc` is an HTTPException, ours or Starlette's (and so FastAPI's).
+
+    Both have `status_code`, `detail` and `headers`.
+    """
+    if isinstance(exc, HTTPException):
+        return True
+    return any(
+        cls.__name__ == "HTTPException" and cls.__module__ == "starlette.exceptions"
+        for cls in type(exc).__mro__
+    )
+
+
 class RequestValidationError(Exception):
     """The request doesn't fit the handler's parameters: answered with 422.
 

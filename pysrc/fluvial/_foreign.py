@@ -145,14 +145,14 @@ def check_callback(func: Callable[..., Any], what: str, names: tuple[str, ...]) 
 
     Raises: TypeError.
     """
-    from ._callables import callable_name
+    from ._callables import callable_name, signature_of
     from ._signature import own_parameters, return_annotation
 
     if not callable(func):
         raise TypeError(f"{what} must be a function of ({', '.join(names)}), not {func!r}")
     where = f"{what} {callable_name(func)}"
     try:
-        signature = inspect.signature(func)
+        signature = signature_of(func)
     except (TypeError, ValueError):  # Python can't tell
         return
     for parameter in own_parameters(func, strict=False):

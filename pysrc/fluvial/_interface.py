@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from ._app import App
-from ._callables import callable_name, is_async
+from ._callables import callable_name, is_async, signature_of
 from ._mounts import Mount
 from ._wsgi_as_asgi import Wsgi
 
@@ -75,7 +74,7 @@ def kind_of(value: Any) -> str:
 def _detect(app: Callable[..., Any]) -> str:
     """ "asgi3", "asgi2" or "wsgi". Raises: InterfaceError."""
     try:
-        parameters = inspect.signature(app).parameters.values()
+        parameters = signature_of(app).parameters.values()
     except (ValueError, TypeError):
         raise _unclear(app, "it has no signature") from None
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

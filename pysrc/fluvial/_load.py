@@ -15,7 +15,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._app import App
-from ._callables import is_async
+from ._callables import is_async, signature_of
 from ._config import did_you_mean
 from ._interface import Foreign, InterfaceError, adapt, kind_of
 
@@ -148,7 +148,7 @@ def _check_factory(factory: Any, target: str) -> None:
 
 def _required_arguments(factory: Callable[..., Any]) -> list[str]:
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        parameters = signature_of(factory).parameters.values()
     except (TypeError, ValueError):
         return []
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

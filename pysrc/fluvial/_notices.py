@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ._callables import callable_name, strip_partials
+from ._callables import call_method, callable_name, strip_partials
 
 _CAPTURE = re.compile(r"{[^{}:]*(?::([^{}]*))?}")
 _HERE = os.path.join(os.path.dirname(__file__), "")
@@ -62,7 +62,7 @@ def place(func: Any) -> str:
     """A handler's name with file and line."""
     inner: Any = inspect.unwrap(strip_partials(func))
     if not inspect.isclass(inner) and not inspect.isroutine(inner):
-        inner = type(inner).__call__ if callable(inner) else type(inner)
+        inner = call_method(inner) if callable(inner) else type(inner)
     code = getattr(inner, "__code__", None)
     name = callable_name(func)
     if code is not None:

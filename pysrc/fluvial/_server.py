@@ -28,12 +28,13 @@ from ._request import Request
 from ._responses import Response
 from ._secure import log_refused, make_secure
 from ._sockets import BindError, describe
-from ._threads import register_pool, unregister_pool
+from ._threads import call_on_loop, register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
 from ._wsgi import WsgiBridge
 
 if TYPE_CHECKING:
     from ._config import Config
+    from ._errors import ErrorHandlers
     from ._interface import Foreign
     from ._signals import StopSignals
     from ._supervisor import Supervised
@@ -68,9 +69,9 @@ class Service:
         secure: _core.SecureContext | None = None,
     ) -> None:
         self._app = app if isinstance(app, App) else App()
-        self._bridge = None if isinstance(app, App) else _make_bridge(app, config)
+        self._bridge = None if isinstance(app, App) else _make_bridge(app, config, self._app.errors)
         self._mounts = [
-            (mount.prefix, _make_bridge(mount.app, config, mount.prefix))
+            (mount.prefix, _make_bridge(mount.app, config, self._app.errors, mount.prefix))
             for mount in self._app.mounts
         ]
         self._sockets = sockets
@@ -243,10 +244,12 @@ class Service:
     def _websockets(self) -> tuple[Any, ...]:
         run = Runner(self._app.errors).run
         router = self._app.websockets.router
-        return router, WebSocket, WebSocketDisconnect, WebSocketException, run
+        return router, WebSocket, WebSocketDisconnect, WebSocketException, run, call_on_loop
 
 
-def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | WsgiBridge:
+def _make_bridge(
+    app: Foreign, config: Config, errors: ErrorHandlers, prefix: str = ""
+) -> Bridge | WsgiBridge:
     if app.interface == "wsgi":
         return WsgiBridge(app.app, config, prefix=prefix)
     return Bridge(
@@ -257,6 +260,7 @@ def _make_bridge(app: Foreign, config: Config, prefix: str = "") -> Bridge | Wsg
         lifespan=config.lifespan,
         extensions=config.asgi_extensions,
         debug=config.asgi_debug,
+        errors=errors,
     )
 
 

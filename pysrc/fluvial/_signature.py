@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, ForwardRef, get_origin
 
 from ._background import BackgroundTasks
-from ._callables import Flavour, callable_name, flavour, strip_partials
+from ._callables import (
+    Flavour,
+    call_method,
+    callable_name,
+    flavour,
+    signature_of,
+    strip_partials,
+)
 from ._connection import HTTPConnection
 from ._copies import Factory, copier, described_default
 from ._core import Request, WebSocket
@@ -142,7 +149,7 @@ def return_annotation(func: Callable[..., Any]) -> Any:
     """The annotation of what `func` returns, MISSING when there is none."""
     if inspect.isclass(func):
         return MISSING
-    annotation = inspect.signature(func).return_annotation
+    annotation = signature_of(func).return_annotation
     if annotation is inspect.Signature.empty:
         return MISSING
     return _resolve(annotation, _namespace(func))
@@ -156,7 +163,7 @@ def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator
     origin = get_origin(func)  # of a generic class with its arguments
     func = origin if inspect.isclass(origin) else func
     try:
-        signature = inspect.signature(func)
+        signature = signature_of(func)
     except ValueError as exc:
         raise TypeError(f"{callable_name(func)} has no signature that Python can tell") from exc
     namespace = _namespace(func)
@@ -178,7 +185,7 @@ def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
     """The names that annotations of `func` may use."""
     func = strip_partials(func)
     if not inspect.isclass(func) and not inspect.isroutine(func):
-        func = type(func).__call__
+        func = call_method(func)
     func = inspect.unwrap(func)
     if inspect.ismethod(func):
         func = func.__func__

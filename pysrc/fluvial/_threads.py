@@ -5,7 +5,7 @@ clean-up, which must never wait behind users' functions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,6 +74,21 @@ async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
         return await run_in_pool(context, func, *args)
     finally:
         adopt_context(context)
+
+
+async def call_on_loop(
+    loop: asyncio.AbstractEventLoop, func: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+) -> T:
+    """What the core's awaitables become that are made in another thread than the loop's.
+
+    Calling an `async def` function does nothing until the loop gets the coroutine, so it may be
+    done anywhere, as in `asyncio.run_coroutine_threadsafe(send(message), loop)`.
+
+    Raises: RuntimeError when it is awaited on another loop.
+    """
+    if asyncio.get_running_loop() is not loop:
+        raise RuntimeError("what belongs to a request is awaited in the loop's thread only")
+    return await func(*args, **kwargs)
 
 
 async def run_internal(func: Callable[..., T], *args: Any) -> T:

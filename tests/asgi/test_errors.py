@@ -295,11 +295,14 @@ def test_the_server_goes_on(serve: Serve) -> None:
         assert client.get("/good").text == "good"
 
 
-def test_send_and_receive_belong_to_the_loops_thread(serve: Serve) -> None:
+def test_send_and_receive_are_awaited_on_their_loop(serve: Serve) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def elsewhere(function: Any) -> None:
+            await function()
+
         for function in (receive, lambda: send(start())):
-            with pytest.raises(RuntimeError, match="belongs to the thread of the app's loop"):
-                await asyncio.to_thread(function)
+            with pytest.raises(RuntimeError, match="awaited in the loop's thread only"):
+                await asyncio.to_thread(lambda call=function: asyncio.run(elsewhere(call)))
         await send(start())
         await send(body(b"well"))
 

@@ -1,0 +1,16 @@
+"""Sentry's ASGI middleware, unchanged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Client
+
+pytest.importorskip("sentry_sdk")
+
+
+def test_requests(client: Client) -> None:
+    assert client.get("/").text == "watched"

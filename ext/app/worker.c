@@ -300,6 +300,26 @@ worker_serve(Worker *worker)
     }
 }
 
+/* Its time is that of the thread which calls this. */
+static void
+worker_set_clock(Worker *worker)
+{
+    uv_mutex_lock(&worker->pool->lock);
+    worker->clock = thread_clock();
+    uv_mutex_unlock(&worker->pool->lock);
+}
+
+/* On the worker's thread, or on another that stands in for it; with the GIL. */
+static void
+worker_body(void *arg)
+{
+    Worker *worker = arg;
+    worker_set_clock(worker);
+    pythread_begin();
+    worker_serve(worker);
+    pythread_end();
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -309,15 +329,13 @@ worker_main(void *arg)
     (void)snprintf(name, sizeof name, "fluvial-%u",
                    (unsigned)(worker->index % 1000000));
     thread_set_name(name);
-    uv_mutex_lock(&pool->lock);
-    worker->clock = thread_clock();
-    uv_mutex_unlock(&pool->lock);
+    worker_set_clock(worker);
     PyThreadState *tstate = PyThreadState_New(pool->interp);
     if (tstate != NULL) {
         PyEval_RestoreThread(tstate);
-        pythread_begin();
-        worker_serve(worker);
-        pythread_end();
+        if (!pythread_run_hooked(worker_body, worker)) {
+            worker_body(worker);
+        }
         PyThreadState_Clear(tstate);
         PyThreadState_DeleteCurrent();
     }

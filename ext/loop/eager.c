@@ -77,14 +77,14 @@ eager_setup(LoopState *st)
     return st->eager_keywords == NULL ? -1 : name_intern(&st->str_name, "name");
 }
 
-PyObject *
-loop_task_eager(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
+static PyObject *
+task_start_in(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
 {
     return eager_task_in(self, coro, name, context);
 }
 
-PyObject *
-loop_task_eager_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
+static PyObject *
+task_start_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
 {
     PyObject *context = PyContext_Copy(base);
     PyObject *task = context == NULL ? NULL : eager_task_in(self, coro, name, context);
@@ -185,16 +185,36 @@ task_start(Loop *self, PyObject *coro, PyObject *name, PyObject *context,
     return task;
 }
 
-PyObject *
-loop_task_eager(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
+static PyObject *
+task_start_in(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
 {
     return task_start(self, coro, name, context, eager_task_in);
 }
 
-PyObject *
-loop_task_eager_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
+static PyObject *
+task_start_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
 {
     return task_start(self, coro, name, base, eager_task_apart);
 }
 
 #endif
+
+/* ---- Both --------------------------------------------------------------------------------- */
+
+PyObject *
+loop_task_eager(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
+{
+    uint64_t begun = loop_slow_begin(self);
+    PyObject *task = task_start_in(self, coro, name, context);
+    loop_slow_end(self, task == NULL ? 0 : begun, task, NULL);
+    return task;
+}
+
+PyObject *
+loop_task_eager_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
+{
+    uint64_t begun = loop_slow_begin(self);
+    PyObject *task = task_start_apart(self, coro, name, base);
+    loop_slow_end(self, task == NULL ? 0 : begun, task, NULL);
+    return task;
+}

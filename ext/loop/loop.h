@@ -70,6 +70,14 @@ int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *cont
  * SystemExit and KeyboardInterrupt are kept instead and leave run_forever(). */
 void loop_report(Loop *loop, const char *message);
 
+/* ---- Debug mode --------------------------------------------------------------------------- */
+
+/* Around what runs users' code outside of a handle, so that what is slow is reported as callbacks
+ * are. The first gives 0 when debug mode is off; the second does nothing then. `what` (borrowed) was
+ * called, or its method `name` (borrowed, may be NULL). An exception that is set stays. */
+uint64_t loop_slow_begin(const Loop *loop);
+void loop_slow_end(Loop *loop, uint64_t begun, PyObject *what, PyObject *name);
+
 /* ---- Descriptors that the user may close --------------------------------------------------- */
 
 typedef enum FdSide { FD_READER, FD_WRITER } FdSide;

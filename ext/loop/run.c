@@ -385,6 +385,31 @@ loop_report(Loop *self, const char *message)
     }
 }
 
+uint64_t
+loop_slow_begin(const Loop *self)
+{
+    return likely(!self->debug) ? 0 : loop_now_ns();
+}
+
+void
+loop_slow_end(Loop *self, uint64_t begun, PyObject *what, PyObject *name)
+{
+    if (likely(begun == 0)) {
+        return;
+    }
+    double seconds = (double)(loop_now_ns() - begun) / 1e9;
+    PyObject *raised = PyErr_Occurred() ? err_take() : NULL;
+    PyObject *res = PyObject_CallMethod((PyObject *)self, "_code_ran", "OOd", what,
+                                        name == NULL ? Py_None : name, seconds);
+    if (res == NULL) {
+        loop_report(self, "Slow code can't be reported");
+    }
+    Py_XDECREF(res);
+    if (raised != NULL) {
+        err_restore(raised);
+    }
+}
+
 /* ---- Opening and closing ------------------------------------------------------------------ */
 
 int

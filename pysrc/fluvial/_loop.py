@@ -89,6 +89,37 @@ class Loop(
 
     # -- Running ----------------------------------------------------------------------------
 
+    # nest_asyncio, which replaces methods of asyncio's loops by ones for their queues, asks for
+    # this; and what it has put into the base class isn't used.
+    _nest_patched = True
+
+    def _check_running(self) -> None:
+        if self.is_running():
+            raise RuntimeError("This event loop is already running")
+        if events._get_running_loop() is not None:
+            raise RuntimeError("Cannot run the event loop while another loop is running")
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Runs until `future`, or the task of a coroutine, is done; returns its result."""
+        self._check_closed()
+        self._check_running()
+        is_new = not asyncio.isfuture(future)
+        future = asyncio.ensure_future(future, loop=self)
+        if is_new:
+            future._log_destroy_pending = False  # an exception out of the loop is enough
+        future.add_done_callback(_stop_loop)
+        try:
+            self.run_forever()
+        except BaseException:
+            if is_new and future.done() and not future.cancelled():
+                future.exception()  # it has been told: this is where it goes on
+            raise
+        finally:
+            future.remove_done_callback(_stop_loop)
+        if not future.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return future.result()
+
     def run_forever(self) -> None:
         """Runs until stop() is called."""
         self._check_closed()
@@ -146,6 +177,19 @@ class Loop(
         if seconds >= self.slow_callback_duration:
             shown = base_events._format_handle(handle)
             base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)
+
+    def _code_ran(self, what: Any, name: str | None, seconds: float) -> None:
+        """Called in debug mode after what is no callback: the first step of a task that was started
+        at once, or the method `name` of a protocol."""
+        if seconds >= self.slow_callback_duration:
+            shown = repr(what) if name is None else f"<{name}() of {what!r}>"
+            base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)
+
+
+def _stop_loop(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
+        return  # it leaves run_forever by itself
+    future.get_loop().stop()
 
 
 def run_async(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:

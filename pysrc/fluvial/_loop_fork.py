@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import os
 import signal
 import weakref
+from asyncio import unix_events
+from collections.abc import Iterable
 from typing import Any
 
 _loops: weakref.WeakSet[ForkMixin] = weakref.WeakSet()
@@ -16,6 +19,7 @@ class ForkMixin:
     """What `os.fork()` does to a loop."""
 
     _forked: Any
+    _signal_handlers: dict[int, Any]
     _ssock: Any
     _csock: Any
 
@@ -24,7 +28,10 @@ class ForkMixin:
         _loops.add(self)
 
     def _leave_signals(self) -> None:
-        """Called in the child. The parent's wake-up descriptor must get no signals from here."""
+        """Called in the child. The parent's wake-up descriptor must get no signals from here; and
+        those that the loop had handlers for do what they do by default, since nobody waits for them
+        now."""
+        _reset_signals(self._signal_handlers)
         if self._ssock is None or self._csock is None:
             return
         with contextlib.suppress(ValueError):  # only the main interpreter may ask
@@ -33,6 +40,19 @@ class ForkMixin:
                 signal.set_wakeup_fd(wakeup)
         self._ssock.close()
         self._csock.close()
+
+
+def _reset_signals(numbers: Iterable[int]) -> None:
+    """Undoes add_signal_handler() and the way in which asyncio.Runner takes SIGINT."""
+    with contextlib.suppress(ValueError):  # a thread of a sub-interpreter
+        for number in numbers:
+            if signal.getsignal(number) is unix_events._sighandler_noop:  # type: ignore[attr-defined]
+                default = number == signal.SIGINT and signal.default_int_handler
+                signal.signal(number, default or signal.SIG_DFL)
+        handler = signal.getsignal(signal.SIGINT)
+        function = getattr(getattr(handler, "func", None), "__func__", None)
+        if function is asyncio.Runner._on_sigint:  # type: ignore[attr-defined]
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.socket_pairs import sockets
 
 if TYPE_CHECKING:
     from fluvial._loop import Loop
@@ -201,3 +203,102 @@ def test_flags_cannot_be_deleted(fluvial_loop: Loop) -> None:
     for name in ("_debug", "_closed", "_stopping"):
         with pytest.raises(AttributeError):
             delattr(fluvial_loop, name)
+
+
+# ---- What is slow outside of callbacks ----------------------------------------------------------
+
+
+def slow_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [line for line in caplog.messages if line.startswith("Executing")]
+
+
+@pytest.fixture
+def everything_is_slow(fluvial_loop: Loop) -> Loop:
+    fluvial_loop.set_debug(True)
+    fluvial_loop.slow_callback_duration = 0.0
+    return fluvial_loop
+
+
+class Slow(asyncio.DatagramProtocol, asyncio.Protocol):
+    def __init__(self) -> None:
+        self.done = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self.done.set_result(data)
+
+    def datagram_received(self, data: bytes, _addr: Any) -> None:
+        self.done.set_result(data)
+
+    def __repr__(self) -> str:
+        return "<Slow>"
+
+
+async def hear_as_stream(loop: Any) -> None:
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    transport, protocol = await loop.create_connection(Slow, sock=left)
+    with right:
+        right.send(b"x")
+        await protocol.done
+    transport.abort()
+
+
+async def hear_as_pipe(loop: Any) -> None:
+    read, write = os.pipe()
+    transport, protocol = await loop.connect_read_pipe(Slow, os.fdopen(read, "rb", 0))
+    os.write(write, b"x")
+    await protocol.done
+    os.close(write)
+    transport.close()
+
+
+async def hear_as_datagrams(loop: Any) -> None:
+    transport, protocol = await loop.create_datagram_endpoint(Slow, local_addr=("127.0.0.1", 0))
+    with socket.socket(type=socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", transport.get_extra_info("sockname"))
+        await protocol.done
+    transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("hear", "name"),
+    [
+        (hear_as_stream, "data_received"),
+        (hear_as_pipe, "data_received"),
+        (hear_as_datagrams, "datagram_received"),
+    ],
+)
+def test_slow_protocols_are_logged(
+    everything_is_slow: Loop, caplog: pytest.LogCaptureFixture, hear: Any, name: str
+) -> None:
+    everything_is_slow.run_until_complete(hear(everything_is_slow))
+    assert any(line.startswith(f"Executing <{name}() of <Slow>") for line in slow_lines(caplog))
+
+
+def test_slow_readers_and_timers_are_logged(
+    everything_is_slow: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        heard = asyncio.Event()
+        with sockets() as (left, right):
+            everything_is_slow.add_reader(left, heard.set)
+            right.send(b"x")
+            await heard.wait()
+            everything_is_slow.remove_reader(left)
+        everything_is_slow.call_later(0, heard.clear)
+        await asyncio.sleep(0.01)
+
+    everything_is_slow.run_until_complete(main())
+    shown = "\n".join(slow_lines(caplog))
+    assert "Event.set()" in shown
+    assert "TimerHandle" in shown
+    assert "Event.clear()" in shown
+
+
+def test_quick_protocols_are_not_logged(
+    fluvial_loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    fluvial_loop.set_debug(True)
+    fluvial_loop.slow_callback_duration = 60.0
+    fluvial_loop.run_until_complete(hear_as_stream(fluvial_loop))
+    assert slow_lines(caplog) == []

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import traceback
@@ -382,7 +383,7 @@ def test_signals_to_the_child_do_not_reach_the_parents_loop(fluvial_loop: Loop) 
             def work() -> None:
                 os.kill(os.getpid(), signal.SIGUSR1)
 
-            assert in_child(work) == 0
+            assert in_child(work) == -signal.SIGUSR1
             await asyncio.sleep(0.01)
         finally:
             fluvial_loop.remove_signal_handler(signal.SIGUSR1)
@@ -414,3 +415,68 @@ def test_multiprocessing_from_a_running_loop(fluvial_loop: Loop) -> None:
         return result
 
     assert fluvial_loop.run_until_complete(main()) == "done"
+
+
+# ---- Signals of a child -------------------------------------------------------------------------
+
+CHILD = """
+import asyncio, multiprocessing, os, signal, sys, time
+import fluvial
+
+def sleep(write):
+    os.write(write, b"x")
+    while True:
+        time.sleep(60)
+
+async def main(number, way):
+    loop = asyncio.get_running_loop()
+    if number != signal.SIGINT or way.endswith("handled"):
+        loop.add_signal_handler(number, print, "the parent's")
+    loop.add_signal_handler(signal.SIGUSR1, print, "USR1")
+    read, write = os.pipe()
+    if way.startswith("fork"):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                sleep(write)
+            except KeyboardInterrupt:
+                os._exit(7)
+        os.read(read, 1)
+        os.kill(pid, number)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    else:
+        process = multiprocessing.get_context("fork").Process(target=sleep, args=(write,))
+        process.start()
+        os.read(read, 1)
+        os.kill(process.pid, number)
+        process.join()
+        status = process.exitcode
+    print(status)
+    # The parent's own handlers are as before.
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.sleep(0.01)
+
+with asyncio.Runner(loop_factory=fluvial.Loop) as runner:
+    runner.run(main(signal.Signals[sys.argv[1]], sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "status"),
+    [
+        ("SIGTERM", "fork", -signal.SIGTERM),
+        ("SIGTERM", "multiprocessing", -signal.SIGTERM),
+        ("SIGHUP", "fork", -signal.SIGHUP),
+        ("SIGINT", "fork", 7),
+        ("SIGINT", "fork handled", 7),
+        ("SIGINT", "multiprocessing", 1),  # a traceback of KeyboardInterrupt
+    ],
+)
+def test_signals_do_in_the_child_what_they_do_by_default(name: str, way: str, status: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CHILD, name, way],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stdout == f"{status}\nUSR1\n", done.stderr

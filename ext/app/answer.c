@@ -73,6 +73,9 @@ answer_busy(HttpRequest *req)
     HttpHead head = {
         .status = 503, .content_type = SLICE("application/json"), .fields = fields};
     (void)http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"), NULL);
+    const HttpRefusal refusal = {503, "Too many calls wait for a thread",
+                                 "thread_queue"};
+    server_tell_refused(call_server(req), &req->peer, &refusal);
 }
 
 static int

@@ -508,9 +508,9 @@ dispatch_drained(void *context)
 }
 
 static void
-dispatch_refused(void *context, const NetAddr *peer, const char *reason)
+dispatch_refused(void *context, const NetAddr *peer, const HttpRefusal *refusal)
 {
-    server_tell_refused(context, peer, reason);
+    server_tell_refused(context, peer, refusal);
 }
 
 const HttpOps dispatch_ops = {

@@ -257,16 +257,18 @@ server_announce_end(AppServer *self)
 }
 
 void
-server_tell_refused(AppServer *self, const NetAddr *peer, const char *reason)
+server_tell_refused(AppServer *self, const NetAddr *peer, const HttpRefusal *refusal)
 {
     NetName name;
     if (self->refused == NULL) {
         return;
     }
     net_addr_name(peer, &name);
-    PyObject *result = PyObject_CallFunction(self->refused, "ss", name.host, reason);
+    PyObject *result =
+        PyObject_CallFunction(self->refused, "sisz", name.host, refusal->status,
+                              refusal->reason, refusal->limit);
     if (result == NULL) {
-        loop_report(self->loop, "a failed handshake could not be reported");
+        loop_report(self->loop, "what a client was refused could not be logged");
     }
     Py_XDECREF(result);
 }

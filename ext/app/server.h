@@ -40,14 +40,16 @@ struct AppServer {
     Ring asgi_waiting;  /* of AsgiCall.waiting; owns a reference to each */
     WebSocketParts websockets;
     bool custom_errors;
-    bool listening;    /* holds a reference on itself until the HttpServer is drained */
-    PyObject *refused; /* owned callable(host, reason), or NULL: of TLS handshakes */
+    bool listening; /* holds a reference on itself until the HttpServer is drained */
+    PyObject
+        *refused; /* owned callable(host, status, reason, limit or None), or NULL */
     PyObject *drained; /* owned Future of drain() and abort(); NULL before */
     HttpFields fields; /* scratch for the header fields of one answer */
 };
 
 /* From HttpOps.on_refused. */
-void server_tell_refused(AppServer *self, const NetAddr *peer, const char *reason);
+void server_tell_refused(AppServer *self, const NetAddr *peer,
+                         const HttpRefusal *refusal);
 /* From HttpOps.on_drained. */
 void server_drained(AppServer *self);
 

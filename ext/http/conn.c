@@ -193,7 +193,9 @@ on_error(Stream *stream, int err)
     HttpConn *c = conn_of(stream);
     if (stream_is_handshaking(stream)) {
         const char *reason = stream_secure_reason(stream);
-        server_refused(c->server, &c->peer, reason != NULL ? reason : uv_strerror(err));
+        server_refused(
+            c->server, &c->peer,
+            (HttpRefusal){.reason = reason != NULL ? reason : uv_strerror(err)});
     }
     conn_close(c, false);
 }
@@ -228,13 +230,14 @@ settle_eof(HttpConn *c)
     }
     if (c->state == CONN_IDLE) {
         if (stream_is_handshaking(&c->stream)) {
-            server_refused(c->server, &c->peer, "the client has gone away");
+            server_refused(c->server, &c->peer,
+                           (HttpRefusal){.reason = "the client has gone away"});
         }
         conn_close(c, true);
     } else if (c->state == CONN_UPGRADED) {
         ws_eof(c);
     } else {
-        exchange_reject(c, (Fault){400, "The request is cut off"});
+        exchange_reject(c, fault_make(400, "The request is cut off"));
     }
 }
 

@@ -156,6 +156,8 @@ void exchange_message(HttpConn *c);
 void exchange_advance(HttpConn *c);
 /* Refuses the request with an answer of our own if none has begun; the connection ends. */
 void exchange_reject(HttpConn *c, Fault fault);
+/* Why a request is refused whose body exceeds its limit. */
+Fault exchange_excess(const HttpRequest *req);
 /* Lets go of the request; the upper layer is told when its answer isn't complete. */
 void exchange_drop(HttpConn *c);
 /* Sends "100 Continue" when it is due. */

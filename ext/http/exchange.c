@@ -92,6 +92,16 @@ exchange_overload(HttpRequest *req)
                            NULL);
     }
     http_fields_free(&fields);
+    server_refused(
+        req->server, &req->peer,
+        (HttpRefusal){503, "There are too many requests at once", "in_flight"});
+}
+
+Fault
+exchange_excess(const HttpRequest *req)
+{
+    bool own = req->body_limit != req->server->limits.body; /* the route's */
+    return (Fault){413, "The body is too large", own ? NULL : "body"};
 }
 
 static bool
@@ -156,7 +166,7 @@ exchange_head(HttpConn *c)
     exchange_tell(c, req);
     bool ours = c->req == req;
     if (ours && exchange_is_too_large(req)) {
-        c->fault = (Fault){413, "The body is too large"};
+        c->fault = exchange_excess(req);
         ours = false;
     }
     http_request_unref(req);
@@ -204,7 +214,7 @@ exchange_body(HttpConn *c, Slice piece)
         return 0;
     case HTTP_BODY_COLLECT:
         if (buf_append_slice(&req->body, piece) != 0) {
-            c->fault = (Fault){503, "The server is out of memory"};
+            c->fault = fault_make(503, "The server is out of memory");
             return HPE_USER;
         }
         return 0;
@@ -374,4 +384,8 @@ exchange_reject(HttpConn *c, Fault fault)
     }
     exchange_drop(c);
     conn_finish(c);
+    if (answer == HTTP_ANSWER_NONE) { /* last, since it runs Python */
+        server_refused(c->server, &c->peer,
+                       (HttpRefusal){fault.status, fault.detail, fault.limit});
+    }
 }

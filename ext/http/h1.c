@@ -23,7 +23,14 @@ conn_of(llhttp_t *parser)
 static int
 refuse(HttpConn *c, int status, const char *detail)
 {
-    c->fault = (Fault){status, detail};
+    c->fault = fault_make(status, detail);
+    return HPE_USER;
+}
+
+static int
+refuse_excess(HttpConn *c, int status, const char *detail, const char *limit)
+{
+    c->fault = (Fault){status, detail, limit};
     return HPE_USER;
 }
 
@@ -51,7 +58,7 @@ on_url(llhttp_t *parser, const char *at, size_t len)
     HttpConn *c = conn_of(parser);
     HttpRequest *req = c->req;
     if (limit_exceeded(c->server->limits.request_line, req->target_len + len)) {
-        return refuse(c, 414, "The request target is too long");
+        return refuse_excess(c, 414, "The request target is too long", "request_line");
     }
     if (buf_append(&req->head, at, len) != 0) {
         return refuse_memory(c);
@@ -102,7 +109,8 @@ trailer_count(HttpConn *c, size_t len)
 {
     c->trailer_bytes += (uint32_t)len;
     if (limit_exceeded(c->server->limits.trailer_block, c->trailer_bytes)) {
-        return refuse(c, 400, "The trailer section is too large");
+        return refuse_excess(c, 400, "The trailer section is too large",
+                             "trailer_block");
     }
     return 0;
 }
@@ -151,7 +159,8 @@ field_begin(HttpConn *c)
     HttpRequest *req = c->req;
     c->in_field = true;
     if (limit_exceeded(c->server->limits.header_fields, (uint64_t)req->nfields + 1)) {
-        return refuse(c, 431, "There are too many header fields");
+        return refuse_excess(c, 431, "There are too many header fields",
+                             "header_fields");
     }
     if (req->nfields == req->cap_fields && fields_grow(c) != 0) {
         return HPE_USER;
@@ -169,7 +178,7 @@ head_reserve(HttpConn *c, size_t more)
                      + (uint64_t)FIELD_OVERHEAD * (req->nfields + 1);
     if (limit_exceeded(c->server->limits.header_block, block)
         || req->head.len + more > UINT32_MAX) {
-        return refuse(c, 431, "The header section is too large");
+        return refuse_excess(c, 431, "The header section is too large", "header_block");
     }
     return buf_reserve(&c->req->head, more) == 0 ? 0 : refuse_memory(c);
 }
@@ -301,7 +310,8 @@ on_chunk_header(llhttp_t *parser)
     if (c->req->answer != HTTP_ANSWER_DONE && limit != 0
         && (parser->content_length > limit
             || c->body_received > limit - parser->content_length)) {
-        return refuse(c, 413, "The body is too large");
+        c->fault = exchange_excess(c->req);
+        return HPE_USER;
     }
     return 0;
 }
@@ -312,7 +322,8 @@ on_chunk_extension(llhttp_t *parser, const char *Py_UNUSED(at), size_t len)
     HttpConn *c = conn_of(parser);
     c->extension_bytes += (uint32_t)len;
     if (limit_exceeded(c->server->limits.chunk_extensions, c->extension_bytes)) {
-        return refuse(c, 400, "The chunk extensions are too large");
+        return refuse_excess(c, 400, "The chunk extensions are too large",
+                             "chunk_extensions");
     }
     return 0;
 }
@@ -360,10 +371,10 @@ fault_of_method(const HttpConn *c, const char *end)
         at++;
     }
     if (at == from) {
-        return (Fault){400, "The request line is malformed"};
+        return fault_make(400, "The request line is malformed");
     }
-    return at - from > METHOD_MAX ? (Fault){400, "The method is too long"}
-                                  : (Fault){501, "The method is not known"};
+    return at - from > METHOD_MAX ? fault_make(400, "The method is too long")
+                                  : fault_make(501, "The method is not known");
 }
 
 /* A length or a coding that llhttp refuses. */
@@ -371,19 +382,19 @@ static Fault
 fault_of_framing(const HttpConn *c, llhttp_errno_t code)
 {
     if (in_trailers(c)) {
-        return (Fault){400, "A field is not allowed in the trailer section"};
+        return fault_make(400, "A field is not allowed in the trailer section");
     }
     if (code == HPE_UNEXPECTED_CONTENT_LENGTH) {
-        return (Fault){400, "Content-Length is repeated"};
+        return fault_make(400, "Content-Length is repeated");
     }
     if (code == HPE_INVALID_CONTENT_LENGTH) {
         return c->parser.flags & F_TRANSFER_ENCODING
-                   ? (Fault){400, "Content-Length stands beside Transfer-Encoding"}
-                   : (Fault){400, "Content-Length is malformed"};
+                   ? fault_make(400, "Content-Length stands beside Transfer-Encoding")
+                   : fault_make(400, "Content-Length is malformed");
     }
     return c->parser.flags & F_CONTENT_LENGTH
-               ? (Fault){400, "Content-Length stands beside Transfer-Encoding"}
-               : (Fault){400, "Transfer-Encoding doesn't end in chunked"};
+               ? fault_make(400, "Content-Length stands beside Transfer-Encoding")
+               : fault_make(400, "Transfer-Encoding doesn't end in chunked");
 }
 
 /* What to answer to an error that llhttp found by itself. */
@@ -394,26 +405,26 @@ fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
     case HPE_INVALID_METHOD:
         return fault_of_method(c, end);
     case HPE_INVALID_VERSION:
-        return (Fault){400, "The version of HTTP is malformed"};
+        return fault_make(400, "The version of HTTP is malformed");
     case HPE_PAUSED_H2_UPGRADE:
-        return (Fault){505, "The version of HTTP is not supported"};
+        return fault_make(505, "The version of HTTP is not supported");
     case HPE_INVALID_URL:
-        return (Fault){400, "The request target is malformed"};
+        return fault_make(400, "The request target is malformed");
     case HPE_INVALID_HEADER_TOKEN:
     case HPE_UNEXPECTED_SPACE:
-        return (Fault){400, "A field is malformed"};
+        return fault_make(400, "A field is malformed");
     case HPE_INVALID_CONTENT_LENGTH:
     case HPE_UNEXPECTED_CONTENT_LENGTH:
     case HPE_INVALID_TRANSFER_ENCODING:
         return fault_of_framing(c, code);
     case HPE_INVALID_CHUNK_SIZE:
-        return (Fault){400, "A chunk is malformed"};
+        return fault_make(400, "A chunk is malformed");
     case HPE_CR_EXPECTED:
     case HPE_LF_EXPECTED:
     case HPE_STRICT:
-        return (Fault){400, "A line doesn't end in CRLF"};
+        return fault_make(400, "A line doesn't end in CRLF");
     default:
-        return (Fault){400, "The request is malformed"};
+        return fault_make(400, "The request is malformed");
     }
 }
 

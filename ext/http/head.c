@@ -9,7 +9,7 @@
 #include "http/conn.h"
 #include "http/list.h"
 
-static const Fault FINE = {0, NULL};
+static const Fault FINE = {0, NULL, NULL};
 
 /* ---- Target and Host --------------------------------------------------------------------- */
 
@@ -115,7 +115,7 @@ target_absolute(HttpRequest *req, uint32_t scheme)
         }
     }
     if (!is_host(slice_of(ptr + host, end - host))) {
-        return (Fault){400, "The request target's host is malformed"};
+        return fault_make(400, "The request target's host is malformed");
     }
     if (req->host >= 0) {
         req->fields[req->host].value = host;
@@ -136,7 +136,7 @@ check_target(HttpRequest *req)
     Slice target = http_request_target(req);
     assert(target.len != 0);
     if (unlikely(memchr(target.ptr, '#', target.len) != NULL)) {
-        return (Fault){400, "The request target has a fragment"};
+        return fault_make(400, "The request target has a fragment");
     }
     if (likely(target.ptr[0] == '/')) {
         target_split(req, 0);
@@ -148,22 +148,22 @@ check_target(HttpRequest *req)
         /* M-SEARCH is UPnP's, whose requests always have that target. */
         return req->method == HTTP_OPTIONS || req->method == HTTP_MSEARCH
                    ? FINE
-                   : (Fault){400, "The request target * is for OPTIONS only"};
+                   : fault_make(400, "The request target * is for OPTIONS only");
     }
     uint32_t scheme = scheme_len(target);
     return scheme != 0 ? target_absolute(req, scheme)
-                       : (Fault){400, "The request target is malformed"};
+                       : fault_make(400, "The request target is malformed");
 }
 
 static Fault
 check_host(const HttpRequest *req)
 {
     if (req->host < 0) {
-        return req->minor == 0 ? FINE : (Fault){400, "The Host field is missing"};
+        return req->minor == 0 ? FINE : fault_make(400, "The Host field is missing");
     }
     return is_host(http_field_value(req, (uint32_t)req->host))
                ? FINE
-               : (Fault){400, "The Host field is malformed"};
+               : fault_make(400, "The Host field is malformed");
 }
 
 /* ---- Transfer-Encoding ------------------------------------------------------------------- */
@@ -186,17 +186,18 @@ check_codings(Slice value, bool *chunked)
     do {
         Slice coding = list_next(&value, ',');
         if (*chunked) {
-            return (Fault){400, "Transfer-Encoding goes on after chunked"};
+            return fault_make(400, "Transfer-Encoding goes on after chunked");
         }
         if (coding.len == 0) {
-            return (Fault){400, "Transfer-Encoding has an empty coding"};
+            return fault_make(400, "Transfer-Encoding has an empty coding");
         }
         if (slice_eq_nocase(coding, SLICE("identity"))) {
-            return (Fault){400, "Transfer-Encoding names identity, which is no coding"};
+            return fault_make(400,
+                              "Transfer-Encoding names identity, which is no coding");
         }
         *chunked = slice_eq_nocase(coding, SLICE("chunked"));
         if (!*chunked && !is_known_coding(coding)) {
-            return (Fault){501, "The transfer coding is not known"};
+            return fault_make(501, "The transfer coding is not known");
         }
     } while (value.ptr != NULL);
     return FINE;
@@ -206,10 +207,10 @@ static Fault
 check_transfer_encoding(const HttpRequest *req, uint16_t flags)
 {
     if (req->minor == 0) {
-        return (Fault){400, "Transfer-Encoding is not allowed in HTTP/1.0"};
+        return fault_make(400, "Transfer-Encoding is not allowed in HTTP/1.0");
     }
     if (flags & F_CONTENT_LENGTH) {
-        return (Fault){400, "Content-Length stands beside Transfer-Encoding"};
+        return fault_make(400, "Content-Length stands beside Transfer-Encoding");
     }
     bool chunked = false;
     int32_t i = http_field_find(req, SLICE("transfer-encoding"), 0);
@@ -222,7 +223,7 @@ check_transfer_encoding(const HttpRequest *req, uint16_t flags)
     }
     return chunked && (flags & F_CHUNKED)
                ? FINE
-               : (Fault){400, "Transfer-Encoding doesn't end in chunked"};
+               : fault_make(400, "Transfer-Encoding doesn't end in chunked");
 }
 
 /* ---- The rest ---------------------------------------------------------------------------- */
@@ -235,7 +236,7 @@ check_expect(HttpRequest *req)
     while (i >= 0 && req->minor != 0) {
         Slice value = http_field_value(req, (uint32_t)i);
         if (!slice_eq_nocase(value, SLICE("100-continue"))) {
-            return (Fault){417, "The expectation is not known"};
+            return fault_make(417, "The expectation is not known");
         }
         req->expect_continue = req->has_body;
         i = http_field_find(req, SLICE("expect"), (uint32_t)i + 1);
@@ -256,7 +257,7 @@ check_framing(HttpConn *c)
         }
     }
     if (length > INT64_MAX) {
-        return (Fault){413, "The body is too large"};
+        return fault_make(413, "The body is too large");
     }
     req->has_body = (flags & F_CHUNKED) || length != 0;
     req->content_length = flags & F_CONTENT_LENGTH ? (int64_t)length : -1;
@@ -274,11 +275,12 @@ check_request_line(HttpConn *c)
     req->keep_alive =
         llhttp_should_keep_alive(parser) && !(parser->flags & F_CONNECTION_CLOSE);
     if (parser->http_major != 1) { /* a line without a version: HTTP/0.9 */
-        return (Fault){505, "The version of HTTP is not supported"};
+        return fault_make(505, "The version of HTTP is not supported");
     }
     if (req->method == HTTP_CONNECT || req->method > HTTP_SOURCE) {
-        return req->method == HTTP_QUERY ? FINE
-                                         : (Fault){501, "The method is not supported"};
+        return req->method == HTTP_QUERY
+                   ? FINE
+                   : fault_make(501, "The method is not supported");
     }
     return FINE;
 }

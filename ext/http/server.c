@@ -124,10 +124,10 @@ http_server_secure(HttpServer *server, SSL_CTX *ctx)
 }
 
 void
-server_refused(HttpServer *server, const NetAddr *peer, const char *reason)
+server_refused(HttpServer *server, const NetAddr *peer, HttpRefusal refusal)
 {
     if (server->ops->on_refused != NULL) {
-        server->ops->on_refused(server->context, peer, reason);
+        server->ops->on_refused(server->context, peer, &refusal);
     }
 }
 

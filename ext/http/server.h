@@ -13,6 +13,13 @@
 
 #include <openssl/types.h>
 
+/* What was refused without asking the upper layer, and why. */
+typedef struct HttpRefusal {
+    int status; /* of the response; a close code (1000 or more) for a WebSocket; 0: the TLS handshake */
+    const char *reason;
+    const char *limit; /* the field of HttpLimits that was exceeded, or NULL */
+} HttpRefusal;
+
 typedef struct HttpOps {
     size_t app_size; /* bytes of http_request_app */
     /* The head is complete and well-formed. The callee decides what becomes of the body; it may
@@ -39,9 +46,9 @@ typedef struct HttpOps {
     void (*on_writable)(HttpRequest *req);
     /* Release what http_request_app holds. */
     void (*app_clear)(HttpRequest *req);
-    /* May be NULL. A client's TLS handshake has failed; its connection is being closed. `reason`
-     * is valid during the call. */
-    void (*on_refused)(void *context, const NetAddr *peer, const char *reason);
+    /* May be NULL. A client was refused something, see HttpRefusal, which is valid during the
+     * call. */
+    void (*on_refused)(void *context, const NetAddr *peer, const HttpRefusal *refusal);
     /* Drained: the last connection is closed after http_server_drain. `context` as below. */
     void (*on_drained)(void *context);
 } HttpOps;

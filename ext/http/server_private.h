@@ -18,7 +18,14 @@
 typedef struct Fault {
     int status;
     const char *detail; /* static; goes into the answer */
+    const char *limit;  /* static: the field of HttpLimits that was exceeded, or NULL */
 } Fault;
+
+static inline Fault
+fault_make(int status, const char *detail)
+{
+    return (Fault){status, detail, NULL};
+}
 
 typedef struct ServerListener ServerListener;
 
@@ -83,7 +90,8 @@ limit_exceeded(uint64_t limit, uint64_t value)
 void server_conn_closed(HttpServer *server);
 
 /* A client's TLS handshake has failed: the layer above is told. */
-void server_refused(HttpServer *server, const NetAddr *peer, const char *reason);
+/* Tells the upper layer of what a client was refused. */
+void server_refused(HttpServer *server, const NetAddr *peer, HttpRefusal refusal);
 
 /* request.c: a zeroed request with one reference; NULL when out of memory. */
 HttpRequest *http_request_new(HttpServer *server);

@@ -84,10 +84,13 @@ static void
 header_expired(HttpConn *c)
 {
     if (stream_is_handshaking(&c->stream)) {
-        server_refused(c->server, &c->peer, "the handshake took too long");
+        server_refused(
+            c->server, &c->peer,
+            (HttpRefusal){.reason = "it took too long", .limit = "header_timeout"});
         conn_close(c, false);
     } else {
-        exchange_reject(c, (Fault){408, "The head of the request took too long"});
+        exchange_reject(c, ((Fault){408, "The head of the request took too long",
+                                    "header_timeout"}));
     }
 }
 
@@ -129,7 +132,8 @@ conn_expired(HttpConn *c, DeadlineKind kind)
         break;
     case DEADLINE_BODY:
         if (!body_is_fast_enough(c)) {
-            exchange_reject(c, (Fault){408, "The body of the request came too slowly"});
+            exchange_reject(c, ((Fault){408, "The body of the request came too slowly",
+                                        "body_rate"}));
         }
         break;
     case DEADLINE_WRITE:

@@ -70,6 +70,8 @@ ws_fail(WsConn *ws, WsFault fault)
     }
     ws_end(ws, fault.code, reason, false);
     conn_finish(c);
+    server_refused(c->server, &c->peer,
+                   (HttpRefusal){fault.code, fault.reason, fault.limit});
 }
 
 void

@@ -13,7 +13,7 @@
 static WsFault
 protocol_error(const char *reason)
 {
-    return (WsFault){WS_PROTOCOL_ERROR, reason};
+    return ws_fault_make(WS_PROTOCOL_ERROR, reason);
 }
 
 /* The payload's length; `*minimal` says whether it is written as short as can be. */
@@ -55,7 +55,7 @@ ws_head_check(const uint8_t *head)
     if (!(head[1] & 0x80)) {
         return protocol_error("A frame is not masked");
     }
-    return (WsFault){0, NULL};
+    return ws_fault_make(0, NULL);
 }
 
 WsFault
@@ -70,7 +70,7 @@ ws_frame_read(WsFrame *frame, const uint8_t *head)
     if (!minimal || frame->len > INT64_MAX) {
         return protocol_error("A frame's length is malformed");
     }
-    return (WsFault){0, NULL};
+    return ws_fault_make(0, NULL);
 }
 
 size_t

@@ -33,7 +33,14 @@ typedef struct WsFrame {
 typedef struct WsFault {
     int code;
     const char *reason; /* static */
+    const char *limit;  /* static: the field of HttpLimits that was exceeded, or NULL */
 } WsFault;
+
+static inline WsFault
+ws_fault_make(int code, const char *reason)
+{
+    return (WsFault){code, reason, NULL};
+}
 
 static inline bool
 ws_is_control(uint8_t opcode)

@@ -90,18 +90,18 @@ static Fault
 offer_fault(const HttpRequest *req)
 {
     if (!ws_is_offered(req)) {
-        return (Fault){400, "The request is not for a WebSocket"};
+        return fault_make(400, "The request is not for a WebSocket");
     }
     if (!slice_eq(only_field(req, SLICE("sec-websocket-version")), SLICE("13"))) {
-        return (Fault){426, "The version of WebSocket is not supported"};
+        return fault_make(426, "The version of WebSocket is not supported");
     }
     if (find_key(req).ptr == NULL) {
-        return (Fault){400, "Sec-WebSocket-Key is malformed"};
+        return fault_make(400, "Sec-WebSocket-Key is malformed");
     }
     if (!origin_is_allowed(req)) {
-        return (Fault){403, "The origin is not allowed"};
+        return fault_make(403, "The origin is not allowed");
     }
-    return (Fault){0, NULL};
+    return fault_make(0, NULL);
 }
 
 bool

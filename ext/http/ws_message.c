@@ -11,18 +11,18 @@ enum {
     INFLATE_FIRST = 1024
 }; /* bytes of room for a decompressed message, to begin with */
 
-static const WsFault FINE = {0, NULL};
+static const WsFault FINE = {0, NULL, NULL};
 
 static WsFault
 fault_too_large(void)
 {
-    return (WsFault){WS_TOO_BIG, "The message is too large"};
+    return (WsFault){WS_TOO_BIG, "The message is too large", "ws_message"};
 }
 
 static WsFault
 fault_text(void)
 {
-    return (WsFault){WS_INVALID_DATA, "The text is not UTF-8"};
+    return ws_fault_make(WS_INVALID_DATA, "The text is not UTF-8");
 }
 
 /* For the exception that is set; clears it. */
@@ -32,7 +32,7 @@ fault_of_exception(void)
     bool text = PyErr_ExceptionMatches(PyExc_UnicodeDecodeError);
     PyErr_Clear();
     return text ? fault_text()
-                : (WsFault){WS_INTERNAL_ERROR, "The server is out of memory"};
+                : ws_fault_make(WS_INTERNAL_ERROR, "The server is out of memory");
 }
 
 void
@@ -49,9 +49,9 @@ static WsFault
 message_continue(const WsConn *ws)
 {
     if (!ws->message.begun) {
-        return (WsFault){WS_PROTOCOL_ERROR, "A continuation has no beginning"};
+        return ws_fault_make(WS_PROTOCOL_ERROR, "A continuation has no beginning");
     }
-    return ws->frame.rsv1 ? (WsFault){WS_PROTOCOL_ERROR, "A reserved bit is set"}
+    return ws->frame.rsv1 ? ws_fault_make(WS_PROTOCOL_ERROR, "A reserved bit is set")
                           : FINE;
 }
 
@@ -59,10 +59,10 @@ static WsFault
 message_begin(WsConn *ws)
 {
     if (ws->message.begun) {
-        return (WsFault){WS_PROTOCOL_ERROR, "A message begins within another one"};
+        return ws_fault_make(WS_PROTOCOL_ERROR, "A message begins within another one");
     }
     if (ws->frame.rsv1 && !ws->deflate.params.on) {
-        return (WsFault){WS_PROTOCOL_ERROR, "A reserved bit is set"};
+        return ws_fault_make(WS_PROTOCOL_ERROR, "A reserved bit is set");
     }
     ws->message = (WsMessage){
         .begun = true,
@@ -83,7 +83,7 @@ ws_message_frame(WsConn *ws)
     }
     const HttpLimits *limits = ws_limits(ws);
     if (limit_exceeded(limits->ws_frame, ws->frame.len)) {
-        return (WsFault){WS_TOO_BIG, "A frame is too large"};
+        return (WsFault){WS_TOO_BIG, "A frame is too large", "ws_frame"};
     }
     bool fits = ws->message.compressed
                 || !limit_exceeded(limits->ws_message, ws->message.len + ws->frame.len);
@@ -221,11 +221,11 @@ inflate_piece(WsConn *ws, Slice in)
         }
     }
     if (status == WS_INFLATE_NOMEM) {
-        return (WsFault){WS_INTERNAL_ERROR, "The server is out of memory"};
+        return ws_fault_make(WS_INTERNAL_ERROR, "The server is out of memory");
     }
     return status == WS_INFLATE_MORE
                ? FINE
-               : (WsFault){WS_INVALID_DATA, "The compressed data is malformed"};
+               : ws_fault_make(WS_INVALID_DATA, "The compressed data is malformed");
 }
 
 WsFault
@@ -275,7 +275,7 @@ message_check_end(WsConn *ws)
             return fault;
         }
         if (!ws_inflate_end(&ws->deflate)) {
-            return (WsFault){WS_INVALID_DATA, "The compressed data is cut off"};
+            return ws_fault_make(WS_INVALID_DATA, "The compressed data is cut off");
         }
     }
     return utf8_is_whole(&ws->message.utf8) ? FINE : fault_text();

@@ -23,20 +23,20 @@ control_close(WsConn *ws)
     Slice payload = control_payload(ws);
     if (payload.len == 0) {
         ws_closed(ws, WS_NO_CODE, payload);
-        return (WsFault){0, NULL};
+        return ws_fault_make(0, NULL);
     }
     int code =
         payload.len < 2 ? 0 : (uint8_t)payload.ptr[0] << 8 | (uint8_t)payload.ptr[1];
     if (!ws_code_is_valid(code)) {
-        return (WsFault){WS_PROTOCOL_ERROR, "The close code is not valid"};
+        return ws_fault_make(WS_PROTOCOL_ERROR, "The close code is not valid");
     }
     Utf8 utf8 = {0};
     Slice reason = slice_of(payload.ptr + 2, payload.len - 2);
     if (!utf8_feed(&utf8, reason) || !utf8_is_whole(&utf8)) {
-        return (WsFault){WS_INVALID_DATA, "The close reason is not UTF-8"};
+        return ws_fault_make(WS_INVALID_DATA, "The close reason is not UTF-8");
     }
     ws_closed(ws, code, reason);
-    return (WsFault){0, NULL};
+    return ws_fault_make(0, NULL);
 }
 
 /* A pong; when much is queued already, only the last ping's, later (section 5.5.3). */
@@ -74,7 +74,7 @@ control_end(WsConn *ws)
     case WS_OP_BINARY:
         Py_UNREACHABLE();
     }
-    return (WsFault){0, NULL};
+    return ws_fault_make(0, NULL);
 }
 
 /* ---- Frames ------------------------------------------------------------------------------ */
@@ -98,7 +98,7 @@ frame_end(WsConn *ws)
     if (ws_is_control(ws->frame.opcode)) {
         return control_end(ws);
     }
-    return ws->frame.fin ? message_end(ws) : (WsFault){0, NULL};
+    return ws->frame.fin ? message_end(ws) : ws_fault_make(0, NULL);
 }
 
 static WsFault
@@ -130,7 +130,7 @@ read_head_byte(WsConn *ws, uint8_t byte)
         ws->head_len = 0;
         return frame_begin(ws, ws->head);
     }
-    return (WsFault){0, NULL};
+    return ws_fault_make(0, NULL);
 }
 
 /* Takes bytes of a header; `*used` says how many. */
@@ -154,12 +154,12 @@ control_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
     if (ws->control == NULL) {
         ws->control = PyMem_RawMalloc(sizeof(*ws->control));
         if (ws->control == NULL) {
-            return (WsFault){WS_INTERNAL_ERROR, "The server is out of memory"};
+            return ws_fault_make(WS_INTERNAL_ERROR, "The server is out of memory");
         }
     }
     (void)ws_unmask(ws->control->payload + offset, ptr, len, ws->frame.mask, offset);
     ws->control_len = (uint8_t)(offset + len);
-    return (WsFault){0, NULL};
+    return ws_fault_make(0, NULL);
 }
 
 /* Takes bytes of a payload; `*used` says how many. */

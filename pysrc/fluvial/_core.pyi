@@ -304,8 +304,9 @@ class Server:
     Response when it was declined; and `later(loop, func, *args)`, as for AsgiApp. `ws_origins`:
     those whose pages may open them, separated by spaces; `same` is the request's host; empty: all.
 
-    With `secure` all connections speak TLS. `on_refused(host, reason)` is called when a client's
-    handshake fails.
+    With `secure` all connections speak TLS. `on_refused(host, status, reason, limit)` is called for
+    what a client was refused: `status` is that of the response, the close code of a WebSocket, or 0
+    when the TLS handshake has failed; `limit` the name of the limit that was exceeded, or None.
     """
     def __init__(
         self,
@@ -339,7 +340,7 @@ class Server:
         | None = None,
         ws_origins: str = "",
         secure: SecureContext | None = None,
-        on_refused: Callable[[str, str], None] | None = None,
+        on_refused: Callable[[str, int, str, str | None], None] | None = None,
     ) -> None: ...
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
         """Takes over the bound socket `fd` and accepts connections. Raises: OSError."""

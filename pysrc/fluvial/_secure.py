@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,6 @@ from . import _core
 
 if TYPE_CHECKING:
     from ._config import Config
-
-log = logging.getLogger("fluvial")
 
 # What --ssl-cert-reqs takes: names, or the numbers of Python's ssl.
 CERT_REQS = {"none": 0, "optional": 1, "required": 2}
@@ -62,8 +59,3 @@ def _refuse_leftovers(config: Config) -> None:
             raise SecureError(f"can't use TLS: --{flag} needs --ssl-certfile")
     if read_cert_reqs(config.ssl_cert_reqs):
         raise SecureError("can't use TLS: --ssl-cert-reqs needs --ssl-certfile")
-
-
-def log_refused(host: str, reason: str) -> None:
-    """Notes a handshake that failed: scanners and lost clients do that all day."""
-    log.debug("the TLS handshake with %s failed: %s", host or "a client", reason)

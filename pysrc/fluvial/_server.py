@@ -24,9 +24,10 @@ from ._exceptions import (
 )
 from ._lifespan import running
 from ._loop import Loop
+from ._refusals import log_refused
 from ._request import Request
 from ._responses import Response
-from ._secure import log_refused, make_secure
+from ._secure import make_secure
 from ._sockets import BindError, describe
 from ._threads import call_on_loop, register_pool, unregister_pool
 from ._websocket import Runner, WebSocket

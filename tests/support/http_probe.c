@@ -149,10 +149,14 @@ on_app_clear(HttpRequest *req)
 }
 
 static void
-on_refused(void *context, const NetAddr *Py_UNUSED(peer), const char *reason)
+on_refused(void *context, const NetAddr *Py_UNUSED(peer), const HttpRefusal *refusal)
 {
     ProbeServer *server = context;
-    PyObject *result = PyObject_CallMethod(server->handler, "refused", "s", reason);
+    if (refusal->status != 0) {
+        return; /* the client sees it */
+    }
+    PyObject *result =
+        PyObject_CallMethod(server->handler, "refused", "s", refusal->reason);
     if (result == NULL) {
         loop_report((Loop *)server->loop, "refused");
     }
@@ -444,8 +448,7 @@ limits_fill(HttpLimits *limits, PyObject *dict)
         LIMIT(body_rate),      LIMIT(body_grace),       LIMIT(keep_alive),
         LIMIT(write_timeout),  LIMIT(connections),      LIMIT(in_flight),
         LIMIT(pipelined),      LIMIT(half_closed),      LIMIT(linger_time),
-        LIMIT(linger_timeout),
-        LIMIT(log_buffer),
+        LIMIT(linger_timeout), LIMIT(log_buffer),
 #undef LIMIT
     };
     http_limits_default(limits);

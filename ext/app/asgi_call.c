@@ -116,14 +116,36 @@ call_returned(AsgiCall *self)
     self->kind->end(self, fault != NULL);
 }
 
-/* Whether `exc` (borrowed) is, or was raised for, what send() raises when the client is gone:
- * then nothing is wrong with the app. */
+enum { GONE_DEPTH = 100 }; /* exceptions that are looked at, one behind the other */
+
+static bool is_gone_error(const AsgiCall *self, PyObject *exc, int depth);
+
+/* Whether all exceptions of the group (borrowed) are such. */
 static bool
-is_gone_error(const AsgiCall *self, PyObject *exc)
+is_gone_group(const AsgiCall *self, PyObject *group, int depth)
+{
+    PyObject *all = PyObject_GetAttrString(group, "exceptions");
+    bool gone = all != NULL && PyTuple_Check(all);
+    for (Py_ssize_t i = 0; gone && i < PyTuple_GET_SIZE(all); i++) {
+        gone = is_gone_error(self, PyTuple_GET_ITEM(all, i), depth);
+    }
+    PyErr_Clear();
+    Py_XDECREF(all);
+    return gone;
+}
+
+/* Whether `exc` (borrowed) is, or was raised for, what send() raises when the client is gone, or is a
+ * group of nothing else: then nothing is wrong with the app. Looks at `depth` exceptions at most. */
+static bool
+is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
 {
     bool found = false;
     Py_INCREF(exc);
-    for (int depth = 0; exc != NULL && !found && depth < 100; depth++) {
+    for (; exc != NULL && !found && depth > 0; depth--) {
+        if (PyErr_GivenExceptionMatches(exc, PyExc_BaseExceptionGroup)) {
+            found = is_gone_group(self, exc, depth - 1);
+            break;
+        }
         found = PyErr_GivenExceptionMatches(exc, self->app->gone_error) != 0;
         PyObject *cause = PyException_GetCause(exc);
         PyObject *next = cause != NULL ? cause : PyException_GetContext(exc);
@@ -162,7 +184,7 @@ static bool
 call_raised(AsgiCall *self)
 {
     PyObject *exc = err_take();
-    bool gone = is_gone_error(self, exc);
+    bool gone = is_gone_error(self, exc, GONE_DEPTH);
     PyObject *next = gone ? NULL : call_recover(self, exc);
     if (next != NULL) {
         Py_XSETREF(self->base.coro, next);

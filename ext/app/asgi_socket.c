@@ -120,13 +120,14 @@ raise_unexpected(const AsgiSocket *self, const Message *m)
 static int
 raise_for(const AsgiSocket *self, int err)
 {
-    if (err == UV_ECANCELED) {
-        return asgi_raise_gone(&self->call);
+    if (err == 1) { /* it is set */
+        return -1;
     }
-    if (err != 1) { /* 1: it is set */
+    if (err == UV_ENOMEM || err == UV_EINVAL) {
         (void)err_set(err);
+        return -1;
     }
-    return -1;
+    return asgi_raise_gone(&self->call); /* the session is over, or writing failed */
 }
 
 /* The entry `value` as UTF-8, empty when it is absent or None: valid as long as the entry. 0, or -1
@@ -249,6 +250,14 @@ send_answer(AsgiSocket *self, PyObject *message, const Message *m)
     return sent;
 }
 
+/* Whether the client has ended it, or the connection was lost. */
+static bool
+is_ended(const AsgiSocket *self)
+{
+    const WsSession *session = &self->session;
+    return self->call.gone || (session->state == SESSION_CLOSED && session->by_client);
+}
+
 static WaitStep
 room_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
@@ -256,6 +265,10 @@ room_attempt(PyObject *owner, PyObject **result, WaitList **list)
     if (session_is_full(&self->session)) {
         *list = &self->session.writers;
         return WAIT_BLOCKED;
+    }
+    if (is_ended(self)) {
+        (void)asgi_raise_gone(&self->call);
+        return WAIT_FAILED;
     }
     *result = Py_NewRef(Py_None);
     return WAIT_DONE;
@@ -300,7 +313,9 @@ socket_send(AsgiCall *call, PyObject *message, const Message *m)
     if (self->session.state == SESSION_WAITING && call->req != NULL) {
         return send_waiting(self, message, m);
     }
-    if (call->gone) {
+    if (is_ended(self) && m->kind == MESSAGE_WS_CLOSE) {
+        err = 0; /* who was first can't be known */
+    } else if (is_ended(self)) {
         (void)asgi_raise_gone(call);
     } else if (self->closed || self->declined
                || (m->kind != MESSAGE_WS_SEND && m->kind != MESSAGE_WS_CLOSE)) {
@@ -310,7 +325,9 @@ socket_send(AsgiCall *call, PyObject *message, const Message *m)
     } else {
         err = send_close(self, m);
     }
-    return err < 0 ? NULL : socket_room(self);
+    return err < 0          ? NULL
+           : is_ended(self) ? Py_NewRef(call->app->st->waiting_done)
+                            : socket_room(self);
 }
 
 /* ---- The end ------------------------------------------------------------------------------ */

@@ -41,7 +41,12 @@ sender_raise(const SenderObject *self, int err)
         PyErr_SetString(PyExc_RuntimeError, "a file is still being sent");
         return NULL;
     }
-    bool gone = call_of(self->http)->gone || self->http->conn == NULL;
+    /* An answer that isn't complete is refused when its connection is about to be closed. */
+    AppCall *call = call_of(self->http);
+    bool lost = self->http->answer == HTTP_ANSWER_STREAMING;
+    bool gone = call->gone || self->http->conn == NULL || lost;
+    bool reset = err == UV_ECANCELED || err == UV_ECONNRESET;
+    call->gone = call->gone || (reset && lost);
     if (err == UV_ECANCELED && !gone) {
         PyErr_SetString(PyExc_RuntimeError, "the answer is complete");
         return NULL;

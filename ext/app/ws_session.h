@@ -26,9 +26,11 @@ typedef struct WsSession {
     HttpRequest *req; /* borrowed; the owner holds it */
     WsConn *ws;       /* borrowed; NULL unless OPEN or CLOSING */
     SessionState state;
-    bool by_client;   /* the end was not ours */
-    bool busy;        /* messages came since the application last waited for one */
-    int code;         /* of the end, see WsOps.on_close; 0 before */
+    bool by_client; /* the end was not ours */
+    bool
+        close_asked; /* the application has closed it, though perhaps not as the first */
+    bool busy;       /* messages came since the application last waited for one */
+    int code;        /* of the end, see WsOps.on_close; 0 before */
     PyObject *reason; /* owned str; NULL before the end */
     PyObject **queue; /* owned: a ring of owned messages */
     uint32_t cap, first, count;

@@ -78,7 +78,7 @@ raise_error(PyObject *op, int err)
     if (session->state == SESSION_WAITING) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the WebSocket isn't connected: call accept() first");
-    } else if (session->state == SESSION_CLOSING
+    } else if (session->close_asked || session->state == SESSION_CLOSING
                || (session->state == SESSION_CLOSED && !session->by_client)) {
         PyErr_SetString(PyExc_RuntimeError, "the WebSocket has been closed by close()");
     } else {
@@ -356,6 +356,7 @@ websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
             "not %d, and its reason has at most %d bytes, not %zd",
             code, WS_REASON_MAX, len);
     }
+    session->close_asked = true;
     if (session->state == SESSION_WAITING) {
         (void)http_respond_error(session->req, 403);
         session->state = SESSION_CLOSED;

@@ -128,6 +128,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
     _receiving: asyncio.Lock  # so that all who wait learn of the end, which comes once
     session_state = WAITING
     by_client = False
+    close_asked = False  # by the application, though perhaps not as the first
     close_code = 0
     close_reason: str | None = None
 
@@ -171,7 +172,9 @@ class AdoptedWebSocket(Adopted, WebSocket):
         if self.session_state == OPEN:
             _check_close(code, len(reason.encode()))
         elif self.session_state != WAITING:
+            self.close_asked = True
             return  # who was first can't be known
+        self.close_asked = True
         self.session_state = CLOSING if self.session_state == OPEN else CLOSED
         code = NORMAL if code == NO_CODE else code  # ASGI can't say that
         with contextlib.suppress(WebSocketDisconnect):
@@ -230,7 +233,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
     async def _send_message(self, message: Message) -> None:
         if self.session_state == WAITING:
             raise RuntimeError("the WebSocket isn't connected: call accept() first")
-        if self.session_state == CLOSED and self.by_client:
+        if self.session_state == CLOSED and self.by_client and not self.close_asked:
             raise self._disconnect()
         if self.session_state != OPEN:
             raise RuntimeError("the WebSocket has been closed by close()")

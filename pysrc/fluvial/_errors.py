@@ -182,9 +182,16 @@ def _call_here(handler: Handler, request: Request, exc: BaseException) -> Any:
         raise RuntimeError("an exception handler raised StopIteration") from error
 
 
+def _is_absence(exc: BaseException) -> bool:
+    """Whether it may mean that the client is gone: for a group, all that are in it."""
+    if isinstance(exc, BaseExceptionGroup):
+        return all(map(_is_absence, exc.exceptions))
+    return isinstance(exc, (asyncio.CancelledError, OSError))
+
+
 def log_failure(request: Request, exc: BaseException) -> None:
     """Logs an exception that nobody handled."""
-    if request.disconnected and isinstance(exc, (asyncio.CancelledError, OSError)):
+    if request.disconnected and _is_absence(exc):
         return  # nobody to answer to is no failure
     log.error("%s %s failed", request.method, request.path, exc_info=exc)
 

@@ -188,6 +188,13 @@ on_eof(Stream *stream)
 }
 
 static void
+on_reset(Stream *stream)
+{
+    half_reset(conn_of(stream));
+    conn_settle(conn_of(stream));
+}
+
+static void
 on_error(Stream *stream, int err)
 {
     HttpConn *c = conn_of(stream);
@@ -343,6 +350,7 @@ static const StreamOps stream_ops = {
     .on_data = on_data,
     .on_eof = on_eof,
     .on_error = on_error,
+    .on_reset = on_reset,
     .on_drain = on_drain,
     .on_closed = on_closed,
     .on_secure = on_secure,

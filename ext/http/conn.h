@@ -131,6 +131,8 @@ void conn_expired(HttpConn *c, DeadlineKind kind);
 
 /* The client has sent FIN while an answer is owed, or one has come to be owed since. */
 void half_closed(HttpConn *c);
+/* It has turned out to have left. */
+void half_reset(HttpConn *c);
 /* DEADLINE_HALF_CLOSED has passed; `moved`: bytes of the answer have gone out since it was set. */
 void half_expired(HttpConn *c, bool moved);
 

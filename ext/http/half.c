@@ -85,6 +85,16 @@ tell_left(HttpConn *c, bool for_long)
     }
 }
 
+/* The answer isn't taken away from the layer above: whoever is about to complete it need not see an
+ * error. Who only waits gives up, and who goes on writing hears of it then. */
+void
+half_reset(HttpConn *c)
+{
+    if (is_owed(c)) {
+        tell_left(c, true);
+    }
+}
+
 /* Whether it is time for another probe: after 1, 4, 16, 64 … looks. */
 static bool
 probe_is_due(uint32_t silent)

@@ -39,7 +39,8 @@ typedef struct HttpOps {
     void (*on_eof)(HttpRequest *req);
     /* May be NULL. The same, a second has passed without a byte of the answer, and nothing could be
      * written to find out: the client has probably gone. `for_long`: HttpLimits.half_closed has
-     * passed, so who only waits should give up. Answering still works. May come more than once. */
+     * passed, or the client has turned out to be gone: who only waits should give up. Answering still
+     * works, or seems to. May come more than once. */
     void (*on_left)(HttpRequest *req, bool for_long);
     /* What waited to be written has drained, or is no reason to wait any more, since the answer is
      * complete (after http_stream_full was true). */

@@ -36,6 +36,8 @@ typedef struct StreamOps {
     /* Reading or writing failed with the negative UV_E* code; called once at most. The owner
      * should close: nothing is read or written any more. */
     void (*on_error)(Stream *s, int err);
+    /* The peer reads nothing more, see stream_watch: the next write fails. May be NULL. */
+    void (*on_reset)(Stream *s);
     /* The bytes queued for writing have fallen to `low` or fewer after having been above
      * `high`. May be NULL. */
     void (*on_drain)(Stream *s);
@@ -130,9 +132,9 @@ int stream_gather(Stream *s, uv_buf_t *bufs, unsigned n, PyObject *owner);
 /* Asks for on_drain once nothing is queued any more, whatever the limits say. */
 void stream_drain(Stream *s);
 
-/* After on_eof: on_error comes as soon as the peer has reset the connection, as it does when it has
- * closed its socket and gets something all the same. A Unix socket tells at once that its peer is
- * closed. Without a descriptor to spare only a write will tell. */
+/* After on_eof: on_reset comes once, as soon as the peer has reset the connection, as it does when it
+ * has closed its socket and gets something all the same. A Unix socket tells at once that its peer
+ * is closed. Without a descriptor to spare only a write will tell. */
 void stream_watch(Stream *s);
 
 /* Sends FIN after what is queued. */

@@ -54,7 +54,9 @@ on_watch(uv_poll_t *poll, int Py_UNUSED(status), int Py_UNUSED(events))
     }
     Stream *s = watch->stream;
     stream_unwatch(s);
-    stream_fail(s, UV_ECONNRESET);
+    if (s->state == STREAM_OPEN && !s->failed && s->ops->on_reset != NULL) {
+        s->ops->on_reset(s);
+    }
 }
 
 static void

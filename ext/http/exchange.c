@@ -116,6 +116,9 @@ static void
 exchange_request(HttpConn *c, HttpRequest *req)
 {
     req->requested = true;
+    if (c->server->nparts != 0) {
+        watch_wake(c->server); /* others' answers don't wait for this one's handler */
+    }
     ops_of(c)->on_request(req);
     if (unlikely(c->eof)) {
         half_closed(c);

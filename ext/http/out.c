@@ -8,6 +8,8 @@
 
 #include "http/out.h"
 
+#include <uv.h>
+
 enum {
     GATHER_MAX = 64 * 1024, /* bytes: written at once past that */
     OUT_KEEP = 256 * 1024,  /* bytes of memory kept */
@@ -33,6 +35,15 @@ out_cut(HttpServer *server, size_t mark)
     }
 }
 
+/* What is parked may be written by the thread until the buffer is touched again. */
+static void
+out_lend(HttpServer *server)
+{
+    if (server->nparts != 0) {
+        watch_lend(&server->watch, server->parked_at + PARKED_NS);
+    }
+}
+
 /* ---- Parked bytes ------------------------------------------------------------------------- */
 
 /* Writes the connection's part, if it has one. */
@@ -47,6 +58,9 @@ part_write(HttpConn *c)
     part->conn = NULL;
     c->parked = 0;
     Slice bytes = out_slice(server, part->from, part->to);
+    if (bytes.len == 0) {
+        return; /* the thread has written it */
+    }
     c->sent += bytes.len;
     if (stream_write(&c->stream, bytes) != 0) {
         conn_break(c);
@@ -82,9 +96,25 @@ part_take(HttpConn *c, size_t mark)
 }
 
 void
+out_settle_sent(HttpServer *server)
+{
+    for (unsigned i = 0; i < server->nparts; i++) {
+        OutPart *part = &server->parts[i];
+        HttpConn *c = part->conn;
+        if (c != NULL) {
+            part->from += part->sent;
+            c->sent += part->sent;
+            part->sent = 0;
+            part_write(c); /* what the kernel didn't take */
+        }
+    }
+}
+
+void
 out_write_parked(HttpServer *server)
 {
     assert(server->gather == NULL);
+    out_take_back(server);
     for (unsigned i = 0; i < server->nparts; i++) {
         if (server->parts[i].conn != NULL) {
             part_write(server->parts[i].conn);
@@ -92,6 +122,14 @@ out_write_parked(HttpServer *server)
     }
     server->nparts = 0;
     out_cut(server, 0);
+}
+
+/* The socket's number; -1 when it has none. */
+static int
+conn_socket(const HttpConn *c)
+{
+    uv_os_fd_t fd;
+    return uv_fileno(&c->stream.uv.handle, &fd) == 0 ? fd : -1;
 }
 
 /* Leaves the bytes from `mark` on where they are, to be written with others. */
@@ -105,7 +143,7 @@ out_park(HttpConn *c, size_t mark)
     if (part == NULL) {
         part_write(c);
         part = &server->parts[server->nparts++];
-        *part = (OutPart){.conn = c, .from = mark};
+        *part = (OutPart){.conn = c, .from = mark, .fd = conn_socket(c)};
         c->parked = server->nparts;
         if (server->nparts == 1) {
             server->parked_at = now;
@@ -115,6 +153,10 @@ out_park(HttpConn *c, size_t mark)
     if (server->nparts == OUT_PARTS || end > GATHER_MAX
         || now - server->parked_at > PARKED_NS) {
         out_write_parked(server);
+        return;
+    }
+    if (server->nparts > 1 || server->due) {
+        watch_wake(server);
     }
 }
 
@@ -146,7 +188,9 @@ out_leave(HttpConn *c, size_t mark)
     if (server->out.len == mark) {
         return;
     }
-    if (server->parking && server->gather == NULL && c->state != CONN_CLOSING) {
+    bool may_park = server->parking && server->secure == NULL && !server->watch.broken;
+    if (may_park && server->gather == NULL && c->state != CONN_CLOSING
+        && c->stream.queued == 0) {
         out_park(c, mark);
     } else {
         out_write(c, mark);
@@ -162,6 +206,7 @@ out_end(HttpConn *c, size_t mark)
     } else if (server->out.len - server->gather_from > GATHER_MAX) {
         out_flush(c);
     }
+    out_lend(server);
 }
 
 void
@@ -179,6 +224,7 @@ out_end_with(HttpConn *c, size_t mark, Slice body, Slice tail, PyObject *owner)
     if (err != 0) {
         conn_break(c);
     }
+    out_lend(server);
 }
 
 /* ---- Gathering ---------------------------------------------------------------------------- */
@@ -187,36 +233,43 @@ void
 out_gather(HttpConn *c)
 {
     HttpServer *server = c->server;
+    out_take_back(server);
     assert(server->gather == NULL);
     server->gather = c;
     server->gather_from = server->out.len;
+    out_lend(server);
 }
 
 void
 out_release(HttpConn *c)
 {
     HttpServer *server = c->server;
+    out_take_back(server);
     assert(server->gather == c);
     server->gather = NULL;
     out_leave(c, server->gather_from);
+    out_lend(server);
 }
 
 void
 out_flush(HttpConn *c)
 {
     HttpServer *server = c->server;
+    out_take_back(server);
     if (server->gather == c) {
         out_write(c, server->gather_from);
         server->gather_from = server->out.len;
     } else {
         part_write(c);
     }
+    out_lend(server);
 }
 
 void
 out_discard(HttpConn *c)
 {
     HttpServer *server = c->server;
+    out_take_back(server);
     if (c->parked != 0) {
         server->parts[c->parked - 1].conn = NULL;
         c->parked = 0;
@@ -224,4 +277,5 @@ out_discard(HttpConn *c)
     if (server->gather == c) {
         server->out.len = server->gather_from;
     }
+    out_lend(server);
 }

@@ -9,9 +9,23 @@
 
 #include "http/conn.h"
 
+/* After watch_take_back: what the thread has written of the parts. */
+void out_settle_sent(HttpServer *server);
+
+/* The buffer is the loop's again. First thing in whatever touches it. */
+static inline void
+out_take_back(HttpServer *server)
+{
+    if (atomic_load_explicit(&server->watch.state, memory_order_relaxed) != WATCH_OURS
+        && unlikely(watch_take_back(server))) {
+        out_settle_sent(server);
+    }
+}
+
 static inline size_t
 out_begin(const HttpConn *c)
 {
+    out_take_back(c->server);
     return c->server->out.len;
 }
 

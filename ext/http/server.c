@@ -85,6 +85,7 @@ http_server_free(HttpServer *server)
 {
     assert(server->state == SERVER_NEW || server->state == SERVER_DRAINED);
     server->freed = true;
+    watch_stop(server);
     if (server->held == 0) {
         server_release(server);
     }
@@ -151,7 +152,7 @@ static void
 on_hook(LoopHook *hook)
 {
     HttpServer *server = container_of(hook, HttpServer, hook);
-    server->parking = false;
+    server->parking = server->due = false;
     out_write_parked(server);
     if (!ring_is_empty(&server->ready)) {
         Ring turn;
@@ -167,6 +168,17 @@ on_hook(LoopHook *hook)
     }
     if (server->log.lines.len != 0) {
         access_log_flush(&server->log);
+    }
+}
+
+/* Callbacks run next: what the poll's requests are answered with doesn't wait for them. */
+static void
+on_due(LoopHook *hook)
+{
+    HttpServer *server = container_of(hook, HttpServer, due_hook);
+    server->due = true;
+    if (server->nparts != 0) {
+        watch_wake(server);
     }
 }
 
@@ -267,6 +279,8 @@ server_start(HttpServer *server)
     server->deadlines.timer.data = (void *)&timer_ops;
     server->hook.run = on_hook;
     loop_hook_add(server->loop, &server->hook);
+    server->due_hook.run = on_due;
+    loop_due_hook_add(server->loop, &server->due_hook);
     server->state = SERVER_RUNNING;
 }
 
@@ -305,6 +319,7 @@ server_check_drained(HttpServer *server)
         && ring_is_empty(&server->conns)) {
         server->state = SERVER_STOPPING;
         loop_hook_remove(server->loop, &server->hook);
+        loop_due_hook_remove(server->loop, &server->due_hook);
         access_log_settle(&server->log);
         deadlines_close(&server->deadlines);
     }

@@ -11,6 +11,7 @@
 #include "http/date.h"
 #include "http/deadline.h"
 #include "http/server.h"
+#include "http/watch.h"
 #include "net/secure_link.h"
 #include "net/server.h"
 
@@ -43,6 +44,8 @@ enum { OUT_PARTS = 64 };
 typedef struct OutPart {
     HttpConn *conn; /* borrowed; NULL: they are written, or dropped */
     size_t from, to;
+    int fd;      /* the connection's socket */
+    size_t sent; /* by the thread of watch.h */
 } OutPart;
 
 struct HttpServer {
@@ -65,6 +68,8 @@ struct HttpServer {
     OutPart parts[OUT_PARTS]; /* parked: the first nparts */
     unsigned nparts;
     uint64_t parked_at; /* loop_now_ns() of the first */
+    OutWatch watch;     /* sees that they don't stay for long */
+    bool due;           /* callbacks run, perhaps for others */
     bool parking; /* the loop's hook, which writes what is parked, is still to come */
 
     HttpRequest *spare; /* owned: for reuse, linked by `next` */
@@ -73,6 +78,7 @@ struct HttpServer {
 
     Deadlines deadlines;
     LoopHook hook;
+    LoopHook due_hook; /* see loop_due_hook_add */
     DateCache date;
     Buf ws_origins; /* owned: see http_server_ws_origins */
     AccessLog log;

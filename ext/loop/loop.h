@@ -135,6 +135,10 @@ struct LoopHook {
 };
 void loop_hook_add(Loop *loop, LoopHook *hook);
 void loop_hook_remove(Loop *loop, LoopHook *hook);
+/* A hook that is called after the poll, when callbacks are about to run: those of other threads, of timers,
+ * and those that are ready. */
+void loop_due_hook_add(Loop *loop, LoopHook *hook);
+void loop_due_hook_remove(Loop *loop, LoopHook *hook);
 /* For a hook that leaves something to do: the loop doesn't block before hooks have run again. */
 void loop_hooks_again(Loop *loop);
 

@@ -35,6 +35,7 @@ struct Loop {
     Ring held; /* LoopRefs of open libuv handles */
     LoopHook *hooks;
     LoopHook *hook_next; /* of the hook that runs; hooks may remove any */
+    LoopHook *due_hooks; /* after the poll, see loop_due_hook_add */
     bool hooks_again;    /* the next poll doesn't block: a hook has something to do */
     char *read_buffer;   /* owned memory */
     LoopSpares spares;

@@ -243,6 +243,14 @@ loop_run_hooks(Loop *self)
     }
 }
 
+static void
+loop_run_due_hooks(Loop *self)
+{
+    for (LoopHook *hook = self->due_hooks; hook != NULL; hook = hook->next) {
+        hook->run(hook);
+    }
+}
+
 static bool
 loop_has_work(const Loop *self)
 {
@@ -255,8 +263,18 @@ loop_has_work(const Loop *self)
 static int
 loop_run_due(Loop *self)
 {
-    nodes_run(self, inbox_take(&self->inbox));
-    if (loop_run_timers(self) < 0 || loop_run_ready(self) < 0) {
+    InboxNode *nodes = inbox_take(&self->inbox);
+    if (nodes != NULL) {
+        loop_run_due_hooks(self);
+        nodes_run(self, nodes);
+    }
+    if (loop_run_timers(self) < 0) {
+        return -1;
+    }
+    if (self->ready.len != 0) {
+        loop_run_due_hooks(self);
+    }
+    if (loop_run_ready(self) < 0) {
         return -1;
     }
     if (unlikely(self->fds.waiting) && !self->forked) {
@@ -334,6 +352,24 @@ loop_hook_add(Loop *self, LoopHook *hook)
     self->hooks = hook;
     self->hooks_again =
         true; /* perhaps by a hook, behind which this one should have come */
+}
+
+void
+loop_due_hook_add(Loop *self, LoopHook *hook)
+{
+    hook->next = self->due_hooks;
+    self->due_hooks = hook;
+}
+
+void
+loop_due_hook_remove(Loop *self, LoopHook *hook)
+{
+    for (LoopHook **at = &self->due_hooks; *at != NULL; at = &(*at)->next) {
+        if (*at == hook) {
+            *at = hook->next;
+            break;
+        }
+    }
 }
 
 void

@@ -1,0 +1,217 @@
+"""A finished answer does not wait for a handler of another connection that blocks (ADR 16)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fluvial import App, StreamingResponse, WebSocket, WebSocketDisconnect
+from support.asgi import Notes, body, start
+from support.ws_client import TEXT, Client, frame
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from conftest import Serve
+
+PATIENCE = 30  # seconds that the blocking handler waits for the other's client
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+GATE = b"GET /gate HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+class Pair:
+    """Two requests that arrive together: the second one to be handled blocks the loop until the
+    client of the first one has its whole answer."""
+
+    def __init__(self) -> None:
+        self.gate_entered, self.gate_opens = threading.Event(), threading.Event()
+        self.received = threading.Event()
+        self.notes = Notes()
+        self.count = 0
+
+    def gate(self) -> None:
+        """Holds the loop until both requests have been sent."""
+        self.gate_entered.set()
+        self.gate_opens.wait(PATIENCE)
+
+    def enter(self) -> None:
+        """What each handler does: the second one blocks."""
+        self.count += 1
+        if self.count == 2:
+            self.notes.add(self.received.wait(PATIENCE))
+
+    def check(self, served: Any, socks: list[Any], request: bytes, *ends: bytes) -> None:
+        with served.connect() as gate:
+            gate.sendall(GATE)
+            assert self.gate_entered.wait(PATIENCE)
+            for sock in socks:
+                sock.sendall(request)
+            self.gate_opens.set()
+            (first, *_), _, _ = select.select(socks, [], [], PATIENCE)
+            data = b""
+            while not data.endswith(ends):
+                data += first.recv(65536)
+            self.received.set()
+            assert self.notes.next() is True
+            (second,) = [sock for sock in socks if sock is not first]
+            data = b""
+            while not data.endswith(ends):
+                data += second.recv(65536)
+
+
+def native(pair: Pair) -> App:
+    app = App()
+
+    @app.get("/")
+    async def handler() -> str:
+        pair.enter()
+        return "fine"
+
+    return app
+
+
+def inline(pair: Pair) -> App:
+    app = App()
+
+    @app.get("/", inline=True)
+    def handler() -> str:
+        pair.enter()
+        return "fine"
+
+    return app
+
+
+def later_step(pair: Pair) -> App:
+    """The second one blocks in a callback that was ready, not when its request came."""
+    app = App()
+
+    @app.get("/")
+    async def handler() -> str:
+        if pair.count == 1:
+            await asyncio.sleep(0)
+        pair.enter()
+        return "fine"
+
+    return app
+
+
+def middleware(pair: Pair) -> App:
+    app = native(pair)
+
+    @app.middleware("http")
+    async def outer(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    return app
+
+
+def stream(pair: Pair) -> App:
+    app = App()
+
+    @app.get("/")
+    async def handler() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b'"fi'
+            pair.enter()
+            yield b'ne"'
+
+        return StreamingResponse(pieces())
+
+    return app
+
+
+def mounted(pair: Pair) -> App:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise LookupError
+        pair.enter()
+        await send(start((b"content-length", b"6")))
+        await send(body(b'"fine"'))
+
+    app = App()
+    app.mount("/", inner)
+    return app
+
+
+KINDS: list[Callable[[Pair], App]] = [native, inline, later_step, middleware, stream, mounted]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_an_answer_does_not_wait_for_another_handler(
+    serve: Serve, make: Callable[[Pair], App]
+) -> None:
+    pair = Pair()
+    app = make(pair)
+
+    @app.get("/gate", inline=True)
+    def gate() -> None:
+        pair.gate()
+
+    served = serve(app)
+    with served.connect() as one, served.connect() as two:
+        pair.check(served, [one, two], GET, b'"fine"', b"\r\n4\r\nfine\r\n0\r\n\r\n", b"0\r\n\r\n")
+
+
+def test_a_message_does_not_wait_for_another_handler(serve: Serve) -> None:
+    pair = Pair()
+    app = App()
+
+    @app.get("/gate", inline=True)
+    def gate() -> None:
+        pair.gate()
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive_text()
+        pair.enter()
+        await websocket.send_text("fine")
+        with contextlib.suppress(WebSocketDisconnect):
+            await websocket.receive_text()  # so that no close frame follows
+
+    served = serve(app)
+    with Client(served.connect()) as one, Client(served.connect()) as two:
+        one.open("/")
+        two.open("/")
+        pair.check(served, [one.sock, two.sock], frame(TEXT, b"go on"), b"fine")
+
+
+@pytest.mark.parametrize("size", [1, 4_000, 16_000])
+def test_the_bytes_are_whole_and_in_order(serve: Serve, size: int) -> None:
+    """Sixty answers, while the thread that writes them and the loop take turns."""
+    pair = Pair()
+    app = App()
+
+    @app.get("/gate", inline=True)
+    def gate() -> None:
+        pair.gate()
+
+    @app.get("/{number}")
+    async def handler(number: int) -> list[Any]:
+        if number % 7 == 0:
+            threading.Event().wait(0.001)
+        return [number, "x" * size]
+
+    served = serve(app)
+    socks = [served.connect() for _ in range(60)]
+    with served.connect() as held:
+        held.sendall(GATE)
+        assert pair.gate_entered.wait(PATIENCE)
+        for number, sock in enumerate(socks):
+            for more in range(3):
+                sock.sendall(f"GET /{number + 100 * more} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        pair.gate_opens.set()
+        for number, sock in enumerate(socks):
+            with sock, sock.makefile("rb") as file:
+                for more in range(3):
+                    length = 0
+                    assert file.readline() == b"HTTP/1.1 200 OK\r\n"
+                    while (line := file.readline()) != b"\r\n":
+                        if line.lower().startswith(b"content-length:"):
+                            length = int(line.partition(b":")[2])
+                    text = file.read(length).decode()
+                    assert text == f'[{number + 100 * more},"{"x" * size}"]'

@@ -83,7 +83,7 @@ def copier(value: Any) -> Callable[[], Any] | None:
 def _is_frozen(value: Any) -> bool:
     """Whether nothing can change `value`, at any depth."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in _ATOMS or _is_empty(value):
         return True
     if kind in (tuple, frozenset) or (isinstance(value, tuple) and hasattr(kind, "_fields")):
         return not hasattr(value, "__dict__") and all(map(_is_frozen, value))
@@ -93,6 +93,11 @@ def _is_frozen(value: Any) -> bool:
     return names is not None and all(
         _is_frozen(getattr(value, name)) for name in names if hasattr(value, name)
     )
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether an instance has no room for anything, as object() has none: a sentinel."""
+    return type(value).__basicsize__ == object.__basicsize__ and not hasattr(value, "__dict__")
 
 
 def _frozen_fields(value: Any) -> list[str] | None:

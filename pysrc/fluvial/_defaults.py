@@ -23,6 +23,7 @@ class Filler:
     """Makes functions that complete values of a type; none where nothing can be missing."""
 
     def __init__(self) -> None:
+        self.shares = False  # whether values may hold what all of them have in common
         self._objects: dict[type, Fill | None] = {}
         self._unfinished: set[type] = set()
 
@@ -38,7 +39,10 @@ class Filler:
             case types.DictType():
                 return _each(self.make(info.value_type), dict.values)
             case types.TupleType():
-                return self._tuple(info)
+                return self._tuple(list(info.item_types))
+            case types.NamedTupleType():
+                self.shares = self.shares or bool(_copied_defaults(info))
+                return self._tuple([field.type for field in info.fields])
         if isinstance(info, (*_ITEMS, types.FrozenSetType)):
             return _each(self.make(info.item_type), iter)
         return None
@@ -97,8 +101,8 @@ class Filler:
 
         return fill
 
-    def _tuple(self, info: types.TupleType) -> Fill | None:
-        fills = [self.make(item) for item in info.item_types]
+    def _tuple(self, items: list[types.Type]) -> Fill | None:
+        fills = [self.make(item) for item in items]
         if not any(fills):
             return None
 
@@ -123,7 +127,7 @@ def _each(fill_item: Fill | None, items: Callable[[Any], Any]) -> Fill | None:
 
 
 def _copied_defaults(
-    info: types.DataclassType | types.StructType,
+    info: types.DataclassType | types.StructType | types.NamedTupleType,
 ) -> dict[str, tuple[Any, Callable[[], Any]]]:
     """The fields' defaults that a request could change, and what makes copies of them."""
     found: dict[str, tuple[Any, Callable[[], Any]]] = {}

@@ -6,6 +6,7 @@ only pydantic knows, go to a pydantic TypeAdapter; pydantic is imported for thos
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -103,7 +104,9 @@ class MsgspecValidator:
             raise TypeError(f"{info.cls!r} is not a type that msgspec knows")
         # What JSON has a type of its own for is converted from another one by the slow way only.
         self._decoder = msgspec.json.Decoder(self._type, dec_hook=decode_custom)
-        self._fill = Filler().make(info)
+        filler = Filler()
+        self._fill = filler.make(info)
+        self._shares = filler.shares
         kinds = list(walk(annotation))
         # msgspec takes NaN for a Decimal, which nobody wants in a price.
         self.exact = Decimal in kinds
@@ -129,9 +132,7 @@ class MsgspecValidator:
             made = msgspec.convert(value, self._type, strict=strict, dec_hook=decode_custom)
         except (msgspec.ValidationError, UnicodeError) as exc:
             return self._slowly(value, loc, exc)
-        if self._fill is not None:
-            self._fill(made)
-        return made
+        return self._completed(made)
 
     def from_json(self, body: bytes, loc: Loc) -> Any:
         """JSON as the type."""
@@ -143,17 +144,18 @@ class MsgspecValidator:
             return self._slowly(load_json(body, loc, exact=self.exact), loc, exc)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self.from_python(load_json(body, loc, exact=self.exact), loc)
+        return self._completed(made)
+
+    def _completed(self, made: Any) -> Any:
         if self._fill is not None:
             self._fill(made)
-        return made
+        return copy.deepcopy(made) if self._shares else made
 
     def _slowly(self, value: Any, loc: Loc, exc: Exception | None) -> Any:
         lax = Lax(decode_custom, self._literals, texts=loc[:1] in _TEXT_SOURCES)
         made = lax.convert(value, self.info, loc)
         if made is not INVALID:
-            if self._fill is not None:
-                self._fill(made)
-            return made
+            return self._completed(made)
         problems = lax.problems or [problem("value_error", loc, f"Value error, {exc}", value)]
         raise RequestValidationError(problems, body=_if_body(loc, settle(value))) from exc
 

@@ -343,7 +343,12 @@ class StructOuter(msgspec.Struct):
     item: int = 0
 
 
-@pytest.mark.parametrize("outer", [Outer, Outer[int], AttrsOuter, StructOuter])
+class NamedOuter(NamedTuple):
+    inner: Inner = Inner()
+    items: tuple[Outer[int], ...] = ()
+
+
+@pytest.mark.parametrize("outer", [Outer, Outer[int], AttrsOuter, StructOuter, NamedOuter])
 def test_defaults_of_a_models_fields(serve, outer: Any) -> None:
     app = App()
 
@@ -356,6 +361,25 @@ def test_defaults_of_a_models_fields(serve, outer: Any) -> None:
     for content in ({}, {}, {"inner": {}}, {"item": "5"}, {"item": "5"}):
         response = client.post("/", json=content)
         assert response.json() == 1 or response.status_code == 422
+
+
+def test_defaults_of_models_in_a_named_tuple(serve) -> None:
+    app = App()
+
+    @app.post("/")
+    def handler(q: NamedOuter) -> int:
+        return count_first(q.items[0].inner)
+
+    client = serve(app).client
+    for _ in range(2):
+        assert client.post("/", json={"items": [{}]}).json() == 1
+
+
+def test_sentinels_stay_themselves(serve) -> None:
+    sentinel = object()
+    app = App()
+    app.get("/")(lambda q=sentinel: q is sentinel)
+    assert serve(app).client.get("/").json() is True
 
 
 def test_what_can_not_be_copied_is_refused() -> None:

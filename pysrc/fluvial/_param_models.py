@@ -62,7 +62,8 @@ def model_reader(field: Field, validator: Validator) -> Reader:
     def read(request: Any) -> Any:
         received = _received(request, field.source)
         found, others = _sort(received, inputs)
-        if not found and not (extra == "forbid" and others and field.source != "header"):
+        counts = extra in ("allow", "forbid") and field.source != "header"
+        if not found and not (counts and others):
             default = field.absent()
             if default is not MISSING:
                 return default
@@ -160,7 +161,7 @@ def _aliases(name: str, info: Any, config: Any) -> list[tuple[str, bool]]:
 
 
 def _extra(model: Any) -> str | None:
-    """Whether the model has a use for what it doesn't know: "allow", "forbid", or None."""
+    """What the model does with what it doesn't know: "allow", "forbid", "look" at it, or None."""
     struct = getattr(model, "__struct_config__", None)
     if struct is not None:
         return "forbid" if struct.forbid_unknown_fields else None
@@ -168,4 +169,4 @@ def _extra(model: Any) -> str | None:
     if extra in ("allow", "forbid"):
         return str(extra)
     decorators = getattr(model, "__pydantic_decorators__", None)
-    return "allow" if decorators is not None and decorators.model_validators else None
+    return "look" if decorators is not None and decorators.model_validators else None

@@ -45,6 +45,8 @@ class Marker:
         min_length: int | None = None,
         max_length: int | None = None,
         pattern: str | None = None,
+        regex: str | None = None,
+        discriminator: Any = None,
         strict: bool | None = None,
         max_digits: int | None = None,
         decimal_places: int | None = None,
@@ -52,7 +54,9 @@ class Marker:
         title: str | None = None,
         description: str | None = None,
         examples: list[Any] | None = None,
-        deprecated: bool | None = None,
+        openapi_examples: dict[str, Any] | None = None,
+        json_schema_extra: Any = None,
+        deprecated: bool | str | None = None,
         include_in_schema: bool = True,
         **unknown: Never,
     ) -> None:
@@ -68,14 +72,16 @@ class Marker:
         if len(self.names) > 1 and self.source in ("path", "body"):
             raise TypeError(f"a parameter of the {self.source} has one name, not a choice")
         limits: dict[str, Any] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
-        limits |= {"multiple_of": multiple_of, "pattern": pattern}
+        limits |= {"multiple_of": multiple_of, "pattern": regex if pattern is None else pattern}
         limits |= {"min_length": min_length, "max_length": max_length, "strict": strict}
         limits |= {"max_digits": max_digits, "decimal_places": decimal_places}
-        limits["allow_inf_nan"] = allow_inf_nan
+        limits |= {"allow_inf_nan": allow_inf_nan, "discriminator": discriminator}
         self.constraints = {name: limit for name, limit in limits.items() if limit is not None}
         self.title = title
         self.description = description
         self.examples = examples
+        self.openapi_examples = openapi_examples
+        self.json_schema_extra = json_schema_extra
         self.deprecated = deprecated
         self.include_in_schema = include_in_schema
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pydantic
@@ -155,6 +155,15 @@ def test_a_default_holds_where_no_field_was_sent(serve, marker: Any, model: Any)
     assert types(wrong) == [("int_parsing", [marker.source, "a"])]
 
 
+@pytest.mark.parametrize("marker", [Query, Header, Cookie])
+def test_extra_is_a_value_where_it_is_allowed(serve, marker: Any) -> None:
+    """But there are header fields in any request."""
+    annotation = Annotated[Allow | None, marker()]
+    nothing, extra = ask(serve, annotation, "", "utm=1", default=None)
+    assert nothing is None
+    assert extra == (None if marker is Header else {"a": None, "utm": "1"})
+
+
 def test_a_default_does_not_allow_what_is_forbidden(serve) -> None:
     nothing, extra = ask(serve, Annotated[Forbid, Query()], "", "utm=1", default=Forbid(a="x"))
     assert nothing == {"a": "x"}
@@ -219,6 +228,7 @@ def test_aliases_of_path_and_body(serve) -> None:
         (list[int], {"le": 10**30}, None, "x", "int_parsing"),
         (int | None, {"le": 10**30}, "5", str(10**31), "less_than_equal"),
         (str, {"pattern": "^a(?!b)"}, "ac", None, None),
+        (str, {"regex": "^a$"}, "a", "b", "string_pattern_mismatch"),
         (float, {"gt": decimal.Decimal("1.5")}, "2", "1", "greater_than"),
     ],
 )
@@ -236,6 +246,27 @@ def test_limits(
     if wrong is not None:
         (answer,) = ask(serve, annotation, f"q={wrong}")
         assert [error["type"] for error in answer["detail"]] == [problem]
+
+
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+
+
+def test_a_discriminator(serve) -> None:
+    app = App()
+
+    @app.post("/")
+    def handler(pet: Annotated[Cat | Dog, Body(discriminator="kind")]) -> str:
+        return type(pet).__name__
+
+    client = serve(app).client
+    assert client.post("/", json={"kind": "dog"}).json() == "Dog"
+    answer = client.post("/", json={"kind": "cow"}).json()
+    assert types(answer) == [("union_tag_invalid", ["body"])]
 
 
 def test_limits_in_path_and_body(serve) -> None:

@@ -4,6 +4,7 @@ response classes, response models, statuses without content.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import (
     AsyncGenerator,
@@ -33,7 +34,7 @@ from ._types import (
     walk,
     without_members,
 )
-from ._validate import MsgspecValidator, PydanticValidator
+from ._validate import MsgspecValidator, by_pydantic, last_resort
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -133,6 +134,8 @@ def _items_of(annotation: Any) -> Any:
 
 def _model_encoder(response_model: Any, annotation: Any, options: ModelOptions) -> Encode | None:
     if response_model is not MISSING:
+        if inspect.isroutine(response_model):
+            raise TypeError(f"response_model must be a type, not {response_model!r}")
         return None if response_model is None else _encoder_of(response_model, options)
     annotation = without_members(annotation, (Response,), MISSING)
     if annotation is MISSING or not any(map(is_model, walk(annotation))):
@@ -144,13 +147,23 @@ def _encoder_of(model: Any, options: ModelOptions) -> Encode:
     if concrete(model) in _ITERATORS and (arguments := get_args(split_annotated(model)[0])):
         encode = _encoder_of(list[arguments[0]], options)  # type: ignore[valid-type]
         return lambda result: encode(list(result))
-    if options or (has_pydantic(model) and not has_struct(model)):
-        return _pydantic_encoder(model, options)
-    return _msgspec_encoder(model)
+    structs = has_struct(model)
+    if options and structs:
+        raise TypeError(
+            f"response_model_{next(iter(options))} is not for Structs and attrs' classes: give "
+            "response_model a class with the fields that shall be sent, or omit_defaults=True"
+        )
+    if options or (has_pydantic(model) and not structs):
+        return _pydantic_encoder(by_pydantic(model, {}).adapter, options)
+    try:
+        return _msgspec_encoder(model)
+    except TypeError as exc:
+        if structs:
+            raise
+        return _pydantic_encoder(last_resort(model, {}, exc).adapter, options)
 
 
-def _pydantic_encoder(model: Any, options: ModelOptions) -> Encode:
-    adapter = PydanticValidator(model, {}).adapter
+def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encode:
     dump: ModelOptions = {"by_alias": True, **options}
 
     def encode(result: Any) -> bytes:

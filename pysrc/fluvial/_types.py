@@ -148,8 +148,9 @@ def _field_annotations(kind: type) -> list[Any]:
 
 
 def has_struct(annotation: Any) -> bool:
-    """Whether the annotation has a msgspec.Struct in it, which pydantic doesn't know."""
-    return any(hasattr(concrete(item), "__struct_fields__") for item in walk(annotation))
+    """Whether the annotation has a Struct or an attrs class in it, which pydantic doesn't know."""
+    marks = ("__struct_fields__", "__attrs_attrs__")
+    return any(hasattr(concrete(item), mark) for item in walk(annotation) for mark in marks)
 
 
 def has_pydantic(annotation: Any) -> bool:

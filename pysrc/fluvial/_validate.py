@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args, get_origin
 
 import msgspec
+from msgspec import inspect as types
 
 from ._defaults import Filler
 from ._exceptions import HTTPException, InvalidJSON, RequestValidationError
@@ -60,28 +61,58 @@ def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
         if isinstance(kind, type) and name in _NOT_FOR.get(kind, ()):
             raise TypeError(f"{name} is no limit for a value of type {kind.__name__}")
     if has_pydantic(annotation) and not has_struct(annotation):
-        return _by_pydantic(annotation, constraints)
+        return by_pydantic(annotation, constraints)
     try:
-        return MsgspecValidator(annotation, constraints)
+        validator = MsgspecValidator(annotation, constraints)
+        _refuse_others(validator.info)
+        return validator
     except (
         TypeError,
         ValueError,
         OverflowError,
         re.error,
     ) as reason:  # also of limits beyond 64 bits
-        return _last_resort(annotation, constraints, reason)
+        return last_resort(annotation, constraints, reason)
 
 
-def _last_resort(annotation: Any, constraints: dict[str, Any], reason: Exception) -> Validator:
+def _refuse_others(info: types.Type) -> None:
+    """Refuses classes of which no value could be made, in unions and containers, too.
+
+    Fields of models may have them, and defaults. Raises: TypeError.
+    """
+    match info:
+        case types.CustomType() if not hasattr(info.cls, "__pydantic_validator__"):
+            raise TypeError(f"{info.cls!r} is not a type that msgspec knows")
+        case types.Metadata():
+            _refuse_others(info.type)
+        case types.UnionType():
+            for member in info.types:
+                _refuse_others(member)
+        case types.DictType():
+            _refuse_others(info.key_type)
+            _refuse_others(info.value_type)
+        case types.TupleType():
+            for item in info.item_types:
+                _refuse_others(item)
+    items = getattr(info, "item_type", None)  # of lists, sets and their like
+    if items is not None:
+        _refuse_others(items)
+
+
+def last_resort(
+    annotation: Any, constraints: dict[str, Any], reason: Exception
+) -> PydanticValidator:
+    """A validator for what msgspec refuses for that `reason`. Raises: TypeError."""
     try:
         import pydantic  # noqa: F401
     except ImportError:
         hint = "pydantic might know it, but it isn't installed"
         raise TypeError(f"{annotation!r} can't be validated: {reason} ({hint})") from None
-    return _by_pydantic(annotation, constraints)
+    return by_pydantic(annotation, constraints)
 
 
-def _by_pydantic(annotation: Any, constraints: dict[str, Any]) -> Validator:
+def by_pydantic(annotation: Any, constraints: dict[str, Any]) -> PydanticValidator:
+    """A validator of pydantic's. Raises: TypeError."""
     import pydantic
     from pydantic_core import SchemaError
 
@@ -89,7 +120,10 @@ def _by_pydantic(annotation: Any, constraints: dict[str, Any]) -> Validator:
         return PydanticValidator(annotation, constraints)
     except (pydantic.errors.PydanticUserError, TypeError, ValueError, SchemaError) as exc:
         words = str(exc).partition("\n")[0]
-        raise TypeError(f"{annotation!r} can't be validated: {words}") from None
+        hint = "; write Depends(function) for what isn't in the request"
+        if not isinstance(exc, pydantic.errors.PydanticSchemaGenerationError):
+            hint = ""
+        raise TypeError(f"{annotation!r} can't be validated: {words}{hint}") from None
 
 
 class MsgspecValidator:

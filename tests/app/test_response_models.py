@@ -1,5 +1,7 @@
 """A response model filters what it doesn't declare: at every depth, in every container."""
 
+import collections
+import contextlib
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -336,6 +338,46 @@ def test_results_that_do_not_fit_stay_inside(serve) -> None:
     for path in ("/struct", "/model"):
         response = client.get(path)
         assert (response.status_code, response.text) == (500, "Internal Server Error")
+
+
+@dataclasses.dataclass
+class Init:
+    held: Data
+    once: dataclasses.InitVar[int] = 5
+
+
+@attrs.define
+class AttrsOfModel:
+    held: Model
+
+
+def test_what_msgspec_does_not_know_goes_to_pydantic(serve) -> None:
+    app = App()
+    row = DataRow("ann")
+    cases: list[tuple[Any, Any, Any]] = [
+        (collections.deque[Data], collections.deque([row]), [{"name": "ann"}]),
+        (collections.OrderedDict[str, Data], {"a": row}, {"a": {"name": "ann"}}),
+        (Init, Init(row), {"held": {"name": "ann"}}),
+        (AttrsOfModel, AttrsOfModel(ModelRow(name="ann")), {"held": {"name": "ann"}}),
+    ]
+    for number, (model, value, _) in enumerate(cases):
+        app.get(f"/{number}", response_model=model)(giving(lambda it: it, value))
+    client = serve(app).client
+    for number, (_, _, seen) in enumerate(cases):
+        assert client.get(f"/{number}").json() == seen
+
+
+@pytest.mark.parametrize("option", ["include", "exclude", "exclude_none", "by_alias"])
+@pytest.mark.parametrize("model", [Struct, list[Struct], AttrsOfModel])
+def test_options_that_a_class_does_not_know(option: str, model: Any) -> None:
+    with pytest.raises(TypeError, match=f"GET / .*response_model_{option} is not for Structs"):
+        App().get("/", response_model=model, **{f"response_model_{option}": True})(lambda: None)
+
+
+def test_a_model_that_nobody_knows() -> None:
+    for model in (contextlib.ExitStack, Model | contextlib.ExitStack):
+        with pytest.raises(TypeError, match=r"GET / .*"):
+            App().get("/", response_model=model)(lambda: None)
 
 
 def test_events(serve) -> None:

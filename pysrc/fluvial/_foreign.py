@@ -99,6 +99,31 @@ def check_default(default: Any) -> None:
     if callable(default) and not isinstance(default, Enum):
         name = getattr(default, "__name__", None) or type(default).__name__
         raise TypeError(f"its default is {default!r}; write Depends({name}) to have it called")
+    if isinstance(default, (list, tuple, set, frozenset, dict)):
+        for item in default.values() if isinstance(default, dict) else default:
+            if is_marker(item):
+                raise TypeError(f"{item!r} stands within its default, where nobody looks")
+            refuse_foreign(item)
+
+
+def check_annotation(annotation: Any) -> None:
+    """Refuses what stands in the place of a type and isn't one: markers, functions, `[int]`.
+
+    Raises: TypeError.
+    """
+    for member in union_members(annotation):
+        if is_marker(member):
+            name = getattr(member, "__name__", None) or type(member).__name__
+            raise TypeError(f"its annotation is {member!r}; write Annotated[T, {name}(…)]")
+        if inspect.isroutine(member):
+            raise TypeError(
+                f"its annotation is {member!r}, which is no type; "
+                f"write Annotated[T, Depends({member.__name__})] to have it called"
+            )
+        if isinstance(member, (list, tuple, set, dict)):
+            raise TypeError(f"its annotation is {member!r}, which is no type; write list[…] …")
+        if not isinstance(member, type):
+            refuse_foreign(member)
 
 
 def check_types(annotation: Any, ours: tuple[type, ...]) -> None:

@@ -23,6 +23,7 @@ from ._connection import HTTPConnection
 from ._copies import Factory, copier, described_default
 from ._core import Request, WebSocket
 from ._foreign import (
+    check_annotation,
     check_default,
     check_inner,
     check_metadata,
@@ -110,6 +111,8 @@ def read_call(
     Raises: TypeError that names callable, parameter and fix; NameError for a name in an annotation
     that isn't defined yet.
     """
+    if not callable(func):
+        raise TypeError(f"a handler must be a function, not {func!r}")
     call = Call(func, flavour(func), use_cache=use_cache)
     for parameter in own_parameters(func):
         try:
@@ -232,6 +235,8 @@ def _read_parameter(
     if parameter.default is not parameter.empty:
         refuse_foreign(parameter.default)
     marker, default = _marker_and_default(parameter, metadata)
+    if not isinstance(marker, Depends):
+        check_annotation(bare)
     special = _special(bare)
     if special is not None or parameter.kind in _VARIADIC:
         if marker is not None:

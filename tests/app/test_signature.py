@@ -355,11 +355,48 @@ def test_responses_of_others_are_refused_as_what_a_handler_returns() -> None:
         (Any, Depends(5), "needs a callable"),
         (Any, Depends("auth"), "needs a callable"),
         (Any, Depends(0), "needs a callable"),
+        (auth, inspect.Parameter.empty, r"no type.*Depends\(auth\)"),
+        (auth, Query(), r"no type.*Depends\(auth\)"),
+        (Depends(auth), inspect.Parameter.empty, r"annotation.*Annotated\[T, Depends"),
+        (Query(), "x", r"annotation.*Annotated\[T, Query"),
+        (Query, inspect.Parameter.empty, r"annotation.*Annotated\[T, Query"),
+        (fastapi.Depends(auth), inspect.Parameter.empty, r"fluvial\.Depends"),
+        (fastapi.Query(), inspect.Parameter.empty, r"fluvial\.Query"),
+        ([int], inspect.Parameter.empty, "no type"),
+        ({"a": int}, inspect.Parameter.empty, "no type"),
+        (list, [Depends(auth)], "where nobody looks"),
+        (Any, (Query(),), "where nobody looks"),
+        (dict, {"user": fastapi.Depends(auth)}, r"fluvial\.Depends"),
+        (Tagged | None, None, r"can't be validated.*write Depends\(function\)"),
+        (set[Tagged], Query(), r"can't be validated"),
+        (list[Tagged], Query(), r"can't be validated.*write Depends\(function\)"),
+        (dict[str, int | Tagged], Body(), r"can't be validated.*write Depends\(function\)"),
+        (tuple[int, Tagged], Body(), r"can't be validated.*write Depends\(function\)"),
     ],
 )
 def test_what_is_not_meant(annotation: Any, default: Any, match: str) -> None:
     with pytest.raises(TypeError, match=rf"GET / .*'q'.*{match}"):
         App().get("/")(signature(annotation, default))
+
+
+def test_handlers_and_models_that_are_none() -> None:
+    app = App()
+    for handler in (5, None, "handler"):
+        with pytest.raises(TypeError, match=r"GET / .*must be a function, not"):
+            app.get("/")(handler)  # type: ignore[type-var]
+    for model in (auth, 5, Depends(auth)):
+        with pytest.raises(TypeError, match="GET /"):
+            app.get("/", response_model=model)(lambda: None)
+    assert app.routes == []
+
+
+def test_a_type_may_stand_behind_a_dependency(serve) -> None:
+    """The annotation is what an empty Depends() calls; beside another it is nobody's business."""
+    app = App()
+    app.get("/")(signature(auth, Depends()))
+    app.get("/other")(signature(Tagged | None, Depends(auth)))
+    client = serve(app).client
+    assert client.get("/?q=a").json() == client.get("/other?q=a").json() == "a"
 
 
 def test_depends_of_what_a_function_returned() -> None:

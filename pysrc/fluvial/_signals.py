@@ -142,6 +142,8 @@ class StopSignals:
         if self._loop is None:
             self._interrupt(number)
             return
+        if self._loop.is_closed():  # nothing is left to stop
+            return
         if forced or not self._told:
             self._loop.call_soon_threadsafe(self._tell, forced)
         if not self._started and frame is not None and frame.f_code is not _WAITING:

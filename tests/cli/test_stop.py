@@ -369,6 +369,32 @@ def test_what_nohup_ignores_stays_ignored(folder: Path, workers: tuple[str, ...]
         assert "SIGHUP" not in server.log
 
 
+LATE = """
+import asyncio, os, signal
+from fluvial import App
+
+app = App()
+close = asyncio.Runner.close
+
+def close_and_stop(runner):
+    close(runner)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("closed", flush=True)
+
+asyncio.Runner.close = close_and_stop
+"""
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_signal_that_finds_the_loop_closed(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    (tmp_path / "it.py").write_text(LATE)
+    with launched("it:app", *workers, app_dir=tmp_path) as server:
+        server.wait_until_ready()
+        assert server.stop() == 0
+        assert "closed" in server.log
+        assert "Traceback" not in server.log
+
+
 def test_run_leaves_signals_as_they_were(folder: Path) -> None:
     script = folder / "script.py"
     script.write_text(

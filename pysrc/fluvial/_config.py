@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 SECONDS = 1000  # the core counts times in milliseconds
@@ -21,6 +22,14 @@ RANGES = {
     "thread_queue": (1, 2**31 - 1),
     "workers": (1, 1024),
     "backlog": (1, 2**31 - 1),
+}
+# By their annotations.
+_TYPES: dict[str, tuple[Any, str]] = {
+    "str": (str, "a str"),
+    "str | None": (str | None, "a str or None"),
+    "bool": (bool, "True or False"),
+    "tuple[str, ...]": ((tuple, list, set, frozenset), "a tuple of str"),
+    "dict[str, int]": (dict, "a dict"),
 }
 LONGEST_GRACE = 86_400.0  # seconds
 
@@ -190,7 +199,13 @@ class Config:
             _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
         if self.uds_mode is not None:
             _check_number("uds_mode", self.uds_mode, 0, 0o777)
-        _check_text("host", self.host)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, each.name, value := os.fspath(value))
+            _check_type(each.name, each.type, value)
+        if self.uds == "":
+            raise ValueError("Config: uds must be the path of a socket, not ''")
         for name, choices in (("log_level", LEVELS), ("lifespan", LIFESPAN_MODES)):
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
@@ -216,6 +231,13 @@ def normal_root_path(path: str) -> str:
         raise ValueError(f"Config: root_path must be the path of a URL, such as /api, not {path!r}")
     inner = path.strip("/")
     return f"/{inner}" if inner else ""
+
+
+def _check_type(name: str, kind: Any, value: object) -> None:
+    """`kind` is the annotation's text. What isn't listed is checked elsewhere."""
+    allowed, words = _TYPES.get(kind, (object, ""))
+    if not isinstance(value, allowed):
+        raise TypeError(f"Config: {name} must be {words}, not {value!r}")
 
 
 def _check_text(name: str, value: object) -> None:

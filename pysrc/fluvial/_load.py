@@ -6,6 +6,7 @@ import importlib
 import inspect
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,6 +27,10 @@ log = logging.getLogger("fluvial")
 
 # What is being imported at the moment: a module that starts a server of its own would never end.
 loading: ContextVar[str | None] = ContextVar("loading", default=None)
+
+
+class NestedRunError(RuntimeError):
+    """A module that is imported to be served starts a server."""
 
 
 class LoadError(Exception):
@@ -95,9 +100,10 @@ def _file_hint(module: str, path: str, app_dir: str) -> str:
         is_file = stem != module and os.path.isfile(os.path.join(app_dir, module))
         return f"{stem}:{path}" if is_file else ""
     folder, name = "", os.path.normpath(stem)
-    if name.startswith((os.sep, os.pardir)):
+    parents = name.split(os.sep)[:-1]
+    if not all(parent.isidentifier() for parent in parents):  # no packages: "..", "/srv", "my app"
         folder, name = os.path.split(name)
-    option = f"--app-dir {folder} " if folder else ""
+    option = f"--app-dir {shlex.quote(folder)} " if folder else ""
     return f"{option}{name.replace(os.sep, '.')}:{path}"
 
 
@@ -174,14 +180,14 @@ def _explained(what: str, deed: str) -> Iterator[None]:
     """
     try:
         yield
-    except LoadError:
+    except (LoadError, KeyboardInterrupt):
         raise
     except SystemExit as exc:
         status, text = _exit_status(exc)
         raise LoadError(f"{what} can't {deed}: it called sys.exit({text})", status=status) from exc
-    except Exception as exc:
+    except BaseException as exc:  # asyncio's CancelledError, say
         trace = _own_frames(exc.__traceback__)
-        quiet = isinstance(exc, ImportError | SyntaxError)
+        quiet = isinstance(exc, ImportError | SyntaxError | NestedRunError)
         level = logging.DEBUG if quiet else logging.ERROR
         log.log(level, "%s can't %s", what, deed, exc_info=(type(exc), exc, trace))
         raise LoadError(f"{what} can't {deed}: {_describe(exc, trace)}") from exc
@@ -216,11 +222,11 @@ def _is_installed(filename: str) -> bool:
     return filename.startswith(tuple(f"{folder}{os.sep}" for folder in folders))
 
 
-def _describe(exc: Exception, trace: TracebackType | None) -> str:
+def _describe(exc: BaseException, trace: TracebackType | None) -> str:
     """The cause, and the user's line that led to it."""
     if isinstance(exc, SyntaxError) and exc.filename is not None:
         return f"{exc.msg} ({exc.filename}, line {exc.lineno})"
-    text = str(exc) if isinstance(exc, ImportError) else _one_line(exc)
+    text = str(exc) if isinstance(exc, ImportError | NestedRunError) else _one_line(exc)
     frames = [frame for frame in traceback.extract_tb(trace) if not _is_machinery(frame.filename)]
     own = [frame for frame in frames if not _is_installed(frame.filename)]
     for frame in reversed(own or frames):
@@ -228,5 +234,5 @@ def _describe(exc: Exception, trace: TracebackType | None) -> str:
     return text
 
 
-def _one_line(exc: Exception) -> str:
+def _one_line(exc: BaseException) -> str:
     return " ".join(traceback.format_exception_only(exc)[-1].split())

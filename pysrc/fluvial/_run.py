@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _logging
 from ._config import Config, did_you_mean
-from ._load import LoadError, load_app, loading, make_app
+from ._load import LoadError, NestedRunError, load_app, loading, make_app
 from ._main_thread import hears_signals
 from ._secure import SecureError, make_secure
 from ._server import StartError, StartStopped, serve_on
@@ -58,7 +58,7 @@ def run(
     can't be served, after the reason was written to stderr.
     """
     config = _make_config(config, options)
-    _check_place()
+    _check_place(config)
     if isinstance(app, str):
         load: Load = functools.partial(
             load_app,
@@ -166,7 +166,8 @@ def _serve(
 
 
 def _print_error(exc: Exception) -> None:
-    print(f"Error: {exc}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"Error: {exc}\n")  # at once, so that no other process's line comes between
+    sys.stderr.flush()
 
 
 def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
@@ -176,18 +177,22 @@ def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
         if name not in known:
             hint = did_you_mean(name, known) or "; see fluvial.Config"
             raise TypeError(f"fluvial.run() has no option {name!r}{hint}")
+    if options.get("uds") is not None and (both := {"host", "port"} & options.keys()):
+        raise TypeError(f"fluvial.run(): uds and {min(both)} exclude each other: give one of them")
     if config is not None and not isinstance(config, Config):
         raise TypeError(f"fluvial.run(): config must be a fluvial.Config, not {config!r}")
     return dataclasses.replace(config or Config(), **options)
 
 
-def _check_place() -> None:
+def _check_place(config: Config) -> None:
     """Raises: RuntimeError where a server could never end, or could not run."""
     if (module := loading.get()) is not None:
-        raise RuntimeError(
+        raise NestedRunError(
             f"fluvial.run() was called while the module {module!r} is imported to be served: put "
             'it below `if __name__ == "__main__":`'
         )
+    if config.workers > 1 and not hears_signals():
+        raise RuntimeError("fluvial.run() with workers must be called in the main thread: it forks")
     try:
         asyncio.get_running_loop()
     except RuntimeError:

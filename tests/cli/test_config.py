@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,13 @@ FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
         ({"limits": {"keep_alive": 2**32}}, "limits['keep_alive'] must be from 0 to 4294967295"),
         ({"limits": {"body": -1}}, "limits['body'] must be from 0 to 9223372036854775807"),
         ({"root_path": "http://a/b"}, "root_path must be the path of a URL, such as /api"),
+        ({"access_log": "no"}, "access_log must be True or False, not 'no'"),
+        ({"asgi_debug": 1}, "asgi_debug must be True or False, not 1"),
+        ({"uds": 5}, "uds must be a str or None, not 5"),
+        ({"uds": ""}, "uds must be the path of a socket, not ''"),
+        ({"ssl_certfile": b"x"}, "ssl_certfile must be a str or None, not b'x'"),
+        ({"ws_origins": "https://a"}, "ws_origins must be a tuple of str, not 'https://a'"),
+        ({"limits": None}, "limits must be a dict, not None"),
         ({"root_path": "/a?b"}, "root_path must be the path of a URL, such as /api"),
     ],
 )
@@ -55,6 +63,11 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
 )
 def test_root_paths_are_read_as_they_are_meant(written: str, meant: str) -> None:
     assert Config(root_path=written).root_path == meant
+
+
+def test_files_may_be_paths() -> None:
+    config = Config(uds=Path("a"), ssl_certfile=Path("b"))  # type: ignore[arg-type]
+    assert (config.uds, config.ssl_certfile) == ("a", "b")
 
 
 def test_levels_may_be_written_large() -> None:
@@ -104,6 +117,8 @@ def test_wrong_flags_take_one_line(tmp_path: Path, arguments: list[str], message
         ((App(),), {"zzz": 1}, "fluvial.run() has no option 'zzz'; see fluvial.Config"),
         ((App(), 8000), {}, "fluvial.run(): config must be a fluvial.Config, not 8000"),
         ((App(),), {"port": -1}, "Config: port must be from 0 to 65535, not -1"),
+        ((App(),), {"uds": "x", "port": 1}, "fluvial.run(): uds and port exclude each other"),
+        ((App(),), {"uds": "x", "host": ""}, "fluvial.run(): uds and host exclude each other"),
         ((App(), Config(port=1)), {"log_level": "x"}, "Config: log_level must be one of"),
     ],
 )
@@ -113,6 +128,14 @@ def test_run_refuses_wrong_options(
     with pytest.raises((TypeError, ValueError)) as info:
         fluvial.run(*args, **options)
     assert message in str(info.value)
+
+
+def test_workers_need_the_main_thread() -> None:
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        pytest.raises(RuntimeError, match="in the main thread: it forks"),
+    ):
+        pool.submit(fluvial.run, App(), workers=2).result()
 
 
 def test_run_within_a_loop() -> None:

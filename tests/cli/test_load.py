@@ -81,6 +81,10 @@ def test_what_is_found(module: str, tmp_path: Path) -> None:
             *("/srv/{}.py:app", False),
             "'/srv/{}.py:app' names a file, not a module: say --app-dir /srv {}:app",
         ),
+        (
+            *("my app/x.y/{}.py:app", False),
+            "'my app/x.y/{}.py:app' names a file, not a module: say --app-dir 'my app/x.y' {}:app",
+        ),
         (".pkg.{}:app", False, "'.pkg.{}:app' is a relative name: say pkg.{}:app"),
         ("..{}:app", False, "'..{}:app' is a relative name: say {}:app"),
         ("{}:ap", False, "module '{}' has no attribute 'ap'; did you mean 'app'?"),
@@ -185,6 +189,7 @@ def test_a_syntax_error_is_placed(module: str, tmp_path: Path) -> None:
         ("import nowhere_to_be_found", logging.DEBUG),
         ("def f(:", logging.DEBUG),
         ("1 / 0", logging.ERROR),
+        ("import asyncio; raise asyncio.CancelledError", logging.ERROR),
     ],
 )
 def test_the_traceback_is_in_the_log(

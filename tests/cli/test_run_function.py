@@ -106,7 +106,9 @@ def test_a_module_that_runs_itself_while_it_is_served(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert 'put it below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: module 'main' can't be imported: fluvial.run() was called")
+    assert 'put it below `if __name__ == "__main__":`' in line
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -114,6 +116,7 @@ def test_a_module_that_runs_itself_while_it_is_served(tmp_path: Path) -> None:
     ("text", "status", "message"),
     [
         ("import sys\nsys.exit(4)", 4, "it called sys.exit(4)"),
+        ("import sys\nsys.exit(0)", 0, "it called sys.exit(0)"),
         ("import sys\nsys.exit('no database')", 1, "it called sys.exit('no database')"),
         ("import nothing_like_it", 1, "No module named 'nothing_like_it'"),
         ("def f(:", 1, "invalid syntax"),

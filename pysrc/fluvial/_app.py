@@ -104,8 +104,11 @@ class App:
             try:
                 if route.plan is None:
                     route.make_plan(self._dependencies)
-            except (NameError, TypeError) as exc:
-                raise type(exc)(f"{_describe(route)}: {exc}") from exc
+            except NameError as exc:
+                hint = "; if it is imported for type checkers alone, import it always"
+                raise NameError(f"{_describe(route)}: {exc}{hint}") from exc
+            except TypeError as exc:
+                raise TypeError(f"{_describe(route)}: {exc}") from exc
             self._add_to_router(route)
             del self._unplanned[0]
         self.websockets.plan(self._dependencies)

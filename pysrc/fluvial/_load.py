@@ -72,9 +72,16 @@ def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | F
     if factory:
         found = _call_factory(found, name)
     try:
-        return adapt(found, interface)
+        made = adapt(found, interface)
     except InterfaceError as exc:
         raise LoadError(f"{name} {exc}") from None
+    if isinstance(made, App):
+        try:
+            made.plan_routes()
+        except (NameError, TypeError, ValueError) as exc:
+            log.debug("%s can't be served", name, exc_info=exc)
+            raise LoadError(f"{name} can't be served: {exc}") from None
+    return made
 
 
 # ---- Names ----------------------------------------------------------------------------------

@@ -146,7 +146,12 @@ class Route:
             for name in ModelOptions.__annotations__
             if f"response_model_{name}" in options
         }
-        annotation = return_annotation(self.endpoint)
+        try:
+            annotation = return_annotation(self.endpoint)
+        except NameError:
+            if "response_model" not in options:
+                raise
+            annotation = MISSING
         check_returned(annotation)
         return make_wrap(
             options.get("status_code"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ForwardRef, get_origin
+from typing import Annotated, Any, ForwardRef, get_origin
 
 from ._background import BackgroundTasks
 from ._callables import (
@@ -175,13 +176,53 @@ def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator
         if parameter.name in bound:
             continue
         try:
-            annotation = _resolve(parameter.annotation, namespace)
+            annotation = _annotation_of(parameter, namespace)
         except (NameError, TypeError, AttributeError, SyntaxError):
             if strict:
                 raise
             annotation = Any
         default = described_default(func, parameter.name, parameter.default)
         yield parameter.replace(annotation=annotation, default=default)
+
+
+def _annotation_of(parameter: inspect.Parameter, namespace: dict[str, Any]) -> Any:
+    """What a dependency is annotated with is nobody's business: it may be known to type checkers
+    alone. Raises: NameError, TypeError.
+    """
+    try:
+        return _resolve(parameter.annotation, namespace)
+    except NameError:
+        annotation = parameter.annotation
+        if isinstance(annotation, str):
+            annotation = _resolve(annotation, namespace, _Anything(namespace))
+        metadata = split_annotated(annotation)[1]
+        if not any(
+            isinstance(item, Depends) and item.dependency is not None
+            for item in (*metadata, parameter.default)
+        ):
+            raise
+    return Annotated[Any, *metadata] if metadata else Any
+
+
+class _Unknown(type):
+    """Whatever an annotation does with a name that isn't known."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+    def __getitem__(cls, item: Any) -> Any:
+        return cls
+
+
+class _Anything(dict[str, Any]):
+    """A namespace in which any name stands for something."""
+
+    def __missing__(self, name: str) -> Any:
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        return _Unknown(name, (), {})
 
 
 def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
@@ -204,7 +245,9 @@ def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
     return names
 
 
-def _resolve(annotation: Any, namespace: dict[str, Any]) -> Any:
+def _resolve(
+    annotation: Any, namespace: dict[str, Any], local: dict[str, Any] | None = None
+) -> Any:
     if annotation is inspect.Parameter.empty:
         return Any
     if annotation is None:
@@ -214,7 +257,7 @@ def _resolve(annotation: Any, namespace: dict[str, Any]) -> Any:
     import typing
 
     holder = type("_", (), {"__annotations__": {"it": annotation}})
-    hints = typing.get_type_hints(holder, namespace, namespace, include_extras=True)
+    hints = typing.get_type_hints(holder, namespace, local or namespace, include_extras=True)
     return hints["it"]
 
 

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pydantic
 import pytest
-from fluvial import App, Cookie, Header, Path, Query
+from fluvial import App, Cookie, Depends, Header, Path, Query
 
 if TYPE_CHECKING:
     from conftest import Serve
@@ -539,3 +539,48 @@ def test_a_name_that_never_comes_stops_the_start(serve) -> None:
     )
     with pytest.raises(NameError, match=r"route GET / .*Never1"):
         serve(late)
+
+
+def unseen(annotations: dict[str, Any], default: Any = None) -> Any:
+    """A handler whose annotations name what only type checkers import."""
+
+    def handler(q: Any = default) -> Any:
+        return q
+
+    handler.__annotations__ = annotations
+    return handler
+
+
+def test_types_of_dependencies_may_be_known_to_type_checkers_alone(serve) -> None:
+    app = App()
+    dependency = Depends(lambda: "made")
+    options: Any = {"response_model": None}
+    app.get("/0")(unseen({"q": "Unseen"}, dependency))
+    app.get("/1")(unseen({"q": "list[unseen_module.Unseen[int]] | None"}, dependency))
+    app.get("/2")(unseen({"q": Annotated["Unseen", dependency]}))  # noqa: F821 - what this is about
+    app.get("/3")(unseen({"q": "Annotated[Unseen, Depends(make)]"}))
+    app.get("/4")(unseen({"q": Any}, Depends(unseen({"q": "Unseen"}, dependency))))
+    app.get("/5", **options)(unseen({"q": Any, "return": "Unseen"}, dependency))
+    client = serve(app).client
+    for number in range(6):
+        assert client.get(f"/{number}").json() == "made"
+
+
+def make() -> str:
+    return "made"
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        unseen({"q": "Unseen | None"}),
+        unseen({"q": "Annotated[Unseen, Query()]"}),
+        unseen({"q": "Unseen"}, Depends()),
+        unseen({"return": "Unseen"}),
+    ],
+)
+def test_other_types_have_to_be_known(handler: Any) -> None:
+    app = App()
+    app.get("/")(handler)
+    with pytest.raises(NameError, match=r"route GET / .*'Unseen' is not defined; .*import it"):
+        app.plan_routes()

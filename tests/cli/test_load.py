@@ -131,6 +131,15 @@ def test_what_is_not(module: str, tmp_path: Path, target: str, factory: bool, me
     assert str(info.value) == message.format(*[module] * 2, folder=tmp_path)
 
 
+def test_routes_that_can_not_be_planned(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(
+        "from __future__ import annotations\nfrom fluvial import App\napp = App()\n"
+        "@app.get('/')\ndef handler(q: Unseen): ...\n"
+    )
+    with pytest.raises(LoadError, match=r"can't be served: route GET / .*'Unseen' is not defined"):
+        load_app(f"{module}:app", app_dir=str(tmp_path))
+
+
 def test_other_apps(module: str, tmp_path: Path) -> None:
     for name in ("asgi", "wsgi", "asgi2"):
         app = load_app(f"{module}:{name}", app_dir=str(tmp_path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -99,8 +100,11 @@ def _long_number(text: str) -> int:
     return 0
 
 
-def settle(value: Any) -> Any:
-    """`value` with plain floats for what is `Exact` in it; lists, dicts and models are changed."""
+def settle(value: Any, texts: Container[int] = ()) -> Any:
+    """`value` with plain floats for what is `Exact` in it; lists, dicts and models are changed.
+
+    Numbers whose ids are in `texts` become texts.
+    """
     top = [value]
     pending: list[Any] = [top]
     while pending:
@@ -108,7 +112,7 @@ def settle(value: Any) -> Any:
         items = place.items() if isinstance(place, dict) else enumerate(place)
         for key, item in list(items):
             if type(item) is Exact:
-                place[key] = float(item)
+                place[key] = item.text if id(item) in texts else float(item)
             elif isinstance(item, (list, dict)):
                 pending.append(item)
             elif hasattr(item, "__pydantic_fields_set__"):

@@ -7,8 +7,10 @@ only pydantic knows, go to a pydantic TypeAdapter; pydantic is imported for thos
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -19,7 +21,7 @@ from msgspec import inspect as types
 
 from ._defaults import Filler
 from ._exceptions import HTTPException, InvalidJSON, RequestValidationError
-from ._json import read_slowly, settle
+from ._json import Exact, read_slowly, settle
 from ._lax import INVALID, Lax, Literals
 from ._problems import Loc, Problem, problem
 from ._types import concrete, has_pydantic, has_struct, is_optional, strip_optional, walk
@@ -228,13 +230,23 @@ class PydanticValidator:
         """Decimals with all their digits, which pydantic's own reader rounds."""
         value = load_json(body, loc, exact=True)
         try:
-            return self.from_python(value, loc)
-        except RequestValidationError:
-            try:
-                return self.adapter.validate_json(body)  # strict models take more from JSON
-            except self._error:
-                pass
-            raise
+            return settle(self.adapter.validate_python(value, from_attributes=True))
+        except self._error as exc:
+            strict = _exact_for_strict(exc)
+            text = json.dumps(settle(value, strict)) if strict else body
+            with suppress(self._error):
+                return self.adapter.validate_json(text)  # strict models take more from JSON
+            sent = _if_body(loc, load_json(body, loc))
+            raise RequestValidationError(pydantic_problems(exc, loc), body=sent) from exc
+
+
+def _exact_for_strict(exc: ValidationError) -> set[int]:
+    """The ids of numbers that strict models refuse for a Decimal, but take from a text in JSON."""
+    given: dict[int, set[str]] = {}
+    for error in exc.errors(include_url=False):
+        if type(error["input"]) is Exact:
+            given.setdefault(id(error["input"]), set()).add(error["type"])
+    return {number for number, kinds in given.items() if kinds == {"is_instance_of"}}
 
 
 def _has_decimal(schema: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import datetime
 import json
 from decimal import Decimal
 from typing import Annotated, Any, TypedDict
@@ -48,6 +49,8 @@ class Model(pydantic.BaseModel):
 class Strict(pydantic.BaseModel, strict=True):
     a: Decimal = Decimal(0)
     b: Any = None
+    c: datetime.date | None = None
+    d: list[Decimal] = []
 
 
 class Tree(msgspec.Struct):
@@ -238,9 +241,27 @@ def test_decimals_are_numbers(served, kind: str, text: str) -> None:
     assert post(served.client, f"/async/{kind}", body.encode()).status_code == 422
 
 
-def test_strict_models_take_what_json_has(served) -> None:
-    response = post(served.client, "/async/strict", b'{"a":1.5}')
-    assert response.json() == {"body": {"a": "1.5", "b": None}}
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"a":1.5}', '{"a":"1.5","b":null,"c":null,"d":[]}'),
+        (f'{{"a":{DIGITS}}}', f'{{"a":"{DIGITS}","b":null,"c":null,"d":[]}}'),
+        (
+            f'{{"a":2,"b":[1.10],"c":"2020-01-02","d":[1.10,"1.20",{DIGITS}]}}',
+            f'{{"a":"2","b":[1.1],"c":"2020-01-02","d":["1.10","1.20","{DIGITS}"]}}',
+        ),
+    ],
+)
+def test_strict_models_take_what_json_has(served, content: str, expected: str) -> None:
+    response = post(served.client, "/async/strict", content.encode())
+    assert response.text == f'{{"body":{expected}}}'
+
+
+def test_what_strict_models_refuse(served) -> None:
+    response = post(served.client, "/async/strict", b'{"a":1.10,"c":1.10}')
+    assert response.status_code == 422
+    found = {tuple(error["loc"]): error["input"] for error in response.json()["detail"]}
+    assert found["body", "c"] == 1.1
 
 
 class Unshowable:

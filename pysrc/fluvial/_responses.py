@@ -79,13 +79,12 @@ class Response:
             return content
         if isinstance(content, str):
             return content.encode(self.charset)
-        try:
-            return memoryview(content).tobytes()
-        except TypeError:
+        if not _is_bytes_like(content):
             raise TypeError(
                 f"the {what} of a {type(self).__name__} is a str or bytes-like, not "
                 f"{type(content).__name__}: write a JSONResponse, or str() around it"
-            ) from None
+            )
+        return memoryview(content).tobytes()
 
     @property
     def headers(self) -> MutableHeaders:
@@ -163,7 +162,7 @@ class Response:
 
     @body_iterator.setter
     def body_iterator(self, content: AsyncIterable[Any] | Iterable[Any]) -> None:
-        if isinstance(content, (str, bytes, bytearray, memoryview)):
+        if isinstance(content, str) or _is_bytes_like(content):
             content = (content,)  # whose items aren't pieces
         if isinstance(content, Mapping) or not isinstance(content, (AsyncIterable, Iterable)):
             raise TypeError(
@@ -357,6 +356,14 @@ def check_head(status: object, headers: RawHeaders) -> None:
     for name, value in headers:
         if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
             raise ValueError(f"malformed header field {name!r}: {value!r}")
+
+
+def _is_bytes_like(content: object) -> bool:
+    """Whether `content` is a buffer; numpy's scalars, which are buffers as well, are numbers."""
+    try:
+        return memoryview(content).ndim > 0  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
 
 
 async def _close(iterator: Any) -> None:

@@ -25,6 +25,8 @@ _TEXTS = (PurePath, UserString, IPv4Address, IPv6Address, IPv4Network, IPv6Netwo
 _LISTS = (deque, range, KeysView, ValuesView, ItemsView)
 # What msgspec refuses, its hook included; pydantic's PydanticSerializationError is a ValueError.
 REFUSED = (TypeError, ValueError, OverflowError)
+_FINE_TIMES = tuple(f"{kind}8[{unit}]" for kind in "mM" for unit in ("ns", "ps", "fs", "as"))
+_MISSING = ("NaTType", "NAType")
 Step = tuple["Step", str] | None  # where a value is: the way to its container, and its place there
 
 
@@ -40,6 +42,12 @@ def is_model(value: Any) -> bool:
     """Whether `value` is a pydantic model; without importing pydantic when the app hasn't."""
     module = sys.modules.get("pydantic")
     return module is not None and isinstance(value, module.BaseModel)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether `value` is one of pandas' for a time or a value that is missing."""
+    kind = type(value)
+    return kind.__name__ in _MISSING and kind.__module__.startswith("pandas")
 
 
 def _hook(value: Any) -> Any:
@@ -77,6 +85,8 @@ def plain_known(value: Any) -> Any:
 
 def _plain_derived(value: Any) -> Any:
     """Instances of classes that derive from those that msgspec knows, such as pandas' Timestamp."""
+    if is_missing(value):
+        return None
     kinds: tuple[type[Any], ...] = (str, int, float, bytes)
     for kind in kinds:
         if isinstance(value, kind):
@@ -101,14 +111,54 @@ def _plain_foreign(value: Any) -> Any:
         return value.__pydantic_serializer__.to_python(value, mode="json")
     if kind.__module__.startswith("pydantic"):  # URLs, colours
         return None if kind.__name__ == "PydanticUndefinedType" else str(value)
-    if callable(getattr(kind, "tolist", None)):  # of numpy, pandas, torch; array.array
-        return value.tolist()
+    if _is_array(value):
+        return _plain_array(value)
+    row = _row(value)
+    return _plain_object(value) if row is None else row
+
+
+def _row(value: Any) -> dict[Any, Any] | None:
+    """A database's row as a dict; None for what is no row."""
+    kind = type(value)
     row = getattr(value, "_mapping", None)  # of SQLAlchemy, databases
     if isinstance(row, Mapping):
         return dict(row)
     if callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__"):
         return {key: value[key] for key in value.keys()}  # noqa: SIM118 - of sqlite3, asyncpg
-    return _plain_object(value)
+    return None
+
+
+def for_models(value: Any) -> Any:
+    """`value` without what pydantic doesn't take apart: rows of databases, numpy's values."""
+    if type(value) in (list, tuple, set, deque):
+        return [for_models(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: for_models(item) for key, item in value.items()}
+    if isinstance(value, type):
+        return value
+    if _is_array(value):
+        return _plain_array(value)
+    row = _row(value)
+    return value if row is None else for_models(row)
+
+
+def _is_array(value: Any) -> bool:
+    """Whether `value` is an array or scalar of numpy, pandas, torch, or an array.array."""
+    return callable(getattr(type(value), "tolist", None))
+
+
+def _plain_array(value: Any) -> Any:
+    """An array or scalar; what numpy itself leaves as it is would be taken for something else."""
+    kind = getattr(value, "dtype", None)
+    code = getattr(kind, "str", "")
+    if code[1:] in _FINE_TIMES:  # would be integers; JSON's times have microseconds
+        value = value.astype(f"{code[:3]}[us]")
+    made = value.tolist()
+    if type(made) is not type(value):
+        return made
+    if getattr(kind, "kind", "") == "f":  # longdouble
+        return float(made)
+    raise _no_json(value, None)
 
 
 def _plain_object(value: Any) -> Any:

@@ -15,11 +15,12 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
 
-from ._encode import plain, to_json
+from ._encode import for_models, plain, to_json
 from ._exceptions import RequestValidationError
 from ._params import MISSING
 from ._responses import JSONResponse, Response, StreamingResponse
@@ -81,10 +82,20 @@ def make_wrap(
     if encode is None:
         if response_class is None:
             return None
+        if _writes_json(cls):
+            return lambda result: cls(json.loads(to_json(result)), **status)
         return lambda result: cls(result, **status)  # content, a URL, a path, an iterator
     if issubclass(cls, JSONResponse) and cls.render is JSONResponse.render:
         return _json_wrap(encode, cls, status_code or 200)
     return lambda result: cls(json.loads(encode(result)), **status)
+
+
+def _writes_json(cls: type[Response]) -> bool:
+    """Whether a class writes JSON by itself, for which json.dumps must do."""
+    if cls.render in (Response.render, JSONResponse.render):
+        return False
+    name = cls.media_type or ""
+    return issubclass(cls, JSONResponse) or name.endswith(("/json", "+json"))
 
 
 def make_respond(wrap: Wrap | None, status_code: int) -> Wrap:
@@ -167,10 +178,7 @@ def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encod
     dump: ModelOptions = {"by_alias": True, **options}
 
     def encode(result: Any) -> bytes:
-        try:
-            value = adapter.validate_python(result, from_attributes=True)
-        except ValueError as exc:
-            raise ResponseValidationError(str(exc)) from exc
+        value = _validated(adapter, result)
         try:
             return adapter.dump_json(value, warnings="error", **dump)
         except ValueError:
@@ -181,6 +189,16 @@ def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encod
             return to_json(adapter.dump_python(value, warnings=False, **dump))
 
     return encode
+
+
+def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
+    """`result` as the model. Raises: ResponseValidationError."""
+    try:
+        return adapter.validate_python(result, from_attributes=True)
+    except ValueError as exc:
+        with suppress(ValueError):
+            return adapter.validate_python(for_models(result), from_attributes=True)
+        raise ResponseValidationError(str(exc)) from exc
 
 
 def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:

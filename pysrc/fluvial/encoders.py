@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from ._encode import NoJson, attributes_of, is_model, plain_known
+from ._encode import NoJson, attributes_of, is_missing, is_model, plain_known
 
 __all__ = ["jsonable_encoder"]
 
@@ -68,6 +68,8 @@ class _Encoder:
             return custom(obj)
         if obj is None or type(obj) in _PLAIN:
             return obj
+        if is_missing(obj):
+            return None
         if is_model(obj):
             dumped = self._dump(obj, include, exclude)
             return replace(self, custom={}).encode(dumped)

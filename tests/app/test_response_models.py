@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -406,6 +407,31 @@ def test_events(serve) -> None:
     assert client.get("/sync").text == 'data: {"name":"ann"}\n\ndata: {"name":"bob"}\nid: 2\n\n'
     assert client.get("/model").text == 'data: {"name":"ann"}\n\n'
     assert client.get("/own").text == 'data: {"password":"mine"}\n\n'
+
+
+class Other(pydantic.BaseModel):
+    number: int
+
+
+def test_rows_of_databases(serve) -> None:
+    """Those of sqlite3 and asyncpg are neither mappings nor objects with attributes."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = sqlite3.Row
+        row = database.execute("select 'ann' as name, 'secret' as password").fetchone()
+    app = App()
+    for kind in (Data, Struct, Model, Typed):
+        name = kind.__name__
+        app.get(f"/{name}", response_model=kind)(giving(lambda it: it, row))
+        app.get(f"/list/{name}", response_model=list[kind])(giving(lambda it: it, [row]))  # type: ignore[valid-type]
+        inside = dict[str, tuple[kind, ...]]  # type: ignore[valid-type]
+        app.get(f"/dict/{name}", response_model=inside)(giving(lambda it: it, {"a": (row,)}))
+    app.get("/other", response_model=Other)(giving(lambda it: it, row))
+    client = serve(app).client
+    for kind in (Data, Struct, Model, Typed):
+        assert client.get(f"/{kind.__name__}").json() == {"name": "ann"}
+        assert client.get(f"/list/{kind.__name__}").json() == [{"name": "ann"}]
+        assert client.get(f"/dict/{kind.__name__}").json() == {"a": [{"name": "ann"}]}
+    assert client.get("/other").status_code == 500
 
 
 def test_results_are_converted_to_simple_types(serve) -> None:

@@ -4,6 +4,7 @@ import array
 import asyncio
 import collections
 import contextlib
+import ctypes
 import dataclasses
 import datetime
 import decimal
@@ -11,6 +12,7 @@ import enum
 import functools
 import http.cookies
 import ipaddress
+import json
 import pathlib
 import re
 import socket
@@ -18,7 +20,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, Self, TypedDict
 
 import httpx
 import msgspec
@@ -109,6 +111,33 @@ class Scalar:
         return 1.5
 
 
+class LongDouble:
+    """As numpy's, whose tolist() gives itself."""
+
+    __slots__ = ()
+    dtype = type("DType", (), {"kind": "f", "str": "<f16"})
+
+    def tolist(self) -> Self:
+        return self
+
+    def __float__(self) -> float:
+        return 1.5
+
+
+class LongComplex(LongDouble):
+    __slots__ = ()
+    dtype = type("DType", (), {"kind": "c", "str": "<c32"})
+
+
+class NaTType(datetime.datetime):
+    """As pandas'."""
+
+    __module__ = "pandas.api.typing"
+
+    def date(self) -> datetime.date:
+        raise ValueError
+
+
 class Secret(pydantic.BaseModel):
     word: pydantic.SecretStr
     url: pydantic.HttpUrl
@@ -174,6 +203,8 @@ RESULTS: list[tuple[Any, str]] = [
     (Fields(), '{"a":1,"b":null}'),
     (Numbers(), "[1,2]"),
     (Scalar(), "1.5"),
+    ([LongDouble()], "[1.5]"),
+    ({"a": [NaTType(1, 1, 1)]}, '{"a":[null]}'),
     (array.array("i", [1, 2]), "[1,2]"),
     ({"a": 1}.keys(), '["a"]'),
     ({"a": 1}.values(), "[1]"),
@@ -221,6 +252,7 @@ def test_an_iterator_is_read_once(serve) -> None:
         ({"a": asyncio.sleep}, "result['a'] is of type builtins.function"),
         ({"a": pathlib}, "result['a'] is of type builtins.module"),
         ([10**5000], "result[0] has too many digits"),
+        ([LongComplex()], ".LongComplex, which has no"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -337,6 +369,50 @@ def test_response_classes(serve, is_async: bool) -> None:
     assert "content-length" not in response.headers
     response = client.get("/redirect")
     assert (response.status_code, response.headers["location"]) == (303, "/a%20b?c=%C3%A9")
+
+
+class Indented(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, indent=1).encode()
+
+
+class Json(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
+class Problem(Json):
+    media_type = "application/problem+json"
+
+
+class Shown(PlainTextResponse):
+    def render(self, content: Any) -> bytes:
+        return repr(content).encode()
+
+
+@pytest.mark.parametrize("kind", [Indented, Json, Problem])
+def test_classes_that_write_json_get_what_json_knows(serve, kind: type[Response]) -> None:
+    app = App()
+    results: list[Any] = [
+        *(Model(A=1, when=datetime.date(2020, 1, 2)), [Data(1)], {"d": datetime.date(2020, 1, 2)}),
+        *(row(), [sqlalchemy_row()], {1}, decimal.Decimal("1.5"), "text", None, uuid.UUID(int=1)),
+    ]
+    for number, result in enumerate(results):
+        app.get(f"/{number}", response_class=kind)(functools.partial(lambda it: it, result))
+        app.get(f"/plain/{number}")(functools.partial(lambda it: it, result))
+    client = serve(app).client
+    for number in range(len(results)):
+        response = client.get(f"/{number}")
+        assert response.headers["content-type"] == kind.media_type
+        assert response.json() == client.get(f"/plain/{number}").json()
+
+
+def test_classes_that_write_something_else_get_the_result(serve) -> None:
+    app = App()
+    app.get("/", response_class=Shown)(lambda: {decimal.Decimal(1)})
+    assert serve(app).client.get("/").text == "{Decimal('1')}"
 
 
 def test_route_options(serve) -> None:
@@ -969,6 +1045,7 @@ CONTENTS: list[tuple[Callable[[], Response], bytes]] = [
         (functools.partial(StreamingResponse, content), b"ABC")
         for content in (b"ABC", "ABC", bytearray(b"ABC"), memoryview(b"ABC"), ["A", b"BC"])
     ),
+    (lambda: StreamingResponse(array.array("B", b"ABC")), b"ABC"),
     (lambda: StreamingResponse([bytearray(b"AB"), memoryview(b"C")]), b"ABC"),
     (lambda: StreamingResponse(asynchronous(memoryview(b"ABC"))), b"ABC"),
     (lambda: EventSourceResponse(b"data: 1\n\n"), b"data: 1\n\n"),
@@ -978,6 +1055,9 @@ CONTENTS: list[tuple[Callable[[], Response], bytes]] = [
 ]
 
 
+INT = ctypes.c_int64(7)  # a buffer, as numpy's scalars are
+
+
 @pytest.mark.parametrize("number", range(len(CONTENTS)))
 def test_contents(serve, number: int) -> None:
     app = App()
@@ -985,14 +1065,14 @@ def test_contents(serve, number: int) -> None:
     assert serve(app).client.get("/").content == CONTENTS[number][1]
 
 
-@pytest.mark.parametrize("content", [7, True, 1.5, [65], [b"A"], {"a": 1}, 1j], ids=repr)
+@pytest.mark.parametrize("content", [7, True, 1.5, [65], [b"A"], {"a": 1}, 1j, INT], ids=repr)
 @pytest.mark.parametrize("kind", [Response, PlainTextResponse, HTMLResponse])
 def test_only_texts_and_bytes_are_content(kind: type[Response], content: Any) -> None:
     with pytest.raises(TypeError, match=f"the content of a {kind.__name__} .*, not"):
         kind(content)
 
 
-@pytest.mark.parametrize("content", [7, None, 1.5, {"a": 1}, 1j], ids=repr)
+@pytest.mark.parametrize("content", [7, None, 1.5, {"a": 1}, 1j, INT], ids=repr)
 @pytest.mark.parametrize("kind", [StreamingResponse, EventSourceResponse])
 def test_only_iterators_are_streamed(kind: Any, content: Any) -> None:
     with pytest.raises(TypeError, match=f"the content of a {kind.__name__} .*, not"):
@@ -1002,7 +1082,7 @@ def test_only_iterators_are_streamed(kind: Any, content: Any) -> None:
         response.body_iterator = content
 
 
-@pytest.mark.parametrize("piece", [7, None, ["x"]], ids=repr)
+@pytest.mark.parametrize("piece", [7, None, ["x"], INT], ids=repr)
 def test_pieces_of_another_kind_break_the_answer_off(
     serve, caplog: pytest.LogCaptureFixture, piece: Any
 ) -> None:

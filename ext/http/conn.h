@@ -66,6 +66,8 @@ struct HttpConn {
     bool lent;         /* the socket is, see http_stream_lend */
     bool lent_waits; /* the borrower waits for the client to take what it has written */
     Fault fault;     /* set by a parser callback that refuses */
+    const char *piece; /* borrowed, while the parser runs: the bytes that it has */
+    char before[2];    /* of a head: the last two bytes before them */
 
     Buf kept;         /* owned: bytes not parsed yet */
     size_t kept_from; /* offset of the first of them */

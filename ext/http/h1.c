@@ -52,11 +52,30 @@ on_message_begin(llhttp_t *parser)
     return 0;
 }
 
+/* The byte that stands `n` (1 or 2) before `at`, perhaps in what was parsed earlier. */
+static char
+byte_before(const HttpConn *c, const char *at, size_t n)
+{
+    size_t here = (size_t)(at - c->piece);
+    return here >= n ? at[-(ptrdiff_t)n] : c->before[2 - (n - here)];
+}
+
+/* llhttp takes any number of spaces between the parts of a request line; RFC 9112 section 3 has one.
+ * Asked where a part begins or goes on. */
+static bool
+has_two_spaces(const HttpConn *c, const char *at)
+{
+    return byte_before(c, at, 1) == ' ' && byte_before(c, at, 2) == ' ';
+}
+
 static int
 on_url(llhttp_t *parser, const char *at, size_t len)
 {
     HttpConn *c = conn_of(parser);
     HttpRequest *req = c->req;
+    if (unlikely(has_two_spaces(c, at))) {
+        return refuse(c, 400, "The request line has two spaces in a row");
+    }
     if (limit_exceeded(c->server->limits.request_line, req->target_len + len)) {
         return refuse_excess(c, 414, "The request target is too long", "request_line");
     }
@@ -71,12 +90,16 @@ on_url(llhttp_t *parser, const char *at, size_t len)
 static int
 on_protocol(llhttp_t *parser, const char *at, size_t len)
 {
+    HttpConn *c = conn_of(parser);
+    if (unlikely(has_two_spaces(c, at))) {
+        return refuse(c, 400, "The request line has two spaces in a row");
+    }
     if (likely(len == 4 && memcmp(at, "HTTP", 4) == 0)) {
         return 0;
     }
     for (size_t i = 0; i < len; i++) {
         if (at[i] != 'H' && at[i] != 'T' && at[i] != 'P') {
-            return refuse(conn_of(parser), 400, "The protocol is not HTTP");
+            return refuse(c, 400, "The protocol is not HTTP");
         }
     }
     return 0;
@@ -428,11 +451,25 @@ fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
     }
 }
 
+/* Remembers what byte_before() may be asked for. */
+static void
+keep_before(HttpConn *c, const char *ptr, size_t len)
+{
+    for (size_t i = len < 2 ? 0 : len - 2; i < len; i++) {
+        c->before[0] = c->before[1];
+        c->before[1] = ptr[i];
+    }
+}
+
 size_t
 h1_parse(HttpConn *c, const char *ptr, size_t len)
 {
+    c->piece = ptr;
     llhttp_errno_t code = llhttp_execute(&c->parser, ptr, len);
     if (code == HPE_OK) {
+        if (c->state == CONN_HEAD) {
+            keep_before(c, ptr, len);
+        }
         return len;
     }
     if (code != HPE_PAUSED) {

@@ -438,8 +438,10 @@ conn_cut(HttpConn *c)
         || req->length_left == 0) {
         return;
     }
-    /* Chunks and lengths show what is missing by themselves. */
-    stream_cut(&c->stream, !req->chunked && req->length_left < 0);
+    /* Chunks and lengths show what is missing by themselves. But a probe (half.c) and the end of the
+     * connection are a last chunk for some clients, among them Python's http.client. */
+    bool framed = req->chunked ? c->probes == 0 : req->length_left >= 0;
+    stream_cut(&c->stream, !framed);
 }
 
 /* Bytes that were to be written are dropped, whatever they were. With TLS close_notify is among them. */

@@ -62,6 +62,23 @@ def test_a_stream_goes_on_after_the_client_s_end() -> None:
     assert (answer.body, answer.complete) == (b"one two three", True)
 
 
+def test_a_stream_that_breaks_off_behind_a_probe_is_reset() -> None:
+    """A zero and the end of the connection are a last chunk for Python's http.client."""
+    handler = Later()
+    with serving(handler) as server, server.connect() as sock:
+        sock.sendall(GET % 1)
+        request = handler.next()
+        server.call(request.stream_begin, 200)
+        server.call(request.stream_write, b"one")
+        sock.shutdown(socket.SHUT_WR)
+        data = b""
+        while not data.endswith(b"one\r\n0"):
+            data += sock.recv(1000)
+        server.call(request.abort)
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1000)
+
+
 def test_a_client_that_has_left_is_noticed_while_the_stream_is_silent() -> None:
     handler = Later()
     with serving(handler, half_closed=0) as server:

@@ -259,7 +259,7 @@ loop_has_work(const Loop *self)
 }
 
 /* One round between two polls, as in asyncio: whoever runs again and again finds what a peer has
- * sent meanwhile (ADR 18). */
+ * sent meanwhile (ADR 21). */
 static int
 loop_run_due(Loop *self)
 {

@@ -54,8 +54,9 @@ def run(
     "fluvial", "asgi3", "asgi2" or "wsgi". With `workers` the app runs in several processes.
 
     Raises: TypeError or ValueError when an option is wrong; RuntimeError when an event loop runs in
-    this thread already, or when a module calls it while it is imported; SystemExit when the app
-    can't be served, after the reason was written to stderr.
+    this thread already, when a module calls it while it is imported, or when workers are asked for
+    in another thread than the main one; SystemExit when the app can't be served, after the reason
+    was written to stderr.
     """
     config = _make_config(config, options)
     _check_place(config)
@@ -186,6 +187,11 @@ def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
 
 def _check_place(config: Config) -> None:
     """Raises: RuntimeError where a server could never end, or could not run."""
+    if config.workers > 1 and not hears_signals():
+        raise RuntimeError(
+            "fluvial.run() starts workers only in the main thread, which hears signals: call it "
+            "there, or with workers=1"
+        )
     if (module := loading.get()) is not None:
         raise NestedRunError(
             f"fluvial.run() was called while the module {module!r} is imported to be served: put "

@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -82,6 +83,7 @@ class Supervisor:
         self._kill_at = 0.0  # when workers are killed that haven't ended; once stopping
         self._interrupts = 0
         self._status = 0
+        self._to_the_end = True
         self._lifeline = os.pipe()
         self._ready = os.pipe()
         self._wakeup = os.pipe()
@@ -91,8 +93,9 @@ class Supervisor:
 
         In the end the signals are what they were before, unless `to_the_end`: the process ends.
         """
+        self._to_the_end = to_the_end
         with closing(self._hold_address()) as held:
-            before = self._take_signals()
+            before, wakeup = self._take_signals()
             while not self._is_over():
                 self._start_due(held)
                 self._wait()
@@ -103,7 +106,7 @@ class Supervisor:
         for number, handler in before.items():
             if not to_the_end:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(wakeup)
         for fd in (*self._lifeline, *self._ready, *self._wakeup):
             os.close(fd)
         return self._status
@@ -119,14 +122,14 @@ class Supervisor:
 
     # -- Signals ----------------------------------------------------------------------------
 
-    def _take_signals(self) -> dict[int, Any]:
-        """Returns the handlers that were there before."""
+    def _take_signals(self) -> tuple[dict[int, Any], int]:
+        """Returns the handlers and the descriptor for waking up that were there before."""
         for pipe in (self._wakeup, self._ready):
             for fd in pipe:
                 os.set_blocking(fd, False)
-        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        wakeup = signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         numbers = (*STOPPING, signal.SIGCHLD)
-        return {number: signal.signal(number, self._receive) for number in numbers}
+        return {number: signal.signal(number, self._receive) for number in numbers}, wakeup
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGCHLD:
@@ -197,7 +200,7 @@ class Supervisor:
         mask: set[int] = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
-            _end_worker(self._run_worker(parent, held, mask))
+            self._end_worker(self._run_worker(parent, held, mask))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         place.pid, place.started, place.ready = pid, time.monotonic(), False
         place.starts += 1
@@ -209,6 +212,7 @@ class Supervisor:
         `work` has to unblock the signals.
         """
         os.setpgid(0, 0)
+        _leave_to_parent()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ignore_others()  # what is forked has the system's defaults
@@ -228,6 +232,20 @@ class Supervisor:
         except BaseException:
             log.exception("worker %d failed", os.getpid())
         return 1
+
+    def _end_worker(self, status: int) -> NoReturn:
+        """Ends the process as the interpreter does, but for the script that has called run()."""
+        if self._to_the_end:
+            raise SystemExit(status)
+        for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+            try:
+                step()
+            except BaseException:
+                log.exception("the end of worker %d failed", os.getpid())
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(status)
 
     # -- Watching ---------------------------------------------------------------------------
 
@@ -264,15 +282,25 @@ class Supervisor:
                     self._status = 0
 
     def _reap(self) -> None:
-        """Children that are not workers have been somebody else's: they don't count."""
+        """Notes which workers have ended.
+
+        Other children were there before, or are orphans that the first process of a container
+        inherits. They are reaped, too, but for those of a script, which itself waits for them.
+        """
         with contextlib.suppress(ChildProcessError):
-            while True:
+            while self._to_the_end or os.getpid() == 1:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                for place in self._places:
-                    if place.pid == pid:
-                        self._ended(place, os.waitstatus_to_exitcode(status))
+                self._note_end(pid, status)
+        for pid in self._pids():
+            with contextlib.suppress(ChildProcessError):
+                self._note_end(*os.waitpid(pid, os.WNOHANG))
+
+    def _note_end(self, pid: int, status: int) -> None:
+        for place in self._places:
+            if pid != 0 and place.pid == pid:
+                self._ended(place, os.waitstatus_to_exitcode(status))
 
     def _ended(self, place: _Place, status: int) -> None:
         pid, place.pid = place.pid, 0
@@ -292,14 +320,12 @@ class Supervisor:
         log.warning("worker %d ended with status %d: another starts %s", pid, status, when)
 
 
-def _end_worker(status: int) -> NoReturn:
-    """Ends the process as the interpreter does, but for the code that has started the server."""
-    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
-        try:
-            step()
-        except BaseException:
-            log.exception("the end of worker %d failed", os.getpid())
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(status)
+def _leave_to_parent() -> None:
+    """What a script has made before its workers start ends with the script.
+
+    Its temporary folders, and the processes that it watches.
+    """
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
+    if (module := sys.modules.get("multiprocessing.process")) is not None:
+        module._children.clear()

@@ -82,6 +82,22 @@ def test_run_with_workers(tmp_path: Path, call: str) -> None:
         assert httpx.get(f"{server.url}/pid").json() != server.process.pid
 
 
+def test_workers_are_started_by_the_main_thread_alone(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "import threading, fluvial\n"
+        "def serve():\n"
+        "    try:\n"
+        "        fluvial.run(fluvial.App(), port=0, workers=2)\n"
+        "    except RuntimeError as exc:\n"
+        "        print(exc)\n"
+        "threading.Thread(target=serve).start()\n"
+    )
+    command = [sys.executable, str(tmp_path / "main.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "starts workers only in the main thread" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_run_is_quiet_when_asked(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(
         "import os, signal, fluvial\n"

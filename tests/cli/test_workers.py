@@ -60,6 +60,11 @@ app = App(lifespan=lifespan)
 def pid():
     return os.getpid()
 
+@app.get("/note")
+def note():
+    app.notes = open(f"notes.{os.getpid()}", "w")
+    app.notes.write("noted")  # kept back until the file is closed
+
 @app.get("/leave")
 def leave(status: int):
     os._exit(status)
@@ -241,3 +246,73 @@ def test_workers_end_as_processes_of_python_s_do(
         assert server.stop(number) == 0
         for line in ("atexit called\n", "thread ended\n", "not flushed by the app\n"):
             assert server.log.count(line) == count
+
+
+def test_what_workers_have_not_flushed_is_written(folder: Path) -> None:
+    with launched("it:app", *TWO, app_dir=folder) as server:
+        server.expect("Fluvial serves", 2)
+        assert httpx.get(f"{server.url}/note", timeout=PATIENCE).status_code == 200
+        assert server.stop() == 0
+        assert [file.read_text() for file in folder.glob("notes.*")] == ["noted"]
+
+
+# ---- Scripts -------------------------------------------------------------------------------
+
+SCRIPT = """
+import multiprocessing, os, pathlib, signal, subprocess, tempfile, threading, time
+import fluvial
+
+app = fluvial.App()
+
+def wait_for(name, status=0):
+    while not os.path.exists(name):
+        time.sleep(0.01)
+    os._exit(status)
+
+if __name__ == "__main__":
+    made = tempfile.TemporaryDirectory()
+    daemon = multiprocessing.Process(target=wait_for, args=["never"], daemon=True)
+    daemon.start()
+    process = multiprocessing.Process(target=wait_for, args=["go", 7])
+    process.start()
+    shell = "until test -e go; do sleep 0.01; done; exit 9"
+    popen = subprocess.Popen(["sh", "-c", shell])
+    before, _ = os.pipe(), signal.set_wakeup_fd(-1)
+    os.set_blocking(before[1], False)
+    signal.set_wakeup_fd(before[1])
+    try:
+        fluvial.run(app, port=0, workers=2)
+    finally:
+        print("run() is over", flush=True)
+    assert signal.set_wakeup_fd(-1) == before[1]
+    process.join()
+    print("statuses:", process.exitcode, popen.wait(), flush=True)
+    print("still there:", os.path.exists(made.name), daemon.is_alive(), flush=True)
+"""
+
+
+def test_what_a_script_has_made_stays_the_script_s(tmp_path: Path) -> None:
+    """Its children, whose statuses it asks for, and what its own end removes."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    server = ServerProcess([sys.executable, "script.py"], {}, tmp_path)
+    try:
+        server.expect("Fluvial serves", 2)
+        for times in range(2):
+            worker = sorted(workers_of(server))[-1]
+            psutil.Process(worker).terminate()
+            server.expect(f"worker {worker} ended with status 0")
+            server.expect("Fluvial serves", 3 + times)
+        (tmp_path / "go").touch()  # these children end, while workers are watched
+        until(lambda: zombies(server.process.pid) == 2)
+        assert server.stop() == 0
+        assert "statuses: 7 9\n" in server.log
+        assert "still there: True True\n" in server.log
+        assert server.log.count("run() is over") == 1
+        assert "Traceback" not in server.log
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def zombies(parent: int) -> int:
+    children = psutil.Process(parent).children()
+    return [child.status() for child in children].count(psutil.STATUS_ZOMBIE)

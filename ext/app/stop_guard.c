@@ -25,6 +25,7 @@ enum { STATUS_INTERRUPTED = 128 + SIGINT };
 typedef struct StopGuard {
     pid_t pid;    /* whom the guard belongs to; not a child forked from it */
     pid_t parent; /* of a worker, whose SIGINT means: now; else 0 */
+    int error;    /* the descriptor for the last word; the caller's, or -1 */
     _Atomic int64_t patience;     /* ns from the first signal to the end */
     _Atomic int64_t urgency;      /* ns from a second SIGINT to the end */
     _Atomic int64_t deadline;     /* on the monotonic clock, or NEVER */
@@ -134,9 +135,9 @@ on_deadline(int number)
         || atomic_load(&guard->deadline) > now_ns()) {
         return;
     }
-    struct pollfd error = {.fd = STDERR_FILENO, .events = POLLOUT};
+    struct pollfd error = {.fd = guard->error, .events = POLLOUT};
     if (poll(&error, 1, 0) == 1 && (error.revents & POLLOUT) != 0) {
-        ssize_t unused = write(STDERR_FILENO, LATE, sizeof LATE - 1);
+        ssize_t unused = write(guard->error, LATE, sizeof LATE - 1);
         (void)unused;
     }
     _exit(atomic_load(&guard->forced) ? STATUS_INTERRUPTED : 0);
@@ -220,8 +221,8 @@ static PyObject *
 guard_open(PyObject *Py_UNUSED(module), PyObject *args)
 {
     double patience, urgency;
-    int parent = 0;
-    if (!PyArg_ParseTuple(args, "dd|i", &patience, &urgency, &parent)) {
+    int parent = 0, error = STDERR_FILENO;
+    if (!PyArg_ParseTuple(args, "dd|ii", &patience, &urgency, &parent, &error)) {
         return NULL;
     }
     if (guard_current() != NULL) {
@@ -234,6 +235,7 @@ guard_open(PyObject *Py_UNUSED(module), PyObject *args)
     }
     guard->pid = getpid();
     guard->parent = parent;
+    guard->error = error;
     atomic_init(&guard->patience, seconds_to_ns(patience));
     atomic_init(&guard->urgency, seconds_to_ns(urgency));
     atomic_init(&guard->deadline, NEVER);

@@ -33,13 +33,14 @@ BODY_STREAM: Final = 2
 
 # ---- app: the guard over a process that is to end ------------------------------------------
 
-def guard_open(patience: float, urgency: float, parent: int = 0, /) -> None:
+def guard_open(patience: float, urgency: float, parent: int = 0, error: int = 2, /) -> None:
     """Opens the guard of this process: from now on the first SIGINT or SIGTERM ends it after
     `patience` seconds, a second SIGINT after `urgency`, whatever its threads do. Python's handlers
     for the two, which must have been set before, are called as well.
 
     `parent` is the pid of a worker's supervisor, whose SIGINT counts as a second one, and whose end
-    counts as SIGTERM. Raises: RuntimeError when there is a guard; OSError."""
+    counts as SIGTERM. `error` is the descriptor for a last word, or -1. Raises: RuntimeError when
+    there is a guard; OSError."""
 
 def guard_close() -> None:
     """Closes the guard, if there is one; no deadline remains."""

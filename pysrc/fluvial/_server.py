@@ -29,6 +29,7 @@ from ._request import Request
 from ._responses import Response
 from ._secure import make_secure
 from ._sockets import BindError, describe
+from ._standard import descriptor_of
 from ._threads import call_on_loop, register_pool, unregister_pool
 from ._websocket import Runner, WebSocket
 from ._wsgi import WsgiBridge
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from ._supervisor import Supervised
 
 log = logging.getLogger("fluvial")
-STDOUT = 1
 _CANCELLED_SHARE = 0.4  # of the time for cleaning up: what cancelled handlers have of it
 
 
@@ -235,7 +235,7 @@ class Service:
             root=None if self._bridge is None else self._bridge.core,
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._config.limits | {"ws_deflate": int(self._config.ws_per_message_deflate)},
-            access_log=STDOUT if self._config.access_log else -1,
+            access_log=descriptor_of("stdout") if self._config.access_log else -1,
             websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
             secure=self._secure,

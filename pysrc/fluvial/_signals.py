@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._loop import Loop
+from ._standard import descriptor_of
 
 if TYPE_CHECKING:
     from ._config import Config
@@ -96,7 +97,8 @@ class StopSignals:
         """Takes the signals over. In the main thread."""
         self._before = {number: signal.signal(number, self._on_signal) for number in STOPPING}
         OURS.append(self._on_signal)
-        _core.guard_open(self._config.cleanup_timeout, _URGENCY, self._parent)
+        error = descriptor_of("stderr")
+        _core.guard_open(self._config.cleanup_timeout, _URGENCY, self._parent, error)
 
     def close(self) -> None:
         """Undoes `open`."""

@@ -13,19 +13,40 @@ def occupy_standard_descriptors() -> None:
     """Opens /dev/null for those that the process was started without (`>&-`).
 
     Without it the first file or socket that is opened gets the number, and whatever is printed or
-    logged.
+    logged. One that a script has opened before stays what it is: then only the stream is replaced.
     """
     for fd, (name, flags, mode) in enumerate(_STREAMS):
-        try:
-            os.fstat(fd)
-        except OSError:
-            opened = os.open(os.devnull, flags)  # the lowest number that is free: this one
-            if opened != fd:
-                os.dup2(opened, fd)
-                os.close(opened)
-            os.set_inheritable(fd, True)
-            if getattr(sys, name) is None:
-                _set_stream(name, fd, mode)
+        used = fd
+        if not _is_open(fd):
+            _open_null(fd, flags)
+        elif getattr(sys, name) is None:
+            used = os.open(os.devnull, flags)  # the number is a file of the script's
+        if getattr(sys, name) is None:
+            _set_stream(name, used, mode)
+
+
+def descriptor_of(name: str) -> int:
+    """Where the process's own "stdout" or "stderr" goes; -1 when there is none."""
+    try:
+        return cast("int", getattr(sys, f"__{name}__").fileno())
+    except (AttributeError, OSError, ValueError):
+        return -1
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _open_null(fd: int, flags: int) -> None:
+    opened = os.open(os.devnull, flags)  # the lowest number that is free: this one
+    if opened != fd:
+        os.dup2(opened, fd)
+        os.close(opened)
+    os.set_inheritable(fd, True)
 
 
 def _set_stream(name: str, fd: int, mode: str) -> None:

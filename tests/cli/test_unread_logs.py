@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,3 +200,55 @@ def test_no_file_of_the_app_s_gets_log_lines(
         assert get(folder, "/fails").status_code == 500
         ask(folder, "/", 100)
     assert (folder / "opened").read_bytes() == b""
+
+
+SCRIPT = """
+import os, sys, time
+import fluvial
+
+file = open("opened", "w")
+app = fluvial.App()
+
+@app.get("/")
+async def index():
+    return file.fileno()
+
+@app.get("/fails")
+async def fails():
+    print("printed", flush=True)
+    raise RuntimeError
+
+@app.get("/hangs")
+async def hangs():
+    time.sleep(1000)
+
+if __name__ == "__main__":
+    config = fluvial.Config(graceful_timeout=0, cleanup_timeout=0.1)
+    fluvial.run(app, config, uds="socket", workers=int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("closed", "number"), [("0<&-", 0), ("1>&-", 1), ("2>&-", 2)])
+def test_a_file_that_a_script_has_opened_before_gets_none_either(
+    tmp_path: Path, closed: str, number: int, workers: str
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "script.py", workers]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not can_connect(tmp_path):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        assert get(tmp_path, "/").json() == number
+        assert get(tmp_path, "/fails").status_code == 500
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(tmp_path / "socket"))
+            sock.sendall(b"GET /hangs HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert stop(process) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert (tmp_path / "opened").read_bytes() == b""

@@ -159,9 +159,9 @@ class Service:
     ) -> None:
         server = self._make_server(loop, pool)
         addresses = [self._listen(server, sock) for sock in self._sockets]
-        log.info("Fluvial serves %s (Ctrl+C stops)", ", ".join(addresses))
         if on_ready is not None:
-            on_ready()
+            on_ready()  # before anybody can be told: who reads the line may send a signal
+        log.info("Fluvial serves %s (Ctrl+C stops)", ", ".join(addresses))
         await self._stop.wait()
         await self._drain(server)
         server.close()

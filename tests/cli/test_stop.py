@@ -18,7 +18,7 @@ import pytest
 from support.command import PATIENCE, ServerProcess, launched
 
 APP = """
-import asyncio, atexit, contextlib, itertools, os, signal, threading, time
+import asyncio, atexit, contextlib, itertools, logging, os, signal, threading, time
 from fluvial import App
 
 mode = os.environ.get("MODE", "")
@@ -49,6 +49,13 @@ async def hang_async(kind):
 
 if mode.startswith("import "):
     hang(mode.removeprefix("import "))
+if mode.startswith("ready "):
+    class Ready(logging.StreamHandler):
+        def emit(self, record):
+            super().emit(record)
+            os.kill(os.getpid(), int(mode.removeprefix("ready ")))
+            self.setLevel("ERROR")
+    logging.getLogger("fluvial").addHandler(Ready())
 if mode == "atexit":
     atexit.register(hang, "sleep")
 if mode == "thread":
@@ -304,6 +311,16 @@ def test_workers_that_hear_nothing_are_killed(folder: Path) -> None:
         server.expect("Fluvial serves", 2)
         assert server.stop() == 0
         assert server.log.count("has not stopped in time: killed") == 2
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_signal_that_comes_with_the_start_line_interrupts_nothing(
+    folder: Path, number: int
+) -> None:
+    with launched("it:app", *PATIENT, app_dir=folder, env={"MODE": f"ready {number}"}) as server:
+        assert server.wait() == 0
+        assert "Fluvial serves" in server.log
+        assert "app stopped" in server.log
 
 
 def test_a_handler_of_the_app_s_may_call_the_server_s(folder: Path) -> None:

@@ -35,6 +35,7 @@ typedef struct WsMessage {
     PyObject *whole;  /* owned: the message that came in one piece, or NULL */
     PyObject *buffer; /* owned bytes object that is being filled, or NULL */
     size_t len;       /* bytes used in it */
+    uint64_t taken;   /* compressed bytes that have come */
 } WsMessage;
 
 /* Payloads of control frames: most have none. */

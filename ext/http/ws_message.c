@@ -8,8 +8,9 @@
 #include "http/ws_conn.h"
 
 enum {
-    INFLATE_FIRST = 1024
-}; /* bytes of room for a decompressed message, to begin with */
+    INFLATE_FIRST = 1024, /* bytes of room for a decompressed message, to begin with */
+    INFLATE_GROWTH = 8, /* compressed bytes for each byte that comes of them, at most */
+};
 
 static const WsFault FINE = {0, NULL, NULL};
 
@@ -228,16 +229,28 @@ inflate_piece(WsConn *ws, Slice in)
                : ws_fault_make(WS_INVALID_DATA, "The compressed data is malformed");
 }
 
+/* Whether the compressed form is longer than any message may be, and gives next to nothing. Whoever
+ * flushes each byte needs seven for it; empty blocks could go on for ever. */
+static bool
+is_hollow(const WsConn *ws)
+{
+    const WsMessage *message = &ws->message;
+    return limit_exceeded(ws_limits(ws)->ws_message, message->taken)
+           && message->taken / INFLATE_GROWTH > message->len;
+}
+
 WsFault
 ws_message_piece(WsConn *ws, char *ptr, size_t len, uint64_t offset)
 {
-    const WsMessage *message = &ws->message;
+    WsMessage *message = &ws->message;
     if (ws->state != WS_OPEN) {
         return FINE;
     }
     if (message->compressed) {
         (void)ws_unmask(ptr, ptr, len, ws->frame.mask, offset & 3);
-        return inflate_piece(ws, slice_of(ptr, len));
+        message->taken += len;
+        WsFault fault = inflate_piece(ws, slice_of(ptr, len));
+        return fault.code == 0 && is_hollow(ws) ? fault_too_large() : fault;
     }
     bool whole = ws->frame.fin && len == ws->frame.len && message->buffer == NULL;
     return whole ? take_whole(ws, ptr, len) : take_piece(ws, ptr, len, offset);

@@ -94,6 +94,12 @@ def test_how_long_it_may_be_silent_is_bounded() -> None:
         wait_until_closed(server)
 
 
+def test_the_time_in_all_bounds_silence_too() -> None:
+    with serving(Handler(), linger_time=100, linger_timeout=0) as server:
+        server.connect().sendall(b"BAD\r\n\r\n")
+        wait_until_closed(server)
+
+
 def test_how_long_it_takes_in_all_is_bounded() -> None:
     """For a client that sends a byte whenever it is about to count as silent."""
     stop = threading.Event()

@@ -52,6 +52,14 @@ def test_a_request_says_what_was_sent() -> None:
     assert seen["client"] == client
 
 
+def test_a_later_minor_version_is_told_as_the_latest_known() -> None:
+    handler = Described()
+    with serving(handler) as server, server.connect() as sock:
+        sock.sendall(GET.replace(b"HTTP/1.1", b"HTTP/1.9"))
+        Response.parse(sock.recv(4096))
+    assert handler.seen[0]["minor"] == 1
+
+
 @pytest.mark.parametrize("raw", [GET, LENGTH, CHUNKED], ids=["get", "length", "chunked"])
 @pytest.mark.parametrize("mode", [COLLECT, DISCARD, STREAM], ids=["collect", "discard", "stream"])
 def test_every_split_in_two_reads_the_same(raw: bytes, mode: int) -> None:

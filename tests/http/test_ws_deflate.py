@@ -337,6 +337,39 @@ def test_the_limit_is_on_what_comes_out(served: Served, size: int, fits: bool) -
             assert client.read().code == 1009
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"\x03\x00" * 500,
+        b"\x00\x00\x00\xff\xff" * 200,
+        # An empty block with codes of its own, and a stored one behind it.
+        bytes.fromhex("04c081000000000090ff6b000000ffff") * 60,
+    ],
+    ids=["final", "stored", "dynamic"],
+)
+def test_blocks_that_give_nothing_end_at_the_limit(serve: Serve, block: bytes) -> None:
+    """However many frames they come in."""
+    client, _ = offer(serve(app, limits={"ws_message": 50_000}), D)
+    with client:
+        client.send(frame(BINARY, block, fin=False, rsv=COMPRESSED))
+        client.send(frame(CONT, block, fin=False) * 99)
+        last = client.read_to_end()[-1]
+    assert (last.code, last.reason) == (1009, "The message is too large")
+
+
+def test_a_message_whose_bytes_are_flushed_one_by_one_is_no_bomb(serve: Serve) -> None:
+    """Its compressed form is seven times as long, and longer than the limit."""
+    client, _ = offer(serve(app, limits={"ws_message": 1000}), D)
+    whole = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = random.Random(1).randbytes(1000)
+    pieces = [whole.compress(data[i : i + 1]) + whole.flush(zlib.Z_SYNC_FLUSH) for i in range(1000)]
+    payload = b"".join(pieces)[:-4]
+    assert len(payload) > 6000
+    with client:
+        client.send_frame(BINARY, payload, rsv=COMPRESSED)
+        assert Deflating(client).read(BINARY)[0] == data
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_random_streams(served: Served, seed: int) -> None:
     """Compressed messages with changed bytes: an echo or an end."""

@@ -7,7 +7,7 @@
 #   EXTRAS=test        without the frameworks that tests/asgi/apps starts
 #   BENCH="..."        options of bench/http.py or bench/loop.py
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
-#   CONFORMANCE="..."  options of tests/conformance/loop/run.py or .../ws/run.py
+#   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 
@@ -42,7 +42,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug mutants packages conformance-loop conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug mutants packages conformance-loop conformance-libs conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -51,6 +51,8 @@ help:
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
 	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
+	@echo 'make conformance-libs  the tests of aiohttp, websockets, asyncpg, redis-py and pyzmq on'
+	@echo '              fluvial.Loop and on uvloop, about twenty minutes (CONFORMANCE=)'
 	@echo 'make conformance-ws  the Autobahn cases on WebSockets (CONFORMANCE=)'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
 	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
@@ -140,6 +142,21 @@ mutants: $(VENV)/.test-needs build
 conformance-loop: $(VENV)/.conformance-loop-needs build
 	$(SAY) "others' tests of event loops, on fluvial.Loop (tests/conformance/loop)"
 	@$(PY) tests/conformance/loop/run.py $(CONFORMANCE)
+
+# In an environment of its own: the versions of what the tests need are theirs.
+LIBS = build/conformance-libs/$(VENV)
+
+$(LIBS)/.needs: $(VENV)/.created pyproject.toml
+	$(SAY) "installing libraries and what their tests need"
+	@$(PYTHON) scripts/system.py conformance-libs
+	@$(PYTHON) -m venv --clear $(LIBS)
+	@$(LIBS)/bin/python -m pip --disable-pip-version-check install --quiet \
+	$$($(PY) scripts/extras.py conformance-libs)
+	@touch $@
+
+conformance-libs: $(LIBS)/.needs build
+	$(SAY) "the tests of libraries, on fluvial.Loop and uvloop (tests/conformance/libs)"
+	@$(LIBS)/bin/python tests/conformance/libs/run.py $(CONFORMANCE)
 
 conformance-ws: $(VENV)/.conformance-ws-needs build
 	$(SAY) "the Autobahn cases for WebSocket (tests/conformance/ws)"

@@ -1,6 +1,7 @@
 """Makes sure that the system has what Fluvial is built, tested or measured with.
 
-    python3 scripts/system.py build [test] [conformance-loop] [bench] [bench-loop]
+    python3 scripts/system.py build [test] [conformance-loop] [conformance-libs] [bench]
+                              [bench-loop]
 
 Looks for each tool or header itself, so that a Python or compiler from elsewhere counts, too.
 What is missing is installed with apt-get where that exists (through sudo unless root);
@@ -88,6 +89,10 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
     elif purpose == "conformance-loop":
         yield Need("CPython's own tests", f"lib{python}-testsuite", has_asyncio_tests)
+    elif purpose == "conformance-libs":
+        yield Need("PostgreSQL", "postgresql", has_postgres)
+        yield Need("Redis", "redis-server", on_path("redis-server"))
+        yield Need("openssl", "openssl", on_path("openssl"))
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))
         yield Need("taskset", "util-linux", on_path("taskset"))

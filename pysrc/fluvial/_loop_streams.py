@@ -65,7 +65,12 @@ class StreamsMixin:
             sock.setblocking(False)
         waiter = self.create_future()
         try:
-            if not _connect(sock, address):
+            if _connect(sock, address):
+                # The protocol hears of it no earlier than on asyncio's loop: callers that give up
+                # within these two rounds find that there never was a connection.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            else:
                 self._sock_connect_later(waiter, sock, address)
                 await waiter
                 waiter = self.create_future()

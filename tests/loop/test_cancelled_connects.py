@@ -160,3 +160,33 @@ def test_a_protocol_that_can_not_be_made(fluvial_loop: Loop, address: Any) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fluvial_loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_protocol_never_hears_of_a_connect_that_is_cancelled_soon(
+    loop: asyncio.AbstractEventLoop, turns: int
+) -> None:
+    """Also where the connect itself has succeeded at once. asyncpg's pools depend on it."""
+    told: list[str] = []
+
+    class Told(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            told.append("made")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            told.append("lost")
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            connecting = loop.create_task(loop.create_connection(Told, "127.0.0.1", port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+    assert told == []

@@ -1,6 +1,6 @@
 /* `await send(message)`: the answer of an ASGI app. The start is held until the first body, so
  * that an answer in one piece is one write. A message takes effect when send() is called; what
- * send() returns only waits, and only when too much is queued. The loop's thread.
+ * send() returns raises what is wrong with it, or waits when too much is queued. The loop's thread.
  */
 #include "base/py.h"
 
@@ -381,7 +381,8 @@ asgi_send(PyObject *op, PyObject *message)
         result = call->kind->send(call, message, &m);
     }
     message_free(&m);
-    return result;
+    return likely(result != NULL) ? result
+                                  : waiting_failed(call->app->st, call->server->loop);
 }
 
 static PyMethodDef send_def = {"send", asgi_send, METH_O,

@@ -451,8 +451,11 @@ dispatch_writable(HttpRequest *req)
     const Mount *mount = call_of(req)->mount;
     if (mount != NULL) {
         mount->ops->writable(req);
-    } else {
-        sender_wake(req);
+        return;
+    }
+    sender_wake(req);
+    if (req->answer == HTTP_ANSWER_DONE) {
+        body_end(req);
     }
 }
 

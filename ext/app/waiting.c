@@ -364,3 +364,22 @@ waiting_new(const AppState *st, Loop *loop, const WaitOps *ops, PyObject *owner)
     }
     return (PyObject *)self;
 }
+
+static WaitStep
+failed_attempt(PyObject *owner, PyObject **Py_UNUSED(result),
+               WaitList **Py_UNUSED(list))
+{
+    err_restore(Py_NewRef(owner));
+    return WAIT_FAILED;
+}
+
+static const WaitOps failed_ops = {.attempt = failed_attempt};
+
+PyObject *
+waiting_failed(const AppState *st, Loop *loop)
+{
+    PyObject *exc = err_take();
+    PyObject *op = waiting_new(st, loop, &failed_ops, exc);
+    Py_DECREF(exc);
+    return op;
+}

@@ -42,6 +42,10 @@ int waiting_setup(PyObject *module, AppState *st);
 PyObject *waiting_new(const AppState *st, Loop *loop, const WaitOps *ops,
                       PyObject *owner);
 
+/* An awaitable that raises the exception that is set, which is cleared: what an `async def` refuses is
+ * raised where it is awaited. A new reference, or NULL with an exception set. */
+PyObject *waiting_failed(const AppState *st, Loop *loop);
+
 /* Lets everybody on the list attempt again, once the loop gets round to it. */
 void waiting_wake(WaitList *list);
 

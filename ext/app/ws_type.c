@@ -1,5 +1,5 @@
-/* The type `_core.WebSocket` (see ws_type.h). Sending happens in the call; what it returns is
- * awaited only when too much is queued. Receiving takes from the session's queue, and suspends
+/* The type `_core.WebSocket` (see ws_type.h). Sending happens in the call; what it returns raises
+ * what went wrong, or waits when too much is queued. Receiving takes from the session's queue, and suspends
  * only when that is empty.
  */
 #include "base/py.h"
@@ -85,6 +85,14 @@ raise_error(PyObject *op, int err)
         raise_disconnect(op);
     }
     return NULL;
+}
+
+/* What a method returns that has set an exception. */
+static PyObject *
+failed(PyObject *op)
+{
+    const AppServer *server = server_of(op);
+    return waiting_failed(server->st, server->loop);
 }
 
 /* Whether this is the loop's thread. */
@@ -237,8 +245,9 @@ static PyObject *
 sent(PyObject *op, int err)
 {
     const AppServer *server = server_of(op);
-    if (err != 0) {
-        return raise_error(op, err);
+    if (unlikely(err != 0)) {
+        (void)raise_error(op, err);
+        return failed(op);
     }
     if (likely(!session_is_full(session_of(op)))) {
         return Py_NewRef(server->st->waiting_done);
@@ -253,8 +262,9 @@ websocket_send_text(PyObject *op, PyObject *data)
         return call_later_with(op, "send_text", data);
     }
     if (!PyUnicode_Check(data)) {
-        return PyErr_Format(PyExc_TypeError, "send_text() takes a str, not %.100s",
-                            Py_TYPE(data)->tp_name);
+        PyErr_Format(PyExc_TypeError, "send_text() takes a str, not %.100s",
+                     Py_TYPE(data)->tp_name);
+        return failed(op);
     }
     return sent(op, session_send(session_of(op), data));
 }
@@ -266,8 +276,9 @@ websocket_send_bytes(PyObject *op, PyObject *data)
         return call_later_with(op, "send_bytes", data);
     }
     if (!PyObject_CheckBuffer(data)) {
-        return PyErr_Format(PyExc_TypeError, "send_bytes() takes bytes, not %.100s",
-                            Py_TYPE(data)->tp_name);
+        PyErr_Format(PyExc_TypeError, "send_bytes() takes bytes, not %.100s",
+                     Py_TYPE(data)->tp_name);
+        return failed(op);
     }
     return sent(op, session_send(session_of(op), data));
 }
@@ -279,16 +290,17 @@ websocket_send_utf8(PyObject *op, PyObject *data)
         return call_later_with(op, "send_utf8", data);
     }
     if (!PyBytes_Check(data)) {
-        return PyErr_Format(PyExc_TypeError, "send_utf8() takes bytes, not %.100s",
-                            Py_TYPE(data)->tp_name);
+        PyErr_Format(PyExc_TypeError, "send_utf8() takes bytes, not %.100s",
+                     Py_TYPE(data)->tp_name);
+        return failed(op);
     }
     return sent(op, session_send_utf8(session_of(op), data));
 }
 
 /* ---- Accepting and closing --------------------------------------------------------------- */
 
-static PyObject *
-accept_failed(PyObject *op, int err)
+static void
+raise_unaccepted(PyObject *op, int err)
 {
     const WsSession *session = session_of(op);
     if (err == UV_EINVAL) {
@@ -300,9 +312,8 @@ accept_failed(PyObject *op, int err)
         PyErr_SetString(PyExc_RuntimeError,
                         "the WebSocket has been accepted or closed");
     } else {
-        return raise_error(op, err);
+        (void)raise_error(op, err);
     }
-    return NULL;
 }
 
 static PyObject *
@@ -322,13 +333,16 @@ websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
     HttpFields fields = {.has_date = false};
     if (headers != Py_None && fields_from_pairs(&fields, headers) < 0) {
         http_fields_free(&fields);
-        return NULL;
+        return failed(op);
     }
     subprotocol.len = (size_t)len;
     int err = session_accept(session_of(op), subprotocol, &fields);
     http_fields_free(&fields);
-    return err == 0 ? Py_NewRef(server_of(op)->st->waiting_done)
-                    : accept_failed(op, err);
+    if (err != 0) {
+        raise_unaccepted(op, err);
+        return failed(op);
+    }
+    return Py_NewRef(server_of(op)->st->waiting_done);
 }
 
 /* Closing what is closed already is no error: who was first can't be known. */
@@ -350,11 +364,11 @@ websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
     WsSession *session = session_of(op);
     int err = session_close(session, code, reason);
     if (err == UV_EINVAL) {
-        return PyErr_Format(
-            PyExc_ValueError,
-            "a close code is 1000 to 1003, 1007 to 1014 or 3000 to 4999, "
-            "not %d, and its reason has at most %d bytes, not %zd",
-            code, WS_REASON_MAX, len);
+        PyErr_Format(PyExc_ValueError,
+                     "a close code is 1000 to 1003, 1007 to 1014 or 3000 to 4999, "
+                     "not %d, and its reason has at most %d bytes, not %zd",
+                     code, WS_REASON_MAX, len);
+        return failed(op);
     }
     session->close_asked = true;
     if (session->state == SESSION_WAITING) {

@@ -173,7 +173,8 @@ void exchange_answered(HttpConn *c);
 /* Tells the upper layer that those who wait for room to write may look again. The connection has a
  * request. */
 void exchange_writable(HttpConn *c);
-/* The answer is complete or given up: nobody waits for room any more. Part of exchange_answered. */
+/* The answer is complete or given up: nobody waits for room any more, or for the rest of the request's
+ * body. Part of exchange_answered. */
 void exchange_over(HttpConn *c);
 
 #endif

@@ -330,8 +330,10 @@ exchange_writable(HttpConn *c)
 void
 exchange_over(HttpConn *c)
 {
-    if (unlikely(c->stream.over_high || c->stream.want_empty)) {
-        exchange_writable(c); /* what drains later is no business of this exchange's */
+    /* What drains later is no business of this exchange's, nor is what comes of its body. */
+    if (unlikely(c->stream.over_high || c->stream.want_empty
+                 || !c->req->body_complete)) {
+        exchange_writable(c);
     }
 }
 

@@ -43,7 +43,7 @@ typedef struct HttpOps {
      * works, or seems to. May come more than once. */
     void (*on_left)(HttpRequest *req, bool for_long);
     /* What waited to be written has drained, or is no reason to wait any more, since the answer is
-     * complete (after http_stream_full was true). */
+     * complete (after http_stream_full was true, or before the request's body was). */
     void (*on_writable)(HttpRequest *req);
     /* Release what http_request_app holds. */
     void (*app_clear)(HttpRequest *req);

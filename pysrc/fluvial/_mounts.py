@@ -68,7 +68,7 @@ class Mount:
         message = await exchange.start()
         response = StreamingResponse(exchange.pieces(), message["status"])
         response.raw_headers = [(bytes(n), bytes(v)) for n, v in message.get("headers", ())]
-        response.run_after(exchange.finish)
+        response.clean_up_after(exchange.finish)
         return response
 
     def below(self, scope: Message) -> Message:

@@ -29,9 +29,9 @@ def reset(sock: socket.socket) -> None:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the server has logged that is worse than a warning."""
-    found = [record for record in caplog.records if record.name.startswith("fluvial")]
-    return [record.getMessage() for record in found if record.levelname in ("ERROR", "CRITICAL")]
+    """What was logged that is worse than a warning, be it by the server or by asyncio."""
+    levels = ("ERROR", "CRITICAL")
+    return [record.getMessage() for record in caplog.records if record.levelname in levels]
 
 
 # ---- responses -------------------------------------------------------------------------------
@@ -75,6 +75,15 @@ async def asgi_group(scope: Any, receive: Any, send: Any) -> None:
             tasks.create_task(send_bursts(send))
 
 
+async def asgi_last_words(scope: Any, receive: Any, send: Any) -> None:
+    """What is sent by a clean-up fails."""
+    await send(start())
+    try:
+        await send_bursts(send)
+    finally:
+        await send(body())
+
+
 async def send_bursts(send: Any) -> None:
     while True:
         await send(body(b"x" * 10, more=True))
@@ -98,6 +107,8 @@ RESPONSES = {
     "asgi": lambda: asgi_burst,
     "asgi, group": lambda: asgi_group,
     "below middleware": lambda: below_middleware(asgi_burst),
+    "asgi, last words": lambda: asgi_last_words,
+    "below middleware, last words": lambda: below_middleware(asgi_last_words),
     "below middleware, group": lambda: below_middleware(asgi_group),
 }
 
@@ -163,6 +174,49 @@ def test_a_group_with_something_else_is_an_error(
     assert isinstance(notes.next(), ConnectionResetError)
     served.finish()
     assert errors(caplog) == ["GET /: the app raised an exception"]
+
+
+def test_what_an_app_below_middleware_raises_when_its_client_left(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is an error of the app's, and is logged once."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        try:
+            await send_bursts(send)
+        except BaseException:
+            raise ValueError("the app's own") from None
+
+    served = serve(below_middleware(app), lifespan="off")
+    sock = served.connect()
+    sock.sendall(GET)
+    assert sock.recv(10)
+    sock.close()
+    served.finish()
+    assert errors(caplog) == ["GET / failed"]
+
+
+def test_an_app_whose_answer_middleware_drops_comes_to_its_end(serve: Serve) -> None:
+    notes = Notes()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await send(start())
+            await send_bursts(send)
+        except OSError:
+            notes.add("the end")
+
+    outer = App()
+    outer.mount("/", app)
+
+    @outer.middleware("http")
+    async def around(request: Any, call_next: Any) -> Any:
+        await call_next(request)
+        raise RuntimeError("the middleware's own")
+
+    assert serve(outer, lifespan="off").client.get("/").status_code == 500
+    assert notes.next() == "the end"
 
 
 # ---- WebSockets ------------------------------------------------------------------------------

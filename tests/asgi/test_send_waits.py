@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App, Response
+from fluvial import App, ClientDisconnect, Request, Response
 from support.asgi import Notes, body, http_only, start
 from support.responses import Response as Answer
 
@@ -300,3 +300,52 @@ def test_a_body_that_is_still_to_come(serve: Serve) -> None:
         data = b"".join(iter(lambda: sock.recv(1 << 20), b""))
     first, rest = Answer.parse(data)
     assert (first.body, Answer.parse(rest)[0].body) == (BIG, BIG)
+
+
+@pytest.mark.parametrize("place", ["here", "mounted", "below middleware"])
+def test_receive_waits_for_no_body_when_the_answer_is_complete(serve: Serve, place: str) -> None:
+    """The client sends the rest of its body at the earliest when it has the answer."""
+    notes = Notes()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["body"] == b"0123456789"
+        listening = asyncio.create_task(receive())
+        await send(start())
+        await send(body(b"early"))
+        notes.add((await listening)["type"])
+
+    outer: Any = http_only(app)
+    if place != "here":
+        outer = App()
+        outer.mount("/", http_only(app))
+    if place == "below middleware":
+
+        @outer.middleware("http")
+        async def around(request: Any, call_next: Any) -> Any:
+            return await call_next(request)
+
+    with serve(outer).connect() as sock:
+        sock.sendall(UNREAD)
+        assert notes.next() == "http.disconnect"
+
+
+def test_a_native_reader_waits_for_no_body_when_the_answer_is_complete(serve: Serve) -> None:
+    notes, app = Notes(), App()
+
+    async def reading(request: Request) -> None:
+        try:
+            async for piece in request.stream():
+                notes.add(piece)
+        except ClientDisconnect:
+            notes.add("over")
+
+    @app.post("/")
+    async def early(request: Request) -> str:
+        app.reading = asyncio.create_task(reading(request))  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        return "early"
+
+    with serve(app).connect() as sock:
+        sock.sendall(UNREAD)
+        assert notes.next() == b"0123456789"
+        assert notes.next() == "over"

@@ -269,8 +269,9 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
         return UV_ECANCELED;
     }
     if (req->length_left > 0 || unlikely(c->lent)) {
+        bool gone = c->broken; /* then nothing more was taken */
         http_abort(req);
-        return UV_EPROTO;
+        return gone ? UV_ECANCELED : UV_EPROTO;
     }
     if (req->chunked && !req->bodyless) {
         int err = write_last_chunk(c, trailers != NULL ? buf_slice(&trailers->raw)

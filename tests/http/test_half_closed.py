@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,22 @@ def test_the_peer_of_a_unix_socket_that_reads_on_is_answered(tmp_path: Path) -> 
         data, _ = read_all(sock)
     assert Response.parse_all(data)[0].body == b"read"
     assert ("left",) not in handler.events
+
+
+def test_what_a_client_that_has_left_did_not_take_is_not_too_short() -> None:
+    """The connection is broken, and not closed yet."""
+    handler = Later()
+    with serving(handler) as server:
+        sock = server.connect()
+        sock.sendall(GET % 1)
+        request = handler.next()
+
+        def answer() -> int:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            request.stream_begin(200, 300_000)
+            for _ in range(3):
+                request.stream_write(bytes(100_000))
+            return int(request.stream_end())
+
+        assert server.call(answer) == -errno.ECANCELED

@@ -134,7 +134,8 @@ connection_start(Acceptor *self, int fd, const NetAddr *peer, PyObject *context)
         (void)close(fd);
         return connection_failed(self);
     }
-    if (loop_is_forked(self->loop)) { /* by the factory: the connection is the parent's */
+    if (loop_is_forked(
+            self->loop)) { /* by the factory: the connection is the parent's */
         Py_DECREF(protocol);
         (void)close(fd);
         return 0;

@@ -227,7 +227,8 @@ def test_a_client_that_goes(serve: Serve, huge: Path, caplog: pytest.LogCaptureF
         sock.sendall(GET)
         assert sock.recv(1000)
         assert notes.empty()
-    assert isinstance(notes.next(), ConnectionResetError)
+    # Whichever notices first: who writes, or the connection.
+    assert isinstance(notes.next(), (ConnectionResetError, asyncio.CancelledError))
     served.finish()
     assert errors(caplog) == ""
 

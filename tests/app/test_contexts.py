@@ -493,6 +493,19 @@ def asgi_app(trail: Trail) -> Any:
     return app
 
 
+def async_asgi_app(trail: Trail) -> Any:
+    """The same as `async def`, of which nothing runs before its task does."""
+    inner = asgi_app(trail)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await inner(scope, receive, send)
+
+    return app
+
+
+ASGI_APPS = [asgi_app, async_asgi_app]
+
+
 async def no_lifespan(receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
@@ -525,8 +538,11 @@ def wsgi_app(trail: Trail) -> Any:
 
 @pytest.mark.parametrize("mounted", [False, True])
 @pytest.mark.parametrize("with_body", [False, True])
-def test_asgi(serve, trail: Trail, *, mounted: bool, with_body: bool) -> None:
-    served = serve(_placed(asgi_app(trail), mounted))
+@pytest.mark.parametrize("make", ASGI_APPS)
+def test_asgi(
+    serve, trail: Trail, make: Callable[[Trail], Any], *, mounted: bool, with_body: bool
+) -> None:
+    served = serve(_placed(make(trail), mounted))
     for _ in range(2):
         if with_body:  # in two parts: the app is called before the second one is there
             with served.connect() as sock:
@@ -539,8 +555,11 @@ def test_asgi(serve, trail: Trail, *, mounted: bool, with_body: bool) -> None:
 
 
 @pytest.mark.parametrize("mounted", [False, True])
-def test_asgi_websockets(serve, trail: Trail, *, mounted: bool) -> None:
-    served = serve(_placed(asgi_app(trail), mounted))
+@pytest.mark.parametrize("make", ASGI_APPS)
+def test_asgi_websockets(
+    serve, trail: Trail, make: Callable[[Trail], Any], *, mounted: bool
+) -> None:
+    served = serve(_placed(make(trail), mounted))
     for _ in range(2):
         with Client(served.connect()) as client:
             client.open("/at")

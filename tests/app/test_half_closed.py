@@ -218,13 +218,14 @@ def test_asgi_apps_hear_of_clients_that_leave_before_the_first_body(serve: Serve
     assert notes.next() == "http.disconnect"
 
 
+@pytest.mark.parametrize("late", [False, True])
 def test_a_head_that_was_written_early_allows_every_kind_of_body(
-    serve: Serve, tmp_path: Path
+    serve: Serve, tmp_path: Path, *, late: bool
 ) -> None:
-    """For a client that reads on."""
+    """For a client that reads on, whether it closes its side at once or while the app waits."""
     file = tmp_path / "file.txt"
     file.write_bytes(b"content")
-    gate = Gate()
+    gate, notes = Gate(), Notes()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -234,6 +235,7 @@ def test_a_head_that_was_written_early_allows_every_kind_of_body(
         headers = [(b"content-length", b"7")] if scope["path"] == "/file" else []
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["path"] == "/file":
+            notes.add("started")
             await gate.there.wait()
             await send({"type": "http.response.pathsend", "path": str(file)})
         else:
@@ -242,6 +244,8 @@ def test_a_head_that_was_written_early_allows_every_kind_of_body(
     served = serve(app)
     with served.connect() as sock:
         sock.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+        if late:
+            assert notes.next() == "started"
         sock.shutdown(socket.SHUT_WR)
         head = sock.recv(1000)
         assert head.endswith(b"\r\n\r\n")

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 import catalogue
+import psutil
 from catalogue import ROOT, Mutant
 
 COPIES = ROOT / "build" / "mutants"
@@ -119,7 +120,7 @@ class Copy:
         except subprocess.TimeoutExpired:
             output = ""
         finally:
-            end_group(pytest.pid)  # servers that a test left behind, too
+            end_session(pytest.pid)  # servers that a test left behind, too
         pytest.wait()
         return status, output
 
@@ -144,10 +145,14 @@ class Copy:
                 os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def end_group(group: int) -> None:
-    """Kills what is left of the session that this started."""
+def end_session(session: int) -> None:
+    """Kills what is left of the session that this started: workers have groups of their own."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(session, signal.SIGKILL)
+    for process in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process) == session:
+                os.kill(process, signal.SIGKILL)
 
 
 def judge(status: int | None, output: str) -> Outcome:

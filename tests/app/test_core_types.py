@@ -88,7 +88,7 @@ def make(name: str) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
             {
                 **dict.fromkeys(("root_path", "prefix", "scheme"), ""),
                 "extensions": {},
-                **dict.fromkeys(("report", "extend"), print),
+                **dict.fromkeys(("report", "extend", "later", "recover"), print),
                 "gone_error": OSError,
             },
         ),

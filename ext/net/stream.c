@@ -169,6 +169,8 @@ stream_read_ended(Stream *s, ssize_t nread)
     }
 }
 
+static void on_uv_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf);
+
 static void
 on_uv_alloc(uv_handle_t *handle, size_t Py_UNUSED(suggested), uv_buf_t *buf)
 {
@@ -180,6 +182,9 @@ on_uv_alloc(uv_handle_t *handle, size_t Py_UNUSED(suggested), uv_buf_t *buf)
     *buf = uv_buf_init(NULL, 0);
     if (loop_enter(s->loop)) {
         s->ops->on_alloc(s, buf);
+    }
+    if (!s->reading) {
+        s->uv.stream.read_cb = on_uv_read; /* which libuv calls all the same */
     }
 }
 

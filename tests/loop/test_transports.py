@@ -357,6 +357,38 @@ def test_buffered_protocols(loop: asyncio.AbstractEventLoop, unix: bool) -> None
     loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("name", ["pause_reading", "close", "abort"])
+def test_get_buffer_may_stop_the_reading(loop: asyncio.AbstractEventLoop, name: str) -> None:
+    class Stops(Buffered):
+        transport: Any
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+            self.asked = asyncio.Event()
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            if not self.asked.is_set():
+                self.asked.set()
+                getattr(self.transport, name)()
+            return super().get_buffer(sizehint)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if not self.eof.done():
+                self.eof.set_result(None)
+
+    async def main() -> None:
+        async with connected(server=Stops) as (ours, other):
+            ours.transport.write(b"0123456789")
+            await other.asked.wait()
+            if name == "pause_reading":
+                other.transport.resume_reading()
+                ours.transport.write_eof()
+            await other.eof
+            assert other.data == b"0123456789" or name != "pause_reading"
+
+    loop.run_until_complete(main())
+
+
 def test_the_protocol_may_change(loop: asyncio.AbstractEventLoop) -> None:
     async def main() -> None:
         async with connected() as (client, server):

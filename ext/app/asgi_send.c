@@ -257,6 +257,7 @@ send_early_hint(AsgiCall *call, const Message *m)
 {
     HttpFields fields = {.has_date = false};
     int err = message_links(m, &fields);
+    err = err == 0 ? check_due(call, m, MESSAGE_EARLY_HINT) : err;
     if (err == 0) {
         err = http_inform(call->req, 103, &fields);
         err = err == 0 ? 0 : asgi_raise(call, err);

@@ -129,6 +129,34 @@ def test_asgi_trailers_and_early_hints(serve) -> None:
     assert b"x-a: value" in wire
 
 
+def test_links_that_end_the_request(serve) -> None:
+    """While another of the app's tasks sends them."""
+    notes = Notes()
+
+    async def handler(scope: Any, receive: Any, send: Any) -> None:
+        request = asyncio.current_task()
+        assert request is not None
+
+        class Links:
+            def __iter__(self) -> Iterator[bytes]:
+                request.get_coro().close()  # type: ignore[union-attr]
+                return iter([b"</a>"])
+
+        async def hint() -> None:
+            try:
+                await send({"type": "http.response.early_hint", "links": Links()})
+            except RuntimeError as exc:
+                notes.add(str(exc))
+            request.cancel()
+
+        other = asyncio.create_task(hint())
+        await asyncio.Event().wait()
+        del other
+
+    assert b"500" in serve(lifespanless(handler)).exchange(GET)
+    assert "unexpected ASGI message" in notes.next()
+
+
 def test_asgi_websocket_headers(serve) -> None:
     async def handler(scope: Any, receive: Any, send: Any) -> None:
         await receive()

@@ -8,6 +8,7 @@
 
 #include "loop/sockop.h"
 #include "base/err.h"
+#include "base/view.h"
 #include "loop/loop_impl.h"
 
 #include <errno.h>
@@ -153,7 +154,7 @@ sockop_release(SocketOp *self)
         fds_rest(&self->loop->fds, self->watched, op_side(self), (PyObject *)self);
         Py_CLEAR(self->future);
     }
-    PyBuffer_Release(&self->view); /* does nothing when there is none */
+    view_release(&self->view); /* does nothing when there is none */
     Py_CLEAR(self->data);
     Py_CLEAR(self->sock);
 }

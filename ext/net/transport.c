@@ -8,6 +8,7 @@
 
 #include "net/transport.h"
 #include "base/err.h"
+#include "base/view.h"
 #include "net/protocol.h"
 
 #include <sys/socket.h>
@@ -294,7 +295,7 @@ on_closed(Stream *s)
         transport_close_socket(self);
         self->state = TRANSPORT_LOST;
     }
-    PyBuffer_Release(&self->view);
+    view_release(&self->view);
     loop_release(&self->held);
 }
 

@@ -10,6 +10,7 @@
 
 #include "net/transport.h"
 #include "base/spare.h"
+#include "base/view.h"
 #include "net/reader.h"
 #include "net/tls.h"
 
@@ -43,7 +44,7 @@ protocol_get_buffer(Transport *self)
     int err = PyObject_GetBuffer(buffer, &self->view, PyBUF_WRITABLE);
     Py_DECREF(buffer);
     if (err == 0 && self->view.len == 0) {
-        PyBuffer_Release(&self->view);
+        view_release(&self->view);
         PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
         return -1;
     }
@@ -84,7 +85,7 @@ transport_on_alloc(Stream *s, uv_buf_t *buf)
         *buf = bulk_buffer(self);
         return;
     }
-    PyBuffer_Release(&self->view);
+    view_release(&self->view);
     if (protocol_get_buffer(self) < 0) {
         transport_fail(self, "Fatal error: protocol.get_buffer() call failed.");
         return;
@@ -188,7 +189,7 @@ transport_on_data(Stream *s, Slice data)
             protocol_data_received(self, data);
         }
     } else {
-        PyBuffer_Release(&self->view);
+        view_release(&self->view);
         protocol_buffer_updated(self, data.len);
     }
     Py_DECREF(self);
@@ -199,7 +200,7 @@ transport_on_eof(Stream *s)
 {
     Transport *self = transport_of(s);
     Py_INCREF(self);
-    PyBuffer_Release(&self->view);
+    view_release(&self->view);
     PyObject *res = transport_call(self, self->st->str_eof_received, NULL);
     int keep_open = res == NULL ? -1 : PyObject_IsTrue(res);
     Py_XDECREF(res);

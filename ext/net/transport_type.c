@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/module.h"
 #include "base/names.h"
+#include "base/view.h"
 #include "net/protocol.h"
 #include "net/reader.h"
 #include "net/tls.h"
@@ -99,7 +100,7 @@ transport_dealloc(PyObject *op)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
-    PyBuffer_Release(&self->view);
+    view_release(&self->view);
     (void)transport_clear(op);
     Py_CLEAR(self->protocol);
     Py_CLEAR(self->context);

@@ -502,6 +502,29 @@ def test_one_that_outlives_its_loop(fluvial_loop: Loop, pair: Pair) -> None:
     del waiting
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ came with 3.12")
+def test_a_buffer_whose_release_closes_the_operation(fluvial_loop: Loop, pair: Pair) -> None:
+    left, _ = pair
+    left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    released: list[bool] = []
+
+    class Data:
+        memory = bytearray(1_000_000)
+
+        def __buffer__(self, flags: int) -> memoryview:
+            return memoryview(self.memory)
+
+        def __release_buffer__(self, view: memoryview) -> None:
+            released.append(True)
+            operation.close()
+
+    operation: Any = fluvial_loop._send_all(left, Data())  # type: ignore[arg-type]
+    waiting = operation.send(None)
+    operation.close()
+    assert released == [True]
+    del waiting
+
+
 def test_a_cycle_through_one_is_collected(fluvial_loop: Loop, pair: Pair) -> None:
     class Data(bytearray):
         operation: Any

@@ -134,8 +134,7 @@ connection_start(Acceptor *self, int fd, const NetAddr *peer, PyObject *context)
         (void)close(fd);
         return connection_failed(self);
     }
-    if (loop_is_forked(
-            self->loop)) { /* by the factory: the connection is the parent's */
+    if (loop_is_forked(self->loop)) { /* by the factory; the parent has it */
         Py_DECREF(protocol);
         (void)close(fd);
         return 0;

@@ -113,7 +113,7 @@ hooked_run(PyObject *capsule, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyMethodDef hooked_target = {"fluvial_worker", hooked_run, METH_NOARGS, NULL};
+static PyMethodDef hooked_def = {"fluvial_worker", hooked_run, METH_NOARGS, NULL};
 
 /* Waits without the GIL. False when the body was not begun in time. */
 static bool
@@ -194,7 +194,7 @@ hooked_start(Hooked *self, PyObject *start)
         return false;
     }
     self->users++;
-    PyObject *target = PyCFunction_New(&hooked_target, capsule);
+    PyObject *target = PyCFunction_New(&hooked_def, capsule);
     Py_DECREF(capsule);
     PyObject *res = target == NULL ? NULL : PyObject_CallFunction(start, "O()", target);
     Py_XDECREF(target);

@@ -15,9 +15,10 @@ enum {
     OUT_KEEP = 256 * 1024,  /* bytes of memory kept */
 };
 
-/* For so long an answer may wait for others of the same iteration. Whoever reads them, a proxy on
- * this machine most likely, is woken once for all that leave together. */
-static const uint64_t PARKED_NS = 200000;
+/* For so long the loop lets responses wait for others of the same iteration. Whoever reads them, a proxy
+ * on this machine most likely, is woken once for all that leave together. It is half of WATCH_NS, so
+ * that the thread is needed only when a handler takes long. */
+static const uint64_t TOGETHER_NS = 100000;
 
 static Slice
 out_slice(const HttpServer *server, size_t from, size_t to)
@@ -40,7 +41,7 @@ static void
 out_lend(HttpServer *server)
 {
     if (server->nparts != 0) {
-        watch_lend(&server->watch, server->parked_at + PARKED_NS);
+        watch_lend(&server->watch, server->parked_at + WATCH_NS);
     }
 }
 
@@ -121,6 +122,7 @@ out_write_parked(HttpServer *server)
         }
     }
     server->nparts = 0;
+    atomic_store_explicit(&server->watch.due, 0, memory_order_relaxed);
     out_cut(server, 0);
 }
 
@@ -151,8 +153,9 @@ out_park(HttpConn *c, size_t mark)
     }
     part->to = end;
     if (server->nparts == OUT_PARTS || end > GATHER_MAX
-        || now - server->parked_at > PARKED_NS) {
+        || now - server->parked_at > TOGETHER_NS) {
         out_write_parked(server);
+        watch_rest(server, now);
         return;
     }
     if (server->nparts > 1 || server->due) {

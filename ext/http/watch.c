@@ -1,5 +1,6 @@
-/* See watch.h. The thread sleeps until something is lent while other code is about to run. Then it looks
- * every 200 µs, or when what is lent is due, until nothing was lent for a few looks.
+/* See watch.h. The thread sleeps until a timer of the kernel's sends it a signal, which nothing but this
+ * thread ever gets. The loop sets the timer when other code is about to run; as a rule it writes itself,
+ * and sets it anew, before it expires, so that the thread is not woken under load.
  */
 #include "base/py.h"
 
@@ -8,16 +9,22 @@
 #include "http/server_private.h"
 #include "loop/loop.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <time.h>
 #ifdef __linux__
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 enum {
-    LOOK_NS = 200000, /* between two looks */
-    IDLE_LOOKS = 8,   /* without a loan, then the thread sleeps */
+    LOOKS = 4, /* when the loop has the parts at the moment, it lends them again soon */
+    LOOK_NS = 20000, /* between two looks */
+    NEAR_NS = 90000, /* a timer that would expire so soon is stopped */
+    SECOND = 1000000000,
 };
 
 /* ---- The thread --------------------------------------------------------------------------- */
@@ -36,42 +43,50 @@ watch_write(HttpServer *server)
     }
 }
 
-/* Writes what is due. The nanoseconds until the next look. */
-static uint64_t
+/* Writes what is due. True when there is nothing to look for any more. */
+static bool
 watch_look(HttpServer *server)
 {
     OutWatch *watch = &server->watch;
-    int lent = WATCH_LENT;
-    if (atomic_load(&watch->state) != WATCH_LENT) {
-        return LOOK_NS;
-    }
-    uint64_t now = loop_now_ns();
     uint64_t due = atomic_load_explicit(&watch->due, memory_order_relaxed);
-    if (now < due) {
-        return due - now < LOOK_NS ? due - now : LOOK_NS;
+    int lent = WATCH_LENT;
+    if (due == 0) {
+        return true;
     }
-    if (atomic_compare_exchange_strong(&watch->state, &lent, WATCH_TAKEN)) {
+    if (atomic_load(&watch->state) != WATCH_LENT) {
+        return false;
+    }
+    if (loop_now_ns() >= due
+        && atomic_compare_exchange_strong(&watch->state, &lent, WATCH_TAKEN)) {
         watch_write(server);
         atomic_store(&watch->state, WATCH_DONE);
     }
-    return LOOK_NS;
+    return true;
 }
 
-/* With the lock: looks until nothing was lent for a while. */
-static void
-watch_run(HttpServer *server)
+#ifdef __linux__
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+/* Makes the timer, whose signal goes to this thread. 0 or an errno. */
+static int
+timer_open(OutWatch *watch, int signum)
 {
-    OutWatch *watch = &server->watch;
-    unsigned idle = 0;
-    uint32_t seen = atomic_load(&watch->loans);
-    while (!watch->stop && idle < IDLE_LOOKS) {
-        uint64_t pause = watch_look(server);
-        (void)uv_cond_timedwait(&watch->woken, &watch->lock, pause);
-        uint32_t loans = atomic_load(&watch->loans);
-        bool lent = atomic_load(&watch->state) == WATCH_LENT;
-        idle = loans == seen && !lent ? idle + 1 : 0;
-        seen = loans;
-    }
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signum};
+    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+    return timer_create(CLOCK_MONOTONIC, &event, &watch->timer) == 0 ? 0 : errno;
+}
+
+/* Has the timer expire at `when` (loop_now_ns()); 0 stops it. */
+static void
+timer_set(OutWatch *watch, uint64_t when)
+{
+    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(when / SECOND),
+                                           .tv_nsec = (long)(when % SECOND)}};
+    watch->armed = when;
+    (void)timer_settime(watch->timer, TIMER_ABSTIME, &spec, NULL);
 }
 
 static void
@@ -79,29 +94,47 @@ watch_main(void *arg)
 {
     HttpServer *server = arg;
     OutWatch *watch = &server->watch;
-#ifdef __linux__
+    const struct timespec pause = {.tv_nsec = LOOK_NS};
+    sigset_t wanted;
     (void)prctl(PR_SET_TIMERSLACK, 1);
     (void)prctl(PR_SET_NAME, "fluvial-out");
-#endif
-    uv_mutex_lock(&watch->lock);
-    while (!watch->stop) {
-        if (!atomic_load(&watch->awake)) {
-            uv_cond_wait(&watch->woken, &watch->lock);
-            continue;
-        }
-        watch_run(server);
-        atomic_store(&watch->awake, false);
-        /* Lent in the meantime, by a loop that still saw it awake. */
-        if (atomic_load(&watch->state) == WATCH_LENT) {
-            atomic_store(&watch->awake, true);
+    (void)sigemptyset(&wanted);
+    (void)sigaddset(&wanted, SIGRTMIN);
+    watch->broken = timer_open(watch, SIGRTMIN) != 0;
+    uv_sem_post(&watch->ready);
+    while (!watch->broken && !atomic_load(&watch->stop)) {
+        (void)sigwaitinfo(&wanted, NULL);
+        for (int i = 0; i < LOOKS && !atomic_load(&watch->stop); i++) {
+            if (watch_look(server)) {
+                break;
+            }
+            (void)nanosleep(&pause, NULL);
         }
     }
-    uv_mutex_unlock(&watch->lock);
 }
+
+#else
+
+static void
+timer_set(OutWatch *watch, uint64_t when)
+{
+    watch->armed = when;
+}
+
+/* Without such timers there is no thread, and nothing is parked. */
+static void
+watch_main(void *arg)
+{
+    HttpServer *server = arg;
+    server->watch.broken = true;
+    uv_sem_post(&server->watch.ready);
+}
+
+#endif
 
 /* ---- The loop ----------------------------------------------------------------------------- */
 
-/* All signals are for other threads. */
+/* All signals are for other threads, but the timer's. */
 static int
 thread_begin(HttpServer *server)
 {
@@ -116,43 +149,59 @@ thread_begin(HttpServer *server)
 }
 
 static void
+thread_end(OutWatch *watch)
+{
+    atomic_store(&watch->stop, true);
+#ifdef __linux__
+    (void)pthread_kill(watch->thread, SIGRTMIN);
+#endif
+    (void)uv_thread_join(&watch->thread);
+}
+
+static void
 watch_start(HttpServer *server)
 {
     OutWatch *watch = &server->watch;
-    if (uv_mutex_init(&watch->lock) != 0) {
-        watch->broken = true;
-        return;
-    }
-    if (uv_cond_init(&watch->woken) != 0) {
-        uv_mutex_destroy(&watch->lock);
+    if (uv_sem_init(&watch->ready, 0) != 0) {
         watch->broken = true;
         return;
     }
     watch->pid = uv_os_getpid();
     if (thread_begin(server) != 0) {
-        uv_cond_destroy(&watch->woken);
-        uv_mutex_destroy(&watch->lock);
         watch->broken = true;
-        return;
+    } else {
+        uv_sem_wait(&watch->ready); /* it only makes its timer */
+        watch->started = !watch->broken;
+        if (watch->broken) {
+            (void)uv_thread_join(&watch->thread);
+        }
     }
-    watch->started = true;
+    uv_sem_destroy(&watch->ready);
 }
 
 void
 watch_wake(HttpServer *server)
 {
     OutWatch *watch = &server->watch;
-    if (likely(atomic_load(&watch->awake)) || watch->broken) {
+    uint64_t due = server->parked_at + WATCH_NS;
+    if (likely(watch->armed == due) || watch->broken) {
         return;
     }
     if (!watch->started) {
         watch_start(server);
     }
     if (watch->started && !loop_is_forked(server->loop)) {
-        uv_mutex_lock(&watch->lock);
-        atomic_store(&watch->awake, true);
-        uv_cond_signal(&watch->woken);
-        uv_mutex_unlock(&watch->lock);
+        timer_set(watch, due);
+    }
+}
+
+void
+watch_rest(HttpServer *server, uint64_t now)
+{
+    OutWatch *watch = &server->watch;
+    if (watch->armed > now && watch->armed - now < NEAR_NS
+        && !loop_is_forked(server->loop)) {
+        timer_set(watch, 0);
     }
 }
 
@@ -181,11 +230,8 @@ watch_stop(HttpServer *server)
     }
     watch->started = false;
     watch->broken = true;
-    uv_mutex_lock(&watch->lock);
-    watch->stop = true;
-    uv_cond_signal(&watch->woken);
-    uv_mutex_unlock(&watch->lock);
-    (void)uv_thread_join(&watch->thread);
-    uv_cond_destroy(&watch->woken);
-    uv_mutex_destroy(&watch->lock);
+    thread_end(watch);
+#ifdef __linux__
+    (void)timer_delete(watch->timer);
+#endif
 }

@@ -10,9 +10,13 @@
 #include "base/py.h"
 
 #include <stdatomic.h>
+#include <time.h>
 #include <uv.h>
 
 typedef struct HttpServer HttpServer;
+
+/* After so many nanoseconds the thread writes what is parked. */
+enum { WATCH_NS = 200000 };
 
 typedef enum WatchState {
     WATCH_OURS,  /* the loop's */
@@ -22,15 +26,18 @@ typedef enum WatchState {
 } WatchState;
 
 typedef struct OutWatch {
-    _Atomic int state;          /* WatchState */
-    _Atomic uint64_t due;       /* loop_now_ns(): when the thread may write */
-    _Atomic uint32_t loans;     /* how often the loop lent */
-    _Atomic bool awake;         /* the thread looks now and then */
-    bool started, stop, broken; /* broken: there is no thread, nothing is parked */
-    uv_pid_t pid;               /* of the process that has the thread */
+    _Atomic int state; /* WatchState */
+    _Atomic uint64_t
+        due;        /* loop_now_ns(): when the thread may write; 0: nothing is parked */
+    uint64_t armed; /* the loop's: when the timer expires; 0: it is stopped */
+    bool started, broken; /* broken: there is no thread, nothing is parked */
+    _Atomic bool stop;
+    uv_pid_t pid; /* of the process that has the thread */
     uv_thread_t thread;
-    uv_mutex_t lock;
-    uv_cond_t woken;
+    uv_sem_t ready; /* the thread has its timer */
+#ifdef __linux__
+    timer_t timer;
+#endif
 } OutWatch;
 
 /* Lends what is parked, to be written at `due`. */
@@ -38,15 +45,17 @@ static inline void
 watch_lend(OutWatch *watch, uint64_t due)
 {
     atomic_store_explicit(&watch->due, due, memory_order_relaxed);
-    atomic_store_explicit(&watch->loans, watch->loans + 1, memory_order_relaxed);
     atomic_store(&watch->state, WATCH_LENT);
 }
 
 /* Takes it back. True when the thread has written meanwhile. */
 bool watch_take_back(HttpServer *server);
 
-/* Something else is about to run while answers are parked: from now on the thread looks. */
+/* Something else is about to run while answers are parked: the thread is woken when they are due. */
 void watch_wake(HttpServer *server);
+
+/* Nothing is parked any more at `now`: the thread need not be woken soon. */
+void watch_rest(HttpServer *server, uint64_t now);
 
 /* Ends the thread. */
 void watch_stop(HttpServer *server);

@@ -36,6 +36,7 @@ asgi_call_release(RequestCoro *base)
         self->kind->end(self, true); /* for one that is thrown away */
         self->req = NULL;
         call_of(req)->asgi = NULL;
+        Py_CLEAR(call_of(req)->request); /* of call_recover */
         http_request_unref(req);
         waiting_wake(&self->readers); /* other tasks of the app's */
         waiting_wake(&self->writers);

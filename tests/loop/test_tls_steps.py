@@ -109,6 +109,7 @@ def test_before_the_handshake_nothing_is_known(
 ) -> None:
     async def main() -> None:
         async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)  # the handshake has begun
             writer.close()
 
         server = await asyncio.start_server(begin, "127.0.0.1", 0)

@@ -196,7 +196,8 @@ class Runner:
             raise
         if websocket.session_state == WAITING and websocket._denial is not None:
             return websocket._denial
-        await websocket.close(NORMAL)
+        if websocket.session_state != CLOSED:  # else it isn't the handler that has closed it
+            await websocket.close(NORMAL)
         return None
 
     async def _close_as(self, websocket: WebSocket, exc: WebSocketException) -> None:

@@ -133,7 +133,7 @@ def test_run_refuses_wrong_options(
 def test_workers_need_the_main_thread() -> None:
     with (
         concurrent.futures.ThreadPoolExecutor() as pool,
-        pytest.raises(RuntimeError, match="in the main thread: it forks"),
+        pytest.raises(RuntimeError, match="starts workers only in the main thread"),
     ):
         pool.submit(fluvial.run, App(), workers=2).result()
 

@@ -123,8 +123,8 @@ def test_dropped_lines_are_counted_and_reported(folder: Path) -> None:
             if found is not None:
                 dropped += int(found[1])
                 continue
-            assert re.fullmatch(rb'INFO:     .* - "GET /(late)? HTTP/1.1" 200 OK\n', line)
-            lines += 1
+            assert re.fullmatch(rb'INFO:     .* - "GET /(late)? HTTP/1.1" \d+ .*\n', line)
+            lines += b"/late" not in line
             if dropped > 0 and lines + dropped >= COUNT:
                 break
             if lines % 100 == 0:

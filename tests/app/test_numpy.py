@@ -27,7 +27,7 @@ RESULTS: list[tuple[Any, Any]] = [
         (RECORD[0], [1, "a"]),
         (numpy.ma.array([1, 2], mask=[0, 1]), [1, None]),
     ),
-    *((numpy.datetime64("2020-01-02"), "2020-01-02"), (numpy.datetime64("NaT"), None)),
+    *((numpy.datetime64("2020-01-02"), "2020-01-02"), (numpy.datetime64("NaT", "ns"), None)),
     (numpy.datetime64(TIME), TIME[:-3]),
     (numpy.array([TIME, "NaT"], dtype=">M8[ns]"), [TIME[:-3], None]),
     (numpy.datetime64("2020-01-02T03:04:05"), "2020-01-02T03:04:05"),

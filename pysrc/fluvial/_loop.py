@@ -73,6 +73,8 @@ class Loop(
 ):
     """An asyncio event loop on libuv."""
 
+    _is_whole = False  # whether __init__ has come to its end
+
     def __init__(self) -> None:
         super().__init__(_SelectorView(self))
         if sys.version_info < (3, 12) and type(self).call_soon is _core.Loop.call_soon:
@@ -80,6 +82,12 @@ class Loop(
             self.__dict__["call_soon"] = self.call_soon
         self._watch_forks()
         self._init_streams()
+        self._is_whole = True
+
+    def __del__(self, *args: Any) -> None:
+        # A signal may end __init__ at any point. _core closes what it has made by then.
+        if self._is_whole:
+            super().__del__(*args)
 
     def __repr__(self) -> str:
         return (

@@ -7,6 +7,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import inspect
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -289,3 +290,40 @@ def test_an_exception_that_nobody_takes(loop: asyncio.AbstractEventLoop) -> None
     [context] = contexts
     assert isinstance(context["exception"], ZeroDivisionError)
     assert "never retrieved" in context["message"]
+
+
+INTERRUPTED = """
+import gc, sys
+from fluvial import Loop
+
+def interrupted(count):
+    def trace(frame, event, arg):
+        nonlocal count
+        count -= 1
+        if count == 0:
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        loop = Loop()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    loop.close()
+    return False
+
+steps = 1
+while interrupted(steps):
+    steps += 1
+    gc.collect()
+print(steps)
+"""
+
+
+def test_a_signal_may_end_the_construction_at_any_line() -> None:
+    command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert int(done.stdout) > 50

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -94,6 +93,10 @@ def start(load: Load, config: Config, *, to_the_end: bool = False) -> int:
         except (BindError, SecureError) as exc:
             _print_error(exc)
             return 1
+        except KeyboardInterrupt:  # came after the service
+            if not to_the_end:
+                raise
+            return 130
 
 
 @contextlib.contextmanager
@@ -134,9 +137,8 @@ def _work(
     supervised: Supervised,
 ) -> int:
     """What a worker does in its process; as `_serve`."""
-    signals = StopSignals(config, supervised.parent)
+    signals = StopSignals(config, supervised.parent, supervised.mask)
     signals.open()
-    signal.pthread_sigmask(signal.SIG_SETMASK, supervised.mask)
     try:
         return _serve(load, config, secure, signals, sockets, supervised)
     finally:
@@ -153,6 +155,8 @@ def _serve(
 ) -> int:
     """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
     try:
+        if signals is not None:
+            signals.listen()  # not before: here a KeyboardInterrupt is caught
         app = load()
         with closing(bind(config) if sockets is None else sockets) as bound:
             serve_on(app, bound, config, secure, signals, supervised=supervised)

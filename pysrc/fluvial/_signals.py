@@ -79,13 +79,15 @@ def _ignore_silently() -> None:
 class StopSignals:
     """SIGINT and SIGTERM in a process that serves an app, from `open` to `close`.
 
-    `parent` is the pid of the supervisor of a worker.
+    `parent` is the pid of the supervisor of a worker; `mask` are the signals that are blocked in
+    this thread while the server runs (None: those that are when it is opened).
     """
 
-    def __init__(self, config: Config, parent: int = 0) -> None:
+    def __init__(self, config: Config, parent: int = 0, mask: set[int] | None = None) -> None:
         self.number = 0  # the signal that came first
         self._config = config
         self._parent = parent
+        self._mask = mask
         self._loop: Loop | None = None
         self._service: Service | None = None
         self._orphan = False
@@ -94,11 +96,18 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def open(self) -> None:
-        """Takes the signals over. In the main thread."""
+        """Takes the signals over. In the main thread, which gets none of them before `listen`."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        self._mask = mask if self._mask is None else self._mask
         self._before = {number: signal.signal(number, self._on_signal) for number in STOPPING}
         OURS.append(self._on_signal)
         error = descriptor_of("stderr")
         _core.guard_open(self._config.cleanup_timeout, _URGENCY, self._parent, error)
+
+    def listen(self) -> None:
+        """From now on a signal that comes before `attach` raises KeyboardInterrupt."""
+        assert self._mask is not None
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def close(self) -> None:
         """Undoes `open`."""

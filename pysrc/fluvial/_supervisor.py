@@ -209,7 +209,7 @@ class Supervisor:
     def _run_worker(self, parent: int, held: list[socket.socket], mask: set[int]) -> int:
         """The child. Its process group is its own, so that Ctrl+C reaches it once: by the parent.
 
-        `work` has to unblock the signals.
+        `work` has to unblock the signals where it catches a KeyboardInterrupt.
         """
         os.setpgid(0, 0)
         _leave_to_parent()
@@ -227,6 +227,8 @@ class Supervisor:
                 for sock in held:
                     sock.close()
             return self._work(sockets, supervised)
+        except KeyboardInterrupt:  # came after the service
+            return 130
         except BindError as exc:
             log.error("worker %d: %s", os.getpid(), exc)
         except BaseException:

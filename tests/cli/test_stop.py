@@ -412,6 +412,66 @@ def test_a_signal_that_finds_the_loop_closed(tmp_path: Path, workers: tuple[str,
         assert "Traceback" not in server.log
 
 
+AT_THE_EDGES = """
+import functools, os, signal, sys
+from fluvial import App
+from fluvial._config import Config
+from fluvial._load import make_app
+from fluvial._run import start
+from fluvial._signals import StopSignals
+
+method, number, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+original = getattr(StopSignals, method)
+
+def signalled(self, *args):
+    original(self, *args)
+    print("signalled", flush=True)
+    os.kill(os.getpid(), number)
+
+app = App()
+if method == "open":
+    StopSignals.open = signalled
+else:  # what ends the service comes from the service
+    started = StopSignals.started
+    def stop(self):
+        started(self)
+        os.kill(os.getpid(), signal.SIGTERM)
+        StopSignals.detach = signalled
+    StopSignals.started = stop
+load = functools.partial(make_app, app, "app", factory=False, interface="auto")
+config = Config(port=0, workers=workers)
+sys.exit(start(load, config, to_the_end=True))
+"""
+
+
+# SIGTERM after the service is nothing to be seen: the process ends anyway.
+EDGES = [("open", signal.SIGINT), ("open", signal.SIGTERM), ("detach", signal.SIGINT)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("method", "number"), EDGES)
+def test_a_signal_before_and_after_the_service(
+    tmp_path: Path, method: str, number: int, workers: int
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(AT_THE_EDGES)
+    process = subprocess.Popen(
+        [sys.executable, str(script), method, str(int(number)), str(workers)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if workers > 1 and method == "detach":  # others take the places of those that have ended
+        assert process.stdout is not None
+        assert process.stdout.readline() == "signalled\n"
+        process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in errors
+    if workers == 1:
+        assert "signalled" in output
+        assert process.returncode == (0 if number == signal.SIGTERM else 130)
+
+
 def test_run_leaves_signals_as_they_were(folder: Path) -> None:
     script = folder / "script.py"
     script.write_text(

@@ -18,7 +18,7 @@ enum {
 /* For so long the loop lets responses wait for others of the same iteration. Whoever reads them, a proxy
  * on this machine most likely, is woken once for all that leave together. It is half of WATCH_NS, so
  * that the thread is needed only when a handler takes long. */
-static const uint64_t TOGETHER_NS = 100000;
+static const uint64_t TOGETHER_NS = 200000;
 
 static Slice
 out_slice(const HttpServer *server, size_t from, size_t to)
@@ -115,6 +115,7 @@ void
 out_write_parked(HttpServer *server)
 {
     assert(server->gather == NULL);
+    watch_nothing_due(&server->watch); /* first: the thread shall not wait for this */
     out_take_back(server);
     for (unsigned i = 0; i < server->nparts; i++) {
         if (server->parts[i].conn != NULL) {
@@ -122,7 +123,6 @@ out_write_parked(HttpServer *server)
         }
     }
     server->nparts = 0;
-    atomic_store_explicit(&server->watch.due, 0, memory_order_relaxed);
     out_cut(server, 0);
 }
 

@@ -16,7 +16,7 @@
 typedef struct HttpServer HttpServer;
 
 /* After so many nanoseconds the thread writes what is parked. */
-enum { WATCH_NS = 200000 };
+enum { WATCH_NS = 400000 };
 
 typedef enum WatchState {
     WATCH_OURS,  /* the loop's */
@@ -39,6 +39,13 @@ typedef struct OutWatch {
     timer_t timer;
 #endif
 } OutWatch;
+
+/* The thread has nothing to look for any more. */
+static inline void
+watch_nothing_due(OutWatch *watch)
+{
+    atomic_store_explicit(&watch->due, 0, memory_order_relaxed);
+}
 
 /* Lends what is parked, to be written at `due`. */
 static inline void

@@ -68,13 +68,30 @@ has_two_spaces(const HttpConn *c, const char *at)
     return byte_before(c, at, 1) == ' ' && byte_before(c, at, 2) == ' ';
 }
 
+/* The parser may stop by itself before it hands over a part, or hand over the piece of it that was
+ * received first: these texts are told in both cases. */
+static const char TWO_SPACES[] = "The request line has two spaces in a row";
+static const char OTHER_PROTOCOL[] = "The protocol is not HTTP";
+
+static const char OTHER_METHOD[] = "The method is not known";
+
+/* llhttp also knows the methods of RTSP. */
+static bool
+is_of_rtsp(const HttpConn *c)
+{
+    return c->parser.method >= HTTP_DESCRIBE && c->parser.method <= HTTP_FLUSH;
+}
+
 static int
 on_url(llhttp_t *parser, const char *at, size_t len)
 {
     HttpConn *c = conn_of(parser);
     HttpRequest *req = c->req;
+    if (unlikely(is_of_rtsp(c))) {
+        return refuse(c, 501, OTHER_METHOD);
+    }
     if (unlikely(has_two_spaces(c, at))) {
-        return refuse(c, 400, "The request line has two spaces in a row");
+        return refuse(c, 400, TWO_SPACES);
     }
     if (limit_exceeded(c->server->limits.request_line, req->target_len + len)) {
         return refuse_excess(c, 414, "The request target is too long", "request_line");
@@ -92,14 +109,14 @@ on_protocol(llhttp_t *parser, const char *at, size_t len)
 {
     HttpConn *c = conn_of(parser);
     if (unlikely(has_two_spaces(c, at))) {
-        return refuse(c, 400, "The request line has two spaces in a row");
+        return refuse(c, 400, TWO_SPACES);
     }
     if (likely(len == 4 && memcmp(at, "HTTP", 4) == 0)) {
         return 0;
     }
     for (size_t i = 0; i < len; i++) {
         if (at[i] != 'H' && at[i] != 'T' && at[i] != 'P') {
-            return refuse(c, 400, "The protocol is not HTTP");
+            return refuse(c, 400, OTHER_PROTOCOL);
         }
     }
     return 0;
@@ -397,7 +414,21 @@ fault_of_method(const HttpConn *c, const char *end)
         return fault_make(400, "The request line is malformed");
     }
     return at - from > METHOD_MAX ? fault_make(400, "The method is too long")
-                                  : fault_make(501, "The method is not known");
+                                  : fault_make(501, OTHER_METHOD);
+}
+
+/* A target or a protocol that llhttp refuses. */
+static Fault
+fault_of_part(const HttpConn *c, const char *otherwise)
+{
+    const char *begin = c->parser.error_pos;
+    if (is_of_rtsp(c)) {
+        return fault_make(501, OTHER_METHOD);
+    }
+    while (begin > c->piece && begin[-1] != ' ') {
+        begin--;
+    }
+    return fault_make(400, has_two_spaces(c, begin) ? TWO_SPACES : otherwise);
 }
 
 /* A length or a coding that llhttp refuses. */
@@ -432,7 +463,9 @@ fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
     case HPE_PAUSED_H2_UPGRADE:
         return fault_make(505, "The version of HTTP is not supported");
     case HPE_INVALID_URL:
-        return fault_make(400, "The request target is malformed");
+        return fault_of_part(c, "The request target is malformed");
+    case HPE_INVALID_CONSTANT:
+        return fault_of_part(c, OTHER_PROTOCOL);
     case HPE_INVALID_HEADER_TOKEN:
     case HPE_UNEXPECTED_SPACE:
         return fault_make(400, "A field is malformed");

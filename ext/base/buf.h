@@ -1,7 +1,8 @@
-/* A growable run of bytes in raw memory; may be used without the GIL.
+/* A growable run of bytes in raw memory.
  *
  * A zeroed Buf is empty and valid. The owner calls buf_free once; buf_clear keeps the memory
  * for the next use. Functions that can grow return 0, or UV_ENOMEM with the content as it was.
+ * Thread: any, one at a time; the GIL is not needed.
  */
 #ifndef FLUVIAL_BASE_BUF_H
 #define FLUVIAL_BASE_BUF_H

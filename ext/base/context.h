@@ -1,5 +1,6 @@
 /* What is done with contexts (contextvars.Context) beyond the C-API: whether the current one is empty,
  * and entering a copy of one for a while.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_CONTEXT_H
 #define FLUVIAL_BASE_CONTEXT_H

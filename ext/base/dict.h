@@ -1,4 +1,4 @@
-/* Filling dicts. No state; under the GIL. */
+/* Filling dicts. No state. Thread: any, with the GIL. */
 #ifndef FLUVIAL_BASE_DICT_H
 #define FLUVIAL_BASE_DICT_H
 

@@ -1,5 +1,6 @@
 /* The one place where a libuv error code becomes a Python exception, and one spelling for what
  * CPython changed in 3.12: the exception that is set, as one object.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_ERR_H
 #define FLUVIAL_BASE_ERR_H

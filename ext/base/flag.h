@@ -1,5 +1,6 @@
 /* Attributes that are a C bool within and take whatever Python can tell the truth of, as asyncio's
  * own do: loop.set_debug(0). Members of type T_BOOL take nothing but True and False.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_FLAG_H
 #define FLUVIAL_BASE_FLAG_H

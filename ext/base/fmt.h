@@ -1,4 +1,4 @@
-/* Numbers as text, without printf. No state; any thread. */
+/* Numbers as text, without printf. No state. Thread: any. */
 #ifndef FLUVIAL_BASE_FMT_H
 #define FLUVIAL_BASE_FMT_H
 

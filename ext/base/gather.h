@@ -1,5 +1,6 @@
 /* A bytes object that grows: pieces are copied into it once, and whoever wants the whole gets the
- * object itself. Zeroed it is empty and valid. With the GIL.
+ * object itself. Zeroed it is empty and valid.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_GATHER_H
 #define FLUVIAL_BASE_GATHER_H

@@ -1,5 +1,6 @@
 /* Types whose objects are complete as soon as they exist: tp_new does it all, so that there is none which
  * __new__ alone has made, and tp_init only refuses to be called again.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_MADE_H
 #define FLUVIAL_BASE_MADE_H

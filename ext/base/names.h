@@ -1,4 +1,6 @@
-/* What every layer's set-up needs: imported objects and interned strings. */
+/* What every layer's set-up needs: imported objects and interned strings.
+ * Thread: any, with the GIL.
+ */
 #ifndef FLUVIAL_BASE_NAMES_H
 #define FLUVIAL_BASE_NAMES_H
 

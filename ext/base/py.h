@@ -1,6 +1,7 @@
 /* What every file of the extension includes first: Python, the C library's basic types,
  * and one name for each thing that CPython spells differently between 3.11 and 3.14.
  * Nothing here has state.
+ * Thread: any.
  */
 #ifndef FLUVIAL_BASE_PY_H
 #define FLUVIAL_BASE_PY_H

@@ -1,5 +1,6 @@
 /* Doubly linked rings whose links are embedded in the members. A ring's head is a Ring of its
  * own; a zeroed Ring is in no ring.
+ * Thread: any, one at a time: a ring has no lock.
  */
 #ifndef FLUVIAL_BASE_RING_H
 #define FLUVIAL_BASE_RING_H

@@ -1,4 +1,4 @@
-/* A borrowed run of bytes. Whoever hands one out says until when it is valid. */
+/* A borrowed run of bytes. Whoever hands one out says until when it is valid. Thread: any. */
 #ifndef FLUVIAL_BASE_SLICE_H
 #define FLUVIAL_BASE_SLICE_H
 

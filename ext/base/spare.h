@@ -1,6 +1,7 @@
 /* Bytes objects used again. What is read from a socket becomes a bytes object, which most
  * protocols have done with when they return; then its memory serves the next one. Allocation
- * costs as much as a small read otherwise, and for large ones page faults. Needs the GIL.
+ * costs as much as a small read otherwise, and for large ones page faults.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_SPARE_H
 #define FLUVIAL_BASE_SPARE_H

@@ -1,5 +1,6 @@
 /* Whether bytes are UTF-8 (RFC 3629), told piece by piece: a wrong byte is found when it comes.
- * No allocation, no Python; any thread.
+ * No allocation, no Python.
+ * Thread: any.
  */
 #ifndef FLUVIAL_BASE_UTF8_H
 #define FLUVIAL_BASE_UTF8_H

@@ -1,5 +1,6 @@
 /* Buffers that a field holds for a while. To take one and to give one back may run the user's code, which
  * may come back to the object with the field.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_VIEW_H
 #define FLUVIAL_BASE_VIEW_H

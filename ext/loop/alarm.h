@@ -1,6 +1,7 @@
 /* What ends a blocking poll when the earliest timer is due: a clock that is set before the poll. It
  * doesn't ring early. On Linux a timerfd, which counts nanoseconds; elsewhere a uv_timer, which
- * counts milliseconds. The loop's thread; no GIL needed.
+ * counts milliseconds.
+ * Thread: the loop's; the GIL is not needed.
  */
 #ifndef FLUVIAL_LOOP_ALARM_H
 #define FLUVIAL_LOOP_ALARM_H

@@ -1,4 +1,6 @@
-/* The set behind asyncio.all_tasks(), to which each new Task of the process is added. */
+/* The set behind asyncio.all_tasks(), to which each new Task of the process is added.
+ * Thread: any, with the GIL.
+ */
 #ifndef FLUVIAL_LOOP_ALL_TASKS_H
 #define FLUVIAL_LOOP_ALL_TASKS_H
 

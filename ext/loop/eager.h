@@ -1,4 +1,6 @@
-/* Set-up for tasks that start at once; loop_task_eager itself is in loop.h. */
+/* Set-up for tasks that start at once; loop_task_eager itself is in loop.h.
+ * Thread: any, with the GIL.
+ */
 #ifndef FLUVIAL_LOOP_EAGER_H
 #define FLUVIAL_LOOP_EAGER_H
 

@@ -1,8 +1,9 @@
 /* The user's file descriptors (add_reader, add_writer, sock_*, and those under datagram and pipe
  * transports): an epoll set of our own. libuv aborts the process when a descriptor it watches is
  * closed behind its back (its issue 5130); here that is at worst an OSError. fds.c holds who
- * watches what, fds_poll.c how the loop waits for this set and libuv's at once.
- * The loop's thread, under the GIL. Other layers come through loop_fd_watch (loop.h).
+ * watches what, fds_poll.c how the loop waits for this set and libuv's at once. Other layers
+ * come through loop_fd_watch (loop.h).
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_LOOP_FDS_H
 #define FLUVIAL_LOOP_FDS_H

@@ -1,5 +1,6 @@
 /* Handle and TimerHandle: a callback that waits to be called, as asyncio.Handle and
- * asyncio.TimerHandle. Made and run by the loop on its thread, under the GIL.
+ * asyncio.TimerHandle. Made and run by the loop.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_LOOP_HANDLE_H
 #define FLUVIAL_LOOP_HANDLE_H

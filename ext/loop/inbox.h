@@ -1,5 +1,6 @@
 /* The way into the loop from other threads: a list that many threads push to and the loop's
  * thread empties. Lock-free; neither side needs the GIL. A zeroed Inbox is empty and open.
+ * Thread: push: any; empty: the loop's.
  */
 #ifndef FLUVIAL_LOOP_INBOX_H
 #define FLUVIAL_LOOP_INBOX_H

@@ -1,5 +1,6 @@
 /* The event loop's own struct, for the files of this folder only. Everything else goes
  * through loop.h.
+ * Thread: the loop's, with the GIL, but for the fields that say otherwise.
  */
 #ifndef FLUVIAL_LOOP_LOOP_IMPL_H
 #define FLUVIAL_LOOP_LOOP_IMPL_H

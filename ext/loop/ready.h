@@ -1,5 +1,6 @@
 /* The ready queue: a ring of handles that are to be called, oldest first. It owns a reference
- * to each. The loop's thread; other threads may push while they hold the GIL.
+ * to each.
+ * Thread: the loop's; others may push while they hold the GIL.
  */
 #ifndef FLUVIAL_LOOP_READY_H
 #define FLUVIAL_LOOP_READY_H

@@ -1,6 +1,6 @@
 /* The loop's timers: a binary heap of TimerHandles by deadline, earliest first. It owns a
- * reference to each; a handle knows its place, so that cancelling removes it at once. The
- * loop's thread, under the GIL.
+ * reference to each; a handle knows its place, so that cancelling removes it at once.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_LOOP_TIMERS_H
 #define FLUVIAL_LOOP_TIMERS_H

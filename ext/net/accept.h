@@ -1,5 +1,4 @@
-/* What it means that accept4() failed, for all that accept. No state; no GIL needed.
- */
+/* What it means that accept4() failed, for all that accept. No state. Thread: any. */
 #ifndef FLUVIAL_NET_ACCEPT_H
 #define FLUVIAL_NET_ACCEPT_H
 

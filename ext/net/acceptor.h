@@ -1,6 +1,6 @@
 /* Acceptor: takes the connections of a listening socket and makes a transport and a protocol of
  * each. The socket is the user's and lives in the loop's own epoll set, not in libuv's.
- * The loop's thread, under the GIL.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_ACCEPTOR_H
 #define FLUVIAL_NET_ACCEPTOR_H

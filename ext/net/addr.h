@@ -1,4 +1,4 @@
-/* Socket addresses: kept in 28 bytes, written as text. No state; any thread. */
+/* Socket addresses: kept in 28 bytes, written as text. No state. Thread: any. */
 #ifndef FLUVIAL_NET_ADDR_H
 #define FLUVIAL_NET_ADDR_H
 

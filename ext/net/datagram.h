@@ -1,6 +1,7 @@
 /* DatagramTransport: a UDP or Unix datagram socket as an asyncio.DatagramTransport, with our own
  * recvmmsg and sendto. datagram.c receives and sends, datagram_type.c is what Python sees. The
- * loop's thread, under the GIL. The socket stays the Python object's.
+ * socket stays the Python object's.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_DATAGRAM_H
 #define FLUVIAL_NET_DATAGRAM_H

@@ -1,10 +1,11 @@
 /* What datagram and pipe transports share: an asyncio transport over a descriptor that stays a
  * Python file's (a socket, a pipe), watched in the loop's set of user descriptors. endpoint.c
  * holds the state machine, endpoint_type.c the methods that all of them have; datagram.c and
- * pipe.c say what is done with a descriptor that is ready. The loop's thread, under the GIL.
+ * pipe.c say what is done with a descriptor that is ready.
  *
  * The file may be closed by its other owners at any moment: its number is asked for before each
  * use, so that nothing is ever read from, or written to, a number that means another file now.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_ENDPOINT_H
 #define FLUVIAL_NET_ENDPOINT_H

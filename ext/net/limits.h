@@ -1,4 +1,4 @@
-/* The arguments of set_write_buffer_limits(). No state; under the GIL. */
+/* The arguments of set_write_buffer_limits(). No state. Thread: any, with the GIL. */
 #ifndef FLUVIAL_NET_LIMITS_H
 #define FLUVIAL_NET_LIMITS_H
 

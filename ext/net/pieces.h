@@ -1,7 +1,8 @@
 /* What a transport couldn't write yet: a queue of bytes objects, the oldest first. A datagram's
- * piece also has the address that it goes to. The loop's thread, under the GIL.
+ * piece also has the address that it goes to.
  *
  * A zeroed Pieces is empty and valid.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_PIECES_H
 #define FLUVIAL_NET_PIECES_H

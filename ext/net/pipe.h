@@ -1,5 +1,6 @@
 /* ReadPipeTransport and WritePipeTransport: one direction of a pipe, socket or character device
- * (a terminal) as asyncio's transports. The loop's thread, under the GIL. See endpoint.h.
+ * (a terminal) as asyncio's transports. See endpoint.h.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_PIPE_H
 #define FLUVIAL_NET_PIPE_H

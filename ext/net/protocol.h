@@ -1,6 +1,6 @@
 /* What all kinds of transports do with their asyncio protocols once or when something fails. The
- * calls that bring data are each kind's own. The loop's thread, under the GIL; all objects are
- * borrowed.
+ * calls that bring data are each kind's own. All objects are borrowed.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_PROTOCOL_H
 #define FLUVIAL_NET_PROTOCOL_H

@@ -1,5 +1,6 @@
 /* Socket addresses as the socket module's functions give and take them: tuples for IPv4 and
- * IPv6, a path for Unix sockets. No state; under the GIL.
+ * IPv6, a path for Unix sockets. No state.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_NET_PYADDR_H
 #define FLUVIAL_NET_PYADDR_H

@@ -1,7 +1,7 @@
 /* asyncio's streams without their Python on the way in: what StreamReaderProtocol.data_received() and
  * StreamReader.feed_data() do, done in C on the reader's own attributes (ADR 15). Only as long as
- * both classes, and the two objects, are as asyncio made them. The loop's thread, under the GIL; all
- * objects are borrowed.
+ * both classes, and the two objects, are as asyncio made them. All objects are borrowed.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_READER_H
 #define FLUVIAL_NET_READER_H

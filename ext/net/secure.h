@@ -2,8 +2,7 @@
  * authorities that clients' certificates are judged by, ciphers. Read from files once, before
  * workers are started, so that all of them have the same keys for session tickets. (TLS for
  * asyncio is something else, see tls.h.)
- *
- * Not changed after it is made: any thread, with the GIL.
+ * Thread: any, with the GIL; it isn't changed after it is made.
  */
 #ifndef FLUVIAL_NET_SECURE_H
 #define FLUVIAL_NET_SECURE_H

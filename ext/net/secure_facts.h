@@ -1,5 +1,6 @@
 /* What an application is told of a connection's TLS, as the "TLS Extension" of the ASGI
- * specification has it. The loop's thread.
+ * specification has it.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_SECURE_FACTS_H
 #define FLUVIAL_NET_SECURE_FACTS_H

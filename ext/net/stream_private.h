@@ -1,4 +1,6 @@
-/* What stream.c and stream_secure.c, which puts TLS on a stream, have of each other. */
+/* What stream.c and stream_secure.c, which puts TLS on a stream, have of each other.
+ * Thread: the loop's.
+ */
 #ifndef FLUVIAL_NET_STREAM_PRIVATE_H
 #define FLUVIAL_NET_STREAM_PRIVATE_H
 

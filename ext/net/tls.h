@@ -1,11 +1,12 @@
 /* TlsProtocol: TLS for asyncio as far as nothing goes wrong, as a base of `fluvial._loop_tls.SSLProtocol`
- * (pysrc/fluvial/_loop_tls.py), whose other base is asyncio's own SSLProtocol: what fails, debug
- * mode and limits are asyncio's code. tls.c has what happens per record, tls_steps.c what happens
- * once per connection. The loop's thread, under the GIL.
+ * (pysrc/fluvial/_loop_tls.py), whose other base is asyncio's own SSLProtocol: what fails, debug mode and
+ * limits are asyncio's code. tls.c has what happens per record, tls_steps.c what happens once per
+ * connection.
  *
  * OpenSSL is never called: Python's ssl module may be linked with another than ours. Records go
  * through its SSLObject and MemoryBIOs. The fields that asyncio's code reads and writes, too,
  * are members under asyncio's names, so that there is one truth.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_TLS_H
 #define FLUVIAL_NET_TLS_H

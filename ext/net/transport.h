@@ -1,9 +1,10 @@
 /* StreamTransport: a Stream as an asyncio.Transport. transport.c holds the state machine that
- * calls the protocol, transport_type.c what Python sees. The loop's thread, under the GIL.
+ * calls the protocol, transport_type.c what Python sees.
  *
  * The descriptor is libuv's. The Python socket object that it came from is kept for
  * get_extra_info("socket") and sendfile, and is detached (or closed, when libuv has a duplicate)
  * in the moment in which libuv closes, so that no number is ever closed twice.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_TRANSPORT_H
 #define FLUVIAL_NET_TRANSPORT_H

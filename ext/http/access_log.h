@@ -1,6 +1,7 @@
 /* The access log: one line for each answer, gathered, and handed to a thread that writes them before
- * the loop blocks. When they aren't read, lines are dropped past a limit, and counted.
- * Owned by the server; the loop's thread.
+ * the loop blocks. When they aren't read, lines are dropped past a limit, and counted. Owned by the
+ * server.
+ * Thread: the loop's.
  */
 #ifndef FLUVIAL_HTTP_ACCESS_LOG_H
 #define FLUVIAL_HTTP_ACCESS_LOG_H

@@ -1,4 +1,4 @@
-/* The head of a response as bytes, appended to HttpServer.out. */
+/* The head of a response as bytes, appended to HttpServer.out. Thread: the loop's. */
 #ifndef FLUVIAL_HTTP_ANSWER_H
 #define FLUVIAL_HTTP_ANSWER_H
 

@@ -1,4 +1,6 @@
-/* Classes of bytes, as bit maps of the 128 ASCII characters; no other byte is in any. */
+/* Classes of bytes, as bit maps of the 128 ASCII characters; no other byte is in any.
+ * Thread: any.
+ */
 #ifndef FLUVIAL_HTTP_CHARS_H
 #define FLUVIAL_HTTP_CHARS_H
 

@@ -1,4 +1,6 @@
-/* The Date field of responses, written once a second. Owned by the server; the loop's thread. */
+/* The Date field of responses, written once a second. Owned by the server.
+ * Thread: the loop's.
+ */
 #ifndef FLUVIAL_HTTP_DATE_H
 #define FLUVIAL_HTTP_DATE_H
 

@@ -1,5 +1,6 @@
 /* A part of a file to a socket by the kernel, sendfile(2). Any thread, without the GIL: it may block
  * on the file, never on the socket, which is in non-blocking mode.
+ * Thread: any; without the GIL, because it may block.
  */
 #ifndef FLUVIAL_HTTP_FILE_COPY_H
 #define FLUVIAL_HTTP_FILE_COPY_H

@@ -1,4 +1,6 @@
-/* The http layer's share of the module's state: its types, imports and interned strings. */
+/* The http layer's share of the module's state: its types, imports and interned strings.
+ * Thread: any, with the GIL; changed only while the module is imported or released.
+ */
 #ifndef FLUVIAL_HTTP_HTTP_STATE_H
 #define FLUVIAL_HTTP_HTTP_STATE_H
 

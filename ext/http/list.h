@@ -1,4 +1,4 @@
-/* Lists in the values of header fields (RFC 9110 section 5.6.1). No state. */
+/* Lists in the values of header fields (RFC 9110 section 5.6.1). No state. Thread: any. */
 #ifndef FLUVIAL_HTTP_LIST_H
 #define FLUVIAL_HTTP_LIST_H
 

@@ -1,6 +1,7 @@
 /* A thread that writes the lines of a log, so that nobody else waits for whoever reads them. The
  * thread never needs the GIL. Its owner hands lines over, and may leave it while it is stuck in a
  * write: the last one of the two frees.
+ * Thread: the owner's; the writing thread is inside.
  */
 #ifndef FLUVIAL_HTTP_LOG_WRITER_H
 #define FLUVIAL_HTTP_LOG_WRITER_H

@@ -3,6 +3,7 @@
  * input is parked there for a moment, so that the answers to all connections leave together.
  *
  * Use: `mark = out_begin(c)`, append to c->server->out, `out_end(c, mark)`.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_HTTP_OUT_H
 #define FLUVIAL_HTTP_OUT_H

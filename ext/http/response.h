@@ -2,7 +2,7 @@
  * Connection, Date, Server, HEAD, 204 and 304) is decided here, so that no caller can get it
  * wrong; see RFC 9112 section 6.
  *
- * All functions belong to the loop's thread and need the GIL. Each does nothing and returns
+ * Thread: the loop's, with the GIL. Each does nothing and returns
  * UV_ECANCELED when the client is gone or the answer is complete; other results are 0 or a
  * negative UV_E*. None of them calls back, but on_writable when an answer is complete and somebody
  * may wait for room, and on_gone where it says so: a write that fails shows as on_gone soon after.

@@ -1,5 +1,6 @@
 /* The HttpServer struct, for the files of this layer: what all connections of a server share.
  * server.c owns it.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_HTTP_SERVER_PRIVATE_H
 #define FLUVIAL_HTTP_SERVER_PRIVATE_H

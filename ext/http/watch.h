@@ -3,6 +3,7 @@
  *
  * The loop lends it the parked parts and takes them back before it touches the buffer again, which costs
  * one atomic operation each. So the thread writes only while the loop does something else.
+ * Thread: the loop's; the watching thread is inside.
  */
 #ifndef FLUVIAL_HTTP_WATCH_H
 #define FLUVIAL_HTTP_WATCH_H

@@ -2,7 +2,8 @@
  * made when first needed, and let go of after each message when its context isn't kept.
  *
  * Memory: with the windows that ws_extension.c asks for, both streams together take less than
- * 60 KiB. Owned by the WsConn; the loop's thread.
+ * 60 KiB. Owned by the WsConn.
+ * Thread: the loop's.
  */
 #ifndef FLUVIAL_HTTP_WS_DEFLATE_H
 #define FLUVIAL_HTTP_WS_DEFLATE_H

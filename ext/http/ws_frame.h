@@ -1,5 +1,6 @@
 /* WebSocket frames as bytes (RFC 6455 section 5.2): their headers read and written, payloads
- * masked and unmasked, and what is wrong with a header by itself. No state; any thread.
+ * masked and unmasked, and what is wrong with a header by itself. No state.
+ * Thread: any.
  */
 #ifndef FLUVIAL_HTTP_WS_FRAME_H
 #define FLUVIAL_HTTP_WS_FRAME_H

@@ -1,5 +1,6 @@
 /* The app layer's share of the module's state: its types, imports and interned strings. Made
  * when the module is imported, read by all files of the layer, released with the module.
+ * Thread: any, with the GIL; changed only while the module is imported or released.
  */
 #ifndef FLUVIAL_APP_APP_STATE_H
 #define FLUVIAL_APP_APP_STATE_H

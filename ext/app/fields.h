@@ -1,4 +1,4 @@
-/* Header fields of an answer, from Python's list of pairs. */
+/* Header fields of an answer, from Python's list of pairs. Thread: any, with the GIL. */
 #ifndef FLUVIAL_APP_FIELDS_H
 #define FLUVIAL_APP_FIELDS_H
 

@@ -1,4 +1,6 @@
-/* A `def` handler's trip to the thread pool and back: call, encode the result, answer. */
+/* A `def` handler's trip to the thread pool and back: call, encode the result, answer.
+ * Thread: the loop's, with the GIL.
+ */
 #ifndef FLUVIAL_APP_JOB_H
 #define FLUVIAL_APP_JOB_H
 

@@ -6,6 +6,7 @@
  * workers' and the loop's CPU clocks with the time that passed. The limit grows while
  * jobs wait although the workers hardly compute, and halves while several compute and
  * the loop waits for the GIL.
+ * Thread: the pool's lock guards the struct; the monitor looks.
  */
 #ifndef FLUVIAL_APP_LIMIT_H
 #define FLUVIAL_APP_LIMIT_H

@@ -1,4 +1,6 @@
-/* Sets of HTTP methods: one bit per method, by llhttp's number for it. */
+/* Sets of HTTP methods: one bit per method, by llhttp's number for it.
+ * Thread: any; method_set_allow with the GIL.
+ */
 #ifndef FLUVIAL_APP_METHOD_H
 #define FLUVIAL_APP_METHOD_H
 

@@ -1,6 +1,7 @@
 /* The thread that watches the workers' CPU clocks and adjusts the limit. It never takes
  * the GIL: under load it would get it too late. It sleeps while there is nothing to
  * decide.
+ * Thread: any, with or without the lock as each function says.
  */
 #ifndef FLUVIAL_APP_MONITOR_H
 #define FLUVIAL_APP_MONITOR_H

@@ -1,4 +1,6 @@
-/* A request's arguments for a handler, as the route's plan says. */
+/* A request's arguments for a handler, as the route's plan says.
+ * Thread: any, with the GIL.
+ */
 #ifndef FLUVIAL_APP_PARAMS_H
 #define FLUVIAL_APP_PARAMS_H
 

@@ -1,4 +1,4 @@
-/* A route's pattern taken apart: literal text and captures, in order. */
+/* A route's pattern taken apart: literal text and captures, in order. Thread: any. */
 #ifndef FLUVIAL_APP_PATTERN_H
 #define FLUVIAL_APP_PATTERN_H
 

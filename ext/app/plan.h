@@ -1,6 +1,6 @@
 /* A route's plan: what to call, how, and where each argument comes from. Compiled once from the
- * handler's signature (pysrc/fluvial/_signature.py) and only read afterwards, by any thread that holds
- * the GIL.
+ * handler's signature (pysrc/fluvial/_signature.py) and only read afterwards.
+ * Thread: any, with the GIL; a Plan isn't changed after it is made.
  */
 #ifndef FLUVIAL_APP_PLAN_H
 #define FLUVIAL_APP_PLAN_H

@@ -2,7 +2,7 @@
  * results come back in batches through the loop's inbox. How many threads run at once
  * follows from how many of them block (DESIGN section 5); see limit.h.
  *
- * All of it belongs to the loop's thread and needs the GIL, but for what says
+ * Thread: the loop's, with the GIL, but for what says
  * otherwise.
  */
 #ifndef FLUVIAL_APP_POOL_H

@@ -1,5 +1,6 @@
 /* One call of Pool.submit: a callable with its arguments and context, run by a worker,
  * and the asyncio future that gets its result.
+ * Thread: the loop's, with the GIL; the job itself runs on a worker.
  */
 #ifndef FLUVIAL_APP_POOL_CALL_H
 #define FLUVIAL_APP_POOL_CALL_H

@@ -2,6 +2,7 @@
  * (worker.c) and the monitor (monitor.c). `lock` guards all of it but for what says
  * otherwise. Nobody asks for the GIL or calls Python while holding the lock, so holding
  * the GIL while taking it is fine.
+ * Thread: all of the pool's; `lock` guards what doesn't say otherwise.
  */
 #ifndef FLUVIAL_APP_POOL_SHARED_H
 #define FLUVIAL_APP_POOL_SHARED_H

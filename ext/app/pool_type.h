@@ -1,4 +1,4 @@
-/* `_core.Pool`: the thread pool as Python sees it. */
+/* `_core.Pool`: the thread pool as Python sees it. Thread: the loop's, with the GIL. */
 #ifndef FLUVIAL_APP_POOL_TYPE_H
 #define FLUVIAL_APP_POOL_TYPE_H
 

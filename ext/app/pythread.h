@@ -1,7 +1,8 @@
 /* What threading.Thread does around its target that a thread of ours should do as well,
  * so that tracers, profilers and threading.current_thread() work in `def` handlers.
  *
- * All run on the thread itself, with the GIL, and never fail.
+ * None of them fails.
+ * Thread: the one that it is about, with the GIL.
  */
 #ifndef FLUVIAL_APP_PYTHREAD_H
 #define FLUVIAL_APP_PYTHREAD_H

@@ -1,4 +1,5 @@
 /* The struct of `_core.Request`, for the types that derive from it in C.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_APP_REQUEST_OBJECT_H
 #define FLUVIAL_APP_REQUEST_OBJECT_H

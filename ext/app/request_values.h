@@ -1,4 +1,6 @@
-/* The attributes of `_core.Request` that are made of the HttpRequest when first asked for. */
+/* The attributes of `_core.Request` that are made of the HttpRequest when first asked for.
+ * Thread: any, with the GIL.
+ */
 #ifndef FLUVIAL_APP_REQUEST_VALUES_H
 #define FLUVIAL_APP_REQUEST_VALUES_H
 

@@ -3,6 +3,7 @@
  * A node stands for everything that begins the same way. Literal text leads to a child through
  * the child's `edge`, of which no two children share the first byte; a capture leads to the
  * node behind it, one for each kind of capture. Routes end at nodes.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_APP_ROUTER_TREE_H
 #define FLUVIAL_APP_ROUTER_TREE_H

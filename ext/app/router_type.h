@@ -1,4 +1,4 @@
-/* `_core.Router`: the routing table as Python sees it. */
+/* `_core.Router`: the routing table as Python sees it. Thread: any, with the GIL. */
 #ifndef FLUVIAL_APP_ROUTER_TYPE_H
 #define FLUVIAL_APP_ROUTER_TYPE_H
 

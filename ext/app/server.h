@@ -1,5 +1,6 @@
 /* `_core.Server`: what one loop needs to answer requests: the HTTP server, the routing table, the pool, and
  * the Python callables and types that dispatch asks for.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_SERVER_H
 #define FLUVIAL_APP_SERVER_H

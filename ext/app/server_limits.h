@@ -1,4 +1,4 @@
-/* From a dict of limits to HttpLimits. */
+/* From a dict of limits to HttpLimits. Thread: any, with the GIL. */
 #ifndef FLUVIAL_APP_SERVER_LIMITS_H
 #define FLUVIAL_APP_SERVER_LIMITS_H
 

@@ -1,5 +1,6 @@
 /* What the pool needs of the operating system's threads beyond libuv: detached threads,
- * signal masks, names, and how much CPU each has used. No GIL anywhere.
+ * signal masks, names, and how much CPU each has used.
+ * Thread: any; the GIL is not needed.
  */
 #ifndef FLUVIAL_APP_THREAD_OS_H
 #define FLUVIAL_APP_THREAD_OS_H

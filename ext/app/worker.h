@@ -1,5 +1,7 @@
 /* The threads that run jobs: when one is started or woken, what it does, when it
- * ends. */
+ * ends.
+ * Thread: any, with or without the pool's lock as each function says.
+ */
 #ifndef FLUVIAL_APP_WORKER_H
 #define FLUVIAL_APP_WORKER_H
 

@@ -1,5 +1,6 @@
 /* What a Server needs for native WebSockets: the argument `websockets` of its constructor. Owned by
  * the AppServer; zeroed when there are none.
+ * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_WS_PARTS_H
 #define FLUVIAL_APP_WS_PARTS_H

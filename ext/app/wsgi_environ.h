@@ -1,4 +1,6 @@
-/* The environ dict of a request to a WSGI app (PEP 3333, "environ Variables"; RFC 3875). */
+/* The environ dict of a request to a WSGI app (PEP 3333, "environ Variables"; RFC 3875).
+ * Thread: as each function says.
+ */
 #ifndef FLUVIAL_APP_WSGI_ENVIRON_H
 #define FLUVIAL_APP_WSGI_ENVIRON_H
 

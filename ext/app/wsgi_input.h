@@ -1,5 +1,6 @@
 /* `_core.WsgiInput`: wsgi.input, the body of a request as a file to be read (PEP 3333, "Input and
  * Error Streams"). Reading waits for the client without the GIL.
+ * Thread: a worker's, with the GIL.
  */
 #ifndef FLUVIAL_APP_WSGI_INPUT_H
 #define FLUVIAL_APP_WSGI_INPUT_H

@@ -1,5 +1,6 @@
 /* The module's state: one struct per layer, each described in that layer's header. A layer
  * reaches its own part through <layer>_state(module) and never sees the others'.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_STATE_H
 #define FLUVIAL_STATE_H

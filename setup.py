@@ -7,6 +7,8 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
     FLUVIAL_LTO=0 or 1                   link-time optimisation; default: only in what is
                                          installed for good, since it costs seconds
     FLUVIAL_WERROR=1                     warnings in ext/ stop the build
+    FLUVIAL_PROBES=0 or 1                static probes for tracers (ext/base/probe.h); default:
+                                         where the compiler finds <sys/sdt.h>
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
     FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources here
     CC, AR, CFLAGS, LDFLAGS, PKG_CONFIG  as everywhere
@@ -81,6 +83,8 @@ class Core:
         flags = [*OURS, *self.flavour.cflags, *include, *native.python_flags()]
         if self.werror:
             flags.append("-Werror")
+        if self._has_probes():
+            flags.append("-DFLUVIAL_PROBES")
         objects = {}
         for source in sorted((ROOT / "ext").rglob("*.c")):
             name = source.relative_to(ROOT / "ext").with_suffix(".o")
@@ -98,6 +102,13 @@ class Core:
         ]
         self.tools.link(target, inputs, flags, script=EXPORTS)
         return target
+
+    def _has_probes(self) -> bool:
+        """Asked anew in each build: a header that was installed since changes the command lines."""
+        wanted = os.environ.get("FLUVIAL_PROBES")
+        if wanted is None:
+            return self.tools.finds("sys/sdt.h")
+        return native.is_on(wanted)
 
     def _libraries(self) -> tuple[list[str], list[str]]:
         """(compiler flags, archives and linker flags) of what the core stands on."""

@@ -145,6 +145,13 @@ class Toolchain:
         command = [*self.cc, *flags, "-shared", "-fPIC", "-x", "c", os.devnull, "-o", os.devnull]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
+    def finds(self, header: str) -> bool:
+        """Whether the compiler finds `header`, without flags that say where."""
+        source = f"#if !__has_include(<{header}>)\n#error\n#endif\n"
+        command = [*self.cc, *self.env_cflags, "-E", "-x", "c", "-", "-o", os.devnull]
+        done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
+        return done.returncode == 0
+
     def compile(self, objects: Mapping[Path, tuple[Path, list[str]]]) -> bool:
         """Brings objects, given as {object: (source, flags)}, up to date. True if any changed."""
         jobs = []

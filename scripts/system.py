@@ -85,6 +85,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("PostgreSQL", "postgresql", has_postgres)
         yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("nm", "binutils", on_path("nm"))
+        yield Need("the header of static probes", "systemtap-sdt-dev", compiles("sys/sdt.h"))
         yield Need("valgrind", "valgrind", on_path("valgrind"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
     elif purpose == "conformance-loop":

@@ -21,6 +21,7 @@
 #include "app/ws_type.h"
 #include "base/context.h"
 #include "base/err.h"
+#include "base/probe.h"
 #include "http/ws.h"
 
 #include <llhttp.h>
@@ -410,6 +411,7 @@ static void
 dispatch_request(HttpRequest *req)
 {
     AppCall *call = call_of(req);
+    PROBE(dispatch, req->conn, req, call->match.outcome, call->mount);
     http_request_ref(req); /* the client may go away while Python runs */
     if (call->mount != NULL) {
         call->mount->ops->request(req, call->mount);

@@ -9,6 +9,7 @@
 #include "app/monitor.h"
 #include "app/worker.h"
 #include "base/err.h"
+#include "base/probe.h"
 
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ pool_submit(Pool *pool, PoolJob *job)
     }
     job_push(&pool->batch, job);
     pool->batched++;
+    PROBE(job_queued, job, pool->pending);
     pool->pending++;
     return 0;
 }

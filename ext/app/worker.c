@@ -9,6 +9,7 @@
 
 #include "app/monitor.h"
 #include "app/pythread.h"
+#include "base/probe.h"
 
 #include <stdio.h>
 
@@ -287,7 +288,9 @@ worker_serve(Worker *worker)
     for (;;) {
         PoolJob *job = worker_next(worker, NULL);
         while (job != NULL) {
+            PROBE(job_begin, job, worker->index);
             job->run(job);
+            PROBE(job_end, job, worker->index);
             assert(!PyErr_Occurred());
             job = worker_next(worker, job);
         }

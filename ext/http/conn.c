@@ -6,6 +6,7 @@
 
 #include "http/conn.h"
 
+#include "base/probe.h"
 #include "http/out.h"
 #include "http/ws_conn.h"
 #include "net/secure_link.h"
@@ -49,6 +50,7 @@ conn_set_state(HttpConn *c, ConnState state)
 {
     assert(states_after(c->state) & (1U << state));
     (void)states_after;
+    PROBE(connection_state, c, c->state, state);
     c->state = state;
 }
 
@@ -384,6 +386,7 @@ conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer)
     }
     c->server = server;
     c->peer = *peer;
+    PROBE(accept, c, fd);
     ring_append(&server->conns, &c->all);
     server->stats.accepted++;
     server->stats.open++;

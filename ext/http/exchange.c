@@ -7,6 +7,7 @@
 
 #include "http/conn.h"
 
+#include "base/probe.h"
 #include "http/answer.h"
 #include "http/out.h"
 #include "http/ws_conn.h"
@@ -159,6 +160,7 @@ exchange_head(HttpConn *c)
 {
     HttpRequest *req = c->req;
     c->server->stats.requests++;
+    PROBE(request_head, c, req, http_request_path(req).ptr, req->path_len);
     if (c->deadline.kind == DEADLINE_HEADER) {
         deadline_clear(&c->deadline);
     }
@@ -232,6 +234,7 @@ exchange_message(HttpConn *c)
 {
     HttpRequest *req = c->req;
     req->body_complete = true;
+    PROBE(request_complete, c, req, c->body_received);
     if (c->deadline.kind == DEADLINE_BODY) {
         deadline_clear(&c->deadline);
     }
@@ -342,6 +345,7 @@ exchange_answered(HttpConn *c)
 {
     HttpRequest *req = c->req;
     if (req != NULL && req->answer == HTTP_ANSWER_DONE) {
+        PROBE(response_complete, c, req);
         if (req->in_flight) {
             c->server->stats.responses++;
             exchange_landed(req);
@@ -381,6 +385,7 @@ exchange_reject(HttpConn *c, Fault fault)
     }
     if (answer == HTTP_ANSWER_NONE) {
         c->server->stats.rejected++;
+        PROBE(refused, c, req, fault.status);
         access_log_add(&c->server->log, &c->peer, req, fault.status);
         size_t mark = out_begin(c);
         bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;

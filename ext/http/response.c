@@ -6,6 +6,7 @@
 #include "http/response.h"
 
 #include "base/fmt.h"
+#include "base/probe.h"
 #include "http/answer.h"
 #include "http/conn.h"
 #include "http/out.h"
@@ -101,6 +102,7 @@ write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
     req->chunked = answer.chunked;
     req->close = answer.close;
     req->length_left = req->bodyless ? -1 : answer.length;
+    PROBE(response_head, req->conn, req, head->status, answer.length);
     int err = answer_head(req->server, &answer, more);
     if (err == 0) {
         access_log_add(&req->server->log, &req->peer, req, head->status);

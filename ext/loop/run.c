@@ -8,6 +8,7 @@
 #include "base/py.h"
 
 #include "base/err.h"
+#include "base/probe.h"
 #include "loop/loop_impl.h"
 
 #include <time.h>
@@ -63,8 +64,10 @@ loop_enter(Loop *self)
         uint64_t wanted_at = loop_now_ns();
         self->parked = NULL;
         atomic_store_explicit(&self->gil_wanted_at, wanted_at, memory_order_relaxed);
+        PROBE(gil_wait, self);
         PyEval_RestoreThread(state);
         uint64_t now = loop_now_ns();
+        PROBE(gil_taken, self, now - wanted_at);
         if (unlikely(now - wanted_at > LONG_WAIT_NS)) {
             self->crowded_until = now + CROWDED_NS;
         }

@@ -7,6 +7,7 @@
 
 #include "net/stream_private.h"
 
+#include "base/probe.h"
 #include "net/secure_link.h"
 
 #include <fcntl.h>
@@ -445,6 +446,7 @@ stream_put(Stream *s, Buf *out)
     }
     if (s->queued == 0) {
         done = uv_try_write(&s->uv.stream, &buf, 1);
+        PROBE(write, s, done);
     }
     size_t taken = done < 0 ? 0 : (size_t)done;
     int err = done < 0 && done != UV_EAGAIN ? done : 0;
@@ -488,6 +490,7 @@ stream_send(Stream *s, uv_buf_t *bufs, unsigned n, unsigned copied, PyObject *ow
     unsigned first = 0;
     if (s->queued == 0) {
         int done = uv_try_write(&s->uv.stream, bufs, n);
+        PROBE(write, s, done);
         if (done < 0 && done != UV_EAGAIN) {
             return done;
         }

@@ -1,5 +1,5 @@
 /* The type _core.Loop: its life, its place in garbage collection, and the table of what Python
- * sees of it. pysrc/fluvial/_loop.py joins it with asyncio's own loop class, whose methods find
+ * sees of it. pysrc/fluvial/_loop/loop.py joins it with asyncio's own loop class, whose methods find
  * here, under their own names, what they expect of a loop's inside.
  */
 #include "base/py.h"

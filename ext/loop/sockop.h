@@ -1,4 +1,4 @@
-/* What is behind loop.sock_recv(), sock_recv_into() and sock_sendall() (_loop_sock_ops.py). Each
+/* What is behind loop.sock_recv(), sock_recv_into() and sock_sendall() (_loop/sock_ops.py). Each
  * method here returns something to await: a SocketOp, or asyncio's own coroutine for what isn't
  * exactly a socket.socket, for odd arguments, and in debug mode.
  * Thread: the loop's, with the GIL.

@@ -3,7 +3,7 @@
  * no socket object. Everything runs on the loop's thread with the GIL.
  *
  * What runs once per server or less often (retrying after the process ran out of descriptors,
- * closing) is Python: pysrc/fluvial/_loop_streams.py.
+ * closing) is Python: pysrc/fluvial/_loop/streams.py.
  */
 #include "base/py.h"
 

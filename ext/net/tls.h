@@ -1,5 +1,5 @@
-/* TlsProtocol: TLS for asyncio as far as nothing goes wrong, as a base of `fluvial._loop_tls.SSLProtocol`
- * (pysrc/fluvial/_loop_tls.py), whose other base is asyncio's own SSLProtocol: what fails, debug mode and
+/* TlsProtocol: TLS for asyncio as far as nothing goes wrong, as a base of `fluvial._loop.tls.SSLProtocol`
+ * (pysrc/fluvial/_loop/tls.py), whose other base is asyncio's own SSLProtocol: what fails, debug mode and
  * limits are asyncio's code. tls.c has what happens per record, tls_steps.c what happens once per
  * connection.
  *

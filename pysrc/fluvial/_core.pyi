@@ -629,7 +629,7 @@ class StreamTransport(asyncio.Transport):
     _start_tls_compatible: bool
 
 class TlsProtocol:
-    """TLS for asyncio, as far as nothing goes wrong; `fluvial._loop_tls.SSLProtocol` derives from
+    """TLS for asyncio, as far as nothing goes wrong; `fluvial._loop.tls.SSLProtocol` derives from
     it and from asyncio's SSLProtocol, whose attributes these are,
     all but `_records` and `_write`."""
 

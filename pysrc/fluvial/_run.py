@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import _logging
 from ._config import Config, did_you_mean
 from ._load import LoadError, NestedRunError, load_app, loading, make_app
-from ._main_thread import hears_signals
+from ._loop.main_thread import hears_signals
 from ._secure import SecureError, make_secure
 from ._server import StartError, StartStopped, serve_on
 from ._signals import StopSignals, ignore_others, ignore_others_until_the_end, restore

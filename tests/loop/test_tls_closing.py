@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from fluvial._loop import Loop
-from fluvial._loop_tls import SSLProtocol
+from fluvial._loop.tls import SSLProtocol
 from support.tls import BufferedRecorder, Contexts, Recorder
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial._loop_tls import SSLProtocol
+from fluvial._loop.tls import SSLProtocol
 from support.tls import (
     BufferedRecorder,
     Contexts,

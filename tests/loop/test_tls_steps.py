@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial import _core
-from fluvial._loop_tls import SSLProtocol
+from fluvial._loop.tls import SSLProtocol
 from support.tls import Contexts, Echo, Recorder
 
 if TYPE_CHECKING:

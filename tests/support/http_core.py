@@ -112,7 +112,7 @@ def load() -> tuple[ModuleType, type[Any]]:
         del sys.modules[name]
     sys.modules.update({"fluvial": package, "fluvial._core": core})
     try:
-        loop = _load("http_probe._loop", ROOT / "pysrc" / "fluvial" / "_loop.py").Loop
+        loop = importlib.import_module("fluvial._loop").Loop
     finally:
         for name in [name for name in sys.modules if _is_fluvial(name)]:
             del sys.modules[name]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
-    from fluvial import _core
+    from .. import _core
 
 
 class HiddenSocket:

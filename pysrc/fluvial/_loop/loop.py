@@ -10,16 +10,16 @@ import threading
 from asyncio import base_events, events, format_helpers
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fluvial import _core
-from fluvial._loop_datagrams import DatagramsMixin
-from fluvial._loop_dns import NamesMixin
-from fluvial._loop_fork import ForkMixin
-from fluvial._loop_pipes import PipesMixin
-from fluvial._loop_processes import ProcessesMixin
-from fluvial._loop_sock_ops import SocketsMixin
-from fluvial._loop_streams import StreamsMixin
-from fluvial._loop_tls import SSLMixin
-from fluvial._main_thread import hears_signals
+from .. import _core
+from .datagrams import DatagramsMixin
+from .fork import ForkMixin
+from .main_thread import hears_signals
+from .names import NamesMixin
+from .pipes import PipesMixin
+from .processes import ProcessesMixin
+from .sock_ops import SocketsMixin
+from .streams import StreamsMixin
+from .tls import SSLMixin
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

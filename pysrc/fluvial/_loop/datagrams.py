@@ -7,7 +7,7 @@ import socket
 from asyncio import trsock
 from typing import Any
 
-from fluvial import _core
+from .. import _core
 
 # Families whose addresses the C transport knows.
 _FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6, socket.AF_UNIX})

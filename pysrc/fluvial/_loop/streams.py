@@ -15,8 +15,8 @@ from asyncio.log import logger
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from fluvial import _core
-from fluvial._loop_socket import HiddenSocket
+from .. import _core
+from .hidden_socket import HiddenSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fluvial import _core
+from .. import _core
 
 
 class PipesMixin(asyncio.SelectorEventLoop):

@@ -9,7 +9,7 @@ from asyncio import constants, sslproto, streams
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
-from fluvial import _core
+from .. import _core
 
 if TYPE_CHECKING:
     import socket

@@ -7,11 +7,11 @@
 #include "app/adopt.h"
 
 #include "app/fields.h"
-#include "app/method.h"
-#include "app/plan.h"
+#include "route/method.h"
+#include "app/bind/plan.h"
 #include "app/request.h"
 #include "app/server.h"
-#include "app/ws_type.h"
+#include "app/ws/ws_type.h"
 
 /* Adds the field that `header` (borrowed), an iterable of two bytes, stands for. 0, or -1 with an
  * exception set. */

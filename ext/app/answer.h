@@ -9,7 +9,7 @@
 
 #include "base/py.h"
 #include "app/call.h"
-#include "app/plan.h"
+#include "app/bind/plan.h"
 
 typedef enum CallStage {
     CALL_DONE,    /* nothing is left to do */

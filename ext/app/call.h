@@ -9,7 +9,7 @@
 
 #include "base/py.h"
 #include "app/mount.h"
-#include "app/router.h"
+#include "route/router.h"
 #include "http/request.h"
 
 typedef struct Plan Plan;

@@ -11,18 +11,18 @@
 #include "app/coro.h"
 #include "app/fields.h"
 #include "app/job.h"
-#include "app/params.h"
-#include "app/plan.h"
+#include "app/bind/params.h"
+#include "app/bind/plan.h"
 #include "app/request.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
 #include "app/server.h"
-#include "app/ws_call.h"
-#include "app/ws_type.h"
+#include "app/ws/ws_call.h"
+#include "app/ws/ws_type.h"
 #include "base/context.h"
 #include "base/err.h"
 #include "base/probe.h"
-#include "http/ws.h"
+#include "http/ws/ws.h"
 
 #include <llhttp.h>
 

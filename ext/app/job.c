@@ -7,8 +7,8 @@
 
 #include "app/answer.h"
 #include "app/coro.h"
-#include "app/params.h"
-#include "app/pool.h"
+#include "app/bind/params.h"
+#include "pool/pool.h"
 #include "app/server.h"
 #include "base/context.h"
 #include "base/err.h"

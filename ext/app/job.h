@@ -6,7 +6,7 @@
 
 #include "base/py.h"
 #include "app/call.h"
-#include "app/plan.h"
+#include "app/bind/plan.h"
 
 /* Submits the call, to be made in `context` (borrowed), the request's, which nobody is in; NULL: it has
  * none yet. Takes over the references in argv[0 .. plan->nparams). Answers 503 when the pool's queue is full. Thread:

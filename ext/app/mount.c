@@ -1,4 +1,4 @@
-/* See mount.h. What the mounts do is in asgi_call.c and wsgi_call.c. */
+/* See mount.h. What the mounts do is in asgi/ and wsgi/. */
 #include "base/py.h"
 
 #include "app/mount.h"

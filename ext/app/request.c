@@ -8,7 +8,7 @@
 #include "app/body.h"
 #include "app/call.h"
 #include "app/convert.h"
-#include "app/plan.h"
+#include "app/bind/plan.h"
 #include "app/request_object.h"
 #include "app/server.h"
 

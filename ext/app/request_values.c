@@ -7,7 +7,7 @@
 
 #include "app/call.h"
 #include "app/convert.h"
-#include "app/method.h"
+#include "route/method.h"
 
 static PyObject *
 bytes_from(Slice s)

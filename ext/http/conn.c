@@ -8,7 +8,7 @@
 
 #include "base/probe.h"
 #include "http/out.h"
-#include "http/ws_conn.h"
+#include "http/ws/ws_conn.h"
 #include "net/secure_link.h"
 
 #include <sys/socket.h>

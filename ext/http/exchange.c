@@ -10,7 +10,7 @@
 #include "base/probe.h"
 #include "http/answer.h"
 #include "http/out.h"
-#include "http/ws_conn.h"
+#include "http/ws/ws_conn.h"
 
 static const HttpOps *
 ops_of(const HttpConn *c)

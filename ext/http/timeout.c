@@ -5,7 +5,7 @@
 
 #include "http/conn.h"
 
-#include "http/ws_conn.h"
+#include "http/ws/ws_conn.h"
 
 /* Which deadline the state asks for. */
 static DeadlineKind

@@ -5,14 +5,14 @@
 
 #include "net/net_state.h"
 #include "base/names.h"
-#include "net/acceptor.h"
-#include "net/datagram.h"
-#include "net/endpoint.h"
-#include "net/pipe.h"
-#include "net/reader.h"
+#include "transport/acceptor.h"
+#include "transport/datagram.h"
+#include "transport/endpoint.h"
+#include "transport/pipe.h"
+#include "transport/reader.h"
 #include "net/secure.h"
-#include "net/tls.h"
-#include "net/transport.h"
+#include "transport/tls.h"
+#include "transport/transport.h"
 
 static int
 setup_names(NetState *st)

@@ -309,7 +309,7 @@ def _wakeup_waiter(self):
     [(Protocol, "data_received"), (Reader, "feed_data"), (Reader, "_wakeup_waiter")],
 )
 def test_asyncios_functions_are_those_that_c_stands_in_for(owner: type, name: str) -> None:
-    """Fails on a Python that changed them: then ext/net/reader.c has to follow."""
+    """Fails on a Python that changed them: then ext/transport/reader.c has to follow."""
     known = {ast.dump(node) for node in ast.parse(KNOWN).body}
     source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
     tree = ast.parse(source).body[0]

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import native  # noqa: E402
 import vendor  # noqa: E402
 
-LAYERS = ("base", "loop", "net", "http")
+LAYERS = ("base", "loop", "net", "transport", "http")
 FLAGS = ("-std=c11", "-fPIC", "-fvisibility=hidden", "-g", "-O1", "-UNDEBUG")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -56,7 +56,7 @@ def _build() -> Path:
     kind = "sanitized" if _is_sanitized() else "plain"
     folder = ROOT / "build" / f"tests-http-{platform.python_version()}-{kind}"
     sources = [EXT / "module.c", Path(__file__).with_name("http_probe.c")]
-    sources += [path for layer in LAYERS for path in sorted((EXT / layer).glob("*.c"))]
+    sources += [path for layer in LAYERS for path in sorted((EXT / layer).rglob("*.c"))]
     objects = {
         folder / source.relative_to(ROOT).with_suffix(".o"): (source, flags) for source in sources
     }

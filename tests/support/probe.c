@@ -6,8 +6,8 @@
 #include "base/py.h"
 
 #include "app/convert.h"
-#include "app/limit.h"
-#include "app/query.h"
+#include "pool/limit.h"
+#include "app/bind/query.h"
 
 /* A copy of the bytes of `obj` (borrowed); end with PyMem_RawFree. */
 static Slice

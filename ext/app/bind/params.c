@@ -1,0 +1,419 @@
+/* Binds a request to a plan (see params.h): finds the text of each parameter, converts it, and
+ * gathers every failure into one RequestValidationError in the shape that pydantic gives its
+ * errors. The values' text is borrowed from the request; nothing is allocated but the results.
+ */
+#include "base/py.h"
+
+#include "app/bind/params.h"
+
+#include "app/convert.h"
+#include "app/bind/problems.h"
+#include "app/bind/query.h"
+#include "app/server.h"
+#include "base/err.h"
+
+/* What one binding works on; lives on the stack of params_bind. */
+typedef struct Binder {
+    const Plan *plan;
+    HttpRequest *req;
+    AppServer *server; /* borrowed */
+    Problems problems;
+    /* Of each QUERY and COOKIE parameter: the last value seen, and with `many` all of them. */
+    Slice found[PLAN_PARAMS_MAX];
+    bool seen[PLAN_PARAMS_MAX];
+    PyObject
+        *lists[PLAN_PARAMS_MAX]; /* owned list of str; NULL until the first value */
+} Binder;
+
+/* ---- One value ---------------------------------------------------------------------------- */
+
+/* The str that the handler (or a converter, or an error's "input") sees. */
+static PyObject *
+text_new(ParamSource source, Slice text)
+{
+    switch (source) {
+    case PARAM_QUERY:
+        return convert_query(text);
+    case PARAM_HEADER:
+        return convert_latin1(text);
+    case PARAM_COOKIE:
+        return convert_cookie(text);
+    case PARAM_PATH:
+    case PARAM_BODY:
+    case PARAM_REQUEST:
+        break;
+    }
+    return convert_utf8(text);
+}
+
+static PyObject *
+scalar_convert(ParamKind kind, Slice text)
+{
+    switch (kind) {
+    case PARAM_INT:
+        return convert_int(text);
+    case PARAM_FLOAT:
+        return convert_float(text);
+    case PARAM_BOOL:
+        return convert_bool(text);
+    case PARAM_STR:
+    case PARAM_PYTHON:
+        break;
+    }
+    return convert_utf8(text);
+}
+
+/* INT, FLOAT or BOOL from the str `text`, for values that were decoded first. */
+static PyObject *
+scalar_from_str(ParamKind kind, PyObject *text)
+{
+    Py_ssize_t len;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(text, &len);
+    return utf8 == NULL ? NULL : scalar_convert(kind, slice_of(utf8, (size_t)len));
+}
+
+/* Calls param->convert with `value` (borrowed). *out stays NULL when it raised a validation
+ * error, which is recorded. */
+static int
+value_by_python(Binder *b, const Param *param, PyObject *value, PyObject **out)
+{
+    *out = PyObject_CallOneArg(param->convert, value);
+    return *out != NULL ? 0 : problems_adopt(&b->problems, b->server->validation_error);
+}
+
+/* Converts one scalar. 0 with *out set, or NULL when an error was recorded; -1 with an
+ * exception set. */
+static int
+value_new(Binder *b, const Param *param, Slice text, PyObject **out)
+{
+    *out = NULL;
+    bool encoded =
+        param->source == PARAM_COOKIE
+        || (param->source == PARAM_QUERY
+            && (convert_is_quoted(text) || memchr(text.ptr, '+', text.len) != NULL));
+    if (param->kind != PARAM_STR && param->kind != PARAM_PYTHON && !encoded) {
+        *out = scalar_convert(param->kind, text);
+        if (*out != NULL) {
+            return 0;
+        }
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    PyObject *str = text_new(param->source, text);
+    if (str == NULL) {
+        return -1;
+    }
+    if (param->kind == PARAM_STR) {
+        *out = str;
+        return 0;
+    }
+    int err;
+    if (param->kind == PARAM_PYTHON) {
+        err = value_by_python(b, param, str, out);
+    } else {
+        *out = encoded ? scalar_from_str(param->kind, str) : NULL;
+        err = *out != NULL       ? 0
+              : PyErr_Occurred() ? -1
+                                 : problems_malformed(&b->problems, param, -1, str);
+    }
+    Py_DECREF(str);
+    return err;
+}
+
+/* Converts the list of str `texts` (borrowed) item by item, or as a whole for PYTHON. */
+static int
+list_new(Binder *b, const Param *param, PyObject *texts, PyObject **out)
+{
+    *out = NULL;
+    if (param->kind == PARAM_STR) {
+        *out = Py_NewRef(texts);
+        return 0;
+    }
+    if (param->kind == PARAM_PYTHON) {
+        return value_by_python(b, param, texts, out);
+    }
+    Py_ssize_t n = PyList_GET_SIZE(texts);
+    PyObject *list = PyList_New(n);
+    bool good = true;
+    for (Py_ssize_t i = 0; list != NULL && i < n; i++) {
+        PyObject *text = PyList_GET_ITEM(texts, i);
+        PyObject *value = scalar_from_str(param->kind, text);
+        if (value == NULL) {
+            good = false;
+            if (PyErr_Occurred()
+                || problems_malformed(&b->problems, param, i, text) < 0) {
+                Py_CLEAR(list);
+                break;
+            }
+            value = Py_NewRef(Py_None);
+        }
+        PyList_SET_ITEM(list, i, value);
+    }
+    if (list == NULL) {
+        return -1;
+    }
+    if (good) {
+        *out = list;
+    } else {
+        Py_DECREF(list);
+    }
+    return 0;
+}
+
+static int
+value_absent(Binder *b, const Param *param, PyObject **out)
+{
+    if (param->required) {
+        *out = NULL;
+        return problems_missing(&b->problems, param);
+    }
+    *out = Py_NewRef(param->fallback);
+    return 0;
+}
+
+/* ---- Sources ------------------------------------------------------------------------------ */
+
+/* Notes `value` for every parameter of `source` that `name` belongs to. */
+static int
+binder_note(Binder *b, ParamSource source, Slice name, Slice value)
+{
+    for (uint32_t i = 0; i < b->plan->nparams; i++) {
+        const Param *param = plan_param(b->plan, i);
+        if (param->source != source) {
+            continue;
+        }
+        bool same = source == PARAM_QUERY ? query_name_is(name, param->key_text)
+                                          : slice_eq(name, param->key_text);
+        if (!same) {
+            continue;
+        }
+        b->found[i] = value;
+        b->seen[i] = true;
+        if (!param->many) {
+            continue;
+        }
+        PyObject *text = text_new(source, value);
+        if (text == NULL) {
+            return -1;
+        }
+        if (b->lists[i] == NULL) {
+            b->lists[i] = PyList_New(0);
+        }
+        int err = b->lists[i] == NULL ? -1 : PyList_Append(b->lists[i], text);
+        Py_DECREF(text);
+        if (err < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+binder_scan_query(Binder *b)
+{
+    QueryIter it = {http_request_query(b->req)};
+    Slice name, value;
+    while (query_next(&it, &name, &value)) {
+        if (binder_note(b, PARAM_QUERY, name, value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+binder_scan_cookies(Binder *b)
+{
+    int32_t at = b->req->cookie;
+    while (at >= 0) {
+        QueryIter it = {http_field_value(b->req, (uint32_t)at)};
+        Slice name, value;
+        while (cookie_next(&it, &name, &value)) {
+            if (binder_note(b, PARAM_COOKIE, name, value) < 0) {
+                return -1;
+            }
+        }
+        at = http_field_find(b->req, SLICE("cookie"), (uint32_t)at + 1);
+    }
+    return 0;
+}
+
+/* All header fields named param->key become one list. */
+static int
+header_list(Binder *b, const Param *param, PyObject **out)
+{
+    int32_t at = http_field_find(b->req, param->key_text, 0);
+    if (at < 0) {
+        return value_absent(b, param, out);
+    }
+    PyObject *texts = PyList_New(0);
+    int err = texts == NULL ? -1 : 0;
+    while (err == 0 && at >= 0) {
+        PyObject *text = convert_latin1(http_field_value(b->req, (uint32_t)at));
+        err = text == NULL ? -1 : PyList_Append(texts, text);
+        Py_XDECREF(text);
+        at = http_field_find(b->req, param->key_text, (uint32_t)at + 1);
+    }
+    if (err == 0) {
+        err = list_new(b, param, texts, out);
+    }
+    Py_XDECREF(texts);
+    return err;
+}
+
+static int
+bind_header(Binder *b, const Param *param, PyObject **out)
+{
+    if (param->many) {
+        return header_list(b, param, out);
+    }
+    int32_t at = http_field_find(b->req, param->key_text, 0);
+    return at < 0 ? value_absent(b, param, out)
+                  : value_new(b, param, http_field_value(b->req, (uint32_t)at), out);
+}
+
+/* HTTPException(415) for a body that is compressed: nothing here decodes it. */
+static int
+body_check_encoding(Binder *b)
+{
+    int32_t at = http_field_find(b->req, SLICE("content-encoding"), 0);
+    if (at < 0
+        || slice_eq_nocase(http_field_value(b->req, (uint32_t)at), SLICE("identity"))) {
+        return 0;
+    }
+    PyObject *exc = PyObject_CallFunction(b->server->http_exception, "is", 415,
+                                          "Unsupported Content-Encoding");
+    if (exc != NULL) {
+        err_restore(exc);
+    }
+    return -1;
+}
+
+/* Calls convert(body, content_type). */
+static int
+bind_body(Binder *b, const Param *param, PyObject **out)
+{
+    *out = NULL;
+    if (b->req->has_body && body_check_encoding(b) < 0) {
+        return -1;
+    }
+    PyObject *type =
+        b->req->content_type < 0
+            ? Py_NewRef(Py_None)
+            : convert_latin1(http_field_value(b->req, (uint32_t)b->req->content_type));
+    Slice body = buf_slice(&b->req->body);
+    PyObject *bytes = PyBytes_FromStringAndSize(body.ptr, (Py_ssize_t)body.len);
+    int err = -1;
+    if (type != NULL && bytes != NULL) {
+        PyObject *args[] = {bytes, type};
+        *out = PyObject_Vectorcall(param->convert, args, 2, NULL);
+        err = *out != NULL ? 0
+                           : problems_adopt(&b->problems, b->server->validation_error);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(bytes);
+    return err;
+}
+
+static int
+bind_by_source(Binder *b, uint32_t i, PyObject **out)
+{
+    const Param *param = plan_param(b->plan, i);
+    switch (param->source) {
+    case PARAM_PATH: {
+        const RouteMatch *match = &call_of(b->req)->match;
+        if (param->index >= match->ncaptures) {
+            return value_absent(b, param, out);
+        }
+        return value_new(b, param, match->captures[param->index], out);
+    }
+    case PARAM_QUERY:
+    case PARAM_COOKIE:
+        if (!b->seen[i]) {
+            return value_absent(b, param, out);
+        }
+        return param->many ? list_new(b, param, b->lists[i], out)
+                           : value_new(b, param, b->found[i], out);
+    case PARAM_HEADER:
+        return bind_header(b, param, out);
+    case PARAM_BODY:
+        return bind_body(b, param, out);
+    case PARAM_REQUEST:
+        *out = call_request(b->req);
+        return *out == NULL ? -1 : 0;
+    }
+    Py_UNREACHABLE();
+}
+
+/* As bind_by_source, with a deferred parameter's errors for its value. */
+static int
+bind_one(Binder *b, uint32_t i, PyObject **out)
+{
+    if (likely(!plan_param(b->plan, i)->defer)) {
+        return bind_by_source(b, i, out);
+    }
+    Problems others = b->problems;
+    b->problems = (Problems){NULL, NULL};
+    int err = bind_by_source(b, i, out);
+    if (err == 0 && problems_found(&b->problems)) {
+        *out = problems_exception(&b->problems, b->server->validation_error);
+        err = *out == NULL ? -1 : 0;
+    }
+    problems_clear(&b->problems);
+    b->problems = others;
+    return err;
+}
+
+/* ---- All of them -------------------------------------------------------------------------- */
+
+static void
+argv_release(PyObject **argv, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        Py_CLEAR(argv[i]);
+    }
+}
+
+int
+params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
+{
+    uint32_t n = plan->nparams;
+    if (n == 0) {
+        return 0;
+    }
+    Binder b;
+    b.plan = plan;
+    b.req = req;
+    b.server = call_server(req);
+    b.problems = (Problems){NULL, NULL};
+    memset(b.seen, 0, n * sizeof *b.seen);
+    memset(b.lists, 0, n * sizeof *b.lists);
+    memset(argv, 0, n * sizeof *argv);
+    int err = plan->wants_query ? binder_scan_query(&b) : 0;
+    if (err == 0 && plan->wants_cookies) {
+        err = binder_scan_cookies(&b);
+    }
+    for (uint32_t i = 0; err == 0 && i < n; i++) {
+        err = bind_one(&b, i, &argv[i]);
+    }
+    if (err == 0 && problems_found(&b.problems)) {
+        PyObject *exc = problems_exception(&b.problems, b.server->validation_error);
+        if (exc != NULL) {
+            err_restore(exc);
+        }
+        err = -1;
+    }
+    argv_release(b.lists, n);
+    problems_clear(&b.problems);
+    if (err < 0) {
+        argv_release(argv, n);
+    }
+    return err;
+}
+
+void
+params_release(const Plan *plan, PyObject **argv)
+{
+    argv_release(argv, plan->nparams);
+}

@@ -1,0 +1,465 @@
+/* The Python types Param and Plan: immutable once made (see plan.h). Construction checks all
+ * that the per-request code relies on, so that it needs no checks of its own.
+ */
+#include "base/py.h"
+
+#include "app/bind/plan.h"
+
+#include "app/answer.h"
+#include "app/bind/params.h"
+#include "app/request.h"
+#include "base/made.h"
+
+#include <structmember.h>
+
+/* ---- Param -------------------------------------------------------------------------------- */
+
+/* Reads the key: an index for PATH, else a str. */
+static int
+param_take_key(Param *self, PyObject *key)
+{
+    if (self->source == PARAM_PATH) {
+        unsigned long index = PyLong_AsUnsignedLong(key);
+        if (index == (unsigned long)-1 && PyErr_Occurred()) {
+            return -1;
+        }
+        if (index >= ROUTE_CAPTURES_MAX) {
+            PyErr_Format(PyExc_ValueError, "a pattern has at most %d captures",
+                         (int)ROUTE_CAPTURES_MAX);
+            return -1;
+        }
+        self->index = (uint32_t)index;
+        return 0;
+    }
+    Py_ssize_t len;
+    const char *text = PyUnicode_AsUTF8AndSize(key, &len);
+    if (text == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->key, Py_NewRef(key));
+    self->key_text = slice_of(text, (size_t)len);
+    return 0;
+}
+
+static int
+param_check(const Param *self, int source, int kind)
+{
+    if (source < PARAM_PATH || source > PARAM_REQUEST) {
+        PyErr_Format(PyExc_ValueError, "source must be PATH … REQUEST, not %d", source);
+        return -1;
+    }
+    if (kind < PARAM_STR || kind > PARAM_PYTHON) {
+        PyErr_Format(PyExc_ValueError, "kind must be STR … PYTHON, not %d", kind);
+        return -1;
+    }
+    if ((kind == PARAM_PYTHON || source == PARAM_BODY) && self->convert == NULL) {
+        PyErr_SetString(PyExc_ValueError, "PYTHON and BODY parameters need convert");
+        return -1;
+    }
+    return 0;
+}
+
+static int
+param_fill(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"source", "key",      "loc_name", "kind",
+                                        "many",   "required", "default",  "convert",
+                                        "defer",  NULL};
+    Param *self = (Param *)op;
+    int source, kind = PARAM_STR, many = 0, required = 1, defer = 0;
+    PyObject *key, *loc_name, *fallback = Py_None, *convert = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOU|$ippOOp", (char **)names,
+                                     &source, &key, &loc_name, &kind, &many, &required,
+                                     &fallback, &convert, &defer)) {
+        return -1;
+    }
+    Py_XSETREF(self->loc_name, Py_NewRef(loc_name));
+    Py_XSETREF(self->fallback, Py_NewRef(fallback));
+    Py_XSETREF(self->convert, convert == Py_None ? NULL : Py_NewRef(convert));
+    if (param_check(self, source, kind) < 0) {
+        return -1;
+    }
+    self->source = (ParamSource)source;
+    self->kind = (ParamKind)kind;
+    self->many = many != 0;
+    self->required = required != 0;
+    self->defer = defer != 0;
+    return param_take_key(self, key);
+}
+
+static int
+param_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Param *self = (Param *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->key);
+    Py_VISIT(self->loc_name);
+    Py_VISIT(self->fallback);
+    Py_VISIT(self->convert);
+    return 0;
+}
+
+static int
+param_clear(PyObject *op)
+{
+    Param *self = (Param *)op;
+    Py_CLEAR(self->key);
+    Py_CLEAR(self->loc_name);
+    Py_CLEAR(self->fallback);
+    Py_CLEAR(self->convert);
+    return 0;
+}
+
+static void
+param_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)param_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyObject *
+param_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, param_fill);
+}
+
+static int
+param_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((Param *)op)->initialised);
+}
+
+static PyType_Slot param_slots[] = {
+    {Py_tp_doc, "One argument of a handler and where it comes from."},
+    {Py_tp_new, param_new},
+    {Py_tp_init, param_init},
+    {Py_tp_traverse, param_traverse},
+    {Py_tp_clear, param_clear},
+    {Py_tp_dealloc, param_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec param_spec = {
+    .name = "fluvial._core.Param",
+    .basicsize = sizeof(Param),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = param_slots,
+};
+
+/* ---- Plan --------------------------------------------------------------------------------- */
+
+static int
+plan_check(const Plan *self, int kind, int body, Py_ssize_t nkw)
+{
+    if (kind < PLAN_INLINE || kind > PLAN_POOL) {
+        PyErr_Format(PyExc_ValueError, "kind must be INLINE, TASK or POOL, not %d",
+                     kind);
+        return -1;
+    }
+    if (body < HTTP_BODY_DISCARD || body > HTTP_BODY_STREAM) {
+        PyErr_Format(PyExc_ValueError,
+                     "body must be BODY_DISCARD … BODY_STREAM, not %d", body);
+        return -1;
+    }
+    if (self->status < 200 || self->status > 599) {
+        PyErr_Format(PyExc_ValueError, "status_code must be 200 to 599, not %d",
+                     self->status);
+        return -1;
+    }
+    if (!PyCallable_Check(self->handler)) {
+        PyErr_Format(PyExc_TypeError, "the handler %R is not callable", self->handler);
+        return -1;
+    }
+    Py_ssize_t nparams = PyTuple_GET_SIZE(self->params);
+    if (nparams > PLAN_PARAMS_MAX || nkw > nparams) {
+        PyErr_Format(PyExc_ValueError, "a handler takes at most %d parameters, not %zd",
+                     (int)PLAN_PARAMS_MAX, nparams);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+plan_read_params(Plan *self, PyTypeObject *param_type)
+{
+    self->plain_params = true;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->params); i++) {
+        PyObject *item = PyTuple_GET_ITEM(self->params, i);
+        if (!Py_IS_TYPE(item, param_type)) {
+            PyErr_Format(PyExc_TypeError, "params[%zd] must be a Param, not %.100s", i,
+                         Py_TYPE(item)->tp_name);
+            return -1;
+        }
+        const Param *param = (Param *)item;
+        ParamSource source = param->source;
+        self->plain_params &= param->kind != PARAM_PYTHON && param->convert == NULL;
+        self->wants_query |= source == PARAM_QUERY;
+        self->wants_cookies |= source == PARAM_COOKIE;
+    }
+    return 0;
+}
+
+/* The handler's qualified name, or its type's for one that has none (a partial, an object with
+ * __call__). */
+static PyObject *
+handler_name(PyObject *handler)
+{
+    PyObject *name = PyObject_GetAttrString(handler, "__qualname__");
+    if (name != NULL && PyUnicode_CheckExact(name)) {
+        return name;
+    }
+    PyErr_Clear();
+    Py_XDECREF(name);
+    return PyUnicode_FromString(Py_TYPE(handler)->tp_name);
+}
+
+static PyObject *
+optional_ref(PyObject *obj)
+{
+    return obj == Py_None ? NULL : Py_NewRef(obj);
+}
+
+static int
+plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {
+        "handler",     "kind",   "params", "kwnames", "body", "body_limit",
+        "status_code", "encode", "wrap",   "info",    NULL};
+    Plan *self = (Plan *)op;
+    AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
+    int kind = -1, body = HTTP_BODY_DISCARD, status = 200;
+    PyObject *handler, *params = NULL, *kwnames = NULL, *limit = Py_None;
+    PyObject *encode = Py_None, *wrap = Py_None, *info = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOO", (char **)names,
+                                     &handler, &kind, &PyTuple_Type, &params,
+                                     &PyTuple_Type, &kwnames, &body, &limit, &status,
+                                     &encode, &wrap, &info)) {
+        return -1;
+    }
+    Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    Py_XSETREF(self->handler, Py_NewRef(handler));
+    Py_XSETREF(self->params, params == NULL ? PyTuple_New(0) : Py_NewRef(params));
+    Py_XSETREF(self->kwnames, nkw == 0 ? NULL : Py_NewRef(kwnames));
+    Py_XSETREF(self->encode, optional_ref(encode));
+    Py_XSETREF(self->wrap, optional_ref(wrap));
+    Py_XSETREF(self->info, Py_NewRef(info));
+    Py_XSETREF(self->name, handler_name(handler));
+    self->status = status;
+    self->body_limit = -1;
+    if (self->params == NULL || self->name == NULL
+        || plan_check(self, kind, body, nkw) < 0
+        || plan_read_params(self, st->param_type) < 0) {
+        return -1;
+    }
+    if (limit != Py_None) {
+        self->body_limit = PyLong_AsLongLong(limit);
+        if (self->body_limit < 0) {
+            if (!PyErr_Occurred()) {
+                PyErr_SetString(PyExc_ValueError, "body_limit must not be negative");
+            }
+            return -1;
+        }
+    }
+    self->kind = (PlanKind)kind;
+    self->body_mode = (HttpBodyMode)body;
+    self->nparams = (uint32_t)PyTuple_GET_SIZE(self->params);
+    self->npositional = self->nparams - (uint32_t)nkw;
+    return 0;
+}
+
+/* The HttpRequest of a `_core.Request`; NULL with TypeError for anything else. */
+static HttpRequest *
+plan_request(PyObject *op, PyObject *request)
+{
+    AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
+    if (!request_type_check(st, (PyObject *)Py_TYPE(request))) {
+        PyErr_Format(PyExc_TypeError, "a Request is needed, not %.100s",
+                     Py_TYPE(request)->tp_name);
+        return NULL;
+    }
+    return request_http(request);
+}
+
+/* The bound arguments as (positional, keyword), for callers written in Python. */
+static PyObject *
+plan_bind(PyObject *op, PyObject *request)
+{
+    Plan *self = (Plan *)op;
+    PyObject *argv[PLAN_PARAMS_MAX];
+    HttpRequest *req = plan_request(op, request);
+    if (req == NULL || params_bind(self, req, argv) < 0) {
+        return NULL;
+    }
+    PyObject *positional = PyTuple_New(self->npositional);
+    PyObject *keywords = PyDict_New();
+    PyObject *result = NULL;
+    if (positional == NULL || keywords == NULL) {
+        goto done;
+    }
+    for (uint32_t i = 0; i < self->npositional; i++) {
+        PyTuple_SET_ITEM(positional, i, Py_NewRef(argv[i]));
+    }
+    for (uint32_t i = self->npositional; i < self->nparams; i++) {
+        PyObject *name = PyTuple_GET_ITEM(self->kwnames, i - self->npositional);
+        if (PyDict_SetItem(keywords, name, argv[i]) < 0) {
+            goto done;
+        }
+    }
+    result = PyTuple_Pack(2, positional, keywords);
+done:
+    params_release(self, argv);
+    Py_XDECREF(positional);
+    Py_XDECREF(keywords);
+    return result;
+}
+
+/* plan.respond(request, result): `result` as a Response. */
+static PyObject *
+plan_respond(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "respond() takes a request and a result");
+        return NULL;
+    }
+    HttpRequest *req = plan_request(op, args[0]);
+    return req == NULL ? NULL : answer_as_response(req, (Plan *)op, args[1]);
+}
+
+static int
+plan_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Plan *self = (Plan *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->handler);
+    Py_VISIT(self->name);
+    Py_VISIT(self->params);
+    Py_VISIT(self->kwnames);
+    Py_VISIT(self->encode);
+    Py_VISIT(self->wrap);
+    Py_VISIT(self->info);
+    return 0;
+}
+
+static int
+plan_clear(PyObject *op)
+{
+    Plan *self = (Plan *)op;
+    Py_CLEAR(self->handler);
+    Py_CLEAR(self->name);
+    Py_CLEAR(self->params);
+    Py_CLEAR(self->kwnames);
+    Py_CLEAR(self->encode);
+    Py_CLEAR(self->wrap);
+    Py_CLEAR(self->info);
+    return 0;
+}
+
+static void
+plan_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)plan_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef plan_methods[] = {
+    {"bind", plan_bind, METH_O, "The arguments of the handler for a request."},
+    {"respond", (PyCFunction)(void (*)(void))plan_respond, METH_FASTCALL,
+     "The result of the handler as a Response."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef plan_members[] = {
+    {"handler", T_OBJECT_EX, offsetof(Plan, handler), READONLY, NULL},
+    {"kind", T_INT, offsetof(Plan, kind), READONLY, NULL},
+    {"info", T_OBJECT, offsetof(Plan, info), READONLY, NULL},
+    {"body", T_INT, offsetof(Plan, body_mode), READONLY, NULL},
+    {"body_limit", T_LONGLONG, offsetof(Plan, body_limit), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyObject *
+plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, plan_fill);
+}
+
+static int
+plan_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((Plan *)op)->initialised);
+}
+
+static PyType_Slot plan_slots[] = {
+    {Py_tp_doc, "How one route is answered."},
+    {Py_tp_new, plan_new},
+    {Py_tp_init, plan_init},
+    {Py_tp_methods, plan_methods},
+    {Py_tp_members, plan_members},
+    {Py_tp_traverse, plan_traverse},
+    {Py_tp_clear, plan_clear},
+    {Py_tp_dealloc, plan_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec plan_spec = {
+    .name = "fluvial._core.Plan",
+    .basicsize = sizeof(Plan),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = plan_slots,
+};
+
+/* ---- Set-up ------------------------------------------------------------------------------- */
+
+static int
+plan_add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        int value;
+    } constants[] = {
+        {"INLINE", PLAN_INLINE},
+        {"TASK", PLAN_TASK},
+        {"POOL", PLAN_POOL},
+        {"PATH", PARAM_PATH},
+        {"QUERY", PARAM_QUERY},
+        {"HEADER", PARAM_HEADER},
+        {"COOKIE", PARAM_COOKIE},
+        {"BODY", PARAM_BODY},
+        {"REQUEST", PARAM_REQUEST},
+        {"STR", PARAM_STR},
+        {"INT", PARAM_INT},
+        {"FLOAT", PARAM_FLOAT},
+        {"BOOL", PARAM_BOOL},
+        {"PYTHON", PARAM_PYTHON},
+        {"BODY_DISCARD", HTTP_BODY_DISCARD},
+        {"BODY_COLLECT", HTTP_BODY_COLLECT},
+        {"BODY_STREAM", HTTP_BODY_STREAM},
+    };
+    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value)
+            < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
+plan_setup(PyObject *module, AppState *st)
+{
+    st->param_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &param_spec, NULL);
+    st->plan_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &plan_spec, NULL);
+    if (st->param_type == NULL || st->plan_type == NULL
+        || PyModule_AddType(module, st->param_type) < 0
+        || PyModule_AddType(module, st->plan_type) < 0) {
+        return -1;
+    }
+    return plan_add_constants(module);
+}

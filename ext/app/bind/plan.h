@@ -1,0 +1,83 @@
+/* A route's plan: what to call, how, and where each argument comes from. Compiled once from the
+ * handler's signature (pysrc/fluvial/_signature.py) and only read afterwards.
+ * Thread: any, with the GIL; a Plan isn't changed after it is made.
+ */
+#ifndef FLUVIAL_APP_BIND_PLAN_H
+#define FLUVIAL_APP_BIND_PLAN_H
+
+#include "base/py.h"
+#include "base/slice.h"
+#include "app/app_state.h"
+#include "http/request.h"
+
+enum { PLAN_PARAMS_MAX = 64 };
+
+typedef enum PlanKind {
+    PLAN_INLINE, /* call on the loop */
+    PLAN_TASK,   /* await in an asyncio task */
+    PLAN_POOL,   /* call in the thread pool */
+} PlanKind;
+
+typedef enum ParamSource {
+    PARAM_PATH,
+    PARAM_QUERY,
+    PARAM_HEADER,
+    PARAM_COOKIE,
+    PARAM_BODY,
+    PARAM_REQUEST,
+} ParamSource;
+
+typedef enum ParamKind {
+    PARAM_STR,
+    PARAM_INT,
+    PARAM_FLOAT,
+    PARAM_BOOL,
+    PARAM_PYTHON, /* by `convert` */
+} ParamKind;
+
+typedef struct Param {
+    PyObject_HEAD
+    bool initialised; /* __init__ was called */
+    ParamSource source;
+    ParamKind kind;
+    bool many;      /* all values of the name, as a list */
+    bool required;  /* else `fallback` stands for an absent value */
+    bool defer;     /* an error becomes the argument instead of refusing the request */
+    uint32_t index; /* PATH: the capture's place in the pattern */
+    PyObject *key;  /* owned str: the name as sent; NULL for PATH */
+    Slice key_text; /* UTF-8 of key; valid as long as key */
+    PyObject *loc_name; /* owned str: the last item of an error's "loc" */
+    PyObject *fallback; /* owned */
+    PyObject *convert;  /* owned callable, or NULL */
+} Param;
+
+typedef struct Plan {
+    PyObject_HEAD
+    bool initialised; /* __init__ was called */
+    PlanKind kind;
+    HttpBodyMode body_mode;
+    int64_t body_limit; /* bytes; -1: the server's */
+    int status;         /* of results that are not Response objects */
+    uint32_t nparams;
+    uint32_t npositional; /* the other params are passed by keyword */
+    bool wants_query, wants_cookies;
+    bool plain_params; /* no code of the user's has a say in what the arguments are */
+    PyObject *handler; /* owned callable */
+    PyObject *name;    /* owned str: the handler's, for its task */
+    PyObject *params;  /* owned tuple of Param */
+    PyObject *kwnames; /* owned tuple of str, or NULL when empty */
+    PyObject *encode;  /* owned callable, or NULL: the server's */
+    PyObject *wrap;    /* owned callable, or NULL */
+    PyObject *info;    /* owned; Python's own */
+} Plan;
+
+static inline Param *
+plan_param(const Plan *plan, uint32_t i)
+{
+    return (Param *)PyTuple_GET_ITEM(plan->params, i);
+}
+
+/* Creates _core.Param and _core.Plan. 0, or -1 with an exception set. */
+int plan_setup(PyObject *module, AppState *st);
+
+#endif

@@ -1,0 +1,514 @@
+/* The type `_core.WebSocket` (see ws_type.h). Sending happens in the call; what it returns raises
+ * what went wrong, or waits when too much is queued. Receiving takes from the session's queue, and suspends
+ * only when that is empty.
+ */
+#include "base/py.h"
+
+#include "app/ws/ws_type.h"
+
+#include "app/call.h"
+#include "app/coro.h"
+#include "app/fields.h"
+#include "app/request.h"
+#include "app/request_object.h"
+#include "app/server.h"
+#include "app/ws/ws_session.h"
+#include "base/err.h"
+#include "http/server.h"
+
+#include <structmember.h>
+#include <uv.h>
+
+typedef struct WebSocketObject {
+    RequestObject base;
+    WsSession session;
+    unsigned long thread; /* the loop's */
+} WebSocketObject;
+
+static WsSession *
+session_of(PyObject *op)
+{
+    return &((WebSocketObject *)op)->session;
+}
+
+static const AppServer *
+server_of(PyObject *op)
+{
+    return ((WebSocketObject *)op)->base.server;
+}
+
+/* ---- Exceptions -------------------------------------------------------------------------- */
+
+/* Sets `type`(code, reason); the reason is borrowed. */
+static void
+raise_with_code(PyObject *type, int code, PyObject *reason)
+{
+    PyObject *exc = PyObject_CallFunction(type, "iO", code, reason);
+    if (exc != NULL) {
+        err_restore(exc);
+    }
+}
+
+/* Sets WebSocketDisconnect. Before the connection's own word on why it failed has come, it is
+ * known that it is lost. */
+static void
+raise_disconnect(PyObject *op)
+{
+    const WsSession *session = session_of(op);
+    PyObject *reason =
+        session->reason == NULL ? PyUnicode_New(0, 0) : Py_NewRef(session->reason);
+    if (reason != NULL) {
+        raise_with_code(server_of(op)->websockets.disconnect,
+                        session->code != 0 ? session->code : WS_ABNORMAL, reason);
+        Py_DECREF(reason);
+    }
+}
+
+/* Sets the exception for what a session function returned. Returns NULL. */
+static PyObject *
+raise_error(PyObject *op, int err)
+{
+    const WsSession *session = session_of(op);
+    if (err == 1) {
+        return NULL; /* it is set */
+    }
+    if (err == UV_ENOMEM) {
+        return PyErr_NoMemory();
+    }
+    if (session->state == SESSION_WAITING) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the WebSocket isn't connected: call accept() first");
+    } else if (session->close_asked || session->state == SESSION_CLOSING
+               || (session->state == SESSION_CLOSED && !session->by_client)) {
+        PyErr_SetString(PyExc_RuntimeError, "the WebSocket has been closed by close()");
+    } else {
+        raise_disconnect(op);
+    }
+    return NULL;
+}
+
+/* What a method returns that has set an exception. */
+static PyObject *
+failed(PyObject *op)
+{
+    const AppServer *server = server_of(op);
+    return waiting_failed(server->st, server->loop);
+}
+
+/* Whether this is the loop's thread. */
+static bool
+is_here(PyObject *op)
+{
+    return likely(((WebSocketObject *)op)->thread == PyThread_get_thread_ident());
+}
+
+/* A method was called in another thread, as an `async def` may be: a coroutine that calls it again when
+ * the loop runs it. `args` and `kwargs` are borrowed, and may be NULL. */
+static PyObject *
+call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
+{
+    const AppServer *server = server_of(op);
+    /* Not the attribute of `op`: a subclass's own method may have brought us here. */
+    PyObject *method =
+        PyObject_GetAttrString((PyObject *)server->st->websocket_type, name);
+    PyObject *head =
+        method == NULL ? NULL : PyTuple_Pack(3, (PyObject *)server->loop, method, op);
+    PyObject *all = NULL;
+    if (head != NULL) {
+        all = args == NULL ? Py_NewRef(head) : PySequence_Concat(head, args);
+    }
+    PyObject *coro =
+        all == NULL ? NULL : PyObject_Call(server->websockets.later, all, kwargs);
+    Py_XDECREF(all);
+    Py_XDECREF(head);
+    Py_XDECREF(method);
+    return coro;
+}
+
+/* As call_later, for a method of one argument. */
+static PyObject *
+call_later_with(PyObject *op, const char *name, PyObject *arg)
+{
+    PyObject *args = PyTuple_Pack(1, arg);
+    PyObject *coro = args == NULL ? NULL : call_later(op, name, args, NULL);
+    Py_XDECREF(args);
+    return coro;
+}
+
+/* ---- Receiving --------------------------------------------------------------------------- */
+
+/* The next message, of whatever kind. */
+static WaitStep
+attempt_any(PyObject *op, PyObject **result, WaitList **list)
+{
+    WsSession *session = session_of(op);
+    int found = session->state == SESSION_WAITING ? -1 : session_next(session, result);
+    if (found > 0) {
+        return WAIT_DONE;
+    }
+    if (found == 0) {
+        *list = &session->readers;
+        return WAIT_BLOCKED;
+    }
+    if (session->state == SESSION_WAITING) {
+        (void)raise_error(op, UV_ECANCELED);
+    } else {
+        raise_disconnect(op);
+    }
+    return WAIT_FAILED;
+}
+
+/* A message that the application has no use for: 1003 says so. */
+static WaitStep
+refuse_kind(PyObject *op, PyObject **result, const char *detail)
+{
+    Py_CLEAR(*result);
+    PyObject *reason = PyUnicode_FromString(detail);
+    if (reason != NULL) {
+        raise_with_code(server_of(op)->websockets.exception, WS_UNSUPPORTED_DATA,
+                        reason);
+        Py_DECREF(reason);
+    }
+    return WAIT_FAILED;
+}
+
+static WaitStep
+attempt_text(PyObject *op, PyObject **result, WaitList **list)
+{
+    WaitStep step = attempt_any(op, result, list);
+    return step == WAIT_DONE && !PyUnicode_Check(*result)
+               ? refuse_kind(op, result, "Text was expected, not bytes")
+               : step;
+}
+
+static WaitStep
+attempt_bytes(PyObject *op, PyObject **result, WaitList **list)
+{
+    WaitStep step = attempt_any(op, result, list);
+    return step == WAIT_DONE && !PyBytes_Check(*result)
+               ? refuse_kind(op, result, "Bytes were expected, not text")
+               : step;
+}
+
+static const WaitOps any_ops = {.attempt = attempt_any};
+static const WaitOps text_ops = {.attempt = attempt_text};
+static const WaitOps bytes_ops = {.attempt = attempt_bytes};
+
+static PyObject *
+receive(PyObject *op, const char *name, const WaitOps *ops)
+{
+    const AppServer *server = server_of(op);
+    return is_here(op) ? waiting_new(server->st, server->loop, ops, op)
+                       : call_later(op, name, NULL, NULL);
+}
+
+static PyObject *
+websocket_receive_data(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return receive(op, "receive_data", &any_ops);
+}
+
+static PyObject *
+websocket_receive_text(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return receive(op, "receive_text", &text_ops);
+}
+
+static PyObject *
+websocket_receive_bytes(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return receive(op, "receive_bytes", &bytes_ops);
+}
+
+/* ---- Sending ----------------------------------------------------------------------------- */
+
+static WaitStep
+attempt_drain(PyObject *op, PyObject **result, WaitList **list)
+{
+    WsSession *session = session_of(op);
+    if (session_is_full(session)) {
+        *list = &session->writers;
+        return WAIT_BLOCKED;
+    }
+    if (session->state == SESSION_CLOSED && session->by_client) {
+        raise_disconnect(op);
+        return WAIT_FAILED;
+    }
+    *result = Py_NewRef(Py_None);
+    return WAIT_DONE;
+}
+
+static const WaitOps drain_ops = {.attempt = attempt_drain};
+
+/* What a send method returns, given what the session's returned. */
+static PyObject *
+sent(PyObject *op, int err)
+{
+    const AppServer *server = server_of(op);
+    if (unlikely(err != 0)) {
+        (void)raise_error(op, err);
+        return failed(op);
+    }
+    if (likely(!session_is_full(session_of(op)))) {
+        return Py_NewRef(server->st->waiting_done);
+    }
+    return waiting_new(server->st, server->loop, &drain_ops, op);
+}
+
+static PyObject *
+websocket_send_text(PyObject *op, PyObject *data)
+{
+    if (!is_here(op)) {
+        return call_later_with(op, "send_text", data);
+    }
+    if (!PyUnicode_Check(data)) {
+        PyErr_Format(PyExc_TypeError, "send_text() takes a str, not %.100s",
+                     Py_TYPE(data)->tp_name);
+        return failed(op);
+    }
+    return sent(op, session_send(session_of(op), data));
+}
+
+static PyObject *
+websocket_send_bytes(PyObject *op, PyObject *data)
+{
+    if (!is_here(op)) {
+        return call_later_with(op, "send_bytes", data);
+    }
+    if (!PyObject_CheckBuffer(data)) {
+        PyErr_Format(PyExc_TypeError, "send_bytes() takes bytes, not %.100s",
+                     Py_TYPE(data)->tp_name);
+        return failed(op);
+    }
+    return sent(op, session_send(session_of(op), data));
+}
+
+static PyObject *
+websocket_send_utf8(PyObject *op, PyObject *data)
+{
+    if (!is_here(op)) {
+        return call_later_with(op, "send_utf8", data);
+    }
+    if (!PyBytes_Check(data)) {
+        PyErr_Format(PyExc_TypeError, "send_utf8() takes bytes, not %.100s",
+                     Py_TYPE(data)->tp_name);
+        return failed(op);
+    }
+    return sent(op, session_send_utf8(session_of(op), data));
+}
+
+/* ---- Accepting and closing --------------------------------------------------------------- */
+
+static void
+raise_unaccepted(PyObject *op, int err)
+{
+    const WsSession *session = session_of(op);
+    if (err == UV_EINVAL) {
+        PyErr_SetString(PyExc_ValueError, "the subprotocol is not a token");
+    } else if (err == UV_ECANCELED && session->state == SESSION_CLOSED
+               && session->by_client) {
+        raise_disconnect(op);
+    } else if (err == UV_ECANCELED) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the WebSocket has been accepted or closed");
+    } else {
+        (void)raise_error(op, err);
+    }
+}
+
+static PyObject *
+websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"subprotocol", "headers", NULL};
+    Slice subprotocol = {NULL, 0};
+    Py_ssize_t len = 0;
+    PyObject *headers = Py_None; /* borrowed */
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|z#O:accept", (char **)names,
+                                     &subprotocol.ptr, &len, &headers)) {
+        return NULL;
+    }
+    if (!is_here(op)) {
+        return call_later(op, "accept", args, kwargs);
+    }
+    HttpFields fields = {.has_date = false};
+    if (headers != Py_None && fields_from_pairs(&fields, headers) < 0) {
+        http_fields_free(&fields);
+        return failed(op);
+    }
+    subprotocol.len = (size_t)len;
+    int err = session_accept(session_of(op), subprotocol, &fields);
+    http_fields_free(&fields);
+    if (err != 0) {
+        raise_unaccepted(op, err);
+        return failed(op);
+    }
+    return Py_NewRef(server_of(op)->st->waiting_done);
+}
+
+/* Closing what is closed already is no error: who was first can't be known. */
+static PyObject *
+websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"code", "reason", NULL};
+    int code = WS_NORMAL;
+    Slice reason = {"", 0};
+    Py_ssize_t len = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|iz#:close", (char **)names, &code,
+                                     &reason.ptr, &len)) {
+        return NULL;
+    }
+    if (!is_here(op)) {
+        return call_later(op, "close", args, kwargs);
+    }
+    reason.len = (size_t)len;
+    WsSession *session = session_of(op);
+    int err = session_close(session, code, reason);
+    if (err == UV_EINVAL) {
+        PyErr_Format(PyExc_ValueError,
+                     "a close code is 1000 to 1003, 1007 to 1014 or 3000 to 4999, "
+                     "not %d, and its reason has at most %d bytes, not %zd",
+                     code, WS_REASON_MAX, len);
+        return failed(op);
+    }
+    session->close_asked = true;
+    if (session->state == SESSION_WAITING) {
+        (void)http_respond_error(session->req, 403);
+        session->state = SESSION_CLOSED;
+    }
+    return Py_NewRef(server_of(op)->st->waiting_done);
+}
+
+void
+websocket_gone(PyObject *websocket)
+{
+    session_gone(session_of(websocket));
+}
+
+/* Nothing wakes the handler's task any more but what it waits for itself. */
+static void
+session_ended(WsSession *session)
+{
+    coro_let_go(session->req);
+}
+
+/* ---- Attributes -------------------------------------------------------------------------- */
+
+static PyObject *
+websocket_get_reason(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *reason = session_of(op)->reason;
+    return Py_NewRef(reason == NULL ? Py_None : reason);
+}
+
+static PyObject *
+websocket_get_state(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(session_of(op)->state);
+}
+
+static PyObject *
+websocket_get_subprotocols(PyObject *op, void *Py_UNUSED(closure))
+{
+    WsOffers offers = {.begun = false};
+    Slice offer;
+    PyObject *list = PyList_New(0);
+    int err = list == NULL ? -1 : 0;
+    while (err == 0 && ws_next_subprotocol(session_of(op)->req, &offers, &offer)) {
+        PyObject *text = PyUnicode_DecodeLatin1(offer.ptr, (Py_ssize_t)offer.len, NULL);
+        err = text == NULL ? -1 : PyList_Append(list, text);
+        Py_XDECREF(text);
+    }
+    if (err < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* ---- The type ---------------------------------------------------------------------------- */
+
+static int
+websocket_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    int err = session_traverse(session_of(op), visit, arg);
+    return err != 0 ? err : request_traverse(op, visit, arg);
+}
+
+static void
+websocket_dealloc(PyObject *op)
+{
+    PyObject_GC_UnTrack(op);
+    session_clear(session_of(op));
+    request_dealloc(op);
+}
+
+static PyMethodDef websocket_methods[] = {
+    {"accept", (PyCFunction)(void (*)(void))websocket_accept,
+     METH_VARARGS | METH_KEYWORDS, "Completes the opening handshake."},
+    {"receive_data", websocket_receive_data, METH_NOARGS, "The next message."},
+    {"receive_text", websocket_receive_text, METH_NOARGS, "The next message, a str."},
+    {"receive_bytes", websocket_receive_bytes, METH_NOARGS, "The next message, bytes."},
+    {"send_text", websocket_send_text, METH_O, "Sends a str."},
+    {"send_bytes", websocket_send_bytes, METH_O, "Sends any bytes-like object."},
+    {"send_utf8", websocket_send_utf8, METH_O, "Sends UTF-8 bytes as text."},
+    {"close", (PyCFunction)(void (*)(void))websocket_close,
+     METH_VARARGS | METH_KEYWORDS,
+     "Begins the close handshake, or declines the offer."},
+    {NULL, NULL, 0, NULL},
+};
+
+#define SESSION(member)                                                                \
+    (offsetof(WebSocketObject, session) + offsetof(WsSession, member))
+
+static PyMemberDef websocket_members[] = {
+    {"close_code", T_INT, SESSION(code), READONLY, NULL},
+    {"by_client", T_BOOL, SESSION(by_client), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef websocket_getset[] = {
+    {"close_reason", websocket_get_reason, NULL, NULL, NULL},
+    {"session_state", websocket_get_state, NULL, NULL, NULL},
+    {"subprotocols", websocket_get_subprotocols, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot websocket_slots[] = {
+    {Py_tp_doc, "One WebSocket; made by the server."},
+    {Py_tp_traverse, websocket_traverse},
+    {Py_tp_clear, request_clear},
+    {Py_tp_dealloc, websocket_dealloc},
+    {Py_tp_methods, websocket_methods},
+    {Py_tp_members, websocket_members},
+    {Py_tp_getset, websocket_getset},
+    {0, NULL},
+};
+
+static PyType_Spec websocket_spec = {
+    .name = "fluvial._core.WebSocket",
+    .basicsize = sizeof(WebSocketObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = websocket_slots,
+};
+
+int
+websocket_setup(PyObject *module, AppState *st)
+{
+    st->websocket_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &websocket_spec, (PyObject *)st->request_type);
+    return st->websocket_type == NULL ? -1
+                                      : PyModule_AddType(module, st->websocket_type);
+}
+
+PyObject *
+websocket_new(HttpRequest *req)
+{
+    AppServer *server = call_server(req);
+    PyObject *op = request_new(server->websockets.type, req, server->app);
+    if (op != NULL) {
+        session_init(session_of(op), op, req);
+        session_of(op)->ended = session_ended;
+        ((WebSocketObject *)op)->thread = PyThread_get_thread_ident();
+    }
+    return op;
+}

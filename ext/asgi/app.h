@@ -1,0 +1,55 @@
+/* `_core.AsgiApp`: an ASGI 3 application and what the scopes of all its requests have in common.
+ *
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_ASGI_APP_H
+#define FLUVIAL_ASGI_APP_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "app/mount.h"
+#include "net/addr.h"
+
+enum {
+    ASGI_METHODS = 64,     /* llhttp's numbers are below */
+    ASGI_CLIENTS = 256,    /* places of a cache; a power of two */
+    ASGI_NAMES = 128,      /* likewise */
+    ASGI_NAME_CACHED = 40, /* bytes: longer names are not kept */
+};
+
+/* An address and the tuple (host, port) that scopes have for it. */
+typedef struct AsgiAddress {
+    NetAddr addr;
+    PyObject *pair; /* owned; NULL: the place is free */
+} AsgiAddress;
+
+typedef struct AsgiApp {
+    Mount mount;
+    bool initialised;     /* __init__ was called */
+    AppState *st;         /* of the module, which the type keeps alive */
+    PyObject *app;        /* owned: callable(scope, receive, send) */
+    PyObject *scope;      /* owned: a dict, what every scope begins with */
+    PyObject *asgi;       /* owned: a dict, the same in all scopes */
+    PyObject *extensions; /* owned: a dict, copied for each scope */
+    bool debug;           /* http.response.debug is among them */
+    bool more;       /* so are those that change what an app sends: trailers follow */
+    PyObject *state; /* owned: a dict, copied for each scope, or NULL: none */
+    PyObject *root_path; /* owned: str, stands before every path */
+    PyObject *report;    /* owned: report(message, exception or None), logs */
+    PyObject *extend; /* owned: extend(send, message), an awaitable: see send.c */
+    PyObject *gone_error; /* owned: the exception type for send() without a client */
+    PyObject *
+        recover; /* owned: recover(request, send, exception), a coroutine that answers, or None */
+    PyObject *
+        later; /* owned: later(loop, func, *args) is a coroutine that calls it and awaits the result */
+    /* Caches of immutable objects. */
+    PyObject *methods[ASGI_METHODS]; /* owned: str, or NULL */
+    PyObject *names[ASGI_NAMES];     /* owned: bytes, or NULL */
+    NetAddr server; /* whose pair the template has; AF_UNSPEC: none's */
+    AsgiAddress clients[ASGI_CLIENTS];
+} AsgiApp;
+
+/* Creates AppState.asgi_app_type and adds it to the module. 0, or -1 with an exception set. */
+int asgi_app_setup(PyObject *module, AppState *st);
+
+#endif

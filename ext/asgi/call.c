@@ -1,0 +1,552 @@
+/* The life of a call to an ASGI app (see call.h): from the request to the app's return, and
+ * what becomes of an answer that the app left unfinished.
+ */
+#include "base/py.h"
+
+#include "asgi/call.h"
+
+#include "asgi/scope.h"
+#include "base/context.h"
+#include "base/err.h"
+#include "http/ws/ws.h"
+
+/* ---- The end ------------------------------------------------------------------------------ */
+
+/* Not called yet: leaves the queue of those who wait for their bodies. */
+static void
+call_unqueue(AsgiCall *self)
+{
+    AppServer *server = self->server;
+    if (ring_is_linked(&self->waiting)) {
+        ring_remove(&self->waiting);
+        if (ring_is_empty(&server->asgi_waiting)) {
+            loop_hook_remove(server->loop, &server->asgi_hook);
+        }
+        Py_DECREF((PyObject *)self);
+    }
+}
+
+/* Server and app stay: `receive` and `send` may be called long after. */
+void
+asgi_call_release(RequestCoro *base)
+{
+    AsgiCall *self = (AsgiCall *)base;
+    HttpRequest *req = self->req;
+    if (req != NULL) {
+        self->kind->end(self, true); /* for one that is thrown away */
+        self->req = NULL;
+        call_of(req)->asgi = NULL;
+        Py_CLEAR(call_of(req)->request); /* of call_recover */
+        http_request_unref(req);
+        waiting_wake(&self->readers); /* other tasks of the app's */
+        waiting_wake(&self->writers);
+    }
+    gather_free(&self->pieces);
+    http_fields_free(&self->fields);
+    Py_CLEAR(self->base.coro);
+    Py_CLEAR(self->task);
+}
+
+/* Logs what went wrong. `exc` (borrowed) may be NULL. */
+static void
+call_report(AsgiCall *self, const char *what, PyObject *exc)
+{
+    Slice method = http_request_method(self->req);
+    PyObject *path = PyUnicode_DecodeLatin1(self->req->head.ptr + self->req->path,
+                                            self->req->path_len, NULL);
+    PyObject *text =
+        path == NULL ? NULL : PyUnicode_FromFormat("%s %U: %s", method.ptr, path, what);
+    PyObject *done =
+        text == NULL ? NULL
+                     : PyObject_CallFunctionObjArgs(self->app->report, text,
+                                                    exc == NULL ? Py_None : exc, NULL);
+    if (done == NULL) {
+        loop_report(self->server->loop, "the failure of an ASGI app can't be logged");
+    }
+    Py_XDECREF(path);
+    Py_XDECREF(text);
+    Py_XDECREF(done);
+}
+
+/* Whether the answer is owed to somebody. */
+static bool
+call_is_owed(const AsgiCall *self)
+{
+    return self->req->conn != NULL && self->req->answer != HTTP_ANSWER_DONE;
+}
+
+/* The app has ended before its answer has: 500 when nothing of it is out, else the client must
+ * see that it is cut off. */
+void
+asgi_http_end(AsgiCall *self, bool Py_UNUSED(failed))
+{
+    if (!call_is_owed(self)) {
+        return;
+    }
+    if (self->req->answer == HTTP_ANSWER_NONE) {
+        (void)http_respond_error(self->req, 500);
+    } else {
+        http_abort(self->req);
+    }
+}
+
+const char *
+asgi_http_fault(AsgiCall *self)
+{
+    static const char *const left_out[] = {
+        [ASGI_START] =
+            "the app returned without an answer: no http.response.start came",
+        [ASGI_BODY] = "the app returned without an answer: no http.response.body "
+                      "followed http.response.start",
+        [ASGI_STREAM] = "the app returned in the middle of its answer: no "
+                        "http.response.body had more_body=False",
+        [ASGI_TRAILERS] = "the app returned in the middle of its answer: no "
+                          "http.response.trailers followed the body",
+    };
+    bool over = self->stage == ASGI_OVER || self->told_gone || !call_is_owed(self);
+    return over ? NULL : left_out[self->stage];
+}
+
+static void
+call_returned(AsgiCall *self)
+{
+    const char *fault = self->kind->fault(self);
+    if (fault != NULL) {
+        call_report(self, fault, NULL);
+    }
+    self->kind->end(self, fault != NULL);
+}
+
+enum { GONE_DEPTH = 100 }; /* exceptions that are looked at, one behind the other */
+
+static bool is_gone_error(const AsgiCall *self, PyObject *exc, int depth);
+
+/* Whether all exceptions of the group (borrowed) are such. */
+static bool
+is_gone_group(const AsgiCall *self, PyObject *group, int depth)
+{
+    PyObject *all = PyObject_GetAttrString(group, "exceptions");
+    bool gone = all != NULL && PyTuple_Check(all);
+    for (Py_ssize_t i = 0; gone && i < PyTuple_GET_SIZE(all); i++) {
+        gone = is_gone_error(self, PyTuple_GET_ITEM(all, i), depth);
+    }
+    PyErr_Clear();
+    Py_XDECREF(all);
+    return gone;
+}
+
+/* Whether `exc` (borrowed) is, or was raised for, what send() raises when the client is gone, or is a
+ * group of nothing else: then nothing is wrong with the app. Looks at `depth` exceptions at most. */
+static bool
+is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
+{
+    bool found = false;
+    Py_INCREF(exc);
+    for (; exc != NULL && !found && depth > 0; depth--) {
+        if (PyErr_GivenExceptionMatches(exc, PyExc_BaseExceptionGroup)) {
+            found = is_gone_group(self, exc, depth - 1);
+            break;
+        }
+        found = PyErr_GivenExceptionMatches(exc, self->app->gone_error) != 0;
+        PyObject *cause = PyException_GetCause(exc);
+        PyObject *next = cause != NULL ? cause : PyException_GetContext(exc);
+        Py_SETREF(exc, next);
+    }
+    Py_XDECREF(exc);
+    return found;
+}
+
+/* What is to be awaited for an exception (borrowed) that says itself what the answer is: a new reference,
+ * or NULL. */
+static PyObject *
+call_recover(AsgiCall *self, PyObject *exc)
+{
+    if (asgi_is_socket(self) || self->stage != ASGI_START || !call_is_owed(self)) {
+        return NULL;
+    }
+    PyObject *request = call_request(self->req);
+    PyObject *send = request == NULL ? NULL : asgi_send_new(self);
+    PyObject *coro = send == NULL ? NULL
+                                  : PyObject_CallFunctionObjArgs(
+                                        self->app->recover, request, send, exc, NULL);
+    Py_XDECREF(send);
+    Py_XDECREF(request);
+    if (coro == NULL) {
+        loop_report(self->server->loop, "the failure of an ASGI app can't be answered");
+    } else if (coro == Py_None) {
+        Py_CLEAR(coro);
+    }
+    return coro;
+}
+
+/* The app raised the exception that is set, which is cleared. True: `coro` is what is to be awaited
+ * next. */
+static bool
+call_raised(AsgiCall *self)
+{
+    PyObject *exc = err_take();
+    bool gone = is_gone_error(self, exc, GONE_DEPTH);
+    PyObject *next = gone ? NULL : call_recover(self, exc);
+    if (next != NULL) {
+        Py_XSETREF(self->base.coro, next);
+    } else {
+        if (!gone) {
+            call_report(self, "the app raised an exception", exc);
+        }
+        self->kind->end(self, true);
+    }
+    Py_DECREF(exc);
+    return next != NULL;
+}
+
+static PySendResult
+call_settle(RequestCoro *base, PyObject *result)
+{
+    AsgiCall *self = (AsgiCall *)base;
+    if (result != NULL) {
+        Py_DECREF(result);
+        call_returned(self);
+    } else if (request_coro_lets_through(self->server->st)) {
+        PyObject *exc = err_take();
+        self->kind->end(self, true);
+        base->ops->release(base);
+        err_restore(exc);
+        return PYGEN_ERROR;
+    } else if (call_raised(self)) {
+        return PYGEN_NEXT;
+    }
+    base->ops->release(base);
+    return PYGEN_RETURN;
+}
+
+/* A client that has sent FIN is to get what there is, see HttpOps.on_eof. */
+static void
+call_suspended(RequestCoro *base)
+{
+    AsgiCall *self = (AsgiCall *)base;
+    if (self->req != NULL && unlikely(self->req->eof)) {
+        asgi_send_held(self);
+    }
+}
+
+static const RequestCoroOps call_ops = {
+    .settle = call_settle,
+    .suspended = call_suspended,
+    .release = asgi_call_release,
+};
+
+int
+asgi_call_check(const AsgiCall *self, const char *name)
+{
+    if (asgi_call_is_here(self)) {
+        return 0;
+    }
+    PyErr_Format(PyExc_RuntimeError, "%s() belongs to the thread of the app's loop",
+                 name);
+    return -1;
+}
+
+PyObject *
+asgi_call_later(AsgiCall *self, PyObject *func, PyObject *arg)
+{
+    PyObject *coro = NULL;
+    if (self->server == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the request is over");
+    } else if (func != NULL) {
+        PyObject *loop = (PyObject *)self->server->loop;
+        coro = PyObject_CallFunctionObjArgs(self->app->later, loop, func, arg, NULL);
+    }
+    Py_XDECREF(func);
+    return coro;
+}
+
+void
+asgi_call_answered(AsgiCall *self)
+{
+    self->stage = ASGI_OVER;
+    waiting_wake(&self->readers);
+}
+
+/* ---- The start ---------------------------------------------------------------------------- */
+
+/* app(scope, receive, send): the coroutine, or NULL with an exception set. */
+static PyObject *
+call_app(AsgiCall *self)
+{
+    PyObject *argv[] = {NULL, self->kind->scope(self->app, self->req),
+                        asgi_receive_new(self), asgi_send_new(self)};
+    PyObject *awaitable = NULL;
+    if (argv[1] != NULL && argv[2] != NULL && argv[3] != NULL) {
+        awaitable = PyObject_Vectorcall(self->app->app, argv + 1,
+                                        3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    for (int i = 1; i <= 3; i++) {
+        Py_XDECREF(argv[i]);
+    }
+    return awaitable == NULL ? NULL : request_coro_of(awaitable, "an ASGI app");
+}
+
+/* Runs the app's coroutine in a task, which keeps the call alive from then on. `context` is the
+ * request's; NULL: it has none yet. */
+static void
+call_run(AsgiCall *self, PyObject *context)
+{
+    Loop *loop = self->server->loop;
+    PyObject *name = self->server->st->str_request;
+    PyObject *task =
+        context == NULL
+            ? loop_task_eager_apart(loop, (PyObject *)self, name, self->server->context)
+            : loop_task_eager(loop, (PyObject *)self, name, context);
+    if (task == NULL) {
+        loop_report(loop, "no task could be made for a request");
+        if (self->req != NULL) {
+            (void)http_respond_error(self->req, 500);
+            self->base.ops->release(&self->base);
+        }
+    } else if (self->req != NULL && !self->gone) {
+        self->task = Py_NewRef(task);
+    }
+    Py_XDECREF(task);
+}
+
+/* No coroutine came of the call: an exception is set. `context` as for call_run. True: there is one
+ * now, which answers. */
+static bool
+call_failed(AsgiCall *self, PyObject *context)
+{
+    bool entered = context != NULL && PyContext_Enter(context) == 0;
+    bool recovered = call_raised(self);
+    if (!recovered) {
+        self->base.ops->release(&self->base);
+    }
+    if (entered) {
+        context_leave(context);
+    }
+    return recovered;
+}
+
+void
+asgi_call_start(AsgiCall *self)
+{
+    if (self->base.coro != NULL || self->req == NULL) {
+        return;
+    }
+    Py_INCREF((PyObject *)self);
+    call_unqueue(self);
+    PyObject *context = NULL;
+    if (callable_is_plain(self->app->app)) {
+        self->base.coro = call_app(self);
+    } else if ((context = context_enter_copy(self->server->context)) != NULL) {
+        self->base.coro = call_app(self);
+        context_leave(context);
+    }
+    if (self->base.coro != NULL || call_failed(self, context)) {
+        call_run(self, context);
+    }
+    Py_XDECREF(context);
+    Py_DECREF((PyObject *)self);
+}
+
+/* ---- Calls that wait for their bodies ----------------------------------------------------- */
+
+/* Before the loop blocks: calls the apps whose bodies take longer. The hook goes with the last. */
+static void
+on_hook(LoopHook *hook)
+{
+    AppServer *server = container_of(hook, AppServer, asgi_hook);
+    Py_INCREF((PyObject *)server);
+    while (!ring_is_empty(&server->asgi_waiting) && !loop_is_forked(server->loop)) {
+        asgi_call_start(container_of(server->asgi_waiting.next, AsgiCall, waiting));
+    }
+    Py_DECREF((PyObject *)server);
+}
+
+static void
+call_queue(AsgiCall *self)
+{
+    AppServer *server = self->server;
+    if (ring_is_empty(&server->asgi_waiting)) {
+        server->asgi_hook.run = on_hook;
+        loop_hook_add(server->loop, &server->asgi_hook);
+    }
+    Py_INCREF((PyObject *)self);
+    ring_append(&server->asgi_waiting, &self->waiting);
+}
+
+/* ---- What dispatch forwards --------------------------------------------------------------- */
+
+static HttpBodyMode
+on_head(HttpRequest *req)
+{
+    return req->has_body ? HTTP_BODY_STREAM : HTTP_BODY_DISCARD;
+}
+
+static PyObject *
+http_send(AsgiCall *call, PyObject *message, const Message *m)
+{
+    return asgi_http_send(call, message, m, m->kind);
+}
+
+static const AsgiKind http_kind = {
+    .scope = asgi_scope_http,
+    .receive = {.attempt = asgi_http_receive},
+    .send = http_send,
+    .fault = asgi_http_fault,
+    .end = asgi_http_end,
+};
+
+AsgiCall *
+asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiApp *app)
+{
+    AsgiCall *self = (AsgiCall *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->kind = kind;
+    self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
+    request_coro_init(&self->base, &call_ops, self->server->loop);
+    self->app = (AsgiApp *)Py_NewRef((PyObject *)app);
+    http_request_ref(req);
+    self->req = req;
+    call_of(req)->asgi = self;
+    return self;
+}
+
+static void
+on_request(HttpRequest *req, Mount *mount)
+{
+    AsgiApp *app = (AsgiApp *)mount;
+    PyTypeObject *type = call_server(req)->st->asgi_call_type;
+    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)) {
+        asgi_socket_request(req, app);
+        return;
+    }
+    AsgiCall *self = asgi_call_new(type, &http_kind, req, app);
+    if (self == NULL) {
+        loop_report(call_server(req)->loop, "a request could not be handled");
+        (void)http_respond_error(req, 500);
+        return;
+    }
+    if (!req->has_body || req->body_complete) {
+        asgi_call_start(self);
+    } else if (req->expect_continue) {
+        http_body_pause(req); /* until the app asks for the body */
+        self->paused = true;
+        asgi_call_start(self);
+    } else {
+        call_queue(self);
+    }
+    Py_DECREF((PyObject *)self);
+}
+
+static void
+on_eof(HttpRequest *req)
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self != NULL) {
+        asgi_send_held(self);
+    }
+}
+
+/* Before the answer begins the app hears of it at once: it may well be waiting for nothing else. */
+static void
+on_left(HttpRequest *req, bool Py_UNUSED(for_long))
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self != NULL) {
+        self->left = true;
+        waiting_wake(&self->readers);
+    }
+}
+
+void
+asgi_call_gone(HttpRequest *req)
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self == NULL) {
+        return;
+    }
+    Py_INCREF((PyObject *)self);
+    self->gone = true;
+    if (asgi_is_socket(self)) {
+        asgi_socket_gone(self);
+    }
+    waiting_wake(&self->readers);
+    waiting_wake(&self->writers);
+    /* From now on the garbage collector may have a task that waits for what can't come. */
+    Py_CLEAR(self->task);
+    if (ring_is_linked(&self->waiting)) {
+        call_unqueue(self);
+        self->base.ops->release(&self->base);
+    }
+    Py_DECREF((PyObject *)self);
+}
+
+static void
+on_writable(HttpRequest *req)
+{
+    AsgiCall *self = call_of(req)->asgi;
+    if (self != NULL) {
+        waiting_wake(&self->writers);
+    }
+}
+
+const MountOps asgi_mount_ops = {
+    .head = on_head,
+    .request = on_request,
+    .body = asgi_body,
+    .body_end = asgi_body_end,
+    .eof = on_eof,
+    .left = on_left,
+    .gone = asgi_call_gone,
+    .writable = on_writable,
+    .websockets = true,
+};
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+/* The task is not visited: asyncio keeps only weak references to tasks, so one that waits for
+ * something that nobody else refers to would be collected. The open request keeps it. */
+int
+asgi_call_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    AsgiCall *self = (AsgiCall *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->base.coro);
+    Py_VISIT((PyObject *)self->server);
+    Py_VISIT((PyObject *)self->app);
+    return 0;
+}
+
+int
+asgi_call_clear(PyObject *op)
+{
+    AsgiCall *self = (AsgiCall *)op;
+    int err = request_coro_clear(op);
+    Py_CLEAR(self->server);
+    Py_CLEAR(self->app);
+    return err;
+}
+
+static PyType_Slot asgi_call_slots[] = {
+    {Py_tp_doc, "A request to an ASGI app."}, {Py_tp_traverse, asgi_call_traverse},
+    {Py_tp_clear, asgi_call_clear},           {Py_tp_dealloc, request_coro_dealloc},
+    {Py_am_send, request_coro_send},          {0, NULL},
+};
+
+static PyType_Spec asgi_call_spec = {
+    .name = "fluvial._core.AsgiCall",
+    .basicsize = sizeof(AsgiCall),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = asgi_call_slots,
+};
+
+int
+asgi_call_setup(PyObject *module, AppState *st)
+{
+    st->asgi_call_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &asgi_call_spec, (PyObject *)st->request_coro_type);
+    return st->asgi_call_type == NULL ? -1
+                                      : PyModule_AddType(module, st->asgi_call_type);
+}

@@ -1,0 +1,98 @@
+/* http.response.pathsend and zerocopysend. Python's part looks at the file (_asgi_files.py): what is
+ * small, or no regular file, it reads and sends as bodies; for others it calls what is made here,
+ * which has the kernel copy them (file_send.h). Python's is http.response.debug, too, which it logs. The
+ * loop's thread.
+ */
+#include "base/py.h"
+
+#include "asgi/call.h"
+
+#include "app/file_send.h"
+
+#include <uv.h>
+
+static WaitList *
+call_writers(PyObject *holder)
+{
+    return &((AsgiCall *)holder)->writers;
+}
+
+static void
+call_raise(PyObject *holder, int err)
+{
+    (void)asgi_raise((AsgiCall *)holder, err);
+}
+
+static const FileSendOps call_ops = {
+    .writers = call_writers,
+    .raise = call_raise,
+    .abort = http_abort_told, /* another task of the app's may wait in receive() */
+};
+
+/* The head goes out before the answer's first `size` bytes; all of them, unless `more` follow. */
+static int
+begin(AsgiCall *call, int64_t size, bool more)
+{
+    int64_t length = asgi_stated_length(call);
+    if (!more && !call->has_trailers) {
+        if (asgi_check_length(call, size) < 0) {
+            return -1;
+        }
+        length = length < 0 ? size : length;
+    }
+    return asgi_stream_begin(call, length);
+}
+
+/* Whether `size` bytes of a body may be sent now. 0, or -1 with an exception set. */
+static int
+check(AsgiCall *call, int64_t size, bool more)
+{
+    if (call->gone) {
+        return asgi_raise_gone(call);
+    }
+    if (call->req == NULL || !asgi_is_expected(call, MESSAGE_ZEROCOPYSEND)) {
+        PyObject *type = PyUnicode_FromString("http.response.zerocopysend");
+        int err = type == NULL ? -1 : asgi_raise_unexpected(call, type);
+        Py_XDECREF(type);
+        return err;
+    }
+    if (call->stage == ASGI_BODY && begin(call, size, more) < 0) {
+        return -1;
+    }
+    call->head_only = false;
+    const HttpRequest *req = call->req;
+    return req->length_left >= 0 && size > req->length_left
+               ? asgi_raise(call, UV_EMSGSIZE)
+               : 0;
+}
+
+/* copy(descriptor, offset, size, more): an awaitable of the bytes that were sent. */
+static PyObject *
+asgi_copy(PyObject *op, PyObject *args)
+{
+    AsgiCall *call = (AsgiCall *)op;
+    int fd, more;
+    long long offset, size;
+    if (!PyArg_ParseTuple(args, "iLLp:copy", &fd, &offset, &size, &more)
+        || asgi_call_check(call, "copy") < 0 || check(call, size, more != 0) < 0) {
+        return NULL;
+    }
+    const FilePart part = {.fd = fd, .offset = (off_t)offset, .left = size};
+    return file_send_new(call->req, part, &call_ops, op);
+}
+
+static PyMethodDef copy_def = {"copy", asgi_copy, METH_VARARGS,
+                               "Has the kernel send a part of a file."};
+
+PyObject *
+asgi_send_by_python(AsgiCall *call, PyObject *message)
+{
+    PyObject *send = asgi_send_new(call);
+    PyObject *copy = send == NULL ? NULL : PyCFunction_New(&copy_def, (PyObject *)call);
+    PyObject *done = copy == NULL ? NULL
+                                  : PyObject_CallFunctionObjArgs(
+                                        call->app->extend, send, copy, message, NULL);
+    Py_XDECREF(copy);
+    Py_XDECREF(send);
+    return done;
+}

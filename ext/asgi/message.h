@@ -1,0 +1,51 @@
+/* Messages that an ASGI app sends: which kind each is, and its entries. Thread: any, with the GIL.
+ */
+#ifndef FLUVIAL_ASGI_MESSAGE_H
+#define FLUVIAL_ASGI_MESSAGE_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "http/response.h"
+
+typedef enum MessageKind {
+    MESSAGE_UNKNOWN,
+    MESSAGE_START,
+    MESSAGE_BODY,
+    MESSAGE_TRAILERS,
+    MESSAGE_EARLY_HINT,
+    MESSAGE_PATHSEND,
+    MESSAGE_ZEROCOPYSEND,
+    MESSAGE_DEBUG,
+    MESSAGE_WS_ACCEPT,
+    MESSAGE_WS_SEND,
+    MESSAGE_WS_CLOSE,
+    MESSAGE_WS_START, /* websocket.http.response.start */
+    MESSAGE_WS_BODY,
+} MessageKind;
+
+/* The entries that some message has: owned; NULL when absent. */
+typedef struct Message {
+    MessageKind kind;
+    PyObject *type, *status, *headers, *trailers, *body, *more_body, *links,
+        *more_trailers, *text, *bytes, *code, *reason, *subprotocol;
+} Message;
+
+/* Reads the dict `message` into a zeroed struct, to be freed with message_free in any case. 0, or
+ * -1 with TypeError set. */
+int message_read(Message *m, PyObject *message, const AppState *st);
+void message_free(Message *m);
+
+/* The truth of the entry `value`, false when it is NULL; -1 with an exception set. */
+int message_flag(PyObject *value);
+
+/* Adds "headers", or "links" as Link fields. 0, or -1 with an exception set. */
+int message_headers(const Message *m, HttpFields *fields);
+int message_links(const Message *m, HttpFields *fields);
+
+/* "status"; -1 with an exception set. */
+int message_status(const Message *m);
+
+/* "body" as bytes: a new reference, or NULL with an exception set. */
+PyObject *message_body(const Message *m);
+
+#endif

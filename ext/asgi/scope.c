@@ -1,0 +1,305 @@
+/* From an HttpRequest to the dict that an ASGI app is called with ("HTTP & WebSocket ASGI Message
+ * Format", connection scope). Everything that is the same for many requests is made once and kept
+ * in the AsgiApp: the constant entries, methods, addresses, names of header fields.
+ */
+#include "base/py.h"
+
+#include "asgi/scope.h"
+
+#include "app/call.h"
+#include "app/convert.h"
+#include "base/dict.h"
+#include "http/ws/ws.h"
+
+#include <llhttp.h>
+
+static PyObject *
+bytes_from(Slice s)
+{
+    return PyBytes_FromStringAndSize(s.ptr, (Py_ssize_t)s.len);
+}
+
+/* ---- What is kept ------------------------------------------------------------------------- */
+
+/* The method's name; borrowed from the app. */
+static PyObject *
+method_name(AsgiApp *app, const HttpRequest *req)
+{
+    PyObject **place = &app->methods[req->method % ASGI_METHODS];
+    if (*place == NULL) {
+        *place = convert_latin1(http_request_method(req));
+    }
+    return *place;
+}
+
+/* The bytes object for a field's name: a new reference. */
+static PyObject *
+field_name(AsgiApp *app, Slice name)
+{
+    if (name.len == 0 || name.len > ASGI_NAME_CACHED) {
+        return bytes_from(name);
+    }
+    unsigned char first = (unsigned char)name.ptr[0];
+    unsigned char last = (unsigned char)name.ptr[name.len - 1];
+    size_t hash = name.len * 5 + first * 3u + last;
+    PyObject **place = &app->names[hash % ASGI_NAMES];
+    PyObject *kept = *place;
+    if (likely(kept != NULL && (size_t)PyBytes_GET_SIZE(kept) == name.len
+               && memcmp(PyBytes_AS_STRING(kept), name.ptr, name.len) == 0)) {
+        return Py_NewRef(kept);
+    }
+    PyObject *made = bytes_from(name);
+    if (made != NULL) {
+        Py_XSETREF(*place, Py_NewRef(made));
+    }
+    return made;
+}
+
+static PyObject *
+pair_new(const NetName *name)
+{
+    return Py_BuildValue("si", name->host, name->port);
+}
+
+/* The pair for a TCP client; borrowed from the app. NULL with an exception set. */
+static PyObject *
+client_pair(AsgiApp *app, const HttpRequest *req)
+{
+    const NetAddr *peer = &req->peer;
+    in_port_t port = peer->family == AF_INET ? peer->in4.sin_port : peer->in6.sin6_port;
+    AsgiAddress *place = &app->clients[ntohs(port) % ASGI_CLIENTS];
+    if (place->pair == NULL || !net_addr_eq(&place->addr, peer)) {
+        NetName name;
+        (void)http_request_client(req, &name);
+        PyObject *pair = pair_new(&name);
+        if (pair == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(place->pair, pair);
+        place->addr = *peer;
+    }
+    return place->pair;
+}
+
+/* The pair for our end of the connection: a new reference; None when it can't be known. */
+static PyObject *
+server_pair(const HttpRequest *req)
+{
+    NetName name;
+    if (http_request_server(req, &name) != 0) {
+        Py_RETURN_NONE;
+    }
+    if (req->peer.family == AF_UNSPEC) {
+        return Py_BuildValue("O&O", PyUnicode_DecodeFSDefault, name.host, Py_None);
+    }
+    return pair_new(&name);
+}
+
+/* Whether the template has the right server already: that of the last request, most likely. */
+static bool
+server_is_known(const AsgiApp *app, const HttpRequest *req)
+{
+    NetAddr addr;
+    return http_request_local(req, &addr) == 0 && addr.family != AF_UNSPEC
+           && net_addr_eq(&app->server, &addr);
+}
+
+/* ---- Entries ------------------------------------------------------------------------------ */
+
+/* The path with the root path before it. */
+static PyObject *
+make_path(AsgiApp *app, HttpRequest *req)
+{
+    PyObject *path = convert_utf8(call_path(req));
+    if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
+        return path;
+    }
+    PyObject *full = PyUnicode_Concat(app->root_path, path);
+    Py_DECREF(path);
+    return full;
+}
+
+static PyObject *
+make_raw_path(AsgiApp *app, HttpRequest *req)
+{
+    PyObject *path = bytes_from(http_request_path(req));
+    if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
+        return path;
+    }
+    PyObject *full = PyUnicode_AsUTF8String(app->root_path);
+    PyBytes_ConcatAndDel(&full, path);
+    return full;
+}
+
+/* (name, value) */
+static PyObject *
+make_field(AsgiApp *app, const HttpRequest *req, uint32_t i)
+{
+    PyObject *name = field_name(app, http_field_name(req, i));
+    PyObject *value = bytes_from(http_field_value(req, i));
+    PyObject *pair = name == NULL || value == NULL ? NULL : PyTuple_New(2);
+    if (pair == NULL) {
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, name);
+    PyTuple_SET_ITEM(pair, 1, value);
+    return pair;
+}
+
+static PyObject *
+make_headers(AsgiApp *app, const HttpRequest *req)
+{
+    PyObject *list = PyList_New((Py_ssize_t)req->nfields);
+    for (uint32_t i = 0; i < req->nfields && list != NULL; i++) {
+        PyObject *pair = make_field(app, req, i);
+        if (pair == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+        }
+    }
+    return list;
+}
+
+/* Brings what rarely changes up to date, in the template. */
+static int
+template_update(AsgiApp *app, const HttpRequest *req)
+{
+    if (likely(server_is_known(app, req))) {
+        return 0;
+    }
+    if (dict_put(app->scope, app->st->str_server, server_pair(req)) < 0) {
+        return -1;
+    }
+    if (http_request_local(req, &app->server) != 0) {
+        app->server.family = AF_UNSPEC;
+    }
+    return 0;
+}
+
+/* The entries that are mostly as in the template. */
+static int
+put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
+{
+    const AppState *st = app->st;
+    Slice query = http_request_query(req);
+    if (req->method != HTTP_GET
+        && dict_put(scope, st->str_method, Py_XNewRef(method_name(app, req))) < 0) {
+        return -1;
+    }
+    if (req->minor == 0
+        && PyDict_SetItem(scope, st->str_http_version, st->str_1_0) < 0) {
+        return -1;
+    }
+    return query.len == 0 ? 0
+                          : dict_put(scope, st->str_query_string, bytes_from(query));
+}
+
+/* Whether the client has said that it takes trailers (RFC 9110 section 6.5.1). */
+static bool
+takes_trailers(const HttpRequest *req)
+{
+    int32_t i = http_field_find(req, SLICE("te"), 0);
+    Slice wanted = SLICE("trailers");
+    return i >= 0 && req->minor != 0
+           && memmem(http_field_value(req, (uint32_t)i).ptr,
+                     http_field_value(req, (uint32_t)i).len, wanted.ptr, wanted.len)
+                  != NULL;
+}
+
+static int
+put_tls(PyObject *extensions, const AsgiApp *app, const HttpRequest *req)
+{
+    return dict_put(extensions, app->st->str_tls, http_request_tls(req));
+}
+
+static PyObject *
+make_extensions(const AsgiApp *app, const HttpRequest *req)
+{
+    PyObject *extensions = PyDict_Copy(app->extensions);
+    if (extensions != NULL && req->secure && put_tls(extensions, app, req) < 0) {
+        Py_CLEAR(extensions);
+    }
+    if (extensions != NULL && app->more && takes_trailers(req)
+        && dict_put(extensions, app->st->str_http_response_trailers, PyDict_New())
+               < 0) {
+        Py_CLEAR(extensions);
+    }
+    return extensions;
+}
+
+/* What all scopes have. */
+static int
+put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
+{
+    const AppState *st = app->st;
+    bool has_client = req->peer.family != AF_UNSPEC;
+    if (put_rare(scope, app, req) < 0
+        || dict_put(scope, st->str_path, make_path(app, req)) < 0
+        || dict_put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
+        || dict_put(scope, st->str_headers, make_headers(app, req)) < 0
+        || (has_client
+            && dict_put(scope, st->str_client, Py_XNewRef(client_pair(app, req)))
+                   < 0)) {
+        return -1;
+    }
+    return app->state == NULL ? 0
+                              : dict_put(scope, st->str_state, PyDict_Copy(app->state));
+}
+
+PyObject *
+asgi_scope_http(AsgiApp *app, HttpRequest *req)
+{
+    PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
+    if (scope != NULL
+        && (put_common(scope, app, req) < 0
+            || dict_put(scope, app->st->str_extensions, make_extensions(app, req))
+                   < 0)) {
+        Py_CLEAR(scope);
+    }
+    return scope;
+}
+
+static PyObject *
+make_subprotocols(const HttpRequest *req)
+{
+    WsOffers offers = {.begun = false};
+    Slice offer;
+    PyObject *list = PyList_New(0);
+    int err = list == NULL ? -1 : 0;
+    while (err == 0 && ws_next_subprotocol(req, &offers, &offer)) {
+        PyObject *text = convert_latin1(offer);
+        err = text == NULL ? -1 : PyList_Append(list, text);
+        Py_XDECREF(text);
+    }
+    if (err < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyObject *
+asgi_scope_websocket(AsgiApp *app, HttpRequest *req)
+{
+    const AppState *st = app->st;
+    PyObject *extensions = Py_BuildValue("{s{}}", "websocket.http.response");
+    PyObject *scheme =
+        PyDict_GetItemWithError(app->scope, st->str_scheme); /* borrowed */
+    bool secure = scheme != NULL && PyUnicode_GET_LENGTH(scheme) == 5;
+    PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
+    if (scope == NULL || extensions == NULL
+        || (req->secure && put_tls(extensions, app, req) < 0)
+        || PyDict_SetItem(scope, st->str_type, st->str_websocket) < 0
+        || PyDict_DelItem(scope, st->str_method) < 0
+        || dict_put(scope, st->str_scheme, PyUnicode_FromString(secure ? "wss" : "ws"))
+               < 0
+        || put_common(scope, app, req) < 0
+        || dict_put(scope, st->str_subprotocols, make_subprotocols(req)) < 0
+        || dict_put(scope, st->str_extensions, Py_XNewRef(extensions)) < 0) {
+        Py_CLEAR(scope);
+    }
+    Py_XDECREF(extensions);
+    return scope;
+}

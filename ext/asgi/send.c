@@ -1,0 +1,396 @@
+/* `await send(message)`: the answer of an ASGI app. The start is held until the first body, so
+ * that an answer in one piece is one write. A message takes effect when send() is called; what
+ * send() returns raises what is wrong with it, or waits when too much is queued. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "asgi/call.h"
+
+#include "app/fields.h"
+#include "base/err.h"
+
+#include <uv.h>
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+int
+asgi_raise_gone(const AsgiCall *call)
+{
+    PyErr_SetString(call->app->gone_error, "the client has gone away");
+    return -1;
+}
+
+int
+asgi_raise_unexpected(const AsgiCall *call, PyObject *type)
+{
+    /* An app that gives an answer up for a client that is gone may well begin another. */
+    if (call->told_gone) {
+        return asgi_raise_gone(call);
+    }
+    static const char *const wanted[] = {
+        [ASGI_START] = "expected http.response.start",
+        [ASGI_BODY] = "expected http.response.body",
+        [ASGI_STREAM] = "expected http.response.body",
+        [ASGI_TRAILERS] = "expected http.response.trailers",
+        [ASGI_OVER] = "the answer is complete",
+    };
+    PyErr_Format(PyExc_RuntimeError, "unexpected ASGI message %R: %s", type,
+                 wanted[call->stage]);
+    return -1;
+}
+
+int
+asgi_raise(const AsgiCall *call, int err)
+{
+    switch (err) {
+    case UV_ECANCELED:
+    case UV_ECONNRESET:
+        return asgi_raise_gone(call);
+    case UV_EMSGSIZE:
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the answer has more bytes than its Content-Length says");
+        return -1;
+    case UV_EPROTO:
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the answer has fewer bytes than its Content-Length says");
+        return -1;
+    case UV_EBUSY:
+        PyErr_SetString(PyExc_RuntimeError, "a file is still being sent");
+        return -1;
+    default:
+        (void)err_set(err);
+        return -1;
+    }
+}
+
+/* ---- http.response.start ------------------------------------------------------------------ */
+
+/* The server's scratch buffer, so that no request allocates one. */
+static HttpFields
+fields_borrow(AsgiCall *call)
+{
+    HttpFields fields = call->server->fields;
+    call->server->fields = (HttpFields){.has_date = false};
+    http_fields_clear(&fields);
+    return fields;
+}
+
+static void
+fields_give_back(AsgiCall *call, HttpFields *fields)
+{
+    HttpFields *scratch = &call->server->fields;
+    if (scratch->raw.ptr == NULL) {
+        *scratch = *fields;
+        *fields = (HttpFields){.has_date = false};
+    } else {
+        http_fields_free(fields);
+    }
+}
+
+static void
+fields_return(AsgiCall *call)
+{
+    fields_give_back(call, &call->fields);
+}
+
+/* Reading a message may call the app's code, which may send another one: whether this one is due
+ * still. 0, or -1 with an exception set. */
+static int
+check_due(const AsgiCall *call, const Message *m, MessageKind kind)
+{
+    if (likely(call->req != NULL && asgi_is_expected(call, kind))) {
+        return 0;
+    }
+    return asgi_raise_unexpected(call, m->type);
+}
+
+static int
+send_start(AsgiCall *call, const Message *m)
+{
+    int status = message_status(m);
+    int trailers = status < 0 ? -1 : message_flag(m->trailers);
+    if (trailers < 0) {
+        return -1;
+    }
+    HttpFields fields = fields_borrow(call);
+    if (message_headers(m, &fields) < 0 || check_due(call, m, MESSAGE_START) < 0) {
+        fields_give_back(call, &fields);
+        return -1;
+    }
+    http_fields_free(&call->fields);
+    call->fields = fields;
+    call->status = status;
+    call->has_trailers = trailers != 0;
+    call->stage = ASGI_BODY;
+    return 0;
+}
+
+/* ---- http.response.body ------------------------------------------------------------------- */
+
+int64_t
+asgi_stated_length(const AsgiCall *call)
+{
+    return call->fields.has_content_length ? call->fields.content_length : -1;
+}
+
+int
+asgi_check_length(const AsgiCall *call, int64_t length)
+{
+    int64_t stated = asgi_stated_length(call);
+    bool bodyless = call->req->is_head || call->status == 204 || call->status == 304;
+    if (stated < 0 || bodyless || stated == length) {
+        return 0;
+    }
+    return asgi_raise(call, stated < length ? UV_EMSGSIZE : UV_EPROTO);
+}
+
+/* The whole answer. */
+static int
+write_whole(AsgiCall *call, PyObject *body)
+{
+    const HttpHead head = {.status = call->status, .fields = &call->fields};
+    if (asgi_check_length(call, (int64_t)PyBytes_GET_SIZE(body)) < 0) {
+        return -1;
+    }
+    int err = http_respond(call->req, &head, bytes_slice(body), body);
+    fields_return(call);
+    asgi_call_answered(call);
+    return err == 0 ? 0 : asgi_raise(call, err);
+}
+
+int
+asgi_stream_begin(AsgiCall *call, int64_t length)
+{
+    const HttpHead head = {.status = call->status, .fields = &call->fields};
+    int err = http_stream_begin(call->req, &head, length);
+    fields_return(call);
+    call->stage = ASGI_STREAM;
+    return err == 0 ? 0 : asgi_raise(call, err);
+}
+
+void
+asgi_send_held(AsgiCall *call)
+{
+    if (call->stage != ASGI_BODY || call->req == NULL) {
+        return;
+    }
+    if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
+        PyErr_Clear(); /* the next message tells the app */
+    }
+    call->head_only = true;
+}
+
+static int
+write_end(AsgiCall *call)
+{
+    if (call->has_trailers) {
+        call->stage = ASGI_TRAILERS;
+        return 0;
+    }
+    int err = http_stream_end(call->req);
+    asgi_call_answered(call);
+    return err == 0 ? 0 : asgi_raise(call, err);
+}
+
+/* To HEAD an empty body tells nothing of the length that GET would have had (RFC 9110 section 8.6). */
+static bool
+length_is_known(const AsgiCall *call, PyObject *body)
+{
+    return !call->req->is_head || PyBytes_GET_SIZE(body) != 0
+           || asgi_stated_length(call) >= 0;
+}
+
+/* A piece of the answer (borrowed). */
+static int
+write_piece(AsgiCall *call, PyObject *body, bool more)
+{
+    if (call->stage == ASGI_BODY) {
+        if (!more && !call->has_trailers && length_is_known(call, body)) {
+            return write_whole(call, body);
+        }
+        if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
+            return -1;
+        }
+    }
+    call->head_only = false;
+    int err = http_stream_write(call->req, bytes_slice(body), body);
+    if (err != 0) {
+        return asgi_raise(call, err);
+    }
+    return more ? 0 : write_end(call);
+}
+
+static int
+send_body(AsgiCall *call, const Message *m)
+{
+    PyObject *body = message_body(m);
+    int more = body == NULL ? -1 : message_flag(m->more_body);
+    int err = more < 0 || check_due(call, m, MESSAGE_BODY) < 0
+                  ? -1
+                  : write_piece(call, body, more != 0);
+    Py_XDECREF(body);
+    return err;
+}
+
+/* ---- Extensions --------------------------------------------------------------------------- */
+
+/* http.response.trailers: gathers fields, and ends the answer with the last of them. */
+static int
+send_trailers(AsgiCall *call, const Message *m)
+{
+    int more = message_flag(m->more_trailers);
+    if (more < 0 || message_headers(m, &call->fields) < 0
+        || check_due(call, m, MESSAGE_TRAILERS) < 0) {
+        return -1;
+    }
+    if (more > 0) {
+        return 0;
+    }
+    int err = http_stream_end_with(call->req, &call->fields);
+    asgi_call_answered(call);
+    return err == 0 ? 0 : asgi_raise(call, err);
+}
+
+/* http.response.early_hint */
+static int
+send_early_hint(AsgiCall *call, const Message *m)
+{
+    HttpFields fields = {.has_date = false};
+    int err = message_links(m, &fields);
+    err = err == 0 ? check_due(call, m, MESSAGE_EARLY_HINT) : err;
+    if (err == 0) {
+        err = http_inform(call->req, 103, &fields);
+        err = err == 0 ? 0 : asgi_raise(call, err);
+    }
+    http_fields_free(&fields);
+    return err;
+}
+
+/* ---- send --------------------------------------------------------------------------------- */
+
+/* Waits for room. */
+static WaitStep
+send_attempt(PyObject *owner, PyObject **result, WaitList **list)
+{
+    AsgiCall *call = (AsgiCall *)owner;
+    if (call->gone) {
+        (void)asgi_raise_gone(call);
+        return WAIT_FAILED;
+    }
+    if (call->req != NULL && http_stream_full(call->req)) {
+        *list = &call->writers;
+        return WAIT_BLOCKED;
+    }
+    *result = Py_NewRef(Py_None);
+    return WAIT_DONE;
+}
+
+static const WaitOps send_ops = {.attempt = send_attempt};
+
+bool
+asgi_is_expected(const AsgiCall *call, MessageKind kind)
+{
+    switch (kind) {
+    case MESSAGE_START:
+    case MESSAGE_EARLY_HINT:
+        return call->stage == ASGI_START;
+    case MESSAGE_DEBUG:
+        return call->stage == ASGI_START && call->app->debug;
+    case MESSAGE_BODY:
+    case MESSAGE_ZEROCOPYSEND:
+        return call->stage == ASGI_BODY || call->stage == ASGI_STREAM;
+    case MESSAGE_PATHSEND:
+        return call->stage == ASGI_BODY || call->head_only;
+    case MESSAGE_TRAILERS:
+        return call->stage == ASGI_TRAILERS;
+    case MESSAGE_WS_ACCEPT:
+    case MESSAGE_WS_SEND:
+    case MESSAGE_WS_CLOSE:
+    case MESSAGE_WS_START:
+    case MESSAGE_WS_BODY:
+    case MESSAGE_UNKNOWN:
+        return false;
+    }
+    Py_UNREACHABLE();
+}
+
+/* What `await send(message)` waits for. */
+static PyObject *
+send_room(AsgiCall *call)
+{
+    if (likely(call->req == NULL || !http_stream_full(call->req))) {
+        return Py_NewRef(call->app->st->waiting_done);
+    }
+    return waiting_new(call->app->st, call->server->loop, &send_ops, (PyObject *)call);
+}
+
+/* Does what a message says that is due. 0, or -1 with an exception set. */
+static int
+send_message(AsgiCall *call, const Message *m, MessageKind kind)
+{
+    switch (kind) {
+    case MESSAGE_START:
+        return send_start(call, m);
+    case MESSAGE_BODY:
+        return send_body(call, m);
+    case MESSAGE_TRAILERS:
+        return send_trailers(call, m);
+    case MESSAGE_EARLY_HINT:
+        return send_early_hint(call, m);
+    case MESSAGE_PATHSEND:
+    case MESSAGE_ZEROCOPYSEND:
+    case MESSAGE_DEBUG:
+    case MESSAGE_WS_ACCEPT:
+    case MESSAGE_WS_SEND:
+    case MESSAGE_WS_CLOSE:
+    case MESSAGE_WS_START:
+    case MESSAGE_WS_BODY:
+    case MESSAGE_UNKNOWN:
+        break;
+    }
+    Py_UNREACHABLE();
+}
+
+PyObject *
+asgi_http_send(AsgiCall *call, PyObject *message, const Message *m, MessageKind kind)
+{
+    if (call->gone) {
+        (void)asgi_raise_gone(call);
+        return NULL;
+    }
+    if (call->req == NULL || !asgi_is_expected(call, kind)) {
+        (void)asgi_raise_unexpected(call, m->type);
+        return NULL;
+    }
+    if (unlikely(kind == MESSAGE_PATHSEND || kind == MESSAGE_ZEROCOPYSEND
+                 || kind == MESSAGE_DEBUG)) {
+        return asgi_send_by_python(call, message);
+    }
+    return send_message(call, m, kind) < 0 ? NULL : send_room(call);
+}
+
+static PyObject *
+asgi_send(PyObject *op, PyObject *message)
+{
+    AsgiCall *call = (AsgiCall *)op;
+    if (!asgi_call_is_here(call)) {
+        return asgi_call_later(call, asgi_send_new(call), message);
+    }
+    Message m = {.type = NULL};
+    PyObject *result = NULL;
+    if (message_read(&m, message, call->app->st) == 0) {
+        result = call->kind->send(call, message, &m);
+    }
+    message_free(&m);
+    return likely(result != NULL) ? result
+                                  : waiting_failed(call->app->st, call->server->loop);
+}
+
+static PyMethodDef send_def = {"send", asgi_send, METH_O,
+                               "Sends a message of the answer."};
+
+PyObject *
+asgi_send_new(AsgiCall *call)
+{
+    return PyCFunction_New(&send_def, (PyObject *)call);
+}

@@ -1,0 +1,302 @@
+/* A WebSocket from its acceptance to its end (see ws.h and ws_conn.h): who closes, who is told,
+ * and what happens when nothing is heard. The loop's thread.
+ *
+ * The end comes in one of four ways: both close frames are exchanged (ws_closed), the client breaks a
+ * rule (ws_fail), the connection is lost or too slow (ws_lost), or somebody closes it under us (ws_drop).
+ */
+#include "base/py.h"
+
+#include "base/utf8.h"
+#include "http/out.h"
+#include "http/ws/ws_conn.h"
+
+#include <uv.h>
+
+/* ---- The end ----------------------------------------------------------------------------- */
+
+static void
+ws_free(WsConn *ws)
+{
+    ws_message_clear(&ws->message);
+    ws_deflate_free(&ws->deflate);
+    PyMem_RawFree(ws->control);
+    PyMem_RawFree(ws);
+}
+
+/* Parts the WebSocket from its connection and tells the upper layer. `reason` may point into the
+ * WsConn. */
+static void
+ws_end(WsConn *ws, int code, Slice reason, bool clean)
+{
+    ws->conn->ws = NULL;
+    ws->ops->on_close(ws, code, reason, clean);
+    ws_free(ws);
+}
+
+static void
+write_close(WsConn *ws, int code, Slice reason)
+{
+    char payload[WS_CONTROL_MAX];
+    size_t len = 0;
+    if (code != WS_NO_CODE) {
+        payload[0] = (char)(code >> 8);
+        payload[1] = (char)code;
+        memcpy(payload + 2, reason.ptr, reason.len);
+        len = 2 + reason.len;
+    }
+    ws_write_control(ws, WS_OP_CLOSE, slice_of(payload, len));
+}
+
+/* RFC 6455 section 7.1.1: the server closes TCP first. Reading goes on for a moment, since
+ * unread bytes would make the kernel reset the connection, and our close frame with it. */
+void
+ws_closed(WsConn *ws, int code, Slice reason)
+{
+    HttpConn *c = ws->conn;
+    if (ws->state == WS_OPEN) {
+        write_close(ws, code, slice_of("", 0));
+    }
+    ws_end(ws, code, reason, true);
+    conn_finish(c);
+}
+
+void
+ws_fail(WsConn *ws, WsFault fault)
+{
+    HttpConn *c = ws->conn;
+    Slice reason = slice_of(fault.reason, strlen(fault.reason));
+    if (ws->state == WS_OPEN) {
+        write_close(ws, fault.code, reason);
+    }
+    ws_end(ws, fault.code, reason, false);
+    conn_finish(c);
+    server_refused(c->server, &c->peer,
+                   (HttpRefusal){fault.code, fault.reason, fault.limit});
+}
+
+void
+ws_fail_in_turn(WsConn *ws, WsFault fault)
+{
+    if (ws->state != WS_OPEN || ws->ops->is_busy == NULL || !ws->ops->is_busy(ws)) {
+        ws_fail(ws, fault);
+        return;
+    }
+    ws->fault = fault;
+    ws_message_clear(&ws->message);
+}
+
+void
+ws_idle(WsConn *ws)
+{
+    if (unlikely(ws->fault.code != 0)) {
+        ws->conn->held = true;
+        conn_settle_later(ws->conn);
+    }
+}
+
+/* Nothing more is to be expected from the client. */
+static void
+ws_lost(WsConn *ws, Slice reason)
+{
+    HttpConn *c = ws->conn;
+    ws_end(ws, WS_ABNORMAL, reason, false);
+    conn_close(c, false);
+}
+
+void
+ws_eof(HttpConn *c)
+{
+    ws_lost(c->ws, slice_of("", 0));
+}
+
+void
+ws_drop(HttpConn *c)
+{
+    if (c->ws != NULL) {
+        ws_end(c->ws, WS_ABNORMAL, slice_of("", 0), false);
+    }
+}
+
+static bool
+close_is_valid(int code, Slice reason)
+{
+    Utf8 utf8 = {0};
+    if (code == WS_NO_CODE) {
+        return reason.len == 0;
+    }
+    return ws_code_is_valid(code) && reason.len <= WS_REASON_MAX
+           && utf8_feed(&utf8, reason) && utf8_is_whole(&utf8);
+}
+
+int
+ws_close(WsConn *ws, int code, Slice reason)
+{
+    HttpConn *c = ws->conn;
+    if (!close_is_valid(code, reason)) {
+        return UV_EINVAL;
+    }
+    if (ws->state != WS_OPEN) {
+        return UV_ECANCELED;
+    }
+    write_close(ws, code, reason);
+    ws->state = WS_CLOSE_SENT;
+    ws->paused = false;
+    ws->pong_due = false;
+    Py_CLEAR(ws->message.whole);
+    Py_CLEAR(ws->message.buffer);
+    c->held = ws->fault.code != 0;
+    conn_settle_later(c);
+    return 0;
+}
+
+void
+ws_drain(HttpConn *c)
+{
+    (void)ws_close(c->ws, WS_SERVICE_RESTART, slice_of("", 0));
+}
+
+/* ---- Timeouts ---------------------------------------------------------------------------- */
+
+DeadlineKind
+ws_deadline(const HttpConn *c)
+{
+    const WsConn *ws = c->ws;
+    if (ws->state == WS_CLOSE_SENT || ws->fault.code != 0) {
+        return DEADLINE_WS_CLOSE;
+    }
+    if (ws->pinged) {
+        return DEADLINE_WS_PONG;
+    }
+    if (ws_limits(ws)->ws_ping_interval != 0) {
+        return DEADLINE_WS_PING;
+    }
+    return c->stream.queued != 0 ? DEADLINE_WRITE : DEADLINE_NONE;
+}
+
+/* A ping, unless the client was heard of by itself. */
+static void
+ping_due(WsConn *ws)
+{
+    if (!ws->heard) {
+        ws_write_control(ws, WS_OP_PING, slice_of("", 0));
+        ws->pinged = ws_limits(ws)->ws_ping_timeout != 0;
+    }
+    ws->heard = false;
+}
+
+/* Nothing came since the ping; but that counts only when it could have come: not while the upper
+ * layer is slow to read, and not while the ping still stands behind bytes that are on their way. */
+static void
+pong_overdue(WsConn *ws)
+{
+    const HttpConn *c = ws->conn;
+    bool moving = c->sent - c->stream.queued != c->progress;
+    if (ws->paused || moving) {
+        return; /* conn_settle sets the deadline anew */
+    }
+    ws_lost(ws, SLICE("The keep-alive ping was not answered"));
+}
+
+void
+ws_expired(HttpConn *c, DeadlineKind kind)
+{
+    if (kind == DEADLINE_WS_PING) {
+        ping_due(c->ws);
+    } else if (kind == DEADLINE_WS_PONG) {
+        pong_overdue(c->ws);
+    } else if (c->ws->fault.code != 0) {
+        ws_fail(c->ws, c->ws->fault);
+    } else {
+        ws_lost(c->ws, SLICE("The close frame was not answered"));
+    }
+}
+
+/* ---- Flow -------------------------------------------------------------------------------- */
+
+bool
+ws_is_blocked(const HttpConn *c)
+{
+    const WsConn *ws = c->ws;
+    return ws->paused || (ws->fault.code != 0 && !c->held);
+}
+
+void
+ws_pause(WsConn *ws)
+{
+    ws->paused = ws->state == WS_OPEN;
+}
+
+void
+ws_resume(WsConn *ws)
+{
+    if (ws->paused) {
+        ws->paused = false;
+        conn_settle_later(ws->conn);
+    }
+}
+
+void
+ws_drained(HttpConn *c)
+{
+    WsConn *ws = c->ws;
+    if (ws->pong_due && ws->state == WS_OPEN) {
+        ws->pong_due = false;
+        const char *pong = ws->control == NULL ? "" : ws->control->pong;
+        ws_write_control(ws, WS_OP_PONG, slice_of(pong, ws->pong_len));
+    }
+    ws->ops->on_drain(ws);
+}
+
+void *
+ws_context(const WsConn *ws)
+{
+    return ws->context;
+}
+
+/* ---- The beginning ----------------------------------------------------------------------- */
+
+static int
+check_accept(const HttpRequest *req)
+{
+    const HttpConn *c = req->conn;
+    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_NONE) {
+        return UV_ECANCELED;
+    }
+    return c->state == CONN_ANSWER ? 0 : UV_EINVAL; /* before on_request */
+}
+
+int
+ws_accept(HttpRequest *req, const WsAccept *accept, WsConn **out)
+{
+    int err = check_accept(req);
+    if (err != 0) {
+        return err;
+    }
+    HttpConn *c = req->conn;
+    WsConn *ws = PyMem_RawCalloc(1, sizeof(*ws));
+    if (ws == NULL) {
+        return UV_ENOMEM;
+    }
+    WsDeflateParams *deflate = &ws->deflate.params;
+    if (c->server->limits.ws_deflate != 0) {
+        (void)ws_extension_choose(req, deflate);
+    }
+    size_t mark = out_begin(c);
+    err = ws_handshake_write(req, accept, deflate->on ? deflate : NULL);
+    if (err != 0) {
+        PyMem_RawFree(ws);
+        return err;
+    }
+    out_end(c, mark);
+    ws->conn = c;
+    ws->ops = accept->ops;
+    ws->context = accept->context;
+    ws->heard = true;
+    exchange_upgrade(c, ws);
+    conn_settle_later(c);
+    if (c->server->state != SERVER_RUNNING) {
+        ws_drain(c);
+    }
+    *out = ws;
+    return 0;
+}

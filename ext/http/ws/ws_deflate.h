@@ -1,0 +1,51 @@
+/* The two zlib streams of a connection that negotiated permessage-deflate (RFC 7692). Each is
+ * made when first needed, and let go of after each message when its context isn't kept.
+ *
+ * Memory: with the windows that ws_extension.c asks for, both streams together take less than
+ * 60 KiB. Owned by the WsConn.
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_HTTP_WS_WS_DEFLATE_H
+#define FLUVIAL_HTTP_WS_WS_DEFLATE_H
+
+#include "base/py.h"
+#include "base/buf.h"
+
+#include <zlib.h>
+
+typedef struct WsDeflateParams {
+    bool on;
+    bool server_no_context, client_no_context; /* the context ends with each message */
+    uint8_t server_bits, client_bits;          /* of the windows: 9 to 15, 8 to 15 */
+    bool client_bits_offered; /* the client understands client_max_window_bits */
+} WsDeflateParams;
+
+/* A zeroed struct: compression is off. */
+typedef struct WsDeflate {
+    WsDeflateParams params;
+    z_stream *deflate, *inflate; /* owned; NULL until needed */
+} WsDeflate;
+
+void ws_deflate_free(WsDeflate *deflate);
+
+/* Appends `data`, compressed as a whole message, to `out`. 0 or UV_ENOMEM. */
+int ws_deflate_message(WsDeflate *deflate, Slice data, Buf *out);
+
+typedef enum WsInflated {
+    WS_INFLATE_MORE,  /* all input is used, there is room left */
+    WS_INFLATE_FULL,  /* the room is used up: go on with the same input and new room */
+    WS_INFLATE_BAD,   /* not a compressed message */
+    WS_INFLATE_NOMEM, /* out of memory */
+} WsInflated;
+
+/* Decompresses from `*in`, which moves on, into `room` bytes at `out`; `*written` says how many
+ * came out. */
+WsInflated ws_inflate(WsDeflate *deflate, Slice *in, char *out, size_t room,
+                      size_t *written);
+/* The message's end has been decompressed (see WS_DEFLATE_TAIL): whether it was a whole one. */
+bool ws_inflate_end(WsDeflate *deflate);
+
+/* What a message's compressed form ends in and is sent without (RFC 7692 section 7.2.1). */
+#define WS_DEFLATE_TAIL ((Slice){"\0\0\xff\xff", 4})
+
+#endif

@@ -1,0 +1,180 @@
+/* Negotiation of permessage-deflate (RFC 7692 sections 5 and 7.1): of the client's offers the
+ * first that can be met, with windows small enough for many idle connections. Pure functions.
+ */
+#include "base/py.h"
+
+#include "base/fmt.h"
+#include "http/list.h"
+#include "http/ws/ws_conn.h"
+
+enum {
+    BITS_MIN = 8,
+    BITS_MAX = 15,
+    DEFLATE_BITS_MIN = 9, /* zlib has no smaller window for raw deflate */
+    BITS_WANTED = 12,     /* 4 KiB: most of the gain for messages of usual sizes */
+    BITS_SHORT = 10,      /* ours, when the client's has to be 32 KiB */
+};
+
+/* A parameter's value, which may stand in quotes. */
+static Slice
+unquote(Slice value)
+{
+    bool quoted =
+        value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
+    return quoted ? slice_of(value.ptr + 1, value.len - 2) : value;
+}
+
+/* 8 to 15, without leading zeros; 0 for anything else. */
+static uint8_t
+read_bits(Slice value)
+{
+    value = unquote(value);
+    int bits = 0;
+    for (size_t i = 0; i < value.len && i < 2; i++) {
+        if (value.ptr[i] < '0' || value.ptr[i] > '9') {
+            return 0;
+        }
+        bits = bits * 10 + (value.ptr[i] - '0');
+    }
+    bool fits =
+        bits >= BITS_MIN && bits <= BITS_MAX && value.len == (bits < 10 ? 1u : 2u);
+    return fits ? (uint8_t)bits : 0;
+}
+
+/* The parameters of an offer as they come; 0 bits: not mentioned. */
+typedef struct Offer {
+    bool server_no_context, client_no_context, client_bits_offered;
+    uint8_t server_bits, client_bits;
+} Offer;
+
+static bool
+note_flag(bool *flag, Slice value)
+{
+    bool fine = !*flag && value.ptr == NULL;
+    *flag = true;
+    return fine;
+}
+
+static bool
+note_client_bits(Offer *offer, Slice value)
+{
+    if (offer->client_bits_offered) {
+        return false;
+    }
+    offer->client_bits_offered = true;
+    offer->client_bits = value.ptr == NULL ? BITS_MAX : read_bits(value);
+    return offer->client_bits != 0;
+}
+
+/* One parameter; false when the offer must be declined for it: it is not known, repeated, or its
+ * value is wrong. */
+static bool
+note_parameter(Offer *offer, Slice name, Slice value)
+{
+    if (slice_eq_nocase(name, SLICE("server_no_context_takeover"))) {
+        return note_flag(&offer->server_no_context, value);
+    }
+    if (slice_eq_nocase(name, SLICE("client_no_context_takeover"))) {
+        return note_flag(&offer->client_no_context, value);
+    }
+    if (slice_eq_nocase(name, SLICE("client_max_window_bits"))) {
+        return note_client_bits(offer, value);
+    }
+    if (!slice_eq_nocase(name, SLICE("server_max_window_bits"))
+        || offer->server_bits != 0 || value.ptr == NULL) {
+        return false;
+    }
+    offer->server_bits = read_bits(value);
+    return offer->server_bits >= DEFLATE_BITS_MIN;
+}
+
+/* The parameters of one offer, behind its name. */
+static bool
+read_offer(Offer *offer, Slice rest)
+{
+    while (rest.ptr != NULL) {
+        Slice value = list_next(&rest, ';');
+        Slice name = list_next(&value, '=');
+        if (!note_parameter(offer, name,
+                            value.ptr != NULL ? list_trim(value) : value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint8_t
+smaller(uint8_t a, uint8_t b)
+{
+    return a < b ? a : b;
+}
+
+static void
+choose(WsDeflateParams *out, const Offer *offer)
+{
+    /* Asked for nothing, a client may use the whole 32 KiB; then ours has to be smaller. */
+    uint8_t wanted = offer->client_bits_offered || offer->client_no_context
+                         ? BITS_WANTED
+                         : BITS_SHORT;
+    *out = (WsDeflateParams){
+        .on = true,
+        .server_no_context = offer->server_no_context,
+        .client_no_context = offer->client_no_context,
+        .client_bits_offered = offer->client_bits_offered,
+        .server_bits =
+            offer->server_bits != 0 ? smaller(offer->server_bits, wanted) : wanted,
+        .client_bits = offer->client_bits_offered
+                           ? smaller(offer->client_bits, BITS_WANTED)
+                           : BITS_MAX,
+    };
+}
+
+bool
+ws_extension_choose(const HttpRequest *req, WsDeflateParams *out)
+{
+    Slice field = SLICE("sec-websocket-extensions");
+    int32_t i = http_field_find(req, field, 0);
+    while (i >= 0) {
+        Slice offers = http_field_value(req, (uint32_t)i);
+        do {
+            Slice rest = list_next(&offers, ',');
+            Offer offer = {.client_bits = 0};
+            if (slice_eq_nocase(list_next(&rest, ';'), SLICE("permessage-deflate"))
+                && read_offer(&offer, rest)) {
+                choose(out, &offer);
+                return true;
+            }
+        } while (offers.ptr != NULL);
+        i = http_field_find(req, field, (uint32_t)i + 1);
+    }
+    return false;
+}
+
+static size_t
+put(char *out, size_t n, Slice text)
+{
+    memcpy(out + n, text.ptr, text.len);
+    return n + text.len;
+}
+
+size_t
+ws_extension_write(char *out, const WsDeflateParams *params)
+{
+    size_t n = put(out, 0, SLICE("permessage-deflate"));
+    if (params->server_no_context) {
+        n = put(out, n, SLICE("; server_no_context_takeover"));
+    }
+    if (params->client_no_context) {
+        n = put(out, n, SLICE("; client_no_context_takeover"));
+    }
+    if (params->server_bits < BITS_MAX) {
+        n = put(out, n, SLICE("; server_max_window_bits="));
+        n += fmt_decimal(out + n, params->server_bits);
+    }
+    if (params->client_bits_offered) {
+        n = put(out, n, SLICE("; client_max_window_bits="));
+        n += fmt_decimal(out + n, params->client_bits);
+    }
+    assert(n <= WS_EXTENSION_MAX);
+    return n;
+}

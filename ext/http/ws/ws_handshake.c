@@ -1,0 +1,239 @@
+/* The opening handshake (RFC 6455 section 4.2): whether a request offers an upgrade, whether the
+ * offer is sound, and the answer that accepts it. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "base/sha1.h"
+#include "http/answer.h"
+#include "http/chars.h"
+#include "http/list.h"
+#include "http/ws/ws_conn.h"
+
+#include <uv.h>
+
+enum {
+    KEY_LEN = 24,    /* bytes of base64 for 16 */
+    ACCEPT_LEN = 28, /* for 20 */
+};
+
+static const char BASE64[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* ---- The offer --------------------------------------------------------------------------- */
+
+bool
+ws_is_offered(const HttpRequest *req)
+{
+    return unlikely(req->upgrade >= 0) && req->method == HTTP_GET && req->minor >= 1
+           && !req->has_body && list_has(req, SLICE("upgrade"), SLICE("websocket"))
+           && list_has(req, SLICE("connection"), SLICE("upgrade"));
+}
+
+/* The only field of that name; {NULL, 0} when there is none or more than one. */
+static Slice
+only_field(const HttpRequest *req, Slice name)
+{
+    int32_t i = http_field_find(req, name, 0);
+    if (i < 0 || http_field_find(req, name, (uint32_t)i + 1) >= 0) {
+        return slice_of(NULL, 0);
+    }
+    return http_field_value(req, (uint32_t)i);
+}
+
+/* Sec-WebSocket-Key; {NULL, 0} unless it stands for 16 bytes. */
+static Slice
+find_key(const HttpRequest *req)
+{
+    Slice key = only_field(req, SLICE("sec-websocket-key"));
+    bool fine = key.len == KEY_LEN && memcmp(key.ptr + KEY_LEN - 2, "==", 2) == 0;
+    for (size_t i = 0; fine && i < KEY_LEN - 2; i++) {
+        fine = key.ptr[i] != 0 && strchr(BASE64, key.ptr[i]) != NULL;
+    }
+    return fine ? key : slice_of(NULL, 0);
+}
+
+/* Whether the origin is the host that the request is for, by whatever scheme. */
+static bool
+origin_is_host(const HttpRequest *req, Slice origin)
+{
+    const char *mark = memmem(origin.ptr, origin.len, "://", 3);
+    if (mark == NULL || req->host < 0) {
+        return false;
+    }
+    Slice host = http_field_value(req, (uint32_t)req->host);
+    size_t from = (size_t)(mark - origin.ptr) + 3;
+    return origin.len - from == host.len
+           && strncasecmp(origin.ptr + from, host.ptr, host.len) == 0;
+}
+
+/* Programs that are no browsers send no Origin, and could send any. */
+static bool
+origin_is_allowed(const HttpRequest *req)
+{
+    Slice rest = buf_slice(&req->server->ws_origins);
+    int32_t i = http_field_find(req, SLICE("origin"), 0);
+    if (rest.len == 0 || i < 0) {
+        return true;
+    }
+    Slice origin = http_field_value(req, (uint32_t)i);
+    do {
+        Slice allowed = list_next(&rest, ' ');
+        if (slice_eq_nocase(origin, allowed)
+            || (slice_eq(allowed, SLICE("same")) && origin_is_host(req, origin))) {
+            return true;
+        }
+    } while (rest.ptr != NULL);
+    return false;
+}
+
+static Fault
+offer_fault(const HttpRequest *req)
+{
+    if (!ws_is_offered(req)) {
+        return fault_make(400, "The request is not for a WebSocket");
+    }
+    if (!slice_eq(only_field(req, SLICE("sec-websocket-version")), SLICE("13"))) {
+        return fault_make(426, "The version of WebSocket is not supported");
+    }
+    if (find_key(req).ptr == NULL) {
+        return fault_make(400, "Sec-WebSocket-Key is malformed");
+    }
+    if (!origin_is_allowed(req)) {
+        return fault_make(403, "The origin is not allowed");
+    }
+    return fault_make(0, NULL);
+}
+
+bool
+ws_check(HttpRequest *req)
+{
+    Fault fault = offer_fault(req);
+    if (fault.status == 0) {
+        return true;
+    }
+    HttpFields fields = {.has_date = false};
+    if (fault.status == 426) { /* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
+        Slice extra = SLICE("sec-websocket-version: 13\r\nupgrade: websocket\r\n"
+                            "connection: upgrade\r\n");
+        (void)buf_append_slice(&fields.raw, extra);
+    }
+    Buf body = {NULL, 0, 0};
+    Slice detail = slice_of(fault.detail, strlen(fault.detail));
+    if (buf_append_slice(&body, SLICE("{\"detail\":\"")) == 0
+        && buf_append_slice(&body, detail) == 0) {
+        (void)buf_append_slice(&body, SLICE("\"}"));
+    }
+    HttpHead head = {.status = fault.status,
+                     .content_type = SLICE("application/json"),
+                     .fields = &fields};
+    (void)http_respond(req, &head, buf_slice(&body), NULL);
+    buf_free(&body);
+    http_fields_free(&fields);
+    return false;
+}
+
+bool
+ws_next_subprotocol(const HttpRequest *req, WsOffers *offers, Slice *out)
+{
+    Slice name = SLICE("sec-websocket-protocol");
+    while (offers->rest.ptr == NULL) {
+        uint32_t from = offers->begun ? (uint32_t)offers->field + 1 : 0;
+        int32_t i = http_field_find(req, name, from);
+        if (i < 0) {
+            return false;
+        }
+        offers->begun = true;
+        offers->field = i;
+        offers->rest = http_field_value(req, (uint32_t)i);
+    }
+    *out = list_next(&offers->rest, ',');
+    return out->len != 0 || ws_next_subprotocol(req, offers, out);
+}
+
+/* ---- The answer -------------------------------------------------------------------------- */
+
+/* Section 4.2.2: proves that the key was read by someone who knows WebSocket. */
+static void
+accept_value(Slice key, char out[ACCEPT_LEN])
+{
+    char text[KEY_LEN + 36];
+    uint8_t hash[SHA1_BYTES + 1] = {0};
+    memcpy(text, key.ptr, KEY_LEN);
+    memcpy(text + KEY_LEN, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
+    sha1(slice_of(text, sizeof(text)), hash);
+    for (size_t i = 0; i < SHA1_BYTES; i += 3) {
+        uint32_t bits = (uint32_t)hash[i] << 16 | (uint32_t)hash[i + 1] << 8;
+        bits |= i + 2 < SHA1_BYTES ? hash[i + 2] : 0;
+        for (size_t j = 0; j < 4; j++) {
+            out[i / 3 * 4 + j] = BASE64[bits >> (18 - 6 * j) & 63];
+        }
+    }
+    out[ACCEPT_LEN - 1] = '=';
+}
+
+static bool
+is_token(Slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!char_is(&CHARS_TOKEN, text.ptr[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+append_field(Buf *out, Slice name, Slice value)
+{
+    int err = buf_append_slice(out, name);
+    if (err == 0) {
+        err = buf_append_slice(out, value);
+    }
+    return err == 0 ? buf_append(out, "\r\n", 2) : err;
+}
+
+/* The fields that make the answer an acceptance. */
+static int
+append_fields(Buf *out, Slice key, Slice subprotocol, const WsDeflateParams *deflate)
+{
+    char value[WS_EXTENSION_MAX];
+    int err =
+        buf_append_slice(out, SLICE("upgrade: websocket\r\nconnection: Upgrade\r\n"));
+    accept_value(key, value);
+    if (err == 0) {
+        err = append_field(out, SLICE("sec-websocket-accept: "),
+                           slice_of(value, ACCEPT_LEN));
+    }
+    if (err == 0 && subprotocol.len != 0) {
+        err = append_field(out, SLICE("sec-websocket-protocol: "), subprotocol);
+    }
+    if (err == 0 && deflate != NULL) {
+        size_t len = ws_extension_write(value, deflate);
+        err = append_field(out, SLICE("sec-websocket-extensions: "),
+                           slice_of(value, len));
+    }
+    return err;
+}
+
+int
+ws_handshake_write(HttpRequest *req, const WsAccept *accept,
+                   const WsDeflateParams *deflate)
+{
+    if (!is_token(accept->subprotocol) || offer_fault(req).status != 0) {
+        return UV_EINVAL;
+    }
+    HttpFields fields = {.has_date = false};
+    const HttpFields *more = accept->fields;
+    int err = append_fields(&fields.raw, find_key(req), accept->subprotocol, deflate);
+    if (err == 0 && more != NULL) {
+        fields.has_date = more->has_date;
+        fields.has_server = more->has_server;
+        err = buf_append_slice(&fields.raw, buf_slice(&more->raw));
+    }
+    if (err == 0) {
+        const AnswerHead head = {.status = 101, .fields = &fields, .length = -1};
+        err = answer_head(req->server, &head, 0);
+    }
+    http_fields_free(&fields);
+    return err;
+}

@@ -1,0 +1,222 @@
+/* Bytes to frames: headers, however they are cut up, and what each frame is for. Control frames
+ * are dealt with here, between the fragments of a message (RFC 6455 sections 5.4 and 5.5). The
+ * loop's thread.
+ *
+ * Whatever calls upwards may end the connection, which frees the WsConn: HttpConn.ws tells.
+ */
+#include "base/py.h"
+
+#include "base/utf8.h"
+#include "http/ws/ws_conn.h"
+
+/* ---- Control frames ---------------------------------------------------------------------- */
+
+static Slice
+control_payload(const WsConn *ws)
+{
+    return slice_of(ws->control == NULL ? "" : ws->control->payload, ws->control_len);
+}
+
+static WsFault
+control_close(WsConn *ws)
+{
+    Slice payload = control_payload(ws);
+    if (payload.len == 0) {
+        ws_closed(ws, WS_NO_CODE, payload);
+        return ws_fault_make(0, NULL);
+    }
+    int code =
+        payload.len < 2 ? 0 : (uint8_t)payload.ptr[0] << 8 | (uint8_t)payload.ptr[1];
+    if (!ws_code_is_valid(code)) {
+        return ws_fault_make(WS_PROTOCOL_ERROR, "The close code is not valid");
+    }
+    Utf8 utf8 = {0};
+    Slice reason = slice_of(payload.ptr + 2, payload.len - 2);
+    if (!utf8_feed(&utf8, reason) || !utf8_is_whole(&utf8)) {
+        return ws_fault_make(WS_INVALID_DATA, "The close reason is not UTF-8");
+    }
+    ws_closed(ws, code, reason);
+    return ws_fault_make(0, NULL);
+}
+
+/* A pong; when much is queued already, only the last ping's, later (section 5.5.3). */
+static void
+control_ping(WsConn *ws)
+{
+    if (ws->state != WS_OPEN) {
+        return;
+    }
+    Slice payload = control_payload(ws);
+    if (!ws_is_full(ws)) {
+        ws_write_control(ws, WS_OP_PONG, payload);
+        return;
+    }
+    ws->pong_due = true;
+    ws->pong_len = ws->control_len;
+    if (payload.len != 0) {
+        memcpy(ws->control->pong, payload.ptr, payload.len);
+    }
+}
+
+static WsFault
+control_end(WsConn *ws)
+{
+    switch ((WsOpcode)ws->frame.opcode) {
+    case WS_OP_CLOSE:
+        return control_close(ws);
+    case WS_OP_PING:
+        control_ping(ws);
+        break;
+    case WS_OP_PONG: /* that something came is all that counts */
+        break;
+    case WS_OP_CONTINUATION:
+    case WS_OP_TEXT:
+    case WS_OP_BINARY:
+        Py_UNREACHABLE();
+    }
+    return ws_fault_make(0, NULL);
+}
+
+/* ---- Frames ------------------------------------------------------------------------------ */
+
+static WsFault
+message_end(WsConn *ws)
+{
+    PyObject *message;
+    WsFault fault = ws_message_end(ws, &message);
+    if (message != NULL) {
+        ws->ops->on_message(ws, message);
+    }
+    return fault;
+}
+
+/* The payload is complete. */
+static WsFault
+frame_end(WsConn *ws)
+{
+    ws->in_frame = false;
+    if (ws_is_control(ws->frame.opcode)) {
+        return control_end(ws);
+    }
+    return ws->frame.fin ? message_end(ws) : ws_fault_make(0, NULL);
+}
+
+static WsFault
+frame_begin(WsConn *ws, const uint8_t *head)
+{
+    WsFault fault = ws_frame_read(&ws->frame, head);
+    if (fault.code == 0 && !ws_is_control(ws->frame.opcode)) {
+        fault = ws_message_frame(ws);
+    }
+    if (fault.code != 0) {
+        return fault;
+    }
+    ws->in_frame = true;
+    ws->spent += WS_FRAME_COST;
+    ws->left = ws->frame.len;
+    ws->control_len = 0;
+    return ws->left == 0 ? frame_end(ws) : fault;
+}
+
+/* Takes a byte of a header that is cut up. */
+static WsFault
+read_head_byte(WsConn *ws, uint8_t byte)
+{
+    ws->head[ws->head_len++] = byte;
+    if (ws->head_len == 2) {
+        return ws_head_check(ws->head);
+    }
+    if (ws->head_len > 2 && ws->head_len == ws_head_size(ws->head)) {
+        ws->head_len = 0;
+        return frame_begin(ws, ws->head);
+    }
+    return ws_fault_make(0, NULL);
+}
+
+/* Takes bytes of a header; `*used` says how many. */
+static WsFault
+read_head(WsConn *ws, const char *ptr, size_t len, size_t *used)
+{
+    const uint8_t *head = (const uint8_t *)ptr;
+    if (unlikely(ws->head_len != 0 || len < 2 || len < ws_head_size(head))) {
+        *used = 1;
+        return read_head_byte(ws, head[0]);
+    }
+    *used = ws_head_size(head);
+    WsFault fault = ws_head_check(head);
+    return fault.code == 0 ? frame_begin(ws, head) : fault;
+}
+
+/* Takes bytes of a control frame's payload, which begin at `offset` of it. */
+static WsFault
+control_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
+{
+    if (ws->control == NULL) {
+        ws->control = PyMem_RawMalloc(sizeof(*ws->control));
+        if (ws->control == NULL) {
+            return ws_fault_make(WS_INTERNAL_ERROR, "The server is out of memory");
+        }
+    }
+    (void)ws_unmask(ws->control->payload + offset, ptr, len, ws->frame.mask, offset);
+    ws->control_len = (uint8_t)(offset + len);
+    return ws_fault_make(0, NULL);
+}
+
+/* Takes bytes of a payload; `*used` says how many. */
+static WsFault
+read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
+{
+    uint64_t offset = ws->frame.len - ws->left;
+    size_t n = len < ws->left ? len : (size_t)ws->left;
+    bool control = ws_is_control(ws->frame.opcode);
+    WsFault fault;
+    if (unlikely(ws->message.compressed) && !control) {
+        n = n < WS_INFLATE_STEP ? n : WS_INFLATE_STEP;
+        size_t before = ws->message.len;
+        fault = ws_message_piece(ws, ptr, n, offset);
+        ws->spent += (uint32_t)(n * WS_INFLATE_COST
+                                + (ws->message.len - before) * WS_INFLATED_COST);
+    } else {
+        fault = control ? control_piece(ws, ptr, n, offset)
+                        : ws_message_piece(ws, ptr, n, offset);
+    }
+    *used = n;
+    ws->left -= n;
+    return fault.code == 0 && ws->left == 0 ? frame_end(ws) : fault;
+}
+
+size_t
+ws_read(HttpConn *c, char *ptr, size_t len)
+{
+    WsConn *ws = c->ws;
+    size_t used = 0;
+    if (unlikely(ws->fault.code != 0)) {
+        ws_fail(ws, ws->fault);
+        return len;
+    }
+    ws->heard = true;
+    ws->pinged = false;
+    uint64_t turn = uv_now(c->stream.uv.handle.loop);
+    if (ws->turn != turn) {
+        ws->turn = turn;
+        ws->spent = 0;
+    }
+    while (used < len && !ws->paused) {
+        if (unlikely(ws->spent >= WS_TURN)) {
+            c->yielded = true;
+            break;
+        }
+        size_t n;
+        WsFault fault = ws->in_frame ? read_payload(ws, ptr + used, len - used, &n)
+                                     : read_head(ws, ptr + used, len - used, &n);
+        used += n;
+        if (c->ws != ws) {
+            return len; /* what follows the end doesn't count */
+        }
+        if (fault.code != 0) {
+            ws_fail_in_turn(ws, fault);
+            return len;
+        }
+    }
+    return used;
+}

@@ -1,0 +1,137 @@
+/* Messages and control frames to bytes: a header, and the payload behind it as one write.
+ * Servers don't mask (RFC 6455 section 5.1), so a payload goes out as it is; it is copied only
+ * when that is cheaper than another buffer for the kernel. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/out.h"
+#include "http/ws/ws_conn.h"
+
+#include <uv.h>
+
+enum { COPY_MAX = 16 * 1024 }; /* bytes */
+
+/* What was written may have to wait for the client, who has a deadline. */
+static void
+settle(HttpConn *c)
+{
+    if (c->stream.queued != 0 && c->server->gather != c) {
+        conn_settle(c);
+    }
+}
+
+/* Writes a frame whose payload is copied. */
+static int
+write_copied(HttpConn *c, WsOpcode opcode, Slice payload)
+{
+    Buf *out = &c->server->out;
+    size_t mark = out_begin(c);
+    int err = buf_reserve(out, WS_HEAD_SENT_MAX + payload.len);
+    if (err != 0) {
+        return err;
+    }
+    out->len += ws_frame_write(out->ptr + out->len, opcode, false, payload.len);
+    (void)buf_append_slice(out, payload);
+    out_end(c, mark);
+    return 0;
+}
+
+static int
+write_shared(HttpConn *c, WsOpcode opcode, Slice payload, PyObject *owner)
+{
+    Buf *out = &c->server->out;
+    size_t mark = out_begin(c);
+    int err = buf_reserve(out, WS_HEAD_SENT_MAX);
+    if (err != 0) {
+        return err;
+    }
+    out->len += ws_frame_write(out->ptr + out->len, opcode, false, payload.len);
+    out_end_with(c, mark, payload, slice_of("", 0), owner);
+    return 0;
+}
+
+/* Compresses behind room for the longest header, then puts header and payload together. */
+static int
+write_compressed(WsConn *ws, WsOpcode opcode, Slice payload)
+{
+    HttpConn *c = ws->conn;
+    Buf *out = &c->server->out;
+    size_t mark = out_begin(c);
+    int err = buf_reserve(out, WS_HEAD_SENT_MAX);
+    if (err != 0) {
+        return err;
+    }
+    size_t from = out->len + WS_HEAD_SENT_MAX;
+    out->len = from;
+    err = ws_deflate_message(&ws->deflate, payload, out);
+    if (err != 0) {
+        out->len = mark;
+        return err;
+    }
+    size_t len = out->len - from;
+    size_t head = ws_frame_write(out->ptr + mark, opcode, true, len);
+    memmove(out->ptr + mark + head, out->ptr + from, len);
+    out->len = mark + head + len;
+    out_end(c, mark);
+    return 0;
+}
+
+static bool
+is_compressed(const WsConn *ws, size_t len)
+{
+    return ws->deflate.params.on && len != 0
+           && len >= ws_limits(ws)->ws_deflate_threshold;
+}
+
+static int
+send_message(WsConn *ws, WsOpcode opcode, Slice data, PyObject *owner)
+{
+    HttpConn *c = ws->conn;
+    int err;
+    if (ws->state != WS_OPEN) {
+        return UV_ECANCELED;
+    }
+    if (c->broken) {
+        return UV_ECONNRESET;
+    }
+    if (is_compressed(ws, data.len)) {
+        err = write_compressed(ws, opcode, data);
+    } else if (data.len <= COPY_MAX || owner == NULL) {
+        err = write_copied(c, opcode, data);
+    } else {
+        err = write_shared(c, opcode, data, owner);
+    }
+    if (err != 0) {
+        conn_break(c);
+        return err;
+    }
+    settle(c);
+    return 0;
+}
+
+int
+ws_send_text(WsConn *ws, Slice data, PyObject *owner)
+{
+    return send_message(ws, WS_OP_TEXT, data, owner);
+}
+
+int
+ws_send_binary(WsConn *ws, Slice data, PyObject *owner)
+{
+    return send_message(ws, WS_OP_BINARY, data, owner);
+}
+
+void
+ws_write_control(WsConn *ws, WsOpcode opcode, Slice payload)
+{
+    assert(payload.len <= WS_CONTROL_MAX);
+    if (!ws->conn->broken && write_copied(ws->conn, opcode, payload) != 0) {
+        conn_break(ws->conn);
+    }
+}
+
+bool
+ws_is_full(const WsConn *ws)
+{
+    return ws->conn->stream.over_high;
+}

@@ -1,0 +1,238 @@
+/* Calls for Pool.submit (see pool_call.h). Made and finished on the loop's thread, run
+ * on a worker; always with the GIL. What the callable and its arguments hold is
+ * released on the worker, right after the call.
+ */
+#include "base/py.h"
+
+#include "pool/pool_call.h"
+
+#include "base/err.h"
+
+struct PoolCall {
+    PoolJob job;
+    const AppState *st;      /* borrowed from the module, which `owner` keeps */
+    PyObject *owner;         /* owned: the Pool object */
+    PoolCall **list;         /* in the owner */
+    PoolCall *before, *next; /* on the list */
+    PyObject *future;        /* owned; NULL once it was cancelled with the pool */
+    PyObject *context;       /* owned; as all below, NULL when released */
+    PyObject *func;          /* owned */
+    PyObject *kwnames;       /* owned or NULL */
+    PyObject *result;        /* owned, after a call that returned */
+    PyObject *error;         /* owned, after a call that raised */
+    size_t nargs;            /* positional */
+    size_t total;            /* with those by keyword */
+    PyObject *args[]; /* 1 + total: [0] is vectorcall's to use, the others are owned */
+};
+
+/* Releases what the call needed to run. */
+static void
+call_release(PoolCall *call)
+{
+    Py_CLEAR(call->func);
+    Py_CLEAR(call->context);
+    Py_CLEAR(call->kwnames);
+    for (size_t i = 1; i <= call->total; i++) {
+        Py_CLEAR(call->args[i]);
+    }
+}
+
+void
+pool_call_free(PoolCall *call)
+{
+    if (call->before != NULL) {
+        call->before->next = call->next;
+    } else {
+        *call->list = call->next;
+    }
+    if (call->next != NULL) {
+        call->next->before = call->before;
+    }
+    call_release(call);
+    Py_XDECREF(call->future);
+    Py_XDECREF(call->result);
+    Py_XDECREF(call->error);
+    Py_DECREF(call->owner); /* last: `list` is inside */
+    PyMem_Free(call);
+}
+
+/* ---- On the worker --------------------------------------------------------------- */
+
+static void
+call_run(PoolJob *job)
+{
+    PoolCall *call = container_of(job, PoolCall, job);
+    if (PyContext_Enter(call->context) == 0) {
+        size_t nargsf = call->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET;
+        call->result =
+            PyObject_Vectorcall(call->func, call->args + 1, nargsf, call->kwnames);
+        if (call->result == NULL) {
+            call->error = err_take();
+        }
+        if (PyContext_Exit(call->context) < 0) {
+            PyErr_WriteUnraisable(call->func);
+        }
+    } else {
+        call->error = err_take();
+    }
+    call_release(call);
+}
+
+/* ---- On the loop's thread -------------------------------------------------------- */
+
+/* A future can't hold StopIteration: it would look like the end of the coroutine
+ * that waits. */
+static PyObject * /* owned; `error` is stolen; NULL with an exception set */
+error_for_future(PyObject *error)
+{
+    if (!PyErr_GivenExceptionMatches(error, PyExc_StopIteration)) {
+        return error;
+    }
+    PyObject *wrapped =
+        PyObject_CallFunction(PyExc_RuntimeError, "s", "callable raised StopIteration");
+    if (wrapped == NULL) {
+        Py_DECREF(error);
+        return NULL;
+    }
+    PyException_SetCause(wrapped, error);
+    return wrapped;
+}
+
+/* 0, or -1 with an exception set. */
+static int
+call_resolve(PoolCall *call)
+{
+    const AppState *st = call->st;
+    PyObject *done = PyObject_CallMethodNoArgs(call->future, st->str_done); /* owned */
+    int is_done = done == NULL ? -1 : PyObject_IsTrue(done);
+    Py_XDECREF(done);
+    if (is_done != 0) {
+        return is_done < 0 ? -1 : 0; /* cancelled meanwhile */
+    }
+    PyObject *name = st->str_set_result; /* borrowed */
+    PyObject *value = call->result;      /* owned from here */
+    call->result = NULL;
+    if (value == NULL) {
+        name = st->str_set_exception;
+        value = error_for_future(call->error);
+        call->error = NULL;
+        if (value == NULL) {
+            return -1;
+        }
+    }
+    PyObject *none = PyObject_CallMethodOneArg(call->future, name, value); /* owned */
+    Py_DECREF(value);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+static void
+call_done(InboxNode *node)
+{
+    PoolCall *call = container_of(node, PoolCall, job.done);
+    if (call->future != NULL && call_resolve(call) < 0) {
+        PyErr_WriteUnraisable(call->future);
+    }
+    pool_call_free(call);
+}
+
+static void
+call_cancel(PoolCall *call)
+{
+    PyObject *future = call->future; /* owned */
+    call->future = NULL;
+    if (future == NULL) {
+        return;
+    }
+    PyObject *res = PyObject_CallMethodNoArgs(future, call->st->str_cancel); /* owned */
+    if (res == NULL) {
+        PyErr_Clear(); /* its callbacks can't be scheduled: the loop is closed */
+    }
+    Py_XDECREF(res);
+    Py_DECREF(future);
+}
+
+/* In pool_close, or on a worker that was left behind; then pool_calls_cancel was
+ * here first. */
+static void
+call_abandon(PoolJob *job)
+{
+    PoolCall *call = container_of(job, PoolCall, job);
+    call_cancel(call);
+    pool_call_free(call);
+}
+
+void
+pool_calls_cancel(PoolCall *list)
+{
+    /* Cancelling runs no callback at once, but may run a destructor, and those may
+     * free calls: begin anew after each. */
+    for (PoolCall *call = list; call != NULL;) {
+        if (call->future != NULL) {
+            PoolCall **head = call->list;
+            call_cancel(call);
+            call = *head;
+        } else {
+            call = call->next;
+        }
+    }
+}
+
+/* ---- Making ---------------------------------------------------------------------- */
+
+static void
+call_link(PoolCall *call, PoolCall **list)
+{
+    call->list = list;
+    call->next = *list;
+    if (call->next != NULL) {
+        call->next->before = call;
+    }
+    *list = call;
+}
+
+PoolCall *
+pool_call_new(const AppState *st, PyObject *owner, PoolCall **list, PyObject *loop,
+              PyObject *context, PyObject *func, PyObject *const *args,
+              Py_ssize_t nargs, PyObject *kwnames)
+{
+    size_t total = (size_t)nargs;
+    total += kwnames == NULL ? 0 : (size_t)PyTuple_GET_SIZE(kwnames);
+    PoolCall *call = PyMem_Calloc(1, sizeof *call + (total + 1) * sizeof(PyObject *));
+    if (call == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    call->job.done.run = call_done;
+    call->job.run = call_run;
+    call->job.abandon = call_abandon;
+    call->st = st;
+    call->owner = Py_NewRef(owner);
+    call->func = Py_NewRef(func);
+    call->kwnames = Py_XNewRef(kwnames);
+    call->nargs = (size_t)nargs;
+    call->total = total;
+    for (size_t i = 0; i < total; i++) {
+        call->args[1 + i] = Py_NewRef(args[i]);
+    }
+    call_link(call, list);
+    call->context = context == Py_None ? PyContext_CopyCurrent() : Py_NewRef(context);
+    call->future = PyObject_CallMethodNoArgs(loop, st->str_create_future);
+    if (call->context == NULL || call->future == NULL) {
+        pool_call_free(call);
+        return NULL;
+    }
+    return call;
+}
+
+PoolJob *
+pool_call_job(PoolCall *call)
+{
+    return &call->job;
+}
+
+PyObject *
+pool_call_future(PoolCall *call)
+{
+    return call->future;
+}

@@ -1,0 +1,280 @@
+/* `_core.Pool`, which gives Python code the pool that serves `def` handlers. The object
+ * owns the pool and keeps the loop alive; when nobody closed it, the end of the
+ * interpreter or of the object does.
+ */
+#include "base/py.h"
+
+#include "pool/pool_type.h"
+
+#include "pool/pool_call.h"
+#include "base/module.h"
+
+#include <structmember.h>
+
+#define CLOSE_SECONDS 10.0
+enum { THREADS_MAX = 10000 };
+
+typedef struct PoolObject {
+    PyObject_HEAD
+    Pool *pool;         /* owned */
+    PyObject *loop;     /* owned */
+    PyObject *exit;     /* owned or NULL: the callback registered with atexit */
+    PyObject *weakrefs; /* the interpreter's */
+    PoolCall *calls;    /* all that are not freed yet; each owns a reference to this */
+} PoolObject;
+
+/* ---- The end of the interpreter -------------------------------------------------- */
+
+/* Called by atexit, bound to a weak reference to the Pool. */
+static PyObject *
+exit_close(PyObject *ref, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *op = PyObject_CallNoArgs(ref); /* owned */
+    if (op != NULL && op != Py_None) {
+        pool_close(((PoolObject *)op)->pool, 0);
+    }
+    Py_XDECREF(op);
+    return op == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef exit_def = {"close_pool", exit_close, METH_NOARGS, NULL};
+
+/* 0, or -1 with an exception set. */
+static int
+exit_register(PoolObject *self)
+{
+    int err = -1;
+    PyObject *res = NULL;
+    PyObject *ref = PyWeakref_NewRef((PyObject *)self, NULL);
+    PyObject *atexit = PyImport_ImportModule("atexit");
+    if (ref == NULL || atexit == NULL) {
+        goto done;
+    }
+    self->exit = PyCFunction_New(&exit_def, ref);
+    if (self->exit != NULL) {
+        res = PyObject_CallMethod(atexit, "register", "O", self->exit);
+        err = res == NULL ? -1 : 0;
+    }
+done:
+    Py_XDECREF(res);
+    Py_XDECREF(atexit);
+    Py_XDECREF(ref);
+    return err;
+}
+
+static void
+exit_unregister(PoolObject *self)
+{
+    PyObject *callback = self->exit; /* owned */
+    self->exit = NULL;
+    if (callback == NULL) {
+        return;
+    }
+    PyObject *atexit = PyImport_ImportModule("atexit");
+    PyObject *res = atexit == NULL
+                        ? NULL
+                        : PyObject_CallMethod(atexit, "unregister", "O", callback);
+    if (res == NULL) {
+        PyErr_Clear(); /* the interpreter is going away */
+    }
+    Py_XDECREF(res);
+    Py_XDECREF(atexit);
+    Py_DECREF(callback);
+}
+
+/* ---- The object ------------------------------------------------------------------ */
+
+/* `value` as the config's number; 0 or -1 with ValueError set. */
+static int
+number_check(const char *name, Py_ssize_t value, Py_ssize_t max, uint32_t *out)
+{
+    if (value < 1 || value > max) {
+        PyErr_Format(PyExc_ValueError, "%s must be between 1 and %zd, not %zd", name,
+                     max, value);
+        return -1;
+    }
+    *out = (uint32_t)value;
+    return 0;
+}
+
+static PyObject *
+pool_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"", "threads", "queue", "idle_seconds", NULL};
+    PyObject *loop; /* borrowed */
+    Py_ssize_t threads = 64, queue = 16384, idle_seconds = 10;
+    PoolConfig config;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nnn:Pool", (char **)names, &loop,
+                                     &threads, &queue, &idle_seconds)
+        || number_check("threads", threads, THREADS_MAX, &config.threads) < 0
+        || number_check("queue", queue, INT32_MAX, &config.queue) < 0
+        || number_check("idle_seconds", idle_seconds, INT32_MAX, &config.idle_seconds)
+               < 0) {
+        return NULL;
+    }
+    Loop *target = loop_check(module_of_type(type), loop); /* borrowed */
+    if (target == NULL) {
+        return NULL;
+    }
+    PoolObject *self = (PoolObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->loop = Py_NewRef(loop);
+    self->pool = pool_new(target, &config);
+    if (self->pool == NULL || exit_register(self) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int
+pool_type_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    PoolObject *self = (PoolObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->exit);
+    return 0;
+}
+
+/* There is no clear: the pool needs the loop to the end, and whatever leads from the
+ * loop back to a Pool (an attribute of its) breaks such a cycle. */
+static void
+pool_type_dealloc(PyObject *op)
+{
+    PoolObject *self = (PoolObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    assert(self->calls == NULL);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(op);
+    }
+    if (self->pool != NULL) {
+        pool_free(self->pool);
+        self->pool = NULL;
+    }
+    exit_unregister(self);
+    Py_CLEAR(self->loop);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+/* ---- Methods --------------------------------------------------------------------- */
+
+static PyObject *
+pool_type_submit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    PoolObject *self = (PoolObject *)op;
+    PyObject *module = module_of_type(Py_TYPE(op)); /* borrowed */
+    if (module == NULL) {
+        return NULL;
+    }
+    if (nargs < 2) {
+        PyErr_SetString(PyExc_TypeError,
+                        "submit() needs a context (or None) and a callable");
+        return NULL;
+    }
+    if (args[0] != Py_None && !PyContext_CheckExact(args[0])) {
+        return PyErr_Format(PyExc_TypeError, "expected a Context or None, not %.100s",
+                            Py_TYPE(args[0])->tp_name);
+    }
+    PoolCall *call = pool_call_new(app_state(module), op, &self->calls, self->loop,
+                                   args[0], args[1], args + 2, nargs - 2, kwnames);
+    if (call == NULL) {
+        return NULL;
+    }
+    int err = pool_submit(self->pool, pool_call_job(call));
+    if (err != 0) {
+        pool_call_free(call);
+        PyErr_SetString(PyExc_RuntimeError, err == UV_EAGAIN
+                                                ? "the thread pool's queue is full"
+                                                : "the thread pool is closed");
+        return NULL;
+    }
+    return Py_NewRef(pool_call_future(call));
+}
+
+static PyObject *
+pool_type_close(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"timeout", NULL};
+    PoolObject *self = (PoolObject *)op;
+    double timeout = CLOSE_SECONDS;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|d:close", (char **)names,
+                                     &timeout)) {
+        return NULL;
+    }
+    pool_close(self->pool, timeout);
+    pool_calls_cancel(self->calls);
+    exit_unregister(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+pool_type_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PoolObject *self = (PoolObject *)op;
+    PoolStats stats = pool_stats(self->pool);
+    return Py_BuildValue("{sIsIsIsIsIsIsK}", "threads", stats.threads, "busy",
+                         stats.busy, "queued", stats.queued, "pending",
+                         pool_pending(self->pool), "limit", stats.limit, "peak_threads",
+                         stats.peak_threads, "jobs", (unsigned long long)stats.jobs);
+}
+
+static PyMethodDef pool_type_methods[] = {
+    {"submit", (PyCFunction)(void (*)(void))pool_type_submit,
+     METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("Runs a callable on a worker; returns a future of its result.")},
+    {"close", (PyCFunction)(void (*)(void))pool_type_close,
+     METH_VARARGS | METH_KEYWORDS,
+     PyDoc_STR("Finishes the jobs there are and ends the threads.")},
+    {"stats", pool_type_stats, METH_NOARGS, PyDoc_STR("Figures of the pool by name.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef pool_type_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot pool_type_slots[] = {
+    {Py_tp_doc, "The thread pool for `def` handlers."},
+    {Py_tp_new, pool_type_new},
+    {Py_tp_traverse, pool_type_traverse},
+    {Py_tp_dealloc, pool_type_dealloc},
+    {Py_tp_methods, pool_type_methods},
+    {Py_tp_members, pool_type_members},
+    {0, NULL},
+};
+
+static PyType_Spec pool_type_spec = {
+    .name = "fluvial._core.Pool",
+    .basicsize = sizeof(PoolObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = pool_type_slots,
+};
+
+int
+pool_type_setup(PyObject *module, AppState *st)
+{
+    st->pool_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &pool_type_spec, NULL);
+    if (st->pool_type == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, st->pool_type);
+}
+
+Pool *
+pool_check(const AppState *st, PyObject *obj)
+{
+    if (!PyObject_TypeCheck(obj, st->pool_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a Pool, not %.100s",
+                     Py_TYPE(obj)->tp_name);
+        return NULL;
+    }
+    return ((PoolObject *)obj)->pool;
+}

@@ -1,0 +1,369 @@
+/* Searching of the routing table: which of all routes that match a path was added first, and
+ * what its captures are. Nothing here touches Python or allocates, but for the second look-up
+ * that a path without any route gets. Thread: any, with the GIL.
+ *
+ * Captures match as the regular expressions of router.h would, longest first. A search walks
+ * the tree depth first, leaving out what can't beat the best route so far. Its work is bounded
+ * by the path's length times the number of captures in the tree: a capture node is always
+ * reached from its parent capture through the same text, so when the parent's ends are tried in
+ * descending order, the node's starts descend too, and so do the ends worth trying: what
+ * follows an end doesn't depend on where the capture began, and an end that was tried once need
+ * never be tried again. `Node.low` remembers the last end tried; the path beyond is not even
+ * looked at.
+ */
+#include "base/py.h"
+
+#include "route/router.h"
+#include "route/router_tree.h"
+
+#include <llhttp.h>
+
+typedef struct Search {
+    Slice path;
+    MethodSet method; /* one bit */
+    uint64_t epoch;   /* of this look-up */
+    unsigned loops;   /* captures on the way here that have several ends to try */
+    uint32_t best;    /* order of the best route so far; UINT32_MAX: none */
+    bool matched;     /* some route matches the path, for whatever method */
+    Slice captures[ROUTE_CAPTURES_MAX]; /* on the way here */
+    RouteMatch *out;
+} Search;
+
+static void search_node(Search *s, const Node *node, size_t pos, unsigned ncaptures);
+
+static inline bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool
+is_hex(char c)
+{
+    return is_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
+}
+
+static size_t
+digits_end(Slice path, size_t pos)
+{
+    while (pos < path.len && is_digit(path.ptr[pos])) {
+        pos++;
+    }
+    return pos;
+}
+
+static size_t
+float_end(Slice path, size_t pos)
+{
+    size_t end = digits_end(path, pos);
+    if (end > pos && end + 1 < path.len && path.ptr[end] == '.') {
+        size_t fraction = digits_end(path, end + 1);
+        return fraction > end + 1 ? fraction : end;
+    }
+    return end;
+}
+
+static size_t
+uuid_end(Slice path, size_t pos)
+{
+    enum { UUID_LEN = 36 };
+    if (path.len - pos < UUID_LEN) {
+        return pos;
+    }
+    for (size_t i = 0; i < UUID_LEN; i++) {
+        char c = path.ptr[pos + i];
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? c != '-' : !is_hex(c)) {
+            return pos;
+        }
+    }
+    return pos + UUID_LEN;
+}
+
+/* Where the longest match of a capture that begins at `pos` ends; `pos` when there is none. */
+static size_t
+capture_end(CaptureKind kind, Slice path, size_t pos)
+{
+    switch (kind) {
+    case CAPTURE_UUID:
+        return uuid_end(path, pos);
+    case CAPTURE_INT:
+        return digits_end(path, pos);
+    case CAPTURE_FLOAT:
+        return float_end(path, pos);
+    case CAPTURE_STR: {
+        const char *slash = memchr(path.ptr + pos, '/', path.len - pos);
+        return slash == NULL ? path.len : (size_t)(slash - path.ptr);
+    }
+    case CAPTURE_PATH:
+        return path.len;
+    }
+    return pos;
+}
+
+/* Whether what follows the capture can only follow its longest match. */
+static inline bool
+capture_has_one_end(const Node *behind)
+{
+    if (behind->ncaptures != 0) {
+        return behind->kind == CAPTURE_UUID;
+    }
+    switch (behind->kind) {
+    case CAPTURE_UUID:
+        return true;
+    case CAPTURE_PATH:
+        return behind->nchildren == 0;
+    case CAPTURE_INT:
+    case CAPTURE_FLOAT:
+    case CAPTURE_STR:
+        break;
+    }
+    return behind->nchildren == 0
+           || (behind->nchildren == 1 && behind->firsts[0] == '/');
+}
+
+/* Whether a capture may end at `end`: not behind a float's dot, nor within a character. */
+static inline bool
+is_end(const Node *behind, Slice path, size_t end)
+{
+    if (behind->kind == CAPTURE_FLOAT && path.ptr[end - 1] == '.') {
+        return false;
+    }
+    return end == path.len || ((unsigned char)path.ptr[end] & 0xc0) != 0x80;
+}
+
+/* The ends from `end` down to `last`, which are as many ways to go on. */
+static void
+search_ends(Search *s, Node *behind, size_t pos, size_t end, size_t last,
+            unsigned ncaptures)
+{
+    s->loops++;
+    for (;; end--) {
+        if (is_end(behind, s->path, end)) {
+            s->captures[ncaptures] = slice_of(s->path.ptr + pos, end - pos);
+            search_node(s, behind, end, ncaptures + 1);
+        }
+        if (end == last || behind->order >= s->best) {
+            break;
+        }
+    }
+    s->loops--;
+}
+
+static void
+search_capture(Search *s, Node *behind, size_t pos, unsigned ncaptures)
+{
+    Slice path = s->path;
+    bool again = s->loops > 0 && behind->epoch == s->epoch;
+    if (again && behind->low <= path.len) {
+        path.len = behind->low - 1;
+    }
+    bool may_be_empty = behind->kind == CAPTURE_PATH;
+    if (pos + !may_be_empty > path.len) {
+        return;
+    }
+    size_t end = capture_end(behind->kind, path, pos);
+    if (end == pos && !may_be_empty) {
+        return;
+    }
+    bool one_end = capture_has_one_end(behind);
+    size_t last = one_end ? end : pos + !may_be_empty;
+    if (s->loops > 0) {
+        behind->epoch = s->epoch;
+        behind->low = last;
+    }
+    if (one_end) {
+        s->captures[ncaptures] = slice_of(path.ptr + pos, end - pos);
+        search_node(s, behind, end, ncaptures + 1);
+        return;
+    }
+    search_ends(s, behind, pos, end, last, ncaptures);
+}
+
+/* The routes that end at `node`, when the path does. */
+static void
+search_routes(Search *s, const Node *node, unsigned ncaptures)
+{
+    for (uint32_t i = 0; i < node->nroutes; i++) {
+        const Route *route = &node->routes[i];
+        if (route->order >= s->best) {
+            break;
+        }
+        s->matched = true;
+        if ((route->methods & s->method) != 0) {
+            s->best = route->order;
+            s->out->plan = route->plan;
+            s->out->names = route->names;
+            s->out->ncaptures = ncaptures;
+            for (unsigned c = 0; c < ncaptures; c++) {
+                s->out->captures[c] = s->captures[c];
+            }
+            break;
+        }
+        s->out->allowed |= route->methods;
+    }
+}
+
+/* The place of `first` among the children; nchildren when it isn't there. A call of memchr costs
+ * more than a look at a few bytes. */
+static inline uint32_t
+child_index(const Node *node, uint8_t first)
+{
+    enum { FEW = 8 };
+    uint32_t n = node->nchildren;
+    if (n > FEW) {
+        const uint8_t *at = memchr(node->firsts, first, n);
+        return at == NULL ? n : (uint32_t)(at - node->firsts);
+    }
+    uint32_t i = 0;
+    while (i < n && node->firsts[i] != first) {
+        i++;
+    }
+    return i;
+}
+
+/* Whether `text`, whose first byte is the edge's, begins with the edge; likewise inline. */
+static inline bool
+edge_matches(const Node *child, const char *text)
+{
+    enum { SHORT = 16 };
+    if (child->edge_len > SHORT) {
+        return memcmp(child->edge, text, child->edge_len) == 0;
+    }
+    for (uint32_t i = 1; i < child->edge_len; i++) {
+        if (child->edge[i] != text[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The child that the path at `pos` leads to; NULL when there is none that matters. */
+static inline const Node *
+search_child(const Search *s, const Node *node, size_t pos)
+{
+    size_t left = s->path.len - pos;
+    if (left == 0) {
+        return NULL;
+    }
+    const char *text = s->path.ptr + pos;
+    uint32_t i = child_index(node, (uint8_t)text[0]);
+    if (i == node->nchildren) {
+        return NULL;
+    }
+    const Node *child = node->children[i];
+    bool matters = child->order < s->best && child->edge_len <= left;
+    return matters && edge_matches(child, text) ? child : NULL;
+}
+
+/* Everything at and below `node`, the path being matched up to `pos`. */
+static void
+search_node(Search *s, const Node *node, size_t pos, unsigned ncaptures)
+{
+    for (;;) {
+        if (pos == s->path.len) {
+            search_routes(s, node, ncaptures);
+        }
+        const Node *child = search_child(s, node, pos);
+        if (node->ncaptures > 0) {
+            if (child != NULL) {
+                search_node(s, child, pos + child->edge_len, ncaptures);
+            }
+            for (uint32_t i = 0; i < node->ncaptures; i++) {
+                if (node->captures[i]->order < s->best) {
+                    search_capture(s, node->captures[i], pos, ncaptures);
+                }
+            }
+            return;
+        }
+        if (child == NULL) {
+            return;
+        }
+        node = child;
+        pos += child->edge_len;
+    }
+}
+
+static RouteOutcome
+search(Router *router, MethodSet method, Slice path, RouteMatch *out)
+{
+    Search s;
+    s.path = path;
+    s.method = method;
+    s.epoch = ++router->epoch;
+    s.loops = 0;
+    s.best = UINT32_MAX;
+    s.matched = false;
+    s.out = out;
+    out->plan = NULL;
+    out->names = NULL;
+    out->allowed = 0;
+    out->ncaptures = 0;
+    search_node(&s, router->root, 0, 0);
+    if (s.best != UINT32_MAX) {
+        return ROUTE_FOUND;
+    }
+    return s.matched ? ROUTE_METHOD_NOT_ALLOWED : ROUTE_NOT_FOUND;
+}
+
+/* Whether some route, for whatever method, matches the path with its last '/' toggled. */
+static bool
+matches_toggled(Router *router, Slice path)
+{
+    RouteMatch match;
+    if (path.ptr[path.len - 1] == '/') {
+        path.len--;
+        return search(router, 0, path, &match) != ROUTE_NOT_FOUND;
+    }
+    char *longer = PyMem_Malloc(path.len + 1);
+    if (longer == NULL) {
+        return false;
+    }
+    memcpy(longer, path.ptr, path.len);
+    longer[path.len] = '/';
+    bool matches =
+        search(router, 0, slice_of(longer, path.len + 1), &match) != ROUTE_NOT_FOUND;
+    PyMem_Free(longer);
+    return matches;
+}
+
+int
+route_status(RouteOutcome outcome)
+{
+    switch (outcome) {
+    case ROUTE_FOUND:
+        return 200;
+    case ROUTE_NOT_FOUND:
+        return 404;
+    case ROUTE_METHOD_NOT_ALLOWED:
+        return 405;
+    case ROUTE_REDIRECT_SLASH:
+        return 307;
+    }
+    Py_UNREACHABLE();
+}
+
+void
+router_find(Router *router, unsigned method, Slice path, RouteMatch *out)
+{
+    out->outcome = search(router, (MethodSet)1 << method, path, out);
+    if (out->outcome == ROUTE_NOT_FOUND && path.len > 1 && path.ptr[1] != '/'
+        && matches_toggled(router, path)) {
+        out->outcome = ROUTE_REDIRECT_SLASH;
+    }
+}
+
+void
+router_find_request(Router *router, unsigned method, Slice path, RouteMatch *out)
+{
+    const MethodSet get = (MethodSet)1 << HTTP_GET;
+    router_find(router, method, path, out);
+    if (likely(out->outcome != ROUTE_METHOD_NOT_ALLOWED) || (out->allowed & get) == 0) {
+        return;
+    }
+    if (method == HTTP_HEAD) {
+        router_find(router, HTTP_GET, path, out);
+    } else {
+        out->allowed |= (MethodSet)1 << HTTP_HEAD;
+    }
+}

@@ -1,0 +1,311 @@
+/* `_core.Router` (see _core.pyi): a Python object around one routing table. Registration is
+ * strict, so that a mistake in a pattern shows where the route is written.
+ *
+ * Thread: any, with the GIL.
+ */
+#include "base/py.h"
+
+#include "route/router_type.h"
+#include "app/convert.h"
+#include "route/method.h"
+#include "route/pattern.h"
+
+typedef struct RouterObject {
+    PyObject_HEAD
+    Router *table; /* owned */
+} RouterObject;
+
+static PyObject *
+router_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    if (PyTuple_GET_SIZE(args) != 0
+        || (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0)) {
+        PyErr_SetString(PyExc_TypeError, "Router() takes no arguments");
+        return NULL;
+    }
+    RouterObject *self = (RouterObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->table = router_new();
+    if (self->table == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static int
+router_type_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    RouterObject *self = (RouterObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    return self->table == NULL ? 0 : router_traverse(self->table, visit, arg);
+}
+
+static int
+router_type_clear(PyObject *op)
+{
+    RouterObject *self = (RouterObject *)op;
+    Router *table = self->table;
+    self->table = NULL;
+    if (table != NULL) {
+        router_free(table);
+    }
+    return 0;
+}
+
+static void
+router_type_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)router_type_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static const char *
+route_error_text(RouteError err)
+{
+    switch (err) {
+    case ROUTE_OK:
+    case ROUTE_NO_MEMORY:
+        break;
+    case ROUTE_NO_SLASH:
+        return "a pattern begins with '/'";
+    case ROUTE_BAD_BRACE:
+        return "a brace without its partner, or nothing between two";
+    case ROUTE_BAD_CONVERTER:
+        return "the converter must be str, int, float, uuid or path";
+    case ROUTE_BAD_NAME:
+        return "a parameter's name must be an identifier";
+    case ROUTE_DUPLICATE_NAME:
+        return "the parameter's name is used twice";
+    case ROUTE_TOO_MANY:
+        return "too many parameters";
+    }
+    return "out of memory";
+}
+
+/* Sets ValueError or MemoryError. `pattern` is borrowed; `at` an offset in its UTF-8 text. */
+static PyObject *
+raise_route_error(RouteError err, PyObject *pattern, Slice text, size_t at)
+{
+    if (err == ROUTE_NO_MEMORY) {
+        return PyErr_NoMemory();
+    }
+    PyObject *before = PyUnicode_DecodeUTF8(text.ptr, (Py_ssize_t)at, NULL);
+    if (before != NULL) {
+        PyErr_Format(PyExc_ValueError, "bad route pattern %R at character %zd: %s",
+                     pattern, PyUnicode_GET_LENGTH(before), route_error_text(err));
+        Py_DECREF(before);
+    }
+    return NULL;
+}
+
+/* The UTF-8 text of `str` (borrowed; the text lives as long). -1 with an exception set. */
+static int
+slice_from_str(PyObject *str, Slice *out)
+{
+    if (!PyUnicode_Check(str)) {
+        PyErr_Format(PyExc_TypeError, "expected str, not %.100s",
+                     Py_TYPE(str)->tp_name);
+        return -1;
+    }
+    Py_ssize_t len = 0;
+    out->ptr = PyUnicode_AsUTF8AndSize(str, &len);
+    out->len = (size_t)len;
+    return out->ptr == NULL ? -1 : 0;
+}
+
+/* The table; NULL with RuntimeError when the garbage collector has taken it already. */
+static Router *
+router_type_table(PyObject *op)
+{
+    Router *table = ((RouterObject *)op)->table;
+    if (table == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the Router is being destroyed");
+    }
+    return table;
+}
+
+/* The set of the method names in `names`, a borrowed tuple. 0 with an exception set. */
+static MethodSet
+methods_from_tuple(PyObject *names)
+{
+    MethodSet methods = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        Slice text;
+        if (slice_from_str(name, &text) < 0) {
+            return 0;
+        }
+        MethodSet bit = method_bit(text);
+        if (bit == 0) {
+            PyErr_Format(PyExc_ValueError, "unknown HTTP method %R", name);
+            return 0;
+        }
+        methods |= bit;
+    }
+    if (methods == 0) {
+        PyErr_SetString(PyExc_ValueError, "a route needs at least one method");
+    }
+    return methods;
+}
+
+/* The texts as a new tuple of str; NULL with an exception set. */
+static PyObject *
+tuple_from_slices(const Slice *texts, unsigned n)
+{
+    PyObject *tuple = PyTuple_New(n);
+    for (unsigned i = 0; i < n && tuple != NULL; i++) {
+        PyObject *text = convert_utf8(texts[i]);
+        if (text == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, text);
+        }
+    }
+    return tuple;
+}
+
+/* The captures' names in `pattern`, as a new tuple of str; empty when it is malformed, which
+ * router_add reports. NULL with an exception set. */
+static PyObject *
+names_from_pattern(Slice pattern)
+{
+    Pattern parsed;
+    size_t at;
+    Slice names[ROUTE_CAPTURES_MAX];
+    unsigned n = 0;
+    if (pattern_parse(pattern, &parsed, &at) == ROUTE_OK) {
+        for (unsigned i = 0; i < parsed.nparts; i++) {
+            if (parsed.parts[i].is_capture) {
+                names[n++] = parsed.parts[i].text;
+            }
+        }
+    }
+    return tuple_from_slices(names, n);
+}
+
+static PyObject *
+router_type_add(PyObject *op, PyObject *args)
+{
+    PyObject *names, *pattern, *plan; /* borrowed */
+    Slice text;
+    size_t at;
+    Router *table = router_type_table(op);
+    if (table == NULL
+        || !PyArg_ParseTuple(args, "O!UO:add", &PyTuple_Type, &names, &pattern, &plan)
+        || slice_from_str(pattern, &text) < 0) {
+        return NULL;
+    }
+    AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
+    if (!PyObject_TypeCheck(plan, st->plan_type)) {
+        return PyErr_Format(PyExc_TypeError, "expected a Plan, not %.100s",
+                            Py_TYPE(plan)->tp_name);
+    }
+    MethodSet methods = methods_from_tuple(names);
+    if (methods == 0) {
+        return NULL;
+    }
+    PyObject *capture_names = names_from_pattern(text);
+    if (capture_names == NULL) {
+        return NULL;
+    }
+    RouteError err = router_add(table, text, methods, plan, capture_names, &at);
+    Py_DECREF(capture_names);
+    if (err != ROUTE_OK) {
+        return raise_route_error(err, pattern, text, at);
+    }
+    Py_RETURN_NONE;
+}
+
+/* What find() answers; NULL with an exception set. */
+static PyObject *
+describe_match(const RouteMatch *match)
+{
+    static const char *const names[] = {
+        [ROUTE_FOUND] = "found",
+        [ROUTE_NOT_FOUND] = "not_found",
+        [ROUTE_METHOD_NOT_ALLOWED] = "method_not_allowed",
+        [ROUTE_REDIRECT_SLASH] = "redirect_slash",
+    };
+    Slice allowed[METHODS_MAX];
+    PyObject *plan = Py_None;
+    PyObject *texts;
+    if (match->outcome == ROUTE_FOUND) {
+        plan = match->plan;
+        texts = tuple_from_slices(match->captures, match->ncaptures);
+    } else if (match->outcome == ROUTE_METHOD_NOT_ALLOWED) {
+        texts = tuple_from_slices(allowed, method_set_names(match->allowed, allowed));
+    } else {
+        texts = PyTuple_New(0);
+    }
+    return texts == NULL ? NULL
+                         : Py_BuildValue("sON", names[match->outcome], plan, texts);
+}
+
+static PyObject *
+router_type_find(PyObject *op, PyObject *args)
+{
+    PyObject *name, *path; /* borrowed */
+    Slice name_text, path_text;
+    Router *table = router_type_table(op);
+    if (table == NULL || !PyArg_ParseTuple(args, "UU:find", &name, &path)
+        || slice_from_str(name, &name_text) < 0
+        || slice_from_str(path, &path_text) < 0) {
+        return NULL;
+    }
+    MethodSet bit = method_bit(name_text);
+    if (bit == 0) {
+        return PyErr_Format(PyExc_ValueError, "unknown HTTP method %R", name);
+    }
+    RouteMatch match;
+    router_find(table, (unsigned)__builtin_ctzll(bit), path_text, &match);
+    return describe_match(&match);
+}
+
+static PyMethodDef router_type_methods[] = {
+    {"add", router_type_add, METH_VARARGS,
+     PyDoc_STR("Adds a route; the first added wins.")},
+    {"find", router_type_find, METH_VARARGS, PyDoc_STR("What a request would get.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot router_type_slots[] = {
+    {Py_tp_doc, "The routing table."},
+    {Py_tp_new, router_type_new},
+    {Py_tp_traverse, router_type_traverse},
+    {Py_tp_clear, router_type_clear},
+    {Py_tp_dealloc, router_type_dealloc},
+    {Py_tp_methods, router_type_methods},
+    {0, NULL},
+};
+
+static PyType_Spec router_type_spec = {
+    .name = "fluvial._core.Router",
+    .basicsize = sizeof(RouterObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = router_type_slots,
+};
+
+int
+router_type_setup(PyObject *module, AppState *st)
+{
+    st->router_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &router_type_spec, NULL);
+    return st->router_type == NULL ? -1 : PyModule_AddType(module, st->router_type);
+}
+
+Router *
+router_check(const AppState *st, PyObject *obj)
+{
+    if (!PyObject_TypeCheck(obj, st->router_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a Router, not %.100s",
+                     Py_TYPE(obj)->tp_name);
+        return NULL;
+    }
+    return router_type_table(obj);
+}

@@ -1,0 +1,13 @@
+/* Acceptor: takes the connections of a listening socket and makes a transport and a protocol of
+ * each. The socket is the user's and lives in the loop's own epoll set, not in libuv's.
+ * Thread: the loop's, with the GIL.
+ */
+#ifndef FLUVIAL_TRANSPORT_ACCEPTOR_H
+#define FLUVIAL_TRANSPORT_ACCEPTOR_H
+
+#include "base/py.h"
+#include "net/net_state.h"
+
+int acceptor_setup(PyObject *module, NetState *st);
+
+#endif

@@ -1,0 +1,43 @@
+/* Telling protocols that they are connected, and the loop that a protocol or a transport has
+ * failed (see protocol.h).
+ */
+#include "base/py.h"
+
+#include "transport/protocol.h"
+#include "base/err.h"
+
+int
+protocol_begin(const NetState *st, Loop *loop, PyObject *transport, PyObject *protocol,
+               PyObject *context, PyObject *waiter)
+{
+    PyObject *made = PyObject_GetAttr(protocol, st->str_connection_made);
+    PyObject *begin = PyObject_GetAttr(transport, st->str_begin);
+    int err = -1;
+    if (made != NULL && begin != NULL) {
+        err = loop_call_soon(loop, made, transport, context);
+        if (err == 0) {
+            err = loop_call_soon(loop, begin, waiter, context);
+        }
+    }
+    Py_XDECREF(made);
+    Py_XDECREF(begin);
+    return err;
+}
+
+PyObject *
+protocol_failed(Loop *loop, const char *method, PyObject *transport, PyObject *protocol,
+                const char *message)
+{
+    if (err_is_fatal()) {
+        loop_report(loop, message);
+        return NULL;
+    }
+    PyObject *exc = err_take();
+    PyObject *res = PyObject_CallMethod((PyObject *)loop, method, "OOsO", transport,
+                                        protocol, message, exc);
+    if (res == NULL) {
+        loop_report(loop, message);
+    }
+    Py_XDECREF(res);
+    return exc;
+}

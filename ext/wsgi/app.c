@@ -1,0 +1,153 @@
+/* The type `_core.WsgiApp` (see app.h): its construction and its end. What is done with it
+ * is in call.c and environ.c.
+ */
+#include "base/py.h"
+
+#include "wsgi/app.h"
+
+#include "wsgi/call.h"
+#include "wsgi/input.h"
+#include "base/made.h"
+
+#include <structmember.h>
+
+/* What C itself puts into the environ given by Python. */
+static PyObject *
+environ_template(const WsgiApp *self, PyObject *environ)
+{
+    PyObject *copy = PyDict_Copy(environ);
+    if (copy != NULL
+        && (PyDict_SetItem(copy, self->st->str_wsgi_input, self->no_input) < 0
+            || PyDict_SetItem(copy, self->st->str_wsgi_file_wrapper, self->file_type)
+                   < 0)) {
+        Py_CLEAR(copy);
+    }
+    return copy;
+}
+
+static int
+wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"app",       "environ",    "prefix", "report",
+                                        "file_type", "file_facts", NULL};
+    WsgiApp *self = (WsgiApp *)op;
+    PyObject *app, *environ = NULL, *prefix = NULL, *report = NULL; /* all borrowed */
+    PyObject *file_type = NULL, *file_facts = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O!UOO!O:WsgiApp", (char **)names,
+                                     &app, &PyDict_Type, &environ, &prefix, &report,
+                                     &PyType_Type, &file_type, &file_facts)) {
+        return -1;
+    }
+    if (environ == NULL || prefix == NULL || report == NULL || file_type == NULL
+        || file_facts == NULL) {
+        PyErr_SetString(PyExc_TypeError, "WsgiApp() needs all of its arguments");
+        return -1;
+    }
+    self->st = app_state(PyType_GetModule(Py_TYPE(op)));
+    self->app = Py_NewRef(app);
+    self->prefix = Py_NewRef(prefix);
+    self->report = Py_NewRef(report);
+    self->file_type = Py_NewRef(file_type);
+    self->file_facts = Py_NewRef(file_facts);
+    self->no_input = wsgi_input_new(self->st, NULL);
+    self->environ = self->no_input == NULL ? NULL : environ_template(self, environ);
+    if (self->environ == NULL) {
+        return -1;
+    }
+    self->mount.ops = &wsgi_mount_ops;
+    return 0;
+}
+
+/* What the caches hold is in no cycle. */
+static int
+wsgi_app_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    WsgiApp *self = (WsgiApp *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->app);
+    Py_VISIT(self->environ);
+    Py_VISIT(self->report);
+    Py_VISIT(self->file_type);
+    Py_VISIT(self->file_facts);
+    Py_VISIT(self->no_input);
+    return 0;
+}
+
+static int
+wsgi_app_clear(PyObject *op)
+{
+    WsgiApp *self = (WsgiApp *)op;
+    Py_CLEAR(self->app);
+    Py_CLEAR(self->environ);
+    Py_CLEAR(self->report);
+    Py_CLEAR(self->file_type);
+    Py_CLEAR(self->file_facts);
+    Py_CLEAR(self->no_input);
+    return 0;
+}
+
+static void
+wsgi_app_dealloc(PyObject *op)
+{
+    WsgiApp *self = (WsgiApp *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)wsgi_app_clear(op);
+    Py_XDECREF(self->prefix);
+    http_fields_free(&self->fields);
+    for (size_t i = 0; i < WSGI_METHODS; i++) {
+        Py_XDECREF(self->methods[i]);
+    }
+    for (size_t i = 0; i < WSGI_NAMES; i++) {
+        Py_XDECREF(self->names[i].key);
+    }
+    for (size_t i = 0; i < WSGI_CLIENTS; i++) {
+        Py_XDECREF(self->clients[i].host);
+        Py_XDECREF(self->clients[i].port);
+    }
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMemberDef wsgi_app_members[] = {
+    {"app", T_OBJECT, offsetof(WsgiApp, app), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyObject *
+wsgi_app_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, wsgi_app_fill);
+}
+
+static int
+wsgi_app_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((WsgiApp *)op)->initialised);
+}
+
+static PyType_Slot wsgi_app_slots[] = {
+    {Py_tp_doc, "A WSGI application, for Server's `root`."},
+    {Py_tp_new, wsgi_app_new},
+    {Py_tp_init, wsgi_app_init},
+    {Py_tp_members, wsgi_app_members},
+    {Py_tp_traverse, wsgi_app_traverse},
+    {Py_tp_clear, wsgi_app_clear},
+    {Py_tp_dealloc, wsgi_app_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec wsgi_app_spec = {
+    .name = "fluvial._core.WsgiApp",
+    .basicsize = sizeof(WsgiApp),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = wsgi_app_slots,
+};
+
+int
+wsgi_app_setup(PyObject *module, AppState *st)
+{
+    st->wsgi_app_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &wsgi_app_spec, NULL);
+    return st->wsgi_app_type == NULL ? -1 : PyModule_AddType(module, st->wsgi_app_type);
+}

@@ -1,0 +1,56 @@
+/* `_core.WsgiApp`: a WSGI application and what the environs of all its requests have in common.
+ *
+ * Thread: made and changed on the loop's; workers use the caches, always with the GIL.
+ */
+#ifndef FLUVIAL_WSGI_APP_H
+#define FLUVIAL_WSGI_APP_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "app/mount.h"
+#include "http/response.h"
+#include "net/addr.h"
+
+enum {
+    WSGI_METHODS = 64,     /* llhttp's numbers are below */
+    WSGI_CLIENTS = 256,    /* places of a cache */
+    WSGI_NAMES = 128,      /* likewise */
+    WSGI_NAME_CACHED = 40, /* bytes: longer names are not kept */
+};
+
+/* A field's name and the key that environs have for it. */
+typedef struct WsgiName {
+    char name[WSGI_NAME_CACHED];
+    uint8_t len;   /* 0: the place is free */
+    PyObject *key; /* owned str */
+} WsgiName;
+
+/* A client's address, and what environs say of it. */
+typedef struct WsgiClient {
+    NetAddr addr;
+    PyObject *host, *port; /* owned str; NULL: the place is free */
+} WsgiClient;
+
+typedef struct WsgiApp {
+    Mount mount;
+    bool initialised;  /* __init__ was called */
+    AppState *st;      /* of the module, which the type keeps alive */
+    PyObject *app;     /* owned: callable(environ, start_response) */
+    PyObject *environ; /* owned: a dict, what every environ begins with; replaced, never
+                              changed, since calls hold it, too */
+    PyObject *prefix;  /* owned: str, which all paths begin with */
+    PyObject *report;  /* owned: report(message, exception or None), logs; any thread */
+    PyObject *file_type;  /* owned: the type of environ["wsgi.file_wrapper"] */
+    PyObject *file_facts; /* owned: file_facts(wrapper), see file.c */
+    PyObject *no_input;   /* owned: the wsgi.input of requests without a body */
+    HttpFields fields;    /* scratch memory for the fields of one answer */
+    NetAddr server;       /* whose name `environ` has; AF_UNSPEC: none's */
+    PyObject *methods[WSGI_METHODS]; /* owned: str, or NULL */
+    WsgiName names[WSGI_NAMES];
+    WsgiClient clients[WSGI_CLIENTS];
+} WsgiApp;
+
+/* Creates AppState.wsgi_app_type and adds it to the module. 0, or -1 with an exception set. */
+int wsgi_app_setup(PyObject *module, AppState *st);
+
+#endif

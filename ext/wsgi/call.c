@@ -1,0 +1,437 @@
+/* The loop's half of a request to a WSGI app (see call.h): hands the job to the pool when
+ * enough of the request is there, takes in the body, carries out the worker's orders.
+ */
+#include "base/py.h"
+
+#include "wsgi/call.h"
+
+#include "app/answer.h"
+#include "app/fields.h"
+#include "wsgi/environ.h"
+
+#include <sys/socket.h>
+#include <uv.h>
+
+enum { PIECES_KEEP = WSGI_HIGH }; /* bytes of memory */
+
+/* ---- Waiting ------------------------------------------------------------------------------ */
+
+int
+wsgi_wait(WsgiCall *self)
+{
+    uv_sem_t sem;
+    if (self->waiter != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "another thread waits for this request");
+        return -1;
+    }
+    int err = uv_sem_init(&sem, 0);
+    assert(err == 0);
+    (void)err;
+    self->waiter = &sem;
+    Py_BEGIN_ALLOW_THREADS
+    uv_sem_wait(&sem);
+    Py_END_ALLOW_THREADS
+    uv_sem_destroy(&sem); /* who posted it had the GIL and is done with it */
+    return 0;
+}
+
+static void
+call_wake(WsgiCall *self)
+{
+    uv_sem_t *waiter = self->waiter;
+    if (waiter != NULL) {
+        self->waiter = NULL;
+        uv_sem_post(waiter);
+    }
+}
+
+/* ---- Orders ------------------------------------------------------------------------------- */
+
+static void on_orders(InboxNode *node);
+
+void
+wsgi_order(WsgiCall *self, unsigned orders)
+{
+    self->orders |= orders;
+    if (self->posted || self->returning) {
+        return;
+    }
+    self->posted = true;
+    self->node.run = on_orders;
+    Py_INCREF((PyObject *)self);
+    if (!loop_post(self->server->loop, &self->node)) {
+        self->posted = false;
+        self->gone = true;
+        Py_DECREF((PyObject *)self);
+    }
+}
+
+static HttpHead
+call_head(const WsgiCall *self)
+{
+    HttpHead head = {.status = self->status, .fields = &self->fields};
+    Py_ssize_t len = PyUnicode_GET_LENGTH(self->status_line);
+    if (len > 4) {
+        const char *text = (const char *)PyUnicode_1BYTE_DATA(self->status_line);
+        head.reason = slice_of(text + 4, (size_t)len - 4);
+    }
+    return head;
+}
+
+static void
+write_whole(WsgiCall *self)
+{
+    const HttpHead head = call_head(self);
+    PyObject *body = self->whole;
+    self->whole = NULL;
+    Slice bytes = body == NULL ? SLICE("") : bytes_slice(body);
+    if (http_respond(self->req, &head, bytes, body) != 0) {
+        self->gone = true;
+    }
+    Py_XDECREF(body);
+}
+
+static void
+write_pieces(WsgiCall *self)
+{
+    PyObject *out = self->out;
+    self->out = NULL;
+    self->out_bytes = 0;
+    for (Py_ssize_t i = 0; out != NULL && i < PyList_GET_SIZE(out); i++) {
+        PyObject *piece = PyList_GET_ITEM(out, i);
+        if (http_stream_write(self->req, bytes_slice(piece), piece) != 0) {
+            self->gone = true;
+            break;
+        }
+    }
+    Py_XDECREF(out);
+}
+
+static void
+write_stream(WsgiCall *self, unsigned orders)
+{
+    HttpRequest *req = self->req;
+    HttpBatch batch = http_batch_begin(req);
+    if (orders & WSGI_BEGIN) {
+        const HttpHead head = call_head(self);
+        if (http_stream_begin(req, &head, self->length) != 0) {
+            self->gone = true;
+        }
+    }
+    if (orders & WSGI_LENT) {
+        http_stream_lent(req, self->lent_bytes);
+    }
+    write_pieces(self);
+    if (orders & WSGI_END) {
+        (void)http_stream_end(req); /* the worker has noticed whether too little came */
+    }
+    http_batch_end(batch);
+    self->full = http_stream_full(req);
+}
+
+static void
+lend(WsgiCall *self)
+{
+    self->loan_error = http_stream_lend(self->req, &self->loan);
+    if (self->loan_error != 0) {
+        self->loan.fd = -1;
+    }
+}
+
+static void
+carry_out(WsgiCall *self)
+{
+    unsigned orders = self->orders;
+    HttpRequest *req = self->req;
+    self->orders = 0;
+    if (req == NULL || (orders == 0 && self->out == NULL)) {
+        return;
+    }
+    if (orders & WSGI_RESUME) {
+        http_body_resume(req);
+    }
+    if (orders & WSGI_WHOLE) {
+        write_whole(self);
+    }
+    if ((orders & (WSGI_BEGIN | WSGI_LENT | WSGI_END)) || self->out != NULL) {
+        write_stream(self, orders);
+    }
+    if (orders & WSGI_LEND) {
+        lend(self);
+    }
+    if ((orders & WSGI_FAIL) && req->answer == HTTP_ANSWER_NONE) {
+        (void)http_respond_error(req, 500);
+    } else if (orders & WSGI_FAIL) {
+        http_abort(req);
+    }
+    call_wake(self);
+}
+
+static void
+on_orders(InboxNode *node)
+{
+    WsgiCall *self = container_of(node, WsgiCall, node);
+    self->posted = false;
+    carry_out(self);
+    Py_DECREF((PyObject *)self);
+}
+
+/* ---- The end ------------------------------------------------------------------------------ */
+
+/* The memory for fields goes from call to call. */
+static void
+fields_return(WsgiCall *self)
+{
+    HttpFields *scratch = &self->app->fields;
+    if (scratch->raw.ptr == NULL) {
+        *scratch = self->fields;
+        self->fields = (HttpFields){.has_date = false};
+    } else {
+        http_fields_free(&self->fields);
+    }
+}
+
+static void
+call_end(WsgiCall *self)
+{
+    HttpRequest *req = self->req;
+    self->req = NULL;
+    self->gone = true;
+    fields_return(self);
+    buf_free(&self->pieces);
+    Py_CLEAR(self->environ);
+    Py_CLEAR(self->whole);
+    Py_CLEAR(self->out);
+    call_wake(self);
+    call_of(req)->wsgi = NULL;
+    http_request_unref(req);
+    Py_DECREF((PyObject *)self);
+}
+
+static void
+job_done(InboxNode *node)
+{
+    WsgiCall *self = container_of(node, WsgiCall, job.done);
+    carry_out(self);
+    call_end(self);
+}
+
+/* The pool was closed under the job: nobody is left to take the answer. */
+static void
+job_abandon(PoolJob *job)
+{
+    call_end(container_of(job, WsgiCall, job));
+}
+
+/* ---- The start ---------------------------------------------------------------------------- */
+
+/* A new call, which the request owns; NULL with an exception set. */
+static WsgiCall *
+call_new(HttpRequest *req, WsgiApp *app)
+{
+    AppServer *server = call_server(req);
+    PyTypeObject *type = server->st->wsgi_call_type;
+    PyObject *environ = wsgi_environ_template(app, req);
+    WsgiCall *self = environ == NULL ? NULL : (WsgiCall *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        Py_XDECREF(environ);
+        return NULL;
+    }
+    self->job =
+        (PoolJob){.done = {.run = job_done}, .run = wsgi_run, .abandon = job_abandon};
+    self->server = (AppServer *)Py_NewRef((PyObject *)server);
+    self->app = (WsgiApp *)Py_NewRef((PyObject *)app);
+    self->environ = environ;
+    self->left = -1;
+    self->loan.fd = -1;
+    http_request_ref(req);
+    self->req = req;
+    call_of(req)->wsgi = self;
+    return self;
+}
+
+static void
+call_submit(WsgiCall *self)
+{
+    self->submitted = true;
+    if (pool_submit(self->server->pool, &self->job) != 0) {
+        answer_busy(self->req);
+        call_end(self);
+    }
+}
+
+static HttpBodyMode
+on_head(HttpRequest *req)
+{
+    return req->has_body ? HTTP_BODY_STREAM : HTTP_BODY_DISCARD;
+}
+
+static void
+on_request(HttpRequest *req, Mount *mount)
+{
+    WsgiCall *self = call_new(req, (WsgiApp *)mount);
+    if (self == NULL) {
+        loop_report(call_server(req)->loop, "a request could not be handled");
+        (void)http_respond_error(req, 500);
+        return;
+    }
+    if (req->has_body && !req->body_complete && req->expect_continue) {
+        http_body_pause(req); /* until the app asks for the body */
+        self->paused = true;
+    }
+    if (!req->has_body || req->body_complete || self->paused) {
+        call_submit(self);
+    }
+}
+
+/* ---- The body, and what else happens to the connection ------------------------------------ */
+
+/* The worker, if there is one, learns of it where it waits. */
+static void
+client_gone(WsgiCall *self)
+{
+    self->gone = true;
+    if (self->loan.fd >= 0 && !loop_is_forked(self->server->loop)) {
+        (void)shutdown(self->loan.fd, SHUT_RDWR);
+    }
+    call_wake(self);
+    if (!self->submitted) {
+        call_end(self);
+    }
+}
+
+static void
+on_body(HttpRequest *req, Slice piece)
+{
+    WsgiCall *self = call_of(req)->wsgi;
+    if (self == NULL) {
+        return;
+    }
+    Buf *pieces = &self->pieces;
+    if (self->from > pieces->len / 2) {
+        buf_consume(pieces, self->from);
+        self->from = 0;
+    }
+    if (buf_append_slice(pieces, piece) != 0) {
+        http_abort(req);
+        client_gone(self);
+        return;
+    }
+    if (pieces->len - self->from >= WSGI_HIGH && !self->paused) {
+        self->paused = true;
+        http_body_pause(req);
+    }
+    call_wake(self);
+    if (!self->submitted && self->paused) {
+        call_submit(self);
+    }
+}
+
+static void
+on_body_end(HttpRequest *req)
+{
+    WsgiCall *self = call_of(req)->wsgi;
+    if (self == NULL) {
+        return;
+    }
+    call_wake(self);
+    if (!self->submitted) {
+        call_submit(self);
+    }
+}
+
+static void
+on_gone(HttpRequest *req)
+{
+    WsgiCall *self = call_of(req)->wsgi;
+    if (self != NULL) {
+        client_gone(self);
+    }
+}
+
+static void
+on_writable(HttpRequest *req)
+{
+    WsgiCall *self = call_of(req)->wsgi;
+    if (self == NULL) {
+        return;
+    }
+    self->full = http_stream_full(req);
+    if (self->loan_error == UV_EAGAIN) {
+        lend(self);
+    }
+    call_wake(self);
+}
+
+const MountOps wsgi_mount_ops = {
+    .head = on_head,
+    .request = on_request,
+    .body = on_body,
+    .body_end = on_body_end,
+    .gone = on_gone,
+    .writable = on_writable,
+};
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static int
+wsgi_call_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    WsgiCall *self = (WsgiCall *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT((PyObject *)self->server);
+    Py_VISIT((PyObject *)self->app);
+    Py_VISIT(self->environ);
+    return 0;
+}
+
+/* Only ever called for calls that are over: the request owns the others, unseen by the garbage
+ * collector. */
+static int
+wsgi_call_clear(PyObject *op)
+{
+    WsgiCall *self = (WsgiCall *)op;
+    Py_CLEAR(self->environ);
+    Py_CLEAR(self->server);
+    Py_CLEAR(self->app);
+    return 0;
+}
+
+static void
+wsgi_call_dealloc(PyObject *op)
+{
+    WsgiCall *self = (WsgiCall *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    assert(self->req == NULL && self->waiter == NULL && self->loan.fd < 0);
+    (void)wsgi_call_clear(op);
+    Py_XDECREF(self->status_line);
+    http_fields_free(&self->fields);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot wsgi_call_slots[] = {
+    {Py_tp_doc, "A request to a WSGI app."},
+    {Py_tp_traverse, wsgi_call_traverse},
+    {Py_tp_clear, wsgi_call_clear},
+    {Py_tp_dealloc, wsgi_call_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec wsgi_call_spec = {
+    .name = "fluvial._core.WsgiCall",
+    .basicsize = sizeof(WsgiCall),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = wsgi_call_slots,
+};
+
+int
+wsgi_call_setup(PyObject *module, AppState *st)
+{
+    st->wsgi_call_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &wsgi_call_spec, NULL);
+    return st->wsgi_call_type == NULL ? -1
+                                      : PyModule_AddType(module, st->wsgi_call_type);
+}

@@ -1,0 +1,257 @@
+/* From an HttpRequest to the environ of a WSGI app (see environ.h). All texts are bytes
+ * decoded as latin-1, as PEP 3333 asks for. What is the same for many requests is made once and
+ * kept in the WsgiApp: the constant entries, methods, addresses, names of header fields.
+ */
+#include "base/py.h"
+
+#include "wsgi/environ.h"
+
+#include "app/convert.h"
+#include "wsgi/input.h"
+#include "base/dict.h"
+
+#include <llhttp.h>
+
+/* ---- The template ------------------------------------------------------------------------- */
+
+/* Replaces the template by one that has this address for our end. */
+static int
+template_replace(WsgiApp *app, const NetAddr *addr)
+{
+    const AppState *st = app->st;
+    NetName name;
+    net_addr_name(addr, &name);
+    PyObject *fresh = PyDict_Copy(app->environ);
+    if (fresh == NULL
+        || dict_put(fresh, st->str_SERVER_NAME, PyUnicode_FromString(name.host)) < 0
+        || dict_put(fresh, st->str_SERVER_PORT, PyUnicode_FromFormat("%d", name.port))
+               < 0) {
+        Py_XDECREF(fresh);
+        return -1;
+    }
+    Py_SETREF(app->environ, fresh);
+    app->server = *addr;
+    return 0;
+}
+
+PyObject *
+wsgi_environ_template(WsgiApp *app, const HttpRequest *req)
+{
+    NetAddr addr;
+    bool known = http_request_local(req, &addr) == 0 && addr.family != AF_UNSPEC;
+    if (known && !net_addr_eq(&app->server, &addr)
+        && template_replace(app, &addr) < 0) {
+        return NULL;
+    }
+    return Py_NewRef(app->environ);
+}
+
+/* ---- Header fields ------------------------------------------------------------------------ */
+
+/* "accept-encoding" → "HTTP_ACCEPT_ENCODING", or without the prefix for the two that CGI knows by
+ * that name. */
+static PyObject *
+key_new(Slice name)
+{
+    bool bare = slice_eq(name, SLICE("content-type"))
+                || slice_eq(name, SLICE("content-length"));
+    size_t prefix = bare ? 0 : 5;
+    PyObject *key = PyUnicode_New((Py_ssize_t)(prefix + name.len), 127);
+    if (key == NULL) {
+        return NULL;
+    }
+    char *out = (char *)PyUnicode_1BYTE_DATA(key);
+    memcpy(out, "HTTP_", prefix);
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool lower = c >= 'a' && c <= 'z';
+        out[prefix + i] = (char)(c == '-' ? '_' : lower ? c - 'a' + 'A' : c);
+    }
+    return key;
+}
+
+/* The key for a field's name: a new reference. */
+static PyObject *
+field_key(WsgiApp *app, Slice name)
+{
+    if (name.len == 0 || name.len > WSGI_NAME_CACHED) {
+        return key_new(name);
+    }
+    unsigned char first = (unsigned char)name.ptr[0];
+    unsigned char last = (unsigned char)name.ptr[name.len - 1];
+    size_t hash = name.len * 5 + first * 3u + last;
+    WsgiName *place = &app->names[hash % WSGI_NAMES];
+    if (likely(slice_eq(slice_of(place->name, place->len), name))) {
+        return Py_NewRef(place->key);
+    }
+    PyObject *key = key_new(name);
+    if (key != NULL) {
+        memcpy(place->name, name.ptr, name.len);
+        place->len = (uint8_t)name.len;
+        Py_XSETREF(place->key, Py_NewRef(key));
+    }
+    return key;
+}
+
+/* A further field of the same name: environ[key] gets both values, as one list (RFC 9110 section
+ * 5.3); cookies have a separator of their own (RFC 9113 section 8.2.3). */
+static int
+put_joined(PyObject *environ, PyObject *key, PyObject *before, PyObject *value,
+           bool is_cookie)
+{
+    const char *format = is_cookie ? "%U; %U" : "%U, %U";
+    return dict_put(environ, key, PyUnicode_FromFormat(format, before, value));
+}
+
+static int
+put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint32_t i)
+{
+    Slice name = http_field_name(req, i);
+    if (unlikely(memchr(name.ptr, '_', name.len) != NULL)) {
+        return 0; /* a client could pass it off as the one with '-' */
+    }
+    PyObject *key = field_key(app, name);
+    PyObject *value = convert_latin1(http_field_value(req, i));
+    int err = -1;
+    if (key != NULL && value != NULL) {
+        Py_ssize_t before = PyDict_GET_SIZE(environ);
+        PyObject *kept = PyDict_SetDefault(environ, key, value); /* borrowed */
+        err = kept == NULL ? -1 : 0;
+        if (unlikely(kept != NULL && PyDict_GET_SIZE(environ) == before)) {
+            err =
+                put_joined(environ, key, kept, value, slice_eq(name, SLICE("cookie")));
+        }
+    }
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return err;
+}
+
+/* ---- Other entries ------------------------------------------------------------------------ */
+
+/* The method's name; borrowed from the app. */
+static PyObject *
+method_name(WsgiApp *app, const HttpRequest *req)
+{
+    PyObject **place = &app->methods[req->method % WSGI_METHODS];
+    if (*place == NULL) {
+        *place = convert_latin1(http_request_method(req));
+    }
+    return *place;
+}
+
+/* What is known of the client at the other end of a TCP connection; borrowed from the app. NULL
+ * with an exception set. */
+static const WsgiClient *
+client_find(WsgiApp *app, const HttpRequest *req)
+{
+    const NetAddr *peer = &req->peer;
+    in_port_t port = peer->family == AF_INET ? peer->in4.sin_port : peer->in6.sin6_port;
+    WsgiClient *place = &app->clients[ntohs(port) % WSGI_CLIENTS];
+    if (place->host == NULL || !net_addr_eq(&place->addr, peer)) {
+        NetName name;
+        net_addr_name(peer, &name);
+        PyObject *host = PyUnicode_FromString(name.host);
+        PyObject *number = PyUnicode_FromFormat("%d", name.port);
+        if (host == NULL || number == NULL) {
+            Py_XDECREF(host);
+            Py_XDECREF(number);
+            return NULL;
+        }
+        Py_XSETREF(place->host, host);
+        Py_XSETREF(place->port, number);
+        place->addr = *peer;
+    }
+    return place;
+}
+
+static int
+put_client(PyObject *environ, WsgiApp *app, const HttpRequest *req)
+{
+    if (req->peer.family == AF_UNSPEC) {
+        return 0;
+    }
+    const WsgiClient *client = client_find(app, req);
+    if (client == NULL
+        || PyDict_SetItem(environ, app->st->str_REMOTE_ADDR, client->host) < 0) {
+        return -1;
+    }
+    return PyDict_SetItem(environ, app->st->str_REMOTE_PORT, client->port);
+}
+
+/* The path below the one that the app is mounted at. */
+static Slice
+path_info(const WsgiApp *app, HttpRequest *req)
+{
+    Slice path = call_path(req);
+    Py_ssize_t prefix = 0;
+    (void)PyUnicode_AsUTF8AndSize(app->prefix,
+                                  &prefix); /* dispatch.c has compared it */
+    if (path.len == 1 && path.ptr[0] == '*') {
+        return SLICE(""); /* OPTIONS *: the path of an environ begins with '/' */
+    }
+    assert((size_t)prefix <= path.len);
+    return slice_of(path.ptr + prefix, path.len - (size_t)prefix);
+}
+
+/* The path, decoded, and the target as it was sent. */
+static int
+put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
+{
+    const AppState *st = app->st;
+    Slice path = path_info(app, req);
+    Slice query = http_request_query(req);
+    PyObject *target = convert_latin1(http_request_target(req));
+    int err = target == NULL || PyDict_SetItem(environ, st->str_REQUEST_URI, target) < 0
+                      || PyDict_SetItem(environ, st->str_RAW_URI, target) < 0
+                      || dict_put(environ, st->str_PATH_INFO, convert_latin1(path)) < 0
+                  ? -1
+                  : 0;
+    Py_XDECREF(target);
+    if (err == 0 && query.len != 0) {
+        err = dict_put(environ, st->str_QUERY_STRING, convert_latin1(query));
+    }
+    return err;
+}
+
+/* The entries that are mostly as in the template. */
+static int
+put_rare(PyObject *environ, WsgiCall *call)
+{
+    const AppState *st = call->app->st;
+    const HttpRequest *req = call->req;
+    if (req->method != HTTP_GET
+        && dict_put(environ, st->str_REQUEST_METHOD,
+                    Py_XNewRef(method_name(call->app, req)))
+               < 0) {
+        return -1;
+    }
+    if (req->minor == 0
+        && dict_put(environ, st->str_SERVER_PROTOCOL, PyUnicode_FromString("HTTP/1.0"))
+               < 0) {
+        return -1;
+    }
+    return !req->has_body
+               ? 0
+               : dict_put(environ, st->str_wsgi_input, wsgi_input_new(st, call));
+}
+
+PyObject *
+wsgi_environ_new(WsgiCall *call)
+{
+    WsgiApp *app = call->app;
+    HttpRequest *req = call->req;
+    PyObject *environ = PyDict_Copy(call->environ);
+    if (environ == NULL || put_target(environ, app, req) < 0
+        || put_client(environ, app, req) < 0 || put_rare(environ, call) < 0) {
+        Py_XDECREF(environ);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < req->nfields; i++) {
+        if (put_field(environ, app, req, i) < 0) {
+            Py_DECREF(environ);
+            return NULL;
+        }
+    }
+    return environ;
+}

@@ -1,0 +1,148 @@
+/* wsgi.file_wrapper: a regular file is sent by the kernel, sendfile(2), in the worker's thread, to
+ * which the loop lends the connection's socket (http_stream_lend); small ones are read and leave
+ * with the head. Everything else that the app wraps is read and sent like any iterable.
+ */
+#include "base/py.h"
+
+#include "wsgi/call.h"
+
+#include "http/file_copy.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* Asks Python about the file. 1; 0 when it is no regular file; -1 with an exception set. */
+static int
+part_find(WsgiCall *call, PyObject *wrapper, FilePart *part)
+{
+    PyObject *facts = PyObject_CallOneArg(call->app->file_facts, wrapper);
+    long long offset = 0, end = 0;
+    int found = facts == NULL ? -1 : facts != Py_None;
+    if (found == 1 && !PyArg_ParseTuple(facts, "iLL", &part->fd, &offset, &end)) {
+        found = -1;
+    }
+    Py_XDECREF(facts);
+    part->offset = (off_t)offset;
+    part->left = end > offset ? end - offset : 0;
+    return found;
+}
+
+/* ---- Small files -------------------------------------------------------------------------- */
+
+static int
+send_small(WsgiCall *call, const FilePart *part)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)part->left);
+    if (bytes == NULL) {
+        return -1;
+    }
+    ssize_t n;
+    Py_BEGIN_ALLOW_THREADS
+    n = pread(part->fd, PyBytes_AS_STRING(bytes), (size_t)part->left, part->offset);
+    Py_END_ALLOW_THREADS
+    if (n < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+    } else if (n == (ssize_t)part->left || _PyBytes_Resize(&bytes, n) == 0) {
+        n = wsgi_send(call, bytes) == WSGI_SENT_FAILED || wsgi_finish(call) < 0 ? -1
+                                                                                : n;
+    } else {
+        n = -1;
+    }
+    Py_XDECREF(bytes);
+    return n < 0 ? -1 : 1;
+}
+
+/* ---- Others ------------------------------------------------------------------------------- */
+
+/* Waits until the socket takes more. False when the client doesn't, or is gone. */
+static bool
+wait_writable(const HttpLoan *loan)
+{
+    struct pollfd entry = {.fd = loan->fd, .events = POLLOUT};
+    int timeout =
+        loan->timeout == 0 || loan->timeout > INT32_MAX ? -1 : (int)loan->timeout;
+    int n;
+    do {
+        n = poll(&entry, 1, timeout);
+    } while (n < 0 && errno == EINTR);
+    return n > 0 && (entry.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
+}
+
+/* Without the GIL. The bytes that were sent. */
+static int64_t
+copy(const HttpLoan *loan, FilePart part)
+{
+    int64_t size = part.left;
+    FileCopied copied;
+    do {
+        copied = file_copy(loan->fd, &part);
+    } while (copied == FILE_TURN || (copied == FILE_FULL && wait_writable(loan)));
+    return size - part.left;
+}
+
+/* Has the loop lend the socket. 0; a negative UV_E*; 1 with an exception set. */
+static int
+borrow(WsgiCall *call)
+{
+    call->loan_error = UV_EAGAIN;
+    wsgi_order(call, WSGI_LEND);
+    while (!call->gone && call->loan_error == UV_EAGAIN) {
+        if (wsgi_wait(call) < 0) {
+            return 1;
+        }
+    }
+    return call->loan_error;
+}
+
+/* The socket goes back. What is missing of the file then is missing in the answer. */
+static void
+give_back(WsgiCall *call, int64_t sent)
+{
+    int fd = call->loan.fd;
+    call->loan.fd = -1; /* before it is closed: on_gone must not meet another file */
+    (void)close(fd);
+    call->lent_bytes = (uint64_t)sent;
+    call->left -= sent;
+    call->orders |= WSGI_LENT;
+}
+
+/* When the kernel can't send it: the file is at its position still, to be read. */
+static int
+send_large(WsgiCall *call, const FilePart *part)
+{
+    wsgi_begin(call, call->left);
+    int err = borrow(call);
+    if (err == 0 && call->loan.fd >= 0) {
+        int64_t sent;
+        Py_BEGIN_ALLOW_THREADS
+        sent = copy(&call->loan, *part);
+        Py_END_ALLOW_THREADS
+        give_back(call, sent);
+        bool refused = sent == 0 && !call->gone;
+        return refused ? 0 : wsgi_finish(call) < 0 ? -1 : 1;
+    }
+    return err == 1 ? -1 : call->gone ? 1 : 0;
+}
+
+int
+wsgi_send_file(WsgiCall *call, PyObject *wrapper)
+{
+    FilePart part;
+    if (call->stage != WSGI_HEAD) {
+        return 0;
+    }
+    int found = part_find(call, wrapper, &part);
+    if (found <= 0) {
+        return found;
+    }
+    wsgi_state_length(call, part.left);
+    if (part.left > call->left) {
+        part.left = call->left;
+    }
+    if (wsgi_is_bodyless(call) || part.left == 0) {
+        return wsgi_finish(call) < 0 ? -1 : 1;
+    }
+    return part.left <= FILE_SMALL ? send_small(call, &part) : send_large(call, &part);
+}

@@ -1,0 +1,19 @@
+/* `_core.WsgiInput`: wsgi.input, the body of a request as a file to be read (PEP 3333, "Input and
+ * Error Streams"). Reading waits for the client without the GIL.
+ * Thread: a worker's, with the GIL.
+ */
+#ifndef FLUVIAL_WSGI_INPUT_H
+#define FLUVIAL_WSGI_INPUT_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+#include "wsgi/call.h"
+
+/* Creates AppState.wsgi_input_type and adds it to the module. 0, or -1 with an exception set. */
+int wsgi_input_setup(PyObject *module, AppState *st);
+
+/* The input of `call` (borrowed), or one that is always empty for NULL. A new reference, or NULL
+ * with an exception set. */
+PyObject *wsgi_input_new(const AppState *st, WsgiCall *call);
+
+#endif

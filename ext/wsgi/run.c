@@ -1,0 +1,182 @@
+/* The worker's half of a request to a WSGI app (see call.h): calls it, iterates over what it
+ * returns, and closes that in any case. What the app raises ends the request and nothing else,
+ * SystemExit included: the thread isn't the app's.
+ */
+#include "base/py.h"
+
+#include "wsgi/call.h"
+
+#include "wsgi/environ.h"
+#include "base/context.h"
+#include "base/err.h"
+
+/* ---- Reports ------------------------------------------------------------------------------ */
+
+void
+wsgi_report(WsgiCall *call, const char *what, PyObject *exc)
+{
+    const HttpRequest *req = call->req;
+    PyObject *path =
+        PyUnicode_DecodeLatin1(req->head.ptr + req->path, req->path_len, NULL);
+    PyObject *text =
+        path == NULL ? NULL
+                     : PyUnicode_FromFormat("%s %U: %s", http_request_method(req).ptr,
+                                            path, what);
+    PyObject *done =
+        text == NULL ? NULL
+                     : PyObject_CallFunctionObjArgs(call->app->report, text,
+                                                    exc == NULL ? Py_None : exc, NULL);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(call->app->report);
+    }
+    Py_XDECREF(path);
+    Py_XDECREF(text);
+    Py_XDECREF(done);
+}
+
+/* The exception that is set ends the answer. Without a client it may be what write() and
+ * wsgi.input raise then, which is no fault of the app's. */
+static void
+report_raised(WsgiCall *call, const char *what)
+{
+    PyObject *exc = err_take();
+    if (!call->gone || !PyErr_GivenExceptionMatches(exc, PyExc_ConnectionError)) {
+        wsgi_report(call, what, exc);
+    }
+    Py_DECREF(exc);
+}
+
+/* ---- The answer --------------------------------------------------------------------------- */
+
+static bool
+is_plain_sequence(PyObject *result)
+{
+    return PyList_CheckExact(result) || PyTuple_CheckExact(result);
+}
+
+/* Whether `result` says that it has one item, which is then the whole body. */
+static bool
+has_one_item(PyObject *result)
+{
+    const PyTypeObject *type = Py_TYPE(result);
+    if ((type->tp_as_sequence == NULL || type->tp_as_sequence->sq_length == NULL)
+        && (type->tp_as_mapping == NULL || type->tp_as_mapping->mp_length == NULL)) {
+        return false;
+    }
+    Py_ssize_t length = PyObject_Size(result);
+    if (length < 0) {
+        PyErr_Clear();
+    }
+    return length == 1;
+}
+
+static int
+send_items(WsgiCall *call, PyObject *result)
+{
+    bool one = has_one_item(result);
+    PyObject *iterator = PyObject_GetIter(result);
+    if (iterator == NULL) {
+        return -1;
+    }
+    WsgiSent sent = WSGI_SENT_MORE;
+    while (sent == WSGI_SENT_MORE) {
+        PyObject *piece = PyIter_Next(iterator);
+        if (piece == NULL) {
+            break;
+        }
+        if (one && PyBytes_Check(piece) && PyBytes_GET_SIZE(piece) != 0) {
+            wsgi_state_length(call, (int64_t)PyBytes_GET_SIZE(piece));
+        }
+        sent = wsgi_send(call, piece);
+        Py_DECREF(piece);
+    }
+    Py_DECREF(iterator);
+    if (sent == WSGI_SENT_FAILED || PyErr_Occurred()) {
+        return -1;
+    }
+    return sent == WSGI_SENT_ENOUGH ? 0 : wsgi_finish(call);
+}
+
+static int
+send_result(WsgiCall *call, PyObject *result)
+{
+    if (is_plain_sequence(result)) {
+        call->returning = true;
+        WsgiSent sent = wsgi_send_all(call, result);
+        return sent == WSGI_SENT_MORE ? wsgi_finish(call) : (int)sent < 0 ? -1 : 0;
+    }
+    if (PyObject_TypeCheck(result, (PyTypeObject *)call->app->file_type)) {
+        int done = wsgi_send_file(call, result);
+        if (done != 0) {
+            return done < 0 ? -1 : 0;
+        }
+    }
+    return send_items(call, result);
+}
+
+/* ---- The call ----------------------------------------------------------------------------- */
+
+static void
+close_result(WsgiCall *call, PyObject *result)
+{
+    if (is_plain_sequence(result)) {
+        return;
+    }
+    PyObject *close = PyObject_GetAttr(result, call->app->st->str_close);
+    if (close == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return;
+    }
+    PyObject *done = close == NULL ? NULL : PyObject_CallNoArgs(close);
+    if (done == NULL) {
+        report_raised(call, "close() of what the app returned raised an exception");
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(close);
+}
+
+/* app(environ, start_response): a new reference, or NULL with an exception set. */
+static PyObject *
+call_app(WsgiCall *call, PyObject *environ)
+{
+    PyObject *argv[] = {NULL, environ, wsgi_start_response_new(call)};
+    if (argv[2] == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_Vectorcall(call->app->app, argv + 1,
+                                           2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(argv[2]);
+    return result;
+}
+
+static void
+run(WsgiCall *call)
+{
+    PyObject *environ = wsgi_environ_new(call);
+    PyObject *result = environ == NULL ? NULL : call_app(call, environ);
+    Py_CLEAR(call->environ);
+    if (result == NULL || send_result(call, result) < 0) {
+        report_raised(call, "the app raised an exception");
+        wsgi_fail(call);
+    }
+    if (result != NULL) {
+        close_result(call, result);
+        Py_DECREF(result);
+    }
+    Py_XDECREF(environ);
+}
+
+void
+wsgi_run(PoolJob *job)
+{
+    WsgiCall *call = container_of(job, WsgiCall, job);
+    PyObject *context = context_enter_copy(call->server->context);
+    if (context == NULL) {
+        report_raised(call, "no context could be made");
+        wsgi_fail(call);
+        return;
+    }
+    run(call);
+    context_leave(context);
+    Py_DECREF(context);
+}

@@ -1,4 +1,4 @@
-"""Builds fluvial._core: every file of ext/, with llhttp and libuv linked in.
+"""Builds fluvial._core: every file of ext/, with llhttp and libuv linked in (ADR 5).
 
 Everything that is fixed about the project stands in pyproject.toml. Environment variables:
 

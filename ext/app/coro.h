@@ -1,6 +1,6 @@
 /* The awaitable between an asyncio Task and a handler's coroutine: passes everything through,
  * and answers the request when the coroutine returns or raises. So a handler that never
- * suspends is answered inside the Task's first step, and one that does needs no callback.
+ * suspends is answered inside the Task's first step, and one that does needs no callback (ADR 3).
  *
  * Thread: the loop's.
  */

@@ -1,6 +1,6 @@
 /* The guard over a process that is to end: SIGINT and SIGTERM set a deadline for it, after which
  * the process ends, whatever its threads do. Nothing here needs the GIL once it is open, so that
- * code which keeps the GIL can't put the end off.
+ * code which keeps the GIL can't put the end off (ADR 19).
  * Thread: set up with the GIL; the signals and its own thread come without.
  */
 #ifndef FLUVIAL_APP_STOP_GUARD_H

@@ -10,7 +10,7 @@
  *
  * The app is called when the whole request is there or, if that takes longer than the rest of the
  * loop's iteration, with what there is of it: most bodies arrive together with their heads, and
- * then `receive` has nothing to wait for. Thread: the loop's.
+ * then `receive` has nothing to wait for (ADR 12). Thread: the loop's.
  */
 #ifndef FLUVIAL_ASGI_CALL_H
 #define FLUVIAL_ASGI_CALL_H

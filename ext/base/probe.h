@@ -5,6 +5,7 @@
  * Arguments are computed whether or not somebody traces: pass what is at hand, call nothing. There
  * are one to six, integers or pointers. setup.py defines FLUVIAL_PROBES where the compiler finds
  * <sys/sdt.h> (Debian: systemtap-sdt-dev); without it a probe is nothing.
+ * Thread: any; the GIL is not needed.
  */
 #ifndef FLUVIAL_BASE_PROBE_H
 #define FLUVIAL_BASE_PROBE_H

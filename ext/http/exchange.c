@@ -1,5 +1,5 @@
 /* One exchange of a connection: from the first byte of a request to the last of its answer.
- * Decides what the layer above is told and when; see HttpOps for the order. Calls upwards may
+ * Decides what the layer above is told and when; see HttpOps for the order. One at a time: ADR 2. Calls upwards may
  * answer, abort the connection or drain the server, so each looks at the state anew when it
  * returns. The loop's thread.
  */

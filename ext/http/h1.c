@@ -1,6 +1,6 @@
 /* llhttp's callbacks: the bytes of a request become an HttpRequest, and every limit on a part
- * of it is checked before the part is kept. llhttp runs without any of its lenient flags; what
- * it doesn't check about a head is in head.c. A callback that refuses sets HttpConn.fault and
+ * of it is checked before the part is kept. llhttp runs without any of its lenient flags (ADR 7);
+ * what it doesn't check about a head is in head.c. A callback that refuses sets HttpConn.fault and
  * stops the parser. The loop's thread.
  */
 #include "base/py.h"

@@ -1,5 +1,6 @@
 /* What the upper layers may ask of the event loop. The Python type `_core.Loop` embeds the
- * struct; `fluvial.Loop` (pysrc/fluvial/_loop/loop.py) completes it to asyncio's interface.
+ * struct; `fluvial.Loop` (pysrc/fluvial/_loop/loop.py) completes it to asyncio's interface
+ * (ADR 1).
  *
  * Threads: everything here belongs to the loop's thread and needs the GIL, but for what says
  * otherwise. A libuv callback that touches Python begins with loop_enter().

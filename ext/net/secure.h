@@ -1,7 +1,7 @@
 /* `_core.SecureContext`: what the server's own TLS is set up with: certificate, key, the
  * authorities that clients' certificates are judged by, ciphers. Read from files once, before
- * workers are started, so that all of them have the same keys for session tickets. (TLS for
- * asyncio is something else, see tls.h.)
+ * workers are started, so that all of them have the same keys for session tickets. See ADR 14. (TLS
+ * for asyncio is something else, see tls.h.)
  * Thread: any, with the GIL; it isn't changed after it is made.
  */
 #ifndef FLUVIAL_NET_SECURE_H

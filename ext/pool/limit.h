@@ -1,5 +1,5 @@
-/* How many workers may be busy at once: the policy, as a pure function of what the
- * monitor saw.
+/* How many workers may be busy at once (ADR 6): the policy, as a pure function of what
+ * the monitor saw.
  *
  * Handlers that block (sleep, wait for a database) need many threads; more than one
  * that computes in Python only fights the loop for the GIL. Each look compares the

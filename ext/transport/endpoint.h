@@ -1,7 +1,7 @@
 /* What datagram and pipe transports share: an asyncio transport over a descriptor that stays a
  * Python file's (a socket, a pipe), watched in the loop's set of user descriptors. endpoint.c
  * holds the state machine, endpoint_type.c the methods that all of them have; datagram.c and
- * pipe.c say what is done with a descriptor that is ready.
+ * pipe.c say what is done with a descriptor that is ready. Why not libuv's handles: ADR 8.
  *
  * The file may be closed by its other owners at any moment: its number is asked for before each
  * use, so that nothing is ever read from, or written to, a number that means another file now.

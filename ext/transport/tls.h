@@ -3,7 +3,7 @@
  * limits are asyncio's code. tls.c has what happens per record, tls_steps.c what happens once per
  * connection.
  *
- * OpenSSL is never called: Python's ssl module may be linked with another than ours. Records go
+ * OpenSSL is never called (ADR 13): Python's ssl module may be linked with another than ours. Records go
  * through its SSLObject and MemoryBIOs. The fields that asyncio's code reads and writes, too,
  * are members under asyncio's names, so that there is one truth.
  * Thread: the loop's, with the GIL.

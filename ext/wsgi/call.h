@@ -10,7 +10,7 @@
  *   app.c       what all requests to the app have in common
  *
  * Threads: the GIL guards everything. A worker that has to wait gives it up (wsgi_wait); it never
- * touches the connection, but leaves orders, which the loop carries out.
+ * touches the connection, but leaves orders, which the loop carries out (ADR 11).
  */
 #ifndef FLUVIAL_WSGI_CALL_H
 #define FLUVIAL_WSGI_CALL_H

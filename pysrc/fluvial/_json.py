@@ -2,7 +2,7 @@
 
 Whatever is wrong with a text, there is one kind of exception. Beyond RFC 8259 a byte order mark and
 NaN are accepted, as Python does. Integers that Python won't convert and lone surrogates, which
-can't be written as UTF-8 again, are refused.
+can't be written as UTF-8 again, are refused. See ADR 20.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A callable's signature as a plan of where its arguments come from; read once, at registration."""
+"""A callable's signature as a plan of where its arguments come from; read once, at registration.
+
+What is refused, and why: ADR 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/* WebSocket (RFC 6455) with permessage-deflate (RFC 7692), as the layer above sees it.
+/* WebSocket (RFC 6455) with permessage-deflate (RFC 7692), as the layer above sees it (ADR 10).
  *
  * An upgrade begins as an ordinary HttpRequest: in HttpOps.on_head the layer above asks
  * ws_is_offered(), and answers HTTP_BODY_DISCARD when it wants a WebSocket. In on_request, or

@@ -1,4 +1,4 @@
-"""The socket object of a transport whose descriptor libuv owns."""
+"""The socket object of a transport whose descriptor libuv owns and Python never sees (ADR 9)."""
 
 from __future__ import annotations
 

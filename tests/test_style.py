@@ -98,6 +98,17 @@ def test_c_files_say_what_they_are_for() -> None:
     assert wrong == []
 
 
+def test_headers_name_their_thread() -> None:
+    """In the first comment: "Thread: any, with the GIL.", "Thread: the loop's." and so on."""
+    wrong = []
+    for path in C_FILES:
+        comment = re.match(r"/\*.*?\*/", path.read_text(), re.DOTALL)
+        named = comment and re.search(r"\bThreads?: ", comment.group())
+        if path.suffix == ".h" and not named:
+            wrong.append(f"{name(path)}: no line 'Thread: ...' in the first comment")
+    assert wrong == []
+
+
 def test_c_files_and_functions_stay_small() -> None:
     files = [name(path) for path in C_FILES if len(path.read_text().splitlines()) > 800]
     functions = [

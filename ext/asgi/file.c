@@ -1,4 +1,4 @@
-/* http.response.pathsend and zerocopysend. Python's part looks at the file (_asgi_files.py): what is
+/* http.response.pathsend and zerocopysend. Python's part looks at the file (_asgi/files.py): what is
  * small, or no regular file, it reads and sends as bodies; for others it calls what is made here,
  * which has the kernel copy them (file_send.h). Python's is http.response.debug, too, which it logs. The
  * loop's thread.

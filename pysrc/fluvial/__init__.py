@@ -1,8 +1,7 @@
 """Fluvial: a web framework and ASGI server whose core is C on libuv and llhttp."""
 
-from ._app import App
+from ._application.route_warnings import RouteWarning
 from ._background import BackgroundTask, BackgroundTasks
-from ._config import Config
 from ._connection import HTTPConnection
 from ._datastructures import URL, Headers, MutableHeaders, QueryParams, State
 from ._exceptions import (
@@ -14,7 +13,6 @@ from ._exceptions import (
 )
 from ._files import FileResponse
 from ._loop import Loop, run_async
-from ._notices import RouteWarning
 from ._params import Body, Cookie, Depends, Header, Path, Query
 from ._request import Request
 from ._responses import (
@@ -26,9 +24,11 @@ from ._responses import (
     StreamingResponse,
 )
 from ._results import ResponseValidationError
-from ._run import run
+from ._serving.config import Config
+from ._serving.run import run
 from ._sse import EventSourceResponse, ServerSentEvent
 from ._websocket import WebSocket, WebSocketState
+from .applications import App
 from .encoders import jsonable_encoder
 
 __version__ = "0.1.0"

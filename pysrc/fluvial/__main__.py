@@ -1,6 +1,6 @@
 """`python -m fluvial`: the same as the `fluvial` command."""
 
-from ._cli import main
+from ._serving.cli import main
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ from ._cookies import parse_cookies
 from ._datastructures import URL, Address, Headers, QueryParams, State
 
 if TYPE_CHECKING:
-    from ._interface import Message
+    from ._asgi.protocol import Message
 
 T = TypeVar("T")
 _client = cast("Any", _core.Request.client)

@@ -9,10 +9,10 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from . import _core
+from ._application.route_warnings import untaken
 from ._callables import callable_name
 from ._foreign import check_dependencies, check_returned
 from ._graph import Captures, Target, make_target
-from ._notices import untaken
 from ._options import refuse_unknown
 from ._params import MISSING, Depends
 from ._responses import Response, StreamingResponse

@@ -1,23 +1,19 @@
-"""WebSockets as handlers see them, and how a handler's end becomes the connection's."""
+"""WebSockets as handlers see them."""
 
 from __future__ import annotations
 
 import enum
-import logging
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._connection import HTTPConnection
 from ._encode import to_json
-from ._exceptions import InvalidJSON, WebSocketDisconnect, WebSocketException
+from ._exceptions import WebSocketDisconnect
 from ._json import read_json
 
 if TYPE_CHECKING:
-    from ._errors import ErrorHandlers
     from ._responses import Response
-
-log = logging.getLogger("fluvial.error")
 
 # Close codes, RFC 6455 section 7.4.
 NORMAL = 1000
@@ -159,67 +155,3 @@ class WebSocket(_core.WebSocket, HTTPConnection):
 def _check_mode(mode: str) -> None:
     if mode not in ("text", "binary"):
         raise ValueError(f'mode must be "text" or "binary", not {mode!r}')
-
-
-async def _give_up(websocket: WebSocket, exc: BaseException) -> None:
-    """Closes what a handler leaves that was cancelled or thrown away."""
-    closing = websocket.close(SERVICE_RESTART)
-    if isinstance(exc, GeneratorExit):
-        closing.close()  # nothing can be awaited any more
-    else:
-        await closing
-
-
-class Runner:
-    """Runs the handlers of one app's WebSockets; the core calls `run`."""
-
-    def __init__(self, errors: ErrorHandlers) -> None:
-        self._errors = errors
-
-    async def run(self, websocket: WebSocket, handler: Coroutine[Any, Any, Any]) -> Response | None:
-        """Awaits the handler and ends the connection; the answer when it wasn't accepted.
-
-        Raises: what the handler raises before it has accepted, for the answer to the request.
-        """
-        try:
-            await handler
-        except WebSocketDisconnect:
-            pass
-        except WebSocketException as exc:
-            await self._close_as(websocket, exc)
-        except Exception as exc:
-            if websocket.session_state == WAITING:
-                raise
-            await self._fail(websocket, exc)
-        except BaseException as exc:
-            await _give_up(websocket, exc)
-            raise
-        if websocket.session_state == WAITING and websocket._denial is not None:
-            return websocket._denial
-        if websocket.session_state != CLOSED:  # else it isn't the handler that has closed it
-            await websocket.close(NORMAL)
-        return None
-
-    async def _close_as(self, websocket: WebSocket, exc: WebSocketException) -> None:
-        if websocket._denial is None:
-            try:
-                await websocket.close(exc.code, exc.reason)
-            except ValueError as error:  # it can't be said
-                await self._fail(websocket, error)
-
-    async def _fail(self, websocket: WebSocket, exc: Exception) -> None:
-        """Tells the user's own handler for the exception, or the log; then it is over."""
-        try:
-            try:
-                if not await self._errors.tell(websocket, exc):
-                    if isinstance(exc, InvalidJSON):  # the client's fault
-                        await websocket.close(INVALID_DATA, "Invalid JSON")
-                        return
-                    log.error("WebSocket %s failed", websocket.path, exc_info=exc)
-            except WebSocketException as error:  # of the exception handler
-                await websocket.close(error.code, error.reason)
-        except WebSocketDisconnect:
-            pass
-        except Exception as error:
-            log.error("WebSocket %s failed", websocket.path, exc_info=error)
-        await websocket.close(INTERNAL_ERROR)

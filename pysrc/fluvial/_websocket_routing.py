@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._application.route_warnings import Registered
 from ._callables import Flavour, callable_name
 from ._graph import make_target
-from ._notices import Registered
 from ._responses import Response
 from ._routing import read_captures, read_dependency, warn_of_untaken
 from ._signature import Call, Field, Special, read_call, settle_connection

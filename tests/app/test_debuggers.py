@@ -13,9 +13,9 @@ import asyncio, http.client, sys, threading, time
 BEFORE
 import fluvial
 from fluvial import Config, Loop
-from fluvial._interface import adapt
-from fluvial._server import Service
-from fluvial._sockets import bind
+from fluvial._serving.load import adapt
+from fluvial._serving.server import Service
+from fluvial._serving.sockets import bind
 
 AFTER
 

@@ -20,9 +20,9 @@ from fluvial import (
     Response,
     StreamingResponse,
 )
-from fluvial._interface import adapt
-from fluvial._server import Service
-from fluvial._sockets import bind
+from fluvial._serving.load import adapt
+from fluvial._serving.server import Service
+from fluvial._serving.sockets import bind
 
 LOOP_THREAD = "server"  # as tests/support/serving.py names it
 

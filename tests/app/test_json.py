@@ -12,7 +12,7 @@ import msgspec
 import pydantic
 import pytest
 from fluvial import App, Body, Request, WebSocket
-from fluvial._errors import validation_exception_handler
+from fluvial._application.exception_handlers import validation_exception_handler
 from fluvial._exceptions import RequestValidationError
 from support.ws_client import TEXT, upgraded
 

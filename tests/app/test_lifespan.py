@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fluvial import App, BackgroundTask, JSONResponse, Request
-from fluvial._server import StartError
+from fluvial._serving.server import StartError
 
 
 def test_lifespan_surrounds_requests_on_the_same_loop(serve) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from fluvial import App
-from fluvial._interface import Foreign, InterfaceError, adapt
+from fluvial._asgi.foreign_app import Foreign, InterfaceError
+from fluvial._serving.load import adapt
 
 
 async def asgi3(scope: Any, receive: Any, send: Any) -> None: ...

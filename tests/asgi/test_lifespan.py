@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial._server import StartError
+from fluvial._serving.server import StartError
 from support.asgi import Notes, body, start
 from support.serving import serving
 

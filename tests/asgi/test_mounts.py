@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial import App
-from fluvial._interface import InterfaceError
+from fluvial._asgi.foreign_app import InterfaceError
 from support.asgi import Notes, body, read_body, start
 from websockets.sync.client import connect
 

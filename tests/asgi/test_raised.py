@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial import App, HTTPException, JSONResponse, Request
-from fluvial._load import make_app
+from fluvial._serving.load import make_app
 from support.asgi import body, http_only, start
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import traceback
 from typing import TYPE_CHECKING
 
 import pytest
-from fluvial._interface import Foreign
-from fluvial._load import LoadError, load_app
+from fluvial._asgi.foreign_app import Foreign
+from fluvial._serving.load import LoadError, load_app
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 from fluvial import __version__
-from fluvial._config import LIMITS
+from fluvial._serving.config import LIMITS
 from support.command import URL, serving
 from support.sanitizer import measures_memory
 

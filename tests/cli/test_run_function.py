@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from fluvial._sockets import BindError, bind_tcp, describe
+from fluvial._serving.sockets import BindError, bind_tcp, describe
 from support.command import TROUBLE, ServerProcess, serving
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_the_traceback_at_debug_level(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-    assert "_load.py" not in done.stderr
+    assert "_serving/load.py" not in done.stderr
 
 
 # ---- Options that are meant ------------------------------------------------------------------

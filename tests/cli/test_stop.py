@@ -415,10 +415,10 @@ def test_a_signal_that_finds_the_loop_closed(tmp_path: Path, workers: tuple[str,
 AT_THE_EDGES = """
 import functools, os, signal, sys
 from fluvial import App
-from fluvial._config import Config
-from fluvial._load import make_app
-from fluvial._run import start
-from fluvial._signals import StopSignals
+from fluvial._serving.config import Config
+from fluvial._serving.load import make_app
+from fluvial._serving.run import start
+from fluvial._serving.signals import StopSignals
 
 method, number, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 original = getattr(StopSignals, method)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial import App, Config
-from fluvial._interface import adapt
 from fluvial._loop import Loop
-from fluvial._server import Service
-from fluvial._sockets import bind
+from fluvial._serving.load import adapt
+from fluvial._serving.server import Service
+from fluvial._serving.sockets import bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

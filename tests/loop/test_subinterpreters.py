@@ -55,7 +55,7 @@ with asyncio.Runner(loop_factory=fluvial.Loop) as runner:
 SERVER = """
 import asyncio, socket, threading, time
 import fluvial
-from fluvial import _server
+from fluvial._serving import server as _server
 
 app = fluvial.App()
 

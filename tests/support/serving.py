@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from fluvial import Config, Loop
-from fluvial._interface import adapt
-from fluvial._server import Service
-from fluvial._sockets import bind
+from fluvial._serving.load import adapt
+from fluvial._serving.server import Service
+from fluvial._serving.sockets import bind
 from support.tls_socket import TlsSocket, client_context
 
 if TYPE_CHECKING:

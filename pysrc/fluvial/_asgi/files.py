@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from io import FileIO
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._threads import run_internal
+from .._threads import run_internal
 
 if TYPE_CHECKING:
-    from ._interface import Message, Send
+    from .protocol import Message, Send
 
 SMALL = 64 * 1024  # bytes: reading them costs less than having them copied
 PIECE = 256 * 1024  # bytes that are read at once

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 
-from ._config import LIMITS
+from .config import LIMITS
 
 log = logging.getLogger("fluvial")
 

@@ -7,19 +7,20 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from . import _core
+from ._application.exception_handlers import ErrorHandlers, Handler, check_key
+from ._application.middleware import Entry, Middleware, make_entry
+from ._application.route_warnings import Registered
+from ._asgi.mounts import make_mount
 from ._callables import callable_name, is_async
 from ._datastructures import State
-from ._errors import ErrorHandlers, Handler, check_key
 from ._foreign import check_callback, check_dependencies
-from ._middleware import Entry, Middleware, make_entry
-from ._notices import Registered
 from ._options import check_path, named_options
 from ._routing import Route, RouteOptions, check_options
 from ._websocket_routing import WebSocketRoute, WebSocketRoutes
 
 if TYPE_CHECKING:
-    from ._as_asgi import AsgiSide
-    from ._mounts import Mount
+    from ._asgi.mounts import Mount
+    from ._asgi.under_other_servers import AsgiSide
     from ._params import Depends
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -217,8 +218,8 @@ class App:
         Its lifespan runs within this app's. Raises: ValueError for a malformed path;
         InterfaceError when `app` is no app.
         """
-        from ._interface import make_mount  # knows what an app is, this one among them
-
+        if isinstance(app, App) and interface in ("auto", "fluvial"):
+            interface = "asgi3"
         self.mounts.append(make_mount(path, app, interface))
         self._registered.add(("mount",), path.rstrip("/"), app)
         self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
@@ -271,13 +272,13 @@ class App:
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """The app as an ASGI 3 app: under another server, or mounted in another framework."""
-        from . import _as_asgi  # needs all that a server needs
+        from ._asgi.under_other_servers import AsgiSide, serve_lifespan  # needed by few
 
         if scope["type"] == "lifespan":
-            await _as_asgi.serve_lifespan(self, scope, receive, send)
+            await serve_lifespan(self, scope, receive, send)
             return
         if self._asgi is None:
-            self._asgi = _as_asgi.AsgiSide(self)
+            self._asgi = AsgiSide(self)
         call = self._asgi.websocket if scope["type"] == "websocket" else self._asgi.http
         await call(scope, receive, send)
 

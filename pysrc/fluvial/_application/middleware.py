@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from . import _core
-from ._exceptions import HTTPException
-from ._request import Request
-from ._responses import Response
-from ._threads import call_in_pool
+from .. import _core
+from .._exceptions import HTTPException
+from .._request import Request
+from .._responses import Response
+from .._threads import call_in_pool
 
 if TYPE_CHECKING:
-    from ._errors import ErrorHandlers
-    from ._mounts import Mount
+    from .._asgi.mounts import Mount
+    from .exception_handlers import ErrorHandlers
 
 CallNext = Callable[[Request], Awaitable[Response]]
 Middleware = Callable[[Request, CallNext], Awaitable[Response]]

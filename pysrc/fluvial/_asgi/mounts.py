@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ._asgi import ClientGone, running_asgi
-from ._exceptions import ClientDisconnect
-from ._responses import StreamingResponse
+from .._exceptions import ClientDisconnect
+from .._responses import StreamingResponse
+from .bridge import ClientGone, running_asgi
+from .foreign_app import make_foreign
 
 if TYPE_CHECKING:
-    from ._interface import Asgi3, Foreign, Message
-    from ._request import Request
+    from .._request import Request
+    from .foreign_app import Foreign
+    from .protocol import Asgi3, Message
 
 _GONE = "the client has gone away"
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
@@ -85,6 +87,17 @@ class Mount:
         if self.state is not None:
             inner["state"] = dict(self.state)
         return inner
+
+
+def make_mount(path: str, found: Any, interface: str) -> Mount:
+    """`found` below `path`. Raises: ValueError, InterfaceError."""
+    prefix = path.rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        raise ValueError(f"the path of a mounted app must begin with '/', not {path!r}")
+    if "{" in prefix or "%" in prefix:
+        raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
+    app = make_foreign(found, interface)
+    return Mount(prefix, app, app.as_asgi3())
 
 
 def path_below(scope: Message) -> str:

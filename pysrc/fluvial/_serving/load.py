@@ -15,13 +15,13 @@ from contextvars import ContextVar
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ._app import App
-from ._callables import is_async, signature_of
-from ._config import did_you_mean
-from ._interface import Foreign, InterfaceError, adapt, kind_of
+from .._asgi.foreign_app import Foreign, InterfaceError, kind_of, make_foreign
+from .._callables import is_async, signature_of
+from ..applications import App
+from .config import did_you_mean
 
 if TYPE_CHECKING:
-    from ._interface import Asgi3
+    from .._asgi.protocol import Asgi3
 
 log = logging.getLogger("fluvial")
 
@@ -82,6 +82,13 @@ def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | F
             log.debug("%s can't be served", name, exc_info=exc)
             raise LoadError(f"{name} can't be served: {exc}") from None
     return made
+
+
+def adapt(found: Any, interface: str = "auto") -> App | Foreign:
+    """`found` as something to serve. Raises: InterfaceError."""
+    if isinstance(found, App) and interface in ("auto", "fluvial"):
+        return found
+    return make_foreign(found, interface)
 
 
 # ---- Names ----------------------------------------------------------------------------------

@@ -12,12 +12,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from . import __version__
-from ._config import LEVELS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
-from ._interface import INTERFACES
-from ._load import load_app
-from ._run import start
-from ._secure import CERT_REQS
+from .. import __version__
+from .._asgi.foreign_app import INTERFACES
+from .config import LEVELS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
+from .load import load_app
+from .run import start
+from .secure import CERT_REQS
 
 Command = Callable[..., Any]
 

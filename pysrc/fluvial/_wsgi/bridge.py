@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 
-from . import _core
+from .. import _core
 
 if TYPE_CHECKING:
-    from ._config import Config
+    from .._serving.config import Config
 
 log = logging.getLogger("fluvial")
 

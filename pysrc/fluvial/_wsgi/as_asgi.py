@@ -1,6 +1,6 @@
 """WSGI apps (PEP 3333) as ASGI apps, for the two places that C's bridge doesn't reach: below a path
 with middleware around it, which wants a Response, and below a path of a Fluvial app that another
-server runs. Everywhere else it is C that calls them (_wsgi.py).
+server runs. Everywhere else it is C that calls them (_wsgi/bridge.py).
 
 An answer that is whole when the app returns goes back to the loop in one hop with the result;
 pieces are handed over one by one, and the thread waits while the client is slow.
@@ -16,14 +16,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ._exceptions import HTTPException
-from ._threads import submit, to_its_end
-from ._wsgi import base_environ
+from .._exceptions import HTTPException
+from .._threads import submit, to_its_end
+from .bridge import base_environ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from ._interface import Message, Receive, Send
+    from .._asgi.protocol import Message, Receive, Send
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 _END: Message = {"type": "http.response.body"}

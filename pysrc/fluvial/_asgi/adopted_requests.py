@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _core
-from ._connection import HTTPConnection
-from ._datastructures import URL, Address, State
-from ._exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
-from ._request import Request
-from ._websocket import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITING, WebSocket
+from .. import _core
+from .._connection import HTTPConnection
+from .._datastructures import URL, Address, State
+from .._exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
+from .._request import Request
+from .._websocket import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITING, WebSocket
 
 if TYPE_CHECKING:
-    from ._interface import Message, Receive, Send
+    from .protocol import Message, Receive, Send
 
 _HELD = 64 * 1024  # bytes of a body that nobody has read yet, beyond which none is asked for
 _REASON_MAX = 123  # bytes, RFC 6455 section 5.5

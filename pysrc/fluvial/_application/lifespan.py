@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._app import App
+    from ..applications import App
 
 
 @contextlib.asynccontextmanager

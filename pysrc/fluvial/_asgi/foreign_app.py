@@ -1,22 +1,18 @@
-"""Finding out what kind of app an object is, by the callable's parameters."""
+"""Apps that aren't Fluvial's. Which interface one has is found out by the callable's parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._app import App
-from ._callables import callable_name, is_async, signature_of
-from ._mounts import Mount
-from ._wsgi_as_asgi import Wsgi
+from .._callables import callable_name, is_async, signature_of
+from .._wsgi.as_asgi import Wsgi
+
+if TYPE_CHECKING:
+    from .protocol import Asgi3, Message, Receive, Send
 
 INTERFACES = ("auto", "fluvial", "asgi3", "asgi2", "wsgi")
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi3 = Callable[[Message, Receive, Send], Awaitable[None]]
 
 # How many arguments a server gives to the callable; optional ones may be more.
 _BY_ARGUMENTS = {3: "asgi3", 2: "wsgi", 1: "asgi2"}
@@ -42,28 +38,13 @@ class Foreign:
         return self.app
 
 
-def adapt(found: Any, interface: str = "auto") -> App | Foreign:
-    """`found` as something to serve. Raises: InterfaceError."""
-    if isinstance(found, App) and interface in ("auto", "fluvial"):
-        return found
+def make_foreign(found: Any, interface: str = "auto") -> Foreign:
+    """`found`, which is no Fluvial app, as something to serve. Raises: InterfaceError."""
     if interface == "fluvial":
         raise InterfaceError(f"is not a Fluvial app but {kind_of(found)}")
     if not callable(found):
         raise InterfaceError(f"is not an app but {kind_of(found)}")
     return Foreign(found, _detect(found) if interface == "auto" else interface)
-
-
-def make_mount(path: str, found: Any, interface: str) -> Mount:
-    """`found` below `path`. Raises: ValueError, InterfaceError."""
-    prefix = path.rstrip("/")
-    if prefix and not prefix.startswith("/"):
-        raise ValueError(f"the path of a mounted app must begin with '/', not {path!r}")
-    if "{" in prefix or "%" in prefix:
-        raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
-    app = adapt(found, interface)
-    if isinstance(app, App):
-        app = Foreign(app, "asgi3")
-    return Mount(prefix, app, app.as_asgi3())
 
 
 def kind_of(value: Any) -> str:

@@ -10,18 +10,18 @@ from typing import Any
 
 import msgspec
 
-from ._callables import callable_name, is_async
-from ._encode import encode_leniently, plain
-from ._exceptions import (
+from .._callables import callable_name, is_async
+from .._encode import encode_leniently, plain
+from .._exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
     is_http_exception,
 )
-from ._foreign import check_callback
-from ._request import Request
-from ._responses import JSONResponse, PlainTextResponse, Response, checked
-from ._threads import call_in_pool
+from .._foreign import check_callback
+from .._request import Request
+from .._responses import JSONResponse, PlainTextResponse, Response, checked
+from .._threads import call_in_pool
 
 Handler = Callable[[Request, Any], Any]
 log = logging.getLogger("fluvial.error")

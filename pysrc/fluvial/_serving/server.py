@@ -11,35 +11,36 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _core
-from ._app import App
-from ._asgi import Bridge, LifespanError
-from ._encode import encode_fallback, encode_json
-from ._exceptions import (
+from .. import _core
+from .._application.lifespan import running
+from .._application.websocket_runner import Runner
+from .._asgi.bridge import Bridge, LifespanError
+from .._encode import encode_fallback, encode_json
+from .._exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
     WebSocketDisconnect,
     WebSocketException,
 )
-from ._lifespan import running
-from ._loop import Loop
-from ._refusals import log_refused
-from ._request import Request
-from ._responses import Response
-from ._secure import make_secure
-from ._sockets import BindError, describe
-from ._standard import descriptor_of
-from ._threads import call_on_loop, register_pool, unregister_pool
-from ._websocket import Runner, WebSocket
-from ._wsgi import WsgiBridge
+from .._loop import Loop
+from .._request import Request
+from .._responses import Response
+from .._threads import call_on_loop, register_pool, unregister_pool
+from .._websocket import WebSocket
+from .._wsgi.bridge import WsgiBridge
+from ..applications import App
+from .refusals import log_refused
+from .secure import make_secure
+from .sockets import BindError, describe
+from .standard_descriptors import descriptor_of
 
 if TYPE_CHECKING:
-    from ._config import Config
-    from ._errors import ErrorHandlers
-    from ._interface import Foreign
-    from ._signals import StopSignals
-    from ._supervisor import Supervised
+    from .._application.exception_handlers import ErrorHandlers
+    from .._asgi.foreign_app import Foreign
+    from .config import Config
+    from .signals import StopSignals
+    from .supervisor import Supervised
 
 log = logging.getLogger("fluvial")
 _CANCELLED_SHARE = 0.4  # of the time for cleaning up: what cancelled handlers have of it

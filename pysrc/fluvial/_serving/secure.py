@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from . import _core
+from .. import _core
 
 if TYPE_CHECKING:
-    from ._config import Config
+    from .config import Config
 
 # What --ssl-cert-reqs takes: names, or the numbers of Python's ssl.
 CERT_REQS = {"none": 0, "optional": 1, "required": 2}

@@ -13,29 +13,30 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from . import _core
-from ._adopted import AdoptedRequest, AdoptedWebSocket
-from ._encode import encode_fallback, encode_json
-from ._errors import is_answered
-from ._exceptions import (
+from .. import _core
+from .._application.exception_handlers import is_answered
+from .._application.lifespan import running
+from .._application.middleware import make_entry
+from .._application.websocket_runner import Runner
+from .._encode import encode_fallback, encode_json
+from .._exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
     WebSocketDisconnect,
     WebSocketException,
 )
-from ._lifespan import running
-from ._middleware import make_entry
-from ._mounts import path_below
-from ._responses import Response, check_head, checked
-from ._threads import call_on_loop
-from ._websocket import CLOSED, Runner
+from .._responses import Response, check_head, checked
+from .._threads import call_on_loop
+from .._websocket import CLOSED
+from .adopted_requests import AdoptedRequest, AdoptedWebSocket
+from .mounts import path_below
 
 if TYPE_CHECKING:
-    from ._app import App
-    from ._errors import ErrorHandlers
-    from ._interface import Message, Receive, Send
-    from ._request import Request
+    from .._application.exception_handlers import ErrorHandlers
+    from .._request import Request
+    from ..applications import App
+    from .protocol import Message, Receive, Send
 
 BODY_LIMIT = 16 * 1024 * 1024  # bytes, as the server's own default
 

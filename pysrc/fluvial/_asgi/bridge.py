@@ -8,16 +8,16 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from . import _core
-from ._asgi_files import send_file
-from ._exceptions import is_http_exception
-from ._threads import call_on_loop
+from .. import _core
+from .._exceptions import is_http_exception
+from .._threads import call_on_loop
+from .files import send_file
 
 if TYPE_CHECKING:
-    from ._asgi_files import Copy
-    from ._errors import ErrorHandlers
-    from ._interface import Asgi3, Message, Send
-    from ._request import Request
+    from .._application.exception_handlers import ErrorHandlers
+    from .._request import Request
+    from .files import Copy
+    from .protocol import Asgi3, Message, Send
 
 log = logging.getLogger("fluvial")
 debug_log = logging.getLogger("fluvial.asgi")
@@ -90,7 +90,7 @@ class Bridge:
         """What answers for the app when it raises: an HTTPException says how itself."""
         if self._errors is None or not is_http_exception(exc):
             return None
-        from ._as_asgi import answer_raised  # needed by few apps, and knows what App is
+        from .under_other_servers import answer_raised  # needed by few apps
 
         return answer_raised(self._errors, request, send, exc)
 

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from . import _core
-from ._loop import Loop
-from ._standard import descriptor_of
+from .. import _core
+from .._loop import Loop
+from .standard_descriptors import descriptor_of
 
 if TYPE_CHECKING:
-    from ._config import Config
-    from ._server import Service
+    from .config import Config
+    from .server import Service
 
 log = logging.getLogger("fluvial")
 

@@ -22,11 +22,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._signals import STOPPING, ignore_others
-from ._sockets import BindError, bind, bind_tcp, closing
+from .signals import STOPPING, ignore_others
+from .sockets import BindError, bind, bind_tcp, closing
 
 if TYPE_CHECKING:
-    from ._config import Config
+    from .config import Config
 
 log = logging.getLogger("fluvial")
 START_FAILED = 3  # the exit status of a worker whose app could not start

@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ._callables import call_method, callable_name, strip_partials
+from .._callables import call_method, callable_name, strip_partials
 
 _CAPTURE = re.compile(r"{[^{}:]*(?::([^{}]*))?}")
-_HERE = os.path.join(os.path.dirname(__file__), "")
+_HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 class RouteWarning(UserWarning):

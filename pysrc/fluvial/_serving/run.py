@@ -14,24 +14,24 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import _logging
-from ._config import Config, did_you_mean
-from ._load import LoadError, NestedRunError, load_app, loading, make_app
-from ._loop.main_thread import hears_signals
-from ._secure import SecureError, make_secure
-from ._server import StartError, StartStopped, serve_on
-from ._signals import StopSignals, ignore_others, ignore_others_until_the_end, restore
-from ._sockets import BindError, bind, closing
-from ._standard import occupy_standard_descriptors
-from ._supervisor import START_FAILED, Supervisor
+from .._loop.main_thread import hears_signals
+from . import log
+from .config import Config, did_you_mean
+from .load import LoadError, NestedRunError, load_app, loading, make_app
+from .secure import SecureError, make_secure
+from .server import StartError, StartStopped, serve_on
+from .signals import StopSignals, ignore_others, ignore_others_until_the_end, restore
+from .sockets import BindError, bind, closing
+from .standard_descriptors import occupy_standard_descriptors
+from .supervisor import START_FAILED, Supervisor
 
 if TYPE_CHECKING:
     import socket
 
-    from ._app import App
-    from ._core import SecureContext
-    from ._interface import Foreign
-    from ._supervisor import Supervised
+    from .._asgi.foreign_app import Foreign
+    from .._core import SecureContext
+    from ..applications import App
+    from .supervisor import Supervised
 
 Load = Callable[[], "App | Foreign"]
 
@@ -81,7 +81,7 @@ def start(load: Load, config: Config, *, to_the_end: bool = False) -> int:
     process ends afterwards: the signals stay taken over, and the end is bounded, too.
     """
     occupy_standard_descriptors()
-    _logging.configure(config.log_level)
+    log.configure(config.log_level)
     with _ignoring(to_the_end):
         try:
             secure = make_secure(config)

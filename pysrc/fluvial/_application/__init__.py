@@ -1,0 +1,1 @@
+"""What an App is made of beside its routes: middleware, exception handlers, its lifespan."""

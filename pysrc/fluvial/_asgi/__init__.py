@@ -1,0 +1,1 @@
+"""ASGI from both sides: other apps on Fluvial's server, and a Fluvial app on another server."""

@@ -1,4 +1,4 @@
-"""Static probes (ext/base/probe.h): those of the sources are in the built core, and in the guide."""
+"""Static probes (ext/base/probe.h): the sources, the built core and the guide agree."""
 
 from __future__ import annotations
 

@@ -12,16 +12,34 @@ module_state(PyObject *module)
     return (ModuleState *)PyModule_GetState(module);
 }
 
+RouteState *
+route_state(PyObject *module)
+{
+    return &module_state(module)->route;
+}
+
 LoopState *
 loop_state(PyObject *module)
 {
     return &module_state(module)->loop;
 }
 
+PoolState *
+pool_state(PyObject *module)
+{
+    return &module_state(module)->pool;
+}
+
 NetState *
 net_state(PyObject *module)
 {
     return &module_state(module)->net;
+}
+
+TransportState *
+transport_state(PyObject *module)
+{
+    return &module_state(module)->transport;
 }
 
 HttpState *
@@ -36,12 +54,27 @@ app_state(PyObject *module)
     return &module_state(module)->app;
 }
 
+AsgiState *
+asgi_state(PyObject *module)
+{
+    return &module_state(module)->asgi;
+}
+
+WsgiState *
+wsgi_state(PyObject *module)
+{
+    return &module_state(module)->wsgi;
+}
+
 static int
 module_exec(PyObject *module)
 {
     ModuleState *st = module_state(module);
-    if (loop_setup(module, &st->loop) < 0 || net_setup(module, &st->net) < 0
-        || http_setup(module, &st->http) < 0 || app_setup(module, &st->app) < 0) {
+    if (route_setup(module, &st->route) < 0 || loop_setup(module, &st->loop) < 0
+        || pool_setup(module, &st->pool) < 0 || net_setup(module, &st->net) < 0
+        || transport_setup(module, &st->transport) < 0
+        || http_setup(module, &st->http) < 0 || app_setup(module, &st->app) < 0
+        || asgi_setup(module, &st->asgi) < 0 || wsgi_setup(module, &st->wsgi) < 0) {
         return -1;
     }
     return 0;
@@ -51,24 +84,32 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     ModuleState *st = module_state(module);
-    int err = loop_traverse(&st->loop, visit, arg);
-    if (err == 0) {
-        err = net_traverse(&st->net, visit, arg);
-    }
-    if (err == 0) {
-        err = http_traverse(&st->http, visit, arg);
-    }
-    return err == 0 ? app_traverse(&st->app, visit, arg) : err;
+    int err = 0;
+    err = err != 0 ? err : route_traverse(&st->route, visit, arg);
+    err = err != 0 ? err : loop_traverse(&st->loop, visit, arg);
+    err = err != 0 ? err : pool_traverse(&st->pool, visit, arg);
+    err = err != 0 ? err : net_traverse(&st->net, visit, arg);
+    err = err != 0 ? err : transport_traverse(&st->transport, visit, arg);
+    err = err != 0 ? err : http_traverse(&st->http, visit, arg);
+    err = err != 0 ? err : app_traverse(&st->app, visit, arg);
+    err = err != 0 ? err : asgi_traverse(&st->asgi, visit, arg);
+    err = err != 0 ? err : wsgi_traverse(&st->wsgi, visit, arg);
+    return err;
 }
 
 static int
 module_clear(PyObject *module)
 {
     ModuleState *st = module_state(module);
+    wsgi_clear(&st->wsgi);
+    asgi_clear(&st->asgi);
     app_clear(&st->app);
     http_clear(&st->http);
+    transport_clear(&st->transport);
     net_clear(&st->net);
+    pool_clear(&st->pool);
     loop_clear(&st->loop);
+    route_clear(&st->route);
     return 0;
 }
 

@@ -10,12 +10,22 @@
 #include "net/net_state.h"
 #include "http/http_state.h"
 #include "app/app_state.h"
+#include "asgi/asgi_state.h"
+#include "pool/pool_state.h"
+#include "route/route_state.h"
+#include "transport/transport_state.h"
+#include "wsgi/wsgi_state.h"
 
 typedef struct ModuleState {
+    RouteState route;
     LoopState loop;
+    PoolState pool;
     NetState net;
+    TransportState transport;
     HttpState http;
     AppState app;
+    AsgiState asgi;
+    WsgiState wsgi;
 } ModuleState;
 
 #endif

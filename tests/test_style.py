@@ -13,19 +13,17 @@ ROOT = Path(__file__).resolve().parent.parent
 EXT = ROOT / "ext"
 
 # What the files of each folder of ext/ may include besides their own.
-UPPER = ("app", "asgi", "pool", "route", "wsgi")
-BELOW_APP = ("base", "http", "loop", "net", *UPPER)
 ROOMS = {
     "base": (),
+    "route": ("base",),
     "loop": ("base",),
-    "net": ("base", "loop", "transport"),
+    "pool": ("base", "loop"),
+    "net": ("base", "loop"),
     "transport": ("base", "loop", "net"),
     "http": ("base", "loop", "net"),
-    "route": BELOW_APP,
-    "pool": BELOW_APP,
-    "app": BELOW_APP,
-    "asgi": BELOW_APP,
-    "wsgi": BELOW_APP,
+    "app": ("base", "route", "loop", "pool", "net", "http"),
+    "asgi": ("base", "route", "loop", "pool", "net", "http", "app"),
+    "wsgi": ("base", "route", "loop", "pool", "net", "http", "app"),
 }
 
 C_FILES = sorted(EXT.rglob("*.[ch]"))

@@ -16,8 +16,6 @@ typedef struct Plan Plan;
 typedef struct AppServer AppServer;
 typedef struct BodyQueue BodyQueue;
 typedef struct HandlerCoro HandlerCoro;
-struct AsgiCall;
-struct WsgiCall;
 
 typedef struct AppCall {
     RouteMatch match; /* captures point into `path`, or into the request's head */
@@ -26,12 +24,11 @@ typedef struct AppCall {
     PyObject
         *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
     HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
-    Mount *mount; /* borrowed from the server: the other app that answers, or NULL */
-    struct AsgiCall *asgi; /* borrowed: its call; it clears this itself */
-    struct WsgiCall *wsgi; /* owned: likewise, until the call is over */
-    BodyQueue *body;       /* owned: pieces of a streamed body; NULL until the first */
-    bool websocket; /* for a native WebSocket handler; `request` is a WebSocket */
-    bool gone;      /* the client went away before the answer was complete */
+    Mount *mount;    /* borrowed from the server: the other app that answers, or NULL */
+    void *mounted;   /* its call: whose it is, and who clears this, says its MountOps */
+    BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
+    bool websocket;  /* for a native WebSocket handler; `request` is a WebSocket */
+    bool gone;       /* the client went away before the answer was complete */
 } AppCall;
 
 static inline AppCall *

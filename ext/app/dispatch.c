@@ -7,7 +7,7 @@
 
 #include "app/answer.h"
 #include "app/body.h"
-#include "app/convert.h"
+#include "base/text.h"
 #include "app/coro.h"
 #include "app/fields.h"
 #include "app/job.h"
@@ -49,7 +49,7 @@ static void
 dispatch_clear(HttpRequest *req)
 {
     AppCall *call = call_of(req);
-    assert(call->request == NULL && call->asgi == NULL && call->wsgi == NULL);
+    assert(call->request == NULL && call->mounted == NULL);
     body_clear(call);
     buf_free(&call->path);
 }
@@ -126,7 +126,7 @@ dispatch_head(HttpRequest *req)
     AppServer *server = call_server(req);
     Slice path = http_request_path(req);
     HttpBodyMode mode = HTTP_BODY_DISCARD;
-    if (unlikely(convert_is_quoted(path)) && convert_unquote(path, &call->path) != 0) {
+    if (unlikely(text_is_quoted(path)) && text_unquote(path, &call->path) != 0) {
         (void)http_respond_error(req, 500);
         return HTTP_BODY_DISCARD;
     }
@@ -294,8 +294,8 @@ route_raise(AppServer *server, PyObject *request, int status)
     for (Py_ssize_t i = 0;
          pairs != NULL && headers != NULL && i < PyList_GET_SIZE(pairs); i++) {
         PyObject *pair = PyList_GET_ITEM(pairs, i);
-        PyObject *name = convert_latin1(bytes_slice(PyTuple_GET_ITEM(pair, 0)));
-        PyObject *value = convert_latin1(bytes_slice(PyTuple_GET_ITEM(pair, 1)));
+        PyObject *name = text_latin1(bytes_slice(PyTuple_GET_ITEM(pair, 0)));
+        PyObject *value = text_latin1(bytes_slice(PyTuple_GET_ITEM(pair, 1)));
         if (name == NULL || value == NULL || PyDict_SetItem(headers, name, value) < 0) {
             Py_CLEAR(headers);
         }

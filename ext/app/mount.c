@@ -3,12 +3,31 @@
 
 #include "app/mount.h"
 
+static PyType_Slot mount_slots[] = {
+    {Py_tp_doc, "What AsgiApp and WsgiApp have in common."},
+    {0, NULL},
+};
+
+static PyType_Spec mount_spec = {
+    .name = "fluvial._core.Mount",
+    .basicsize = sizeof(Mount),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = mount_slots,
+};
+
+int
+mount_setup(PyObject *module, AppState *st)
+{
+    st->mount_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &mount_spec, NULL);
+    return st->mount_type == NULL ? -1 : 0;
+}
+
 Mount *
 mount_check(const AppState *st, PyObject *obj)
 {
-    if ((PyObject_TypeCheck(obj, st->asgi_app_type)
-         || PyObject_TypeCheck(obj, st->wsgi_app_type))
-        && ((Mount *)obj)->ops != NULL) {
+    if (PyObject_TypeCheck(obj, st->mount_type) && ((Mount *)obj)->ops != NULL) {
         return (Mount *)obj;
     }
     PyErr_Format(PyExc_TypeError, "expected an AsgiApp or a WsgiApp, not %R", obj);

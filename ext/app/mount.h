@@ -31,7 +31,10 @@ struct Mount {
     const MountOps *ops; /* static; NULL before __init__ */
 };
 
-/* `obj` as a Mount when it is an AsgiApp or a WsgiApp; else NULL with TypeError set. Borrowed. */
+/* Creates AppState.mount_type, the base type of such apps' types. 0, or -1 with an exception set. */
+int mount_setup(PyObject *module, AppState *st);
+
+/* `obj` as a Mount when it is one and made; else NULL with TypeError set. Borrowed. */
 Mount *mount_check(const AppState *st, PyObject *obj);
 
 #endif

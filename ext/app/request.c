@@ -7,7 +7,7 @@
 
 #include "app/body.h"
 #include "app/call.h"
-#include "app/convert.h"
+#include "base/text.h"
 #include "app/bind/plan.h"
 #include "app/request_object.h"
 #include "app/server.h"
@@ -85,7 +85,7 @@ request_find_header(HttpRequest *req, Slice name)
 {
     for (uint32_t i = 0; i < req->nfields; i++) {
         if (slice_eq_nocase(name, http_field_name(req, i))) {
-            return convert_latin1(http_field_value(req, i));
+            return text_latin1(http_field_value(req, i));
         }
     }
     return NULL;

@@ -6,7 +6,7 @@
 #include "app/request_values.h"
 
 #include "app/call.h"
-#include "app/convert.h"
+#include "base/text.h"
 #include "route/method.h"
 
 static PyObject *
@@ -18,7 +18,7 @@ bytes_from(Slice s)
 static PyObject *
 make_method(HttpRequest *req)
 {
-    PyObject *name = convert_latin1(http_request_method(req));
+    PyObject *name = text_latin1(http_request_method(req));
     if (name != NULL) {
         PyUnicode_InternInPlace(&name);
     }
@@ -28,7 +28,7 @@ make_method(HttpRequest *req)
 static PyObject *
 make_path(HttpRequest *req)
 {
-    return convert_utf8(call_path(req));
+    return text_utf8(call_path(req));
 }
 
 static PyObject *
@@ -104,7 +104,7 @@ make_path_params(HttpRequest *req)
         return dict;
     }
     for (uint32_t i = 0; i < match->ncaptures && dict != NULL; i++) {
-        PyObject *text = convert_utf8(match->captures[i]);
+        PyObject *text = text_utf8(match->captures[i]);
         PyObject *name = PyTuple_GET_ITEM(match->names, i); /* borrowed */
         if (text == NULL || PyDict_SetItem(dict, name, text) < 0) {
             Py_CLEAR(dict);

@@ -134,7 +134,6 @@ server_take(AppServer *self, const ServerArgs *a)
     self->root = (Mount *)optional_ref(a->root);
     self->mounts = Py_XNewRef(a->mounts);
     self->refused = optional_ref(a->refused);
-    ring_init(&self->asgi_waiting);
     self->custom_errors = a->custom_errors != 0;
 }
 
@@ -171,8 +170,8 @@ server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     AppState *st = app_state(module);
     bool adopts = a.loop == Py_None; /* requests of another server, nothing else */
     Loop *loop = adopts ? NULL : loop_check(module, a.loop);
-    Router *router = loop == NULL && !adopts ? NULL : router_check(st, a.router);
-    Pool *pool = router == NULL || adopts ? NULL : pool_check(st, a.pool);
+    Router *router = loop == NULL && !adopts ? NULL : router_check(st->route, a.router);
+    Pool *pool = router == NULL || adopts ? NULL : pool_check(st->pool, a.pool);
     if (router == NULL || (pool == NULL && !adopts)) {
         return -1;
     }

@@ -10,7 +10,6 @@
 #include "app/call.h"
 #include "pool/pool.h"
 #include "app/ws/ws_parts.h"
-#include "base/ring.h"
 #include "http/server.h"
 #include "loop/loop.h"
 
@@ -37,8 +36,6 @@ struct AppServer {
     Mount *root;     /* owned: answers everything; NULL: the routes do */
     PyObject *
         mounts; /* owned: tuple of (prefix: str, Mount), or NULL; for what no route has */
-    LoopHook asgi_hook; /* linked while asgi_waiting has members */
-    Ring asgi_waiting;  /* of AsgiCall.waiting; owns a reference to each */
     WebSocketParts websockets;
     bool custom_errors;
     bool listening; /* holds a reference on itself until the HttpServer is drained */

@@ -15,7 +15,7 @@
 static PyObject *
 scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 {
-    const AppState *st = app->st;
+    const AsgiState *st = app->st;
     PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
     if (empty == NULL) {
         return NULL;
@@ -67,7 +67,7 @@ asgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_TypeError, "AsgiApp() needs all of its arguments");
         return -1;
     }
-    self->st = app_state(PyType_GetModule(Py_TYPE(op)));
+    self->st = asgi_state(PyType_GetModule(Py_TYPE(op)));
     PyObject *full = PyUnicode_Concat(root_path, prefix);
     self->asgi = Py_BuildValue("{ssss}", "version", "3.0", "spec_version", "2.3");
     if (full != NULL && self->asgi != NULL) {
@@ -87,6 +87,7 @@ asgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->gone_error = Py_NewRef(gone_error);
     self->later = Py_NewRef(later);
     self->recover = Py_NewRef(recover);
+    ring_init(&self->waiting);
     self->mount.ops = &asgi_mount_ops;
     return 0;
 }
@@ -212,9 +213,10 @@ static PyType_Spec asgi_app_spec = {
 };
 
 int
-asgi_app_setup(PyObject *module, AppState *st)
+asgi_app_setup(PyObject *module, AsgiState *st)
 {
+    PyObject *base = (PyObject *)app_state(module)->mount_type; /* borrowed */
     st->asgi_app_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &asgi_app_spec, NULL);
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &asgi_app_spec, base);
     return st->asgi_app_type == NULL ? -1 : PyModule_AddType(module, st->asgi_app_type);
 }

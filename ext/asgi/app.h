@@ -6,8 +6,10 @@
 #define FLUVIAL_ASGI_APP_H
 
 #include "base/py.h"
-#include "app/app_state.h"
+#include "asgi/asgi_state.h"
 #include "app/mount.h"
+#include "base/ring.h"
+#include "loop/loop.h"
 #include "net/addr.h"
 
 enum {
@@ -26,7 +28,7 @@ typedef struct AsgiAddress {
 typedef struct AsgiApp {
     Mount mount;
     bool initialised;     /* __init__ was called */
-    AppState *st;         /* of the module, which the type keeps alive */
+    AsgiState *st;        /* of the module, which the type keeps alive */
     PyObject *app;        /* owned: callable(scope, receive, send) */
     PyObject *scope;      /* owned: a dict, what every scope begins with */
     PyObject *asgi;       /* owned: a dict, the same in all scopes */
@@ -34,14 +36,16 @@ typedef struct AsgiApp {
     bool debug;           /* http.response.debug is among them */
     bool more;       /* so are those that change what an app sends: trailers follow */
     PyObject *state; /* owned: a dict, copied for each scope, or NULL: none */
-    PyObject *root_path; /* owned: str, stands before every path */
-    PyObject *report;    /* owned: report(message, exception or None), logs */
-    PyObject *extend; /* owned: extend(send, message), an awaitable: see send.c */
+    PyObject *root_path;  /* owned: str, stands before every path */
+    PyObject *report;     /* owned: report(message, exception or None), logs */
+    PyObject *extend;     /* owned: extend(send, message), an awaitable: see send.c */
     PyObject *gone_error; /* owned: the exception type for send() without a client */
     PyObject *
         recover; /* owned: recover(request, send, exception), a coroutine that answers, or None */
     PyObject *
         later; /* owned: later(loop, func, *args) is a coroutine that calls it and awaits the result */
+    LoopHook hook; /* linked in the loop of `waiting`'s members while there are any */
+    Ring waiting;  /* of AsgiCall.waiting, all of one loop; owns a reference to each */
     /* Caches of immutable objects. */
     PyObject *methods[ASGI_METHODS]; /* owned: str, or NULL */
     PyObject *names[ASGI_NAMES];     /* owned: bytes, or NULL */
@@ -49,7 +53,7 @@ typedef struct AsgiApp {
     AsgiAddress clients[ASGI_CLIENTS];
 } AsgiApp;
 
-/* Creates AppState.asgi_app_type and adds it to the module. 0, or -1 with an exception set. */
-int asgi_app_setup(PyObject *module, AppState *st);
+/* Creates AsgiState.asgi_app_type and adds it to the module. 0, or -1 with an exception set. */
+int asgi_app_setup(PyObject *module, AsgiState *st);
 
 #endif

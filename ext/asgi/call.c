@@ -16,11 +16,11 @@
 static void
 call_unqueue(AsgiCall *self)
 {
-    AppServer *server = self->server;
+    AsgiApp *app = self->app;
     if (ring_is_linked(&self->waiting)) {
         ring_remove(&self->waiting);
-        if (ring_is_empty(&server->asgi_waiting)) {
-            loop_hook_remove(server->loop, &server->asgi_hook);
+        if (ring_is_empty(&app->waiting)) {
+            loop_hook_remove(self->server->loop, &app->hook);
         }
         Py_DECREF((PyObject *)self);
     }
@@ -35,7 +35,7 @@ asgi_call_release(RequestCoro *base)
     if (req != NULL) {
         self->kind->end(self, true); /* for one that is thrown away */
         self->req = NULL;
-        call_of(req)->asgi = NULL;
+        call_of(req)->mounted = NULL;
         Py_CLEAR(call_of(req)->request); /* of call_recover */
         http_request_unref(req);
         waiting_wake(&self->readers); /* other tasks of the app's */
@@ -349,28 +349,40 @@ asgi_call_start(AsgiCall *self)
 
 /* ---- Calls that wait for their bodies ----------------------------------------------------- */
 
-/* Before the loop blocks: calls the apps whose bodies take longer. The hook goes with the last. */
+static AsgiCall *
+first_waiting(AsgiApp *app)
+{
+    return container_of(app->waiting.next, AsgiCall, waiting);
+}
+
+/* Before the loop blocks: calls the app for bodies that take longer. The hook goes with the last. */
 static void
 on_hook(LoopHook *hook)
 {
-    AppServer *server = container_of(hook, AppServer, asgi_hook);
-    Py_INCREF((PyObject *)server);
-    while (!ring_is_empty(&server->asgi_waiting) && !loop_is_forked(server->loop)) {
-        asgi_call_start(container_of(server->asgi_waiting.next, AsgiCall, waiting));
+    AsgiApp *app = container_of(hook, AsgiApp, hook);
+    Py_INCREF((PyObject *)app);
+    while (!ring_is_empty(&app->waiting)
+           && !loop_is_forked(first_waiting(app)->server->loop)) {
+        asgi_call_start(first_waiting(app));
     }
-    Py_DECREF((PyObject *)server);
+    Py_DECREF((PyObject *)app);
 }
 
+/* An app that servers of several loops share waits in one of them at a time; elsewhere its call
+ * begins at once. */
 static void
 call_queue(AsgiCall *self)
 {
-    AppServer *server = self->server;
-    if (ring_is_empty(&server->asgi_waiting)) {
-        server->asgi_hook.run = on_hook;
-        loop_hook_add(server->loop, &server->asgi_hook);
+    AsgiApp *app = self->app;
+    if (ring_is_empty(&app->waiting)) {
+        app->hook.run = on_hook;
+        loop_hook_add(self->server->loop, &app->hook);
+    } else if (first_waiting(app)->server->loop != self->server->loop) {
+        asgi_call_start(self);
+        return;
     }
     Py_INCREF((PyObject *)self);
-    ring_append(&server->asgi_waiting, &self->waiting);
+    ring_append(&app->waiting, &self->waiting);
 }
 
 /* ---- What dispatch forwards --------------------------------------------------------------- */
@@ -408,7 +420,7 @@ asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiAp
     self->app = (AsgiApp *)Py_NewRef((PyObject *)app);
     http_request_ref(req);
     self->req = req;
-    call_of(req)->asgi = self;
+    call_of(req)->mounted = self;
     return self;
 }
 
@@ -416,7 +428,7 @@ static void
 on_request(HttpRequest *req, Mount *mount)
 {
     AsgiApp *app = (AsgiApp *)mount;
-    PyTypeObject *type = call_server(req)->st->asgi_call_type;
+    PyTypeObject *type = app->st->asgi_call_type;
     if (unlikely(req->upgrade >= 0) && ws_is_offered(req)) {
         asgi_socket_request(req, app);
         return;
@@ -442,7 +454,7 @@ on_request(HttpRequest *req, Mount *mount)
 static void
 on_eof(HttpRequest *req)
 {
-    AsgiCall *self = call_of(req)->asgi;
+    AsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
         asgi_send_held(self);
     }
@@ -452,7 +464,7 @@ on_eof(HttpRequest *req)
 static void
 on_left(HttpRequest *req, bool Py_UNUSED(for_long))
 {
-    AsgiCall *self = call_of(req)->asgi;
+    AsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
         self->left = true;
         waiting_wake(&self->readers);
@@ -462,7 +474,7 @@ on_left(HttpRequest *req, bool Py_UNUSED(for_long))
 void
 asgi_call_gone(HttpRequest *req)
 {
-    AsgiCall *self = call_of(req)->asgi;
+    AsgiCall *self = call_of(req)->mounted;
     if (self == NULL) {
         return;
     }
@@ -485,7 +497,7 @@ asgi_call_gone(HttpRequest *req)
 static void
 on_writable(HttpRequest *req)
 {
-    AsgiCall *self = call_of(req)->asgi;
+    AsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
         waiting_wake(&self->writers);
     }
@@ -543,10 +555,10 @@ static PyType_Spec asgi_call_spec = {
 };
 
 int
-asgi_call_setup(PyObject *module, AppState *st)
+asgi_call_setup(PyObject *module, AsgiState *st)
 {
     st->asgi_call_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &asgi_call_spec, (PyObject *)st->request_coro_type);
+        module, &asgi_call_spec, (PyObject *)app_state(module)->request_coro_type);
     return st->asgi_call_type == NULL ? -1
                                       : PyModule_AddType(module, st->asgi_call_type);
 }

@@ -57,8 +57,7 @@ struct AsgiCall {
     HttpRequest *req;     /* owned reference; NULL when the call is over */
     PyObject
         *task; /* owned while suspended and the client there; see asgi_call_traverse */
-    Ring
-        waiting; /* in AppServer.asgi_waiting, which owns a reference, before the start */
+    Ring waiting; /* in AsgiApp.waiting, which owns a reference, before the start */
 
     /* receive */
     Gather pieces;   /* of the body, not taken yet */
@@ -78,8 +77,8 @@ struct AsgiCall {
     WaitList writers;
 };
 
-/* Creates AppState.asgi_call_type and adds it to the module. 0, or -1 with an exception set. */
-int asgi_call_setup(PyObject *module, AppState *st);
+/* Creates AsgiState.asgi_call_type and adds it to the module. 0, or -1 with an exception set. */
+int asgi_call_setup(PyObject *module, AsgiState *st);
 
 /* What becomes of requests to an AsgiApp. */
 extern const MountOps asgi_mount_ops;
@@ -117,7 +116,7 @@ void asgi_call_gone(HttpRequest *req);
 /* The same before a WebSocket was accepted. */
 void asgi_socket_gone(AsgiCall *call);
 bool asgi_is_socket(const AsgiCall *call);
-int asgi_socket_setup(PyObject *module, AppState *st);
+int asgi_socket_setup(PyObject *module, AsgiState *st);
 
 /* Raises what send() is to raise without a client ("Disconnected Client" in the specification).
  * Returns -1. */

@@ -43,9 +43,9 @@ kind_of(PyObject *type)
 }
 
 /* The keys, the most frequent first: where the interned str is, and where the value goes. */
-#define ENTRY(name) {offsetof(AppState, str_##name), offsetof(Message, name)}
+#define ENTRY(name) {offsetof(AsgiState, str_##name), offsetof(Message, name)}
 static const struct {
-    size_t key;   /* in AppState */
+    size_t key;   /* in AsgiState */
     size_t place; /* in Message */
 } entries[] = {
     ENTRY(type),          ENTRY(body),     ENTRY(more_body),   ENTRY(status),
@@ -71,7 +71,7 @@ message_free(Message *m)
 }
 
 static PyObject *
-entry_key(const AppState *st, size_t i)
+entry_key(const AsgiState *st, size_t i)
 {
     return *(PyObject *const *)((const char *)st + entries[i].key);
 }
@@ -79,7 +79,7 @@ entry_key(const AppState *st, size_t i)
 /* Where the value of `key` goes; NULL when no message has such an entry. Keys that are written
  * out in a program are interned, so that comparing addresses finds them. */
 static PyObject **
-message_place(Message *m, PyObject *key, const AppState *st)
+message_place(Message *m, PyObject *key, const AsgiState *st)
 {
     size_t i = 0;
     while (i < ENTRIES && key != entry_key(st, i)) {
@@ -94,7 +94,7 @@ message_place(Message *m, PyObject *key, const AppState *st)
 }
 
 int
-message_read(Message *m, PyObject *message, const AppState *st)
+message_read(Message *m, PyObject *message, const AsgiState *st)
 {
     Py_ssize_t at = 0;
     PyObject *key, *value; /* borrowed */

@@ -4,7 +4,7 @@
 #define FLUVIAL_ASGI_MESSAGE_H
 
 #include "base/py.h"
-#include "app/app_state.h"
+#include "asgi/asgi_state.h"
 #include "http/response.h"
 
 typedef enum MessageKind {
@@ -32,7 +32,7 @@ typedef struct Message {
 
 /* Reads the dict `message` into a zeroed struct, to be freed with message_free in any case. 0, or
  * -1 with TypeError set. */
-int message_read(Message *m, PyObject *message, const AppState *st);
+int message_read(Message *m, PyObject *message, const AsgiState *st);
 void message_free(Message *m);
 
 /* The truth of the entry `value`, false when it is NULL; -1 with an exception set. */

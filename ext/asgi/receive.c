@@ -24,7 +24,7 @@ body_lost(HttpRequest *req)
 void
 asgi_body(HttpRequest *req, Slice piece)
 {
-    AsgiCall *call = call_of(req)->asgi;
+    AsgiCall *call = call_of(req)->mounted;
     if (call == NULL || call->stage == ASGI_OVER) {
         return; /* nobody wants it any more */
     }
@@ -43,7 +43,7 @@ asgi_body(HttpRequest *req, Slice piece)
 void
 asgi_body_end(HttpRequest *req)
 {
-    AsgiCall *call = call_of(req)->asgi;
+    AsgiCall *call = call_of(req)->mounted;
     if (call == NULL) {
         return;
     }
@@ -58,7 +58,7 @@ asgi_body_end(HttpRequest *req)
 
 /* {"type": "http.request", "body": body (stolen), "more_body": more} */
 static PyObject *
-event_request(const AppState *st, PyObject *body, bool more)
+event_request(const AsgiState *st, PyObject *body, bool more)
 {
     PyObject *event = body == NULL ? NULL : PyDict_New();
     if (event != NULL
@@ -73,7 +73,7 @@ event_request(const AppState *st, PyObject *body, bool more)
 }
 
 static PyObject *
-event_disconnect(const AppState *st)
+event_disconnect(const AsgiState *st)
 {
     PyObject *event = PyDict_New();
     if (event != NULL
@@ -95,7 +95,7 @@ body_resume(AsgiCall *call)
 
 /* Everything of the body that is there. */
 static PyObject *
-body_take(AsgiCall *call, const AppState *st, bool more)
+body_take(AsgiCall *call, const AsgiState *st, bool more)
 {
     bool some = call->pieces.len != 0;
     PyObject *event = event_request(st, gather_take(&call->pieces), more);
@@ -114,7 +114,7 @@ WaitStep
 asgi_http_receive(PyObject *owner, PyObject **result, WaitList **list)
 {
     AsgiCall *call = (AsgiCall *)owner;
-    const AppState *st = call->app->st;
+    const AsgiState *st = call->app->st;
     const HttpRequest *req = call->req;
     bool over = req == NULL || call->stage == ASGI_OVER;
     bool more = !over && req->has_body && !req->body_complete;
@@ -138,7 +138,7 @@ asgi_receive(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (!asgi_call_is_here(call)) {
         return asgi_call_later(call, asgi_receive_new(call), NULL);
     }
-    return waiting_new(call->app->st, call->server->loop, &call->kind->receive, op);
+    return waiting_new(call->server->st, call->server->loop, &call->kind->receive, op);
 }
 
 static PyMethodDef receive_def = {"receive", asgi_receive, METH_NOARGS,

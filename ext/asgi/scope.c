@@ -7,7 +7,7 @@
 #include "asgi/scope.h"
 
 #include "app/call.h"
-#include "app/convert.h"
+#include "base/text.h"
 #include "base/dict.h"
 #include "http/ws/ws.h"
 
@@ -27,7 +27,7 @@ method_name(AsgiApp *app, const HttpRequest *req)
 {
     PyObject **place = &app->methods[req->method % ASGI_METHODS];
     if (*place == NULL) {
-        *place = convert_latin1(http_request_method(req));
+        *place = text_latin1(http_request_method(req));
     }
     return *place;
 }
@@ -110,7 +110,7 @@ server_is_known(const AsgiApp *app, const HttpRequest *req)
 static PyObject *
 make_path(AsgiApp *app, HttpRequest *req)
 {
-    PyObject *path = convert_utf8(call_path(req));
+    PyObject *path = text_utf8(call_path(req));
     if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
         return path;
     }
@@ -183,7 +183,7 @@ template_update(AsgiApp *app, const HttpRequest *req)
 static int
 put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
 {
-    const AppState *st = app->st;
+    const AsgiState *st = app->st;
     Slice query = http_request_query(req);
     if (req->method != HTTP_GET
         && dict_put(scope, st->str_method, Py_XNewRef(method_name(app, req))) < 0) {
@@ -234,7 +234,7 @@ make_extensions(const AsgiApp *app, const HttpRequest *req)
 static int
 put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
 {
-    const AppState *st = app->st;
+    const AsgiState *st = app->st;
     bool has_client = req->peer.family != AF_UNSPEC;
     if (put_rare(scope, app, req) < 0
         || dict_put(scope, st->str_path, make_path(app, req)) < 0
@@ -270,7 +270,7 @@ make_subprotocols(const HttpRequest *req)
     PyObject *list = PyList_New(0);
     int err = list == NULL ? -1 : 0;
     while (err == 0 && ws_next_subprotocol(req, &offers, &offer)) {
-        PyObject *text = convert_latin1(offer);
+        PyObject *text = text_latin1(offer);
         err = text == NULL ? -1 : PyList_Append(list, text);
         Py_XDECREF(text);
     }
@@ -283,7 +283,7 @@ make_subprotocols(const HttpRequest *req)
 PyObject *
 asgi_scope_websocket(AsgiApp *app, HttpRequest *req)
 {
-    const AppState *st = app->st;
+    const AsgiState *st = app->st;
     PyObject *extensions = Py_BuildValue("{s{}}", "websocket.http.response");
     PyObject *scheme =
         PyDict_GetItemWithError(app->scope, st->str_scheme); /* borrowed */

@@ -319,9 +319,10 @@ static PyObject *
 send_room(AsgiCall *call)
 {
     if (likely(call->req == NULL || !http_stream_full(call->req))) {
-        return Py_NewRef(call->app->st->waiting_done);
+        return Py_NewRef(call->server->st->waiting_done);
     }
-    return waiting_new(call->app->st, call->server->loop, &send_ops, (PyObject *)call);
+    return waiting_new(call->server->st, call->server->loop, &send_ops,
+                       (PyObject *)call);
 }
 
 /* Does what a message says that is due. 0, or -1 with an exception set. */
@@ -382,8 +383,9 @@ asgi_send(PyObject *op, PyObject *message)
         result = call->kind->send(call, message, &m);
     }
     message_free(&m);
-    return likely(result != NULL) ? result
-                                  : waiting_failed(call->app->st, call->server->loop);
+    return likely(result != NULL)
+               ? result
+               : waiting_failed(call->server->st, call->server->loop);
 }
 
 static PyMethodDef send_def = {"send", asgi_send, METH_O,

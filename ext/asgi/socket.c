@@ -33,7 +33,7 @@ socket_of(AsgiCall *call)
 
 /* {"type": type, key: value (stolen)}; without the latter when `key` is NULL. */
 static PyObject *
-event_new(const AppState *st, PyObject *type, PyObject *key, PyObject *value)
+event_new(const AsgiState *st, PyObject *type, PyObject *key, PyObject *value)
 {
     PyObject *event = PyDict_New();
     int err = event == NULL ? -1 : PyDict_SetItem(event, st->str_type, type);
@@ -49,7 +49,7 @@ event_new(const AppState *st, PyObject *type, PyObject *key, PyObject *value)
 }
 
 static PyObject *
-event_disconnect(const AppState *st, const WsSession *session)
+event_disconnect(const AsgiState *st, const WsSession *session)
 {
     int code = session->code != 0 ? session->code : WS_ABNORMAL;
     PyObject *reason =
@@ -65,7 +65,7 @@ event_disconnect(const AppState *st, const WsSession *session)
 }
 
 static PyObject *
-event_receive(const AppState *st, PyObject *message)
+event_receive(const AsgiState *st, PyObject *message)
 {
     PyObject *key = PyUnicode_Check(message) ? st->str_text : st->str_bytes;
     return event_new(st, st->str_websocket_receive, key, message);
@@ -75,7 +75,7 @@ static WaitStep
 socket_receive(PyObject *owner, PyObject **result, WaitList **list)
 {
     AsgiSocket *self = (AsgiSocket *)owner;
-    const AppState *st = self->call.app->st;
+    const AsgiState *st = self->call.app->st;
     WsSession *session = &self->session;
     PyObject *message;
     if (!self->connect_given) {
@@ -280,7 +280,7 @@ static const WaitOps room_ops = {.attempt = room_attempt};
 static PyObject *
 socket_room(AsgiSocket *self)
 {
-    const AppState *st = self->call.app->st;
+    const AppState *st = self->call.server->st;
     if (likely(!session_is_full(&self->session))) {
         return Py_NewRef(st->waiting_done);
     }
@@ -302,7 +302,7 @@ send_waiting(AsgiSocket *self, PyObject *message, const Message *m)
     } else {
         err = raise_unexpected(self, m);
     }
-    return err < 0 ? NULL : Py_NewRef(self->call.app->st->waiting_done);
+    return err < 0 ? NULL : Py_NewRef(self->call.server->st->waiting_done);
 }
 
 static PyObject *
@@ -326,7 +326,7 @@ socket_send(AsgiCall *call, PyObject *message, const Message *m)
         err = send_close(self, m);
     }
     return err < 0          ? NULL
-           : is_ended(self) ? Py_NewRef(call->app->st->waiting_done)
+           : is_ended(self) ? Py_NewRef(call->server->st->waiting_done)
                             : socket_room(self);
 }
 
@@ -388,7 +388,7 @@ asgi_socket_request(HttpRequest *req, AsgiApp *app)
     if (!ws_check(req)) {
         return;
     }
-    PyTypeObject *type = call_server(req)->st->asgi_socket_type;
+    PyTypeObject *type = app->st->asgi_socket_type;
     AsgiSocket *self = (AsgiSocket *)asgi_call_new(type, &socket_kind, req, app);
     if (self == NULL) {
         loop_report(call_server(req)->loop, "a WebSocket could not be handled");
@@ -450,7 +450,7 @@ static PyType_Spec socket_spec = {
 };
 
 int
-asgi_socket_setup(PyObject *module, AppState *st)
+asgi_socket_setup(PyObject *module, AsgiState *st)
 {
     st->asgi_socket_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &socket_spec, (PyObject *)st->asgi_call_type);

@@ -1,120 +1,16 @@
-/* The net layer's share of the module's state: its types, imports and interned strings. Made
- * when the module is imported, read by all files of the layer, released with the module.
- * Thread: any, with the GIL; changed only while the module is imported or released.
+/* The net layer's share of the module's state.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_NET_NET_STATE_H
 #define FLUVIAL_NET_NET_STATE_H
 
 #include "base/py.h"
 
-/* What the steps of TLS for asyncio (tls_steps.c) need. Object pointers only; all owned. */
-typedef struct TlsSteps {
-    PyObject *do_handshake; /* asyncio.sslproto.SSLProtocolState.DO_HANDSHAKE */
-    PyObject *shutdown;     /* .SHUTDOWN */
-    PyObject *unwrapped;    /* .UNWRAPPED */
-    PyObject *app_init;     /* asyncio.sslproto.AppProtocolState.STATE_INIT */
-    PyObject *app_made;     /* .STATE_CON_MADE */
-    PyObject *app_eof;      /* .STATE_EOF */
-    PyObject *ssl_error;    /* ssl.SSLError */
-    /* Strings: attributes of asyncio's SSLProtocol and of what it uses, or of ours. */
-    PyObject *str_abort;
-    PyObject *str_call_later;
-    PyObject *str_call_soon;
-    PyObject *str_cancel;
-    PyObject *str_check_handshake_timeout;
-    PyObject *str_check_shutdown_timeout;
-    PyObject *str_closed; /* "_closed" */
-    PyObject *str_do_handshake;
-    PyObject *str_extra; /* "_extra" */
-    PyObject *str_get_app_transport;
-    PyObject *str_get_debug;
-    PyObject *str_is_app_closed;
-    PyObject *str_log_eof;
-    PyObject *str_on_handshake_complete;
-    PyObject *str_on_shutdown_complete;
-    PyObject *str_ssl_object;
-    PyObject *str_sslobj; /* "_sslobj" */
-    PyObject *str_start_handshake;
-    PyObject *str_unwrap;
-    PyObject *str_wakeup_waiter;
-    PyObject *str_warn_kept_open;
-} TlsSteps;
-
-/* The functions of asyncio.streams that reader.c stands in for, by their place in ReaderState. */
-enum { READER_DATA_RECEIVED, READER_FEED_DATA, READER_WAKEUP_WAITER, READER_FUNCTIONS };
-
-/* What reader.c knows of asyncio's streams. Objects are owned. */
-typedef struct ReaderState {
-    PyObject *protocol_type; /* asyncio.StreamReaderProtocol */
-    PyObject *reader_type;   /* asyncio.StreamReader */
-    PyObject *names[READER_FUNCTIONS];
-    PyObject *functions[READER_FUNCTIONS];     /* [0] is NULL: they aren't asyncio's */
-    unsigned protocol_version, reader_version; /* of the classes at the last look */
-    bool plain;                                /* what it saw: both have `functions` */
-    PyObject *str_stream_reader_wr;            /* "_stream_reader_wr" */
-    PyObject *str_buffer;                      /* "_buffer" */
-    PyObject *str_limit;                       /* "_limit" */
-    PyObject *str_eof;                         /* "_eof" */
-    PyObject *str_waiter;                      /* "_waiter" */
-    PyObject *str_cancelled;
-    PyObject *str_set_result;
-} ReaderState;
-
 typedef struct NetState {
-    PyObject *module; /* borrowed: the module that owns this state */
-
-    /* For asyncio transports; all owned. */
-    PyTypeObject *transport_type;
-    PyTypeObject *acceptor_type;
-    PyObject *transport_socket;  /* asyncio.trsock.TransportSocket */
-    PyObject *asyncio_transport; /* asyncio's _FlowControlMixin, a Transport */
-    PyObject *buffered_protocol; /* asyncio.BufferedProtocol */
-    PyObject *empty_bytes;
-    PyObject *str_call_connection_lost; /* "_call_connection_lost" */
-    PyObject *str_data_received;
-    PyObject *str_get_buffer;
-    PyObject *str_buffer_updated;
-    PyObject *str_eof_received;
-    PyObject *str_connection_made;
-    PyObject *str_connection_lost;
-    PyObject *str_pause_writing;
-    PyObject *str_resume_writing;
-    PyObject *str_close;
-    PyObject *str_socket;
-    PyObject *str_sockname;
-    PyObject *str_peername;
-    PyObject *str_join;
-
-    /* For TLS of asyncio transports; all owned. */
-    PyTypeObject *tls_type;
-    PyObject *tls_wrapped;  /* asyncio.sslproto.SSLProtocolState.WRAPPED */
-    PyObject *tls_flushing; /* and FLUSHING */
-    PyObject *tls_again;    /* tuple: the exceptions of ssl that ask for more data */
-    PyObject *record_max;   /* int: bytes of plaintext in one record */
-    PyObject *str_read;
-    PyObject *str_write;
-    PyObject *str_pending;
-    PyObject *str_do_write;            /* "_do_write" */
-    PyObject *str_write_appdata;       /* "_write_appdata" */
-    PyObject *str_control_app_writing; /* "_control_app_writing" */
-    PyObject *str_control_ssl_reading; /* "_control_ssl_reading" */
-    TlsSteps tls;
-
-    /* For the server's own TLS; owned. */
-    PyTypeObject *secure_type; /* SecureContext */
-
-    /* For transports over user descriptors; all owned. */
-    PyTypeObject *endpoint_type;
-    PyObject *str_begin;      /* "_begin" */
-    PyObject *str_read_ready; /* "_read_ready" */
-    PyObject *str_fileno;
-    PyObject *str_datagram_received;
-    PyObject *str_error_received;
-    PyObject *str_sendto;
-    ReaderState reader;
+    PyTypeObject *secure_type; /* owned: SecureContext, for the server's own TLS */
 } NetState;
 
-/* The net layer's part of the state of `module`; borrowed. Defined in module.c. */
+/* The layer's part of the state of `module`; borrowed. Defined in module.c. */
 NetState *net_state(PyObject *module);
 
 /* Creates the types and adds them to the module. 0, or -1 with an exception set. */

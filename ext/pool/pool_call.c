@@ -10,7 +10,7 @@
 
 struct PoolCall {
     PoolJob job;
-    const AppState *st;      /* borrowed from the module, which `owner` keeps */
+    const PoolState *st;     /* borrowed from the module, which `owner` keeps */
     PyObject *owner;         /* owned: the Pool object */
     PoolCall **list;         /* in the owner */
     PoolCall *before, *next; /* on the list */
@@ -102,7 +102,7 @@ error_for_future(PyObject *error)
 static int
 call_resolve(PoolCall *call)
 {
-    const AppState *st = call->st;
+    const PoolState *st = call->st;
     PyObject *done = PyObject_CallMethodNoArgs(call->future, st->str_done); /* owned */
     int is_done = done == NULL ? -1 : PyObject_IsTrue(done);
     Py_XDECREF(done);
@@ -192,7 +192,7 @@ call_link(PoolCall *call, PoolCall **list)
 }
 
 PoolCall *
-pool_call_new(const AppState *st, PyObject *owner, PoolCall **list, PyObject *loop,
+pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, PyObject *loop,
               PyObject *context, PyObject *func, PyObject *const *args,
               Py_ssize_t nargs, PyObject *kwnames)
 {

@@ -6,7 +6,7 @@
 #define FLUVIAL_POOL_POOL_CALL_H
 
 #include "base/py.h"
-#include "app/app_state.h"
+#include "pool/pool_state.h"
 #include "pool/pool.h"
 
 typedef struct PoolCall PoolCall;
@@ -14,7 +14,7 @@ typedef struct PoolCall PoolCall;
 /* A call for `func` with arguments in vectorcall form and `context` (all borrowed;
  * for None a copy of the current one), linked into `*list`, where it stays until it
  * is freed. `owner` (borrowed) lives at least as long. NULL with an exception set. */
-PoolCall *pool_call_new(const AppState *st, PyObject *owner, PoolCall **list,
+PoolCall *pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list,
                         PyObject *loop, PyObject *context, PyObject *func,
                         PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 void pool_call_free(PoolCall *call);

@@ -181,7 +181,7 @@ pool_type_submit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return PyErr_Format(PyExc_TypeError, "expected a Context or None, not %.100s",
                             Py_TYPE(args[0])->tp_name);
     }
-    PoolCall *call = pool_call_new(app_state(module), op, &self->calls, self->loop,
+    PoolCall *call = pool_call_new(pool_state(module), op, &self->calls, self->loop,
                                    args[0], args[1], args + 2, nargs - 2, kwnames);
     if (call == NULL) {
         return NULL;
@@ -258,7 +258,7 @@ static PyType_Spec pool_type_spec = {
 };
 
 int
-pool_type_setup(PyObject *module, AppState *st)
+pool_type_setup(PyObject *module, PoolState *st)
 {
     st->pool_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &pool_type_spec, NULL);
@@ -269,7 +269,7 @@ pool_type_setup(PyObject *module, AppState *st)
 }
 
 Pool *
-pool_check(const AppState *st, PyObject *obj)
+pool_check(const PoolState *st, PyObject *obj)
 {
     if (!PyObject_TypeCheck(obj, st->pool_type)) {
         PyErr_Format(PyExc_TypeError, "expected a Pool, not %.100s",

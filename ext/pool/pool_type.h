@@ -3,15 +3,15 @@
 #define FLUVIAL_POOL_POOL_TYPE_H
 
 #include "base/py.h"
-#include "app/app_state.h"
+#include "pool/pool_state.h"
 #include "pool/pool.h"
 
-/* Creates AppState.pool_type and adds it to the module. 0, or -1 with an exception
+/* Creates PoolState.pool_type and adds it to the module. 0, or -1 with an exception
  * set. */
-int pool_type_setup(PyObject *module, AppState *st);
+int pool_type_setup(PyObject *module, PoolState *st);
 
 /* The pool inside a `_core.Pool`, borrowed while `obj` lives (closed or not); NULL with
  * TypeError set when `obj` is something else. */
-Pool *pool_check(const AppState *st, PyObject *obj);
+Pool *pool_check(const PoolState *st, PyObject *obj);
 
 #endif

@@ -6,7 +6,7 @@
 #include "base/py.h"
 
 #include "route/router_type.h"
-#include "app/convert.h"
+#include "base/text.h"
 #include "route/method.h"
 #include "route/pattern.h"
 
@@ -160,7 +160,7 @@ tuple_from_slices(const Slice *texts, unsigned n)
 {
     PyObject *tuple = PyTuple_New(n);
     for (unsigned i = 0; i < n && tuple != NULL; i++) {
-        PyObject *text = convert_utf8(texts[i]);
+        PyObject *text = text_utf8(texts[i]);
         if (text == NULL) {
             Py_CLEAR(tuple);
         } else {
@@ -201,8 +201,8 @@ router_type_add(PyObject *op, PyObject *args)
         || slice_from_str(pattern, &text) < 0) {
         return NULL;
     }
-    AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
-    if (!PyObject_TypeCheck(plan, st->plan_type)) {
+    const RouteState *st = route_state(PyType_GetModule(Py_TYPE(op)));
+    if (!PyObject_TypeCheck(plan, st->target_type)) {
         return PyErr_Format(PyExc_TypeError, "expected a Plan, not %.100s",
                             Py_TYPE(plan)->tp_name);
     }
@@ -292,7 +292,7 @@ static PyType_Spec router_type_spec = {
 };
 
 int
-router_type_setup(PyObject *module, AppState *st)
+router_type_setup(PyObject *module, RouteState *st)
 {
     st->router_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &router_type_spec, NULL);
@@ -300,7 +300,7 @@ router_type_setup(PyObject *module, AppState *st)
 }
 
 Router *
-router_check(const AppState *st, PyObject *obj)
+router_check(const RouteState *st, PyObject *obj)
 {
     if (!PyObject_TypeCheck(obj, st->router_type)) {
         PyErr_Format(PyExc_TypeError, "expected a Router, not %.100s",

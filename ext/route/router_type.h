@@ -3,14 +3,14 @@
 #define FLUVIAL_ROUTE_ROUTER_TYPE_H
 
 #include "base/py.h"
-#include "app/app_state.h"
+#include "route/route_state.h"
 #include "route/router.h"
 
-/* Creates AppState.router_type and adds it to the module. 0, or -1 with an exception set. */
-int router_type_setup(PyObject *module, AppState *st);
+/* Creates RouteState.router_type and adds it to the module. 0, or -1 with an exception set. */
+int router_type_setup(PyObject *module, RouteState *st);
 
 /* The table inside a `_core.Router`, borrowed while `obj` lives; NULL with TypeError set when
  * `obj` is something else. */
-Router *router_check(const AppState *st, PyObject *obj);
+Router *router_check(const RouteState *st, PyObject *obj);
 
 #endif

@@ -20,14 +20,14 @@
 
 typedef struct Acceptor {
     PyObject_HEAD
-    NetState *st;      /* borrowed: the type holds the module that owns it */
-    Loop *loop;        /* owned */
-    PyObject *sock;    /* owned: the listening socket.socket */
-    PyObject *factory; /* owned: makes protocols */
-    PyObject *server;  /* owned: asyncio.Server, or None */
-    PyObject *context; /* owned: connections' contexts are copies of it */
-    int fd;            /* the socket's */
-    int batch;         /* connections for each wake-up, at most */
+    TransportState *st; /* borrowed: the type holds the module that owns it */
+    Loop *loop;         /* owned */
+    PyObject *sock;     /* owned: the listening socket.socket */
+    PyObject *factory;  /* owned: makes protocols */
+    PyObject *server;   /* owned: asyncio.Server, or None */
+    PyObject *context;  /* owned: connections' contexts are copies of it */
+    int fd;             /* the socket's */
+    int batch;          /* connections for each wake-up, at most */
     bool watching;
     bool broken; /* it was reported that the socket listens no more */
 } Acceptor;
@@ -95,7 +95,7 @@ acceptor_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     if (self == NULL) {
         Py_DECREF(context);
     } else {
-        self->st = net_state(module);
+        self->st = transport_state(module);
         self->loop = (Loop *)Py_NewRef(loop);
         self->sock = Py_NewRef(sock);
         self->factory = Py_NewRef(factory);
@@ -276,7 +276,7 @@ static PyType_Spec acceptor_spec = {
 };
 
 int
-acceptor_setup(PyObject *module, NetState *st)
+acceptor_setup(PyObject *module, TransportState *st)
 {
     st->acceptor_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &acceptor_spec, NULL);

@@ -6,8 +6,8 @@
 #define FLUVIAL_TRANSPORT_ACCEPTOR_H
 
 #include "base/py.h"
-#include "net/net_state.h"
+#include "transport/transport_state.h"
 
-int acceptor_setup(PyObject *module, NetState *st);
+int acceptor_setup(PyObject *module, TransportState *st);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "base/py.h"
 #include "loop/loop.h"
-#include "net/net_state.h"
+#include "transport/transport_state.h"
 #include "transport/pieces.h"
 
 typedef enum EndpointState {
@@ -33,7 +33,7 @@ typedef struct EndpointOps {
 typedef struct Endpoint {
     PyObject_HEAD
     PyObject *extra;        /* owned dict: BaseTransport's slot `_extra` */
-    NetState *st;           /* borrowed */
+    TransportState *st;     /* borrowed */
     const EndpointOps *ops; /* static; NULL before it is initialised */
     EndpointState state;
     bool started; /* reading may begin: connection_made was called */
@@ -131,7 +131,7 @@ PyObject *endpoint_py_set_write_buffer_limits(PyObject *op, PyObject *args,
 PyObject *endpoint_py_abort(PyObject *op, PyObject *ignored);
 
 /* Creates the base type. 0, or -1 with an exception set. */
-int endpoint_setup(PyObject *module, NetState *st);
+int endpoint_setup(PyObject *module, TransportState *st);
 
 /* Creates a type that derives from it, from asyncio.<base>, and from asyncio.<other> (unless
  * NULL), and adds it to the module. 0, or -1 with an exception set. */

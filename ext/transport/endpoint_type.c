@@ -23,7 +23,7 @@ endpoint_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(
     }
     Endpoint *self = (Endpoint *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->st = net_state(module);
+        self->st = transport_state(module);
         self->fd = -1;
         self->state = ENDPOINT_LOST;
     }
@@ -339,7 +339,7 @@ static PyType_Spec endpoint_spec = {
 };
 
 int
-endpoint_setup(PyObject *module, NetState *st)
+endpoint_setup(PyObject *module, TransportState *st)
 {
     PyObject *base = NULL;
     if (name_import(&base, "asyncio", "BaseTransport") < 0) {
@@ -366,7 +366,7 @@ endpoint_add_type(PyObject *module, PyType_Spec *spec, const char *base,
         Py_XDECREF(abstract);
         return -1;
     }
-    PyTypeObject *ours = net_state(module)->endpoint_type;
+    PyTypeObject *ours = transport_state(module)->endpoint_type;
     bases = PyTuple_Pack(more == NULL ? 2 : 3, ours, abstract, more);
     PyObject *type =
         bases == NULL ? NULL : PyType_FromModuleAndSpec(module, spec, bases);

@@ -7,8 +7,8 @@
 #include "base/err.h"
 
 int
-protocol_begin(const NetState *st, Loop *loop, PyObject *transport, PyObject *protocol,
-               PyObject *context, PyObject *waiter)
+protocol_begin(const TransportState *st, Loop *loop, PyObject *transport,
+               PyObject *protocol, PyObject *context, PyObject *waiter)
 {
     PyObject *made = PyObject_GetAttr(protocol, st->str_connection_made);
     PyObject *begin = PyObject_GetAttr(transport, st->str_begin);

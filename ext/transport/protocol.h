@@ -7,11 +7,11 @@
 
 #include "base/py.h"
 #include "loop/loop.h"
-#include "net/net_state.h"
+#include "transport/transport_state.h"
 
 /* Schedules protocol.connection_made(transport), then transport._begin(waiter), in `context`.
  * 0, or -1 with an exception set. */
-int protocol_begin(const NetState *st, Loop *loop, PyObject *transport,
+int protocol_begin(const TransportState *st, Loop *loop, PyObject *transport,
                    PyObject *protocol, PyObject *context, PyObject *waiter);
 
 /* Hands the exception that is set to loop.<method>(transport, protocol, message, exception), which

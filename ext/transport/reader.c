@@ -85,7 +85,7 @@ reader_of(const ReaderState *rs, PyObject *protocol)
 }
 
 bool
-reader_check(NetState *st, PyObject *protocol)
+reader_check(TransportState *st, PyObject *protocol)
 {
     ReaderState *rs = &st->reader;
     if ((PyObject *)Py_TYPE(protocol) != rs->protocol_type || !classes_plain(rs)) {
@@ -160,7 +160,7 @@ waiter_wake(const ReaderState *rs, PyObject *reader)
 }
 
 ReaderFed
-reader_feed(NetState *st, PyObject *protocol, Slice data)
+reader_feed(TransportState *st, PyObject *protocol, Slice data)
 {
     ReaderState *rs = &st->reader;
     if (!classes_plain(rs)) {
@@ -239,7 +239,7 @@ setup_functions(ReaderState *rs)
 }
 
 int
-reader_setup(NetState *st)
+reader_setup(TransportState *st)
 {
     ReaderState *rs = &st->reader;
     if (setup_names(rs) < 0
@@ -251,7 +251,7 @@ reader_setup(NetState *st)
 }
 
 int
-reader_traverse(NetState *st, visitproc visit, void *arg)
+reader_traverse(TransportState *st, visitproc visit, void *arg)
 {
     Py_VISIT(st->reader.protocol_type);
     Py_VISIT(st->reader.reader_type);
@@ -262,7 +262,7 @@ reader_traverse(NetState *st, visitproc visit, void *arg)
 }
 
 void
-reader_clear(NetState *st)
+reader_clear(TransportState *st)
 {
     ReaderState *rs = &st->reader;
     for (size_t i = 0; i < READER_FUNCTIONS; i++) {

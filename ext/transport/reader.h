@@ -8,11 +8,11 @@
 
 #include "base/py.h"
 #include "base/slice.h"
-#include "net/net_state.h"
+#include "transport/transport_state.h"
 
 /* Whether reader_feed may be called for `protocol`: neither it nor its reader has methods of its
  * own. To be asked once. Never fails. */
-bool reader_check(NetState *st, PyObject *protocol);
+bool reader_check(TransportState *st, PyObject *protocol);
 
 typedef enum ReaderFed {
     READER_FAILED,  /* an exception is set, as data_received() would have raised */
@@ -21,11 +21,11 @@ typedef enum ReaderFed {
 } ReaderFed;
 
 /* Does what protocol.data_received(data) would. Any memory is good for `data`. */
-ReaderFed reader_feed(NetState *st, PyObject *protocol, Slice data);
+ReaderFed reader_feed(TransportState *st, PyObject *protocol, Slice data);
 
 /* 0, or -1 with an exception set. */
-int reader_setup(NetState *st);
-int reader_traverse(NetState *st, visitproc visit, void *arg);
-void reader_clear(NetState *st);
+int reader_setup(TransportState *st);
+int reader_traverse(TransportState *st, visitproc visit, void *arg);
+void reader_clear(TransportState *st);
 
 #endif

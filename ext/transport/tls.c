@@ -394,7 +394,7 @@ tls_fill_buffer(Tls *self)
 static bool
 tls_may_read(const Tls *self)
 {
-    NetState *st = self->st;
+    TransportState *st = self->st;
     return self->state == st->tls_wrapped || self->state == st->tls_flushing;
 }
 

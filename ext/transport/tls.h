@@ -13,12 +13,12 @@
 
 #include "base/py.h"
 #include "base/slice.h"
-#include "net/net_state.h"
+#include "transport/transport_state.h"
 
 /* All objects are owned; NULL reads as None. */
 typedef struct Tls {
     PyObject_HEAD
-    NetState *st;       /* borrowed: the type holds the module that owns it */
+    TransportState *st; /* borrowed: the type holds the module that owns it */
     PyObject *state;    /* _state: a member of asyncio.sslproto.SSLProtocolState */
     PyObject *incoming; /* _incoming: ssl.MemoryBIO, what the peer sent */
     PyObject *outgoing; /* _outgoing: ssl.MemoryBIO, what is to be sent */
@@ -64,7 +64,7 @@ int tls_write(Tls *self, PyObject *data);
 
 /* Whether `protocol` (borrowed) is one. */
 static inline bool
-tls_check(NetState *st, PyObject *protocol)
+tls_check(TransportState *st, PyObject *protocol)
 {
     return PyObject_TypeCheck(protocol, st->tls_type);
 }
@@ -95,11 +95,11 @@ PyObject *tls_py_eof_received(PyObject *op, PyObject *ignored);
 
 /* ---- tls_state.c ------------------------------------------------------------------------------ */
 
-/* Fills NetState's fields for TLS in. 0, or -1 with an exception set. */
-int tls_state_setup(NetState *st);
+/* Fills TransportState's fields for TLS in. 0, or -1 with an exception set. */
+int tls_state_setup(TransportState *st);
 int tls_steps_traverse(TlsSteps *st, visitproc visit, void *arg);
 void tls_steps_clear(TlsSteps *st);
 
-int tls_setup(PyObject *module, NetState *st);
+int tls_setup(PyObject *module, TransportState *st);
 
 #endif

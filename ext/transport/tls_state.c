@@ -1,4 +1,4 @@
-/* What TLS for asyncio needs of asyncio and ssl: states, exceptions, names (see net_state.h). Runs
+/* What TLS for asyncio needs of asyncio and ssl: states, exceptions, names (see transport_state.h). Runs
  * when the module is imported and freed, under the GIL.
  */
 #include "base/py.h"
@@ -73,7 +73,7 @@ setup_exceptions(PyObject **to, const char *module, const char *name)
 }
 
 int
-tls_state_setup(NetState *all)
+tls_state_setup(TransportState *all)
 {
     TlsSteps *st = &all->tls;
     if (setup_names(st) < 0 || setup_exceptions(&st->ssl_error, "ssl", "SSLError") < 0

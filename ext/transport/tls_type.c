@@ -24,7 +24,7 @@ tls_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwarg
     }
     Tls *self = (Tls *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->st = net_state(module);
+        self->st = transport_state(module);
     }
     return (PyObject *)self;
 }
@@ -250,7 +250,7 @@ static PyType_Spec tls_spec = {
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
 int
-tls_setup(PyObject *module, NetState *st)
+tls_setup(PyObject *module, TransportState *st)
 {
     st->record_max = PyLong_FromLong(RECORD_MAX);
     if (st->record_max == NULL || tls_state_setup(st) < 0) {

@@ -11,17 +11,17 @@
 
 #include "base/py.h"
 #include "net/addr.h"
-#include "net/net_state.h"
+#include "transport/transport_state.h"
 #include "net/stream.h"
 
 #include <sys/types.h>
 
-typedef enum TransportState {
+typedef enum TransportPhase {
     TRANSPORT_OPEN,
     TRANSPORT_FLUSHING, /* close() was called; what is queued is being written */
     TRANSPORT_LOSING,   /* connection_lost is scheduled */
     TRANSPORT_LOST,     /* it was called; the stream is closed or closing */
-} TransportState;
+} TransportPhase;
 
 /* The fields before `stream` are those of asyncio's own classes, whose slots follow the object's
  * header; a check at import compares the sizes. */
@@ -31,9 +31,9 @@ typedef struct Transport {
     PyObject
         *mixin[4]; /* owned, NULL: _FlowControlMixin's slots, of which we need none */
     Stream stream;
-    LoopRef held; /* libuv's reference, while the stream is open or closing */
-    NetState *st; /* borrowed */
-    TransportState state;
+    LoopRef held;       /* libuv's reference, while the stream is open or closing */
+    TransportState *st; /* borrowed */
+    TransportPhase state;
     bool paused;           /* pause_reading() was called */
     bool started;          /* reading may begin: connection_made was called */
     bool eof;              /* write_eof() was called */
@@ -65,8 +65,9 @@ int transport_open(Transport *self, int fd);
 /* A transport for `fd` (its own in any case), which a server accepted from `peer` (AF_UNSPEC: to be
  * found out). Tells `protocol` of the connection at once. Must be called within `context`. All
  * objects are borrowed. A new reference, or NULL with an exception set. */
-PyObject *transport_accepted(NetState *st, Loop *loop, int fd, const NetAddr *peer,
-                             PyObject *protocol, PyObject *context, PyObject *server);
+PyObject *transport_accepted(TransportState *st, Loop *loop, int fd,
+                             const NetAddr *peer, PyObject *protocol, PyObject *context,
+                             PyObject *server);
 
 /* Calls connection_made(self). */
 void transport_made(Transport *self);
@@ -134,6 +135,6 @@ PyObject *transport_py_get_write_buffer_limits(PyObject *op, PyObject *arg);
 PyObject *transport_py_set_write_buffer_limits(PyObject *op, PyObject *args,
                                                PyObject *kwargs);
 
-int transport_setup(PyObject *module, NetState *st);
+int transport_type_setup(PyObject *module, TransportState *st);
 
 #endif

@@ -103,7 +103,7 @@ info_name(Transport *self, PyObject *name, const NetAddr *addr)
 static PyObject *
 info_find_out(Transport *self, PyObject *name)
 {
-    NetState *st = self->st;
+    TransportState *st = self->st;
     if (self->loop == NULL || !PyUnicode_Check(name)) {
         return NULL;
     }

@@ -27,7 +27,7 @@ transport_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     }
     Transport *self = (Transport *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->st = net_state(module);
+        self->st = transport_state(module);
         self->fd = -1;
         self->state = TRANSPORT_LOST;
     }
@@ -35,7 +35,7 @@ transport_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 }
 
 static int
-transport_traverse(PyObject *op, visitproc visit, void *arg)
+transport_type_traverse(PyObject *op, visitproc visit, void *arg)
 {
     Transport *self = (Transport *)op;
     Py_VISIT(Py_TYPE(op));
@@ -55,7 +55,7 @@ transport_traverse(PyObject *op, visitproc visit, void *arg)
 
 /* Breaks cycles. The loop stays: a stream that is still open needs it. */
 static int
-transport_clear(PyObject *op)
+transport_type_clear(PyObject *op)
 {
     Transport *self = (Transport *)op;
     Py_CLEAR(self->extra);
@@ -101,7 +101,7 @@ transport_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     }
     view_release(&self->view);
-    (void)transport_clear(op);
+    (void)transport_type_clear(op);
     Py_CLEAR(self->protocol);
     Py_CLEAR(self->context);
     Py_CLEAR(self->sock);
@@ -167,7 +167,7 @@ transport_prepare(Transport *self, Loop *loop, PyObject *protocol, PyObject *con
 }
 
 PyObject *
-transport_accepted(NetState *st, Loop *loop, int fd, const NetAddr *peer,
+transport_accepted(TransportState *st, Loop *loop, int fd, const NetAddr *peer,
                    PyObject *protocol, PyObject *context, PyObject *server)
 {
     PyObject *op = transport_new(st->transport_type, NULL, NULL);
@@ -441,8 +441,8 @@ static PyType_Slot transport_slots[] = {
     {Py_tp_init, transport_init},
     {Py_tp_finalize, transport_finalize},
     {Py_tp_dealloc, transport_dealloc},
-    {Py_tp_traverse, transport_traverse},
-    {Py_tp_clear, transport_clear},
+    {Py_tp_traverse, transport_type_traverse},
+    {Py_tp_clear, transport_type_clear},
     {Py_tp_repr, transport_repr},
     {Py_tp_methods, transport_methods},
     {Py_tp_members, transport_members},
@@ -458,7 +458,7 @@ static PyType_Spec transport_spec = {
 
 /* What loop.start_tls() and loop.sendfile() ask a transport's type. */
 static int
-transport_declare(NetState *st)
+transport_declare(TransportState *st)
 {
     PyObject *type = (PyObject *)st->transport_type;
     PyObject *modes = NULL, *native = NULL;
@@ -478,7 +478,7 @@ transport_declare(NetState *st)
 }
 
 int
-transport_setup(PyObject *module, NetState *st)
+transport_type_setup(PyObject *module, TransportState *st)
 {
     PyTypeObject *base = (PyTypeObject *)st->asyncio_transport;
     if (base->tp_basicsize != (Py_ssize_t)offsetof(Transport, stream)) {

@@ -43,7 +43,7 @@ wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_TypeError, "WsgiApp() needs all of its arguments");
         return -1;
     }
-    self->st = app_state(PyType_GetModule(Py_TYPE(op)));
+    self->st = wsgi_state(PyType_GetModule(Py_TYPE(op)));
     self->app = Py_NewRef(app);
     self->prefix = Py_NewRef(prefix);
     self->report = Py_NewRef(report);
@@ -145,9 +145,10 @@ static PyType_Spec wsgi_app_spec = {
 };
 
 int
-wsgi_app_setup(PyObject *module, AppState *st)
+wsgi_app_setup(PyObject *module, WsgiState *st)
 {
+    PyObject *base = (PyObject *)app_state(module)->mount_type; /* borrowed */
     st->wsgi_app_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &wsgi_app_spec, NULL);
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &wsgi_app_spec, base);
     return st->wsgi_app_type == NULL ? -1 : PyModule_AddType(module, st->wsgi_app_type);
 }

@@ -6,7 +6,7 @@
 #define FLUVIAL_WSGI_APP_H
 
 #include "base/py.h"
-#include "app/app_state.h"
+#include "wsgi/wsgi_state.h"
 #include "app/mount.h"
 #include "http/response.h"
 #include "net/addr.h"
@@ -34,7 +34,7 @@ typedef struct WsgiClient {
 typedef struct WsgiApp {
     Mount mount;
     bool initialised;  /* __init__ was called */
-    AppState *st;      /* of the module, which the type keeps alive */
+    WsgiState *st;     /* of the module, which the type keeps alive */
     PyObject *app;     /* owned: callable(environ, start_response) */
     PyObject *environ; /* owned: a dict, what every environ begins with; replaced, never
                               changed, since calls hold it, too */
@@ -50,7 +50,7 @@ typedef struct WsgiApp {
     WsgiClient clients[WSGI_CLIENTS];
 } WsgiApp;
 
-/* Creates AppState.wsgi_app_type and adds it to the module. 0, or -1 with an exception set. */
-int wsgi_app_setup(PyObject *module, AppState *st);
+/* Creates WsgiState.wsgi_app_type and adds it to the module. 0, or -1 with an exception set. */
+int wsgi_app_setup(PyObject *module, WsgiState *st);
 
 #endif

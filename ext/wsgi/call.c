@@ -203,7 +203,7 @@ call_end(WsgiCall *self)
     Py_CLEAR(self->whole);
     Py_CLEAR(self->out);
     call_wake(self);
-    call_of(req)->wsgi = NULL;
+    call_of(req)->mounted = NULL;
     http_request_unref(req);
     Py_DECREF((PyObject *)self);
 }
@@ -230,7 +230,7 @@ static WsgiCall *
 call_new(HttpRequest *req, WsgiApp *app)
 {
     AppServer *server = call_server(req);
-    PyTypeObject *type = server->st->wsgi_call_type;
+    PyTypeObject *type = app->st->wsgi_call_type;
     PyObject *environ = wsgi_environ_template(app, req);
     WsgiCall *self = environ == NULL ? NULL : (WsgiCall *)type->tp_alloc(type, 0);
     if (self == NULL) {
@@ -246,7 +246,7 @@ call_new(HttpRequest *req, WsgiApp *app)
     self->loan.fd = -1;
     http_request_ref(req);
     self->req = req;
-    call_of(req)->wsgi = self;
+    call_of(req)->mounted = self;
     return self;
 }
 
@@ -303,7 +303,7 @@ client_gone(WsgiCall *self)
 static void
 on_body(HttpRequest *req, Slice piece)
 {
-    WsgiCall *self = call_of(req)->wsgi;
+    WsgiCall *self = call_of(req)->mounted;
     if (self == NULL) {
         return;
     }
@@ -330,7 +330,7 @@ on_body(HttpRequest *req, Slice piece)
 static void
 on_body_end(HttpRequest *req)
 {
-    WsgiCall *self = call_of(req)->wsgi;
+    WsgiCall *self = call_of(req)->mounted;
     if (self == NULL) {
         return;
     }
@@ -343,7 +343,7 @@ on_body_end(HttpRequest *req)
 static void
 on_gone(HttpRequest *req)
 {
-    WsgiCall *self = call_of(req)->wsgi;
+    WsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
         client_gone(self);
     }
@@ -352,7 +352,7 @@ on_gone(HttpRequest *req)
 static void
 on_writable(HttpRequest *req)
 {
-    WsgiCall *self = call_of(req)->wsgi;
+    WsgiCall *self = call_of(req)->mounted;
     if (self == NULL) {
         return;
     }
@@ -428,7 +428,7 @@ static PyType_Spec wsgi_call_spec = {
 };
 
 int
-wsgi_call_setup(PyObject *module, AppState *st)
+wsgi_call_setup(PyObject *module, WsgiState *st)
 {
     st->wsgi_call_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &wsgi_call_spec, NULL);

@@ -91,8 +91,8 @@ typedef struct WsgiCall {
 
 extern const MountOps wsgi_mount_ops;
 
-/* Creates AppState.wsgi_call_type and adds it to the module. 0, or -1 with an exception set. */
-int wsgi_call_setup(PyObject *module, AppState *st);
+/* Creates WsgiState.wsgi_call_type and adds it to the module. 0, or -1 with an exception set. */
+int wsgi_call_setup(PyObject *module, WsgiState *st);
 
 /* ---- For the worker ----------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 
 #include "wsgi/environ.h"
 
-#include "app/convert.h"
+#include "base/text.h"
 #include "wsgi/input.h"
 #include "base/dict.h"
 
@@ -18,7 +18,7 @@
 static int
 template_replace(WsgiApp *app, const NetAddr *addr)
 {
-    const AppState *st = app->st;
+    const WsgiState *st = app->st;
     NetName name;
     net_addr_name(addr, &name);
     PyObject *fresh = PyDict_Copy(app->environ);
@@ -111,7 +111,7 @@ put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint32_t i)
         return 0; /* a client could pass it off as the one with '-' */
     }
     PyObject *key = field_key(app, name);
-    PyObject *value = convert_latin1(http_field_value(req, i));
+    PyObject *value = text_latin1(http_field_value(req, i));
     int err = -1;
     if (key != NULL && value != NULL) {
         Py_ssize_t before = PyDict_GET_SIZE(environ);
@@ -135,7 +135,7 @@ method_name(WsgiApp *app, const HttpRequest *req)
 {
     PyObject **place = &app->methods[req->method % WSGI_METHODS];
     if (*place == NULL) {
-        *place = convert_latin1(http_request_method(req));
+        *place = text_latin1(http_request_method(req));
     }
     return *place;
 }
@@ -198,18 +198,18 @@ path_info(const WsgiApp *app, HttpRequest *req)
 static int
 put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
 {
-    const AppState *st = app->st;
+    const WsgiState *st = app->st;
     Slice path = path_info(app, req);
     Slice query = http_request_query(req);
-    PyObject *target = convert_latin1(http_request_target(req));
+    PyObject *target = text_latin1(http_request_target(req));
     int err = target == NULL || PyDict_SetItem(environ, st->str_REQUEST_URI, target) < 0
                       || PyDict_SetItem(environ, st->str_RAW_URI, target) < 0
-                      || dict_put(environ, st->str_PATH_INFO, convert_latin1(path)) < 0
+                      || dict_put(environ, st->str_PATH_INFO, text_latin1(path)) < 0
                   ? -1
                   : 0;
     Py_XDECREF(target);
     if (err == 0 && query.len != 0) {
-        err = dict_put(environ, st->str_QUERY_STRING, convert_latin1(query));
+        err = dict_put(environ, st->str_QUERY_STRING, text_latin1(query));
     }
     return err;
 }
@@ -218,7 +218,7 @@ put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
 static int
 put_rare(PyObject *environ, WsgiCall *call)
 {
-    const AppState *st = call->app->st;
+    const WsgiState *st = call->app->st;
     const HttpRequest *req = call->req;
     if (req->method != HTTP_GET
         && dict_put(environ, st->str_REQUEST_METHOD,

@@ -290,7 +290,7 @@ static PyType_Spec input_spec = {
 };
 
 int
-wsgi_input_setup(PyObject *module, AppState *st)
+wsgi_input_setup(PyObject *module, WsgiState *st)
 {
     st->wsgi_input_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &input_spec, NULL);
@@ -299,7 +299,7 @@ wsgi_input_setup(PyObject *module, AppState *st)
 }
 
 PyObject *
-wsgi_input_new(const AppState *st, WsgiCall *call)
+wsgi_input_new(const WsgiState *st, WsgiCall *call)
 {
     PyTypeObject *type = st->wsgi_input_type;
     WsgiInput *self = (WsgiInput *)type->tp_alloc(type, 0);

@@ -6,14 +6,14 @@
 #define FLUVIAL_WSGI_INPUT_H
 
 #include "base/py.h"
-#include "app/app_state.h"
+#include "wsgi/wsgi_state.h"
 #include "wsgi/call.h"
 
-/* Creates AppState.wsgi_input_type and adds it to the module. 0, or -1 with an exception set. */
-int wsgi_input_setup(PyObject *module, AppState *st);
+/* Creates WsgiState.wsgi_input_type and adds it to the module. 0, or -1 with an exception set. */
+int wsgi_input_setup(PyObject *module, WsgiState *st);
 
 /* The input of `call` (borrowed), or one that is always empty for NULL. A new reference, or NULL
  * with an exception set. */
-PyObject *wsgi_input_new(const AppState *st, WsgiCall *call);
+PyObject *wsgi_input_new(const WsgiState *st, WsgiCall *call);
 
 #endif

@@ -10,6 +10,8 @@
 #include "base/py.h"
 
 #include "app/app_state.h"
+#include "asgi/asgi_state.h"
+#include "wsgi/wsgi_state.h"
 #include "base/err.h"
 #include "http/server.h"
 #include "net/secure.h"
@@ -642,5 +644,41 @@ app_traverse(AppState *Py_UNUSED(st), visitproc Py_UNUSED(visit), void *Py_UNUSE
 
 void
 app_clear(AppState *Py_UNUSED(st))
+{
+}
+
+int
+asgi_setup(PyObject *Py_UNUSED(module), AsgiState *Py_UNUSED(st))
+{
+    return 0;
+}
+
+int
+asgi_traverse(AsgiState *Py_UNUSED(st), visitproc Py_UNUSED(visit),
+              void *Py_UNUSED(arg))
+{
+    return 0;
+}
+
+void
+asgi_clear(AsgiState *Py_UNUSED(st))
+{
+}
+
+int
+wsgi_setup(PyObject *Py_UNUSED(module), WsgiState *Py_UNUSED(st))
+{
+    return 0;
+}
+
+int
+wsgi_traverse(WsgiState *Py_UNUSED(st), visitproc Py_UNUSED(visit),
+              void *Py_UNUSED(arg))
+{
+    return 0;
+}
+
+void
+wsgi_clear(WsgiState *Py_UNUSED(st))
 {
 }

@@ -5,7 +5,7 @@
  */
 #include "base/py.h"
 
-#include "app/convert.h"
+#include "base/text.h"
 #include "pool/limit.h"
 #include "app/bind/query.h"
 
@@ -35,10 +35,10 @@ probe_convert(PyObject *Py_UNUSED(module), PyObject *args)
         const char *name;
         PyObject *(*convert)(Slice text);
     } kinds[] = {
-        {"int", convert_int},       {"float", convert_float},
-        {"bool", convert_bool},     {"utf8", convert_utf8},
-        {"latin1", convert_latin1}, {"query", convert_query},
-        {"cookie", convert_cookie},
+        {"int", number_int},       {"float", number_float},
+        {"bool", number_bool},     {"utf8", text_utf8},
+        {"latin1", text_latin1}, {"query", text_query},
+        {"cookie", text_cookie},
     };
     const char *name;
     PyObject *bytes;
@@ -66,7 +66,7 @@ probe_unquote(PyObject *Py_UNUSED(module), PyObject *args)
     }
     Slice text = copy_of(bytes);
     Buf out = {0};
-    int err = plus ? convert_unquote_plus(text, &out) : convert_unquote(text, &out);
+    int err = plus ? text_unquote_plus(text, &out) : text_unquote(text, &out);
     PyObject *result = err == 0 ? bytes_from(buf_slice(&out)) : PyErr_NoMemory();
     buf_free(&out);
     PyMem_RawFree((void *)text.ptr);

@@ -6,7 +6,7 @@
  */
 #include "base/py.h"
 
-#include "app/convert.h"
+#include "app/bind/number.h"
 
 enum {
     INT_DIGITS_MAX = 4300, /* as sys.set_int_max_str_digits by default */
@@ -131,7 +131,7 @@ big_int(char *digits, bool negative)
 }
 
 PyObject *
-convert_int(Slice text)
+number_int(Slice text)
 {
     char space[INT_DIGITS_MAX + 2];
     char *digits = space + 1;
@@ -191,7 +191,7 @@ parse_float(const char *text)
 }
 
 PyObject *
-convert_float(Slice text)
+number_float(Slice text)
 {
     char small[SMALL];
     Slice trimmed = trim(text);
@@ -211,7 +211,7 @@ convert_float(Slice text)
 }
 
 PyObject *
-convert_bool(Slice text)
+number_bool(Slice text)
 {
     static const struct {
         Slice name;

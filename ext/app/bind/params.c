@@ -6,7 +6,8 @@
 
 #include "app/bind/params.h"
 
-#include "app/convert.h"
+#include "app/bind/number.h"
+#include "base/text.h"
 #include "app/bind/problems.h"
 #include "app/bind/query.h"
 #include "app/server.h"
@@ -33,17 +34,17 @@ text_new(ParamSource source, Slice text)
 {
     switch (source) {
     case PARAM_QUERY:
-        return convert_query(text);
+        return text_query(text);
     case PARAM_HEADER:
-        return convert_latin1(text);
+        return text_latin1(text);
     case PARAM_COOKIE:
-        return convert_cookie(text);
+        return text_cookie(text);
     case PARAM_PATH:
     case PARAM_BODY:
     case PARAM_REQUEST:
         break;
     }
-    return convert_utf8(text);
+    return text_utf8(text);
 }
 
 static PyObject *
@@ -51,16 +52,16 @@ scalar_convert(ParamKind kind, Slice text)
 {
     switch (kind) {
     case PARAM_INT:
-        return convert_int(text);
+        return number_int(text);
     case PARAM_FLOAT:
-        return convert_float(text);
+        return number_float(text);
     case PARAM_BOOL:
-        return convert_bool(text);
+        return number_bool(text);
     case PARAM_STR:
     case PARAM_PYTHON:
         break;
     }
-    return convert_utf8(text);
+    return text_utf8(text);
 }
 
 /* INT, FLOAT or BOOL from the str `text`, for values that were decoded first. */
@@ -90,7 +91,7 @@ value_new(Binder *b, const Param *param, Slice text, PyObject **out)
     bool encoded =
         param->source == PARAM_COOKIE
         || (param->source == PARAM_QUERY
-            && (convert_is_quoted(text) || memchr(text.ptr, '+', text.len) != NULL));
+            && (text_is_quoted(text) || memchr(text.ptr, '+', text.len) != NULL));
     if (param->kind != PARAM_STR && param->kind != PARAM_PYTHON && !encoded) {
         *out = scalar_convert(param->kind, text);
         if (*out != NULL) {
@@ -250,7 +251,7 @@ header_list(Binder *b, const Param *param, PyObject **out)
     PyObject *texts = PyList_New(0);
     int err = texts == NULL ? -1 : 0;
     while (err == 0 && at >= 0) {
-        PyObject *text = convert_latin1(http_field_value(b->req, (uint32_t)at));
+        PyObject *text = text_latin1(http_field_value(b->req, (uint32_t)at));
         err = text == NULL ? -1 : PyList_Append(texts, text);
         Py_XDECREF(text);
         at = http_field_find(b->req, param->key_text, (uint32_t)at + 1);
@@ -301,7 +302,7 @@ bind_body(Binder *b, const Param *param, PyObject **out)
     PyObject *type =
         b->req->content_type < 0
             ? Py_NewRef(Py_None)
-            : convert_latin1(http_field_value(b->req, (uint32_t)b->req->content_type));
+            : text_latin1(http_field_value(b->req, (uint32_t)b->req->content_type));
     Slice body = buf_slice(&b->req->body);
     PyObject *bytes = PyBytes_FromStringAndSize(body.ptr, (Py_ssize_t)body.len);
     int err = -1;

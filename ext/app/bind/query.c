@@ -4,7 +4,7 @@
 #include "base/py.h"
 
 #include "app/bind/query.h"
-#include "app/convert.h"
+#include "base/text.h"
 
 /* Takes what stands before the next `separator` off `rest`. */
 static Slice
@@ -38,7 +38,7 @@ query_name_is(Slice name, Slice key)
     size_t n = 0;
     for (size_t at = 0; at < name.len; n++) {
         char c;
-        at += convert_unquote_char(slice_of(name.ptr + at, name.len - at), true, &c);
+        at += text_unquote_char(slice_of(name.ptr + at, name.len - at), true, &c);
         if (n == key.len || c != key.ptr[n]) {
             return false;
         }

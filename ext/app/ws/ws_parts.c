@@ -28,7 +28,7 @@ ws_parts_read(WebSocketParts *parts, const AppState *st, PyObject *tuple)
         PyErr_Format(PyExc_TypeError, "%R doesn't derive from WebSocket", type);
         return -1;
     }
-    parts->router = router_check(st, router);
+    parts->router = router_check(st->route, router);
     if (parts->router == NULL) {
         return -1;
     }

@@ -1,9 +1,9 @@
-/* Percent-decoding and decoding of text to str (see convert.h). Numbers are number.c's part.
+/* Percent-decoding and decoding of text to str (see text.h). Numbers are number.c's part.
  * Pure functions; any thread, with the GIL where a Python object comes out.
  */
 #include "base/py.h"
 
-#include "app/convert.h"
+#include "base/text.h"
 
 /* The value of a hex digit; -1 when `c` is none. */
 static inline int
@@ -29,7 +29,7 @@ escape_value(Slice text)
 }
 
 size_t
-convert_unquote_char(Slice text, bool plus, char *out)
+text_unquote_char(Slice text, bool plus, char *out)
 {
     *out = text.ptr[0];
     if (text.ptr[0] == '%') {
@@ -51,8 +51,7 @@ unquote_into(char *out, Slice text, bool plus)
 {
     size_t n = 0;
     for (size_t at = 0; at < text.len; n++) {
-        at +=
-            convert_unquote_char(slice_of(text.ptr + at, text.len - at), plus, &out[n]);
+        at += text_unquote_char(slice_of(text.ptr + at, text.len - at), plus, &out[n]);
     }
     return n;
 }
@@ -68,25 +67,25 @@ unquote_append(Slice text, bool plus, Buf *out)
 }
 
 int
-convert_unquote(Slice text, Buf *out)
+text_unquote(Slice text, Buf *out)
 {
     return unquote_append(text, false, out);
 }
 
 int
-convert_unquote_plus(Slice text, Buf *out)
+text_unquote_plus(Slice text, Buf *out)
 {
     return unquote_append(text, true, out);
 }
 
 PyObject *
-convert_utf8(Slice bytes)
+text_utf8(Slice bytes)
 {
     return PyUnicode_DecodeUTF8(bytes.ptr, (Py_ssize_t)bytes.len, "replace");
 }
 
 PyObject *
-convert_latin1(Slice bytes)
+text_latin1(Slice bytes)
 {
     return PyUnicode_DecodeLatin1(bytes.ptr, (Py_ssize_t)bytes.len, NULL);
 }
@@ -115,17 +114,17 @@ scratch_free(char *ptr, const char *small)
 }
 
 PyObject *
-convert_query(Slice text)
+text_query(Slice text)
 {
     char small[256] = {0};
-    if (!convert_is_quoted(text) && memchr(text.ptr, '+', text.len) == NULL) {
-        return convert_utf8(text);
+    if (!text_is_quoted(text) && memchr(text.ptr, '+', text.len) == NULL) {
+        return text_utf8(text);
     }
     char *plain = scratch_get(small, sizeof small, text.len);
     if (plain == NULL) {
         return NULL;
     }
-    PyObject *str = convert_utf8(slice_of(plain, unquote_into(plain, text, true)));
+    PyObject *str = text_utf8(slice_of(plain, unquote_into(plain, text, true)));
     scratch_free(plain, small);
     return str;
 }
@@ -156,12 +155,12 @@ unescape(Slice text, char *out)
 }
 
 PyObject *
-convert_cookie(Slice text)
+text_cookie(Slice text)
 {
     char small[256] = {0};
     bool quoted = text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"';
     if (!quoted) {
-        return convert_latin1(text);
+        return text_latin1(text);
     }
     text = slice_of(text.ptr + 1, text.len - 2);
     char *plain = scratch_get(small, sizeof small, text.len);
@@ -176,7 +175,7 @@ convert_cookie(Slice text)
             plain[n] = text.ptr[at++];
         }
     }
-    PyObject *str = convert_latin1(slice_of(plain, n));
+    PyObject *str = text_latin1(slice_of(plain, n));
     scratch_free(plain, small);
     return str;
 }

@@ -23,9 +23,9 @@ from ._responses import (
     Response,
     StreamingResponse,
 )
-from ._results import ResponseValidationError
 from ._serving.config import Config
 from ._serving.run import run
+from ._signature.results import ResponseValidationError
 from ._sse import EventSourceResponse, ServerSentEvent
 from ._websocket import WebSocket, WebSocketState
 from .applications import App

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from ._callables import is_async
-from ._threads import call_in_pool
+from ._calling.callables import is_async
+from ._calling.threads import call_in_pool
 
 P = ParamSpec("P")
 

@@ -12,8 +12,8 @@ from io import FileIO
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote
 
+from ._calling.threads import run_internal
 from ._responses import Background, Response
-from ._threads import run_internal
 
 if TYPE_CHECKING:
     from ._core import Sender

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final, Never
 
-from ._options import named_options, refuse_unknown
+from ._calling.options import named_options, refuse_unknown
 
 
 class _Missing:

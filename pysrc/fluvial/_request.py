@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from ._connection import HTTPConnection
-from ._json import read_json
+from ._validation.read_json import read_json
 
 
 class Request(HTTPConnection):

@@ -14,10 +14,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from ._calling.threads import adopt_context, run_internal, submit, to_its_end
 from ._cookies import SameSite, cookie_header
 from ._datastructures import FIELD_VALUE, TOKEN, MutableHeaders, RawHeaders, header_field
-from ._encode import to_json
-from ._threads import adopt_context, run_internal, submit, to_its_end
+from ._validation.write_json import to_json
 
 if TYPE_CHECKING:
     from datetime import datetime

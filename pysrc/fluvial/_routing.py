@@ -10,14 +10,14 @@ from uuid import UUID
 
 from . import _core
 from ._application.route_warnings import untaken
-from ._callables import callable_name
-from ._foreign import check_dependencies, check_returned
-from ._graph import Captures, Target, make_target
-from ._options import refuse_unknown
+from ._calling.callables import callable_name
+from ._calling.options import refuse_unknown
 from ._params import MISSING, Depends
 from ._responses import Response, StreamingResponse
-from ._results import ModelOptions, make_respond, make_wrap
-from ._signature import (
+from ._signature.foreign import check_dependencies, check_returned
+from ._signature.plan import Captures, Target, make_target
+from ._signature.results import ModelOptions, make_respond, make_wrap
+from ._signature.signature import (
     Call,
     Field,
     Special,
@@ -26,7 +26,7 @@ from ._signature import (
     return_annotation,
     settle_connection,
 )
-from ._types import is_class
+from ._validation.annotations import is_class
 
 _CAPTURE = re.compile(r"{([^{}:]*)(?::([^{}]*))?}")
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ._encode import to_json
 from ._responses import Background, StreamingResponse
+from ._validation.write_json import to_json
 
 if TYPE_CHECKING:
     from ._core import Sender

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._connection import HTTPConnection
-from ._encode import to_json
 from ._exceptions import WebSocketDisconnect
-from ._json import read_json
+from ._validation.read_json import read_json
+from ._validation.write_json import to_json
 
 if TYPE_CHECKING:
     from ._responses import Response

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._application.route_warnings import Registered
-from ._callables import Flavour, callable_name
-from ._graph import make_target
+from ._calling.callables import Flavour, callable_name
 from ._responses import Response
 from ._routing import read_captures, read_dependency, warn_of_untaken
-from ._signature import Call, Field, Special, read_call, settle_connection
+from ._signature.plan import make_target
+from ._signature.signature import Call, Field, Special, read_call, settle_connection
 
 if TYPE_CHECKING:
     from ._params import Depends

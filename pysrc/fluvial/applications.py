@@ -10,16 +10,15 @@ from . import _core
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.middleware import Entry, Middleware, make_entry
 from ._application.route_warnings import Registered
-from ._asgi.mounts import make_mount
-from ._callables import callable_name, is_async
+from ._asgi.mounts import Mount, make_mount
+from ._calling.callables import callable_name, is_async
+from ._calling.options import check_path, named_options
 from ._datastructures import State
-from ._foreign import check_callback, check_dependencies
-from ._options import check_path, named_options
 from ._routing import Route, RouteOptions, check_options
+from ._signature.foreign import check_callback, check_dependencies
 from ._websocket_routing import WebSocketRoute, WebSocketRoutes
 
 if TYPE_CHECKING:
-    from ._asgi.mounts import Mount
     from ._asgi.under_other_servers import AsgiSide
     from ._params import Depends
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from ._encode import NoJson, attributes_of, is_missing, is_model, plain_known
+from ._validation.write_json import NoJson, attributes_of, is_missing, is_model, plain_known
 
 __all__ = ["jsonable_encoder"]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 from fluvial import RequestValidationError
-from fluvial._validate import MsgspecValidator, PydanticValidator, make_validator
+from fluvial._validation.validators import MsgspecValidator, PydanticValidator, make_validator
 from typing_extensions import TypedDict
 
 

@@ -1,5 +1,5 @@
 /* A route's plan: what to call, how, and where each argument comes from. Compiled once from the
- * handler's signature (pysrc/fluvial/_signature.py) and only read afterwards.
+ * handler's signature (pysrc/fluvial/_signature/signature.py) and only read afterwards.
  * Thread: any, with the GIL; a Plan isn't changed after it is made.
  */
 #ifndef FLUVIAL_APP_BIND_PLAN_H

@@ -10,18 +10,18 @@ from typing import Any
 
 import msgspec
 
-from .._callables import callable_name, is_async
-from .._encode import encode_leniently, plain
+from .._calling.callables import callable_name, is_async
+from .._calling.threads import call_in_pool
 from .._exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
     is_http_exception,
 )
-from .._foreign import check_callback
 from .._request import Request
 from .._responses import JSONResponse, PlainTextResponse, Response, checked
-from .._threads import call_in_pool
+from .._signature.foreign import check_callback
+from .._validation.write_json import encode_leniently, plain
 
 Handler = Callable[[Request, Any], Any]
 log = logging.getLogger("fluvial.error")

@@ -7,10 +7,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._calling.threads import call_in_pool
 from .._exceptions import HTTPException
 from .._request import Request
 from .._responses import Response
-from .._threads import call_in_pool
 
 if TYPE_CHECKING:
     from .._asgi.mounts import Mount

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from .._callables import call_method, callable_name, strip_partials
+from .._calling.callables import call_method, callable_name, strip_partials
 
 _CAPTURE = re.compile(r"{[^{}:]*(?::([^{}]*))?}")
 _HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._calling.threads import call_on_loop
 from .._exceptions import is_http_exception
-from .._threads import call_on_loop
 from .files import send_file
 
 if TYPE_CHECKING:

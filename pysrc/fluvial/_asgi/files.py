@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from io import FileIO
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._threads import run_internal
+from .._calling.threads import run_internal
 
 if TYPE_CHECKING:
     from .protocol import Message, Send

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._callables import callable_name, is_async, signature_of
+from .._calling.callables import callable_name, is_async, signature_of
 from .._wsgi.as_asgi import Wsgi
 
 if TYPE_CHECKING:

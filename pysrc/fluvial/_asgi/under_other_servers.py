@@ -18,7 +18,7 @@ from .._application.exception_handlers import is_answered
 from .._application.lifespan import running
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
-from .._encode import encode_fallback, encode_json
+from .._calling.threads import call_on_loop
 from .._exceptions import (
     ClientDisconnect,
     HTTPException,
@@ -27,7 +27,7 @@ from .._exceptions import (
     WebSocketException,
 )
 from .._responses import Response, check_head, checked
-from .._threads import call_on_loop
+from .._validation.write_json import encode_fallback, encode_json
 from .._websocket import CLOSED
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .mounts import path_below

@@ -16,7 +16,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .._asgi.foreign_app import Foreign, InterfaceError, kind_of, make_foreign
-from .._callables import is_async, signature_of
+from .._calling.callables import is_async, signature_of
 from ..applications import App
 from .config import did_you_mean
 

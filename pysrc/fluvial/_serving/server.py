@@ -15,7 +15,7 @@ from .. import _core
 from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
-from .._encode import encode_fallback, encode_json
+from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._exceptions import (
     ClientDisconnect,
     HTTPException,
@@ -26,7 +26,7 @@ from .._exceptions import (
 from .._loop import Loop
 from .._request import Request
 from .._responses import Response
-from .._threads import call_on_loop, register_pool, unregister_pool
+from .._validation.write_json import encode_fallback, encode_json
 from .._websocket import WebSocket
 from .._wsgi.bridge import WsgiBridge
 from ..applications import App

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from .._calling.threads import submit, to_its_end
 from .._exceptions import HTTPException
-from .._threads import submit, to_its_end
 from .bridge import base_environ
 
 if TYPE_CHECKING:

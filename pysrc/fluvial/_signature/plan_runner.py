@@ -13,12 +13,9 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from ._background import BackgroundTasks
-from ._callables import Flavour
-from ._exceptions import RequestValidationError
-from ._params import MISSING
-from ._responses import Response
-from ._threads import (
+from .._background import BackgroundTasks
+from .._calling.callables import Flavour
+from .._calling.threads import (
     adopt_context,
     run_internal,
     run_later,
@@ -26,6 +23,9 @@ from ._threads import (
     to_its_end,
     update_context,
 )
+from .._exceptions import RequestValidationError
+from .._params import MISSING
+from .._responses import Response
 
 Values = list[Any]
 UNSET = 0  # the status of a Response parameter until the user sets it

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
-from ._cookies import cookie_pairs
-from ._exceptions import RequestValidationError
-from ._params import MISSING
-from ._problems import missing
-from ._types import concrete, is_sequence, strip_optional
+from .._cookies import cookie_pairs
+from .._exceptions import RequestValidationError
+from .._params import MISSING
+from .._validation.annotations import concrete, is_sequence, strip_optional
+from .._validation.problems import missing
 
 if TYPE_CHECKING:
-    from ._signature import Field
-    from ._validate import Validator
+    from .._validation.validators import Validator
+    from .signature import Field
 
 Reader = Callable[[Any], Any]
 Received = dict[str, list[str]]

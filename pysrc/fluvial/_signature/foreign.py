@@ -12,8 +12,14 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
 
-from ._params import Depends, Marker
-from ._types import concrete, is_model, split_annotated, strip_alias, union_members
+from .._params import Depends, Marker
+from .._validation.annotations import (
+    concrete,
+    is_model,
+    split_annotated,
+    strip_alias,
+    union_members,
+)
 
 # Packages whose markers and classes are taken for ours by mistake.
 _FRAMEWORKS = frozenset(
@@ -170,8 +176,8 @@ def check_callback(func: Callable[..., Any], what: str, names: tuple[str, ...]) 
 
     Raises: TypeError.
     """
-    from ._callables import callable_name, signature_of
-    from ._signature import own_parameters, return_annotation
+    from .._calling.callables import callable_name, signature_of
+    from .signature import own_parameters, return_annotation
 
     if not callable(func):
         raise TypeError(f"{what} must be a function of ({', '.join(names)}), not {func!r}")

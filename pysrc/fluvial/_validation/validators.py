@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args, g
 import msgspec
 from msgspec import inspect as types
 
-from ._defaults import Filler
-from ._exceptions import HTTPException, InvalidJSON, RequestValidationError
-from ._json import Exact, read_slowly, settle
-from ._lax import INVALID, Lax, Literals
-from ._problems import Loc, Problem, problem
-from ._types import concrete, has_pydantic, has_struct, is_optional, strip_optional, walk
+from .._exceptions import HTTPException, InvalidJSON, RequestValidationError
+from .annotations import concrete, has_pydantic, has_struct, is_optional, strip_optional, walk
+from .field_defaults import Filler
+from .lax import INVALID, Lax, Literals
+from .problems import Loc, Problem, problem
+from .read_json import Exact, read_slowly, settle
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError

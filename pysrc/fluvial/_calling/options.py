@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
 
+from .callables import callable_name
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -46,11 +48,7 @@ def check_path(path: Any, decorator: str) -> None:
     if isinstance(path, str):
         return
     if callable(path):
-        raise TypeError(f'write @app.{decorator}("/path"), with parentheses, above {_name(path)}')
+        raise TypeError(
+            f'write @app.{decorator}("/path"), with parentheses, above {callable_name(path)}'
+        )
     raise TypeError(f'the path must be a str, not {path!r}: write @app.{decorator}("/path")')
-
-
-def _name(func: Any) -> str:
-    from ._callables import callable_name
-
-    return callable_name(func)

@@ -13,7 +13,7 @@ from typing import Any, get_origin
 import msgspec
 from msgspec import inspect as types
 
-from ._copies import copier
+from .copies import copier
 
 Fill = Callable[[Any], None]
 _ITEMS = (types.ListType, types.CollectionType, types.VarTupleType, types.SetType)

@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
 
-from ._encode import for_models, plain, to_json
-from ._exceptions import RequestValidationError
-from ._params import MISSING
-from ._responses import JSONResponse, Response, StreamingResponse
-from ._shapes import make_shape
-from ._sse import EventSourceResponse, ServerSentEvent
-from ._types import (
+from .._exceptions import RequestValidationError
+from .._params import MISSING
+from .._responses import JSONResponse, Response, StreamingResponse
+from .._sse import EventSourceResponse, ServerSentEvent
+from .._validation.annotations import (
     concrete,
     has_pydantic,
     has_struct,
@@ -35,7 +33,9 @@ from ._types import (
     walk,
     without_members,
 )
-from ._validate import MsgspecValidator, by_pydantic, last_resort
+from .._validation.validators import MsgspecValidator, by_pydantic, last_resort
+from .._validation.write_json import for_models, plain, to_json
+from .shapes import make_shape
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -8,19 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import _core
-from ._body import EmbeddedBody, WholeBody
-from ._callables import Flavour
-from ._fields import (
+from .. import _core
+from .._calling.callables import Flavour
+from .._params import Body
+from .body import EmbeddedBody, WholeBody
+from .fields import (
     by_order,
     is_read_in_python,
     make_body_field,
     make_param,
     make_reader,
 )
-from ._params import Body
-from ._programs import Layout, Program, Step
-from ._signature import Argument, Call, Field, Special
+from .plan_runner import Layout, Program, Step
+from .signature import Argument, Call, Field, Special
 
 Captures = Mapping[str, tuple[int, Any]]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _core
-from ._body import BodyField
-from ._param_models import choices_reader, model_reader
-from ._params import MISSING, Marker
-from ._types import is_model, is_sequence, split_annotated, strip_optional
-from ._validate import Validator, make_validator
+from .. import _core
+from .._params import MISSING, Marker
+from .._validation.annotations import is_model, is_sequence, split_annotated, strip_optional
+from .._validation.validators import Validator, make_validator
+from .body import BodyField
+from .param_models import choices_reader, model_reader
 
 if TYPE_CHECKING:
-    from ._problems import Loc
-    from ._signature import Field
+    from .._validation.problems import Loc
+    from .signature import Field
 
 _SOURCES = {
     "path": _core.PATH,

@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect as types
 
-from . import _scalars
-from ._json import settle
-from ._problems import (
+from . import scalars
+from .problems import (
     Failed,
     Loc,
     Problem,
@@ -24,6 +23,7 @@ from ._problems import (
     one_of,
     problem,
 )
+from .read_json import settle
 
 DecHook = Callable[[Any, Any], Any]
 # The values of each Literal in the order of the source; msgspec sorts them.
@@ -34,18 +34,18 @@ _exact_encoder = msgspec.json.Encoder(
 )
 
 _SCALARS: dict[type, Callable[[Any], Any]] = {
-    types.IntType: _scalars.to_int,
-    types.FloatType: _scalars.to_float,
-    types.BoolType: _scalars.to_bool,
-    types.StrType: _scalars.to_str,
-    types.NoneType: _scalars.to_none,
-    types.BytesType: _scalars.to_bytes,
-    types.DecimalType: _scalars.to_decimal,
-    types.UUIDType: _scalars.to_uuid,
-    types.DateTimeType: _scalars.to_datetime,
-    types.DateType: _scalars.to_date,
-    types.TimeType: _scalars.to_time,
-    types.TimeDeltaType: _scalars.to_timedelta,
+    types.IntType: scalars.to_int,
+    types.FloatType: scalars.to_float,
+    types.BoolType: scalars.to_bool,
+    types.StrType: scalars.to_str,
+    types.NoneType: scalars.to_none,
+    types.BytesType: scalars.to_bytes,
+    types.DecimalType: scalars.to_decimal,
+    types.UUIDType: scalars.to_uuid,
+    types.DateTimeType: scalars.to_datetime,
+    types.DateType: scalars.to_date,
+    types.TimeType: scalars.to_time,
+    types.TimeDeltaType: scalars.to_timedelta,
 }
 
 _COLLECTIONS: dict[type, tuple[str, str, Callable[[list[Any]], Any]]] = {
@@ -76,8 +76,8 @@ class Lax:
 
     def _convert(self, value: Any, info: types.Type, loc: Loc) -> Any:
         scalar = _SCALARS.get(type(info))
-        if scalar is _scalars.to_bytes and not self._texts:
-            scalar = _scalars.to_bytes_from_json
+        if scalar is scalars.to_bytes and not self._texts:
+            scalar = scalars.to_bytes_from_json
         if scalar is not None:
             return _scalar(scalar, value, info)
         collection = _COLLECTIONS.get(type(info))

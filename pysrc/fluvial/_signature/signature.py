@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ForwardRef, get_origin
 
-from ._background import BackgroundTasks
-from ._callables import (
+from .._background import BackgroundTasks
+from .._calling.callables import (
     Flavour,
     call_method,
     callable_name,
@@ -23,21 +23,11 @@ from ._callables import (
     signature_of,
     strip_partials,
 )
-from ._connection import HTTPConnection
-from ._copies import Factory, copier, described_default
-from ._core import Request, WebSocket
-from ._foreign import (
-    check_annotation,
-    check_default,
-    check_inner,
-    check_metadata,
-    check_types,
-    is_marker,
-    refuse_foreign,
-)
-from ._params import MISSING, Body, Depends, Header, Marker, Path, Query
-from ._responses import Response
-from ._types import (
+from .._connection import HTTPConnection
+from .._core import Request, WebSocket
+from .._params import MISSING, Body, Depends, Header, Marker, Path, Query
+from .._responses import Response
+from .._validation.annotations import (
     is_class,
     is_model,
     is_scalar,
@@ -45,6 +35,16 @@ from ._types import (
     is_union,
     split_annotated,
     strip_optional,
+)
+from .._validation.copies import Factory, copier, described_default
+from .foreign import (
+    check_annotation,
+    check_default,
+    check_inner,
+    check_metadata,
+    check_types,
+    is_marker,
+    refuse_foreign,
 )
 
 _SPECIALS = (HTTPConnection, Request, WebSocket, Response, BackgroundTasks)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from ._problems import Failed
+from .problems import Failed
 
 T = TypeVar("T")
 

@@ -45,6 +45,43 @@ states_after(ConnState state)
     Py_UNREACHABLE();
 }
 
+/* Which combinations of state and flags are legal, between two events and whenever a state has been
+ * entered; CONN_CLOSING as soon as conn_close has tidied up. Does nothing without assertions.
+ *
+ *   req           in HEAD, BODY, ANSWER and UPGRADED
+ *   ws            in UPGRADED
+ *   held          in BODY (paused) and UPGRADED (a violation that is dealt with later)
+ *   yielded       in UPGRADED
+ *   lent          while a streamed answer is incomplete; lent_waits only together with it
+ *   broken        while the connection waits in HttpServer.ready for its end
+ *   left          only when the client has sent FIN
+ *   message_done  never: h1_parse clears it at once
+ *
+ * paused, in_field and expect belong to the exchange, which sets them anew. Outside of it they mean nothing. */
+static void
+conn_check(const HttpConn *c)
+{
+#ifndef NDEBUG
+    bool body = c->state == CONN_BODY;
+    bool upgraded = c->state == CONN_UPGRADED;
+    bool over = c->state == CONN_LINGER || c->state == CONN_CLOSING;
+    assert((c->req != NULL) == (c->state != CONN_IDLE && !over));
+    assert((c->ws != NULL) == upgraded);
+    assert(!c->held || body || upgraded);
+    assert(!c->yielded || upgraded);
+    assert(!c->lent || body || c->state == CONN_ANSWER);
+    assert(!c->lent || c->req->answer == HTTP_ANSWER_STREAMING);
+    assert(!c->lent_waits || c->lent);
+    assert(!c->broken || c->state == CONN_CLOSING || ring_is_linked(&c->ready));
+    assert(!c->left || c->eof);
+    assert(!c->message_done || over);
+    assert(c->state != CONN_ANSWER || c->req->body_complete);
+    assert(!over || c->kept.ptr == NULL);
+#else
+    (void)c;
+#endif
+}
+
 void
 conn_set_state(HttpConn *c, ConnState state)
 {
@@ -52,6 +89,9 @@ conn_set_state(HttpConn *c, ConnState state)
     (void)states_after;
     PROBE(connection_state, c, c->state, state);
     c->state = state;
+    if (state != CONN_CLOSING) { /* conn_close tidies up afterwards */
+        conn_check(c);
+    }
 }
 
 /* Whether bytes that have arrived must wait. */
@@ -300,6 +340,7 @@ conn_settle(HttpConn *c)
     settle_reading(c);
     settle_ready(c);
     conn_settle_deadline(c);
+    conn_check(c);
 }
 
 void
@@ -344,6 +385,7 @@ on_closed(Stream *stream)
         exchange_drop(c);
         out_discard(c);
     }
+    conn_check(c);
     conn_free(c);
     server_conn_closed(server);
 }
@@ -490,6 +532,7 @@ conn_close(HttpConn *c, bool flush)
     exchange_drop(c);
     stream_close(&c->stream, flush);
     conn_settle_deadline(c);
+    conn_check(c);
 }
 
 void

@@ -1,21 +1,25 @@
 """Fluvial: a web framework and ASGI server whose core is C on libuv and llhttp."""
 
-from ._application.route_warnings import RouteWarning
-from ._background import BackgroundTask, BackgroundTasks
-from ._connection import HTTPConnection
-from ._datastructures import URL, Headers, MutableHeaders, QueryParams, State
-from ._exceptions import (
+from ._loop import Loop, run_async
+from ._serving.config import Config
+from ._serving.run import run
+from .applications import App
+from .background import BackgroundTask, BackgroundTasks
+from .datastructures import URL, Headers, MutableHeaders, QueryParams, State
+from .encoders import jsonable_encoder
+from .exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
+    ResponseValidationError,
+    RouteWarning,
     WebSocketDisconnect,
     WebSocketException,
 )
-from ._files import FileResponse
-from ._loop import Loop, run_async
-from ._params import Body, Cookie, Depends, Header, Path, Query
-from ._request import Request
-from ._responses import (
+from .params import Body, Cookie, Depends, Header, Path, Query
+from .requests import HTTPConnection, Request
+from .responses import (
+    FileResponse,
     HTMLResponse,
     JSONResponse,
     PlainTextResponse,
@@ -23,13 +27,8 @@ from ._responses import (
     Response,
     StreamingResponse,
 )
-from ._serving.config import Config
-from ._serving.run import run
-from ._signature.results import ResponseValidationError
-from ._sse import EventSourceResponse, ServerSentEvent
-from ._websocket import WebSocket, WebSocketState
-from .applications import App
-from .encoders import jsonable_encoder
+from .sse import EventSourceResponse, ServerSentEvent
+from .websockets import WebSocket, WebSocketState
 
 __version__ = "0.1.0"
 __all__ = [

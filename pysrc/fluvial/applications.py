@@ -13,14 +13,15 @@ from ._application.route_warnings import Registered
 from ._asgi.mounts import Mount, make_mount
 from ._calling.callables import callable_name, is_async
 from ._calling.options import check_path, named_options
-from ._datastructures import State
-from ._routing import Route, RouteOptions, check_options
 from ._signature.foreign import check_callback, check_dependencies
-from ._websocket_routing import WebSocketRoute, WebSocketRoutes
+from .datastructures import State
+from .routing import Route, RouteOptions, WebSocketRoute, WebSocketRoutes, check_options
 
 if TYPE_CHECKING:
     from ._asgi.under_other_servers import AsgiSide
-    from ._params import Depends
+    from .params import Depends
+
+__all__ = ["App"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]

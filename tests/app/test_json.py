@@ -13,7 +13,7 @@ import pydantic
 import pytest
 from fluvial import App, Body, Request, WebSocket
 from fluvial._application.exception_handlers import validation_exception_handler
-from fluvial._exceptions import RequestValidationError
+from fluvial.exceptions import RequestValidationError
 from support.ws_client import TEXT, upgraded
 
 HEADERS = {"content-type": "application/json"}

@@ -12,16 +12,16 @@ import msgspec
 
 from .._calling.callables import callable_name, is_async
 from .._calling.threads import call_in_pool
-from .._exceptions import (
+from .._signature.foreign import check_callback
+from .._validation.write_json import encode_leniently, plain
+from ..exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
     is_http_exception,
 )
-from .._request import Request
-from .._responses import JSONResponse, PlainTextResponse, Response, checked
-from .._signature.foreign import check_callback
-from .._validation.write_json import encode_leniently, plain
+from ..requests import Request
+from ..responses import JSONResponse, PlainTextResponse, Response, checked
 
 Handler = Callable[[Request, Any], Any]
 log = logging.getLogger("fluvial.error")

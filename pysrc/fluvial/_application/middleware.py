@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._calling.threads import call_in_pool
-from .._exceptions import HTTPException
-from .._request import Request
-from .._responses import Response
+from ..exceptions import HTTPException
+from ..requests import Request
+from ..responses import Response
 
 if TYPE_CHECKING:
     from .._asgi.mounts import Mount

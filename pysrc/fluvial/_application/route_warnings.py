@@ -12,13 +12,10 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from .._calling.callables import call_method, callable_name, strip_partials
+from ..exceptions import RouteWarning
 
 _CAPTURE = re.compile(r"{[^{}:]*(?::([^{}]*))?}")
 _HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
-
-
-class RouteWarning(UserWarning):
-    """Something about a route that is legal and hardly meant, such as a second handler for it."""
 
 
 class Registered:

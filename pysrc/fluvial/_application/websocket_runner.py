@@ -6,8 +6,8 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from .._exceptions import InvalidJSON, WebSocketDisconnect, WebSocketException
-from .._websocket import (
+from ..exceptions import InvalidJSON, WebSocketDisconnect, WebSocketException
+from ..websockets import (
     CLOSED,
     INTERNAL_ERROR,
     INVALID_DATA,
@@ -18,7 +18,7 @@ from .._websocket import (
 )
 
 if TYPE_CHECKING:
-    from .._responses import Response
+    from ..responses import Response
     from .exception_handlers import ErrorHandlers
 
 log = logging.getLogger("fluvial.error")

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _core
-from .._connection import HTTPConnection
-from .._datastructures import URL, Address, State
-from .._exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
-from .._request import Request
-from .._websocket import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITING, WebSocket
+from ..datastructures import URL, Address, State
+from ..exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
+from ..requests import HTTPConnection, Request
+from ..websockets import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITING, WebSocket
 
 if TYPE_CHECKING:
     from .protocol import Message, Receive, Send

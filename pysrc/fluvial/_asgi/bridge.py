@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._calling.threads import call_on_loop
-from .._exceptions import is_http_exception
+from ..exceptions import is_http_exception
 from .files import send_file
 
 if TYPE_CHECKING:
     from .._application.exception_handlers import ErrorHandlers
-    from .._request import Request
+    from ..requests import Request
     from .files import Copy
     from .protocol import Asgi3, Message, Send
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .._exceptions import ClientDisconnect
-from .._responses import StreamingResponse
+from ..exceptions import ClientDisconnect
+from ..responses import StreamingResponse
 from .bridge import ClientGone, running_asgi
 from .foreign_app import make_foreign
 
 if TYPE_CHECKING:
-    from .._request import Request
+    from ..requests import Request
     from .foreign_app import Foreign
     from .protocol import Asgi3, Message
 

@@ -19,23 +19,24 @@ from .._application.lifespan import running
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
 from .._calling.threads import call_on_loop
-from .._exceptions import (
+from .._messages.header_fields import check_head
+from .._validation.write_json import encode_fallback, encode_json
+from ..exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
     WebSocketDisconnect,
     WebSocketException,
 )
-from .._responses import Response, check_head, checked
-from .._validation.write_json import encode_fallback, encode_json
-from .._websocket import CLOSED
+from ..responses import Response, checked
+from ..websockets import CLOSED
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .mounts import path_below
 
 if TYPE_CHECKING:
     from .._application.exception_handlers import ErrorHandlers
-    from .._request import Request
     from ..applications import App
+    from ..requests import Request
     from .protocol import Message, Receive, Send
 
 BODY_LIMIT = 16 * 1024 * 1024  # bytes, as the server's own default

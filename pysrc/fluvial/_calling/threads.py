@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from .._exceptions import HTTPException
+from ..exceptions import HTTPException
 
 if TYPE_CHECKING:
     from .._core import Pool

@@ -16,20 +16,20 @@ from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
-from .._exceptions import (
+from .._loop import Loop
+from .._validation.write_json import encode_fallback, encode_json
+from .._wsgi.bridge import WsgiBridge
+from ..applications import App
+from ..exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
     WebSocketDisconnect,
     WebSocketException,
 )
-from .._loop import Loop
-from .._request import Request
-from .._responses import Response
-from .._validation.write_json import encode_fallback, encode_json
-from .._websocket import WebSocket
-from .._wsgi.bridge import WsgiBridge
-from ..applications import App
+from ..requests import Request
+from ..responses import Response
+from ..websockets import WebSocket
 from .refusals import log_refused
 from .secure import make_secure
 from .sockets import BindError, describe

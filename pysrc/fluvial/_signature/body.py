@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._exceptions import HTTPException, InvalidJSON, RequestValidationError
-from .._params import MISSING
 from .._validation.problems import Problem, missing
 from .._validation.read_json import read_json, settle
 from .._validation.validators import Validator, load_json
+from ..exceptions import HTTPException, InvalidJSON, RequestValidationError
+from ..params import MISSING
 
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 

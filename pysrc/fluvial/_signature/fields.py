@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._params import MISSING, Marker
 from .._validation.annotations import is_model, is_sequence, split_annotated, strip_optional
 from .._validation.validators import Validator, make_validator
+from ..params import MISSING, Marker
 from .body import BodyField
 from .param_models import choices_reader, model_reader
 

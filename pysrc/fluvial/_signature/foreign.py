@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
 
-from .._params import Depends, Marker
 from .._validation.annotations import (
     concrete,
     is_model,
@@ -20,6 +19,7 @@ from .._validation.annotations import (
     strip_alias,
     union_members,
 )
+from ..params import Depends, Marker
 
 # Packages whose markers and classes are taken for ours by mistake.
 _FRAMEWORKS = frozenset(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
-from .._cookies import cookie_pairs
-from .._exceptions import RequestValidationError
-from .._params import MISSING
+from .._messages.cookies import cookie_pairs
 from .._validation.annotations import concrete, is_sequence, strip_optional
 from .._validation.problems import missing
+from ..exceptions import RequestValidationError
+from ..params import MISSING
 
 if TYPE_CHECKING:
     from .._validation.validators import Validator

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import _core
 from .._calling.callables import Flavour
-from .._params import Body
+from ..params import Body
 from .body import EmbeddedBody, WholeBody
 from .fields import (
     by_order,

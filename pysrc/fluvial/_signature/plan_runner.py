@@ -13,7 +13,6 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from .._background import BackgroundTasks
 from .._calling.callables import Flavour
 from .._calling.threads import (
     adopt_context,
@@ -23,9 +22,10 @@ from .._calling.threads import (
     to_its_end,
     update_context,
 )
-from .._exceptions import RequestValidationError
-from .._params import MISSING
-from .._responses import Response
+from ..background import BackgroundTasks
+from ..exceptions import RequestValidationError
+from ..params import MISSING
+from ..responses import Response
 
 Values = list[Any]
 UNSET = 0  # the status of a Response parameter until the user sets it

@@ -20,10 +20,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
 
-from .._exceptions import RequestValidationError
-from .._params import MISSING
-from .._responses import JSONResponse, Response, StreamingResponse
-from .._sse import EventSourceResponse, ServerSentEvent
 from .._validation.annotations import (
     concrete,
     has_pydantic,
@@ -35,6 +31,10 @@ from .._validation.annotations import (
 )
 from .._validation.validators import MsgspecValidator, by_pydantic, last_resort
 from .._validation.write_json import for_models, plain, to_json
+from ..exceptions import RequestValidationError, ResponseValidationError
+from ..params import MISSING
+from ..responses import JSONResponse, Response, StreamingResponse
+from ..sse import EventSourceResponse, ServerSentEvent
 from .shapes import make_shape
 
 if TYPE_CHECKING:
@@ -54,10 +54,6 @@ class ModelOptions(TypedDict, total=False):
     exclude_unset: bool
     exclude_defaults: bool
     exclude_none: bool
-
-
-class ResponseValidationError(Exception):
-    """A handler's result doesn't fit the route's response model: answered with 500."""
 
 
 def make_wrap(

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ForwardRef, get_origin
 
-from .._background import BackgroundTasks
 from .._calling.callables import (
     Flavour,
     call_method,
@@ -23,10 +22,7 @@ from .._calling.callables import (
     signature_of,
     strip_partials,
 )
-from .._connection import HTTPConnection
 from .._core import Request, WebSocket
-from .._params import MISSING, Body, Depends, Header, Marker, Path, Query
-from .._responses import Response
 from .._validation.annotations import (
     is_class,
     is_model,
@@ -37,6 +33,10 @@ from .._validation.annotations import (
     strip_optional,
 )
 from .._validation.copies import Factory, copier, described_default
+from ..background import BackgroundTasks
+from ..params import MISSING, Body, Depends, Header, Marker, Path, Query
+from ..requests import HTTPConnection
+from ..responses import Response
 from .foreign import (
     check_annotation,
     check_default,

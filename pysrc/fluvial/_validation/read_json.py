@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from .._exceptions import InvalidJSON
+from ..exceptions import InvalidJSON
 
 # An escape within a string; the group has a surrogate that isn't part of a pair.
 _ESCAPE = re.compile(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args, g
 import msgspec
 from msgspec import inspect as types
 
-from .._exceptions import HTTPException, InvalidJSON, RequestValidationError
+from ..exceptions import HTTPException, InvalidJSON, RequestValidationError
 from .annotations import concrete, has_pydantic, has_struct, is_optional, strip_optional, walk
 from .field_defaults import Filler
 from .lax import INVALID, Lax, Literals

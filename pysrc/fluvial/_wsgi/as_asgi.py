@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .._calling.threads import submit, to_its_end
-from .._exceptions import HTTPException
+from ..exceptions import HTTPException
 from .bridge import base_environ
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import Any, Final, Never
 
 from ._calling.options import named_options, refuse_unknown
 
+__all__ = ["Body", "Cookie", "Depends", "Header", "Path", "Query"]
+
 
 class _Missing:
     """Stands for "no default"."""

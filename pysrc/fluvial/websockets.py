@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._connection import HTTPConnection
-from ._exceptions import WebSocketDisconnect
 from ._validation.read_json import read_json
 from ._validation.write_json import to_json
+from .exceptions import WebSocketDisconnect
+from .requests import HTTPConnection
 
 if TYPE_CHECKING:
-    from ._responses import Response
+    from .responses import Response
+
+__all__ = ["WebSocket", "WebSocketDisconnect", "WebSocketState"]
 
 # Close codes, RFC 6455 section 7.4.
 NORMAL = 1000

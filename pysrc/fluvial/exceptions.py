@@ -7,6 +7,16 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+__all__ = [
+    "ClientDisconnect",
+    "HTTPException",
+    "RequestValidationError",
+    "ResponseValidationError",
+    "RouteWarning",
+    "WebSocketDisconnect",
+    "WebSocketException",
+]
+
 
 class HTTPException(Exception):
     """Answers the request with a status instead of a result.
@@ -97,6 +107,10 @@ def _json_problem(loc: tuple[str | int, ...], reason: str) -> dict[str, Any]:
     }
 
 
+class ResponseValidationError(Exception):
+    """A handler's result doesn't fit the route's response model: answered with 500."""
+
+
 class ClientDisconnect(Exception):
     """The client went away before its request was read or answered."""
 
@@ -121,6 +135,10 @@ class WebSocketException(Exception):
         super().__init__(code, reason or "")
         self.code = code
         self.reason = reason or ""
+
+
+class RouteWarning(UserWarning):
+    """Something about a route that is legal and hardly meant, such as a second handler for it."""
 
 
 def status_phrase(status_code: int) -> str:

@@ -1,4 +1,4 @@
-"""Routes: what was said about them at registration, and the plans made of it."""
+"""Routes to handlers of requests and WebSockets, and the plans made of their signatures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from . import _core
-from ._application.route_warnings import untaken
-from ._calling.callables import callable_name
+from ._application.route_warnings import Registered, untaken
+from ._calling.callables import Flavour, callable_name
 from ._calling.options import refuse_unknown
-from ._params import MISSING, Depends
-from ._responses import Response, StreamingResponse
 from ._signature.foreign import check_dependencies, check_returned
 from ._signature.plan import Captures, Target, make_target
 from ._signature.results import ModelOptions, make_respond, make_wrap
@@ -27,6 +25,10 @@ from ._signature.signature import (
     settle_connection,
 )
 from ._validation.annotations import is_class
+from .params import MISSING, Depends
+from .responses import Response, StreamingResponse
+
+__all__ = ["Route", "WebSocketRoute"]
 
 _CAPTURE = re.compile(r"{([^{}:]*)(?::([^{}]*))?}")
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
@@ -162,6 +164,85 @@ class Route:
         )
 
 
+@dataclass(slots=True, eq=False)
+class WebSocketRoute:
+    """One registered path with its WebSocket handler."""
+
+    path: str
+    endpoint: Callable[..., Any]
+    name: str | None = None
+    dependencies: Sequence[Depends] = ()
+    # For WebSocket.path_params: what the pattern's converters make of texts.
+    converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = self.name or callable_name(self.endpoint).rpartition(".")[2]
+        captures = read_captures(self.path)
+        self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
+
+    def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
+        """Reads the handler's signature; `dependencies` are the app's.
+
+        Raises: TypeError; NameError when an annotation names what isn't defined yet.
+        """
+        captures = read_captures(self.path)
+        call = read_call(self.endpoint, captures)
+        if call.flavour is not Flavour.ASYNC:
+            raise TypeError("a WebSocket handler must be an `async def`")
+        before = [read_dependency(each, captures) for each in (*dependencies, *self.dependencies)]
+        for each in (*before, call):
+            settle_connection(each, Special.WEBSOCKET)
+            _check_websocket(each)
+        warn_of_untaken(captures, (*before, call))
+        target = make_target(call, before, captures)
+        if target.program is not None:
+            target.program.respond = _answer_nothing
+        return _core.Plan(
+            target.handler,
+            kind=target.kind,
+            params=target.params,
+            kwnames=target.kwnames,
+            body=_core.BODY_DISCARD,
+            info=self,
+        )
+
+
+class WebSocketRoutes:
+    """An app's WebSocket routes and their table."""
+
+    def __init__(self) -> None:
+        self.router = _core.Router()
+        self.routes: list[WebSocketRoute] = []
+        self._registered = Registered()
+        self._planned = 0  # of `routes`, those in the table
+
+    def add(self, route: WebSocketRoute, dependencies: Sequence[Depends]) -> None:
+        """Registers a route; planned later when an annotation's name isn't defined yet.
+
+        Raises: TypeError or ValueError that names the route.
+        """
+        self.routes.append(route)
+        try:
+            self.plan(dependencies)
+        except NameError:
+            pass
+        except BaseException:
+            self.routes.remove(route)
+            raise
+        self._registered.add(("WebSocket",), route.path, route.endpoint)
+
+    def plan(self, dependencies: Sequence[Depends]) -> None:
+        """Plans the routes that aren't yet, in their order. Raises: as `add`, and NameError."""
+        while self._planned < len(self.routes):
+            route = self.routes[self._planned]
+            try:
+                self.router.add(("GET",), route.path, route.make_plan(dependencies))
+            except (NameError, TypeError, ValueError) as exc:
+                name = callable_name(route.endpoint)
+                raise type(exc)(f"route WebSocket {route.path} ({name}): {exc}") from exc
+            self._planned += 1
+
+
 def read_captures(path: str) -> Captures:
     """For each parameter of a path its number and the type that its converter means."""
     return {
@@ -189,3 +270,24 @@ def _fields(call: Call) -> list[Field]:
     values = [argument.value for argument in call.arguments]
     inner = [field for value in values if isinstance(value, Call) for field in _fields(value)]
     return [value for value in values if isinstance(value, Field)] + inner
+
+
+def _check_websocket(call: Call) -> None:
+    """A WebSocket has no body and no response. Raises: TypeError."""
+    for argument in call.arguments:
+        value = argument.value
+        if isinstance(value, Call):
+            _check_websocket(value)
+            continue
+        has_body = isinstance(value, Field) and value.source == "body"
+        if has_body or value in (Special.RESPONSE, Special.BACKGROUND):
+            what = "the body" if has_body else "a response"
+            raise TypeError(
+                f"parameter {argument.name!r} of {callable_name(call.func)} is for {what}, "
+                "which a WebSocket doesn't have"
+            )
+
+
+def _answer_nothing(_: Any) -> Response:
+    """What a handler returns doesn't matter; its clean-ups run at once."""
+    return Response()

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ._responses import Background, StreamingResponse
 from ._validation.write_json import to_json
+from .responses import Background, StreamingResponse
 
 if TYPE_CHECKING:
     from ._core import Sender
-    from ._request import Request
+    from .requests import Request
+
+__all__ = ["EventSourceResponse", "ServerSentEvent"]
 
 PING_SECONDS = 15.0
 _PING = b": ping\n\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import (
     ItemsView,
     Iterable,
@@ -15,9 +14,9 @@ from collections.abc import (
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-RawHeaders = list[tuple[bytes, bytes]]
-TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
-FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
+from ._messages.header_fields import RawHeaders, field_name, field_value, header_field
+
+__all__ = ["URL", "Address", "Headers", "MultiDict", "MutableHeaders", "QueryParams", "State"]
 
 
 class Address(NamedTuple):
@@ -44,7 +43,7 @@ class Headers(Mapping[str, str]):
 
     def getlist(self, key: str) -> list[str]:
         """All values of a name, in order."""
-        wanted = _name(key)
+        wanted = field_name(key)
         return [value.decode("latin-1") for name, value in self.raw if name == wanted]
 
     def mutablecopy(self) -> MutableHeaders:
@@ -64,7 +63,7 @@ class Headers(Mapping[str, str]):
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw]
 
     def __getitem__(self, key: str) -> str:
-        wanted = _name(key)
+        wanted = field_name(key)
         for name, value in self.raw:
             if name == wanted:
                 return value.decode("latin-1")
@@ -73,7 +72,7 @@ class Headers(Mapping[str, str]):
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):
             return False
-        wanted = _name(key)
+        wanted = field_name(key)
         return any(name == wanted for name, _ in self.raw)
 
     def __iter__(self) -> Iterator[str]:
@@ -99,8 +98,8 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
     __slots__ = ()
 
     def __setitem__(self, key: str, value: str) -> None:
-        name = _name(key)
-        pair = (name, _value(value, key))
+        name = field_name(key)
+        pair = (name, field_value(value, key))
         places = [i for i, (other, _) in enumerate(self.raw) if other == name]
         for i in reversed(places[1:]):
             del self.raw[i]
@@ -110,7 +109,7 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
             self.raw.append(pair)
 
     def __delitem__(self, key: str) -> None:
-        name = _name(key)
+        name = field_name(key)
         kept = [pair for pair in self.raw if pair[0] != name]
         if len(kept) == len(self.raw):
             raise KeyError(key)
@@ -288,29 +287,3 @@ class State:
 
     def __len__(self) -> int:
         return len(self._items)
-
-
-def header_field(name: str, value: str) -> tuple[bytes, bytes]:
-    """A field as it is sent. Raises: TypeError, ValueError for what can't be."""
-    return _name(name), _value(value, name)
-
-
-def _name(name: str) -> bytes:
-    try:
-        return name.lower().encode("latin-1")
-    except AttributeError:
-        raise TypeError(f"a header field's name is a str, not {name!r}") from None
-    except UnicodeEncodeError:
-        raise ValueError(f"a header field's name is a token of ASCII, not {name!r}") from None
-
-
-def _value(value: str, name: str) -> bytes:
-    try:
-        return value.encode("latin-1")
-    except AttributeError:
-        raise TypeError(f"the value of the header field {name!r} is a str, not {value!r}") from None
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"the value of the header field {name!r} has characters that aren't Latin-1: "
-            f"{value!r}; percent-encode them"
-        ) from None

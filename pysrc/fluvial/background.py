@@ -8,6 +8,8 @@ from typing import Any, ParamSpec
 from ._calling.callables import is_async
 from ._calling.threads import call_in_pool
 
+__all__ = ["BackgroundTask", "BackgroundTasks"]
+
 P = ParamSpec("P")
 
 

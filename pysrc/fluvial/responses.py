@@ -7,34 +7,55 @@ C reads `status_code`, `raw_headers` and `body`; when `body` is None it awaits
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
-from contextvars import copy_context
+import os
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from ._calling.threads import adopt_context, run_internal, submit, to_its_end
-from ._cookies import SameSite, cookie_header
-from ._datastructures import FIELD_VALUE, TOKEN, MutableHeaders, RawHeaders, header_field
+from ._calling.threads import run_internal
+from ._messages.cookies import SameSite, cookie_header
+from ._messages.files import (
+    PIECE,
+    Opened,
+    Part,
+    content_disposition,
+    guess_media_type,
+    http_date,
+    not_modified,
+    open_file,
+    precondition_failed,
+    requested_part,
+    shortened,
+)
+from ._messages.header_fields import RawHeaders, check_head, header_field
+from ._messages.pieces import PieceSender, close_iterator, in_one_piece, in_pool, is_bytes_like
 from ._validation.write_json import to_json
+from .datastructures import MutableHeaders
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from io import FileIO
 
     from ._core import Sender
-    from ._request import Request
+    from .requests import Request
 
 
-class PieceSender(Protocol):
-    """What a streamed body is written to, as `_core.Sender`."""
-
-    def start(self, status_code: int, headers: RawHeaders, length: int = -1) -> None: ...
-    def send(self, data: bytes) -> Awaitable[None]: ...
-
+__all__ = [
+    "FileResponse",
+    "HTMLResponse",
+    "JSONResponse",
+    "PlainTextResponse",
+    "RedirectResponse",
+    "Response",
+    "StreamingResponse",
+]
 
 Background = Callable[[], Awaitable[None]]
 Content = str | bytes | memoryview | None
+# Bytes after which others get their turn: with a client that is fast enough send() never waits.
+_TURN = 256 * 1024
 
 
 class Response:
@@ -79,7 +100,7 @@ class Response:
             return content
         if isinstance(content, str):
             return content.encode(self.charset)
-        if not _is_bytes_like(content):
+        if not is_bytes_like(content):
             raise TypeError(
                 f"the {what} of a {type(self).__name__} is a str or bytes-like, not "
                 f"{type(content).__name__}: write a JSONResponse, or str() around it"
@@ -154,15 +175,15 @@ class Response:
         """
         if self._iterator is not None:
             content = self._iterator
-            return content if isinstance(content, AsyncIterable) else _in_pool(content)
+            return content if isinstance(content, AsyncIterable) else in_pool(content)
         whole = self._content if self.body is None else self.body
         if whole is None:
             raise RuntimeError(f"a {type(self).__name__} has no body in memory")
-        return _in_one_piece(whole)
+        return in_one_piece(whole)
 
     @body_iterator.setter
     def body_iterator(self, content: AsyncIterable[Any] | Iterable[Any]) -> None:
-        if isinstance(content, str) or _is_bytes_like(content):
+        if isinstance(content, str) or is_bytes_like(content):
             content = (content,)  # whose items aren't pieces
         if isinstance(content, Mapping) or not isinstance(content, (AsyncIterable, Iterable)):
             raise TypeError(
@@ -199,7 +220,7 @@ class Response:
     async def _write_iterator(self, request: Request, sender: Sender) -> None:
         if request.method == "HEAD":
             sender.start(self.status_code, self.raw_headers)
-            await _close(self._iterator)  # whose pieces nobody gets
+            await close_iterator(self._iterator)  # whose pieces nobody gets
         else:
             await self._write_pieces(sender)
 
@@ -336,6 +357,100 @@ class StreamingResponse(Response):
         self.body_iterator = content
 
 
+class FileResponse(Response):
+    """The file at `path`, with ETag and Last-Modified; answers ranges, conditions and HEAD.
+
+    `filename` sets Content-Disposition; `media_type` is guessed from the name when None.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: Background | None = None,
+        filename: str | None = None,
+        content_disposition_type: Literal["attachment", "inline"] = "attachment",
+    ) -> None:
+        os.fspath(path)  # an int would be a descriptor of somebody else's
+        self.path = path
+        self.filename = filename
+        if media_type is None:
+            media_type = guess_media_type(filename or path)
+        super().__init__(None, status_code, headers, media_type, background)
+        self.body = None
+        if filename is not None:
+            disposition = content_disposition(content_disposition_type, filename)
+            self.headers.setdefault("content-disposition", disposition)
+
+    async def _write(self, request: Request, sender: Sender) -> None:
+        if self._iterator is not None:  # a middleware has other content for it
+            await super()._write(request, sender)
+            return
+        with ExitStack() as closing:  # also a file that is opened while the client goes
+            opened = await run_internal(open_file, self.path, request.method != "HEAD", closing)
+            await self._write_file(request, sender, opened)
+
+    async def _write_file(self, request: Request, sender: Sender, opened: Opened) -> None:
+        headers = self.headers
+        size, mtime = opened.size, opened.status.st_mtime
+        headers.setdefault("accept-ranges", "bytes")
+        headers.setdefault("last-modified", http_date(mtime))
+        headers.setdefault("etag", f'"{opened.status.st_mtime_ns:x}-{size:x}"')
+        whole = Part(0, size, False)
+        if self.status_code != 200 or request.method not in ("GET", "HEAD"):
+            await self._send(request, sender, opened, whole)
+        elif precondition_failed(request, headers["etag"], mtime):
+            sender.start(412, self._headers_without_content(), 0)
+        elif not_modified(request, headers["etag"], mtime):
+            sender.start(304, self._headers_without_content(), 0)
+        elif request.method == "HEAD":  # has no ranges: section 14.2
+            await self._send(request, sender, opened, whole)
+        else:
+            part = requested_part(request, headers, size)
+            await self._send_part(request, sender, opened, part)
+
+    async def _send_part(
+        self, request: Request, sender: Sender, opened: Opened, part: Part | None
+    ) -> None:
+        if part is None:
+            self.headers["content-range"] = f"bytes */{opened.size}"
+            sender.start(416, self.raw_headers, 0)
+            return
+        if part.partial:
+            self.status_code = 206
+            last = part.start + part.length - 1
+            self.headers["content-range"] = f"bytes {part.start}-{last}/{opened.size}"
+        await self._send(request, sender, opened, part)
+
+    async def _send(self, request: Request, sender: Sender, opened: Opened, part: Part) -> None:
+        if opened.content is not None:
+            content = opened.content[part.start : part.start + part.length]
+            sender.whole(self.status_code, self.raw_headers, content)
+            return
+        sender.start(self.status_code, self.raw_headers, part.length)
+        if request.method == "HEAD":
+            return
+        sent = await sender.send_file(opened.file.fileno(), part.start, part.length)
+        await self._send_by_reading(sender, opened.file, part.start + sent, part.length - sent)
+
+    async def _send_by_reading(self, sender: Sender, file: FileIO, offset: int, left: int) -> None:
+        """Sends what the kernel doesn't, as under TLS."""
+        while left > 0:
+            piece = await run_internal(os.pread, file.fileno(), min(PIECE, left), offset)
+            if not piece:
+                raise RuntimeError(shortened(self.path))
+            offset += len(piece)
+            left -= len(piece)
+            await sender.send(piece)
+
+    def _headers_without_content(self) -> list[tuple[bytes, bytes]]:
+        """What a 200 would have said but for the content (RFC 9110 section 15.4.5)."""
+        dropped = (b"content-type", b"content-disposition", b"content-length")
+        return [pair for pair in self.raw_headers if pair[0] not in dropped]
+
+
 def checked(response: Any) -> Any:
     """`response` when it can be sent, so that what is wrong is raised where it was made.
 
@@ -347,54 +462,3 @@ def checked(response: Any) -> Any:
         return JSONResponse(response)
     check_head(response.status_code, response.raw_headers)
     return response
-
-
-def check_head(status: object, headers: RawHeaders) -> None:
-    """Raises: TypeError, ValueError for what no answer can begin with."""
-    if not isinstance(status, int) or not 200 <= status <= 599:
-        raise ValueError(f"status_code must be 200 to 599, not {status!r}")
-    for name, value in headers:
-        if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
-            raise ValueError(f"malformed header field {name!r}: {value!r}")
-
-
-def _is_bytes_like(content: object) -> bool:
-    """Whether `content` is a buffer; numpy's scalars, which are buffers as well, are numbers."""
-    try:
-        return memoryview(content).ndim > 0  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-
-
-async def _close(iterator: Any) -> None:
-    """Closes an iterator of either kind that wasn't begun, where it can be closed."""
-    if hasattr(iterator, "aclose"):
-        await iterator.aclose()
-    elif hasattr(iterator, "close"):
-        await run_internal(iterator.close)
-
-
-async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-async def _in_pool(content: Iterable[Any]) -> AsyncIterator[Any]:
-    """What a sync iterable gives, each piece made in the thread pool."""
-    context = copy_context()
-    iterator = iter(content)
-    try:
-        while True:
-            # An iterator can't be closed while it is at work.
-            piece = await to_its_end(submit(context, next, iterator, _END))
-            if piece is _END:
-                break
-            yield piece
-    finally:
-        if hasattr(iterator, "close"):
-            await run_internal(context.run, iterator.close)
-        adopt_context(context)
-
-
-_END: Any = object()
-# Bytes after which others get their turn: with a client that is fast enough send() never waits.
-_TURN = 256 * 1024

@@ -1,0 +1,158 @@
+"""Files as answers: opening them, conditions and ranges (RFC 9110, sections 8.8, 13 and 14)."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from datetime import UTC
+from io import FileIO
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from ..requests import Request
+
+SMALL = 64 * 1024  # bytes: read at once, to leave with the head in one write
+# An entity tag, as it should be or without its quotes; or "*".
+_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
+_MAX_DIGITS = 600
+PIECE = 256 * 1024  # bytes that are read at once of what the kernel doesn't copy
+
+
+class Part(NamedTuple):
+    """The bytes of the file that are asked for."""
+
+    start: int
+    length: int
+    partial: bool = True  # asked for by Range, so that 206 is the answer
+
+
+class Opened(NamedTuple):
+    """The file, and all of its content when that is small and wanted."""
+
+    file: FileIO
+    status: os.stat_result
+    content: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.status.st_size
+
+
+def open_file(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> Opened:
+    """Opens the file until `closing` and, if it is small and the content wanted, reads it.
+
+    Raises: RuntimeError when there is no such regular file.
+    """
+    try:
+        file = closing.enter_context(FileIO(path))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+        raise RuntimeError(f"there is no file {os.fspath(path)!r}") from exc
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise RuntimeError(f"{os.fspath(path)!r} is not a regular file")
+    content = os.pread(file.fileno(), SMALL, 0) if read and status.st_size <= SMALL else None
+    if content is not None and len(content) < status.st_size:
+        raise RuntimeError(shortened(path))
+    return Opened(file, status, content)
+
+
+def shortened(path: str | os.PathLike[str]) -> str:
+    """What to say when the file ended too early."""
+    return f"{os.fspath(path)} became shorter while it was sent"
+
+
+def guess_media_type(path: str | os.PathLike[str]) -> str:
+    """The media type that the name means."""
+    from mimetypes import guess_type
+
+    return guess_type(os.fsdecode(path))[0] or "application/octet-stream"
+
+
+def content_disposition(kind: str, filename: str) -> str:
+    """RFC 6266; names that need it are encoded as RFC 8187 says."""
+    quoted = quote(filename, safe="")
+    if quoted != filename:
+        return f"{kind}; filename*=utf-8''{quoted}"
+    return f'{kind}; filename="{filename}"'
+
+
+def http_date(timestamp: float) -> str:
+    """The time as header fields have it."""
+    from email.utils import formatdate
+
+    return formatdate(timestamp, usegmt=True)
+
+
+def _parse_http_date(text: str | None) -> float | None:
+    """The time in seconds; None for what is no date of HTTP's, which is to be ignored."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(text or "")
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _entity_tags(request: Request, name: str) -> list[str] | None:
+    """The entity tags of all fields of a name, or "*"; None without a field."""
+    fields = request.headers.getlist(name)
+    return _TAG.findall(", ".join(fields)) if fields else None
+
+
+def precondition_failed(request: Request, etag: str, mtime: float) -> bool:
+    """RFC 9110 section 13.2.2, steps 1 and 2: only for this very state of the file."""
+    tags = _entity_tags(request, "if-match")
+    if tags is not None:
+        return "*" not in tags and (etag.startswith("W/") or etag not in tags)
+    since = _parse_http_date(request.header("if-unmodified-since"))
+    return since is not None and int(mtime) > since
+
+
+def not_modified(request: Request, etag: str, mtime: float) -> bool:
+    """The same section, steps 3 and 4: the client has it already."""
+    tags = _entity_tags(request, "if-none-match")
+    if tags is not None:
+        return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
+    since = _parse_http_date(request.header("if-modified-since"))
+    return since is not None and int(mtime) <= since
+
+
+def requested_part(request: Request, headers: Mapping[str, str], size: int) -> Part | None:
+    """What Range asks for: the whole file when it may be ignored, None when it can't be had."""
+    whole = Part(0, size, False)
+    header = request.header("range")
+    repeated = len(request.headers.getlist("range")) > 1
+    if header is None or repeated or not _if_range_holds(request, headers):
+        return whole
+    unit, _, ranges = header.partition("=")
+    first, dash, last = (text.strip() for text in ranges.partition("-"))
+    digits = all(text == "" or (text.isascii() and text.isdecimal()) for text in (first, last))
+    if unit.strip().lower() != "bytes" or not dash or not digits or not (first or last):
+        return whole  # several ranges, or nothing that we know: section 14.2 lets us ignore it
+    if not first:
+        length = min(_number(last), size)
+        return Part(size - length, length) if length else None
+    start, end = _number(first), min(_number(last), size - 1) if last else size - 1
+    if last and _number(last) < start:
+        return whole
+    return Part(start, end - start + 1) if start < size else None
+
+
+def _if_range_holds(request: Request, headers: Mapping[str, str]) -> bool:
+    """RFC 9110 section 13.1.5: a strong ETag or the exact date."""
+    header = request.header("if-range")
+    if header is None:
+        return True
+    return header in (headers["etag"], headers["last-modified"]) and not header.startswith("W/")
+
+
+def _number(digits: str) -> int:
+    """A position; no file reaches those that Python won't convert."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS

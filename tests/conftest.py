@@ -33,8 +33,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-# A shell starts what it runs in the background with SIGINT ignored, and so would everything here.
+# Whoever starts pytest passes on what is ignored and blocked (a shell in the background: SIGINT,
+# nohup: SIGHUP), and so would everything that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for _name in ("SIGHUP", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"):
+    if signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 class Serve(Protocol):

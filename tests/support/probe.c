@@ -5,6 +5,7 @@
  */
 #include "base/py.h"
 
+#include "app/bind/number.h"
 #include "base/text.h"
 #include "pool/limit.h"
 #include "app/bind/query.h"

@@ -73,6 +73,51 @@ def test_folders_include_along_the_arrows(folder: str) -> None:
     assert wrong == []
 
 
+# What is one thing spread over several files, each of which knows others of them.
+TOGETHER = (
+    "loop/alarm loop/fds loop/handle loop/loop loop/loop_impl loop/ready loop/sockop loop/timers",
+    "net/stream net/stream_private",
+    "route/pattern route/router route/router_tree",
+    "http/access_log http/answer http/conn http/out http/request http/response http/server "
+    "http/server_private http/watch http/ws/ws http/ws/ws_conn http/ws/ws_frame",
+    "pool/monitor pool/pool pool/pool_shared pool/worker",
+    "asgi/app asgi/call asgi/scope",
+    "wsgi/app wsgi/call wsgi/environ wsgi/input",
+)
+
+
+def include_graph() -> dict[str, set[str]]:
+    """For each pair of a .c and a .h file, named without suffix, the other pairs it includes."""
+    graph: dict[str, set[str]] = {}
+    for path in C_FILES:
+        stem = path.relative_to(EXT).with_suffix("").as_posix()
+        found = {included.removesuffix(".h") for included in includes(path)}
+        graph.setdefault(stem, set()).update(found - {stem})
+    return graph
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Whatever `start` includes, at any depth."""
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        more = graph.get(todo.pop(), set()) - seen
+        seen |= more
+        todo += more
+    return seen
+
+
+def test_files_form_no_circles_but_those_that_are_one_thing() -> None:
+    graph = include_graph()
+    reach = {stem: reachable(graph, stem) for stem in graph}
+    circles = {
+        " ".join(sorted(other for other in reach[stem] if stem in reach.get(other, ())))
+        for stem in graph
+        if stem in reach[stem]
+    }
+    assert sorted(circles) == sorted(TOGETHER)
+
+
 def test_every_c_file_is_in_a_room() -> None:
     places = {room(path.relative_to(EXT).as_posix()) for path in C_FILES}
     assert places == {"module.c", "state.h", *ROOMS}

@@ -6,7 +6,7 @@
 
 #include "app/body.h"
 
-#include "app/request.h"
+#include "app/request_object.h"
 #include "app/server.h"
 #include "app/waiting.h"
 #include "http/server.h"
@@ -93,13 +93,26 @@ body_take(HttpRequest *req, BodyQueue *queue)
     return bytes;
 }
 
+/* Of a body that isn't streamed: the whole of it the first time, then b"". */
+static PyObject *
+body_take_whole(RequestObject *request)
+{
+    if (request->body_taken) {
+        return PyBytes_FromStringAndSize(NULL, 0);
+    }
+    PyObject *body = request_cached(request, REQUEST_BODY);
+    request->body_taken = body != NULL;
+    return Py_XNewRef(body);
+}
+
 static WaitStep
 body_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
-    HttpRequest *req = request_http(owner);
+    RequestObject *request = (RequestObject *)owner;
+    HttpRequest *req = request->http;
     AppCall *call = call_of(req);
     if (req->body_mode != HTTP_BODY_STREAM) {
-        *result = request_take_body(owner);
+        *result = body_take_whole(request);
         return *result == NULL ? WAIT_FAILED : WAIT_DONE;
     }
     if (call->body != NULL && call->body->pieces.len > 0) {
@@ -128,7 +141,7 @@ static const WaitOps body_ops = {.attempt = body_attempt};
 PyObject *
 body_read(AppState *st, PyObject *request)
 {
-    Loop *loop = http_server_loop(request_http(request)->server);
+    Loop *loop = http_server_loop(((RequestObject *)request)->http->server);
     if (loop_running(st->module) != loop) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Request.read() belongs to the loop's thread; in a `def` "
@@ -144,7 +157,7 @@ body_read(AppState *st, PyObject *request)
 static WaitStep
 gone_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
-    HttpRequest *req = request_http(owner);
+    HttpRequest *req = ((RequestObject *)owner)->http;
     AppCall *call = call_of(req);
     if (call->gone || req->left || req->answer == HTTP_ANSWER_DONE) {
         *result = Py_NewRef(Py_None);
@@ -164,7 +177,7 @@ static const WaitOps gone_ops = {.attempt = gone_attempt};
 PyObject *
 body_until_gone(AppState *st, PyObject *request)
 {
-    Loop *loop = http_server_loop(request_http(request)->server);
+    Loop *loop = http_server_loop(((RequestObject *)request)->http->server);
     if (loop_running(st->module) != loop) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Request.until_gone() belongs to the loop's thread");

@@ -28,23 +28,6 @@
 
 /* ---- AppCall ------------------------------------------------------------------------------ */
 
-AppServer *
-call_server(const HttpRequest *req)
-{
-    return (AppServer *)http_server_context(req->server);
-}
-
-PyObject *
-call_request(HttpRequest *req)
-{
-    AppCall *call = call_of(req);
-    if (call->request == NULL) {
-        AppServer *server = call_server(req);
-        call->request = request_new(server->request_type, req, server->app);
-    }
-    return Py_XNewRef(call->request);
-}
-
 static void
 dispatch_clear(HttpRequest *req)
 {
@@ -218,7 +201,7 @@ call_plain(HttpRequest *req, const Plan *plan)
 {
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1;
-    if (params_bind(plan, req, argv) < 0) {
+    if (params_bind(plan, req, &call_server(req)->errors, argv) < 0) {
         call_failed(req);
         return;
     }
@@ -242,7 +225,7 @@ call_plan(HttpRequest *req, const Plan *plan, PyObject *context)
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1;
     CallNext next;
-    if (params_bind(plan, req, argv) < 0) {
+    if (params_bind(plan, req, &call_server(req)->errors, argv) < 0) {
         next = answer_exception(req, CALL_HANDLER);
         plan = NULL;
     } else if (plan->kind == PLAN_POOL) {
@@ -303,8 +286,8 @@ route_raise(AppServer *server, PyObject *request, int status)
         Py_XDECREF(value);
     }
     if (pairs != NULL && headers != NULL) {
-        exc = PyObject_CallFunction(server->http_exception, "iOO", status, Py_None,
-                                    headers);
+        exc = PyObject_CallFunction(server->errors.http_exception, "iOO", status,
+                                    Py_None, headers);
     }
     if (exc != NULL) {
         err_restore(exc);

@@ -14,16 +14,6 @@
 
 #include <structmember.h>
 
-/* The value, kept from then on; borrowed. NULL with an exception set. */
-static PyObject *
-request_cached(RequestObject *self, RequestValue which)
-{
-    if (self->values[which] == NULL) {
-        self->values[which] = request_value(self->http, which);
-    }
-    return self->values[which];
-}
-
 /* ---- Attributes --------------------------------------------------------------------------- */
 
 static PyObject *
@@ -127,18 +117,6 @@ request_body_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     return Py_XNewRef(request_cached(self, REQUEST_BODY));
-}
-
-PyObject *
-request_take_body(PyObject *obj)
-{
-    RequestObject *self = (RequestObject *)obj;
-    if (self->body_taken) {
-        return PyBytes_FromStringAndSize(NULL, 0);
-    }
-    PyObject *body = request_cached(self, REQUEST_BODY);
-    self->body_taken = body != NULL;
-    return Py_XNewRef(body);
 }
 
 /* ---- The type ----------------------------------------------------------------------------- */
@@ -278,4 +256,15 @@ HttpRequest *
 request_http(PyObject *obj)
 {
     return ((RequestObject *)obj)->http;
+}
+
+PyObject *
+call_request(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    if (call->request == NULL) {
+        AppServer *server = call_server(req);
+        call->request = request_new(server->request_type, req, server->app);
+    }
+    return Py_XNewRef(call->request);
 }

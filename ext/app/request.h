@@ -23,10 +23,6 @@ PyObject *request_new(PyTypeObject *type, HttpRequest *req, PyObject *app);
 /* Whether `type` can be given to request_new. */
 bool request_type_check(const AppState *st, PyObject *type);
 
-/* What the next read() of a request whose body isn't streamed gives: the whole body the first
- * time, then b"". A new reference, or NULL with an exception set. */
-PyObject *request_take_body(PyObject *obj);
-
 /* The HttpRequest of a `_core.Request`; borrowed while `obj` lives. */
 HttpRequest *request_http(PyObject *obj);
 

@@ -19,6 +19,16 @@ typedef struct RequestObject {
     bool body_taken;                   /* read() has given the collected body */
 } RequestObject;
 
+/* The attribute, made at first use: borrowed, or NULL with an exception set. */
+static inline PyObject *
+request_cached(RequestObject *self, RequestValue which)
+{
+    if (self->values[which] == NULL) {
+        self->values[which] = request_value(self->http, which);
+    }
+    return self->values[which];
+}
+
 /* The parts of those types' own slots that are Request's. The object is deallocated, its type's
  * reference included, by request_dealloc. */
 int request_traverse(PyObject *op, visitproc visit, void *arg);

@@ -7,6 +7,7 @@
 
 #include "base/py.h"
 #include "app/app_state.h"
+#include "app/bind/params.h"
 #include "app/call.h"
 #include "pool/pool.h"
 #include "app/ws/ws_parts.h"
@@ -26,8 +27,7 @@ struct AppServer {
     PyObject *app;                   /* owned: Request.app */
     PyTypeObject *request_type;      /* owned: subclass of _core.Request */
     PyTypeObject *response_type;     /* owned */
-    PyObject *validation_error;      /* owned: exception type */
-    PyObject *http_exception;        /* owned: exception type */
+    BindErrors errors;               /* both owned */
     PyObject *client_disconnect;     /* owned: exception type */
     PyObject *encode;                /* owned callable: result → bytes */
     PyObject *encode_fallback;       /* owned callable, or NULL */
@@ -50,8 +50,5 @@ void server_tell_refused(AppServer *self, const NetAddr *peer,
                          const HttpRefusal *refusal);
 /* From HttpOps.on_drained. */
 void server_drained(AppServer *self);
-
-/* Creates _core.Server. 0, or -1 with an exception set. */
-int server_setup(PyObject *module, AppState *st);
 
 #endif

@@ -10,14 +10,13 @@
 #include "base/text.h"
 #include "app/bind/problems.h"
 #include "app/bind/query.h"
-#include "app/server.h"
 #include "base/err.h"
 
 /* What one binding works on; lives on the stack of params_bind. */
 typedef struct Binder {
     const Plan *plan;
     HttpRequest *req;
-    AppServer *server; /* borrowed */
+    const BindErrors *errors; /* borrowed */
     Problems problems;
     /* Of each QUERY and COOKIE parameter: the last value seen, and with `many` all of them. */
     Slice found[PLAN_PARAMS_MAX];
@@ -79,7 +78,7 @@ static int
 value_by_python(Binder *b, const Param *param, PyObject *value, PyObject **out)
 {
     *out = PyObject_CallOneArg(param->convert, value);
-    return *out != NULL ? 0 : problems_adopt(&b->problems, b->server->validation_error);
+    return *out != NULL ? 0 : problems_adopt(&b->problems, b->errors->validation_error);
 }
 
 /* Converts one scalar. 0 with *out set, or NULL when an error was recorded; -1 with an
@@ -283,7 +282,7 @@ body_check_encoding(Binder *b)
         || slice_eq_nocase(http_field_value(b->req, (uint32_t)at), SLICE("identity"))) {
         return 0;
     }
-    PyObject *exc = PyObject_CallFunction(b->server->http_exception, "is", 415,
+    PyObject *exc = PyObject_CallFunction(b->errors->http_exception, "is", 415,
                                           "Unsupported Content-Encoding");
     if (exc != NULL) {
         err_restore(exc);
@@ -310,7 +309,7 @@ bind_body(Binder *b, const Param *param, PyObject **out)
         PyObject *args[] = {bytes, type};
         *out = PyObject_Vectorcall(param->convert, args, 2, NULL);
         err = *out != NULL ? 0
-                           : problems_adopt(&b->problems, b->server->validation_error);
+                           : problems_adopt(&b->problems, b->errors->validation_error);
     }
     Py_XDECREF(type);
     Py_XDECREF(bytes);
@@ -358,7 +357,7 @@ bind_one(Binder *b, uint32_t i, PyObject **out)
     b->problems = (Problems){NULL, NULL};
     int err = bind_by_source(b, i, out);
     if (err == 0 && problems_found(&b->problems)) {
-        *out = problems_exception(&b->problems, b->server->validation_error);
+        *out = problems_exception(&b->problems, b->errors->validation_error);
         err = *out == NULL ? -1 : 0;
     }
     problems_clear(&b->problems);
@@ -377,7 +376,8 @@ argv_release(PyObject **argv, uint32_t n)
 }
 
 int
-params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
+params_bind(const Plan *plan, HttpRequest *req, const BindErrors *errors,
+            PyObject **argv)
 {
     uint32_t n = plan->nparams;
     if (n == 0) {
@@ -386,7 +386,7 @@ params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
     Binder b;
     b.plan = plan;
     b.req = req;
-    b.server = call_server(req);
+    b.errors = errors;
     b.problems = (Problems){NULL, NULL};
     memset(b.seen, 0, n * sizeof *b.seen);
     memset(b.lists, 0, n * sizeof *b.lists);
@@ -399,7 +399,7 @@ params_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
         err = bind_one(&b, i, &argv[i]);
     }
     if (err == 0 && problems_found(&b.problems)) {
-        PyObject *exc = problems_exception(&b.problems, b.server->validation_error);
+        PyObject *exc = problems_exception(&b.problems, b.errors->validation_error);
         if (exc != NULL) {
             err_restore(exc);
         }

@@ -7,7 +7,6 @@
 
 #include "base/py.h"
 #include "base/slice.h"
-#include "app/app_state.h"
 #include "http/request.h"
 
 enum { PLAN_PARAMS_MAX = 64 };
@@ -76,8 +75,5 @@ plan_param(const Plan *plan, uint32_t i)
 {
     return (Param *)PyTuple_GET_ITEM(plan->params, i);
 }
-
-/* Creates _core.Param and _core.Plan. 0, or -1 with an exception set. */
-int plan_setup(PyObject *module, AppState *st);
 
 #endif

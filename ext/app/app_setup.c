@@ -8,11 +8,12 @@
 #include "app/coro.h"
 #include "app/file_send.h"
 #include "app/mount.h"
-#include "app/bind/plan.h"
+#include "app/bind/param_type.h"
+#include "app/plan_type.h"
 #include "app/request.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
-#include "app/server.h"
+#include "app/server_type.h"
 #include "app/stop_guard.h"
 #include "app/waiting.h"
 #include "app/ws/ws_type.h"
@@ -29,9 +30,9 @@ app_setup(PyObject *module, AppState *st)
         || mount_setup(module, st) < 0 || waiting_setup(module, st) < 0
         || request_setup(module, st) < 0 || websocket_setup(module, st) < 0
         || sender_setup(module, st) < 0 || file_send_setup(module, st) < 0
-        || plan_setup(module, st) < 0 || request_coro_setup(module, st) < 0
-        || coro_setup(module, st) < 0 || server_setup(module, st) < 0
-        || stop_guard_setup(module) < 0) {
+        || param_setup(module, st) < 0 || plan_setup(module, st) < 0
+        || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
+        || server_setup(module, st) < 0 || stop_guard_setup(module) < 0) {
         return -1;
     }
     route_state(module)->target_type = st->plan_type;

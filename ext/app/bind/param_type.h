@@ -1,0 +1,11 @@
+/* `_core.Param`: one argument of a handler as Python makes it. Thread: any, with the GIL. */
+#ifndef FLUVIAL_APP_BIND_PARAM_TYPE_H
+#define FLUVIAL_APP_BIND_PARAM_TYPE_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+
+/* Creates AppState.param_type and adds it to the module. 0, or -1 with an exception set. */
+int param_setup(PyObject *module, AppState *st);
+
+#endif

@@ -1,0 +1,435 @@
+/* The Python type Server (see server.h): construction from Python's keyword arguments, the
+ * sockets' life from listen() to close(), and the future that drain() gives.
+ */
+#include "base/py.h"
+
+#include "app/server_type.h"
+
+#include "app/adopt.h"
+#include "app/dispatch.h"
+#include "app/future.h"
+#include "pool/pool_type.h"
+#include "app/request.h"
+#include "route/router_type.h"
+#include "app/server.h"
+#include "app/server_limits.h"
+#include "base/err.h"
+#include "base/made.h"
+#include "net/secure.h"
+
+/* ---- Construction ------------------------------------------------------------------------- */
+
+/* What __init__ is given; all borrowed. */
+typedef struct ServerArgs {
+    PyObject *loop, *router, *pool, *app, *request_type, *response_type;
+    PyObject *validation_error, *http_exception, *client_disconnect;
+    PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
+        *mounts, *secure, *refused;
+    const char *ws_origins;
+    Py_ssize_t ws_origins_len;
+    int custom_errors, access_log;
+} ServerArgs;
+
+static int
+args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"loop",
+                                        "router",
+                                        "pool",
+                                        "app",
+                                        "request_type",
+                                        "response_type",
+                                        "validation_error",
+                                        "http_exception",
+                                        "client_disconnect",
+                                        "encode",
+                                        "on_error",
+                                        "encode_fallback",
+                                        "entry",
+                                        "custom_errors",
+                                        "root",
+                                        "mounts",
+                                        "limits",
+                                        "access_log",
+                                        "websockets",
+                                        "ws_origins",
+                                        "secure",
+                                        "on_refused",
+                                        NULL};
+    *a = (ServerArgs){.encode_fallback = Py_None,
+                      .entry = Py_None,
+                      .root = Py_None,
+                      .mounts = NULL,
+                      .limits = Py_None,
+                      .websockets = Py_None,
+                      .secure = Py_None,
+                      .refused = Py_None,
+                      .access_log = -1};
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OO", (char **)names, &a->loop,
+            &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
+            &a->response_type, &a->validation_error, &a->http_exception,
+            &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
+            &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
+            &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
+            &a->ws_origins_len, &a->secure, &a->refused)) {
+        return -1;
+    }
+    PyObject *const required[] = {a->app,
+                                  a->request_type,
+                                  a->response_type,
+                                  a->validation_error,
+                                  a->http_exception,
+                                  a->client_disconnect,
+                                  a->encode,
+                                  a->on_error};
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
+        if (required[i] == NULL) {
+            PyErr_Format(PyExc_TypeError, "Server() needs the argument %s",
+                         names[3 + i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Whether all items are (str, AsgiApp or WsgiApp). 0, or -1 with an exception set. */
+static int
+mounts_check(const AppState *st, PyObject *mounts)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(mounts); i++) {
+        PyObject *item = PyTuple_GET_ITEM(mounts, i);
+        if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2
+            || !PyUnicode_Check(PyTuple_GET_ITEM(item, 0))) {
+            PyErr_Format(PyExc_TypeError, "a mount is (str, app), not %R", item);
+            return -1;
+        }
+        if (mount_check(st, PyTuple_GET_ITEM(item, 1)) == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+optional_ref(PyObject *obj)
+{
+    return obj == Py_None ? NULL : Py_NewRef(obj);
+}
+
+static void
+server_take(AppServer *self, const ServerArgs *a)
+{
+    self->router_obj = Py_NewRef(a->router);
+    self->pool_obj = Py_NewRef(a->pool);
+    self->app = Py_NewRef(a->app);
+    self->request_type = (PyTypeObject *)Py_NewRef(a->request_type);
+    self->response_type = (PyTypeObject *)Py_NewRef(a->response_type);
+    self->errors.validation_error = Py_NewRef(a->validation_error);
+    self->errors.http_exception = Py_NewRef(a->http_exception);
+    self->client_disconnect = Py_NewRef(a->client_disconnect);
+    self->encode = Py_NewRef(a->encode);
+    self->encode_fallback = optional_ref(a->encode_fallback);
+    self->on_error = Py_NewRef(a->on_error);
+    self->entry = optional_ref(a->entry);
+    self->root = (Mount *)optional_ref(a->root);
+    self->mounts = Py_XNewRef(a->mounts);
+    self->refused = optional_ref(a->refused);
+    self->custom_errors = a->custom_errors != 0;
+}
+
+/* Makes the HttpServer. 0, or -1 with an exception set. */
+static int
+server_make_http(AppServer *self, PyObject *module, Loop *loop,
+                 const HttpLimits *limits, const ServerArgs *a)
+{
+    SSL_CTX *ctx = NULL;
+    if (a->secure != Py_None
+        && (ctx = secure_context_of(net_state(module), a->secure)) == NULL) {
+        return -1;
+    }
+    self->http = http_server_new(loop, &dispatch_ops, limits, self);
+    Slice origins = slice_of(a->ws_origins, (size_t)a->ws_origins_len);
+    if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0
+        || (ctx != NULL && http_server_secure(self->http, ctx) != 0)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    http_server_access_log(self->http, a->access_log);
+    return 0;
+}
+
+static int
+server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    AppServer *self = (AppServer *)op;
+    PyObject *module = PyType_GetModule(Py_TYPE(op));
+    ServerArgs a;
+    if (args_parse(&a, args, kwargs) < 0) {
+        return -1;
+    }
+    AppState *st = app_state(module);
+    bool adopts = a.loop == Py_None; /* requests of another server, nothing else */
+    Loop *loop = adopts ? NULL : loop_check(module, a.loop);
+    Router *router = loop == NULL && !adopts ? NULL : router_check(st->route, a.router);
+    Pool *pool = router == NULL || adopts ? NULL : pool_check(st->pool, a.pool);
+    if (router == NULL || (pool == NULL && !adopts)) {
+        return -1;
+    }
+    if (!request_type_check(st, a.request_type)) {
+        PyErr_Format(PyExc_TypeError, "request_type must derive from Request, not %R",
+                     a.request_type);
+        return -1;
+    }
+    if ((a.root != Py_None && mount_check(st, a.root) == NULL)
+        || (a.mounts != NULL && mounts_check(st, a.mounts) < 0)) {
+        return -1;
+    }
+    HttpLimits limits;
+    http_limits_default(&limits);
+    if (a.limits != Py_None
+        && (!PyDict_Check(a.limits) || server_limits_read(&limits, a.limits) < 0)) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "limits must be a dict");
+        }
+        return -1;
+    }
+    if (ws_parts_read(&self->websockets, st, a.websockets) < 0) {
+        return -1;
+    }
+    if ((self->context = PyContext_CopyCurrent()) == NULL
+        || server_make_http(self, module, loop, &limits, &a) < 0) {
+        return -1;
+    }
+    self->st = st;
+    self->loop = loop == NULL ? NULL : (Loop *)Py_NewRef(a.loop);
+    self->router = router;
+    self->pool = pool;
+    server_take(self, &a);
+    return 0;
+}
+
+/* ---- Methods ------------------------------------------------------------------------------ */
+
+static int
+server_check_open(const AppServer *self)
+{
+    if (self->http == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server is closed");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"fd", "unix", "backlog", NULL};
+    AppServer *self = (AppServer *)op;
+    int fd, is_unix = 0, backlog = 2048;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pi", (char **)names, &fd,
+                                     &is_unix, &backlog)
+        || server_check_open(self) < 0) {
+        return NULL;
+    }
+    if (self->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a server without a loop can't listen");
+        return NULL;
+    }
+    int err = http_server_listen(self->http, fd, is_unix != 0, backlog);
+    if (err != 0) {
+        return err_set(err);
+    }
+    if (!self->listening) {
+        self->listening = true;
+        Py_INCREF(op);
+    }
+    Py_RETURN_NONE;
+}
+
+/* Stops by `stop`; returns the future for the end, one for all calls. */
+static PyObject *
+server_stop(AppServer *self, void (*stop)(HttpServer *))
+{
+    if (self->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a server without a loop needs no stop");
+        return NULL;
+    }
+    if (server_check_open(self) < 0) {
+        return NULL;
+    }
+    if (self->drained == NULL) {
+        self->drained = future_new(self->st, self->loop);
+        if (self->drained == NULL) {
+            return NULL;
+        }
+    }
+    stop(self->http);
+    return Py_NewRef(self->drained);
+}
+
+static PyObject *
+server_drain(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return server_stop((AppServer *)op, http_server_drain);
+}
+
+static PyObject *
+server_abort(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return server_stop((AppServer *)op, http_server_abort);
+}
+
+static PyObject *
+server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    AppServer *self = (AppServer *)op;
+    HttpServer *http = self->http;
+    bool open = http != NULL && http_server_stats(http).open != 0;
+    if (open || self->listening) {
+        return PyErr_Format(PyExc_RuntimeError,
+                            "the server %s: await drain() or abort() before close()",
+                            open ? "has open connections" : "listens");
+    }
+    self->http = NULL;
+    if (http != NULL) {
+        http_server_free(http);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+server_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    AppServer *self = (AppServer *)op;
+    if (server_check_open(self) < 0) {
+        return NULL;
+    }
+    HttpStats s = http_server_stats(self->http);
+    return Py_BuildValue("{sKsKsKsKsIsI}", "accepted", (unsigned long long)s.accepted,
+                         "requests", (unsigned long long)s.requests, "responses",
+                         (unsigned long long)s.responses, "rejected",
+                         (unsigned long long)s.rejected, "open", s.open, "in_flight",
+                         s.in_flight);
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static int
+server_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    AppServer *self = (AppServer *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->context);
+    Py_VISIT(self->router_obj);
+    Py_VISIT(self->pool_obj);
+    Py_VISIT(self->app);
+    Py_VISIT(self->request_type);
+    Py_VISIT(self->response_type);
+    Py_VISIT(self->errors.validation_error);
+    Py_VISIT(self->errors.http_exception);
+    Py_VISIT(self->client_disconnect);
+    Py_VISIT(self->encode);
+    Py_VISIT(self->encode_fallback);
+    Py_VISIT(self->on_error);
+    Py_VISIT(self->entry);
+    Py_VISIT((PyObject *)self->root);
+    Py_VISIT(self->mounts);
+    Py_VISIT(self->refused);
+    Py_VISIT(self->drained);
+    return ws_parts_traverse(&self->websockets, visit, arg);
+}
+
+/* Never called while the HttpServer is at work, since the object then holds itself. */
+static int
+server_clear(PyObject *op)
+{
+    AppServer *self = (AppServer *)op;
+    Py_CLEAR(self->app);
+    Py_CLEAR(self->on_error);
+    Py_CLEAR(self->entry);
+    Py_CLEAR(self->root);
+    Py_CLEAR(self->mounts);
+    Py_CLEAR(self->refused);
+    Py_CLEAR(self->drained);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->router_obj);
+    Py_CLEAR(self->pool_obj);
+    Py_CLEAR(self->request_type);
+    Py_CLEAR(self->response_type);
+    Py_CLEAR(self->errors.validation_error);
+    Py_CLEAR(self->errors.http_exception);
+    Py_CLEAR(self->client_disconnect);
+    Py_CLEAR(self->encode);
+    Py_CLEAR(self->encode_fallback);
+    ws_parts_clear(&self->websockets);
+    return 0;
+}
+
+static void
+server_dealloc(PyObject *op)
+{
+    AppServer *self = (AppServer *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    if (self->http != NULL) {
+        http_server_free(self->http);
+    }
+    (void)server_clear(op);
+    http_fields_free(&self->fields);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef server_methods[] = {
+    {"listen", (PyCFunction)(void (*)(void))server_listen, METH_VARARGS | METH_KEYWORDS,
+     "Takes over a bound socket and accepts connections."},
+    {"drain", server_drain, METH_NOARGS, "Finishes what is under way; a future."},
+    {"abort", server_abort, METH_NOARGS, "Closes every connection now; a future."},
+    {"adopt", server_adopt, METH_VARARGS, "A request that another server received."},
+    {"collect", server_collect, METH_VARARGS, "Adds to the body of such a request."},
+    {"release", server_release_adopted, METH_O, "The request is over."},
+    {"close", server_close, METH_NOARGS, "Releases the drained server."},
+    {"stats", server_stats, METH_NOARGS, "Counters since the start, as a dict."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *
+server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, server_fill);
+}
+
+static int
+server_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((AppServer *)op)->initialised);
+}
+
+static PyType_Slot server_slots[] = {
+    {Py_tp_doc, "The HTTP server of one loop."},
+    {Py_tp_new, server_new},
+    {Py_tp_init, server_init},
+    {Py_tp_methods, server_methods},
+    {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},
+    {Py_tp_dealloc, server_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec server_spec = {
+    .name = "fluvial._core.Server",
+    .basicsize = sizeof(AppServer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = server_slots,
+};
+
+int
+server_setup(PyObject *module, AppState *st)
+{
+    st->server_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &server_spec, NULL);
+    return st->server_type == NULL ? -1 : PyModule_AddType(module, st->server_type);
+}

@@ -1,0 +1,11 @@
+/* `_core.Server` as Python makes and calls it (see server.h). Thread: the loop's, with the GIL. */
+#ifndef FLUVIAL_APP_SERVER_TYPE_H
+#define FLUVIAL_APP_SERVER_TYPE_H
+
+#include "base/py.h"
+#include "app/app_state.h"
+
+/* Creates AppState.server_type and adds it to the module. 0, or -1 with an exception set. */
+int server_setup(PyObject *module, AppState *st);
+
+#endif

@@ -6,6 +6,7 @@
 #   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
 #   EXTRAS=test        without the frameworks that tests/asgi/apps starts
 #   BENCH="..."        options of bench/http.py or bench/loop.py
+#   FUZZ_SECONDS=60    how long `make fuzz` runs
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
 #   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
@@ -17,6 +18,7 @@ JOBS ?= auto
 EXTRAS ?= test,test-apps
 BENCH ?=
 MUTANTS ?=
+FUZZ_SECONDS ?= 60
 CONFORMANCE ?=
 # Slow tests come last in some files: workers that run dry take over tests of others.
 SPREAD = -n $(JOBS) --dist worksteal
@@ -40,9 +42,9 @@ endif
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
-C_FILES = $(shell find ext bench tests -name '*.[ch]')
+C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug mutants packages conformance-loop conformance-libs conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug mutants fuzz packages conformance-loop conformance-libs conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -50,6 +52,7 @@ help:
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
 	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
+	@echo 'make fuzz     made-up bytes against connections, with sanitizers (FUZZ_SECONDS=)'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
 	@echo 'make conformance-libs  the tests of aiohttp, websockets, asyncpg, redis-py and pyzmq on'
 	@echo '              fluvial.Loop and on uvloop, about twenty minutes (CONFORMANCE=)'
@@ -136,6 +139,12 @@ asan: $(VENV)/.test-needs $(VENV)/.installed
 mutants: $(VENV)/.test-needs build
 	$(SAY) "breaking the sources one by one (tests/mutants)"
 	@set -f; $(PY) tests/mutants/run.py $(MUTANTS)
+
+# Finds what no test asks; fuzz/README.md says what to do then.
+fuzz: $(VENV)/.installed
+	$(SAY) "fuzzing HTTP and WebSocket connections for $(FUZZ_SECONDS) s (fuzz/README.md)"
+	@$(PYTHON) scripts/system.py build fuzz
+	@$(PY) fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 # ---- Others' tests --------------------------------------------------------------------------
 

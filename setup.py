@@ -46,16 +46,6 @@ LIBUV_MINIMUM = "1.46"
 ZLIB_MINIMUM = "1.2.12"
 OPENSSL_MINIMUM = "3.0"
 
-LLHTTP_SOURCES = ("api.c", "http.c", "llhttp.c")
-LIBUV_SOURCES = (
-    *("fs-poll.c", "idna.c", "inet.c", "random.c", "strscpy.c", "strtok.c", "thread-common.c"),
-    *("threadpool.c", "timer.c", "uv-common.c", "uv-data-getter-setters.c", "version.c"),
-    *("unix/async.c", "unix/core.c", "unix/dl.c", "unix/fs.c", "unix/getaddrinfo.c"),
-    *("unix/getnameinfo.c", "unix/loop-watcher.c", "unix/loop.c", "unix/pipe.c"),
-    *("unix/poll.c", "unix/process.c", "unix/random-devurandom.c", "unix/signal.c"),
-    *("unix/stream.c", "unix/tcp.c", "unix/thread.c", "unix/tty.c", "unix/udp.c"),
-)
-
 
 class Core:
     """One build of the extension: one Python, one flavour, one folder under build/."""
@@ -113,7 +103,9 @@ class Core:
     def _libraries(self) -> tuple[list[str], list[str]]:
         """(compiler flags, archives and linker flags) of what the core stands on."""
         llhttp = vendor.fetch("llhttp")
-        http = self._archive("llhttp", llhttp / "src", LLHTTP_SOURCES, ["-I", llhttp / "include"])
+        http = self._archive(
+            "llhttp", llhttp / "src", vendor.LLHTTP_SOURCES, ["-I", llhttp / "include"]
+        )
         zlib_flags, zlib = native.pkg_config("zlib", ZLIB_MINIMUM, "zlib1g-dev")
         ssl_flags, ssl = native.pkg_config("openssl", OPENSSL_MINIMUM, "libssl-dev")
         include = ["-isystem", str(llhttp / "include"), *zlib_flags, *ssl_flags]
@@ -122,10 +114,8 @@ class Core:
             uv_flags, uv_libraries = native.pkg_config("libuv", LIBUV_MINIMUM, "libuv1-dev")
             return [*include, *uv_flags], [http, *uv_libraries, *system]
         libuv = vendor.fetch("libuv")
-        flags = ["-I", libuv / "include", "-I", libuv / "src"]
-        flags += [f"-D{define}" for define in self.system.libuv_defines]
-        flags += ["-D_FILE_OFFSET_BITS=64", "-D_LARGEFILE_SOURCE"]
-        sources = (*LIBUV_SOURCES, *self.system.libuv_sources)
+        flags = native.libuv_flags(libuv, self.system)
+        sources = (*vendor.LIBUV_SOURCES, *self.system.libuv_sources)
         uv = self._archive("libuv", libuv / "src", sources, flags)
         include += ["-isystem", str(libuv / "include")]
         return include, [http, uv, *self.system.libuv_libraries, *system]

@@ -207,6 +207,15 @@ def python_flags() -> list[str]:
     return [flag for path in include for flag in ("-isystem", path)]
 
 
+def libuv_flags(folder: Path, system: System) -> list[str | Path]:
+    """What libuv's own files, unpacked in `folder`, are compiled with."""
+    return [
+        *("-I", folder / "include", "-I", folder / "src"),
+        *(f"-D{define}" for define in system.libuv_defines),
+        *("-D_FILE_OFFSET_BITS=64", "-D_LARGEFILE_SOURCE"),
+    ]
+
+
 def pkg_config(name: str, minimum: str, debian: str) -> tuple[list[str], list[str]]:
     """(compiler flags, linker flags) of a system library, by pkg-config."""
     tool = os.environ.get("PKG_CONFIG", "pkg-config")

@@ -1,7 +1,7 @@
 """Makes sure that the system has what Fluvial is built, tested or measured with.
 
-    python3 scripts/system.py build [test] [conformance-loop] [conformance-libs] [bench]
-                              [bench-loop]
+    python3 scripts/system.py build [test] [fuzz] [conformance-loop] [conformance-libs]
+                              [bench] [bench-loop]
 
 Looks for each tool or header itself, so that a Python or compiler from elsewhere counts, too.
 What is missing is installed with apt-get where that exists (through sudo unless root);
@@ -52,6 +52,16 @@ def compiles(header: str) -> Callable[[], bool]:
     return check
 
 
+def has_libfuzzer() -> bool:
+    """Whether clang links with its fuzzer and sanitizers."""
+    if shutil.which("clang") is None:
+        return False
+    source = "int LLVMFuzzerTestOneInput(const char *data, long size) { return !data + !size; }"
+    command = ["clang", "-fsanitize=fuzzer,address,undefined", "-x", "c", "-", "-o", os.devnull]
+    done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    return done.returncode == 0
+
+
 def python_header() -> bool:
     paths = sysconfig.get_paths()
     return any(Path(paths[key], "Python.h").is_file() for key in ("include", "platinclude"))
@@ -88,6 +98,9 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("the header of static probes", "systemtap-sdt-dev", compiles("sys/sdt.h"))
         yield Need("valgrind", "valgrind", on_path("valgrind"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
+    elif purpose == "fuzz":
+        yield Need("clang", "clang", on_path("clang"))
+        yield Need("libFuzzer", "libclang-rt-dev", has_libfuzzer)
     elif purpose == "conformance-loop":
         yield Need("CPython's own tests", f"lib{python}-testsuite", has_asyncio_tests)
     elif purpose == "conformance-libs":

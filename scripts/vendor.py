@@ -22,6 +22,17 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "build" / "vendor"
 
+# What of them is compiled.
+LLHTTP_SOURCES = ("api.c", "http.c", "llhttp.c")
+LIBUV_SOURCES = (
+    *("fs-poll.c", "idna.c", "inet.c", "random.c", "strscpy.c", "strtok.c", "thread-common.c"),
+    *("threadpool.c", "timer.c", "uv-common.c", "uv-data-getter-setters.c", "version.c"),
+    *("unix/async.c", "unix/core.c", "unix/dl.c", "unix/fs.c", "unix/getaddrinfo.c"),
+    *("unix/getnameinfo.c", "unix/loop-watcher.c", "unix/loop.c", "unix/pipe.c"),
+    *("unix/poll.c", "unix/process.c", "unix/random-devurandom.c", "unix/signal.c"),
+    *("unix/stream.c", "unix/tcp.c", "unix/thread.c", "unix/tty.c", "unix/udp.c"),
+)
+
 
 class VendorError(RuntimeError):
     """A source could not be had, or is not what was pinned."""

@@ -3,59 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.http_server import Handler, Server, serving
 from support.responses import Response, read_all
+from support.wire_documents import Case, block_of, bytes_of, cases
 
-SECTION = re.compile(
-    r"^## (?P<title>.+?)\n.*?^```sent\n(?P<sent>.*?)^```\n```told\n(?P<told>.*?)^```", re.M | re.S
-)
-ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|[rnt\\])")
-FILL = re.compile(rb"((?:\r\n|[A-Za-z]: [a-z]\r\n|.))\{\.\.\.(\d+)\}", re.S)
 MANY = 100  # bytes: longer cases are cut at some places only
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One section of a document."""
-
-    name: str
-    raw: bytes
-    told: list[str]
-
-
-def unescape(text: str) -> bytes:
-    plain = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
-    found = ESCAPE.sub(lambda m: plain.get(m[1]) or chr(int(m[1][1:], 16)), text)
-    return found.encode("latin-1")
-
-
-def fill(raw: bytes) -> bytes:
-    return FILL.sub(lambda m: m[1] * int(m[2]), raw)
-
-
-def bytes_of(block: str) -> bytes:
-    lines = []
-    for line in block.removesuffix("\n").split("\n"):
-        joined = line.endswith("\\") and not line.endswith("\\\\")
-        lines.append(unescape(line[:-1]) if joined else unescape(line) + b"\r\n")
-    return fill(b"".join(lines))
-
-
-def cases() -> list[Case]:
-    found = []
-    for path in sorted(Path(__file__).parent.glob("*.md")):
-        for section in SECTION.finditer(path.read_text(encoding="utf-8")):
-            told = [fill(line.encode()).decode() for line in section["told"].splitlines()]
-            name = f"{path.stem}: {section['title']}"
-            found.append(Case(name, bytes_of(section["sent"]), told))
-    return found
 
 
 CASES = cases()
@@ -161,6 +117,10 @@ def test_case_broken_off(case: Case) -> None:
             assert good == wanted[: len(good)], cut
             assert len(responses) - len(good) <= 1, cut
             assert all(r.status == 200 for r in responses[:-1]), cut
+
+
+def test_a_block_says_the_same_bytes() -> None:
+    assert [case.name for case in CASES if bytes_of(block_of(case.raw)) != case.raw] == []
 
 
 def test_documents_are_found() -> None:

@@ -11,7 +11,7 @@
 #include "http/conn.h"
 #include "http/response.h"
 #include "http/server.h"
-#include "http/ws.h"
+#include "http/ws/ws.h"
 #include "loop/loop.h"
 
 #include <errno.h>

@@ -206,6 +206,9 @@ int
 exchange_body(HttpConn *c, Slice piece)
 {
     HttpRequest *req = c->req;
+    if (piece.len == 0) { /* llhttp went on after a pause and had no bytes */
+        return 0;
+    }
     c->body_received += piece.len;
     if (req->answer == HTTP_ANSWER_DONE) {
         if (piece.len > c->unread_left) {

@@ -283,6 +283,27 @@ def test_a_body_paused_at_every_piece(chunked: bool) -> None:
         assert Response.parse(sock.recv(1000))[0].body == b"0123456789"
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_paused_at_every_piece_breaks_off(chunked: bool) -> None:
+    """Going on without new bytes is no piece: the handler would pause again, for ever."""
+
+    class Stutter(Streaming):
+        def body(self, request: Any, piece: bytes) -> None:
+            super().body(request, piece)
+            request.pause()
+
+    handler = Stutter()
+    raw = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello"
+    with serving(handler) as server, server.connect() as sock:
+        sock.sendall(raw if chunked else post(6) + b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        handler.wait("body")
+        server.call(handler.current.resume)
+        handler.wait("gone")
+        assert Response.parse(sock.recv(1000))[0].status == 400
+    assert [event for event in handler.events if event[0] == "body"] == [("body", b"hello")]
+
+
 def test_a_paused_body_stops_the_client() -> None:
     class Lazy(Streaming):
         pauses = True

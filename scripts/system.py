@@ -96,6 +96,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("nm", "binutils", on_path("nm"))
         yield Need("the header of static probes", "systemtap-sdt-dev", compiles("sys/sdt.h"))
+        yield Need("gdb", "gdb", on_path("gdb"))
         yield Need("valgrind", "valgrind", on_path("valgrind"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
     elif purpose == "fuzz":

@@ -1,10 +1,11 @@
-"""What the compiler and the linters don't see: layers, sizes, and the first lines of C files."""
+"""What the compiler and the linters don't see: who knows whom, sizes, first lines of C files."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,32 @@ ROOMS = {
     "app": ("base", "route", "loop", "pool", "net", "http"),
     "asgi": ("base", "route", "loop", "pool", "net", "http", "app"),
     "wsgi": ("base", "route", "loop", "pool", "net", "http", "app"),
+}
+
+# What the files of each private package of pysrc/fluvial may import besides their own and _core.
+# Public modules, which stand between them, may import what they like without a circle.
+PACKAGES = {
+    "_loop": (),
+    "_calling": ("exceptions",),
+    "_validation": ("exceptions",),
+    "_messages": ("_calling",),
+    "_signature": (
+        *("_calling", "_validation", "_messages", "exceptions", "params", "background"),
+        *("requests", "responses", "sse"),
+    ),
+    "_application": (
+        *("_calling", "_validation", "_signature", "exceptions", "requests", "responses"),
+        "websockets",
+    ),
+    "_wsgi": ("_calling", "exceptions"),
+    "_asgi": (
+        *("_calling", "_validation", "_messages", "_application", "_wsgi", "exceptions"),
+        *("datastructures", "requests", "responses", "websockets"),
+    ),
+    "_serving": (
+        *("_loop", "_calling", "_validation", "_application", "_wsgi", "_asgi", "exceptions"),
+        *("requests", "responses", "websockets", "applications", "__version__"),
+    ),
 }
 
 C_FILES = sorted(EXT.rglob("*.[ch]"))
@@ -172,6 +199,49 @@ def test_python_files_and_functions_stay_small() -> None:
         if lines > 30
     ]
     assert files + functions == []
+
+
+def imports(node: ast.AST, package: tuple[str, ...]) -> Iterator[str]:
+    """The rooms of fluvial that are imported at run time, whether at once or later."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.ImportFrom) and child.level:
+            path = [*package[: len(package) - child.level + 1], *(child.module or "").split(".")]
+            path = [part for part in path if part]
+            yield from [path[0]] if path else [alias.name for alias in child.names]
+        yield from imports(child, package)
+
+
+def rooms_imported() -> dict[str, set[str]]:
+    """For each private package and each module beside them what it imports of the others."""
+    found: dict[str, set[str]] = {}
+    for path in PY_FILES:
+        parts = path.relative_to(ROOT / "pysrc/fluvial").with_suffix("").parts
+        tree = ast.parse(path.read_text())
+        found.setdefault(parts[0], set()).update(imports(tree, parts[:-1]))
+    return {place: others - {place, "_core"} for place, others in found.items()}
+
+
+def test_python_packages_import_along_the_arrows() -> None:
+    found = rooms_imported()
+    wrong = [
+        f"{package}: {other}"
+        for package, allowed in PACKAGES.items()
+        for other in sorted(found[package] - {*allowed})
+    ]
+    assert wrong == []
+    packages = {path.parent.name for path in (ROOT / "pysrc/fluvial").glob("_*/__init__.py")}
+    assert packages == set(PACKAGES)
+
+
+def test_no_python_packages_form_a_circle() -> None:
+    TopologicalSorter(rooms_imported()).prepare()
+
+
+def test_public_modules_say_what_is_public() -> None:
+    modules = [path for path in PY_FILES if path.parent.name == "fluvial" and path.stem[0] != "_"]
+    assert [name(path) for path in modules if "\n__all__ = [" not in path.read_text()] == []
 
 
 # What may end pytest itself, or go on as a second one.

@@ -6,10 +6,10 @@
 
 #include "app/adopt.h"
 
-#include "app/fields.h"
+#include "app/header_pairs.h"
 #include "route/method.h"
 #include "app/bind/plan.h"
-#include "app/request.h"
+#include "app/request_type.h"
 #include "app/server.h"
 #include "app/ws/ws_type.h"
 

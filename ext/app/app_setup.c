@@ -10,7 +10,7 @@
 #include "app/mount.h"
 #include "app/bind/param_type.h"
 #include "app/plan_type.h"
-#include "app/request.h"
+#include "app/request_type.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
 #include "app/server_type.h"

@@ -1,5 +1,5 @@
 /* See coro.h. The object learns of its coroutine's end as request_coro.h says; what is then to be
- * done, an answer or another coroutine, is answer.c's to decide.
+ * done, an answer or another coroutine, is result.c's to decide.
  */
 #include "base/py.h"
 

@@ -8,7 +8,7 @@
 #define FLUVIAL_APP_CORO_H
 
 #include "base/py.h"
-#include "app/answer.h"
+#include "app/result.h"
 #include "app/app_state.h"
 
 /* Creates _core.HandlerCoro. 0, or -1 with an exception set. */

@@ -5,15 +5,15 @@
 
 #include "app/dispatch.h"
 
-#include "app/answer.h"
+#include "app/result.h"
 #include "app/body.h"
 #include "base/text.h"
 #include "app/coro.h"
-#include "app/fields.h"
+#include "app/header_pairs.h"
 #include "app/job.h"
 #include "app/bind/params.h"
 #include "app/bind/plan.h"
-#include "app/request.h"
+#include "app/request_type.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
 #include "app/server.h"

@@ -5,7 +5,7 @@
 
 #include "app/job.h"
 
-#include "app/answer.h"
+#include "app/result.h"
 #include "app/coro.h"
 #include "app/bind/params.h"
 #include "pool/pool.h"

@@ -5,10 +5,10 @@
 
 #include "app/plan_type.h"
 
-#include "app/answer.h"
+#include "app/result.h"
 #include "app/bind/params.h"
 #include "app/bind/plan.h"
-#include "app/request.h"
+#include "app/request_type.h"
 #include "app/server.h"
 #include "base/made.h"
 

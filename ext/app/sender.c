@@ -7,7 +7,7 @@
 #include "app/sender.h"
 
 #include "app/call.h"
-#include "app/fields.h"
+#include "app/header_pairs.h"
 #include "app/file_send.h"
 #include "app/server.h"
 #include "app/waiting.h"

@@ -9,13 +9,13 @@
 #include "app/dispatch.h"
 #include "app/future.h"
 #include "pool/pool_type.h"
-#include "app/request.h"
+#include "app/request_type.h"
 #include "route/router_type.h"
 #include "app/server.h"
-#include "app/server_limits.h"
+#include "app/limits_from_dict.h"
 #include "base/err.h"
 #include "base/made.h"
-#include "net/secure.h"
+#include "net/server_tls.h"
 
 /* ---- Construction ------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 
 #include "asgi/message.h"
 
-#include "app/fields.h"
+#include "app/header_pairs.h"
 
 #include <uv.h>
 

@@ -6,7 +6,7 @@
 
 #include "asgi/call.h"
 
-#include "app/fields.h"
+#include "app/header_pairs.h"
 #include "base/err.h"
 
 #include <uv.h>

@@ -9,7 +9,7 @@
 #include "base/probe.h"
 #include "http/out.h"
 #include "http/ws/ws_conn.h"
-#include "net/secure_link.h"
+#include "net/server_tls_link.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

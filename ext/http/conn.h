@@ -5,7 +5,7 @@
  *   timeout.c   deadlines
  *   half.c      a client that sends nothing more: does it read on?
  *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
- *   head.c      what RFC 9112 asks of a complete head beyond llhttp
+ *   request_head.c      what RFC 9112 asks of a complete head beyond llhttp
  *   exchange.c  the exchange: what the upper layer is told, and when it is over
  *   out.c       bytes out
  *   ws*.c       what becomes of it after an upgrade, see ws_conn.h
@@ -144,7 +144,7 @@ void h1_init(HttpConn *c);
 /* Parses up to the end of a message or to where the body is paused. The bytes used. */
 size_t h1_parse(HttpConn *c, const char *ptr, size_t len);
 
-/* ---- head.c ------------------------------------------------------------------------------ */
+/* ---- request_head.c ------------------------------------------------------------------------------ */
 
 /* Checks the complete head and fills in what follows from it. */
 Fault head_check(HttpConn *c);

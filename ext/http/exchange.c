@@ -8,7 +8,7 @@
 #include "http/conn.h"
 
 #include "base/probe.h"
-#include "http/answer.h"
+#include "http/response_head.h"
 #include "http/out.h"
 #include "http/ws/ws_conn.h"
 

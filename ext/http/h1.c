@@ -1,6 +1,6 @@
 /* llhttp's callbacks: the bytes of a request become an HttpRequest, and every limit on a part
  * of it is checked before the part is kept. llhttp runs without any of its lenient flags (ADR 7);
- * what it doesn't check about a head is in head.c. A callback that refuses sets HttpConn.fault and
+ * what it doesn't check about a head is in request_head.c. A callback that refuses sets HttpConn.fault and
  * stops the parser. The loop's thread.
  */
 #include "base/py.h"
@@ -398,7 +398,7 @@ h1_init(HttpConn *c)
 {
     llhttp_init(&c->parser, HTTP_REQUEST, &callbacks);
     llhttp_set_lenient_version(&c->parser,
-                               1); /* head.c judges, where it is well-formed */
+                               1); /* request_head.c judges, where it is well-formed */
 }
 
 /* A method that we don't know, or no method at all (a TLS hello, say). */

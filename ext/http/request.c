@@ -6,7 +6,7 @@
 
 #include "http/conn.h"
 
-#include "net/secure_facts.h"
+#include "net/server_tls_facts.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -142,7 +142,7 @@ int32_t http_field_find(const HttpRequest *req, Slice name, uint32_t from);
  * connection; UV_ENOTCONN when the client is gone. */
 int http_request_client(const HttpRequest *req, NetName *out);
 int http_request_server(const HttpRequest *req, NetName *out);
-/* What is known of its connection's TLS (see net/secure_facts.h): a new dict; None without TLS, and
+/* What is known of its connection's TLS (see net/server_tls_facts.h): a new dict; None without TLS, and
  * when the client is gone. NULL with an exception set. */
 PyObject *http_request_tls(const HttpRequest *req);
 /* The server's as an address; AF_UNSPEC for a Unix socket. UV_ENOTCONN as above. */

@@ -7,7 +7,7 @@
 
 #include "base/fmt.h"
 #include "base/probe.h"
-#include "http/answer.h"
+#include "http/response_head.h"
 #include "http/conn.h"
 #include "http/out.h"
 

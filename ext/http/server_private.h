@@ -13,7 +13,7 @@
 #include "http/deadline.h"
 #include "http/server.h"
 #include "http/watch.h"
-#include "net/secure_link.h"
+#include "net/server_tls_link.h"
 #include "net/server.h"
 
 /* Why a request is refused; status 0 when it isn't. */

@@ -3,7 +3,7 @@
 
 #include "net/net_state.h"
 
-#include "net/secure.h"
+#include "net/server_tls.h"
 
 int
 net_setup(PyObject *module, NetState *st)

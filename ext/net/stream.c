@@ -8,7 +8,7 @@
 #include "net/stream_private.h"
 
 #include "base/probe.h"
-#include "net/secure_link.h"
+#include "net/server_tls_link.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

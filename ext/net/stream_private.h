@@ -1,4 +1,4 @@
-/* What stream.c and stream_secure.c, which puts TLS on a stream, have of each other.
+/* What stream.c and stream_tls.c, which puts TLS on a stream, have of each other.
  * Thread: the loop's.
  */
 #ifndef FLUVIAL_NET_STREAM_PRIVATE_H
@@ -27,7 +27,7 @@ int stream_put(Stream *s, Buf *out);
 
 void stream_unwatch(Stream *s);
 
-/* ---- stream_secure.c: s->secure is not NULL ---------------------------------------------- */
+/* ---- stream_tls.c: s->secure is not NULL ---------------------------------------------- */
 
 void stream_secure_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 void stream_secure_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf);

@@ -1,4 +1,4 @@
-/* The monitor (see monitor.h): takes a look every 2 ms, tells limit.c what it saw, and
+/* The monitor (see monitor.h): takes a look every 2 ms, tells busy_limit.c what it saw, and
  * wakes a worker when the limit allows more. Its own thread, raw, without a Python
  * thread state.
  */

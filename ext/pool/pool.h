@@ -1,6 +1,6 @@
 /* The thread pool for `def` handlers: jobs go out in batches before the loop blocks,
  * results come back in batches through the loop's inbox. How many threads run at once
- * follows from how many of them block (DESIGN section 5); see limit.h.
+ * follows from how many of them block (DESIGN section 5); see busy_limit.h.
  *
  * Thread: the loop's, with the GIL, but for what says
  * otherwise.

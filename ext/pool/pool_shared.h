@@ -8,7 +8,7 @@
 #define FLUVIAL_POOL_POOL_SHARED_H
 
 #include "base/py.h"
-#include "pool/limit.h"
+#include "pool/busy_limit.h"
 #include "pool/pool.h"
 #include "pool/thread_os.h"
 

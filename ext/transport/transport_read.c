@@ -12,7 +12,7 @@
 #include "base/spare.h"
 #include "base/view.h"
 #include "transport/reader.h"
-#include "transport/tls.h"
+#include "transport/asyncio_tls.h"
 
 enum {
     BULK_MIN = 32 * 1024,  /* bytes of a read from which on copying is worth avoiding */

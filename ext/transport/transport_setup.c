@@ -10,7 +10,7 @@
 #include "transport/endpoint.h"
 #include "transport/pipe.h"
 #include "transport/reader.h"
-#include "transport/tls.h"
+#include "transport/asyncio_tls.h"
 #include "transport/transport.h"
 
 static int

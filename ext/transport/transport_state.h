@@ -7,7 +7,7 @@
 
 #include "base/py.h"
 
-/* What the steps of TLS for asyncio (tls_steps.c) need. Object pointers only; all owned. */
+/* What the steps of TLS for asyncio (asyncio_tls_steps.c) need. Object pointers only; all owned. */
 typedef struct TlsSteps {
     PyObject *do_handshake; /* asyncio.sslproto.SSLProtocolState.DO_HANDSHAKE */
     PyObject *shutdown;     /* .SHUTDOWN */

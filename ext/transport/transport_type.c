@@ -9,7 +9,7 @@
 #include "base/view.h"
 #include "transport/protocol.h"
 #include "transport/reader.h"
-#include "transport/tls.h"
+#include "transport/asyncio_tls.h"
 #include "transport/transport.h"
 
 #include <structmember.h>

@@ -5,8 +5,8 @@
 
 #include "wsgi/call.h"
 
-#include "app/answer.h"
-#include "app/fields.h"
+#include "app/result.h"
+#include "app/header_pairs.h"
 #include "wsgi/environ.h"
 
 #include <sys/socket.h>

@@ -14,7 +14,7 @@
 #include "wsgi/wsgi_state.h"
 #include "base/err.h"
 #include "http/server.h"
-#include "net/secure.h"
+#include "net/server_tls.h"
 
 #include <llhttp.h>
 #include <uv.h>

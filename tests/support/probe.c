@@ -7,8 +7,8 @@
 
 #include "app/bind/number.h"
 #include "base/text.h"
-#include "pool/limit.h"
-#include "app/bind/query.h"
+#include "pool/busy_limit.h"
+#include "app/bind/query_string.h"
 
 /* A copy of the bytes of `obj` (borrowed); end with PyMem_RawFree. */
 static Slice

@@ -9,7 +9,7 @@
 #include "app/bind/number.h"
 #include "base/text.h"
 #include "app/bind/problems.h"
-#include "app/bind/query.h"
+#include "app/bind/query_string.h"
 #include "base/err.h"
 
 /* What one binding works on; lives on the stack of params_bind. */

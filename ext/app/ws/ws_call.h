@@ -7,7 +7,7 @@
 #define FLUVIAL_APP_WS_WS_CALL_H
 
 #include "base/py.h"
-#include "app/answer.h"
+#include "app/result.h"
 #include "app/call.h"
 
 /* In on_head, for a request that offers an upgrade: whether its path has a WebSocket handler.

@@ -8,8 +8,8 @@
 
 #include "app/call.h"
 #include "app/coro.h"
-#include "app/fields.h"
-#include "app/request.h"
+#include "app/header_pairs.h"
+#include "app/request_type.h"
 #include "app/request_object.h"
 #include "app/server.h"
 #include "app/ws/ws_session.h"

@@ -1,7 +1,7 @@
 /* `_core.WebSocket`: one WebSocket as native handlers see it, before and after it is accepted.
  * It is a `_core.Request` with what can be received and sent.
  *
- * Ownership: as request.h says; AppCall.request holds it while the handler runs.
+ * Ownership: as request_type.h says; AppCall.request holds it while the handler runs.
  * Thread: the loop's.
  */
 #ifndef FLUVIAL_APP_WS_WS_TYPE_H

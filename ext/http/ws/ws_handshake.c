@@ -4,7 +4,7 @@
 #include "base/py.h"
 
 #include "base/sha1.h"
-#include "http/answer.h"
+#include "http/response_head.h"
 #include "http/chars.h"
 #include "http/list.h"
 #include "http/ws/ws_conn.h"

@@ -5,8 +5,8 @@
  * the object when the exchange is over, or neither is ever freed.
  * Thread: any, with the GIL; read() only on the loop's thread.
  */
-#ifndef FLUVIAL_APP_REQUEST_H
-#define FLUVIAL_APP_REQUEST_H
+#ifndef FLUVIAL_APP_REQUEST_TYPE_H
+#define FLUVIAL_APP_REQUEST_TYPE_H
 
 #include "base/py.h"
 #include "app/app_state.h"

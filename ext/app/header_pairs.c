@@ -1,9 +1,9 @@
-/* Header fields of an answer, from Python (see fields.h). What may stand in one is decided by
+/* Header fields of an answer, from Python (see header_pairs.h). What may stand in one is decided by
  * http_fields_add. Any thread, with the GIL.
  */
 #include "base/py.h"
 
-#include "app/fields.h"
+#include "app/header_pairs.h"
 
 #include <uv.h>
 

@@ -1,9 +1,9 @@
-/* Iteration over query strings and Cookie headers (see query.h). Pure functions on borrowed
+/* Iteration over query strings and Cookie headers (see query_string.h). Pure functions on borrowed
  * text; any thread, no Python inside.
  */
 #include "base/py.h"
 
-#include "app/bind/query.h"
+#include "app/bind/query_string.h"
 #include "base/text.h"
 
 /* Takes what stands before the next `separator` off `rest`. */

@@ -1,9 +1,9 @@
-/* Writes response heads (see answer.h). Every answer passes here, so room is made once, by an
+/* Writes response heads (see response_head.h). Every answer passes here, so room is made once, by an
  * upper bound, and then bytes are stored one after the other. The loop's thread.
  */
 #include "base/py.h"
 
-#include "http/answer.h"
+#include "http/response_head.h"
 
 #include "base/fmt.h"
 

@@ -1,6 +1,6 @@
 /* From a dict of limits to HttpLimits. Thread: any, with the GIL. */
-#ifndef FLUVIAL_APP_SERVER_LIMITS_H
-#define FLUVIAL_APP_SERVER_LIMITS_H
+#ifndef FLUVIAL_APP_LIMITS_FROM_DICT_H
+#define FLUVIAL_APP_LIMITS_FROM_DICT_H
 
 #include "base/py.h"
 #include "http/server.h"

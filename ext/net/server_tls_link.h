@@ -4,8 +4,8 @@
  *
  * Thread: the loop's, with the GIL.
  */
-#ifndef FLUVIAL_NET_SECURE_LINK_H
-#define FLUVIAL_NET_SECURE_LINK_H
+#ifndef FLUVIAL_NET_SERVER_TLS_LINK_H
+#define FLUVIAL_NET_SERVER_TLS_LINK_H
 
 #include "base/py.h"
 #include "base/buf.h"
@@ -27,7 +27,7 @@ typedef struct SecureLink {
     SSL *ssl;         /* owned */
     SecureHost *host; /* borrowed; outlives its links */
     Slice in;         /* borrowed during secure_link_read: records not looked at yet */
-    PyObject *facts;  /* owned dict, or NULL: see secure_facts.h */
+    PyObject *facts;  /* owned dict, or NULL: see server_tls_facts.h */
     const char *reason; /* static: why it failed */
     uint64_t plain;     /* bytes that were given to secure_link_write */
     uint64_t sealed; /* bytes of records made, those of the protocol itself included */

@@ -7,7 +7,7 @@
 
 #include "net/stream_private.h"
 
-#include "net/secure_link.h"
+#include "net/server_tls_link.h"
 
 enum {
     GAP = SECURE_RECORD + 64,  /* bytes before the records, see secure_link_read */

@@ -1,9 +1,9 @@
-/* The type `_core.Request` (see request.h). Its attributes are made by request_values.c and kept
+/* The type `_core.Request` (see request_type.h). Its attributes are made by request_values.c and kept
  * here. Read by whatever thread the handler runs in, with the GIL.
  */
 #include "base/py.h"
 
-#include "app/request.h"
+#include "app/request_type.h"
 
 #include "app/body.h"
 #include "app/call.h"

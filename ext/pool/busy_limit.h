@@ -8,8 +8,8 @@
  * the loop waits for the GIL.
  * Thread: the pool's lock guards the struct; the monitor looks.
  */
-#ifndef FLUVIAL_POOL_LIMIT_H
-#define FLUVIAL_POOL_LIMIT_H
+#ifndef FLUVIAL_POOL_BUSY_LIMIT_H
+#define FLUVIAL_POOL_BUSY_LIMIT_H
 
 #include "base/py.h"
 

@@ -1,11 +1,11 @@
 /* `_core.SecureContext`: what the server's own TLS is set up with: certificate, key, the
  * authorities that clients' certificates are judged by, ciphers. Read from files once, before
  * workers are started, so that all of them have the same keys for session tickets. See ADR 14. (TLS
- * for asyncio is something else, see tls.h.)
+ * for asyncio is something else, see asyncio_tls.h.)
  * Thread: any, with the GIL; it isn't changed after it is made.
  */
-#ifndef FLUVIAL_NET_SECURE_H
-#define FLUVIAL_NET_SECURE_H
+#ifndef FLUVIAL_NET_SERVER_TLS_H
+#define FLUVIAL_NET_SERVER_TLS_H
 
 #include "base/py.h"
 #include "net/net_state.h"

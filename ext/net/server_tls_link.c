@@ -1,10 +1,10 @@
-/* OpenSSL between two runs of memory (see secure_link.h): a BIO of our own reads what has just
+/* OpenSSL between two runs of memory (see server_tls_link.h): a BIO of our own reads what has just
  * arrived from where it lies and appends what is made to the host's buffer. OpenSSL's queue of
  * errors belongs to the thread: it is emptied before each call, and after one that failed.
  */
 #include "base/py.h"
 
-#include "net/secure_link.h"
+#include "net/server_tls_link.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>

@@ -1,12 +1,12 @@
 /* Walks the name-value pairs of a query string and of a Cookie header, in place: what comes out
- * are slices of what went in. Decoding is left to convert.h, since most pairs need none or are
+ * are slices of what went in. Decoding is left to text.h, since most pairs need none or are
  * not asked for.
  * Of several pairs with one name the last counts, as in Starlette; that is the caller's part.
  *
  * Thread: any; no Python inside.
  */
-#ifndef FLUVIAL_APP_BIND_QUERY_H
-#define FLUVIAL_APP_BIND_QUERY_H
+#ifndef FLUVIAL_APP_BIND_QUERY_STRING_H
+#define FLUVIAL_APP_BIND_QUERY_STRING_H
 
 #include "base/py.h"
 #include "base/slice.h"

@@ -1,12 +1,12 @@
 /* The one place that knows what the attributes of a Response object mean: from what a handler
- * returned to an HttpResponse on its way out. The contract is in answer.h. On the loop's thread,
+ * returned to an HttpResponse on its way out. The contract is in result.h. On the loop's thread,
  * with the GIL; nothing here outlives a call.
  */
 #include "base/py.h"
 
-#include "app/answer.h"
+#include "app/result.h"
 
-#include "app/fields.h"
+#include "app/header_pairs.h"
 #include "app/sender.h"
 #include "app/server.h"
 #include "base/err.h"

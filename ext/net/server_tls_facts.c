@@ -1,9 +1,9 @@
-/* From OpenSSL's view of a connection to ASGI's (see secure_facts.h). Certificates are put into
+/* From OpenSSL's view of a connection to ASGI's (see server_tls_facts.h). Certificates are put into
  * text once per connection; each caller gets a dict and a list of its own, which it may change.
  */
 #include "base/py.h"
 
-#include "net/secure_facts.h"
+#include "net/server_tls_facts.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>

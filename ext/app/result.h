@@ -4,8 +4,8 @@
  *
  * Thread: the loop's, but for answer_encode.
  */
-#ifndef FLUVIAL_APP_ANSWER_H
-#define FLUVIAL_APP_ANSWER_H
+#ifndef FLUVIAL_APP_RESULT_H
+#define FLUVIAL_APP_RESULT_H
 
 #include "base/py.h"
 #include "app/call.h"

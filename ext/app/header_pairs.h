@@ -1,6 +1,6 @@
 /* Header fields of an answer, from Python's list of pairs. Thread: any, with the GIL. */
-#ifndef FLUVIAL_APP_FIELDS_H
-#define FLUVIAL_APP_FIELDS_H
+#ifndef FLUVIAL_APP_HEADER_PAIRS_H
+#define FLUVIAL_APP_HEADER_PAIRS_H
 
 #include "base/py.h"
 #include "http/response.h"

@@ -1,10 +1,10 @@
-/* The way of records between the transport below and the application above (see tls.h). What
+/* The way of records between the transport below and the application above (see asyncio_tls.h). What
  * asyncio's SSLProtocol does per record is done here; for what is rarer its own methods are
  * called: the backlog, the limits' consequences, errors.
  */
 #include "base/py.h"
 
-#include "transport/tls.h"
+#include "transport/asyncio_tls.h"
 #include "base/err.h"
 #include "transport/transport.h"
 

@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "loop/loop.h"
-#include "transport/tls.h"
+#include "transport/asyncio_tls.h"
 
 /* ---- Calls -------------------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
  */
 #include "base/py.h"
 
-#include "app/server_limits.h"
+#include "app/limits_from_dict.h"
 
 /* Reads one limit from the dict `limits`, when it is there. */
 static int

@@ -1,6 +1,6 @@
 /* TlsProtocol: TLS for asyncio as far as nothing goes wrong, as a base of `fluvial._loop.tls.SSLProtocol`
  * (pysrc/fluvial/_loop/tls.py), whose other base is asyncio's own SSLProtocol: what fails, debug mode and
- * limits are asyncio's code. tls.c has what happens per record, tls_steps.c what happens once per
+ * limits are asyncio's code. asyncio_tls.c has what happens per record, asyncio_tls_steps.c what happens once per
  * connection.
  *
  * OpenSSL is never called (ADR 13): Python's ssl module may be linked with another than ours. Records go
@@ -8,8 +8,8 @@
  * are members under asyncio's names, so that there is one truth.
  * Thread: the loop's, with the GIL.
  */
-#ifndef FLUVIAL_TRANSPORT_TLS_H
-#define FLUVIAL_TRANSPORT_TLS_H
+#ifndef FLUVIAL_TRANSPORT_ASYNCIO_TLS_H
+#define FLUVIAL_TRANSPORT_ASYNCIO_TLS_H
 
 #include "base/py.h"
 #include "base/slice.h"
@@ -76,7 +76,7 @@ Py_ssize_t tls_incoming(Tls *self);
  * read in part. In bytes; -1 with an exception set. */
 Py_ssize_t tls_unread(Tls *self);
 
-/* ---- tls_steps.c: all return 0, or -1 with an exception set --------------------------------- */
+/* ---- asyncio_tls_steps.c: all return 0, or -1 with an exception set --------------------------------- */
 
 /* asyncio's connection_made(). */
 int tls_begin(Tls *self, PyObject *transport);
@@ -93,7 +93,7 @@ int tls_step(Tls *self);
 /* METH_NOARGS */
 PyObject *tls_py_eof_received(PyObject *op, PyObject *ignored);
 
-/* ---- tls_state.c ------------------------------------------------------------------------------ */
+/* ---- asyncio_tls_state.c ------------------------------------------------------------------------------ */
 
 /* Fills TransportState's fields for TLS in. 0, or -1 with an exception set. */
 int tls_state_setup(TransportState *st);

@@ -1,11 +1,11 @@
 /* What Python sees of a TlsProtocol: the methods that replace asyncio's, and the fields that
- * asyncio's methods share with them. See tls.h.
+ * asyncio's methods share with them. See asyncio_tls.h.
  */
 #include "base/py.h"
 
 #include "base/flag.h"
 #include "base/module.h"
-#include "transport/tls.h"
+#include "transport/asyncio_tls.h"
 
 #include <structmember.h>
 

@@ -1,10 +1,10 @@
-/* From files to an SSL_CTX (see secure.h): each step fails with a ValueError that names the file
+/* From files to an SSL_CTX (see server_tls.h): each step fails with a ValueError that names the file
  * and says why. OpenSSL's queue of errors is emptied before each step and left empty after it,
  * since Python's ssl module shares it.
  */
 #include "base/py.h"
 
-#include "net/secure.h"
+#include "net/server_tls.h"
 
 #include <errno.h>
 #include <openssl/err.h>

@@ -4,7 +4,7 @@
 #include "base/py.h"
 
 #include "base/names.h"
-#include "transport/tls.h"
+#include "transport/asyncio_tls.h"
 
 /* Stores the attribute `name` of the class `from` of asyncio.sslproto. */
 static int

@@ -1,4 +1,4 @@
-/* The policy of limit.h. Nothing here touches threads, clocks or Python.
+/* The policy of busy_limit.h. Nothing here touches threads, clocks or Python.
  *
  * A worker that waits for the GIL uses no CPU either, so stillness alone proves nothing
  * while something else keeps the CPU busy. But CPython hands the GIL on after 5 ms: a
@@ -7,7 +7,7 @@
  */
 #include "base/py.h"
 
-#include "pool/limit.h"
+#include "pool/busy_limit.h"
 
 enum {
     IDLE_PERCENT = 60, /* workers and loop together below this: the CPU had room */

@@ -1,6 +1,6 @@
 /* The head of a response as bytes, appended to HttpServer.out. Thread: the loop's. */
-#ifndef FLUVIAL_HTTP_ANSWER_H
-#define FLUVIAL_HTTP_ANSWER_H
+#ifndef FLUVIAL_HTTP_RESPONSE_HEAD_H
+#define FLUVIAL_HTTP_RESPONSE_HEAD_H
 
 #include "http/server_private.h"
 

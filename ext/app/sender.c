@@ -105,7 +105,7 @@ static int
 sender_check_new(const SenderObject *self, int status)
 {
     if (self->started || self->http->answer == HTTP_ANSWER_STREAMING) {
-        PyErr_SetString(PyExc_RuntimeError, "the answer has been started already");
+        PyErr_SetString(PyExc_RuntimeError, "the response has already been started");
         return -1;
     }
     if (status < 200 || status > 599) {

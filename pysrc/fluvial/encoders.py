@@ -62,7 +62,10 @@ class _Encoder:
     sqlalchemy_safe: bool
 
     def encode(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
-        """`obj` with what `include` and `exclude` leave of it. Raises: ValueError."""
+        """`obj` with what `include` and `exclude` leave of it.
+
+        Raises: ValueError for what has no JSON form.
+        """
         custom = self._custom_for(obj)
         if custom is not None:
             return custom(obj)

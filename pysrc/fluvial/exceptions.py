@@ -22,7 +22,7 @@ class HTTPException(Exception):
     """Answers the request with a status instead of a result.
 
     `detail` may be anything that has a JSON form; it defaults to the status's phrase. `headers`
-    go with the answer.
+    go with the response.
     """
 
     def __init__(

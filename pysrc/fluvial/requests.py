@@ -121,7 +121,8 @@ class Request(HTTPConnection):
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in pieces as they come; the last is empty.
 
-        Raises: ClientDisconnect; RuntimeError when it was consumed before.
+        Raises: ClientDisconnect when the client leaves before its end, RuntimeError when it was
+        consumed before.
         """
         cache = self._store()
         if "body" in cache:
@@ -136,7 +137,7 @@ class Request(HTTPConnection):
         yield b""
 
     async def body(self) -> bytes:
-        """The whole body. Raises: ClientDisconnect."""
+        """The whole body. Raises: ClientDisconnect when the client leaves before its end."""
         cache = self._store()
         if "body" not in cache:
             whole = self.body_nowait()

@@ -59,10 +59,10 @@ _TURN = 256 * 1024
 
 
 class Response:
-    """An answer: a status, header fields and a body.
+    """A response: a status, header fields and a body.
 
     `content` is text, bytes or None; `media_type` goes into Content-Type, with the charset for
-    text. `background` is awaited when the answer is out.
+    text. `background` is awaited when the response is out.
     """
 
     media_type: str | None = None
@@ -91,7 +91,7 @@ class Response:
             self.run_after(background)
 
     def render(self, content: Any) -> bytes:
-        """`content` as the body's bytes. Raises: TypeError."""
+        """`content` as the body's bytes. Raises: TypeError for what isn't text or bytes."""
         return b"" if content is None else self._as_bytes(content, "content")
 
     def _as_bytes(self, content: Any, what: str) -> bytes:
@@ -109,7 +109,7 @@ class Response:
 
     @property
     def headers(self) -> MutableHeaders:
-        """The header fields; changes are changes of the answer."""
+        """The header fields; changes are changes of the response."""
         return MutableHeaders(raw=self.raw_headers)
 
     def set_cookie(
@@ -194,7 +194,7 @@ class Response:
         self.body = None
 
     async def respond(self, request: Request, sender: Sender) -> None:
-        """Writes the answer piece by piece, then does what follows it; awaited by C."""
+        """Writes the response piece by piece, then does what follows it; awaited by C."""
         try:
             await self._write(request, sender)
             if sender.started:
@@ -245,7 +245,7 @@ class Response:
         return self._as_bytes(piece, "piece")
 
     def run_after(self, background: Background) -> None:
-        """Has `background` awaited when the answer is out, unless something else is already.
+        """Has `background` awaited when the response is out, unless something else is already.
 
         Raises: TypeError for what can't be called.
         """
@@ -259,7 +259,7 @@ class Response:
             self._write_by_itself()
 
     def clean_up_after(self, cleanup: Background) -> None:
-        """Has `cleanup` awaited after the answer and its background, also when they fail."""
+        """Has `cleanup` awaited after the response and its background, also when they fail."""
         self._cleanups.append(cleanup)
         self._write_by_itself()
 
@@ -273,7 +273,7 @@ class Response:
                 await self.clean_up()
 
     def take_over(self, other: Response) -> None:
-        """Has done after this answer what was to be done after `other`, which won't go out."""
+        """Has done after this response what was to be done after `other`, which won't go out."""
         cleanups, other._cleanups = other._cleanups, []
         background, other.background = other.background, None
         for each in (*cleanups, background):

@@ -66,7 +66,7 @@ class RouteOptions(TypedDict, total=False):
 
 
 def check_options(options: RouteOptions, decorator: str) -> None:
-    """Refuses options that no route has, and values that can't be meant. Raises: TypeError."""
+    """Refuses options that no route has, and values that can't be meant, with a TypeError."""
     where = f"@app.{decorator}()"
     refuse_unknown(where, options, RouteOptions.__annotations__)
     status_code = options.get("status_code")
@@ -219,7 +219,7 @@ class WebSocketRoutes:
     def add(self, route: WebSocketRoute, dependencies: Sequence[Depends]) -> None:
         """Registers a route; planned later when an annotation's name isn't defined yet.
 
-        Raises: TypeError or ValueError that names the route.
+        Raises: TypeError or ValueError, which names the route, when it can't be registered.
         """
         self.routes.append(route)
         try:
@@ -252,7 +252,10 @@ def read_captures(path: str) -> Captures:
 
 
 def read_dependency(depends: Depends, captures: Captures) -> Call:
-    """What a dependency that stands beside the path wants. Raises: TypeError."""
+    """What a dependency that stands beside the path wants.
+
+    Raises: TypeError unless it is a callable.
+    """
     if depends.dependency is None:
         raise TypeError("Depends() beside the path needs a callable")
     check_dependency(depends.dependency)
@@ -273,7 +276,7 @@ def _fields(call: Call) -> list[Field]:
 
 
 def _check_websocket(call: Call) -> None:
-    """A WebSocket has no body and no response. Raises: TypeError."""
+    """Raises: TypeError for a parameter that a WebSocket has not: a body or a response."""
     for argument in call.arguments:
         value = argument.value
         if isinstance(value, Call):

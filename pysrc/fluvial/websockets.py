@@ -84,7 +84,7 @@ class WebSocket(_core.WebSocket, HTTPConnection):
     def send_json(self, data: Any, mode: str = "text") -> Awaitable[None]:
         """Sends anything that has a JSON form, as text or with mode "binary" as bytes.
 
-        Raises: TypeError, WebSocketDisconnect.
+        Raises: TypeError when it has no JSON form, WebSocketDisconnect when the client has left.
         """
         _check_mode(mode)
         encoded = to_json(data)
@@ -107,7 +107,10 @@ class WebSocket(_core.WebSocket, HTTPConnection):
             pass
 
     async def iter_json(self) -> AsyncIterator[Any]:
-        """The messages, decoded from JSON, until the client disconnects. Raises: ValueError."""
+        """The messages, decoded from JSON, until the client disconnects.
+
+        Raises: ValueError when one isn't.
+        """
         try:
             while True:
                 yield await self.receive_json()

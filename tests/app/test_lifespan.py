@@ -173,7 +173,7 @@ def test_requests_that_never_finish(serve, twice: bool, caplog: pytest.LogCaptur
         assert sock.recv(1000) == b""
         wait_for_stop(served)
     assert cancelled.is_set()
-    assert "stops with 1 requests unanswered" in caplog.text
+    assert "Shutting down with 1 unanswered requests" in caplog.text
 
 
 def test_an_app_can_be_served_again(serve) -> None:

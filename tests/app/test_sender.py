@@ -140,7 +140,7 @@ def test_the_order_of_calls() -> None:
             with pytest.raises(RuntimeError, match="has not been started"):
                 call()
         sender.start(200, [])
-        with pytest.raises(RuntimeError, match="has been started already"):
+        with pytest.raises(RuntimeError, match="has already been started"):
             sender.start(200, [])
         for data in ("text", None, bytearray(b"x")):
             with pytest.raises(TypeError, match="send\\(\\) takes bytes, not"):

@@ -78,14 +78,17 @@ def test_apps_without(
 ) -> None:
     caplog.set_level(logging.INFO, "fluvial")
     assert serve(app).client.get("/").status_code == 200
-    assert f"the app has no lifespan{reason}" in caplog.messages
+    assert f"The app does not support the lifespan protocol{reason}" in caplog.messages
 
 
 @pytest.mark.parametrize("app", [Raises(), Returns()])
 def test_apps_without_that_must_have_one(caplog: pytest.LogCaptureFixture, app: App) -> None:
     with pytest.raises(StartError), serving(app, lifespan="on"):
         pass
-    assert "the app has no lifespan, and --lifespan on asks for one" in caplog.text
+    assert (
+        "the app does not support the lifespan protocol, which --lifespan on requires"
+        in caplog.text
+    )
 
 
 def test_switched_off(serve: Serve) -> None:
@@ -105,14 +108,14 @@ def test_a_start_that_fails(
     app = App({"type": "lifespan.startup.failed", **message})
     with pytest.raises(StartError), serving(app, lifespan=mode):
         pass
-    assert caplog.messages[-1] == f"the app's start failed: {reason}"
+    assert caplog.messages[-1] == f"Application startup failed: {reason}"
 
 
 def test_an_end_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     failed = {"type": "lifespan.shutdown.failed", "message": "still busy"}
     with serving(App(COMPLETE[0], failed)):
         pass
-    assert caplog.messages[-1] == "the app's end failed: still busy"
+    assert caplog.messages[-1] == "Application shutdown failed: still busy"
 
 
 def test_an_app_that_raises_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +128,7 @@ def test_an_app_that_raises_at_its_end(caplog: pytest.LogCaptureFixture) -> None
 
     with serving(Broken()):
         pass
-    assert caplog.messages[-1] == "the app's end failed: ValueError: mine"
+    assert caplog.messages[-1] == "Application shutdown failed: ValueError: mine"
 
 
 @pytest.mark.parametrize(
@@ -169,5 +172,5 @@ def test_the_exit_status_of_a_start_that_fails(tmp_path: Path, workers: int) -> 
         [*command, "--workers", str(workers)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 3
-    assert "ERROR the app's start failed: no database" in done.stderr
+    assert "ERROR Application startup failed: no database" in done.stderr
     assert "Traceback" not in done.stderr

@@ -206,7 +206,7 @@ def test_others_are_refused(
     reason = "unable to get local issuer certificate" if client else "did not return a certificate"
     (line,) = [record for record in caplog.records if "TLS handshake" in record.message]
     assert line.levelname == "DEBUG"
-    assert line.message.startswith("the TLS handshake with 127.0.0.1 failed: ")
+    assert line.message.startswith("TLS handshake with 127.0.0.1 failed: ")
     assert reason in line.message
 
 

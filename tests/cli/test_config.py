@@ -77,8 +77,8 @@ def test_levels_may_be_written_large() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--uds", "s", "--port", "1"], "--uds and --port exclude each other"),
-        (["--uds", "s", "--host", "h"], "--uds and --host exclude each other"),
+        (["--uds", "s", "--port", "1"], "--uds and --port can't be combined"),
+        (["--uds", "s", "--host", "h"], "--uds and --host can't be combined"),
         (["--root-path", "http://a"], "root_path must be the path of a URL"),
         (["--graceful-timeout", "nan"], "Invalid value for '--graceful-timeout': 'nan'"),
         (["--graceful-timeout", "inf"], "Invalid value for '--graceful-timeout'"),
@@ -117,8 +117,8 @@ def test_wrong_flags_take_one_line(tmp_path: Path, arguments: list[str], message
         ((App(),), {"zzz": 1}, "fluvial.run() has no option 'zzz'; see fluvial.Config"),
         ((App(), 8000), {}, "fluvial.run(): config must be a fluvial.Config, not 8000"),
         ((App(),), {"port": -1}, "Config: port must be from 0 to 65535, not -1"),
-        ((App(),), {"uds": "x", "port": 1}, "fluvial.run(): uds and port exclude each other"),
-        ((App(),), {"uds": "x", "host": ""}, "fluvial.run(): uds and host exclude each other"),
+        ((App(),), {"uds": "x", "port": 1}, "fluvial.run(): uds and port can't be combined"),
+        ((App(),), {"uds": "x", "host": ""}, "fluvial.run(): uds and host can't be combined"),
         ((App(), Config(port=1)), {"log_level": "x"}, "Config: log_level must be one of"),
     ],
 )

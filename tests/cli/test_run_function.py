@@ -71,7 +71,7 @@ def test_run(tmp_path: Path, call: str) -> None:
     with script(tmp_path, call) as server:
         assert httpx.get(f"{server.url}/pid").json() == server.process.pid
         assert httpx.get(f"{server.url}/thread").json() == "answered"
-        assert "Fluvial serves http://127.0.0.1:" in server.log
+        assert "Fluvial running on http://127.0.0.1:" in server.log
 
 
 @pytest.mark.parametrize(

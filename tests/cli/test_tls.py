@@ -96,7 +96,7 @@ def run(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> tup
 def test_https(folder: Path, context: ssl.SSLContext) -> None:
     with serving("it:app", *flags(folder), app_dir=folder) as server:
         assert server.url.startswith("https://127.0.0.1:")
-        assert f"Fluvial serves {server.url} " in server.log
+        assert f"Fluvial running on {server.url} " in server.log
         pid = server.process.pid
         assert ask(server.url, context) == [pid, f"{server.url}/pid", None]
 
@@ -172,7 +172,7 @@ def test_a_unix_socket(folder: Path, context: ssl.SSLContext, tmp_path: Path) ->
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        while "Fluvial serves" not in process.stderr.readline():
+        while "Fluvial running on" not in process.stderr.readline():
             continue
         transport = httpx.HTTPTransport(uds=str(path), verify=context)
         with httpx.Client(transport=transport) as client:
@@ -190,7 +190,7 @@ def test_failed_handshakes_are_told_to_those_who_ask(folder: Path, level: str, t
         with pytest.raises(httpx.TransportError):
             httpx.get(server.url.replace("https", "http"))
         assert server.stop() == 0
-        line = "DEBUG the TLS handshake with 127.0.0.1 failed: http request"
+        line = "DEBUG TLS handshake with 127.0.0.1 failed: http request"
         assert (line in server.log) == told
 
 

@@ -54,7 +54,7 @@ def get(folder: Path, path: str) -> httpx.Response:
 
 
 def ready(server: ServerProcess, workers: tuple[str, ...]) -> None:
-    server.expect("Fluvial serves unix:", 2 if workers else 1)
+    server.expect("Fluvial running on unix:", 2 if workers else 1)
 
 
 @pytest.mark.parametrize("workers", WORKERS)
@@ -72,9 +72,9 @@ def test_a_worker_that_ends_leaves_the_file(folder: Path) -> None:
         for times, number in enumerate((signal.SIGTERM, signal.SIGINT, signal.SIGKILL)):
             worker = psutil.Process(server.process.pid).children()[0]
             worker.send_signal(number)
-            server.expect(f"worker {worker.pid} ended")
+            server.expect(f"Worker {worker.pid} exited")
             assert get(folder, "/pid").status_code == 200
-            server.expect("Fluvial serves", 3 + times)
+            server.expect("Fluvial running on", 3 + times)
         assert server.stop() == 0
         assert not (folder / "socket").exists()
 

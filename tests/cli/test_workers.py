@@ -108,7 +108,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def workers_of(server: ServerProcess) -> set[int]:
-    return {int(pid) for pid in re.findall(r"worker (\d+) started", server.log)}
+    return {int(pid) for pid in re.findall(r"Started worker (\d+)", server.log)}
 
 
 def pids_that_answer(server: ServerProcess, count: int) -> set[int]:
@@ -129,7 +129,7 @@ def kill_one(server: ServerProcess, count: int = 1) -> int:
     """Kills a worker that serves, and returns when the parent has noticed."""
     pid = min(workers_of(server))
     psutil.Process(pid).kill()
-    server.expect(rf"worker {pid} ended with status -9", count)
+    server.expect(rf"Worker {pid} exited with status -9", count)
     return pid
 
 
@@ -139,15 +139,15 @@ def kill_one(server: ServerProcess, count: int = 1) -> int:
 @pytest.mark.parametrize("status", [0, 1, 3])
 def test_orphans_are_no_workers(folder: Path, status: int) -> None:
     with launched("it:app", *TWO, app_dir=folder, prefix=REAPER) as server:
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
         for _ in range(3):
             url = f"{server.url}/orphan?status={status}"
             pid, parent = httpx.get(url, timeout=PATIENCE).json()
             assert parent == server.process.pid
             until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
         kill_one(server)
-        server.expect("worker .* started", 3)
-        server.expect("Fluvial serves", 3)
+        server.expect("Started worker .*", 3)
+        server.expect("Fluvial running on", 3)
         assert server.log.count("started\n") == 3
         assert server.log.count("ended with") == 1
         assert server.stop() == 0
@@ -158,12 +158,12 @@ def test_children_from_before_the_start_are_no_workers(folder: Path, status: int
     shell = 'sh -c "echo \\$\\$ >child; until test -e go; do sleep 0.01; done; exit $0" & exec "$@"'
     prefix = ("sh", "-c", shell, str(status))
     with launched("it:app", *TWO, app_dir=folder, prefix=prefix) as server:
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
         child = int((folder / "child").read_text())
         (folder / "go").touch()
         until(lambda: not psutil.pid_exists(child))
         kill_one(server)
-        server.expect("Fluvial serves", 3)
+        server.expect("Fluvial running on", 3)
         assert server.log.count("started\n") == 3
         assert server.log.count("ended with") == 1
         assert server.stop() == 0
@@ -174,9 +174,9 @@ def test_workers_are_seen_to_end_when_children_are_ignored(folder: Path) -> None
     ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
     prefix = (sys.executable, "-c", f"{ignoring} os.execv(sys.argv[1], sys.argv[1:])")
     with launched("it:app", *TWO, app_dir=folder, prefix=prefix) as server:
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
         kill_one(server)
-        server.expect("Fluvial serves", 3)
+        server.expect("Fluvial running on", 3)
         assert server.stop() == 0
 
 
@@ -186,11 +186,11 @@ def test_workers_are_seen_to_end_when_children_are_ignored(folder: Path) -> None
 @pytest.mark.parametrize("broken", ["broken", "broken import"])
 def test_healthy_workers_stay_when_replacements_cannot_start(folder: Path, broken: str) -> None:
     with launched("it:app", *TWO, app_dir=folder) as server:
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
         (folder / broken).touch()
         healthy = max(workers_of(server))
         kill_one(server)
-        pauses = server.expect(r"another starts in ([\d.]+) seconds", 3)
+        pauses = server.expect(r"starting another in ([\d.]+) seconds", 3)
         assert [float(pause) for pause in pauses[:3]] == [1, 2, 4]
         assert httpx.get(f"{server.url}/pid", timeout=PATIENCE).json() == healthy
         (folder / broken).unlink()
@@ -200,16 +200,18 @@ def test_healthy_workers_stay_when_replacements_cannot_start(folder: Path, broke
 
 def test_a_worker_that_dies_again_and_again_is_started_ever_later(folder: Path) -> None:
     with launched("it:app", *TWO, app_dir=folder) as server:
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
 
         def leave() -> bool:
             with contextlib.suppress(httpx.TransportError):
                 httpx.get(f"{server.url}/leave?status=7", timeout=PATIENCE)
-            return re.search("another starts in [^\n]+\n(?s:.)+ starts in", server.log) is not None
+            return (
+                re.search("starting another in [^\n]+\n(?s:.)+ another in", server.log) is not None
+            )
 
         until(leave)
-        server.expect("another starts now")
-        server.expect(r"another starts in [\d.]+ seconds")
+        server.expect("starting another now")
+        server.expect(r"starting another in [\d.]+ seconds")
         assert len(pids_that_answer(server, 2)) == 2
         assert server.stop() == 0
 
@@ -218,15 +220,15 @@ def test_a_worker_that_dies_again_and_again_is_started_ever_later(folder: Path) 
 def test_an_app_that_never_starts_ends_the_parent(folder: Path, mode: str, status: int) -> None:
     with launched("it:app", *TWO, app_dir=folder, env={"MODE": mode}) as server:
         assert server.wait() == status
-        assert server.log.count("before it served") == 2
+        assert server.log.count("before it was ready") == 2
         assert server.log.count("started\n") == 2
 
 
 def test_one_worker_that_starts_is_enough(folder: Path) -> None:
     with launched("it:app", *TWO, app_dir=folder, env={"MODE": "half"}) as server:
-        server.expect("ended with status 5 before it served")
+        server.expect("exited with status 5 before it was ready")
         (folder / "go").touch()
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
         assert server.log.count("started\n") == 3
         assert server.stop() == 0
 
@@ -242,7 +244,7 @@ def test_workers_end_as_processes_of_python_s_do(
     env = {"MODE": "end", "PYTHONUNBUFFERED": ""}
     count = 2 if workers else 1
     with launched("it:app", *workers, app_dir=folder, env=env) as server:
-        server.expect("Fluvial serves", count)
+        server.expect("Fluvial running on", count)
         assert server.stop(number) == 0
         for line in ("atexit called\n", "thread ended\n", "not flushed by the app\n"):
             assert server.log.count(line) == count
@@ -250,7 +252,7 @@ def test_workers_end_as_processes_of_python_s_do(
 
 def test_what_workers_have_not_flushed_is_written(folder: Path) -> None:
     with launched("it:app", *TWO, app_dir=folder) as server:
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
         assert httpx.get(f"{server.url}/note", timeout=PATIENCE).status_code == 200
         assert server.stop() == 0
         assert [file.read_text() for file in folder.glob("notes.*")] == ["noted"]
@@ -296,12 +298,12 @@ def test_what_a_script_has_made_stays_the_script_s(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     server = ServerProcess([sys.executable, "script.py"], {}, tmp_path)
     try:
-        server.expect("Fluvial serves", 2)
+        server.expect("Fluvial running on", 2)
         for times in range(2):
             worker = sorted(workers_of(server))[-1]
             psutil.Process(worker).terminate()
-            server.expect(f"worker {worker} ended with status 0")
-            server.expect("Fluvial serves", 3 + times)
+            server.expect(f"Worker {worker} exited with status 0")
+            server.expect("Fluvial running on", 3 + times)
         (tmp_path / "go").touch()  # these children end, while workers are watched
         until(lambda: zombies(server.process.pid) == 2)
         assert server.stop() == 0

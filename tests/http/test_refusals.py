@@ -124,7 +124,7 @@ def test_requests(
     served = serve(app(), limits=limits)
     raw = served.exchange(request_)
     assert raw.startswith(b"HTTP/1.1 " + refused[:3].encode())
-    lines.wait_for(f"DEBUG a request from 127.0.0.1 was refused with {refused}")
+    lines.wait_for(f"DEBUG Refused a request from 127.0.0.1 with {refused}")
 
 
 def test_too_many_at_once(serve: Serve, lines: Lines) -> None:
@@ -144,7 +144,7 @@ def test_too_many_at_once(serve: Serve, lines: Lines) -> None:
         leave.set()
         assert first.recv(1000).startswith(b"HTTP/1.1 200")
     reason = "There are too many requests at once (--limit-in-flight)"
-    lines.wait_for(f"DEBUG a request from 127.0.0.1 was refused with 503: {reason}")
+    lines.wait_for(f"DEBUG Refused a request from 127.0.0.1 with 503: {reason}")
 
 
 def test_too_many_wait_for_a_thread(serve: Serve, lines: Lines) -> None:
@@ -164,7 +164,7 @@ def test_too_many_wait_for_a_thread(serve: Serve, lines: Lines) -> None:
     for connection in connections[1:]:
         connection.sendall(request)
     reason = "Too many calls wait for a thread (--thread-queue)"
-    lines.wait_for(f"DEBUG a request from 127.0.0.1 was refused with 503: {reason}")
+    lines.wait_for(f"DEBUG Refused a request from 127.0.0.1 with 503: {reason}")
     leave.set()
     statuses = sorted(connection.recv(1000)[9:12] for connection in connections)
     assert statuses == [b"200", b"200", b"503"]
@@ -191,4 +191,4 @@ def test_websockets(serve: Serve, lines: Lines, limits: dict[str, int], reason: 
     with upgraded(served) as client:
         client.send_frame(BINARY, b"x" * 6)
         assert client.read().code == 1009
-    lines.wait_for(f"DEBUG a WebSocket of 127.0.0.1 was closed with 1009: {reason}")
+    lines.wait_for(f"DEBUG Closed a WebSocket of 127.0.0.1 with 1009: {reason}")

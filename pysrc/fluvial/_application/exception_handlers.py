@@ -130,7 +130,7 @@ class ErrorHandlers:
         return await self._answer_last(request, exc)
 
     async def _answer_last(self, request: Request, exc: BaseException) -> Any:
-        """The answer to what no other handler wants, or raises again."""
+        """The response to what no other handler wants, or raises again."""
         log_failure(request, exc)
         last = self._last_resort()
         if last is None:
@@ -163,7 +163,7 @@ class ErrorHandlers:
 
 
 def is_answered(request: Request) -> bool:
-    """Whether the answer has begun, so that an exception can only be logged."""
+    """Whether the response has begun, so that an exception can only be logged."""
     return bool(request._cache and request._cache.get("answered"))
 
 
@@ -197,7 +197,7 @@ def log_failure(request: Request, exc: BaseException) -> None:
 
 
 def server_error() -> Response:
-    """The answer to what nobody handled."""
+    """The response to what nobody handled."""
     return PlainTextResponse("Internal Server Error", 500)
 
 
@@ -219,7 +219,7 @@ def validation_exception_handler(request: Request, exc: RequestValidationError) 
 
 
 def client_disconnect_handler(request: Request, exc: ClientDisconnect) -> Response:
-    """Nobody is there to read the answer."""
+    """Nobody is there to read the response."""
     return Response(status_code=400)
 
 

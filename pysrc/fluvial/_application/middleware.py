@@ -41,7 +41,7 @@ def make_entry(
 
 
 def _outermost(call_next: Entry) -> Entry:
-    """Sees to what an answer has left to do when a middleware has another in its place."""
+    """Sees to what a response has left to do when a middleware has another in its place."""
 
     async def entry(request: Request) -> Response:
         try:
@@ -60,7 +60,7 @@ def _outermost(call_next: Entry) -> Entry:
 
 
 def _keep_answer(request: Request, response: Response) -> None:
-    """Notes an answer that has something left to do."""
+    """Notes a response that has something left to do."""
     earlier = _take_answer(request)
     if earlier is not None:  # a middleware has tried twice
         response.take_over(earlier)

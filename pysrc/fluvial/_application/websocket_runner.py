@@ -40,9 +40,9 @@ class Runner:
         self._errors = errors
 
     async def run(self, websocket: WebSocket, handler: Coroutine[Any, Any, Any]) -> Response | None:
-        """Awaits the handler and ends the connection; the answer when it wasn't accepted.
+        """Awaits the handler and ends the connection; the response when it wasn't accepted.
 
-        Raises: what the handler raises before it has accepted, for the answer to the request.
+        Raises: what the handler raises before it has accepted, for the response to the request.
         """
         try:
             await handler

@@ -77,7 +77,10 @@ class AdoptedRequest(Adopted, Request):
         return super().body_nowait() if collected else None
 
     async def read(self) -> bytes:
-        """The next piece of the body; empty at its end. Raises: ClientDisconnect."""
+        """The next piece of the body; empty at its end.
+
+        Raises: ClientDisconnect when the client left.
+        """
         cache = self._store()
         while not (cache.get("held") or cache.get("read")):
             if cache.get("disconnected"):
@@ -87,7 +90,7 @@ class AdoptedRequest(Adopted, Request):
         return cast("bytes", cache.pop("held", b""))
 
     async def until_gone(self) -> None:
-        """Returns when the client has left, or the server says so after the answer."""
+        """Returns when the client has left, or the server says so after the response."""
         cache = self._store()
         while not cache.get("disconnected"):
             if len(cache.get("held", b"")) >= _HELD and not cache.get("read"):
@@ -269,7 +272,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
 
 
 def _checked_field(field: Any) -> tuple[bytes, bytes]:
-    """Raises: TypeError, ValueError."""
+    """Raises: TypeError or ValueError for header fields that can't be sent."""
     match field:
         case (bytes(name), bytes(value)) if isinstance(field, tuple):
             if not name or not _TOKEN.fullmatch(name.decode("latin-1")):
@@ -281,7 +284,7 @@ def _checked_field(field: Any) -> tuple[bytes, bytes]:
 
 
 def _check_close(code: int, size: int) -> None:
-    """What a close frame may say (RFC 6455 section 7.4). Raises: ValueError."""
+    """What a close frame may say (RFC 6455 section 7.4). Raises: ValueError for the rest."""
     valid = 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
     if (valid and size <= _REASON_MAX) or (code == NO_CODE and not size):
         return

@@ -34,7 +34,7 @@ DEBUG: dict[str, dict[str, Any]] = {"http.response.debug": {}}  # only on reques
 
 
 class ClientGone(ConnectionResetError):
-    """The client went away before the answer was complete: what `send` raises from then on."""
+    """The client went away before the response was complete: what `send` raises from then on."""
 
 
 class LifespanError(Exception):
@@ -121,7 +121,7 @@ async def running_asgi(app: Asgi3, mode: str) -> AsyncIterator[dict[str, Any] | 
         try:
             await lifespan.stop()
         except LifespanError as exc:
-            log.error("the app's end failed: %s", exc)
+            log.error("Application shutdown failed: %s", exc)
 
 
 class Lifespan:
@@ -142,15 +142,21 @@ class Lifespan:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Returns when the app has started, or has no lifespan. Raises: LifespanError."""
+        """Returns when the app has started, or has no lifespan.
+
+        Raises: LifespanError when that fails.
+        """
         self._task = asyncio.create_task(self._run(), name="lifespan")
         await self._ask("startup")
         if self._task.done() and self._required:
             reason = _reason(self._task)
-            raise LifespanError(f"the app has no lifespan, and --lifespan on asks for one{reason}")
+            raise LifespanError(
+                "the app does not support the lifespan protocol, which --lifespan on requires"
+                f"{reason}"
+            )
 
     async def stop(self) -> None:
-        """Returns when the app has ended. Raises: LifespanError."""
+        """Returns when the app has ended. Raises: LifespanError when that fails."""
         assert self._task is not None
         if self._task.done():
             return
@@ -168,7 +174,7 @@ class Lifespan:
         await asyncio.wait((self._task, self._answer), return_when="FIRST_COMPLETED")
         if not self._answer.done():
             if phase == "startup" and not self._required:
-                log.info("the app has no lifespan%s", _reason(self._task))
+                log.info("The app does not support the lifespan protocol%s", _reason(self._task))
             return
         answer = self._answer.result()
         if answer["type"] == f"lifespan.{phase}.failed":
@@ -198,7 +204,7 @@ def _reason(task: asyncio.Task[None]) -> str:
 
 
 def _report(text: str, exc: BaseException | None) -> None:
-    """Logs a request that the app has left without a complete answer."""
+    """Logs a request that the app has left without a complete response."""
     log.error(text, exc_info=exc)
 
 

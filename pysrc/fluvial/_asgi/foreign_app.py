@@ -39,7 +39,10 @@ class Foreign:
 
 
 def make_foreign(found: Any, interface: str = "auto") -> Foreign:
-    """`found`, which is no Fluvial app, as something to serve. Raises: InterfaceError."""
+    """`found`, which is no Fluvial app, as something to serve.
+
+    Raises: InterfaceError when it is no app.
+    """
     if interface == "fluvial":
         raise InterfaceError(f"is not a Fluvial app but {kind_of(found)}")
     if not callable(found):
@@ -53,7 +56,7 @@ def kind_of(value: Any) -> str:
 
 
 def _detect(app: Callable[..., Any]) -> str:
-    """ "asgi3", "asgi2" or "wsgi". Raises: InterfaceError."""
+    """ "asgi3", "asgi2" or "wsgi". Raises: InterfaceError when that can't be told."""
     try:
         parameters = signature_of(app).parameters.values()
     except (ValueError, TypeError):

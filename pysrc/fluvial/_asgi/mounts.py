@@ -90,7 +90,7 @@ class Mount:
 
 
 def make_mount(path: str, found: Any, interface: str) -> Mount:
-    """`found` below `path`. Raises: ValueError, InterfaceError."""
+    """`found` below `path`. Raises: ValueError for a malformed path, InterfaceError for no app."""
     prefix = path.rstrip("/")
     if prefix and not prefix.startswith("/"):
         raise ValueError(f"the path of a mounted app must begin with '/', not {path!r}")
@@ -130,7 +130,7 @@ def _make_scope(request: Request, root_path: str) -> Message:
 
 
 class _Exchange:
-    """The events of one request, between the app's task and the answer's iterator."""
+    """The events of one request, between the app's task and the response's iterator."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -140,8 +140,8 @@ class _Exchange:
         self._sent = asyncio.Event()  # there is one, or the task has ended
         self._taken = asyncio.Event()
         self._over = asyncio.Event()
-        self._complete = False  # all of the answer was given away
-        self._gone = False  # the client, or whoever wanted the answer, before that
+        self._complete = False  # all of the response was given away
+        self._gone = False  # the client, or whoever wanted the response, before that
         self._watch: asyncio.Future[None] | None = None  # waits for that
         self._started = False
         self._body_given = False
@@ -192,7 +192,7 @@ class _Exchange:
         return start
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece. Raises: what the app raises within its answer."""
+        """The body, piece by piece. Raises: what the app raises within its response."""
         try:
             while not self._complete:
                 first, self._first = self._first, None
@@ -211,14 +211,14 @@ class _Exchange:
             await self._task
             if self._gone:
                 raise ClientGone(_GONE)
-            raise RuntimeError("a mounted app returned before its answer was complete")
+            raise RuntimeError("a mounted app returned before its response was complete")
         if not self._task.done():
             self._sent.clear()
         self._taken.set()
         return message
 
     def _end(self) -> None:
-        """Nothing of the answer is to come any more, or to be read."""
+        """Nothing of the response is to come any more, or to be read."""
         self._gone = self._gone or not self._complete
         self._over.set()
         self._taken.set()
@@ -226,7 +226,7 @@ class _Exchange:
             self._watch.cancel()
 
     async def finish(self) -> None:
-        """Waits for what the app does after its answer."""
+        """Waits for what the app does after its response."""
         self._end()
         await asyncio.wait((self._task,))
         if not self._task.cancelled():

@@ -55,9 +55,9 @@ class AsgiSender:
         self._end: asyncio.Future[None] | None = None
 
     def start(self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1) -> None:
-        """Begins the answer; it goes out with the first piece."""
+        """Begins the response; it goes out with the first piece."""
         if self.started:
-            raise RuntimeError("the answer has been started already")
+            raise RuntimeError("the response has already been started")
         check_head(status_code, headers)  # not every server does
         headers = list(headers)
         if length >= 0 and not any(name == b"content-length" for name, _ in headers):
@@ -79,19 +79,19 @@ class AsgiSender:
         return 0
 
     def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """The whole answer; it goes out with its end."""
+        """The whole response; it goes out with its end."""
         self.start(status_code, headers, len(body))
         self._body = body
 
     def end(self) -> None:
-        """Completes the answer; `finish` waits for it."""
+        """Completes the response; `finish` waits for it."""
         if self.watch is not None:
             self.watch.cancel()
         if self._end is None:
             self._end = asyncio.ensure_future(self._last())
 
     async def finish(self) -> None:
-        """Returns when the answer is complete."""
+        """Returns when the response is complete."""
         self.end()
         assert self._end is not None
         await self._end
@@ -180,7 +180,10 @@ class AsgiSide:
         return adopted
 
     async def _collect(self, request: AdoptedRequest) -> None:
-        """Reads the whole body where the handler wants all of it. Raises: HTTPException 413."""
+        """Reads the whole body where the handler wants all of it.
+
+        Raises: HTTPException 413 above the limit.
+        """
         plan = request.plan
         if plan is None or plan.body != _core.BODY_COLLECT:
             return
@@ -258,7 +261,7 @@ async def _send_response(response: Response, request: Request, send: Send) -> No
 
 
 class _Watch:
-    """Cancels what writes an answer when the client leaves, once, and as long as it isn't complete.
+    """Cancels what writes a response when the client leaves, once, unless it is complete.
 
     A server needn't raise in `send` for a client that is gone, and a stream may send nothing.
     """
@@ -329,7 +332,7 @@ def _has_denials(scope: Message) -> bool:
 
 
 def _as_denial(send: Send) -> Send:
-    """Sends an answer's messages as those of the extension "websocket.http.response"."""
+    """Sends a response's messages as those of the extension "websocket.http.response"."""
 
     async def send_denial(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})

@@ -65,7 +65,7 @@ def call_method(func: Callable[..., Any]) -> Callable[..., Any]:
 def signature_of(func: Callable[..., Any]) -> inspect.Signature:
     """As inspect.signature(), also for objects whose `__call__` is in a slot.
 
-    Raises: TypeError, ValueError.
+    Raises: TypeError or ValueError where inspect.signature does.
     """
     if inspect.ismemberdescriptor(inspect.getattr_static(type(func), "__call__", None)):
         func = call_method(func)

@@ -34,7 +34,7 @@ class _SelectorView:
         self._loop = loop
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        """Raises KeyError when the file is not watched."""
+        """Raises: KeyError when the file is not watched."""
         reader, writer = handles = self._loop._watched(fileobj)
         mask = selectors.EVENT_READ if reader is not None else 0
         if writer is not None:

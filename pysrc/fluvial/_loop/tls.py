@@ -385,7 +385,7 @@ def _check_start_tls(transport: Any, sslcontext: Any) -> None:
 
 def _take_buffered(protocol: asyncio.BaseProtocol, tls: SSLProtocol) -> None:
     """Moves the begin of the handshake out of a StreamReader that has got it already, as when
-    the client did not wait for the answer to its STARTTLS."""
+    the client did not wait for the response to its STARTTLS."""
     reader = (
         getattr(protocol, "_stream_reader", None)
         if isinstance(protocol, streams.StreamReaderProtocol)

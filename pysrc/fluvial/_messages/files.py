@@ -1,4 +1,4 @@
-"""Files as answers: opening them, conditions and ranges (RFC 9110, sections 8.8, 13 and 14)."""
+"""Files as responses: opening them, conditions and ranges (RFC 9110, sections 8.8, 13 and 14)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
     start: int
     length: int
-    partial: bool = True  # asked for by Range, so that 206 is the answer
+    partial: bool = True  # asked for by Range, so that 206 is the response
 
 
 class Opened(NamedTuple):

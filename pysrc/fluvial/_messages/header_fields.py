@@ -10,7 +10,7 @@ FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
 
 
 def header_field(name: str, value: str) -> tuple[bytes, bytes]:
-    """A field as it is sent. Raises: TypeError, ValueError for what can't be."""
+    """A field as it is sent. Raises: TypeError or ValueError when it can't be sent."""
     return field_name(name), field_value(value, name)
 
 
@@ -38,7 +38,7 @@ def field_value(value: str, name: str) -> bytes:
 
 
 def check_head(status: object, headers: RawHeaders) -> None:
-    """Raises: TypeError, ValueError for what no answer can begin with."""
+    """Raises: TypeError or ValueError for a status or field that no response can begin with."""
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise ValueError(f"status_code must be 200 to 599, not {status!r}")
     for name, value in headers:

@@ -46,9 +46,9 @@ class _Mode(click.ParamType[int]):
     name = "mode"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Raises: click.UsageError."""
+        """Raises: click.UsageError unless `value` is an octal mode up to 777."""
         if re.fullmatch("(0o)?[0-7]{1,4}", value) is None or int(value, 8) > 0o777:
-            self.fail(f"{value!r} is not a mode in octal digits, as 660 is", param, ctx)
+            self.fail(f"{value!r} is not a mode in octal digits such as 660", param, ctx)
         return int(value, 8)
 
 
@@ -64,7 +64,7 @@ def _limit_options(command: Command) -> Command:
             metavar=limit.unit,
             default=limit.default,
             show_default=True,
-            help=f"{limit.help} 0: no limit.",
+            help=f"{limit.help} 0 for no limit.",
         )
         command = option(command)
     return command
@@ -76,35 +76,35 @@ def _limit_options(command: Command) -> Command:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address or name to listen on; an empty one: all interfaces.",
+    help="Address or name to listen on; empty for all interfaces.",
 )
 @click.option(
     "--port",
     type=click.IntRange(*RANGES["port"]),
     default=8000,
     show_default=True,
-    help="Port to listen on; 0 takes a free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
 @click.option(
     "--uds-mode",
     type=_Mode(),
     metavar="MODE",
-    help="Who may connect to it: the file's mode, octal, e.g. 660. Default: by the umask.",
+    help="The socket's file mode, in octal, such as 660. Default: what the umask leaves.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(*RANGES["workers"]),
     default=1,
     show_default=True,
-    help="Processes.",
+    help="Number of worker processes.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(*RANGES["threads"]),
     default=64,
     show_default=True,
-    help="`def` handlers that run at once, at most.",
+    help="Most `def` handlers that run at once in a process.",
 )
 @click.option(
     "--thread-queue",
@@ -112,20 +112,32 @@ def _limit_options(command: Command) -> Command:
     default=16384,
     show_default=True,
     metavar="N",
-    help="Calls of `def` handlers that wait, at most; more: 503.",
+    help="Most `def` handlers that wait for a thread; further requests get 503.",
 )
-@click.option("--backlog", type=click.IntRange(*RANGES["backlog"]), default=2048, show_default=True)
+@click.option(
+    "--backlog",
+    type=click.IntRange(*RANGES["backlog"]),
+    default=2048,
+    show_default=True,
+    help="Most connections that the kernel holds until they are accepted.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
     default="info",
     show_default=True,
+    help="Severity from which on messages are logged.",
 )
-@click.option("--access-log/--no-access-log", default=True, show_default=True)
 @click.option(
-    "--app-dir", default="", metavar="DIR", help="Where modules are looked for; default: here."
+    "--access-log/--no-access-log",
+    default=True,
+    show_default=True,
+    help="Write a line to stdout for each request.",
 )
-@click.option("--factory", is_flag=True, help="APP is a function that makes the app.")
+@click.option(
+    "--app-dir", default="", metavar="DIR", help="Folder to import MODULE from. Default: here."
+)
+@click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
 @click.option(
     "--graceful-timeout",
     type=_Seconds(0, LONGEST_GRACE),
@@ -140,28 +152,28 @@ def _limit_options(command: Command) -> Command:
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long everything else may take after that: cancelled handlers, the lifespan's end, "
-    "threads, atexit. Then the process is ended.",
+    help="How long the rest of the shutdown may take: cancelled handlers, the lifespan's end, "
+    "threads, atexit. Then the process is terminated.",
 )
 @click.option(
     "--interface",
     type=click.Choice(INTERFACES),
     default="auto",
     show_default=True,
-    help="What APP is.",
+    help="What kind of app APP is; auto detects it.",
 )
 @click.option(
     "--lifespan",
     type=click.Choice(LIFESPAN_MODES),
     default="auto",
     show_default=True,
-    help="Tell an ASGI app of the server's start and end.",
+    help="Notify an ASGI app of startup and shutdown; auto: if it supports that.",
 )
 @click.option(
     "--asgi-extensions",
     is_flag=True,
-    help="Offer ASGI apps http.response.pathsend, zerocopysend, early_hint and trailers. Not for "
-    "apps with middleware that doesn't know them.",
+    help="Offer ASGI apps http.response.pathsend, zerocopysend, early_hint and trailers. Leave "
+    "it off for apps with middleware that doesn't know them.",
 )
 @click.option(
     "--asgi-debug",
@@ -173,27 +185,27 @@ def _limit_options(command: Command) -> Command:
     "--root-path",
     default="",
     metavar="PATH",
-    help="What a proxy has taken away from the beginning of every path.",
+    help="Path prefix that a proxy removes from each request's path.",
 )
 @click.option(
     "--ws-per-message-deflate",
     type=bool,
     default=True,
     show_default=True,
-    help="Compress WebSocket messages where clients offer it.",
+    help="Compress WebSocket messages if the client offers it.",
 )
 @click.option(
     "--ws-origin",
     "ws_origins",
     metavar="ORIGIN",
     multiple=True,
-    help="Origin whose pages may open WebSockets, e.g. https://example.org, or `same` for the host "
-    "that is asked; may be repeated. Default: all.",
+    help="Origin whose pages may open WebSockets, such as https://example.org, or `same` for the "
+    "request's host; may be repeated. Default: every origin.",
 )
 @click.option(
     "--ssl-certfile",
     metavar="FILE",
-    help="Serve https and wss with this certificate, and those up to an authority's, in PEM form. "
+    help="Serve https and wss with this certificate, followed by its intermediates, in PEM form. "
     "Default: http and ws.",
 )
 @click.option(
@@ -206,20 +218,21 @@ def _limit_options(command: Command) -> Command:
     metavar="PASSWORD",
     envvar="FLUVIAL_SSL_KEYFILE_PASSWORD",
     show_envvar=True,
-    help="What the private key is encrypted with; better in the environment than here, where other "
-    "users see it. Default: it isn't encrypted.",
+    help="Password of the private key. Prefer the environment variable: on the command line other "
+    "users can see it. Default: the key isn't encrypted.",
 )
 @click.option(
     "--ssl-ca-certs",
     metavar="FILE",
-    help="Certificates of the authorities that sign clients', in PEM form; default: none.",
+    help="Certificates of the authorities that sign client certificates, in PEM form. "
+    "Default: none.",
 )
 @click.option(
     "--ssl-cert-reqs",
     type=click.Choice([*CERT_REQS, *map(str, CERT_REQS.values())], case_sensitive=False),
     default="none",
     show_default=True,
-    help="Whether clients are asked for certificates (numbers are those of Python's ssl).",
+    help="Whether clients must present a certificate (numbers: those of Python's ssl module).",
 )
 @click.option(
     "--ssl-ciphers",
@@ -249,4 +262,4 @@ def _refuse_two_addresses() -> None:
         return
     for name in ("host", "port"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--uds and --{name} exclude each other: give one of them")
+            raise click.UsageError(f"--uds and --{name} can't be combined: give one of them")

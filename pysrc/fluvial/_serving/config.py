@@ -52,26 +52,42 @@ class Limit(NamedTuple):
 
 KIB = 1024
 LIMITS = (
-    Limit("request_line", "--limit-request-line", "BYTES", 1, 8 * KIB, "Request line; more: 414."),
-    Limit("header_block", "--limit-headers", "BYTES", 1, 64 * KIB, "Header fields; more: 431."),
-    Limit("header_fields", "--limit-header-fields", "N", 1, 100, "Header fields; more: 431."),
-    Limit("body", "--limit-body", "BYTES", 1, 16 * KIB * KIB, "Request body; more: 413."),
-    Limit("trailer_block", "--limit-trailers", "BYTES", 1, 8 * KIB, "Trailers; more: 400."),
+    Limit(
+        "request_line",
+        "--limit-request-line",
+        "BYTES",
+        1,
+        8 * KIB,
+        "Longest request line; else 414.",
+    ),
+    Limit(
+        "header_block", "--limit-headers", "BYTES", 1, 64 * KIB, "Largest header section; else 431."
+    ),
+    Limit("header_fields", "--limit-header-fields", "N", 1, 100, "Most header fields; else 431."),
+    Limit("body", "--limit-body", "BYTES", 1, 16 * KIB * KIB, "Largest request body; else 413."),
+    Limit(
+        "trailer_block",
+        "--limit-trailers",
+        "BYTES",
+        1,
+        8 * KIB,
+        "Largest trailer section; else 400.",
+    ),
     Limit(
         *("chunk_extensions", "--limit-chunk-extensions", "BYTES", 1, 4 * KIB),
-        "Chunk extensions of one body; more: 400.",
+        "Most bytes of chunk extensions in a body; else 400.",
     ),
     Limit(
         *("header_timeout", "--header-timeout", "SECONDS", SECONDS, 10),
-        "From a request's first byte to the end of its header; longer: 408.",
+        "Longest time from a request's first byte to the end of its header section; else 408.",
     ),
     Limit(
         *("body_rate", "--body-rate", "BYTES/S", 1, 240),
-        "Least rate of a body, averaged; slower: 408.",
+        "Lowest average rate at which a body must arrive; else 408.",
     ),
     Limit(
         *("body_grace", "--body-grace", "SECONDS", SECONDS, 5),
-        "How long a body may be slower than that.",
+        "How long a body may arrive more slowly than that.",
     ),
     Limit(
         *("keep_alive", "--keep-alive", "SECONDS", SECONDS, 75),
@@ -79,11 +95,11 @@ LIMITS = (
     ),
     Limit(
         *("write_timeout", "--write-timeout", "SECONDS", SECONDS, 60),
-        "How long a client may take nothing of an answer.",
+        "How long a client may read nothing of a response.",
     ),
     Limit(
         *("half_closed", "--half-closed-timeout", "SECONDS", SECONDS, 5),
-        "How long an answer may be silent before a client that sent FIN counts as gone.",
+        "How long a response may pause before a client that sent FIN counts as disconnected.",
     ),
     Limit(
         *("linger_time", "--linger-time", "SECONDS", SECONDS, 30),
@@ -95,37 +111,37 @@ LIMITS = (
     ),
     Limit(
         *("linger_bytes", "--linger-bytes", "BYTES", 1, 48 * KIB * KIB),
-        "How much of such a client is dropped; more: its connection is reset.",
+        "How many bytes of such a client are dropped; then its connection is reset.",
     ),
-    Limit("connections", "--limit-connections", "N", 1, 65536, "Connections at once."),
-    Limit("in_flight", "--limit-in-flight", "N", 1, 16384, "Unanswered requests; more: 503."),
+    Limit("connections", "--limit-connections", "N", 1, 65536, "Most connections at once."),
+    Limit("in_flight", "--limit-in-flight", "N", 1, 16384, "Most unanswered requests; else 503."),
     Limit(
         *("pipelined", "--limit-pipelined", "BYTES", 1, 64 * KIB),
-        "Read ahead of an unanswered request.",
+        "Most bytes that are read ahead while a request is unanswered.",
     ),
     Limit(
         *("ws_message", "--ws-max-size", "BYTES", 1, 16 * KIB * KIB),
-        "WebSocket message; more: closed with 1009.",
+        "Largest WebSocket message; else closed with 1009.",
     ),
     Limit(
         *("ws_frame", "--ws-max-frame", "BYTES", 1, 16 * KIB * KIB),
-        "WebSocket frame; more: closed with 1009.",
+        "Largest WebSocket frame; else closed with 1009.",
     ),
     Limit(
         *("ws_queue", "--ws-max-queue", "N", 1, 32),
-        "WebSocket messages that wait for the app; then the client waits.",
+        "Most WebSocket messages that wait for the app; then reading pauses.",
     ),
     Limit(
         *("ws_ping_interval", "--ws-ping-interval", "SECONDS", SECONDS, 20),
-        "Silence on a WebSocket before a ping is sent; 0: no pings.",
+        "Idle time on a WebSocket before a ping is sent.",
     ),
     Limit(
         *("ws_ping_timeout", "--ws-ping-timeout", "SECONDS", SECONDS, 20),
-        "Silence after the ping before the connection counts as lost.",
+        "How long a ping may stay unanswered before the connection counts as lost.",
     ),
     Limit(
         *("ws_close_timeout", "--ws-close-timeout", "SECONDS", SECONDS, 10),
-        "How long a client may take to answer a close frame.",
+        "How long a client may take to respond to a close frame.",
     ),
     Limit(
         *("ws_deflate_threshold", "--ws-deflate-threshold", "BYTES", 1, 64),
@@ -133,7 +149,7 @@ LIMITS = (
     ),
     Limit(
         *("log_buffer", "--access-log-buffer", "BYTES", 1, KIB * KIB),
-        "Lines of the access log that wait to be written; more are dropped and counted.",
+        "Most bytes of the access log that wait to be written; more are dropped and counted.",
     ),
 )
 
@@ -142,12 +158,12 @@ LIMITS = (
 class Config:
     """Where and how to serve. `limits` are in the core's units, by the names of `LIMITS`.
 
-    An empty `host` stands for all interfaces; with `uds` neither `host` nor `port` is used.
+    An empty `host` means all interfaces; with `uds` neither `host` nor `port` is used.
 
-    `root_path` is what a proxy has taken away from the beginning of every path; `lifespan` says
-    whether ASGI apps are told of the server's start and end: "on", "off", or "auto", if they want.
+    `root_path` is the prefix that a proxy removes from each request's path; `lifespan` says whether
+    ASGI apps are notified of startup and shutdown: "on", "off", or "auto": if they support it.
     `asgi_extensions` offers them http.response.pathsend, zerocopysend, early_hint and trailers;
-    `asgi_debug` takes http.response.debug from them, and logs it.
+    `asgi_debug` accepts http.response.debug from them, and logs it.
     Times are in seconds. Requests may take `graceful_timeout` after the first signal to stop, and
     all that follows them `cleanup_timeout`; then the process is ended. `uds_mode` is the mode of
     the Unix socket's file, by default what the umask leaves. `threads` is how many `def` handlers
@@ -225,7 +241,10 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def normal_root_path(path: str) -> str:
-    """`path` with a slash before it and none after it. Raises: TypeError, ValueError."""
+    """`path` with a slash before it and none after it.
+
+    Raises: TypeError or ValueError when it is no path.
+    """
     _check_text("root_path", path)
     if "?" in path or "#" in path or "://" in path or not path.isprintable():
         raise ValueError(f"Config: root_path must be the path of a URL, such as /api, not {path!r}")

@@ -85,7 +85,7 @@ def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | F
 
 
 def adapt(found: Any, interface: str = "auto") -> App | Foreign:
-    """`found` as something to serve. Raises: InterfaceError."""
+    """`found` as something to serve. Raises: InterfaceError when it is no app."""
     if isinstance(found, App) and interface in ("auto", "fluvial"):
         return found
     return make_foreign(found, interface)
@@ -95,7 +95,7 @@ def adapt(found: Any, interface: str = "auto") -> App | Foreign:
 
 
 def _split(target: str, app_dir: str) -> tuple[str, str]:
-    """The module's name and the attribute's. Raises: LoadError."""
+    """The module's name and the attribute's. Raises: LoadError when `target` has another form."""
     module, colon, path = target.partition(":")
     if hint := _file_hint(module, path or "app", app_dir):
         raise LoadError(f"{target!r} names a file, not a module: say {hint}")

@@ -22,8 +22,8 @@ def log_refused(host: str, status: int, reason: str, limit: str | None) -> None:
     client = host or "a client"
     flag = "" if limit is None else f" ({_FLAGS[limit]})"
     if status == 0:
-        log.debug("the TLS handshake with %s failed: %s%s", client, reason, flag)
+        log.debug("TLS handshake with %s failed: %s%s", client, reason, flag)
     elif status < _LEAST_CLOSE_CODE:
-        log.debug("a request from %s was refused with %d: %s%s", client, status, reason, flag)
+        log.debug("Refused a request from %s with %d: %s%s", client, status, reason, flag)
     else:
-        log.debug("a WebSocket of %s was closed with %d: %s%s", client, status, reason, flag)
+        log.debug("Closed a WebSocket of %s with %d: %s%s", client, status, reason, flag)

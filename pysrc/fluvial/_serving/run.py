@@ -153,7 +153,10 @@ def _serve(
     sockets: list[socket.socket] | None = None,
     supervised: Supervised | None = None,
 ) -> int:
-    """Loads and serves the app in this process; returns the exit status. Raises: BindError."""
+    """Loads and serves the app in this process; returns the exit status.
+
+    Raises: BindError as `bind`.
+    """
     try:
         if signals is not None:
             signals.listen()  # not before: here a KeyboardInterrupt is caught
@@ -176,14 +179,14 @@ def _print_error(exc: Exception) -> None:
 
 
 def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
-    """Raises: TypeError, ValueError."""
+    """Raises: TypeError or ValueError for options that are unknown or don't fit together."""
     known = [field.name for field in dataclasses.fields(Config)]
     for name in options:
         if name not in known:
             hint = did_you_mean(name, known) or "; see fluvial.Config"
             raise TypeError(f"fluvial.run() has no option {name!r}{hint}")
     if options.get("uds") is not None and (both := {"host", "port"} & options.keys()):
-        raise TypeError(f"fluvial.run(): uds and {min(both)} exclude each other: give one of them")
+        raise TypeError(f"fluvial.run(): uds and {min(both)} can't be combined: give one of them")
     if config is not None and not isinstance(config, Config):
         raise TypeError(f"fluvial.run(): config must be a fluvial.Config, not {config!r}")
     return dataclasses.replace(config or Config(), **options)
@@ -193,7 +196,7 @@ def _check_place(config: Config) -> None:
     """Raises: RuntimeError where a server could never end, or could not run."""
     if config.workers > 1 and not hears_signals():
         raise RuntimeError(
-            "fluvial.run() starts workers only in the main thread, which hears signals: call it "
+            "fluvial.run() starts workers only in the main thread, which receives signals: call it "
             "there, or with workers=1"
         )
     if (module := loading.get()) is not None:

@@ -19,7 +19,10 @@ class SecureError(Exception):
 
 
 def make_secure(config: Config) -> _core.SecureContext | None:
-    """Reads certificate and key; None when `config` names none. Raises: SecureError."""
+    """Reads certificate and key; None when `config` names none.
+
+    Raises: SecureError if they can't be used.
+    """
     if config.ssl_certfile is None:
         _refuse_leftovers(config)
         return None
@@ -42,7 +45,7 @@ def make_secure(config: Config) -> _core.SecureContext | None:
 
 
 def read_cert_reqs(value: str | int) -> int:
-    """A name, a number or a ssl.VerifyMode, as a number. Raises: SecureError."""
+    """A name, a number or a ssl.VerifyMode, as a number. Raises: SecureError for another."""
     number = CERT_REQS.get(str(value).lower(), value)
     try:
         return int(ssl.VerifyMode(int(number)))

@@ -1,5 +1,5 @@
 """Serving an app in this process: sockets, pool and C server around the app's lifespan, from the
-start to the last answer.
+start to the last response.
 """
 
 from __future__ import annotations
@@ -115,15 +115,15 @@ class Service:
         try:
             await self._cancellable(1, lifespan.__aenter__())
         except LifespanError as exc:
-            log.error("the app's start failed: %s", exc)
+            log.error("Application startup failed: %s", exc)
             raise StartError from exc
         except asyncio.CancelledError as exc:
             if not self._stops:
                 raise
-            log.warning("stops before the app has started")
+            log.warning("Shutting down before application startup is complete")
             raise StartStopped from exc
         except Exception as exc:
-            log.exception("the app's start failed")
+            log.exception("Application startup failed")
             raise StartError from exc
 
     async def _cancellable(self, stops: int, part: Awaitable[Any]) -> None:
@@ -136,7 +136,7 @@ class Service:
         except asyncio.CancelledError:
             if stops == 1 or self._stops < stops:
                 raise
-            log.warning("the lifespan's end was cut short")
+            log.warning("Application shutdown was interrupted")
         finally:
             self._cancel_at = 0
 
@@ -162,7 +162,7 @@ class Service:
         addresses = [self._listen(server, sock) for sock in self._sockets]
         if on_ready is not None:
             on_ready()  # before anybody can be told: who reads the line may send a signal
-        log.info("Fluvial serves %s (Ctrl+C stops)", ", ".join(addresses))
+        log.info("Fluvial running on %s (press Ctrl+C to stop)", ", ".join(addresses))
         await self._stop.wait()
         await self._drain(server)
         server.close()
@@ -191,14 +191,14 @@ class Service:
 
     @staticmethod
     async def _finish(drained: asyncio.Future[None]) -> None:
-        """Waits for the last answer and for what follows answers."""
+        """Waits for the last response and for what follows responses."""
         await asyncio.shield(drained)
         while tasks := _request_tasks():
             await asyncio.wait(tasks)
 
     async def _abort(self, server: _core.Server) -> None:
         """Ends what is under way while everything that the lifespan made is still there."""
-        log.warning("stops with %d requests unanswered", server.stats()["in_flight"])
+        log.warning("Shutting down with %d unanswered requests", server.stats()["in_flight"])
         await server.abort()
         tasks = _request_tasks()
         for task in tasks:
@@ -343,6 +343,6 @@ async def _end_tasks(patience: float) -> None:
             message = "unhandled exception while the server stopped"
             loop.call_exception_handler({"message": message, "exception": exc, "task": task})
     for task in pending:
-        log.warning("a task does not end although it was cancelled: %r", task)
+        log.warning("A task keeps running although it was cancelled: %r", task)
         asyncio.tasks._unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]

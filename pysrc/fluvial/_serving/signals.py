@@ -67,7 +67,7 @@ def restore(before: dict[int, Any]) -> None:
 def _ignored(number: int, frame: FrameType | None) -> None:
     if number in _REPEATED:
         signal.signal(number, signal.SIG_IGN)
-    log.warning("%s is ignored", signal.Signals(number).name)
+    log.warning("Ignoring %s", signal.Signals(number).name)
 
 
 def _ignore_silently() -> None:
@@ -172,7 +172,7 @@ class StopSignals:
         if not self._told:
             self._told = True
             if self._is_orphan():
-                log.error("worker %d has lost its parent: stops", os.getpid())
+                log.error("Worker %d has lost its parent process; shutting down", os.getpid())
             self._service.stop()
         if forced:
             _core.guard_deadline(self._config.cleanup_timeout, True)

@@ -141,7 +141,7 @@ class UnixSocket(socket.socket):
         self._file = -1
 
     def bind(self, path: str, mode: int | None = None) -> None:  # type: ignore[override]
-        """Makes the file; its mode follows the umask, or is `mode`. Raises: OSError."""
+        """Makes the file; its mode follows the umask, or is `mode`. Raises: OSError if it can't."""
         super().bind(path)
         self._pid = os.getpid()
         self._file = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW)
@@ -185,7 +185,7 @@ def bind_unix(path: str, mode: int | None = None) -> UnixSocket:
 def _remove_stale(path: str) -> None:
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise BindError(f"can't listen on {path}: something that is not a socket is there")
+            raise BindError(f"can't listen on {path}: there is a file that is not a socket")
     except OSError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -200,7 +200,7 @@ def _remove_stale(path: str) -> None:
             pass  # its queue is full
         except OSError:
             return
-    raise BindError(f"can't listen on {path}: another server does")
+    raise BindError(f"can't listen on {path}: another server listens there")
 
 
 def _reason(exc: OSError) -> str:

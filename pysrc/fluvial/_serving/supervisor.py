@@ -141,7 +141,7 @@ class Supervisor:
             number = self._received.pop(0)
             if not self._stopping:
                 name = signal.Signals(number).name
-                log.info("%s: passes SIGTERM on to %d workers", name, len(self._pids()))
+                log.info("Received %s; sending SIGTERM to %d workers", name, len(self._pids()))
                 self._stop()
                 for sock in held:
                     sock.close()  # nobody shall connect to a Unix socket any more
@@ -169,7 +169,7 @@ class Supervisor:
     def _kill_late(self) -> None:
         if self._kill_at and time.monotonic() >= self._kill_at:
             for pid in self._pids():
-                log.warning("worker %d has not stopped in time: killed", pid)
+                log.warning("Worker %d did not stop in time and was killed", pid)
             self._signal_workers(signal.SIGKILL)
             self._kill_at = time.monotonic() + _LATE
 
@@ -204,7 +204,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         place.pid, place.started, place.ready = pid, time.monotonic(), False
         place.starts += 1
-        log.info("worker %d started", pid)
+        log.info("Started worker %d", pid)
 
     def _run_worker(self, parent: int, held: list[socket.socket], mask: set[int]) -> int:
         """The child. Its process group is its own, so that Ctrl+C reaches it once: by the parent.
@@ -230,9 +230,9 @@ class Supervisor:
         except KeyboardInterrupt:  # came after the service
             return 130
         except BindError as exc:
-            log.error("worker %d: %s", os.getpid(), exc)
+            log.error("Worker %d: %s", os.getpid(), exc)
         except BaseException:
-            log.exception("worker %d failed", os.getpid())
+            log.exception("Worker %d failed", os.getpid())
         return 1
 
     def _end_worker(self, status: int) -> NoReturn:
@@ -243,7 +243,7 @@ class Supervisor:
             try:
                 step()
             except BaseException:
-                log.exception("the end of worker %d failed", os.getpid())
+                log.exception("Worker %d failed while it was exiting", os.getpid())
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -311,7 +311,7 @@ class Supervisor:
         lived = time.monotonic() - place.started
         place.failures = 0 if place.ready and lived >= _STEADY else place.failures + 1
         if not self._served:
-            log.error("worker %d ended with status %d before it served", pid, status)
+            log.error("Worker %d exited with status %d before it was ready", pid, status)
             self._status = self._status or (status if status >= 0 else 1)
             return
         pause = 0.0
@@ -319,7 +319,7 @@ class Supervisor:
             pause = min(_FIRST_PAUSE * 2.0 ** min(place.failures - 1, 10), _LONGEST_PAUSE)
         place.due = time.monotonic() + pause
         when = f"in {pause:g} seconds" if pause else "now"
-        log.warning("worker %d ended with status %d: another starts %s", pid, status, when)
+        log.warning("Worker %d exited with status %d; starting another %s", pid, status, when)
 
 
 def _leave_to_parent() -> None:

@@ -37,7 +37,7 @@ class WholeBody:
         self._from_json = field.validator.from_json
 
     def __call__(self, body: bytes, content_type: str | None) -> Any:
-        """Raises: RequestValidationError, HTTPException."""
+        """Raises: RequestValidationError (422) or HTTPException when the body doesn't fit."""
         if not body:
             value = self._field.absent()
             if value is MISSING:
@@ -59,7 +59,7 @@ class EmbeddedBody:
         self._exact = any(field.validator.exact for field in fields)
 
     def __call__(self, body: bytes, content_type: str | None) -> tuple[Any, ...]:
-        """Raises: RequestValidationError, HTTPException."""
+        """Raises: RequestValidationError (422) or HTTPException when the body doesn't fit."""
         if not body:
             return self._pick({}, None)
         if content_type != "application/json":

@@ -64,7 +64,8 @@ _HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
 def check_metadata(metadata: tuple[Any, ...]) -> None:
     """Refuses what in `Annotated[T, …]` is meant for somebody and understood by nobody.
 
-    Plain objects (strings, Doc, what other libraries keep there) do no harm. Raises: TypeError.
+    Plain objects (strings, Doc, what other libraries keep there) do no harm.
+    Raises: TypeError for the rest.
     """
     for item in metadata:
         if not isinstance(item, (Marker, Depends)):
@@ -80,18 +81,18 @@ def is_marker(item: Any) -> bool:
 
 
 def check_inner(annotation: Any) -> None:
-    """Refuses markers and what else means nothing within the type. Raises: TypeError."""
+    """Refuses markers and what else means nothing within the type, with a TypeError."""
     for item in _inner_metadata(annotation):
         if is_marker(item):
             raise TypeError(
-                f"{item!r} stands inside of the type, where it is not seen; "
+                f"{item!r} is inside the type, where it has no effect; "
                 "write Annotated[T, …] around the whole type"
             )
         check_metadata((item,))
 
 
 def check_default(default: Any) -> None:
-    """Refuses defaults that no request could have sent. Raises: TypeError."""
+    """Refuses defaults that no request could have sent, with a TypeError."""
     refuse_foreign(default)
     if isinstance(default, dataclasses.Field) or _is_field_of_a_model(default):
         raise TypeError(
@@ -108,7 +109,7 @@ def check_default(default: Any) -> None:
     if isinstance(default, (list, tuple, set, frozenset, dict)):
         for item in default.values() if isinstance(default, dict) else default:
             if is_marker(item):
-                raise TypeError(f"{item!r} stands within its default, where nobody looks")
+                raise TypeError(f"{item!r} is inside its default, where it has no effect")
             refuse_foreign(item)
 
 
@@ -135,7 +136,8 @@ def check_annotation(annotation: Any) -> None:
 def check_types(annotation: Any, ours: tuple[type, ...]) -> None:
     """Refuses in the type of a value what isn't one: classes of other frameworks, `ours`.
 
-    Markers on the fields of its models, too, which nobody would see. Raises: TypeError.
+    Markers on the fields of its models, too, which would have no effect.
+    Raises: TypeError for them.
     """
     for kind in _classes(annotation):
         found = foreign_class(kind)
@@ -143,7 +145,7 @@ def check_types(annotation: Any, ours: tuple[type, ...]) -> None:
             _refuse(found)
         if issubclass(kind, ours):
             raise TypeError(
-                f"{kind.__name__} stands inside of another type; write it alone, or HTTPConnection "
+                f"{kind.__name__} is inside another type; write it alone, or HTTPConnection "
                 "for a request or a WebSocket"
             )
         for name, field in _fields_of(kind):
@@ -207,7 +209,7 @@ def check_callback(func: Callable[..., Any], what: str, names: tuple[str, ...]) 
 
 
 def check_returned(annotation: Any) -> None:
-    """Refuses responses of other frameworks as what a function returns. Raises: TypeError."""
+    """Refuses responses of other frameworks as what a function returns, with a TypeError."""
     for member in union_members(annotation):
         found = foreign_class(concrete(member))
         if found is not None and found.__name__.endswith("Response"):
@@ -223,7 +225,7 @@ def _check_given(parameter: inspect.Parameter) -> None:
         refuse_foreign(parameter.default)
     for item in (*metadata, parameter.default):
         if is_marker(item):
-            raise TypeError(f"nobody would fill in {item!r}; use the request")
+            raise TypeError(f"nothing would fill in {item!r}; use the request")
     for member in union_members(bare):
         found = foreign_class(concrete(member))
         if found is not None and found.__name__ in _CONNECTIONS:
@@ -238,7 +240,7 @@ def foreign_class(kind: Any) -> type | None:
 
 
 def refuse_foreign(item: Any) -> None:
-    """Refuses another framework's marker, or what makes one. Raises: TypeError."""
+    """Refuses another framework's marker, or what makes one, with a TypeError."""
     if inspect.isclass(item) or inspect.isroutine(item):
         if _root(item) in _FRAMEWORKS:
             _refuse(item)
@@ -272,10 +274,10 @@ def _refuse_callable(item: Any) -> None:
         if issubclass(item, Marker):  # as good as Query()
             return
         if issubclass(item, Depends):
-            raise TypeError("the class Depends stands in Annotated; write Depends(function)")
+            raise TypeError("Annotated has the class Depends itself; write Depends(function)")
         if is_model(item) or not any(hasattr(item, hook) for hook in _HOOKS):
             raise TypeError(
-                f"the class {item.__qualname__} stands in Annotated, where it means nothing; "
+                f"the class {item.__qualname__} is in Annotated, where it has no effect; "
                 f"write {item.__name__}(…) if it describes the value, Depends({item.__name__}) "
                 "to have it called"
             )
@@ -283,7 +285,7 @@ def _refuse_callable(item: Any) -> None:
     if _root(type(item)) in _UNDERSTOOD or any(hasattr(item, hook) for hook in _HOOKS):
         return
     name = getattr(item, "__name__", None) or type(item).__name__
-    raise TypeError(f"{item!r} stands in Annotated, where nobody calls it; write Depends({name})")
+    raise TypeError(f"{item!r} is in Annotated, where nothing calls it; write Depends({name})")
 
 
 def _inner_metadata(annotation: Any) -> Iterator[Any]:

@@ -247,7 +247,7 @@ class _Builder:
         named = [(a.name, places[a.name]) for a in call.arguments if not a.positional_only]
         func, flavour = call.func, call.flavour
         if is_handler and flavour in _MANAGERS:
-            flavour = Flavour.SYNC  # what it yields is the answer
+            flavour = Flavour.SYNC  # what it yields is the response
         elif flavour in _MANAGERS:
             func = _MANAGERS[flavour](func)
         return Step(func, flavour, tuple(positional), tuple(named), self._calls[call])

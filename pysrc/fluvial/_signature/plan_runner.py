@@ -127,7 +127,7 @@ class Program:
             adopt_context(context)
 
     def _run_managed(self, values: Values, context: Context) -> Any:
-        """Runs in `context`, which a clean-up that comes after the answer enters again."""
+        """Runs in `context`, which a clean-up that comes after the response enters again."""
         response = None
         with ExitStack() as stack:
             run_steps(self._unblocked(values), values, stack)

@@ -46,7 +46,7 @@ _ITERATORS = (Generator, Iterable, Iterator)
 
 
 class ModelOptions(TypedDict, total=False):
-    """What of a model goes into the answer; as pydantic's `model_dump` takes it."""
+    """What of a model goes into the response; as pydantic's `model_dump` takes it."""
 
     include: Any
     exclude: Any
@@ -63,7 +63,7 @@ def make_wrap(
     annotation: Any,
     options: ModelOptions,
 ) -> Wrap | None:
-    """What makes a Response of a result; None where the result's own JSON is the answer.
+    """What makes a Response of a result; None where the result's own JSON is the response.
 
     `response_model` is MISSING when the route says nothing, then the return annotation counts
     where it names a model; None switches both off. Without `status_code` the class's own holds.
@@ -188,7 +188,7 @@ def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encod
 
 
 def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
-    """`result` as the model. Raises: ResponseValidationError."""
+    """`result` as the model. Raises: ResponseValidationError when it doesn't fit."""
     try:
         return adapter.validate_python(result, from_attributes=True)
     except ValueError as exc:
@@ -200,7 +200,7 @@ def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
 def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:
     """A model that holds what its fields don't declare, made anew: such values are written whole.
 
-    Raises: ResponseValidationError.
+    Raises: ResponseValidationError when the result doesn't fit.
     """
     try:
         adapter.dump_python(value, warnings="error")

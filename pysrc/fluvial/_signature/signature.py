@@ -172,7 +172,7 @@ def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator
     try:
         signature = signature_of(func)
     except ValueError as exc:
-        raise TypeError(f"{callable_name(func)} has no signature that Python can tell") from exc
+        raise TypeError(f"{callable_name(func)} has no signature that Python can read") from exc
     namespace = _namespace(func)
     bound = func.keywords if isinstance(func, functools.partial) else {}
     for parameter in signature.parameters.values():
@@ -297,7 +297,7 @@ def _read_parameter(
     if marker is None:
         marker = _implied_marker(parameter, path_names)
     if parameter.name in path_names and not isinstance(marker, Path):
-        raise TypeError(f"it stands in the path, but is marked {marker!r}; use Path() or rename it")
+        raise TypeError(f"it is in the path, but is marked {marker!r}; use Path() or rename it")
     return _read_field(parameter, marker, default, path_names)
 
 
@@ -353,7 +353,7 @@ def _read_dependency(marker: Depends, annotation: Any, path_names: Collection[st
 
 
 def check_dependency(dependency: Any) -> None:
-    """Refuses what can't be called. Raises: TypeError."""
+    """Refuses what can't be called, with a TypeError."""
     if callable(dependency) and not is_union(dependency):
         return
     refuse_foreign(dependency)

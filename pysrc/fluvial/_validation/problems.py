@@ -46,7 +46,7 @@ _LIMITS: dict[str, tuple[str, str, Callable[[Any, Any], bool]]] = {
 
 
 def check_number(value: T, limits: Any) -> T:
-    """`value` when it keeps to all of `limits`. Raises: Failed."""
+    """`value` when it keeps to all of `limits`. Raises: Failed otherwise."""
     step = limits.multiple_of
     if step is not None and value % step:
         raise Failed("multiple_of", f"Input should be a multiple of {step}", multiple_of=step)
@@ -59,7 +59,7 @@ def check_number(value: T, limits: Any) -> T:
 
 
 def check_text(value: str, limits: Any) -> str:
-    """`value` when it keeps to `min_length`, `max_length`, `pattern`. Raises: Failed."""
+    """`value` when it keeps to `min_length`, `max_length`, `pattern`. Raises: Failed otherwise."""
     import re
 
     least, most, pattern = limits.min_length, limits.max_length, limits.pattern
@@ -76,7 +76,7 @@ def check_text(value: str, limits: Any) -> str:
 
 
 def check_length(count: int, name: str, least: int | None, most: int | None) -> None:
-    """Checks how many items a collection has. Raises: Failed."""
+    """Checks how many items a collection has. Raises: Failed otherwise."""
     if least is not None and count < least:
         kind, words, bounds = "too_short", f"at least {least}", {"min_length": least}
     elif most is not None and count > most:

@@ -44,7 +44,7 @@ class Exact(float):
 
 
 def read_json(data: bytes | str) -> Any:
-    """The value that `data` is. Raises: InvalidJSON."""
+    """The value that `data` is. Raises: InvalidJSON when it isn't JSON, or has what is refused."""
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -54,7 +54,7 @@ def read_json(data: bytes | str) -> Any:
 def read_slowly(data: bytes | str, *, exact: bool = False) -> Any:
     """As `read_json`, with the standard library's words for what is wrong.
 
-    With `exact` fractions are `Exact`: see `settle`. Raises: InvalidJSON.
+    With `exact` fractions are `Exact`: see `settle`. Raises: InvalidJSON as `read_json` does.
     """
     text = _text(data)
     try:

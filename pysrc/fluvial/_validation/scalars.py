@@ -47,7 +47,7 @@ _MAX_DIGITS = 4300
 
 
 def to_int(value: Any) -> int:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -78,7 +78,7 @@ def _int_from_text(text: str) -> int:
 
 
 def to_float(value: Any) -> float:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, (int, float)):
         try:
             return float(value)
@@ -94,7 +94,7 @@ def to_float(value: Any) -> float:
 
 
 def to_bool(value: Any) -> bool:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, str):
         word = value.lower()
         if word in _TRUE or word in _FALSE:
@@ -107,14 +107,14 @@ def to_bool(value: Any) -> bool:
 
 
 def to_str(value: Any) -> str:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, str):
         return value
     raise Failed("string_type", "Input should be a valid string")
 
 
 def to_none(value: Any) -> None:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if value is not None:
         raise Failed("none_required", "Input should be None")
 
@@ -141,7 +141,7 @@ def to_bytes_from_json(value: Any) -> bytes:
 
 
 def to_decimal(value: Any) -> Decimal:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         msg = "Decimal input should be an integer, float, string or Decimal object"
         raise Failed("decimal_type", msg)
@@ -155,7 +155,7 @@ def to_decimal(value: Any) -> Decimal:
 
 
 def to_uuid(value: Any) -> UUID:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, UUID):
         return value
     if not isinstance(value, str):
@@ -184,7 +184,7 @@ def _uuid_fault(text: str) -> str:
 
 
 def to_datetime(value: Any) -> datetime:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, datetime)):
         raise Failed("datetime_type", "Input should be a valid datetime")
     parsed = _moment(value)
@@ -205,7 +205,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def to_date(value: Any) -> date:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, date)):
         raise Failed("date_type", "Input should be a valid date")
     parsed = _by_msgspec(value, date)
@@ -223,7 +223,7 @@ def to_date(value: Any) -> date:
 
 
 def to_time(value: Any) -> time:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, time):
         return value
     if not isinstance(value, str):
@@ -252,7 +252,7 @@ def _time_fault(text: str) -> str:
 
 
 def to_timedelta(value: Any) -> timedelta:
-    """Raises: Failed."""
+    """Raises: Failed when `value` isn't one."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):

@@ -80,7 +80,7 @@ def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
 def _refuse_others(info: types.Type) -> None:
     """Refuses classes of which no value could be made, in unions and containers, too.
 
-    Fields of models may have them, and defaults. Raises: TypeError.
+    Fields of models may have them, and defaults. Raises: TypeError for what can't be validated.
     """
     match info:
         case types.CustomType() if not hasattr(info.cls, "__pydantic_validator__"):
@@ -104,7 +104,10 @@ def _refuse_others(info: types.Type) -> None:
 def last_resort(
     annotation: Any, constraints: dict[str, Any], reason: Exception
 ) -> PydanticValidator:
-    """A validator for what msgspec refuses for that `reason`. Raises: TypeError."""
+    """A validator for what msgspec refuses for that `reason`.
+
+    Raises: TypeError when pydantic can't either.
+    """
     try:
         import pydantic  # noqa: F401
     except ImportError:
@@ -114,7 +117,7 @@ def last_resort(
 
 
 def by_pydantic(annotation: Any, constraints: dict[str, Any]) -> PydanticValidator:
-    """A validator of pydantic's. Raises: TypeError."""
+    """A validator of pydantic's. Raises: TypeError when pydantic has none for it."""
     import pydantic
     from pydantic_core import SchemaError
 

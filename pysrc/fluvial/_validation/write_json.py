@@ -51,7 +51,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _hook(value: Any) -> Any:
-    """msgspec's enc_hook. Raises: TypeError."""
+    """msgspec's enc_hook. Raises: TypeError for what has no JSON form."""
     if isinstance(value, Iterator):
         raise _OneShot
     if isinstance(value, (list, tuple, dict)):

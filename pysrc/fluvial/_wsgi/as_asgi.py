@@ -2,7 +2,7 @@
 with middleware around it, which wants a Response, and below a path of a Fluvial app that another
 server runs. Everywhere else it is C that calls them (_wsgi/bridge.py).
 
-An answer that is whole when the app returns goes back to the loop in one hop with the result;
+A response that is whole when the app returns goes back to the loop in one hop with the result;
 pieces are handed over one by one, and the thread waits while the client is slow.
 """
 
@@ -143,7 +143,7 @@ class _Body(io.RawIOBase):
         self._more = event["more_body"]
 
 
-# ---- the answer --------------------------------------------------------------------------------
+# ---- the response ------------------------------------------------------------------------------
 
 
 class _Answer:

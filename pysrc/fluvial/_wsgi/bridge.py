@@ -1,4 +1,4 @@
-"""Serving WSGI apps: what C asks of Python once per app or for rare answers."""
+"""Serving WSGI apps: what C asks of Python once per app or for rare responses."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def base_environ(
 
 
 def _report(text: str, exc: BaseException | None) -> None:
-    """Logs a request that the app has left without a complete answer."""
+    """Logs a request that the app has left without a complete response."""
     log.error(text, exc_info=exc)
 
 

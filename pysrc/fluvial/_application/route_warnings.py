@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import re
@@ -74,7 +73,9 @@ def untaken(path_names: Collection[str], taken: Collection[str], others: Collect
     for name in path_names:
         if name in taken:
             continue
-        close = difflib.get_close_matches(name, others, 1, 0.8)
+        from difflib import get_close_matches  # only for mistakes
+
+        close = get_close_matches(name, others, 1, 0.8)
         if close:
             warn(
                 f"no parameter takes {{{name}}} of the path, but there is {close[0]!r}, which is "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection
@@ -19,7 +18,9 @@ def refuse_unknown(where: str, given: Collection[str], known: Collection[str]) -
     for name in given:
         if name in known:
             continue
-        meant = difflib.get_close_matches(name.lower(), known, 1, 0.7)
+        from difflib import get_close_matches  # only for mistakes
+
+        meant = get_close_matches(name.lower(), known, 1, 0.7)
         if meant:
             raise TypeError(f"{where} has no option {name!r}; did you mean {meant[0]!r}?")
         raise TypeError(f"{where} has no option {name!r}; it has {', '.join(sorted(known))}")

@@ -198,6 +198,9 @@ lint: $(VENV)/.lint-needs $(VENV)/.installed
 	@$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 	$(SAY) "the compiler, warnings as errors"
 	@FLUVIAL_WERROR=1 FLUVIAL_LTO=0 $(PY) setup.py --quiet build_ext --build-lib build/lint
+	$(SAY) "clang-tidy"
+	@find ext -name '*.c' -print0 | xargs -0 -n 6 -P $$(nproc) \
+	$(VENV)/bin/clang-tidy --quiet -p build 2>build/clang-tidy.log || { cat build/clang-tidy.log; exit 1; }
 
 format: $(VENV)/.lint-needs
 	@$(VENV)/bin/ruff check --select I --fix --quiet .

@@ -15,6 +15,7 @@
 
 /* What a watcher does when its descriptor is ready. */
 typedef enum FdKind {
+    FD_UNWATCHED,  /* there is none */
     FD_QUEUES = 1, /* it puts something into the ready queue, behind what is there */
     FD_CALLS = 2,  /* it calls Python code: after what is in the ready queue */
 } FdKind;

@@ -6,6 +6,7 @@
 #   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
 #   EXTRAS=test        without the frameworks that tests/asgi/apps starts
 #   BENCH="..."        options of bench/http.py or bench/loop.py
+#   RECORD=1           `make coverage` writes the new floor
 #   FUZZ_SECONDS=60    how long `make fuzz` runs
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
 #   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py or .../ws/run.py
@@ -19,6 +20,7 @@ EXTRAS ?= test,test-apps
 BENCH ?=
 MUTANTS ?=
 FUZZ_SECONDS ?= 60
+RECORD ?=
 CONFORMANCE ?=
 # Slow tests come last in some files: workers that run dry take over tests of others.
 SPREAD = -n $(JOBS) --dist worksteal
@@ -44,13 +46,14 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug mutants fuzz packages conformance-loop conformance-libs conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug coverage mutants fuzz packages conformance-loop conformance-libs conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
 	@echo 'make test     all tests (TESTS=, PYTHON=, PYTHONS=)'
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
+	@echo 'make coverage  which lines of C and Python the tests execute (TESTS=, RECORD=1)'
 	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
 	@echo 'make fuzz     made-up bytes against connections, with sanitizers (FUZZ_SECONDS=)'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
@@ -95,6 +98,10 @@ $(VENV)/.conformance-ws-needs: $(VENV)/.created pyproject.toml
 	@$(PIP) $$($(PY) scripts/extras.py conformance-ws)
 	@touch $@
 
+$(VENV)/.coverage-needs: $(VENV)/.test-needs
+	@$(PIP) $$($(PY) scripts/extras.py coverage)
+	@touch $@
+
 $(VENV)/.lint-needs: $(VENV)/.test-needs
 	$(SAY) "installing the linters"
 	@$(PIP) $$($(PY) scripts/extras.py lint)
@@ -134,6 +141,12 @@ asan: $(VENV)/.test-needs $(VENV)/.installed
 	@FLUVIAL_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan
 	@PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD="$(ASAN_LIBRARIES)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(SPREAD) $(TESTS)
+
+# The floor is for the tests that tests/coverage.json names; with TESTS= it is only reported.
+coverage: $(VENV)/.coverage-needs $(VENV)/.installed
+	$(SAY) "testing with gcov and coverage.py"
+	@FLUVIAL_COVERAGE=1 $(PY) setup.py --quiet build --build-lib build/coverage
+	@$(PY) scripts/covered.py $(if $(RECORD),--record) $(if $(TESTS),--tests $(TESTS)) -- $(SPREAD)
 
 # In copies below build/mutants; minutes for all of them.
 mutants: $(VENV)/.test-needs build

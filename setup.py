@@ -3,6 +3,7 @@
 Everything that is fixed about the project stands in pyproject.toml. Environment variables:
 
     FLUVIAL_DEBUG=1                      -O0, assertions on
+    FLUVIAL_COVERAGE=1                   -O0, counts for gcov which lines are executed
     FLUVIAL_SANITIZE=address,undefined   with sanitizers, assertions on
     FLUVIAL_LTO=0 or 1                   link-time optimisation; default: only in what is
                                          installed for good, since it costs seconds

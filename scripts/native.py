@@ -32,6 +32,10 @@ DEBIAN_PACKAGES = {
 }
 
 
+# gcov's counters, which several threads and processes add to.
+COVERAGE = ("--coverage", "-fprofile-update=atomic")
+
+
 class BuildError(RuntimeError):
     """A tool is missing or failed; the message says what to do."""
 
@@ -98,7 +102,7 @@ class Flavour:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], *, optimise: bool) -> Flavour:
-        """FLUVIAL_SANITIZE=address,undefined or FLUVIAL_DEBUG=1; else a release.
+        """FLUVIAL_SANITIZE=..., FLUVIAL_COVERAGE=1 or FLUVIAL_DEBUG=1; else a release.
 
         A release is optimised over all files at once, in a link that takes seconds, when
         FLUVIAL_LTO=1 or, without that variable, when `optimise` says so.
@@ -106,6 +110,10 @@ class Flavour:
         sanitize = env.get("FLUVIAL_SANITIZE", "")
         if sanitize:
             return cls._sanitized(sorted(sanitize.split(",")))
+        if is_on(env.get("FLUVIAL_COVERAGE")):
+            flags = ("-O0", "-g", "-DNDEBUG", *COVERAGE)
+            theirs = ("-O1", "-g", "-DNDEBUG")
+            return cls(name="coverage", cflags=flags, ldflags=COVERAGE, vendor_cflags=theirs)
         if is_on(env.get("FLUVIAL_DEBUG")):
             flags = ("-O0", "-g3", "-UNDEBUG")
             return cls(name="debug", cflags=flags, vendor_cflags=("-O1", "-g"))

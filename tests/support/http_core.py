@@ -33,6 +33,15 @@ def _is_sanitized() -> bool:
     return "libasan" in os.environ.get("LD_PRELOAD", "")
 
 
+def _kind() -> tuple[str, list[str]]:
+    """(the name of the flavour, its compiler flags): as the core's that the tests run with."""
+    if _is_sanitized():
+        return "sanitized", [*SANITIZERS]
+    if native.is_on(os.environ.get("FLUVIAL_COVERAGE")):
+        return "coverage", [*native.COVERAGE]
+    return "plain", []
+
+
 def _archives() -> list[str]:
     """libuv and llhttp, as the build left them."""
     static = ROOT / "build" / "static"
@@ -49,11 +58,11 @@ def _archives() -> list[str]:
 
 
 def _build() -> Path:
-    flags = [*FLAGS, *(SANITIZERS if _is_sanitized() else ()), "-I", str(EXT)]
+    kind, extra = _kind()
+    flags = [*FLAGS, *extra, "-I", str(EXT)]
     for name in ("llhttp", "libuv"):
         flags += ["-isystem", str(vendor.fetch(name) / "include")]
     flags += native.python_flags()
-    kind = "sanitized" if _is_sanitized() else "plain"
     folder = ROOT / "build" / f"tests-http-{platform.python_version()}-{kind}"
     sources = [EXT / "module.c", Path(__file__).with_name("http_probe.c")]
     sources += [path for layer in LAYERS for path in sorted((EXT / layer).rglob("*.c"))]
@@ -65,7 +74,7 @@ def _build() -> Path:
     exports = EXT / "fluvial.map"
     libraries = ["-lz", "-lssl", "-lcrypto"]
     link = [*system.shared, system.exports.format(exports), *system.libuv_libraries, *libraries]
-    link += SANITIZERS[:1] if _is_sanitized() else []
+    link += extra[:1]
     target = folder / "_core.so"
     archives = _archives()
     with _without_preload(), native.alone(target):

@@ -36,9 +36,8 @@ probe_convert(PyObject *Py_UNUSED(module), PyObject *args)
         const char *name;
         PyObject *(*convert)(Slice text);
     } kinds[] = {
-        {"int", number_int},       {"float", number_float},
-        {"bool", number_bool},     {"utf8", text_utf8},
-        {"latin1", text_latin1}, {"query", text_query},
+        {"int", number_int},     {"float", number_float}, {"bool", number_bool},
+        {"utf8", text_utf8},     {"latin1", text_latin1}, {"query", text_query},
         {"cookie", text_cookie},
     };
     const char *name;

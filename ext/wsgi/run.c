@@ -37,7 +37,7 @@ wsgi_report(WsgiCall *call, const char *what, PyObject *exc)
 /* The exception that is set ends the answer. Without a client it may be what write() and
  * wsgi.input raise then, which is no fault of the app's. */
 static void
-report_raised(WsgiCall *call, const char *what)
+run_report_raised(WsgiCall *call, const char *what)
 {
     PyObject *exc = err_take();
     if (!call->gone || !PyErr_GivenExceptionMatches(exc, PyExc_ConnectionError)) {
@@ -54,27 +54,32 @@ is_plain_sequence(PyObject *result)
     return PyList_CheckExact(result) || PyTuple_CheckExact(result);
 }
 
-/* Whether `result` says that it has one item, which is then the whole body. */
-static bool
+/* Whether `result` says that it has one item, which is then the whole body. 1 or 0; -1 with an exception
+ * set that is not an Exception. */
+static int
 has_one_item(PyObject *result)
 {
     const PyTypeObject *type = Py_TYPE(result);
     if ((type->tp_as_sequence == NULL || type->tp_as_sequence->sq_length == NULL)
         && (type->tp_as_mapping == NULL || type->tp_as_mapping->mp_length == NULL)) {
-        return false;
+        return 0;
     }
     Py_ssize_t length = PyObject_Size(result);
-    if (length < 0) {
-        PyErr_Clear();
+    if (length >= 0) {
+        return length == 1;
     }
-    return length == 1;
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return -1;
+    }
+    PyErr_Clear(); /* PEP 3333 asks for no len(): without one the length isn't known */
+    return 0;
 }
 
 static int
-send_items(WsgiCall *call, PyObject *result)
+run_send_items(WsgiCall *call, PyObject *result)
 {
-    bool one = has_one_item(result);
-    PyObject *iterator = PyObject_GetIter(result);
+    int one = has_one_item(result);
+    PyObject *iterator = one < 0 ? NULL : PyObject_GetIter(result);
     if (iterator == NULL) {
         return -1;
     }
@@ -84,7 +89,7 @@ send_items(WsgiCall *call, PyObject *result)
         if (piece == NULL) {
             break;
         }
-        if (one && PyBytes_Check(piece) && PyBytes_GET_SIZE(piece) != 0) {
+        if (one > 0 && PyBytes_Check(piece) && PyBytes_GET_SIZE(piece) != 0) {
             wsgi_state_length(call, (int64_t)PyBytes_GET_SIZE(piece));
         }
         sent = wsgi_send(call, piece);
@@ -98,7 +103,7 @@ send_items(WsgiCall *call, PyObject *result)
 }
 
 static int
-send_result(WsgiCall *call, PyObject *result)
+run_send_result(WsgiCall *call, PyObject *result)
 {
     if (is_plain_sequence(result)) {
         call->returning = true;
@@ -111,25 +116,25 @@ send_result(WsgiCall *call, PyObject *result)
             return done < 0 ? -1 : 0;
         }
     }
-    return send_items(call, result);
+    return run_send_items(call, result);
 }
 
 /* ---- The call ----------------------------------------------------------------------------- */
 
 static void
-close_result(WsgiCall *call, PyObject *result)
+run_close_result(WsgiCall *call, PyObject *result)
 {
     if (is_plain_sequence(result)) {
         return;
     }
     PyObject *close = PyObject_GetAttr(result, call->app->st->str_close);
     if (close == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear();
+        PyErr_Clear(); /* PEP 3333 asks for a close() only where there is one */
         return;
     }
     PyObject *done = close == NULL ? NULL : PyObject_CallNoArgs(close);
     if (done == NULL) {
-        report_raised(call, "close() of what the app returned raised an exception");
+        run_report_raised(call, "close() of what the app returned raised an exception");
     }
     Py_XDECREF(done);
     Py_XDECREF(close);
@@ -137,7 +142,7 @@ close_result(WsgiCall *call, PyObject *result)
 
 /* app(environ, start_response): a new reference, or NULL with an exception set. */
 static PyObject *
-call_app(WsgiCall *call, PyObject *environ)
+run_app(WsgiCall *call, PyObject *environ)
 {
     PyObject *argv[] = {NULL, environ, wsgi_start_response_new(call)};
     if (argv[2] == NULL) {
@@ -150,17 +155,17 @@ call_app(WsgiCall *call, PyObject *environ)
 }
 
 static void
-run(WsgiCall *call)
+run_call(WsgiCall *call)
 {
     PyObject *environ = wsgi_environ_new(call);
-    PyObject *result = environ == NULL ? NULL : call_app(call, environ);
+    PyObject *result = environ == NULL ? NULL : run_app(call, environ);
     Py_CLEAR(call->environ);
-    if (result == NULL || send_result(call, result) < 0) {
-        report_raised(call, "the app raised an exception");
+    if (result == NULL || run_send_result(call, result) < 0) {
+        run_report_raised(call, "the app raised an exception");
         wsgi_fail(call);
     }
     if (result != NULL) {
-        close_result(call, result);
+        run_close_result(call, result);
         Py_DECREF(result);
     }
     Py_XDECREF(environ);
@@ -172,11 +177,11 @@ wsgi_run(PoolJob *job)
     WsgiCall *call = container_of(job, WsgiCall, job);
     PyObject *context = context_enter_copy(call->server->context);
     if (context == NULL) {
-        report_raised(call, "no context could be made");
+        run_report_raised(call, "no context could be made");
         wsgi_fail(call);
         return;
     }
-    run(call);
+    run_call(call);
     context_leave(context);
     Py_DECREF(context);
 }

@@ -145,6 +145,34 @@ def test_whatever_is_raised_is_a_500(
     assert repr(error) in errors(caplog)
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_length_is_no_place_to_swallow_interrupts(
+    serve: Serve, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    class Interrupted(Result):
+        def __len__(self) -> int:
+            raise error
+
+    notes = Notes()
+    served = serve(answering(lambda: Interrupted(notes, b"hello")))
+    assert served.client.get("/").status_code == 500
+    served.finish()
+    assert notes.next() == "closed"
+    assert errors(caplog).startswith("GET /: the app raised an exception")
+    assert repr(error) in errors(caplog)
+
+
+def test_a_length_may_be_refused(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    class Unsized(Result):
+        def __len__(self) -> int:
+            raise NotImplementedError
+
+    served = serve(answering(lambda: Unsized(Notes(), b"hello")))
+    assert served.client.get("/").text == "hello"
+    served.finish()
+    assert errors(caplog) == ""
+
+
 def test_close_may_fail(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     class Failing(Result):
         def close(self) -> None:

@@ -16,7 +16,7 @@
 /* Adds the field that `header` (borrowed), an iterable of two bytes, stands for. 0, or -1 with an
  * exception set. */
 static int
-add_field(HttpRequest *req, PyObject *header)
+adopt_add_field(HttpRequest *req, PyObject *header)
 {
     PyObject *pair = PySequence_Tuple(header);
     int err = -1;
@@ -40,13 +40,13 @@ add_field(HttpRequest *req, PyObject *header)
 
 /* Adds the fields in `headers`, an iterable of such. Iterating may change the lists. */
 static int
-add_fields(HttpRequest *req, PyObject *headers)
+adopt_add_fields(HttpRequest *req, PyObject *headers)
 {
     PyObject *list = PySequence_Fast(headers, "headers must be iterable");
     int err = list == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
         PyObject *header = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
-        err = add_field(req, header);
+        err = adopt_add_field(req, header);
         Py_DECREF(header);
     }
     Py_XDECREF(list);
@@ -55,7 +55,7 @@ add_fields(HttpRequest *req, PyObject *headers)
 
 /* Finds the route for the decoded path. 0, or -1 with MemoryError. */
 static int
-find_route(Router *router, HttpRequest *req, Slice path)
+adopt_find_route(Router *router, HttpRequest *req, Slice path)
 {
     AppCall *call = call_of(req);
     if (buf_append_slice(&call->path, path) != 0) {
@@ -71,7 +71,7 @@ find_route(Router *router, HttpRequest *req, Slice path)
 
 /* The Request or WebSocket that stands for `req`: a new reference; NULL with an exception set. */
 static PyObject *
-make_object(AppServer *server, HttpRequest *req, bool websocket)
+adopt_make_object(AppServer *server, HttpRequest *req, bool websocket)
 {
     PyObject *made = websocket ? websocket_new(req)
                                : request_new(server->request_type, req, server->app);
@@ -108,8 +108,9 @@ server_adopt(PyObject *op, PyObject *args)
         return PyErr_NoMemory();
     }
     PyObject *made = NULL;
-    if (add_fields(req, headers) == 0 && find_route(router, req, path) == 0) {
-        made = make_object(server, req, websocket);
+    if (adopt_add_fields(req, headers) == 0
+        && adopt_find_route(router, req, path) == 0) {
+        made = adopt_make_object(server, req, websocket);
     }
     http_request_unref(req);
     return made;

@@ -104,7 +104,7 @@ static const RequestCoroOps coro_ops = {
 /* The task is not visited: asyncio keeps only weak references to tasks, so one that waits for
  * something that nobody else refers to would be collected. The open request keeps it. */
 static int
-coro_traverse(PyObject *op, visitproc visit, void *arg)
+handler_coro_traverse(PyObject *op, visitproc visit, void *arg)
 {
     HandlerCoro *self = (HandlerCoro *)op;
     Py_VISIT(Py_TYPE(op));
@@ -116,7 +116,7 @@ coro_traverse(PyObject *op, visitproc visit, void *arg)
 
 static PyType_Slot coro_slots[] = {
     {Py_tp_doc, "A handler at work on a request."},
-    {Py_tp_traverse, coro_traverse},
+    {Py_tp_traverse, handler_coro_traverse},
     {Py_tp_clear, request_coro_clear},
     {Py_tp_dealloc, request_coro_dealloc},
     {Py_am_send, request_coro_send},

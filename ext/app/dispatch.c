@@ -49,7 +49,7 @@ is_below(Slice path, Slice prefix)
 
 /* The app that is mounted where the path points to; NULL when there is none. Borrowed. */
 static Mount *
-find_mount(const AppServer *server, Slice path)
+mount_find(const AppServer *server, Slice path)
 {
     Py_ssize_t count = server->mounts == NULL ? 0 : PyTuple_GET_SIZE(server->mounts);
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -57,7 +57,7 @@ find_mount(const AppServer *server, Slice path)
         Py_ssize_t len;
         const char *prefix = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(mount, 0), &len);
         if (prefix == NULL) {
-            PyErr_Clear();
+            PyErr_Clear(); /* no memory, or a prefix with lone surrogates: no path equals that */
         } else if (is_below(path, slice_of(prefix, (size_t)len))) {
             return (Mount *)PyTuple_GET_ITEM(mount, 1);
         }
@@ -82,7 +82,7 @@ websocket_head(HttpRequest *req, HttpBodyMode *mode)
     if (ws_call_wanted(req)) {
         return true;
     }
-    Mount *mount = find_mount(call_server(req), call_path(req));
+    Mount *mount = mount_find(call_server(req), call_path(req));
     if (mount == NULL || !mount->ops->websockets) {
         return false;
     }
@@ -124,7 +124,7 @@ dispatch_head(HttpRequest *req)
     if (call->match.outcome == ROUTE_FOUND) {
         mode = route_head(req);
     } else if (server->entry == NULL) { /* middleware finds the mounts itself */
-        Mount *mount = find_mount(server, call_path(req));
+        Mount *mount = mount_find(server, call_path(req));
         if (mount != NULL) {
             return mount_head(req, mount);
         }
@@ -169,7 +169,7 @@ call_task(HttpRequest *req, const Plan *plan, PyObject **argv)
 
 /* The exception that is set is the answer to the request, which has no context yet. */
 static void
-call_failed(HttpRequest *req)
+dispatch_failed(HttpRequest *req)
 {
     PyObject *exc = err_take();
     PyObject *context = context_enter_copy(call_server(req)->context);
@@ -202,7 +202,7 @@ call_plain(HttpRequest *req, const Plan *plan)
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1;
     if (params_bind(plan, req, &call_server(req)->errors, argv) < 0) {
-        call_failed(req);
+        dispatch_failed(req);
         return;
     }
     if (plan->kind == PLAN_POOL) {
@@ -212,7 +212,7 @@ call_plain(HttpRequest *req, const Plan *plan)
     PyObject *coro = plan_call(plan, argv);
     params_release(plan, argv);
     if (coro == NULL) {
-        call_failed(req);
+        dispatch_failed(req);
     } else {
         coro_start(req, plan, (CallNext){CALL_HANDLER, coro}, NULL);
     }

@@ -97,13 +97,14 @@ turn_bytes(FileSend *self)
 }
 
 static void
-wait_for_room(FileSend *self)
+turn_wait(FileSend *self)
 {
     self->state = FILE_BLOCKED;
     if (loop_fd_watch(self->server->loop, self->loan.fd, FD_WRITER, on_room,
                       (PyObject *)self)
         < 0) {
-        PyErr_Clear(); /* no memory, or the loop is being closed */
+        /* No memory, or the loop is being closed: the awaiting coroutine gets UV_ECONNRESET. */
+        PyErr_Clear();
         http_stream_lost(self->req);
         file_send_end(self, UV_ECONNRESET);
     }
@@ -127,7 +128,7 @@ turn_done(FileSend *self)
         break;
     case FILE_FULL:
         http_stream_lent_part(req, turn_bytes(self));
-        wait_for_room(self);
+        turn_wait(self);
         break;
     case FILE_COPIED:
     case FILE_ENDED:

@@ -74,7 +74,10 @@ handler_name(PyObject *handler)
     if (name != NULL && PyUnicode_CheckExact(name)) {
         return name;
     }
-    PyErr_Clear();
+    if (name == NULL && !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return NULL;
+    }
+    PyErr_Clear(); /* the name is for messages: any will do */
     Py_XDECREF(name);
     return PyUnicode_FromString(Py_TYPE(handler)->tp_name);
 }

@@ -144,7 +144,7 @@ coro_method(const RequestCoro *self, const char *name)
 {
     PyObject *method = PyObject_GetAttrString(self->coro, name);
     if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear();
+        PyErr_Clear(); /* iterators need no throw() and no close() */
     }
     return method;
 }
@@ -268,14 +268,14 @@ coro_delegate(PyObject *op, void *closure)
         value = PyObject_GetAttrString(coro, attribute->coro);
         if (value == NULL && attribute->generator != NULL
             && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
+            PyErr_Clear(); /* it is a generator, perhaps */
             value = PyObject_GetAttrString(coro, attribute->generator);
         }
         Py_DECREF(coro);
         if (value == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
             return NULL;
         }
-        PyErr_Clear();
+        PyErr_Clear(); /* at most the AttributeError: None stands for what is missing */
     }
     return value != NULL ? value : Py_NewRef(Py_None);
 }

@@ -44,7 +44,7 @@ answer_encode(HttpRequest *req, const Plan *plan, PyObject *result)
         || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return body;
     }
-    PyErr_Clear();
+    PyErr_Clear(); /* the fallback meets the same value, and raises what it can't encode */
     return PyObject_CallOneArg(server->encode_fallback, result);
 }
 
@@ -272,14 +272,17 @@ error_handled(HttpRequest *req, PyObject *exc)
     return result;
 }
 
-/* A coroutine that won't be awaited. */
+/* Closes `result` if it is a coroutine, since nobody will await it. */
 static void
-answer_drop(PyObject *result)
+answer_drop(HttpRequest *req, PyObject *result)
 {
     if (PyCoro_CheckExact(result)) {
         PyObject *closed = PyObject_CallMethod(result, "close", NULL);
+        if (closed == NULL) {
+            loop_report(call_server(req)->loop,
+                        "the coroutine of an exception handler could not be closed");
+        }
         Py_XDECREF(closed);
-        PyErr_Clear();
     }
 }
 
@@ -298,7 +301,7 @@ answer_exception(HttpRequest *req, CallStage stage)
         answer_give_up(req);
     } else if (req->answer == HTTP_ANSWER_STREAMING) {
         http_abort(req); /* too late for another answer; on_error has logged why */
-        answer_drop(result);
+        answer_drop(req, result);
     } else if (PyCoro_CheckExact(result)) {
         next = (CallNext){CALL_ERROR, Py_NewRef(result)};
     } else if (answer_any(req, NULL, result, &next) < 0) {

@@ -41,7 +41,7 @@ typedef struct StopGuard {
 static _Atomic(StopGuard *) signal_slots[NSIG];
 
 static int
-timer_signal(void)
+guard_timer_signal(void)
 {
 #ifdef __linux__
     return SIGRTMAX - 2;
@@ -61,7 +61,7 @@ now_ns(void)
 }
 
 static void
-timer_arm(StopGuard *guard, int64_t deadline)
+guard_timer_arm(StopGuard *guard, int64_t deadline)
 {
     atomic_store(&guard->deadline, deadline);
     int64_t left = deadline == NEVER ? 0 : deadline - now_ns();
@@ -82,7 +82,7 @@ deadline_limit(StopGuard *guard, int64_t after)
 {
     int64_t deadline = now_ns() + after;
     if (deadline < atomic_load(&guard->deadline)) {
-        timer_arm(guard, deadline);
+        guard_timer_arm(guard, deadline);
     }
 }
 
@@ -152,18 +152,18 @@ seconds_to_ns(double seconds)
 }
 
 static int
-timer_open(StopGuard *guard)
+guard_timer_open(StopGuard *guard)
 {
 #ifdef __linux__
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL,
-                             .sigev_signo = timer_signal()};
+                             .sigev_signo = guard_timer_signal()};
     if (timer_create(CLOCK_MONOTONIC, &event, &guard->timer) != 0) {
         return -1;
     }
 #endif
     struct sigaction action = {.sa_handler = on_deadline, .sa_flags = SA_ONSTACK};
-    atomic_store(&signal_slots[timer_signal()], guard);
-    return sigaction(timer_signal(), &action, NULL);
+    atomic_store(&signal_slots[guard_timer_signal()], guard);
+    return sigaction(guard_timer_signal(), &action, NULL);
 }
 
 /* Takes SIGINT and SIGTERM over from Python's handlers, which are called as before. */
@@ -206,11 +206,11 @@ guard_current(void)
 static void
 guard_free(StopGuard *guard)
 {
-    timer_arm(guard, NEVER);
-    (void)signal(timer_signal(), SIG_IGN); /* one may be on its way */
+    guard_timer_arm(guard, NEVER);
+    (void)signal(guard_timer_signal(), SIG_IGN); /* one may be on its way */
     atomic_store(&signal_slots[SIGINT], NULL);
     atomic_store(&signal_slots[SIGTERM], NULL);
-    atomic_store(&signal_slots[timer_signal()], NULL);
+    atomic_store(&signal_slots[guard_timer_signal()], NULL);
 #ifdef __linux__
     (void)timer_delete(guard->timer);
 #endif
@@ -239,7 +239,7 @@ guard_open(PyObject *Py_UNUSED(module), PyObject *args)
     atomic_init(&guard->patience, seconds_to_ns(patience));
     atomic_init(&guard->urgency, seconds_to_ns(urgency));
     atomic_init(&guard->deadline, NEVER);
-    if (timer_open(guard) != 0 || signals_take(guard) != 0) {
+    if (guard_timer_open(guard) != 0 || signals_take(guard) != 0) {
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     if (parent != 0) {
@@ -289,7 +289,7 @@ guard_deadline(PyObject *Py_UNUSED(module), PyObject *args)
     }
     StopGuard *guard = guard_current();
     if (guard != NULL && replace) {
-        timer_arm(guard, now_ns() + seconds_to_ns(seconds));
+        guard_timer_arm(guard, now_ns() + seconds_to_ns(seconds));
     } else if (guard != NULL) {
         deadline_limit(guard, seconds_to_ns(seconds));
     }

@@ -130,7 +130,10 @@ is_gone_group(const AsgiCall *self, PyObject *group, int depth)
     for (Py_ssize_t i = 0; gone && i < PyTuple_GET_SIZE(all); i++) {
         gone = is_gone_error(self, PyTuple_GET_ITEM(all, i), depth);
     }
-    PyErr_Clear();
+    if (all == NULL) {
+        loop_report(self->server->loop,
+                    "the exceptions of an ExceptionGroup could not be read");
+    }
     Py_XDECREF(all);
     return gone;
 }
@@ -289,7 +292,7 @@ call_app(AsgiCall *self)
 /* Runs the app's coroutine in a task, which keeps the call alive from then on. `context` is the
  * request's; NULL: it has none yet. */
 static void
-call_run(AsgiCall *self, PyObject *context)
+call_run_task(AsgiCall *self, PyObject *context)
 {
     Loop *loop = self->server->loop;
     PyObject *name = self->server->st->str_request;
@@ -341,7 +344,7 @@ asgi_call_start(AsgiCall *self)
         context_leave(context);
     }
     if (self->base.coro != NULL || call_failed(self, context)) {
-        call_run(self, context);
+        call_run_task(self, context);
     }
     Py_XDECREF(context);
     Py_DECREF((PyObject *)self);
@@ -357,7 +360,7 @@ first_waiting(AsgiApp *app)
 
 /* Before the loop blocks: calls the app for bodies that take longer. The hook goes with the last. */
 static void
-on_hook(LoopHook *hook)
+asgi_on_hook(LoopHook *hook)
 {
     AsgiApp *app = container_of(hook, AsgiApp, hook);
     Py_INCREF((PyObject *)app);
@@ -375,7 +378,7 @@ call_queue(AsgiCall *self)
 {
     AsgiApp *app = self->app;
     if (ring_is_empty(&app->waiting)) {
-        app->hook.run = on_hook;
+        app->hook.run = asgi_on_hook;
         loop_hook_add(self->server->loop, &app->hook);
     } else if (first_waiting(app)->server->loop != self->server->loop) {
         asgi_call_start(self);
@@ -388,7 +391,7 @@ call_queue(AsgiCall *self)
 /* ---- What dispatch forwards --------------------------------------------------------------- */
 
 static HttpBodyMode
-on_head(HttpRequest *req)
+asgi_on_head(HttpRequest *req)
 {
     return req->has_body ? HTTP_BODY_STREAM : HTTP_BODY_DISCARD;
 }
@@ -425,7 +428,7 @@ asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiAp
 }
 
 static void
-on_request(HttpRequest *req, Mount *mount)
+asgi_on_request(HttpRequest *req, Mount *mount)
 {
     AsgiApp *app = (AsgiApp *)mount;
     PyTypeObject *type = app->st->asgi_call_type;
@@ -452,7 +455,7 @@ on_request(HttpRequest *req, Mount *mount)
 }
 
 static void
-on_eof(HttpRequest *req)
+asgi_on_eof(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
@@ -462,7 +465,7 @@ on_eof(HttpRequest *req)
 
 /* Before the answer begins the app hears of it at once: it may well be waiting for nothing else. */
 static void
-on_left(HttpRequest *req, bool Py_UNUSED(for_long))
+asgi_on_left(HttpRequest *req, bool Py_UNUSED(for_long))
 {
     AsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
@@ -495,7 +498,7 @@ asgi_call_gone(HttpRequest *req)
 }
 
 static void
-on_writable(HttpRequest *req)
+asgi_on_writable(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
@@ -504,14 +507,14 @@ on_writable(HttpRequest *req)
 }
 
 const MountOps asgi_mount_ops = {
-    .head = on_head,
-    .request = on_request,
+    .head = asgi_on_head,
+    .request = asgi_on_request,
     .body = asgi_body,
     .body_end = asgi_body_end,
-    .eof = on_eof,
-    .left = on_left,
+    .eof = asgi_on_eof,
+    .left = asgi_on_left,
     .gone = asgi_call_gone,
-    .writable = on_writable,
+    .writable = asgi_on_writable,
     .websockets = true,
 };
 

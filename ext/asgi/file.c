@@ -12,26 +12,26 @@
 #include <uv.h>
 
 static WaitList *
-call_writers(PyObject *holder)
+file_writers(PyObject *holder)
 {
     return &((AsgiCall *)holder)->writers;
 }
 
 static void
-call_raise(PyObject *holder, int err)
+file_raise(PyObject *holder, int err)
 {
     (void)asgi_raise((AsgiCall *)holder, err);
 }
 
 static const FileSendOps call_ops = {
-    .writers = call_writers,
-    .raise = call_raise,
+    .writers = file_writers,
+    .raise = file_raise,
     .abort = http_abort_told, /* another task of the app's may wait in receive() */
 };
 
 /* The head goes out before the answer's first `size` bytes; all of them, unless `more` follow. */
 static int
-begin(AsgiCall *call, int64_t size, bool more)
+file_begin(AsgiCall *call, int64_t size, bool more)
 {
     int64_t length = asgi_stated_length(call);
     if (!more && !call->has_trailers) {
@@ -45,7 +45,7 @@ begin(AsgiCall *call, int64_t size, bool more)
 
 /* Whether `size` bytes of a body may be sent now. 0, or -1 with an exception set. */
 static int
-check(AsgiCall *call, int64_t size, bool more)
+file_check(AsgiCall *call, int64_t size, bool more)
 {
     if (call->gone) {
         return asgi_raise_gone(call);
@@ -56,7 +56,7 @@ check(AsgiCall *call, int64_t size, bool more)
         Py_XDECREF(type);
         return err;
     }
-    if (call->stage == ASGI_BODY && begin(call, size, more) < 0) {
+    if (call->stage == ASGI_BODY && file_begin(call, size, more) < 0) {
         return -1;
     }
     call->head_only = false;
@@ -74,7 +74,7 @@ asgi_copy(PyObject *op, PyObject *args)
     int fd, more;
     long long offset, size;
     if (!PyArg_ParseTuple(args, "iLLp:copy", &fd, &offset, &size, &more)
-        || asgi_call_check(call, "copy") < 0 || check(call, size, more != 0) < 0) {
+        || asgi_call_check(call, "copy") < 0 || file_check(call, size, more != 0) < 0) {
         return NULL;
     }
     const FilePart part = {.fd = fd, .offset = (off_t)offset, .left = size};

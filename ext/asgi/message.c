@@ -11,7 +11,7 @@
 
 /* What the text of a message's type says. */
 static MessageKind
-kind_of(PyObject *type)
+message_kind_of(PyObject *type)
 {
     static const struct {
         Slice name;
@@ -57,7 +57,7 @@ static const struct {
 enum { ENTRIES = sizeof entries / sizeof *entries };
 
 static PyObject **
-entry_place(Message *m, size_t i)
+message_entry_place(Message *m, size_t i)
 {
     return (PyObject **)((char *)m + entries[i].place);
 }
@@ -66,7 +66,7 @@ void
 message_free(Message *m)
 {
     for (size_t i = 0; i < ENTRIES; i++) {
-        Py_XDECREF(*entry_place(m, i));
+        Py_XDECREF(*message_entry_place(m, i));
     }
 }
 
@@ -90,7 +90,7 @@ message_place(Message *m, PyObject *key, const AsgiState *st)
             i++;
         }
     }
-    return i == ENTRIES ? NULL : entry_place(m, i);
+    return i == ENTRIES ? NULL : message_entry_place(m, i);
 }
 
 int
@@ -105,7 +105,7 @@ message_read(Message *m, PyObject *message, const AsgiState *st)
         }
     }
     if (m->type != NULL && PyUnicode_Check(m->type)) {
-        m->kind = kind_of(m->type);
+        m->kind = message_kind_of(m->type);
         return 0;
     }
     PyErr_Format(PyExc_TypeError, "an ASGI message is a dict with a 'type', not %R",
@@ -137,7 +137,7 @@ item_bytes(PyObject *sequence, Py_ssize_t i)
 
 /* Adds a field with the parts of `pair`. 0, or -1 with an exception set. */
 static int
-fields_add_pair(HttpFields *fields, PyObject *pair)
+message_add_pair(HttpFields *fields, PyObject *pair)
 {
     PyObject *name = item_bytes(pair, 0);
     /* Refusing the name may have changed the pair, but then nobody looks at it any more. */
@@ -157,12 +157,12 @@ fields_add_pair(HttpFields *fields, PyObject *pair)
 }
 
 static int
-fields_add(HttpFields *fields, PyObject *header)
+message_add_fields(HttpFields *fields, PyObject *header)
 {
     PyObject *pair = PySequence_Fast(header, "a header is a pair of bytes");
     int err = -1;
     if (pair != NULL && PySequence_Fast_GET_SIZE(pair) == 2) {
-        err = fields_add_pair(fields, pair);
+        err = message_add_pair(fields, pair);
     } else if (pair != NULL) {
         PyErr_Format(PyExc_TypeError, "a header is a pair of bytes, not %R", header);
     }
@@ -180,7 +180,7 @@ message_headers(const Message *m, HttpFields *fields)
     int err = list == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; err == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
         PyObject *header = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
-        err = fields_add(fields, header);
+        err = message_add_fields(fields, header);
         Py_DECREF(header);
     }
     Py_XDECREF(list);

@@ -29,7 +29,7 @@ asgi_body(HttpRequest *req, Slice piece)
         return; /* nobody wants it any more */
     }
     if (gather_add(&call->pieces, piece) < 0) {
-        PyErr_Clear();
+        PyErr_Clear(); /* MemoryError: receive() gives http.disconnect instead */
         body_lost(req);
         return;
     }
@@ -95,7 +95,7 @@ body_resume(AsgiCall *call)
 
 /* Everything of the body that is there. */
 static PyObject *
-body_take(AsgiCall *call, const AsgiState *st, bool more)
+pieces_take(AsgiCall *call, const AsgiState *st, bool more)
 {
     bool some = call->pieces.len != 0;
     PyObject *event = event_request(st, gather_take(&call->pieces), more);
@@ -119,7 +119,7 @@ asgi_http_receive(PyObject *owner, PyObject **result, WaitList **list)
     bool over = req == NULL || call->stage == ASGI_OVER;
     bool more = !over && req->has_body && !req->body_complete;
     if (!over && !call->body_given && (!more || call->pieces.len != 0)) {
-        *result = body_take(call, st, more);
+        *result = pieces_take(call, st, more);
     } else if (over || call->gone || (call->left && call->body_given)) {
         call->told_gone = !over;
         *result = event_disconnect(st);

@@ -181,7 +181,7 @@ template_update(AsgiApp *app, const HttpRequest *req)
 
 /* The entries that are mostly as in the template. */
 static int
-put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
+scope_put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
 {
     const AsgiState *st = app->st;
     Slice query = http_request_query(req);
@@ -210,7 +210,7 @@ takes_trailers(const HttpRequest *req)
 }
 
 static int
-put_tls(PyObject *extensions, const AsgiApp *app, const HttpRequest *req)
+scope_put_tls(PyObject *extensions, const AsgiApp *app, const HttpRequest *req)
 {
     return dict_put(extensions, app->st->str_tls, http_request_tls(req));
 }
@@ -219,7 +219,7 @@ static PyObject *
 make_extensions(const AsgiApp *app, const HttpRequest *req)
 {
     PyObject *extensions = PyDict_Copy(app->extensions);
-    if (extensions != NULL && req->secure && put_tls(extensions, app, req) < 0) {
+    if (extensions != NULL && req->secure && scope_put_tls(extensions, app, req) < 0) {
         Py_CLEAR(extensions);
     }
     if (extensions != NULL && app->more && takes_trailers(req)
@@ -232,11 +232,11 @@ make_extensions(const AsgiApp *app, const HttpRequest *req)
 
 /* What all scopes have. */
 static int
-put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
+scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
 {
     const AsgiState *st = app->st;
     bool has_client = req->peer.family != AF_UNSPEC;
-    if (put_rare(scope, app, req) < 0
+    if (scope_put_rare(scope, app, req) < 0
         || dict_put(scope, st->str_path, make_path(app, req)) < 0
         || dict_put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
         || dict_put(scope, st->str_headers, make_headers(app, req)) < 0
@@ -254,7 +254,7 @@ asgi_scope_http(AsgiApp *app, HttpRequest *req)
 {
     PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
     if (scope != NULL
-        && (put_common(scope, app, req) < 0
+        && (scope_put_common(scope, app, req) < 0
             || dict_put(scope, app->st->str_extensions, make_extensions(app, req))
                    < 0)) {
         Py_CLEAR(scope);
@@ -290,12 +290,12 @@ asgi_scope_websocket(AsgiApp *app, HttpRequest *req)
     bool secure = scheme != NULL && PyUnicode_GET_LENGTH(scheme) == 5;
     PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
     if (scope == NULL || extensions == NULL
-        || (req->secure && put_tls(extensions, app, req) < 0)
+        || (req->secure && scope_put_tls(extensions, app, req) < 0)
         || PyDict_SetItem(scope, st->str_type, st->str_websocket) < 0
         || PyDict_DelItem(scope, st->str_method) < 0
         || dict_put(scope, st->str_scheme, PyUnicode_FromString(secure ? "wss" : "ws"))
                < 0
-        || put_common(scope, app, req) < 0
+        || scope_put_common(scope, app, req) < 0
         || dict_put(scope, st->str_subprotocols, make_subprotocols(req)) < 0
         || dict_put(scope, st->str_extensions, Py_XNewRef(extensions)) < 0) {
         Py_CLEAR(scope);

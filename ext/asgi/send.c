@@ -96,7 +96,7 @@ fields_return(AsgiCall *call)
 /* Reading a message may call the app's code, which may send another one: whether this one is due
  * still. 0, or -1 with an exception set. */
 static int
-check_due(const AsgiCall *call, const Message *m, MessageKind kind)
+send_check_due(const AsgiCall *call, const Message *m, MessageKind kind)
 {
     if (likely(call->req != NULL && asgi_is_expected(call, kind))) {
         return 0;
@@ -113,7 +113,7 @@ send_start(AsgiCall *call, const Message *m)
         return -1;
     }
     HttpFields fields = fields_borrow(call);
-    if (message_headers(m, &fields) < 0 || check_due(call, m, MESSAGE_START) < 0) {
+    if (message_headers(m, &fields) < 0 || send_check_due(call, m, MESSAGE_START) < 0) {
         fields_give_back(call, &fields);
         return -1;
     }
@@ -146,7 +146,7 @@ asgi_check_length(const AsgiCall *call, int64_t length)
 
 /* The whole answer. */
 static int
-write_whole(AsgiCall *call, PyObject *body)
+send_write_whole(AsgiCall *call, PyObject *body)
 {
     const HttpHead head = {.status = call->status, .fields = &call->fields};
     if (asgi_check_length(call, (int64_t)PyBytes_GET_SIZE(body)) < 0) {
@@ -175,13 +175,13 @@ asgi_send_held(AsgiCall *call)
         return;
     }
     if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
-        PyErr_Clear(); /* the next message tells the app */
+        PyErr_Clear(); /* send() raises for the app's next message */
     }
     call->head_only = true;
 }
 
 static int
-write_end(AsgiCall *call)
+send_write_end(AsgiCall *call)
 {
     if (call->has_trailers) {
         call->stage = ASGI_TRAILERS;
@@ -202,11 +202,11 @@ length_is_known(const AsgiCall *call, PyObject *body)
 
 /* A piece of the answer (borrowed). */
 static int
-write_piece(AsgiCall *call, PyObject *body, bool more)
+send_write_piece(AsgiCall *call, PyObject *body, bool more)
 {
     if (call->stage == ASGI_BODY) {
         if (!more && !call->has_trailers && length_is_known(call, body)) {
-            return write_whole(call, body);
+            return send_write_whole(call, body);
         }
         if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
             return -1;
@@ -217,7 +217,7 @@ write_piece(AsgiCall *call, PyObject *body, bool more)
     if (err != 0) {
         return asgi_raise(call, err);
     }
-    return more ? 0 : write_end(call);
+    return more ? 0 : send_write_end(call);
 }
 
 static int
@@ -225,9 +225,9 @@ send_body(AsgiCall *call, const Message *m)
 {
     PyObject *body = message_body(m);
     int more = body == NULL ? -1 : message_flag(m->more_body);
-    int err = more < 0 || check_due(call, m, MESSAGE_BODY) < 0
+    int err = more < 0 || send_check_due(call, m, MESSAGE_BODY) < 0
                   ? -1
-                  : write_piece(call, body, more != 0);
+                  : send_write_piece(call, body, more != 0);
     Py_XDECREF(body);
     return err;
 }
@@ -240,7 +240,7 @@ send_trailers(AsgiCall *call, const Message *m)
 {
     int more = message_flag(m->more_trailers);
     if (more < 0 || message_headers(m, &call->fields) < 0
-        || check_due(call, m, MESSAGE_TRAILERS) < 0) {
+        || send_check_due(call, m, MESSAGE_TRAILERS) < 0) {
         return -1;
     }
     if (more > 0) {
@@ -257,7 +257,7 @@ send_early_hint(AsgiCall *call, const Message *m)
 {
     HttpFields fields = {.has_date = false};
     int err = message_links(m, &fields);
-    err = err == 0 ? check_due(call, m, MESSAGE_EARLY_HINT) : err;
+    err = err == 0 ? send_check_due(call, m, MESSAGE_EARLY_HINT) : err;
     if (err == 0) {
         err = http_inform(call->req, 103, &fields);
         err = err == 0 ? 0 : asgi_raise(call, err);
@@ -327,7 +327,7 @@ send_room(AsgiCall *call)
 
 /* Does what a message says that is due. 0, or -1 with an exception set. */
 static int
-send_message(AsgiCall *call, const Message *m, MessageKind kind)
+send_due(AsgiCall *call, const Message *m, MessageKind kind)
 {
     switch (kind) {
     case MESSAGE_START:
@@ -367,7 +367,7 @@ asgi_http_send(AsgiCall *call, PyObject *message, const Message *m, MessageKind 
                  || kind == MESSAGE_DEBUG)) {
         return asgi_send_by_python(call, message);
     }
-    return send_message(call, m, kind) < 0 ? NULL : send_room(call);
+    return send_due(call, m, kind) < 0 ? NULL : send_room(call);
 }
 
 static PyObject *

@@ -33,7 +33,7 @@ socket_of(AsgiCall *call)
 
 /* {"type": type, key: value (stolen)}; without the latter when `key` is NULL. */
 static PyObject *
-event_new(const AsgiState *st, PyObject *type, PyObject *key, PyObject *value)
+socket_event_new(const AsgiState *st, PyObject *type, PyObject *key, PyObject *value)
 {
     PyObject *event = PyDict_New();
     int err = event == NULL ? -1 : PyDict_SetItem(event, st->str_type, type);
@@ -49,13 +49,13 @@ event_new(const AsgiState *st, PyObject *type, PyObject *key, PyObject *value)
 }
 
 static PyObject *
-event_disconnect(const AsgiState *st, const WsSession *session)
+socket_event_disconnect(const AsgiState *st, const WsSession *session)
 {
     int code = session->code != 0 ? session->code : WS_ABNORMAL;
     PyObject *reason =
         session->reason == NULL ? PyUnicode_New(0, 0) : Py_NewRef(session->reason);
-    PyObject *event = event_new(st, st->str_websocket_disconnect, st->str_code,
-                                PyLong_FromLong(code));
+    PyObject *event = socket_event_new(st, st->str_websocket_disconnect, st->str_code,
+                                       PyLong_FromLong(code));
     if (event == NULL) {
         Py_XDECREF(reason);
     } else if (dict_put(event, st->str_reason, reason) < 0) {
@@ -65,14 +65,14 @@ event_disconnect(const AsgiState *st, const WsSession *session)
 }
 
 static PyObject *
-event_receive(const AsgiState *st, PyObject *message)
+socket_event_receive(const AsgiState *st, PyObject *message)
 {
     PyObject *key = PyUnicode_Check(message) ? st->str_text : st->str_bytes;
-    return event_new(st, st->str_websocket_receive, key, message);
+    return socket_event_new(st, st->str_websocket_receive, key, message);
 }
 
 static WaitStep
-socket_receive(PyObject *owner, PyObject **result, WaitList **list)
+socket_receive_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
     AsgiSocket *self = (AsgiSocket *)owner;
     const AsgiState *st = self->call.app->st;
@@ -80,17 +80,17 @@ socket_receive(PyObject *owner, PyObject **result, WaitList **list)
     PyObject *message;
     if (!self->connect_given) {
         self->connect_given = true;
-        *result = event_new(st, st->str_websocket_connect, NULL, NULL);
+        *result = socket_event_new(st, st->str_websocket_connect, NULL, NULL);
     } else if (self->declined) {
-        *result = event_disconnect(st, session);
+        *result = socket_event_disconnect(st, session);
     } else {
         int found = session_next(session, &message);
         if (found == 0) {
             *list = &session->readers;
             return WAIT_BLOCKED;
         }
-        *result =
-            found > 0 ? event_receive(st, message) : event_disconnect(st, session);
+        *result = found > 0 ? socket_event_receive(st, message)
+                            : socket_event_disconnect(st, session);
     }
     return *result == NULL ? WAIT_FAILED : WAIT_DONE;
 }
@@ -99,7 +99,7 @@ socket_receive(PyObject *owner, PyObject **result, WaitList **list)
 
 /* Raises for a message that isn't due. Returns -1. */
 static int
-raise_unexpected(const AsgiSocket *self, const Message *m)
+socket_raise_unexpected(const AsgiSocket *self, const Message *m)
 {
     const char *wanted = "expected websocket.accept, websocket.close or "
                          "websocket.http.response.start";
@@ -118,7 +118,7 @@ raise_unexpected(const AsgiSocket *self, const Message *m)
 
 /* Raises for the result of a session_ function. Returns -1. */
 static int
-raise_for(const AsgiSocket *self, int err)
+socket_raise(const AsgiSocket *self, int err)
 {
     if (err == 1) { /* it is set */
         return -1;
@@ -133,7 +133,7 @@ raise_for(const AsgiSocket *self, int err)
 /* The entry `value` as UTF-8, empty when it is absent or None: valid as long as the entry. 0, or -1
  * with TypeError set. */
 static int
-text_of(PyObject *value, const char *what, Slice *out)
+socket_text(PyObject *value, const char *what, Slice *out)
 {
     *out = slice_of("", 0);
     if (value == NULL || value == Py_None) {
@@ -156,14 +156,14 @@ send_accept(AsgiSocket *self, const Message *m)
     Slice subprotocol;
     HttpFields fields = {.has_date = false};
     int err = -1;
-    if (text_of(m->subprotocol, "subprotocol", &subprotocol) == 0
+    if (socket_text(m->subprotocol, "subprotocol", &subprotocol) == 0
         && message_headers(m, &fields) == 0) {
         err = session_accept(&self->session, subprotocol, &fields);
         if (err == UV_EINVAL) {
             PyErr_Format(PyExc_ValueError, "'subprotocol' must be a token, not %R",
                          m->subprotocol);
         } else if (err != 0) {
-            (void)raise_for(self, err);
+            (void)socket_raise(self, err);
         }
     }
     http_fields_free(&fields);
@@ -187,7 +187,7 @@ send_data(AsgiSocket *self, const Message *m)
         return -1;
     }
     int err = session_send(&self->session, has_text ? m->text : m->bytes);
-    return err == 0 ? 0 : raise_for(self, err);
+    return err == 0 ? 0 : socket_raise(self, err);
 }
 
 static int
@@ -207,7 +207,7 @@ send_close(AsgiSocket *self, const Message *m)
 {
     Slice reason;
     int code = close_code(m->code);
-    if (code < 0 || text_of(m->reason, "reason", &reason) < 0) {
+    if (code < 0 || socket_text(m->reason, "reason", &reason) < 0) {
         return -1;
     }
     int err = session_close(&self->session, code, reason);
@@ -219,7 +219,7 @@ send_close(AsgiSocket *self, const Message *m)
         return -1;
     }
     self->closed = true;
-    return err == 0 ? 0 : raise_for(self, err);
+    return err == 0 ? 0 : socket_raise(self, err);
 }
 
 /* websocket.close instead of websocket.accept: 403. */
@@ -230,7 +230,7 @@ send_decline(AsgiSocket *self)
     self->declined = true;
     asgi_call_answered(&self->call);
     waiting_wake(&self->session.readers);
-    return err == 0 ? 0 : raise_for(self, err);
+    return err == 0 ? 0 : socket_raise(self, err);
 }
 
 /* A message of an answer instead of websocket.accept. */
@@ -240,7 +240,7 @@ send_answer(AsgiSocket *self, PyObject *message, const Message *m)
     bool start = m->kind == MESSAGE_WS_START;
     AsgiStage stage = self->call.stage;
     if (start ? stage != ASGI_START : stage != ASGI_BODY && stage != ASGI_STREAM) {
-        (void)raise_unexpected(self, m);
+        (void)socket_raise_unexpected(self, m);
         return NULL;
     }
     PyObject *sent =
@@ -300,7 +300,7 @@ send_waiting(AsgiSocket *self, PyObject *message, const Message *m)
     } else if (m->kind == MESSAGE_WS_CLOSE && !self->declined) {
         err = send_decline(self);
     } else {
-        err = raise_unexpected(self, m);
+        err = socket_raise_unexpected(self, m);
     }
     return err < 0 ? NULL : Py_NewRef(self->call.server->st->waiting_done);
 }
@@ -319,7 +319,7 @@ socket_send(AsgiCall *call, PyObject *message, const Message *m)
         (void)asgi_raise_gone(call);
     } else if (self->closed || self->declined
                || (m->kind != MESSAGE_WS_SEND && m->kind != MESSAGE_WS_CLOSE)) {
-        (void)raise_unexpected(self, m);
+        (void)socket_raise_unexpected(self, m);
     } else if (m->kind == MESSAGE_WS_SEND) {
         err = send_data(self, m);
     } else {
@@ -366,7 +366,7 @@ asgi_socket_gone(AsgiCall *call)
 /* The session is over: from now on the garbage collector may have a task that waits for what can't
  * come. */
 static void
-session_ended(WsSession *session)
+socket_ended(WsSession *session)
 {
     AsgiSocket *self = container_of(session, AsgiSocket, session);
     Py_CLEAR(self->call.task);
@@ -376,7 +376,7 @@ session_ended(WsSession *session)
 
 static const AsgiKind socket_kind = {
     .scope = asgi_scope_websocket,
-    .receive = {.attempt = socket_receive},
+    .receive = {.attempt = socket_receive_attempt},
     .send = socket_send,
     .fault = socket_fault,
     .end = socket_end,
@@ -398,7 +398,7 @@ asgi_socket_request(HttpRequest *req, AsgiApp *app)
     http_request_ref(req);
     self->held = req;
     session_init(&self->session, (PyObject *)self, req);
-    self->session.ended = session_ended;
+    self->session.ended = socket_ended;
     asgi_call_start(&self->call);
     Py_DECREF((PyObject *)self);
 }

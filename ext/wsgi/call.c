@@ -47,7 +47,7 @@ call_wake(WsgiCall *self)
 
 /* ---- Orders ------------------------------------------------------------------------------- */
 
-static void on_orders(InboxNode *node);
+static void wsgi_on_orders(InboxNode *node);
 
 void
 wsgi_order(WsgiCall *self, unsigned orders)
@@ -57,7 +57,7 @@ wsgi_order(WsgiCall *self, unsigned orders)
         return;
     }
     self->posted = true;
-    self->node.run = on_orders;
+    self->node.run = wsgi_on_orders;
     Py_INCREF((PyObject *)self);
     if (!loop_post(self->server->loop, &self->node)) {
         self->posted = false;
@@ -79,7 +79,7 @@ call_head(const WsgiCall *self)
 }
 
 static void
-write_whole(WsgiCall *self)
+call_write_whole(WsgiCall *self)
 {
     const HttpHead head = call_head(self);
     PyObject *body = self->whole;
@@ -92,7 +92,7 @@ write_whole(WsgiCall *self)
 }
 
 static void
-write_pieces(WsgiCall *self)
+call_write_pieces(WsgiCall *self)
 {
     PyObject *out = self->out;
     self->out = NULL;
@@ -108,7 +108,7 @@ write_pieces(WsgiCall *self)
 }
 
 static void
-write_stream(WsgiCall *self, unsigned orders)
+call_write_stream(WsgiCall *self, unsigned orders)
 {
     HttpRequest *req = self->req;
     HttpBatch batch = http_batch_begin(req);
@@ -121,7 +121,7 @@ write_stream(WsgiCall *self, unsigned orders)
     if (orders & WSGI_LENT) {
         http_stream_lent(req, self->lent_bytes);
     }
-    write_pieces(self);
+    call_write_pieces(self);
     if (orders & WSGI_END) {
         (void)http_stream_end(req); /* the worker has noticed whether too little came */
     }
@@ -130,7 +130,7 @@ write_stream(WsgiCall *self, unsigned orders)
 }
 
 static void
-lend(WsgiCall *self)
+call_lend(WsgiCall *self)
 {
     self->loan_error = http_stream_lend(self->req, &self->loan);
     if (self->loan_error != 0) {
@@ -139,7 +139,7 @@ lend(WsgiCall *self)
 }
 
 static void
-carry_out(WsgiCall *self)
+call_carry_out(WsgiCall *self)
 {
     unsigned orders = self->orders;
     HttpRequest *req = self->req;
@@ -151,13 +151,13 @@ carry_out(WsgiCall *self)
         http_body_resume(req);
     }
     if (orders & WSGI_WHOLE) {
-        write_whole(self);
+        call_write_whole(self);
     }
     if ((orders & (WSGI_BEGIN | WSGI_LENT | WSGI_END)) || self->out != NULL) {
-        write_stream(self, orders);
+        call_write_stream(self, orders);
     }
     if (orders & WSGI_LEND) {
-        lend(self);
+        call_lend(self);
     }
     if ((orders & WSGI_FAIL) && req->answer == HTTP_ANSWER_NONE) {
         (void)http_respond_error(req, 500);
@@ -168,11 +168,11 @@ carry_out(WsgiCall *self)
 }
 
 static void
-on_orders(InboxNode *node)
+wsgi_on_orders(InboxNode *node)
 {
     WsgiCall *self = container_of(node, WsgiCall, node);
     self->posted = false;
-    carry_out(self);
+    call_carry_out(self);
     Py_DECREF((PyObject *)self);
 }
 
@@ -180,7 +180,7 @@ on_orders(InboxNode *node)
 
 /* The memory for fields goes from call to call. */
 static void
-fields_return(WsgiCall *self)
+call_return_fields(WsgiCall *self)
 {
     HttpFields *scratch = &self->app->fields;
     if (scratch->raw.ptr == NULL) {
@@ -197,7 +197,7 @@ call_end(WsgiCall *self)
     HttpRequest *req = self->req;
     self->req = NULL;
     self->gone = true;
-    fields_return(self);
+    call_return_fields(self);
     buf_free(&self->pieces);
     Py_CLEAR(self->environ);
     Py_CLEAR(self->whole);
@@ -209,16 +209,16 @@ call_end(WsgiCall *self)
 }
 
 static void
-job_done(InboxNode *node)
+call_job_done(InboxNode *node)
 {
     WsgiCall *self = container_of(node, WsgiCall, job.done);
-    carry_out(self);
+    call_carry_out(self);
     call_end(self);
 }
 
 /* The pool was closed under the job: nobody is left to take the answer. */
 static void
-job_abandon(PoolJob *job)
+call_job_abandon(PoolJob *job)
 {
     call_end(container_of(job, WsgiCall, job));
 }
@@ -237,8 +237,8 @@ call_new(HttpRequest *req, WsgiApp *app)
         Py_XDECREF(environ);
         return NULL;
     }
-    self->job =
-        (PoolJob){.done = {.run = job_done}, .run = wsgi_run, .abandon = job_abandon};
+    self->job = (PoolJob){
+        .done = {.run = call_job_done}, .run = wsgi_run, .abandon = call_job_abandon};
     self->server = (AppServer *)Py_NewRef((PyObject *)server);
     self->app = (WsgiApp *)Py_NewRef((PyObject *)app);
     self->environ = environ;
@@ -261,13 +261,13 @@ call_submit(WsgiCall *self)
 }
 
 static HttpBodyMode
-on_head(HttpRequest *req)
+wsgi_on_head(HttpRequest *req)
 {
     return req->has_body ? HTTP_BODY_STREAM : HTTP_BODY_DISCARD;
 }
 
 static void
-on_request(HttpRequest *req, Mount *mount)
+wsgi_on_request(HttpRequest *req, Mount *mount)
 {
     WsgiCall *self = call_new(req, (WsgiApp *)mount);
     if (self == NULL) {
@@ -288,7 +288,7 @@ on_request(HttpRequest *req, Mount *mount)
 
 /* The worker, if there is one, learns of it where it waits. */
 static void
-client_gone(WsgiCall *self)
+call_client_gone(WsgiCall *self)
 {
     self->gone = true;
     if (self->loan.fd >= 0 && !loop_is_forked(self->server->loop)) {
@@ -301,7 +301,7 @@ client_gone(WsgiCall *self)
 }
 
 static void
-on_body(HttpRequest *req, Slice piece)
+wsgi_on_body(HttpRequest *req, Slice piece)
 {
     WsgiCall *self = call_of(req)->mounted;
     if (self == NULL) {
@@ -314,7 +314,7 @@ on_body(HttpRequest *req, Slice piece)
     }
     if (buf_append_slice(pieces, piece) != 0) {
         http_abort(req);
-        client_gone(self);
+        call_client_gone(self);
         return;
     }
     if (pieces->len - self->from >= WSGI_HIGH && !self->paused) {
@@ -328,7 +328,7 @@ on_body(HttpRequest *req, Slice piece)
 }
 
 static void
-on_body_end(HttpRequest *req)
+wsgi_on_body_end(HttpRequest *req)
 {
     WsgiCall *self = call_of(req)->mounted;
     if (self == NULL) {
@@ -341,16 +341,16 @@ on_body_end(HttpRequest *req)
 }
 
 static void
-on_gone(HttpRequest *req)
+wsgi_on_gone(HttpRequest *req)
 {
     WsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
-        client_gone(self);
+        call_client_gone(self);
     }
 }
 
 static void
-on_writable(HttpRequest *req)
+wsgi_on_writable(HttpRequest *req)
 {
     WsgiCall *self = call_of(req)->mounted;
     if (self == NULL) {
@@ -358,18 +358,18 @@ on_writable(HttpRequest *req)
     }
     self->full = http_stream_full(req);
     if (self->loan_error == UV_EAGAIN) {
-        lend(self);
+        call_lend(self);
     }
     call_wake(self);
 }
 
 const MountOps wsgi_mount_ops = {
-    .head = on_head,
-    .request = on_request,
-    .body = on_body,
-    .body_end = on_body_end,
-    .gone = on_gone,
-    .writable = on_writable,
+    .head = wsgi_on_head,
+    .request = wsgi_on_request,
+    .body = wsgi_on_body,
+    .body_end = wsgi_on_body_end,
+    .gone = wsgi_on_gone,
+    .writable = wsgi_on_writable,
 };
 
 /* ---- The type ----------------------------------------------------------------------------- */

@@ -96,15 +96,15 @@ field_key(WsgiApp *app, Slice name)
 /* A further field of the same name: environ[key] gets both values, as one list (RFC 9110 section
  * 5.3); cookies have a separator of their own (RFC 9113 section 8.2.3). */
 static int
-put_joined(PyObject *environ, PyObject *key, PyObject *before, PyObject *value,
-           bool is_cookie)
+environ_put_joined(PyObject *environ, PyObject *key, PyObject *before, PyObject *value,
+                   bool is_cookie)
 {
     const char *format = is_cookie ? "%U; %U" : "%U, %U";
     return dict_put(environ, key, PyUnicode_FromFormat(format, before, value));
 }
 
 static int
-put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint32_t i)
+environ_put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint32_t i)
 {
     Slice name = http_field_name(req, i);
     if (unlikely(memchr(name.ptr, '_', name.len) != NULL)) {
@@ -118,8 +118,8 @@ put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint32_t i)
         PyObject *kept = PyDict_SetDefault(environ, key, value); /* borrowed */
         err = kept == NULL ? -1 : 0;
         if (unlikely(kept != NULL && PyDict_GET_SIZE(environ) == before)) {
-            err =
-                put_joined(environ, key, kept, value, slice_eq(name, SLICE("cookie")));
+            err = environ_put_joined(environ, key, kept, value,
+                                     slice_eq(name, SLICE("cookie")));
         }
     }
     Py_XDECREF(key);
@@ -166,7 +166,7 @@ client_find(WsgiApp *app, const HttpRequest *req)
 }
 
 static int
-put_client(PyObject *environ, WsgiApp *app, const HttpRequest *req)
+environ_put_client(PyObject *environ, WsgiApp *app, const HttpRequest *req)
 {
     if (req->peer.family == AF_UNSPEC) {
         return 0;
@@ -196,7 +196,7 @@ path_info(const WsgiApp *app, HttpRequest *req)
 
 /* The path, decoded, and the target as it was sent. */
 static int
-put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
+environ_put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
 {
     const WsgiState *st = app->st;
     Slice path = path_info(app, req);
@@ -216,7 +216,7 @@ put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
 
 /* The entries that are mostly as in the template. */
 static int
-put_rare(PyObject *environ, WsgiCall *call)
+environ_put_rare(PyObject *environ, WsgiCall *call)
 {
     const WsgiState *st = call->app->st;
     const HttpRequest *req = call->req;
@@ -242,13 +242,14 @@ wsgi_environ_new(WsgiCall *call)
     WsgiApp *app = call->app;
     HttpRequest *req = call->req;
     PyObject *environ = PyDict_Copy(call->environ);
-    if (environ == NULL || put_target(environ, app, req) < 0
-        || put_client(environ, app, req) < 0 || put_rare(environ, call) < 0) {
+    if (environ == NULL || environ_put_target(environ, app, req) < 0
+        || environ_put_client(environ, app, req) < 0
+        || environ_put_rare(environ, call) < 0) {
         Py_XDECREF(environ);
         return NULL;
     }
     for (uint32_t i = 0; i < req->nfields; i++) {
-        if (put_field(environ, app, req, i) < 0) {
+        if (environ_put_field(environ, app, req, i) < 0) {
             Py_DECREF(environ);
             return NULL;
         }

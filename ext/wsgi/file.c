@@ -32,7 +32,7 @@ part_find(WsgiCall *call, PyObject *wrapper, FilePart *part)
 /* ---- Small files -------------------------------------------------------------------------- */
 
 static int
-send_small(WsgiCall *call, const FilePart *part)
+file_send_small(WsgiCall *call, const FilePart *part)
 {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)part->left);
     if (bytes == NULL) {
@@ -58,7 +58,7 @@ send_small(WsgiCall *call, const FilePart *part)
 
 /* Waits until the socket takes more. False when the client doesn't, or is gone. */
 static bool
-wait_writable(const HttpLoan *loan)
+file_wait_writable(const HttpLoan *loan)
 {
     struct pollfd entry = {.fd = loan->fd, .events = POLLOUT};
     int timeout =
@@ -72,19 +72,19 @@ wait_writable(const HttpLoan *loan)
 
 /* Without the GIL. The bytes that were sent. */
 static int64_t
-copy(const HttpLoan *loan, FilePart part)
+file_copy_part(const HttpLoan *loan, FilePart part)
 {
     int64_t size = part.left;
     FileCopied copied;
     do {
         copied = file_copy(loan->fd, &part);
-    } while (copied == FILE_TURN || (copied == FILE_FULL && wait_writable(loan)));
+    } while (copied == FILE_TURN || (copied == FILE_FULL && file_wait_writable(loan)));
     return size - part.left;
 }
 
 /* Has the loop lend the socket. 0; a negative UV_E*; 1 with an exception set. */
 static int
-borrow(WsgiCall *call)
+file_borrow_socket(WsgiCall *call)
 {
     call->loan_error = UV_EAGAIN;
     wsgi_order(call, WSGI_LEND);
@@ -98,7 +98,7 @@ borrow(WsgiCall *call)
 
 /* The socket goes back. What is missing of the file then is missing in the answer. */
 static void
-give_back(WsgiCall *call, int64_t sent)
+file_return_socket(WsgiCall *call, int64_t sent)
 {
     int fd = call->loan.fd;
     call->loan.fd = -1; /* before it is closed: on_gone must not meet another file */
@@ -110,16 +110,16 @@ give_back(WsgiCall *call, int64_t sent)
 
 /* When the kernel can't send it: the file is at its position still, to be read. */
 static int
-send_large(WsgiCall *call, const FilePart *part)
+file_send_large(WsgiCall *call, const FilePart *part)
 {
     wsgi_begin(call, call->left);
-    int err = borrow(call);
+    int err = file_borrow_socket(call);
     if (err == 0 && call->loan.fd >= 0) {
         int64_t sent;
         Py_BEGIN_ALLOW_THREADS
-        sent = copy(&call->loan, *part);
+        sent = file_copy_part(&call->loan, *part);
         Py_END_ALLOW_THREADS
-        give_back(call, sent);
+        file_return_socket(call, sent);
         bool refused = sent == 0 && !call->gone;
         return refused ? 0 : wsgi_finish(call) < 0 ? -1 : 1;
     }
@@ -144,5 +144,6 @@ wsgi_send_file(WsgiCall *call, PyObject *wrapper)
     if (wsgi_is_bodyless(call) || part.left == 0) {
         return wsgi_finish(call) < 0 ? -1 : 1;
     }
-    return part.left <= FILE_SMALL ? send_small(call, &part) : send_large(call, &part);
+    return part.left <= FILE_SMALL ? file_send_small(call, &part)
+                                   : file_send_large(call, &part);
 }

@@ -23,7 +23,7 @@ input_call(PyObject *op)
 /* ---- What has arrived --------------------------------------------------------------------- */
 
 static Slice
-arrived(const WsgiCall *call)
+input_arrived(const WsgiCall *call)
 {
     return slice_of(call->pieces.ptr + call->from, call->pieces.len - call->from);
 }
@@ -31,14 +31,14 @@ arrived(const WsgiCall *call)
 /* The first `size` bytes of what has arrived are taken; they stay where they are until the GIL is
  * given up. */
 static void
-take(WsgiCall *call, size_t size)
+input_take(WsgiCall *call, size_t size)
 {
     call->from += size;
     if (call->from == call->pieces.len) {
         call->from = 0;
         buf_clear(&call->pieces);
     }
-    if (call->paused && arrived(call).len <= WSGI_LOW && call->req != NULL) {
+    if (call->paused && input_arrived(call).len <= WSGI_LOW && call->req != NULL) {
         call->paused = false;
         wsgi_order(call, WSGI_RESUME);
     }
@@ -46,7 +46,7 @@ take(WsgiCall *call, size_t size)
 
 /* Waits until something has arrived. 1; 0 at the end of the body; -1 with an exception set. */
 static int
-wait_for_bytes(WsgiCall *call)
+input_wait(WsgiCall *call)
 {
     for (;;) {
         const HttpRequest *req = call->req;
@@ -54,7 +54,7 @@ wait_for_bytes(WsgiCall *call)
             PyErr_SetString(PyExc_RuntimeError, "wsgi.input: the request is over");
             return -1;
         }
-        if (arrived(call).len != 0) {
+        if (input_arrived(call).len != 0) {
             return 1;
         }
         if (req->body_complete) {
@@ -67,7 +67,7 @@ wait_for_bytes(WsgiCall *call)
                                          "answer is complete");
             return -1;
         }
-        take(call, 0); /* asks for more */
+        input_take(call, 0); /* asks for more */
         if (wsgi_wait(call) < 0) {
             return -1;
         }
@@ -105,23 +105,23 @@ line_portion(Slice there, size_t most, bool *last)
     return size;
 }
 
-/* As gather(), into `out`. */
+/* As input_gather(), into `out`. */
 static int
-gather_into(WsgiCall *call, size_t most, Portion portion, Buf *out)
+input_gather_into(WsgiCall *call, size_t most, Portion portion, Buf *out)
 {
     bool last = false;
     while (!last) {
-        int more = wait_for_bytes(call);
+        int more = input_wait(call);
         if (more <= 0) {
             return more;
         }
-        Slice there = arrived(call);
+        Slice there = input_arrived(call);
         size_t size = portion(there, most - out->len, &last);
         if (buf_append(out, there.ptr, size) != 0) {
             PyErr_NoMemory();
             return -1;
         }
-        take(call, size);
+        input_take(call, size);
     }
     return 0;
 }
@@ -129,23 +129,23 @@ gather_into(WsgiCall *call, size_t most, Portion portion, Buf *out)
 /* At most `most` bytes, until `portion` has enough of them or the body ends: new bytes, or NULL
  * with an exception set. */
 static PyObject *
-gather(WsgiCall *call, size_t most, Portion portion)
+input_gather(WsgiCall *call, size_t most, Portion portion)
 {
-    int more = most == 0 ? 0 : wait_for_bytes(call);
+    int more = most == 0 ? 0 : input_wait(call);
     if (more <= 0) {
         return more < 0 ? NULL : PyBytes_FromStringAndSize(NULL, 0);
     }
     bool last;
-    size_t size = portion(arrived(call), most, &last);
-    if (last || (size == arrived(call).len && call->req->body_complete)) {
-        PyObject *bytes = bytes_from(slice_of(arrived(call).ptr, size));
+    size_t size = portion(input_arrived(call), most, &last);
+    if (last || (size == input_arrived(call).len && call->req->body_complete)) {
+        PyObject *bytes = bytes_from(slice_of(input_arrived(call).ptr, size));
         if (bytes != NULL) {
-            take(call, size);
+            input_take(call, size);
         }
         return bytes;
     }
     Buf out = {NULL, 0, 0};
-    PyObject *bytes = gather_into(call, most, portion, &out) < 0
+    PyObject *bytes = input_gather_into(call, most, portion, &out) < 0
                           ? NULL
                           : bytes_from(out.ptr == NULL ? SLICE("") : buf_slice(&out));
     buf_free(&out);
@@ -183,7 +183,7 @@ input_get(PyObject *op, size_t most, Portion portion)
 {
     WsgiCall *call = input_call(op);
     return call == NULL ? PyBytes_FromStringAndSize(NULL, 0)
-                        : gather(call, most, portion);
+                        : input_gather(call, most, portion);
 }
 
 static PyObject *

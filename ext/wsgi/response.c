@@ -77,7 +77,7 @@ is_hop_by_hop(Slice name)
 
 /* 0, or -1 with an exception set. */
 static int
-add_header(HttpFields *fields, PyObject *pair)
+header_add(HttpFields *fields, PyObject *pair)
 {
     bool fits = PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2;
     PyObject *name = fits ? PyTuple_GET_ITEM(pair, 0) : NULL;  /* borrowed */
@@ -107,7 +107,7 @@ add_header(HttpFields *fields, PyObject *pair)
 }
 
 static int
-add_headers(WsgiCall *call, PyObject *headers)
+headers_add(WsgiCall *call, PyObject *headers)
 {
     HttpFields *fields = &call->fields;
     if (!PyList_Check(headers)) {
@@ -123,7 +123,7 @@ add_headers(WsgiCall *call, PyObject *headers)
     http_fields_clear(fields);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
         PyObject *pair = Py_NewRef(PyList_GET_ITEM(headers, i));
-        int err = add_header(fields, pair); /* its repr() may change the list */
+        int err = header_add(fields, pair); /* its repr() may change the list */
         Py_DECREF(pair);
         if (err < 0) {
             return -1;
@@ -134,7 +134,7 @@ add_headers(WsgiCall *call, PyObject *headers)
 
 /* Raises what exc_info holds. Returns -1. */
 static int
-raise_exc_info(PyObject *exc_info)
+exc_info_raise(PyObject *exc_info)
 {
     PyObject *exc = PyTuple_GET_ITEM(exc_info, 1);
     PyObject *traceback = PyTuple_GET_ITEM(exc_info, 2);
@@ -151,7 +151,7 @@ raise_exc_info(PyObject *exc_info)
 
 /* Whether the answer may be started (anew) now. 0, or -1 with an exception set. */
 static int
-check_start(const WsgiCall *call, PyObject *exc_info)
+start_check(const WsgiCall *call, PyObject *exc_info)
 {
     if (exc_info != NULL
         && (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3)) {
@@ -166,7 +166,7 @@ check_start(const WsgiCall *call, PyObject *exc_info)
         return -1;
     }
     if (exc_info != NULL) {
-        return call->stage > WSGI_HEAD ? raise_exc_info(exc_info) : 0;
+        return call->stage > WSGI_HEAD ? exc_info_raise(exc_info) : 0;
     }
     if (call->stage != WSGI_START) {
         PyErr_SetString(PyExc_AssertionError,
@@ -176,7 +176,7 @@ check_start(const WsgiCall *call, PyObject *exc_info)
     return 0;
 }
 
-static PyObject *write_new(WsgiCall *call);
+static PyObject *response_write_new(WsgiCall *call);
 
 static PyObject *
 start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
@@ -189,18 +189,18 @@ start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
                             nargs);
     }
     PyObject *exc_info = nargs == 3 && args[2] != Py_None ? args[2] : NULL;
-    if (check_start(call, exc_info) < 0) {
+    if (start_check(call, exc_info) < 0) {
         return NULL;
     }
     call->stage = WSGI_START; /* what follows may fail */
     call->status = status_parse(args[0]);
-    if (call->status < 0 || add_headers(call, args[1]) < 0) {
+    if (call->status < 0 || headers_add(call, args[1]) < 0) {
         return NULL;
     }
     Py_XSETREF(call->status_line, Py_NewRef(args[0]));
     call->left = call->fields.has_content_length ? call->fields.content_length : -1;
     call->stage = WSGI_HEAD;
-    return write_new(call);
+    return response_write_new(call);
 }
 
 static PyMethodDef start_response_def = {
@@ -223,7 +223,7 @@ wsgi_is_bodyless(const WsgiCall *call)
 
 /* The whole answer, with `body` (borrowed, may be NULL). */
 static void
-send_whole(WsgiCall *call, PyObject *body)
+response_send_whole(WsgiCall *call, PyObject *body)
 {
     call->whole = Py_XNewRef(body);
     call->stage = WSGI_OVER;
@@ -233,14 +233,14 @@ send_whole(WsgiCall *call, PyObject *body)
 /* The whole of an answer that has no body. To HEAD, a length that nobody stated isn't 0: the app
  * may have left out the body because of the method. */
 static void
-send_bodyless(WsgiCall *call)
+response_send_bodyless(WsgiCall *call)
 {
     if (call->req->is_head && !call->fields.has_content_length) {
         call->length = -1;
         call->stage = WSGI_OVER;
         wsgi_order(call, WSGI_BEGIN | WSGI_END);
     } else {
-        send_whole(call, NULL);
+        response_send_whole(call, NULL);
     }
 }
 
@@ -317,7 +317,7 @@ piece_send(WsgiCall *call, PyObject *piece)
     }
     int err = 0;
     if (call->stage == WSGI_HEAD && (int64_t)PyBytes_GET_SIZE(fit) == call->left) {
-        send_whole(call, fit);
+        response_send_whole(call, fit);
     } else {
         if (call->stage == WSGI_HEAD) {
             wsgi_begin(call, call->left);
@@ -329,7 +329,7 @@ piece_send(WsgiCall *call, PyObject *piece)
 }
 
 static WsgiSent
-wait_for_room(WsgiCall *call)
+piece_wait(WsgiCall *call)
 {
     while (!call->gone && (call->out_bytes >= WSGI_HIGH || call->full)) {
         if (wsgi_wait(call) < 0) {
@@ -340,7 +340,7 @@ wait_for_room(WsgiCall *call)
 }
 
 static int
-check_piece(const WsgiCall *call, PyObject *piece)
+piece_check(const WsgiCall *call, PyObject *piece)
 {
     if (!PyBytes_Check(piece)) {
         PyErr_Format(PyExc_TypeError,
@@ -360,14 +360,14 @@ check_piece(const WsgiCall *call, PyObject *piece)
 WsgiSent
 wsgi_send(WsgiCall *call, PyObject *piece)
 {
-    if (check_piece(call, piece) < 0) {
+    if (piece_check(call, piece) < 0) {
         return WSGI_SENT_FAILED;
     }
     if (PyBytes_GET_SIZE(piece) == 0) {
         return WSGI_SENT_MORE;
     }
     if (call->stage == WSGI_HEAD && wsgi_is_bodyless(call)) {
-        send_bodyless(call);
+        response_send_bodyless(call);
     }
     if (call->stage == WSGI_OVER) {
         report_too_much(call);
@@ -376,7 +376,7 @@ wsgi_send(WsgiCall *call, PyObject *piece)
     if (piece_send(call, piece) < 0) {
         return WSGI_SENT_FAILED;
     }
-    return call->stage == WSGI_OVER ? WSGI_SENT_MORE : wait_for_room(call);
+    return call->stage == WSGI_OVER ? WSGI_SENT_MORE : piece_wait(call);
 }
 
 /* The sum of the lengths of `pieces`, which are checked; -1 with an exception set. */
@@ -385,7 +385,7 @@ pieces_length(const WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
 {
     int64_t length = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (check_piece(call, pieces[i]) < 0) {
+        if (piece_check(call, pieces[i]) < 0) {
             return -1;
         }
         length += (int64_t)PyBytes_GET_SIZE(pieces[i]);
@@ -394,7 +394,7 @@ pieces_length(const WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
 }
 
 static WsgiSent
-send_pieces(WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
+pieces_send(WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
 {
     int64_t length = pieces_length(call, pieces, n);
     if (length < 0) {
@@ -430,7 +430,7 @@ wsgi_send_all(WsgiCall *call, PyObject *list)
     if (pieces == NULL) {
         return WSGI_SENT_FAILED;
     }
-    WsgiSent sent = send_pieces(call, PySequence_Fast_ITEMS(pieces),
+    WsgiSent sent = pieces_send(call, PySequence_Fast_ITEMS(pieces),
                                 PySequence_Fast_GET_SIZE(pieces));
     Py_DECREF(pieces);
     return sent;
@@ -440,16 +440,16 @@ wsgi_send_all(WsgiCall *call, PyObject *list)
 
 /* Without a single byte of a body. 0, or -1 with an exception set. */
 static int
-finish_empty(WsgiCall *call)
+response_finish_empty(WsgiCall *call)
 {
     if (wsgi_is_bodyless(call)) {
-        send_bodyless(call);
+        response_send_bodyless(call);
     } else if (call->left > 0) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the answer has fewer bytes than its Content-Length says");
         return -1;
     } else {
-        send_whole(call, NULL);
+        response_send_whole(call, NULL);
     }
     return 0;
 }
@@ -463,7 +463,7 @@ wsgi_finish(WsgiCall *call)
                         "the app returned without having called start_response()");
         return -1;
     case WSGI_HEAD:
-        return finish_empty(call);
+        return response_finish_empty(call);
     case WSGI_STREAM:
         if (call->left > 0 && !call->gone) {
             wsgi_report(call, "the answer has fewer bytes than its Content-Length says",
@@ -490,7 +490,7 @@ wsgi_fail(WsgiCall *call)
 /* ---- write() ------------------------------------------------------------------------------ */
 
 static PyObject *
-write_piece(PyObject *op, PyObject *piece)
+response_write_piece(PyObject *op, PyObject *piece)
 {
     WsgiCall *call = (WsgiCall *)op;
     if (call->req == NULL) {
@@ -512,11 +512,11 @@ write_piece(PyObject *op, PyObject *piece)
     Py_RETURN_NONE;
 }
 
-static PyMethodDef write_def = {"write", write_piece, METH_O,
+static PyMethodDef write_def = {"write", response_write_piece, METH_O,
                                 "Sends a part of the answer's body."};
 
 static PyObject *
-write_new(WsgiCall *call)
+response_write_new(WsgiCall *call)
 {
     return PyCFunction_New(&write_def, (PyObject *)call);
 }

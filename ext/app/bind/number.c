@@ -39,7 +39,7 @@ space_len(Slice text)
 }
 
 static Slice
-trim(Slice text)
+number_trim(Slice text)
 {
     for (size_t n; (n = space_len(text)) > 0;) {
         text = slice_of(text.ptr + n, text.len - n);
@@ -135,7 +135,7 @@ number_int(Slice text)
 {
     char space[INT_DIGITS_MAX + 2];
     char *digits = space + 1;
-    text = strip_zero_fraction(trim(text));
+    text = strip_zero_fraction(number_trim(text));
     bool negative = text.len > 0 && text.ptr[0] == '-';
     if (negative || (text.len > 0 && text.ptr[0] == '+')) {
         text = slice_of(text.ptr + 1, text.len - 1);
@@ -183,7 +183,7 @@ parse_float(const char *text)
     double value = PyOS_string_to_double(text, &end, NULL); /* overflow: inf */
     if (value == -1.0 && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_ValueError)) {
-            PyErr_Clear();
+            PyErr_Clear(); /* the caller reports a text that is no number */
         }
         return NULL;
     }
@@ -194,7 +194,7 @@ PyObject *
 number_float(Slice text)
 {
     char small[SMALL];
-    Slice trimmed = trim(text);
+    Slice trimmed = number_trim(text);
     if (trimmed.len != text.len && memchr(text.ptr, '_', text.len) != NULL) {
         return NULL; /* one or the other */
     }

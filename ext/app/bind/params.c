@@ -29,7 +29,7 @@ typedef struct Binder {
 
 /* The str that the handler (or a converter, or an error's "input") sees. */
 static PyObject *
-text_new(ParamSource source, Slice text)
+param_text(ParamSource source, Slice text)
 {
     switch (source) {
     case PARAM_QUERY:
@@ -100,7 +100,7 @@ value_new(Binder *b, const Param *param, Slice text, PyObject **out)
             return -1;
         }
     }
-    PyObject *str = text_new(param->source, text);
+    PyObject *str = param_text(param->source, text);
     if (str == NULL) {
         return -1;
     }
@@ -193,7 +193,7 @@ binder_note(Binder *b, ParamSource source, Slice name, Slice value)
         if (!param->many) {
             continue;
         }
-        PyObject *text = text_new(source, value);
+        PyObject *text = param_text(source, value);
         if (text == NULL) {
             return -1;
         }

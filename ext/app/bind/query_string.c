@@ -56,7 +56,7 @@ is_space(char c)
 }
 
 static Slice
-trim(Slice text)
+pair_trim(Slice text)
 {
     while (text.len > 0 && is_space(text.ptr[0])) {
         text = slice_of(text.ptr + 1, text.len - 1);
@@ -73,8 +73,8 @@ cookie_next(QueryIter *it, Slice *name, Slice *value)
     while (it->rest.len > 0) {
         Slice pair = take_until(&it->rest, ';');
         bool named = memchr(pair.ptr, '=', pair.len) != NULL;
-        *name = named ? trim(take_until(&pair, '=')) : slice_of(pair.ptr, 0);
-        *value = trim(pair);
+        *name = named ? pair_trim(take_until(&pair, '=')) : slice_of(pair.ptr, 0);
+        *value = pair_trim(pair);
         if (name->len > 0 || value->len > 0) {
             return true;
         }

@@ -6,6 +6,7 @@
 
 #include "app/ws/ws_session.h"
 
+#include "app/header_pairs.h"
 #include "http/server.h"
 
 #include <uv.h>
@@ -88,7 +89,7 @@ queue_has_room(const WsSession *s)
 /* ---- What the connection tells ----------------------------------------------------------- */
 
 static void
-on_message(WsConn *ws, PyObject *data)
+session_on_message(WsConn *ws, PyObject *data)
 {
     WsSession *s = ws_context(ws);
     if (s->count == s->cap && queue_grow(s) != 0) {
@@ -105,13 +106,13 @@ on_message(WsConn *ws, PyObject *data)
 }
 
 static void
-on_drain(WsConn *ws)
+session_on_drain(WsConn *ws)
 {
     waiting_wake(&((WsSession *)ws_context(ws))->writers);
 }
 
 static bool
-is_busy(WsConn *ws)
+session_is_busy(WsConn *ws)
 {
     return ((WsSession *)ws_context(ws))->busy;
 }
@@ -121,7 +122,7 @@ static void
 session_end(WsSession *s, int code, PyObject *reason)
 {
     if (reason == NULL) {
-        PyErr_Clear();
+        PyErr_Clear(); /* MemoryError: the end counts, not its reason */
         reason = PyUnicode_New(0, 0);
     }
     s->by_client = s->state != SESSION_CLOSING;
@@ -137,7 +138,7 @@ session_end(WsSession *s, int code, PyObject *reason)
 }
 
 static void
-on_close(WsConn *ws, int code, Slice reason, bool clean)
+session_on_close(WsConn *ws, int code, Slice reason, bool clean)
 {
     (void)clean;
     WsSession *s = ws_context(ws);
@@ -148,10 +149,10 @@ on_close(WsConn *ws, int code, Slice reason, bool clean)
 }
 
 static const WsOps session_ops = {
-    .on_message = on_message,
-    .on_drain = on_drain,
-    .is_busy = is_busy,
-    .on_close = on_close,
+    .on_message = session_on_message,
+    .on_drain = session_on_drain,
+    .is_busy = session_is_busy,
+    .on_close = session_on_close,
 };
 
 /* ---- What the application does ----------------------------------------------------------- */
@@ -220,7 +221,7 @@ session_next(WsSession *s, PyObject **message)
 }
 
 static int
-send_text(WsSession *s, PyObject *data)
+session_send_text(WsSession *s, PyObject *data)
 {
     Py_ssize_t len;
     const char *text = PyUnicode_AsUTF8AndSize(data, &len);
@@ -229,7 +230,7 @@ send_text(WsSession *s, PyObject *data)
 
 /* Other objects' memory may change as soon as this returns: it is copied. */
 static int
-send_buffer(WsSession *s, PyObject *data)
+session_send_buffer(WsSession *s, PyObject *data)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
@@ -243,12 +244,6 @@ send_buffer(WsSession *s, PyObject *data)
     return err;
 }
 
-static Slice
-bytes_of(PyObject *bytes)
-{
-    return slice_of(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
-}
-
 int
 session_send(WsSession *s, PyObject *data)
 {
@@ -256,17 +251,17 @@ session_send(WsSession *s, PyObject *data)
         return UV_ECANCELED;
     }
     if (PyUnicode_Check(data)) {
-        return send_text(s, data);
+        return session_send_text(s, data);
     }
-    return PyBytes_CheckExact(data) ? ws_send_binary(s->ws, bytes_of(data), data)
-                                    : send_buffer(s, data);
+    return PyBytes_CheckExact(data) ? ws_send_binary(s->ws, bytes_slice(data), data)
+                                    : session_send_buffer(s, data);
 }
 
 int
 session_send_utf8(WsSession *s, PyObject *text)
 {
     return s->state != SESSION_OPEN ? UV_ECANCELED
-                                    : ws_send_text(s->ws, bytes_of(text), text);
+                                    : ws_send_text(s->ws, bytes_slice(text), text);
 }
 
 bool

@@ -195,7 +195,7 @@ static const WaitOps text_ops = {.attempt = attempt_text};
 static const WaitOps bytes_ops = {.attempt = attempt_bytes};
 
 static PyObject *
-receive(PyObject *op, const char *name, const WaitOps *ops)
+websocket_receive(PyObject *op, const char *name, const WaitOps *ops)
 {
     const AppServer *server = server_of(op);
     return is_here(op) ? waiting_new(server->st, server->loop, ops, op)
@@ -205,19 +205,19 @@ receive(PyObject *op, const char *name, const WaitOps *ops)
 static PyObject *
 websocket_receive_data(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return receive(op, "receive_data", &any_ops);
+    return websocket_receive(op, "receive_data", &any_ops);
 }
 
 static PyObject *
 websocket_receive_text(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return receive(op, "receive_text", &text_ops);
+    return websocket_receive(op, "receive_text", &text_ops);
 }
 
 static PyObject *
 websocket_receive_bytes(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return receive(op, "receive_bytes", &bytes_ops);
+    return websocket_receive(op, "receive_bytes", &bytes_ops);
 }
 
 /* ---- Sending ----------------------------------------------------------------------------- */
@@ -386,7 +386,7 @@ websocket_gone(PyObject *websocket)
 
 /* Nothing wakes the handler's task any more but what it waits for itself. */
 static void
-session_ended(WsSession *session)
+websocket_ended(WsSession *session)
 {
     coro_let_go(session->req);
 }
@@ -507,7 +507,7 @@ websocket_new(HttpRequest *req)
     PyObject *op = request_new(server->websockets.type, req, server->app);
     if (op != NULL) {
         session_init(session_of(op), op, req);
-        session_of(op)->ended = session_ended;
+        session_of(op)->ended = websocket_ended;
         ((WebSocketObject *)op)->thread = PyThread_get_thread_ident();
     }
     return op;

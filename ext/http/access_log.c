@@ -15,7 +15,7 @@ enum {
 };
 
 static size_t
-put(char *out, Slice text)
+log_put(char *out, Slice text)
 {
     memcpy(out, text.ptr, text.len);
     return text.len;
@@ -23,15 +23,15 @@ put(char *out, Slice text)
 
 /* The target, with the two bytes escaped that would end or escape the quotation. */
 static size_t
-put_target(char *out, Slice target)
+log_put_target(char *out, Slice target)
 {
     size_t n = 0;
     for (size_t i = 0; i < target.len; i++) {
         char c = target.ptr[i];
         if (c == '"') {
-            n += put(out + n, SLICE("%22"));
+            n += log_put(out + n, SLICE("%22"));
         } else if (c == '\\') {
-            n += put(out + n, SLICE("%5C"));
+            n += log_put(out + n, SLICE("%5C"));
         } else {
             out[n++] = c;
         }
@@ -41,15 +41,15 @@ put_target(char *out, Slice target)
 
 /* `GET /x HTTP/1.1`, or nothing when there is no target. */
 static size_t
-put_request_line(char *out, const HttpRequest *req)
+log_put_request_line(char *out, const HttpRequest *req)
 {
     if (req == NULL || req->target_len == 0) {
         return 0;
     }
-    size_t n = put(out, http_request_method(req));
+    size_t n = log_put(out, http_request_method(req));
     out[n++] = ' ';
-    n += put_target(out + n, http_request_target(req));
-    n += put(out + n, req->minor == 0 ? SLICE(" HTTP/1.0") : SLICE(" HTTP/1.1"));
+    n += log_put_target(out + n, http_request_target(req));
+    n += log_put(out + n, req->minor == 0 ? SLICE(" HTTP/1.0") : SLICE(" HTTP/1.1"));
     return n;
 }
 
@@ -71,10 +71,10 @@ log_report(AccessLog *log)
         return;
     }
     char *line = log->lines.ptr + log->lines.len;
-    size_t n = put(line, SLICE("WARNING:  access log: "));
+    size_t n = log_put(line, SLICE("WARNING:  access log: "));
     n += fmt_decimal(line + n, log->dropped);
-    n += put(line + n, log->dropped == 1 ? SLICE(" line") : SLICE(" lines"));
-    n += put(line + n, SLICE(" dropped\n"));
+    n += log_put(line + n, log->dropped == 1 ? SLICE(" line") : SLICE(" lines"));
+    n += log_put(line + n, SLICE(" dropped\n"));
     log->lines.len += n;
     log->dropped = 0;
 }
@@ -105,14 +105,14 @@ access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req, int 
         return;
     }
     char *line = log->lines.ptr + log->lines.len;
-    size_t n = put(line, SLICE("INFO:     "));
+    size_t n = log_put(line, SLICE("INFO:     "));
     n += net_addr_text(peer, line + n);
-    n += put(line + n, SLICE(" - \""));
-    n += put_request_line(line + n, req);
-    n += put(line + n, SLICE("\" "));
+    n += log_put(line + n, SLICE(" - \""));
+    n += log_put_request_line(line + n, req);
+    n += log_put(line + n, SLICE("\" "));
     n += fmt_decimal(line + n, (uint64_t)status);
     line[n++] = ' ';
-    n += put(line + n, reason);
+    n += log_put(line + n, reason);
     line[n++] = '\n';
     log->lines.len += n;
     if (log->lines.len >= LOG_FLUSH) {

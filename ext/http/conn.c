@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static HttpConn *
-conn_of(Stream *stream)
+conn_of_stream(Stream *stream)
 {
     return container_of(stream, HttpConn, stream);
 }
@@ -155,7 +155,7 @@ conn_keep(HttpConn *c, Slice data)
 }
 
 static void
-kept_free(HttpConn *c)
+conn_free_kept(HttpConn *c)
 {
     buf_free(&c->kept);
     c->kept_from = 0;
@@ -199,9 +199,9 @@ conn_linger_data(HttpConn *c, size_t len)
 }
 
 static void
-on_data(Stream *stream, Slice data)
+conn_on_data(Stream *stream, Slice data)
 {
-    HttpConn *c = conn_of(stream);
+    HttpConn *c = conn_of_stream(stream);
     c->server->parking = !loop_is_crowded(c->server->loop);
     if (c->state == CONN_LINGER) {
         conn_linger_data(c, data.len);
@@ -218,9 +218,9 @@ on_data(Stream *stream, Slice data)
 }
 
 static void
-on_eof(Stream *stream)
+conn_on_eof(Stream *stream)
 {
-    HttpConn *c = conn_of(stream);
+    HttpConn *c = conn_of_stream(stream);
     c->eof = true;
     if (c->state == CONN_LINGER) {
         conn_close(c, true);
@@ -230,16 +230,16 @@ on_eof(Stream *stream)
 }
 
 static void
-on_reset(Stream *stream)
+conn_on_reset(Stream *stream)
 {
-    half_reset(conn_of(stream));
-    conn_settle(conn_of(stream));
+    half_reset(conn_of_stream(stream));
+    conn_settle(conn_of_stream(stream));
 }
 
 static void
-on_error(Stream *stream, int err)
+conn_on_error(Stream *stream, int err)
 {
-    HttpConn *c = conn_of(stream);
+    HttpConn *c = conn_of_stream(stream);
     if (stream_is_handshaking(stream)) {
         const char *reason = stream_secure_reason(stream);
         server_refused(
@@ -250,15 +250,15 @@ on_error(Stream *stream, int err)
 }
 
 static void
-on_secure(Stream *stream)
+conn_on_secure(Stream *stream)
 {
-    conn_settle(conn_of(stream));
+    conn_settle(conn_of_stream(stream));
 }
 
 static void
-on_drain(Stream *stream)
+conn_on_drain(Stream *stream)
 {
-    HttpConn *c = conn_of(stream);
+    HttpConn *c = conn_of_stream(stream);
     HttpRequest *req = c->req;
     if (c->state == CONN_UPGRADED) {
         ws_drained(c);
@@ -272,7 +272,7 @@ on_drain(Stream *stream)
 
 /* The client has sent all it will: nothing but what is owed keeps the connection. */
 static void
-settle_eof(HttpConn *c)
+conn_settle_eof(HttpConn *c)
 {
     if (!c->eof || c->held || conn_kept(c) != 0 || conn_is_blocked(c)) {
         return;
@@ -305,7 +305,7 @@ conn_is_full(const HttpConn *c)
 }
 
 static void
-settle_reading(HttpConn *c)
+conn_settle_reading(HttpConn *c)
 {
     if (c->state == CONN_CLOSING) {
         return;
@@ -324,7 +324,7 @@ settle_reading(HttpConn *c)
 
 /* Bytes that wait for no other event any more are parsed before the loop blocks. */
 static void
-settle_ready(HttpConn *c)
+conn_settle_ready(HttpConn *c)
 {
     bool ready = c->state < CONN_LINGER && (conn_kept(c) != 0 || c->held)
                  && (c->yielded || !conn_is_blocked(c));
@@ -336,9 +336,9 @@ settle_ready(HttpConn *c)
 void
 conn_settle(HttpConn *c)
 {
-    settle_eof(c);
-    settle_reading(c);
-    settle_ready(c);
+    conn_settle_eof(c);
+    conn_settle_reading(c);
+    conn_settle_ready(c);
     conn_settle_deadline(c);
     conn_check(c);
 }
@@ -360,7 +360,7 @@ conn_stop_parsing(HttpConn *c)
     if (!c->broken || c->state == CONN_CLOSING) {
         ring_remove(&c->ready);
     }
-    kept_free(c);
+    conn_free_kept(c);
     c->held = false;
     c->yielded = false;
 }
@@ -375,9 +375,9 @@ conn_free(HttpConn *c)
 }
 
 static void
-on_closed(Stream *stream)
+conn_on_closed(Stream *stream)
 {
-    HttpConn *c = conn_of(stream);
+    HttpConn *c = conn_of_stream(stream);
     HttpServer *server = c->server;
     if (c->state != CONN_CLOSING) { /* the loop itself was closed */
         conn_set_state(c, CONN_CLOSING);
@@ -391,13 +391,13 @@ on_closed(Stream *stream)
 }
 
 static const StreamOps stream_ops = {
-    .on_data = on_data,
-    .on_eof = on_eof,
-    .on_error = on_error,
-    .on_reset = on_reset,
-    .on_drain = on_drain,
-    .on_closed = on_closed,
-    .on_secure = on_secure,
+    .on_data = conn_on_data,
+    .on_eof = conn_on_eof,
+    .on_error = conn_on_error,
+    .on_reset = conn_on_reset,
+    .on_drain = conn_on_drain,
+    .on_closed = conn_on_closed,
+    .on_secure = conn_on_secure,
 };
 
 /* A connection on `fd`; NULL when that can't be. */
@@ -460,7 +460,7 @@ conn_finish(HttpConn *c)
 
 /* Whoever has the socket on loan, and may wait for it to take more, learns that it is of no use. */
 static void
-conn_call_in(HttpConn *c)
+conn_recall_loan(HttpConn *c)
 {
     uv_os_fd_t fd;
     if (c->lent && uv_fileno(&c->stream.uv.handle, &fd) == 0) {
@@ -528,7 +528,7 @@ conn_close(HttpConn *c, bool flush)
     }
     conn_set_state(c, CONN_CLOSING);
     conn_stop_parsing(c);
-    conn_call_in(c);
+    conn_recall_loan(c);
     exchange_drop(c);
     stream_close(&c->stream, flush);
     conn_settle_deadline(c);

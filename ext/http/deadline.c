@@ -12,7 +12,7 @@ enum {
     STALL = 500, /* ms: a timer that fires this late means that the loop was busy */
 };
 
-static void on_timer(uv_timer_t *timer);
+static void deadlines_on_timer(uv_timer_t *timer);
 
 static Deadline *
 ring_oldest(const Ring *ring)
@@ -28,7 +28,7 @@ deadline_due(const Deadlines *all, const Deadline *deadline)
 
 /* Makes the timer fire at `due`, but no sooner than a tick after its last firing. */
 static void
-timer_arm(Deadlines *all, uint64_t now, uint64_t due)
+deadlines_arm(Deadlines *all, uint64_t now, uint64_t due)
 {
     if (due < all->fired + TICK) {
         due = all->fired + TICK;
@@ -37,16 +37,16 @@ timer_arm(Deadlines *all, uint64_t now, uint64_t due)
         return;
     }
     all->armed = due;
-    (void)uv_timer_start(&all->timer, on_timer, due > now ? due - now : 0, 0);
+    (void)uv_timer_start(&all->timer, deadlines_on_timer, due > now ? due - now : 0, 0);
 }
 
 static void
-timer_arm_earliest(Deadlines *all, uint64_t now)
+deadlines_arm_earliest(Deadlines *all, uint64_t now)
 {
     for (int kind = DEADLINE_NONE + 1; kind < DEADLINE_KINDS; kind++) {
         const Deadline *oldest = ring_oldest(&all->lists[kind]);
         if (oldest != NULL) {
-            timer_arm(all, now, deadline_due(all, oldest));
+            deadlines_arm(all, now, deadline_due(all, oldest));
         }
     }
 }
@@ -64,7 +64,7 @@ expire_kind(Deadlines *all, DeadlineKind kind, uint64_t now)
 }
 
 static void
-on_timer(uv_timer_t *timer)
+deadlines_on_timer(uv_timer_t *timer)
 {
     Deadlines *all = container_of(timer, Deadlines, timer);
     if (!loop_enter(all->loop)) {
@@ -83,7 +83,7 @@ on_timer(uv_timer_t *timer)
         }
     }
     if (!uv_is_closing((uv_handle_t *)timer)) {
-        timer_arm_earliest(all, now);
+        deadlines_arm_earliest(all, now);
     }
 }
 
@@ -103,7 +103,7 @@ deadlines_init(Deadlines *all, Loop *loop, const uint32_t *after)
 }
 
 static void
-on_timer_closed(uv_handle_t *handle)
+deadlines_on_timer_closed(uv_handle_t *handle)
 {
     Deadlines *all = container_of((uv_timer_t *)handle, Deadlines, timer);
     if (loop_enter(all->loop)) {
@@ -114,7 +114,7 @@ on_timer_closed(uv_handle_t *handle)
 void
 deadlines_close(Deadlines *all)
 {
-    uv_close((uv_handle_t *)&all->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&all->timer, deadlines_on_timer_closed);
 }
 
 void
@@ -138,5 +138,5 @@ deadline_set(Deadlines *all, Deadline *deadline, DeadlineKind kind)
     deadline->kind = kind;
     deadline->since = now;
     ring_append(&all->lists[kind], &deadline->link);
-    timer_arm(all, now, deadline_due(all, deadline));
+    deadlines_arm(all, now, deadline_due(all, deadline));
 }

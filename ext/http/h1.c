@@ -15,39 +15,39 @@ enum {
 };
 
 static HttpConn *
-conn_of(llhttp_t *parser)
+conn_of_parser(llhttp_t *parser)
 {
     return container_of(parser, HttpConn, parser);
 }
 
 static int
-refuse(HttpConn *c, int status, const char *detail)
+h1_refuse(HttpConn *c, int status, const char *detail)
 {
     c->fault = fault_make(status, detail);
     return HPE_USER;
 }
 
 static int
-refuse_excess(HttpConn *c, int status, const char *detail, const char *limit)
+h1_refuse_excess(HttpConn *c, int status, const char *detail, const char *limit)
 {
     c->fault = (Fault){status, detail, limit};
     return HPE_USER;
 }
 
 static int
-refuse_memory(HttpConn *c)
+h1_refuse_memory(HttpConn *c)
 {
-    return refuse(c, 503, "The server is out of memory");
+    return h1_refuse(c, 503, "The server is out of memory");
 }
 
 /* ---- The request line -------------------------------------------------------------------- */
 
 static int
-on_message_begin(llhttp_t *parser)
+h1_on_message_begin(llhttp_t *parser)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     if (exchange_begin(c) != 0 || buf_reserve(&c->req->head, HEAD_FIRST) != 0) {
-        return refuse_memory(c);
+        return h1_refuse_memory(c);
     }
     return 0;
 }
@@ -83,21 +83,22 @@ is_of_rtsp(const HttpConn *c)
 }
 
 static int
-on_url(llhttp_t *parser, const char *at, size_t len)
+h1_on_url(llhttp_t *parser, const char *at, size_t len)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     HttpRequest *req = c->req;
     if (unlikely(is_of_rtsp(c))) {
-        return refuse(c, 501, OTHER_METHOD);
+        return h1_refuse(c, 501, OTHER_METHOD);
     }
     if (unlikely(has_two_spaces(c, at))) {
-        return refuse(c, 400, TWO_SPACES);
+        return h1_refuse(c, 400, TWO_SPACES);
     }
     if (limit_exceeded(c->server->limits.request_line, req->target_len + len)) {
-        return refuse_excess(c, 414, "The request target is too long", "request_line");
+        return h1_refuse_excess(c, 414, "The request target is too long",
+                                "request_line");
     }
     if (buf_append(&req->head, at, len) != 0) {
-        return refuse_memory(c);
+        return h1_refuse_memory(c);
     }
     req->target_len += (uint32_t)len;
     return 0;
@@ -105,18 +106,18 @@ on_url(llhttp_t *parser, const char *at, size_t len)
 
 /* llhttp also knows RTSP and ICE; of their names' letters "HTTP" has only some. */
 static int
-on_protocol(llhttp_t *parser, const char *at, size_t len)
+h1_on_protocol(llhttp_t *parser, const char *at, size_t len)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     if (unlikely(has_two_spaces(c, at))) {
-        return refuse(c, 400, TWO_SPACES);
+        return h1_refuse(c, 400, TWO_SPACES);
     }
     if (likely(len == 4 && memcmp(at, "HTTP", 4) == 0)) {
         return 0;
     }
     for (size_t i = 0; i < len; i++) {
         if (at[i] != 'H' && at[i] != 'T' && at[i] != 'P') {
-            return refuse(c, 400, OTHER_PROTOCOL);
+            return h1_refuse(c, 400, OTHER_PROTOCOL);
         }
     }
     return 0;
@@ -124,10 +125,11 @@ on_protocol(llhttp_t *parser, const char *at, size_t len)
 
 /* RFC 9110 section 2.5: a later minor version is treated as the latest one known. */
 static int
-on_version_complete(llhttp_t *parser)
+h1_on_version_complete(llhttp_t *parser)
 {
     if (unlikely(parser->http_major != 1)) {
-        return refuse(conn_of(parser), 505, "The version of HTTP is not supported");
+        return h1_refuse(conn_of_parser(parser), 505,
+                         "The version of HTTP is not supported");
     }
     if (unlikely(parser->http_minor > 1)) {
         parser->http_minor = 1;
@@ -149,8 +151,8 @@ trailer_count(HttpConn *c, size_t len)
 {
     c->trailer_bytes += (uint32_t)len;
     if (limit_exceeded(c->server->limits.trailer_block, c->trailer_bytes)) {
-        return refuse_excess(c, 400, "The trailer section is too large",
-                             "trailer_block");
+        return h1_refuse_excess(c, 400, "The trailer section is too large",
+                                "trailer_block");
     }
     return 0;
 }
@@ -174,19 +176,19 @@ trailer_end(HttpConn *c)
         || slice_eq(name, SLICE("transfer-encoding"))
         || slice_eq(name, SLICE("connection")) || slice_eq(name, SLICE("upgrade"))
         || slice_eq(name, SLICE("proxy-connection"))) {
-        return refuse(c, 400, "A field is not allowed in the trailer section");
+        return h1_refuse(c, 400, "A field is not allowed in the trailer section");
     }
     return trailer_count(c, FIELD_OVERHEAD);
 }
 
 static int
-fields_grow(HttpConn *c)
+h1_fields_grow(HttpConn *c)
 {
     HttpRequest *req = c->req;
     uint32_t cap = req->cap_fields == 0 ? FIELDS_FIRST : req->cap_fields * 2;
     HttpField *fields = PyMem_RawRealloc(req->fields, cap * sizeof(*fields));
     if (fields == NULL) {
-        return refuse_memory(c);
+        return h1_refuse_memory(c);
     }
     req->fields = fields;
     req->cap_fields = cap;
@@ -194,15 +196,15 @@ fields_grow(HttpConn *c)
 }
 
 static int
-field_begin(HttpConn *c)
+h1_field_begin(HttpConn *c)
 {
     HttpRequest *req = c->req;
     c->in_field = true;
     if (limit_exceeded(c->server->limits.header_fields, (uint64_t)req->nfields + 1)) {
-        return refuse_excess(c, 431, "There are too many header fields",
-                             "header_fields");
+        return h1_refuse_excess(c, 431, "There are too many header fields",
+                                "header_fields");
     }
-    if (req->nfields == req->cap_fields && fields_grow(c) != 0) {
+    if (req->nfields == req->cap_fields && h1_fields_grow(c) != 0) {
         return HPE_USER;
     }
     req->fields[req->nfields] = (HttpField){.name = (uint32_t)req->head.len};
@@ -218,19 +220,20 @@ head_reserve(HttpConn *c, size_t more)
                      + (uint64_t)FIELD_OVERHEAD * (req->nfields + 1);
     if (limit_exceeded(c->server->limits.header_block, block)
         || req->head.len + more > UINT32_MAX) {
-        return refuse_excess(c, 431, "The header section is too large", "header_block");
+        return h1_refuse_excess(c, 431, "The header section is too large",
+                                "header_block");
     }
-    return buf_reserve(&c->req->head, more) == 0 ? 0 : refuse_memory(c);
+    return buf_reserve(&c->req->head, more) == 0 ? 0 : h1_refuse_memory(c);
 }
 
 static int
-on_header_field(llhttp_t *parser, const char *at, size_t len)
+h1_on_header_field(llhttp_t *parser, const char *at, size_t len)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     if (unlikely(in_trailers(c))) {
         return trailer_name_add(c, at, len);
     }
-    if ((!c->in_field && field_begin(c) != 0) || head_reserve(c, len) != 0) {
+    if ((!c->in_field && h1_field_begin(c) != 0) || head_reserve(c, len) != 0) {
         return HPE_USER;
     }
     HttpRequest *req = c->req;
@@ -246,9 +249,9 @@ on_header_field(llhttp_t *parser, const char *at, size_t len)
 }
 
 static int
-on_header_value(llhttp_t *parser, const char *at, size_t len)
+h1_on_header_value(llhttp_t *parser, const char *at, size_t len)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     if (unlikely(in_trailers(c))) {
         return trailer_count(c, len);
     }
@@ -264,14 +267,14 @@ on_header_value(llhttp_t *parser, const char *at, size_t len)
 
 /* Notes where the fields are that this layer or the next one asks for; those may come once. */
 static int
-field_note(HttpConn *c, HttpRequest *req, int32_t i)
+h1_field_note(HttpConn *c, HttpRequest *req, int32_t i)
 {
     Slice name = http_field_name(req, (uint32_t)i);
     switch (name.len) {
     case 4:
         if (slice_eq(name, SLICE("host"))) {
             if (req->host >= 0) {
-                return refuse(c, 400, "There is more than one Host field");
+                return h1_refuse(c, 400, "There is more than one Host field");
             }
             req->host = i;
         }
@@ -291,7 +294,7 @@ field_note(HttpConn *c, HttpRequest *req, int32_t i)
     case 12:
         if (slice_eq(name, SLICE("content-type"))) {
             if (req->content_type >= 0) {
-                return refuse(c, 400, "There is more than one Content-Type field");
+                return h1_refuse(c, 400, "There is more than one Content-Type field");
             }
             req->content_type = i;
         }
@@ -302,9 +305,9 @@ field_note(HttpConn *c, HttpRequest *req, int32_t i)
 }
 
 static int
-on_header_value_complete(llhttp_t *parser)
+h1_on_header_value_complete(llhttp_t *parser)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     if (unlikely(in_trailers(c))) {
         return trailer_end(c);
     }
@@ -317,16 +320,16 @@ on_header_value_complete(llhttp_t *parser)
         field->value_len--;
     }
     c->in_field = false;
-    return field_note(c, req, (int32_t)req->nfields++);
+    return h1_field_note(c, req, (int32_t)req->nfields++);
 }
 
 static int
-on_headers_complete(llhttp_t *parser)
+h1_on_headers_complete(llhttp_t *parser)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     Fault fault = head_check(c);
     if (fault.status != 0) {
-        return refuse(c, fault.status, fault.detail);
+        return h1_refuse(c, fault.status, fault.detail);
     }
     /* An offer to upgrade is looked at when the request is complete (ws_is_offered); it may be
      * ignored (RFC 9110 section 7.8), and the body is an ordinary one. */
@@ -337,15 +340,15 @@ on_headers_complete(llhttp_t *parser)
 /* ---- The body ---------------------------------------------------------------------------- */
 
 static int
-on_body(llhttp_t *parser, const char *at, size_t len)
+h1_on_body(llhttp_t *parser, const char *at, size_t len)
 {
-    return exchange_body(conn_of(parser), slice_of(at, len));
+    return exchange_body(conn_of_parser(parser), slice_of(at, len));
 }
 
 static int
-on_chunk_header(llhttp_t *parser)
+h1_on_chunk_header(llhttp_t *parser)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     uint64_t limit = c->req->body_limit;
     if (c->req->answer != HTTP_ANSWER_DONE && limit != 0
         && (parser->content_length > limit
@@ -357,38 +360,38 @@ on_chunk_header(llhttp_t *parser)
 }
 
 static int
-on_chunk_extension(llhttp_t *parser, const char *Py_UNUSED(at), size_t len)
+h1_on_chunk_extension(llhttp_t *parser, const char *Py_UNUSED(at), size_t len)
 {
-    HttpConn *c = conn_of(parser);
+    HttpConn *c = conn_of_parser(parser);
     c->extension_bytes += (uint32_t)len;
     if (limit_exceeded(c->server->limits.chunk_extensions, c->extension_bytes)) {
-        return refuse_excess(c, 400, "The chunk extensions are too large",
-                             "chunk_extensions");
+        return h1_refuse_excess(c, 400, "The chunk extensions are too large",
+                                "chunk_extensions");
     }
     return 0;
 }
 
 static int
-on_message_complete(llhttp_t *parser)
+h1_on_message_complete(llhttp_t *parser)
 {
-    conn_of(parser)->message_done = true;
+    conn_of_parser(parser)->message_done = true;
     return HPE_PAUSED;
 }
 
 static const llhttp_settings_t callbacks = {
-    .on_message_begin = on_message_begin,
-    .on_url = on_url,
-    .on_protocol = on_protocol,
-    .on_version_complete = on_version_complete,
-    .on_header_field = on_header_field,
-    .on_header_value = on_header_value,
-    .on_header_value_complete = on_header_value_complete,
-    .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
-    .on_chunk_header = on_chunk_header,
-    .on_chunk_extension_name = on_chunk_extension,
-    .on_chunk_extension_value = on_chunk_extension,
-    .on_message_complete = on_message_complete,
+    .on_message_begin = h1_on_message_begin,
+    .on_url = h1_on_url,
+    .on_protocol = h1_on_protocol,
+    .on_version_complete = h1_on_version_complete,
+    .on_header_field = h1_on_header_field,
+    .on_header_value = h1_on_header_value,
+    .on_header_value_complete = h1_on_header_value_complete,
+    .on_headers_complete = h1_on_headers_complete,
+    .on_body = h1_on_body,
+    .on_chunk_header = h1_on_chunk_header,
+    .on_chunk_extension_name = h1_on_chunk_extension,
+    .on_chunk_extension_value = h1_on_chunk_extension,
+    .on_message_complete = h1_on_message_complete,
 };
 
 /* ---- The parser as a whole --------------------------------------------------------------- */
@@ -486,7 +489,7 @@ fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
 
 /* Remembers what byte_before() may be asked for. */
 static void
-keep_before(HttpConn *c, const char *ptr, size_t len)
+h1_keep_before(HttpConn *c, const char *ptr, size_t len)
 {
     for (size_t i = len < 2 ? 0 : len - 2; i < len; i++) {
         c->before[0] = c->before[1];
@@ -501,7 +504,7 @@ h1_parse(HttpConn *c, const char *ptr, size_t len)
     llhttp_errno_t code = llhttp_execute(&c->parser, ptr, len);
     if (code == HPE_OK) {
         if (c->state == CONN_HEAD) {
-            keep_before(c, ptr, len);
+            h1_keep_before(c, ptr, len);
         }
         return len;
     }

@@ -85,7 +85,7 @@ writer_unref(LogWriter *writer)
 /* ---- The thread -------------------------------------------------------------------------- */
 
 static void
-rest(int ms)
+writer_rest(int ms)
 {
     (void)poll(NULL, 0, ms);
 }
@@ -103,14 +103,14 @@ error_wait(LogWriter *writer, int error)
         return true;
     }
     if (!atomic_load(&writer->closed)) {
-        rest(RETRY_MS);
+        writer_rest(RETRY_MS);
     }
     return !atomic_load(&writer->closed);
 }
 
 /* Without the lock. */
 static void
-write_all(LogWriter *writer)
+writer_write_all(LogWriter *writer)
 {
     Buf *lines = &writer->writing;
     for (size_t done = 0; done < lines->len;) {
@@ -147,12 +147,12 @@ writer_run(void *arg)
         writer->pending = writer->writing;
         writer->writing = taken;
         uv_mutex_unlock(&writer->lock);
-        write_all(writer);
+        writer_write_all(writer);
         uv_mutex_lock(&writer->lock);
         uv_cond_broadcast(&writer->progress);
         if (!atomic_load(&writer->closed)) {
             uv_mutex_unlock(&writer->lock);
-            rest(REST_MS);
+            writer_rest(REST_MS);
             uv_mutex_lock(&writer->lock);
         }
     }

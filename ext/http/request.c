@@ -88,7 +88,7 @@ http_request_make(HttpServer *server, unsigned method, int minor, Slice path,
 }
 
 static int
-fields_grow(HttpRequest *req)
+request_fields_grow(HttpRequest *req)
 {
     uint32_t cap = req->cap_fields == 0 ? 16 : req->cap_fields * 2;
     HttpField *fields = PyMem_RawRealloc(req->fields, cap * sizeof(*fields));
@@ -101,7 +101,7 @@ fields_grow(HttpRequest *req)
 }
 
 static void
-field_note(HttpRequest *req, Slice name, int32_t i)
+request_field_note(HttpRequest *req, Slice name, int32_t i)
 {
     if (slice_eq(name, SLICE("host")) && req->host < 0) {
         req->host = i;
@@ -118,7 +118,7 @@ field_note(HttpRequest *req, Slice name, int32_t i)
 int
 http_request_add_field(HttpRequest *req, Slice name, Slice value)
 {
-    if ((req->nfields == req->cap_fields && fields_grow(req) != 0)
+    if ((req->nfields == req->cap_fields && request_fields_grow(req) != 0)
         || buf_reserve(&req->head, name.len + value.len) != 0) {
         return UV_ENOMEM;
     }
@@ -133,7 +133,7 @@ http_request_add_field(HttpRequest *req, Slice name, Slice value)
                          .name_len = (uint32_t)name.len,
                          .value = at + (uint32_t)name.len,
                          .value_len = (uint32_t)value.len};
-    field_note(req, http_field_name(req, req->nfields), (int32_t)req->nfields);
+    request_field_note(req, http_field_name(req, req->nfields), (int32_t)req->nfields);
     req->nfields++;
     return 0;
 }

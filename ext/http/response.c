@@ -66,7 +66,7 @@ stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
 }
 
 static int
-check_head(const HttpRequest *req, const HttpHead *head)
+response_check_head(const HttpRequest *req, const HttpHead *head)
 {
     if (req->conn == NULL || req->answer != HTTP_ANSWER_NONE) {
         return UV_ECANCELED;
@@ -81,8 +81,8 @@ check_head(const HttpRequest *req, const HttpHead *head)
 
 /* Appends the head of the answer. `more` bytes of its body will follow in the same buffer. */
 static int
-write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
-           size_t more)
+response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
+                    size_t more)
 {
     const HttpFields *fields = head->fields;
     bool typed = fields != NULL && fields->has_content_type;
@@ -115,14 +115,14 @@ write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
 int
 http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
 {
-    int err = check_head(req, head);
+    int err = response_check_head(req, head);
     if (err != 0) {
         return err;
     }
     HttpConn *c = req->conn;
     bool copy = body.len <= COPY_MAX || owner == NULL;
     size_t mark = out_begin(c);
-    err = write_head(req, head, (int64_t)body.len, true, copy ? body.len : 0);
+    err = response_write_head(req, head, (int64_t)body.len, true, copy ? body.len : 0);
     if (err != 0) {
         conn_break(c);
         return err;
@@ -158,13 +158,13 @@ http_respond_error(HttpRequest *req, int status)
 int
 http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
 {
-    int err = check_head(req, head);
+    int err = response_check_head(req, head);
     if (err != 0) {
         return err;
     }
     HttpConn *c = req->conn;
     size_t mark = out_begin(c);
-    err = write_head(req, head, length, false, 0);
+    err = response_write_head(req, head, length, false, 0);
     if (err != 0) {
         conn_break(c);
         return err;
@@ -185,7 +185,7 @@ chunk_line(char *out, size_t size)
 }
 
 static int
-write_piece(HttpConn *c, Slice piece, bool chunked, PyObject *owner)
+response_write_piece(HttpConn *c, Slice piece, bool chunked, PyObject *owner)
 {
     char line[FMT_HEX_MAX + 2];
     size_t line_len = chunked ? chunk_line(line, piece.len) : 0;
@@ -230,7 +230,7 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
         }
         req->length_left -= (int64_t)piece.len;
     }
-    int err = write_piece(c, piece, req->chunked, owner);
+    int err = response_write_piece(c, piece, req->chunked, owner);
     if (err != 0) {
         conn_break(c);
         return err;
@@ -241,7 +241,7 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
 
 /* The end of a chunked body. */
 static int
-write_last_chunk(HttpConn *c, Slice trailers)
+response_write_last_chunk(HttpConn *c, Slice trailers)
 {
     Buf *out = &c->server->out;
     size_t mark = out_begin(c);
@@ -276,8 +276,8 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
         return gone ? UV_ECANCELED : UV_EPROTO;
     }
     if (req->chunked && !req->bodyless) {
-        int err = write_last_chunk(c, trailers != NULL ? buf_slice(&trailers->raw)
-                                                       : slice_of("", 0));
+        int err = response_write_last_chunk(
+            c, trailers != NULL ? buf_slice(&trailers->raw) : slice_of("", 0));
         if (err != 0) {
             return err;
         }

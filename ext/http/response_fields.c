@@ -12,7 +12,7 @@
 #include <uv.h>
 
 static bool
-is_token(Slice name)
+field_is_token(Slice name)
 {
     for (size_t i = 0; i < name.len; i++) {
         if (!char_is(&CHARS_TOKEN, name.ptr[i])) {
@@ -53,7 +53,7 @@ http_value_is_clean(Slice value)
 
 /* Notes a stated Content-Length instead of adding it. Two that differ are an error. */
 static int
-note_content_length(HttpFields *fields, Slice value)
+fields_note_content_length(HttpFields *fields, Slice value)
 {
     int64_t length = 0;
     for (size_t i = 0; i < value.len; i++) {
@@ -95,45 +95,45 @@ typedef enum FieldKind {
 
 /* `kind` when `name` is `lower` but for case. */
 static FieldKind
-kind_if(Slice name, Slice lower, FieldKind kind)
+field_kind_if(Slice name, Slice lower, FieldKind kind)
 {
     return slice_eq(name, lower) || slice_eq_nocase(name, lower) ? kind : FIELD_PLAIN;
 }
 
 /* Which of the fields that are treated in a special way has this name. */
 static FieldKind
-kind_of(Slice name)
+field_kind_of(Slice name)
 {
     switch (name.len) {
     case 2:
-        return kind_if(name, SLICE("te"), FIELD_HOP_BY_HOP);
+        return field_kind_if(name, SLICE("te"), FIELD_HOP_BY_HOP);
     case 4:
-        return kind_if(name, SLICE("date"), FIELD_DATE);
+        return field_kind_if(name, SLICE("date"), FIELD_DATE);
     case 6:
-        return kind_if(name, SLICE("server"), FIELD_SERVER);
+        return field_kind_if(name, SLICE("server"), FIELD_SERVER);
     case 7:
         return slice_eq_nocase(name, SLICE("upgrade"))
                    ? FIELD_HOP_BY_HOP
-                   : kind_if(name, SLICE("trailer"), FIELD_HOP_BY_HOP);
+                   : field_kind_if(name, SLICE("trailer"), FIELD_HOP_BY_HOP);
     case 10:
         return slice_eq_nocase(name, SLICE("keep-alive"))
                    ? FIELD_HOP_BY_HOP
-                   : kind_if(name, SLICE("connection"), FIELD_CONNECTION);
+                   : field_kind_if(name, SLICE("connection"), FIELD_CONNECTION);
     case 12:
-        return kind_if(name, SLICE("content-type"), FIELD_CONTENT_TYPE);
+        return field_kind_if(name, SLICE("content-type"), FIELD_CONTENT_TYPE);
     case 14:
-        return kind_if(name, SLICE("content-length"), FIELD_CONTENT_LENGTH);
+        return field_kind_if(name, SLICE("content-length"), FIELD_CONTENT_LENGTH);
     case 16:
-        return kind_if(name, SLICE("proxy-connection"), FIELD_HOP_BY_HOP);
+        return field_kind_if(name, SLICE("proxy-connection"), FIELD_HOP_BY_HOP);
     case 17:
-        return kind_if(name, SLICE("transfer-encoding"), FIELD_HOP_BY_HOP);
+        return field_kind_if(name, SLICE("transfer-encoding"), FIELD_HOP_BY_HOP);
     default:
         return FIELD_PLAIN;
     }
 }
 
 static int
-append_line(Buf *raw, Slice name, Slice value)
+fields_append_line(Buf *raw, Slice name, Slice value)
 {
     int err = buf_reserve(raw, name.len + value.len + 4);
     if (err == 0) {
@@ -149,13 +149,13 @@ int
 http_fields_add(HttpFields *fields, Slice name, Slice value)
 {
     value = list_trim(value);
-    if (!is_token(name) || !http_value_is_clean(value)) {
+    if (!field_is_token(name) || !http_value_is_clean(value)) {
         return UV_EINVAL;
     }
-    FieldKind kind = kind_of(name);
+    FieldKind kind = field_kind_of(name);
     switch (kind) {
     case FIELD_CONTENT_LENGTH:
-        return note_content_length(fields, value);
+        return fields_note_content_length(fields, value);
     case FIELD_CONNECTION:
         fields->close |= has_close(value);
         return 0;
@@ -167,7 +167,7 @@ http_fields_add(HttpFields *fields, Slice name, Slice value)
     case FIELD_SERVER:
         break;
     }
-    int err = append_line(&fields->raw, name, value);
+    int err = fields_append_line(&fields->raw, name, value);
     if (err == 0) {
         fields->has_date |= kind == FIELD_DATE;
         fields->has_server |= kind == FIELD_SERVER;

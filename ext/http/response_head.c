@@ -10,7 +10,7 @@
 enum { HEAD_FIXED = 320 }; /* bytes at most without content type and further fields */
 
 static char *
-put(char *out, Slice text)
+head_put(char *out, Slice text)
 {
     memcpy(out, text.ptr, text.len);
     return out + text.len;
@@ -21,7 +21,7 @@ put(char *out, Slice text)
     ((char *)memcpy((out), literal, sizeof(literal) - 1) + sizeof(literal) - 1)
 
 static char *
-put_status(char *out, int status, Slice reason)
+head_put_status(char *out, int status, Slice reason)
 {
     if (likely(status == 200 && reason.len == 0)) {
         return PUT(out, "HTTP/1.1 200 OK\r\n");
@@ -29,12 +29,12 @@ put_status(char *out, int status, Slice reason)
     out = PUT(out, "HTTP/1.1 ");
     out += fmt_decimal(out, (uint64_t)status);
     *out++ = ' ';
-    out = put(out, reason.len != 0 ? reason : http_reason(status));
+    out = head_put(out, reason.len != 0 ? reason : http_reason(status));
     return PUT(out, "\r\n");
 }
 
 static char *
-put_framing(char *out, const AnswerHead *head)
+head_put_framing(char *out, const AnswerHead *head)
 {
     if (head->length >= 0) {
         out = PUT(out, "content-length: ");
@@ -52,7 +52,7 @@ put_framing(char *out, const AnswerHead *head)
 }
 
 static char *
-put_server_fields(char *out, HttpServer *server, const HttpFields *fields)
+head_put_server_fields(char *out, HttpServer *server, const HttpFields *fields)
 {
     if (fields == NULL || !fields->has_server) {
         out = PUT(out, "server: fluvial\r\n");
@@ -76,16 +76,16 @@ answer_head(HttpServer *server, const AnswerHead *head, size_t more)
         return err;
     }
     char *start = server->out.ptr + server->out.len;
-    char *out = put_status(start, head->status, head->reason);
-    out = put_server_fields(out, server, fields);
+    char *out = head_put_status(start, head->status, head->reason);
+    out = head_put_server_fields(out, server, fields);
     if (head->content_type.len != 0) {
         out = PUT(out, "content-type: ");
-        out = put(out, head->content_type);
+        out = head_put(out, head->content_type);
         out = PUT(out, "\r\n");
     }
-    out = put_framing(out, head);
+    out = head_put_framing(out, head);
     if (raw.len != 0) {
-        out = put(out, raw);
+        out = head_put(out, raw);
     }
     out = PUT(out, "\r\n");
     server->out.len += (size_t)(out - start);
@@ -99,9 +99,9 @@ answer_interim(HttpServer *server, int status, const HttpFields *fields)
     int err = buf_reserve(&server->out, HEAD_FIXED + raw.len);
     if (err == 0) {
         char *start = server->out.ptr + server->out.len;
-        char *out = put_status(start, status, SLICE(""));
+        char *out = head_put_status(start, status, SLICE(""));
         if (raw.len != 0) {
-            out = put(out, raw);
+            out = head_put(out, raw);
         }
         out = PUT(out, "\r\n");
         server->out.len += (size_t)(out - start);

@@ -149,7 +149,7 @@ http_server_access_log(HttpServer *server, int fd)
 /* Answers leave. Each waiting connection gets one turn; what becomes ready meanwhile waits for the
  * next. */
 static void
-on_hook(LoopHook *hook)
+server_on_hook(LoopHook *hook)
 {
     HttpServer *server = container_of(hook, HttpServer, hook);
     server->parking = server->due = false;
@@ -173,7 +173,7 @@ on_hook(LoopHook *hook)
 
 /* Callbacks run next: what the poll's requests are answered with doesn't wait for them. */
 static void
-on_due(LoopHook *hook)
+server_on_due(LoopHook *hook)
 {
     HttpServer *server = container_of(hook, HttpServer, due_hook);
     server->due = true;
@@ -191,7 +191,7 @@ server_is_full(const HttpServer *server)
 }
 
 static void
-on_accept(Listener *listener, int fd, const NetAddr *peer)
+server_on_accept(Listener *listener, int fd, const NetAddr *peer)
 {
     HttpServer *server = container_of(listener, ServerListener, listener)->server;
     conn_open(server, fd, listener->is_unix, peer);
@@ -205,7 +205,7 @@ on_accept(Listener *listener, int fd, const NetAddr *peer)
 static void server_check_drained(HttpServer *server);
 
 static void
-on_listener_closed(Listener *listener)
+server_on_listener_closed(Listener *listener)
 {
     ServerListener *closed = container_of(listener, ServerListener, listener);
     HttpServer *server = closed->server;
@@ -219,19 +219,19 @@ on_listener_closed(Listener *listener)
 }
 
 static const ListenerOps listener_ops = {
-    .on_accept = on_accept,
-    .on_closed = on_listener_closed,
+    .on_accept = server_on_accept,
+    .on_closed = server_on_listener_closed,
 };
 
 static void
-on_expired(Deadlines *all, Deadline *deadline, DeadlineKind kind)
+server_on_expired(Deadlines *all, Deadline *deadline, DeadlineKind kind)
 {
     (void)all;
     conn_expired(container_of(deadline, HttpConn, deadline), kind);
 }
 
 static void
-on_timer_closed(Deadlines *all)
+server_on_timer_closed(Deadlines *all)
 {
     HttpServer *server = container_of(all, HttpServer, deadlines);
     server->state = SERVER_DRAINED;
@@ -273,13 +273,13 @@ server_start(HttpServer *server)
         [DEADLINE_WS_PONG] = limits->ws_ping_timeout,
         [DEADLINE_WS_CLOSE] = limits->ws_close_timeout,
     };
-    server->deadlines.expired = on_expired;
-    server->deadlines.closed = on_timer_closed;
+    server->deadlines.expired = server_on_expired;
+    server->deadlines.closed = server_on_timer_closed;
     deadlines_init(&server->deadlines, server->loop, after);
     server->deadlines.timer.data = (void *)&timer_ops;
-    server->hook.run = on_hook;
+    server->hook.run = server_on_hook;
     loop_hook_add(server->loop, &server->hook);
-    server->due_hook.run = on_due;
+    server->due_hook.run = server_on_due;
     loop_due_hook_add(server->loop, &server->due_hook);
     server->state = SERVER_RUNNING;
 }

@@ -72,7 +72,7 @@ watch_look(HttpServer *server)
 
 /* Makes the timer, whose signal goes to this thread. 0 or an errno. */
 static int
-timer_open(OutWatch *watch, int signum)
+watch_timer_open(OutWatch *watch, int signum)
 {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signum};
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
@@ -81,7 +81,7 @@ timer_open(OutWatch *watch, int signum)
 
 /* Has the timer expire at `when` (loop_now_ns()); 0 stops it. */
 static void
-timer_set(OutWatch *watch, uint64_t when)
+watch_timer_set(OutWatch *watch, uint64_t when)
 {
     struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(when / SECOND),
                                            .tv_nsec = (long)(when % SECOND)}};
@@ -100,7 +100,7 @@ watch_main(void *arg)
     (void)prctl(PR_SET_NAME, "fluvial-out");
     (void)sigemptyset(&wanted);
     (void)sigaddset(&wanted, SIGRTMIN);
-    watch->broken = timer_open(watch, SIGRTMIN) != 0;
+    watch->broken = watch_timer_open(watch, SIGRTMIN) != 0;
     uv_sem_post(&watch->ready);
     while (!watch->broken && !atomic_load(&watch->stop)) {
         (void)sigwaitinfo(&wanted, NULL);
@@ -116,7 +116,7 @@ watch_main(void *arg)
 #else
 
 static void
-timer_set(OutWatch *watch, uint64_t when)
+watch_timer_set(OutWatch *watch, uint64_t when)
 {
     watch->armed = when;
 }
@@ -191,7 +191,7 @@ watch_wake(HttpServer *server)
         watch_start(server);
     }
     if (watch->started && !loop_is_forked(server->loop)) {
-        timer_set(watch, due);
+        watch_timer_set(watch, due);
     }
 }
 
@@ -201,7 +201,7 @@ watch_rest(HttpServer *server, uint64_t now)
     OutWatch *watch = &server->watch;
     if (watch->armed > now && watch->armed - now < NEAR_NS
         && !loop_is_forked(server->loop)) {
-        timer_set(watch, 0);
+        watch_timer_set(watch, 0);
     }
 }
 

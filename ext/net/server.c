@@ -19,16 +19,16 @@ enum {
     BROKEN_RETRY = 1000, /* ms: somebody may make the socket listen again */
 };
 
-static void on_readable(uv_poll_t *poll, int status, int events);
+static void listener_on_readable(uv_poll_t *poll, int status, int events);
 
 static void
 listener_poll(Listener *listener)
 {
-    (void)uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+    (void)uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
 }
 
 static void
-on_retry(uv_timer_t *timer)
+listener_on_retry(uv_timer_t *timer)
 {
     Listener *listener = container_of(timer, Listener, retry);
     if (loop_enter(listener->loop) && listener->state == LISTENER_STARVED) {
@@ -44,7 +44,7 @@ listener_starve(Listener *listener, int err, uint64_t retry)
 {
     listener->state = LISTENER_STARVED;
     (void)uv_poll_stop(&listener->poll);
-    (void)uv_timer_start(&listener->retry, on_retry, retry, 0);
+    (void)uv_timer_start(&listener->retry, listener_on_retry, retry, 0);
     if (!listener->reported) {
         listener->reported = true;
         err_set(err);
@@ -97,7 +97,7 @@ listener_accept(Listener *listener, bool first)
 }
 
 static void
-on_readable(uv_poll_t *poll, int status, int Py_UNUSED(events))
+listener_on_readable(uv_poll_t *poll, int status, int Py_UNUSED(events))
 {
     Listener *listener = container_of(poll, Listener, poll);
     if (!loop_enter(listener->loop)) {
@@ -179,7 +179,7 @@ listener_resume(Listener *listener)
 }
 
 static void
-on_handle_closed(Listener *listener)
+listener_on_handle_closed(Listener *listener)
 {
     if (--listener->handles == 0) {
         if (loop_enter(listener->loop)) {
@@ -190,15 +190,15 @@ on_handle_closed(Listener *listener)
 }
 
 static void
-on_poll_closed(uv_handle_t *handle)
+listener_on_poll_closed(uv_handle_t *handle)
 {
-    on_handle_closed(container_of((uv_poll_t *)handle, Listener, poll));
+    listener_on_handle_closed(container_of((uv_poll_t *)handle, Listener, poll));
 }
 
 static void
-on_retry_closed(uv_handle_t *handle)
+listener_on_retry_closed(uv_handle_t *handle)
 {
-    on_handle_closed(container_of((uv_timer_t *)handle, Listener, retry));
+    listener_on_handle_closed(container_of((uv_timer_t *)handle, Listener, retry));
 }
 
 void
@@ -208,8 +208,8 @@ listener_close(Listener *listener)
         return;
     }
     listener->state = LISTENER_CLOSING;
-    uv_close((uv_handle_t *)&listener->poll, on_poll_closed);
-    uv_close((uv_handle_t *)&listener->retry, on_retry_closed);
+    uv_close((uv_handle_t *)&listener->poll, listener_on_poll_closed);
+    uv_close((uv_handle_t *)&listener->retry, listener_on_retry_closed);
     (void)close(
         listener->fd); /* libuv no longer watches it; clients are refused from now on */
 }

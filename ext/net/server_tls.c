@@ -33,7 +33,7 @@ typedef struct SecureArgs {
 
 /* Raises ValueError("<file>: <why>"). Returns -1. */
 static int
-raise_for(const char *file, const char *why)
+context_raise_for(const char *file, const char *why)
 {
     PyObject *name = PyUnicode_DecodeFSDefault(file);
     if (name != NULL) {
@@ -46,15 +46,15 @@ raise_for(const char *file, const char *why)
 
 /* The same with what OpenSSL has to say. */
 static int
-raise_reason(const char *file)
+context_raise_reason(const char *file)
 {
     unsigned long code = ERR_peek_error(); /* the first is the cause of the others */
     const char *reason = ERR_reason_error_string(code);
     bool no_pem =
         ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
-    return raise_for(file, no_pem           ? "there is no certificate in PEM form"
-                           : reason == NULL ? "can't be used"
-                                            : reason);
+    return context_raise_for(file, no_pem ? "there is no certificate in PEM form"
+                                   : reason == NULL ? "can't be used"
+                                                    : reason);
 }
 
 /* The file, opened; NULL with ValueError set. The caller frees it. */
@@ -65,7 +65,7 @@ file_open(const char *file)
     errno = 0;
     BIO *bio = BIO_new_file(file, "r");
     if (bio == NULL) {
-        (void)raise_for(file, errno != 0 ? strerror(errno) : "can't be opened");
+        (void)context_raise_for(file, errno != 0 ? strerror(errno) : "can't be opened");
     }
     return bio;
 }
@@ -84,13 +84,15 @@ check_readable(const char *file)
 /* ---- Certificate and key ------------------------------------------------------------------ */
 
 static int
-load_certificate(SSL_CTX *ctx, const char *file)
+context_load_certificate(SSL_CTX *ctx, const char *file)
 {
     if (check_readable(file) < 0) {
         return -1;
     }
     ERR_clear_error();
-    return SSL_CTX_use_certificate_chain_file(ctx, file) == 1 ? 0 : raise_reason(file);
+    return SSL_CTX_use_certificate_chain_file(ctx, file) == 1
+               ? 0
+               : context_raise_reason(file);
 }
 
 typedef struct Password {
@@ -100,7 +102,7 @@ typedef struct Password {
 
 /* OpenSSL's question for it; it would ask the terminal without this. */
 static int
-on_password(char *buf, int size, int Py_UNUSED(writing), void *data)
+context_on_password(char *buf, int size, int Py_UNUSED(writing), void *data)
 {
     Password *password = data;
     password->asked = true;
@@ -122,21 +124,21 @@ read_key(const SecureArgs *args)
     }
     Password password = {.text = args->password};
     ERR_clear_error();
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, on_password, &password);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, context_on_password, &password);
     BIO_free(bio);
     if (key == NULL) {
-        (void)raise_for(args->key,
-                        !password.asked ? "there is no private key in PEM form"
-                        : args->password == NULL
-                            ? "the private key is encrypted and no password was given"
-                            : "the password is not the private key's");
+        (void)context_raise_for(
+            args->key, !password.asked ? "there is no private key in PEM form"
+                       : args->password == NULL
+                           ? "the private key is encrypted and no password was given"
+                           : "the password is not the private key's");
     }
     ERR_clear_error();
     return key;
 }
 
 static int
-load_key(SSL_CTX *ctx, const SecureArgs *args)
+context_load_key(SSL_CTX *ctx, const SecureArgs *args)
 {
     EVP_PKEY *key = read_key(args);
     if (key == NULL) {
@@ -145,15 +147,15 @@ load_key(SSL_CTX *ctx, const SecureArgs *args)
     bool fits =
         SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
     EVP_PKEY_free(key);
-    return fits
-               ? 0
-               : raise_for(args->key, "the private key is not that of the certificate");
+    return fits ? 0
+                : context_raise_for(args->key,
+                                    "the private key is not that of the certificate");
 }
 
 /* ---- Clients ------------------------------------------------------------------------------ */
 
 static int
-load_authorities(SSL_CTX *ctx, const SecureArgs *args)
+context_load_authorities(SSL_CTX *ctx, const SecureArgs *args)
 {
     if (args->cas != NULL) {
         if (check_readable(args->cas) < 0) {
@@ -163,7 +165,7 @@ load_authorities(SSL_CTX *ctx, const SecureArgs *args)
         STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(args->cas);
         if (names == NULL || SSL_CTX_load_verify_file(ctx, args->cas) != 1) {
             sk_X509_NAME_pop_free(names, X509_NAME_free);
-            return raise_reason(args->cas);
+            return context_raise_reason(args->cas);
         }
         SSL_CTX_set_client_CA_list(ctx, names); /* takes it */
     }
@@ -185,8 +187,9 @@ load_authorities(SSL_CTX *ctx, const SecureArgs *args)
 /* Chooses HTTP/1.1. A client that offers other protocols alone is refused (RFC 7301 section
  * 3.2); one that offers none never gets here. */
 static int
-on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *out_len,
-        const unsigned char *offer, unsigned int offer_len, void *Py_UNUSED(data))
+context_on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *out_len,
+                const unsigned char *offer, unsigned int offer_len,
+                void *Py_UNUSED(data))
 {
     static const unsigned char ours[] = "\x08http/1.1\x08http/1.0";
     int found = SSL_select_next_proto((unsigned char **)out, out_len, ours,
@@ -199,7 +202,7 @@ on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *out_len,
 
 /* Sessions live in tickets, which the client keeps: this side remembers nothing. */
 static int
-set_protocol(SSL_CTX *ctx, const SecureArgs *args)
+context_set_protocol(SSL_CTX *ctx, const SecureArgs *args)
 {
     static const unsigned char id[] = "fluvial";
     const char *ciphers = args->ciphers == NULL ? default_ciphers : args->ciphers;
@@ -207,11 +210,11 @@ set_protocol(SSL_CTX *ctx, const SecureArgs *args)
     /* An idle connection needs no buffers: 34 KiB less for each. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, context_on_alpn, NULL);
     ERR_clear_error();
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1
         || SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) != 1) {
-        return raise_for("TLS", "the context can't be set up");
+        return context_raise_for("TLS", "the context can't be set up");
     }
     if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
         PyErr_Format(PyExc_ValueError, "no cipher of TLS 1.2 is named by '%s'",
@@ -228,11 +231,12 @@ context_make(const SecureArgs *args)
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL) {
-        (void)raise_for("TLS", "OpenSSL can't be set up");
+        (void)context_raise_for("TLS", "OpenSSL can't be set up");
         return NULL;
     }
-    if (set_protocol(ctx, args) < 0 || load_certificate(ctx, args->cert) < 0
-        || load_key(ctx, args) < 0 || load_authorities(ctx, args) < 0) {
+    if (context_set_protocol(ctx, args) < 0
+        || context_load_certificate(ctx, args->cert) < 0
+        || context_load_key(ctx, args) < 0 || context_load_authorities(ctx, args) < 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }

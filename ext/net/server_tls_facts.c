@@ -14,7 +14,7 @@
 
 /* What was written to `bio` (stolen, may be NULL), as str. NULL with an exception set. */
 static PyObject *
-text_of(BIO *bio, bool written)
+facts_text_of(BIO *bio, bool written)
 {
     char *text;
     PyObject *str = NULL;
@@ -34,22 +34,23 @@ pem_of(X509 *cert)
 {
     ERR_clear_error();
     BIO *bio = BIO_new(BIO_s_mem());
-    return text_of(bio, bio != NULL && PEM_write_bio_X509(bio, cert) == 1);
+    return facts_text_of(bio, bio != NULL && PEM_write_bio_X509(bio, cert) == 1);
 }
 
 /* The subject as RFC 4514 has it: the most specific part first. */
 static PyObject *
-name_of(X509 *cert)
+facts_name_of(X509 *cert)
 {
     const unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
     ERR_clear_error();
     BIO *bio = BIO_new(BIO_s_mem());
     X509_NAME *name = X509_get_subject_name(cert);
-    return text_of(bio, bio != NULL && X509_NAME_print_ex(bio, name, 0, flags) >= 0);
+    return facts_text_of(bio,
+                         bio != NULL && X509_NAME_print_ex(bio, name, 0, flags) >= 0);
 }
 
 static int
-append(PyObject *list, X509 *cert)
+facts_append(PyObject *list, X509 *cert)
 {
     PyObject *pem = pem_of(cert);
     int err = pem == NULL ? -1 : PyList_Append(list, pem);
@@ -64,9 +65,9 @@ chain_of(const SSL *ssl, X509 *own)
 {
     STACK_OF(X509) *others = SSL_get_peer_cert_chain(ssl); /* borrowed; may be NULL */
     PyObject *list = PyList_New(0);
-    int err = list == NULL ? -1 : own == NULL ? 0 : append(list, own);
+    int err = list == NULL ? -1 : own == NULL ? 0 : facts_append(list, own);
     for (int i = 0; err == 0 && own != NULL && i < sk_X509_num(others); i++) {
-        err = append(list, sk_X509_value(others, i));
+        err = facts_append(list, sk_X509_value(others, i));
     }
     if (err < 0) {
         Py_CLEAR(list);
@@ -82,7 +83,7 @@ facts_new(const SSL *ssl)
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     PyObject *cert = server == NULL ? Py_NewRef(Py_None) : pem_of(server);
     PyObject *chain = chain_of(ssl, client);
-    PyObject *name = client == NULL ? Py_NewRef(Py_None) : name_of(client);
+    PyObject *name = client == NULL ? Py_NewRef(Py_None) : facts_name_of(client);
     X509_free(client);
     if (cert == NULL || chain == NULL || name == NULL) {
         Py_XDECREF(cert);

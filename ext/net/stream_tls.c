@@ -53,7 +53,7 @@ stream_secure_alloc(uv_handle_t *handle, size_t Py_UNUSED(suggested), uv_buf_t *
 /* Sends what the protocol itself has to say. A peer that makes it say much and doesn't listen
  * could fill our memory. */
 static int
-send_own(Stream *s)
+link_send_own(Stream *s)
 {
     SecureLink *link = s->secure;
     Buf *out = &link->host->out;
@@ -68,14 +68,14 @@ send_own(Stream *s)
 /* Records have arrived. The owner may close the stream in each callback. What comes with a broken
  * record is dropped: nothing could be answered any more. */
 static void
-feed(Stream *s, Slice records)
+link_feed(Stream *s, Slice records)
 {
     SecureLink *link = s->secure;
     bool was_ready = link->ready;
     char *plain = (char *)records.ptr - GAP;
     size_t got;
     SecureStep step = secure_link_read(link, records, plain, &got);
-    int err = send_own(s);
+    int err = link_send_own(s);
     if (link->ready && !was_ready && s->ops->on_secure != NULL) {
         s->ops->on_secure(s);
     }
@@ -97,7 +97,7 @@ stream_secure_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
         return;
     }
     if (nread > 0) {
-        feed(s, slice_of(buf->base, (size_t)nread));
+        link_feed(s, slice_of(buf->base, (size_t)nread));
     } else {
         stream_read_ended(s, nread);
     }
@@ -107,7 +107,7 @@ stream_secure_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 
 /* Seals `plain` and hands over what has become too much to keep. */
 static int
-seal(Stream *s, Slice plain)
+link_seal(Stream *s, Slice plain)
 {
     Buf *out = &s->secure->host->out;
     int err = 0;
@@ -125,7 +125,7 @@ seal(Stream *s, Slice plain)
 /* Adds `piece` to what fills the current record, of which there are `have` bytes. Whole records
  * are sealed from where they lie. */
 static int
-pack(Stream *s, Slice piece, size_t *have)
+link_pack(Stream *s, Slice piece, size_t *have)
 {
     char *record = s->secure->host->record;
     int err = 0;
@@ -133,7 +133,7 @@ pack(Stream *s, Slice piece, size_t *have)
         size_t size;
         if (*have == 0 && piece.len >= SECURE_RECORD) {
             size = piece.len - piece.len % SECURE_RECORD;
-            err = seal(s, slice_of(piece.ptr, size));
+            err = link_seal(s, slice_of(piece.ptr, size));
         } else {
             size_t room = SECURE_RECORD - *have;
             size = piece.len < room ? piece.len : room;
@@ -141,7 +141,7 @@ pack(Stream *s, Slice piece, size_t *have)
             *have += size;
         }
         if (*have == SECURE_RECORD) {
-            err = seal(s, slice_of(record, SECURE_RECORD));
+            err = link_seal(s, slice_of(record, SECURE_RECORD));
             *have = 0;
         }
         piece = slice_of(piece.ptr + size, piece.len - size);
@@ -156,13 +156,13 @@ stream_secure_send(Stream *s, const uv_buf_t *bufs, unsigned n)
     size_t have = 0;
     int err = link->ready && !link->shut ? 0 : UV_EPIPE;
     if (err == 0 && n == 1) {
-        err = seal(s, slice_of(bufs->base, bufs->len));
+        err = link_seal(s, slice_of(bufs->base, bufs->len));
     } else {
         for (unsigned i = 0; i < n && err == 0; i++) {
-            err = pack(s, slice_of(bufs[i].base, bufs[i].len), &have);
+            err = link_pack(s, slice_of(bufs[i].base, bufs[i].len), &have);
         }
         if (err == 0) {
-            err = seal(s, slice_of(link->host->record, have));
+            err = link_seal(s, slice_of(link->host->record, have));
         }
     }
     if (err != 0) {

@@ -8,7 +8,7 @@
 
 /* Stores the attribute `name` of the class `from` of asyncio.sslproto. */
 static int
-setup_member(PyObject **to, const char *from, const char *name)
+tls_setup_member(PyObject **to, const char *from, const char *name)
 {
     PyObject *states = NULL;
     if (name_import(&states, "asyncio.sslproto", from) < 0) {
@@ -20,7 +20,7 @@ setup_member(PyObject **to, const char *from, const char *name)
 }
 
 static int
-setup_names(TlsSteps *st)
+tls_setup_names(TlsSteps *st)
 {
     const struct {
         PyObject **to;
@@ -59,7 +59,7 @@ setup_names(TlsSteps *st)
 /* *to = module.<name>; an empty tuple on a Python without ssl, which never gets here again: as what
  * an exception is compared with, it is like none. */
 static int
-setup_exceptions(PyObject **to, const char *module, const char *name)
+tls_setup_exceptions(PyObject **to, const char *module, const char *name)
 {
     if (name_import(to, module, name) < 0) {
         if (!PyErr_ExceptionMatches(PyExc_AttributeError)
@@ -76,8 +76,9 @@ int
 tls_state_setup(TransportState *all)
 {
     TlsSteps *st = &all->tls;
-    if (setup_names(st) < 0 || setup_exceptions(&st->ssl_error, "ssl", "SSLError") < 0
-        || setup_exceptions(&all->tls_again, "asyncio.sslproto", "SSLAgainErrors")
+    if (tls_setup_names(st) < 0
+        || tls_setup_exceptions(&st->ssl_error, "ssl", "SSLError") < 0
+        || tls_setup_exceptions(&all->tls_again, "asyncio.sslproto", "SSLAgainErrors")
                < 0) {
         return -1;
     }
@@ -95,7 +96,7 @@ tls_state_setup(TransportState *all)
         {&st->app_eof, "AppProtocolState", "STATE_EOF"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(states); i++) {
-        if (setup_member(states[i].to, states[i].from, states[i].name) < 0) {
+        if (tls_setup_member(states[i].to, states[i].from, states[i].name) < 0) {
             return -1;
         }
     }

@@ -71,7 +71,8 @@ typedef struct Incoming {
 /* Up to `max` datagrams into `buffer`, of which each gets an equal share. Their number, or -1 with
  * errno. */
 static int
-socket_receive(int fd, uv_buf_t buffer, int max, Incoming *in, struct mmsghdr *heads)
+datagram_socket_receive(int fd, uv_buf_t buffer, int max, Incoming *in,
+                        struct mmsghdr *heads)
 {
     size_t share = buffer.len / (size_t)max;
     for (int i = 0; i < max; i++) {
@@ -110,7 +111,7 @@ datagram_receive(Datagram *self)
         datagram_error(self);
         return false;
     }
-    int n = socket_receive(self->base.fd, buffer, max, in, heads);
+    int n = datagram_socket_receive(self->base.fd, buffer, max, in, heads);
     if (n < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
             (void)PyErr_SetFromErrno(PyExc_OSError);

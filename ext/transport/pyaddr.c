@@ -17,7 +17,7 @@ pyaddr_family_known(int family)
 
 /* (*items, *numbers): a tuple that starts with `host` (stolen; may be NULL with an exception). */
 static PyObject *
-addr_tuple(PyObject *host, const uint32_t *numbers, Py_ssize_t count)
+pyaddr_tuple(PyObject *host, const uint32_t *numbers, Py_ssize_t count)
 {
     PyObject *tuple = host == NULL ? NULL : PyTuple_New(1 + count);
     if (tuple == NULL) {
@@ -37,7 +37,7 @@ addr_tuple(PyObject *host, const uint32_t *numbers, Py_ssize_t count)
 }
 
 static PyObject *
-addr_host(int family, const void *bytes)
+pyaddr_host(int family, const void *bytes)
 {
     char text[INET6_ADDRSTRLEN];
     if (inet_ntop(family, bytes, text, sizeof(text)) == NULL) {
@@ -47,7 +47,7 @@ addr_host(int family, const void *bytes)
 }
 
 static PyObject *
-addr_unix(const struct sockaddr_un *un, socklen_t len)
+pyaddr_unix(const struct sockaddr_un *un, socklen_t len)
 {
     size_t head = offsetof(struct sockaddr_un, sun_path);
     size_t n = len > head ? len - head : 0;
@@ -67,15 +67,15 @@ pyaddr_new(const SockAddr *addr, socklen_t len)
     switch (addr->any.sa_family) {
     case AF_INET: {
         uint32_t port = ntohs(addr->in4.sin_port);
-        return addr_tuple(addr_host(AF_INET, &addr->in4.sin_addr), &port, 1);
+        return pyaddr_tuple(pyaddr_host(AF_INET, &addr->in4.sin_addr), &port, 1);
     }
     case AF_INET6: {
         uint32_t numbers[] = {ntohs(addr->in6.sin6_port),
                               ntohl(addr->in6.sin6_flowinfo), addr->in6.sin6_scope_id};
-        return addr_tuple(addr_host(AF_INET6, &addr->in6.sin6_addr), numbers, 3);
+        return pyaddr_tuple(pyaddr_host(AF_INET6, &addr->in6.sin6_addr), numbers, 3);
     }
     case AF_UNIX:
-        return addr_unix(&addr->un, len);
+        return pyaddr_unix(&addr->un, len);
     default:
         return PyErr_Format(PyExc_OSError, "address of the unknown family %d",
                             (int)addr->any.sa_family);

@@ -191,7 +191,7 @@ is_asyncios(PyObject *function, PyObject *streams)
 }
 
 static int
-setup_names(ReaderState *rs)
+reader_setup_names(ReaderState *rs)
 {
     const struct {
         PyObject **to;
@@ -218,7 +218,7 @@ setup_names(ReaderState *rs)
 
 /* Remembers asyncio's functions, if they are asyncio's. */
 static int
-setup_functions(ReaderState *rs)
+reader_setup_functions(ReaderState *rs)
 {
     PyObject *streams = PyImport_ImportModule("asyncio.streams");
     if (streams == NULL) {
@@ -242,12 +242,12 @@ int
 reader_setup(TransportState *st)
 {
     ReaderState *rs = &st->reader;
-    if (setup_names(rs) < 0
+    if (reader_setup_names(rs) < 0
         || name_import(&rs->protocol_type, "asyncio", "StreamReaderProtocol") < 0
         || name_import(&rs->reader_type, "asyncio", "StreamReader") < 0) {
         return -1;
     }
-    return setup_functions(rs);
+    return reader_setup_functions(rs);
 }
 
 int

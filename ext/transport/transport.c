@@ -13,12 +13,6 @@
 
 #include <sys/socket.h>
 
-static Transport *
-transport_of(Stream *s)
-{
-    return container_of(s, Transport, stream);
-}
-
 bool
 transport_is_closing(const Transport *self)
 {
@@ -135,7 +129,7 @@ transport_flush_on(Transport *self)
 }
 
 static void
-on_drain(Stream *s)
+transport_on_drain(Stream *s)
 {
     Transport *self = transport_of(s);
     Py_INCREF(self);
@@ -157,7 +151,7 @@ on_drain(Stream *s)
 }
 
 static void
-on_error(Stream *s, int err)
+transport_on_error(Stream *s, int err)
 {
     Transport *self = transport_of(s);
     if (!transport_is_writable(self)) {
@@ -286,7 +280,7 @@ transport_lose(Transport *self, PyObject *exc)
 /* libuv is done with the memory. When the loop was closed with the transport open, this is
  * the first that the transport hears of it: the protocol learns nothing, as in asyncio. */
 static void
-on_closed(Stream *s)
+transport_on_closed(Stream *s)
 {
     Transport *self = transport_of(s);
     if (self->fd >= 0) {
@@ -304,9 +298,9 @@ on_closed(Stream *s)
 static const StreamOps transport_ops = {
     .on_data = transport_on_data,
     .on_eof = transport_on_eof,
-    .on_error = on_error,
-    .on_drain = on_drain,
-    .on_closed = on_closed,
+    .on_error = transport_on_error,
+    .on_drain = transport_on_drain,
+    .on_closed = transport_on_closed,
     .on_alloc = transport_on_alloc,
 };
 

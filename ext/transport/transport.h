@@ -103,6 +103,12 @@ bool transport_is_writable(const Transport *self);
  * borrowed. */
 PyObject *transport_call(Transport *self, PyObject *name, PyObject *arg);
 
+static inline Transport *
+transport_of(Stream *s)
+{
+    return container_of(s, Transport, stream);
+}
+
 /* ---- transport_read.c: of the stream's StreamOps ------------------------------------------ */
 
 void transport_on_alloc(Stream *s, uv_buf_t *buf);

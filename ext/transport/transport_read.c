@@ -20,12 +20,6 @@ enum {
     PAGE = 4096,
 };
 
-static Transport *
-transport_of(Stream *s)
-{
-    return container_of(s, Transport, stream);
-}
-
 /* ---- Where to ----------------------------------------------------------------------------- */
 
 /* A BufferedProtocol's buffer for the next read. */
@@ -99,7 +93,7 @@ transport_on_alloc(Stream *s, uv_buf_t *buf)
 
 /* A bytes object of `data`: the one that was read into, when it is filled well enough. */
 static SpareBytes
-bytes_of(LoopSpares *spares, Slice data)
+bulk_bytes_of(LoopSpares *spares, Slice data)
 {
     SpareBytes *bulk = &spares->bulk;
     bool direct = bulk->bytes != NULL && data.ptr == PyBytes_AS_STRING(bulk->bytes);
@@ -114,7 +108,7 @@ protocol_data_received(Transport *self, Slice data)
 {
     LoopSpares *spares = loop_spares(self->loop);
     SpareBytes *spare = data.len < BULK_MIN ? &spares->small : &spares->bulk;
-    SpareBytes bytes = bytes_of(spares, data);
+    SpareBytes bytes = bulk_bytes_of(spares, data);
     bulk_adapt(self, data.len);
     PyObject *res = NULL;
     if (bytes.bytes != NULL) {

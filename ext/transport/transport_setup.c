@@ -14,7 +14,7 @@
 #include "transport/transport.h"
 
 static int
-setup_names(TransportState *st)
+transport_setup_names(TransportState *st)
 {
     const struct {
         PyObject **to;
@@ -61,7 +61,7 @@ int
 transport_setup(PyObject *module, TransportState *st)
 {
     st->module = module;
-    if (setup_names(st) < 0
+    if (transport_setup_names(st) < 0
         || name_import(&st->asyncio_transport, "asyncio.transports",
                        "_FlowControlMixin")
                < 0

@@ -10,7 +10,7 @@ static const Py_ssize_t LIMITS_MOST = PY_SSIZE_T_MAX / 2;
 /* A number of bytes, also one that is no int, such as math.inf: rounded down. What is more than can
  * be queued is the most that can. -1 may mean that an exception is set. */
 static Py_ssize_t
-bytes_of(PyObject *arg)
+limit_bytes_of(PyObject *arg)
 {
     if (PyIndex_Check(arg)) {
         return PyNumber_AsSsize_t(arg, NULL);
@@ -29,7 +29,7 @@ limit_of(PyObject *arg)
     if (arg == NULL || arg == Py_None) {
         return -1;
     }
-    Py_ssize_t limit = Py_MIN(bytes_of(arg), LIMITS_MOST);
+    Py_ssize_t limit = Py_MIN(limit_bytes_of(arg), LIMITS_MOST);
     if (limit < 0 && !PyErr_Occurred()) {
         PyErr_Format(PyExc_ValueError, "high (%R) must be >= low must be >= 0", arg);
     }

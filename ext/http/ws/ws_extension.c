@@ -26,7 +26,7 @@ unquote(Slice value)
 
 /* 8 to 15, without leading zeros; 0 for anything else. */
 static uint8_t
-read_bits(Slice value)
+extension_read_bits(Slice value)
 {
     value = unquote(value);
     int bits = 0;
@@ -62,7 +62,7 @@ note_client_bits(Offer *offer, Slice value)
         return false;
     }
     offer->client_bits_offered = true;
-    offer->client_bits = value.ptr == NULL ? BITS_MAX : read_bits(value);
+    offer->client_bits = value.ptr == NULL ? BITS_MAX : extension_read_bits(value);
     return offer->client_bits != 0;
 }
 
@@ -84,13 +84,13 @@ note_parameter(Offer *offer, Slice name, Slice value)
         || offer->server_bits != 0 || value.ptr == NULL) {
         return false;
     }
-    offer->server_bits = read_bits(value);
+    offer->server_bits = extension_read_bits(value);
     return offer->server_bits >= DEFLATE_BITS_MIN;
 }
 
 /* The parameters of one offer, behind its name. */
 static bool
-read_offer(Offer *offer, Slice rest)
+extension_read_offer(Offer *offer, Slice rest)
 {
     while (rest.ptr != NULL) {
         Slice value = list_next(&rest, ';');
@@ -110,7 +110,7 @@ smaller(uint8_t a, uint8_t b)
 }
 
 static void
-choose(WsDeflateParams *out, const Offer *offer)
+extension_choose(WsDeflateParams *out, const Offer *offer)
 {
     /* Asked for nothing, a client may use the whole 32 KiB; then ours has to be smaller. */
     uint8_t wanted = offer->client_bits_offered || offer->client_no_context
@@ -140,8 +140,8 @@ ws_extension_choose(const HttpRequest *req, WsDeflateParams *out)
             Slice rest = list_next(&offers, ',');
             Offer offer = {.client_bits = 0};
             if (slice_eq_nocase(list_next(&rest, ';'), SLICE("permessage-deflate"))
-                && read_offer(&offer, rest)) {
-                choose(out, &offer);
+                && extension_read_offer(&offer, rest)) {
+                extension_choose(out, &offer);
                 return true;
             }
         } while (offers.ptr != NULL);
@@ -151,7 +151,7 @@ ws_extension_choose(const HttpRequest *req, WsDeflateParams *out)
 }
 
 static size_t
-put(char *out, size_t n, Slice text)
+extension_put(char *out, size_t n, Slice text)
 {
     memcpy(out + n, text.ptr, text.len);
     return n + text.len;
@@ -160,19 +160,19 @@ put(char *out, size_t n, Slice text)
 size_t
 ws_extension_write(char *out, const WsDeflateParams *params)
 {
-    size_t n = put(out, 0, SLICE("permessage-deflate"));
+    size_t n = extension_put(out, 0, SLICE("permessage-deflate"));
     if (params->server_no_context) {
-        n = put(out, n, SLICE("; server_no_context_takeover"));
+        n = extension_put(out, n, SLICE("; server_no_context_takeover"));
     }
     if (params->client_no_context) {
-        n = put(out, n, SLICE("; client_no_context_takeover"));
+        n = extension_put(out, n, SLICE("; client_no_context_takeover"));
     }
     if (params->server_bits < BITS_MAX) {
-        n = put(out, n, SLICE("; server_max_window_bits="));
+        n = extension_put(out, n, SLICE("; server_max_window_bits="));
         n += fmt_decimal(out + n, params->server_bits);
     }
     if (params->client_bits_offered) {
-        n = put(out, n, SLICE("; client_max_window_bits="));
+        n = extension_put(out, n, SLICE("; client_max_window_bits="));
         n += fmt_decimal(out + n, params->client_bits);
     }
     assert(n <= WS_EXTENSION_MAX);

@@ -172,7 +172,7 @@ accept_value(Slice key, char out[ACCEPT_LEN])
 }
 
 static bool
-is_token(Slice text)
+subprotocol_is_token(Slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
         if (!char_is(&CHARS_TOKEN, text.ptr[i])) {
@@ -183,7 +183,7 @@ is_token(Slice text)
 }
 
 static int
-append_field(Buf *out, Slice name, Slice value)
+handshake_append_field(Buf *out, Slice name, Slice value)
 {
     int err = buf_append_slice(out, name);
     if (err == 0) {
@@ -194,23 +194,25 @@ append_field(Buf *out, Slice name, Slice value)
 
 /* The fields that make the answer an acceptance. */
 static int
-append_fields(Buf *out, Slice key, Slice subprotocol, const WsDeflateParams *deflate)
+handshake_append_fields(Buf *out, Slice key, Slice subprotocol,
+                        const WsDeflateParams *deflate)
 {
     char value[WS_EXTENSION_MAX];
     int err =
         buf_append_slice(out, SLICE("upgrade: websocket\r\nconnection: Upgrade\r\n"));
     accept_value(key, value);
     if (err == 0) {
-        err = append_field(out, SLICE("sec-websocket-accept: "),
-                           slice_of(value, ACCEPT_LEN));
+        err = handshake_append_field(out, SLICE("sec-websocket-accept: "),
+                                     slice_of(value, ACCEPT_LEN));
     }
     if (err == 0 && subprotocol.len != 0) {
-        err = append_field(out, SLICE("sec-websocket-protocol: "), subprotocol);
+        err =
+            handshake_append_field(out, SLICE("sec-websocket-protocol: "), subprotocol);
     }
     if (err == 0 && deflate != NULL) {
         size_t len = ws_extension_write(value, deflate);
-        err = append_field(out, SLICE("sec-websocket-extensions: "),
-                           slice_of(value, len));
+        err = handshake_append_field(out, SLICE("sec-websocket-extensions: "),
+                                     slice_of(value, len));
     }
     return err;
 }
@@ -219,12 +221,13 @@ int
 ws_handshake_write(HttpRequest *req, const WsAccept *accept,
                    const WsDeflateParams *deflate)
 {
-    if (!is_token(accept->subprotocol) || offer_fault(req).status != 0) {
+    if (!subprotocol_is_token(accept->subprotocol) || offer_fault(req).status != 0) {
         return UV_EINVAL;
     }
     HttpFields fields = {.has_date = false};
     const HttpFields *more = accept->fields;
-    int err = append_fields(&fields.raw, find_key(req), accept->subprotocol, deflate);
+    int err = handshake_append_fields(&fields.raw, find_key(req), accept->subprotocol,
+                                      deflate);
     if (err == 0 && more != NULL) {
         fields.has_date = more->has_date;
         fields.has_server = more->has_server;

@@ -132,7 +132,7 @@ buffer_reserve_frame(WsConn *ws, size_t rest)
 }
 
 static PyObject *
-text_new(const char *ptr, size_t len, bool ascii)
+message_text_new(const char *ptr, size_t len, bool ascii)
 {
     if (!ascii) {
         return PyUnicode_DecodeUTF8(ptr, (Py_ssize_t)len, NULL);
@@ -146,17 +146,17 @@ text_new(const char *ptr, size_t len, bool ascii)
 
 /* All of the message at once: decoding it also validates it. */
 static WsFault
-take_whole(WsConn *ws, char *ptr, size_t len)
+message_take_whole(WsConn *ws, char *ptr, size_t len)
 {
     WsMessage *message = &ws->message;
     bool ascii = ws_unmask(ptr, ptr, len, ws->frame.mask, 0);
-    message->whole = message->text ? text_new(ptr, len, ascii)
+    message->whole = message->text ? message_text_new(ptr, len, ascii)
                                    : PyBytes_FromStringAndSize(ptr, (Py_ssize_t)len);
     return message->whole != NULL ? FINE : fault_of_exception();
 }
 
 static WsFault
-check_text(WsMessage *message, Slice piece, bool ascii)
+message_check_text(WsMessage *message, Slice piece, bool ascii)
 {
     if (!message->text || (ascii && utf8_is_whole(&message->utf8))) {
         return FINE;
@@ -166,7 +166,7 @@ check_text(WsMessage *message, Slice piece, bool ascii)
 }
 
 static WsFault
-take_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
+message_take_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
 {
     WsMessage *message = &ws->message;
     WsFault fault = buffer_reserve_frame(ws, (size_t)(ws->frame.len - offset));
@@ -176,7 +176,7 @@ take_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
     char *to = buffer_at(message);
     bool ascii = ws_unmask(to, ptr, len, ws->frame.mask, offset & 3);
     message->len += len;
-    return check_text(message, slice_of(to, len), ascii);
+    return message_check_text(message, slice_of(to, len), ascii);
 }
 
 /* ---- Compressed payload ------------------------------------------------------------------ */
@@ -216,7 +216,7 @@ inflate_piece(WsConn *ws, Slice in)
         if (limit_exceeded(ws_limits(ws)->ws_message, message->len)) {
             return fault_too_large();
         }
-        fault = check_text(message, slice_of(to, written), false);
+        fault = message_check_text(message, slice_of(to, written), false);
         if (fault.code != 0) {
             return fault;
         }
@@ -253,7 +253,8 @@ ws_message_piece(WsConn *ws, char *ptr, size_t len, uint64_t offset)
         return fault.code == 0 && is_hollow(ws) ? fault_too_large() : fault;
     }
     bool whole = ws->frame.fin && len == ws->frame.len && message->buffer == NULL;
-    return whole ? take_whole(ws, ptr, len) : take_piece(ws, ptr, len, offset);
+    return whole ? message_take_whole(ws, ptr, len)
+                 : message_take_piece(ws, ptr, len, offset);
 }
 
 /* ---- The end ----------------------------------------------------------------------------- */
@@ -265,7 +266,7 @@ message_object(WsMessage *message)
     if (message->text) {
         const char *ptr =
             message->buffer != NULL ? PyBytes_AS_STRING(message->buffer) : "";
-        return text_new(ptr, message->len, message->ascii);
+        return message_text_new(ptr, message->len, message->ascii);
     }
     if (message->buffer == NULL) {
         return PyBytes_FromStringAndSize(NULL, 0);

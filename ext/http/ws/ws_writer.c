@@ -13,7 +13,7 @@ enum { COPY_MAX = 16 * 1024 }; /* bytes */
 
 /* What was written may have to wait for the client, who has a deadline. */
 static void
-settle(HttpConn *c)
+writer_settle(HttpConn *c)
 {
     if (c->stream.queued != 0 && c->server->gather != c) {
         conn_settle(c);
@@ -22,7 +22,7 @@ settle(HttpConn *c)
 
 /* Writes a frame whose payload is copied. */
 static int
-write_copied(HttpConn *c, WsOpcode opcode, Slice payload)
+writer_write_copied(HttpConn *c, WsOpcode opcode, Slice payload)
 {
     Buf *out = &c->server->out;
     size_t mark = out_begin(c);
@@ -37,7 +37,7 @@ write_copied(HttpConn *c, WsOpcode opcode, Slice payload)
 }
 
 static int
-write_shared(HttpConn *c, WsOpcode opcode, Slice payload, PyObject *owner)
+writer_write_shared(HttpConn *c, WsOpcode opcode, Slice payload, PyObject *owner)
 {
     Buf *out = &c->server->out;
     size_t mark = out_begin(c);
@@ -52,7 +52,7 @@ write_shared(HttpConn *c, WsOpcode opcode, Slice payload, PyObject *owner)
 
 /* Compresses behind room for the longest header, then puts header and payload together. */
 static int
-write_compressed(WsConn *ws, WsOpcode opcode, Slice payload)
+writer_write_compressed(WsConn *ws, WsOpcode opcode, Slice payload)
 {
     HttpConn *c = ws->conn;
     Buf *out = &c->server->out;
@@ -84,7 +84,7 @@ is_compressed(const WsConn *ws, size_t len)
 }
 
 static int
-send_message(WsConn *ws, WsOpcode opcode, Slice data, PyObject *owner)
+writer_send_message(WsConn *ws, WsOpcode opcode, Slice data, PyObject *owner)
 {
     HttpConn *c = ws->conn;
     int err;
@@ -95,37 +95,37 @@ send_message(WsConn *ws, WsOpcode opcode, Slice data, PyObject *owner)
         return UV_ECONNRESET;
     }
     if (is_compressed(ws, data.len)) {
-        err = write_compressed(ws, opcode, data);
+        err = writer_write_compressed(ws, opcode, data);
     } else if (data.len <= COPY_MAX || owner == NULL) {
-        err = write_copied(c, opcode, data);
+        err = writer_write_copied(c, opcode, data);
     } else {
-        err = write_shared(c, opcode, data, owner);
+        err = writer_write_shared(c, opcode, data, owner);
     }
     if (err != 0) {
         conn_break(c);
         return err;
     }
-    settle(c);
+    writer_settle(c);
     return 0;
 }
 
 int
 ws_send_text(WsConn *ws, Slice data, PyObject *owner)
 {
-    return send_message(ws, WS_OP_TEXT, data, owner);
+    return writer_send_message(ws, WS_OP_TEXT, data, owner);
 }
 
 int
 ws_send_binary(WsConn *ws, Slice data, PyObject *owner)
 {
-    return send_message(ws, WS_OP_BINARY, data, owner);
+    return writer_send_message(ws, WS_OP_BINARY, data, owner);
 }
 
 void
 ws_write_control(WsConn *ws, WsOpcode opcode, Slice payload)
 {
     assert(payload.len <= WS_CONTROL_MAX);
-    if (!ws->conn->broken && write_copied(ws->conn, opcode, payload) != 0) {
+    if (!ws->conn->broken && writer_write_copied(ws->conn, opcode, payload) != 0) {
         conn_break(ws->conn);
     }
 }

@@ -1,6 +1,6 @@
-/* The access log: one line for each answer, gathered, and handed to a thread that writes them before
- * the loop blocks. When they aren't read, lines are dropped past a limit, and counted. Owned by the
- * server.
+/* The access log: one line for each response. Lines are gathered, and handed to the writing thread
+ * before the loop blocks. When the log's reader is too slow, lines past a limit are dropped and
+ * counted. Owned by the server.
  * Thread: the loop's.
  */
 #ifndef FLUVIAL_HTTP_ACCESS_LOG_H
@@ -18,14 +18,14 @@ typedef struct AccessLog {
     uint64_t dropped; /* lines, not yet reported */
 } AccessLog;
 
-/* Lines go to `fd`, which is copied; -1: there are none. `limit` is in bytes. */
+/* Sends the lines to a duplicate of `fd`; -1: no log. `limit` is in bytes. */
 void access_log_open(AccessLog *log, int fd, size_t limit);
-/* One line, e.g. `INFO:     127.0.0.1:53124 - "GET /x HTTP/1.1" 200 OK`. `req` may be NULL: a
- * request line that could not be read. */
+/* Adds one line, e.g. `INFO:     127.0.0.1:53124 - "GET /x HTTP/1.1" 200 OK`. `req` is NULL when the
+ * request line could not be parsed. */
 void access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req,
                     int status);
 void access_log_flush(AccessLog *log);
-/* Waits for the last lines, but not for a reader that takes nothing. */
+/* Waits until the last lines are written, but not for a reader that has stopped. */
 void access_log_settle(AccessLog *log);
 void access_log_free(AccessLog *log);
 

@@ -1,14 +1,14 @@
-/* One HTTP/1.1 connection: stream, parser, and the exchange that is under way. At most one
- * request is handled at a time; what a client sends ahead is kept until the answer is complete.
+/* One HTTP/1.1 connection: stream, parser, and the current exchange. One request is handled at a
+ * time; what a client sends ahead is kept until the response is complete.
  *
  *   conn.c      bytes in, bytes kept, end of file, closing
  *   timeout.c   deadlines
- *   half.c      a client that sends nothing more: does it read on?
+ *   half.c      a client that has sent FIN: does it still read?
  *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
  *   request_head.c      what RFC 9112 asks of a complete head beyond llhttp
- *   exchange.c  the exchange: what the upper layer is told, and when it is over
+ *   exchange.c  the exchange: the calls to the upper layer, and when it is over
  *   out.c       bytes out
- *   ws*.c       what becomes of it after an upgrade, see ws_conn.h
+ *   ws*.c       the connection after an upgrade, see ws_conn.h
  *
  * Thread: the loop's, with the GIL. Lifetime: from conn_open to the stream's on_closed.
  */
@@ -25,20 +25,20 @@
 #include <llhttp.h>
 
 typedef enum ConnState {
-    CONN_IDLE, /* no request has begun */
-    CONN_HEAD, /* part of a head has arrived */
-    CONN_BODY, /* a head with a body: the rest arrives; the answer may be complete already */
-    CONN_ANSWER,   /* the request is complete, the answer isn't */
-    CONN_UPGRADED, /* the answer was 101: the bytes are the WebSocket's */
-    CONN_LINGER, /* the last answer and FIN are out; what arrives is dropped until EOF */
+    CONN_IDLE,     /* no request has begun */
+    CONN_HEAD,     /* part of a head has arrived */
+    CONN_BODY,     /* the body is arriving; the response may be complete already */
+    CONN_ANSWER,   /* the request is complete, the response isn't */
+    CONN_UPGRADED, /* the response was 101: the bytes are the WebSocket's */
+    CONN_LINGER, /* the last response and FIN are out; what arrives is dropped until EOF */
     CONN_CLOSING, /* stream_close was called */
 } ConnState;
 
 enum {
-    UNREAD_MAX = 64 * 1024, /* bytes of a body that are read after an early answer */
-    LINGER_DRAINING = 2000, /* ms for all of it while the server drains */
-    HALF_CLOSED_LOOK = 500, /* ms between two looks at a client that has sent FIN */
-    TRAILER_NAME_MAX = 20,  /* longer names need not be recognised */
+    UNREAD_MAX = 64 * 1024, /* bytes of a body that are read after an early response */
+    LINGER_DRAINING = 2000, /* ms of lingering at most while the server drains */
+    HALF_CLOSED_LOOK = 500, /* ms between two checks of a client that has sent FIN */
+    TRAILER_NAME_MAX = 20,  /* no forbidden trailer field has a longer name */
 };
 
 typedef struct WsConn WsConn;
@@ -54,25 +54,25 @@ struct HttpConn {
     Deadline deadline;
 
     ConnState state;
-    bool eof;    /* the client sends no more: see half.c */
+    bool eof;    /* the client has sent FIN: see half.c */
     bool broken; /* writing failed; closed before the loop blocks */
     bool paused; /* http_body_pause */
-    bool held;   /* the parser stopped in the middle and may go on without new bytes */
+    bool held; /* the parser stopped in the middle and may continue without new bytes */
     bool
-        yielded; /* it has worked enough for this turn of the loop and goes on in the next */
-    bool message_done; /* the parser stopped behind a message */
+        yielded; /* has had its share of this iteration of the loop; continues in the next */
+    bool message_done; /* the parser stopped after a message */
     bool in_field;     /* the name of a field has begun */
     bool expect;       /* the head has an Expect field */
-    bool lent;         /* the socket is, see http_stream_lend */
+    bool lent;         /* the socket is lent, see http_stream_lend */
     bool lent_waits; /* the borrower waits for the client to take what it has written */
     Fault fault;     /* set by a parser callback that refuses */
-    const char *piece; /* borrowed, while the parser runs: the bytes that it has */
-    char before[2];    /* of a head: the last two bytes before them */
+    const char *piece; /* the parser's current input; borrowed while the parser runs */
+    char before[2];    /* of a head: the last two bytes before `piece` */
 
     Buf kept;         /* owned: bytes not parsed yet */
     size_t kept_from; /* offset of the first of them */
 
-    uint64_t body_received;   /* bytes, decoded; of what lingering has dropped */
+    uint64_t body_received;   /* decoded bytes; in CONN_LINGER the bytes dropped */
     uint64_t body_checked;    /* body_received when the deadline was set */
     uint32_t unread_left;     /* of UNREAD_MAX */
     uint32_t trailer_bytes;   /* names and values */
@@ -80,11 +80,11 @@ struct HttpConn {
     uint8_t trailer_name_len;
     char trailer_name[TRAILER_NAME_MAX];
 
-    uint8_t probes;  /* digits that stand before the next chunk, see half.c */
-    uint32_t silent; /* looks since the last byte of the answer, see half.c */
+    uint8_t probes;  /* digits already written of the next chunk's size, see half.c */
+    uint32_t silent; /* checks since the last byte of the response, see half.c */
     bool left;       /* on_left was called, perhaps for an earlier request */
 
-    unsigned parked;     /* its place in HttpServer.parts, counted from 1; 0: none */
+    unsigned parked;     /* position in HttpServer.parts, counted from 1; 0: none */
     uint64_t linger_end; /* uv_now() at which lingering ends; 0: never */
     uint64_t sent;       /* bytes given to the stream */
     uint64_t progress;   /* bytes that the kernel had taken when the deadline was set */
@@ -93,28 +93,29 @@ struct HttpConn {
 
 /* ---- conn.c ------------------------------------------------------------------------------ */
 
-/* Serves the connected socket `fd`, which is the connection's from now on, also on errors. */
+/* Serves the connected socket `fd`. Takes ownership of it, also on errors. */
 void conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer);
 void conn_set_state(HttpConn *c, ConnState state);
-/* The last answer is out: FIN, then read until EOF within bounds. */
+/* After the last response: sends FIN, then reads until EOF within the linger limits. */
 void conn_finish(HttpConn *c);
-/* Closes; what is queued is written first when `flush`. */
+/* Closes. With `flush` queued bytes are written first. */
 void conn_close(HttpConn *c, bool flush);
-/* Writing failed: the connection is closed soon, not now, since the layer above is in the middle
- * of a call to us. */
+/* Writing failed. The connection is closed before the loop blocks, not now, because the layer above
+ * is in the middle of a call to us. */
 void conn_break(HttpConn *c);
-/* Closes, and drops what waits to be written. */
+/* Closes, and drops the bytes still to be written. */
 void conn_abort(HttpConn *c);
-/* The streamed answer stays incomplete: closing shall show that to the client. */
+/* The streamed response will stay incomplete. Makes sure that the client can tell when the
+ * connection closes. */
 void conn_cut(HttpConn *c);
-/* Brings reading, deadline and readiness in line with the state. Last thing in each event. */
+/* Brings reading, deadline and readiness in line with the state. Every event ends with it. */
 void conn_settle(HttpConn *c);
-/* The same before the loop blocks: for those who are in the middle of a call from above, or of
- * something that concerns another connection. */
+/* Calls conn_settle before the loop blocks: for callers in the middle of a call from the layer above,
+ * or of an event of another connection. */
 void conn_settle_later(HttpConn *c);
-/* Does now what waits in HttpServer.ready. */
+/* Does the work for which the connection waits in HttpServer.ready. */
 void conn_resume(HttpConn *c);
-/* The server drains. */
+/* The server has begun to drain. */
 void conn_drain(HttpConn *c);
 
 static inline size_t
@@ -125,28 +126,28 @@ conn_kept(const HttpConn *c)
 
 /* ---- timeout.c --------------------------------------------------------------------------- */
 
-/* Sets the deadline that the state asks for. Part of conn_settle. */
+/* Sets the deadline that the state requires. Part of conn_settle. */
 void conn_settle_deadline(HttpConn *c);
 void conn_expired(HttpConn *c, DeadlineKind kind);
 
 /* ---- half.c ------------------------------------------------------------------------------ */
 
-/* The client has sent FIN while an answer is owed, or one has come to be owed since. */
+/* The client has sent FIN and a response is still to come, whichever happened first. */
 void half_closed(HttpConn *c);
-/* It has turned out to have left. */
+/* The client has certainly left: the peer has reset the connection. */
 void half_reset(HttpConn *c);
-/* DEADLINE_HALF_CLOSED has passed; `moved`: bytes of the answer have gone out since it was set. */
+/* DEADLINE_HALF_CLOSED has passed. `moved`: bytes of the response have gone out since it was set. */
 void half_expired(HttpConn *c, bool moved);
 
 /* ---- h1.c -------------------------------------------------------------------------------- */
 
 void h1_init(HttpConn *c);
-/* Parses up to the end of a message or to where the body is paused. The bytes used. */
+/* Parses up to the end of a message, or until the body is paused. Returns the number of bytes used. */
 size_t h1_parse(HttpConn *c, const char *ptr, size_t len);
 
 /* ---- request_head.c ------------------------------------------------------------------------------ */
 
-/* Checks the complete head and fills in what follows from it. */
+/* Checks the complete head and fills in the fields of HttpRequest that depend on it. */
 Fault head_check(HttpConn *c);
 
 /* ---- exchange.c -------------------------------------------------------------------------- */
@@ -158,23 +159,22 @@ int exchange_body(HttpConn *c, Slice piece);
 void exchange_message(HttpConn *c);
 /* Ends the exchange when both request and answer are complete. */
 void exchange_advance(HttpConn *c);
-/* Refuses the request with an answer of our own if none has begun; the connection ends. */
+/* Refuses the request with a response of our own if none has begun, and ends the connection. */
 void exchange_reject(HttpConn *c, Fault fault);
-/* Why a request is refused whose body exceeds its limit. */
+/* The fault of a request whose body exceeds its limit. */
 Fault exchange_excess(const HttpRequest *req);
-/* Lets go of the request; the upper layer is told when its answer isn't complete. */
+/* Releases the request. Calls on_gone when its response isn't complete. */
 void exchange_drop(HttpConn *c);
 /* Sends "100 Continue" when it is due. */
 void exchange_continue(HttpConn *c);
-/* The answer 101 is out: the connection is the WebSocket's, which it owns from now on. */
+/* The 101 response is out. The connection takes ownership of `ws` and passes its bytes to it. */
 void exchange_upgrade(HttpConn *c, WsConn *ws);
-/* response.c calls it when an answer has grown or is complete. */
+/* response.c calls it when a response has grown or is complete. */
 void exchange_answered(HttpConn *c);
-/* Tells the upper layer that those who wait for room to write may look again. The connection has a
- * request. */
+/* Calls on_writable: writers that wait for room may try again. The connection has a request. */
 void exchange_writable(HttpConn *c);
-/* The answer is complete or given up: nobody waits for room any more, or for the rest of the request's
- * body. Part of exchange_answered. */
+/* The response is complete or given up. Wakes whatever still waits for room to write, or for the rest
+ * of the request's body. Part of exchange_answered. */
 void exchange_over(HttpConn *c);
 
 #endif

@@ -1,7 +1,7 @@
-/* All timeouts of all connections of a server behind one timer. Each kind of timeout has one
- * fixed length, so a list per kind, in order of arrival, is also in order of expiry: setting and
- * clearing are O(1) and touch no timer. Coarse on purpose: a deadline expires up to about two
- * seconds late and never early, and the timer fires once a second at most.
+/* The timeouts of all connections of a server, with one libuv timer. Each kind of timeout has one
+ * fixed length, so a list per kind in order of arrival is also in order of expiry. Setting and
+ * clearing are O(1) and don't touch the timer. Deadlines are coarse on purpose: they expire up to
+ * about two seconds late and never early, and the timer fires at most once a second.
  *
  * Thread: the loop's. Times are uv_now()'s milliseconds.
  */
@@ -24,12 +24,12 @@ typedef enum DeadlineKind {
     DEADLINE_LINGER_LAST, /* the same while the server drains */
     DEADLINE_HALF_CLOSED, /* the client may have left */
     DEADLINE_WS_PING,     /* a ping is due */
-    DEADLINE_WS_PONG,     /* the answer to it is overdue */
-    DEADLINE_WS_CLOSE,    /* likewise for a close frame */
+    DEADLINE_WS_PONG,     /* the pong is overdue */
+    DEADLINE_WS_CLOSE,    /* the reply to a close frame is overdue */
     DEADLINE_KINDS,
 } DeadlineKind;
 
-/* One connection's place. A zeroed struct is not set. */
+/* One connection's deadline. A zeroed struct is not set. */
 typedef struct Deadline Deadline;
 struct Deadline {
     Ring link;
@@ -44,17 +44,17 @@ struct Deadlines {
     Ring lists[DEADLINE_KINDS];     /* of Deadline.link, oldest first */
     uint32_t after[DEADLINE_KINDS]; /* ms; 0: this kind is off */
     uint32_t
-        slack[DEADLINE_KINDS]; /* ms: younger than that, setting again does nothing */
+        slack[DEADLINE_KINDS]; /* ms: a deadline younger than this isn't set anew */
     uint64_t armed;            /* when the timer is due; 0: it doesn't run */
     uint64_t fired;            /* when it last fired */
-    bool waited;               /* that firing was late and judged nothing */
-    /* A deadline has passed; it is cleared already and may be set again. With the GIL. */
+    bool waited;               /* that firing was late, so no deadline was expired */
+    /* A deadline has passed; it is already cleared and may be set again. With the GIL. */
     void (*expired)(Deadlines *all, Deadline *deadline, DeadlineKind kind);
     /* The timer is closed (deadlines_close). */
     void (*closed)(Deadlines *all);
 };
 
-/* `after` has DEADLINE_KINDS entries. The callbacks are set by the caller before. */
+/* `after` has DEADLINE_KINDS entries. The caller sets the two callbacks before. */
 void deadlines_init(Deadlines *all, Loop *loop, const uint32_t *after);
 void deadlines_close(Deadlines *all);
 

@@ -19,8 +19,8 @@ list_trim(Slice item)
     return item;
 }
 
-/* The next item of the list in `*rest`, without white space around it; `*rest` becomes what
- * stands behind the separator, or {NULL, 0} when there is none. */
+/* The next item of the list in `*rest`, without white space around it. `*rest` becomes what
+ * follows the separator, or {NULL, 0} when there is none. */
 static inline Slice
 list_next(Slice *rest, char separator)
 {

@@ -1,7 +1,7 @@
-/* A thread that writes the lines of a log, so that nobody else waits for whoever reads them. The
- * thread never needs the GIL. Its owner hands lines over, and may leave it while it is stuck in a
- * write: the last one of the two frees.
- * Thread: the owner's; the writing thread is inside.
+/* A thread that writes log lines, so that the loop never waits for a slow reader of the log. The thread
+ * never takes the GIL. The owner hands lines over. It may give the writer up while the thread is
+ * blocked in a write; whichever of the two ends last frees the memory.
+ * Thread: the owner's; the writing thread is private to log_writer.c.
  */
 #ifndef FLUVIAL_HTTP_LOG_WRITER_H
 #define FLUVIAL_HTTP_LOG_WRITER_H
@@ -11,14 +11,15 @@
 
 typedef struct LogWriter LogWriter;
 
-/* Writes to a copy of the descriptor `fd`; the thread starts with the first lines. NULL when the
- * system has no more memory or descriptors. */
+/* Writes to a duplicate of the descriptor `fd`. The thread starts with the first lines. NULL when out
+ * of memory or descriptors. */
 LogWriter *log_writer_new(int fd);
-/* Takes the lines over; `lines` is empty afterwards, but when the memory or a thread is missing. */
+/* Takes the lines over and leaves `lines` empty. When out of memory, or when no thread can be started,
+ * `lines` stays as it is. */
 void log_writer_put(LogWriter *writer, Buf *lines);
-/* How many bytes were taken over and are not written yet. */
+/* The number of bytes that were taken over and are not yet written. */
 size_t log_writer_waiting(const LogWriter *writer);
-/* Returns when all is written, or when nothing has been for half a second. */
+/* Returns when everything is written, or when nothing has been written for half a second. */
 void log_writer_settle(LogWriter *writer);
 /* As log_writer_settle; gives the writer up. */
 void log_writer_free(LogWriter *writer);

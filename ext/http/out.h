@@ -1,6 +1,6 @@
-/* Bytes out. While a connection's input is parsed, everything that is to be written to it is
- * gathered in HttpServer.out and leaves in one system call at the end. What answers an iteration's
- * input is parked there for a moment, so that the answers to all connections leave together.
+/* Bytes out. While a connection's input is parsed, everything to be written to it is gathered in
+ * HttpServer.out and leaves in one system call at the end. Responses to input of the current
+ * iteration are parked there for a moment, so that those of all connections leave together.
  *
  * Use: `mark = out_begin(c)`, append to c->server->out, `out_end(c, mark)`.
  * Thread: the loop's, with the GIL.
@@ -10,10 +10,12 @@
 
 #include "http/conn.h"
 
-/* After watch_take_back: what the thread has written of the parts. */
+/* After watch_take_back: accounts for what the thread has written of the parked parts, and writes the
+ * rest of them. */
 void out_settle_sent(HttpServer *server);
 
-/* The buffer is the loop's again. First thing in whatever touches it. */
+/* Takes the buffer back from the thread of watch.h. Must come first in every function that touches
+ * the buffer. */
 static inline void
 out_take_back(HttpServer *server)
 {
@@ -31,19 +33,20 @@ out_begin(const HttpConn *c)
 }
 
 void out_end(HttpConn *c, size_t mark);
-/* As out_end, with `body` behind the appended bytes; not copied, kept alive by `owner`
- * (borrowed). `tail` follows it; static memory. */
+/* As out_end, with `body` and then `tail` after the appended bytes. The body isn't copied: `owner`
+ * (borrowed) keeps it alive. `tail` is static memory. */
 void out_end_with(HttpConn *c, size_t mark, Slice body, Slice tail, PyObject *owner);
 
+/* Starts gathering what is written to this connection. */
 void out_gather(HttpConn *c);
-/* Stops gathering: what was gathered is written or parked. */
+/* Stops gathering, and writes or parks the gathered bytes. */
 void out_release(HttpConn *c);
 /* Writes what the connection has gathered or parked so far. */
 void out_flush(HttpConn *c);
-/* Drops it. */
+/* Drops what the connection has gathered or parked so far. */
 void out_discard(HttpConn *c);
 
-/* Writes what is parked. Nobody gathers, or appends, when it is called. */
+/* Writes all parked bytes. No connection may be gathering or appending when it is called. */
 void out_write_parked(HttpServer *server);
 
 #endif

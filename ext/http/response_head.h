@@ -11,18 +11,19 @@ typedef struct AnswerHead {
     int64_t length;           /* Content-Length; -1: none */
     bool chunked;
     bool close;
-    bool keep_alive; /* say so: an HTTP/1.0 client takes silence for "close" */
-    Slice reason;    /* empty: http_reason(status) */
+    bool
+        keep_alive; /* send "Connection: keep-alive": the default of HTTP/1.0 is close */
+    Slice reason;   /* empty: http_reason(status) */
 } AnswerHead;
 
-/* Appends the head, and room for `more` bytes is there behind it. 0 or UV_ENOMEM. */
+/* Appends the head, and reserves room for `more` bytes after it. 0 or UV_ENOMEM. */
 int answer_head(HttpServer *server, const AnswerHead *head, size_t more);
 
-/* Appends an interim answer: a status line and fields. 0 or UV_ENOMEM. */
+/* Appends an interim response: a status line and fields. 0 or UV_ENOMEM. */
 int answer_interim(HttpServer *server, int status, const HttpFields *fields);
 
-/* Appends a whole answer {"detail": fault.detail} that ends the connection; `bodyless` (to HEAD)
- * without its body. The detail needs no JSON escapes. 0 or UV_ENOMEM. */
+/* Appends a whole response {"detail": fault.detail} that ends the connection. `bodyless`: without the
+ * body, for HEAD. The detail must need no JSON escapes. 0 or UV_ENOMEM. */
 int answer_refusal(HttpServer *server, Fault fault, bool bodyless);
 
 #endif

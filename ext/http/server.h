@@ -1,5 +1,5 @@
-/* The HTTP server: listeners, its connections, limits and deadlines. Knows nothing of routes:
- * the layer above is told through one const struct of functions.
+/* The HTTP server: listeners, connections, limits and deadlines. It knows nothing of routes and
+ * calls the layer above through one const struct of functions, HttpOps.
  *
  * Thread: the loop's, with the GIL.
  */
@@ -13,7 +13,7 @@
 
 #include <openssl/types.h>
 
-/* What was refused without asking the upper layer, and why. */
+/* What was refused without calling the upper layer, and why. */
 typedef struct HttpRefusal {
     int status; /* of the response; a close code (1000 or more) for a WebSocket; 0: the TLS handshake */
     const char *reason;
@@ -22,35 +22,35 @@ typedef struct HttpRefusal {
 
 typedef struct HttpOps {
     size_t app_size; /* bytes of http_request_app */
-    /* The head is complete and well-formed. The callee decides what becomes of the body; it may
-     * also answer at once (on_request doesn't come then). */
+    /* The head is complete and well-formed. The callee decides what happens to the body. It may
+     * also respond at once; then on_request isn't called. */
     HttpBodyMode (*on_head)(HttpRequest *req);
-    /* Handle the request: when the body is complete, for STREAM before it. The callee answers
-     * now or, holding a reference, later. */
+    /* Handle the request. Called when the body is complete; with HTTP_BODY_STREAM before the body.
+     * The callee responds now, or takes a reference and responds later. */
     void (*on_request)(HttpRequest *req);
     /* STREAM only. The piece is valid during the call. */
     void (*on_body)(HttpRequest *req, Slice piece);
     void (*on_body_end)(HttpRequest *req);
-    /* The client went away, or sent a malformed or too large body, before the answer was
-     * complete. Answering does nothing from now on. */
+    /* The client has gone, or has sent a malformed or too large body, before the response was
+     * complete. Responding does nothing from now on. */
     void (*on_gone)(HttpRequest *req);
-    /* May be NULL. The client will send nothing more. It may read on, or it has gone: only a write
-     * tells. So what is held back of the answer is best written now. */
+    /* May be NULL. The client has sent FIN. It may still read, or it may have gone; only a write can
+     * tell. So the callee should now write whatever it holds back of the response. */
     void (*on_eof)(HttpRequest *req);
-    /* May be NULL. The same, a second has passed without a byte of the answer, and nothing could be
-     * written to find out: the client has probably gone. `for_long`: HttpLimits.half_closed has
-     * passed, or the client has turned out to be gone: who only waits should give up. Answering still
-     * works, or seems to. May come more than once. */
+    /* May be NULL. The client has probably gone: it has sent FIN, a second has passed without a byte
+     * of the response, and nothing could be written to find out. `for_long`: HttpLimits.half_closed
+     * has passed, or the client has certainly gone. A handler that only waits should give up then.
+     * Writing still works, or seems to. May be called more than once. */
     void (*on_left)(HttpRequest *req, bool for_long);
-    /* What waited to be written has drained, or is no reason to wait any more, since the answer is
-     * complete (after http_stream_full was true, or before the request's body was). */
+    /* There is no more reason to wait for room to write. Called when the queue has drained after
+     * http_stream_full was true, and when the response is complete. Also called when the response
+     * is complete before the request's body. */
     void (*on_writable)(HttpRequest *req);
     /* Release what http_request_app holds. */
     void (*app_clear)(HttpRequest *req);
-    /* May be NULL. A client was refused something, see HttpRefusal, which is valid during the
-     * call. */
+    /* May be NULL. A client was refused something. `refusal` is valid during the call. */
     void (*on_refused)(void *context, const NetAddr *peer, const HttpRefusal *refusal);
-    /* Drained: the last connection is closed after http_server_drain. `context` as below. */
+    /* After http_server_drain: the last connection is closed. `context` is http_server_context. */
     void (*on_drained)(void *context);
 } HttpOps;
 
@@ -69,8 +69,8 @@ typedef struct HttpLimits {
     uint32_t keep_alive; /* 75,000 ms between requests, and before the first */
     uint32_t write_timeout; /* 60,000 ms without the peer taking a byte: closed */
     uint32_t half_closed; /* 5,000 ms of silence after the client's FIN: it has left */
-    /* After an answer that ends the connection what the client still sends is read and dropped, since
-     * a reset would take the answer with it. */
+    /* Lingering: after the last response, what the client still sends is read and dropped. Closing at
+     * once would send a reset, and the client might lose the response. */
     uint32_t linger_time;    /* 30,000 ms in all */
     uint32_t linger_timeout; /* 5,000 ms without a byte */
     uint64_t linger_bytes;   /* 48 MiB */
@@ -84,42 +84,42 @@ typedef struct HttpLimits {
     uint32_t ws_queue;             /* 32 messages that the upper layer keeps unread */
     uint32_t ws_ping_interval;     /* 20,000 ms of silence before a ping; 0: no pings */
     uint32_t ws_ping_timeout;      /* 20,000 ms of silence after it: connection lost */
-    uint32_t ws_close_timeout;     /* 10,000 ms for the answer to a close frame */
+    uint32_t ws_close_timeout;     /* 10,000 ms for the reply to a close frame */
     uint32_t ws_deflate;           /* 1: permessage-deflate where offered; 0: never */
     uint32_t ws_deflate_threshold; /* 64 bytes; shorter messages aren't compressed */
-    uint32_t log_buffer; /* 1 MiB of lines that wait to be written; more are dropped */
+    uint32_t log_buffer; /* 1 MiB of log lines not yet written; more are dropped */
 } HttpLimits;
 void http_limits_default(HttpLimits *limits);
 
-/* Makes a server. `context` is the upper layer's own, returned by http_server_context. */
+/* Creates a server. `context` belongs to the upper layer; http_server_context returns it. */
 HttpServer *http_server_new(Loop *loop, const HttpOps *ops, const HttpLimits *limits,
                             void *context);
 void *http_server_context(const HttpServer *server);
 Loop *http_server_loop(const HttpServer *server);
 
-/* Accepts connections on the bound (not yet listening) socket `fd`, which is the server's from
- * then on when the result is 0. */
+/* Accepts connections on the socket `fd`, which is bound but not yet listening. The server owns it
+ * from then on if the result is 0. */
 int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog);
 
-/* Speaks TLS on all connections from now on, set up by `ctx` (borrowed; a reference is taken): to be
- * called before http_server_listen. 0 or UV_ENOMEM. */
+/* Uses TLS on all connections, configured by `ctx` (borrowed; a reference is taken). Must be called
+ * before http_server_listen. 0 or UV_ENOMEM. */
 int http_server_secure(HttpServer *server, SSL_CTX *ctx);
 
-/* Begins an orderly stop: no new connections, idle ones closed, the others closed after the
- * answers they owe. on_drained follows, never before this returns. */
+/* Begins an orderly stop: accepts no new connections, closes idle ones, and closes the others after
+ * the responses that they owe. on_drained follows, never before this returns. */
 void http_server_drain(HttpServer *server);
 /* Closes every connection now; on_drained follows. */
 void http_server_abort(HttpServer *server);
 /* Frees a server that is drained or never listened. Requests that the layer above still holds
- * stay valid; until their app_clear has been called, so must the context. */
+ * stay valid. The context must stay valid until app_clear has been called for each of them. */
 void http_server_free(HttpServer *server);
 
-/* One line per answered request to the descriptor `fd` (-1: off), gathered and written before
- * the loop blocks. */
+/* Writes one line per response to the descriptor `fd` (-1: off). The lines are gathered, and handed to
+ * the writing thread before the loop blocks. */
 void http_server_access_log(HttpServer *server, int fd);
 
-/* The origins whose pages may open WebSockets, in lower case, separated by spaces; `same` stands
- * for the host that the request names. Empty, as at first: all. 0 or UV_ENOMEM. */
+/* The origins whose pages may open WebSockets, in lower case, separated by spaces. `same` stands for
+ * the host that the request names. Empty (the default): all origins. 0 or UV_ENOMEM. */
 int http_server_ws_origins(HttpServer *server, Slice origins);
 
 const HttpLimits *http_server_limits(const HttpServer *server);
@@ -131,8 +131,8 @@ typedef struct HttpStats {
 } HttpStats;
 HttpStats http_server_stats(const HttpServer *server);
 
-/* Back-pressure on a STREAM body: no on_body between pause and resume. Pausing in on_request
- * also holds back the "100 Continue" that a client may wait for. */
+/* Back-pressure on an HTTP_BODY_STREAM body: no on_body between pause and resume. Pausing in
+ * on_request also holds back the "100 Continue" that a client may wait for. */
 void http_body_pause(HttpRequest *req);
 void http_body_resume(HttpRequest *req);
 

@@ -19,7 +19,7 @@
 /* Why a request is refused; status 0 when it isn't. */
 typedef struct Fault {
     int status;
-    const char *detail; /* static; goes into the answer */
+    const char *detail; /* static; becomes part of the response */
     const char *limit;  /* static: the field of HttpLimits that was exceeded, or NULL */
 } Fault;
 
@@ -34,19 +34,19 @@ typedef struct ServerListener ServerListener;
 typedef enum ServerState {
     SERVER_NEW, /* never listened: no libuv handle is open */
     SERVER_RUNNING,
-    SERVER_DRAINING, /* accepts nothing; connections end with the answers they owe */
-    SERVER_STOPPING, /* no listener and no connection: the timer closes */
+    SERVER_DRAINING, /* accepts nothing; connections end after the responses they owe */
+    SERVER_STOPPING, /* no listener and no connection; the timer is being closed */
     SERVER_DRAINED,
 } ServerState;
 
 enum { OUT_PARTS = 64 };
 
-/* Bytes of HttpServer.out that wait for others to leave with them, see out.h. */
+/* Parked bytes of one connection in HttpServer.out: they wait to leave with others, see out.h. */
 typedef struct OutPart {
-    HttpConn *conn; /* borrowed; NULL: they are written, or dropped */
+    HttpConn *conn; /* borrowed; NULL: the bytes are written or dropped */
     size_t from, to;
     int fd;      /* the connection's socket */
-    size_t sent; /* by the thread of watch.h */
+    size_t sent; /* bytes written by the thread of watch.h */
 } OutPart;
 
 struct HttpServer {
@@ -60,22 +60,23 @@ struct HttpServer {
 
     ServerListener *listeners; /* owned */
     Ring conns;                /* HttpConn.all */
-    Ring ready; /* HttpConn.ready: to be looked at before the loop blocks */
+    Ring ready; /* HttpConn.ready: connections with work to do before the loop blocks */
 
     /* Bytes on their way out, see out.h. */
     Buf out;
-    HttpConn *gather; /* borrowed: whose bytes begin at gather_from; or NULL */
-    size_t gather_from;
+    HttpConn *gather;         /* borrowed: the gathering connection, or NULL */
+    size_t gather_from;       /* where its bytes begin in `out` */
     OutPart parts[OUT_PARTS]; /* parked: the first nparts */
     unsigned nparts;
     uint64_t parked_at; /* loop_now_ns() of the first */
-    OutWatch watch;     /* sees that they don't stay for long */
-    bool due;           /* callbacks run, perhaps for others */
-    bool parking; /* the loop's hook, which writes what is parked, is still to come */
+    OutWatch watch;     /* bounds how long they wait */
+    bool due;           /* callbacks are running, perhaps those of other connections */
+    bool
+        parking; /* the hook that writes parked bytes will still run in this iteration */
 
     HttpRequest *spare; /* owned: for reuse, linked by `next` */
     uint32_t nspare;
-    uint32_t held; /* requests that exist and are not spare */
+    uint32_t held; /* number of requests that exist and are not spare */
 
     Deadlines deadlines;
     LoopHook hook;
@@ -93,16 +94,15 @@ limit_exceeded(uint64_t limit, uint64_t value)
     return limit != 0 && value > limit;
 }
 
-/* The connection is closed and freed: continues a drain, or makes room for a waiting one. */
+/* A connection has been closed and freed. Continues a drain, or lets a waiting connection in. */
 void server_conn_closed(HttpServer *server);
 
-/* A client's TLS handshake has failed: the layer above is told. */
-/* Tells the upper layer of what a client was refused. */
+/* Calls on_refused. */
 void server_refused(HttpServer *server, const NetAddr *peer, HttpRefusal refusal);
 
 /* request.c: a zeroed request with one reference; NULL when out of memory. */
 HttpRequest *http_request_new(HttpServer *server);
-/* Gives back what the buffers of a complete head have too much: the request may live as long as a
+/* Frees the unused room in the buffers of a complete head: the request may live as long as a
  * WebSocket. */
 void request_trim(HttpRequest *req);
 /* Frees the spare requests. */

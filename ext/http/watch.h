@@ -1,9 +1,10 @@
-/* The bound on how long parked answers wait (ADR 16), also while a handler blocks the loop: a thread that
- * writes what is parked when its time has come. It never takes the GIL.
+/* A thread that bounds how long parked responses wait, even while a handler blocks the loop (ADR 16).
+ * It writes the parked bytes when they have become due. It never takes the GIL.
  *
- * The loop lends it the parked parts and takes them back before it touches the buffer again, which costs
- * one atomic operation each. So the thread writes only while the loop does something else.
- * Thread: the loop's; the watching thread is inside.
+ * The loop lends the parked parts to the thread and takes them back before it touches the buffer
+ * again. Each of these costs one atomic operation. So the thread writes only while the loop does
+ * something else.
+ * Thread: the loop's; the watching thread is private to watch.c.
  */
 #ifndef FLUVIAL_HTTP_WATCH_H
 #define FLUVIAL_HTTP_WATCH_H
@@ -16,24 +17,26 @@
 
 typedef struct HttpServer HttpServer;
 
-/* After so many nanoseconds the thread writes what is parked. */
+/* Nanoseconds for which bytes may be parked before the thread writes them. */
 enum { WATCH_NS = 400000 };
 
 typedef enum WatchState {
-    WATCH_OURS,  /* the loop's */
-    WATCH_LENT,  /* whoever comes first */
-    WATCH_TAKEN, /* the thread writes */
-    WATCH_DONE,  /* the thread has written: OutPart.sent */
+    WATCH_OURS,  /* the loop owns the parked parts */
+    WATCH_LENT,  /* either side may take them */
+    WATCH_TAKEN, /* the thread is writing them */
+    WATCH_DONE,  /* the thread has written; see OutPart.sent */
 } WatchState;
 
 typedef struct OutWatch {
     _Atomic int state; /* WatchState */
     _Atomic uint64_t
-        due;        /* loop_now_ns(): when the thread may write; 0: nothing is parked */
-    uint64_t armed; /* the loop's: when the timer expires; 0: it is stopped */
-    bool started, broken; /* broken: there is no thread, nothing is parked */
+        due; /* loop_now_ns(): when the thread may write; 0: nothing is parked */
+    uint64_t
+        armed; /* when the timer expires; 0: it is stopped. Used by the loop only */
+    bool started,
+        broken; /* broken: the thread could not be started; nothing is parked */
     _Atomic bool stop;
-    uv_pid_t pid; /* of the process that has the thread */
+    uv_pid_t pid; /* of the process that started the thread */
     uv_thread_t thread;
     uv_sem_t ready; /* the thread has its timer */
 #ifdef __linux__
@@ -41,14 +44,14 @@ typedef struct OutWatch {
 #endif
 } OutWatch;
 
-/* The thread has nothing to look for any more. */
+/* Nothing is due: the thread has nothing to do. */
 static inline void
 watch_nothing_due(OutWatch *watch)
 {
     atomic_store_explicit(&watch->due, 0, memory_order_relaxed);
 }
 
-/* Lends what is parked, to be written at `due`. */
+/* Lends the parked parts to the thread, which writes them at `due`. */
 static inline void
 watch_lend(OutWatch *watch, uint64_t due)
 {
@@ -56,10 +59,11 @@ watch_lend(OutWatch *watch, uint64_t due)
     atomic_store(&watch->state, WATCH_LENT);
 }
 
-/* Takes it back. True when the thread has written meanwhile. */
+/* Takes the parked parts back. True when the thread has written some of them meanwhile. */
 bool watch_take_back(HttpServer *server);
 
-/* Something else is about to run while answers are parked: the thread is woken when they are due. */
+/* Makes sure that the thread wakes when the parked responses are due. Called when something else is
+ * about to run while responses are parked. */
 void watch_wake(HttpServer *server);
 
 /* Nothing is parked any more at `now`: the thread need not be woken soon. */

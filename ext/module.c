@@ -1,5 +1,5 @@
-/* fluvial._core: multi-phase initialisation of the extension. Each layer creates its own types;
- * here they are only called in order, lowest layer first.
+/* fluvial._core: multi-phase initialisation of the extension. Each layer creates its own types; this
+ * file calls the layers' set-up functions in order, lowest layer first.
  */
 #include "base/py.h"
 

@@ -1,5 +1,5 @@
-/* The module's state: one struct per layer, each described in that layer's header. A layer
- * reaches its own part through <layer>_state(module) and never sees the others'.
+/* The module's state: one struct per layer, described in that layer's header. A layer accesses its
+ * own part through <layer>_state(module) and never the parts of others.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_STATE_H

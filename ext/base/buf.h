@@ -1,7 +1,8 @@
 /* A growable run of bytes in raw memory.
  *
  * A zeroed Buf is empty and valid. The owner calls buf_free once; buf_clear keeps the memory
- * for the next use. Functions that can grow return 0, or UV_ENOMEM with the content as it was.
+ * for the next use. Functions that can grow the buffer return 0, or UV_ENOMEM with the content
+ * unchanged.
  * Thread: any, one at a time; the GIL is not needed.
  */
 #ifndef FLUVIAL_BASE_BUF_H
@@ -15,10 +16,10 @@ typedef struct Buf {
     size_t cap; /* bytes allocated */
 } Buf;
 
-/* Makes room for `more` bytes behind the content. */
+/* Makes room for `more` bytes after the content. */
 int buf_reserve_slow(Buf *buf, size_t more);
 void buf_free(Buf *buf);
-/* Empties; gives the memory back when it is more than `keep` bytes. */
+/* Empties the buffer; frees its memory if that is more than `keep` bytes. */
 void buf_reset(Buf *buf, size_t keep);
 /* Drops the first `n` bytes of the content. */
 void buf_consume(Buf *buf, size_t n);

@@ -1,5 +1,5 @@
-/* What is done with contexts (contextvars.Context) beyond the C-API: whether the current one is empty,
- * and entering a copy of one for a while.
+/* Helpers for contexts (contextvars.Context) that the C API lacks: whether the current one is empty,
+ * and running in a copy of one.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_CONTEXT_H
@@ -16,8 +16,8 @@ context_is_empty(void)
     return current == NULL || PyMapping_Size(current) == 0;
 }
 
-/* Whether a call of `callable` (borrowed) only makes a coroutine, so that nothing of the user's runs
- * before the coroutine does. False when it isn't known. */
+/* Whether calling `callable` (borrowed) only makes a coroutine, so that no user code runs before the
+ * coroutine starts. False when that isn't known. */
 static inline bool
 callable_is_plain(PyObject *callable)
 {
@@ -28,8 +28,8 @@ callable_is_plain(PyObject *callable)
                   != 0;
 }
 
-/* Makes a copy of `context` (borrowed) the current one, until context_leave. Owned; NULL with an
- * exception set. */
+/* Makes a copy of `context` (borrowed) the current context, until context_leave. Returns the copy,
+ * a new reference, or NULL with an exception set. */
 static inline PyObject *
 context_enter_copy(PyObject *context)
 {
@@ -40,7 +40,8 @@ context_enter_copy(PyObject *context)
     return copy;
 }
 
-/* Makes the context the current one that was it before. An exception that is set stays. */
+/* Leaves `context`; the previous context becomes the current one again. A current exception stays
+ * set. */
 static inline void
 context_leave(PyObject *context)
 {

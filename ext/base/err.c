@@ -14,7 +14,8 @@ err_new(int err)
     if (err == UV_ENOMEM) {
         return PyObject_CallNoArgs(PyExc_MemoryError);
     }
-    /* libuv's own codes start at -3000; the others are the system's, in Python's words. */
+    /* libuv's own codes start at -3000. The others are errno values, for which Python uses
+     * strerror(). */
     const char *text = err > UV_EAI_ADDRFAMILY ? strerror(-err) : uv_strerror(err);
     return PyObject_CallFunction(PyExc_OSError, "is", -err, text);
 }

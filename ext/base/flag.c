@@ -1,4 +1,4 @@
-/* Reading and setting bools of an object (see flag.h). Under the GIL.
+/* Reading and setting of bool fields (see flag.h). With the GIL.
  */
 #include "base/py.h"
 

@@ -1,5 +1,5 @@
-/* Attributes that are a C bool within and take whatever Python can tell the truth of, as asyncio's
- * own do: loop.set_debug(0). Members of type T_BOOL take nothing but True and False.
+/* Attributes that are stored as a C bool and accept any object with a truth value, as asyncio's own
+ * attributes do: loop.set_debug(0). Members of type T_BOOL accept only True and False.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_FLAG_H
@@ -11,7 +11,7 @@
 PyObject *flag_get(PyObject *op, void *closure);
 int flag_set(PyObject *op, PyObject *value, void *closure);
 
-/* The entry of a table of PyGetSetDef. */
+/* An entry of a PyGetSetDef table. */
 #define FLAG(name, type, field)                                                        \
     {name, flag_get, flag_set, NULL, (void *)offsetof(type, field)}
 

@@ -6,7 +6,7 @@
 
 enum { FMT_DECIMAL_MAX = 20, FMT_HEX_MAX = 16 };
 
-/* Writes `value` in decimal, at most FMT_DECIMAL_MAX bytes, no NUL. The number of bytes. */
+/* Writes `value` in decimal: at most FMT_DECIMAL_MAX bytes, without a NUL. Returns their number. */
 static inline size_t
 fmt_decimal(char *out, uint64_t value)
 {

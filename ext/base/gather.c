@@ -1,5 +1,5 @@
-/* Growth of a Gather (see gather.h): the first piece gets as much memory as it needs, since most
- * are taken before another comes; later ones get half as much again.
+/* Growth of a Gather (see gather.h). The first piece gets exactly the memory that it needs, because
+ * most Gathers are taken before a second piece comes. Later the memory grows by half.
  */
 #include "base/py.h"
 
@@ -19,7 +19,7 @@ gather_reserve(Gather *gather, size_t more)
         return -1;
     }
     if (gather->bytes == NULL) {
-        /* Without a text to copy it is a fresh object, never one that CPython shares. */
+        /* Without bytes to copy, CPython returns a new object and never a shared one. */
         gather->bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)more);
         return gather->bytes == NULL ? -1 : 0;
     }

@@ -1,5 +1,5 @@
-/* A bytes object that grows: pieces are copied into it once, and whoever wants the whole gets the
- * object itself. Zeroed it is empty and valid.
+/* A growing bytes object: each piece is copied into it once, and gather_take returns the object
+ * without another copy. A zeroed Gather is empty and valid.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_GATHER_H
@@ -9,14 +9,15 @@
 #include "base/slice.h"
 
 typedef struct Gather {
-    PyObject *bytes; /* owned, seen by nobody else; NULL when empty */
-    size_t len;      /* bytes in use of the object's */
+    PyObject *bytes; /* owned, without other references; NULL when empty */
+    size_t len;      /* bytes of the object that are in use */
 } Gather;
 
-/* Appends `piece`. 0; or -1 with MemoryError set, and the pieces so far are lost. */
+/* Appends `piece`. 0; or -1 with MemoryError set, and the earlier pieces are lost. */
 int gather_add(Gather *gather, Slice piece);
 
-/* All of it, which is gone from here then: a new reference, or NULL with an exception set. */
+/* Returns all pieces as one bytes object and leaves the Gather empty: a new reference, or NULL with
+ * an exception set. */
 PyObject *gather_take(Gather *gather);
 
 static inline void

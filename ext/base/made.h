@@ -1,5 +1,5 @@
-/* Types whose objects are complete as soon as they exist: tp_new does it all, so that there is none which
- * __new__ alone has made, and tp_init only refuses to be called again.
+/* For types whose tp_new does the whole initialisation, so that __new__ alone can't make an
+ * incomplete object. Their tp_init only refuses a second call.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_MADE_H
@@ -7,7 +7,7 @@
 
 #include "base/py.h"
 
-/* For tp_new: a new object that `fill` has filled, or NULL with an exception set. */
+/* For tp_new: a new object, initialised by `fill`, or NULL with an exception set. */
 static inline PyObject *
 object_made(PyTypeObject *type, PyObject *args, PyObject *kwargs, initproc fill)
 {
@@ -18,7 +18,8 @@ object_made(PyTypeObject *type, PyObject *args, PyObject *kwargs, initproc fill)
     return op;
 }
 
-/* For tp_init: the first call is that of `type()`. `initialised` is the object's own flag. */
+/* For tp_init: accepts the first call, which comes from type(). `initialised` is the object's own
+ * flag. */
 static inline int
 object_init_once(PyObject *op, bool *initialised)
 {

@@ -1,4 +1,4 @@
-/* The way from a type of ours to the module that owns it. Thread: any, with the GIL. */
+/* From one of our types to the module that owns it. Thread: any, with the GIL. */
 #ifndef FLUVIAL_BASE_MODULE_H
 #define FLUVIAL_BASE_MODULE_H
 

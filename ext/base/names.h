@@ -1,4 +1,4 @@
-/* What every layer's set-up needs: imported objects and interned strings.
+/* Helpers for the set-up of every layer: imported objects and interned strings.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_NAMES_H

@@ -1,5 +1,5 @@
-/* Doubly linked rings whose links are embedded in the members. A ring's head is a Ring of its
- * own; a zeroed Ring is in no ring.
+/* Doubly linked rings whose links are embedded in the members. The head of a ring is also a Ring; a
+ * zeroed Ring is not in any ring.
  * Thread: any, one at a time: a ring has no lock.
  */
 #ifndef FLUVIAL_BASE_RING_H
@@ -40,7 +40,7 @@ ring_append(Ring *head, Ring *link)
     head->prev = link;
 }
 
-/* Does nothing when `link` is in no ring. */
+/* Does nothing when `link` isn't in a ring. */
 static inline void
 ring_remove(Ring *link)
 {
@@ -51,7 +51,7 @@ ring_remove(Ring *link)
     }
 }
 
-/* Moves all members of `from` to the empty ring `to`; `from` is empty then. */
+/* Moves all members of `from` to the empty ring `to`, which leaves `from` empty. */
 static inline void
 ring_take(Ring *to, Ring *from)
 {

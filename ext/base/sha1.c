@@ -1,5 +1,5 @@
-/* SHA-1 (see sha1.h), by the letter of FIPS 180-4 section 6.1. Short texts only: one or two
- * blocks on the stack.
+/* SHA-1 (see sha1.h), exactly as in FIPS 180-4 section 6.1. Only for short texts: one or two blocks on
+ * the stack.
  */
 #include "base/py.h"
 
@@ -22,7 +22,7 @@ store_be(uint8_t *out, uint64_t value, int bytes)
     }
 }
 
-/* The function and the constant of round t (sections 4.1.1 and 4.2.1), added up. */
+/* The sum of the function and the constant of round t (sections 4.1.1 and 4.2.1). */
 static uint32_t
 mix(int t, uint32_t b, uint32_t c, uint32_t d)
 {

@@ -1,4 +1,4 @@
-/* A borrowed run of bytes. Whoever hands one out says until when it is valid. Thread: any. */
+/* A borrowed run of bytes. A function that returns one documents how long it is valid. Thread: any. */
 #ifndef FLUVIAL_BASE_SLICE_H
 #define FLUVIAL_BASE_SLICE_H
 
@@ -30,7 +30,13 @@ ascii_lower(char c)
     return (c >= 'A' && c <= 'Z') ? (char)(c | 0x20) : c;
 }
 
-/* Whether `a` equals `lower`, which is in lower case, when ASCII case is ignored. */
+static inline bool
+ascii_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Whether `a` equals `lower`, ignoring ASCII case. `lower` must be in lower case. */
 static inline bool
 slice_eq_nocase(Slice a, Slice lower)
 {

@@ -1,23 +1,23 @@
-/* Bytes objects used again (see spare.h). Changing a bytes object is right only as long as nobody
- * else can know of it: while its only reference is ours.
+/* Reuse of bytes objects (see spare.h). A bytes object may be changed only while no other code can
+ * use it: while its only reference is ours.
  */
 #include "base/py.h"
 
 #include "base/spare.h"
 
 enum {
-    SMALLEST = 512, /* bytes: below, Python's own allocator is as fast */
+    SMALLEST = 512, /* bytes; for smaller objects, Python's own allocator is as fast */
 };
 
-/* Whether an object with room for `room` bytes may hold `size`: whoever keeps it shall not keep
- * twice the memory. */
+/* Whether an object with room for `room` bytes may hold `size` bytes. An object that is kept must not
+ * waste more than half of its memory. */
 static bool
 spare_fits(size_t room, size_t size)
 {
     return size <= room && room <= 2 * size;
 }
 
-/* Makes `bytes`, which nobody else refers to, an object of `len` bytes. */
+/* Sets the length of `bytes`, which has no other references, to `len`. */
 static void
 bytes_renew(PyObject *bytes, size_t len)
 {
@@ -69,7 +69,7 @@ void
 spare_give(SpareBytes *spare, SpareBytes used)
 {
     PyObject *old = used.bytes;
-#ifndef Py_GIL_DISABLED /* there, other threads' references are counted elsewhere */
+#ifndef Py_GIL_DISABLED /* there, Py_REFCNT doesn't count other threads' references */
     if (used.bytes != NULL && used.room >= SMALLEST && Py_REFCNT(used.bytes) == 1) {
         old = spare->bytes;
         *spare = used;

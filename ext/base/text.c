@@ -1,11 +1,11 @@
-/* Percent-decoding and decoding of text to str (see text.h). Numbers are number.c's part.
- * Pure functions; any thread, with the GIL where a Python object comes out.
+/* Percent-decoding, and decoding of text to str (see text.h). Numbers are converted in number.c.
+ * Pure functions; any thread, with the GIL if they return a Python object.
  */
 #include "base/py.h"
 
 #include "base/text.h"
 
-/* The value of a hex digit; -1 when `c` is none. */
+/* The value of a hex digit; -1 if `c` isn't one. */
 static inline int
 hex_value(char c)
 {
@@ -16,7 +16,7 @@ hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte that the escape at the beginning of `text` stands for; -1 when it is malformed. */
+/* The byte that the escape at the beginning of `text` encodes; -1 if it is malformed. */
 static inline int
 escape_value(Slice text)
 {
@@ -44,8 +44,8 @@ text_unquote_char(Slice text, bool plus, char *out)
     return 1;
 }
 
-/* Writes what `text` stands for to `out`, which has room for text.len bytes. Returns how many
- * bytes that were. */
+/* Writes the decoded `text` to `out`, which has room for text.len bytes. Returns the number of bytes
+ * written. */
 static size_t
 unquote_into(char *out, Slice text, bool plus)
 {
@@ -90,8 +90,8 @@ text_latin1(Slice bytes)
     return PyUnicode_DecodeLatin1(bytes.ptr, (Py_ssize_t)bytes.len, NULL);
 }
 
-/* Room for `len` bytes: `small`, which has `size`, or memory that scratch_free gives back. NULL
- * with MemoryError. */
+/* Room for `len` bytes: `small`, which has `size` bytes, or memory that scratch_free frees. NULL with
+ * MemoryError. */
 static char *
 scratch_get(char *small, size_t size, size_t len)
 {
@@ -135,10 +135,10 @@ is_octal(char c, char most)
     return c >= '0' && c <= most;
 }
 
-/* The byte that a backslash and what follows it in `text` stand for, at `*out`. Returns how many
- * bytes of `text` that takes. */
+/* Decodes the backslash escape at the beginning of `text` to one byte. Returns the number of bytes of
+ * `text` that were decoded. */
 static size_t
-unescape(Slice text, char *out)
+cookie_unescape(Slice text, char *out)
 {
     const char *s = text.ptr;
     if (text.len >= 4 && is_octal(s[1], '3') && is_octal(s[2], '7')
@@ -170,7 +170,7 @@ text_cookie(Slice text)
     size_t n = 0;
     for (size_t at = 0; at < text.len; n++) {
         if (text.ptr[at] == '\\') {
-            at += unescape(slice_of(text.ptr + at, text.len - at), &plain[n]);
+            at += cookie_unescape(slice_of(text.ptr + at, text.len - at), &plain[n]);
         } else {
             plain[n] = text.ptr[at++];
         }

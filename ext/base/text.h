@@ -1,6 +1,7 @@
-/* Text as it stands in targets and header fields: percent-decoding and character sets. Pure functions of their arguments.
+/* Decoding of text in request targets and header fields: percent-decoding and character sets. Pure
+ * functions of their arguments.
  *
- * Thread: any, with the GIL (text_unquote and the others that fill a Buf: without, too).
+ * Thread: any, with the GIL (those that don't return a Python object: also without).
  */
 #ifndef FLUVIAL_BASE_TEXT_H
 #define FLUVIAL_BASE_TEXT_H
@@ -15,8 +16,8 @@ int text_unquote(Slice text, Buf *out);
 /* As text_unquote, with '+' for a space: a name or value of a query string. */
 int text_unquote_plus(Slice text, Buf *out);
 
-/* Decodes what stands at the beginning of `text`, which is not empty, to one byte; `plus` as
- * in text_unquote_plus. Returns how many bytes of `text` that took. */
+/* Decodes the beginning of `text`, which must not be empty, to one byte. With `plus`, '+' stands for
+ * a space. Returns the number of bytes of `text` that were decoded. */
 size_t text_unquote_char(Slice text, bool plus, char *out);
 
 static inline bool
@@ -29,8 +30,7 @@ text_is_quoted(Slice path)
 PyObject *text_utf8(Slice bytes);
 PyObject *text_latin1(Slice bytes);
 PyObject *text_query(Slice text); /* text_unquote_plus, then UTF-8 */
-/* A cookie's value as cookie_next gives it, without quotes and their backslashes, as
- * http.cookies reads them. */
+/* The value of a cookie, with quotes and their backslash escapes removed as http.cookies does. */
 PyObject *text_cookie(Slice text);
 
 #endif

@@ -1,12 +1,13 @@
-/* UTF-8 validation by a table (see utf8.h). The automaton has nine states; a row of the table
- * holds, for one byte, what follows each state, in six bits each at an offset that is the state's own
- * number. So a step is one load, which does not depend on the state, and one shift.
+/* UTF-8 validation by a table (see utf8.h). The automaton has nine states. The table has a row for
+ * each byte value, which contains the next state for each current state, six bits each. A state's
+ * number is the offset of its six bits in a row. So a step is one load, which doesn't depend on the
+ * state, and one shift.
  */
 #include "base/py.h"
 
 #include "base/utf8.h"
 
-/* What may follow; the numbers are bit offsets into a row. */
+/* The states: what may follow. The numbers are bit offsets into a row. */
 enum {
     OK = 0,     /* a character may begin */
     BAD = 6,    /* never left */
@@ -72,7 +73,7 @@ static const uint64_t ROWS[256] = {
     X4(LEAD(BAD)),
 };
 
-enum { STRIDE = 32 }; /* bytes between two looks at the state */
+enum { STRIDE = 32 }; /* bytes between two checks of the state */
 
 /* Whether none of STRIDE bytes has its highest bit set. */
 static bool

@@ -1,5 +1,5 @@
-/* Whether bytes are UTF-8 (RFC 3629), told piece by piece: a wrong byte is found when it comes.
- * No allocation, no Python.
+/* Checks piece by piece whether bytes are UTF-8 (RFC 3629), so that an invalid byte is found as soon
+ * as it arrives. No allocation, no Python.
  * Thread: any.
  */
 #ifndef FLUVIAL_BASE_UTF8_H
@@ -7,12 +7,12 @@
 
 #include "base/slice.h"
 
-/* A zeroed struct stands before the first byte. */
+/* A zeroed struct is at the beginning of a text. */
 typedef struct Utf8 {
-    uint64_t state; /* the lowest six bits count; 0: not within a character */
+    uint64_t state; /* only the lowest six bits are used; 0: not within a character */
 } Utf8;
 
-/* Takes the next piece; false when the text is not UTF-8, whatever follows. */
+/* Checks the next piece; false when the text can't be UTF-8, whatever follows. */
 bool utf8_feed(Utf8 *utf8, Slice piece);
 
 /* Whether the text may end here. */

@@ -1,5 +1,5 @@
-/* Buffers that a field holds for a while. To take one and to give one back may run the user's code, which
- * may come back to the object with the field.
+/* Release of a Py_buffer that an object holds in a field. Getting and releasing a buffer may run user
+ * code, which may use the object again.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_BASE_VIEW_H
@@ -7,8 +7,9 @@
 
 #include "base/py.h"
 
-/* Releases the buffer, if there is one; the field is empty before the user's code can run. The buffer was
- * taken without PyBUF_ND: else it could point into itself. */
+/* Releases the buffer, if there is one. The field is emptied before user code can run. The buffer
+ * must have been requested without PyBUF_ND: otherwise its shape could point into the struct itself,
+ * which is copied here. */
 static inline void
 view_release(Py_buffer *view)
 {

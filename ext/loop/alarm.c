@@ -1,5 +1,5 @@
-/* The alarm (see alarm.h). Setting it costs a system call, so that it is done only when it would
- * ring too late: one that was set for a timer which has been cancelled meanwhile rings in vain, once.
+/* The alarm (see alarm.h). Setting it costs a system call, so it is set again only if it would ring
+ * too late. If it was set for a timer that has been cancelled since, it rings once for nothing.
  */
 #include "base/py.h"
 
@@ -16,7 +16,7 @@
 static void
 on_ring(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
 {
-    /* Only ends the poll. The descriptor stays readable until the alarm is set again, which is
+    /* Only ends the poll. The descriptor stays readable until the alarm is set again, which happens
      * before the next poll that may block. */
     container_of(watch, Alarm, watch)->rang = true;
 }
@@ -45,7 +45,7 @@ alarm_set(Alarm *alarm, uint64_t at)
     if (!alarm->rang && alarm->at <= at) {
         return;
     }
-    struct itimerspec spec = {{0, 0}, {0, 0}}; /* not to ring at all */
+    struct itimerspec spec = {{0, 0}, {0, 0}}; /* disarmed */
     if (at != ALARM_NEVER) {
         spec.it_value.tv_sec = (time_t)(at / 1000000000u);
         spec.it_value.tv_nsec = (long)(at % 1000000000u);
@@ -58,7 +58,7 @@ alarm_set(Alarm *alarm, uint64_t at)
 void
 alarm_forked(Alarm *alarm)
 {
-    /* The number stays in use until alarm_close. */
+    /* The descriptor stays in use until alarm_close; give it to another timer. */
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (fd >= 0) {
         (void)dup3(fd, alarm->fd, O_CLOEXEC);
@@ -107,7 +107,8 @@ alarm_set(Alarm *alarm, uint64_t at)
         (void)uv_timer_stop(&alarm->timer);
         return;
     }
-    /* libuv counts from its own idea of now; rounded up, so as not to ring early. */
+    /* libuv counts from its cached time, which is updated here. The delay is rounded up, so that the
+     * alarm doesn't ring early. */
     uint64_t now = loop_now_ns();
     uint64_t ms = at <= now ? 0 : (at - now - 1) / 1000000u + 1;
     uv_update_time(alarm->timer.loop);
@@ -117,7 +118,7 @@ alarm_set(Alarm *alarm, uint64_t at)
 void
 alarm_forked(Alarm *Py_UNUSED(alarm))
 {
-    /* The clock is part of libuv's loop. */
+    /* The timer is not shared with the parent: it is memory of libuv's loop. */
 }
 
 void

@@ -1,6 +1,6 @@
-/* What ends a blocking poll when the earliest timer is due: a clock that is set before the poll. It
- * doesn't ring early. On Linux a timerfd, which counts nanoseconds; elsewhere a uv_timer, which
- * counts milliseconds.
+/* The alarm ends a blocking poll when the earliest timer is due; it is set before the poll. On Linux
+ * it is a timerfd, with a resolution of nanoseconds; elsewhere a uv_timer, with milliseconds. It
+ * does not ring before the time that it was set to.
  * Thread: the loop's; the GIL is not needed.
  */
 #ifndef FLUVIAL_LOOP_ALARM_H
@@ -26,13 +26,14 @@ typedef struct Alarm {
 /* 0, or a negative UV_E* and nothing is open. */
 int alarm_open(Alarm *alarm, uv_loop_t *uv);
 
-/* Lets it ring at `at`, perhaps also before: then it is to be set again. */
+/* Sets the alarm to ring at `at`. If it was set to an earlier time it may ring then as well, and
+ * must be set again afterwards. */
 void alarm_set(Alarm *alarm, uint64_t at);
 
-/* In the child of a fork: lets go of the parent's clock without touching it. */
+/* In the child of a fork: detaches from the parent's timer without changing it. */
 void alarm_forked(Alarm *alarm);
 
-/* Closes what is open; its memory must stay until libuv's loop has run its close callbacks. */
+/* Closes the alarm. Its memory must stay until the libuv loop has run the close callbacks. */
 void alarm_close(Alarm *alarm);
 
 #endif

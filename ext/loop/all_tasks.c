@@ -1,9 +1,10 @@
-/* asyncio.all_tasks() reads a weakref.WeakSet, and until Python 3.13 each new Task is added to it by
- * Python code and leaves it through a Python callback, which costs a third of a short task's life.
- * Here stand the same two functions in C, on the set's own parts; its attribute `add` is where
- * asyncio's C code finds the first. They serve all loops of the process, at any time after.
+/* asyncio.all_tasks() reads a weakref.WeakSet. Up to Python 3.13, Python code adds each new Task to
+ * it and a Python callback removes the Task, which costs a third of a short task's life. This file
+ * has the same two functions in C; they work on the WeakSet's own parts. The first one becomes the
+ * set's attribute `add`, where asyncio's C code finds it. From then on, both serve all loops of the
+ * process.
  *
- * From 3.14 asyncio keeps its tasks in a list of its own: then there is nothing to do.
+ * From 3.14 on asyncio keeps its tasks in a list of its own, and there is nothing to do.
  */
 #include "base/py.h"
 
@@ -19,11 +20,11 @@
 #define SET_NAME "_all_tasks"
 #endif
 
-/* ---- What a WeakSet does ------------------------------------------------------------------ */
+/* ---- The functions of a WeakSet ----------------------------------------------------------- */
 
-/* Drops the references that died while somebody iterated over the set. */
+/* Drops the references that died while the set was being iterated over. */
 static int
-commit_removals(AllTasks *tasks)
+all_tasks_commit_removals(AllTasks *tasks)
 {
     Py_ssize_t n;
     while ((n = PyList_GET_SIZE(tasks->removals)) != 0) {
@@ -44,7 +45,7 @@ int
 all_tasks_add(LoopState *st, PyObject *task)
 {
     AllTasks *tasks = &st->all_tasks;
-    if (PyList_GET_SIZE(tasks->removals) != 0 && commit_removals(tasks) < 0) {
+    if (PyList_GET_SIZE(tasks->removals) != 0 && all_tasks_commit_removals(tasks) < 0) {
         return -1;
     }
     PyObject *ref = PyWeakref_NewRef(task, tasks->remove);
@@ -53,13 +54,13 @@ all_tasks_add(LoopState *st, PyObject *task)
     return err;
 }
 
-/* Called with the weak reference of a task that died. */
+/* Called with the weak reference of a task that was freed. */
 static PyObject *
-py_remove(PyObject *module, PyObject *ref)
+all_tasks_py_remove(PyObject *module, PyObject *ref)
 {
     AllTasks *tasks = &loop_state(module)->all_tasks;
     if (tasks->refs == NULL) {
-        Py_RETURN_NONE; /* the interpreter ends */
+        Py_RETURN_NONE; /* the interpreter is shutting down */
     }
     int err = PySet_GET_SIZE(tasks->iterating) != 0
                   ? PyList_Append(tasks->removals, ref)
@@ -71,7 +72,7 @@ py_remove(PyObject *module, PyObject *ref)
 }
 
 static PyObject *
-py_add(PyObject *module, PyObject *task)
+all_tasks_py_add(PyObject *module, PyObject *task)
 {
     LoopState *st = loop_state(module);
     bool skip = st->all_tasks.refs == NULL || st->eager_starting;
@@ -81,16 +82,16 @@ py_add(PyObject *module, PyObject *task)
     Py_RETURN_NONE;
 }
 
-static PyMethodDef add_def = {"add", py_add, METH_O,
+static PyMethodDef add_def = {"add", all_tasks_py_add, METH_O,
                               "Adds a task to asyncio.all_tasks()."};
-static PyMethodDef remove_def = {"remove", py_remove, METH_O,
+static PyMethodDef remove_def = {"remove", all_tasks_py_remove, METH_O,
                                  "Removes a dead task's reference."};
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
-/* Takes the WeakSet's part of that name, which its methods never replace. */
+/* Stores the attribute `name` of the WeakSet, which its methods never replace. */
 static int
-take_part(PyObject **to, PyObject *set, const char *name, PyTypeObject *type)
+all_tasks_take_part(PyObject **to, PyObject *set, const char *name, PyTypeObject *type)
 {
     *to = PyObject_GetAttrString(set, name);
     if (*to == NULL) {
@@ -105,12 +106,13 @@ take_part(PyObject **to, PyObject *set, const char *name, PyTypeObject *type)
 }
 
 static int
-take_over(LoopState *st, PyObject *set)
+all_tasks_take_over(LoopState *st, PyObject *set)
 {
     AllTasks *tasks = &st->all_tasks;
-    if (take_part(&tasks->refs, set, "data", &PySet_Type) < 0
-        || take_part(&tasks->removals, set, "_pending_removals", &PyList_Type) < 0
-        || take_part(&tasks->iterating, set, "_iterating", &PySet_Type) < 0) {
+    if (all_tasks_take_part(&tasks->refs, set, "data", &PySet_Type) < 0
+        || all_tasks_take_part(&tasks->removals, set, "_pending_removals", &PyList_Type)
+               < 0
+        || all_tasks_take_part(&tasks->iterating, set, "_iterating", &PySet_Type) < 0) {
         return -1;
     }
     tasks->remove = PyCFunction_New(&remove_def, st->module);
@@ -133,7 +135,7 @@ all_tasks_setup(LoopState *st)
     if (name_import(&set, "asyncio.tasks", name) < 0) {
         return -1;
     }
-    int err = take_over(st, set);
+    int err = all_tasks_take_over(st, set);
     Py_DECREF(set);
     if (err < 0) {
         all_tasks_clear(&st->all_tasks);

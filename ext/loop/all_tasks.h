@@ -1,4 +1,4 @@
-/* The set behind asyncio.all_tasks(), to which each new Task of the process is added.
+/* The set that asyncio.all_tasks() reads. Every new Task of the process is added to it.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_LOOP_ALL_TASKS_H
@@ -7,8 +7,8 @@
 #include "base/py.h"
 #include "loop/loop_state.h"
 
-/* Lets asyncio add its tasks through C. Done once, when the first loop is made. 0, or -1 with an
- * exception set. */
+/* Makes asyncio use the functions of all_tasks.c for the set. Done once, when the first loop is
+ * made. 0, or -1 with an exception set. */
 int all_tasks_setup(LoopState *st);
 
 /* Adds `task` (borrowed), as the set's own `add` would. 0, or -1 with an exception set. */

@@ -1,5 +1,5 @@
-/* call_soon, call_later and their kin: from Python's arguments to a handle in the ready queue
- * or the heap of timers. This is the hottest code of any asyncio program.
+/* call_soon, call_later and similar methods: they turn the arguments of a Python call into a handle
+ * in the ready queue or the heap of timers. This is the hottest code of any asyncio program.
  */
 #include "base/py.h"
 
@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-/* Deadlines past this many seconds of the clock (292 years) are never. */
+/* Later deadlines, in seconds of the clock (292 years), are treated as this one. */
 static const double NEVER = 9.2e9;
 
 int
@@ -27,7 +27,8 @@ loop_check_open(Loop *self)
 
 /* ---- Arguments ---------------------------------------------------------------------------- */
 
-/* asyncio's own C code names it by a string that is not interned, but always by the same tuple. */
+/* asyncio's own C code passes a string that isn't interned, but always the same kwnames tuple;
+ * remember the tuple. */
 static bool
 is_context(LoopState *st, PyObject *kwnames, PyObject *name)
 {
@@ -41,7 +42,7 @@ is_context(LoopState *st, PyObject *kwnames, PyObject *name)
     return true;
 }
 
-/* Finds `context`, the only keyword, in the call's arguments: borrowed, or NULL in *context.
+/* Stores the keyword argument `context` (borrowed), or NULL, in *context. Other keywords are errors.
  * 0, or -1 with TypeError set. */
 static int
 keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames,
@@ -69,7 +70,7 @@ keyword_context(LoopState *st, PyObject *const *kwargs, PyObject *kwnames,
 typedef PyObject *(*CallMethod)(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *kwnames);
 
-/* The leading parameters of a method, which asyncio lets callers give by name, too. */
+/* The first parameters of a method, which asyncio also accepts as keyword arguments. */
 typedef struct Leading {
     const char *method;
     const char *names[2];
@@ -92,8 +93,8 @@ leading_index(const Leading *leading, PyObject *name)
     return -1;
 }
 
-/* Puts the leading arguments (fewer than n came by position) and `context` into argv[n + 1]: all
- * borrowed, NULL for no context. 0, or -1 with TypeError set. */
+/* Collects the leading arguments, of which fewer than n are positional, and `context` in argv[n + 1].
+ * All are borrowed; the last is NULL without a context. 0, or -1 with TypeError set. */
 static int
 leading_collect(const Leading *leading, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames, PyObject **argv)
@@ -117,7 +118,7 @@ leading_collect(const Leading *leading, PyObject *const *args, Py_ssize_t nargs,
     }
     for (Py_ssize_t i = 0; i < leading->n; i++) {
         if (argv[i] == NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'",
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'",
                          leading->method, leading->names[i]);
             return -1;
         }
@@ -125,7 +126,7 @@ leading_collect(const Leading *leading, PyObject *const *args, Py_ssize_t nargs,
     return 0;
 }
 
-/* Calls `method` again with the leading arguments in their places. Rare: it may be slow. */
+/* Calls `method` again with the leading arguments as positional ones. Rare, so it may be slow. */
 static PyObject *
 call_by_name(PyObject *op, CallMethod method, const Leading *leading,
              PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -143,7 +144,7 @@ call_by_name(PyObject *op, CallMethod method, const Leading *leading,
     return res;
 }
 
-/* What asyncio checks in debug mode: the callback, and the calling thread. */
+/* The checks of asyncio's debug mode: the callback, and the calling thread. */
 static int
 debug_check(Loop *self, PyObject *callback, const char *method, bool any_thread)
 {
@@ -207,8 +208,8 @@ loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     return (PyObject *)loop_schedule(self, args[0], args + 1, nargs - 1, context);
 }
 
-/* The GIL guards the ready queue, so that a thread which holds it pushes as the loop's own
- * thread does; threads without it use loop_post. */
+/* The GIL guards the ready queue, so a thread that holds it pushes to the queue as the loop's own
+ * thread does. Threads without the GIL use loop_post. */
 PyObject *
 loop_py_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames)
@@ -289,15 +290,15 @@ loop_schedule_at(Loop *self, double when, PyObject *callback, PyObject *const *a
     return (PyObject *)timer;
 }
 
-/* What call_later and call_at share, of two arguments or more; `base` is what the first one
- * counts from. */
+/* The common part of call_later and call_at, with two arguments or more. `base` is the time from which
+ * the first argument counts. */
 static PyObject *
 loop_call_timed(Loop *self, double base, const char *method, PyObject *const *args,
                 Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *context;
     if (args[0] == Py_None) {
-        PyErr_Format(PyExc_TypeError, "%s() needs a number of seconds, not None",
+        PyErr_Format(PyExc_TypeError, "%s() requires a number of seconds, not None",
                      method);
         return NULL;
     }

@@ -1,10 +1,10 @@
 /* loop_task_eager: a real asyncio.Task whose first step runs before the call returns.
  *
- * From 3.12 asyncio does this itself (eager_start). On 3.11 a new Task asks its loop to call_soon
- * its first step: we take the step from there (loop_capture in calls.c) and run it in its
- * context. There a Task also adds itself to the WeakSet behind asyncio.all_tasks(), in Python, which
- * costs as much as the rest of the Task; we put that off until the first step has suspended, as
- * 3.12 does. Runs on the loop's thread.
+ * From 3.12 asyncio does this itself (eager_start). On 3.11 a new Task passes its first step to its
+ * loop's call_soon. We take the step from there (loop_capture in calls.c) and run it in its context.
+ * A Task of 3.11 also adds itself, by Python code, to the WeakSet that asyncio.all_tasks() reads,
+ * which costs as much as the rest of the Task. We postpone that until the first step has suspended,
+ * as 3.12 does. Runs on the loop's thread.
  */
 #include "base/py.h"
 
@@ -18,8 +18,9 @@
 
 /* ---- Making the Task ---------------------------------------------------------------------- */
 
-/* The keyword arguments loop and name of a Task, borrowed: always the same dict, since building one
- * for each call would cost a tenth of a request. NULL with an exception set. */
+/* A dict with the keyword arguments `loop` and `name` of a Task, borrowed. It is always the same
+ * dict, because building one for each call would cost a tenth of a request. NULL with an exception
+ * set. */
 static PyObject *
 eager_keywords(Loop *self, TaskKeywords *kw, PyObject *name)
 {
@@ -51,8 +52,8 @@ task_make(Loop *self, PyObject *coro, PyObject *keywords)
     return task;
 }
 
-/* Task(coro, loop=…, name=…, context=context). A new reference, or NULL with an exception set. The
- * context is the task's alone: it doesn't stay in the dict. */
+/* Task(coro, loop=…, name=…, context=context). A new reference, or NULL with an exception set. Only
+ * the task may keep a reference to the context, so it is removed from the dict. */
 static PyObject *
 eager_task_in(Loop *self, PyObject *coro, PyObject *name, PyObject *context)
 {
@@ -98,12 +99,12 @@ task_start_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
 
 /* Adds a task that has suspended. */
 static void
-register_late(Loop *self, PyObject *task)
+task_register_late(Loop *self, PyObject *task)
 {
     LoopState *st = self->st;
     PyObject *done = PyObject_CallMethodNoArgs(task, st->str_done);
     if (done == NULL || (done == Py_False && all_tasks_add(st, task) < 0)) {
-        loop_report(self, "A task could not be registered");
+        loop_report(self, "Could not add a task to asyncio.all_tasks()");
     }
     Py_XDECREF(done);
 }
@@ -120,7 +121,8 @@ eager_setup(LoopState *st)
     return name_intern(&st->str_done, "done");
 }
 
-/* Runs the first step in its context. Task steps raise nothing but what must leave the loop. */
+/* Runs the first step in its context. A step raises only exceptions that must leave the loop
+ * (SystemExit, KeyboardInterrupt). */
 static int
 task_first_step(Loop *self, PyObject *step, PyObject *context)
 {
@@ -138,8 +140,8 @@ task_first_step(Loop *self, PyObject *step, PyObject *context)
     return 0;
 }
 
-/* Task(coro, loop=…, name=…), which copies the current context: so `base` is that for a moment, and
- * nothing runs in it. Cheaper than another keyword. */
+/* Task(coro, loop=…, name=…) copies the current context. So `base` is made the current context while
+ * the Task is made; nothing else runs in it. This is cheaper than another keyword argument. */
 static PyObject *
 eager_task_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
 {
@@ -152,8 +154,9 @@ eager_task_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
     return task;
 }
 
-/* Makes the Task by `make` and runs the first step, which is captured. The collector stands still
- * meanwhile: a finalizer that makes a task or calls call_soon would be taken for ours. */
+/* Makes the Task by `make` and runs the captured first step. Garbage collection is disabled while the
+ * Task is made: if a finalizer called call_soon or made a task, its callback would be captured
+ * instead. */
 static PyObject *
 task_start(Loop *self, PyObject *coro, PyObject *name, PyObject *context,
            PyObject *(*make)(Loop *, PyObject *, PyObject *, PyObject *))
@@ -178,9 +181,9 @@ task_start(Loop *self, PyObject *coro, PyObject *name, PyObject *context,
     }
     Py_XDECREF(step);
     Py_XDECREF(own);
-    /* Whatever a suspended task waits for refers to it. */
+    /* If the task is suspended, the object that it waits for holds a reference to it. */
     if (task != NULL && Py_REFCNT(task) != 1) {
-        register_late(self, task);
+        task_register_late(self, task);
     }
     return task;
 }
@@ -199,7 +202,7 @@ task_start_apart(Loop *self, PyObject *coro, PyObject *name, PyObject *base)
 
 #endif
 
-/* ---- Both --------------------------------------------------------------------------------- */
+/* ---- All versions ------------------------------------------------------------------------- */
 
 PyObject *
 loop_task_eager(Loop *self, PyObject *coro, PyObject *name, PyObject *context)

@@ -1,6 +1,6 @@
-/* Who watches the user's descriptors, and what the kernel knows of it (see fds.h). Level-triggered:
- * a descriptor that stays ready puts its handle into the ready queue once per iteration, as
- * asyncio does.
+/* The watchers of the user's descriptors and their registration with the kernel (see fds.h). The
+ * epoll set is level-triggered: a descriptor that stays ready puts its handle into the ready queue
+ * once per iteration, as in asyncio.
  */
 #include "base/py.h"
 
@@ -15,7 +15,7 @@
 
 enum {
     FDS_SMALLEST = 64,
-    TRIES = 8, /* in vain, after which reading begins with the wait */
+    TRIES = 8, /* after so many failed tries in a row, wait before reading */
 };
 
 void
@@ -30,7 +30,7 @@ handle_ready(PyObject *owner)
 {
     Handle *handle = (Handle *)owner;
     if (ready_push(&handle->loop->ready, handle) < 0) {
-        loop_report(handle->loop, "No memory for a ready descriptor");
+        loop_report(handle->loop, "Out of memory for the callback of a descriptor");
     }
 }
 
@@ -53,7 +53,7 @@ fds_grow(FdSet *set, size_t need)
     return 0;
 }
 
-/* The table is as long as the highest number: only what is open may make it longer. */
+/* The table is as long as the highest descriptor, so only an open descriptor may make it longer. */
 static int
 fds_make_room(FdSet *set, int fd)
 {
@@ -86,8 +86,8 @@ fds_register(FdSet *set, int fd, FdEntry *entry, int op, uint32_t mask)
     return 0;
 }
 
-/* The descriptor may have been closed, and its number given to another file, since the last
- * time: what the kernel knows of it is found out. */
+/* The descriptor may have been closed since the last call, and its number reused for another file.
+ * The kernel then reports ENOENT or EEXIST, and the other operation is right. */
 int
 fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask)
 {
@@ -108,7 +108,7 @@ fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask)
     return err;
 }
 
-/* Takes a reference to the new owner; the old one's passes to *old. */
+/* Takes a reference to the new owner; the reference to the old one passes to *old. */
 static int
 fds_put(FdSet *set, Loop *loop, int fd, FdSide side, FdWatch watch, FdWatch *old)
 {
@@ -133,7 +133,7 @@ fds_put(FdSet *set, Loop *loop, int fd, FdSide side, FdWatch watch, FdWatch *old
     return 0;
 }
 
-/* Releases a watcher that is in the set no more. */
+/* Releases a watcher that was removed from the set. */
 static void
 watch_drop(FdWatch watch)
 {
@@ -193,20 +193,20 @@ fds_remove(FdSet *set, int fd, FdSide side)
     if (after == 0) {
         entry->file = NULL;
     }
-    /* Fails only for a descriptor that is gone: then there is nothing left to watch. */
+    /* Fails only for a closed descriptor, of which there is nothing left to watch. */
     (void)fds_control(set, fd, entry, after);
     watch_drop(old);
     Py_XDECREF(file);
     return true;
 }
 
-/* ---- Those who wait again and again ------------------------------------------------------- */
+/* ---- Repeated waits ----------------------------------------------------------------------- */
 
 int
 fds_wait(FdSet *set, Loop *loop, int fd, FdSide side, FdReady ready, PyObject *owner,
          PyObject *sock)
 {
-    PyObject *ref = PyWeakref_NewRef(sock, NULL); /* the same each time */
+    PyObject *ref = PyWeakref_NewRef(sock, NULL); /* the same object each time */
     if (ref == NULL) {
         return -1;
     }
@@ -230,7 +230,7 @@ fds_wait(FdSet *set, Loop *loop, int fd, FdSide side, FdReady ready, PyObject *o
     return 0;
 }
 
-/* Tries are made again now and then: each eighth one. */
+/* Where tries fail, every eighth read (TRIES) is tried first nevertheless. */
 bool
 fds_worth_a_try(FdSet *set, int fd, PyObject *sock)
 {
@@ -239,9 +239,9 @@ fds_worth_a_try(FdSet *set, int fd, PyObject *sock)
         return true;
     }
     PyObject *ref = PyWeakref_NewRef(sock, NULL);
-    Py_XDECREF(ref); /* the set has another reference to the one it is compared with */
+    Py_XDECREF(ref); /* the set holds a reference to `kept`, so comparing is safe */
     if (ref != entry->kept) {
-        PyErr_Clear();
+        PyErr_Clear(); /* without memory for the reference, a try is right as well */
         return true;
     }
     if (entry->misses == 2 * TRIES) {
@@ -306,7 +306,8 @@ loop_fd_unwatch(Loop *loop, int fd, FdSide side, const PyObject *owner)
 void
 fds_forked(FdSet *set)
 {
-    /* A new set takes the number, which libuv knows; empty, since nobody waits in the child. */
+    /* An empty set takes over the descriptor, which libuv still uses: nothing is watched in the
+     * child. */
     int epoll = set->epoll < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
     if (epoll >= 0) {
         (void)dup3(epoll, set->epoll, O_CLOEXEC);

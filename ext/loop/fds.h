@@ -1,8 +1,8 @@
-/* The user's file descriptors (add_reader, add_writer, sock_*, and those under datagram and pipe
- * transports): an epoll set of our own. libuv aborts the process when a descriptor it watches is
- * closed behind its back (its issue 5130); here that is at worst an OSError. fds.c holds who
- * watches what, fds_poll.c how the loop waits for this set and libuv's at once. Other layers
- * come through loop_fd_watch (loop.h).
+/* An epoll set of our own for the user's file descriptors: those of add_reader, add_writer and
+ * sock_*, and those of datagram and pipe transports. libuv aborts the process when a descriptor
+ * that it watches is closed without its knowledge (its issue 5130); with this set, that is at worst
+ * an OSError. fds.c records the watchers; fds_poll.c waits for this set and libuv's at the same
+ * time. Other layers use loop_fd_watch (loop.h).
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_LOOP_FDS_H
@@ -15,26 +15,26 @@
 
 /* What a watcher does when its descriptor is ready. */
 typedef enum FdKind {
-    FD_UNWATCHED,  /* there is none */
-    FD_QUEUES = 1, /* it puts something into the ready queue, behind what is there */
-    FD_CALLS = 2,  /* it calls Python code: after what is in the ready queue */
+    FD_UNWATCHED,  /* no watcher */
+    FD_QUEUES = 1, /* appends something to the ready queue */
+    FD_CALLS = 2,  /* calls Python code; runs after what is in the ready queue */
 } FdKind;
 
 typedef struct FdWatch {
-    PyObject *owner; /* owned or NULL: nobody watches this side */
-    FdReady ready;   /* what is called with it */
+    PyObject *owner; /* owned or NULL: this side isn't watched */
+    FdReady ready;   /* called with the owner */
     FdKind kind;
 } FdWatch;
 
 typedef struct FdEntry {
     FdWatch sides[2]; /* by FdSide */
-    PyObject *file;   /* owned or NULL: what add_reader or add_writer was given last */
-    PyObject *
-        kept; /* owned weak reference or NULL: the socket for which the kernel goes on to
-                       watch for reading when nobody waits (fds_wait) */
-    uint32_t mask;   /* what the kernel was told to watch for, EPOLLIN and EPOLLOUT */
-    uint32_t serial; /* of the kernel's registration, or of its end: see FdSet.serial */
-    uint8_t misses; /* tries to read that were in vain, since one was not (fds_tried) */
+    PyObject *file;   /* owned or NULL: the last argument of add_reader or add_writer */
+    /* Owned weak reference or NULL: the socket that stays registered for reading although no owner
+     * waits for it (fds_wait). */
+    PyObject *kept;
+    uint32_t mask;   /* registered with the kernel: EPOLLIN and EPOLLOUT */
+    uint32_t serial; /* of the last registration or its end: see FdSet.serial */
+    uint8_t misses; /* failed tries to read since the last successful one (fds_tried) */
 } FdEntry;
 
 typedef struct FdSet {
@@ -42,10 +42,10 @@ typedef struct FdSet {
     uv_poll_t watch;  /* of `epoll`; open when epoll is, active unless `outer` */
     FdEntry *entries; /* owned memory, by descriptor */
     size_t len;
-    uint32_t serial;  /* counts registrations and their ends; events carry theirs */
-    bool ready_first; /* FD_CALLS have their turn after the callbacks that are ready */
-    bool waiting;     /* some wait for it */
-    bool stale;       /* the kernel reports what was closed and can't be removed */
+    uint32_t serial; /* counts registrations and their ends; an event carries its own */
+    bool ready_first; /* FD_CALLS watchers run after the callbacks that are ready */
+    bool waiting;     /* the last poll found FD_CALLS watchers that have yet to run */
+    bool stale;       /* the kernel reports a closed descriptor that can't be removed */
     bool outer;       /* the loop waits in this set, which contains libuv's */
     bool fired;       /* libuv found the set ready in the last poll */
     int score; /* how much more often events came from this set than from libuv's */
@@ -53,49 +53,50 @@ typedef struct FdSet {
 
 void fds_init(FdSet *set);
 
-/* Puts `handle` (borrowed; a reference is taken) into the ready queue whenever `fd` is ready, in
- * place of whoever watched before; a handle is cancelled then. `file` (borrowed, kept while the
- * descriptor is watched) is what the user called it by. 0, or -1 with an exception set. */
+/* Puts `handle` (borrowed; a reference is taken) into the ready queue whenever `fd` is ready. This
+ * replaces the previous watcher; if that was a handle, it is cancelled. `file` (borrowed, kept
+ * while the descriptor is watched) is the user's argument for the descriptor. 0, or -1 with an
+ * exception set. */
 int fds_add(FdSet *set, Loop *loop, int fd, PyObject *file, FdSide side,
             Handle *handle);
 
-/* The descriptor that `file` (borrowed) had when it was added: how a file that was closed while
- * it was watched is still found. -1 without an exception when it isn't watched. */
+/* The descriptor that `file` (borrowed) had when it was added. This finds a file that was closed
+ * while it was watched. -1 without an exception when it isn't watched. */
 int fds_find(const FdSet *set, const PyObject *file);
 
-/* Calls ready(owner) once `fd`, the number of `sock` (borrowed), is ready; `owner` is borrowed, a
- * reference is taken. `ready` is of the kind FD_QUEUES and must call fds_rest. Whoever waits again
- * and again for the same socket to be readable pays no system call for it: the kernel is told
- * only when it turns out that nobody waits any more. 0, or -1 with an exception set. */
+/* Calls ready(owner) when `fd`, the number of `sock` (borrowed), is ready; `owner` is borrowed, a
+ * reference is taken. `ready` is of the kind FD_QUEUES and must call fds_rest. Waiting repeatedly
+ * for the same socket to become readable costs no system calls: the socket stays registered between
+ * the waits, until an event arrives that no owner waits for. 0, or -1 with an exception set. */
 int fds_wait(FdSet *set, Loop *loop, int fd, FdSide side, FdReady ready,
              PyObject *owner, PyObject *sock);
 
-/* Whether to try to read before waiting: not where it was mostly in vain, and the wait costs no
- * system call. fds_tried takes note of how a try went. */
+/* Whether to try to read before waiting. Not where recent tries mostly failed and the wait costs no
+ * system call. fds_tried records the result of a try. */
 bool fds_worth_a_try(FdSet *set, int fd, PyObject *sock);
 void fds_tried(FdSet *set, int fd, bool in_vain);
 
-/* Ends the wait of `owner` (borrowed), if it waits. */
+/* Ends the wait of `owner` (borrowed), if it is waiting. */
 void fds_rest(FdSet *set, int fd, FdSide side, const PyObject *owner);
 
-/* Drops whoever watches; cancels it when it is a handle. False when there was none. */
+/* Drops the watcher of that side; if it is a handle, it is cancelled. False when there was none. */
 bool fds_remove(FdSet *set, int fd, FdSide side);
 
-/* The handle, borrowed; NULL when there is none, or when C code watches. */
+/* The handle that watches, borrowed; NULL when nothing watches that side, or C code does. */
 Handle *fds_get(const FdSet *set, int fd, FdSide side);
 
-/* In the child of a fork: lets go of the parent's epoll set without touching it. */
+/* In the child of a fork: detaches from the parent's epoll set without changing it. */
 void fds_forked(FdSet *set);
 
-/* Drops all watchers and closes the epoll set; libuv's handle is closed by the caller's loop
- * until which the set's memory must stay. */
+/* Drops all watchers and closes the epoll set. The set's memory must stay until the caller has
+ * closed the libuv loop, which still uses the handle `watch`. */
 void fds_close(FdSet *set);
 int fds_traverse(FdSet *set, visitproc visit, void *arg);
 
-/* What is to be watched of a descriptor. */
+/* The epoll events that the watchers of a descriptor need. */
 uint32_t fd_entry_mask(const FdEntry *entry);
 
-/* Tells the kernel to watch `fd`, the number of `entry`, for `mask`. 0 or a negative errno. */
+/* Registers `fd`, the number of `entry`, with the kernel for `mask`. 0 or a negative errno. */
 int fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask);
 
 /* ---- fds_poll.c --------------------------------------------------------------------------- */
@@ -103,17 +104,18 @@ int fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask);
 /* Creates the epoll set. 0 or a negative UV_E*. */
 int fds_open(FdSet *set, Loop *loop);
 
-/* To be called before each poll, with the GIL: decides in which set to wait. */
+/* To be called before each poll, with the GIL: decides which of the two sets to wait in. */
 void fds_before_poll(FdSet *set, Loop *loop);
 
-/* Runs libuv's callbacks and the watchers of what is ready; waits for the first when `block`. The
- * GIL may have been given away; then it has as well when nothing came that needs it. */
+/* Runs libuv's callbacks and the watchers of ready descriptors; with `block`, waits until there is
+ * one. If the caller has released the GIL, it is still released afterwards unless a callback took
+ * it. */
 void fds_poll(FdSet *set, Loop *loop, bool block);
 
-/* The turn of the FD_CALLS that the poll found ready, if it left them out. */
+/* Runs the FD_CALLS watchers that the poll found ready but postponed (ready_first). */
 void fds_run_waiting(FdSet *set, Loop *loop);
 
-/* What an event of `fd` carries; one number is never used. */
+/* The user data of an event of `fd`. UINT64_MAX is never used. */
 static inline uint64_t
 fd_tag(int fd, uint32_t serial)
 {

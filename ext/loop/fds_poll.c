@@ -1,7 +1,7 @@
-/* How the loop waits for the user's descriptors and libuv's at once (see fds.h). One epoll set
- * contains the other, so that what comes from the inner one takes a second system call. Which is
- * which follows where events come from: a loop that mostly hears of users' descriptors waits in
- * their set, one that mostly serves libuv's streams in libuv's.
+/* Waiting for the user's descriptors and libuv's at the same time (see fds.h). One of the two epoll
+ * sets contains the other. An event of the inner set costs a second system call, so the set from
+ * which most events come is made the outer one: the users' set if most events concern their
+ * descriptors, libuv's if most concern its streams.
  */
 #include "base/py.h"
 
@@ -14,16 +14,16 @@
 #include <unistd.h>
 
 enum {
-    FDS_EVENTS = 128,  /* taken per poll; the others come with the next */
-    SWITCH_AFTER = 16, /* polls: how surely events come from the other set */
+    FDS_EVENTS = 128,  /* taken per poll; the others come with the next one */
+    SWITCH_AFTER = 16, /* the score at which the users' set becomes the outer one */
 };
 
 static const uint64_t LIBUV = UINT64_MAX; /* the tag of libuv's set */
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-/* Calls whoever watches a side, if it is one of `kinds`; else notes that it waits. Who is called
- * may change the set. */
+/* Calls the watcher of a side if it is one of `kinds`; otherwise sets `waiting` for FD_CALLS. The
+ * watcher may change the set. */
 static void
 side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
 {
@@ -41,14 +41,14 @@ side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
     }
 }
 
-/* Errors and hang-ups wake both sides: whoever waits must learn of them. */
+/* Errors and hang-ups concern the watchers of both sides. */
 static void
 entry_ready(FdSet *set, size_t fd, uint32_t events, unsigned kinds)
 {
     FdEntry *entry = &set->entries[fd];
     bool reads = (events & ~(uint32_t)EPOLLOUT) != 0;
     if (reads && entry->kept != NULL && entry->sides[FD_READER].owner == NULL) {
-        /* What was kept for the next who waits has come before them. */
+        /* The socket stayed registered for the next wait (fds_wait), but data came before it. */
         (void)fds_control(set, (int)fd, entry, fd_entry_mask(entry));
     }
     if (reads) {
@@ -59,10 +59,10 @@ entry_ready(FdSet *set, size_t fd, uint32_t events, unsigned kinds)
     }
 }
 
-/* Whether an event tells of the descriptor as it was registered last. `seen` is the set's serial
- * before the events were asked for. The kernel goes on to report a descriptor that was closed
- * while its file stays open under another number, perhaps in another process; only a new set
- * ends that. */
+/* Whether an event belongs to the last registration of its descriptor. `seen` is the set's serial
+ * from before the call of epoll_wait. If it doesn't, and the entry has not changed since then, the
+ * set is stale: the descriptor was closed while its file is still open under another number, perhaps
+ * in another process. The kernel reports such a file until the set is replaced. */
 static bool
 event_is_current(FdSet *set, uint64_t tag, uint32_t seen)
 {
@@ -143,7 +143,7 @@ fds_open(FdSet *set, Loop *loop)
     return uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
 }
 
-/* Puts libuv's set into `epoll`. */
+/* Adds libuv's set to `epoll`. */
 static int
 libuv_add(Loop *loop, int epoll)
 {
@@ -151,7 +151,8 @@ libuv_add(Loop *loop, int epoll)
     return epoll_ctl(epoll, EPOLL_CTL_ADD, uv_backend_fd(&loop->uv), &event);
 }
 
-/* The kernel refuses a cycle: one set leaves the other before it takes it in. */
+/* Makes the users' set the outer one. It must leave libuv's set first, because the kernel refuses a
+ * cycle. */
 static void
 fds_turn_out(FdSet *set, Loop *loop)
 {
@@ -164,6 +165,7 @@ fds_turn_out(FdSet *set, Loop *loop)
     (void)uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
 }
 
+/* Makes libuv's set the outer one. */
 static void
 fds_turn_in(FdSet *set, Loop *loop)
 {
@@ -173,7 +175,7 @@ fds_turn_in(FdSet *set, Loop *loop)
     (void)uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
 }
 
-/* Makes the set anew, under the same number. */
+/* Replaces the kernel's set by a new one under the same descriptor. */
 static void
 fds_renew(FdSet *set, Loop *loop)
 {
@@ -221,8 +223,8 @@ fds_count(FdSet *set, int change)
     set->score = Py_MAX(0, Py_MIN(score, SWITCH_AFTER));
 }
 
-/* Whether libuv would find nothing to do now. One system call and no more, since a loop that
- * doesn't block asks after each round of callbacks. */
+/* Whether libuv has nothing to do now. This takes only one system call, because a loop that doesn't
+ * block calls it after each round of callbacks. */
 static bool
 libuv_is_idle(uv_loop_t *uv)
 {
@@ -245,8 +247,8 @@ fds_poll_inner(FdSet *set, Loop *loop, bool block)
     }
 }
 
-/* libuv runs only when its set is ready, a timer of its own is due, or it has other things to do,
- * of which uv_backend_timeout() tells by 0. */
+/* libuv runs only if its set is ready, one of its timers is due, or it has other work, in which case
+ * uv_backend_timeout() returns 0. */
 static void
 fds_poll_outer(FdSet *set, Loop *loop, bool block)
 {

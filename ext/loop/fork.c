@@ -1,26 +1,19 @@
-/* What becomes of a loop in the child of a fork: it counts as closed, and every use of it is an error.
+/* The loop in the child of a fork: it counts as closed, and every use of it is an error.
  *
- * The child shares the parent's epoll sets, timerfd and eventfd: a single epoll_ctl there would change
- * what the parent waits for. So the child's loop gets sets of its own at once, which are there to be
- * closed. What waits in its queues is forgotten, not released: destructors and callbacks of the
- * parent's work have no business in the child. A fork within one of libuv's callbacks returns to
- * libuv, which goes on with what that poll has brought: handles are deaf by then (LoopHandleOps.forked),
- * and loop_enter says no. Runs in the child's only thread.
+ * The child shares the parent's epoll sets, timerfd and eventfd, so a single epoll_ctl in the child
+ * would change what the parent waits for. The child's loop therefore gets empty sets of its own at
+ * once, which it only closes. The contents of its queues are forgotten, not released: destructors and
+ * callbacks of the parent's work must not run in the child.
+ *
+ * After a fork within one of libuv's callbacks, libuv continues in the child with the events of that
+ * poll. By then LoopHandleOps.forked has disabled the handles, and loop_enter returns false.
+ * Runs in the only thread of the child.
  */
 #include "base/py.h"
 
 #include "loop/loop_impl.h"
 
-/* The thread that ran the loop exists in the child only when it is the one that forked. */
-static bool
-runs_in_this_thread(const Loop *self)
-{
-    PyObject *id = self->thread_id;
-    return id != NULL && PyLong_Check(id)
-           && PyLong_AsUnsignedLong(id) == PyThread_get_thread_ident();
-}
-
-/* libuv's threads have stayed with the parent: what they had to do is never done here. */
+/* libuv's threads exist only in the parent, so their work is never finished in the child. */
 static void
 works_forget(Loop *self)
 {
@@ -48,7 +41,8 @@ loop_py_forked(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     self->forked = true;
     self->closed = true;
-    bool elsewhere = self->running && !runs_in_this_thread(self);
+    /* The thread that ran the loop exists in the child only if it is the one that forked. */
+    bool elsewhere = self->running && !loop_runs_here(self);
     self->running = self->running && !elsewhere;
     self->parked = NULL;
     atomic_store(&self->blocking, false);
@@ -60,7 +54,7 @@ loop_py_forked(PyObject *op, PyObject *Py_UNUSED(ignored))
     fds_forked(&self->fds);
     (void)uv_loop_fork(&self->uv); /* if it fails, libuv has no epoll set at all */
     works_forget(self);
-    if (!elsewhere) { /* else libuv's lists may be in the middle of a change */
+    if (!elsewhere) { /* otherwise the fork may have interrupted a change of libuv's lists */
         uv_walk(&self->uv, handle_forked, NULL);
     }
     Py_CLEAR(self->thread_id);

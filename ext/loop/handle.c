@@ -9,7 +9,7 @@
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
-/* Not tracked; all but the header is garbage. */
+/* Returns an untracked object of which only the header is initialised. */
 static PyObject *
 handle_alloc(FreeList *list, PyTypeObject *type)
 {
@@ -22,7 +22,7 @@ handle_alloc(FreeList *list, PyTypeObject *type)
     return PyObject_Init(op, type);
 }
 
-/* Keeps the memory of the dead and cleared `op` in `list`, or gives it back. */
+/* Keeps the memory of the deallocated `op` in `list`, or frees it. */
 static void
 handle_release(FreeList *list, PyTypeObject *kept, PyObject *op)
 {
@@ -55,7 +55,7 @@ handle_free_lists(LoopState *st)
     free_list_clear(&st->free_timer_handles);
 }
 
-/* Drops what the callback needs. */
+/* Drops the callback and its arguments. */
 static void
 handle_drop_call(Handle *self)
 {
@@ -67,8 +67,8 @@ handle_drop_call(Handle *self)
     Py_CLEAR(self->more);
 }
 
-/* Breaks cycles. Loop and context stay until the end: every method relies on them, and both
- * can clear themselves. */
+/* Breaks cycles. `loop` and `context` stay until deallocation, because every method relies on them;
+ * both can break their own cycles. */
 int
 handle_clear(PyObject *op)
 {
@@ -130,7 +130,7 @@ timer_handle_dealloc(PyObject *op)
     handle_release(&st->free_timer_handles, st->timer_handle_type, op);
 }
 
-/* ---- Making ------------------------------------------------------------------------------- */
+/* ---- Creation ----------------------------------------------------------------------------- */
 
 static int
 handle_trace(Handle *self)
@@ -144,7 +144,7 @@ handle_trace(Handle *self)
     return self->traceback == NULL ? -1 : 0;
 }
 
-/* Fills in the fresh `self`. */
+/* Initialises `self`, whose memory is new or reused. */
 static int
 handle_init(Handle *self, Loop *loop, PyObject *callback, PyObject *const *args,
             Py_ssize_t nargs, PyObject *context)
@@ -220,7 +220,7 @@ timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
 
 /* ---- Calling ------------------------------------------------------------------------------ */
 
-/* Gives the exception that the callback raised to loop._callback_failed(handle, exception). */
+/* Passes the exception that the callback raised to loop._callback_failed(handle, exception). */
 static int
 handle_failed(Handle *self)
 {
@@ -253,7 +253,7 @@ handle_call(Handle *self)
     PyTypeObject *type = Py_TYPE(self->callback);
     if (self->nargs == 0 && type->tp_call != NULL
         && !PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL)) {
-        /* A task's step: what PyObject_Vectorcall would come to after some detours. */
+        /* A task's step: PyObject_Vectorcall would do the same, more slowly. */
         return type->tp_call(self->callback, self->loop->st->empty_args, NULL);
     }
     size_t nargs = self->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET;
@@ -269,8 +269,8 @@ handle_context(Handle *self)
     return Py_XNewRef(self->context);
 }
 
-/* Most programs use no context variables: their callbacks run in empty contexts, and as long as
- * nobody has seen such a context, or put something into it, the next callback can have it. */
+/* Most programs use no context variables, so their callbacks run in empty contexts. Such a context is
+ * reused for the next callback if it is still empty and has no other references. */
 static void
 context_borrow(Handle *self)
 {
@@ -306,7 +306,7 @@ handle_run(Handle *self)
     if (context == NULL || PyContext_Enter(context) < 0) {
         return handle_failed(self);
     }
-    /* A callback may cancel its own handle: what it runs on is dropped only afterwards. */
+    /* A callback may cancel its own handle; it is then dropped only after the call. */
     bool outer = self->running;
     self->running = true;
     PyObject *res = handle_call(self);
@@ -329,7 +329,8 @@ handle_run(Handle *self)
     return err;
 }
 
-/* A slow callback that cancels its own handle is logged afterwards: then its name is wanted. */
+/* A slow callback is logged after it has run. If it cancelled its own handle, the log needs this
+ * repr(). */
 static void
 handle_keep_repr(Handle *self)
 {

@@ -18,39 +18,38 @@ struct Handle {
     PyObject *callback; /* owned; NULL once cancelled */
     PyObject
         *context; /* owned: the contextvars.Context to run in; NULL: an empty one */
-    PyObject *traceback; /* owned or NULL: where it was made, in debug mode */
-    PyObject *repr;     /* owned or NULL: how it looked when cancelled, in debug mode */
-    PyObject *weakrefs; /* CPython's */
-    PyObject
-        *more; /* owned or NULL: all arguments, when they are more than HANDLE_ARGS */
-    PyObject
-        *slots[1 + HANDLE_ARGS]; /* owned from [1] on; [0] is scratch of vectorcall */
-    uint8_t nargs;               /* in slots */
+    PyObject *traceback; /* owned or NULL: where it was created, in debug mode */
+    PyObject *repr;      /* owned or NULL: its repr() when cancelled, in debug mode */
+    PyObject *weakrefs;  /* CPython's */
+    PyObject *more;      /* owned or NULL: all arguments, if more than HANDLE_ARGS */
+    /* The arguments, owned, from [1] on; [0] is the scratch slot of the vectorcall protocol. */
+    PyObject *slots[1 + HANDLE_ARGS];
+    uint8_t nargs; /* in slots */
     bool cancelled;
     bool running;
-    bool tracked; /* garbage collection knows it: see handle_track */
+    bool tracked; /* by garbage collection: see handle_track */
 };
 
 typedef struct TimerHandle {
     Handle base;
     uint64_t deadline; /* nanoseconds of loop_now_ns */
-    uint64_t order;    /* of creation: breaks ties */
+    uint64_t order;    /* of creation; breaks ties */
     size_t index;      /* in the loop's heap; TIMER_IDLE when not in it */
-    double when;       /* seconds, as the user gave it */
+    double when;       /* in seconds, as the user passed it */
 } TimerHandle;
 
 #define TIMER_IDLE SIZE_MAX
 
-/* New handles, not tracked. `callback`, `args` and `context` are borrowed; a NULL or None
- * `context` stands for a copy of the current one. NULL with an exception set on failure. */
+/* New handles, not tracked. `callback`, `args` and `context` are borrowed; with a NULL or None
+ * `context`, the handle copies the current context. NULL with an exception set on failure. */
 Handle *handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *context);
 TimerHandle *timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
                               Py_ssize_t nargs, PyObject *context);
 
-/* Shows the handle to garbage collection. A loop that runs can't be garbage, nor can what waits
- * in its queues, and most handles die there: so they are tracked only once the loop lets go of
- * them while somebody else holds them, or when it stops running. */
+/* Makes the handle visible to garbage collection. A running loop can't be garbage, and neither can
+ * the handles in its queues. Most handles are freed there. They are therefore tracked only when the
+ * loop stops running, or when the loop drops its reference and another one remains. */
 static inline void
 handle_track(Handle *self)
 {
@@ -70,23 +69,25 @@ handle_let_go(Handle *self)
     Py_DECREF(self);
 }
 
-/* Calls the callback in its context, unless cancelled. An exception goes to the loop's
- * exception handler; -1 with the exception set for those that leave run_forever. */
+/* Calls the callback in its context, unless cancelled. An exception goes to the loop's exception
+ * handler; -1 with the exception set if run_forever must raise it (SystemExit,
+ * KeyboardInterrupt). */
 int handle_run(Handle *self);
 
 void handle_cancel(Handle *self);
 
-/* The context that the callback runs in, which is made now if need be. NULL with MemoryError set. */
+/* The context that the callback runs in; created now if necessary. NULL with MemoryError set. */
 PyObject *handle_context(Handle *self);
 
-/* Slots of both types; the types' other parts are in handle_type.c. */
+/* Slots that both types share; the rest of the types is in handle_type.c. */
 int handle_traverse(PyObject *op, visitproc visit, void *arg);
 int handle_clear(PyObject *op);
 void handle_dealloc(PyObject *op);
 void timer_handle_dealloc(PyObject *op);
 
-/* Creates both types; frees the lists of spare handles. */
+/* Creates both types. 0, or -1 with an exception set. */
 int handle_setup(PyObject *module, LoopState *st);
+/* Frees the lists of spare handles. */
 void handle_free_lists(LoopState *st);
 
 #endif

@@ -1,5 +1,5 @@
-/* What Python sees of Handle and TimerHandle. The rarely used parts (repr) are asyncio's own
- * functions, which our attributes of the same names serve.
+/* The Python types Handle and TimerHandle. Rarely used parts (repr) are asyncio's own functions,
+ * which find the attributes that they read under the same names here.
  */
 #include "base/py.h"
 
@@ -61,8 +61,9 @@ handle_get_args(PyObject *op, void *Py_UNUSED(closure))
     return args;
 }
 
-/* isinstance(handle, asyncio.Handle) is true: isinstance asks for __class__ where the type
- * itself is no subclass. asyncio's classes can't be bases, their slots would double ours. */
+/* Makes isinstance(handle, asyncio.Handle) true: isinstance() also checks __class__ if the type itself
+ * isn't a subclass. asyncio's classes can't be bases, because their __slots__ would duplicate our
+ * fields. */
 static PyObject *
 handle_get_class(PyObject *op, void *Py_UNUSED(closure))
 {
@@ -161,7 +162,7 @@ timer_handle_repr(PyObject *op)
     return PyObject_CallMethod(st->asyncio_timer_handle, "__repr__", "O", op);
 }
 
-/* By deadline, as asyncio's; equality is identity. */
+/* Orders by deadline, as asyncio does; equality is identity. */
 static PyObject *
 timer_handle_richcompare(PyObject *a, PyObject *b, int op)
 {
@@ -199,7 +200,7 @@ static PyType_Spec timer_handle_spec = {
     .slots = timer_handle_slots,
 };
 
-/* Lends asyncio's function of that name to our type. */
+/* Adds asyncio's function `name` to our type. */
 static int
 type_borrow(PyTypeObject *type, PyObject *from, const char *name)
 {

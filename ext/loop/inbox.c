@@ -1,14 +1,14 @@
-/* The inbox (see inbox.h): a Treiber stack whose consumer takes everything at once, so that
- * the ABA problem doesn't arise, and reverses it to the order of arrival.
+/* The inbox (see inbox.h): a Treiber stack. The consumer takes all nodes at once, so that the ABA
+ * problem doesn't arise, and reverses them into the order of arrival.
  *
- * All operations are sequentially consistent: the loop sets its "about to block" flag and then
- * looks into the inbox, a pusher pushes and then looks at the flag; one of them sees the other.
+ * All operations are sequentially consistent. The loop sets its flag `blocking` and then checks the
+ * inbox; a pusher pushes and then checks the flag. So at least one of them sees the other.
  */
 #include "base/py.h"
 
 #include "loop/inbox.h"
 
-/* What `head` holds once the inbox is closed: an address that no node can have. */
+/* The value of `head` after the inbox was closed: an address that no node can have. */
 static InboxNode *
 closed_mark(Inbox *inbox)
 {

@@ -1,5 +1,5 @@
-/* The way into the loop from other threads: a list that many threads push to and the loop's
- * thread empties. Lock-free; neither side needs the GIL. A zeroed Inbox is empty and open.
+/* How other threads hand work to the loop: a list to which many threads push and which the loop's
+ * thread empties. It is lock-free, and neither side needs the GIL. A zeroed Inbox is empty and open.
  * Thread: push: any; empty: the loop's.
  */
 #ifndef FLUVIAL_LOOP_INBOX_H
@@ -22,14 +22,14 @@ typedef struct Inbox {
 typedef enum InboxPush {
     INBOX_CLOSED, /* not queued */
     INBOX_FIRST,  /* queued; the inbox was empty, so that the loop may need a wake-up */
-    INBOX_MORE,   /* queued behind others */
+    INBOX_MORE,   /* queued after others */
 } InboxPush;
 
 /* Any thread. */
 InboxPush inbox_push(Inbox *inbox, InboxNode *node);
-/* The loop's thread: all nodes, oldest first; NULL when there are none. */
+/* The loop's thread: removes and returns all nodes, oldest first; NULL when there are none. */
 InboxNode *inbox_take(Inbox *inbox);
-/* The loop's thread: as inbox_take; nothing can be pushed afterwards. */
+/* The loop's thread: like inbox_take, and later pushes are refused. */
 InboxNode *inbox_close(Inbox *inbox);
 /* Any thread. */
 bool inbox_empty(const Inbox *inbox);

@@ -1,6 +1,6 @@
-/* The type _core.Loop: its life, its place in garbage collection, and the table of what Python
- * sees of it. pysrc/fluvial/_loop/loop.py joins it with asyncio's own loop class, whose methods find
- * here, under their own names, what they expect of a loop's inside.
+/* The type _core.Loop: creation and deallocation, garbage collection, and the tables of its methods
+ * and attributes. pysrc/fluvial/_loop/loop.py combines it with asyncio's own loop class. The private
+ * attributes that asyncio's methods use have the same names here.
  */
 #include "base/py.h"
 
@@ -67,7 +67,7 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     return err == 0 ? fds_traverse(&self->fds, visit, arg) : err;
 }
 
-/* Garbage has been closed by asyncio's __del__ before this; a bare _core.Loop is closed here. */
+/* asyncio's __del__ has closed a fluvial.Loop before this; a bare _core.Loop is closed here. */
 static int
 loop_clear_self(PyObject *op)
 {
@@ -128,7 +128,7 @@ loop_py_is_closed(PyObject *op, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(((Loop *)op)->closed);
 }
 
-/* asyncio's methods ask this before anything else. */
+/* asyncio's methods call this first. */
 static PyObject *
 loop_py_check_closed(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -144,7 +144,7 @@ loop_py_get_debug(PyObject *op, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(((Loop *)op)->debug);
 }
 
-/* The libuv side of close(): asyncio's has run before. */
+/* The libuv part of close(), which runs after asyncio's part. */
 static PyObject *
 loop_py_shut(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -165,13 +165,13 @@ loop_fd_of(PyObject *file)
     if (fd < 0
         && (PyErr_ExceptionMatches(PyExc_TypeError)
             || PyErr_ExceptionMatches(PyExc_AttributeError))) {
-        PyErr_Clear();
+        PyErr_Clear(); /* replaced, as in asyncio */
         PyErr_Format(PyExc_ValueError, "Invalid file object: %R", file);
     }
     return fd;
 }
 
-/* The same for a file that is, or may be, watched: it may have been closed meanwhile. */
+/* The same for a file that may be watched, and may have been closed since it was added. */
 static int
 watched_fd_of(Loop *self, PyObject *file)
 {
@@ -179,7 +179,7 @@ watched_fd_of(Loop *self, PyObject *file)
     if (fd < 0 && PyErr_ExceptionMatches(PyExc_ValueError)) {
         fd = fds_find(&self->fds, file);
         if (fd >= 0) {
-            PyErr_Clear();
+            PyErr_Clear(); /* the file was closed; its former descriptor is known */
         }
     }
     return fd;
@@ -190,7 +190,8 @@ static PyObject *
 loop_watch(Loop *self, FdSide side, PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs < 2) {
-        PyErr_SetString(PyExc_TypeError, "a file descriptor and a callback are needed");
+        PyErr_SetString(PyExc_TypeError,
+                        "a file descriptor and a callback are required");
         return NULL;
     }
     if (loop_check_open(self) < 0) {
@@ -219,7 +220,7 @@ loop_unwatch(Loop *self, FdSide side, PyObject *file)
     }
     int fd = watched_fd_of(self, file);
     if (fd < 0 && PyErr_ExceptionMatches(PyExc_OverflowError)) {
-        PyErr_Clear(); /* more than a descriptor can be: never watched */
+        PyErr_Clear(); /* too large for a descriptor, so it is not watched */
         Py_RETURN_FALSE;
     }
     if (fd < 0) {
@@ -252,7 +253,7 @@ loop_py_remove_writer(PyObject *op, PyObject *file)
     return loop_unwatch((Loop *)op, FD_WRITER, file);
 }
 
-/* The callbacks' handles of a descriptor, (reader, writer), with None for what isn't watched. */
+/* The handles that watch a descriptor, as (reader, writer), with None for an unwatched side. */
 static PyObject *
 loop_py_watched(PyObject *op, PyObject *file)
 {
@@ -285,7 +286,7 @@ loop_py_held(PyObject *op, PyObject *Py_UNUSED(ignored))
 #define FAST_KEYWORDS(func)                                                            \
     (PyCFunction)(void (*)(void))(func), METH_FASTCALL | METH_KEYWORDS
 
-/* asyncio's own, where tools look for it. */
+/* The signature of asyncio's method, in the format that inspect.signature() reads. */
 #define SIGNATURE(text) text "\n--\n\n"
 
 #if PY_VERSION_HEX >= 0x030D0300
@@ -390,7 +391,7 @@ loop_check(PyObject *module, PyObject *obj)
 {
     PyTypeObject *type = loop_state(module)->loop_type;
     if (!PyObject_TypeCheck(obj, type)) {
-        PyErr_Format(PyExc_TypeError, "a fluvial.Loop is needed, not %.200s",
+        PyErr_Format(PyExc_TypeError, "expected a fluvial.Loop, not %.200s",
                      Py_TYPE(obj)->tp_name);
         return NULL;
     }
@@ -403,10 +404,10 @@ loop_running(PyObject *module)
     LoopState *st = loop_state(module);
     PyObject *loop = PyObject_CallNoArgs(st->get_running_loop);
     if (loop == NULL) {
-        PyErr_Clear();
+        PyErr_Clear(); /* asyncio's C function runs no Python code: out of memory at worst */
         return NULL;
     }
-    Py_DECREF(loop); /* its run holds it */
+    Py_DECREF(loop); /* run_forever() holds another reference */
     return PyObject_TypeCheck(loop, st->loop_type) ? (Loop *)loop : NULL;
 }
 

@@ -1,6 +1,5 @@
-/* The event loop's own struct, for the files of this folder only. Everything else goes
- * through loop.h.
- * Thread: the loop's, with the GIL, but for the fields that say otherwise.
+/* The struct of the event loop, for the files of this folder only. All other folders use loop.h.
+ * Thread: the loop's, with the GIL, except for the fields that say otherwise.
  */
 #ifndef FLUVIAL_LOOP_LOOP_IMPL_H
 #define FLUVIAL_LOOP_LOOP_IMPL_H
@@ -16,7 +15,7 @@
 
 #include <stdatomic.h>
 
-/* Keyword arguments of asyncio.Task, see eager.c. */
+/* Keyword arguments for asyncio.Task, see eager.c. */
 typedef struct TaskKeywords {
     PyObject *dict; /* owned, or NULL before the first task */
     PyObject *name; /* borrowed from the dict */
@@ -26,31 +25,30 @@ struct Loop {
     PyObject_HEAD
     LoopState *st; /* borrowed: the type holds the module that owns it */
     uv_loop_t uv;  /* initialised while uv_open */
-    uv_async_t
-        wake; /* ends a poll that blocks; always open, so that uv_run has something */
-    Alarm alarm; /* ends it when the earliest timer is due */
+    /* Ends a blocking poll. Always open, so that uv_run always has an active handle. */
+    uv_async_t wake;
+    Alarm alarm; /* ends a blocking poll when the earliest timer is due */
     bool uv_open;
     ReadyQueue ready;
     TimerHeap timers;
     FdSet fds;
     Ring held; /* LoopRefs of open libuv handles */
     LoopHook *hooks;
-    LoopHook *hook_next; /* of the hook that runs; hooks may remove any */
-    LoopHook *due_hooks; /* after the poll, see loop_due_hook_add */
-    bool hooks_again;    /* the next poll doesn't block: a hook has something to do */
+    LoopHook *hook_next; /* the one after the running hook, which may remove any hook */
+    LoopHook *due_hooks; /* see loop_due_hook_add */
+    bool hooks_again;    /* the next poll must not block: a hook has more to do */
     char *read_buffer;   /* owned memory */
     LoopSpares spares;
 
     /* The GIL and other threads. */
     PyThreadState *parked; /* non-NULL while the loop's thread has released the GIL */
-    uint64_t gil_taken;    /* when it last took it, in libuv's milliseconds */
+    uint64_t gil_taken;    /* when it last took the GIL, in libuv's milliseconds */
     _Atomic uint64_t gil_wanted_at; /* see loop_gil_wanted_at */
-    uint64_t crowded_until;         /* loop_now_ns */
+    uint64_t crowded_until;         /* a time of loop_now_ns */
     bool crowded;                   /* see loop_is_crowded */
     Inbox inbox;
     _Atomic bool blocking; /* set while the loop blocks or is about to */
-    uv_mutex_t
-        wake_lock; /* keeps `wake` from being closed while another thread sends */
+    uv_mutex_t wake_lock;  /* `wake` isn't closed while another thread sends to it */
 
     /* What Python sees: asyncio's base classes read and write these under their names. */
     bool closed;            /* _closed; also set in the child of a fork */
@@ -60,19 +58,20 @@ struct Loop {
     PyObject *current;      /* _current_handle, in debug mode; owned or NULL */
     PyObject *task_factory; /* _task_factory; owned or NULL */
 
-    PyObject
-        *taken; /* owned or NULL: asyncio's transports by their descriptors, a dict */
-    PyObject *spare_context; /* owned or NULL: an empty one, which nobody else knows */
+    PyObject *taken; /* owned dict or NULL: asyncio's transports by descriptor */
+    PyObject *spare_context; /* owned or NULL: an empty one without other references */
 
-    unsigned works; /* uv_work_t that libuv has */
+    unsigned works; /* uv_work_t that libuv has not finished */
     bool running;
     bool forked;     /* this process is a child of the one that made the loop */
-    PyObject *fatal; /* owned or NULL: the exception that leaves run_forever */
+    PyObject *fatal; /* owned or NULL: an exception that run_forever will raise */
 
-    PyObject *future_keywords; /* owned dict: {"loop": self}; NULL before the first */
-    PyObject *task_keywords;   /* owned dict, or NULL, also while in use: see task.c */
+    PyObject
+        *future_keywords;    /* owned dict {"loop": self}, or NULL before first used */
+    PyObject *task_keywords; /* owned dict, or NULL, also while in use: see task.c */
 
-    /* loop_task_eager asks call_soon for the first step instead of queueing it (task.c). */
+    /* While set, call_soon stores the first step of a Task in `captured` instead of queueing it
+     * (eager.c). */
     bool capture;
     PyObject *captured;                 /* owned or NULL: the step */
     PyObject *captured_context;         /* owned or NULL */
@@ -97,10 +96,10 @@ void loop_shut(Loop *self);
 /* loop._run(): iterations until the loop is stopped. */
 PyObject *loop_py_run(PyObject *op, PyObject *ignored);
 
-/* Makes the poll of a loop that blocks return. Any thread that holds the GIL. */
+/* Ends the poll if the loop is blocking. Any thread that holds the GIL. */
 void loop_wake(Loop *self);
 
-/* ---- calls.c: METH_FASTCALL | METH_KEYWORDS, but for the last --------------------------------- */
+/* ---- calls.c: METH_FASTCALL | METH_KEYWORDS, except for the last ------------------------------ */
 
 PyObject *loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames);
@@ -112,7 +111,8 @@ PyObject *loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames);
 PyObject *loop_py_create_future(PyObject *op, PyObject *ignored);
 
-/* type(*args, **kwargs) for asyncio's Task and Future, without the detours of a call. All borrowed. */
+/* type(*args, **kwargs) for asyncio's Task and Future: calls tp_new and tp_init directly, which is
+ * faster than a call of the type. All borrowed. */
 static inline PyObject *
 object_make(PyObject *type_object, PyObject *args, PyObject *kwargs)
 {

@@ -14,7 +14,7 @@
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
 static int
-setup_imports(LoopState *st)
+loop_setup_imports(LoopState *st)
 {
     if (name_import(&st->asyncio_handle, "asyncio", "Handle") < 0
         || name_import(&st->asyncio_timer_handle, "asyncio", "TimerHandle") < 0
@@ -35,7 +35,7 @@ setup_imports(LoopState *st)
 }
 
 static int
-setup_strings(LoopState *st)
+loop_setup_strings(LoopState *st)
 {
     if (name_intern(&st->str_context, "context") < 0
         || name_intern(&st->str_call_exception_handler, "call_exception_handler") < 0
@@ -54,8 +54,9 @@ int
 loop_setup(PyObject *module, LoopState *st)
 {
     st->module = module;
-    if (setup_imports(st) < 0 || setup_strings(st) < 0 || handle_setup(module, st) < 0
-        || eager_setup(st) < 0 || sockop_setup(module, st) < 0) {
+    if (loop_setup_imports(st) < 0 || loop_setup_strings(st) < 0
+        || handle_setup(module, st) < 0 || eager_setup(st) < 0
+        || sockop_setup(module, st) < 0) {
         return -1;
     }
     return loop_type_setup(module, st);

@@ -15,16 +15,16 @@ typedef struct FreeList {
     unsigned len;
 } FreeList;
 
-/* The parts of the WeakSet behind asyncio.all_tasks() (all_tasks.c). Owned; all NULL before the
- * first loop is made, and where asyncio doesn't use one. */
+/* The parts of the WeakSet that asyncio.all_tasks() reads (all_tasks.c). Owned; all NULL before the
+ * first loop is made, and in Python versions whose asyncio doesn't use one. */
 typedef struct AllTasks {
     PyObject *refs;      /* set of weak references */
     PyObject *removals;  /* list: references that died during an iteration */
-    PyObject *iterating; /* set: not empty while somebody iterates */
-    PyObject *remove;    /* the references' callback */
+    PyObject *iterating; /* set: not empty while the WeakSet is iterated over */
+    PyObject *remove;    /* the callback of the weak references */
 } AllTasks;
 
-/* The loop's methods that are done here (sockop.c). */
+/* The methods of the loop that SocketOp implements (sockop.c). */
 typedef enum SocketOpKind { SOCK_RECV, SOCK_RECV_INTO, SOCK_SENDALL } SocketOpKind;
 enum { SOCK_KINDS = SOCK_SENDALL + 1 };
 
@@ -32,7 +32,7 @@ enum { SOCK_KINDS = SOCK_SENDALL + 1 };
 typedef struct SocketOps {
     PyTypeObject *type;
     PyTypeObject *socket_type;  /* socket.socket */
-    PyObject *slow[SOCK_KINDS]; /* asyncio's own, functions */
+    PyObject *slow[SOCK_KINDS]; /* asyncio's own functions */
     PyObject *str_fileno;
     PyObject *str_done;
     PyObject *str_set_result;
@@ -58,15 +58,15 @@ typedef struct LoopState {
     PyObject *get_running_loop;     /* asyncio._get_running_loop */
 
     PyObject *empty_args; /* () */
-    PyObject *kw_context; /* owned or NULL: the ("context",) of asyncio's C code */
-    uint64_t tasks_named; /* how many default names were given (task.c) */
+    /* The tuple ("context",) that asyncio's C code passes as kwnames; NULL before first seen. */
+    PyObject *kw_context;
+    uint64_t tasks_named; /* default names given so far (task.c) */
 
-    /* Tasks that start at once (eager.c). Owned. */
-    PyObject
-        *eager_keywords; /* dict: the keywords of such a Task beside loop and name */
+    /* For Tasks that start at once (eager.c). Owned. */
+    PyObject *eager_keywords; /* dict: their keywords other than loop and name */
     PyObject *str_name;
     PyObject *str_done;
-    bool eager_starting; /* 3.11: the Task being made is not to be registered */
+    bool eager_starting; /* 3.11: do not register the Task that is being made */
     AllTasks all_tasks;
     SocketOps sockops;
 

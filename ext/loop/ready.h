@@ -1,6 +1,6 @@
-/* The ready queue: a ring of handles that are to be called, oldest first. It owns a reference
- * to each.
- * Thread: the loop's; others may push while they hold the GIL.
+/* The ready queue: a ring buffer of the handles to call next, oldest first. It owns a reference to
+ * each.
+ * Thread: the loop's; other threads may push while they hold the GIL.
  */
 #ifndef FLUVIAL_LOOP_READY_H
 #define FLUVIAL_LOOP_READY_H
@@ -30,7 +30,7 @@ ready_push(ReadyQueue *q, Handle *handle)
     return 0;
 }
 
-/* The oldest handle, whose reference passes to the caller. The queue must not be empty. */
+/* Removes the oldest handle; its reference passes to the caller. The queue must not be empty. */
 static inline Handle *
 ready_pop(ReadyQueue *q)
 {
@@ -43,7 +43,7 @@ ready_pop(ReadyQueue *q)
 
 /* Releases all handles and the memory. */
 void ready_clear(ReadyQueue *q);
-/* Shows all handles to garbage collection (handle_track). */
+/* Makes all handles visible to garbage collection (handle_track). */
 void ready_track(ReadyQueue *q);
 int ready_traverse(ReadyQueue *q, visitproc visit, void *arg);
 

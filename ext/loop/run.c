@@ -1,9 +1,9 @@
-/* How the loop runs: one iteration after the other, the GIL given away while it blocks, and
- * the libuv loop's opening and closing.
+/* The loop's iterations, the release of the GIL while it blocks, and the opening and closing of
+ * the libuv loop.
  *
  * An iteration polls, then runs what is due: posted nodes, timers, ready callbacks, hooks. The
  * poll blocks only when nothing is ready. libuv's callbacks run inside the poll; each begins
- * with loop_enter(), which takes the GIL back at the first one that needs it.
+ * with loop_enter(), which takes the GIL back for the first one that needs it.
  */
 #include "base/py.h"
 
@@ -14,12 +14,12 @@
 #include <time.h>
 
 enum {
-    READ_BUFFER = 256 * 1024, /* bytes; pages are used only as far as reads reach */
-    GIL_SLICE = 5,            /* ms that a loop which never blocks keeps the GIL for */
+    READ_BUFFER = 256 * 1024, /* bytes; only the pages that reads fill use memory */
+    GIL_SLICE = 5, /* ms that a loop which never blocks keeps the GIL for at a time */
 };
 
-/* So long the loop waits for the GIL only when another thread computes in Python, and for so long
- * after that it is taken to go on. */
+/* Waiting longer than LONG_WAIT_NS for the GIL means that another thread is running Python; assume
+ * that it continues for CROWDED_NS. */
 static const uint64_t LONG_WAIT_NS = 2000000, CROWDED_NS = 100000000;
 
 /* ---- Time --------------------------------------------------------------------------------- */
@@ -111,10 +111,10 @@ loop_gil_wanted_at(const Loop *self)
 static void
 on_uv_wake(uv_async_t *Py_UNUSED(wake))
 {
-    /* Only ends the poll: inbox and ready queue are looked at in every iteration. */
+    /* Only ends the poll: every iteration checks the inbox and the ready queue. */
 }
 
-/* Called by threads that the loop doesn't wait for when it is closed. */
+/* For threads that may outlive the loop: loop.close() doesn't wait for them. */
 static void
 loop_wake_safely(Loop *self)
 {
@@ -162,8 +162,8 @@ nodes_run(const Loop *self, InboxNode *node)
 
 /* ---- The poll ----------------------------------------------------------------------------- */
 
-/* Looks at the descriptors without waiting. Other threads get their turn at the GIL when the
- * loop has kept it for long. */
+/* Polls the descriptors without waiting. Releases the GIL for other threads when the loop has kept
+ * it for GIL_SLICE. */
 static void
 loop_poll_now(Loop *self)
 {
@@ -184,15 +184,16 @@ loop_poll_blocking(Loop *self)
         return;
     }
     alarm_set(&self->alarm, timers_wake_at(&self->timers));
-    /* First the flag, then the look at the inbox: whoever posts does it the other way round. */
+    /* First set the flag, then check the inbox: loop_post does it in the opposite order, so that
+     * one of the two threads notices the other. */
     atomic_store(&self->blocking, true);
     if (!inbox_empty(&self->inbox)) {
         atomic_store_explicit(&self->blocking, false, memory_order_relaxed);
         loop_poll_now(self);
         return;
     }
-    /* uv_backend_timeout() can't say whether the poll will block: it returns 0 whenever a
-     * descriptor's mask changed since the last one. */
+    /* uv_backend_timeout() doesn't tell whether the poll will block: it also returns 0 when a
+     * descriptor's mask has changed since the last poll. */
     fds_before_poll(&self->fds, self);
     self->parked = PyEval_SaveThread();
     fds_poll(&self->fds, self, true);
@@ -219,7 +220,7 @@ handle_run_timed(Loop *self, Handle *handle)
     return res == NULL ? -1 : 0;
 }
 
-/* Runs what is ready now; what these callbacks schedule is for the next round. */
+/* Runs the callbacks that are ready now. Those that they schedule run in the next iteration. */
 static int
 loop_run_ready(Loop *self)
 {
@@ -261,8 +262,8 @@ loop_has_work(const Loop *self)
            || self->fatal != NULL;
 }
 
-/* One round between two polls, as in asyncio: whoever runs again and again finds what a peer has
- * sent meanwhile (ADR 21). */
+/* One round of callbacks between two polls, as in asyncio: a callback that reschedules itself sees
+ * what a peer has sent in the meantime (ADR 21). */
 static int
 loop_run_due(Loop *self)
 {
@@ -289,7 +290,7 @@ loop_run_due(Loop *self)
 static int
 loop_iterate(Loop *self)
 {
-    /* As in asyncio, what was ready before the poll comes before what the poll brings. */
+    /* As in asyncio, callbacks that were ready before the poll run before those that it adds. */
     self->fds.ready_first = self->ready.len != 0;
     int err = 0;
     if (loop_has_work(self)) {
@@ -302,7 +303,7 @@ loop_iterate(Loop *self)
         err = loop_run_due(self);
     }
     if (unlikely(err < 0 && !self->forked)) {
-        /* It leaves once the hooks have run: nothing that they write may stay behind. */
+        /* Raised only after the hooks have run, so that they flush what they have gathered. */
         PyObject *exc = err_take();
         Py_XSETREF(self->fatal, exc);
     }
@@ -353,8 +354,9 @@ loop_hook_add(Loop *self, LoopHook *hook)
 {
     hook->next = self->hooks;
     self->hooks = hook;
-    self->hooks_again =
-        true; /* perhaps by a hook, behind which this one should have come */
+    /* If a hook adds this one while hooks run, it was put before their position in the list and
+     * has not run yet. */
+    self->hooks_again = true;
 }
 
 void
@@ -441,7 +443,7 @@ loop_slow_end(Loop *self, uint64_t begun, PyObject *what, PyObject *name)
     PyObject *res = PyObject_CallMethod((PyObject *)self, "_code_ran", "OOd", what,
                                         name == NULL ? Py_None : name, seconds);
     if (res == NULL) {
-        loop_report(self, "Slow code can't be reported");
+        loop_report(self, "Could not report slow code");
     }
     Py_XDECREF(res);
     if (raised != NULL) {
@@ -513,8 +515,8 @@ loop_shut(Loop *self)
     timers_clear(&self->timers);
     fds_close(&self->fds);
     alarm_close(&self->alarm);
-    /* Close callbacks may open no handles: the loop counts as closed. Pending work of libuv's
-     * threads (getaddrinfo, fs) ends before its loop can. */
+    /* Close callbacks can't open handles, because the loop already counts as closed. Pending work
+     * of libuv's threads (getaddrinfo, fs) must end before its loop can be closed. */
     do {
         uv_walk(&self->uv, handle_close, NULL);
         self->parked = PyEval_SaveThread();

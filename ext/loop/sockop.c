@@ -1,8 +1,8 @@
-/* Receiving and sending on the user's sockets (see sockop.h). A try, and a wait in the loop's set
- * of user descriptors when that blocks. Receiving is done when the waiting task runs again, so
- * that one which is cancelled meanwhile loses nothing; sending goes on from within the poll.
+/* Receiving and sending on the user's sockets (see sockop.h). An operation is tried; if it would
+ * block, it waits in the loop's set of user descriptors. Data is received when the waiting task runs
+ * again, so that no data is lost if the task is cancelled before. Sending continues within the poll.
  *
- * The socket may be closed at any moment: its number is asked for before each system call.
+ * The socket may be closed at any time, so its fileno() is called before each system call.
  */
 #include "base/py.h"
 
@@ -24,7 +24,7 @@ op_side(const SocketOp *self)
 
 /* ---- System calls ------------------------------------------------------------------------- */
 
-/* What a system call that failed means. */
+/* The result of a failed system call, by errno. */
 static TryResult
 try_failed(void)
 {
@@ -35,8 +35,8 @@ try_failed(void)
     return TRY_FAILED;
 }
 
-/* Asks the socket for its number; that of one that is closed is -1. Returns it as an int object,
- * or NULL with an exception set. */
+/* Calls the socket's fileno() and sets `fd`, to -1 if the socket is closed. Returns the number as an
+ * int object, or NULL with an exception set. */
 static PyObject *
 op_number(SocketOp *self)
 {
@@ -49,10 +49,10 @@ op_number(SocketOp *self)
     return number;
 }
 
-/* Asks again after the buffer was given, which may have been Python code that closed the socket. Those
- * of bytes, bytearray and memoryview are not. False with an exception set. */
+/* Updates `fd` after the buffer was requested, because that may have run Python code that closed the
+ * socket. bytes, bytearray and memoryview run no such code. False with an exception set. */
 static bool
-op_is_open_still(SocketOp *self)
+op_number_again(SocketOp *self)
 {
     PyObject *data = self->data;
     if (likely(PyBytes_CheckExact(data) || PyByteArray_CheckExact(data)
@@ -92,7 +92,7 @@ op_recv_into(SocketOp *self, PyObject **result)
                      Py_TYPE(self->data)->tp_name);
         return TRY_FAILED;
     }
-    if (!op_is_open_still(self)) {
+    if (!op_number_again(self)) {
         PyBuffer_Release(&view);
         return TRY_FAILED;
     }
@@ -111,7 +111,7 @@ op_sendall(SocketOp *self, PyObject **result)
 {
     if (self->view.obj == NULL
         && (PyObject_GetBuffer(self->data, &self->view, PyBUF_SIMPLE) < 0
-            || !op_is_open_still(self))) {
+            || !op_number_again(self))) {
         return TRY_FAILED;
     }
     const char *rest = (const char *)self->view.buf + self->done;
@@ -154,7 +154,7 @@ sockop_release(SocketOp *self)
         fds_rest(&self->loop->fds, self->watched, op_side(self), (PyObject *)self);
         Py_CLEAR(self->future);
     }
-    view_release(&self->view); /* does nothing when there is none */
+    view_release(&self->view); /* does nothing if there is none */
     Py_CLEAR(self->data);
     Py_CLEAR(self->sock);
 }
@@ -167,13 +167,13 @@ op_wake(SocketOp *self)
     fds_rest(&self->loop->fds, self->watched, op_side(self), (PyObject *)self);
     PyObject *done = PyObject_CallMethodNoArgs(future, st->str_done);
     PyObject *res = NULL;
-    if (done != NULL) { /* a task that is cancelled has its future cancelled first */
+    if (done != NULL) { /* cancelling a task cancels its future first */
         res = done == Py_False
                   ? PyObject_CallMethodOneArg(future, st->str_set_result, Py_None)
                   : Py_NewRef(Py_None);
     }
     if (res == NULL) {
-        loop_report(self->loop, "A task can't be told that its socket is ready");
+        loop_report(self->loop, "Could not wake a task whose socket is ready");
     }
     Py_XDECREF(res);
     Py_XDECREF(done);
@@ -208,7 +208,7 @@ op_on_writable(PyObject *op)
     op_wake(self);
 }
 
-/* A socket that a transport has is not for others: RuntimeError and -1. */
+/* RuntimeError and -1 if a transport uses the socket. */
 static int
 op_check_free(SocketOp *self, PyObject *number)
 {
@@ -237,7 +237,8 @@ op_check_free(SocketOp *self, PyObject *number)
     return res == NULL ? -1 : 0;
 }
 
-/* Has the loop watch the socket. What the task is to be given; NULL with an exception set. */
+/* Makes the loop watch the socket. Returns the future for the task to await; NULL with an exception
+ * set. */
 static PyObject *
 op_wait(SocketOp *self, PyObject *number)
 {
@@ -270,7 +271,7 @@ op_end(SocketOp *self, PySendResult outcome)
     return outcome;
 }
 
-/* A try, unless it is known to be in vain; else the wait. */
+/* Tries the operation, unless that will probably fail, and waits if it would block. */
 static PySendResult
 op_go_on(SocketOp *self, bool first, PyObject **result)
 {
@@ -317,7 +318,7 @@ sockop_is_open(const SocketOp *self)
     return true;
 }
 
-/* Goes on after a wait. */
+/* Continues after a wait. */
 static PySendResult
 op_wait_over(SocketOp *self, PyObject **result)
 {
@@ -329,7 +330,7 @@ op_wait_over(SocketOp *self, PyObject **result)
         return op_end(self, PYGEN_ERROR);
     }
     if (self->view.obj != NULL && self->done == self->view.len) {
-        *result = Py_NewRef(Py_None); /* all was sent from within the poll */
+        *result = Py_NewRef(Py_None); /* everything was sent within the poll */
         return op_end(self, PYGEN_RETURN);
     }
     return op_go_on(self, false, result);

@@ -1,5 +1,6 @@
-/* The type of SocketOps, the loop's methods that make them, and what both need of asyncio (see
- * sockop.h). Towards `await` a SocketOp is a coroutine: am_send and send, throw, close.
+/* The type SocketOp, the methods of the loop that create SocketOps, and the objects of asyncio that
+ * both use (see sockop.h). For `await`, a SocketOp behaves like a coroutine: am_send and send, throw,
+ * close.
  */
 #include "base/py.h"
 
@@ -60,7 +61,7 @@ op_self(PyObject *op)
     return Py_NewRef(op);
 }
 
-/* ---- Life --------------------------------------------------------------------------------- */
+/* ---- Creation and deallocation ------------------------------------------------------------ */
 
 static PyObject *
 op_new(Loop *loop, SocketOpKind kind, PyObject *sock, PyObject *data, Py_ssize_t size)
@@ -113,7 +114,7 @@ op_dealloc(PyObject *op)
 
 /* ---- The loop's methods ------------------------------------------------------------------- */
 
-/* asyncio's own method. */
+/* Calls asyncio's own method. */
 static PyObject *
 sock_slowly(PyObject *op, SocketOpKind kind, PyObject *sock, PyObject *arg)
 {
@@ -121,7 +122,7 @@ sock_slowly(PyObject *op, SocketOpKind kind, PyObject *sock, PyObject *arg)
     return PyObject_Vectorcall(((Loop *)op)->st->sockops.slow[kind], argv, 3, NULL);
 }
 
-/* Whether the call is one of those that are done here. */
+/* Whether the call can use a SocketOp. */
 static bool
 sock_is_plain(const Loop *loop, PyObject *sock)
 {
@@ -129,7 +130,7 @@ sock_is_plain(const Loop *loop, PyObject *sock)
            && Py_IS_TYPE(sock, loop->st->sockops.socket_type);
 }
 
-/* The arguments of the three, (sock, arg). False with TypeError set. */
+/* Checks the arguments of the three methods, (sock, arg). False with TypeError set. */
 static bool
 sock_args_ok(const char *name, Py_ssize_t nargs)
 {
@@ -149,7 +150,7 @@ loop_py_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     Py_ssize_t size = 0;
     if (sock_is_plain((Loop *)op, args[0]) && PyLong_CheckExact(args[1])) {
         size = PyLong_AsSsize_t(args[1]);
-        PyErr_Clear(); /* asyncio's has the right error */
+        PyErr_Clear(); /* too large a size: asyncio's method, called below, raises */
     }
     return size <= 0 ? sock_slowly(op, SOCK_RECV, args[0], args[1])
                      : op_new((Loop *)op, SOCK_RECV, args[0], NULL, size);
@@ -207,9 +208,9 @@ static PyType_Spec op_spec = {
     .slots = op_slots,
 };
 
-/* asyncio's own methods. */
+/* Imports asyncio's own methods. */
 static int
-setup_methods(SocketOps *st)
+sockop_setup_methods(SocketOps *st)
 {
     static const char *const names[] = {
         [SOCK_RECV] = "sock_recv",
@@ -238,7 +239,8 @@ sockop_setup(PyObject *module, LoopState *all)
         || name_intern(&st->str_transports, "_transports") < 0
         || name_intern(&st->str_data, "data") < 0
         || name_intern(&st->str_ensure_no_transport, "_ensure_fd_no_transport") < 0
-        || name_import(&socket_type, "socket", "socket") < 0 || setup_methods(st) < 0) {
+        || name_import(&socket_type, "socket", "socket") < 0
+        || sockop_setup_methods(st) < 0) {
         Py_XDECREF(socket_type);
         return -1;
     }

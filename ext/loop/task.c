@@ -1,5 +1,5 @@
-/* loop.create_task: an asyncio.Task that starts in the loop's next round, as asyncio's own loop
- * makes it. (Tasks that start at once are in eager.c.) Runs on the loop's thread.
+/* loop.create_task: an asyncio.Task that starts in the next iteration, like those of asyncio's own
+ * loop. (Tasks that start at once are in eager.c.) Runs on the loop's thread.
  */
 #include "base/py.h"
 
@@ -8,8 +8,8 @@
 
 /* ---- Default names ------------------------------------------------------------------------ */
 
-/* Before 3.12 a Task without a name gives itself one at once, with printf, which is a seventh of
- * a short task's instructions: so the names are made, and counted, here. */
+/* Before 3.12, a Task without a name formats a default name at once, which takes a seventh of a short
+ * task's instructions. So the names are made and counted here. */
 #if PY_VERSION_HEX < 0x030C0000
 
 /* "Task-<number>", a new reference. */
@@ -31,7 +31,7 @@ default_name(uint64_t number)
     return name;
 }
 
-/* Puts the next default name into the keywords of a Task. */
+/* Adds the next default name to the keywords of a Task. */
 static int
 keywords_set_name(LoopState *st, PyObject *kwargs)
 {
@@ -53,8 +53,9 @@ keywords_set_name(LoopState *Py_UNUSED(st), PyObject *Py_UNUSED(kwargs))
 
 /* ---- Keywords ----------------------------------------------------------------------------- */
 
-/* The keywords of a Task of which only the coroutine is given, a new reference: the loop's dict
- * for this, which is taken from it meanwhile. Making a task may run anything, also make another. */
+/* The keywords for create_task(coro) without other arguments; a new reference. This is a dict that
+ * the loop keeps. It is removed from the loop while in use, because making a task may run user code,
+ * which may make another task. */
 static PyObject *
 plain_keywords(Loop *self)
 {
@@ -80,7 +81,7 @@ keywords_add(PyObject *kwargs, PyObject *const *values, PyObject *kwnames)
     return 0;
 }
 
-/* Those of the call and the loop; a new reference. */
+/* The keywords of the call and `loop`; a new reference. */
 static PyObject *
 call_keywords(Loop *self, PyObject *const *values, PyObject *kwnames)
 {
@@ -100,8 +101,8 @@ call_keywords(Loop *self, PyObject *const *values, PyObject *kwnames)
 
 /* ---- create_task -------------------------------------------------------------------------- */
 
-/* Task(coro, loop=self, **keywords) with the keywords of the call: `name` and `context`, from
- * Python 3.12 `eager_start`. The Task refuses others. */
+/* Task(coro, loop=self, **keywords) with the keywords of the call: `name`, `context` and, from Python
+ * 3.12, `eager_start`. The Task refuses others. */
 static PyObject *
 task_new(Loop *self, PyObject *const *args, PyObject *kwnames)
 {
@@ -123,7 +124,8 @@ task_new(Loop *self, PyObject *const *args, PyObject *kwnames)
     return task;
 }
 
-/* What task factories are given differs between Python's versions: asyncio knows. */
+/* The arguments of task factories differ between Python versions; asyncio's own method passes the
+ * right ones. */
 static PyObject *
 task_from_base(Loop *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {

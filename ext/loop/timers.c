@@ -6,12 +6,12 @@
 
 enum { TIMERS_SMALLEST = 32 };
 
-/* When a sleeping loop wakes for its timers. Times in nanoseconds. */
+/* When a sleeping loop wakes for its timers (timers_wake_at). Times in nanoseconds. */
 enum {
-    FINE = 50000,    /* what Linux itself adds to a sleep (its timer slack) */
-    COARSE = 400000, /* the longest that a timer waits for those which follow it */
-    PACE = 25000,    /* they must follow at this distance in the mean, or closer */
-    PAID = 200,      /* timers that cost about as much as the wake-up for them */
+    FINE = 50000,    /* the delay that Linux itself adds to a sleep (timer slack) */
+    COARSE = 400000, /* the longest time that a timer waits for later ones */
+    PACE = 25000, /* the mean distance at which timers must follow to be waited for */
+    PAID = 200,   /* timers that together cost about as much as a wake-up */
 };
 
 static bool
@@ -21,30 +21,30 @@ entry_before(const TimerEntry *a, const TimerEntry *b)
 }
 
 static void
-entry_place(TimerHeap *heap, size_t index, TimerEntry entry)
+timers_place(TimerHeap *heap, size_t index, TimerEntry entry)
 {
     heap->entries[index] = entry;
     entry.handle->index = index;
 }
 
-/* Finds the place of `entry` from the hole at `index` towards the root. */
+/* Moves the hole at `index` towards the root until `entry` fits, and stores `entry` there. */
 static void
-sift_up(TimerHeap *heap, size_t index, TimerEntry entry)
+timers_sift_up(TimerHeap *heap, size_t index, TimerEntry entry)
 {
     while (index != 0) {
         size_t parent = (index - 1) / 2;
         if (!entry_before(&entry, &heap->entries[parent])) {
             break;
         }
-        entry_place(heap, index, heap->entries[parent]);
+        timers_place(heap, index, heap->entries[parent]);
         index = parent;
     }
-    entry_place(heap, index, entry);
+    timers_place(heap, index, entry);
 }
 
 /* The same towards the leaves. */
 static void
-sift_down(TimerHeap *heap, size_t index, TimerEntry entry)
+timers_sift_down(TimerHeap *heap, size_t index, TimerEntry entry)
 {
     for (;;) {
         size_t child = 2 * index + 1;
@@ -58,10 +58,10 @@ sift_down(TimerHeap *heap, size_t index, TimerEntry entry)
         if (!entry_before(&heap->entries[child], &entry)) {
             break;
         }
-        entry_place(heap, index, heap->entries[child]);
+        timers_place(heap, index, heap->entries[child]);
         index = child;
     }
-    entry_place(heap, index, entry);
+    timers_place(heap, index, entry);
 }
 
 static int
@@ -87,11 +87,11 @@ timers_add(TimerHeap *heap, TimerHandle *timer)
     timer->order = heap->made++;
     TimerEntry entry = {timer->deadline, timer->order, timer};
     Py_INCREF(timer);
-    sift_up(heap, heap->len++, entry);
+    timers_sift_up(heap, heap->len++, entry);
     return 0;
 }
 
-/* Takes the entry at `index` out; the reference passes to the caller. */
+/* Removes the entry at `index`; its reference passes to the caller. */
 static TimerHandle *
 timers_take(TimerHeap *heap, size_t index)
 {
@@ -100,9 +100,9 @@ timers_take(TimerHeap *heap, size_t index)
     TimerEntry last = heap->entries[--heap->len];
     if (index < heap->len) {
         if (index != 0 && entry_before(&last, &heap->entries[(index - 1) / 2])) {
-            sift_up(heap, index, last);
+            timers_sift_up(heap, index, last);
         } else {
-            sift_down(heap, index, last);
+            timers_sift_down(heap, index, last);
         }
     }
     return timer;
@@ -119,7 +119,7 @@ timers_remove(TimerHeap *heap, TimerHandle *timer)
 
 /* ---- When to wake ------------------------------------------------------------------------- */
 
-/* How many timers of the subtree at `index` are due by `by`; counts no further than to `most`. */
+/* The number of timers of the subtree at `index` that are due by `by`; stops counting at `most`. */
 static size_t
 subtree_due(const TimerHeap *heap, size_t index, uint64_t by, size_t most)
 {
@@ -130,6 +130,8 @@ subtree_due(const TimerHeap *heap, size_t index, uint64_t by, size_t most)
     return n + subtree_due(heap, 2 * index + 2, by, most - n);
 }
 
+/* Doubles the span as long as timers follow at a mean distance of PACE or less, and until PAID timers
+ * share the wake-up. */
 uint64_t
 timers_wake_at(const TimerHeap *heap)
 {
@@ -150,7 +152,7 @@ timers_wake_at(const TimerHeap *heap)
     return at;
 }
 
-/* ---- Taking out --------------------------------------------------------------------------- */
+/* ---- Removal ------------------------------------------------------------------------------ */
 
 TimerHandle *
 timers_pop(TimerHeap *heap)

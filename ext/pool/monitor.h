@@ -1,6 +1,5 @@
-/* The thread that watches the workers' CPU clocks and adjusts the limit. It never takes
- * the GIL: under load it would get it too late. It sleeps while there is nothing to
- * decide.
+/* The thread that reads the workers' CPU clocks and adjusts the limit. It never takes the GIL,
+ * because under load it would get it too late. It sleeps while there is nothing to decide.
  * Thread: any, with or without the lock as each function says.
  */
 #ifndef FLUVIAL_POOL_MONITOR_H
@@ -8,8 +7,7 @@
 
 #include "pool/pool_shared.h"
 
-/* With the lock: whether jobs wait for more than the one worker that was woken for
- * them. */
+/* With the lock: whether waiting jobs need more than the one worker that was woken for them. */
 bool monitor_needed(const Pool *pool);
 
 /* With the lock: wakes the monitor, or starts it. */

@@ -11,9 +11,9 @@
 
 typedef struct PoolCall PoolCall;
 
-/* A call for `func` with arguments in vectorcall form and `context` (all borrowed;
- * for None a copy of the current one), linked into `*list`, where it stays until it
- * is freed. `owner` (borrowed) lives at least as long. NULL with an exception set. */
+/* A new call of `func` with arguments in vectorcall form, to run in `context` (all borrowed; None
+ * means a copy of the current context). It is linked into `*list` until it is freed. `owner`
+ * (borrowed) must live at least as long. NULL with an exception set. */
 PoolCall *pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list,
                         PyObject *loop, PyObject *context, PyObject *func,
                         PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
@@ -24,8 +24,8 @@ PoolJob *pool_call_job(PoolCall *call);
 /* The future; borrowed. */
 PyObject *pool_call_future(PoolCall *call);
 
-/* With the loop's thread and the pool closed: cancels the futures of calls whose
- * workers were left behind. */
+/* On the loop's thread, after the pool was closed: cancels the futures of the calls that still run
+ * because pool_close did not wait for their workers. */
 void pool_calls_cancel(PoolCall *list);
 
 #endif

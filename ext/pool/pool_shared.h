@@ -1,8 +1,7 @@
-/* What the pool's three kinds of threads share: the loop's thread (pool.c), the workers
- * (worker.c) and the monitor (monitor.c). `lock` guards all of it but for what says
- * otherwise. Nobody asks for the GIL or calls Python while holding the lock, so holding
- * the GIL while taking it is fine.
- * Thread: all of the pool's; `lock` guards what doesn't say otherwise.
+/* The data that the pool's three kinds of threads share: the loop's thread (pool.c), the workers
+ * (worker.c) and the monitor (monitor.c). No thread waits for the GIL or calls Python while it holds
+ * the lock, so a thread may take the lock while it holds the GIL.
+ * Thread: all of the pool's; `lock` guards every field that doesn't say otherwise.
  */
 #ifndef FLUVIAL_POOL_POOL_SHARED_H
 #define FLUVIAL_POOL_POOL_SHARED_H
@@ -23,7 +22,7 @@ typedef struct JobList {
 /* FREE → WAKING → BUSY → IDLE → WAKING …; WAKING → IDLE; the last three → LEAVING → FREE. */
 typedef enum WorkerState {
     WORKER_FREE,    /* a slot without a thread */
-    WORKER_WAKING,  /* started or woken, has not looked for a job yet */
+    WORKER_WAKING,  /* started or woken, but has not looked for a job yet */
     WORKER_BUSY,    /* in a job */
     WORKER_IDLE,    /* on the idle list */
     WORKER_LEAVING, /* ending */
@@ -34,42 +33,44 @@ typedef enum WorkerState {
 typedef struct Worker {
     struct Pool *pool;
     WorkerState state;
-    bool fresh;     /* WAKING and its thread not started yet */
+    bool fresh;     /* WAKING, and its thread is not started yet */
     uint32_t index; /* in pool->workers */
-    uint64_t began; /* jobs begun in this slot: tells the monitor one from the next */
+    uint64_t
+        began; /* jobs started in this slot; shows the monitor that a new one began */
     ThreadClock clock;            /* valid while a thread is in the slot */
-    uv_cond_t woken;              /* not IDLE any more */
+    uv_cond_t woken;              /* signalled when the state is no longer IDLE */
     struct Worker *below, *above; /* neighbours on the idle list */
     struct {
         ThreadClock clock;
         uint64_t began;
         uint64_t cpu;
         bool busy;
-        uint32_t still; /* looks in a row in the same job without using CPU */
-        uint32_t hot;   /* looks until it is forgotten that this one computed */
-    } seen;             /* the monitor's thread only, no lock */
+        uint32_t still; /* consecutive looks in the same job without using CPU */
+        uint32_t hot; /* remaining looks during which it counts as one that computes */
+    } seen;           /* the monitor's thread only, no lock */
 } Worker;
 
 typedef enum PoolPhase {
     POOL_OPEN,
-    POOL_DRAINING, /* takes no more jobs, but runs those it has */
-    POOL_CLOSED,   /* runs no more jobs and leaves the loop alone */
+    POOL_DRAINING, /* accepts no more jobs, but runs those it has */
+    POOL_CLOSED,   /* starts no more jobs and no longer uses the loop */
 } PoolPhase;
 
 struct Pool {
     /* Fixed. */
     Loop *loop; /* borrowed; valid until the phase is CLOSED */
     PyInterpreterState *interp;
-    pid_t pid; /* the process that owns the threads: not a forked child */
+    pid_t pid; /* of the process that owns the threads; differs in a forked child */
     PoolConfig config;
-    /* What workers block: the same as the thread that made the pool, because processes
-     * that handlers start inherit it. */
+    /* The signal mask of the workers: that of the thread that made the pool, because processes that
+     * handlers start inherit it. */
     sigset_t signals;
-    _Atomic uint32_t refs; /* owner, threads, the posted `wake` */
+    _Atomic uint32_t
+        refs; /* one each for the owner, the threads and the posted `wake` */
 
     /* The loop's thread only. */
     LoopHook hook;
-    JobList batch; /* submitted since the last hand-over */
+    JobList batch; /* submitted, but not yet moved to `queue` */
     uint32_t batched;
     uint32_t pending;
 
@@ -77,11 +78,11 @@ struct Pool {
     PoolPhase phase;
     JobList queue;           /* jobs for workers, oldest first */
     _Atomic uint32_t queued; /* its length; written under the lock, read anywhere */
-    uint64_t begun;          /* jobs ever taken from the queue */
+    uint64_t begun;          /* jobs taken from the queue so far */
     JobList finished;        /* jobs for done.run, oldest first */
     InboxNode wake;          /* posted to the loop when `finished` becomes non-empty */
     uv_cond_t changed;       /* for pool_close: see pool_settled */
-    Worker *idle;            /* the one that worked last */
+    Worker *idle;            /* top of the idle list: the worker that worked last */
     uint32_t count[WORKER_STATES];
     uint32_t peak;
     Limit limit;
@@ -91,8 +92,8 @@ struct Pool {
     bool monitor_asleep;
     pthread_t monitor;
     uv_cond_t monitor_wake;
-    pthread_t loop_thread;  /* which ran the hook last; set when loop_clock is */
-    ThreadClock loop_clock; /* its clock */
+    pthread_t loop_thread;  /* ran the hook last; set together with loop_clock */
+    ThreadClock loop_clock; /* the CPU clock of loop_thread */
 
     Worker workers[]; /* config.threads of them */
 };
@@ -126,10 +127,10 @@ pool_ref(Pool *pool)
     (void)atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
 }
 
-/* One reference less; frees the pool with the last. Without the lock. */
+/* Drops a reference; the last one frees the pool. Without the lock. */
 void pool_unref(Pool *pool);
 
-/* With the lock: `job` has run; its done.run will be called. */
+/* With the lock: `job` has run; arranges that its done.run is called. */
 void pool_finish(Pool *pool, PoolJob *job);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/py.h"
 #include "base/strings.h"
 
-/* The names that the room looks up in Python objects; each is PoolState.str_<name>. */
+/* The names that this folder looks up in Python objects; each is PoolState.str_<name>. */
 #define POOL_STRINGS(X)                                                                \
     X(cancel)                                                                          \
     X(create_future)                                                                   \
@@ -22,7 +22,7 @@ typedef struct PoolState {
     POOL_STRINGS(STRING_FIELD)
 } PoolState;
 
-/* The room's part of the state of `module`; borrowed. Defined in module.c. */
+/* The pool's part of the state of `module`; borrowed. Defined in module.c. */
 PoolState *pool_state(PyObject *module);
 
 /* Creates the types and adds them to the module. 0, or -1 with an exception set. */

@@ -1,24 +1,23 @@
-/* What threading.Thread does around its target that a thread of ours should do as well,
- * so that tracers, profilers and threading.current_thread() work in `def` handlers.
+/* The things that threading.Thread does before and after its target and that our threads must do as
+ * well, so that tracers, profilers and threading.current_thread() work in `def` handlers.
  *
- * None of them fails.
- * Thread: the one that it is about, with the GIL.
+ * None of the functions fails.
+ * Thread: the one that begins or ends, with the GIL.
  */
 #ifndef FLUVIAL_POOL_PYTHREAD_H
 #define FLUVIAL_POOL_PYTHREAD_H
 
 #include "base/py.h"
 
-/* Installs what threading.settrace and threading.setprofile left for new threads. */
+/* Installs the functions that threading.settrace and threading.setprofile set for new threads. */
 void pythread_begin(void);
 
-/* Where somebody has replaced the way in which Python starts threads, as pydevd does before 3.12 to
- * trace them: runs body(arg) on a thread that is started so, and waits for its end. False when
- * nobody has, or when no thread begins; then nothing was run. */
+/* Some tools replace the function by which Python starts threads; pydevd does so before 3.12 to trace
+ * them. In that case, runs body(arg) on a thread started by the replacement and waits for its end.
+ * False when there is no replacement or no thread could be started; then nothing was run. */
 bool pythread_run_hooked(void (*body)(void *), void *arg);
 
-/* Forgets the stand-in Thread that threading.current_thread() made, if it was
- * called. */
+/* Removes the dummy Thread that threading.current_thread() made, if it was called. */
 void pythread_end(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* What the pool needs of the operating system's threads beyond libuv: detached threads,
- * signal masks, names, and how much CPU each has used.
+/* Thread functions of the operating system that libuv lacks: detached threads, signal masks, names,
+ * and the CPU time that a thread has used.
  * Thread: any; the GIL is not needed.
  */
 #ifndef FLUVIAL_POOL_THREAD_OS_H
@@ -11,8 +11,8 @@
 #include <signal.h>
 #include <time.h>
 
-/* Starts a thread that blocks the signals of `mask`; all of them when that is NULL. With
- * a NULL `thread` it is detached, else to be joined. 0 or a negative UV_E*. */
+/* Starts a thread that blocks the signals of `mask`, or all signals when it is NULL. With a NULL
+ * `thread` it is detached; otherwise it must be joined. 0 or a negative UV_E*. */
 int thread_start(pthread_t *thread, const sigset_t *mask, void *(*body)(void *),
                  void *arg);
 
@@ -22,20 +22,19 @@ sigset_t thread_signals(void);
 /* Names the calling thread, for debuggers and ps. */
 void thread_set_name(const char *name);
 
-/* A thread's CPU clock; another thread may read it, and gets nothing once the thread
- * ended. */
+/* The CPU clock of a thread. Other threads may read it; once the thread has ended it reads as 0. */
 typedef struct ThreadClock {
     clockid_t id;
     bool valid;
 } ThreadClock;
 
-/* The calling thread's. */
+/* The clock of the calling thread. */
 ThreadClock thread_clock(void);
 
-/* Nanoseconds of CPU used so far; 0 when the clock is gone. */
+/* Nanoseconds of CPU time used so far; 0 when the thread has ended. */
 uint64_t thread_clock_read(ThreadClock clock);
 
-/* The cores that this process may run on. */
+/* The number of cores that this process may use. */
 uint32_t thread_cores(void);
 
 #endif

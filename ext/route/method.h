@@ -13,10 +13,10 @@ enum { METHODS_MAX = 64 };
 /* The bit of the method `name` ("GET"); 0 when llhttp knows no such HTTP method. */
 MethodSet method_bit(Slice name);
 
-/* The names in `methods`, sorted; how many. They are static memory. */
+/* Stores the sorted names of `methods`, which are static memory; returns their number. */
 unsigned method_set_names(MethodSet methods, Slice names[METHODS_MAX]);
 
-/* "GET, HEAD": what an Allow field says. A new reference to bytes, or NULL with MemoryError. */
+/* The value of an Allow field, as "GET, HEAD". A new reference to bytes, or NULL with MemoryError. */
 PyObject *method_set_allow(MethodSet methods);
 
 #endif

@@ -1,4 +1,4 @@
-/* A route's pattern taken apart: literal text and captures, in order. Thread: any. */
+/* A parsed route pattern: literal text and captures, in order. Thread: any. */
 #ifndef FLUVIAL_ROUTE_PATTERN_H
 #define FLUVIAL_ROUTE_PATTERN_H
 
@@ -16,11 +16,11 @@ typedef enum CaptureKind {
 
 typedef struct PatternPart {
     bool is_capture;
-    CaptureKind kind; /* of a capture */
-    Slice text;       /* literal text, or the capture's name; of the pattern */
+    CaptureKind kind; /* only if is_capture */
+    Slice text; /* the literal text, or the capture's name; borrowed from the pattern */
 } PatternPart;
 
-/* Captures, and text before, between and after them. */
+/* Captures, and literal text before, between and after them. */
 enum { PATTERN_PARTS_MAX = 2 * ROUTE_CAPTURES_MAX + 1 };
 
 typedef struct Pattern {
@@ -29,7 +29,7 @@ typedef struct Pattern {
     PatternPart parts[PATTERN_PARTS_MAX];
 } Pattern;
 
-/* Takes `text` apart; see router_add. On an error `error_at` is its offset in `text`. */
+/* Parses `text`; see router_add. On an error, `error_at` is its offset in `text`. */
 RouteError pattern_parse(Slice text, Pattern *out, size_t *error_at);
 
 #endif

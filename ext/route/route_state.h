@@ -8,10 +8,10 @@
 
 typedef struct RouteState {
     PyTypeObject *router_type; /* owned */
-    PyTypeObject *target_type; /* borrowed: of what routes lead to; set by app_setup */
+    PyTypeObject *target_type; /* borrowed: the type of plans; set by app_setup */
 } RouteState;
 
-/* The room's part of the state of `module`; borrowed. Defined in module.c. */
+/* Routing's part of the state of `module`; borrowed. Defined in module.c. */
 RouteState *route_state(PyObject *module);
 
 /* Creates the types and adds them to the module. 0, or -1 with an exception set. */

@@ -1,8 +1,8 @@
-/* The routing table: which plan answers a method and a path. A radix tree over path bytes, so
- * that the cost of a look-up depends on the path's length and not on the number of routes.
+/* The routing table: finds the plan for a method and a path. It is a radix tree over path bytes,
+ * so that the cost of a look-up depends on the path's length and not on the number of routes.
  *
  * Nothing in router.c calls into Python: plans are kept as opaque owned references.
- * Thread: any, with the GIL. Adding routes while requests are matched is allowed between look-ups only.
+ * Thread: any, with the GIL. Routes may be added between two look-ups, but not during one.
  */
 #ifndef FLUVIAL_ROUTE_ROUTER_H
 #define FLUVIAL_ROUTE_ROUTER_H
@@ -19,20 +19,20 @@ typedef enum RouteOutcome {
     ROUTE_FOUND,
     ROUTE_NOT_FOUND,
     ROUTE_METHOD_NOT_ALLOWED, /* see `allowed` */
-    /* Nothing matched, but the path with its last '/' toggled would. Never for a path that begins
-     * with "//": it would name a host. */
+    /* Nothing matched, but the path with a '/' added to or removed from its end would. Never for a
+     * path that begins with "//": as a redirect's target, that would name a host. */
     ROUTE_REDIRECT_SLASH,
 } RouteOutcome;
 
-/* The HTTP status that goes with the outcome. */
+/* The HTTP status for the outcome. */
 int route_status(RouteOutcome outcome);
 
 typedef struct RouteMatch {
     RouteOutcome outcome;
     /* Borrowed from the router; FOUND only. */
     PyObject *plan;
-    PyObject *names; /* tuple of str: the captures' */
-    /* What the matching routes accept; METHOD_NOT_ALLOWED only. */
+    PyObject *names; /* tuple of str: the names of the captures */
+    /* The methods that the matching routes accept; METHOD_NOT_ALLOWED only. */
     MethodSet allowed;
     uint32_t ncaptures;
     Slice captures[ROUTE_CAPTURES_MAX]; /* of the path, in the pattern's order */
@@ -65,8 +65,8 @@ typedef enum RouteError {
  *     {name:path}          anything, '/' included, also nothing
  *
  * A capture may have literal text before and after it within its segment ("/files/{name}.json").
- * Of several routes that match a request, the one added first wins. `error_at`: offset in the
- * pattern. */
+ * If several routes match a request, the one added first wins. `error_at` is set to the offset of
+ * an error in the pattern. */
 RouteError router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
                       PyObject *names, size_t *error_at);
 

@@ -1,8 +1,8 @@
 /* The tree that router.c builds and router_find.c searches.
  *
- * A node stands for everything that begins the same way. Literal text leads to a child through
- * the child's `edge`, of which no two children share the first byte; a capture leads to the
- * node behind it, one for each kind of capture. Routes end at nodes.
+ * A node represents all paths with the same beginning. Literal text leads to a child through the
+ * child's `edge`; no two edges of a node's children begin with the same byte. A capture leads to the
+ * node after it; a node has at most one such node for each kind of capture. Routes end at nodes.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_ROUTE_ROUTER_TREE_H
@@ -15,16 +15,17 @@
 typedef struct Node Node;
 
 typedef struct Route {
-    uint32_t order; /* of registration: lower wins */
+    uint32_t order; /* of registration; lower wins */
     MethodSet methods;
     PyObject *plan;  /* owned */
-    PyObject *names; /* owned tuple of str: the captures' */
+    PyObject *names; /* owned tuple of str: the names of the captures */
 } Route;
 
 struct Node {
     uint32_t order; /* the lowest of the routes at and below this node */
     uint32_t edge_len;
-    char *edge; /* owned: the text that leads here; NULL at the root, behind captures */
+    char *
+        edge; /* owned: the text that leads here; NULL at the root and after captures */
 
     uint32_t nroutes, nchildren, ncaptures;
     Route *routes;   /* owned array: the routes that end here, in order */
@@ -32,7 +33,7 @@ struct Node {
     Node **children; /* owned array of owned nodes, in the order of `firsts` */
     Node **captures; /* owned array of owned nodes, one per kind, ordered by kind */
 
-    /* Behind a capture. */
+    /* Only of a node that follows a capture. */
     CaptureKind kind;
     size_t low; /* scratch of the look-up `epoch`, see router_find.c */
     uint64_t epoch;

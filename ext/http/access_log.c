@@ -1,5 +1,5 @@
-/* The access log (see access_log.h): what the lines look like, and which of them are dropped. Who
- * writes them is in log_writer.c.
+/* The access log (see access_log.h): the format of the lines, and which of them are dropped.
+ * log_writer.c writes them.
  */
 #include "base/py.h"
 
@@ -9,9 +9,9 @@
 #include "http/response.h"
 
 enum {
-    LOG_FLUSH = 32 * 1024, /* bytes: handed over at once past that */
-    LOG_FIXED = 160,       /* bytes at most of a line without target and reason */
-    LOG_REPORT = 64,       /* bytes at most of the line that reports dropped ones */
+    LOG_FLUSH = 32 * 1024, /* bytes: more than this is handed over at once */
+    LOG_FIXED = 160,       /* most bytes of a line without target and reason */
+    LOG_REPORT = 64,       /* most bytes of the line that reports dropped lines */
 };
 
 static size_t
@@ -21,7 +21,8 @@ log_put(char *out, Slice text)
     return text.len;
 }
 
-/* The target, with the two bytes escaped that would end or escape the quotation. */
+/* The target. The quotation mark and the backslash are escaped, because the log quotes the request
+ * line. */
 static size_t
 log_put_target(char *out, Slice target)
 {
@@ -53,7 +54,8 @@ log_put_request_line(char *out, const HttpRequest *req)
     return n;
 }
 
-/* Once lines are dropped, half of what may wait must be written before others are taken. */
+/* Whether a line of `more` bytes must be dropped. Once lines have been dropped, the waiting bytes must
+ * first fall to half of the limit. */
 static bool
 log_is_full(const AccessLog *log, size_t more)
 {

@@ -1,5 +1,5 @@
-/* Two ways to write an answer with fewer system calls (see response.h): several pieces gathered
- * into one write, and the socket lent to a thread that has the kernel copy a file to it. The
+/* Two ways to write a response with fewer system calls (see response.h): several pieces are gathered
+ * into one write, or the socket is lent to a thread in which the kernel copies a file to it. The
  * loop's thread.
  */
 #include "base/py.h"
@@ -24,7 +24,8 @@ http_batch_begin(HttpRequest *req)
     return (HttpBatch){c};
 }
 
-/* The connection may have been closed since, but not freed: that takes a turn of the loop. */
+/* The connection may have been closed since http_batch_begin, but it isn't freed before the next
+ * iteration of the loop. */
 void
 http_batch_end(HttpBatch batch)
 {

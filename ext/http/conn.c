@@ -1,6 +1,6 @@
-/* A connection's life (see conn.h): bytes in, bytes kept while an answer is owed, end of file,
- * and the ways to close. Runs on the loop's thread with the GIL; the memory is the
- * stream's until on_closed.
+/* The life of a connection (see conn.h): bytes in, bytes kept while a response is still to come, end
+ * of file, and the ways to close. Runs on the loop's thread with the GIL. The stream owns the memory
+ * until on_closed.
  */
 #include "base/py.h"
 
@@ -29,7 +29,7 @@ states_after(ConnState state)
     switch (state) {
     case CONN_IDLE:
         return 1 << CONN_HEAD | END;
-    case CONN_HEAD: /* to IDLE when there was no body and on_head answered */
+    case CONN_HEAD: /* to IDLE when there is no body and on_head has responded */
         return 1 << CONN_BODY | 1 << CONN_ANSWER | 1 << CONN_IDLE | END;
     case CONN_BODY:
         return 1 << CONN_ANSWER | 1 << CONN_IDLE | END;
@@ -45,19 +45,21 @@ states_after(ConnState state)
     Py_UNREACHABLE();
 }
 
-/* Which combinations of state and flags are legal, between two events and whenever a state has been
- * entered; CONN_CLOSING as soon as conn_close has tidied up. Does nothing without assertions.
+/* Asserts that the combination of state and flags is legal. This holds between two events and whenever
+ * a state has been entered; for CONN_CLOSING once conn_close has tidied up. Does nothing without
+ * assertions. A flag may be set only as follows:
  *
  *   req           in HEAD, BODY, ANSWER and UPGRADED
  *   ws            in UPGRADED
  *   held          in BODY (paused) and UPGRADED (a violation that is dealt with later)
  *   yielded       in UPGRADED
- *   lent          while a streamed answer is incomplete; lent_waits only together with it
- *   broken        while the connection waits in HttpServer.ready for its end
+ *   lent          while a streamed response is incomplete; lent_waits only together with it
+ *   broken        while the connection waits in HttpServer.ready to be closed
  *   left          only when the client has sent FIN
  *   message_done  never: h1_parse clears it at once
  *
- * paused, in_field and expect belong to the exchange, which sets them anew. Outside of it they mean nothing. */
+ * paused, in_field and expect belong to the exchange. exchange_begin sets them; outside of an exchange
+ * they mean nothing. */
 static void
 conn_check(const HttpConn *c)
 {
@@ -94,7 +96,7 @@ conn_set_state(HttpConn *c, ConnState state)
     }
 }
 
-/* Whether bytes that have arrived must wait. */
+/* Whether bytes that have arrived must wait before they are parsed. */
 static bool
 conn_is_blocked(const HttpConn *c)
 {
@@ -102,7 +104,7 @@ conn_is_blocked(const HttpConn *c)
         return true;
     }
     switch (c->state) {
-    case CONN_IDLE: /* no further request for a client that doesn't read the answers */
+    case CONN_IDLE: /* no further request from a client that doesn't read the responses */
         return c->stream.over_high;
     case CONN_HEAD:
         return false;
@@ -120,8 +122,8 @@ conn_is_blocked(const HttpConn *c)
 
 /* ---- Bytes in ---------------------------------------------------------------------------- */
 
-/* Parses as far as the state allows, writes what came of it. The bytes used; a WebSocket may
- * have changed them. */
+/* Parses as far as the state allows, and writes what this produced. Returns the number of bytes used.
+ * A WebSocket may have changed the bytes. */
 static size_t
 conn_parse(HttpConn *c, Slice data)
 {
@@ -141,7 +143,7 @@ conn_parse(HttpConn *c, Slice data)
     return used;
 }
 
-/* Keeps bytes for later. Those before kept_from are dropped when they are the larger part. */
+/* Keeps bytes for later. Bytes before kept_from are dropped when they are the larger part. */
 static void
 conn_keep(HttpConn *c, Slice data)
 {
@@ -176,7 +178,8 @@ conn_resume(HttpConn *c)
     size_t from = c->kept_from;
     c->kept = (Buf){NULL, 0, 0};
     c->kept_from = 0;
-    /* llhttp loses a span that goes on in the next bytes when it is given NULL. */
+    /* llhttp keeps an open span as a pointer into its input. Given NULL it would lose a span that
+     * continues in the next bytes, so it gets an empty string. */
     Slice rest = kept.ptr == NULL ? SLICE("") : buf_slice(&kept);
     from += conn_parse(c, slice_of(rest.ptr + from, rest.len - from));
     if (from < kept.len && c->state < CONN_LINGER) {
@@ -270,7 +273,8 @@ conn_on_drain(Stream *stream)
 
 /* ---- Settling ---------------------------------------------------------------------------- */
 
-/* The client has sent all it will: nothing but what is owed keeps the connection. */
+/* The client has sent FIN and everything it sent is parsed. Only a response that is still to come keeps
+ * the connection open. */
 static void
 conn_settle_eof(HttpConn *c)
 {
@@ -290,8 +294,8 @@ conn_settle_eof(HttpConn *c)
     }
 }
 
-/* Whether enough has been read that can't be used yet. What follows in a body that has to wait is
- * better left with the kernel: here it would only be copied once more. */
+/* Whether enough bytes are kept that can't be used yet. The rest of a body that has to wait is better
+ * left in the kernel; here it would only be copied once more. */
 static bool
 conn_is_full(const HttpConn *c)
 {
@@ -322,7 +326,7 @@ conn_settle_reading(HttpConn *c)
     }
 }
 
-/* Bytes that wait for no other event any more are parsed before the loop blocks. */
+/* Kept bytes that wait for no further event are parsed before the loop blocks. */
 static void
 conn_settle_ready(HttpConn *c)
 {
@@ -353,7 +357,7 @@ conn_settle_later(HttpConn *c)
 
 /* ---- Opening and closing ----------------------------------------------------------------- */
 
-/* What closing and lingering have in common: nothing more is parsed. */
+/* Nothing more is parsed. Common to closing and lingering. */
 static void
 conn_stop_parsing(HttpConn *c)
 {
@@ -379,7 +383,7 @@ conn_on_closed(Stream *stream)
 {
     HttpConn *c = conn_of_stream(stream);
     HttpServer *server = c->server;
-    if (c->state != CONN_CLOSING) { /* the loop itself was closed */
+    if (c->state != CONN_CLOSING) { /* the loop was closed, and with it the handle */
         conn_set_state(c, CONN_CLOSING);
         conn_stop_parsing(c);
         exchange_drop(c);
@@ -400,7 +404,7 @@ static const StreamOps stream_ops = {
     .on_secure = conn_on_secure,
 };
 
-/* A connection on `fd`; NULL when that can't be. */
+/* A connection on `fd`; NULL when out of memory or when libuv refuses the descriptor. */
 static HttpConn *
 conn_new(HttpServer *server, int fd, bool is_unix)
 {
@@ -458,13 +462,15 @@ conn_finish(HttpConn *c)
     stream_shutdown(&c->stream);
 }
 
-/* Whoever has the socket on loan, and may wait for it to take more, learns that it is of no use. */
+/* Ends a loan of the socket (http_stream_lend). Shutting the socket down wakes a borrower that waits
+ * for room to write. */
 static void
 conn_recall_loan(HttpConn *c)
 {
     uv_os_fd_t fd;
     if (c->lent && uv_fileno(&c->stream.uv.handle, &fd) == 0) {
-        /* close() would send RST only when the borrower has closed its duplicate. */
+        /* While the borrower has its duplicate, close() doesn't send the RST. Connecting to AF_UNSPEC
+         * does. */
         const struct sockaddr none = {.sa_family = AF_UNSPEC};
         if (c->stream.reset) {
             (void)connect(fd, &none, sizeof none);
@@ -483,13 +489,15 @@ conn_cut(HttpConn *c)
         || req->length_left == 0) {
         return;
     }
-    /* Chunks and lengths show what is missing by themselves. But a probe (half.c) and the end of the
-     * connection are a last chunk for some clients, among them Python's http.client. */
+    /* Chunked framing and Content-Length show by themselves that something is missing. There is one
+     * exception: some clients, among them Python's http.client, take a probe (half.c) followed by the
+     * end of the connection for the last chunk. */
     bool framed = req->chunked ? c->probes == 0 : req->length_left >= 0;
     stream_cut(&c->stream, !framed);
 }
 
-/* Bytes that were to be written are dropped, whatever they were. With TLS close_notify is among them. */
+/* Queued bytes are about to be dropped: makes sure that the client can tell. With TLS this needs no
+ * RST, because the close_notify is dropped with them. */
 static void
 conn_cut_queued(HttpConn *c)
 {

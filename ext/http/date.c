@@ -1,5 +1,5 @@
-/* The Date field (see date.h). Formatted without strftime, whose day and month names depend on
- * the locale.
+/* The Date field (see date.h). It isn't formatted with strftime, whose day and month names depend on the
+ * locale.
  */
 #include "base/py.h"
 

@@ -12,8 +12,8 @@ enum { DATE_LINE = 37 };
 
 /* A zeroed struct is ready for use. */
 typedef struct DateCache {
-    uint64_t checked; /* the uv_now() at which the clock was last read */
-    time_t second;    /* that `line` is for */
+    uint64_t checked; /* uv_now() when the clock was last read */
+    time_t second;    /* the time of `line` */
     char line[DATE_LINE
               + 1]; /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" (RFC 9110 5.6.7) */
 } DateCache;

@@ -1,15 +1,15 @@
 /* The timeouts of a server's connections (see deadline.h): rings of Deadline structs that the
- * connections embed, and one uv_timer that looks at their heads. Runs on the loop's thread; the
- * server owns the struct.
+ * connections embed, and one uv_timer that checks the oldest of each ring. Runs on the loop's thread;
+ * the server owns the struct.
  */
 #include "base/py.h"
 
 #include "http/deadline.h"
 
 enum {
-    TICK = 1000, /* ms between two firings at least, so that an idle server sleeps */
-    SLACK_MAX = 1000, /* ms */
-    STALL = 500, /* ms: a timer that fires this late means that the loop was busy */
+    TICK = 1000,      /* least ms between two firings, so that an idle server sleeps */
+    SLACK_MAX = 1000, /* ms; see Deadlines.slack */
+    STALL = 500,      /* ms: when the timer fires this late, the loop was busy */
 };
 
 static void deadlines_on_timer(uv_timer_t *timer);
@@ -26,7 +26,7 @@ deadline_due(const Deadlines *all, const Deadline *deadline)
     return deadline->since + all->after[deadline->kind] + all->slack[deadline->kind];
 }
 
-/* Makes the timer fire at `due`, but no sooner than a tick after its last firing. */
+/* Makes the timer fire at `due`, but not within TICK after its last firing. */
 static void
 deadlines_arm(Deadlines *all, uint64_t now, uint64_t due)
 {
@@ -75,8 +75,8 @@ deadlines_on_timer(uv_timer_t *timer)
     all->armed = 0;
     all->fired = now;
     all->waited = late;
-    /* When the loop was busy for long, the bytes that connections were waiting for may lie
-     * unread in the kernel: let one poll pass before judging. */
+    /* When the loop was busy for long, bytes that connections wait for may still be unread in the
+     * kernel. Let one poll pass before any deadline expires. */
     if (!late) {
         for (int kind = DEADLINE_NONE + 1; kind < DEADLINE_KINDS; kind++) {
             expire_kind(all, (DeadlineKind)kind, now);

@@ -1,7 +1,7 @@
-/* One exchange of a connection: from the first byte of a request to the last of its answer.
- * Decides what the layer above is told and when; see HttpOps for the order. One at a time: ADR 2. Calls upwards may
- * answer, abort the connection or drain the server, so each looks at the state anew when it
- * returns. The loop's thread.
+/* One exchange of a connection: from the first byte of a request to the last byte of its response.
+ * Decides when the layer above is called; see HttpOps for the order. A connection has one exchange at a
+ * time (ADR 2). The layer above may respond, abort the connection or drain the server while it is
+ * called, so the state must be read again after each call. The loop's thread.
  */
 #include "base/py.h"
 
@@ -101,7 +101,7 @@ exchange_overload(HttpRequest *req)
 Fault
 exchange_excess(const HttpRequest *req)
 {
-    bool own = req->body_limit != req->server->limits.body; /* the route's */
+    bool own = req->body_limit != req->server->limits.body; /* the route's own limit */
     return (Fault){413, "The body is too large", own ? NULL : "body"};
 }
 
@@ -112,13 +112,13 @@ exchange_is_too_large(const HttpRequest *req)
            && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
 }
 
-/* Wants an answer. The client's end may have come with an earlier request. */
+/* Calls on_request. The client may have sent FIN already with an earlier request. */
 static void
 exchange_request(HttpConn *c, HttpRequest *req)
 {
     req->requested = true;
     if (c->server->nparts != 0) {
-        watch_wake(c->server); /* others' answers don't wait for this one's handler */
+        watch_wake(c->server); /* parked responses mustn't wait for this handler */
     }
     ops_of(c)->on_request(req);
     if (unlikely(c->eof)) {
@@ -126,7 +126,7 @@ exchange_request(HttpConn *c, HttpRequest *req)
     }
 }
 
-/* Tells the layer above of the head; it may answer at once. */
+/* Calls on_head, and on_request if the handler need not wait for the body. Either may respond. */
 static void
 exchange_tell(HttpConn *c, HttpRequest *req)
 {
@@ -146,8 +146,8 @@ exchange_tell(HttpConn *c, HttpRequest *req)
     if (exchange_is_too_large(req)) {
         return; /* exchange_head refuses it */
     }
-    /* Nobody will read the body before the answer, and the client waits before sending it:
-     * don't wait for it. */
+    /* The handler doesn't need the body, and the client waits for "100 Continue" before it sends one.
+     * So don't wait for the body. */
     bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
     if (req->answer == HTTP_ANSWER_NONE
         && (req->body_mode == HTTP_BODY_STREAM || no_wait)) {
@@ -206,7 +206,7 @@ int
 exchange_body(HttpConn *c, Slice piece)
 {
     HttpRequest *req = c->req;
-    if (piece.len == 0) { /* llhttp went on after a pause and had no bytes */
+    if (piece.len == 0) { /* llhttp has resumed after a pause without new bytes */
         return 0;
     }
     c->body_received += piece.len;
@@ -242,7 +242,7 @@ exchange_message(HttpConn *c)
         deadline_clear(&c->deadline);
     }
     if (req->answer == HTTP_ANSWER_DONE) {
-        return; /* exchange_advance goes on */
+        return; /* exchange_advance continues */
     }
     conn_set_state(c, CONN_ANSWER);
     http_request_ref(req);
@@ -296,7 +296,7 @@ http_body_resume(HttpRequest *req)
     }
 }
 
-/* ---- The answer goes out ----------------------------------------------------------------- */
+/* ---- The response goes out --------------------------------------------------------------- */
 
 void
 exchange_advance(HttpConn *c)
@@ -307,7 +307,7 @@ exchange_advance(HttpConn *c)
     }
     bool last = req->close || c->server->state != SERVER_RUNNING;
     if (!req->body_complete) {
-        c->paused = false; /* what is left of the body is read and dropped */
+        c->paused = false; /* the rest of the body is read and dropped */
         if (last) {
             conn_finish(c);
         }
@@ -336,7 +336,8 @@ exchange_writable(HttpConn *c)
 void
 exchange_over(HttpConn *c)
 {
-    /* What drains later is no business of this exchange's, nor is what comes of its body. */
+    /* A later on_drain, or the rest of the body, no longer reaches this exchange: wake its writers
+     * and readers now. */
     if (unlikely(c->stream.over_high || c->stream.want_empty
                  || !c->req->body_complete)) {
         exchange_writable(c);
@@ -397,7 +398,7 @@ exchange_reject(HttpConn *c, Fault fault)
     }
     exchange_drop(c);
     conn_finish(c);
-    if (answer == HTTP_ANSWER_NONE) { /* last, since it runs Python */
+    if (answer == HTTP_ANSWER_NONE) { /* last, because it runs Python code */
         server_refused(c->server, &c->peer,
                        (HttpRefusal){fault.status, fault.detail, fault.limit});
     }

@@ -1,4 +1,4 @@
-/* sendfile(2) until something else has to be done (see file_copy.h). */
+/* Repeats sendfile(2) until the part is copied or the caller has something to do (see file_copy.h). */
 #include "base/py.h"
 
 #include "http/file_copy.h"
@@ -7,11 +7,11 @@
 #include <sys/sendfile.h>
 
 enum {
-    AT_ONCE = 1024 * 1024, /* bytes at most in one sendfile() */
-    A_TURN = 16,           /* of those, until others get the thread */
+    AT_ONCE = 1024 * 1024, /* most bytes in one sendfile() */
+    A_TURN = 16,           /* calls of sendfile() until another job gets the thread */
 };
 
-/* What a sendfile() that failed with `err` says. */
+/* The result of file_copy when sendfile() has failed with `err`. */
 static FileCopied
 copied_none(int err)
 {
@@ -20,7 +20,7 @@ copied_none(int err)
         return FILE_FULL;
     case EINTR:
         return FILE_TURN;
-    case EBADF: /* the file's: the socket's descriptor is the caller's own */
+    case EBADF: /* means the file: the socket's descriptor is the caller's own */
     case EINVAL:
     case EIO:
     case EISDIR:

@@ -1,16 +1,17 @@
-/* llhttp's callbacks: the bytes of a request become an HttpRequest, and every limit on a part
- * of it is checked before the part is kept. llhttp runs without any of its lenient flags (ADR 7);
- * what it doesn't check about a head is in request_head.c. A callback that refuses sets HttpConn.fault and
- * stops the parser. The loop's thread.
+/* llhttp's callbacks. They build an HttpRequest from the bytes, and check every limit on a part of the
+ * request before they keep the part. llhttp runs without any of its lenient flags but one, see h1_init
+ * (ADR 7); request_head.c checks what llhttp doesn't check about a head. A callback that refuses sets
+ * HttpConn.fault and stops the parser. The loop's thread.
  */
 #include "base/py.h"
 
 #include "http/conn.h"
 
 enum {
-    HEAD_FIRST = 1024,  /* bytes reserved for the first head of a request object */
-    FIELDS_FIRST = 16,  /* the same for its fields */
-    METHOD_MAX = 64,    /* letters of a method that is merely unknown */
+    HEAD_FIRST = 1024, /* bytes reserved for the first head of a request object */
+    FIELDS_FIRST = 16, /* the same for its fields */
+    METHOD_MAX =
+        64, /* letters of an unknown method; a longer one is refused as too long */
     FIELD_OVERHEAD = 4, /* ": " and CRLF, which count towards the header block */
 };
 
@@ -52,7 +53,7 @@ h1_on_message_begin(llhttp_t *parser)
     return 0;
 }
 
-/* The byte that stands `n` (1 or 2) before `at`, perhaps in what was parsed earlier. */
+/* The byte `n` (1 or 2) places before `at`; it may belong to bytes that were parsed earlier. */
 static char
 byte_before(const HttpConn *c, const char *at, size_t n)
 {
@@ -60,16 +61,16 @@ byte_before(const HttpConn *c, const char *at, size_t n)
     return here >= n ? at[-(ptrdiff_t)n] : c->before[2 - (n - here)];
 }
 
-/* llhttp takes any number of spaces between the parts of a request line; RFC 9112 section 3 has one.
- * Asked where a part begins or goes on. */
+/* Whether two spaces stand before `at`, the beginning of a part of the request line or of a later piece
+ * of it. llhttp accepts any number of spaces between the parts; RFC 9112 section 3 allows one. */
 static bool
 has_two_spaces(const HttpConn *c, const char *at)
 {
     return byte_before(c, at, 1) == ' ' && byte_before(c, at, 2) == ' ';
 }
 
-/* The parser may stop by itself before it hands over a part, or hand over the piece of it that was
- * received first: these texts are told in both cases. */
+/* Texts that are used twice: llhttp may find the fault itself before it hands over a part, or it may
+ * hand over the first piece of the part and a callback finds the fault. */
 static const char TWO_SPACES[] = "The request line has two spaces in a row";
 static const char OTHER_PROTOCOL[] = "The protocol is not HTTP";
 
@@ -104,7 +105,8 @@ h1_on_url(llhttp_t *parser, const char *at, size_t len)
     return 0;
 }
 
-/* llhttp also knows RTSP and ICE; of their names' letters "HTTP" has only some. */
+/* llhttp also accepts RTSP and ICE. Their names have letters that "HTTP" has not, so that each piece of
+ * a name can be checked on its own. */
 static int
 h1_on_protocol(llhttp_t *parser, const char *at, size_t len)
 {
@@ -145,7 +147,8 @@ in_trailers(const HttpConn *c)
     return c->state != CONN_HEAD;
 }
 
-/* Trailers are counted and dropped; the start of a name is kept to recognise the forbidden. */
+/* Trailer fields are counted and dropped. The start of each name is kept, to recognise the forbidden
+ * ones. */
 static int
 trailer_count(HttpConn *c, size_t len)
 {
@@ -211,7 +214,7 @@ h1_field_begin(HttpConn *c)
     return 0;
 }
 
-/* Whether `more` bytes fit into the header block, and room for them. */
+/* Checks that `more` bytes fit into the header block, and makes room for them. */
 static int
 head_reserve(HttpConn *c, size_t more)
 {
@@ -265,7 +268,8 @@ h1_on_header_value(llhttp_t *parser, const char *at, size_t len)
     return 0;
 }
 
-/* Notes where the fields are that this layer or the next one asks for; those may come once. */
+/* Notes the index of fields that this layer or the next one needs. Host and Content-Type may occur only
+ * once. */
 static int
 h1_field_note(HttpConn *c, HttpRequest *req, int32_t i)
 {
@@ -331,8 +335,8 @@ h1_on_headers_complete(llhttp_t *parser)
     if (fault.status != 0) {
         return h1_refuse(c, fault.status, fault.detail);
     }
-    /* An offer to upgrade is looked at when the request is complete (ws_is_offered); it may be
-     * ignored (RFC 9110 section 7.8), and the body is an ordinary one. */
+    /* The body is parsed as usual. An offer to upgrade is considered when the request is complete
+     * (ws_is_offered), and may be ignored (RFC 9110 section 7.8). */
     parser->upgrade = 0;
     return exchange_head(c);
 }
@@ -404,7 +408,7 @@ h1_init(HttpConn *c)
                                1); /* request_head.c judges, where it is well-formed */
 }
 
-/* A method that we don't know, or no method at all (a TLS hello, say). */
+/* An unknown method, or no method at all (such as a TLS ClientHello). */
 static Fault
 fault_of_method(const HttpConn *c, const char *end)
 {
@@ -420,7 +424,7 @@ fault_of_method(const HttpConn *c, const char *end)
                                   : fault_make(501, OTHER_METHOD);
 }
 
-/* A target or a protocol that llhttp refuses. */
+/* The fault of a target or a protocol that llhttp refuses. */
 static Fault
 fault_of_part(const HttpConn *c, const char *otherwise)
 {
@@ -434,7 +438,7 @@ fault_of_part(const HttpConn *c, const char *otherwise)
     return fault_make(400, has_two_spaces(c, begin) ? TWO_SPACES : otherwise);
 }
 
-/* A length or a coding that llhttp refuses. */
+/* The fault of a Content-Length or a Transfer-Encoding that llhttp refuses. */
 static Fault
 fault_of_framing(const HttpConn *c, llhttp_errno_t code)
 {
@@ -454,7 +458,7 @@ fault_of_framing(const HttpConn *c, llhttp_errno_t code)
                : fault_make(400, "Transfer-Encoding doesn't end in chunked");
 }
 
-/* What to answer to an error that llhttp found by itself. */
+/* The fault that corresponds to an error which llhttp found itself. */
 static Fault
 fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
 {
@@ -487,7 +491,7 @@ fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
     }
 }
 
-/* Remembers what byte_before() may be asked for. */
+/* Keeps the last two bytes for byte_before(). */
 static void
 h1_keep_before(HttpConn *c, const char *ptr, size_t len)
 {

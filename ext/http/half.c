@@ -1,9 +1,10 @@
-/* A client that sends nothing more (FIN, or close_notify) while an answer is owed. It may have left,
- * as most clients that send FIN have, or it reads on (shutdown(SHUT_WR), `nc -N`): both look the
- * same until something is written. Who has left answers that with a reset, which stream_watch
- * notices. So the answer goes on, and while it has nothing to say, something is written that
- * doesn't matter: a zero before the size of the next chunk (RFC 9112 section 7.1: a size may have
- * leading zeros). Where that can't be, silence for some time has to do; see ADR 18. The loop's
+/* A client that has sent FIN (or close_notify) while a response is still to come. Most such clients
+ * have left; others still read (shutdown(SHUT_WR), `nc -N`). The two look the same until something is
+ * written: a client that has left replies with a reset, which stream_watch notices.
+ *
+ * So the response continues. While it has no bytes to send, a probe is written that has no meaning: a
+ * zero before the size of the next chunk (RFC 9112 section 7.1: a size may have leading zeros). Where
+ * no probe can be written, a client counts as gone after a time of silence. See ADR 18. The loop's
  * thread.
  */
 #include "base/py.h"
@@ -12,10 +13,10 @@
 #include "http/out.h"
 
 enum {
-    PROBES_MAX = 8, /* zeros before a chunk's size: clients take 16 digits at least */
+    PROBES_MAX = 8, /* zeros before a chunk's size; clients accept at least 16 digits */
 };
 
-/* Whether a zero can be written: between two chunks, when nothing else is on its way. */
+/* Whether a probe can be written: between two chunks, while nothing else writes to the socket. */
 static bool
 probe_fits(const HttpConn *c)
 {
@@ -37,8 +38,8 @@ probe_write(HttpConn *c)
     out_end(c, mark);
 }
 
-/* Whether a probe tells enough. A client of TLS may say that it leaves (close_notify) long before its
- * socket is closed. */
+/* Whether a probe can be written and is proof enough. With TLS it isn't: a client may send close_notify
+ * when it leaves, long before its socket is closed and the probe causes a reset. */
 static bool
 probe_suffices(const HttpConn *c)
 {
@@ -65,7 +66,7 @@ half_closed(HttpConn *c)
         c->server->ops->on_eof(req);
         http_request_unref(req);
     }
-    /* What waits to be written will tell, too. */
+    /* Bytes that are about to be written serve as well as a probe. */
     bool waits = c->parked != 0 || c->stream.queued != 0 || c->server->gather == c;
     if (c->req == req && !waits && probe_fits(c)) {
         probe_write(c);
@@ -85,8 +86,8 @@ tell_left(HttpConn *c, bool for_long)
     }
 }
 
-/* The answer isn't taken away from the layer above: whoever is about to complete it need not see an
- * error. Who only waits gives up, and who goes on writing hears of it then. */
+/* The layer above keeps its response, so that a handler which is about to complete it sees no error. A
+ * handler that only waits gives up; one that writes more learns of the reset from the write. */
 void
 half_reset(HttpConn *c)
 {
@@ -95,15 +96,15 @@ half_reset(HttpConn *c)
     }
 }
 
-/* Whether it is time for another probe: after 1, 4, 16, 64 … looks. */
+/* Whether it is time for another probe: after 1, 4, 16, 64 … checks. */
 static bool
 probe_is_due(uint32_t silent)
 {
     return (silent & (silent - 1)) == 0 && (silent & 0x55555555) != 0;
 }
 
-/* Time has passed without a byte of the answer. A Unix socket has told already whether the client is
- * there. */
+/* HALF_CLOSED_LOOK has passed without a byte of the response. A Unix socket needs no probe: it reports
+ * at once that its peer has closed. */
 static void
 half_silent(HttpConn *c)
 {

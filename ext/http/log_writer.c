@@ -1,5 +1,5 @@
-/* The writer (see log_writer.h). After each write it rests for a moment, so that a server under load
- * hands lines over without waking it: only a thread that waits for lines is woken.
+/* The log writer (see log_writer.h). After each write the thread sleeps for REST_MS. So a server under
+ * load hands lines over without a wake-up: only a thread that waits for lines must be woken.
  */
 #include "base/py.h"
 
@@ -15,25 +15,25 @@
 
 enum {
     KEEP = 64 * 1024,  /* bytes of memory kept between writes */
-    STACK = 64 * 1024, /* bytes; libuv takes the system's least when that is more */
-    REST_MS = 2,       /* after a write */
-    RETRY_MS = 500,    /* after an error: the disk may be full, the reader gone */
+    STACK = 64 * 1024, /* bytes; libuv raises it to the system's minimum */
+    REST_MS = 2,       /* pause after a write */
+    RETRY_MS = 500, /* pause after an error: the disk may be full, or the reader gone */
 };
-#define PATIENCE_NS 500000000u /* without progress */
+#define PATIENCE_NS 500000000u /* longest wait without progress in log_writer_settle */
 
 struct LogWriter {
     uv_mutex_t lock;
     uv_cond_t lines_came, progress;
-    Buf pending; /* with the lock */
-    Buf writing; /* the thread's */
-    _Atomic size_t waiting;
+    Buf pending;            /* under the lock */
+    Buf writing;            /* used by the thread only */
+    _Atomic size_t waiting; /* bytes taken over and not yet written */
     _Atomic uint64_t
-        moved; /* when bytes were last taken over by an idle thread, or written */
+        moved; /* when bytes were last written, or handed over while none were waiting */
     int fd;    /* owned */
-    int refs;  /* the owner's and the thread's; with the lock */
-    bool started, idle; /* with the lock */
+    int refs;  /* one of the owner and one of the thread; under the lock */
+    bool started, idle; /* under the lock */
     atomic_bool closed;
-    pid_t pid; /* a child forked from it has no such thread */
+    pid_t pid; /* of the process that has the thread; a forked child has none */
 };
 
 LogWriter *
@@ -64,7 +64,7 @@ failed:
     return NULL;
 }
 
-/* Called with the lock, which is released. */
+/* Drops a reference. Called with the lock held; releases it. */
 static void
 writer_unref(LogWriter *writer)
 {
@@ -90,7 +90,8 @@ writer_rest(int ms)
     (void)poll(NULL, 0, ms);
 }
 
-/* Whether to go on: an error may pass, but nobody waits for that in the end. */
+/* Waits after a failed write. Whether to try again: an error may pass, but once the writer is closed
+ * nobody waits for that. */
 static bool
 error_wait(LogWriter *writer, int error)
 {
@@ -161,7 +162,8 @@ writer_run(void *arg)
 
 /* ---- The owner --------------------------------------------------------------------------- */
 
-/* With the lock. Signals are for other threads. */
+/* Starts the thread with all signals blocked, so that other threads receive them. Called with the lock
+ * held. */
 static bool
 writer_start(LogWriter *writer)
 {
@@ -186,7 +188,7 @@ void
 log_writer_put(LogWriter *writer, Buf *lines)
 {
     if (lines->len == 0) {
-        return; /* a forked child's loop doesn't come here */
+        return; /* always so in a forked child: its loop adds no lines */
     }
     size_t len = lines->len;
     uv_mutex_lock(&writer->lock);
@@ -206,7 +208,7 @@ log_writer_put(LogWriter *writer, Buf *lines)
         (void)atomic_fetch_add(&writer->waiting, len);
     }
     if (wake) {
-        writer->idle = false; /* woken once */
+        writer->idle = false; /* so that it is woken only once */
         uv_cond_signal(&writer->lines_came);
     }
     uv_mutex_unlock(&writer->lock);
@@ -239,7 +241,7 @@ void
 log_writer_free(LogWriter *writer)
 {
     if (writer == NULL || writer->pid != getpid()) {
-        return; /* the parent's thread isn't here, nor is its lock worth anything */
+        return; /* in a forked child: the thread doesn't exist, and the lock may be held forever */
     }
     log_writer_settle(writer);
     uv_mutex_lock(&writer->lock);

@@ -14,8 +14,8 @@ typedef struct LogWriter LogWriter;
 /* Writes to a duplicate of the descriptor `fd`. The thread starts with the first lines. NULL when out
  * of memory or descriptors. */
 LogWriter *log_writer_new(int fd);
-/* Takes the lines over and leaves `lines` empty. When out of memory, or when no thread can be started,
- * `lines` stays as it is. */
+/* Takes the lines over and leaves `lines` empty. When out of memory the lines are lost. When no thread
+ * can be started, `lines` stays as it is. */
 void log_writer_put(LogWriter *writer, Buf *lines);
 /* The number of bytes that were taken over and are not yet written. */
 size_t log_writer_waiting(const LogWriter *writer);

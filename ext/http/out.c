@@ -1,8 +1,8 @@
-/* Gathering and writing of bytes (see out.h): appended to the server's buffer, handed to the
- * stream in as few calls as the order of answers allows. The loop's thread.
+/* Gathering and writing bytes (see out.h). They are appended to the server's buffer and handed to the
+ * stream in as few calls as the order of responses allows. The loop's thread.
  *
- * The buffer holds, in this order: what is parked, part by part; what the gathering connection has
- * got so far; what is being appended right now.
+ * The buffer holds, in this order: the parked parts; what the gathering connection has gathered so
+ * far; what is being appended right now.
  */
 #include "base/py.h"
 
@@ -11,13 +11,13 @@
 #include <uv.h>
 
 enum {
-    GATHER_MAX = 64 * 1024, /* bytes: written at once past that */
-    OUT_KEEP = 256 * 1024,  /* bytes of memory kept */
+    GATHER_MAX = 64 * 1024, /* bytes: more than this is written at once */
+    OUT_KEEP = 256 * 1024,  /* bytes of memory kept when the buffer is empty */
 };
 
-/* For so long the loop lets responses wait for others of the same iteration. Whoever reads them, a proxy
- * on this machine most likely, is woken once for all that leave together. It is half of WATCH_NS, so
- * that the thread is needed only when a handler takes long. */
+/* How long a finished response may be held back so that the responses of one iteration go out together.
+ * Their reader, most likely a proxy on this machine, then wakes once for all of them. Half of WATCH_NS,
+ * so that the thread of watch.h is needed only when a handler takes long. */
 static const uint64_t TOGETHER_NS = 200000;
 
 static Slice
@@ -26,7 +26,7 @@ out_slice(const HttpServer *server, size_t from, size_t to)
     return slice_of(server->out.ptr + from, to - from);
 }
 
-/* Drops what was appended from `mark` on. */
+/* Drops the buffer's bytes from `mark` on. */
 static void
 out_cut(HttpServer *server, size_t mark)
 {
@@ -36,7 +36,7 @@ out_cut(HttpServer *server, size_t mark)
     }
 }
 
-/* What is parked may be written by the thread until the buffer is touched again. */
+/* The thread of watch.h may write the parked parts until the buffer is touched again. */
 static void
 out_lend(HttpServer *server)
 {
@@ -70,7 +70,8 @@ part_write(HttpConn *c)
     }
 }
 
-/* The part of `c`, when it is the last and nothing else lies between it and `mark`; or NULL. */
+/* The parked part of `c` if it is the last part and ends at `mark`, so that bytes from `mark` on can be
+ * joined to it; otherwise NULL. */
 static OutPart *
 part_before(const HttpConn *c, size_t mark)
 {
@@ -81,8 +82,8 @@ part_before(const HttpConn *c, size_t mark)
     return last && !other ? part : NULL;
 }
 
-/* Where the bytes of `c` begin that end with those from `mark` on: when they are together, what is
- * parked of it is part of them from now on, else it is written before them. */
+/* Prepares for writing the bytes of `c` from `mark` on. If its parked part lies right before them, the
+ * two are joined; otherwise the part is written first. Returns where the bytes to write begin. */
 static size_t
 part_take(HttpConn *c, size_t mark)
 {
@@ -106,7 +107,7 @@ out_settle_sent(HttpServer *server)
             part->from += part->sent;
             c->sent += part->sent;
             part->sent = 0;
-            part_write(c); /* what the kernel didn't take */
+            part_write(c); /* the bytes that the kernel didn't take from the thread */
         }
     }
 }
@@ -115,7 +116,8 @@ void
 out_write_parked(HttpServer *server)
 {
     assert(server->gather == NULL);
-    watch_nothing_due(&server->watch); /* first: the thread shall not wait for this */
+    watch_nothing_due(
+        &server->watch); /* first, so that the thread doesn't wait for us */
     out_take_back(server);
     for (unsigned i = 0; i < server->nparts; i++) {
         if (server->parts[i].conn != NULL) {
@@ -126,7 +128,7 @@ out_write_parked(HttpServer *server)
     out_cut(server, 0);
 }
 
-/* The socket's number; -1 when it has none. */
+/* The connection's descriptor; -1 when it has none. */
 static int
 conn_socket(const HttpConn *c)
 {
@@ -134,7 +136,7 @@ conn_socket(const HttpConn *c)
     return uv_fileno(&c->stream.uv.handle, &fd) == 0 ? fd : -1;
 }
 
-/* Leaves the bytes from `mark` on where they are, to be written with others. */
+/* Parks the bytes from `mark` on, to be written together with those of other connections. */
 static void
 out_park(HttpConn *c, size_t mark)
 {
@@ -183,7 +185,7 @@ out_write(HttpConn *c, size_t mark)
     }
 }
 
-/* The bytes from `mark` on are complete for now. */
+/* Parks or writes the bytes from `mark` on. */
 static void
 out_leave(HttpConn *c, size_t mark)
 {

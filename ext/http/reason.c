@@ -1,5 +1,5 @@
-/* Reason phrases of the IANA registry's status codes (RFC 9110 section 15). A switch, so that
- * there is no table of pointers to relocate.
+/* Reason phrases of the status codes in the IANA registry (RFC 9110 section 15). A switch avoids a table
+ * of pointers, which the dynamic linker would have to relocate.
  */
 #include "base/py.h"
 

@@ -1,6 +1,6 @@
-/* HttpRequest objects: made, recycled, read (see request.h). A server keeps a few spare ones
- * with their buffers, so that a request on a busy connection allocates nothing and an idle
- * connection owns none. The loop's thread.
+/* HttpRequest objects: creating, recycling and reading them (see request.h). A server keeps a few
+ * spare ones with their buffers. So a request on a busy connection allocates nothing, and an idle
+ * connection has no request. The loop's thread.
  */
 #include "base/py.h"
 
@@ -14,7 +14,7 @@
 
 enum {
     SPARE_MAX = 64,        /* requests kept for reuse */
-    SPARE_HEAD = 8 * 1024, /* bytes of their buffers that are kept */
+    SPARE_HEAD = 8 * 1024, /* bytes kept of a spare request's buffers */
     SPARE_BODY = 4 * 1024,
     SPARE_FIELDS = 128,
 };
@@ -127,7 +127,7 @@ http_request_add_field(HttpRequest *req, Slice name, Slice value)
         req->head.ptr[at + i] = ascii_lower(name.ptr[i]);
     }
     req->head.len += name.len;
-    (void)buf_append_slice(&req->head, value); /* room was made */
+    (void)buf_append_slice(&req->head, value); /* the room is reserved */
     HttpField *field = &req->fields[req->nfields];
     *field = (HttpField){.name = at,
                          .name_len = (uint32_t)name.len,
@@ -149,7 +149,7 @@ request_destroy(HttpRequest *req)
     PyMem_RawFree(req);
 }
 
-/* Back to zero, but for buffers of a sensible size. */
+/* Zeroes the request for reuse, and keeps its buffers up to SPARE_HEAD and SPARE_BODY. */
 static void
 request_recycle(HttpRequest *req)
 {
@@ -180,7 +180,7 @@ http_request_unref(HttpRequest *req)
     }
     HttpServer *server = req->server;
     if (req->told) {
-        req->refs = 1; /* app_clear may run Python, which may look at the request */
+        req->refs = 1; /* app_clear may run Python code that uses the request */
         server->ops->app_clear(req);
         assert(req->refs == 1);
     }
@@ -247,7 +247,7 @@ http_request_client(const HttpRequest *req, NetName *out)
     return 0;
 }
 
-/* The address of our end of an IPv4 or IPv6 connection, once it is known. */
+/* Looks up the address of our end, once for each IPv4 or IPv6 connection. 0 or a negative UV_E*. */
 static int
 conn_local(HttpConn *c, int fd)
 {

@@ -1,6 +1,6 @@
-/* What RFC 9112 asks of a request's head beyond llhttp: version, method, form of the target,
- * Host, Transfer-Encoding, Expect, sizes. Every ambiguity that two parsers could read in two
- * ways is refused, since that is what request smuggling lives on (RFC 9112 section 11.2).
+/* Checks that RFC 9112 requires of a request's head and llhttp doesn't make: version, method, form of
+ * the target, Host, Transfer-Encoding, Expect, sizes. A head that two parsers could read in different
+ * ways is refused, because request smuggling depends on such differences (RFC 9112 section 11.2).
  * Pure functions of a complete head.
  */
 #include "base/py.h"
@@ -27,8 +27,8 @@ is_port(Slice port)
     return number <= UINT16_MAX;
 }
 
-/* What stands between brackets: an IPv6 address by its characters, or an address of the future (RFC 3986
- * section 3.2.2). */
+/* Whether `text`, found between brackets, has the characters of an IPv6 address, or the form of an
+ * IPvFuture (RFC 3986 section 3.2.2). */
 static bool
 is_address(Slice text)
 {
@@ -51,7 +51,7 @@ is_address(Slice text)
 static bool
 is_host(Slice host)
 {
-    size_t end = 0; /* of the name */
+    size_t end = 0; /* end of the name */
     bool brackets = host.len != 0 && host.ptr[0] == '[';
     while (end < host.len && host.ptr[end] != (brackets ? ']' : ':')) {
         if (!char_is(&CHARS_HOST, host.ptr[end]) || (end != 0 && host.ptr[end] == '[')
@@ -87,7 +87,7 @@ target_split(HttpRequest *req, uint32_t from)
     req->query_len = end - req->query;
 }
 
-/* The bytes of "http://" or "https://" at the target's beginning; 0 when there is neither. */
+/* The length of "http://" or "https://" at the target's beginning; 0 when there is neither. */
 static uint32_t
 scheme_len(Slice target)
 {
@@ -101,8 +101,8 @@ scheme_len(Slice target)
     return 0;
 }
 
-/* An absolute target: its authority takes the place of the Host field's value (RFC 9112
- * section 3.2.2), user information is skipped. */
+/* Handles a target in absolute-form. Its authority replaces the value of the Host field (RFC 9112
+ * section 3.2.2); user information is skipped. */
 static Fault
 target_absolute(HttpRequest *req, uint32_t scheme)
 {
@@ -145,7 +145,7 @@ check_target(HttpRequest *req)
     if (slice_eq(target, SLICE("*"))) {
         req->path_len = 1;
         req->query = 1;
-        /* M-SEARCH is UPnP's, whose requests always have that target. */
+        /* UPnP's M-SEARCH always has that target. */
         return req->method == HTTP_OPTIONS || req->method == HTTP_MSEARCH
                    ? FINE
                    : fault_make(400, "The request target * is for OPTIONS only");
@@ -168,7 +168,8 @@ check_host(const HttpRequest *req)
 
 /* ---- Transfer-Encoding ------------------------------------------------------------------- */
 
-/* A coding that may stand before chunked. Such a body is handed on as it is, with its field. */
+/* Whether the coding may stand before chunked. The body is passed on in that coding, with its
+ * Transfer-Encoding field. */
 static bool
 is_known_coding(Slice coding)
 {
@@ -179,7 +180,7 @@ is_known_coding(Slice coding)
            || slice_eq_nocase(coding, SLICE("x-compress"));
 }
 
-/* The codings of one field; `*chunked` says whether the last one so far was chunked. */
+/* Checks the codings of one field. `*chunked`: whether the last coding so far was chunked. */
 static Fault
 check_codings(Slice value, bool *chunked)
 {
@@ -228,7 +229,8 @@ check_transfer_encoding(const HttpRequest *req, uint16_t flags)
 
 /* ---- The rest ---------------------------------------------------------------------------- */
 
-/* RFC 9110 section 10.1.1: the only expectation that there is. HTTP/1.0 has none. */
+/* 100-continue is the only expectation that is defined (RFC 9110 section 10.1.1). In HTTP/1.0 the field
+ * is ignored. */
 static Fault
 check_expect(HttpRequest *req)
 {

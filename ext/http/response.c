@@ -1,5 +1,5 @@
-/* Answers (see response.h): which framing an answer gets, what of its body is sent, and when
- * the connection ends with it. RFC 9112 sections 6 and 9. The loop's thread.
+/* Responses (see response.h): how a response is framed, which part of its body is sent, and whether
+ * the connection ends after it. RFC 9112 sections 6 and 9. The loop's thread.
  */
 #include "base/py.h"
 
@@ -13,18 +13,18 @@
 
 #include <uv.h>
 
-enum { COPY_MAX = 16 * 1024 }; /* bytes: longer bodies are not copied behind the head */
+enum { COPY_MAX = 16 * 1024 }; /* bytes: a longer body isn't copied into the buffer */
 
 /* ---- The decisions ----------------------------------------------------------------------- */
 
-/* Whether an answer with this status never has a body (RFC 9110 section 6.4.1). */
+/* Whether a response with this status never has a body (RFC 9110 section 6.4.1). */
 static bool
 status_has_no_body(int status)
 {
     return status == 204 || status == 304;
 }
 
-/* Whether the rest of the request's body is more than is worth reading after the answer. */
+/* Whether more than UNREAD_MAX is left of the request's body: too much to read after the response. */
 static bool
 unread_is_much(const HttpRequest *req)
 {
@@ -35,7 +35,8 @@ unread_is_much(const HttpRequest *req)
     return req->content_length >= 0 && req->content_length - received > UNREAD_MAX;
 }
 
-/* `whole`: the answer ends at once, so what is unread of the body now stays so. */
+/* Whether the connection ends after the response. `whole`: the response is complete at once, so the
+ * handler will read no more of the body. */
 static bool
 ends_connection(const HttpRequest *req, const HttpHead *head, bool whole)
 {
@@ -45,12 +46,13 @@ ends_connection(const HttpRequest *req, const HttpHead *head, bool whole)
     if (head->fields != NULL && head->fields->close) {
         return true;
     }
-    /* Without a "100 Continue" the client may or may not send the body: no way to go on. */
+    /* The client got no "100 Continue", so it may send the body or leave it out. Where its next request
+     * begins can't be known. */
     return (req->expect_continue && !req->body_complete)
            || (whole && unread_is_much(req));
 }
 
-/* The value of Content-Length for a body of `length` bytes (-1: not known); -1 for none. */
+/* The value of Content-Length for a body of `length` bytes (-1: not known). -1: no such field. */
 static int64_t
 stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
 {
@@ -79,7 +81,7 @@ response_check_head(const HttpRequest *req, const HttpHead *head)
     return 0;
 }
 
-/* Appends the head of the answer. `more` bytes of its body will follow in the same buffer. */
+/* Appends the head of the response. `more` bytes of its body will follow in the same buffer. */
 static int
 response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
                     size_t more)
@@ -110,7 +112,7 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
     return err;
 }
 
-/* ---- In one go --------------------------------------------------------------------------- */
+/* ---- In one call ------------------------------------------------------------------------- */
 
 int
 http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
@@ -131,7 +133,7 @@ http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner
     if (req->bodyless || body.len == 0) {
         out_end(c, mark);
     } else if (copy) {
-        (void)buf_append_slice(&c->server->out, body); /* room was made */
+        (void)buf_append_slice(&c->server->out, body); /* the room is reserved */
         out_end(c, mark);
     } else {
         out_end_with(c, mark, body, slice_of("", 0), owner);
@@ -175,7 +177,8 @@ http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
     return 0;
 }
 
-/* The line before a chunk. `out` has room for it; the length. */
+/* Writes the line before a chunk of `size` bytes to `out`, which has room for it. Returns the line's
+ * length. */
 static size_t
 chunk_line(char *out, size_t size)
 {
@@ -213,8 +216,8 @@ int
 http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
 {
     HttpConn *c = req->conn;
-    /* A broken connection is closed when the loop gets round to it; who writes without ever
-     * waiting would keep the loop from it. */
+    /* A broken connection is closed when the loop runs again. Refuse the write here: a handler that
+     * writes without ever waiting would keep the loop from running. */
     if (c == NULL || c->broken || req->answer != HTTP_ANSWER_STREAMING) {
         return UV_ECANCELED;
     }
@@ -271,7 +274,8 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
         return UV_ECANCELED;
     }
     if (req->length_left > 0 || unlikely(c->lent)) {
-        bool gone = c->broken; /* then nothing more was taken */
+        bool gone =
+            c->broken; /* then http_stream_write has refused the missing bytes */
         http_abort(req);
         return gone ? UV_ECANCELED : UV_EPROTO;
     }
@@ -323,7 +327,7 @@ http_abort(HttpRequest *req)
     HttpConn *c = req->conn;
     if (c != NULL) {
         conn_cut(c);
-        req->answer = HTTP_ANSWER_DONE; /* the caller need not be told by on_gone */
+        req->answer = HTTP_ANSWER_DONE; /* so that on_gone isn't called */
         exchange_over(c);
         conn_close(c, true);
     }

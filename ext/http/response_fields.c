@@ -1,6 +1,6 @@
-/* Header fields of an answer, gathered by the layer above (see HttpFields in response.h):
- * validated so that no value can break out of its line, and without those that belong to the
- * connection, which response.c writes itself.
+/* Header fields of a response, collected by the layer above (see HttpFields in response.h). They are
+ * validated so that no value can end its line. Fields that belong to the connection are left out;
+ * response_head.c writes them.
  */
 #include "base/py.h"
 
@@ -22,8 +22,8 @@ field_is_token(Slice name)
     return name.len != 0;
 }
 
-/* Whether one of eight bytes is below 0x20 or is DEL. The usual arithmetic on all of them at
- * once: a byte's highest bit gets set when it is smaller, or zero. */
+/* Whether one of eight bytes is below 0x20 or is DEL. Checks all eight at once: subtracting sets the
+ * highest bit of a byte that is smaller than 0x20, or that is zero after the XOR. */
 static bool
 word_has_control(const char *ptr)
 {
@@ -51,7 +51,7 @@ http_value_is_clean(Slice value)
     return true;
 }
 
-/* Notes a stated Content-Length instead of adding it. Two that differ are an error. */
+/* Notes a Content-Length instead of adding the field. A second one with another value is an error. */
 static int
 fields_note_content_length(HttpFields *fields, Slice value)
 {
@@ -93,14 +93,14 @@ typedef enum FieldKind {
     FIELD_HOP_BY_HOP,
 } FieldKind;
 
-/* `kind` when `name` is `lower` but for case. */
+/* `kind` when `name` equals `lower`, ignoring case; otherwise FIELD_PLAIN. */
 static FieldKind
 field_kind_if(Slice name, Slice lower, FieldKind kind)
 {
     return slice_eq(name, lower) || slice_eq_nocase(name, lower) ? kind : FIELD_PLAIN;
 }
 
-/* Which of the fields that are treated in a special way has this name. */
+/* The kind of the field with this name: whether it needs special treatment. */
 static FieldKind
 field_kind_of(Slice name)
 {

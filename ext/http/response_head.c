@@ -1,5 +1,5 @@
-/* Writes response heads (see response_head.h). Every answer passes here, so room is made once, by an
- * upper bound, and then bytes are stored one after the other. The loop's thread.
+/* Writes response heads (see response_head.h). Every response passes here. So room for an upper bound is
+ * reserved once, and then the bytes are stored without further checks. The loop's thread.
  */
 #include "base/py.h"
 
@@ -7,7 +7,7 @@
 
 #include "base/fmt.h"
 
-enum { HEAD_FIXED = 320 }; /* bytes at most without content type and further fields */
+enum { HEAD_FIXED = 320 }; /* most bytes without content type and further fields */
 
 static char *
 head_put(char *out, Slice text)
@@ -121,7 +121,7 @@ answer_refusal(HttpServer *server, Fault fault, bool bodyless)
                              .length = (int64_t)len,
                              .close = true};
     int err = answer_head(server, &head, len);
-    if (err == 0 && !bodyless) { /* room was made */
+    if (err == 0 && !bodyless) { /* answer_head has reserved the room */
         (void)buf_append_slice(&server->out, before);
         (void)buf_append_slice(&server->out, detail);
         (void)buf_append_slice(&server->out, after);

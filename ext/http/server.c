@@ -1,6 +1,6 @@
-/* The HTTP server as a whole (see server.h): its listeners, the connections they bring, the
- * work before the loop blocks, and the orderly stop. The upper layer owns the struct; every
- * libuv handle in it is closed when on_drained is called. The loop's thread.
+/* The HTTP server as a whole (see server.h): its listeners, the connections that they accept, the work
+ * before the loop blocks, and the orderly stop. The upper layer owns the struct. When on_drained is
+ * called, every libuv handle in it is closed. The loop's thread.
  */
 #include "base/py.h"
 
@@ -51,7 +51,7 @@ http_limits_default(HttpLimits *limits)
     };
 }
 
-/* ---- Making and freeing ------------------------------------------------------------------ */
+/* ---- Creating and freeing ---------------------------------------------------------------- */
 
 HttpServer *
 http_server_new(Loop *loop, const HttpOps *ops, const HttpLimits *limits, void *context)
@@ -146,8 +146,8 @@ http_server_access_log(HttpServer *server, int fd)
 
 /* ---- Before the loop blocks -------------------------------------------------------------- */
 
-/* Answers leave. Each waiting connection gets one turn; what becomes ready meanwhile waits for the
- * next. */
+/* Writes the parked responses, and gives each ready connection one turn. Connections that become ready
+ * meanwhile wait for the next iteration. */
 static void
 server_on_hook(LoopHook *hook)
 {
@@ -171,7 +171,8 @@ server_on_hook(LoopHook *hook)
     }
 }
 
-/* Callbacks run next: what the poll's requests are answered with doesn't wait for them. */
+/* Callbacks run next. Parked responses mustn't wait for them, so the thread of watch.h is woken when
+ * they are due. */
 static void
 server_on_due(LoopHook *hook)
 {
@@ -238,7 +239,7 @@ server_on_timer_closed(Deadlines *all)
     server->ops->on_drained(server->context);
 }
 
-/* The loop is being closed under a server that wasn't drained. */
+/* The loop is being closed while the server is still running. */
 static void
 server_close_timer(uv_handle_t *handle)
 {
@@ -248,7 +249,7 @@ server_close_timer(uv_handle_t *handle)
 
 static const LoopHandleOps timer_ops = {.close = server_close_timer};
 
-/* How often a lingering connection is looked at; 0: never. */
+/* After how many ms a lingering connection is checked; 0: never. */
 static uint32_t
 linger_look(const HttpLimits *limits)
 {
@@ -256,7 +257,7 @@ linger_look(const HttpLimits *limits)
     return timeout == 0 || (time != 0 && time < timeout) ? time : timeout;
 }
 
-/* Opens what a running server has besides its listeners. */
+/* Starts the deadlines and the hooks of the loop. */
 static void
 server_start(HttpServer *server)
 {
@@ -311,7 +312,7 @@ http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog)
 
 /* ---- Stopping ---------------------------------------------------------------------------- */
 
-/* Goes on with a drain when the last listener and the last connection are gone. */
+/* Completes a drain when the last listener and the last connection are gone. */
 static void
 server_check_drained(HttpServer *server)
 {
@@ -337,8 +338,8 @@ server_conn_closed(HttpServer *server)
     server_check_drained(server);
 }
 
-/* Calls `stop` for each connection; it may close the connection, which leaves the ring only
- * later. */
+/* Calls `stop` for each connection. It may close the connection, which stays in the ring until the next
+ * iteration of the loop. */
 static void
 server_each_conn(HttpServer *server, void (*stop)(HttpConn *c))
 {
@@ -354,7 +355,7 @@ static void
 server_stop_listening(HttpServer *server)
 {
     if (server->state == SERVER_NEW) {
-        server_start(server); /* so that on_drained comes the same way */
+        server_start(server); /* so that on_drained is called in the same way */
     }
     if (server->state == SERVER_RUNNING) {
         server->state = SERVER_DRAINING;
@@ -379,7 +380,8 @@ http_server_abort(HttpServer *server)
 {
     server_stop_listening(server);
     if (server->state == SERVER_DRAINING) {
-        server_each_conn(server, out_flush); /* what is parked counts as written */
+        server_each_conn(server,
+                         out_flush); /* parked responses are not to be dropped */
         server_each_conn(server, conn_abort);
         server_check_drained(server);
     }

@@ -1,5 +1,5 @@
-/* How long a connection may stay in its state (see conn.h): which deadline that asks for, and what
- * happens when it has passed. The loop's thread.
+/* How long a connection may stay in its state (see conn.h): which deadline the state requires, and
+ * what happens when it has passed. The loop's thread.
  */
 #include "base/py.h"
 
@@ -7,7 +7,7 @@
 
 #include "http/ws/ws_conn.h"
 
-/* Which deadline the state asks for. */
+/* The deadline that the state requires. */
 static DeadlineKind
 deadline_wanted(const HttpConn *c)
 {
@@ -39,7 +39,7 @@ deadline_wanted(const HttpConn *c)
     Py_UNREACHABLE();
 }
 
-/* Bytes that the kernel has taken. */
+/* The number of bytes that the kernel has taken. */
 static uint64_t
 bytes_taken(const HttpConn *c)
 {
@@ -65,13 +65,13 @@ conn_settle_deadline(HttpConn *c)
     if (want != DEADLINE_NONE) {
         deadline_start(c, want);
     } else if (kind != DEADLINE_KEEP_ALIVE) {
-        /* KEEP_ALIVE stays while a request is answered, to be moved on when it is done:
-         * conn_expired knows better. */
+        /* DEADLINE_KEEP_ALIVE stays set while a request is handled, because moving it afterwards is
+         * cheaper than clearing and setting it. If it expires meanwhile, conn_expired ignores it. */
         deadline_clear(&c->deadline);
     }
 }
 
-/* Whether the body came at the least rate since the deadline was set. */
+/* Whether the body has arrived at HttpLimits.body_rate or faster since the deadline was set. */
 static bool
 body_is_fast_enough(const HttpConn *c)
 {
@@ -104,7 +104,8 @@ write_expired(HttpConn *c)
     }
 }
 
-/* The client may still have something to send, or was silent for too long. */
+/* Closes if the client was silent for too long, or if lingering has lasted long enough. Otherwise the
+ * client may still have something to send. */
 static void
 linger_expired(HttpConn *c)
 {

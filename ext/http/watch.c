@@ -1,6 +1,6 @@
-/* See watch.h. The thread sleeps until a timer of the kernel's sends it a signal, which nothing but this
- * thread ever gets. The loop sets the timer when other code is about to run; as a rule it writes itself,
- * and sets it anew, before it expires, so that the thread is not woken under load.
+/* See watch.h. The thread sleeps until a kernel timer sends it a signal, which only this thread receives.
+ * The loop sets the timer when other code is about to run. Usually the loop writes the parked bytes
+ * itself and sets the timer again before it expires, so that the thread isn't woken under load.
  */
 #include "base/py.h"
 
@@ -21,15 +21,16 @@
 #endif
 
 enum {
-    LOOKS = 4, /* when the loop has the parts at the moment, it lends them again soon */
-    LOOK_NS = 20000, /* between two looks */
-    NEAR_NS = 90000, /* a timer that would expire so soon is stopped */
+    LOOKS =
+        4, /* tries to take the parts: a loop that has them now lends them again soon */
+    LOOK_NS = 20000, /* pause between two tries */
+    NEAR_NS = 90000, /* a timer that would expire within this time is stopped */
     SECOND = 1000000000,
 };
 
 /* ---- The thread --------------------------------------------------------------------------- */
 
-/* Without the GIL. What the kernel doesn't take is left to the loop. */
+/* Writes the parked parts, without the GIL. The loop writes what the kernel doesn't take. */
 static void
 watch_write(HttpServer *server)
 {
@@ -43,7 +44,7 @@ watch_write(HttpServer *server)
     }
 }
 
-/* Writes what is due. True when there is nothing to look for any more. */
+/* Writes what is due. True when there is nothing left to do until the next signal. */
 static bool
 watch_look(HttpServer *server)
 {
@@ -70,7 +71,7 @@ watch_look(HttpServer *server)
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-/* Makes the timer, whose signal goes to this thread. 0 or an errno. */
+/* Creates the timer, whose signal goes to this thread. 0 or an errno. */
 static int
 watch_timer_open(OutWatch *watch, int signum)
 {
@@ -79,7 +80,7 @@ watch_timer_open(OutWatch *watch, int signum)
     return timer_create(CLOCK_MONOTONIC, &event, &watch->timer) == 0 ? 0 : errno;
 }
 
-/* Has the timer expire at `when` (loop_now_ns()); 0 stops it. */
+/* Sets the timer to expire at `when` (loop_now_ns()); 0 stops it. */
 static void
 watch_timer_set(OutWatch *watch, uint64_t when)
 {
@@ -121,7 +122,7 @@ watch_timer_set(OutWatch *watch, uint64_t when)
     watch->armed = when;
 }
 
-/* Without such timers there is no thread, and nothing is parked. */
+/* The system has no timers that signal one thread. So there is no thread, and nothing is parked. */
 static void
 watch_main(void *arg)
 {
@@ -134,7 +135,8 @@ watch_main(void *arg)
 
 /* ---- The loop ----------------------------------------------------------------------------- */
 
-/* All signals are for other threads, but the timer's. */
+/* Starts the thread with all signals blocked, so that other threads receive them. It waits for the
+ * timer's signal with sigwaitinfo(). */
 static int
 thread_begin(HttpServer *server)
 {
@@ -170,7 +172,8 @@ watch_start(HttpServer *server)
     if (thread_begin(server) != 0) {
         watch->broken = true;
     } else {
-        uv_sem_wait(&watch->ready); /* it only makes its timer */
+        uv_sem_wait(
+            &watch->ready); /* short: the thread only creates its timer before */
         watch->started = !watch->broken;
         if (watch->broken) {
             (void)uv_thread_join(&watch->thread);
@@ -214,7 +217,7 @@ watch_take_back(HttpServer *server)
         return false;
     }
     while (state == WATCH_TAKEN && !loop_is_forked(server->loop)) {
-        sched_yield(); /* for the few system calls that it makes */
+        sched_yield(); /* short: the thread makes only a few system calls */
         state = atomic_load(&watch->state);
     }
     atomic_store(&watch->state, WATCH_OURS);

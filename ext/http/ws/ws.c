@@ -1,8 +1,9 @@
-/* A WebSocket from its acceptance to its end (see ws.h and ws_conn.h): who closes, who is told,
- * and what happens when nothing is heard. The loop's thread.
+/* A WebSocket from its acceptance to its end (see ws.h and ws_conn.h): the close handshake, the calls to
+ * the layer above, and the timeouts. The loop's thread.
  *
- * The end comes in one of four ways: both close frames are exchanged (ws_closed), the client breaks a
- * rule (ws_fail), the connection is lost or too slow (ws_lost), or somebody closes it under us (ws_drop).
+ * It ends in one of four ways: both close frames are exchanged (ws_closed), the client breaks a rule
+ * (ws_fail), the connection is lost or too slow (ws_lost), or the connection is closed for another
+ * reason (ws_drop).
  */
 #include "base/py.h"
 
@@ -23,7 +24,7 @@ ws_free(WsConn *ws)
     PyMem_RawFree(ws);
 }
 
-/* Parts the WebSocket from its connection and tells the upper layer. `reason` may point into the
+/* Detaches the WebSocket from its connection, calls on_close and frees it. `reason` may point into the
  * WsConn. */
 static void
 ws_end(WsConn *ws, int code, Slice reason, bool clean)
@@ -47,8 +48,8 @@ write_close(WsConn *ws, int code, Slice reason)
     ws_write_control(ws, WS_OP_CLOSE, slice_of(payload, len));
 }
 
-/* RFC 6455 section 7.1.1: the server closes TCP first. Reading goes on for a moment, since
- * unread bytes would make the kernel reset the connection, and our close frame with it. */
+/* The server closes TCP first (RFC 6455 section 7.1.1). conn_finish still reads for a moment: with
+ * unread bytes the kernel would reset the connection, and the close frame could be lost. */
 void
 ws_closed(WsConn *ws, int code, Slice reason)
 {
@@ -94,7 +95,7 @@ ws_idle(WsConn *ws)
     }
 }
 
-/* Nothing more is to be expected from the client. */
+/* The connection is lost: nothing more can be expected from the client. */
 static void
 ws_lost(WsConn *ws, Slice reason)
 {
@@ -173,7 +174,7 @@ ws_deadline(const HttpConn *c)
     return c->stream.queued != 0 ? DEADLINE_WRITE : DEADLINE_NONE;
 }
 
-/* A ping, unless the client was heard of by itself. */
+/* Sends a ping, unless the client has sent something since the last one. */
 static void
 ping_due(WsConn *ws)
 {
@@ -184,8 +185,9 @@ ping_due(WsConn *ws)
     ws->heard = false;
 }
 
-/* Nothing came since the ping; but that counts only when it could have come: not while the upper
- * layer is slow to read, and not while the ping still stands behind bytes that are on their way. */
+/* Nothing has arrived since the ping. The connection counts as lost only if a pong could have arrived:
+ * not while the upper layer has paused reading, and not while the ping still waits in the queue and the
+ * client takes bytes. */
 static void
 pong_overdue(WsConn *ws)
 {

@@ -12,7 +12,7 @@ enum {
     MEMORY_LEVEL = 5, /* 16 KiB for the hash table and the symbols of a block */
     SMALL_WINDOW = 11,
     SMALL_MEMORY_LEVEL = 4,
-    CHUNK = 4096, /* bytes of output that are made room for at least */
+    CHUNK = 4096, /* least bytes of room for output */
     TAIL = 4,     /* bytes of WS_DEFLATE_TAIL */
 };
 
@@ -41,7 +41,7 @@ stream_new(void)
     return stream;
 }
 
-/* A part of a run of bytes that zlib's 32-bit counters can hold. */
+/* As much of `len` as zlib's 32-bit counters can hold. */
 static uInt
 part_of(size_t len)
 {
@@ -79,7 +79,7 @@ deflate_close(WsDeflate *self)
     }
 }
 
-/* Compresses and flushes `data`: until zlib leaves room, it has more to give. */
+/* Compresses and flushes `data`. While zlib fills all of the room, it has more output. */
 static int
 deflate_run(z_stream *stream, Slice data, Buf *out)
 {
@@ -160,9 +160,9 @@ ws_inflate(WsDeflate *self, Slice *in, char *out, size_t room, size_t *written)
     stream->next_out = (Bytef *)out;
     stream->avail_out = free_room;
     int err = inflate(stream, Z_SYNC_FLUSH);
-    /* After a block that says that it is the last one (RFC 7692 section 7.2.3.4) a new stream goes on
-     * with the window of the old one. A message may be made of such blocks, two bytes each, so
-     * nothing is copied here. */
+    /* After a block that is marked as the last one (RFC 7692 section 7.2.3.4), the stream starts anew
+     * with the same window. A message may consist of such blocks of two bytes each, so this must be
+     * cheap: inflateResetKeep copies nothing. */
     while (err == Z_STREAM_END) {
         err = inflateResetKeep(stream);
         if (err == Z_OK && stream->avail_in != 0 && stream->avail_out != 0) {
@@ -184,7 +184,7 @@ ws_inflate(WsDeflate *self, Slice *in, char *out, size_t room, size_t *written)
 bool
 ws_inflate_end(WsDeflate *self)
 {
-    /* zlib tells in data_type what it would read next: a block's header, at a byte boundary. */
+    /* zlib's data_type tells what it expects next: here a block's header, at a byte boundary. */
     bool whole = self->inflate != NULL && (self->inflate->data_type & 255) == 128;
     if (self->params.client_no_context) {
         inflate_close(self);

@@ -1,5 +1,5 @@
-/* The two zlib streams of a connection that negotiated permessage-deflate (RFC 7692). Each is
- * made when first needed, and let go of after each message when its context isn't kept.
+/* The two zlib streams of a connection that has negotiated permessage-deflate (RFC 7692). Each is
+ * created when first needed. It is freed after each message if its context isn't kept.
  *
  * Memory: with the windows that ws_extension.c asks for, both streams together take less than
  * 60 KiB. Owned by the WsConn.
@@ -32,20 +32,20 @@ void ws_deflate_free(WsDeflate *deflate);
 int ws_deflate_message(WsDeflate *deflate, Slice data, Buf *out);
 
 typedef enum WsInflated {
-    WS_INFLATE_MORE,  /* all input is used, there is room left */
-    WS_INFLATE_FULL,  /* the room is used up: go on with the same input and new room */
+    WS_INFLATE_MORE, /* all input is used, there is room left */
+    WS_INFLATE_FULL, /* the room is used up: call again with the same input and new room */
     WS_INFLATE_BAD,   /* not a compressed message */
     WS_INFLATE_NOMEM, /* out of memory */
 } WsInflated;
 
-/* Decompresses from `*in`, which moves on, into `room` bytes at `out`; `*written` says how many
- * came out. */
+/* Decompresses from `*in` into `room` bytes at `out`. Advances `*in` past the bytes used, and sets
+ * `*written` to the number of bytes produced. */
 WsInflated ws_inflate(WsDeflate *deflate, Slice *in, char *out, size_t room,
                       size_t *written);
-/* The message's end has been decompressed (see WS_DEFLATE_TAIL): whether it was a whole one. */
+/* After WS_DEFLATE_TAIL has been decompressed: whether the message was complete. */
 bool ws_inflate_end(WsDeflate *deflate);
 
-/* What a message's compressed form ends in and is sent without (RFC 7692 section 7.2.1). */
+/* The bytes that end a compressed message. They aren't sent (RFC 7692 section 7.2.1). */
 #define WS_DEFLATE_TAIL ((Slice){"\0\0\xff\xff", 4})
 
 #endif

@@ -1,5 +1,5 @@
-/* Negotiation of permessage-deflate (RFC 7692 sections 5 and 7.1): of the client's offers the
- * first that can be met, with windows small enough for many idle connections. Pure functions.
+/* Negotiation of permessage-deflate (RFC 7692 sections 5 and 7.1). Accepts the first of the client's
+ * offers that can be met, with windows small enough for many idle connections. Pure functions.
  */
 #include "base/py.h"
 
@@ -11,8 +11,8 @@ enum {
     BITS_MIN = 8,
     BITS_MAX = 15,
     DEFLATE_BITS_MIN = 9, /* zlib has no smaller window for raw deflate */
-    BITS_WANTED = 12,     /* 4 KiB: most of the gain for messages of usual sizes */
-    BITS_SHORT = 10,      /* ours, when the client's has to be 32 KiB */
+    BITS_WANTED = 12,     /* 4 KiB: enough for most of the gain with usual messages */
+    BITS_SHORT = 10,      /* of our window, when the client's has to be 32 KiB */
 };
 
 /* A parameter's value, which may stand in quotes. */
@@ -41,7 +41,7 @@ extension_read_bits(Slice value)
     return fits ? (uint8_t)bits : 0;
 }
 
-/* The parameters of an offer as they come; 0 bits: not mentioned. */
+/* The parameters of an offer as received; 0 bits: not mentioned. */
 typedef struct Offer {
     bool server_no_context, client_no_context, client_bits_offered;
     uint8_t server_bits, client_bits;
@@ -66,8 +66,8 @@ note_client_bits(Offer *offer, Slice value)
     return offer->client_bits != 0;
 }
 
-/* One parameter; false when the offer must be declined for it: it is not known, repeated, or its
- * value is wrong. */
+/* Notes one parameter. False when the offer must be declined because of it: the parameter is unknown or
+ * repeated, or its value is wrong. */
 static bool
 note_parameter(Offer *offer, Slice name, Slice value)
 {
@@ -88,7 +88,7 @@ note_parameter(Offer *offer, Slice name, Slice value)
     return offer->server_bits >= DEFLATE_BITS_MIN;
 }
 
-/* The parameters of one offer, behind its name. */
+/* Reads the parameters of one offer, which follow its name. */
 static bool
 extension_read_offer(Offer *offer, Slice rest)
 {
@@ -112,7 +112,7 @@ smaller(uint8_t a, uint8_t b)
 static void
 extension_choose(WsDeflateParams *out, const Offer *offer)
 {
-    /* Asked for nothing, a client may use the whole 32 KiB; then ours has to be smaller. */
+    /* A client that can't be asked for a smaller window may use all 32 KiB, so ours must be smaller. */
     uint8_t wanted = offer->client_bits_offered || offer->client_no_context
                          ? BITS_WANTED
                          : BITS_SHORT;

@@ -1,6 +1,5 @@
-/* Frame headers and masks (see ws_frame.h). What is wrong with a header can be told from it
- * alone; what is wrong in the order of frames is found in ws_message.c. Pure functions; any
- * thread.
+/* Frame headers and masks (see ws_frame.h). Only faults that a header shows by itself are found here;
+ * ws_message.c finds those in the order of frames. Pure functions; any thread.
  */
 #include "base/py.h"
 
@@ -16,7 +15,7 @@ protocol_error(const char *reason)
     return ws_fault_make(WS_PROTOCOL_ERROR, reason);
 }
 
-/* The payload's length; `*minimal` says whether it is written as short as can be. */
+/* The payload's length. `*minimal`: whether it is encoded in as few bytes as possible. */
 static uint64_t
 read_length(const uint8_t *head, bool *minimal)
 {
@@ -92,7 +91,7 @@ ws_frame_write(char *out, WsOpcode opcode, bool rsv1, uint64_t len)
 
 /* ---- Masks ------------------------------------------------------------------------------- */
 
-/* Sixteen bytes at once: a compiler's vector, a register on every usual machine. */
+/* Sixteen bytes at once: a vector type of the compiler, which fits a register on common machines. */
 typedef uint64_t Words __attribute__((vector_size(16)));
 
 bool

@@ -1,5 +1,5 @@
-/* WebSocket frames as bytes (RFC 6455 section 5.2): their headers read and written, payloads
- * masked and unmasked, and what is wrong with a header by itself. No state.
+/* WebSocket frames as bytes (RFC 6455 section 5.2): reading, checking and writing headers, and unmasking
+ * payloads. No state.
  * Thread: any.
  */
 #ifndef FLUVIAL_HTTP_WS_WS_FRAME_H
@@ -10,7 +10,7 @@
 
 enum {
     WS_HEAD_MAX = 14,      /* bytes: 2, 8 of length, 4 of mask */
-    WS_HEAD_SENT_MAX = 10, /* the same without mask */
+    WS_HEAD_SENT_MAX = 10, /* bytes without the mask */
     WS_CONTROL_MAX = 125,  /* bytes of a control frame's payload */
 };
 
@@ -24,13 +24,13 @@ typedef enum WsOpcode {
 } WsOpcode;
 
 typedef struct WsFrame {
-    uint8_t opcode; /* WsOpcode, once ws_frame_read had no objection */
+    uint8_t opcode; /* a WsOpcode, after ws_frame_read has found no fault */
     bool fin, rsv1;
     uint8_t mask[4];
     uint64_t len; /* bytes of payload */
 } WsFrame;
 
-/* Why the connection fails: the code and the reason that the client is told. Code 0: it doesn't. */
+/* Why the connection fails: the close code and the reason for the client. Code 0: no fault. */
 typedef struct WsFault {
     int code;
     const char *reason; /* static */
@@ -49,10 +49,10 @@ ws_is_control(uint8_t opcode)
     return (opcode & 8) != 0;
 }
 
-/* What is wrong with a client's header, as far as its first two bytes tell. */
+/* Checks the first two bytes of a client's header. */
 WsFault ws_head_check(const uint8_t *head);
 
-/* The bytes of a header that ws_head_check has passed, by its first two. */
+/* The length of a client's header that ws_head_check has passed, from its first two bytes. */
 static inline size_t
 ws_head_size(const uint8_t *head)
 {
@@ -63,11 +63,11 @@ ws_head_size(const uint8_t *head)
 /* Reads a client's whole header, which ws_head_check has passed. */
 WsFault ws_frame_read(WsFrame *frame, const uint8_t *head);
 
-/* Writes a server's header of a final frame: at most WS_HEAD_SENT_MAX bytes; how many. */
+/* Writes a server's header of a final frame, at most WS_HEAD_SENT_MAX bytes. Returns its length. */
 size_t ws_frame_write(char *out, WsOpcode opcode, bool rsv1, uint64_t len);
 
-/* Applies the mask, from its byte `offset` on, to `n` bytes from `src` into `dst`, which are the same
- * place or apart. Whether all that came out is ASCII. */
+/* Unmasks `n` bytes from `src` into `dst`, starting with byte `offset` of the mask (modulo 4). `src` and
+ * `dst` are equal or don't overlap. Whether all unmasked bytes are ASCII. */
 bool ws_unmask(char *dst, const char *src, size_t n, const uint8_t mask[4],
                size_t offset);
 

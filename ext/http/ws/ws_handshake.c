@@ -1,5 +1,5 @@
 /* The opening handshake (RFC 6455 section 4.2): whether a request offers an upgrade, whether the
- * offer is sound, and the answer that accepts it. The loop's thread.
+ * offer is valid, and the response that accepts it. The loop's thread.
  */
 #include "base/py.h"
 
@@ -12,8 +12,8 @@
 #include <uv.h>
 
 enum {
-    KEY_LEN = 24,    /* bytes of base64 for 16 */
-    ACCEPT_LEN = 28, /* for 20 */
+    KEY_LEN = 24,    /* characters of base64 for 16 bytes */
+    ACCEPT_LEN = 28, /* characters of base64 for 20 bytes */
 };
 
 static const char BASE64[] =
@@ -29,7 +29,7 @@ ws_is_offered(const HttpRequest *req)
            && list_has(req, SLICE("connection"), SLICE("upgrade"));
 }
 
-/* The only field of that name; {NULL, 0} when there is none or more than one. */
+/* The value of the only field with that name; {NULL, 0} when there is none or more than one. */
 static Slice
 only_field(const HttpRequest *req, Slice name)
 {
@@ -40,7 +40,7 @@ only_field(const HttpRequest *req, Slice name)
     return http_field_value(req, (uint32_t)i);
 }
 
-/* Sec-WebSocket-Key; {NULL, 0} unless it stands for 16 bytes. */
+/* The value of Sec-WebSocket-Key; {NULL, 0} unless it encodes 16 bytes. */
 static Slice
 find_key(const HttpRequest *req)
 {
@@ -52,7 +52,7 @@ find_key(const HttpRequest *req)
     return fine ? key : slice_of(NULL, 0);
 }
 
-/* Whether the origin is the host that the request is for, by whatever scheme. */
+/* Whether the origin has the same host and port as the Host field. The scheme may differ. */
 static bool
 origin_is_host(const HttpRequest *req, Slice origin)
 {
@@ -66,7 +66,7 @@ origin_is_host(const HttpRequest *req, Slice origin)
            && strncasecmp(origin.ptr + from, host.ptr, host.len) == 0;
 }
 
-/* Programs that are no browsers send no Origin, and could send any. */
+/* A request without Origin is allowed: clients other than browsers send none, and could send any. */
 static bool
 origin_is_allowed(const HttpRequest *req)
 {
@@ -150,9 +150,9 @@ ws_next_subprotocol(const HttpRequest *req, WsOffers *offers, Slice *out)
     return out->len != 0 || ws_next_subprotocol(req, offers, out);
 }
 
-/* ---- The answer -------------------------------------------------------------------------- */
+/* ---- The response ------------------------------------------------------------------------ */
 
-/* Section 4.2.2: proves that the key was read by someone who knows WebSocket. */
+/* Computes Sec-WebSocket-Accept from the key: proof that the server speaks WebSocket (section 4.2.2). */
 static void
 accept_value(Slice key, char out[ACCEPT_LEN])
 {
@@ -192,7 +192,7 @@ handshake_append_field(Buf *out, Slice name, Slice value)
     return err == 0 ? buf_append(out, "\r\n", 2) : err;
 }
 
-/* The fields that make the answer an acceptance. */
+/* Appends the fields that accept the offer. */
 static int
 handshake_append_fields(Buf *out, Slice key, Slice subprotocol,
                         const WsDeflateParams *deflate)

@@ -1,15 +1,14 @@
-/* Payloads to messages: unmasked, decompressed, checked against the limits and, for text, against
- * UTF-8 as they come. A message that comes in one piece becomes a Python object at once; others
- * are gathered in a bytes object, which is the message itself when it is binary. The loop's
- * thread.
+/* Payloads to messages. Each piece is unmasked, decompressed, and checked against the limits; text is
+ * validated as UTF-8. A message that arrives in one piece becomes a Python object at once. Others are
+ * gathered in a bytes object; for a binary message it becomes the message itself. The loop's thread.
  */
 #include "base/py.h"
 
 #include "http/ws/ws_conn.h"
 
 enum {
-    INFLATE_FIRST = 1024, /* bytes of room for a decompressed message, to begin with */
-    INFLATE_GROWTH = 8, /* compressed bytes for each byte that comes of them, at most */
+    INFLATE_FIRST = 1024, /* bytes first allocated for a decompressed message */
+    INFLATE_GROWTH = 8,   /* most compressed bytes accepted per decompressed byte */
 };
 
 static const WsFault FINE = {0, NULL, NULL};
@@ -26,11 +25,12 @@ fault_text(void)
     return ws_fault_make(WS_INVALID_DATA, "The text is not UTF-8");
 }
 
-/* For the exception that is set; clears it. */
+/* The fault that corresponds to the exception that is set; clears it. */
 static WsFault
 fault_of_exception(void)
 {
     bool text = PyErr_ExceptionMatches(PyExc_UnicodeDecodeError);
+    /* Only a UnicodeDecodeError or a MemoryError can be set, and the fault reports either of them. */
     PyErr_Clear();
     return text ? fault_text()
                 : ws_fault_make(WS_INTERNAL_ERROR, "The server is out of memory");
@@ -119,7 +119,7 @@ buffer_resize(WsMessage *message, size_t size)
     return err == 0 ? FINE : fault_of_exception();
 }
 
-/* Room for the rest of the frame, and, when others follow, for more. */
+/* Makes room for the `rest` bytes of the frame, and for more if other frames follow. */
 static WsFault
 buffer_reserve_frame(WsConn *ws, size_t rest)
 {
@@ -144,7 +144,7 @@ message_text_new(const char *ptr, size_t len, bool ascii)
     return text;
 }
 
-/* All of the message at once: decoding it also validates it. */
+/* The whole message in one piece. Decoding text also validates it. */
 static WsFault
 message_take_whole(WsConn *ws, char *ptr, size_t len)
 {
@@ -181,7 +181,8 @@ message_take_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
 
 /* ---- Compressed payload ------------------------------------------------------------------ */
 
-/* More room for decompressed bytes; one byte past the limit, so that its being exceeded shows. */
+/* Makes more room for decompressed bytes, up to one byte above the limit, so that an excess can be
+ * detected. */
 static WsFault
 buffer_grow(WsConn *ws, size_t hint)
 {
@@ -229,8 +230,9 @@ inflate_piece(WsConn *ws, Slice in)
                : ws_fault_make(WS_INVALID_DATA, "The compressed data is malformed");
 }
 
-/* Whether the compressed form is longer than any message may be, and gives next to nothing. Whoever
- * flushes each byte needs seven for it; empty blocks could go on for ever. */
+/* Whether the compressed bytes exceed the limit of a message and yield almost nothing. Empty blocks
+ * could be sent forever. A client that flushes after each byte needs seven bytes for it, which is less
+ * than INFLATE_GROWTH. */
 static bool
 is_hollow(const WsConn *ws)
 {
@@ -259,7 +261,7 @@ ws_message_piece(WsConn *ws, char *ptr, size_t len, uint64_t offset)
 
 /* ---- The end ----------------------------------------------------------------------------- */
 
-/* The gathered bytes as what they are: a new reference, or NULL with an exception set. */
+/* The message as str or bytes: a new reference, or NULL with an exception set. */
 static PyObject *
 message_object(WsMessage *message)
 {

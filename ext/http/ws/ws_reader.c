@@ -1,8 +1,9 @@
-/* Bytes to frames: headers, however they are cut up, and what each frame is for. Control frames
- * are dealt with here, between the fragments of a message (RFC 6455 sections 5.4 and 5.5). The
- * loop's thread.
+/* Bytes to frames: reads headers, which may arrive in pieces, and passes payloads on. Control frames are
+ * handled here, also between the fragments of a message (RFC 6455 sections 5.4 and 5.5). The loop's
+ * thread.
  *
- * Whatever calls upwards may end the connection, which frees the WsConn: HttpConn.ws tells.
+ * Each call to the layer above may end the connection, which frees the WsConn. After such a call
+ * HttpConn.ws is compared to find out.
  */
 #include "base/py.h"
 
@@ -39,7 +40,8 @@ control_close(WsConn *ws)
     return ws_fault_make(0, NULL);
 }
 
-/* A pong; when much is queued already, only the last ping's, later (section 5.5.3). */
+/* Replies with a pong. When much is queued already, only the last ping gets a pong, later (section
+ * 5.5.3). */
 static void
 control_ping(WsConn *ws)
 {
@@ -67,7 +69,7 @@ control_end(WsConn *ws)
     case WS_OP_PING:
         control_ping(ws);
         break;
-    case WS_OP_PONG: /* that something came is all that counts */
+    case WS_OP_PONG: /* ws_read has noted that something has arrived */
         break;
     case WS_OP_CONTINUATION:
     case WS_OP_TEXT:
@@ -118,7 +120,7 @@ frame_begin(WsConn *ws, const uint8_t *head)
     return ws->left == 0 ? frame_end(ws) : fault;
 }
 
-/* Takes a byte of a header that is cut up. */
+/* Reads one byte of a header that arrives in pieces. */
 static WsFault
 read_head_byte(WsConn *ws, uint8_t byte)
 {
@@ -133,7 +135,7 @@ read_head_byte(WsConn *ws, uint8_t byte)
     return ws_fault_make(0, NULL);
 }
 
-/* Takes bytes of a header; `*used` says how many. */
+/* Reads bytes of a header; `*used` is their number. */
 static WsFault
 read_head(WsConn *ws, const char *ptr, size_t len, size_t *used)
 {
@@ -147,7 +149,7 @@ read_head(WsConn *ws, const char *ptr, size_t len, size_t *used)
     return fault.code == 0 ? frame_begin(ws, head) : fault;
 }
 
-/* Takes bytes of a control frame's payload, which begin at `offset` of it. */
+/* Keeps bytes of a control frame's payload, from its position `offset` on. */
 static WsFault
 control_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
 {
@@ -162,7 +164,7 @@ control_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
     return ws_fault_make(0, NULL);
 }
 
-/* Takes bytes of a payload; `*used` says how many. */
+/* Reads bytes of a payload; `*used` is their number. */
 static WsFault
 read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
 {
@@ -211,7 +213,7 @@ ws_read(HttpConn *c, char *ptr, size_t len)
                                      : read_head(ws, ptr + used, len - used, &n);
         used += n;
         if (c->ws != ws) {
-            return len; /* what follows the end doesn't count */
+            return len; /* the WebSocket has ended; the rest is ignored */
         }
         if (fault.code != 0) {
             ws_fail_in_turn(ws, fault);

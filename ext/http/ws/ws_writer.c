@@ -1,6 +1,6 @@
-/* Messages and control frames to bytes: a header, and the payload behind it as one write.
- * Servers don't mask (RFC 6455 section 5.1), so a payload goes out as it is; it is copied only
- * when that is cheaper than another buffer for the kernel. The loop's thread.
+/* Messages and control frames to bytes: header and payload leave in one write. Servers don't mask
+ * (RFC 6455 section 5.1), so a payload is sent unchanged. It is copied only when that is cheaper than
+ * passing another buffer to the kernel. The loop's thread.
  */
 #include "base/py.h"
 
@@ -9,9 +9,9 @@
 
 #include <uv.h>
 
-enum { COPY_MAX = 16 * 1024 }; /* bytes */
+enum { COPY_MAX = 16 * 1024 }; /* bytes: a longer payload isn't copied */
 
-/* What was written may have to wait for the client, who has a deadline. */
+/* After a write: if bytes are queued, sets the deadline by which the client must take some. */
 static void
 writer_settle(HttpConn *c)
 {
@@ -50,7 +50,7 @@ writer_write_shared(HttpConn *c, WsOpcode opcode, Slice payload, PyObject *owner
     return 0;
 }
 
-/* Compresses behind room for the longest header, then puts header and payload together. */
+/* Leaves room for the longest header, compresses after it, and then joins header and payload. */
 static int
 writer_write_compressed(WsConn *ws, WsOpcode opcode, Slice payload)
 {

@@ -1,5 +1,5 @@
-/* Names and bits of HTTP methods (see method.h): llhttp's table, which is what the parser lets
- * through. Pure functions; any thread.
+/* Names and bits of HTTP methods (see method.h), from llhttp's table: the parser accepts exactly these
+ * methods. Pure functions; any thread.
  */
 #include "base/py.h"
 

@@ -1,5 +1,5 @@
-/* Parsing of route patterns such as "/items/{item_id:int}/files/{name}.json". Runs once per
- * route, at registration. What comes out borrows from the text that went in.
+/* Parsing of route patterns such as "/items/{item_id:int}/files/{name}.json". Runs once per route, at
+ * registration. The result borrows from the given text.
  */
 #include "base/py.h"
 
@@ -12,8 +12,7 @@ is_name(Slice name)
         unsigned char c = (unsigned char)name.ptr[i];
         bool letter =
             (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
-        bool digit = c >= '0' && c <= '9';
-        if (!letter && !(digit && i > 0)) {
+        if (!letter && !(ascii_is_digit((char)c) && i > 0)) {
             return false;
         }
     }
@@ -52,9 +51,9 @@ name_is_taken(const Pattern *pattern, Slice name)
     return false;
 }
 
-/* `inside` is what stands between the braces. */
+/* `inside` is the text between the braces. */
 static RouteError
-add_capture(Pattern *pattern, Slice inside)
+pattern_add_capture(Pattern *pattern, Slice inside)
 {
     PatternPart part = {.is_capture = true, .kind = CAPTURE_STR, .text = inside};
     const char *colon = memchr(inside.ptr, ':', inside.len);
@@ -79,7 +78,7 @@ add_capture(Pattern *pattern, Slice inside)
     return ROUTE_OK;
 }
 
-/* How many bytes of literal text stand at the beginning of `text`. */
+/* The length of the literal text at the beginning of `text`. */
 static size_t
 literal_len(Slice text)
 {
@@ -112,7 +111,7 @@ pattern_parse(Slice text, Pattern *out, size_t *error_at)
             return ROUTE_BAD_BRACE;
         }
         size_t len = (size_t)(close - rest.ptr) - 1;
-        RouteError err = add_capture(out, slice_of(rest.ptr + 1, len));
+        RouteError err = pattern_add_capture(out, slice_of(rest.ptr + 1, len));
         if (err != ROUTE_OK) {
             return err;
         }

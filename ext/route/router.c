@@ -1,5 +1,5 @@
-/* Building of the routing table: adding routes to the radix tree of router_tree.h, and its
- * release. Searching is router_find.c's business. Thread: any, with the GIL.
+/* Building and release of the routing table: adds routes to the radix tree of router_tree.h. The
+ * look-up is in router_find.c. Thread: any, with the GIL.
  */
 #include "base/py.h"
 
@@ -69,7 +69,7 @@ node_traverse(const Node *node, visitproc visit, void *arg)
     return 0;
 }
 
-/* Makes the array at `*array` one item of `size` bytes longer than `n`. False: no memory. */
+/* Grows the array at `*array` from `n` to n + 1 items of `size` bytes. False: out of memory. */
 static bool
 array_grow(void *array, uint32_t n, size_t size)
 {
@@ -83,7 +83,7 @@ array_grow(void *array, uint32_t n, size_t size)
     return true;
 }
 
-/* A new literal child of `node`; NULL: no memory. */
+/* Adds a child to `node` for literal text; NULL: out of memory. */
 static Node *
 node_add_child(Node *node, Slice edge, uint32_t order)
 {
@@ -101,8 +101,8 @@ node_add_child(Node *node, Slice edge, uint32_t order)
     return child;
 }
 
-/* Puts a node in the middle of the edge to child `i` of `node`, `at` bytes into it. Returns the
- * new node; NULL: no memory. */
+/* Splits the edge to child `i` of `node` after `at` bytes and inserts a node there. Returns the new
+ * node; NULL: out of memory. */
 static Node *
 node_split(Node *node, uint32_t i, size_t at)
 {
@@ -136,7 +136,7 @@ common_prefix(const Node *child, Slice text)
     return n;
 }
 
-/* The node that literal `text` leads to from `node`, made if need be; NULL: no memory. */
+/* The node that literal `text` leads to from `node`, created if necessary; NULL: out of memory. */
 static Node *
 node_reach_literal(Node *node, Slice text, uint32_t order)
 {
@@ -160,7 +160,7 @@ node_reach_literal(Node *node, Slice text, uint32_t order)
     return node;
 }
 
-/* The node behind a capture of `kind` at `node`, made if need be; NULL: no memory. */
+/* The node after a capture of `kind` at `node`, created if necessary; NULL: out of memory. */
 static Node *
 node_reach_capture(Node *node, CaptureKind kind, uint32_t order)
 {
@@ -174,15 +174,15 @@ node_reach_capture(Node *node, CaptureKind kind, uint32_t order)
     if (!array_grow(&node->captures, node->ncaptures, sizeof *node->captures)) {
         return NULL;
     }
-    Node *behind = node_new(slice_of(NULL, 0), order);
-    if (behind != NULL) {
-        behind->kind = kind;
+    Node *after = node_new(slice_of(NULL, 0), order);
+    if (after != NULL) {
+        after->kind = kind;
         memmove(node->captures + i + 1, node->captures + i,
                 (node->ncaptures - i) * sizeof *node->captures);
-        node->captures[i] = behind;
+        node->captures[i] = after;
         node->ncaptures++;
     }
-    return behind;
+    return after;
 }
 
 Router *

@@ -1,15 +1,17 @@
-/* Searching of the routing table: which of all routes that match a path was added first, and
- * what its captures are. Nothing here touches Python or allocates, but for the second look-up
- * that a path without any route gets. Thread: any, with the GIL.
+/* Look-up in the routing table: of all routes that match a path, finds the one that was added first,
+ * and its captures. Nothing here calls Python. Memory is allocated only for the second look-up, with
+ * a '/' appended, of a path that no route matches. Thread: any, with the GIL.
  *
- * Captures match as the regular expressions of router.h would, longest first. A search walks
- * the tree depth first, leaving out what can't beat the best route so far. Its work is bounded
- * by the path's length times the number of captures in the tree: a capture node is always
- * reached from its parent capture through the same text, so when the parent's ends are tried in
- * descending order, the node's starts descend too, and so do the ends worth trying: what
- * follows an end doesn't depend on where the capture began, and an end that was tried once need
- * never be tried again. `Node.low` remembers the last end tried; the path beyond is not even
- * looked at.
+ * Captures match like the regular expressions in router.h, longest match first. The search goes
+ * through the tree depth first and skips nodes whose routes were all added after the best route so
+ * far.
+ *
+ * The work is bounded by the path's length times the number of captures in the tree, because no
+ * capture node tries the same end twice. Which routes match after an end doesn't depend on where the
+ * capture began, so one try is enough. A capture node is always reached from its parent capture
+ * through the same literal text. The parent tries its ends in descending order, so the starts of the
+ * node descend too, and with them the ends that are still untried. `Node.low` is the last end tried;
+ * the path from there on is not examined again.
  */
 #include "base/py.h"
 
@@ -22,31 +24,25 @@ typedef struct Search {
     Slice path;
     MethodSet method; /* one bit */
     uint64_t epoch;   /* of this look-up */
-    unsigned loops;   /* captures on the way here that have several ends to try */
-    uint32_t best;    /* order of the best route so far; UINT32_MAX: none */
-    bool matched;     /* some route matches the path, for whatever method */
-    Slice captures[ROUTE_CAPTURES_MAX]; /* on the way here */
+    unsigned loops; /* captures on the current path of nodes with several ends to try */
+    uint32_t best;  /* order of the best route so far; UINT32_MAX: none */
+    bool matched;   /* some route matches the path, for any method */
+    Slice captures[ROUTE_CAPTURES_MAX]; /* on the current path of nodes */
     RouteMatch *out;
 } Search;
 
 static void search_node(Search *s, const Node *node, size_t pos, unsigned ncaptures);
 
 static inline bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static inline bool
 is_hex(char c)
 {
-    return is_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
+    return ascii_is_digit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
 }
 
 static size_t
 digits_end(Slice path, size_t pos)
 {
-    while (pos < path.len && is_digit(path.ptr[pos])) {
+    while (pos < path.len && ascii_is_digit(path.ptr[pos])) {
         pos++;
     }
     return pos;
@@ -80,7 +76,7 @@ uuid_end(Slice path, size_t pos)
     return pos + UUID_LEN;
 }
 
-/* Where the longest match of a capture that begins at `pos` ends; `pos` when there is none. */
+/* The end of the longest match of a capture that begins at `pos`; `pos` if there is none. */
 static size_t
 capture_end(CaptureKind kind, Slice path, size_t pos)
 {
@@ -101,49 +97,48 @@ capture_end(CaptureKind kind, Slice path, size_t pos)
     return pos;
 }
 
-/* Whether what follows the capture can only follow its longest match. */
+/* Whether the rest of the pattern can match only after the longest match of the capture. */
 static inline bool
-capture_has_one_end(const Node *behind)
+capture_has_one_end(const Node *after)
 {
-    if (behind->ncaptures != 0) {
-        return behind->kind == CAPTURE_UUID;
+    if (after->ncaptures != 0) {
+        return after->kind == CAPTURE_UUID;
     }
-    switch (behind->kind) {
+    switch (after->kind) {
     case CAPTURE_UUID:
         return true;
     case CAPTURE_PATH:
-        return behind->nchildren == 0;
+        return after->nchildren == 0;
     case CAPTURE_INT:
     case CAPTURE_FLOAT:
     case CAPTURE_STR:
         break;
     }
-    return behind->nchildren == 0
-           || (behind->nchildren == 1 && behind->firsts[0] == '/');
+    return after->nchildren == 0 || (after->nchildren == 1 && after->firsts[0] == '/');
 }
 
-/* Whether a capture may end at `end`: not behind a float's dot, nor within a character. */
+/* Whether a capture may end at `end`: not after the dot of a float, nor within a character. */
 static inline bool
-is_end(const Node *behind, Slice path, size_t end)
+is_end(const Node *after, Slice path, size_t end)
 {
-    if (behind->kind == CAPTURE_FLOAT && path.ptr[end - 1] == '.') {
+    if (after->kind == CAPTURE_FLOAT && path.ptr[end - 1] == '.') {
         return false;
     }
     return end == path.len || ((unsigned char)path.ptr[end] & 0xc0) != 0x80;
 }
 
-/* The ends from `end` down to `last`, which are as many ways to go on. */
+/* Tries all ends of a capture from `end` down to `last`. */
 static void
-search_ends(Search *s, Node *behind, size_t pos, size_t end, size_t last,
+search_ends(Search *s, Node *after, size_t pos, size_t end, size_t last,
             unsigned ncaptures)
 {
     s->loops++;
     for (;; end--) {
-        if (is_end(behind, s->path, end)) {
+        if (is_end(after, s->path, end)) {
             s->captures[ncaptures] = slice_of(s->path.ptr + pos, end - pos);
-            search_node(s, behind, end, ncaptures + 1);
+            search_node(s, after, end, ncaptures + 1);
         }
-        if (end == last || behind->order >= s->best) {
+        if (end == last || after->order >= s->best) {
             break;
         }
     }
@@ -151,36 +146,36 @@ search_ends(Search *s, Node *behind, size_t pos, size_t end, size_t last,
 }
 
 static void
-search_capture(Search *s, Node *behind, size_t pos, unsigned ncaptures)
+search_capture(Search *s, Node *after, size_t pos, unsigned ncaptures)
 {
     Slice path = s->path;
-    bool again = s->loops > 0 && behind->epoch == s->epoch;
-    if (again && behind->low <= path.len) {
-        path.len = behind->low - 1;
+    bool again = s->loops > 0 && after->epoch == s->epoch;
+    if (again && after->low <= path.len) {
+        path.len = after->low - 1;
     }
-    bool may_be_empty = behind->kind == CAPTURE_PATH;
+    bool may_be_empty = after->kind == CAPTURE_PATH;
     if (pos + !may_be_empty > path.len) {
         return;
     }
-    size_t end = capture_end(behind->kind, path, pos);
+    size_t end = capture_end(after->kind, path, pos);
     if (end == pos && !may_be_empty) {
         return;
     }
-    bool one_end = capture_has_one_end(behind);
+    bool one_end = capture_has_one_end(after);
     size_t last = one_end ? end : pos + !may_be_empty;
     if (s->loops > 0) {
-        behind->epoch = s->epoch;
-        behind->low = last;
+        after->epoch = s->epoch;
+        after->low = last;
     }
     if (one_end) {
         s->captures[ncaptures] = slice_of(path.ptr + pos, end - pos);
-        search_node(s, behind, end, ncaptures + 1);
+        search_node(s, after, end, ncaptures + 1);
         return;
     }
-    search_ends(s, behind, pos, end, last, ncaptures);
+    search_ends(s, after, pos, end, last, ncaptures);
 }
 
-/* The routes that end at `node`, when the path does. */
+/* Examines the routes that end at `node`, where the path ends. */
 static void
 search_routes(Search *s, const Node *node, unsigned ncaptures)
 {
@@ -204,8 +199,8 @@ search_routes(Search *s, const Node *node, unsigned ncaptures)
     }
 }
 
-/* The place of `first` among the children; nchildren when it isn't there. A call of memchr costs
- * more than a look at a few bytes. */
+/* The index of the child whose edge begins with `first`; nchildren if there is none. For a few bytes,
+ * a loop is faster than a call of memchr. */
 static inline uint32_t
 child_index(const Node *node, uint8_t first)
 {
@@ -222,7 +217,8 @@ child_index(const Node *node, uint8_t first)
     return i;
 }
 
-/* Whether `text`, whose first byte is the edge's, begins with the edge; likewise inline. */
+/* Whether `text`, whose first byte is that of the edge, begins with the edge. For short edges, a loop
+ * is faster than a call of memcmp. */
 static inline bool
 edge_matches(const Node *child, const char *text)
 {
@@ -238,7 +234,8 @@ edge_matches(const Node *child, const char *text)
     return true;
 }
 
-/* The child that the path at `pos` leads to; NULL when there is none that matters. */
+/* The child that the path at `pos` leads to; NULL if there is none, or if none of its routes was added
+ * before the best one. */
 static inline const Node *
 search_child(const Search *s, const Node *node, size_t pos)
 {
@@ -256,7 +253,7 @@ search_child(const Search *s, const Node *node, size_t pos)
     return matters && edge_matches(child, text) ? child : NULL;
 }
 
-/* Everything at and below `node`, the path being matched up to `pos`. */
+/* Searches `node` and the nodes below it; the path has matched up to `pos`. */
 static void
 search_node(Search *s, const Node *node, size_t pos, unsigned ncaptures)
 {
@@ -285,7 +282,7 @@ search_node(Search *s, const Node *node, size_t pos, unsigned ncaptures)
 }
 
 static RouteOutcome
-search(Router *router, MethodSet method, Slice path, RouteMatch *out)
+router_search(Router *router, MethodSet method, Slice path, RouteMatch *out)
 {
     Search s;
     s.path = path;
@@ -306,14 +303,14 @@ search(Router *router, MethodSet method, Slice path, RouteMatch *out)
     return s.matched ? ROUTE_METHOD_NOT_ALLOWED : ROUTE_NOT_FOUND;
 }
 
-/* Whether some route, for whatever method, matches the path with its last '/' toggled. */
+/* Whether a route for any method matches the path with a '/' added to or removed from its end. */
 static bool
-matches_toggled(Router *router, Slice path)
+router_matches_toggled(Router *router, Slice path)
 {
     RouteMatch match;
     if (path.ptr[path.len - 1] == '/') {
         path.len--;
-        return search(router, 0, path, &match) != ROUTE_NOT_FOUND;
+        return router_search(router, 0, path, &match) != ROUTE_NOT_FOUND;
     }
     char *longer = PyMem_Malloc(path.len + 1);
     if (longer == NULL) {
@@ -321,8 +318,8 @@ matches_toggled(Router *router, Slice path)
     }
     memcpy(longer, path.ptr, path.len);
     longer[path.len] = '/';
-    bool matches =
-        search(router, 0, slice_of(longer, path.len + 1), &match) != ROUTE_NOT_FOUND;
+    bool matches = router_search(router, 0, slice_of(longer, path.len + 1), &match)
+                   != ROUTE_NOT_FOUND;
     PyMem_Free(longer);
     return matches;
 }
@@ -346,9 +343,9 @@ route_status(RouteOutcome outcome)
 void
 router_find(Router *router, unsigned method, Slice path, RouteMatch *out)
 {
-    out->outcome = search(router, (MethodSet)1 << method, path, out);
+    out->outcome = router_search(router, (MethodSet)1 << method, path, out);
     if (out->outcome == ROUTE_NOT_FOUND && path.len > 1 && path.ptr[1] != '/'
-        && matches_toggled(router, path)) {
+        && router_matches_toggled(router, path)) {
         out->outcome = ROUTE_REDIRECT_SLASH;
     }
 }

@@ -1,5 +1,5 @@
-/* `_core.Router` (see _core.pyi): a Python object around one routing table. Registration is
- * strict, so that a mistake in a pattern shows where the route is written.
+/* `_core.Router` (see _core.pyi): a Python object that contains a routing table. Registration is
+ * strict, so that a mistake in a pattern raises an exception where the route is defined.
  *
  * Thread: any, with the GIL.
  */
@@ -73,9 +73,9 @@ route_error_text(RouteError err)
     case ROUTE_NO_MEMORY:
         break;
     case ROUTE_NO_SLASH:
-        return "a pattern begins with '/'";
+        return "a pattern must begin with '/'";
     case ROUTE_BAD_BRACE:
-        return "a brace without its partner, or nothing between two";
+        return "unbalanced braces, or no name between them";
     case ROUTE_BAD_CONVERTER:
         return "the converter must be str, int, float, uuid or path";
     case ROUTE_BAD_NAME:
@@ -90,7 +90,7 @@ route_error_text(RouteError err)
 
 /* Sets ValueError or MemoryError. `pattern` is borrowed; `at` an offset in its UTF-8 text. */
 static PyObject *
-raise_route_error(RouteError err, PyObject *pattern, Slice text, size_t at)
+route_error_raise(RouteError err, PyObject *pattern, Slice text, size_t at)
 {
     if (err == ROUTE_NO_MEMORY) {
         return PyErr_NoMemory();
@@ -104,7 +104,8 @@ raise_route_error(RouteError err, PyObject *pattern, Slice text, size_t at)
     return NULL;
 }
 
-/* The UTF-8 text of `str` (borrowed; the text lives as long). -1 with an exception set. */
+/* Stores the UTF-8 text of `str` (borrowed), which is valid as long as `str`. 0, or -1 with an
+ * exception set. */
 static int
 slice_from_str(PyObject *str, Slice *out)
 {
@@ -119,7 +120,7 @@ slice_from_str(PyObject *str, Slice *out)
     return out->ptr == NULL ? -1 : 0;
 }
 
-/* The table; NULL with RuntimeError when the garbage collector has taken it already. */
+/* The table; NULL with RuntimeError if the garbage collector has already cleared the object. */
 static Router *
 router_type_table(PyObject *op)
 {
@@ -170,8 +171,8 @@ tuple_from_slices(const Slice *texts, unsigned n)
     return tuple;
 }
 
-/* The captures' names in `pattern`, as a new tuple of str; empty when it is malformed, which
- * router_add reports. NULL with an exception set. */
+/* The names of the captures in `pattern`, as a new tuple of str. Empty if the pattern is malformed;
+ * router_add reports that. NULL with an exception set. */
 static PyObject *
 names_from_pattern(Slice pattern)
 {
@@ -217,14 +218,14 @@ router_type_add(PyObject *op, PyObject *args)
     RouteError err = router_add(table, text, methods, plan, capture_names, &at);
     Py_DECREF(capture_names);
     if (err != ROUTE_OK) {
-        return raise_route_error(err, pattern, text, at);
+        return route_error_raise(err, pattern, text, at);
     }
     Py_RETURN_NONE;
 }
 
-/* What find() answers; NULL with an exception set. */
+/* The result of find(); NULL with an exception set. */
 static PyObject *
-describe_match(const RouteMatch *match)
+match_describe(const RouteMatch *match)
 {
     static const char *const names[] = {
         [ROUTE_FOUND] = "found",
@@ -264,13 +265,14 @@ router_type_find(PyObject *op, PyObject *args)
     }
     RouteMatch match;
     router_find(table, (unsigned)__builtin_ctzll(bit), path_text, &match);
-    return describe_match(&match);
+    return match_describe(&match);
 }
 
 static PyMethodDef router_type_methods[] = {
     {"add", router_type_add, METH_VARARGS,
-     PyDoc_STR("Adds a route; the first added wins.")},
-    {"find", router_type_find, METH_VARARGS, PyDoc_STR("What a request would get.")},
+     PyDoc_STR("Adds a route; of several that match, the first added wins.")},
+    {"find", router_type_find, METH_VARARGS,
+     PyDoc_STR("Returns the route for a method and a path.")},
     {NULL, NULL, 0, NULL},
 };
 

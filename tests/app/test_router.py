@@ -184,8 +184,8 @@ def test_a_redirect_is_for_whatever_method() -> None:
 @pytest.mark.parametrize(
     ("pattern", "at", "text"),
     [
-        ("", 0, "begins with '/'"),
-        ("x", 0, "begins with '/'"),
+        ("", 0, "must begin with '/'"),
+        ("x", 0, "must begin with '/'"),
         ("/{a", 1, "brace"),
         ("/a}", 2, "brace"),
         ("/{}", 1, "brace"),

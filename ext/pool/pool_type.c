@@ -1,12 +1,13 @@
-/* `_core.Pool`, which gives Python code the pool that serves `def` handlers. The object
- * owns the pool and keeps the loop alive; when nobody closed it, the end of the
- * interpreter or of the object does.
+/* `_core.Pool`: the thread pool for `def` handlers as a Python object. The object owns the pool and
+ * keeps the loop alive. If close() wasn't called, the pool is closed when the interpreter exits or the
+ * object is deallocated.
  */
 #include "base/py.h"
 
 #include "pool/pool_type.h"
 
 #include "pool/pool_call.h"
+#include "base/err.h"
 #include "base/module.h"
 
 #include <structmember.h>
@@ -20,7 +21,7 @@ typedef struct PoolObject {
     PyObject *loop;     /* owned */
     PyObject *exit;     /* owned or NULL: the callback registered with atexit */
     PyObject *weakrefs; /* the interpreter's */
-    PoolCall *calls;    /* all that are not freed yet; each owns a reference to this */
+    PoolCall *calls;    /* those not freed yet; each owns a reference to this object */
 } PoolObject;
 
 /* ---- The end of the interpreter -------------------------------------------------- */
@@ -62,29 +63,32 @@ done:
     return err;
 }
 
-static void
+/* 0, or -1 with an exception set: to find our callback, atexit compares it with those of the user. */
+static int
 exit_unregister(PoolObject *self)
 {
     PyObject *callback = self->exit; /* owned */
     self->exit = NULL;
     if (callback == NULL) {
-        return;
+        return 0;
     }
+    int err = 0;
     PyObject *atexit = PyImport_ImportModule("atexit");
-    PyObject *res = atexit == NULL
-                        ? NULL
-                        : PyObject_CallMethod(atexit, "unregister", "O", callback);
-    if (res == NULL) {
-        PyErr_Clear(); /* the interpreter is going away */
+    if (atexit == NULL) {
+        PyErr_Clear(); /* the interpreter is shutting down and has run its callbacks */
+    } else {
+        PyObject *res = PyObject_CallMethod(atexit, "unregister", "O", callback);
+        err = res == NULL ? -1 : 0;
+        Py_XDECREF(res);
+        Py_DECREF(atexit);
     }
-    Py_XDECREF(res);
-    Py_XDECREF(atexit);
     Py_DECREF(callback);
+    return err;
 }
 
 /* ---- The object ------------------------------------------------------------------ */
 
-/* `value` as the config's number; 0 or -1 with ValueError set. */
+/* Stores `value` in *out if it is in range. 0, or -1 with ValueError set. */
 static int
 number_check(const char *name, Py_ssize_t value, Py_ssize_t max, uint32_t *out)
 {
@@ -139,8 +143,8 @@ pool_type_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-/* There is no clear: the pool needs the loop to the end, and whatever leads from the
- * loop back to a Pool (an attribute of its) breaks such a cycle. */
+/* There is no tp_clear: the pool needs the loop until it is freed. A cycle through the loop and a Pool
+ * is broken by the object on the loop's side that refers to the Pool. */
 static void
 pool_type_dealloc(PyObject *op)
 {
@@ -148,6 +152,8 @@ pool_type_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
     assert(self->calls == NULL);
+    /* The object may be deallocated while an exception unwinds the stack. */
+    PyObject *raised = PyErr_Occurred() ? err_take() : NULL;
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
@@ -155,7 +161,12 @@ pool_type_dealloc(PyObject *op)
         pool_free(self->pool);
         self->pool = NULL;
     }
-    exit_unregister(self);
+    if (exit_unregister(self) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    if (raised != NULL) {
+        err_restore(raised);
+    }
     Py_CLEAR(self->loop);
     type->tp_free(op);
     Py_DECREF(type);
@@ -174,7 +185,7 @@ pool_type_submit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     }
     if (nargs < 2) {
         PyErr_SetString(PyExc_TypeError,
-                        "submit() needs a context (or None) and a callable");
+                        "submit() requires a context (or None) and a callable");
         return NULL;
     }
     if (args[0] != Py_None && !PyContext_CheckExact(args[0])) {
@@ -209,7 +220,9 @@ pool_type_close(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     pool_close(self->pool, timeout);
     pool_calls_cancel(self->calls);
-    exit_unregister(self);
+    if (exit_unregister(self) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -230,8 +243,9 @@ static PyMethodDef pool_type_methods[] = {
      PyDoc_STR("Runs a callable on a worker; returns a future of its result.")},
     {"close", (PyCFunction)(void (*)(void))pool_type_close,
      METH_VARARGS | METH_KEYWORDS,
-     PyDoc_STR("Finishes the jobs there are and ends the threads.")},
-    {"stats", pool_type_stats, METH_NOARGS, PyDoc_STR("Figures of the pool by name.")},
+     PyDoc_STR("Finishes the submitted jobs and ends the threads.")},
+    {"stats", pool_type_stats, METH_NOARGS,
+     PyDoc_STR("Returns a dict of the pool's counters.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import subprocess
 import sys
@@ -38,6 +39,41 @@ def test_a_closed_pool_takes_no_jobs_and_can_be_closed_again() -> None:
         pool.close()
         with pytest.raises(RuntimeError, match="pool is closed"):
             pool.submit(None, len, "")
+        pool.close()
+
+    run(main())
+
+
+def test_a_pool_that_is_freed_by_an_exception_leaves_it_alone() -> None:
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            _ = [_core.Pool(asyncio.get_running_loop()), 1 // 0]
+
+    run(main())
+
+
+def test_close_reports_what_interrupts_it() -> None:
+    class Callback:
+        fails = False
+
+        def __call__(self) -> None: ...
+
+        def __eq__(self, other: object) -> bool:
+            if self.fails:
+                raise KeyboardInterrupt
+            return self is other
+
+        __hash__ = None  # type: ignore[assignment]
+
+    async def main() -> None:
+        pool = _core.Pool(asyncio.get_running_loop())
+        callback = Callback()
+        atexit.register(callback)
+        Callback.fails = True
+        with pytest.raises(KeyboardInterrupt):
+            pool.close()
+        Callback.fails = False
+        atexit.unregister(callback)
         pool.close()
 
     run(main())

@@ -1,26 +1,27 @@
-/* The policy of busy_limit.h. Nothing here touches threads, clocks or Python.
+/* The policy of busy_limit.h. Nothing here uses threads, clocks or Python.
  *
- * A worker that waits for the GIL uses no CPU either, so stillness alone proves nothing
- * while something else keeps the CPU busy. But CPython hands the GIL on after 5 ms: a
- * worker that wants to compute does so within a few looks. So growth needs two calm
- * looks when the CPU is mostly idle, and more than a turn of the GIL when it isn't.
+ * A worker that uses no CPU need not be blocked: it may be waiting for the GIL while another thread
+ * computes. But CPython passes the GIL on after 5 ms, so a worker that wants to compute does so within
+ * a few looks. The limit therefore grows after CALM_LOOKS_IDLE calm looks if the CPU is mostly idle,
+ * and otherwise after CALM_LOOKS_BUSY, which is longer than such a turn of the GIL.
  */
 #include "base/py.h"
 
 #include "pool/busy_limit.h"
 
 enum {
-    IDLE_PERCENT = 60, /* workers and loop together below this: the CPU had room */
-    CALM_PERCENT = 20, /* each worker below this: they mostly block */
-    FULL_PERCENT = 90, /* workers and loop together above this: no room for more … */
-    FAIR_PERCENT = 40, /* … once the workers together have this much */
+    IDLE_PERCENT =
+        60, /* workers and loop together below this: the CPU was mostly idle */
+    CALM_PERCENT = 20, /* every worker below this: they mostly block */
+    FULL_PERCENT = 90, /* workers and loop together above this: the CPU is full … */
+    FAIR_PERCENT = 40, /* … if the workers together have at least this share */
     CALM_LOOKS_IDLE = 2,
     CALM_LOOKS_BUSY = 6,
     STARVED_LOOKS = 2,
-    PROBE_LOOKS = 5,        /* how long an extra worker is tried */
+    PROBE_LOOKS = 5,        /* how many looks the trial of an extra worker takes */
     PROBE_PAUSE = 50,       /* 100 ms */
     PROBE_PAUSE_MAX = 2500, /* 5 s */
-    PROBE_PERCENT = 30,     /* what one worker more must add, in percent of a core */
+    PROBE_PERCENT = 30,     /* CPU use that an extra worker must add, of one core */
 };
 
 void
@@ -44,7 +45,8 @@ limit_raise(Limit *limit, uint32_t value)
     }
 }
 
-/* Ends a trial, if there is one: keeps the extra worker, or waits longer for the next. */
+/* Ends the current trial, if any. On success the extra worker stays; otherwise it goes, and the pause
+ * before the next trial is doubled. */
 static void
 probe_end(Limit *limit, bool success)
 {
@@ -61,8 +63,8 @@ probe_end(Limit *limit, bool success)
     limit->probe_looks = 0;
 }
 
-/* The loop has waited for the GIL through whole looks, and several workers compete
- * for it. */
+/* Halves the limit if the loop has waited for the GIL during whole looks while several workers
+ * computed. Returns whether it is waiting so now. */
 static bool
 limit_shrink(Limit *limit, const Look *look)
 {
@@ -81,7 +83,7 @@ limit_shrink(Limit *limit, const Look *look)
     return true;
 }
 
-/* Jobs wait although no worker computes much, and more of them could get more done. */
+/* Whether jobs wait although no worker computes much and the CPU has room for more workers. */
 static bool
 look_is_calm(const Look *look)
 {
@@ -100,7 +102,7 @@ limit_grow(Limit *limit, const Look *look)
         return false;
     }
     if (look->busy < limit->value) {
-        return true; /* the last growth has not arrived yet */
+        return true; /* the workers of the last increase have not started yet */
     }
     bool idle = below(look->worker_cpu + look->loop_cpu, look->elapsed, IDLE_PERCENT);
     bool stuck = look->left_queued != 0;
@@ -114,9 +116,9 @@ limit_grow(Limit *limit, const Look *look)
     return true;
 }
 
-/* Handlers may compute without the GIL (hashing, compression, numpy), and then each
- * core can have one. Only trying tells: with one worker more, do the workers use
- * more than one core? */
+/* Handlers may compute without the GIL (hashing, compression, numpy); then every core can run one.
+ * Only a trial shows whether they do: does an extra worker raise the CPU use of all workers by
+ * PROBE_PERCENT? */
 static void
 limit_probe(Limit *limit, const Look *look)
 {

@@ -1,5 +1,5 @@
-/* The monitor (see monitor.h): takes a look every 2 ms, tells busy_limit.c what it saw, and
- * wakes a worker when the limit allows more. Its own thread, raw, without a Python
+/* The monitor (see monitor.h): it takes a look every 2 ms (LOOK_NS), passes it to busy_limit.c, and
+ * wakes a worker if the limit allows one more. It runs on a thread of its own, without a Python
  * thread state.
  */
 #include "base/py.h"
@@ -9,13 +9,15 @@
 #include "pool/worker.h"
 
 enum {
-    LINGER_LOOKS = 50, /* it stays awake for 100 ms after it was last needed */
-    BLOCKED_LOOKS = 4, /* who waits for the GIL wakes up every 5 ms; looks take 2 */
-    HOT_LOOKS = 8,     /* how long it counts that a worker has computed */
-    HOT_PERCENT = 40,  /* of a look */
+    LINGER_LOOKS = 50, /* the monitor stays awake for 100 ms after it was last needed */
+    /* A worker without CPU use for so many looks is blocked. A thread that waits for the GIL wakes up
+     * every 5 ms, which is sooner. */
+    BLOCKED_LOOKS = 4,
+    HOT_LOOKS = 8,    /* for how many looks a worker that computed counts as hot */
+    HOT_PERCENT = 40, /* CPU use during a look that makes a worker hot */
 };
 
-/* What the monitor remembers of the look before. */
+/* The measurements of the previous look that the next one needs. */
 typedef struct Before {
     bool valid;
     uint64_t at;
@@ -31,15 +33,14 @@ monitor_needed(const Pool *pool)
     return queued > pool->count[WORKER_WAKING] || pool->count[WORKER_BUSY] > 1;
 }
 
-/* How much the counter rose; a clock that is gone reads 0. */
+/* By how much a counter rose. The clock of a thread that has ended reads 0. */
 static uint64_t
 growth(uint64_t now, uint64_t before)
 {
     return now > before ? now - before : 0;
 }
 
-/* With the lock: notes who is busy with what, so that the clocks can be read without
- * it. */
+/* With the lock: copies the state of the workers, so that their clocks can be read without it. */
 static void
 workers_note(Pool *pool)
 {
@@ -78,7 +79,7 @@ workers_read(Pool *pool, uint32_t count, uint64_t elapsed, Look *look)
     }
 }
 
-/* With the lock, which is given up in between: looks, and adjusts the limit. */
+/* With the lock, which is released in between: takes a look and adjusts the limit. */
 static void
 monitor_look(Pool *pool, Before *before)
 {
@@ -153,7 +154,7 @@ void
 monitor_rouse(Pool *pool)
 {
     if (!pool->monitor_started) {
-        /* When this fails, the next batch tries again. */
+        /* If this fails, the next batch tries again. */
         pool->monitor_started =
             thread_start(&pool->monitor, NULL, monitor_main, pool) == 0;
         pool->monitor_asleep = !pool->monitor_started;

@@ -1,6 +1,6 @@
-/* The pool as the loop's thread sees it (see pool.h): gathers jobs, hands them over
- * once per iteration of the loop, delivers the results, and ends the threads. What the
- * threads do is in worker.c and monitor.c; who may touch which field in pool_shared.h.
+/* The part of the pool that runs on the loop's thread (see pool.h): it gathers jobs, hands them to the
+ * workers once per iteration of the loop, delivers the results, and ends the threads. The threads
+ * themselves are in worker.c and monitor.c. pool_shared.h says which thread may use which field.
  */
 #include "base/py.h"
 
@@ -13,10 +13,10 @@
 
 #include <unistd.h>
 
-/* How long pool_close waits for threads that are not in a job: they only tidy up. */
+/* How long pool_close waits for threads that are not in a job and only clean up. */
 #define TIDY_SECONDS 1.0
 
-/* ---- Jobs out -------------------------------------------------------------------- */
+/* ---- Jobs to the workers --------------------------------------------------------- */
 
 static uint32_t
 queue_length(const Pool *pool)
@@ -58,7 +58,7 @@ batch_queue(Pool *pool)
     pool->batched = 0;
 }
 
-/* With the lock: notes which thread's CPU is the loop's. */
+/* With the lock: stores the CPU clock of the loop's thread, which calls this. */
 static void
 loop_thread_note(Pool *pool)
 {
@@ -69,8 +69,8 @@ loop_thread_note(Pool *pool)
     }
 }
 
-/* The hook. Also wakes workers for jobs that a worker left when it yielded to the
- * loop. */
+/* The loop's hook. Also wakes workers for the jobs that a worker left in the queue when it released
+ * the GIL for the loop. */
 static void
 pool_hand_over(LoopHook *hook)
 {
@@ -89,7 +89,7 @@ pool_hand_over(LoopHook *hook)
     worker_rouse(picked);
 }
 
-/* ---- Results back ---------------------------------------------------------------- */
+/* ---- Results to the loop --------------------------------------------------------- */
 
 void
 pool_finish(Pool *pool, PoolJob *job)
@@ -99,7 +99,7 @@ pool_finish(Pool *pool, PoolJob *job)
     if (first) {
         pool_ref(pool);
         if (!loop_post(pool->loop, &pool->wake)) {
-            pool_unref(pool); /* the loop is closed: pool_close will deliver */
+            pool_unref(pool); /* the loop is closed; pool_close will deliver the job */
         }
     }
 }
@@ -212,7 +212,7 @@ pool_settled(const Pool *pool)
     return true;
 }
 
-/* With the lock: what no worker has begun is the loop's thread's again. */
+/* With the lock: returns the jobs that no worker has started to the loop's thread. */
 static void
 queue_withdraw(Pool *pool)
 {

@@ -1,6 +1,6 @@
-/* Calls for Pool.submit (see pool_call.h). Made and finished on the loop's thread, run
- * on a worker; always with the GIL. What the callable and its arguments hold is
- * released on the worker, right after the call.
+/* Calls for Pool.submit (see pool_call.h). They are created and finished on the loop's thread and run
+ * on a worker, always with the GIL. The worker releases the callable and its arguments right after
+ * the call.
  */
 #include "base/py.h"
 
@@ -14,18 +14,19 @@ struct PoolCall {
     PyObject *owner;         /* owned: the Pool object */
     PoolCall **list;         /* in the owner */
     PoolCall *before, *next; /* on the list */
-    PyObject *future;        /* owned; NULL once it was cancelled with the pool */
-    PyObject *context;       /* owned; as all below, NULL when released */
+    PyObject *future;        /* owned; NULL after pool_calls_cancel */
+    PyObject *context;       /* owned; like all below, NULL after its release */
     PyObject *func;          /* owned */
     PyObject *kwnames;       /* owned or NULL */
     PyObject *result;        /* owned, after a call that returned */
     PyObject *error;         /* owned, after a call that raised */
     size_t nargs;            /* positional */
-    size_t total;            /* with those by keyword */
-    PyObject *args[]; /* 1 + total: [0] is vectorcall's to use, the others are owned */
+    size_t total;            /* positional and keyword arguments */
+    PyObject
+        *args[]; /* 1 + total; [0] is vectorcall's scratch slot, the others are owned */
 };
 
-/* Releases what the call needed to run. */
+/* Releases the callable, its arguments and the context. */
 static void
 call_release(PoolCall *call)
 {
@@ -59,7 +60,7 @@ pool_call_free(PoolCall *call)
 /* ---- On the worker --------------------------------------------------------------- */
 
 static void
-call_run(PoolJob *job)
+pool_call_run(PoolJob *job)
 {
     PoolCall *call = container_of(job, PoolCall, job);
     if (PyContext_Enter(call->context) == 0) {
@@ -80,9 +81,9 @@ call_run(PoolJob *job)
 
 /* ---- On the loop's thread -------------------------------------------------------- */
 
-/* A future can't hold StopIteration: it would look like the end of the coroutine
- * that waits. */
-static PyObject * /* owned; `error` is stolen; NULL with an exception set */
+/* The exception for the future: `error` (stolen), but a RuntimeError in place of StopIteration, which
+ * would look like the end of the waiting coroutine. A new reference, or NULL with an exception set. */
+static PyObject *
 error_for_future(PyObject *error)
 {
     if (!PyErr_GivenExceptionMatches(error, PyExc_StopIteration)) {
@@ -107,7 +108,7 @@ call_resolve(PoolCall *call)
     int is_done = done == NULL ? -1 : PyObject_IsTrue(done);
     Py_XDECREF(done);
     if (is_done != 0) {
-        return is_done < 0 ? -1 : 0; /* cancelled meanwhile */
+        return is_done < 0 ? -1 : 0; /* cancelled in the meantime */
     }
     PyObject *name = st->str_set_result; /* borrowed */
     PyObject *value = call->result;      /* owned from here */
@@ -145,15 +146,17 @@ call_cancel(PoolCall *call)
         return;
     }
     PyObject *res = PyObject_CallMethodNoArgs(future, call->st->str_cancel); /* owned */
-    if (res == NULL) {
-        PyErr_Clear(); /* its callbacks can't be scheduled: the loop is closed */
+    if (res == NULL && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+        PyErr_Clear(); /* the loop is closed and can't schedule the callbacks any more */
+    } else if (res == NULL) {
+        PyErr_WriteUnraisable(future);
     }
     Py_XDECREF(res);
     Py_DECREF(future);
 }
 
-/* In pool_close, or on a worker that was left behind; then pool_calls_cancel was
- * here first. */
+/* Called in pool_close, or on a worker that pool_close did not wait for. In the latter case
+ * pool_calls_cancel has already cancelled the future. */
 static void
 call_abandon(PoolJob *job)
 {
@@ -165,8 +168,8 @@ call_abandon(PoolJob *job)
 void
 pool_calls_cancel(PoolCall *list)
 {
-    /* Cancelling runs no callback at once, but may run a destructor, and those may
-     * free calls: begin anew after each. */
+    /* Cancelling schedules callbacks and does not run them, but it may run destructors, which may free
+     * calls. So start again at the head of the list after each. */
     for (PoolCall *call = list; call != NULL;) {
         if (call->future != NULL) {
             PoolCall **head = call->list;
@@ -178,7 +181,7 @@ pool_calls_cancel(PoolCall *list)
     }
 }
 
-/* ---- Making ---------------------------------------------------------------------- */
+/* ---- Creation -------------------------------------------------------------------- */
 
 static void
 call_link(PoolCall *call, PoolCall **list)
@@ -204,7 +207,7 @@ pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, PyObject *l
         return NULL;
     }
     call->job.done.run = call_done;
-    call->job.run = call_run;
+    call->job.run = pool_call_run;
     call->job.abandon = call_abandon;
     call->st = st;
     call->owner = Py_NewRef(owner);

@@ -1,5 +1,5 @@
-/* The threading module's view of a worker (see pythread.h). The module is looked up,
- * never imported: when nobody imported it, nobody asked for anything.
+/* Integration of workers with the threading module (see pythread.h). The module is looked up in
+ * sys.modules and never imported: if it has not been imported, there is nothing to do.
  */
 #include "base/py.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <uv.h>
 
-/* threading, borrowed from sys.modules; or NULL without an exception. */
+/* The module threading, borrowed from sys.modules; or NULL without an exception. */
 static PyObject *
 threading_module(void)
 {
@@ -47,7 +47,7 @@ pythread_begin(void)
     }
 }
 
-/* ---- Threads as debuggers want them ---------------------------------------------------------- */
+/* ---- Threads started by a replaced function --------------------------------------------------- */
 
 enum { HOOK_PATIENCE = 2 }; /* seconds */
 
@@ -58,7 +58,7 @@ typedef enum HookedPhase {
     HOOKED_GIVEN_UP
 } HookedPhase;
 
-/* One body on another thread; freed by the last of the two that know it. */
+/* A body that runs on another thread. Freed by the thread that releases it last. */
 typedef struct Hooked {
     uv_mutex_t lock;
     uv_cond_t changed;
@@ -81,7 +81,7 @@ hooked_release(Hooked *self)
     }
 }
 
-/* From one phase to the next, unless the other side was faster. */
+/* Changes the phase, unless the other thread has changed it before; then false. */
 static bool
 hooked_turn(Hooked *self, HookedPhase from, HookedPhase to)
 {
@@ -115,7 +115,7 @@ hooked_run(PyObject *capsule, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef hooked_def = {"fluvial_worker", hooked_run, METH_NOARGS, NULL};
 
-/* Waits without the GIL. False when the body was not begun in time. */
+/* Waits without the GIL. False if the body did not begin within HOOK_PATIENCE. */
 static bool
 hooked_wait(Hooked *self)
 {
@@ -138,17 +138,18 @@ hooked_wait(Hooked *self)
     return begun;
 }
 
-/* threading's function that starts a thread, when it is not Python's own: owned; or NULL without
- * an exception. gevent's and eventlet's start no thread. */
+/* The function by which threading starts threads, if it was replaced: a new reference; otherwise NULL
+ * without an exception. The replacements of gevent and eventlet are ignored, because they don't start
+ * a thread. */
 static PyObject *
-start_hook(void)
+hook_find(void)
 {
     PyObject *threading = threading_module(); /* borrowed */
     PyObject *start = threading == NULL
                           ? NULL
                           : PyObject_GetAttrString(threading, "_start_new_thread");
     if (start == NULL || PyCFunction_Check(start)) {
-        PyErr_Clear();
+        PyErr_Clear(); /* AttributeError: this version uses another function */
         Py_XDECREF(start);
         return NULL;
     }
@@ -159,7 +160,7 @@ start_hook(void)
                  || strncmp(name, "eventlet", 8) == 0;
     Py_XDECREF(module);
     if (green) {
-        PyErr_Clear();
+        PyErr_Clear(); /* without a readable __module__ it is unknown, and not called */
         Py_CLEAR(start);
     }
     return start;
@@ -205,7 +206,7 @@ hooked_start(Hooked *self, PyObject *start)
 bool
 pythread_run_hooked(void (*body)(void *), void *arg)
 {
-    PyObject *start = start_hook();
+    PyObject *start = hook_find();
     Hooked *self = start == NULL ? NULL : hooked_new(body, arg);
     bool ran = false;
     if (self != NULL) {
@@ -219,10 +220,10 @@ pythread_run_hooked(void (*body)(void *), void *arg)
     return ran;
 }
 
-/* ---- The end ---------------------------------------------------------------------------------- */
+/* ---- The end of a thread ---------------------------------------------------------------------- */
 
-/* threading.current_thread() registers a _DummyThread under the thread's ident.
- * Before 3.13 (and some releases of 3.12) nothing ever removes it. */
+/* threading.current_thread() registers a _DummyThread under the thread's ident. Before 3.13 (and some
+ * releases of 3.12) it is never removed. */
 static int
 dummy_forget(PyObject *threading)
 {
@@ -255,5 +256,5 @@ pythread_end(void)
         (void)dummy_forget(threading);
         Py_DECREF(threading);
     }
-    PyErr_Clear();
+    PyErr_Clear(); /* at worst a dummy Thread stays registered; later versions lack the names */
 }

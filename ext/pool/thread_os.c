@@ -1,6 +1,5 @@
-/* Threads of the operating system (see thread_os.h), for systems with pthreads. Linux
- * names threads and counts a process's cores in ways of its own; elsewhere the portable
- * way stands in.
+/* Threads of the operating system (see thread_os.h), for systems with pthreads. Naming threads and
+ * counting the usable cores differ between Linux and other systems.
  */
 #include "base/py.h"
 
@@ -9,7 +8,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-/* Python code recurses deeply; some C libraries give threads 128 KiB. */
+/* Python code may recurse deeply; some C libraries give threads only 128 KiB. */
 enum { STACK_MIN = 1 << 20 };
 
 static int
@@ -40,7 +39,7 @@ thread_start(pthread_t *thread, const sigset_t *mask, void *(*body)(void *), voi
     }
     sigset_t all, before;
     sigfillset(&all);
-    /* A thread begins with its creator's mask. */
+    /* A new thread inherits the mask of its creator. */
     (void)pthread_sigmask(SIG_SETMASK, mask == NULL ? &all : mask, &before);
     pthread_t unused;
     err = pthread_create(thread == NULL ? &unused : thread, &attr, body, arg);

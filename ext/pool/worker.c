@@ -1,7 +1,7 @@
-/* The worker threads (see worker.h). Each owns one Python thread state for life.
- * Between two jobs a worker keeps the GIL, unless the loop has been waiting for it for
- * too long; without a job it gives up the GIL and waits on the idle list, from whose
- * top (the warmest thread) it is woken again.
+/* The worker threads (see worker.h). Each has one Python thread state for its whole life. Between two
+ * jobs a worker keeps the GIL, unless the loop has been waiting for it for LOOP_PATIENCE_NS. Without
+ * a job it releases the GIL and waits on the idle list. The worker that became idle last is woken
+ * first, because its data is most likely still in the CPU's caches.
  */
 #include "base/py.h"
 
@@ -13,8 +13,8 @@
 
 #include <stdio.h>
 
-/* For so long the loop may wait for the GIL while a worker runs one job after the other: long
- * enough for a batch of short jobs, whose results the loop then takes at once. */
+/* How long the loop may wait for the GIL while a worker runs one job after the other. This is long
+ * enough for a batch of short jobs, whose results the loop then takes together. */
 #define LOOP_PATIENCE_NS 1000000u
 
 /* ---- Slots and states ------------------------------------------------------------ */
@@ -175,7 +175,7 @@ worker_rouse(Worker *worker)
     }
     worker->fresh = false;
     if (thread_start(NULL, &worker->pool->signals, worker_main, worker) != 0) {
-        worker_vacate(worker); /* the hook and the monitor will try again */
+        worker_vacate(worker); /* the hook or the monitor will try again */
     }
 }
 
@@ -191,8 +191,8 @@ worker_dismiss_idle(Pool *pool)
 
 /* ---- The thread ------------------------------------------------------------------ */
 
-/* With the lock: whether a worker that ended a job should let the loop have the GIL. The loop
- * wakes workers for what is left before it blocks again. */
+/* With the lock: whether a worker that has finished a job should release the GIL for the loop. The
+ * loop wakes workers for the remaining jobs before it blocks again. */
 static bool
 worker_should_yield(const Pool *pool)
 {
@@ -200,8 +200,8 @@ worker_should_yield(const Pool *pool)
     return wanted_at != 0 && loop_now_ns() - wanted_at >= LOOP_PATIENCE_NS;
 }
 
-/* With the lock: the next job for the worker, BUSY then; or NULL, and it is IDLE or
- * LEAVING. */
+/* With the lock: takes the next job, which makes the worker BUSY; or returns NULL and makes it IDLE
+ * or LEAVING. */
 static PoolJob *
 worker_take(Worker *worker, bool yield)
 {
@@ -225,8 +225,7 @@ worker_take(Worker *worker, bool yield)
     return job;
 }
 
-/* Delivers `job` (or NULL), which the worker has run, and returns its next; with the
- * GIL. */
+/* Delivers `job` (or NULL), which the worker has run, and returns its next job. With the GIL. */
 static PoolJob *
 worker_next(Worker *worker, PoolJob *job)
 {
@@ -269,7 +268,7 @@ worker_wait(Worker *worker)
                 worker_turn(worker, WORKER_LEAVING);
             }
         } else if (worker->state == WORKER_WAKING && pool->queue.first == NULL) {
-            /* Another one was faster: back without disturbing whoever has the GIL. */
+            /* Another worker took the job. Become idle again without asking for the GIL. */
             bool closed = pool->phase == POOL_CLOSED;
             worker_turn(worker, closed ? WORKER_LEAVING : WORKER_IDLE);
         } else {
@@ -296,14 +295,14 @@ worker_serve(Worker *worker)
         }
         PyThreadState *tstate = PyEval_SaveThread();
         bool more = worker_wait(worker);
-        PyEval_RestoreThread(tstate); /* doesn't return when the interpreter is gone */
+        PyEval_RestoreThread(tstate); /* never returns once the interpreter has ended */
         if (!more) {
             return;
         }
     }
 }
 
-/* Its time is that of the thread which calls this. */
+/* Makes the calling thread's CPU clock the worker's. */
 static void
 worker_set_clock(Worker *worker)
 {
@@ -312,7 +311,7 @@ worker_set_clock(Worker *worker)
     uv_mutex_unlock(&worker->pool->lock);
 }
 
-/* On the worker's thread, or on another that stands in for it; with the GIL. */
+/* On the worker's thread, or on one that runs in its place (pythread_run_hooked). With the GIL. */
 static void
 worker_body(void *arg)
 {

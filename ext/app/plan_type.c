@@ -82,12 +82,6 @@ handler_name(PyObject *handler)
     return PyUnicode_FromString(Py_TYPE(handler)->tp_name);
 }
 
-static PyObject *
-optional_ref(PyObject *obj)
-{
-    return obj == Py_None ? NULL : Py_NewRef(obj);
-}
-
 static int
 plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -109,8 +103,8 @@ plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->handler, Py_NewRef(handler));
     Py_XSETREF(self->params, params == NULL ? PyTuple_New(0) : Py_NewRef(params));
     Py_XSETREF(self->kwnames, nkw == 0 ? NULL : Py_NewRef(kwnames));
-    Py_XSETREF(self->encode, optional_ref(encode));
-    Py_XSETREF(self->wrap, optional_ref(wrap));
+    Py_XSETREF(self->encode, object_or_null(encode));
+    Py_XSETREF(self->wrap, object_or_null(wrap));
     Py_XSETREF(self->info, Py_NewRef(info));
     Py_XSETREF(self->name, handler_name(handler));
     self->status = status;

@@ -10,12 +10,6 @@
 #include "route/method.h"
 
 static PyObject *
-bytes_from(Slice s)
-{
-    return PyBytes_FromStringAndSize(s.ptr, (Py_ssize_t)s.len);
-}
-
-static PyObject *
 make_method(HttpRequest *req)
 {
     PyObject *name = text_latin1(http_request_method(req));
@@ -34,13 +28,13 @@ make_path(HttpRequest *req)
 static PyObject *
 make_raw_path(HttpRequest *req)
 {
-    return bytes_from(http_request_path(req));
+    return slice_bytes(http_request_path(req));
 }
 
 static PyObject *
 make_query_string(HttpRequest *req)
 {
-    return bytes_from(http_request_query(req));
+    return slice_bytes(http_request_query(req));
 }
 
 static PyObject *
@@ -163,7 +157,7 @@ make_location(HttpRequest *req)
         err = buf_append(&text, "?", 1);
         err = err == 0 ? append_uri(&text, query) : err;
     }
-    PyObject *location = err == 0 ? bytes_from(buf_slice(&text)) : PyErr_NoMemory();
+    PyObject *location = err == 0 ? slice_bytes(buf_slice(&text)) : PyErr_NoMemory();
     buf_free(&text);
     return location;
 }
@@ -190,7 +184,7 @@ make_route_headers(HttpRequest *req)
 static PyObject *
 make_body(HttpRequest *req)
 {
-    return bytes_from(buf_slice(&req->body));
+    return slice_bytes(buf_slice(&req->body));
 }
 
 static PyObject *

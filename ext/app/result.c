@@ -67,12 +67,7 @@ answer_json(HttpRequest *req, const Plan *plan, PyObject *body)
 void
 answer_busy(HttpRequest *req)
 {
-    HttpFields *fields = &call_server(req)->fields;
-    http_fields_clear(fields);
-    (void)http_fields_add(fields, SLICE("retry-after"), SLICE("1"));
-    HttpHead head = {
-        .status = 503, .content_type = SLICE("application/json"), .fields = fields};
-    (void)http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"), NULL);
+    (void)http_respond_busy(req);
     const HttpRefusal refusal = {503, "Too many calls wait for a thread",
                                  "thread_queue"};
     server_tell_refused(call_server(req), &req->peer, &refusal);

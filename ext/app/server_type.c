@@ -111,12 +111,6 @@ mounts_check(const AppState *st, PyObject *mounts)
     return 0;
 }
 
-static PyObject *
-optional_ref(PyObject *obj)
-{
-    return obj == Py_None ? NULL : Py_NewRef(obj);
-}
-
 static void
 server_take(AppServer *self, const ServerArgs *a)
 {
@@ -129,12 +123,12 @@ server_take(AppServer *self, const ServerArgs *a)
     self->errors.http_exception = Py_NewRef(a->http_exception);
     self->client_disconnect = Py_NewRef(a->client_disconnect);
     self->encode = Py_NewRef(a->encode);
-    self->encode_fallback = optional_ref(a->encode_fallback);
+    self->encode_fallback = object_or_null(a->encode_fallback);
     self->on_error = Py_NewRef(a->on_error);
-    self->entry = optional_ref(a->entry);
-    self->root = (Mount *)optional_ref(a->root);
+    self->entry = object_or_null(a->entry);
+    self->root = (Mount *)object_or_null(a->root);
     self->mounts = Py_XNewRef(a->mounts);
-    self->refused = optional_ref(a->refused);
+    self->refused = object_or_null(a->refused);
     self->custom_errors = a->custom_errors != 0;
 }
 

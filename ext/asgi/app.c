@@ -168,15 +168,7 @@ asgi_app_dealloc(PyObject *op)
     PyObject_GC_UnTrack(op);
     (void)asgi_app_clear(op);
     Py_XDECREF(self->root_path);
-    for (size_t i = 0; i < ASGI_METHODS; i++) {
-        Py_XDECREF(self->methods[i]);
-    }
-    for (size_t i = 0; i < ASGI_NAMES; i++) {
-        Py_XDECREF(self->names[i]);
-    }
-    for (size_t i = 0; i < ASGI_CLIENTS; i++) {
-        Py_XDECREF(self->clients[i].pair);
-    }
+    kept_clear(&self->kept);
     type->tp_free(op);
     Py_DECREF(type);
 }

@@ -7,23 +7,11 @@
 
 #include "base/py.h"
 #include "asgi/asgi_state.h"
+#include "app/kept.h"
 #include "app/mount.h"
 #include "base/ring.h"
 #include "loop/loop.h"
 #include "net/addr.h"
-
-enum {
-    ASGI_METHODS = 64,     /* llhttp's numbers are below */
-    ASGI_CLIENTS = 256,    /* places of a cache; a power of two */
-    ASGI_NAMES = 128,      /* likewise */
-    ASGI_NAME_CACHED = 40, /* bytes: longer names are not kept */
-};
-
-/* An address and the tuple (host, port) that scopes have for it. */
-typedef struct AsgiAddress {
-    NetAddr addr;
-    PyObject *pair; /* owned; NULL: the place is free */
-} AsgiAddress;
 
 typedef struct AsgiApp {
     Mount mount;
@@ -46,11 +34,8 @@ typedef struct AsgiApp {
         later; /* owned: later(loop, func, *args) is a coroutine that calls it and awaits the result */
     LoopHook hook; /* linked in the loop of `waiting`'s members while there are any */
     Ring waiting;  /* of AsgiCall.waiting, all of one loop; owns a reference to each */
-    /* Caches of immutable objects. */
-    PyObject *methods[ASGI_METHODS]; /* owned: str, or NULL */
-    PyObject *names[ASGI_NAMES];     /* owned: bytes, or NULL */
+    Kept kept;
     NetAddr server; /* whose pair the template has; AF_UNSPEC: none's */
-    AsgiAddress clients[ASGI_CLIENTS];
 } AsgiApp;
 
 /* Creates AsgiState.asgi_app_type and adds it to the module. 0, or -1 with an exception set. */

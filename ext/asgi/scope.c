@@ -13,72 +13,12 @@
 
 #include <llhttp.h>
 
-static PyObject *
-bytes_from(Slice s)
-{
-    return PyBytes_FromStringAndSize(s.ptr, (Py_ssize_t)s.len);
-}
-
 /* ---- What is kept ------------------------------------------------------------------------- */
-
-/* The method's name; borrowed from the app. */
-static PyObject *
-method_name(AsgiApp *app, const HttpRequest *req)
-{
-    PyObject **place = &app->methods[req->method % ASGI_METHODS];
-    if (*place == NULL) {
-        *place = text_latin1(http_request_method(req));
-    }
-    return *place;
-}
-
-/* The bytes object for a field's name: a new reference. */
-static PyObject *
-field_name(AsgiApp *app, Slice name)
-{
-    if (name.len == 0 || name.len > ASGI_NAME_CACHED) {
-        return bytes_from(name);
-    }
-    unsigned char first = (unsigned char)name.ptr[0];
-    unsigned char last = (unsigned char)name.ptr[name.len - 1];
-    size_t hash = name.len * 5 + first * 3u + last;
-    PyObject **place = &app->names[hash % ASGI_NAMES];
-    PyObject *kept = *place;
-    if (likely(kept != NULL && (size_t)PyBytes_GET_SIZE(kept) == name.len
-               && memcmp(PyBytes_AS_STRING(kept), name.ptr, name.len) == 0)) {
-        return Py_NewRef(kept);
-    }
-    PyObject *made = bytes_from(name);
-    if (made != NULL) {
-        Py_XSETREF(*place, Py_NewRef(made));
-    }
-    return made;
-}
 
 static PyObject *
 pair_new(const NetName *name)
 {
     return Py_BuildValue("si", name->host, name->port);
-}
-
-/* The pair for a TCP client; borrowed from the app. NULL with an exception set. */
-static PyObject *
-client_pair(AsgiApp *app, const HttpRequest *req)
-{
-    const NetAddr *peer = &req->peer;
-    in_port_t port = peer->family == AF_INET ? peer->in4.sin_port : peer->in6.sin6_port;
-    AsgiAddress *place = &app->clients[ntohs(port) % ASGI_CLIENTS];
-    if (place->pair == NULL || !net_addr_eq(&place->addr, peer)) {
-        NetName name;
-        (void)http_request_client(req, &name);
-        PyObject *pair = pair_new(&name);
-        if (pair == NULL) {
-            return NULL;
-        }
-        Py_XSETREF(place->pair, pair);
-        place->addr = *peer;
-    }
-    return place->pair;
 }
 
 /* The pair for our end of the connection: a new reference; None when it can't be known. */
@@ -122,7 +62,7 @@ make_path(AsgiApp *app, HttpRequest *req)
 static PyObject *
 make_raw_path(AsgiApp *app, HttpRequest *req)
 {
-    PyObject *path = bytes_from(http_request_path(req));
+    PyObject *path = slice_bytes(http_request_path(req));
     if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
         return path;
     }
@@ -135,8 +75,8 @@ make_raw_path(AsgiApp *app, HttpRequest *req)
 static PyObject *
 make_field(AsgiApp *app, const HttpRequest *req, uint32_t i)
 {
-    PyObject *name = field_name(app, http_field_name(req, i));
-    PyObject *value = bytes_from(http_field_value(req, i));
+    PyObject *name = kept_name(&app->kept, http_field_name(req, i), slice_bytes);
+    PyObject *value = slice_bytes(http_field_value(req, i));
     PyObject *pair = name == NULL || value == NULL ? NULL : PyTuple_New(2);
     if (pair == NULL) {
         Py_XDECREF(name);
@@ -186,7 +126,8 @@ scope_put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
     const AsgiState *st = app->st;
     Slice query = http_request_query(req);
     if (req->method != HTTP_GET
-        && dict_put(scope, st->str_method, Py_XNewRef(method_name(app, req))) < 0) {
+        && dict_put(scope, st->str_method, Py_XNewRef(kept_method(&app->kept, req)))
+               < 0) {
         return -1;
     }
     if (req->minor == 0
@@ -194,7 +135,7 @@ scope_put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
         return -1;
     }
     return query.len == 0 ? 0
-                          : dict_put(scope, st->str_query_string, bytes_from(query));
+                          : dict_put(scope, st->str_query_string, slice_bytes(query));
 }
 
 /* Whether the client has said that it takes trailers (RFC 9110 section 6.5.1). */
@@ -241,7 +182,8 @@ scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
         || dict_put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
         || dict_put(scope, st->str_headers, make_headers(app, req)) < 0
         || (has_client
-            && dict_put(scope, st->str_client, Py_XNewRef(client_pair(app, req)))
+            && dict_put(scope, st->str_client,
+                        Py_XNewRef(kept_client(&app->kept, req, pair_new)))
                    < 0)) {
         return -1;
     }

@@ -32,4 +32,11 @@ object_init_once(PyObject *op, bool *initialised)
     return 0;
 }
 
+/* For an argument of which None says that there is none: an owned reference, or NULL. */
+static inline PyObject *
+object_or_null(PyObject *obj)
+{
+    return obj == Py_None ? NULL : Py_NewRef(obj);
+}
+
 #endif

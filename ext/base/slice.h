@@ -1,4 +1,6 @@
-/* A borrowed run of bytes. A function that returns one documents how long it is valid. Thread: any. */
+/* A borrowed run of bytes, and questions about ASCII characters. A function that returns a slice
+ * documents how long it is valid. Thread: any.
+ */
 #ifndef FLUVIAL_BASE_SLICE_H
 #define FLUVIAL_BASE_SLICE_H
 
@@ -49,6 +51,13 @@ slice_eq_nocase(Slice a, Slice lower)
         }
     }
     return true;
+}
+
+/* The bytes as a new reference to a bytes object; NULL with MemoryError. With the GIL. */
+static inline PyObject *
+slice_bytes(Slice s)
+{
+    return PyBytes_FromStringAndSize(s.ptr, (Py_ssize_t)s.len);
 }
 
 #endif

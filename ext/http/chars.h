@@ -5,6 +5,7 @@
 #define FLUVIAL_HTTP_CHARS_H
 
 #include "base/py.h"
+#include "base/slice.h"
 
 typedef struct CharSet {
     uint64_t bits[2];
@@ -22,6 +23,18 @@ char_is(const CharSet *set, char c)
 {
     unsigned char byte = (unsigned char)c;
     return byte < 128 && (set->bits[byte >> 6] >> (byte & 63) & 1) != 0;
+}
+
+/* A token of RFC 9110 section 5.6.2: a field's name, a method, a subprotocol. */
+static inline bool
+http_is_token(Slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!char_is(&CHARS_TOKEN, text.ptr[i])) {
+            return false;
+        }
+    }
+    return text.len != 0;
 }
 
 #endif

@@ -79,20 +79,27 @@ exchange_drop(HttpConn *c)
 
 /* ---- The request comes in ---------------------------------------------------------------- */
 
-/* 503 with Retry-After, without telling the layer above. */
-static void
-exchange_overload(HttpRequest *req)
+int
+http_respond_busy(HttpRequest *req)
 {
     HttpFields fields = {.has_content_type = false};
-    if (http_fields_add(&fields, SLICE("retry-after"), SLICE("1")) == 0) {
-        const HttpHead head = {.status = 503,
-                               .content_type = SLICE("application/json"),
-                               .fields = &fields};
-        req->server->stats.rejected++;
-        (void)http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"),
+    const HttpHead head = {
+        .status = 503, .content_type = SLICE("application/json"), .fields = &fields};
+    int err = http_fields_add(&fields, SLICE("retry-after"), SLICE("1"));
+    if (err == 0) {
+        err = http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"),
                            NULL);
     }
     http_fields_free(&fields);
+    return err;
+}
+
+/* Refuses a request that is one too many, without telling the layer above. */
+static void
+exchange_overload(HttpRequest *req)
+{
+    req->server->stats.rejected++;
+    (void)http_respond_busy(req);
     server_refused(
         req->server, &req->peer,
         (HttpRefusal){503, "There are too many requests at once", "in_flight"});

@@ -9,7 +9,6 @@
 
 enum {
     HEAD_FIRST = 1024, /* bytes reserved for the first head of a request object */
-    FIELDS_FIRST = 16, /* the same for its fields */
     METHOD_MAX =
         64, /* letters of an unknown method; a longer one is refused as too long */
     FIELD_OVERHEAD = 4, /* ": " and CRLF, which count towards the header block */
@@ -185,20 +184,6 @@ trailer_end(HttpConn *c)
 }
 
 static int
-h1_fields_grow(HttpConn *c)
-{
-    HttpRequest *req = c->req;
-    uint32_t cap = req->cap_fields == 0 ? FIELDS_FIRST : req->cap_fields * 2;
-    HttpField *fields = PyMem_RawRealloc(req->fields, cap * sizeof(*fields));
-    if (fields == NULL) {
-        return h1_refuse_memory(c);
-    }
-    req->fields = fields;
-    req->cap_fields = cap;
-    return 0;
-}
-
-static int
 h1_field_begin(HttpConn *c)
 {
     HttpRequest *req = c->req;
@@ -207,8 +192,8 @@ h1_field_begin(HttpConn *c)
         return h1_refuse_excess(c, 431, "There are too many header fields",
                                 "header_fields");
     }
-    if (req->nfields == req->cap_fields && h1_fields_grow(c) != 0) {
-        return HPE_USER;
+    if (req->nfields == req->cap_fields && request_fields_grow(req) != 0) {
+        return h1_refuse_memory(c);
     }
     req->fields[req->nfields] = (HttpField){.name = (uint32_t)req->head.len};
     return 0;

@@ -17,6 +17,7 @@ enum {
     SPARE_HEAD = 8 * 1024, /* bytes kept of a spare request's buffers */
     SPARE_BODY = 4 * 1024,
     SPARE_FIELDS = 128,
+    FIELDS_FIRST = 16, /* reserved for the first request of an object */
 };
 
 static void
@@ -87,10 +88,10 @@ http_request_make(HttpServer *server, unsigned method, int minor, Slice path,
     return req;
 }
 
-static int
+int
 request_fields_grow(HttpRequest *req)
 {
-    uint32_t cap = req->cap_fields == 0 ? 16 : req->cap_fields * 2;
+    uint32_t cap = req->cap_fields == 0 ? FIELDS_FIRST : req->cap_fields * 2;
     HttpField *fields = PyMem_RawRealloc(req->fields, cap * sizeof(*fields));
     if (fields == NULL) {
         return UV_ENOMEM;

@@ -32,6 +32,9 @@ void http_fields_free(HttpFields *fields);
 /* Whether a field value has no control characters except tabs, so that it can't end its line. */
 bool http_value_is_clean(Slice value);
 
+/* Whether the field belongs to the connection, which is the server's (RFC 9110 section 7.6.1). */
+bool http_is_hop_by_hop(Slice name);
+
 typedef struct HttpHead {
     int status;               /* 200 to 599 */
     Slice content_type;       /* empty: none, or among the fields */
@@ -101,6 +104,8 @@ void http_abort_told(HttpRequest *req);
 
 /* Sends a complete response with this status and the body {"detail":"<reason phrase>"}. */
 int http_respond_error(HttpRequest *req, int status);
+/* The same with 503 and Retry-After: 1, for a request that finds too many before it. */
+int http_respond_busy(HttpRequest *req);
 
 /* "Not Found" for 404 …; "Unknown" for a status that RFC 9110 and the IANA registry don't name. */
 Slice http_reason(int status);

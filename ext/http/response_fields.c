@@ -11,17 +11,6 @@
 
 #include <uv.h>
 
-static bool
-field_is_token(Slice name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        if (!char_is(&CHARS_TOKEN, name.ptr[i])) {
-            return false;
-        }
-    }
-    return name.len != 0;
-}
-
 /* Whether one of eight bytes is below 0x20 or is DEL. Checks all eight at once: subtracting sets the
  * highest bit of a byte that is smaller than 0x20, or that is zero after the XOR. */
 static bool
@@ -145,11 +134,18 @@ fields_append_line(Buf *raw, Slice name, Slice value)
     return err;
 }
 
+bool
+http_is_hop_by_hop(Slice name)
+{
+    FieldKind kind = field_kind_of(name);
+    return kind == FIELD_HOP_BY_HOP || kind == FIELD_CONNECTION;
+}
+
 int
 http_fields_add(HttpFields *fields, Slice name, Slice value)
 {
     value = list_trim(value);
-    if (!field_is_token(name) || !http_value_is_clean(value)) {
+    if (!http_is_token(name) || !http_value_is_clean(value)) {
         return UV_EINVAL;
     }
     FieldKind kind = field_kind_of(name);

@@ -100,6 +100,8 @@ void server_conn_closed(HttpServer *server);
 /* Calls on_refused. */
 void server_refused(HttpServer *server, const NetAddr *peer, HttpRefusal refusal);
 
+/* request.c: makes room for more fields. 0 or UV_ENOMEM. */
+int request_fields_grow(HttpRequest *req);
 /* request.c: a zeroed request with one reference; NULL when out of memory. */
 HttpRequest *http_request_new(HttpServer *server);
 /* Frees the unused room in the buffers of a complete head: the request may live as long as a

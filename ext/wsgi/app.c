@@ -95,16 +95,7 @@ wsgi_app_dealloc(PyObject *op)
     (void)wsgi_app_clear(op);
     Py_XDECREF(self->prefix);
     http_fields_free(&self->fields);
-    for (size_t i = 0; i < WSGI_METHODS; i++) {
-        Py_XDECREF(self->methods[i]);
-    }
-    for (size_t i = 0; i < WSGI_NAMES; i++) {
-        Py_XDECREF(self->names[i].key);
-    }
-    for (size_t i = 0; i < WSGI_CLIENTS; i++) {
-        Py_XDECREF(self->clients[i].host);
-        Py_XDECREF(self->clients[i].port);
-    }
+    kept_clear(&self->kept);
     type->tp_free(op);
     Py_DECREF(type);
 }

@@ -7,29 +7,10 @@
 
 #include "base/py.h"
 #include "wsgi/wsgi_state.h"
+#include "app/kept.h"
 #include "app/mount.h"
 #include "http/response.h"
 #include "net/addr.h"
-
-enum {
-    WSGI_METHODS = 64,     /* llhttp's numbers are below */
-    WSGI_CLIENTS = 256,    /* places of a cache */
-    WSGI_NAMES = 128,      /* likewise */
-    WSGI_NAME_CACHED = 40, /* bytes: longer names are not kept */
-};
-
-/* A field's name and the key that environs have for it. */
-typedef struct WsgiName {
-    char name[WSGI_NAME_CACHED];
-    uint8_t len;   /* 0: the place is free */
-    PyObject *key; /* owned str */
-} WsgiName;
-
-/* A client's address, and what environs say of it. */
-typedef struct WsgiClient {
-    NetAddr addr;
-    PyObject *host, *port; /* owned str; NULL: the place is free */
-} WsgiClient;
 
 typedef struct WsgiApp {
     Mount mount;
@@ -45,9 +26,7 @@ typedef struct WsgiApp {
     PyObject *no_input;   /* owned: the wsgi.input of requests without a body */
     HttpFields fields;    /* scratch memory for the fields of one answer */
     NetAddr server;       /* whose name `environ` has; AF_UNSPEC: none's */
-    PyObject *methods[WSGI_METHODS]; /* owned: str, or NULL */
-    WsgiName names[WSGI_NAMES];
-    WsgiClient clients[WSGI_CLIENTS];
+    Kept kept;            /* of clients: (REMOTE_ADDR, REMOTE_PORT) */
 } WsgiApp;
 
 /* Creates WsgiState.wsgi_app_type and adds it to the module. 0, or -1 with an exception set. */

@@ -70,29 +70,6 @@ key_new(Slice name)
     return key;
 }
 
-/* The key for a field's name: a new reference. */
-static PyObject *
-field_key(WsgiApp *app, Slice name)
-{
-    if (name.len == 0 || name.len > WSGI_NAME_CACHED) {
-        return key_new(name);
-    }
-    unsigned char first = (unsigned char)name.ptr[0];
-    unsigned char last = (unsigned char)name.ptr[name.len - 1];
-    size_t hash = name.len * 5 + first * 3u + last;
-    WsgiName *place = &app->names[hash % WSGI_NAMES];
-    if (likely(slice_eq(slice_of(place->name, place->len), name))) {
-        return Py_NewRef(place->key);
-    }
-    PyObject *key = key_new(name);
-    if (key != NULL) {
-        memcpy(place->name, name.ptr, name.len);
-        place->len = (uint8_t)name.len;
-        Py_XSETREF(place->key, Py_NewRef(key));
-    }
-    return key;
-}
-
 /* A further field of the same name: environ[key] gets both values, as one list (RFC 9110 section
  * 5.3); cookies have a separator of their own (RFC 9113 section 8.2.3). */
 static int
@@ -110,7 +87,7 @@ environ_put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint3
     if (unlikely(memchr(name.ptr, '_', name.len) != NULL)) {
         return 0; /* a client could pass it off as the one with '-' */
     }
-    PyObject *key = field_key(app, name);
+    PyObject *key = kept_name(&app->kept, name, key_new);
     PyObject *value = text_latin1(http_field_value(req, i));
     int err = -1;
     if (key != NULL && value != NULL) {
@@ -129,40 +106,12 @@ environ_put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint3
 
 /* ---- Other entries ------------------------------------------------------------------------ */
 
-/* The method's name; borrowed from the app. */
+/* (REMOTE_ADDR, REMOTE_PORT) */
 static PyObject *
-method_name(WsgiApp *app, const HttpRequest *req)
+client_new(const NetName *name)
 {
-    PyObject **place = &app->methods[req->method % WSGI_METHODS];
-    if (*place == NULL) {
-        *place = text_latin1(http_request_method(req));
-    }
-    return *place;
-}
-
-/* What is known of the client at the other end of a TCP connection; borrowed from the app. NULL
- * with an exception set. */
-static const WsgiClient *
-client_find(WsgiApp *app, const HttpRequest *req)
-{
-    const NetAddr *peer = &req->peer;
-    in_port_t port = peer->family == AF_INET ? peer->in4.sin_port : peer->in6.sin6_port;
-    WsgiClient *place = &app->clients[ntohs(port) % WSGI_CLIENTS];
-    if (place->host == NULL || !net_addr_eq(&place->addr, peer)) {
-        NetName name;
-        net_addr_name(peer, &name);
-        PyObject *host = PyUnicode_FromString(name.host);
-        PyObject *number = PyUnicode_FromFormat("%d", name.port);
-        if (host == NULL || number == NULL) {
-            Py_XDECREF(host);
-            Py_XDECREF(number);
-            return NULL;
-        }
-        Py_XSETREF(place->host, host);
-        Py_XSETREF(place->port, number);
-        place->addr = *peer;
-    }
-    return place;
+    PyObject *port = PyUnicode_FromFormat("%d", name->port);
+    return port == NULL ? NULL : Py_BuildValue("sN", name->host, port);
 }
 
 static int
@@ -171,12 +120,15 @@ environ_put_client(PyObject *environ, WsgiApp *app, const HttpRequest *req)
     if (req->peer.family == AF_UNSPEC) {
         return 0;
     }
-    const WsgiClient *client = client_find(app, req);
+    PyObject *client = kept_client(&app->kept, req, client_new); /* borrowed */
     if (client == NULL
-        || PyDict_SetItem(environ, app->st->str_REMOTE_ADDR, client->host) < 0) {
+        || PyDict_SetItem(environ, app->st->str_REMOTE_ADDR,
+                          PyTuple_GET_ITEM(client, 0))
+               < 0) {
         return -1;
     }
-    return PyDict_SetItem(environ, app->st->str_REMOTE_PORT, client->port);
+    return PyDict_SetItem(environ, app->st->str_REMOTE_PORT,
+                          PyTuple_GET_ITEM(client, 1));
 }
 
 /* The path below the one that the app is mounted at. */
@@ -222,7 +174,7 @@ environ_put_rare(PyObject *environ, WsgiCall *call)
     const HttpRequest *req = call->req;
     if (req->method != HTTP_GET
         && dict_put(environ, st->str_REQUEST_METHOD,
-                    Py_XNewRef(method_name(call->app, req)))
+                    Py_XNewRef(kept_method(&call->app->kept, req)))
                < 0) {
         return -1;
     }

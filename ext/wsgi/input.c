@@ -74,12 +74,6 @@ input_wait(WsgiCall *call)
     }
 }
 
-static PyObject *
-bytes_from(Slice s)
-{
-    return PyBytes_FromStringAndSize(s.ptr, (Py_ssize_t)s.len);
-}
-
 /* ---- Reading ------------------------------------------------------------------------------ */
 
 /* How many of the bytes that have arrived to take for a call that may have `most` more of them;
@@ -138,7 +132,7 @@ input_gather(WsgiCall *call, size_t most, Portion portion)
     bool last;
     size_t size = portion(input_arrived(call), most, &last);
     if (last || (size == input_arrived(call).len && call->req->body_complete)) {
-        PyObject *bytes = bytes_from(slice_of(input_arrived(call).ptr, size));
+        PyObject *bytes = slice_bytes(slice_of(input_arrived(call).ptr, size));
         if (bytes != NULL) {
             input_take(call, size);
         }
@@ -147,7 +141,7 @@ input_gather(WsgiCall *call, size_t most, Portion portion)
     Buf out = {NULL, 0, 0};
     PyObject *bytes = input_gather_into(call, most, portion, &out) < 0
                           ? NULL
-                          : bytes_from(out.ptr == NULL ? SLICE("") : buf_slice(&out));
+                          : slice_bytes(out.ptr == NULL ? SLICE("") : buf_slice(&out));
     buf_free(&out);
     return bytes;
 }

@@ -24,12 +24,6 @@ latin1_slice(PyObject *text)
                     (size_t)PyUnicode_GET_LENGTH(text));
 }
 
-static bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* "200 OK" → 200; -1 with an exception set. */
 static int
 status_parse(PyObject *status)
@@ -41,8 +35,8 @@ status_parse(PyObject *status)
         return -1;
     }
     Slice text = latin1_slice(status);
-    bool formed = text.ptr != NULL && text.len >= 4 && is_digit(text.ptr[0])
-                  && is_digit(text.ptr[1]) && is_digit(text.ptr[2])
+    bool formed = text.ptr != NULL && text.len >= 4 && ascii_is_digit(text.ptr[0])
+                  && ascii_is_digit(text.ptr[1]) && ascii_is_digit(text.ptr[2])
                   && text.ptr[3] == ' ' && http_value_is_clean(text);
     int code = formed ? (text.ptr[0] - '0') * 100 + (text.ptr[1] - '0') * 10
                             + (text.ptr[2] - '0')
@@ -58,23 +52,6 @@ status_parse(PyObject *status)
     return code;
 }
 
-/* Whether the field belongs to the connection, which is the server's (RFC 9110 section 7.6.1). */
-static bool
-is_hop_by_hop(Slice name)
-{
-    static const Slice names[] = {
-        SLICE("connection"), SLICE("keep-alive"),        SLICE("proxy-connection"),
-        SLICE("te"),         SLICE("trailer"),           SLICE("trailers"),
-        SLICE("upgrade"),    SLICE("transfer-encoding"),
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (slice_eq_nocase(name, names[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* 0, or -1 with an exception set. */
 static int
 header_add(HttpFields *fields, PyObject *pair)
@@ -88,7 +65,7 @@ header_add(HttpFields *fields, PyObject *pair)
         return -1;
     }
     Slice n = latin1_slice(name), v = latin1_slice(value);
-    if (n.ptr != NULL && is_hop_by_hop(n)) {
+    if (n.ptr != NULL && http_is_hop_by_hop(n)) {
         PyErr_Format(PyExc_ValueError,
                      "start_response(): the header %R belongs to the connection, which "
                      "is the server's",

@@ -55,12 +55,6 @@ number_trim(Slice text)
     return text;
 }
 
-static inline bool
-is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* `text` without ".0", ".00" … at its end. */
 static Slice
 strip_zero_fraction(Slice text)
@@ -90,7 +84,7 @@ strip_leading_zeros(Slice text)
     while (n < text.len && (text.ptr[n] == '0' || text.ptr[n] == '_')) {
         n++;
     }
-    if (n == text.len || !is_digit(text.ptr[n])) {
+    if (n == text.len || !ascii_is_digit(text.ptr[n])) {
         n--;
     }
     return slice_of(text.ptr + n, text.len - n);
@@ -105,12 +99,12 @@ copy_digits(Slice text, char out[INT_DIGITS_MAX + 1])
     bool after_digit = false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        if (is_digit(c) && n < INT_DIGITS_MAX) {
+        if (ascii_is_digit(c) && n < INT_DIGITS_MAX) {
             out[n++] = c;
         } else if (c != '_' || !after_digit) {
             return 0;
         }
-        after_digit = is_digit(c);
+        after_digit = ascii_is_digit(c);
     }
     out[n] = '\0';
     return after_digit ? n : 0;

@@ -3,12 +3,12 @@
  */
 #include "base/py.h"
 
-#include "base/sha1.h"
 #include "http/response_head.h"
 #include "http/chars.h"
 #include "http/list.h"
 #include "http/ws/ws_conn.h"
 
+#include <openssl/evp.h>
 #include <uv.h>
 
 enum {
@@ -153,33 +153,21 @@ ws_next_subprotocol(const HttpRequest *req, WsOffers *offers, Slice *out)
 /* ---- The response ------------------------------------------------------------------------ */
 
 /* Computes Sec-WebSocket-Accept from the key: proof that the server speaks WebSocket (section 4.2.2). */
-static void
+static int
 accept_value(Slice key, char out[ACCEPT_LEN])
 {
     char text[KEY_LEN + 36];
-    uint8_t hash[SHA1_BYTES + 1] = {0};
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    unsigned char encoded[ACCEPT_LEN + 1]; /* EVP_EncodeBlock appends a NUL */
     memcpy(text, key.ptr, KEY_LEN);
     memcpy(text + KEY_LEN, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
-    sha1(slice_of(text, sizeof(text)), hash);
-    for (size_t i = 0; i < SHA1_BYTES; i += 3) {
-        uint32_t bits = (uint32_t)hash[i] << 16 | (uint32_t)hash[i + 1] << 8;
-        bits |= i + 2 < SHA1_BYTES ? hash[i + 2] : 0;
-        for (size_t j = 0; j < 4; j++) {
-            out[i / 3 * 4 + j] = BASE64[bits >> (18 - 6 * j) & 63];
-        }
+    if (EVP_Digest(text, sizeof(text), hash, &len, EVP_sha1(), NULL) != 1) {
+        return UV_ENOMEM; /* or a policy of the system's forbids SHA-1 */
     }
-    out[ACCEPT_LEN - 1] = '=';
-}
-
-static bool
-subprotocol_is_token(Slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (!char_is(&CHARS_TOKEN, text.ptr[i])) {
-            return false;
-        }
-    }
-    return true;
+    (void)EVP_EncodeBlock(encoded, hash, (int)len);
+    memcpy(out, encoded, ACCEPT_LEN);
+    return 0;
 }
 
 static int
@@ -200,7 +188,9 @@ handshake_append_fields(Buf *out, Slice key, Slice subprotocol,
     char value[WS_EXTENSION_MAX];
     int err =
         buf_append_slice(out, SLICE("upgrade: websocket\r\nconnection: Upgrade\r\n"));
-    accept_value(key, value);
+    if (err == 0) {
+        err = accept_value(key, value);
+    }
     if (err == 0) {
         err = handshake_append_field(out, SLICE("sec-websocket-accept: "),
                                      slice_of(value, ACCEPT_LEN));
@@ -221,7 +211,8 @@ int
 ws_handshake_write(HttpRequest *req, const WsAccept *accept,
                    const WsDeflateParams *deflate)
 {
-    if (!subprotocol_is_token(accept->subprotocol) || offer_fault(req).status != 0) {
+    bool fits = accept->subprotocol.len == 0 || http_is_token(accept->subprotocol);
+    if (!fits || offer_fault(req).status != 0) {
         return UV_EINVAL;
     }
     HttpFields fields = {.has_date = false};

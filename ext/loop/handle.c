@@ -336,7 +336,7 @@ handle_keep_repr(Handle *self)
 {
     PyObject *repr = PyObject_Repr((PyObject *)self);
     if (repr == NULL) {
-        PyErr_WriteUnraisable((PyObject *)self);
+        loop_report(self->loop, "Could not get the repr() of a cancelled callback");
     }
     Py_XSETREF(self->repr, repr);
 }

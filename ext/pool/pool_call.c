@@ -12,6 +12,7 @@ struct PoolCall {
     PoolJob job;
     const PoolState *st;     /* borrowed from the module, which `owner` keeps */
     PyObject *owner;         /* owned: the Pool object */
+    Loop *loop;              /* borrowed from the owner */
     PoolCall **list;         /* in the owner */
     PoolCall *before, *next; /* on the list */
     PyObject *future;        /* owned; NULL after pool_calls_cancel */
@@ -132,7 +133,7 @@ call_done(InboxNode *node)
 {
     PoolCall *call = container_of(node, PoolCall, job.done);
     if (call->future != NULL && call_resolve(call) < 0) {
-        PyErr_WriteUnraisable(call->future);
+        loop_report(call->loop, "Could not deliver the result of a thread");
     }
     pool_call_free(call);
 }
@@ -195,7 +196,7 @@ call_link(PoolCall *call, PoolCall **list)
 }
 
 PoolCall *
-pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, PyObject *loop,
+pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, Loop *loop,
               PyObject *context, PyObject *func, PyObject *const *args,
               Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -211,6 +212,7 @@ pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, PyObject *l
     call->job.abandon = call_abandon;
     call->st = st;
     call->owner = Py_NewRef(owner);
+    call->loop = loop;
     call->func = Py_NewRef(func);
     call->kwnames = Py_XNewRef(kwnames);
     call->nargs = (size_t)nargs;
@@ -220,7 +222,7 @@ pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, PyObject *l
     }
     call_link(call, list);
     call->context = context == Py_None ? PyContext_CopyCurrent() : Py_NewRef(context);
-    call->future = PyObject_CallMethodNoArgs(loop, st->str_create_future);
+    call->future = PyObject_CallMethodNoArgs((PyObject *)loop, st->str_create_future);
     if (call->context == NULL || call->future == NULL) {
         pool_call_free(call);
         return NULL;

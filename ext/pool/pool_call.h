@@ -15,7 +15,7 @@ typedef struct PoolCall PoolCall;
  * means a copy of the current context). It is linked into `*list` until it is freed. `owner`
  * (borrowed) must live at least as long. NULL with an exception set. */
 PoolCall *pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list,
-                        PyObject *loop, PyObject *context, PyObject *func,
+                        Loop *loop, PyObject *context, PyObject *func,
                         PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 void pool_call_free(PoolCall *call);
 

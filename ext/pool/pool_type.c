@@ -192,8 +192,9 @@ pool_type_submit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return PyErr_Format(PyExc_TypeError, "expected a Context or None, not %.100s",
                             Py_TYPE(args[0])->tp_name);
     }
-    PoolCall *call = pool_call_new(pool_state(module), op, &self->calls, self->loop,
-                                   args[0], args[1], args + 2, nargs - 2, kwnames);
+    PoolCall *call =
+        pool_call_new(pool_state(module), op, &self->calls, (Loop *)self->loop, args[0],
+                      args[1], args + 2, nargs - 2, kwnames);
     if (call == NULL) {
         return NULL;
     }

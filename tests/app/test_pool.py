@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fluvial import _core
+from fluvial import Loop, _core
 from support.pools import run, until, with_pool
 
 
@@ -67,6 +67,21 @@ def test_exceptions_that_end_programs_end_the_call_only(error: type[BaseExceptio
         assert await pool.submit(None, len, "abc") == 3
 
     with_pool(main)
+
+
+def test_what_interrupts_the_delivery_of_a_result_leaves_the_loop() -> None:
+    class Future(asyncio.Future[Any]):
+        def set_result(self, result: Any) -> None:
+            raise KeyboardInterrupt
+
+    loop = Loop()
+    loop.create_future = lambda: Future(loop=loop)  # type: ignore[method-assign]
+    pool = _core.Pool(loop)
+    pool.submit(None, len, "")
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    pool.close()
+    loop.close()
 
 
 def test_stop_iteration_is_an_error() -> None:

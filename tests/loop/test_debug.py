@@ -302,3 +302,19 @@ def test_quick_protocols_are_not_logged(
     fluvial_loop.slow_callback_duration = 60.0
     fluvial_loop.run_until_complete(hear_as_stream(fluvial_loop))
     assert slow_lines(caplog) == []
+
+
+def test_what_interrupts_the_repr_of_a_cancelled_callback_leaves_the_loop(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    class Callback:
+        def __call__(self) -> None: ...
+
+        def __repr__(self) -> str:
+            raise KeyboardInterrupt
+
+    handle = loop.call_later(60, Callback())
+    loop.call_soon(handle.cancel)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert handle.cancelled()

@@ -86,7 +86,7 @@ is_ascii(const char *ptr)
 }
 
 static uint64_t
-steps(uint64_t state, const char *ptr, size_t n)
+utf8_steps(uint64_t state, const char *ptr, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         state = ROWS[(unsigned char)ptr[i]] >> (state & 63);
@@ -102,7 +102,7 @@ utf8_feed(Utf8 *utf8, Slice piece)
     uint64_t state = utf8->state;
     while (end - ptr >= STRIDE) {
         if ((state & 63) != OK || !is_ascii(ptr)) {
-            state = steps(state, ptr, STRIDE);
+            state = utf8_steps(state, ptr, STRIDE);
             if ((state & 63) == BAD) {
                 break;
             }
@@ -110,7 +110,7 @@ utf8_feed(Utf8 *utf8, Slice piece)
         ptr += STRIDE;
     }
     if ((state & 63) != BAD) {
-        state = steps(state, ptr, (size_t)(end - ptr));
+        state = utf8_steps(state, ptr, (size_t)(end - ptr));
     }
     utf8->state = state;
     return (state & 63) != BAD;

@@ -230,7 +230,7 @@ fds_wait(FdSet *set, Loop *loop, int fd, FdSide side, FdReady ready, PyObject *o
     return 0;
 }
 
-/* Where tries fail, every eighth read (TRIES) is tried first nevertheless. */
+/* After TRIES failed tries, TRIES reads begin with the wait, then one is tried again. */
 bool
 fds_worth_a_try(FdSet *set, int fd, PyObject *sock)
 {

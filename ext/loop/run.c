@@ -56,7 +56,7 @@ loop_run_timers(Loop *self)
 bool
 loop_enter(Loop *self)
 {
-    if (unlikely(self->forked) && self->uv_open) { /* else it is being closed */
+    if (unlikely(self->forked) && self->uv_open) { /* otherwise it is being closed */
         return false;
     }
     if (self->parked != NULL) {

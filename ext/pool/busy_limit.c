@@ -32,7 +32,7 @@ limit_init(Limit *limit, uint32_t max, uint32_t cores)
 }
 
 static bool
-below(uint64_t used, uint64_t elapsed, uint32_t percent)
+share_is_below(uint64_t used, uint64_t elapsed, uint32_t percent)
 {
     return used * 100 < elapsed * percent;
 }
@@ -88,9 +88,10 @@ static bool
 look_is_calm(const Look *look)
 {
     uint64_t total = look->worker_cpu + look->loop_cpu;
-    return look->queued != 0 && below(look->top_cpu, look->elapsed, CALM_PERCENT)
-           && (below(total, look->elapsed, FULL_PERCENT)
-               || below(look->worker_cpu, look->elapsed, FAIR_PERCENT));
+    return look->queued != 0
+           && share_is_below(look->top_cpu, look->elapsed, CALM_PERCENT)
+           && (share_is_below(total, look->elapsed, FULL_PERCENT)
+               || share_is_below(look->worker_cpu, look->elapsed, FAIR_PERCENT));
 }
 
 static bool
@@ -104,7 +105,8 @@ limit_grow(Limit *limit, const Look *look)
     if (look->busy < limit->value) {
         return true; /* the workers of the last increase have not started yet */
     }
-    bool idle = below(look->worker_cpu + look->loop_cpu, look->elapsed, IDLE_PERCENT);
+    bool idle =
+        share_is_below(look->worker_cpu + look->loop_cpu, look->elapsed, IDLE_PERCENT);
     bool stuck = look->left_queued != 0;
     uint32_t enough = idle && stuck ? CALM_LOOKS_IDLE : CALM_LOOKS_BUSY;
     if (++limit->calm >= enough) {
@@ -133,8 +135,8 @@ limit_probe(Limit *limit, const Look *look)
             limit->probe_looks = 0;
             limit_raise(limit, limit->value + 1);
         }
-    } else if (!below(look->worker_cpu, look->elapsed,
-                      100 * (active - 1) + PROBE_PERCENT)) {
+    } else if (!share_is_below(look->worker_cpu, look->elapsed,
+                               100 * (active - 1) + PROBE_PERCENT)) {
         probe_end(limit, true);
     } else if (limit->probe_looks >= PROBE_LOOKS) {
         probe_end(limit, false);

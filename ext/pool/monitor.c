@@ -35,7 +35,7 @@ monitor_needed(const Pool *pool)
 
 /* By how much a counter rose. The clock of a thread that has ended reads 0. */
 static uint64_t
-growth(uint64_t now, uint64_t before)
+counter_growth(uint64_t now, uint64_t before)
 {
     return now > before ? now - before : 0;
 }
@@ -62,7 +62,7 @@ workers_read(Pool *pool, uint32_t count, uint64_t elapsed, Look *look)
     for (uint32_t i = 0; i < count; i++) {
         Worker *worker = &pool->workers[i];
         uint64_t cpu = thread_clock_read(worker->seen.clock);
-        uint64_t used = growth(cpu, worker->seen.cpu);
+        uint64_t used = counter_growth(cpu, worker->seen.cpu);
         worker->seen.cpu = cpu;
         look->worker_cpu += used;
         look->top_cpu = used > look->top_cpu ? used : look->top_cpu;
@@ -100,7 +100,7 @@ monitor_look(Pool *pool, Before *before)
 
     uv_mutex_unlock(&pool->lock);
     next.loop_cpu = thread_clock_read(loop_clock);
-    look.loop_cpu = growth(next.loop_cpu, before->loop_cpu);
+    look.loop_cpu = counter_growth(next.loop_cpu, before->loop_cpu);
     workers_read(pool, count, look.elapsed, &look);
     uv_mutex_lock(&pool->lock);
 

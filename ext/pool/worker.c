@@ -74,7 +74,7 @@ idle_remove(Worker *worker)
 
 #ifndef NDEBUG
 static bool
-may_turn(WorkerState from, WorkerState to)
+worker_may_turn(WorkerState from, WorkerState to)
 {
     switch (from) {
     case WORKER_FREE:
@@ -99,7 +99,7 @@ static void
 worker_turn(Worker *worker, WorkerState to)
 {
     Pool *pool = worker->pool;
-    assert(may_turn(worker->state, to));
+    assert(worker_may_turn(worker->state, to));
     if (worker->state == WORKER_IDLE) {
         idle_remove(worker);
     }

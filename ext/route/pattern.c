@@ -20,7 +20,7 @@ is_name(Slice name)
 }
 
 static bool
-kind_named(Slice name, CaptureKind *kind)
+kind_from_name(Slice name, CaptureKind *kind)
 {
     static const struct {
         Slice name;
@@ -60,7 +60,7 @@ pattern_add_capture(Pattern *pattern, Slice inside)
     if (colon != NULL) {
         part.text.len = (size_t)(colon - inside.ptr);
         Slice kind = slice_of(colon + 1, inside.len - part.text.len - 1);
-        if (!kind_named(kind, &part.kind)) {
+        if (!kind_from_name(kind, &part.kind)) {
             return ROUTE_BAD_CONVERTER;
         }
     }

@@ -1,5 +1,5 @@
-/* The meaning of accept4()'s errors (see accept.h). Whatever isn't known counts as a broken socket,
- * since that is tried again after a while: a socket that stays readable would keep the loop busy.
+/* The meaning of accept4()'s errors (see accept.h). An unknown error counts as a broken socket, which is
+ * tried again only after a while. Otherwise a socket that stays readable would keep the loop busy.
  */
 #include "base/py.h"
 
@@ -12,7 +12,8 @@
 #define POLLRDHUP 0
 #endif
 
-/* A Unix socket that was shut down is readable for ever, and no accept4() says why. */
+/* Whether the socket was shut down. Such a Unix socket stays readable, and accept4() gives only
+ * EAGAIN. */
 static bool
 is_shut(int fd)
 {
@@ -24,11 +25,11 @@ AcceptFailure
 accept_failure(int fd, int code, bool first)
 {
     switch (code) {
-    case EAGAIN: /* in the first place: as a rule another process was faster */
+    case EAGAIN: /* even when `first`, usually because another process was faster */
         return first && is_shut(fd) ? ACCEPT_BROKEN : ACCEPT_NOTHING;
     case EINTR:
     case ECONNABORTED:
-    case EPERM: /* a firewall's rule; the others are errors of the new connection: accept(2) */
+    case EPERM: /* a firewall rule; the following are errors of the new connection: accept(2) */
     case EPROTO:
     case ENOPROTOOPT:
     case ENETDOWN:

@@ -1,4 +1,4 @@
-/* What it means that accept4() failed, for all that accept. No state. Thread: any. */
+/* Classifies errors of accept4(), for all code that accepts connections. No state. Thread: any. */
 #ifndef FLUVIAL_NET_ACCEPT_H
 #define FLUVIAL_NET_ACCEPT_H
 
@@ -7,11 +7,12 @@
 typedef enum AcceptFailure {
     ACCEPT_NOTHING, /* no connection waits */
     ACCEPT_PASSES,  /* this connection is gone; there may be others */
-    ACCEPT_STARVED, /* no descriptors or no memory: it waits in the backlog */
-    ACCEPT_BROKEN, /* the socket doesn't listen: it was shut down, or is no socket at all */
+    ACCEPT_STARVED, /* no descriptors or no memory: the connection waits in the backlog */
+    ACCEPT_BROKEN, /* the socket doesn't listen: it was shut down, or isn't a socket */
 } AcceptFailure;
 
-/* accept4(fd) failed with the errno `code`. `first`: `fd` was readable, and nothing was accepted since. */
+/* accept4(fd) has failed with the errno `code`. `first`: `fd` was readable, and nothing has been accepted
+ * since. */
 AcceptFailure accept_failure(int fd, int code, bool first);
 
 #endif

@@ -1,5 +1,5 @@
-/* Socket addresses as text (see addr.h). IPv4 is written by hand: it happens once per line of
- * the access log.
+/* Socket addresses as text (see addr.h). IPv4 addresses are formatted by hand, because this happens for
+ * each line of the access log.
  */
 #include "base/py.h"
 
@@ -25,7 +25,7 @@ net_addr_set(NetAddr *addr, const struct sockaddr *from)
     }
 }
 
-/* The host part; at most INET6_ADDRSTRLEN bytes with the NUL. The length without it. */
+/* Writes the host, at most INET6_ADDRSTRLEN bytes with the NUL. Returns the length without it. */
 static size_t
 addr_host(const NetAddr *addr, char *out)
 {

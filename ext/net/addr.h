@@ -24,13 +24,13 @@ void net_addr_set(NetAddr *addr, const struct sockaddr *from);
 bool net_addr_eq(const NetAddr *a, const NetAddr *b);
 /* Empty host and port 0 for AF_UNSPEC. */
 void net_addr_name(const NetAddr *addr, NetName *out);
-/* "127.0.0.1:53124" or "[::1]:53124", at most NET_ADDR_TEXT bytes, no NUL; the length. */
+/* Writes "127.0.0.1:53124" or "[::1]:53124", at most NET_ADDR_TEXT bytes, no NUL. Returns the length. */
 enum { NET_ADDR_TEXT = 64 };
 size_t net_addr_text(const NetAddr *addr, char *out);
-/* The address as Python's socket module gives it: (host, port) or (host, port, flow, scope);
+/* The address in the form of Python's socket module: (host, port) or (host, port, flow, scope);
  * None for AF_UNSPEC. A new reference, or NULL with an exception set. */
 PyObject *net_addr_object(const NetAddr *addr);
-/* The name of a Unix socket as Python's socket module gives it: a path, bytes for an abstract
+/* The name of a Unix socket in the form of Python's socket module: a path, bytes for an abstract
  * name, "" for none. A new reference, or NULL with an exception set. */
 PyObject *net_unix_name_object(const struct sockaddr *name, socklen_t len);
 /* The name of a bound socket. 0 or a negative UV_E*. */

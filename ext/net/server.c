@@ -1,5 +1,5 @@
 /* Listening sockets (see server.h): a poll handle, accept4() in a bounded batch, and a pause
- * when the system has no descriptors or memory for more. Runs on the loop's thread; the owner
+ * when the system has no descriptors or memory left. Runs on the loop's thread; the owner
  * embeds the struct.
  */
 #include "base/py.h"
@@ -14,9 +14,10 @@
 #include <unistd.h>
 
 enum {
-    ACCEPT_BATCH = 64,   /* connections per wake-up, so that others get their turn */
-    STARVED_RETRY = 100, /* ms */
-    BROKEN_RETRY = 1000, /* ms: somebody may make the socket listen again */
+    ACCEPT_BATCH =
+        64, /* most connections per wake-up, so that other handles get their turn */
+    STARVED_RETRY = 100, /* ms until the next try without descriptors or memory */
+    BROKEN_RETRY = 1000, /* ms until the next try: the socket may listen again */
 };
 
 static void listener_on_readable(uv_poll_t *poll, int status, int events);
@@ -37,8 +38,8 @@ listener_on_retry(uv_timer_t *timer)
     }
 }
 
-/* Accepting failed with `err`: says so once and waits for `retry` milliseconds. The socket stays
- * readable, so that it must not be watched meanwhile. */
+/* Accepting has failed with `err`: reports it once and tries again after `retry` milliseconds. The
+ * socket stays readable, so it isn't polled meanwhile. */
 static void
 listener_starve(Listener *listener, int err, uint64_t retry)
 {
@@ -50,13 +51,13 @@ listener_starve(Listener *listener, int err, uint64_t retry)
         err_set(err);
         loop_report(listener->loop,
                     retry == BROKEN_RETRY
-                        ? "a socket of the server listens no more: was it "
+                        ? "a socket of the server no longer listens: was it "
                           "shut down? Trying again every second"
                         : "accepting a connection failed; trying again");
     }
 }
 
-/* accept4() failed with `code`. Whether to go on with the next connection. `first`: see accept.h. */
+/* accept4() has failed with `code`. Whether to try the next connection. `first`: see accept.h. */
 static bool
 listener_refused(Listener *listener, int code, bool first)
 {
@@ -75,7 +76,7 @@ listener_refused(Listener *listener, int code, bool first)
     Py_UNREACHABLE();
 }
 
-/* Takes one connection. False when there is nothing more to take now. */
+/* Accepts one connection. False when there is nothing more to accept now. */
 static bool
 listener_accept(Listener *listener, bool first)
 {
@@ -211,5 +212,5 @@ listener_close(Listener *listener)
     uv_close((uv_handle_t *)&listener->poll, listener_on_poll_closed);
     uv_close((uv_handle_t *)&listener->retry, listener_on_retry_closed);
     (void)close(
-        listener->fd); /* libuv no longer watches it; clients are refused from now on */
+        listener->fd); /* libuv no longer polls it; clients are refused from now on */
 }

@@ -1,6 +1,6 @@
-/* A listening socket. Connections are accepted by accept4() on a socket that libuv only polls:
- * uv_listen() takes one connection for each wake-up and, when the process has no descriptors
- * left, drops the waiting clients. Here they wait in the kernel's backlog until there is room.
+/* A listening socket. libuv only polls the socket; connections are accepted with accept4(). uv_listen()
+ * isn't used: it accepts one connection per wake-up and, when the process has no descriptors left,
+ * drops the waiting clients. Here they wait in the kernel's backlog until there is room.
  *
  * Thread: the loop's; callbacks are made with the GIL held.
  * Lifetime: between listener_open and on_closed libuv owns the memory.
@@ -17,18 +17,18 @@
 typedef struct Listener Listener;
 
 typedef struct ListenerOps {
-    /* A connection. `fd` is the callee's: non-blocking, close-on-exec. The callee may pause or
-     * close the listener. */
+    /* A connection was accepted. The callee owns `fd`, which is non-blocking and close-on-exec. The
+     * callee may pause or close the listener. */
     void (*on_accept)(Listener *listener, int fd, const NetAddr *peer);
-    /* The last call: the memory is the owner's again. */
+    /* The last call. The memory is the owner's again. */
     void (*on_closed)(Listener *listener);
 } ListenerOps;
 
 typedef enum ListenerState {
     LISTENER_UNUSED,
     LISTENER_OPEN,
-    LISTENER_PAUSED, /* by listener_pause */
-    LISTENER_STARVED, /* accept failed, and not for one connection; tried again in a moment */
+    LISTENER_PAUSED,  /* by listener_pause */
+    LISTENER_STARVED, /* accept4() failed for all connections; a timer tries again */
     LISTENER_CLOSING,
 } ListenerState;
 
@@ -38,14 +38,14 @@ struct Listener {
     Loop *loop;             /* borrowed; the owner holds the loop */
     const ListenerOps *ops; /* static */
     int fd;                 /* owned */
-    int handles;            /* that are not closed yet */
+    int handles;            /* number of libuv handles not yet closed */
     bool is_unix;
-    bool reported; /* what accept fails for was reported */
+    bool reported; /* the failure of accept4() was reported */
     ListenerState state;
 };
 
-/* Listens on the bound socket `fd`, which is the listener's when the result is 0. Otherwise a
- * negative UV_E*, and the struct is unused. */
+/* Listens on the bound socket `fd`. 0, and the listener owns `fd`; otherwise a negative UV_E*, and the
+ * struct is unused. */
 int listener_open(Listener *listener, Loop *loop, const ListenerOps *ops, int fd,
                   bool is_unix, int backlog);
 

@@ -1,6 +1,6 @@
-/* From files to an SSL_CTX (see server_tls.h): each step fails with a ValueError that names the file
- * and says why. OpenSSL's queue of errors is emptied before each step and left empty after it,
- * since Python's ssl module shares it.
+/* Creates an SSL_CTX from files (see server_tls.h). Each step fails with a ValueError that names the
+ * file and the reason. OpenSSL's error queue is emptied before each step and left empty after it,
+ * because Python's ssl module shares it.
  */
 #include "base/py.h"
 
@@ -16,14 +16,14 @@ typedef struct SecureContext {
     SSL_CTX *ctx; /* owned: a reference */
 } SecureContext;
 
-/* What is used of TLS 1.2 by default: forward secrecy and authenticated encryption. The suites
- * of TLS 1.3 have nothing else. */
+/* The default ciphers of TLS 1.2: those with forward secrecy and authenticated encryption. All cipher
+ * suites of TLS 1.3 have both. */
 static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
-/* What the constructor is given; all borrowed. */
+/* The constructor's arguments; all borrowed. */
 typedef struct SecureArgs {
     const char *cert, *key; /* file names */
-    const char *cas;        /* likewise; NULL: none */
+    const char *cas;        /* file name; NULL: none */
     const char *password;   /* NULL: none */
     const char *ciphers;    /* NULL: the default */
     int verify;             /* SecureVerify */
@@ -44,7 +44,7 @@ context_raise_for(const char *file, const char *why)
     return -1;
 }
 
-/* The same with what OpenSSL has to say. */
+/* The same with the reason that OpenSSL gives. */
 static int
 context_raise_reason(const char *file)
 {
@@ -100,7 +100,7 @@ typedef struct Password {
     bool asked;
 } Password;
 
-/* OpenSSL's question for it; it would ask the terminal without this. */
+/* OpenSSL's callback for the password. Without it OpenSSL would ask on the terminal. */
 static int
 context_on_password(char *buf, int size, int Py_UNUSED(writing), void *data)
 {
@@ -131,7 +131,7 @@ read_key(const SecureArgs *args)
             args->key, !password.asked ? "there is no private key in PEM form"
                        : args->password == NULL
                            ? "the private key is encrypted and no password was given"
-                           : "the password is not the private key's");
+                           : "the password for the private key is wrong");
     }
     ERR_clear_error();
     return key;
@@ -149,7 +149,7 @@ context_load_key(SSL_CTX *ctx, const SecureArgs *args)
     EVP_PKEY_free(key);
     return fits ? 0
                 : context_raise_for(args->key,
-                                    "the private key is not that of the certificate");
+                                    "the private key does not match the certificate");
 }
 
 /* ---- Clients ------------------------------------------------------------------------------ */
@@ -184,8 +184,8 @@ context_load_authorities(SSL_CTX *ctx, const SecureArgs *args)
     return 0;
 }
 
-/* Chooses HTTP/1.1. A client that offers other protocols alone is refused (RFC 7301 section
- * 3.2); one that offers none never gets here. */
+/* Selects HTTP/1.1. A client that offers only other protocols is refused (RFC 7301 section 3.2). For a
+ * client that offers none this isn't called. */
 static int
 context_on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *out_len,
                 const unsigned char *offer, unsigned int offer_len,
@@ -200,14 +200,15 @@ context_on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *o
 
 /* ---- The context -------------------------------------------------------------------------- */
 
-/* Sessions live in tickets, which the client keeps: this side remembers nothing. */
+/* Sets protocol versions, options and ciphers. Sessions are kept in tickets by the client; the server
+ * stores none. */
 static int
 context_set_protocol(SSL_CTX *ctx, const SecureArgs *args)
 {
     static const unsigned char id[] = "fluvial";
     const char *ciphers = args->ciphers == NULL ? default_ciphers : args->ciphers;
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    /* An idle connection needs no buffers: 34 KiB less for each. */
+    /* An idle connection then keeps no buffers, which saves 34 KiB. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(ctx, context_on_alpn, NULL);
@@ -217,8 +218,7 @@ context_set_protocol(SSL_CTX *ctx, const SecureArgs *args)
         return context_raise_for("TLS", "the context can't be set up");
     }
     if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
-        PyErr_Format(PyExc_ValueError, "no cipher of TLS 1.2 is named by '%s'",
-                     ciphers);
+        PyErr_Format(PyExc_ValueError, "'%s' names no cipher of TLS 1.2", ciphers);
         ERR_clear_error();
         return -1;
     }

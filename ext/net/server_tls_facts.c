@@ -1,5 +1,5 @@
-/* From OpenSSL's view of a connection to ASGI's (see server_tls_facts.h). Certificates are put into
- * text once per connection; each caller gets a dict and a list of its own, which it may change.
+/* Converts OpenSSL's data about a connection to ASGI's (see server_tls_facts.h). Certificates are
+ * converted to text once per connection. Each caller gets its own dict and list, which it may change.
  */
 #include "base/py.h"
 
@@ -12,7 +12,8 @@
 
 #define CHAIN "client_cert_chain"
 
-/* What was written to `bio` (stolen, may be NULL), as str. NULL with an exception set. */
+/* The text in `bio` (stolen, may be NULL) as str. `written`: whether writing it succeeded. NULL with an
+ * exception set. */
 static PyObject *
 facts_text_of(BIO *bio, bool written)
 {
@@ -37,7 +38,7 @@ pem_of(X509 *cert)
     return facts_text_of(bio, bio != NULL && PEM_write_bio_X509(bio, cert) == 1);
 }
 
-/* The subject as RFC 4514 has it: the most specific part first. */
+/* The subject in the form of RFC 4514: the most specific part first. */
 static PyObject *
 facts_name_of(X509 *cert)
 {
@@ -58,8 +59,8 @@ facts_append(PyObject *list, X509 *cert)
     return err;
 }
 
-/* The client's own certificate, then those that it sent with it. A session that was taken up
- * again has the first only. */
+/* The client's own certificate, followed by the others that it sent. A resumed session has only the
+ * first. */
 static PyObject *
 chain_of(const SSL *ssl, X509 *own)
 {
@@ -91,7 +92,7 @@ facts_new(const SSL *ssl)
         Py_XDECREF(name);
         return NULL;
     }
-    /* A client whose certificate is not good never gets so far. */
+    /* client_cert_error is None: the handshake fails for a client whose certificate isn't valid. */
     return Py_BuildValue("{sN sN sN sO si si}", "server_cert", cert, CHAIN, chain,
                          "client_cert_name", name, "client_cert_error", Py_None,
                          "tls_version", SSL_version(ssl), "cipher_suite",

@@ -1,5 +1,5 @@
-/* What an application is told of a connection's TLS, as the "TLS Extension" of the ASGI
- * specification has it.
+/* The facts about a connection's TLS that an application receives, in the form of the ASGI
+ * specification's TLS extension.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_NET_SERVER_TLS_FACTS_H

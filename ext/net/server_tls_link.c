@@ -1,6 +1,6 @@
-/* OpenSSL between two runs of memory (see server_tls_link.h): a BIO of our own reads what has just
- * arrived from where it lies and appends what is made to the host's buffer. OpenSSL's queue of
- * errors belongs to the thread: it is emptied before each call, and after one that failed.
+/* OpenSSL on memory instead of a socket (see server_tls_link.h). A BIO of our own reads the bytes that
+ * have just arrived where they lie, and appends records to the host's buffer. OpenSSL's error queue
+ * belongs to the thread, so it is emptied before each call and after a call that has failed.
  */
 #include "base/py.h"
 
@@ -46,7 +46,8 @@ static long
 on_bio_ctrl(BIO *Py_UNUSED(bio), int command, long Py_UNUSED(number),
             void *Py_UNUSED(data))
 {
-    return command == BIO_CTRL_FLUSH; /* of nothing; else not supported */
+    return command
+           == BIO_CTRL_FLUSH; /* succeeds with nothing to do; others aren't supported */
 }
 
 /* ---- The host ----------------------------------------------------------------------------- */
@@ -101,7 +102,7 @@ secure_link_new(SecureHost *host)
     link->host = host;
     BIO_set_data(bio, link);
     BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio); /* takes the one reference for both */
+    SSL_set_bio(ssl, bio, bio); /* steals one reference for both */
     SSL_set_accept_state(ssl);
     return link;
 }
@@ -131,7 +132,7 @@ link_failed(SecureLink *link)
     return SECURE_FAILED;
 }
 
-/* What a read means that gave no bytes. */
+/* The result of a read that gave no bytes. */
 static SecureStep
 link_judge(SecureLink *link)
 {
@@ -141,7 +142,7 @@ link_judge(SecureLink *link)
     case SSL_ERROR_ZERO_RETURN:
         return SECURE_ENDED;
     default:
-        /* Behind our own close_notify only the end matters. */
+        /* After our own close_notify an error matters no more than an end. */
         return link->shut ? SECURE_ENDED : link_failed(link);
     }
 }

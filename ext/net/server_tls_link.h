@@ -1,6 +1,6 @@
-/* TLS of one of the server's connections, apart from sockets: records in, plain bytes out, and the
- * other way round. What is to be sent gathers in the host's buffer, which is empty between two
- * calls of the layer above: whoever calls a function that may fill it hands it to the kernel next.
+/* TLS of one of the server's connections, without its socket: records in, plain bytes out, and the other
+ * way round. Records to be sent gather in SecureHost.out. The layer above must pass them to the kernel
+ * right after each call that may add some, so that the buffer is empty between two calls.
  *
  * Thread: the loop's, with the GIL.
  */
@@ -15,52 +15,51 @@
 
 enum { SECURE_RECORD = 16 * 1024 }; /* bytes of plaintext in one record, at most */
 
-/* What all connections of a server share. */
+/* Shared by all connections of a server. */
 typedef struct SecureHost {
     SSL_CTX *ctx;               /* owned: a reference */
     BIO_METHOD *method;         /* owned */
     Buf out;                    /* owned: records on their way to the kernel */
-    char record[SECURE_RECORD]; /* where small pieces of one write are put together */
+    char record[SECURE_RECORD]; /* for joining the small pieces of one write */
 } SecureHost;
 
 typedef struct SecureLink {
-    SSL *ssl;         /* owned */
-    SecureHost *host; /* borrowed; outlives its links */
-    Slice in;         /* borrowed during secure_link_read: records not looked at yet */
-    PyObject *facts;  /* owned dict, or NULL: see server_tls_facts.h */
+    SSL *ssl;           /* owned */
+    SecureHost *host;   /* borrowed; outlives its links */
+    Slice in;           /* borrowed during secure_link_read: records not read yet */
+    PyObject *facts;    /* owned dict, or NULL: see server_tls_facts.h */
     const char *reason; /* static: why it failed */
-    uint64_t plain;     /* bytes that were given to secure_link_write */
-    uint64_t sealed; /* bytes of records made, those of the protocol itself included */
-    size_t unasked;  /* bytes of the latter while the peer reads nothing */
-    bool ready;      /* the handshake is complete */
-    bool shut;       /* close_notify was made */
+    uint64_t plain;     /* bytes passed to secure_link_write */
+    uint64_t sealed;    /* bytes of all records produced, including TLS's own */
+    size_t unasked;     /* bytes of TLS's own records while the peer reads nothing */
+    bool ready;         /* the handshake is complete */
+    bool shut;          /* close_notify was produced */
 } SecureLink;
 
 typedef enum SecureStep {
     SECURE_MORE,   /* the peer will send more */
-    SECURE_ENDED,  /* it has sent close_notify */
-    SECURE_FAILED, /* see SecureLink.reason; an alert may have been made */
+    SECURE_ENDED,  /* the peer has sent close_notify */
+    SECURE_FAILED, /* see SecureLink.reason; an alert may have been produced */
 } SecureStep;
 
 /* Takes a reference to `ctx`. NULL when out of memory. */
 SecureHost *secure_host_new(SSL_CTX *ctx);
 void secure_host_free(SecureHost *host); /* may be NULL */
 
-/* A connection's, before its handshake. NULL when out of memory. */
+/* A link for one connection, before its handshake. NULL when out of memory. */
 SecureLink *secure_link_new(SecureHost *host);
 void secure_link_free(SecureLink *link); /* may be NULL */
 
-/* Takes records that have arrived, all of them, also when they are parts of some; says in `got`
- * how many plain bytes came of them and all before. These are written to `plain`, which has room
- * for SECURE_RECORD bytes more than `records` has; it may be the memory before and under
- * `records`, when it begins more than SECURE_RECORD bytes earlier: nothing is written to where
- * something unread lies. */
+/* Reads all of the bytes that have arrived; they may begin or end inside a record. Writes the resulting
+ * plain bytes to `plain` and their number to `*got`. `plain` must have room for SECURE_RECORD bytes
+ * more than `records` has. It may overlap `records` if it begins more than SECURE_RECORD bytes before
+ * them: then no unread byte is overwritten. */
 SecureStep secure_link_read(SecureLink *link, Slice records, char *plain, size_t *got);
 
-/* Makes records of plain bytes, as few as these fit in. 0; UV_EPROTO; UV_ENOMEM. */
+/* Puts plain bytes into as few records as possible. 0; UV_EPROTO; UV_ENOMEM. */
 int secure_link_write(SecureLink *link, Slice plain);
 
-/* Makes close_notify, once and if there was a handshake. */
+/* Produces close_notify, once, if the handshake is complete. */
 void secure_link_shut(SecureLink *link);
 
 #endif

@@ -22,11 +22,11 @@ enum {
     PUT_COPY = 8 * 1024, /* bytes that are copied rather than their memory taken */
 };
 
-/* Bytes that wait for the kernel. Freed in its callback, which libuv always makes. */
+/* Bytes that the kernel hasn't taken yet. Freed in the request's callback, which libuv always calls. */
 typedef struct StreamWrite {
     uv_write_t req;
-    PyObject *owner; /* owned, or NULL: keeps the bytes that are not in `copy` */
-    char *memory;    /* owned, or NULL: likewise */
+    PyObject *owner; /* owned, or NULL: keeps the bytes that are not in `copy` alive */
+    char *memory;    /* owned, or NULL: the same, as plain memory */
     size_t size;     /* bytes of the request */
     char copy[];
 } StreamWrite;
@@ -50,8 +50,8 @@ stream_init(Stream *s, bool is_unix)
     return is_unix ? uv_pipe_init(uv, &s->uv.pipe, 0) : uv_tcp_init(uv, &s->uv.tcp);
 }
 
-/* Undoes stream_init for a handle that never got a descriptor, as libuv itself does when
- * uv_tcp_init_ex fails: such a handle is only a link in the loop's list. uv_close would keep
+/* Undoes stream_init for a handle that never got a descriptor. Such a handle is only a link in the
+ * loop's list; libuv itself unlinks it in the same way when uv_tcp_init_ex fails. uv_close would need
  * the owner's memory for another iteration. */
 static void
 stream_uninit(Stream *s)
@@ -67,8 +67,9 @@ stream_close_at_once(uv_handle_t *handle)
     stream_close(stream_of(handle), false);
 }
 
-/* libuv goes on with a stream whose callback has forked, and may have bytes to write. So its number
- * gets another file, which takes none; there is always the loop's own epoll set. */
+/* In a forked child libuv may still write queued bytes to the parent's socket, if the fork happened in a
+ * callback of the stream. So the descriptor is replaced with one that accepts no I/O: a duplicate of the
+ * loop's epoll set, which always exists. */
 static void
 stream_forked(uv_handle_t *handle)
 {
@@ -93,13 +94,13 @@ stream_opened(Stream *s, bool is_unix)
     s->state = STREAM_OPEN;
     s->uv.handle.data = (void *)&stream_handle_ops;
     if (!is_unix) {
-        (void)uv_tcp_nodelay(&s->uv.tcp,
-                             1); /* fails on a socket that is no TCP: no harm */
+        (void)uv_tcp_nodelay(
+            &s->uv.tcp, 1); /* fails on a socket other than TCP, which does no harm */
     }
 }
 
-/* Whether libuv watches `fd` already, because someone closed a stream's descriptor behind its
- * back: it would abort the process. */
+/* Whether libuv already watches `fd`: then somebody has closed the descriptor of another stream without
+ * libuv's knowledge, and the number was reused. Opening it again would make libuv abort the process. */
 static bool
 fd_is_taken(const uv_loop_t *uv, int fd)
 {
@@ -185,7 +186,8 @@ on_uv_alloc(uv_handle_t *handle, size_t Py_UNUSED(suggested), uv_buf_t *buf)
         s->ops->on_alloc(s, buf);
     }
     if (!s->reading) {
-        s->uv.stream.read_cb = on_uv_read; /* which libuv calls all the same */
+        s->uv.stream.read_cb =
+            on_uv_read; /* on_alloc has cleared it, but libuv calls it */
     }
 }
 
@@ -239,7 +241,7 @@ on_uv_close(uv_handle_t *handle)
     }
 }
 
-/* Has close() send RST, and drop what the kernel has not sent. */
+/* Makes close() send RST and drop the bytes that the kernel hasn't sent. */
 static void
 stream_linger_none(Stream *s)
 {
@@ -295,13 +297,14 @@ stream_close(Stream *s, bool flush)
     }
 }
 
-/* FIN needs no libuv request: when nothing is queued, the socket takes it at once. */
+/* Sends FIN without a libuv request: when nothing is queued, it can be sent at once. */
 static void
 stream_send_fin(Stream *s)
 {
     uv_os_fd_t fd;
     if (uv_fileno(&s->uv.handle, &fd) == 0) {
-        (void)shutdown(fd, SHUT_WR); /* ENOTCONN: the peer is gone, reading will tell */
+        (void)shutdown(fd,
+                       SHUT_WR); /* ENOTCONN: the peer has gone, which a read reports */
     }
 }
 
@@ -365,7 +368,7 @@ on_uv_write(uv_write_t *req, int status)
     Stream *s = stream_of(req->handle);
     StreamWrite *write = container_of(req, StreamWrite, req);
     if (!loop_enter(s->loop)) {
-        return; /* with all that the parent's work has left behind */
+        return; /* in a forked child: the request belongs to the parent and is left as it is */
     }
     s->queued -= write->size;
     PyObject *owner = write->owner;
@@ -375,7 +378,8 @@ on_uv_write(uv_write_t *req, int status)
     Py_XDECREF(owner);
 }
 
-/* Gives libuv `bufs`, `size` bytes that `write` keeps (stolen also on an error). */
+/* Starts a libuv request for `bufs`, `size` bytes that `write` keeps alive. `write` is stolen, also on an
+ * error. */
 static int
 stream_start(Stream *s, StreamWrite *write, const uv_buf_t *bufs, unsigned n,
              size_t size)
@@ -392,8 +396,8 @@ stream_start(Stream *s, StreamWrite *write, const uv_buf_t *bufs, unsigned n,
     return 0;
 }
 
-/* Queues `bufs`. The first `copied` of them are copied, the others kept alive by `owner`
- * (borrowed, may be NULL when all are copied). */
+/* Queues `bufs`. The first `copied` of them are copied; `owner` keeps the others alive (borrowed, may
+ * be NULL when all are copied). */
 static int
 stream_queue(Stream *s, uv_buf_t *bufs, unsigned n, unsigned copied, PyObject *owner)
 {
@@ -421,7 +425,7 @@ stream_queue(Stream *s, uv_buf_t *bufs, unsigned n, unsigned copied, PyObject *o
     return err;
 }
 
-/* Queues the bytes of `out` from `done` on, with the memory that they are in. */
+/* Queues the bytes of `out` from `done` on without copying: the request takes over the memory. */
 static int
 stream_queue_memory(Stream *s, Buf *out, size_t done)
 {
@@ -461,7 +465,7 @@ stream_put(Stream *s, Buf *out)
     return err;
 }
 
-/* Drops the first `done` bytes of `bufs`; returns the index of the first that is left. */
+/* Drops the first `done` bytes of `bufs`. Returns the index of the first remaining buffer. */
 static unsigned
 bufs_skip(uv_buf_t *bufs, unsigned n, size_t done)
 {

@@ -1,13 +1,13 @@
 /* A connected byte stream over TCP, a Unix socket or a pipe: one libuv handle, its state
  * machine and its write queue. The owner (an HTTP connection, an asyncio transport) embeds the
- * struct and is told what happens through one const struct of functions.
+ * struct and receives events through one const struct of functions, StreamOps.
  *
  * Thread: the loop's. Callbacks are made with the GIL held (loop_enter has been called).
  * Lifetime: between stream_open_* and on_closed libuv owns the struct's memory; the owner may
  * free it in on_closed and not before. on_closed is always the last call and comes exactly once.
  *
- * A stream may speak TLS (stream_secure): then everything here is about plain bytes, but that
- * `queued` counts what is queued: records.
+ * A stream may use TLS (stream_secure). Then everything here deals with plain bytes, except `queued`,
+ * which counts bytes of records.
  */
 #ifndef FLUVIAL_NET_STREAM_H
 #define FLUVIAL_NET_STREAM_H
@@ -26,9 +26,9 @@ typedef struct SecureLink SecureLink;
 typedef struct StreamWatch StreamWatch;
 
 typedef struct StreamOps {
-    /* Bytes arrived. `data` is the loop's shared read buffer (or what on_alloc gave): valid
-     * during the call only; the callee may overwrite it. The callee may call any stream function,
-     * stream_close included. */
+    /* Bytes have arrived. `data` lies in the loop's shared read buffer (or in the buffer from
+     * on_alloc). It is valid only during the call; the callee may overwrite it. The callee may call
+     * any stream function, stream_close included. */
     void (*on_data)(Stream *s, Slice data);
     /* The peer will send no more. Writing is still possible. With TLS it may come right after an
      * on_data that has stopped reading. */
@@ -36,15 +36,15 @@ typedef struct StreamOps {
     /* Reading or writing failed with the negative UV_E* code; called once at most. The owner
      * should close: nothing is read or written any more. */
     void (*on_error)(Stream *s, int err);
-    /* The peer reads nothing more, see stream_watch: the next write fails. May be NULL. */
+    /* The peer has reset the connection, see stream_watch; the next write would fail. May be NULL. */
     void (*on_reset)(Stream *s);
     /* The bytes queued for writing have fallen to `low` or fewer after having been above
      * `high`. May be NULL. */
     void (*on_drain)(Stream *s);
-    /* The handle is closed: nothing more will come, the memory is the owner's again. */
+    /* The handle is closed. No callback follows, and the memory is the owner's again. */
     void (*on_closed)(Stream *s);
-    /* Where the next read shall go, instead of the loop's shared buffer. May leave `buf` empty
-     * after having closed the stream or stopped reading. The read may yield nothing. May be
+    /* Provides the buffer for the next read, instead of the loop's shared buffer. May leave `buf`
+     * empty after it has closed the stream or stopped reading. The read may yield nothing. May be
      * NULL. */
     void (*on_alloc)(Stream *s, uv_buf_t *buf);
     /* The TLS handshake is complete: data may follow at once. May be NULL. */
@@ -72,8 +72,8 @@ struct Stream {
     StreamState state;
     bool reading;
     bool read_eof;    /* on_eof was called */
-    bool over_high;   /* queued went above `high`; on_drain is owed */
-    bool want_empty;  /* on_drain is owed for queued == 0: see stream_drain */
+    bool over_high;   /* queued has risen above `high`; on_drain will follow */
+    bool want_empty;  /* on_drain will follow when queued is 0: see stream_drain */
     bool shutting;    /* stream_shutdown was called */
     bool failed;      /* on_error was called */
     bool cut;         /* closes without close_notify, see stream_cut */
@@ -82,26 +82,27 @@ struct Stream {
     size_t queued;    /* bytes accepted by stream_write* and not yet by the kernel */
 };
 
-/* Takes over the connected socket `fd` (closed by the stream from then on). `is_unix` picks the
- * handle type. On an error the fd stays the caller's, the struct is unused, no callback comes. */
+/* Takes ownership of the connected socket `fd`. `is_unix` selects the handle type. On an error the fd
+ * stays the caller's, the struct is unused, and no callback follows. */
 int stream_open_fd(Stream *s, Loop *loop, const StreamOps *ops, int fd, bool is_unix);
 
 /* Accepts a pending connection of `listener`. The errors are as above. */
 int stream_accept(Stream *s, Loop *loop, const StreamOps *ops, uv_stream_t *listener);
 
-/* The server's side of TLS on a stream that has just been opened and has no on_alloc. Takes `link`
- * over; nothing can be written before on_secure. A handshake that fails is an on_error with
- * UV_EPROTO, as is a broken record. close_notify goes out with stream_shutdown and with a
- * stream_close that flushes. */
+/* Starts the server's side of TLS on a stream that has just been opened and has no on_alloc. Takes
+ * ownership of `link`. Nothing can be written before on_secure. A failed handshake or a broken record
+ * causes on_error with UV_EPROTO. close_notify is sent by stream_shutdown and by a stream_close that
+ * flushes. */
 void stream_secure(Stream *s, SecureLink *link);
-/* Whether its handshake is complete. For streams with TLS. */
+/* Whether the handshake is complete. For streams with TLS. */
 bool stream_secure_is_ready(const Stream *s);
 /* Why TLS has failed: static text, or NULL. */
 const char *stream_secure_reason(const Stream *s);
-/* By how many bytes the records written so far are more than what was in them; 0 without TLS. */
+/* The overhead of TLS: how many bytes the records written so far have more than their contents. 0
+ * without TLS. */
 uint64_t stream_secure_surplus(const Stream *s);
 
-/* Whether it has TLS whose handshake is not complete. */
+/* Whether the stream uses TLS and its handshake is not complete. */
 static inline bool
 stream_is_handshaking(const Stream *s)
 {
@@ -111,42 +112,42 @@ stream_is_handshaking(const Stream *s)
 int stream_read_start(Stream *s);
 void stream_read_stop(Stream *s);
 
-/* Writes `data`, at once as far as the kernel takes it; the rest is copied and queued. Dropped
- * silently when the stream is closing. 0 or a negative UV_E*; an error that shows later comes
- * through on_error. */
+/* Writes `data`: at once as far as the kernel takes it; the rest is copied and queued. Dropped
+ * silently when the stream is closing. 0 or a negative UV_E*. Later errors are reported through
+ * on_error. */
 int stream_write(Stream *s, Slice data);
 
-/* As stream_write for `n` (1 to 8) slices in one system call; nothing is copied: what the
- * kernel doesn't take stays where it is until written, kept alive by `owner` (borrowed; a
- * reference is taken while needed). slices[0] alone may point to memory that `owner` doesn't
- * keep (a header block): what is left of it is copied. */
+/* As stream_write for `n` (1 to STREAM_SLICES) slices in one system call, without copying. What the
+ * kernel doesn't take stays where it is until it is written; `owner` keeps it alive (borrowed; a
+ * reference is taken while needed). Only slices[0] may point to memory that `owner` doesn't keep, such
+ * as a header section: its unwritten rest is copied. */
 int stream_writev(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
 
 /* As stream_writev, but `owner` keeps all of the slices. */
 int stream_write_owned(Stream *s, const Slice *slices, unsigned n, PyObject *owner);
 
-/* As stream_write_owned for any number of buffers, which are changed. `owner` may be NULL: then
+/* As stream_write_owned for any number of buffers. Changes `bufs`. `owner` may be NULL: then
  * what the kernel doesn't take is copied. */
 int stream_gather(Stream *s, uv_buf_t *bufs, unsigned n, PyObject *owner);
 
-/* Asks for on_drain once nothing is queued any more, whatever the limits say. */
+/* Requests on_drain when nothing is queued any more, regardless of `high` and `low`. */
 void stream_drain(Stream *s);
 
-/* After on_eof: on_reset comes once, as soon as the peer has reset the connection, as it does when it
- * has closed its socket and gets something all the same. A Unix socket tells at once that its peer
- * is closed. Without a descriptor to spare only a write will tell. */
+/* After on_eof: watches for a reset by the peer, which causes on_reset once. A TCP peer that has closed
+ * its socket sends a reset when it receives more bytes. A Unix socket reports at once that its peer has
+ * closed. If no descriptor is free, nothing is watched, and only a write finds out. */
 void stream_watch(Stream *s);
 
-/* Sends FIN after what is queued. */
+/* Sends FIN after the queued bytes. */
 void stream_shutdown(Stream *s);
 
-/* What was written is not all that the peer was to get: closing shall look like that. TLS ends without
- * close_notify; with `reset` the connection ends with RST instead of FIN. A Unix socket has no
- * such end. */
+/* The peer hasn't received everything that it should. Makes sure that it can tell when the stream
+ * closes: TLS ends without close_notify, and with `reset` the connection ends with RST instead of FIN.
+ * A Unix socket has no RST. */
 void stream_cut(Stream *s, bool reset);
 
-/* Closes. With `flush` what is queued is written first (bounded by the owner's own deadline:
- * it may call stream_close(s, false) at any time); without it queued bytes are dropped. */
+/* Closes. With `flush` queued bytes are written first. The owner sets its own deadline for that and may
+ * call stream_close(s, false) at any time. Without `flush` queued bytes are dropped. */
 void stream_close(Stream *s, bool flush);
 
 #endif

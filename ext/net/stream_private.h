@@ -1,4 +1,5 @@
-/* What stream.c and stream_tls.c, which puts TLS on a stream, have of each other.
+/* What the files stream.c, stream_watch.c and stream_tls.c, which adds TLS to a stream, need of each
+ * other.
  * Thread: the loop's.
  */
 #ifndef FLUVIAL_NET_STREAM_PRIVATE_H
@@ -15,12 +16,12 @@ stream_of(void *handle)
 
 /* ---- stream.c ---------------------------------------------------------------------------- */
 
-/* What a read means that gave no bytes: UV_EOF, another error, or 0: nothing. */
+/* Handles a read that returned no bytes: `nread` is UV_EOF, another error, or 0 for nothing. */
 void stream_read_ended(Stream *s, ssize_t nread);
-/* Tells the owner, once. */
+/* Stops reading and calls on_error, once. */
 void stream_fail(Stream *s, int err);
-/* Writes `out` as far as the kernel takes it and queues the rest; `out` is empty afterwards, its
- * memory perhaps taken away. 0 or a negative UV_E*. */
+/* Writes `out` as far as the kernel takes it and queues the rest. `out` is empty afterwards; its
+ * memory may have been taken over. 0 or a negative UV_E*. */
 int stream_put(Stream *s, Buf *out);
 
 /* ---- stream_watch.c ---------------------------------------------------------------------- */

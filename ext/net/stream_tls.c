@@ -1,7 +1,8 @@
-/* TLS on a stream (see stream.h): between libuv's callbacks and a SecureLink. Records are read
- * into the loop's shared buffer behind a gap, and what is in them is written to the same memory
- * from its beginning, so that all that one read brings is handed up in one piece. The loop's
- * thread, with the GIL.
+/* TLS on a stream (see stream.h): connects libuv's callbacks to a SecureLink. The loop's thread, with
+ * the GIL.
+ *
+ * Records are read into the loop's shared buffer after a gap of GAP bytes. Their plaintext is written to
+ * the same buffer from its beginning. So everything that one read brings is passed on in one piece.
  */
 #include "base/py.h"
 
@@ -12,7 +13,8 @@
 enum {
     GAP = SECURE_RECORD + 64,  /* bytes before the records, see secure_link_read */
     SEND_AT_ONCE = 128 * 1024, /* bytes of plaintext that are sealed before a write */
-    UNASKED_MAX = 16 * 1024,   /* bytes of the protocol's own for who doesn't read */
+    UNASKED_MAX = 16
+        * 1024, /* bytes of TLS's own records for a peer that doesn't read */
 };
 
 void
@@ -50,8 +52,8 @@ stream_secure_alloc(uv_handle_t *handle, size_t Py_UNUSED(suggested), uv_buf_t *
                           : uv_buf_init(all.base + GAP, (unsigned)all.len - GAP);
 }
 
-/* Sends what the protocol itself has to say. A peer that makes it say much and doesn't listen
- * could fill our memory. */
+/* Sends the records that TLS itself has produced. A peer that causes many of them and doesn't read would
+ * fill our memory, so UNASKED_MAX limits them. */
 static int
 link_send_own(Stream *s)
 {
@@ -65,8 +67,8 @@ link_send_own(Stream *s)
     return err == 0 && link->unasked > UNASKED_MAX ? UV_ENOBUFS : err;
 }
 
-/* Records have arrived. The owner may close the stream in each callback. What comes with a broken
- * record is dropped: nothing could be answered any more. */
+/* Handles records that have arrived. The owner may close the stream in each callback. Plaintext that
+ * arrives together with a broken record is dropped, because no response could be sent any more. */
 static void
 link_feed(Stream *s, Slice records)
 {
@@ -105,7 +107,7 @@ stream_secure_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 
 /* ---- Writing ------------------------------------------------------------------------------ */
 
-/* Seals `plain` and hands over what has become too much to keep. */
+/* Seals `plain` into records, and writes them out whenever SEND_AT_ONCE bytes have gathered. */
 static int
 link_seal(Stream *s, Slice plain)
 {
@@ -122,8 +124,8 @@ link_seal(Stream *s, Slice plain)
     return err;
 }
 
-/* Adds `piece` to what fills the current record, of which there are `have` bytes. Whole records
- * are sealed from where they lie. */
+/* Adds `piece` to the current record, which has `*have` bytes so far. Whole records are sealed directly
+ * from `piece`. */
 static int
 link_pack(Stream *s, Slice piece, size_t *have)
 {
@@ -176,5 +178,6 @@ void
 stream_secure_end(Stream *s)
 {
     secure_link_shut(s->secure);
-    (void)stream_put(s, &s->secure->host->out); /* an error shows in what follows */
+    (void)stream_put(
+        s, &s->secure->host->out); /* the next read or write reports an error */
 }

@@ -1,6 +1,6 @@
 /* Notices that the peer of a half-closed stream has reset it (see stream_watch). Such a stream isn't
- * read any more, so libuv doesn't poll its descriptor. A duplicate is polled instead, for errors
- * alone. The watch is made when it is first needed, and frees itself in its close callback. The
+ * read any more, so libuv doesn't poll its descriptor. A duplicate is polled instead, only for
+ * errors. The watch is created when it is first needed, and freed in its close callback. The
  * loop's thread, with the GIL.
  */
 #include "base/py.h"
@@ -44,7 +44,7 @@ stream_unwatch(Stream *s)
     }
 }
 
-/* Whatever is told here means that the connection is gone: there is nothing else to be polled for. */
+/* Any event means that the connection is gone, because nothing but errors is polled for. */
 static void
 on_watch(uv_poll_t *poll, int Py_UNUSED(status), int Py_UNUSED(events))
 {
@@ -65,7 +65,7 @@ watch_close(uv_handle_t *handle)
     stream_unwatch(watch_of(handle)->stream);
 }
 
-/* The child must not keep the connection open. */
+/* In a forked child: the duplicate must not keep the connection open. */
 static void
 watch_forked(uv_handle_t *handle)
 {
@@ -76,7 +76,7 @@ watch_forked(uv_handle_t *handle)
 
 static const LoopHandleOps watch_ops = {.close = watch_close, .forked = watch_forked};
 
-/* A watch on `fd`, which it owns; NULL when that can't be. */
+/* A watch on `fd`, which it owns; NULL when out of memory or when libuv refuses the descriptor. */
 static StreamWatch *
 watch_new(Stream *s, int fd)
 {
@@ -109,6 +109,7 @@ stream_watch(Stream *s)
         (void)close(copy);
         return;
     }
-    /* Urgent data can't come behind FIN; errors are reported whatever is asked for. */
+    /* Urgent data can't follow a FIN, so UV_PRIORITIZED itself never occurs. Errors are always
+     * reported. */
     (void)uv_poll_start(&s->watch->poll, UV_PRIORITIZED, on_watch);
 }

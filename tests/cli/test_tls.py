@@ -216,11 +216,11 @@ def test_failed_handshakes_are_told_to_those_who_ask(folder: Path, level: str, t
         ),
         (
             ["--ssl-certfile", "server.crt", "--ssl-keyfile", "other/server.key"],
-            "other/server.key: the private key is not that of the certificate",
+            "other/server.key: the private key does not match the certificate",
         ),
         (
             ["--ssl-certfile", "server.crt", "--ssl-keyfile", "third/server.key"],
-            "third/server.key: the private key is not that of the certificate",
+            "third/server.key: the private key does not match the certificate",
         ),
         (
             ["--ssl-certfile", "server.crt", "--ssl-keyfile", "locked"],
@@ -231,7 +231,7 @@ def test_failed_handshakes_are_told_to_those_who_ask(folder: Path, level: str, t
                 *("--ssl-certfile", "server.crt", "--ssl-keyfile", "locked"),
                 *("--ssl-keyfile-password", "wrong"),
             ],
-            "locked: the password is not the private key's",
+            "locked: the password for the private key is wrong",
         ),
         (["--ssl-keyfile", "server.key"], "--ssl-keyfile needs --ssl-certfile"),
         (["--ssl-keyfile-password", "x"], "--ssl-keyfile-password needs --ssl-certfile"),
@@ -252,7 +252,7 @@ def test_failed_handshakes_are_told_to_those_who_ask(folder: Path, level: str, t
         ),
         (
             ["--ssl-certfile", "both.pem", "--ssl-ciphers", "NONSENSE"],
-            "no cipher of TLS 1.2 is named by 'NONSENSE'",
+            "'NONSENSE' names no cipher of TLS 1.2",
         ),
     ],
 )

@@ -232,7 +232,7 @@ def test_a_listening_socket_that_somebody_shuts_down() -> None:
             before.sendall(GET)
             assert before.recv(1000)
         assert len(reports) == 1
-        assert "listens no more" in reports[0]
+        assert "no longer listens" in reports[0]
 
 
 # ---- Memory --------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ typedef struct AppState {
     PyTypeObject *waiting_type;   /* see waiting.h */
     PyObject *waiting_done;
 
-    /* Plans, dispatch and answers. All owned. */
+    /* Plans, dispatch and responses. All owned. */
     PyTypeObject *mount_type; /* see mount.h */
     PyTypeObject *param_type;
     PyTypeObject *plan_type;

@@ -12,7 +12,7 @@
 
 /* What dispatch forwards from HttpOps, for requests in mode HTTP_BODY_STREAM. */
 void body_feed(HttpRequest *req, Slice piece);
-/* Nothing more will come: readers look at the request again. Also for the end of the answer. */
+/* Nothing more will come: readers look at the request again. Also for the end of the response. */
 void body_end(HttpRequest *req);
 /* on_gone: readers get ClientDisconnect once what had arrived is read. Also marks the call as
  * gone for Request.disconnected; to be called in every body mode. */
@@ -20,7 +20,7 @@ void body_gone(HttpRequest *req);
 /* app_clear: frees AppCall.body. */
 void body_clear(AppCall *call);
 
-/* The awaitable of Request.until_gone(): None once the client has left or the answer is over. As for
+/* The awaitable of Request.until_gone(): None once the client has left or the response is over. As for
  * body_read. */
 PyObject *body_until_gone(AppState *st, PyObject *request);
 

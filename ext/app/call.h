@@ -1,6 +1,6 @@
-/* The app layer's share of a request: what the router found, and the Python objects that stand
- * for the exchange. Lives in http_request_app(req), zeroed by the http layer when the request begins and
- * released by call_clear (HttpOps.app_clear).
+/* What the app layer knows of a request: the route that the router found, and the Python objects that
+ * represent the exchange. It is stored at http_request_app(req). The http layer zeroes it when the request
+ * begins; dispatch_clear (HttpOps.app_clear) releases it.
  *
  * Thread: changed on the loop's thread only; a worker may read it while it holds the GIL.
  */
@@ -19,16 +19,18 @@ typedef struct HandlerCoro HandlerCoro;
 
 typedef struct AppCall {
     RouteMatch match; /* captures point into `path`, or into the request's head */
-    Buf path; /* owned: the decoded path; empty when the path as sent needs no decoding */
-    PyObject *request; /* owned: the Python Request; NULL until somebody wants it */
-    PyObject
-        *sender; /* borrowed: the Sender of a streamed answer; it clears this itself */
-    HandlerCoro *coro; /* borrowed: what runs for the request; it clears this itself */
-    Mount *mount;    /* borrowed from the server: the other app that answers, or NULL */
-    void *mounted;   /* its call: whose it is, and who clears this, says its MountOps */
+    Buf path; /* owned: the decoded path; empty when nothing in it is percent-encoded */
+    PyObject *request; /* owned: the Python Request; NULL until it is needed */
+    /* borrowed: the Sender of a streamed response, which clears this when it dies */
+    PyObject *sender;
+    HandlerCoro *coro; /* borrowed: what runs for the request; clears this at its end */
+    /* borrowed from the server: the mounted app that handles this; or NULL */
+    Mount *mount;
+    /* the mounted app's own object for the request; it owns and clears it */
+    void *mounted;
     BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
     bool websocket;  /* for a native WebSocket handler; `request` is a WebSocket */
-    bool gone;       /* the client went away before the answer was complete */
+    bool gone;       /* the client went away before the response was complete */
 } AppCall;
 
 static inline AppCall *

@@ -1,5 +1,5 @@
-/* See coro.h. The object learns of its coroutine's end as request_coro.h says; what is then to be
- * done, an answer or another coroutine, is result.c's to decide.
+/* See coro.h. request_coro.c calls coro_settle when the coroutine has ended; result.c then decides what
+ * comes next: a response, or another coroutine to await.
  */
 #include "base/py.h"
 
@@ -18,15 +18,16 @@ struct HandlerCoro {
     AppServer *server; /* owned: outlives the requests of its HttpServer */
     HttpRequest *req;  /* owned reference; NULL when the call is over */
     Plan *plan;        /* owned; may be NULL */
-    PyObject *task;  /* owned while suspended and the client there, see coro_traverse */
-    CallStage stage; /* what the coroutine is */
-    bool
-        cancelled; /* coro_end_stream was here: what cleans up must not be cancelled, too */
+    /* owned while suspended and the client is there, see handler_coro_traverse */
+    PyObject *task;
+    CallStage stage; /* what the coroutine computes */
+    /* coro_end_stream has cancelled the task; do not cancel its clean-up again */
+    bool cancelled;
 };
 
 /* ---- The end of a call -------------------------------------------------------------------- */
 
-/* Lets go of the request, the plan and the coroutine. */
+/* Ends the call (RequestCoroOps.release): a response that isn't complete by now is broken off. */
 static void
 coro_release(RequestCoro *base)
 {
@@ -37,7 +38,7 @@ coro_release(RequestCoro *base)
         if (req->answer != HTTP_ANSWER_DONE) {
             http_abort(req);
         }
-        body_end(req); /* who still reads it won't get more */
+        body_end(req); /* tasks that still read the body get no more */
         call_of(req)->coro = NULL;
         Py_CLEAR(call_of(req)->request);
         http_request_unref(req);
@@ -62,7 +63,7 @@ coro_returned(HandlerCoro *self, PyObject *result)
     return next;
 }
 
-/* Goes on to what is to be awaited next, if anything (RequestCoroOps.settle). */
+/* Writes the response, or continues with the next coroutine (RequestCoroOps.settle). */
 static PySendResult
 coro_settle(RequestCoro *base, PyObject *result)
 {
@@ -72,7 +73,8 @@ coro_settle(RequestCoro *base, PyObject *result)
         next = coro_returned(self, result);
     } else if (request_coro_lets_through(self->server->st)) {
         PyObject *exc = err_take();
-        (void)http_respond_error(self->req, 500); /* does nothing without a client */
+        (void)http_respond_error(self->req,
+                                 500); /* does nothing when the client has gone */
         coro_release(base);
         err_restore(exc);
         return PYGEN_ERROR;
@@ -101,8 +103,9 @@ static const RequestCoroOps coro_ops = {
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
-/* The task is not visited: asyncio keeps only weak references to tasks, so one that waits for
- * something that nobody else refers to would be collected. The open request keeps it. */
+/* Deliberately doesn't visit the task. asyncio keeps only weak references to tasks. Were ours visible here,
+ * the garbage collector could destroy a task that waits for something to which nothing else refers. So the
+ * task lives as long as the request is open. */
 static int
 handler_coro_traverse(PyObject *op, visitproc visit, void *arg)
 {
@@ -115,7 +118,7 @@ handler_coro_traverse(PyObject *op, visitproc visit, void *arg)
 }
 
 static PyType_Slot coro_slots[] = {
-    {Py_tp_doc, "A handler at work on a request."},
+    {Py_tp_doc, "Runs the handler of a request."},
     {Py_tp_traverse, handler_coro_traverse},
     {Py_tp_clear, request_coro_clear},
     {Py_tp_dealloc, request_coro_dealloc},
@@ -139,7 +142,7 @@ coro_setup(PyObject *module, AppState *st)
     return st->coro_type == NULL ? -1 : PyModule_AddType(module, st->coro_type);
 }
 
-/* Runs it in a new task; NULL with an exception set. */
+/* Runs `coro` in a new task: a new reference, or NULL with an exception set. */
 static PyObject *
 coro_run(AppServer *server, PyObject *coro, const Plan *plan, PyObject *context)
 {
@@ -149,7 +152,7 @@ coro_run(AppServer *server, PyObject *coro, const Plan *plan, PyObject *context)
                : loop_task_eager(server->loop, coro, name, context);
 }
 
-/* A HandlerCoro for the call; takes over next.coro. NULL with an exception set. */
+/* A HandlerCoro for the call: a new reference, or NULL with an exception set. next.coro is stolen. */
 static PyObject *
 coro_new(HttpRequest *req, const Plan *plan, CallNext next)
 {
@@ -186,7 +189,7 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context)
     }
     Py_XDECREF(coro);
     if (task == NULL) {
-        loop_report(loop, "no task could be made for a request");
+        loop_report(loop, "No task could be made for a request");
         Py_CLEAR(call_of(req)->request);
         (void)http_respond_error(req, 500);
         return;
@@ -206,7 +209,8 @@ coro_end_stream(HttpRequest *req)
     PyObject *task = Py_NewRef(coro->task);
     PyObject *done = PyObject_CallMethodNoArgs(task, call_server(req)->st->str_cancel);
     if (done == NULL) {
-        loop_report(call_server(req)->loop, "a streamed answer could not be cancelled");
+        loop_report(call_server(req)->loop,
+                    "A streamed response could not be cancelled");
     }
     Py_XDECREF(done);
     Py_DECREF(task);

@@ -1,6 +1,6 @@
-/* The awaitable between an asyncio Task and a handler's coroutine: passes everything through,
- * and answers the request when the coroutine returns or raises. So a handler that never
- * suspends is answered inside the Task's first step, and one that does needs no callback (ADR 3).
+/* HandlerCoro: the awaitable between an asyncio Task and a handler's coroutine. It passes everything
+ * through, and writes the response when the coroutine returns or raises. A handler that never suspends
+ * therefore has its response within the Task's first step, and no handler needs a done callback (ADR 3).
  *
  * Thread: the loop's.
  */
@@ -14,18 +14,18 @@
 /* Creates _core.HandlerCoro. 0, or -1 with an exception set. */
 int coro_setup(PyObject *module, AppState *st);
 
-/* Runs `next` for the request in a new task, whose first step happens now. `plan` (may be
- * NULL) is borrowed, and so is `context`, the request's, which nobody is in; NULL: it has none yet.
- * next.coro is taken over. Does nothing for CALL_DONE but to end the call. */
+/* Runs `next` for the request in a new task, whose first step is taken before this returns. For CALL_DONE
+ * there is nothing to run: the call is ended. next.coro is stolen; `plan` (may be NULL) is borrowed.
+ * `context` (borrowed) is the request's and must not be entered at the moment; NULL: a copy of the server's
+ * is made. */
 void coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context);
 
-/* The client is gone, or seems to be: cancels the task of a streamed answer that waits for
- * something else than room to write, since no send() can tell it. Does nothing to handlers: they
- * run to their end. */
+/* The client has gone, or seems to have: cancels the task of a streamed response. A stream that waits in
+ * send() is left alone, since send() raises for it. Handlers are never cancelled: they run to their end. */
 void coro_end_stream(HttpRequest *req);
 
-/* The client went away: lets the garbage collector have a task that waits for nothing that
- * can come. */
+/* The client went away: releases the task. If it waits for something that can no longer happen, the
+ * garbage collector may now destroy it. */
 void coro_let_go(HttpRequest *req);
 
 #endif

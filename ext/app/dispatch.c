@@ -1,5 +1,5 @@
-/* See dispatch.h. A request enters by dispatch_head and dispatch_request and leaves by one of
- * call_inline, call_task and call_in_pool (job.c), or by an answer that needs no handler.
+/* See dispatch.h. A request enters through dispatch_head and then dispatch_request. It leaves through one
+ * of call_inline, call_task and job_start (job.c), or gets a response that needs no handler.
  */
 #include "base/py.h"
 
@@ -47,7 +47,7 @@ is_below(Slice path, Slice prefix)
            && (path.len == prefix.len || path.ptr[prefix.len] == '/');
 }
 
-/* The app that is mounted where the path points to; NULL when there is none. Borrowed. */
+/* The app that is mounted at the path or above it (borrowed), or NULL. */
 static Mount *
 mount_find(const AppServer *server, Slice path)
 {
@@ -65,7 +65,7 @@ mount_find(const AppServer *server, Slice path)
     return NULL;
 }
 
-/* Hands the request over to an app that is mounted. */
+/* Gives the request to a mounted app. */
 static HttpBodyMode
 mount_head(HttpRequest *req, Mount *mount)
 {
@@ -73,8 +73,9 @@ mount_head(HttpRequest *req, Mount *mount)
     return mount->ops->head(req);
 }
 
-/* Who takes an offer of a WebSocket: a native handler, else the app that is mounted there. Routes of
- * requests have no say, and middleware is not around WebSockets. */
+/* Finds what takes an offered WebSocket: a native WebSocket handler, else the app that is mounted there.
+ * False when there is neither: then the offer is ignored. Routes of plain requests don't count here, and
+ * middleware doesn't wrap WebSockets. */
 static bool
 websocket_head(HttpRequest *req, HttpBodyMode *mode)
 {
@@ -90,7 +91,7 @@ websocket_head(HttpRequest *req, HttpBodyMode *mode)
     return true;
 }
 
-/* What becomes of the body of a request that has its route. */
+/* How to treat the body of a request whose route was found; also sets the route's limit. */
 static HttpBodyMode
 route_head(HttpRequest *req)
 {
@@ -101,7 +102,7 @@ route_head(HttpRequest *req)
     return plan->body_mode;
 }
 
-/* Finds the route. */
+/* Finds the route, or the mounted app; returns how the body is treated. */
 static HttpBodyMode
 dispatch_head(HttpRequest *req)
 {
@@ -123,7 +124,7 @@ dispatch_head(HttpRequest *req)
     router_find_request(server->router, req->method, call_path(req), &call->match);
     if (call->match.outcome == ROUTE_FOUND) {
         mode = route_head(req);
-    } else if (server->entry == NULL) { /* middleware finds the mounts itself */
+    } else if (server->entry == NULL) { /* with middleware, entry() finds the mounts */
         Mount *mount = mount_find(server, call_path(req));
         if (mount != NULL) {
             return mount_head(req, mount);
@@ -137,7 +138,8 @@ dispatch_head(HttpRequest *req)
 
 /* ---- Calls -------------------------------------------------------------------------------- */
 
-/* argv leaves room in front, as PY_VECTORCALL_ARGUMENTS_OFFSET promises the callee. */
+/* Calls the handler. argv[-1] must be writable, since PY_VECTORCALL_ARGUMENTS_OFFSET allows the callee to use
+ * it. */
 static PyObject *
 plan_call(const Plan *plan, PyObject **argv)
 {
@@ -167,14 +169,15 @@ call_task(HttpRequest *req, const Plan *plan, PyObject **argv)
                         : (CallNext){CALL_HANDLER, coro};
 }
 
-/* The exception that is set is the answer to the request, which has no context yet. */
+/* Responds with what the exception handlers make of the exception that is set. The request has no context
+ * yet, so this makes one for them. */
 static void
 dispatch_failed(HttpRequest *req)
 {
     PyObject *exc = err_take();
     PyObject *context = context_enter_copy(call_server(req)->context);
     if (context == NULL) {
-        loop_report(call_server(req)->loop, "no context could be made for a request");
+        loop_report(call_server(req)->loop, "No context could be made for a request");
         (void)http_respond_error(req, 500);
         Py_CLEAR(call_of(req)->request);
         Py_DECREF(exc);
@@ -187,7 +190,8 @@ dispatch_failed(HttpRequest *req)
     Py_DECREF(context);
 }
 
-/* Whether nothing of the user's runs before the handler does, in its task or on a worker. */
+/* Whether none of the user's code runs on the loop before the handler itself, which runs in a task or on a
+ * worker. Then no context is entered here. */
 static bool
 is_plain(const Plan *plan)
 {
@@ -218,7 +222,8 @@ call_plain(HttpRequest *req, const Plan *plan)
     }
 }
 
-/* `context` was entered, and is left here: what goes on with the request enters it again. */
+/* Binds the arguments and calls the handler. `context` has been entered by the caller and is left here; what
+ * continues the request (a task, a job) enters it again. */
 static void
 call_plan(HttpRequest *req, const Plan *plan, PyObject *context)
 {
@@ -241,7 +246,7 @@ call_plan(HttpRequest *req, const Plan *plan, PyObject *context)
     coro_start(req, plan, next, context);
 }
 
-/* Everything goes through the middleware: entry(request). */
+/* Calls the middleware, entry(request), which finds and calls the handler. */
 static CallNext
 call_entry(HttpRequest *req)
 {
@@ -256,8 +261,8 @@ call_entry(HttpRequest *req)
 
 /* ---- Requests without a route ------------------------------------------------------------- */
 
-/* The header fields that go with the route's status, from request.route_headers, in
- * server->fields. 0, or -1 with an exception set. */
+/* Puts the header fields that go with the route's status into server->fields: Allow or Location, taken from
+ * request.route_headers. 0, or -1 with an exception set. */
 static int
 route_fields(AppServer *server, PyObject *request)
 {
@@ -267,7 +272,7 @@ route_fields(AppServer *server, PyObject *request)
     return err;
 }
 
-/* HTTPException(status, headers={…}), for the user's own exception handlers; sets it. */
+/* Sets HTTPException(status, headers={…}), because the user has exception handlers for it. */
 static void
 route_raise(AppServer *server, PyObject *request, int status)
 {
@@ -324,7 +329,7 @@ answer_without_route(HttpRequest *req, RouteOutcome outcome)
     return next;
 }
 
-/* Whether the answer is a 404 in which no code of the user's has a say. */
+/* Whether the response is a 404 that none of the user's code can change. */
 static bool
 is_plain_404(HttpRequest *req)
 {
@@ -335,7 +340,7 @@ is_plain_404(HttpRequest *req)
 
 /* ---- What the http layer calls ------------------------------------------------------------ */
 
-/* Begins the call in a context of the request's own. */
+/* Calls what the request leads to, in a context of its own. */
 static void
 call_native(HttpRequest *req)
 {
@@ -350,7 +355,7 @@ call_native(HttpRequest *req)
     }
     PyObject *context = context_enter_copy(server->context);
     if (context == NULL) {
-        loop_report(server->loop, "no context could be made for a request");
+        loop_report(server->loop, "No context could be made for a request");
         (void)http_respond_error(req, 500);
         return;
     }
@@ -444,7 +449,7 @@ dispatch_writable(HttpRequest *req)
     }
 }
 
-/* Native answers hold nothing back. */
+/* Native responses don't hold their head back, so only mounts need to know (see HttpOps.on_eof). */
 static void
 dispatch_eof(HttpRequest *req)
 {
@@ -454,7 +459,8 @@ dispatch_eof(HttpRequest *req)
     }
 }
 
-/* The client has probably gone: a stream that waits for long, and not for room, is cancelled. */
+/* The client has probably gone. A streamed response that has waited for long, and not for room to write, is
+ * cancelled. */
 static void
 dispatch_left(HttpRequest *req, bool for_long)
 {
@@ -465,13 +471,13 @@ dispatch_left(HttpRequest *req, bool for_long)
         }
         return;
     }
-    body_end(req); /* who waits in until_gone() looks again */
+    body_end(req); /* wakes until_gone(), which checks again */
     if (for_long) {
         coro_end_stream(req);
     }
 }
 
-/* The client went away: whoever waits for its bytes, or for room to write, is woken. */
+/* The client went away: wakes all that wait for its bytes or for room to write. */
 static void
 dispatch_gone(HttpRequest *req)
 {

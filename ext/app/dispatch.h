@@ -1,5 +1,5 @@
-/* From a parsed request to its handler: finds the route, binds the arguments, and calls inline,
- * as a task or in the thread pool.
+/* From a parsed request to its handler: finds the route, binds the arguments, and calls the handler on the
+ * loop, in a task or in the thread pool.
  *
  * Thread: the loop's.
  */

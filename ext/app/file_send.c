@@ -189,7 +189,7 @@ file_send_begin(FileSend *self, PyObject **result)
         return WAIT_BLOCKED;
     case UV_EAGAIN:
         return WAIT_BLOCKED;
-    case UV_ECANCELED: /* the answer is complete, or its connection is about to be closed */
+    case UV_ECANCELED: /* the response is complete, or its connection is about to be closed */
         file_send_end(self,
                       self->req->answer == HTTP_ANSWER_STREAMING ? UV_ECONNRESET : err);
         break;
@@ -224,7 +224,7 @@ file_send_attempt(PyObject *owner, PyObject **result, WaitList **list)
 }
 
 /* What is on its way can't be taken back, nor is it known how much that is. On another thread, where
- * the garbage collector may run, the next turn is left to break the answer off. */
+ * the garbage collector may run, the next turn is left to break the response off. */
 static void
 file_send_drop(PyObject *owner)
 {

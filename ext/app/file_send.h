@@ -15,19 +15,19 @@
 /* Creates AppState.file_send_type: 0, or -1 with an exception set. */
 int file_send_setup(PyObject *module, AppState *st);
 
-/* What an answer's object has to do with it. */
+/* What a response's object has to do with it. */
 typedef struct FileSendOps {
     /* Where to wait; on_writable and on_gone wake it. Lives as long as `holder`. */
     WaitList *(*writers)(PyObject *holder);
     /* Raises for UV_ECONNRESET (the client is gone) and what http_ functions return. */
     void (*raise)(PyObject *holder, int err);
-    /* http_abort or http_abort_told: who else is to learn that the answer is broken off. */
+    /* http_abort or http_abort_told: who else is to learn that the response is broken off. */
     void (*abort)(HttpRequest *req);
 } FileSendOps;
 
-/* An awaitable that sends `part` of the streamed answer to `req`; the bytes that it has sent are its
+/* An awaitable that sends `part` of the streamed response to `req`; the bytes that it has sent are its
  * result. When that is fewer, the kernel can't send the others: they are to be read and written. The
- * descriptor may be closed at any time. Once it has begun, who stops waiting breaks the answer off.
+ * descriptor may be closed at any time. Once it has begun, who stops waiting breaks the response off.
  * `holder` is borrowed. A new reference, or NULL with an exception set. */
 PyObject *file_send_new(HttpRequest *req, FilePart part, const FileSendOps *ops,
                         PyObject *holder);

@@ -1,4 +1,4 @@
-/* Header fields of an answer, from Python (see header_pairs.h). What may stand in one is decided by
+/* Header fields of a response, from Python (see header_pairs.h). What may stand in one is decided by
  * http_fields_add. Any thread, with the GIL.
  */
 #include "base/py.h"

@@ -1,4 +1,4 @@
-/* Header fields of an answer, from Python's list of pairs. Thread: any, with the GIL. */
+/* Header fields of a response, from Python's list of pairs. Thread: any, with the GIL. */
 #ifndef FLUVIAL_APP_HEADER_PAIRS_H
 #define FLUVIAL_APP_HEADER_PAIRS_H
 

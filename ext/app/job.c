@@ -19,8 +19,8 @@ typedef struct CallJob {
     HttpRequest *req;  /* owned reference; the worker only reads it */
     Plan *plan;        /* owned */
     PyObject *context; /* owned: the request's, for the worker and then for the loop */
-    PyObject
-        *result; /* owned: what the handler returned; JSON as bytes when `encoded` */
+    /* owned: what the handler returned; JSON as bytes when `encoded` */
+    PyObject *result;
     PyObject *exception; /* owned: what it raised */
     bool encoded;
     PyObject *argv[]; /* owned: a free slot for vectorcall, then the arguments */
@@ -109,7 +109,7 @@ job_done(InboxNode *node)
     job_free(job);
 }
 
-/* The pool was closed under the job: nobody is left to take the answer. */
+/* The pool was closed under the job: nobody is left to take the response. */
 static void
 job_abandon(PoolJob *base)
 {

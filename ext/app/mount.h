@@ -1,5 +1,5 @@
-/* An app of another interface than Fluvial's own (ASGI, WSGI) to which dispatch.c hands requests
- * over as they are. The Python types that hold such apps begin with the struct.
+/* An app with another interface than Fluvial's own (ASGI, WSGI). dispatch.c hands its requests over
+ * unchanged. The Python types that hold such apps begin with the struct Mount.
  *
  * Thread: the loop's.
  */
@@ -12,7 +12,7 @@
 
 typedef struct Mount Mount;
 
-/* What dispatch forwards from HttpOps; all of these but `eof` and `left` are there. */
+/* What dispatch.c forwards from HttpOps. Only `eof` and `left` may be NULL. */
 typedef struct MountOps {
     HttpBodyMode (*head)(HttpRequest *req);
     void (*request)(HttpRequest *req, Mount *mount);
@@ -22,8 +22,7 @@ typedef struct MountOps {
     void (*left)(HttpRequest *req, bool for_long); /* may be NULL */
     void (*gone)(HttpRequest *req);
     void (*writable)(HttpRequest *req);
-    bool
-        websockets; /* offers of WebSockets are for the app; else they are plain requests */
+    bool websockets; /* the app takes WebSockets; otherwise the offer is ignored */
 } MountOps;
 
 struct Mount {
@@ -31,10 +30,10 @@ struct Mount {
     const MountOps *ops; /* static; NULL before __init__ */
 };
 
-/* Creates AppState.mount_type, the base type of such apps' types. 0, or -1 with an exception set. */
+/* Creates AppState.mount_type, the base of AsgiApp and WsgiApp. 0, or -1 with an exception set. */
 int mount_setup(PyObject *module, AppState *st);
 
-/* `obj` as a Mount when it is one and made; else NULL with TypeError set. Borrowed. */
+/* `obj` as a Mount (borrowed); NULL with TypeError set when it is none, or its __init__ hasn't run. */
 Mount *mount_check(const AppState *st, PyObject *obj);
 
 #endif

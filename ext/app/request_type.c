@@ -199,7 +199,7 @@ static PyMethodDef request_methods[] = {
     {"read", request_read, METH_NOARGS,
      "The next piece of the body; b\"\" at its end."},
     {"until_gone", request_until_gone, METH_NOARGS,
-     "Waits until the client has left, or the answer is over."},
+     "Waits until the client has left, or the response is over."},
     {"body_nowait", request_body_nowait, METH_NOARGS,
      "The whole body when it was collected, else None."},
     {NULL, NULL, 0, NULL},

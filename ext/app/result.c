@@ -1,6 +1,5 @@
-/* The one place that knows what the attributes of a Response object mean: from what a handler
- * returned to an HttpResponse on its way out. The contract is in result.h. On the loop's thread,
- * with the GIL; nothing here outlives a call.
+/* See result.h. Only this file knows what the attributes of a Response object mean. It holds no state
+ * between calls. Thread: the loop's, with the GIL; answer_encode also a worker's.
  */
 #include "base/py.h"
 
@@ -106,7 +105,7 @@ status_read(AppServer *server, PyObject *response)
     return (int)status;
 }
 
-/* Writes a Response whose body is complete. 0, or -1 with an exception set. */
+/* Writes a Response that has its whole body. 0, or -1 with an exception set. */
 static int
 response_write(HttpRequest *req, PyObject *response, PyObject *body)
 {
@@ -148,7 +147,7 @@ response_stream(HttpRequest *req, PyObject *response)
     return coro;
 }
 
-/* 0 with *next set, or -1 with an exception set. */
+/* Writes or starts a Response. 0 with *next set, or -1 with an exception set. */
 static int
 answer_response(HttpRequest *req, PyObject *response, CallNext *next)
 {
@@ -191,7 +190,7 @@ answer_as_response(HttpRequest *req, const Plan *plan, PyObject *result)
 
 /* ---- Results ------------------------------------------------------------------------------ */
 
-/* 0 with *next set, or -1 with an exception set. */
+/* Responds with any result. 0 with *next set, or -1 with an exception set. */
 static int
 answer_any(HttpRequest *req, const Plan *plan, PyObject *result, CallNext *next)
 {
@@ -241,11 +240,12 @@ answer_result(HttpRequest *req, const Plan *plan, CallStage stage, PyObject *res
 
 /* ---- Exceptions --------------------------------------------------------------------------- */
 
-/* The last resort: the exception that is set came from handling another one. */
+/* The last resort, when handling an exception raised another one, which is set: reports it and responds
+ * with 500. */
 static void
 answer_give_up(HttpRequest *req)
 {
-    loop_report(call_server(req)->loop, "an exception handler failed");
+    loop_report(call_server(req)->loop, "An exception handler failed");
     if (req->answer == HTTP_ANSWER_NONE) {
         (void)http_respond_error(req, 500);
     } else {
@@ -275,7 +275,7 @@ answer_drop(HttpRequest *req, PyObject *result)
         PyObject *closed = PyObject_CallMethod(result, "close", NULL);
         if (closed == NULL) {
             loop_report(call_server(req)->loop,
-                        "the coroutine of an exception handler could not be closed");
+                        "The coroutine of an exception handler could not be closed");
         }
         Py_XDECREF(closed);
     }
@@ -295,7 +295,7 @@ answer_exception(HttpRequest *req, CallStage stage)
     if (result == NULL) {
         answer_give_up(req);
     } else if (req->answer == HTTP_ANSWER_STREAMING) {
-        http_abort(req); /* too late for another answer; on_error has logged why */
+        http_abort(req); /* too late for another response; on_error has logged why */
         answer_drop(req, result);
     } else if (PyCoro_CheckExact(result)) {
         next = (CallNext){CALL_ERROR, Py_NewRef(result)};

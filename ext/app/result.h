@@ -1,8 +1,8 @@
-/* From what a handler gave back to an answer: JSON, a Response object, or what the exception
- * handlers make of an exception. Some answers need a coroutine to be awaited first (a streamed
- * body, an asynchronous exception handler): the caller gets it as CallNext.
+/* Turns what a handler returned or raised into a response. A result becomes JSON or is a Response object;
+ * an exception goes to the exception handlers. Some responses need a coroutine that is awaited first (a
+ * streamed body, an asynchronous exception handler): the caller gets that one as a CallNext.
  *
- * Thread: the loop's, but for answer_encode.
+ * Thread: the loop's, except for answer_encode.
  */
 #ifndef FLUVIAL_APP_RESULT_H
 #define FLUVIAL_APP_RESULT_H
@@ -13,9 +13,9 @@
 
 typedef enum CallStage {
     CALL_DONE,    /* nothing is left to do */
-    CALL_HANDLER, /* the handler runs: its result is to be answered */
-    CALL_ERROR,   /* an exception handler runs: likewise, but its failure is final */
-    CALL_STREAM,  /* Response.respond() runs: its end is the answer's end */
+    CALL_HANDLER, /* the handler runs: its result becomes the response */
+    CALL_ERROR, /* an exception handler runs: likewise, but if it fails the response is a 500 */
+    CALL_STREAM, /* Response.respond() runs: when it ends, the response is complete */
 } CallStage;
 
 typedef struct CallNext {
@@ -23,18 +23,19 @@ typedef struct CallNext {
     PyObject *coro; /* owned; NULL when stage is CALL_DONE */
 } CallNext;
 
-/* Answers with `result` (borrowed), which `stage` gave. `plan` (may be NULL) says how results
- * become responses. Never fails: an exception becomes the answer. */
+/* Responds with `result` (borrowed), which what ran at `stage` has returned. `plan` (may be NULL) says how
+ * results become responses. Never fails: exceptions go to the exception handlers. */
 CallNext answer_result(HttpRequest *req, const Plan *plan, CallStage stage,
                        PyObject *result);
 
-/* Answers with the JSON text `body`, a bytes object (borrowed), and the plan's status. */
+/* Responds with the JSON text `body` (a bytes object, borrowed) and the plan's status. */
 void answer_json(HttpRequest *req, const Plan *plan, PyObject *body);
 
-/* Answers 503 with Retry-After: more is waiting than may. */
+/* Responds with 503 and Retry-After, because the queue of the thread pool is full. */
 void answer_busy(HttpRequest *req);
 
-/* Answers with what the exception handlers make of the exception that is set; clears it. */
+/* Responds with what the exception handlers make of the exception that is set, and clears that. `stage`
+ * says what raised it. */
 CallNext answer_exception(HttpRequest *req, CallStage stage);
 
 /* Whether `result` is plain data, which answer_encode turns into bytes. */

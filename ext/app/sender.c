@@ -33,7 +33,7 @@ sender_raise(const SenderObject *self, int err)
 {
     if (err == UV_EMSGSIZE || err == UV_EPROTO) {
         PyErr_Format(PyExc_RuntimeError,
-                     "the answer has %s bytes than the length given to start()",
+                     "the response has %s bytes than the length given to start()",
                      err == UV_EMSGSIZE ? "more" : "fewer");
         return NULL;
     }
@@ -41,14 +41,14 @@ sender_raise(const SenderObject *self, int err)
         PyErr_SetString(PyExc_RuntimeError, "a file is still being sent");
         return NULL;
     }
-    /* An answer that isn't complete is refused when its connection is about to be closed. */
+    /* A response that isn't complete is refused when its connection is about to be closed. */
     AppCall *call = call_of(self->http);
     bool lost = self->http->answer == HTTP_ANSWER_STREAMING;
     bool gone = call->gone || self->http->conn == NULL || lost;
     bool reset = err == UV_ECANCELED || err == UV_ECONNRESET;
     call->gone = call->gone || (reset && lost);
     if (err == UV_ECANCELED && !gone) {
-        PyErr_SetString(PyExc_RuntimeError, "the answer is complete");
+        PyErr_SetString(PyExc_RuntimeError, "the response is complete");
         return NULL;
     }
     return err_set(err == UV_ECANCELED ? UV_ECONNRESET : err);
@@ -73,7 +73,7 @@ sender_check_started(const SenderObject *self)
         return -1;
     }
     if (!self->started) {
-        PyErr_SetString(PyExc_RuntimeError, "the answer has not been started");
+        PyErr_SetString(PyExc_RuntimeError, "the response has not been started");
         return -1;
     }
     return 0;
@@ -81,7 +81,7 @@ sender_check_started(const SenderObject *self)
 
 /* ---- Methods ------------------------------------------------------------------------------ */
 
-/* Begins the answer with `headers` (borrowed). 0, or -1 with an exception set. */
+/* Begins the response with `headers` (borrowed). 0, or -1 with an exception set. */
 static int
 sender_begin(SenderObject *self, int status, PyObject *headers, int64_t length)
 {
@@ -100,7 +100,7 @@ sender_begin(SenderObject *self, int status, PyObject *headers, int64_t length)
     return err;
 }
 
-/* Whether an answer with this status may begin. 0, or -1 with an exception set. */
+/* Whether a response with this status may begin. 0, or -1 with an exception set. */
 static int
 sender_check_new(const SenderObject *self, int status)
 {
@@ -304,13 +304,13 @@ sender_dealloc(PyObject *op)
 
 static PyMethodDef sender_methods[] = {
     {"start", (PyCFunction)(void (*)(void))sender_start, METH_VARARGS | METH_KEYWORDS,
-     "Begins the answer."},
+     "Begins the response."},
     {"send", sender_send, METH_O,
      "Writes a piece; await it to wait for a slow client."},
     {"send_file", sender_send_file, METH_VARARGS,
      "Has the kernel send a part of a file; await it for the bytes that it could."},
-    {"whole", sender_whole, METH_VARARGS, "Writes the whole answer."},
-    {"end", sender_end, METH_NOARGS, "Completes the answer."},
+    {"whole", sender_whole, METH_VARARGS, "Writes the whole response."},
+    {"end", sender_end, METH_NOARGS, "Completes the response."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -320,7 +320,7 @@ static PyMemberDef sender_members[] = {
 };
 
 static PyType_Slot sender_slots[] = {
-    {Py_tp_doc, "Writes one streamed answer."},
+    {Py_tp_doc, "Writes one streamed response."},
     {Py_tp_traverse, sender_traverse},
     {Py_tp_dealloc, sender_dealloc},
     {Py_tp_methods, sender_methods},

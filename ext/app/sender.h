@@ -1,4 +1,4 @@
-/* `_core.Sender`: writes one streamed answer piece by piece. send() suspends only while more
+/* `_core.Sender`: writes one streamed response piece by piece. send() suspends only while more
  * than the high-water mark waits to be written.
  *
  * Thread: the loop's.

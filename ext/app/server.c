@@ -16,7 +16,7 @@ static void
 server_announce_end(AppServer *self)
 {
     if (future_resolve(self->st, self->drained, Py_None) < 0) {
-        loop_report(self->loop, "the server's end could not be announced");
+        loop_report(self->loop, "Nobody could be notified that the server has ended");
     }
 }
 
@@ -32,7 +32,7 @@ server_tell_refused(AppServer *self, const NetAddr *peer, const HttpRefusal *ref
         PyObject_CallFunction(self->refused, "sisz", name.host, refusal->status,
                               refusal->reason, refusal->limit);
     if (result == NULL) {
-        loop_report(self->loop, "what a client was refused could not be logged");
+        loop_report(self->loop, "The refusal of a client could not be logged");
     }
     Py_XDECREF(result);
 }

@@ -1,5 +1,5 @@
-/* `_core.Server`: what one loop needs to answer requests: the HTTP server, the routing table, the pool, and
- * the Python callables and types that dispatch asks for.
+/* `_core.Server`: everything that one loop needs to handle requests. That is the HTTP server, the routing
+ * table, the thread pool, and the Python callables and types that dispatch.c uses.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_SERVER_H
@@ -16,13 +16,14 @@
 
 struct AppServer {
     PyObject_HEAD
-    bool initialised;  /* __init__ was called */
-    AppState *st;      /* of the module, which the type keeps alive */
-    Loop *loop;        /* owned */
-    PyObject *context; /* owned: that of __init__; each request has a copy of its own */
-    HttpServer *http;  /* owned; NULL before __init__ and after close() */
-    Router *router;    /* borrowed from router_obj */
-    Pool *pool;        /* borrowed from pool_obj */
+    bool initialised; /* __init__ was called */
+    AppState *st;     /* borrowed from the module, which the type keeps alive */
+    Loop *loop;       /* owned */
+    /* owned: the context in which __init__ ran; each request gets its own copy */
+    PyObject *context;
+    HttpServer *http;                /* owned; NULL before __init__ and after close() */
+    Router *router;                  /* borrowed from router_obj */
+    Pool *pool;                      /* borrowed from pool_obj */
     PyObject *router_obj, *pool_obj; /* owned */
     PyObject *app;                   /* owned: Request.app */
     PyTypeObject *request_type;      /* owned: subclass of _core.Request */
@@ -32,23 +33,25 @@ struct AppServer {
     PyObject *encode;                /* owned callable: result → bytes */
     PyObject *encode_fallback;       /* owned callable, or NULL */
     PyObject *on_error;              /* owned callable */
-    PyObject *entry; /* owned coroutine function, or NULL: no middleware */
-    Mount *root;     /* owned: answers everything; NULL: the routes do */
-    PyObject *
-        mounts; /* owned: tuple of (prefix: str, Mount), or NULL; for what no route has */
+    /* owned: coroutine function that runs the middleware; NULL: there is none */
+    PyObject *entry;
+    Mount *root; /* owned: the app that gets all requests; NULL: the routes decide */
+    /* owned: tuple of (prefix: str, Mount), or NULL; for paths without a route */
+    PyObject *mounts;
     WebSocketParts websockets;
     bool custom_errors;
     bool listening; /* holds a reference on itself until the HttpServer is drained */
-    PyObject
-        *refused; /* owned callable(host, status, reason, limit or None), or NULL */
-    PyObject *drained; /* owned Future of drain() and abort(); NULL before */
-    HttpFields fields; /* scratch for the header fields of one answer */
+    /* owned callable(host, status, reason, limit or None), or NULL */
+    PyObject *refused;
+    /* owned: the Future that drain() and abort() return; NULL before */
+    PyObject *drained;
+    HttpFields fields; /* scratch memory: the header fields of one response */
 };
 
-/* From HttpOps.on_refused. */
+/* HttpOps.on_refused: passes a refusal on to the callable `refused`. */
 void server_tell_refused(AppServer *self, const NetAddr *peer,
                          const HttpRefusal *refusal);
-/* From HttpOps.on_drained. */
+/* HttpOps.on_drained: resolves the future of drain() or abort(). */
 void server_drained(AppServer *self);
 
 #endif

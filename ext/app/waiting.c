@@ -57,7 +57,7 @@ waiting_wake(WaitList *list)
         PyObject *future = Py_NewRef(self->future);
         waiting_unlink(self);
         if (future_resolve(self->st, future, Py_None) < 0) {
-            loop_report(self->loop, "a waiting coroutine could not be woken");
+            loop_report(self->loop, "A waiting coroutine could not be woken");
         }
         Py_DECREF(future);
         Py_DECREF((PyObject *)self);

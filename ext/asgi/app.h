@@ -28,10 +28,10 @@ typedef struct AsgiApp {
     PyObject *report;     /* owned: report(message, exception or None), logs */
     PyObject *extend;     /* owned: extend(send, message), an awaitable: see send.c */
     PyObject *gone_error; /* owned: the exception type for send() without a client */
-    PyObject *
-        recover; /* owned: recover(request, send, exception), a coroutine that answers, or None */
-    PyObject *
-        later; /* owned: later(loop, func, *args) is a coroutine that calls it and awaits the result */
+    /* owned: recover(request, send, exception), a coroutine that answers, or None */
+    PyObject *recover;
+    /* owned: later(loop, func, *args) is a coroutine that calls it and awaits the result */
+    PyObject *later;
     LoopHook hook; /* linked in the loop of `waiting`'s members while there are any */
     Ring waiting;  /* of AsgiCall.waiting, all of one loop; owns a reference to each */
     Kept kept;

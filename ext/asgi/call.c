@@ -1,5 +1,5 @@
 /* The life of a call to an ASGI app (see call.h): from the request to the app's return, and
- * what becomes of an answer that the app left unfinished.
+ * what becomes of a response that the app left unfinished.
  */
 #include "base/py.h"
 
@@ -61,21 +61,22 @@ call_report(AsgiCall *self, const char *what, PyObject *exc)
                      : PyObject_CallFunctionObjArgs(self->app->report, text,
                                                     exc == NULL ? Py_None : exc, NULL);
     if (done == NULL) {
-        loop_report(self->server->loop, "the failure of an ASGI app can't be logged");
+        loop_report(self->server->loop,
+                    "The failure of an ASGI app could not be logged");
     }
     Py_XDECREF(path);
     Py_XDECREF(text);
     Py_XDECREF(done);
 }
 
-/* Whether the answer is owed to somebody. */
+/* Whether the response is owed to somebody. */
 static bool
 call_is_owed(const AsgiCall *self)
 {
     return self->req->conn != NULL && self->req->answer != HTTP_ANSWER_DONE;
 }
 
-/* The app has ended before its answer has: 500 when nothing of it is out, else the client must
+/* The app has ended before its response has: 500 when nothing of it is out, else the client must
  * see that it is cut off. */
 void
 asgi_http_end(AsgiCall *self, bool Py_UNUSED(failed))
@@ -95,12 +96,12 @@ asgi_http_fault(AsgiCall *self)
 {
     static const char *const left_out[] = {
         [ASGI_START] =
-            "the app returned without an answer: no http.response.start came",
-        [ASGI_BODY] = "the app returned without an answer: no http.response.body "
+            "the app returned without a response: no http.response.start came",
+        [ASGI_BODY] = "the app returned without a response: no http.response.body "
                       "followed http.response.start",
-        [ASGI_STREAM] = "the app returned in the middle of its answer: no "
+        [ASGI_STREAM] = "the app returned in the middle of its response: no "
                         "http.response.body had more_body=False",
-        [ASGI_TRAILERS] = "the app returned in the middle of its answer: no "
+        [ASGI_TRAILERS] = "the app returned in the middle of its response: no "
                           "http.response.trailers followed the body",
     };
     bool over = self->stage == ASGI_OVER || self->told_gone || !call_is_owed(self);
@@ -132,7 +133,7 @@ is_gone_group(const AsgiCall *self, PyObject *group, int depth)
     }
     if (all == NULL) {
         loop_report(self->server->loop,
-                    "the exceptions of an ExceptionGroup could not be read");
+                    "The exceptions of an ExceptionGroup could not be read");
     }
     Py_XDECREF(all);
     return gone;
@@ -159,7 +160,7 @@ is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
     return found;
 }
 
-/* What is to be awaited for an exception (borrowed) that says itself what the answer is: a new reference,
+/* What is to be awaited for an exception (borrowed) that says itself what the response is: a new reference,
  * or NULL. */
 static PyObject *
 call_recover(AsgiCall *self, PyObject *exc)
@@ -175,7 +176,8 @@ call_recover(AsgiCall *self, PyObject *exc)
     Py_XDECREF(send);
     Py_XDECREF(request);
     if (coro == NULL) {
-        loop_report(self->server->loop, "the failure of an ASGI app can't be answered");
+        loop_report(self->server->loop,
+                    "No response could be made for the failure of an ASGI app");
     } else if (coro == Py_None) {
         Py_CLEAR(coro);
     }
@@ -301,7 +303,7 @@ call_run_task(AsgiCall *self, PyObject *context)
             ? loop_task_eager_apart(loop, (PyObject *)self, name, self->server->context)
             : loop_task_eager(loop, (PyObject *)self, name, context);
     if (task == NULL) {
-        loop_report(loop, "no task could be made for a request");
+        loop_report(loop, "No task could be made for a request");
         if (self->req != NULL) {
             (void)http_respond_error(self->req, 500);
             self->base.ops->release(&self->base);
@@ -438,7 +440,7 @@ asgi_on_request(HttpRequest *req, Mount *mount)
     }
     AsgiCall *self = asgi_call_new(type, &http_kind, req, app);
     if (self == NULL) {
-        loop_report(call_server(req)->loop, "a request could not be handled");
+        loop_report(call_server(req)->loop, "A request could not be handled");
         (void)http_respond_error(req, 500);
         return;
     }
@@ -463,7 +465,7 @@ asgi_on_eof(HttpRequest *req)
     }
 }
 
-/* Before the answer begins the app hears of it at once: it may well be waiting for nothing else. */
+/* Before the response begins the app hears of it at once: it may well be waiting for nothing else. */
 static void
 asgi_on_left(HttpRequest *req, bool Py_UNUSED(for_long))
 {

@@ -1,8 +1,8 @@
 /* One request to an ASGI app: the object that its task runs, and what `receive` and `send` know.
  *
- *   call.c      the call: when it starts, what its end means for the answer
+ *   call.c      the call: when it starts, what its end means for the response
  *   receive.c   events for the app: pieces of the body, the client's end
- *   send.c      events from the app: the answer, in the order that the specification asks for
+ *   send.c      events from the app: the response, in the order that the specification asks for
  *   file.c      answers that are files
  *   message.c   what they say
  *   scope.c     the scope
@@ -32,7 +32,7 @@ typedef enum AsgiStage {
     ASGI_BODY,     /* the first http.response.body: nothing is written before */
     ASGI_STREAM,   /* further bodies */
     ASGI_TRAILERS, /* http.response.trailers */
-    ASGI_OVER,     /* nothing: the answer is complete */
+    ASGI_OVER,     /* nothing: the response is complete */
 } AsgiStage;
 
 typedef struct AsgiCall AsgiCall;
@@ -55,8 +55,8 @@ struct AsgiCall {
     AppServer *server;    /* owned: outlives the requests of its HttpServer */
     AsgiApp *app;         /* owned */
     HttpRequest *req;     /* owned reference; NULL when the call is over */
-    PyObject
-        *task; /* owned while suspended and the client there; see asgi_call_traverse */
+    /* owned while suspended and the client there; see asgi_call_traverse */
+    PyObject *task;
     Ring waiting; /* in AsgiApp.waiting, which owns a reference, before the start */
 
     /* receive */
@@ -64,8 +64,9 @@ struct AsgiCall {
     bool paused;     /* the connection doesn't read, since too much waits */
     bool body_given; /* the app has the event with the body's end */
     bool left;       /* the client has probably gone, see HttpOps.on_left */
-    bool gone;       /* the client went away before the answer was complete */
-    bool told_gone; /* the app has had http.disconnect before its answer was complete */
+    bool gone;       /* the client went away before the response was complete */
+    /* the app has had http.disconnect before its response was complete */
+    bool told_gone;
     WaitList readers;
 
     /* send */
@@ -130,7 +131,7 @@ int asgi_raise_unexpected(const AsgiCall *call, PyObject *type);
 bool asgi_is_expected(const AsgiCall *call, MessageKind kind);
 /* The length that the held head states; -1 for none. */
 int64_t asgi_stated_length(const AsgiCall *call);
-/* Whether an answer in one piece has that length, where it matters. 0, or -1 with RuntimeError set. */
+/* Whether a response in one piece has that length, where it matters. 0, or -1 with RuntimeError set. */
 int asgi_check_length(const AsgiCall *call, int64_t length);
 /* Writes the held head, for a body of `length` bytes; -1: not known. 0, or -1 with an exception set. */
 int asgi_stream_begin(AsgiCall *call, int64_t length);
@@ -159,7 +160,7 @@ asgi_call_is_here(const AsgiCall *call)
     return likely(call->server != NULL && loop_runs_here(call->server->loop));
 }
 
-/* The answer is complete, as far as the app is concerned: stage becomes OVER, readers learn that
+/* The response is complete, as far as the app is concerned: stage becomes OVER, readers learn that
  * there will be nothing more to do. */
 void asgi_call_answered(AsgiCall *call);
 

@@ -29,7 +29,7 @@ static const FileSendOps call_ops = {
     .abort = http_abort_told, /* another task of the app's may wait in receive() */
 };
 
-/* The head goes out before the answer's first `size` bytes; all of them, unless `more` follow. */
+/* The head goes out before the response's first `size` bytes; all of them, unless `more` follow. */
 static int
 file_begin(AsgiCall *call, int64_t size, bool more)
 {

@@ -1,5 +1,5 @@
-/* `await send(message)`: the answer of an ASGI app. The start is held until the first body, so
- * that an answer in one piece is one write. A message takes effect when send() is called; what
+/* `await send(message)`: the response of an ASGI app. The start is held until the first body, so
+ * that a response in one piece is one write. A message takes effect when send() is called; what
  * send() returns raises what is wrong with it, or waits when too much is queued. The loop's thread.
  */
 #include "base/py.h"
@@ -23,7 +23,7 @@ asgi_raise_gone(const AsgiCall *call)
 int
 asgi_raise_unexpected(const AsgiCall *call, PyObject *type)
 {
-    /* An app that gives an answer up for a client that is gone may well begin another. */
+    /* An app that gives a response up for a client that is gone may well begin another. */
     if (call->told_gone) {
         return asgi_raise_gone(call);
     }
@@ -32,7 +32,7 @@ asgi_raise_unexpected(const AsgiCall *call, PyObject *type)
         [ASGI_BODY] = "expected http.response.body",
         [ASGI_STREAM] = "expected http.response.body",
         [ASGI_TRAILERS] = "expected http.response.trailers",
-        [ASGI_OVER] = "the answer is complete",
+        [ASGI_OVER] = "the response is complete",
     };
     PyErr_Format(PyExc_RuntimeError, "unexpected ASGI message %R: %s", type,
                  wanted[call->stage]);
@@ -48,11 +48,11 @@ asgi_raise(const AsgiCall *call, int err)
         return asgi_raise_gone(call);
     case UV_EMSGSIZE:
         PyErr_SetString(PyExc_RuntimeError,
-                        "the answer has more bytes than its Content-Length says");
+                        "the response has more bytes than its Content-Length says");
         return -1;
     case UV_EPROTO:
         PyErr_SetString(PyExc_RuntimeError,
-                        "the answer has fewer bytes than its Content-Length says");
+                        "the response has fewer bytes than its Content-Length says");
         return -1;
     case UV_EBUSY:
         PyErr_SetString(PyExc_RuntimeError, "a file is still being sent");
@@ -144,7 +144,7 @@ asgi_check_length(const AsgiCall *call, int64_t length)
     return asgi_raise(call, stated < length ? UV_EMSGSIZE : UV_EPROTO);
 }
 
-/* The whole answer. */
+/* The whole response. */
 static int
 send_write_whole(AsgiCall *call, PyObject *body)
 {
@@ -200,7 +200,7 @@ length_is_known(const AsgiCall *call, PyObject *body)
            || asgi_stated_length(call) >= 0;
 }
 
-/* A piece of the answer (borrowed). */
+/* A piece of the response (borrowed). */
 static int
 send_write_piece(AsgiCall *call, PyObject *body, bool more)
 {
@@ -234,7 +234,7 @@ send_body(AsgiCall *call, const Message *m)
 
 /* ---- Extensions --------------------------------------------------------------------------- */
 
-/* http.response.trailers: gathers fields, and ends the answer with the last of them. */
+/* http.response.trailers: gathers fields, and ends the response with the last of them. */
 static int
 send_trailers(AsgiCall *call, const Message *m)
 {
@@ -389,7 +389,7 @@ asgi_send(PyObject *op, PyObject *message)
 }
 
 static PyMethodDef send_def = {"send", asgi_send, METH_O,
-                               "Sends a message of the answer."};
+                               "Sends a message of the response."};
 
 PyObject *
 asgi_send_new(AsgiCall *call)

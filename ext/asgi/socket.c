@@ -1,5 +1,5 @@
 /* A WebSocket of an ASGI app: the handshake's events and messages on top of a WsSession. Until it
- * is accepted the request can also be declined with an answer of the app's own
+ * is accepted the request can also be declined with a response of the app's own
  * (websocket.http.response), which send.c writes. The loop's thread.
  */
 #include "base/py.h"
@@ -19,7 +19,7 @@ typedef struct AsgiSocket {
     WsSession session;
     HttpRequest *held; /* owned reference: the session's, as long as the object lives */
     bool connect_given; /* the app has had websocket.connect */
-    bool declined;      /* by websocket.close, or by an answer that has begun */
+    bool declined;      /* by websocket.close, or by a response that has begun */
     bool closed;        /* by the app */
 } AsgiSocket;
 
@@ -233,7 +233,7 @@ send_decline(AsgiSocket *self)
     return err == 0 ? 0 : socket_raise(self, err);
 }
 
-/* A message of an answer instead of websocket.accept. */
+/* A message of a response instead of websocket.accept. */
 static PyObject *
 send_answer(AsgiSocket *self, PyObject *message, const Message *m)
 {
@@ -391,7 +391,7 @@ asgi_socket_request(HttpRequest *req, AsgiApp *app)
     PyTypeObject *type = app->st->asgi_socket_type;
     AsgiSocket *self = (AsgiSocket *)asgi_call_new(type, &socket_kind, req, app);
     if (self == NULL) {
-        loop_report(call_server(req)->loop, "a WebSocket could not be handled");
+        loop_report(call_server(req)->loop, "A WebSocket could not be handled");
         (void)http_respond_error(req, 500);
         return;
     }

@@ -24,7 +24,7 @@ typedef struct WsgiApp {
     PyObject *file_type;  /* owned: the type of environ["wsgi.file_wrapper"] */
     PyObject *file_facts; /* owned: file_facts(wrapper), see file.c */
     PyObject *no_input;   /* owned: the wsgi.input of requests without a body */
-    HttpFields fields;    /* scratch memory for the fields of one answer */
+    HttpFields fields;    /* scratch memory for the fields of one response */
     NetAddr server;       /* whose name `environ` has; AF_UNSPEC: none's */
     Kept kept;            /* of clients: (REMOTE_ADDR, REMOTE_PORT) */
 } WsgiApp;

@@ -216,7 +216,7 @@ call_job_done(InboxNode *node)
     call_end(self);
 }
 
-/* The pool was closed under the job: nobody is left to take the answer. */
+/* The pool was closed under the job: nobody is left to take the response. */
 static void
 call_job_abandon(PoolJob *job)
 {
@@ -271,7 +271,7 @@ wsgi_on_request(HttpRequest *req, Mount *mount)
 {
     WsgiCall *self = call_new(req, (WsgiApp *)mount);
     if (self == NULL) {
-        loop_report(call_server(req)->loop, "a request could not be handled");
+        loop_report(call_server(req)->loop, "A request could not be handled");
         (void)http_respond_error(req, 500);
         return;
     }

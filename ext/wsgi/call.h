@@ -1,7 +1,7 @@
 /* One request to a WSGI app (PEP 3333): a job for the pool, and what its worker and the loop tell
  * each other meanwhile.
  *
- *   call.c      the loop's half: when the job starts, the body's pieces, the answer's pieces
+ *   call.c      the loop's half: when the job starts, the body's pieces, the response's pieces
  *   run.c       the worker's half: calls the app, iterates over what it returns, closes that
  *   response.c    start_response, write(), and the rules for the pieces of the body
  *   input.c     wsgi.input
@@ -29,18 +29,18 @@ enum {
     WSGI_LOW = 16 * 1024, /* bytes left in `pieces`: the connection reads again */
 };
 
-/* What the app has done for its answer. Changed by the worker. */
+/* What the app has done for its response. Changed by the worker. */
 typedef enum WsgiStage {
     WSGI_START,  /* nothing: start_response() is due */
     WSGI_HEAD,   /* start_response() was called; nothing is out */
     WSGI_STREAM, /* the head is out, or on its way; more of the body may come */
-    WSGI_OVER, /* the answer is complete or given up, or will be once the orders are carried out */
+    WSGI_OVER, /* the response is complete or given up, or will be once the orders are carried out */
 } WsgiStage;
 
 /* Orders to the loop, carried out in this order. */
 enum {
     WSGI_RESUME = 1, /* read on from the connection */
-    WSGI_WHOLE = 2,  /* the whole answer, with the body `whole` */
+    WSGI_WHOLE = 2,  /* the whole response, with the body `whole` */
     WSGI_BEGIN = 4,  /* the head of a streamed one, of `length` bytes */
     WSGI_LENT = 8,   /* `lent_bytes` were written by the worker */
     WSGI_END = 16,   /* after the pieces in `out`: it is complete */
@@ -65,7 +65,7 @@ typedef struct WsgiCall {
     uint64_t taken; /* bytes of the body that the app has read */
     bool paused;    /* the connection reads no more of the body */
 
-    /* The answer, as the app wants it. */
+    /* The response, as the app wants it. */
     WsgiStage stage;
     int status;
     PyObject *status_line; /* owned str: "200 OK" */
@@ -74,8 +74,8 @@ typedef struct WsgiCall {
     bool too_much;         /* it was reported that more came */
 
     /* The mailbox. */
-    InboxNode
-        node; /* in the loop's inbox while `posted`, which owns a reference then */
+    /* in the loop's inbox while `posted`, which owns a reference then */
+    InboxNode node;
     bool posted;
     unsigned orders;
     int64_t length;  /* for WSGI_BEGIN; -1: not known */
@@ -122,16 +122,16 @@ typedef enum WsgiSent {
 /* start_response for the app: a new reference, or NULL with an exception set. */
 PyObject *wsgi_start_response_new(WsgiCall *call);
 
-/* One piece (borrowed) of the answer's body, checked; the next one may wait for a slow client. */
+/* One piece (borrowed) of the response's body, checked; the next one may wait for a slow client. */
 WsgiSent wsgi_send(WsgiCall *call, PyObject *piece);
 /* All of them: `pieces` (borrowed) is a list or tuple. */
 WsgiSent wsgi_send_all(WsgiCall *call, PyObject *pieces);
 /* There are no more pieces. 0, or -1 with an exception set. */
 int wsgi_finish(WsgiCall *call);
-/* The app can't complete its answer. */
+/* The app can't complete its response. */
 void wsgi_fail(WsgiCall *call);
 
-/* Whether the answer has no body, whatever the app gives (RFC 9110 section 6.4.1). */
+/* Whether the response has no body, whatever the app gives (RFC 9110 section 6.4.1). */
 bool wsgi_is_bodyless(const WsgiCall *call);
 /* States the length of the body, which follows from what the app returned, if the app hasn't. */
 void wsgi_state_length(WsgiCall *call, int64_t length);

@@ -96,7 +96,7 @@ file_borrow_socket(WsgiCall *call)
     return call->loan_error;
 }
 
-/* The socket goes back. What is missing of the file then is missing in the answer. */
+/* The socket goes back. What is missing of the file then is missing in the response. */
 static void
 file_return_socket(WsgiCall *call, int64_t sent)
 {

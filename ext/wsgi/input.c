@@ -64,7 +64,7 @@ input_wait(WsgiCall *call)
             PyErr_SetString(PyExc_ConnectionResetError,
                             call->gone ? "the client has gone away"
                                        : "the rest of the body was dropped, since the "
-                                         "answer is complete");
+                                         "response is complete");
             return -1;
         }
         input_take(call, 0); /* asks for more */

@@ -1,4 +1,4 @@
-/* What a WSGI app may do for its answer (PEP 3333, "The start_response() Callable" and after):
+/* What a WSGI app may do for its response (PEP 3333, "The start_response() Callable" and after):
  * start_response, the write() that it returns, and how the pieces of the body add up to what the
  * head says. A worker's thread; the loop writes.
  */
@@ -126,7 +126,7 @@ exc_info_raise(PyObject *exc_info)
     return -1;
 }
 
-/* Whether the answer may be started (anew) now. 0, or -1 with an exception set. */
+/* Whether the response may be started (anew) now. 0, or -1 with an exception set. */
 static int
 start_check(const WsgiCall *call, PyObject *exc_info)
 {
@@ -182,7 +182,7 @@ start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 
 static PyMethodDef start_response_def = {
     "start_response", (PyCFunction)(void (*)(void))start_response, METH_FASTCALL,
-    "Begins the answer: status, headers, exc_info."};
+    "Begins the response: status, headers, exc_info."};
 
 PyObject *
 wsgi_start_response_new(WsgiCall *call)
@@ -198,7 +198,7 @@ wsgi_is_bodyless(const WsgiCall *call)
     return call->req->is_head || call->status == 204 || call->status == 304;
 }
 
-/* The whole answer, with `body` (borrowed, may be NULL). */
+/* The whole response, with `body` (borrowed, may be NULL). */
 static void
 response_send_whole(WsgiCall *call, PyObject *body)
 {
@@ -207,7 +207,7 @@ response_send_whole(WsgiCall *call, PyObject *body)
     wsgi_order(call, WSGI_WHOLE);
 }
 
-/* The whole of an answer that has no body. To HEAD, a length that nobody stated isn't 0: the app
+/* The whole of a response that has no body. To HEAD, a length that nobody stated isn't 0: the app
  * may have left out the body because of the method. */
 static void
 response_send_bodyless(WsgiCall *call)
@@ -244,7 +244,7 @@ report_too_much(WsgiCall *call)
 {
     if (!call->too_much && !wsgi_is_bodyless(call)) {
         call->too_much = true;
-        wsgi_report(call, "the answer has more bytes than its Content-Length says",
+        wsgi_report(call, "the response has more bytes than its Content-Length says",
                     NULL);
     }
 }
@@ -321,7 +321,7 @@ piece_check(const WsgiCall *call, PyObject *piece)
 {
     if (!PyBytes_Check(piece)) {
         PyErr_Format(PyExc_TypeError,
-                     "the body of an answer is made of bytes, not %.100s",
+                     "the body of a response is made of bytes, not %.100s",
                      Py_TYPE(piece)->tp_name);
         return -1;
     }
@@ -423,7 +423,7 @@ response_finish_empty(WsgiCall *call)
         response_send_bodyless(call);
     } else if (call->left > 0) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "the answer has fewer bytes than its Content-Length says");
+                        "the response has fewer bytes than its Content-Length says");
         return -1;
     } else {
         response_send_whole(call, NULL);
@@ -443,7 +443,8 @@ wsgi_finish(WsgiCall *call)
         return response_finish_empty(call);
     case WSGI_STREAM:
         if (call->left > 0 && !call->gone) {
-            wsgi_report(call, "the answer has fewer bytes than its Content-Length says",
+            wsgi_report(call,
+                        "the response has fewer bytes than its Content-Length says",
                         NULL);
         }
         call->stage = WSGI_OVER;
@@ -490,7 +491,7 @@ response_write_piece(PyObject *op, PyObject *piece)
 }
 
 static PyMethodDef write_def = {"write", response_write_piece, METH_O,
-                                "Sends a part of the answer's body."};
+                                "Sends a part of the response's body."};
 
 static PyObject *
 response_write_new(WsgiCall *call)

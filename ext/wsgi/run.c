@@ -34,7 +34,7 @@ wsgi_report(WsgiCall *call, const char *what, PyObject *exc)
     Py_XDECREF(done);
 }
 
-/* The exception that is set ends the answer. Without a client it may be what write() and
+/* The exception that is set ends the response. Without a client it may be what write() and
  * wsgi.input raise then, which is no fault of the app's. */
 static void
 run_report_raised(WsgiCall *call, const char *what)
@@ -46,7 +46,7 @@ run_report_raised(WsgiCall *call, const char *what)
     Py_DECREF(exc);
 }
 
-/* ---- The answer --------------------------------------------------------------------------- */
+/* ---- The response ------------------------------------------------------------------------- */
 
 static bool
 is_plain_sequence(PyObject *result)

@@ -184,7 +184,7 @@ def test_two_send_files_before_either_is_awaited(tmp_path: Path, length: int) ->
     with serving(("GET", "/", plan(handler))) as core, core.connect() as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         head, body = read_all(sock)
-    assert found == [100_000, "the answer has more bytes than the length given to start()"]
+    assert found == [100_000, "the response has more bytes than the length given to start()"]
     assert f"content-length: {length}".encode() in head.lower()
     assert len(body) == length
 

@@ -192,7 +192,7 @@ def test_a_message_that_sends_another_while_it_is_read(serve) -> None:
         with pytest.raises(RuntimeError, match="unexpected ASGI message"):
             await send({**start(), "headers": [(b"x-first", b"1"), Sends(send, inner)]})
         whole = body(b"inner")
-        with pytest.raises(RuntimeError, match="the answer is complete"):
+        with pytest.raises(RuntimeError, match="the response is complete"):
             await send({**body(b"outer"), "more_body": Sends(send, whole)})
         notes.add("refused")
 

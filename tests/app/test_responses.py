@@ -1125,7 +1125,7 @@ def test_bodies_of_other_interfaces(serve, caplog: pytest.LogCaptureFixture, bod
     assert serve(asgi).client.get("/").status_code == 500
     assert f"'body' must be bytes, not {type(body).__name__}" in caplog.text
     assert serve(wsgi).client.get("/").status_code == 500
-    assert f"the body of an answer is made of bytes, not {type(body).__name__}" in caplog.text
+    assert f"the body of a response is made of bytes, not {type(body).__name__}" in caplog.text
 
 
 @pytest.mark.parametrize("body", [b"ABC", bytearray(b"ABC"), memoryview(b"ABC")])

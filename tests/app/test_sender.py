@@ -146,7 +146,7 @@ def test_the_order_of_calls() -> None:
             with pytest.raises(TypeError, match="send\\(\\) takes bytes, not"):
                 sender.send(data)
         sender.end()
-        with pytest.raises(RuntimeError, match="the answer is complete"):
+        with pytest.raises(RuntimeError, match="the response is complete"):
             sender.send(b"x")
 
     with streaming(respond) as core:

@@ -96,7 +96,7 @@ def test_messages_after_the_end(
     answer, rest = Response.parse(served.exchange(GET))
     assert (answer.status, answer.body, rest) == (200, b"all", b"")
     served.finish()
-    assert "the answer is complete" in raised(caplog)
+    assert "the response is complete" in raised(caplog)
 
 
 def test_an_app_that_goes_on_after_a_wrong_message(serve: Serve) -> None:
@@ -179,8 +179,8 @@ def test_an_app_that_raises_after_its_answer(
 
 
 LEFT_OUT = [
-    ([], "without an answer: no http.response.start came"),
-    ([start()], "without an answer: no http.response.body followed http.response.start"),
+    ([], "without a response: no http.response.start came"),
+    ([start()], "without a response: no http.response.body followed http.response.start"),
 ]
 
 
@@ -206,7 +206,7 @@ def test_an_app_that_returns_within_its_answer(
     answer, _ = Response.parse(serve(answering(*messages)).exchange(GET))
     assert (answer.status, answer.body, answer.complete) == (200, b"a", False)
     assert errors(caplog) == [
-        f"GET /where: the app returned in the middle of its answer: {message}"
+        f"GET /where: the app returned in the middle of its response: {message}"
     ]
 
 

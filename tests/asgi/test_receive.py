@@ -256,7 +256,7 @@ def test_receive_outlives_the_call(serve: Serve) -> None:
     async def later(receive: Any, send: Any, go: asyncio.Event) -> None:
         await go.wait()
         notes.add(await receive())
-        with pytest.raises(RuntimeError, match="the answer is complete"):
+        with pytest.raises(RuntimeError, match="the response is complete"):
             await send(start())
         notes.add("refused")
 

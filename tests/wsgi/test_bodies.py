@@ -113,7 +113,7 @@ def test_more_than_the_length_is_cut_off(
         answer, raw = Response.parse(raw)
         assert (answer.body, answer["content-length"]) == (b"hello", "5")
     served.finish()
-    message = "GET /: the answer has more bytes than its Content-Length says"
+    message = "GET /: the response has more bytes than its Content-Length says"
     assert errors(caplog).splitlines() == [message, message]
 
 
@@ -124,7 +124,7 @@ def test_fewer_than_the_length_ends_the_connection(
     answer, _ = Response.parse(served.exchange(GET.replace(b"connection: close\r\n", b"")))
     assert (answer.body, answer.complete) == (b"hel", False)
     served.finish()
-    assert errors(caplog) == "GET /: the answer has fewer bytes than its Content-Length says"
+    assert errors(caplog) == "GET /: the response has fewer bytes than its Content-Length says"
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3), KeyboardInterrupt()])

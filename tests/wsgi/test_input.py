@@ -245,7 +245,7 @@ def test_the_rest_is_dropped_after_the_answer(serve: Serve) -> None:
         assert sock.recv(1000).endswith(b"early")
         message = notes.next()
     assert message in (
-        "the rest of the body was dropped, since the answer is complete",
+        "the rest of the body was dropped, since the response is complete",
         "the client has gone away",
     )
 

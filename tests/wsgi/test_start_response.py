@@ -164,7 +164,7 @@ def test_write_takes_bytes(serve: Serve) -> None:
         return [b"x"]
 
     assert serve(app).client.get("/").text == "x"
-    assert notes.next() == "the body of an answer is made of bytes, not str"
+    assert notes.next() == "the body of a response is made of bytes, not str"
 
 
 def test_write_tells_that_the_client_is_gone(

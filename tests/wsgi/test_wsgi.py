@@ -212,11 +212,11 @@ BROKEN = [
     (lambda start: start("200 OK", [("a", "b\n")]) and [], "malformed header"),
     (
         lambda start: start("200 OK", []) and ["x"],
-        "the body of an answer is made of bytes, not str",
+        "the body of a response is made of bytes, not str",
     ),
     (
         lambda start: start("200 OK", []) and iter(["x"]),
-        "the body of an answer is made of bytes, not str",
+        "the body of a response is made of bytes, not str",
     ),
     (lambda start: start("200 OK", []) and 3, "'int' object is not iterable"),
     (lambda start: 1 / 0, "division by zero"),

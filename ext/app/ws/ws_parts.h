@@ -16,8 +16,8 @@ typedef struct WebSocketParts {
     PyObject *disconnect; /* owned: exception type, made of (code, reason) */
     PyObject *exception;  /* owned: likewise */
     PyObject *run;        /* owned: see ws_call.c */
-    PyObject *
-        later; /* owned: later(loop, method, *args) is a coroutine that calls it and awaits the result */
+    /* owned: later(loop, method, *args) is a coroutine that calls it and awaits the result */
+    PyObject *later;
 } WebSocketParts;
 
 /* Takes them from `tuple` (borrowed), which may be None. 0, or -1 with an exception set. */

@@ -14,23 +14,23 @@
 #include "http/ws/ws.h"
 
 typedef enum SessionState {
-    SESSION_WAITING, /* for session_accept, or for another answer */
+    SESSION_WAITING, /* for session_accept, or for another response */
     SESSION_OPEN,
     SESSION_CLOSING, /* session_close was called, the client hasn't answered */
     SESSION_CLOSED,  /* it is over; messages may still be in the queue */
 } SessionState;
 
 typedef struct WsSession {
-    PyObject
-        *owner; /* borrowed: the object that embeds this; owned while `ws` is set */
+    /* borrowed: the object that embeds this; owned while `ws` is set */
+    PyObject *owner;
     HttpRequest *req; /* borrowed; the owner holds it */
     WsConn *ws;       /* borrowed; NULL unless OPEN or CLOSING */
     SessionState state;
     bool by_client; /* the end was not ours */
-    bool
-        close_asked; /* the application has closed it, though perhaps not as the first */
-    bool busy;       /* messages came since the application last waited for one */
-    int code;        /* of the end, see WsOps.on_close; 0 before */
+    /* the application has closed it, though perhaps not as the first */
+    bool close_asked;
+    bool busy;        /* messages came since the application last waited for one */
+    int code;         /* of the end, see WsOps.on_close; 0 before */
     PyObject *reason; /* owned str; NULL before the end */
     PyObject **queue; /* owned: a ring of owned messages */
     uint32_t cap, first, count;

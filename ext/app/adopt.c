@@ -1,6 +1,6 @@
-/* Requests that another server has received (see adopt.h): a Fluvial app under somebody else's
- * ASGI server. The request becomes an HttpRequest without a connection, so that routes are found and
- * arguments bound as for any other; answering it is Python's part. Any thread, with the GIL.
+/* See adopt.h. A Fluvial app may run under another ASGI server. Each of that server's requests becomes an
+ * HttpRequest without a connection, so that routes are found and arguments are bound as for our own. Python
+ * code sends the response. Thread: any, with the GIL.
  */
 #include "base/py.h"
 
@@ -13,8 +13,8 @@
 #include "app/server.h"
 #include "app/ws/ws_type.h"
 
-/* Adds the field that `header` (borrowed), an iterable of two bytes, stands for. 0, or -1 with an
- * exception set. */
+/* Adds the header field `header` (borrowed), an iterable of two bytes objects. 0, or -1 with an exception
+ * set. */
 static int
 adopt_add_field(HttpRequest *req, PyObject *header)
 {
@@ -26,7 +26,8 @@ adopt_add_field(HttpRequest *req, PyObject *header)
     bool fits = PyTuple_GET_SIZE(pair) == 2 && PyBytes_Check(PyTuple_GET_ITEM(pair, 0))
                 && PyBytes_Check(PyTuple_GET_ITEM(pair, 1));
     if (!fits) {
-        PyErr_SetString(PyExc_TypeError, "a header is a pair of bytes");
+        PyErr_SetString(PyExc_TypeError,
+                        "a header field must be a pair of bytes objects");
     } else if (http_request_add_field(req, bytes_slice(PyTuple_GET_ITEM(pair, 0)),
                                       bytes_slice(PyTuple_GET_ITEM(pair, 1)))
                != 0) {
@@ -38,7 +39,8 @@ adopt_add_field(HttpRequest *req, PyObject *header)
     return err;
 }
 
-/* Adds the fields in `headers`, an iterable of such. Iterating may change the lists. */
+/* Adds all header fields in `headers` (borrowed, an iterable). The user's iterators may change the list
+ * meanwhile. 0, or -1 with an exception set. */
 static int
 adopt_add_fields(HttpRequest *req, PyObject *headers)
 {
@@ -99,7 +101,7 @@ server_adopt(PyObject *op, PyObject *args)
     MethodSet bit = method_bit(method);
     Router *router = websocket ? server->websockets.router : server->router;
     if (bit == 0 || path.len == 0 || server->http == NULL || router == NULL) {
-        return PyErr_Format(PyExc_ValueError, "no method or path of HTTP's: %s %s",
+        return PyErr_Format(PyExc_ValueError, "not a known method with a path: %s %s",
                             method.ptr, path.ptr);
     }
     HttpRequest *req = http_request_make(server->http, (unsigned)__builtin_ctzll(bit),
@@ -116,7 +118,7 @@ server_adopt(PyObject *op, PyObject *args)
     return made;
 }
 
-/* The call's reference and the object's own keep each other. */
+/* AppCall.request and the object's reference on the HttpRequest are a cycle: this breaks it. */
 PyObject *
 server_release_adopted(PyObject *op, PyObject *request)
 {

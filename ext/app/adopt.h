@@ -1,4 +1,4 @@
-/* Requests and WebSockets that another server has received: `Server.adopt`.
+/* Requests and WebSockets that another ASGI server has received: `Server.adopt`.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_ADOPT_H

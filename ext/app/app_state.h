@@ -1,5 +1,5 @@
-/* The app layer's share of the module's state: its types, imports and interned strings. Made
- * when the module is imported, read by all files of the layer, released with the module.
+/* The app layer's part of the module's state: its types, imports and interned strings. It is made when the
+ * module is imported, read by all files of the layer, and released with the module.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_APP_APP_STATE_H

@@ -1,6 +1,6 @@
-/* The queue of a streamed body (see body.h). Pieces are gathered in one buffer: a reader that
- * comes late takes all of it in one piece, which also bounds the number of wake-ups. Past
- * BODY_HIGH the connection stops reading, until a reader has emptied the buffer.
+/* The queue of a streamed body (see body.h). All pieces go into one buffer, so a reader that comes late gets
+ * them as one piece, with one wake-up. Past BODY_HIGH the connection stops reading until a reader has emptied
+ * the buffer.
  */
 #include "base/py.h"
 
@@ -13,11 +13,11 @@
 
 enum {
     BODY_HIGH = 64 * 1024, /* bytes */
-    BODY_KEEP = 64 * 1024, /* of memory, for the next pieces */
+    BODY_KEEP = 64 * 1024, /* bytes of memory kept for the next pieces */
 };
 
 struct BodyQueue {
-    Buf pieces; /* owned: what nobody has taken yet */
+    Buf pieces; /* owned: what has not been read yet */
     bool paused;
     WaitList readers;
 };
@@ -70,7 +70,7 @@ body_clear(AppCall *call)
     BodyQueue *queue = call->body;
     call->body = NULL;
     if (queue != NULL) {
-        assert(queue->readers.first == NULL); /* they hold the request */
+        assert(queue->readers.first == NULL); /* a waiting reader holds the request */
         buf_free(&queue->pieces);
         PyMem_Free(queue);
     }
@@ -93,7 +93,7 @@ body_take(HttpRequest *req, BodyQueue *queue)
     return bytes;
 }
 
-/* Of a body that isn't streamed: the whole of it the first time, then b"". */
+/* read() of a body that isn't streamed: the whole body the first time, then b"". */
 static PyObject *
 body_take_whole(RequestObject *request)
 {
@@ -144,8 +144,8 @@ body_read(AppState *st, PyObject *request)
     Loop *loop = http_server_loop(((RequestObject *)request)->http->server);
     if (loop_running(st->module) != loop) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "Request.read() belongs to the loop's thread; in a `def` "
-                        "handler the whole body is there: use body()");
+                        "Request.read() works on the loop's thread only; in a `def` "
+                        "handler use body(), which has the whole body");
         return NULL;
     }
     return waiting_new(st, loop, &body_ops, request);
@@ -153,7 +153,7 @@ body_read(AppState *st, PyObject *request)
 
 /* ---- The client's end --------------------------------------------------------------------- */
 
-/* Waits with those who wait for the body, since all that they are woken for may be the end. */
+/* Waits on the list of the body's readers: whatever wakes them may be the client's end. */
 static WaitStep
 gone_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
@@ -180,7 +180,7 @@ body_until_gone(AppState *st, PyObject *request)
     Loop *loop = http_server_loop(((RequestObject *)request)->http->server);
     if (loop_running(st->module) != loop) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "Request.until_gone() belongs to the loop's thread");
+                        "Request.until_gone() works on the loop's thread only");
         return NULL;
     }
     return waiting_new(st, loop, &gone_ops, request);

@@ -1,5 +1,5 @@
-/* See file_send.h. One object does all turns: it is libuv's while a thread copies, the loop's set of
- * descriptors has it while the socket is full, and whoever awaits it holds it as well.
+/* See file_send.h. One object does all turns. Three may hold a reference to it: libuv while a thread copies,
+ * the loop's set of descriptors while the socket is full, and the awaitable until it ends.
  */
 #include "base/py.h"
 
@@ -14,8 +14,8 @@
 #include <uv.h>
 
 typedef enum FileSendState {
-    FILE_WAITS,   /* until what was written before is out, and the socket can be lent */
-    FILE_COPIES,  /* on a thread, which alone touches `part` and `copied` then */
+    FILE_WAITS, /* until everything written before is sent and the socket can be lent */
+    FILE_COPIES,  /* on a thread; only that one touches `part` and `copied` now */
     FILE_BLOCKED, /* until the socket takes more */
     FILE_OVER,    /* the result is known, the descriptors are closed */
 } FileSendState;
@@ -34,7 +34,7 @@ typedef struct FileSend {
     int64_t told;  /* bytes sent that the connection knows of */
     FileCopied copied;
     int error;     /* once FILE_OVER: 0, or what to raise for */
-    bool unwanted; /* nobody waits for the end */
+    bool unwanted; /* the awaitable has ended: nobody takes the result */
 } FileSend;
 
 /* ---- The end ------------------------------------------------------------------------------ */
@@ -77,7 +77,7 @@ turn_start(FileSend *self)
     loop_work_begin(self->server->loop, &self->work, on_work, on_turn);
 }
 
-/* Also called when the connection was closed: the socket was shut down then. */
+/* The socket takes more; or the connection was closed, since that shuts the socket down. */
 static void
 on_room(PyObject *owner)
 {
@@ -86,7 +86,7 @@ on_room(PyObject *owner)
     turn_start(self);
 }
 
-/* The bytes of the last turn. */
+/* The number of bytes that were sent in the last turn. */
 static uint64_t
 turn_bytes(FileSend *self)
 {
@@ -96,6 +96,7 @@ turn_bytes(FileSend *self)
     return bytes;
 }
 
+/* Waits until the socket takes more. */
 static void
 turn_wait(FileSend *self)
 {
@@ -179,7 +180,7 @@ file_send_begin(FileSend *self, PyObject **result)
         file_send_end(self, 0);
         return file_send_result(self, result);
     }
-    /* Others may have sent something since this was made. */
+    /* Other tasks may have sent something since the awaitable was made. */
     int64_t room = self->req->length_left;
     bool fits = room < 0 || self->part.left <= room;
     int err = fits ? http_stream_lend(self->req, &self->loan) : UV_EMSGSIZE;
@@ -197,7 +198,7 @@ file_send_begin(FileSend *self, PyObject **result)
     case UV_EMSGSIZE:
         file_send_end(self, err);
         break;
-    default: /* can't be lent: nothing is sent, the caller reads instead */
+    default: /* the socket can't be lent: the caller reads and writes all of it */
         self->loan.fd = -1;
         file_send_end(self, 0);
         break;
@@ -214,7 +215,7 @@ file_send_attempt(PyObject *owner, PyObject **result, WaitList **list)
     case FILE_WAITS:
         return file_send_begin(self, result);
     case FILE_COPIES:
-    case FILE_BLOCKED: /* without a connection the turn ends by itself */
+    case FILE_BLOCKED: /* after a lost connection the turn ends by itself */
         return self->req->conn != NULL ? WAIT_BLOCKED
                                        : file_send_fail(self, UV_ECONNRESET);
     case FILE_OVER:
@@ -223,8 +224,9 @@ file_send_attempt(PyObject *owner, PyObject **result, WaitList **list)
     Py_UNREACHABLE();
 }
 
-/* What is on its way can't be taken back, nor is it known how much that is. On another thread, where
- * the garbage collector may run, the next turn is left to break the response off. */
+/* WaitOps.drop. Nobody knows how much the kernel has already sent, so the response can't be continued: it is
+ * broken off. The garbage collector may call this on another thread; turn_done breaks the response off
+ * then. */
 static void
 file_send_drop(PyObject *owner)
 {

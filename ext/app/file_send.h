@@ -1,6 +1,6 @@
-/* A part of a file on its way to a client: the kernel copies it (http/file_copy.h) on a thread of
- * libuv's, in turns, to the socket that the connection lends. Between the turns the loop waits for
- * the socket to take more, so that no slow client holds a thread.
+/* Sends a part of a file to a client. The kernel copies it (http/file_copy.h) to the socket, which the
+ * connection lends meanwhile. That happens in turns on a thread of libuv's. Between the turns the loop waits
+ * until the socket takes more, so that a slow client doesn't occupy a thread.
  *
  * Thread: the loop's.
  */
@@ -15,20 +15,20 @@
 /* Creates AppState.file_send_type: 0, or -1 with an exception set. */
 int file_send_setup(PyObject *module, AppState *st);
 
-/* What a response's object has to do with it. */
+/* What FileSend needs from the object that writes the response. */
 typedef struct FileSendOps {
-    /* Where to wait; on_writable and on_gone wake it. Lives as long as `holder`. */
+    /* The list to wait on, which on_writable and on_gone wake. It lives as long as `holder`. */
     WaitList *(*writers)(PyObject *holder);
-    /* Raises for UV_ECONNRESET (the client is gone) and what http_ functions return. */
+    /* Sets the exception for UV_ECONNRESET (the client has gone) or another result of an http_ function. */
     void (*raise)(PyObject *holder, int err);
-    /* http_abort or http_abort_told: who else is to learn that the response is broken off. */
+    /* http_abort; or http_abort_told when `holder` must be notified that the response is broken off. */
     void (*abort)(HttpRequest *req);
 } FileSendOps;
 
-/* An awaitable that sends `part` of the streamed response to `req`; the bytes that it has sent are its
- * result. When that is fewer, the kernel can't send the others: they are to be read and written. The
- * descriptor may be closed at any time. Once it has begun, who stops waiting breaks the response off.
- * `holder` is borrowed. A new reference, or NULL with an exception set. */
+/* An awaitable that sends `part` within the streamed response to `req`. Its result is the number of bytes
+ * sent. If that is less than the size of `part`, the kernel can't copy the rest: the caller must read and
+ * write it. The caller may close the descriptor at any time. Once sending has begun, cancelling breaks the
+ * response off. `holder` is borrowed. A new reference, or NULL with an exception set. */
 PyObject *file_send_new(HttpRequest *req, FilePart part, const FileSendOps *ops,
                         PyObject *holder);
 

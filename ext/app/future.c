@@ -1,4 +1,4 @@
-/* Making and resolving asyncio futures (see future.h). The loop's thread. */
+/* See future.h. Thread: the loop's. */
 #include "base/py.h"
 
 #include "app/future.h"

@@ -1,4 +1,4 @@
-/* The asyncio futures of a loop, from C. Thread: the loop's. */
+/* Makes and resolves the asyncio futures of a loop. Thread: the loop's. */
 #ifndef FLUVIAL_APP_FUTURE_H
 #define FLUVIAL_APP_FUTURE_H
 

@@ -1,6 +1,4 @@
-/* Header fields of a response, from Python (see header_pairs.h). What may stand in one is decided by
- * http_fields_add. Any thread, with the GIL.
- */
+/* See header_pairs.h. http_fields_add decides what a header field may contain. Thread: any, with the GIL. */
 #include "base/py.h"
 
 #include "app/header_pairs.h"
@@ -35,11 +33,13 @@ fields_from_pairs(HttpFields *fields, PyObject *headers)
     if (pairs == NULL) {
         return -1;
     }
-    http_fields_clear(fields); /* not before code of the user's has run */
+    http_fields_clear(
+        fields); /* only now: the lines above may run the user's code, which may use `fields` */
     int err = 0;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(pairs) && err == 0; i++) {
         PyObject *pair = Py_NewRef(PySequence_Fast_GET_ITEM(pairs, i));
-        err = fields_add_pair(fields, pair); /* its repr() may change the list */
+        err = fields_add_pair(fields,
+                              pair); /* a repr() in its error may change the list */
         Py_DECREF(pair);
     }
     Py_DECREF(pairs);

@@ -1,5 +1,5 @@
-/* See job.h. job_run is the worker's half, job_done the loop's; in between the job belongs to
- * the pool. The arguments die on the worker, so that their finalizers don't hold up the loop.
+/* See job.h. job_run runs on the worker and job_done on the loop; between them the pool owns the job. The
+ * arguments are released on the worker, so that their finalizers don't hold up the loop.
  */
 #include "base/py.h"
 
@@ -59,7 +59,7 @@ job_run(PoolJob *base)
         context_leave(job->context);
     }
     if (job->encoded) {
-        Py_CLEAR(job->context); /* nothing more will run in it */
+        Py_CLEAR(job->context); /* no more Python code runs for this request */
     }
 }
 
@@ -78,7 +78,8 @@ job_free(CallJob *job)
     PyMem_RawFree(job);
 }
 
-/* What is not encoded yet may call Python: in the request's context, as all of it. */
+/* Responds with the result. If the worker hasn't encoded it, this may run the user's code, so it enters the
+ * request's context. */
 static CallNext
 job_answer(CallJob *job)
 {
@@ -109,7 +110,7 @@ job_done(InboxNode *node)
     job_free(job);
 }
 
-/* The pool was closed under the job: nobody is left to take the response. */
+/* The pool was closed before the job ran: the connections are closed as well, so there is no response. */
 static void
 job_abandon(PoolJob *base)
 {
@@ -118,7 +119,7 @@ job_abandon(PoolJob *base)
     job_free(job);
 }
 
-/* NULL with an exception set. Takes over the arguments when it succeeds. */
+/* A new job, which owns the arguments; NULL with an exception set, and then they are still the caller's. */
 static CallJob *
 job_new(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context)
 {

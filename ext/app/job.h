@@ -1,4 +1,4 @@
-/* A `def` handler's trip to the thread pool and back: call, encode the result, answer.
+/* Runs a `def` handler in the thread pool: a worker calls it and encodes the result, the loop responds.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_JOB_H
@@ -8,9 +8,9 @@
 #include "app/call.h"
 #include "app/bind/plan.h"
 
-/* Submits the call, to be made in `context` (borrowed), the request's, which nobody is in; NULL: it has
- * none yet. Takes over the references in argv[0 .. plan->nparams). Answers 503 when the pool's queue is full. Thread:
- * the loop's. */
+/* Submits the call; responds with 503 when the pool's queue is full. The references in
+ * argv[0 .. plan->nparams) are stolen. The call is made in `context` (borrowed), the request's, which must not
+ * be entered at the moment; NULL: a copy of the server's is made. */
 void job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context);
 
 #endif

@@ -1,11 +1,9 @@
-/* The limits of a server by the names that Python has for them: those of HttpLimits' fields. Runs once per
- * server, with the GIL.
- */
+/* See limits_from_dict.h. The keys are the names of HttpLimits' fields. Runs once per server. */
 #include "base/py.h"
 
 #include "app/limits_from_dict.h"
 
-/* Reads one limit from the dict `limits`, when it is there. */
+/* Reads one limit from the dict `limits`. 1; 0 when it isn't there; -1 with an exception set. */
 static int
 limit_read(PyObject *limits, const char *name, uint64_t max, uint64_t *out)
 {

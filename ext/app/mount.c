@@ -1,4 +1,4 @@
-/* See mount.h. What the mounts do is in asgi/ and wsgi/. */
+/* See mount.h. The mounts themselves are in asgi/ and wsgi/. */
 #include "base/py.h"
 
 #include "app/mount.h"

@@ -1,5 +1,5 @@
-/* The Python type Plan (see bind/plan.h): immutable once made. Construction checks all that the
- * per-request code relies on, so that it needs no checks of its own.
+/* The Python type Plan (see bind/plan.h), immutable once made. The constructor checks everything on which the
+ * code for each request relies, so that this code needs no checks of its own.
  */
 #include "base/py.h"
 
@@ -65,8 +65,7 @@ plan_read_params(Plan *self, PyTypeObject *param_type)
     return 0;
 }
 
-/* The handler's qualified name, or its type's for one that has none (a partial, an object with
- * __call__). */
+/* The handler's qualified name. For one without (a partial, an object with __call__), the name of its type. */
 static PyObject *
 handler_name(PyObject *handler)
 {
@@ -136,7 +135,7 @@ plan_request(PyObject *op, PyObject *request)
 {
     AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
     if (!request_type_check(st, (PyObject *)Py_TYPE(request))) {
-        PyErr_Format(PyExc_TypeError, "a Request is needed, not %.100s",
+        PyErr_Format(PyExc_TypeError, "expected a Request, not %.100s",
                      Py_TYPE(request)->tp_name);
         return NULL;
     }
@@ -256,7 +255,7 @@ plan_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 }
 
 static PyType_Slot plan_slots[] = {
-    {Py_tp_doc, "How one route is answered."},
+    {Py_tp_doc, "What one route calls, and with which arguments."},
     {Py_tp_new, plan_new},
     {Py_tp_init, plan_init},
     {Py_tp_methods, plan_methods},

@@ -1,4 +1,4 @@
-/* `_core.Plan` as Python makes and calls it (see app/bind/plan.h). Thread: any, with the GIL. */
+/* The type `_core.Plan`: its constructor and methods (see app/bind/plan.h). Thread: any, with the GIL. */
 #ifndef FLUVIAL_APP_PLAN_TYPE_H
 #define FLUVIAL_APP_PLAN_TYPE_H
 

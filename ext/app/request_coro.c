@@ -1,6 +1,5 @@
-/* See request_coro.h. The object behaves as a coroutine towards the Task
- * (collections.abc.Coroutine): am_send for the Task's own fast path, send, throw and close for
- * everybody else.
+/* See request_coro.h. To the Task the object looks like a coroutine (collections.abc.Coroutine). Tasks in C
+ * call am_send; send, throw and close are for everything else.
  */
 #include "base/py.h"
 
@@ -35,11 +34,11 @@ coro_is_here(RequestCoro *self)
     if (self->loop == NULL || !loop_runs_here(self->loop)) {
         return false;
     }
-    self->thread = thread; /* the loop goes on in another thread */
+    self->thread = thread; /* the loop runs in another thread now */
     return true;
 }
 
-/* Whether nobody is within a step; else an exception is set, that of Python's own coroutines. */
+/* Whether no step is being taken. False sets the exception that Python's own coroutines raise. */
 static bool
 coro_is_idle(RequestCoro *self)
 {
@@ -63,14 +62,14 @@ coro_enter(RequestCoro *self)
     }
     if (unlikely(!coro_is_here(self))) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "a request's coroutine runs in the loop's thread only");
+                        "a request's coroutine runs on the loop's thread only");
         return false;
     }
     self->running = true;
     return true;
 }
 
-/* Sends and settles until something suspends or all is over. */
+/* Takes steps, also of the coroutines that `settle` supplies, until one suspends or all have ended. */
 static PySendResult
 coro_go_on(RequestCoro *self, PyObject *value, PyObject **result)
 {
@@ -108,7 +107,7 @@ request_coro_send(PyObject *op, PyObject *value, PyObject **result)
     return sent;
 }
 
-/* am_send's outcome as the methods send and throw report it. */
+/* Converts the outcome of am_send into what send() and throw() return or raise. */
 static PyObject *
 coro_outcome(PySendResult sent, PyObject *result)
 {
@@ -128,7 +127,7 @@ coro_send(PyObject *op, PyObject *value)
     return coro_outcome(sent, result);
 }
 
-/* The value of the StopIteration that is set, which is cleared: a new reference. */
+/* Clears the StopIteration that is set and returns its value: a new reference. */
 static PyObject *
 stop_iteration_value(void)
 {
@@ -138,7 +137,7 @@ stop_iteration_value(void)
     return value;
 }
 
-/* The method of what is awaited: a new reference. NULL without an exception: it has none. */
+/* A method of the awaited object: a new reference. NULL without an exception when it has no such method. */
 static PyObject *
 coro_method(const RequestCoro *self, const char *name)
 {
@@ -149,7 +148,7 @@ coro_method(const RequestCoro *self, const char *name)
     return method;
 }
 
-/* coro.throw(*args). An iterator that has no such method ends, as in `yield from`. */
+/* coro.throw(*args). An iterator without that method ends with the exception, as in `yield from`. */
 static PyObject *
 coro_throw_into(const RequestCoro *self, PyObject *args)
 {
@@ -195,7 +194,7 @@ coro_throw(PyObject *op, PyObject *args)
     return result;
 }
 
-/* Closes what is awaited, if it can be closed. 0, or -1 with an exception set. */
+/* Closes the awaited object, if it has close(). 0, or -1 with an exception set. */
 static int
 coro_close_inner(const RequestCoro *self)
 {
@@ -243,7 +242,7 @@ coro_self(PyObject *op)
 
 /* ---- What debuggers and Task.__repr__ look at -------------------------------------------- */
 
-/* The names of an attribute: of coroutines, and of generators that are awaited. */
+/* The name of an attribute in coroutines, and in generators that are awaited (NULL: they have none). */
 typedef struct CoroAttribute {
     const char *coro, *generator;
 } CoroAttribute;
@@ -256,7 +255,7 @@ static const CoroAttribute coro_frame_attr = {"cr_frame", "gi_frame"};
 static const CoroAttribute coro_suspended_attr = {"cr_suspended", "gi_suspended"};
 static const CoroAttribute coro_origin_attr = {"cr_origin", NULL};
 
-/* The attribute of the coroutine that is awaited; None after the end, and where it has none. */
+/* The attribute of the awaited coroutine; None after its end, and for objects without the attribute. */
 static PyObject *
 coro_delegate(PyObject *op, void *closure)
 {
@@ -389,7 +388,7 @@ static PyGetSetDef coro_getset[] = {
 };
 
 static PyType_Slot coro_slots[] = {
-    {Py_tp_doc, "What the task of a request runs."},
+    {Py_tp_doc, "The coroutine that the task of a request runs."},
     {Py_tp_repr, coro_repr},
     {Py_tp_methods, coro_methods},
     {Py_tp_getset, coro_getset},

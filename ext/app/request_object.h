@@ -1,4 +1,4 @@
-/* The struct of `_core.Request`, for the types that derive from it in C.
+/* The struct of `_core.Request`, for types in C that derive from it.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_APP_REQUEST_OBJECT_H
@@ -12,7 +12,7 @@ typedef struct RequestObject {
     PyObject_HEAD
     HttpRequest *http; /* owned reference */
     AppServer *server; /* owned: keeps the router's plans and names alive */
-    PyObject *values[REQUEST_NVALUES]; /* owned; NULL until asked for */
+    PyObject *values[REQUEST_NVALUES]; /* owned; NULL until first used */
     PyObject *app;                     /* owned */
     PyObject *state;                   /* owned or NULL, which reads as None */
     PyObject *cache;                   /* owned or NULL */
@@ -29,8 +29,8 @@ request_cached(RequestObject *self, RequestValue which)
     return self->values[which];
 }
 
-/* The parts of those types' own slots that are Request's. The object is deallocated, its type's
- * reference included, by request_dealloc. */
+/* For the slots of derived types: what they must do for the Request in them. request_dealloc frees the whole
+ * object and releases its type. */
 int request_traverse(PyObject *op, visitproc visit, void *arg);
 int request_clear(PyObject *op);
 void request_dealloc(PyObject *op);

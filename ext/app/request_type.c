@@ -1,5 +1,5 @@
-/* The type `_core.Request` (see request_type.h). Its attributes are made by request_values.c and kept
- * here. Read by whatever thread the handler runs in, with the GIL.
+/* The type `_core.Request` (see request_type.h). request_values.c makes its attributes, which are kept here.
+ * Thread: the handler's, whichever that is, with the GIL.
  */
 #include "base/py.h"
 
@@ -28,7 +28,8 @@ request_set(PyObject *op, PyObject *value, void *closure)
 {
     RequestObject *self = (RequestObject *)op;
     if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "cannot be deleted");
+        PyErr_SetString(PyExc_AttributeError,
+                        "attributes of a Request cannot be deleted");
         return -1;
     }
     Py_XSETREF(self->values[(uintptr_t)closure], Py_NewRef(value));
@@ -69,7 +70,7 @@ request_get_is_secure(PyObject *op, void *Py_UNUSED(closure))
 
 /* ---- Methods ------------------------------------------------------------------------------ */
 
-/* The field's value as str; NULL without an exception when there is none of that name. */
+/* The value of the first field of that name, as str. NULL without an exception when there is none. */
 static PyObject *
 request_find_header(HttpRequest *req, Slice name)
 {
@@ -136,8 +137,8 @@ request_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-/* What may be part of a cycle. The server stays until the end: a finalizer may still ask the
- * request for something. */
+/* Clears what may be part of a cycle. `server` stays until deallocation, because a finalizer may still use the
+ * request. */
 int
 request_clear(PyObject *op)
 {
@@ -199,7 +200,7 @@ static PyMethodDef request_methods[] = {
     {"read", request_read, METH_NOARGS,
      "The next piece of the body; b\"\" at its end."},
     {"until_gone", request_until_gone, METH_NOARGS,
-     "Waits until the client has left, or the response is over."},
+     "Waits until the client has left, or the response is complete."},
     {"body_nowait", request_body_nowait, METH_NOARGS,
      "The whole body when it was collected, else None."},
     {NULL, NULL, 0, NULL},

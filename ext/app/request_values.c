@@ -1,5 +1,5 @@
-/* One function for each attribute of a request that Python sees (see _core.pyi for their types).
- * All read the HttpRequest, which doesn't change once its head is complete.
+/* One function per attribute of a Request (their types are in _core.pyi). All of them read the HttpRequest,
+ * which doesn't change once its head is complete.
  */
 #include "base/py.h"
 
@@ -110,8 +110,8 @@ make_path_params(HttpRequest *req)
 
 /* ---- Allow and Location ------------------------------------------------------------------- */
 
-/* Whether `c` may stand in a URI as it is (RFC 3986 section 2). A backslash, for one, may not:
- * browsers take "/\" for "//". */
+/* Whether `c` may occur in a URI unencoded (RFC 3986 section 2). A backslash may not: browsers treat "/\" as
+ * "//", which would lead to another host. */
 static bool
 is_uri_byte(char c)
 {
@@ -133,7 +133,8 @@ append_uri(Buf *out, Slice text)
     return err;
 }
 
-/* The path as sent, with its last '/' toggled. That '/' may have been sent as "%2F". */
+/* Appends the path as sent, with a '/' added at its end or removed there. That '/' may have been sent as
+ * "%2F". */
 static int
 append_toggled(Buf *out, HttpRequest *req)
 {

@@ -1,4 +1,4 @@
-/* The attributes of `_core.Request` that are made of the HttpRequest when first asked for.
+/* The attributes of `_core.Request` that are made from the HttpRequest at first use.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_APP_REQUEST_VALUES_H
@@ -19,7 +19,7 @@ typedef enum RequestValue {
     REQUEST_PATH_PARAMS,
     REQUEST_ROUTE_HEADERS,
     REQUEST_TLS,
-    REQUEST_BODY, /* what was collected */
+    REQUEST_BODY, /* the collected body */
     REQUEST_NVALUES,
 } RequestValue;
 

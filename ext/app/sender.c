@@ -1,6 +1,6 @@
-/* The type `_core.Sender` (see sender.h). A piece is written when send() is called; what send()
- * returns only waits, and only when too much is queued. So a client that keeps up costs no
- * allocation and no suspension for each piece.
+/* The type `_core.Sender` (see sender.h). send() writes the piece when it is called. What it returns only
+ * waits, and only when too much is queued. So a client that keeps up costs neither an allocation nor a
+ * suspension per piece.
  */
 #include "base/py.h"
 
@@ -22,7 +22,7 @@ typedef struct SenderObject {
     PyObject_HEAD
     HttpRequest *http; /* owned reference */
     AppServer *server; /* owned */
-    WaitList writers;  /* in send(), for room */
+    WaitList writers;  /* waiting in send() for room */
     bool started;
     bool ended;
 } SenderObject;
@@ -41,7 +41,7 @@ sender_raise(const SenderObject *self, int err)
         PyErr_SetString(PyExc_RuntimeError, "a file is still being sent");
         return NULL;
     }
-    /* A response that isn't complete is refused when its connection is about to be closed. */
+    /* When writing fails although the response isn't complete, its connection is about to be closed. */
     AppCall *call = call_of(self->http);
     bool lost = self->http->answer == HTTP_ANSWER_STREAMING;
     bool gone = call->gone || self->http->conn == NULL || lost;
@@ -62,7 +62,7 @@ sender_check_thread(const SenderObject *self)
         == http_server_loop(self->http->server)) {
         return 0;
     }
-    PyErr_SetString(PyExc_RuntimeError, "a Sender belongs to the loop's thread");
+    PyErr_SetString(PyExc_RuntimeError, "a Sender works on the loop's thread only");
     return -1;
 }
 
@@ -291,7 +291,7 @@ sender_dealloc(PyObject *op)
     SenderObject *self = (SenderObject *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    assert(self->writers.first == NULL); /* they hold the sender */
+    assert(self->writers.first == NULL); /* a waiting task holds the sender */
     AppCall *call = call_of(self->http);
     if (call->sender == op) {
         call->sender = NULL;
@@ -308,7 +308,7 @@ static PyMethodDef sender_methods[] = {
     {"send", sender_send, METH_O,
      "Writes a piece; await it to wait for a slow client."},
     {"send_file", sender_send_file, METH_VARARGS,
-     "Has the kernel send a part of a file; await it for the bytes that it could."},
+     "Sends a part of a file through the kernel; await it for the number of bytes."},
     {"whole", sender_whole, METH_VARARGS, "Writes the whole response."},
     {"end", sender_end, METH_NOARGS, "Completes the response."},
     {NULL, NULL, 0, NULL},

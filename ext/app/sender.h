@@ -13,15 +13,15 @@
 /* Creates AppState.sender_type and adds it to the module. 0, or -1 with an exception set. */
 int sender_setup(PyObject *module, AppState *st);
 
-/* The Sender for `req`, on which it holds a reference; registers itself as AppCall.sender until
- * it dies. A new reference, or NULL with an exception set. */
+/* The Sender for `req`: a new reference, or NULL with an exception set. It holds a reference on `req`, and is
+ * AppCall.sender until it is deallocated. */
 PyObject *sender_new(AppState *st, HttpRequest *req);
 
-/* What dispatch forwards from HttpOps.on_writable and on_gone: wakes those who wait in send().
- * Does nothing when AppCall.sender is NULL. */
+/* HttpOps.on_writable and on_gone: wakes everyone who waits in send(). Does nothing when AppCall.sender is
+ * NULL. */
 void sender_wake(HttpRequest *req);
 
-/* Whether somebody waits in send(). */
+/* Whether a task waits in send(). */
 bool sender_is_awaited(const HttpRequest *req);
 
 #endif

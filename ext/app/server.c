@@ -1,4 +1,4 @@
-/* What the http layer tells an AppServer (see server.h). The loop's thread, with the GIL. */
+/* What the http layer notifies an AppServer of (see server.h). Thread: the loop's, with the GIL. */
 #include "base/py.h"
 
 #include "app/server.h"

@@ -1,5 +1,5 @@
-/* The Python type Server (see server.h): construction from Python's keyword arguments, the
- * sockets' life from listen() to close(), and the future that drain() gives.
+/* The Python type Server (see server.h): its constructor, its sockets from listen() to close(), and the future
+ * that drain() and abort() return.
  */
 #include "base/py.h"
 
@@ -19,7 +19,7 @@
 
 /* ---- Construction ------------------------------------------------------------------------- */
 
-/* What __init__ is given; all borrowed. */
+/* The arguments of the constructor; all borrowed. */
 typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
@@ -163,7 +163,8 @@ server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     AppState *st = app_state(module);
-    bool adopts = a.loop == Py_None; /* requests of another server, nothing else */
+    bool adopts =
+        a.loop == Py_None; /* only takes requests that another server has received */
     Loop *loop = adopts ? NULL : loop_check(module, a.loop);
     Router *router = loop == NULL && !adopts ? NULL : router_check(st->route, a.router);
     Pool *pool = router == NULL || adopts ? NULL : pool_check(st->pool, a.pool);
@@ -241,7 +242,7 @@ server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
-/* Stops by `stop`; returns the future for the end, one for all calls. */
+/* Stops the server by `stop`. Returns the future of its end, the same one for all calls. */
 static PyObject *
 server_stop(AppServer *self, void (*stop)(HttpServer *))
 {
@@ -335,7 +336,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     return ws_parts_traverse(&self->websockets, visit, arg);
 }
 
-/* Never called while the HttpServer is at work, since the object then holds itself. */
+/* Never called while the HttpServer is running: until then the object holds a reference on itself. */
 static int
 server_clear(PyObject *op)
 {
@@ -380,11 +381,15 @@ server_dealloc(PyObject *op)
 static PyMethodDef server_methods[] = {
     {"listen", (PyCFunction)(void (*)(void))server_listen, METH_VARARGS | METH_KEYWORDS,
      "Takes over a bound socket and accepts connections."},
-    {"drain", server_drain, METH_NOARGS, "Finishes what is under way; a future."},
-    {"abort", server_abort, METH_NOARGS, "Closes every connection now; a future."},
-    {"adopt", server_adopt, METH_VARARGS, "A request that another server received."},
-    {"collect", server_collect, METH_VARARGS, "Adds to the body of such a request."},
-    {"release", server_release_adopted, METH_O, "The request is over."},
+    {"drain", server_drain, METH_NOARGS,
+     "Finishes the requests in progress; returns a future."},
+    {"abort", server_abort, METH_NOARGS,
+     "Closes every connection now; returns a future."},
+    {"adopt", server_adopt, METH_VARARGS,
+     "Makes a Request of one that another server received."},
+    {"collect", server_collect, METH_VARARGS,
+     "Adds a piece to the body of an adopted request."},
+    {"release", server_release_adopted, METH_O, "Ends an adopted request."},
     {"close", server_close, METH_NOARGS, "Releases the drained server."},
     {"stats", server_stats, METH_NOARGS, "Counters since the start, as a dict."},
     {NULL, NULL, 0, NULL},

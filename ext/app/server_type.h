@@ -1,4 +1,4 @@
-/* `_core.Server` as Python makes and calls it (see server.h). Thread: the loop's, with the GIL. */
+/* The type `_core.Server`: its constructor and methods (see server.h). Thread: the loop's, with the GIL. */
 #ifndef FLUVIAL_APP_SERVER_TYPE_H
 #define FLUVIAL_APP_SERVER_TYPE_H
 

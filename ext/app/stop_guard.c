@@ -1,6 +1,6 @@
-/* The guard (see stop_guard.h): handlers of SIGINT and SIGTERM below those of Python's, and a timer
- * of the kernel's whose signal ends the process. There is no thread, so that forking stays safe. A
- * signal's handler is handed nothing, so that it finds the guard in a table: see signal_slots.
+/* The guard (see stop_guard.h) consists of handlers for SIGINT and SIGTERM, which run before Python's own, and
+ * of a kernel timer whose signal ends the process. It has no thread, so that forking stays safe. A signal
+ * handler gets no context argument, so it finds the guard in a table, signal_slots.
  */
 #include "base/py.h"
 
@@ -20,24 +20,24 @@
 
 enum { STATUS_INTERRUPTED = 128 + SIGINT };
 #define NEVER INT64_MAX
-#define LATE "WARNING the server has not stopped in time: its process ends now\n"
+#define LATE "WARNING The server did not stop in time; its process is ended now\n"
 
 typedef struct StopGuard {
-    pid_t pid;    /* whom the guard belongs to; not a child forked from it */
-    pid_t parent; /* of a worker, whose SIGINT means: now; else 0 */
-    int error;    /* the descriptor for the last word; the caller's, or -1 */
+    pid_t pid;    /* of the process that opened the guard: a forked child differs */
+    pid_t parent; /* of a worker: a SIGINT from the parent ends it at once; else 0 */
+    int error;    /* borrowed: descriptor for the final message, or -1 */
     _Atomic int64_t patience;     /* ns from the first signal to the end */
     _Atomic int64_t urgency;      /* ns from a second SIGINT to the end */
     _Atomic int64_t deadline;     /* on the monotonic clock, or NEVER */
     atomic_int stops, interrupts; /* signals so far */
-    atomic_bool forced;           /* the last of them asked for an end at once */
+    atomic_bool forced;           /* one of them asked for an immediate end */
     atomic_bool counted[NSIG];    /* by the handler, and not yet by guard_note() */
 #ifdef __linux__
     timer_t timer;
 #endif
 } StopGuard;
 
-/* The guard that a signal's handler serves. One at a time in a process; owned by guard_open(). */
+/* The guard for each signal's handler. A process has one guard at a time, from guard_open() to guard_close(). */
 static _Atomic(StopGuard *) signal_slots[NSIG];
 
 static int
@@ -50,7 +50,7 @@ guard_timer_signal(void)
 #endif
 }
 
-/* ---- The deadline; all of it may run in a signal's handler ------------------------------- */
+/* ---- The deadline; all of this is safe in a signal handler ------------------------------- */
 
 static int64_t
 now_ns(void)
@@ -77,6 +77,7 @@ guard_timer_arm(StopGuard *guard, int64_t deadline)
 #endif
 }
 
+/* Sets the deadline to `after` nanoseconds from now, unless it is earlier already. */
 static void
 deadline_limit(StopGuard *guard, int64_t after)
 {
@@ -86,8 +87,8 @@ deadline_limit(StopGuard *guard, int64_t after)
     }
 }
 
-/* Counts a signal. A second SIGINT ends the process soon; a second SIGTERM changes nothing, since
- * a service manager sends it to each process of a group while the parent passes it on. */
+/* Counts a signal and sets the deadline. A second SIGINT shortens it to `urgency`. A second SIGTERM changes
+ * nothing, because a worker often gets two: one from the service manager and one from its parent. */
 static void
 signal_count(StopGuard *guard, int number, bool from_parent)
 {
@@ -103,7 +104,7 @@ signal_count(StopGuard *guard, int number, bool from_parent)
     deadline_limit(guard, atomic_load(&guard->patience));
 }
 
-/* In a child that was forked from the guard's process the signal does what it does by default. */
+/* In a forked child the signal has its default effect. */
 static void
 signal_default(int number)
 {
@@ -166,7 +167,8 @@ guard_timer_open(StopGuard *guard)
     return sigaction(guard_timer_signal(), &action, NULL);
 }
 
-/* Takes SIGINT and SIGTERM over from Python's handlers, which are called as before. */
+/* Installs our handler for SIGINT and SIGTERM. Python's handlers are still called, through
+ * PyErr_SetInterruptEx. */
 static int
 signals_take(StopGuard *guard)
 {
@@ -182,14 +184,14 @@ signals_take(StopGuard *guard)
     return 0;
 }
 
-/* The parent's end is a SIGTERM to its worker, whatever the worker does at the moment. */
+/* Asks the kernel for a SIGTERM when the parent ends, so that no worker outlives it. */
 static void
 parent_watch(pid_t parent)
 {
 #ifdef __linux__
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) {
-        (void)raise(SIGTERM); /* it has ended before */
+        (void)raise(SIGTERM); /* it ended before the line above */
     }
 #else
     (void)parent;
@@ -273,7 +275,7 @@ guard_note(PyObject *Py_UNUSED(module), PyObject *arg)
     }
     if (!atomic_exchange(&guard->counted[number], false)) {
         signal_count(guard, (int)number,
-                     false); /* somebody else's handler has called ours */
+                     false); /* another handler replaced ours and called Python's */
     }
     return PyBool_FromLong(atomic_load(&guard->forced));
 }

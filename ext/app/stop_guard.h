@@ -1,7 +1,7 @@
-/* The guard over a process that is to end: SIGINT and SIGTERM set a deadline for it, after which
- * the process ends, whatever its threads do. Nothing here needs the GIL once it is open, so that
- * code which keeps the GIL can't put the end off (ADR 19).
- * Thread: set up with the GIL; the signals and its own thread come without.
+/* Makes sure that a process ends when it is asked to. SIGINT and SIGTERM set a deadline; after that the
+ * process is ended, whatever its threads do. Once the guard is open it needs no GIL, so that code which holds
+ * the GIL can't delay the end (ADR 19).
+ * Thread: opened and closed with the GIL; signal handlers run on any thread, without it.
  */
 #ifndef FLUVIAL_APP_STOP_GUARD_H
 #define FLUVIAL_APP_STOP_GUARD_H

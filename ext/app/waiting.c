@@ -1,7 +1,7 @@
-/* The awaitable of waiting.h. It is its own iterator: each step attempts the work; when that is
- * blocked, a future is made, put on the list by way of the object, and iterated as a coroutine
- * would do it with `await future`. A cancelled Task throws into the coroutine, which then drops
- * the object: dealloc unlinks it.
+/* The awaitable of waiting.h, which is its own iterator. Each step attempts the work. When that is blocked,
+ * the object makes a future, links itself into the list, and iterates the future as `await future` would do
+ * in a coroutine. When a Task is cancelled, it throws into the coroutine, which then releases the object;
+ * that unlinks it.
  */
 #include "base/py.h"
 
@@ -15,12 +15,12 @@ struct Waiting {
     const WaitOps *ops;   /* static; NULL in AppState.waiting_done */
     const AppState *st;   /* of the module, which the type keeps alive */
     Loop *loop;           /* owned */
-    PyObject *owner;      /* owned; NULL when the work is done */
+    PyObject *owner;      /* owned; NULL once the work is done */
     PyObject *future;     /* owned; NULL unless suspended */
     PyObject *iterator;   /* owned: the future's; NULL unless suspended */
     WaitList *list;       /* the owner's, while linked; else NULL */
     Waiting *prev, *next; /* borrowed */
-    bool running;         /* within a step */
+    bool running;         /* a step is being taken */
 };
 
 /* ---- The list ----------------------------------------------------------------------------- */
@@ -66,7 +66,7 @@ waiting_wake(WaitList *list)
 
 /* ---- The awaitable ------------------------------------------------------------------------ */
 
-/* Makes the future to wait for, on `list`. 0, or -1 with an exception set. */
+/* Makes the future to wait for and links the object into `list`. 0, or -1 with an exception set. */
 static int
 waiting_suspend(Waiting *self, WaitList *list)
 {
@@ -84,10 +84,10 @@ waiting_suspend(Waiting *self, WaitList *list)
     return 0;
 }
 
-/* The wait ends with the exception that is set. Should another task wait for the future, since somebody
- * has taken steps out of turn, then it is woken: nobody else would. */
+/* The wait ends with the exception that is set. If steps were taken out of turn, another task may wait for the
+ * future. Wakes it, since nothing else will. */
 static void
-waiting_tell(const Waiting *self)
+waiting_wake_others(const Waiting *self)
 {
     PyObject *exc = err_take();
     PyObject *future = Py_NewRef(self->future);
@@ -98,7 +98,7 @@ waiting_tell(const Waiting *self)
     err_restore(exc);
 }
 
-/* Goes on with the future. PYGEN_RETURN: it is resolved. */
+/* Takes a step of the future. PYGEN_RETURN: it is resolved. */
 static PySendResult
 waiting_resume(Waiting *self, PyObject **result)
 {
@@ -106,7 +106,7 @@ waiting_resume(Waiting *self, PyObject **result)
     PySendResult sent = PyIter_Send(iterator, Py_None, result);
     Py_DECREF(iterator);
     if (sent == PYGEN_ERROR) {
-        waiting_tell(self);
+        waiting_wake_others(self);
     }
     if (sent != PYGEN_NEXT) {
         waiting_unlink(self);
@@ -126,7 +126,7 @@ waiting_end(Waiting *self, WaitStep step)
     return step == WAIT_DONE ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-/* Whether nobody is within a step; else an exception is set, that of Python's own coroutines. */
+/* Whether no step is being taken. False sets the exception that Python's own coroutines raise. */
 static bool
 waiting_is_idle(const Waiting *self)
 {
@@ -149,9 +149,8 @@ waiting_may_step(const Waiting *self)
         return false;
     }
     if (!loop_runs_here(self->loop)) {
-        PyErr_SetString(
-            PyExc_RuntimeError,
-            "what belongs to a request is awaited in the loop's thread only");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "methods of a request are awaited on the loop's thread only");
         return false;
     }
     return true;
@@ -219,7 +218,7 @@ waiting_iternext(PyObject *op)
     return waiting_send(op, Py_None);
 }
 
-/* Ends the wait. */
+/* Ends the wait before the work is done. */
 static void
 waiting_cancel(Waiting *self)
 {
@@ -267,7 +266,7 @@ waiting_self(PyObject *op)
     return Py_NewRef(op);
 }
 
-/* As for a coroutine: two can't wait for one. */
+/* As with a coroutine, only one task at a time may await the object. */
 static PyObject *
 waiting_await(PyObject *op)
 {
@@ -311,7 +310,7 @@ waiting_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* With these three it is a collections.abc.Coroutine: something that create_task takes. */
+/* These three make it a collections.abc.Coroutine, which create_task accepts. */
 static PyMethodDef waiting_methods[] = {
     {"send", waiting_send, METH_O, NULL},
     {"throw", waiting_throw, METH_VARARGS, NULL},

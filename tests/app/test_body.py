@@ -250,7 +250,7 @@ def test_a_reader_that_outlives_the_answer_does_not_wait_for_ever() -> None:
 
 def test_read_belongs_to_the_loop() -> None:
     def handler(request: Request) -> Response:
-        with pytest.raises(RuntimeError, match="belongs to the loop's thread"):
+        with pytest.raises(RuntimeError, match="works on the loop's thread only"):
             request.read()
         return Response(b"no")
 

@@ -182,14 +182,14 @@ def test_another_thread_is_refused_while_it_waits(serve, step: str) -> None:
         return await asyncio.create_task(look(own_coro()))
 
     answer = serve(app).client.get("/").json()
-    assert answer == ["RuntimeError", "a request's coroutine runs in the loop's thread only"]
+    assert answer == ["RuntimeError", "a request's coroutine runs on the loop's thread only"]
 
 
 def test_another_threads_loop_is_refused(serve) -> None:
     app = App()
 
     async def awaiting(coro: Any) -> None:
-        with pytest.raises(RuntimeError, match="in the loop's thread only"):
+        with pytest.raises(RuntimeError, match="on the loop's thread only"):
             await coro
 
     async def look(coro: Any) -> None:
@@ -315,7 +315,7 @@ def test_two_tasks_await_one_receive(serve) -> None:
         with pytest.raises(RuntimeError, match="coroutine is being awaited already"):
             await wait()
         exc = await asyncio.to_thread(refusal, STEPS["send"], event)
-        assert "in the loop's thread only" in str(exc)
+        assert "on the loop's thread only" in str(exc)
         notes.add("refused")
         assert (await first)["body"] == b"x"
         for step in ("send", "throw"):

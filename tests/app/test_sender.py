@@ -182,7 +182,7 @@ def test_a_sender_belongs_to_the_loop() -> None:
     async def respond(request: Request, sender: _core.Sender) -> None:
         def elsewhere() -> None:
             for call in (lambda: sender.start(200, []), lambda: sender.send(b""), sender.end):
-                with pytest.raises(RuntimeError, match="belongs to the loop's thread"):
+                with pytest.raises(RuntimeError, match="works on the loop's thread only"):
                     call()
 
         await asyncio.get_running_loop().run_in_executor(None, elsewhere)
@@ -299,7 +299,7 @@ def test_a_sender_that_outlives_its_server() -> None:
     with streaming(respond) as core:
         core.get("/")
     assert kept[0].started
-    with pytest.raises(RuntimeError, match="belongs to the loop's thread"):
+    with pytest.raises(RuntimeError, match="works on the loop's thread only"):
         kept[0].send(b"x")
 
 

@@ -301,7 +301,7 @@ def test_send_and_receive_are_awaited_on_their_loop(serve: Serve) -> None:
             await function()
 
         for function in (receive, lambda: send(start())):
-            with pytest.raises(RuntimeError, match="awaited in the loop's thread only"):
+            with pytest.raises(RuntimeError, match="awaited on the loop's thread only"):
                 await asyncio.to_thread(lambda call=function: asyncio.run(elsewhere(call)))
         await send(start())
         await send(body(b"well"))

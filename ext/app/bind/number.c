@@ -1,8 +1,7 @@
-/* Text to int, float and bool, with pydantic's rules for strings in lax mode, so that a
- * parameter means the same whether C or pydantic reads it. One oddity is left out: pydantic
- * takes "00-1" for -1.
+/* Converts text to int, float and bool. The rules are pydantic's for strings in lax mode, so that a parameter
+ * means the same whether C or pydantic reads it. One oddity is left out: pydantic reads "00-1" as -1.
  *
- * Pure functions; any thread, with the GIL.
+ * Pure functions. Thread: any, with the GIL.
  */
 #include "base/py.h"
 
@@ -10,7 +9,7 @@
 
 enum {
     INT_DIGITS_MAX = 4300, /* as sys.set_int_max_str_digits by default */
-    INT64_DIGITS = 18,     /* fit into an int64_t, whatever they are */
+    INT64_DIGITS = 18,     /* this many digits always fit into an int64_t */
     SMALL = 64,            /* bytes of text that are handled on the stack */
 };
 
@@ -72,8 +71,7 @@ strip_zero_fraction(Slice text)
     return whole + 1 == text.len ? text : slice_of(text.ptr, whole);
 }
 
-/* `text` without the zeros that don't count, and what underscores stand between them: at least
- * one character remains. */
+/* `text` without leading zeros and the underscores between them. At least one character remains. */
 static Slice
 strip_leading_zeros(Slice text)
 {
@@ -90,8 +88,8 @@ strip_leading_zeros(Slice text)
     return slice_of(text.ptr + n, text.len - n);
 }
 
-/* Copies the digits of `text` to `out`, with a NUL, leaving out single underscores between two
- * of them. Returns how many; 0 when `text` isn't of that form or has too many. */
+/* Copies the digits of `text` to `out` and adds a NUL. A single underscore between two digits is left out.
+ * Returns the number of digits; 0 when `text` has another form or too many digits. */
 static size_t
 copy_digits(Slice text, char out[INT_DIGITS_MAX + 1])
 {
@@ -110,7 +108,8 @@ copy_digits(Slice text, char out[INT_DIGITS_MAX + 1])
     return after_digit ? n : 0;
 }
 
-/* The int with more digits than an int64_t may hold. `digits` has room for a sign in front. */
+/* An int with more than INT64_DIGITS digits. digits[-1] must be writable, for the sign. NULL without an exception
+ * when Python refuses that many digits. */
 static PyObject *
 big_int(char *digits, bool negative)
 {
@@ -119,7 +118,7 @@ big_int(char *digits, bool negative)
     }
     PyObject *value = PyLong_FromString(digits, NULL, 10);
     if (value == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
-        PyErr_Clear(); /* a lower limit than ours, by sys.set_int_max_str_digits */
+        PyErr_Clear(); /* sys.set_int_max_str_digits() has set a limit below ours */
     }
     return value;
 }
@@ -148,8 +147,8 @@ number_int(Slice text)
     return PyLong_FromLongLong(negative ? -value : value);
 }
 
-/* Copies `text` to `out` with a NUL, without underscores; these may not be doubled, nor at
- * either end. False when they are. */
+/* Copies `text` to `out` without underscores and adds a NUL. False when underscores are doubled or at either
+ * end, or when `text` has a NUL. */
 static bool
 copy_without_underscores(Slice text, char *out)
 {
@@ -169,7 +168,7 @@ copy_without_underscores(Slice text, char *out)
     return before != '_' && memchr(out, '\0', n) == NULL;
 }
 
-/* The float that the NUL-terminated `text` is; NULL without an exception when it is none. */
+/* The value of the NUL-terminated `text`; NULL without an exception when it is no float. */
 static PyObject *
 parse_float(const char *text)
 {
@@ -190,7 +189,7 @@ number_float(Slice text)
     char small[SMALL];
     Slice trimmed = number_trim(text);
     if (trimmed.len != text.len && memchr(text.ptr, '_', text.len) != NULL) {
-        return NULL; /* one or the other */
+        return NULL; /* pydantic allows white space or underscores, not both */
     }
     text = trimmed;
     char *copy = text.len < SMALL ? small : PyMem_Malloc(text.len + 1);

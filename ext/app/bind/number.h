@@ -1,4 +1,4 @@
-/* Numbers and bools from text, as pydantic reads them from strings in its lax mode.
+/* Converts text to int, float and bool by the rules that pydantic has for strings in lax mode.
  *
  * Thread: any, with the GIL.
  */
@@ -8,8 +8,8 @@
 #include "base/py.h"
 #include "base/slice.h"
 
-/* A number or bool from its UTF-8 text (see number.c): a new reference; NULL without an exception when the
- * text is none; NULL with MemoryError. */
+/* The value of the UTF-8 `text`: a new reference. NULL without an exception when the text is no such value;
+ * NULL with MemoryError set. */
 PyObject *number_int(Slice text);
 PyObject *number_float(Slice text);
 PyObject *number_bool(Slice text);

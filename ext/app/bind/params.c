@@ -1,6 +1,6 @@
-/* Binds a request to a plan (see params.h): finds the text of each parameter, converts it, and
- * gathers every failure into one RequestValidationError in the shape that pydantic gives its
- * errors. The values' text is borrowed from the request; nothing is allocated but the results.
+/* See params.h. Finds the text of each parameter and converts it. All failures go into one
+ * RequestValidationError, in the shape of pydantic's errors. The texts are borrowed from the request; only the
+ * results are allocated.
  */
 #include "base/py.h"
 
@@ -12,13 +12,13 @@
 #include "app/bind/query_string.h"
 #include "base/err.h"
 
-/* What one binding works on; lives on the stack of params_bind. */
+/* The state of one call of params_bind, on its stack. */
 typedef struct Binder {
     const Plan *plan;
     HttpRequest *req;
     const BindErrors *errors; /* borrowed */
     Problems problems;
-    /* Of each QUERY and COOKIE parameter: the last value seen, and with `many` all of them. */
+    /* For each QUERY and COOKIE parameter: the last value seen; with `many` also all of them. */
     Slice found[PLAN_PARAMS_MAX];
     bool seen[PLAN_PARAMS_MAX];
     PyObject
@@ -27,7 +27,7 @@ typedef struct Binder {
 
 /* ---- One value ---------------------------------------------------------------------------- */
 
-/* The str that the handler (or a converter, or an error's "input") sees. */
+/* The decoded str, as the handler, a converter or an error's "input" gets it. */
 static PyObject *
 param_text(ParamSource source, Slice text)
 {
@@ -63,7 +63,7 @@ scalar_convert(ParamKind kind, Slice text)
     return text_utf8(text);
 }
 
-/* INT, FLOAT or BOOL from the str `text`, for values that were decoded first. */
+/* As scalar_convert, from the decoded str `text` (borrowed). */
 static PyObject *
 scalar_from_str(ParamKind kind, PyObject *text)
 {
@@ -72,8 +72,8 @@ scalar_from_str(ParamKind kind, PyObject *text)
     return utf8 == NULL ? NULL : scalar_convert(kind, slice_of(utf8, (size_t)len));
 }
 
-/* Calls param->convert with `value` (borrowed). *out stays NULL when it raised a validation
- * error, which is recorded. */
+/* Calls param->convert with `value` (borrowed). 0 with *out set; 0 with *out NULL when it raised a validation
+ * error, which is recorded; -1 with an exception set. */
 static int
 value_by_python(Binder *b, const Param *param, PyObject *value, PyObject **out)
 {
@@ -81,8 +81,8 @@ value_by_python(Binder *b, const Param *param, PyObject *value, PyObject **out)
     return *out != NULL ? 0 : problems_adopt(&b->problems, b->errors->validation_error);
 }
 
-/* Converts one scalar. 0 with *out set, or NULL when an error was recorded; -1 with an
- * exception set. */
+/* Converts one value. 0 with *out set; 0 with *out NULL when an error was recorded; -1 with an exception
+ * set. */
 static int
 value_new(Binder *b, const Param *param, Slice text, PyObject **out)
 {
@@ -174,7 +174,7 @@ value_absent(Binder *b, const Param *param, PyObject **out)
 
 /* ---- Sources ------------------------------------------------------------------------------ */
 
-/* Notes `value` for every parameter of `source` that `name` belongs to. */
+/* Records `value` for every parameter of `source` with that name. */
 static int
 binder_note(Binder *b, ParamSource source, Slice name, Slice value)
 {
@@ -273,7 +273,8 @@ bind_header(Binder *b, const Param *param, PyObject **out)
                   : value_new(b, param, http_field_value(b->req, (uint32_t)at), out);
 }
 
-/* HTTPException(415) for a body that is compressed: nothing here decodes it. */
+/* Raises HTTPException(415) for a compressed body, since nothing here decodes it. 0, or -1 with an exception
+ * set. */
 static int
 body_check_encoding(Binder *b)
 {
@@ -346,7 +347,7 @@ bind_by_source(Binder *b, uint32_t i, PyObject **out)
     Py_UNREACHABLE();
 }
 
-/* As bind_by_source, with a deferred parameter's errors for its value. */
+/* As bind_by_source; but the errors of a deferred parameter become its value. */
 static int
 bind_one(Binder *b, uint32_t i, PyObject **out)
 {

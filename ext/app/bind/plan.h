@@ -1,6 +1,6 @@
-/* A route's plan: what to call, how, and where each argument comes from. Compiled once from the
- * handler's signature (pysrc/fluvial/_signature/signature.py) and only read afterwards.
- * Thread: any, with the GIL; a Plan isn't changed after it is made.
+/* A route's plan: what to call, how, and where each argument comes from. It is compiled once from the
+ * handler's signature (pysrc/fluvial/_signature/signature.py) and never changes.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_APP_BIND_PLAN_H
 #define FLUVIAL_APP_BIND_PLAN_H
@@ -39,12 +39,12 @@ typedef struct Param {
     bool initialised; /* __init__ was called */
     ParamSource source;
     ParamKind kind;
-    bool many;      /* all values of the name, as a list */
-    bool required;  /* else `fallback` stands for an absent value */
-    bool defer;     /* an error becomes the argument instead of refusing the request */
-    uint32_t index; /* PATH: the capture's place in the pattern */
-    PyObject *key;  /* owned str: the name as sent; NULL for PATH */
-    Slice key_text; /* UTF-8 of key; valid as long as key */
+    bool many;          /* all values of the name, as a list */
+    bool required;      /* otherwise `fallback` is used for an absent value */
+    bool defer;         /* an error becomes the argument, and isn't a 422 */
+    uint32_t index;     /* PATH: the capture's place in the pattern */
+    PyObject *key;      /* owned str: the name as sent; NULL for PATH */
+    Slice key_text;     /* UTF-8 of key; valid as long as key */
     PyObject *loc_name; /* owned str: the last item of an error's "loc" */
     PyObject *fallback; /* owned */
     PyObject *convert;  /* owned callable, or NULL */
@@ -60,14 +60,14 @@ typedef struct Plan {
     uint32_t nparams;
     uint32_t npositional; /* the other params are passed by keyword */
     bool wants_query, wants_cookies;
-    bool plain_params; /* no code of the user's has a say in what the arguments are */
+    bool plain_params; /* binding the arguments runs none of the user's code */
     PyObject *handler; /* owned callable */
     PyObject *name;    /* owned str: the handler's, for its task */
     PyObject *params;  /* owned tuple of Param */
     PyObject *kwnames; /* owned tuple of str, or NULL when empty */
     PyObject *encode;  /* owned callable, or NULL: the server's */
     PyObject *wrap;    /* owned callable, or NULL */
-    PyObject *info;    /* owned; Python's own */
+    PyObject *info;    /* owned: for Python code only */
 } Plan;
 
 static inline Param *

@@ -1,5 +1,5 @@
-/* What is wrong with a request's arguments: a list of dicts in the shape and the words that
- * pydantic gives its errors, as FastAPI's users know them.
+/* The errors in a request's arguments: a list of dicts with the shape and the wording of pydantic's errors,
+ * which FastAPI's users know.
  *
  * A zeroed Problems is empty; end with problems_clear. Functions that return int: 0, or -1 with
  * an exception set. Thread: any, with the GIL.
@@ -11,8 +11,8 @@
 #include "app/bind/plan.h"
 
 typedef struct Problems {
-    PyObject *list; /* owned list of dict; NULL while nothing is wrong */
-    PyObject *body; /* owned: the decoded body that is at fault; NULL when it isn't */
+    PyObject *list; /* owned list of dict; NULL while there is no error */
+    PyObject *body; /* owned: the decoded body, when the body has errors; else NULL */
 } Problems;
 
 static inline bool
@@ -23,18 +23,19 @@ problems_found(const Problems *problems)
 
 void problems_clear(Problems *problems);
 
-/* The parameter is required and absent. */
+/* Records that a required parameter is absent. */
 int problems_missing(Problems *problems, const Param *param);
 
-/* `input` (borrowed) is no INT, FLOAT or BOOL; `item` is its place in a list, or -1. */
+/* Records that `input` (borrowed) is not of the parameter's kind (INT, FLOAT or BOOL). `item` is its index in a
+ * list, or -1. */
 int problems_malformed(Problems *problems, const Param *param, Py_ssize_t item,
                        PyObject *input);
 
-/* After a converter raised: takes over what a `validation_error` lists, and clears it. -1 when
- * the exception is another one, which stays set. */
+/* Called after a converter has raised. If the exception is a `validation_error`, its errors are added and it is
+ * cleared. -1 for any other exception, which stays set. */
 int problems_adopt(Problems *problems, PyObject *validation_error);
 
-/* validation_error(list), with the body. A new reference, or NULL with an exception set. */
+/* Makes validation_error(list), with the body as attribute. A new reference, or NULL with an exception set. */
 PyObject *problems_exception(const Problems *problems, PyObject *validation_error);
 
 #endif

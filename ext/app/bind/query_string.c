@@ -1,12 +1,10 @@
-/* Iteration over query strings and Cookie headers (see query_string.h). Pure functions on borrowed
- * text; any thread, no Python inside.
- */
+/* See query_string.h. Pure functions on borrowed text. Thread: any; no Python inside. */
 #include "base/py.h"
 
 #include "app/bind/query_string.h"
 #include "base/text.h"
 
-/* Takes what stands before the next `separator` off `rest`. */
+/* Removes the text before the next `separator` from `rest`, and the separator. Returns the text. */
 static Slice
 take_until(Slice *rest, char separator)
 {
@@ -46,7 +44,7 @@ query_name_is(Slice name, Slice key)
     return n == key.len;
 }
 
-/* What str.strip() takes for white space in latin-1 text. */
+/* Whether str.strip() treats the latin-1 character as white space. */
 static inline bool
 is_space(char c)
 {

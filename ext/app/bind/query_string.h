@@ -1,7 +1,6 @@
-/* Walks the name-value pairs of a query string and of a Cookie header, in place: what comes out
- * are slices of what went in. Decoding is left to text.h, since most pairs need none or are
- * not asked for.
- * Of several pairs with one name the last counts, as in Starlette; that is the caller's part.
+/* Iterates over the name-value pairs of a query string or a Cookie header field. The names and values are
+ * slices of the input. They aren't decoded (text.h does that), because most pairs need no decoding or aren't
+ * used at all. Among pairs with the same name the last counts, as in Starlette; the caller sees to that.
  *
  * Thread: any; no Python inside.
  */
@@ -11,7 +10,7 @@
 #include "base/py.h"
 #include "base/slice.h"
 
-/* What has not been walked yet. Start with the query string without '?', or the header's value. */
+/* The part that hasn't been read yet. It starts as the query string without '?', or the field's value. */
 typedef struct QueryIter {
     Slice rest;
 } QueryIter;
@@ -23,8 +22,8 @@ bool query_next(QueryIter *it, Slice *name, Slice *value);
 /* Whether the encoded `name` decodes to `key` (UTF-8). */
 bool query_name_is(Slice name, Slice key);
 
-/* The next cookie between ';'s, without the white space around either side. One without '='
- * has an empty name; one with neither is skipped, as browsers and Starlette do. */
+/* The next cookie between ';'s, without white space around its name and its value. A cookie without '=' has an
+ * empty name. One with neither name nor value is skipped, as browsers and Starlette do. */
 bool cookie_next(QueryIter *it, Slice *name, Slice *value);
 
 #endif

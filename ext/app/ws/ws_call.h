@@ -1,5 +1,5 @@
-/* From an upgrade request to a native WebSocket handler: finds the route, binds the arguments,
- * and runs the handler in a task, as dispatch.c does for requests.
+/* From an upgrade request to a native WebSocket handler: finds the route, binds the arguments and runs the
+ * handler in a task, as dispatch.c does for plain requests.
  *
  * Thread: the loop's.
  */
@@ -10,11 +10,11 @@
 #include "app/result.h"
 #include "app/call.h"
 
-/* In on_head, for a request that offers an upgrade: whether its path has a WebSocket handler.
- * AppCall.match and AppCall.websocket are set then. */
+/* Called in HttpOps.on_head, for a request that offers an upgrade: whether its path has a WebSocket handler.
+ * If so, AppCall.match and AppCall.websocket are set. */
 bool ws_call_wanted(HttpRequest *req);
 
-/* In on_request, for such a request, in its context: what is to be awaited. */
+/* Called in HttpOps.on_request for such a request, within its context: the coroutine to await next. */
 CallNext ws_call_begin(HttpRequest *req);
 
 #endif

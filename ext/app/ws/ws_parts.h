@@ -1,5 +1,5 @@
-/* What a Server needs for native WebSockets: the argument `websockets` of its constructor. Owned by
- * the AppServer; zeroed when there are none.
+/* The Python objects that a Server needs for native WebSockets: the argument `websockets` of its constructor.
+ * Owned by the AppServer; zeroed when the app has no WebSockets.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_WS_WS_PARTS_H
@@ -20,7 +20,7 @@ typedef struct WebSocketParts {
     PyObject *later;
 } WebSocketParts;
 
-/* Takes them from `tuple` (borrowed), which may be None. 0, or -1 with an exception set. */
+/* Reads them from `tuple` (borrowed), which may be None. 0, or -1 with an exception set. */
 int ws_parts_read(WebSocketParts *parts, const AppState *st, PyObject *tuple);
 int ws_parts_traverse(WebSocketParts *parts, visitproc visit, void *arg);
 void ws_parts_clear(WebSocketParts *parts);

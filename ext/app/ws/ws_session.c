@@ -1,6 +1,6 @@
-/* The queue between a WebSocket and its application (see ws_session.h). It is bounded by count
- * and by size: past either, the connection reads no further until half of it has been taken. The
- * loop's thread.
+/* The queue between a WebSocket and its application (see ws_session.h). Its count and its size are bounded.
+ * Past either bound the connection stops reading, until the application has taken half of the queue. Thread:
+ * the loop's.
  */
 #include "base/py.h"
 
@@ -12,8 +12,9 @@
 #include <uv.h>
 
 enum {
-    QUEUE_BYTES = 128 * 1024, /* of messages, beyond which one more is not asked for */
-    QUEUE_FIRST = 4,          /* places */
+    QUEUE_BYTES = 128
+        * 1024,      /* of messages: from here on the connection stops reading */
+    QUEUE_FIRST = 4, /* places */
 };
 
 /* ---- The queue --------------------------------------------------------------------------- */
@@ -86,7 +87,7 @@ queue_has_room(const WsSession *s)
     return s->bytes <= QUEUE_BYTES / 2 && (most == 0 || s->count <= most / 2);
 }
 
-/* ---- What the connection tells ----------------------------------------------------------- */
+/* ---- Called by the connection ------------------------------------------------------------ */
 
 static void
 session_on_message(WsConn *ws, PyObject *data)
@@ -117,7 +118,7 @@ session_is_busy(WsConn *ws)
     return ((WsSession *)ws_context(ws))->busy;
 }
 
-/* The end, with the reason (stolen; NULL with an exception set when there was no memory). */
+/* Ends the session. `reason` is stolen; NULL, with MemoryError set, stands for "". */
 static void
 session_end(WsSession *s, int code, PyObject *reason)
 {
@@ -145,7 +146,7 @@ session_on_close(WsConn *ws, int code, Slice reason, bool clean)
     PyObject *owner = s->owner;
     session_end(s, code,
                 PyUnicode_DecodeUTF8(reason.ptr, (Py_ssize_t)reason.len, "replace"));
-    Py_DECREF(owner); /* the last, maybe */
+    Py_DECREF(owner); /* perhaps the last reference */
 }
 
 static const WsOps session_ops = {
@@ -155,7 +156,7 @@ static const WsOps session_ops = {
     .on_close = session_on_close,
 };
 
-/* ---- What the application does ----------------------------------------------------------- */
+/* ---- Called for the application ---------------------------------------------------------- */
 
 void
 session_init(WsSession *s, PyObject *owner, HttpRequest *req)
@@ -228,7 +229,7 @@ session_send_text(WsSession *s, PyObject *data)
     return text == NULL ? 1 : ws_send_text(s->ws, slice_of(text, (size_t)len), data);
 }
 
-/* Other objects' memory may change as soon as this returns: it is copied. */
+/* Sends any other object with a buffer. Its memory may change as soon as this returns, so it is copied. */
 static int
 session_send_buffer(WsSession *s, PyObject *data)
 {
@@ -236,7 +237,7 @@ session_send_buffer(WsSession *s, PyObject *data)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return 1;
     }
-    /* To give the buffer may have been Python code, which may have closed. */
+    /* Getting the buffer may have run Python code, which may have closed the session. */
     int err = s->state != SESSION_OPEN
                   ? UV_ECANCELED
                   : ws_send_binary(s->ws, slice_of(view.buf, (size_t)view.len), NULL);

@@ -1,6 +1,6 @@
-/* The type `_core.WebSocket` (see ws_type.h). Sending happens in the call; what it returns raises
- * what went wrong, or waits when too much is queued. Receiving takes from the session's queue, and suspends
- * only when that is empty.
+/* The type `_core.WebSocket` (see ws_type.h). A send method sends when it is called. The awaitable that it
+ * returns raises what went wrong, or waits when too much is queued. A receive method takes a message from the
+ * session's queue, and suspends only when that is empty.
  */
 #include "base/py.h"
 
@@ -49,8 +49,8 @@ raise_with_code(PyObject *type, int code, PyObject *reason)
     }
 }
 
-/* Sets WebSocketDisconnect. Before the connection's own word on why it failed has come, it is
- * known that it is lost. */
+/* Sets WebSocketDisconnect. When the connection hasn't reported a close code yet, it is WS_ABNORMAL (1006):
+ * all that is known is that the connection was lost. */
 static void
 raise_disconnect(PyObject *op)
 {
@@ -70,7 +70,7 @@ raise_error(PyObject *op, int err)
 {
     const WsSession *session = session_of(op);
     if (err == 1) {
-        return NULL; /* it is set */
+        return NULL; /* an exception is set */
     }
     if (err == UV_ENOMEM) {
         return PyErr_NoMemory();
@@ -87,7 +87,7 @@ raise_error(PyObject *op, int err)
     return NULL;
 }
 
-/* What a method returns that has set an exception. */
+/* An awaitable that raises the exception which is set: what methods return when they fail. */
 static PyObject *
 failed(PyObject *op)
 {
@@ -102,13 +102,13 @@ is_here(PyObject *op)
     return likely(((WebSocketObject *)op)->thread == PyThread_get_thread_ident());
 }
 
-/* A method was called in another thread, as an `async def` may be: a coroutine that calls it again when
- * the loop runs it. `args` and `kwargs` are borrowed, and may be NULL. */
+/* For a method that was called on another thread, which is allowed for an `async def`: a coroutine that calls
+ * it again when the loop runs it. `args` and `kwargs` are borrowed, and may be NULL. */
 static PyObject *
 call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
 {
     const AppServer *server = server_of(op);
-    /* Not the attribute of `op`: a subclass's own method may have brought us here. */
+    /* Our own method and not the attribute of `op`: a subclass may have overridden that and called us. */
     PyObject *method =
         PyObject_GetAttrString((PyObject *)server->st->websocket_type, name);
     PyObject *head =
@@ -125,7 +125,7 @@ call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
     return coro;
 }
 
-/* As call_later, for a method of one argument. */
+/* As call_later, for a method with one argument. */
 static PyObject *
 call_later_with(PyObject *op, const char *name, PyObject *arg)
 {
@@ -137,7 +137,7 @@ call_later_with(PyObject *op, const char *name, PyObject *arg)
 
 /* ---- Receiving --------------------------------------------------------------------------- */
 
-/* The next message, of whatever kind. */
+/* Takes the next message, text or binary. */
 static WaitStep
 attempt_any(PyObject *op, PyObject **result, WaitList **list)
 {
@@ -158,7 +158,7 @@ attempt_any(PyObject *op, PyObject **result, WaitList **list)
     return WAIT_FAILED;
 }
 
-/* A message that the application has no use for: 1003 says so. */
+/* Refuses a message of a kind that the application doesn't expect, with close code 1003. */
 static WaitStep
 refuse_kind(PyObject *op, PyObject **result, const char *detail)
 {
@@ -240,7 +240,7 @@ attempt_drain(PyObject *op, PyObject **result, WaitList **list)
 
 static const WaitOps drain_ops = {.attempt = attempt_drain};
 
-/* What a send method returns, given what the session's returned. */
+/* What a send method returns, given the result of the session's function. */
 static PyObject *
 sent(PyObject *op, int err)
 {
@@ -310,7 +310,7 @@ raise_unaccepted(PyObject *op, int err)
         raise_disconnect(op);
     } else if (err == UV_ECANCELED) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "the WebSocket has been accepted or closed");
+                        "the WebSocket has already been accepted or closed");
     } else {
         (void)raise_error(op, err);
     }
@@ -345,7 +345,8 @@ websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
     return Py_NewRef(server_of(op)->st->waiting_done);
 }
 
-/* Closing what is closed already is no error: who was first can't be known. */
+/* Closing a WebSocket that is closed already is no error, since the application can't know that the client was
+ * first. */
 static PyObject *
 websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -384,7 +385,7 @@ websocket_gone(PyObject *websocket)
     session_gone(session_of(websocket));
 }
 
-/* Nothing wakes the handler's task any more but what it waits for itself. */
+/* The connection won't wake the handler's task any more, so it needn't be kept alive. */
 static void
 websocket_ended(WsSession *session)
 {

@@ -1,5 +1,5 @@
-/* `_core.WebSocket`: one WebSocket as native handlers see it, before and after it is accepted.
- * It is a `_core.Request` with what can be received and sent.
+/* `_core.WebSocket`: one WebSocket as native handlers see it, before and after it is accepted. It is a
+ * `_core.Request` with methods that receive and send.
  *
  * Ownership: as request_type.h says; AppCall.request holds it while the handler runs.
  * Thread: the loop's.
@@ -18,7 +18,7 @@ int websocket_setup(PyObject *module, AppState *st);
  * reference, or NULL with an exception set. */
 PyObject *websocket_new(HttpRequest *req);
 
-/* The client went away before the request was answered. */
+/* The client went away before the handshake was complete. */
 void websocket_gone(PyObject *websocket);
 
 #endif

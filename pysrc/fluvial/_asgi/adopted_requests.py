@@ -162,7 +162,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
         if self.session_state == CLOSED and self.by_client:
             raise self._disconnect()
         if self.session_state != WAITING:
-            raise RuntimeError("the WebSocket has been accepted or closed")
+            raise RuntimeError("the WebSocket has already been accepted or closed")
         self.session_state = OPEN
         await self._tell(
             {"type": "websocket.accept", "subprotocol": subprotocol or None, "headers": fields}

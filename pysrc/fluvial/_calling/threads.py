@@ -87,7 +87,7 @@ async def call_on_loop(
     Raises: RuntimeError when it is awaited on another loop.
     """
     if asyncio.get_running_loop() is not loop:
-        raise RuntimeError("what belongs to a request is awaited in the loop's thread only")
+        raise RuntimeError("methods of a request are awaited on the loop's thread only")
     return await func(*args, **kwargs)
 
 

@@ -1,4 +1,6 @@
-/* See query_string.h. Pure functions on borrowed text. Thread: any; no Python inside. */
+/* See query_string.h. Pure functions on borrowed text; nothing here is decoded or copied.
+ * Thread: any; no Python inside.
+ */
 #include "base/py.h"
 
 #include "app/bind/query_string.h"

@@ -1,5 +1,5 @@
-/* The type `_core.AsgiApp` (see app.h): its construction and its end. What is done with it
- * is in call.c and scope.c.
+/* The type `_core.AsgiApp` (see app.h): its constructor, attributes and deallocation.
+ * Its requests are handled in call.c and scope.c.
  */
 #include "base/py.h"
 
@@ -10,8 +10,8 @@
 
 #include <structmember.h>
 
-/* The keys that all scopes have, in the order that they are shown in, with what rarely changes
- * from request to request; None stands where the others go. */
+/* A dict with the keys of all scopes, in the order in which they are shown. Values that rarely change are set;
+ * the others are None. */
 static PyObject *
 scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 {
@@ -124,7 +124,7 @@ static PyMemberDef asgi_app_members[] = {
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
-/* What the caches hold is in no cycle. */
+/* The caches need no visit: str and bytes are never part of a cycle. */
 static int
 asgi_app_traverse(PyObject *op, visitproc visit, void *arg)
 {

@@ -1,4 +1,4 @@
-/* The ASGI bridge's share of the module's state.
+/* The ASGI bridge's part of the module's state.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_ASGI_ASGI_STATE_H
@@ -41,7 +41,7 @@
     X(trailers)                                                                        \
     X(type)
 
-/* The same for texts that are no identifiers. */
+/* The same for texts that aren't identifiers. */
 #define ASGI_TEXTS(X)                                                                  \
     X(websocket_receive, "websocket.receive")                                          \
     X(websocket_disconnect, "websocket.disconnect")                                    \

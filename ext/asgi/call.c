@@ -1,5 +1,5 @@
-/* The life of a call to an ASGI app (see call.h): from the request to the app's return, and
- * what becomes of a response that the app left unfinished.
+/* A call to an ASGI app (see call.h), from the request to the app's return; and the end of a response that the app
+ * left incomplete.
  */
 #include "base/py.h"
 
@@ -12,7 +12,7 @@
 
 /* ---- The end ------------------------------------------------------------------------------ */
 
-/* Not called yet: leaves the queue of those who wait for their bodies. */
+/* Removes the call from the queue of those that wait for their bodies, if it is there. */
 static void
 call_unqueue(AsgiCall *self)
 {
@@ -26,19 +26,21 @@ call_unqueue(AsgiCall *self)
     }
 }
 
-/* Server and app stay: `receive` and `send` may be called long after. */
+/* `server` and `app` stay, because `receive` and `send` may still be called long after the end. */
 void
 asgi_call_release(RequestCoro *base)
 {
     AsgiCall *self = (AsgiCall *)base;
     HttpRequest *req = self->req;
     if (req != NULL) {
-        self->kind->end(self, true); /* for one that is thrown away */
+        self->kind->end(
+            self,
+            true); /* does something only if the coroutine is dropped before its end */
         self->req = NULL;
         call_of(req)->mounted = NULL;
-        Py_CLEAR(call_of(req)->request); /* of call_recover */
+        Py_CLEAR(call_of(req)->request); /* made by call_recover */
         http_request_unref(req);
-        waiting_wake(&self->readers); /* other tasks of the app's */
+        waiting_wake(&self->readers); /* other tasks of the app may wait */
         waiting_wake(&self->writers);
     }
     gather_free(&self->pieces);
@@ -47,7 +49,7 @@ asgi_call_release(RequestCoro *base)
     Py_CLEAR(self->task);
 }
 
-/* Logs what went wrong. `exc` (borrowed) may be NULL. */
+/* Logs what went wrong with the request. `exc` (borrowed) may be NULL. */
 static void
 call_report(AsgiCall *self, const char *what, PyObject *exc)
 {
@@ -69,15 +71,15 @@ call_report(AsgiCall *self, const char *what, PyObject *exc)
     Py_XDECREF(done);
 }
 
-/* Whether the response is owed to somebody. */
+/* Whether the client is there and its response isn't complete. */
 static bool
 call_is_owed(const AsgiCall *self)
 {
     return self->req->conn != NULL && self->req->answer != HTTP_ANSWER_DONE;
 }
 
-/* The app has ended before its response has: 500 when nothing of it is out, else the client must
- * see that it is cut off. */
+/* If the app has ended before its response was complete: responds with 500, when nothing has been written; else
+ * breaks the response off, so that the client notices. */
 void
 asgi_http_end(AsgiCall *self, bool Py_UNUSED(failed))
 {
@@ -118,11 +120,11 @@ call_returned(AsgiCall *self)
     self->kind->end(self, fault != NULL);
 }
 
-enum { GONE_DEPTH = 100 }; /* exceptions that are looked at, one behind the other */
+enum { GONE_DEPTH = 100 }; /* exceptions that are looked at in a chain */
 
 static bool is_gone_error(const AsgiCall *self, PyObject *exc, int depth);
 
-/* Whether all exceptions of the group (borrowed) are such. */
+/* Whether is_gone_error() is true for all exceptions of the group (borrowed). */
 static bool
 is_gone_group(const AsgiCall *self, PyObject *group, int depth)
 {
@@ -139,8 +141,9 @@ is_gone_group(const AsgiCall *self, PyObject *group, int depth)
     return gone;
 }
 
-/* Whether `exc` (borrowed) is, or was raised for, what send() raises when the client is gone, or is a
- * group of nothing else: then nothing is wrong with the app. Looks at `depth` exceptions at most. */
+/* Whether `exc` (borrowed) only means that the client has gone, so that nothing is wrong with the app. That is
+ * what send() raises, an exception whose cause or context it is, or a group that has nothing else. Looks at
+ * `depth` exceptions at most. */
 static bool
 is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
 {
@@ -160,8 +163,8 @@ is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
     return found;
 }
 
-/* What is to be awaited for an exception (borrowed) that says itself what the response is: a new reference,
- * or NULL. */
+/* Some exceptions state what the response is (HTTPException). For such an `exc` (borrowed): a new reference to the
+ * coroutine that sends the response. Else NULL, without an exception. */
 static PyObject *
 call_recover(AsgiCall *self, PyObject *exc)
 {
@@ -184,8 +187,8 @@ call_recover(AsgiCall *self, PyObject *exc)
     return coro;
 }
 
-/* The app raised the exception that is set, which is cleared. True: `coro` is what is to be awaited
- * next. */
+/* The app has raised the exception that is set, which is cleared. True when `coro` is now a coroutine that
+ * sends the response. */
 static bool
 call_raised(AsgiCall *self)
 {
@@ -224,7 +227,7 @@ call_settle(RequestCoro *base, PyObject *result)
     return PYGEN_RETURN;
 }
 
-/* A client that has sent FIN is to get what there is, see HttpOps.on_eof. */
+/* RequestCoroOps.suspended. A client that has sent FIN gets the held head now, see HttpOps.on_eof. */
 static void
 call_suspended(RequestCoro *base)
 {
@@ -246,7 +249,7 @@ asgi_call_check(const AsgiCall *self, const char *name)
     if (asgi_call_is_here(self)) {
         return 0;
     }
-    PyErr_Format(PyExc_RuntimeError, "%s() belongs to the thread of the app's loop",
+    PyErr_Format(PyExc_RuntimeError, "%s() works on the thread of the app's loop only",
                  name);
     return -1;
 }
@@ -291,8 +294,8 @@ call_app(AsgiCall *self)
     return awaitable == NULL ? NULL : request_coro_of(awaitable, "an ASGI app");
 }
 
-/* Runs the app's coroutine in a task, which keeps the call alive from then on. `context` is the
- * request's; NULL: it has none yet. */
+/* Runs the app's coroutine in a task, which keeps the call alive from then on. `context` (borrowed) is the
+ * request's; NULL: a copy of the server's is made. */
 static void
 call_run_task(AsgiCall *self, PyObject *context)
 {
@@ -314,8 +317,8 @@ call_run_task(AsgiCall *self, PyObject *context)
     Py_XDECREF(task);
 }
 
-/* No coroutine came of the call: an exception is set. `context` as for call_run. True: there is one
- * now, which answers. */
+/* Calling the app gave no coroutine: an exception is set, which is cleared. `context` is as for call_run_task.
+ * True when `coro` is now a coroutine that sends the response. */
 static bool
 call_failed(AsgiCall *self, PyObject *context)
 {
@@ -360,7 +363,8 @@ first_waiting(AsgiApp *app)
     return container_of(app->waiting.next, AsgiCall, waiting);
 }
 
-/* Before the loop blocks: calls the app for bodies that take longer. The hook goes with the last. */
+/* Runs before the loop blocks: calls the app for the requests whose bodies haven't arrived completely. The last
+ * one removes the hook. */
 static void
 asgi_on_hook(LoopHook *hook)
 {
@@ -373,8 +377,8 @@ asgi_on_hook(LoopHook *hook)
     Py_DECREF((PyObject *)app);
 }
 
-/* An app that servers of several loops share waits in one of them at a time; elsewhere its call
- * begins at once. */
+/* Queues the call until its body has arrived, or the loop is about to block. Servers on several loops may share an
+ * app, but its queue is of one loop at a time. Calls on another loop start at once. */
 static void
 call_queue(AsgiCall *self)
 {
@@ -465,7 +469,7 @@ asgi_on_eof(HttpRequest *req)
     }
 }
 
-/* Before the response begins the app hears of it at once: it may well be waiting for nothing else. */
+/* The client has probably gone. The app is notified at once, because it may be waiting for nothing else. */
 static void
 asgi_on_left(HttpRequest *req, bool Py_UNUSED(for_long))
 {
@@ -490,7 +494,7 @@ asgi_call_gone(HttpRequest *req)
     }
     waiting_wake(&self->readers);
     waiting_wake(&self->writers);
-    /* From now on the garbage collector may have a task that waits for what can't come. */
+    /* If the task waits for something that can no longer happen, the garbage collector may destroy it now. */
     Py_CLEAR(self->task);
     if (ring_is_linked(&self->waiting)) {
         call_unqueue(self);
@@ -522,8 +526,7 @@ const MountOps asgi_mount_ops = {
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
-/* The task is not visited: asyncio keeps only weak references to tasks, so one that waits for
- * something that nobody else refers to would be collected. The open request keeps it. */
+/* Deliberately doesn't visit the task, see handler_coro_traverse. */
 int
 asgi_call_traverse(PyObject *op, visitproc visit, void *arg)
 {

@@ -1,7 +1,7 @@
-/* http.response.pathsend and zerocopysend. Python's part looks at the file (_asgi/files.py): what is
- * small, or no regular file, it reads and sends as bodies; for others it calls what is made here,
- * which has the kernel copy them (file_send.h). Python's is http.response.debug, too, which it logs. The
- * loop's thread.
+/* http.response.pathsend and zerocopysend. Python code looks at the file first (_asgi/files.py). Small files, and
+ * what isn't a regular file, it reads and sends as bodies. For others it calls the function made here, through
+ * which the kernel copies them (file_send.h). http.response.debug also goes to Python code, which logs it.
+ * Thread: the loop's.
  */
 #include "base/py.h"
 
@@ -29,7 +29,7 @@ static const FileSendOps call_ops = {
     .abort = http_abort_told, /* another task of the app's may wait in receive() */
 };
 
-/* The head goes out before the response's first `size` bytes; all of them, unless `more` follow. */
+/* Writes the head, before the first `size` bytes of the body. Those are the whole body, unless `more`. */
 static int
 file_begin(AsgiCall *call, int64_t size, bool more)
 {
@@ -66,7 +66,7 @@ file_check(AsgiCall *call, int64_t size, bool more)
                : 0;
 }
 
-/* copy(descriptor, offset, size, more): an awaitable of the bytes that were sent. */
+/* copy(descriptor, offset, size, more): an awaitable; its result is the number of bytes sent. */
 static PyObject *
 asgi_copy(PyObject *op, PyObject *args)
 {
@@ -82,7 +82,7 @@ asgi_copy(PyObject *op, PyObject *args)
 }
 
 static PyMethodDef copy_def = {"copy", asgi_copy, METH_VARARGS,
-                               "Has the kernel send a part of a file."};
+                               "Sends a part of a file through the kernel."};
 
 PyObject *
 asgi_send_by_python(AsgiCall *call, PyObject *message)

@@ -1,5 +1,5 @@
-/* Reading of messages (see message.h). A message is a small dict that the app has just made:
- * one pass over it costs less than looking for each entry.
+/* See message.h. A message is a small dict that the app has just made, so one pass over it costs less than a
+ * lookup of each entry.
  */
 #include "base/py.h"
 
@@ -9,7 +9,7 @@
 
 #include <uv.h>
 
-/* What the text of a message's type says. */
+/* The kind of a message whose type is the str `type`. */
 static MessageKind
 message_kind_of(PyObject *type)
 {
@@ -42,7 +42,7 @@ message_kind_of(PyObject *type)
     return MESSAGE_UNKNOWN;
 }
 
-/* The keys, the most frequent first: where the interned str is, and where the value goes. */
+/* For each key, the most frequent first: the offset of its interned str, and the offset of its value. */
 #define ENTRY(name) {offsetof(AsgiState, str_##name), offsetof(Message, name)}
 static const struct {
     size_t key;   /* in AsgiState */
@@ -76,8 +76,8 @@ entry_key(const AsgiState *st, size_t i)
     return *(PyObject *const *)((const char *)st + entries[i].key);
 }
 
-/* Where the value of `key` goes; NULL when no message has such an entry. Keys that are written
- * out in a program are interned, so that comparing addresses finds them. */
+/* The place for the value of `key`; NULL when no message has such an entry. Keys that are literals in a program
+ * are interned, so comparing addresses is usually enough. */
 static PyObject **
 message_place(Message *m, PyObject *key, const AsgiState *st)
 {
@@ -119,8 +119,8 @@ message_flag(PyObject *value)
     return value == NULL || value == Py_False ? 0 : PyObject_IsTrue(value);
 }
 
-/* The lists and their items are the app's: iterating over one, or the repr() of another, may change
- * any of them. So whatever is looked at is held. */
+/* The lists and their items belong to the app. Iterating over one, or the repr() of another, may run the app's
+ * code and change them. So the functions below own a reference to what they read. */
 
 /* The item as bytes: a new reference, or NULL with TypeError set. */
 static PyObject *
@@ -135,12 +135,12 @@ item_bytes(PyObject *sequence, Py_ssize_t i)
     return item;
 }
 
-/* Adds a field with the parts of `pair`. 0, or -1 with an exception set. */
+/* Adds `pair` (borrowed, a list or tuple of two) as a header field. 0, or -1 with an exception set. */
 static int
 message_add_pair(HttpFields *fields, PyObject *pair)
 {
     PyObject *name = item_bytes(pair, 0);
-    /* Refusing the name may have changed the pair, but then nobody looks at it any more. */
+    /* An error for the name may have run code that changed the pair, but then the pair isn't read again. */
     PyObject *value = name == NULL ? NULL : item_bytes(pair, 1);
     int err = -1;
     if (value != NULL) {

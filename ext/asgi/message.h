@@ -1,4 +1,4 @@
-/* Messages that an ASGI app sends: which kind each is, and its entries. Thread: any, with the GIL.
+/* Reads the messages that an ASGI app sends: their kind and their entries. Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_ASGI_MESSAGE_H
 #define FLUVIAL_ASGI_MESSAGE_H
@@ -23,29 +23,29 @@ typedef enum MessageKind {
     MESSAGE_WS_BODY,
 } MessageKind;
 
-/* The entries that some message has: owned; NULL when absent. */
+/* All entries that a message of any kind may have: owned; NULL when absent. */
 typedef struct Message {
     MessageKind kind;
     PyObject *type, *status, *headers, *trailers, *body, *more_body, *links,
         *more_trailers, *text, *bytes, *code, *reason, *subprotocol;
 } Message;
 
-/* Reads the dict `message` into a zeroed struct, to be freed with message_free in any case. 0, or
- * -1 with TypeError set. */
+/* Reads the dict `message` into a zeroed struct. 0, or -1 with TypeError set. In both cases the caller must call
+ * message_free. */
 int message_read(Message *m, PyObject *message, const AsgiState *st);
 void message_free(Message *m);
 
-/* The truth of the entry `value`, false when it is NULL; -1 with an exception set. */
+/* The truth value of the entry `value`: 1 or 0, also 0 for NULL; -1 with an exception set. */
 int message_flag(PyObject *value);
 
-/* Adds "headers", or "links" as Link fields. 0, or -1 with an exception set. */
+/* Adds the entry "headers" to `fields`; or "links", as Link fields. 0, or -1 with an exception set. */
 int message_headers(const Message *m, HttpFields *fields);
 int message_links(const Message *m, HttpFields *fields);
 
-/* "status"; -1 with an exception set. */
+/* The entry "status"; -1 with an exception set. */
 int message_status(const Message *m);
 
-/* "body" as bytes: a new reference, or NULL with an exception set. */
+/* The entry "body" as bytes: a new reference, or NULL with an exception set. */
 PyObject *message_body(const Message *m);
 
 #endif

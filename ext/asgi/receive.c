@@ -1,6 +1,6 @@
-/* `await receive()`: the events that an ASGI app gets about its request. Pieces of the body gather
- * in one object, so that an app that comes late takes all of it at once; past BODY_HIGH the
- * connection stops reading until that happens. The loop's thread.
+/* `await receive()`: the events that an ASGI app gets about its request. Pieces of the body are collected in one
+ * object, so that a late app gets all of them at once. Past BODY_HIGH the connection stops reading until the app
+ * has received them. Thread: the loop's.
  */
 #include "base/py.h"
 
@@ -13,7 +13,8 @@ enum { BODY_HIGH = 64 * 1024 }; /* bytes */
 
 /* ---- The body comes in -------------------------------------------------------------------- */
 
-/* There was no memory for a piece of the body: nobody may take what follows for the rest. */
+/* There was no memory for a piece of the body. Ends the request, so that what follows isn't mistaken for the
+ * rest. */
 static void
 body_lost(HttpRequest *req)
 {
@@ -26,7 +27,7 @@ asgi_body(HttpRequest *req, Slice piece)
 {
     AsgiCall *call = call_of(req)->mounted;
     if (call == NULL || call->stage == ASGI_OVER) {
-        return; /* nobody wants it any more */
+        return; /* the app won't receive it any more */
     }
     if (gather_add(&call->pieces, piece) < 0) {
         PyErr_Clear(); /* MemoryError: receive() gives http.disconnect instead */
@@ -83,7 +84,7 @@ event_disconnect(const AsgiState *st)
     return event;
 }
 
-/* The connection goes on reading. That is also what sends "100 Continue". */
+/* Lets the connection read again. This also sends "100 Continue". */
 static void
 body_resume(AsgiCall *call)
 {
@@ -93,7 +94,7 @@ body_resume(AsgiCall *call)
     }
 }
 
-/* Everything of the body that is there. */
+/* An event with all pieces that have arrived: a new reference, or NULL with an exception set. */
 static PyObject *
 pieces_take(AsgiCall *call, const AsgiState *st, bool more)
 {

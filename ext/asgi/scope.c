@@ -1,6 +1,6 @@
-/* From an HttpRequest to the dict that an ASGI app is called with ("HTTP & WebSocket ASGI Message
- * Format", connection scope). Everything that is the same for many requests is made once and kept
- * in the AsgiApp: the constant entries, methods, addresses, names of header fields.
+/* Makes the scope, the dict with which an ASGI app is called, from an HttpRequest ("HTTP & WebSocket ASGI Message
+ * Format", connection scope). What is the same for many requests is made once and cached in the AsgiApp: the
+ * constant entries, methods, addresses and names of header fields.
  */
 #include "base/py.h"
 
@@ -13,7 +13,7 @@
 
 #include <llhttp.h>
 
-/* ---- What is kept ------------------------------------------------------------------------- */
+/* ---- Addresses ---------------------------------------------------------------------------- */
 
 static PyObject *
 pair_new(const NetName *name)
@@ -21,7 +21,7 @@ pair_new(const NetName *name)
     return Py_BuildValue("si", name->host, name->port);
 }
 
-/* The pair for our end of the connection: a new reference; None when it can't be known. */
+/* The pair for our end of the connection: a new reference; None when it is unknown. NULL with an exception set. */
 static PyObject *
 server_pair(const HttpRequest *req)
 {
@@ -35,7 +35,7 @@ server_pair(const HttpRequest *req)
     return pair_new(&name);
 }
 
-/* Whether the template has the right server already: that of the last request, most likely. */
+/* Whether the template already has this request's server; usually it is that of the last request. */
 static bool
 server_is_known(const AsgiApp *app, const HttpRequest *req)
 {
@@ -46,7 +46,7 @@ server_is_known(const AsgiApp *app, const HttpRequest *req)
 
 /* ---- Entries ------------------------------------------------------------------------------ */
 
-/* The path with the root path before it. */
+/* The root path and the path. */
 static PyObject *
 make_path(AsgiApp *app, HttpRequest *req)
 {
@@ -71,7 +71,7 @@ make_raw_path(AsgiApp *app, HttpRequest *req)
     return full;
 }
 
-/* (name, value) */
+/* The header field as (name, value). */
 static PyObject *
 make_field(AsgiApp *app, const HttpRequest *req, uint32_t i)
 {
@@ -103,7 +103,7 @@ make_headers(AsgiApp *app, const HttpRequest *req)
     return list;
 }
 
-/* Brings what rarely changes up to date, in the template. */
+/* Updates the template where it differs from this request: its server. 0, or -1 with an exception set. */
 static int
 template_update(AsgiApp *app, const HttpRequest *req)
 {
@@ -119,7 +119,7 @@ template_update(AsgiApp *app, const HttpRequest *req)
     return 0;
 }
 
-/* The entries that are mostly as in the template. */
+/* Sets the entries that are mostly as in the template. 0, or -1 with an exception set. */
 static int
 scope_put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
 {
@@ -138,7 +138,7 @@ scope_put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
                           : dict_put(scope, st->str_query_string, slice_bytes(query));
 }
 
-/* Whether the client has said that it takes trailers (RFC 9110 section 6.5.1). */
+/* Whether the client has sent "TE: trailers" (RFC 9110 section 6.5.1). */
 static bool
 takes_trailers(const HttpRequest *req)
 {
@@ -171,7 +171,7 @@ make_extensions(const AsgiApp *app, const HttpRequest *req)
     return extensions;
 }
 
-/* What all scopes have. */
+/* Sets the entries that all scopes have. 0, or -1 with an exception set. */
 static int
 scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
 {

@@ -1,4 +1,4 @@
-/* The scope of an ASGI request. Thread: the loop's. */
+/* Makes the scope of an ASGI request. Thread: the loop's. */
 #ifndef FLUVIAL_ASGI_SCOPE_H
 #define FLUVIAL_ASGI_SCOPE_H
 
@@ -8,7 +8,7 @@
 
 /* The scope of type "http" for `req`: a new dict, or NULL with an exception set. */
 PyObject *asgi_scope_http(AsgiApp *app, HttpRequest *req);
-/* The same of type "websocket". */
+/* The same with type "websocket". */
 PyObject *asgi_scope_websocket(AsgiApp *app, HttpRequest *req);
 
 #endif

@@ -1,6 +1,6 @@
-/* `await send(message)`: the response of an ASGI app. The start is held until the first body, so
- * that a response in one piece is one write. A message takes effect when send() is called; what
- * send() returns raises what is wrong with it, or waits when too much is queued. The loop's thread.
+/* `await send(message)`: the response of an ASGI app. The head is held until the first body, so that a response in
+ * one piece is one write. A message takes effect when send() is called. The awaitable that send() returns raises
+ * what is wrong with the message, or waits when too much is queued. Thread: the loop's.
  */
 #include "base/py.h"
 
@@ -23,7 +23,7 @@ asgi_raise_gone(const AsgiCall *call)
 int
 asgi_raise_unexpected(const AsgiCall *call, PyObject *type)
 {
-    /* An app that gives a response up for a client that is gone may well begin another. */
+    /* An app that gives up a response because the client has gone may begin another one, an error page. */
     if (call->told_gone) {
         return asgi_raise_gone(call);
     }
@@ -65,7 +65,7 @@ asgi_raise(const AsgiCall *call, int err)
 
 /* ---- http.response.start ------------------------------------------------------------------ */
 
-/* The server's scratch buffer, so that no request allocates one. */
+/* Takes the server's scratch buffer, so that requests needn't allocate one. */
 static HttpFields
 fields_borrow(AsgiCall *call)
 {
@@ -93,8 +93,8 @@ fields_return(AsgiCall *call)
     fields_give_back(call, &call->fields);
 }
 
-/* Reading a message may call the app's code, which may send another one: whether this one is due
- * still. 0, or -1 with an exception set. */
+/* Reading a message may run the app's code, which may send another message. Checks that this one is still
+ * allowed. 0, or -1 with an exception set. */
 static int
 send_check_due(const AsgiCall *call, const Message *m, MessageKind kind)
 {
@@ -144,7 +144,7 @@ asgi_check_length(const AsgiCall *call, int64_t length)
     return asgi_raise(call, stated < length ? UV_EMSGSIZE : UV_EPROTO);
 }
 
-/* The whole response. */
+/* Writes the whole response. 0, or -1 with an exception set. */
 static int
 send_write_whole(AsgiCall *call, PyObject *body)
 {
@@ -192,7 +192,8 @@ send_write_end(AsgiCall *call)
     return err == 0 ? 0 : asgi_raise(call, err);
 }
 
-/* To HEAD an empty body tells nothing of the length that GET would have had (RFC 9110 section 8.6). */
+/* Whether the length of `body` is the Content-Length. For HEAD an empty body says nothing about the length that a
+ * GET would have had (RFC 9110 section 8.6). */
 static bool
 length_is_known(const AsgiCall *call, PyObject *body)
 {
@@ -200,7 +201,7 @@ length_is_known(const AsgiCall *call, PyObject *body)
            || asgi_stated_length(call) >= 0;
 }
 
-/* A piece of the response (borrowed). */
+/* Writes a piece of the body (borrowed), with the head if that is held. 0, or -1 with an exception set. */
 static int
 send_write_piece(AsgiCall *call, PyObject *body, bool more)
 {
@@ -234,7 +235,7 @@ send_body(AsgiCall *call, const Message *m)
 
 /* ---- Extensions --------------------------------------------------------------------------- */
 
-/* http.response.trailers: gathers fields, and ends the response with the last of them. */
+/* http.response.trailers: collects the fields; the last message ends the response. */
 static int
 send_trailers(AsgiCall *call, const Message *m)
 {
@@ -268,7 +269,7 @@ send_early_hint(AsgiCall *call, const Message *m)
 
 /* ---- send --------------------------------------------------------------------------------- */
 
-/* Waits for room. */
+/* WaitOps.attempt: waits for room to write. */
 static WaitStep
 send_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
@@ -325,7 +326,7 @@ send_room(AsgiCall *call)
                        (PyObject *)call);
 }
 
-/* Does what a message says that is due. 0, or -1 with an exception set. */
+/* Carries out a message that is allowed now. 0, or -1 with an exception set. */
 static int
 send_due(AsgiCall *call, const Message *m, MessageKind kind)
 {

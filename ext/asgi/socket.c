@@ -1,6 +1,5 @@
-/* A WebSocket of an ASGI app: the handshake's events and messages on top of a WsSession. Until it
- * is accepted the request can also be declined with a response of the app's own
- * (websocket.http.response), which send.c writes. The loop's thread.
+/* A WebSocket of an ASGI app: its events and messages, on top of a WsSession. Until it is accepted, the app can
+ * also decline it with a response of its own (websocket.http.response), which send.c writes. Thread: the loop's.
  */
 #include "base/py.h"
 
@@ -17,8 +16,8 @@
 typedef struct AsgiSocket {
     AsgiCall call;
     WsSession session;
-    HttpRequest *held; /* owned reference: the session's, as long as the object lives */
-    bool connect_given; /* the app has had websocket.connect */
+    HttpRequest *held;  /* owned reference for `session`, as long as the object lives */
+    bool connect_given; /* the app has received websocket.connect */
     bool declined;      /* by websocket.close, or by a response that has begun */
     bool closed;        /* by the app */
 } AsgiSocket;
@@ -31,7 +30,7 @@ socket_of(AsgiCall *call)
 
 /* ---- receive ------------------------------------------------------------------------------ */
 
-/* {"type": type, key: value (stolen)}; without the latter when `key` is NULL. */
+/* A new dict {"type": type, key: value}; only {"type": type} when `key` is NULL. `value` is stolen. */
 static PyObject *
 socket_event_new(const AsgiState *st, PyObject *type, PyObject *key, PyObject *value)
 {
@@ -97,7 +96,7 @@ socket_receive_attempt(PyObject *owner, PyObject **result, WaitList **list)
 
 /* ---- send --------------------------------------------------------------------------------- */
 
-/* Raises for a message that isn't due. Returns -1. */
+/* Raises for a message that isn't allowed now. Returns -1. */
 static int
 socket_raise_unexpected(const AsgiSocket *self, const Message *m)
 {
@@ -120,7 +119,7 @@ socket_raise_unexpected(const AsgiSocket *self, const Message *m)
 static int
 socket_raise(const AsgiSocket *self, int err)
 {
-    if (err == 1) { /* it is set */
+    if (err == 1) { /* an exception is set */
         return -1;
     }
     if (err == UV_ENOMEM || err == UV_EINVAL) {
@@ -130,8 +129,8 @@ socket_raise(const AsgiSocket *self, int err)
     return asgi_raise_gone(&self->call); /* the session is over, or writing failed */
 }
 
-/* The entry `value` as UTF-8, empty when it is absent or None: valid as long as the entry. 0, or -1
- * with TypeError set. */
+/* The entry `value` as UTF-8 in *out, which is valid as long as the entry; empty when that is absent or None. 0, or
+ * -1 with TypeError set. */
 static int
 socket_text(PyObject *value, const char *what, Slice *out)
 {
@@ -170,7 +169,7 @@ send_accept(AsgiSocket *self, const Message *m)
     return err == 0 ? 0 : -1;
 }
 
-/* "text" or "bytes", whichever is there. */
+/* websocket.send: sends the entry "text" or "bytes". 0, or -1 with an exception set. */
 static int
 send_data(AsgiSocket *self, const Message *m)
 {
@@ -222,7 +221,7 @@ send_close(AsgiSocket *self, const Message *m)
     return err == 0 ? 0 : socket_raise(self, err);
 }
 
-/* websocket.close instead of websocket.accept: 403. */
+/* websocket.close instead of websocket.accept: responds with 403. */
 static int
 send_decline(AsgiSocket *self)
 {
@@ -233,7 +232,7 @@ send_decline(AsgiSocket *self)
     return err == 0 ? 0 : socket_raise(self, err);
 }
 
-/* A message of a response instead of websocket.accept. */
+/* websocket.http.response.start or body, instead of websocket.accept. */
 static PyObject *
 send_answer(AsgiSocket *self, PyObject *message, const Message *m)
 {
@@ -250,7 +249,7 @@ send_answer(AsgiSocket *self, PyObject *message, const Message *m)
     return sent;
 }
 
-/* Whether the client has ended it, or the connection was lost. */
+/* Whether the client has ended the WebSocket, or the connection was lost. */
 static bool
 is_ended(const AsgiSocket *self)
 {
@@ -276,7 +275,7 @@ room_attempt(PyObject *owner, PyObject **result, WaitList **list)
 
 static const WaitOps room_ops = {.attempt = room_attempt};
 
-/* What is to be awaited after a message that went to the session. */
+/* What to await after a message was sent through the session. */
 static PyObject *
 socket_room(AsgiSocket *self)
 {
@@ -287,7 +286,7 @@ socket_room(AsgiSocket *self)
     return waiting_new(st, self->call.server->loop, &room_ops, (PyObject *)self);
 }
 
-/* Before the handshake is complete. */
+/* A message before the handshake is complete. */
 static PyObject *
 send_waiting(AsgiSocket *self, PyObject *message, const Message *m)
 {
@@ -314,7 +313,7 @@ socket_send(AsgiCall *call, PyObject *message, const Message *m)
         return send_waiting(self, message, m);
     }
     if (is_ended(self) && m->kind == MESSAGE_WS_CLOSE) {
-        err = 0; /* who was first can't be known */
+        err = 0; /* no error: the app can't know that the client was first */
     } else if (is_ended(self)) {
         (void)asgi_raise_gone(call);
     } else if (self->closed || self->declined
@@ -363,8 +362,8 @@ asgi_socket_gone(AsgiCall *call)
     session_gone(&socket_of(call)->session);
 }
 
-/* The session is over: from now on the garbage collector may have a task that waits for what can't
- * come. */
+/* WsSession.ended: releases the task. If it waits for something that can no longer happen, the garbage collector
+ * may destroy it now. */
 static void
 socket_ended(WsSession *session)
 {

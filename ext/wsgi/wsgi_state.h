@@ -1,4 +1,4 @@
-/* The WSGI bridge's share of the module's state.
+/* The WSGI bridge's part of the module's state.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_WSGI_WSGI_STATE_H
@@ -21,7 +21,7 @@
     X(SERVER_PROTOCOL)                                                                 \
     X(close)
 
-/* The same for texts that are no identifiers. */
+/* The same for texts that aren't identifiers. */
 #define WSGI_TEXTS(X)                                                                  \
     X(wsgi_input, "wsgi.input")                                                        \
     X(wsgi_file_wrapper, "wsgi.file_wrapper")

@@ -1,5 +1,5 @@
-/* The type `_core.WsgiApp` (see app.h): its construction and its end. What is done with it
- * is in call.c and environ.c.
+/* The type `_core.WsgiApp` (see app.h): its constructor and deallocation.
+ * Its requests are handled in call.c and environ.c.
  */
 #include "base/py.h"
 
@@ -11,7 +11,7 @@
 
 #include <structmember.h>
 
-/* What C itself puts into the environ given by Python. */
+/* Copies the environ given by Python and adds the entries that C knows. */
 static PyObject *
 environ_template(const WsgiApp *self, PyObject *environ)
 {
@@ -58,7 +58,7 @@ wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-/* What the caches hold is in no cycle. */
+/* The caches need no visit: a str is never part of a cycle. */
 static int
 wsgi_app_traverse(PyObject *op, visitproc visit, void *arg)
 {

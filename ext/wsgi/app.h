@@ -1,4 +1,4 @@
-/* `_core.WsgiApp`: a WSGI application and what the environs of all its requests have in common.
+/* `_core.WsgiApp`: a WSGI application, and what the environs of all its requests have in common.
  *
  * Thread: made and changed on the loop's; workers use the caches, always with the GIL.
  */
@@ -15,17 +15,18 @@
 typedef struct WsgiApp {
     Mount mount;
     bool initialised;  /* __init__ was called */
-    WsgiState *st;     /* of the module, which the type keeps alive */
+    WsgiState *st;     /* borrowed from the module, which the type keeps alive */
     PyObject *app;     /* owned: callable(environ, start_response) */
     PyObject *environ; /* owned: a dict, what every environ begins with; replaced, never
                               changed, since calls hold it, too */
-    PyObject *prefix;  /* owned: str, which all paths begin with */
-    PyObject *report;  /* owned: report(message, exception or None), logs; any thread */
+    PyObject *prefix;  /* owned: str, the path at which the app is mounted */
+    /* owned: report(message, exception or None), writes to the log on any thread */
+    PyObject *report;
     PyObject *file_type;  /* owned: the type of environ["wsgi.file_wrapper"] */
     PyObject *file_facts; /* owned: file_facts(wrapper), see file.c */
     PyObject *no_input;   /* owned: the wsgi.input of requests without a body */
-    HttpFields fields;    /* scratch memory for the fields of one response */
-    NetAddr server;       /* whose name `environ` has; AF_UNSPEC: none's */
+    HttpFields fields;    /* scratch memory: the header fields of one response */
+    NetAddr server;       /* the address whose name is in `environ`; AF_UNSPEC: none */
     Kept kept;            /* of clients: (REMOTE_ADDR, REMOTE_PORT) */
 } WsgiApp;
 

@@ -1,5 +1,5 @@
-/* The loop's half of a request to a WSGI app (see call.h): hands the job to the pool when
- * enough of the request is there, takes in the body, carries out the worker's orders.
+/* The loop's half of a request to a WSGI app (see call.h). It gives the job to the pool when enough of the request
+ * has arrived, takes in the body, and carries out the worker's orders.
  */
 #include "base/py.h"
 
@@ -31,7 +31,7 @@ wsgi_wait(WsgiCall *self)
     Py_BEGIN_ALLOW_THREADS
     uv_sem_wait(&sem);
     Py_END_ALLOW_THREADS
-    uv_sem_destroy(&sem); /* who posted it had the GIL and is done with it */
+    uv_sem_destroy(&sem); /* uv_sem_post was called with the GIL, so it has returned */
     return 0;
 }
 
@@ -123,7 +123,8 @@ call_write_stream(WsgiCall *self, unsigned orders)
     }
     call_write_pieces(self);
     if (orders & WSGI_END) {
-        (void)http_stream_end(req); /* the worker has noticed whether too little came */
+        (void)http_stream_end(
+            req); /* the worker has already logged if bytes are missing */
     }
     http_batch_end(batch);
     self->full = http_stream_full(req);
@@ -178,7 +179,7 @@ wsgi_on_orders(InboxNode *node)
 
 /* ---- The end ------------------------------------------------------------------------------ */
 
-/* The memory for fields goes from call to call. */
+/* Gives the memory of the fields to the app, for the next call. */
 static void
 call_return_fields(WsgiCall *self)
 {
@@ -216,7 +217,7 @@ call_job_done(InboxNode *node)
     call_end(self);
 }
 
-/* The pool was closed under the job: nobody is left to take the response. */
+/* The pool was closed before the job ran: the connections are closed as well, so there is no response. */
 static void
 call_job_abandon(PoolJob *job)
 {
@@ -284,9 +285,9 @@ wsgi_on_request(HttpRequest *req, Mount *mount)
     }
 }
 
-/* ---- The body, and what else happens to the connection ------------------------------------ */
+/* ---- The body, and other events of the connection ----------------------------------------- */
 
-/* The worker, if there is one, learns of it where it waits. */
+/* The client has gone. Wakes the worker, which notices `gone`; without a worker the call ends here. */
 static void
 call_client_gone(WsgiCall *self)
 {
@@ -385,8 +386,8 @@ wsgi_call_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-/* Only ever called for calls that are over: the request owns the others, unseen by the garbage
- * collector. */
+/* Only called for calls that are over. Until then the request holds a reference that the garbage collector doesn't
+ * see. */
 static int
 wsgi_call_clear(PyObject *op)
 {

@@ -1,6 +1,6 @@
-/* From an HttpRequest to the environ of a WSGI app (see environ.h). All texts are bytes
- * decoded as latin-1, as PEP 3333 asks for. What is the same for many requests is made once and
- * kept in the WsgiApp: the constant entries, methods, addresses, names of header fields.
+/* Makes the environ of a WSGI app from an HttpRequest (see environ.h). All texts are bytes decoded as latin-1, as
+ * PEP 3333 demands. What is the same for many requests is made once and cached in the WsgiApp: the constant
+ * entries, methods, addresses and names of header fields.
  */
 #include "base/py.h"
 
@@ -14,7 +14,7 @@
 
 /* ---- The template ------------------------------------------------------------------------- */
 
-/* Replaces the template by one that has this address for our end. */
+/* Replaces the template by a copy with this address for our end. 0, or -1 with an exception set. */
 static int
 template_replace(WsgiApp *app, const NetAddr *addr)
 {
@@ -48,8 +48,8 @@ wsgi_environ_template(WsgiApp *app, const HttpRequest *req)
 
 /* ---- Header fields ------------------------------------------------------------------------ */
 
-/* "accept-encoding" → "HTTP_ACCEPT_ENCODING", or without the prefix for the two that CGI knows by
- * that name. */
+/* The key for a field's name: "accept-encoding" → "HTTP_ACCEPT_ENCODING". CONTENT_TYPE and CONTENT_LENGTH have no
+ * prefix, as in CGI. A new reference, or NULL with an exception set. */
 static PyObject *
 key_new(Slice name)
 {
@@ -70,8 +70,8 @@ key_new(Slice name)
     return key;
 }
 
-/* A further field of the same name: environ[key] gets both values, as one list (RFC 9110 section
- * 5.3); cookies have a separator of their own (RFC 9113 section 8.2.3). */
+/* For another field of the same name: environ[key] gets both values as one list (RFC 9110 section 5.3). Cookies
+ * have a different separator (RFC 9113 section 8.2.3). */
 static int
 environ_put_joined(PyObject *environ, PyObject *key, PyObject *before, PyObject *value,
                    bool is_cookie)
@@ -85,7 +85,7 @@ environ_put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint3
 {
     Slice name = http_field_name(req, i);
     if (unlikely(memchr(name.ptr, '_', name.len) != NULL)) {
-        return 0; /* a client could pass it off as the one with '-' */
+        return 0; /* a client could use it to imitate the field with '-' */
     }
     PyObject *key = kept_name(&app->kept, name, key_new);
     PyObject *value = text_latin1(http_field_value(req, i));
@@ -131,14 +131,15 @@ environ_put_client(PyObject *environ, WsgiApp *app, const HttpRequest *req)
                           PyTuple_GET_ITEM(client, 1));
 }
 
-/* The path below the one that the app is mounted at. */
+/* The rest of the path, below the one at which the app is mounted. */
 static Slice
 path_info(const WsgiApp *app, HttpRequest *req)
 {
     Slice path = call_path(req);
     Py_ssize_t prefix = 0;
-    (void)PyUnicode_AsUTF8AndSize(app->prefix,
-                                  &prefix); /* dispatch.c has compared it */
+    (void)PyUnicode_AsUTF8AndSize(
+        app->prefix,
+        &prefix); /* can't fail: dispatch.c has compared it with the path */
     if (path.len == 1 && path.ptr[0] == '*') {
         return SLICE(""); /* OPTIONS *: the path of an environ begins with '/' */
     }
@@ -146,7 +147,7 @@ path_info(const WsgiApp *app, HttpRequest *req)
     return slice_of(path.ptr + prefix, path.len - (size_t)prefix);
 }
 
-/* The path, decoded, and the target as it was sent. */
+/* Sets the entries for the decoded path, the query and the target as sent. */
 static int
 environ_put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
 {
@@ -166,7 +167,7 @@ environ_put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
     return err;
 }
 
-/* The entries that are mostly as in the template. */
+/* Sets the entries that are mostly as in the template. */
 static int
 environ_put_rare(PyObject *environ, WsgiCall *call)
 {

@@ -1,6 +1,6 @@
-/* wsgi.file_wrapper: a regular file is sent by the kernel, sendfile(2), in the worker's thread, to
- * which the loop lends the connection's socket (http_stream_lend); small ones are read and leave
- * with the head. Everything else that the app wraps is read and sent like any iterable.
+/* wsgi.file_wrapper. The kernel sends a regular file by sendfile(2) on the worker's thread, to which the loop lends the
+ * connection's socket (http_stream_lend). A small file is read and written together with the head. Anything else
+ * that the app wraps is read and sent like any iterable.
  */
 #include "base/py.h"
 
@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-/* Asks Python about the file. 1; 0 when it is no regular file; -1 with an exception set. */
+/* Asks Python code about the file. 1 with *part set; 0 when it isn't a regular file; -1 with an exception set. */
 static int
 part_find(WsgiCall *call, PyObject *wrapper, FilePart *part)
 {
@@ -54,9 +54,9 @@ file_send_small(WsgiCall *call, const FilePart *part)
     return n < 0 ? -1 : 1;
 }
 
-/* ---- Others ------------------------------------------------------------------------------- */
+/* ---- Large files -------------------------------------------------------------------------- */
 
-/* Waits until the socket takes more. False when the client doesn't, or is gone. */
+/* Waits until the socket takes more. False when that takes too long, or the client has gone. */
 static bool
 file_wait_writable(const HttpLoan *loan)
 {
@@ -70,7 +70,7 @@ file_wait_writable(const HttpLoan *loan)
     return n > 0 && (entry.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
 }
 
-/* Without the GIL. The bytes that were sent. */
+/* Copies the file; called without the GIL. Returns the number of bytes sent. */
 static int64_t
 file_copy_part(const HttpLoan *loan, FilePart part)
 {
@@ -82,7 +82,7 @@ file_copy_part(const HttpLoan *loan, FilePart part)
     return size - part.left;
 }
 
-/* Has the loop lend the socket. 0; a negative UV_E*; 1 with an exception set. */
+/* Waits until the loop has lent the socket. 0; a negative UV_E*; 1 with an exception set. */
 static int
 file_borrow_socket(WsgiCall *call)
 {
@@ -96,19 +96,21 @@ file_borrow_socket(WsgiCall *call)
     return call->loan_error;
 }
 
-/* The socket goes back. What is missing of the file then is missing in the response. */
+/* Returns the socket to the loop. If the file was shorter than expected, so is the response. */
 static void
 file_return_socket(WsgiCall *call, int64_t sent)
 {
     int fd = call->loan.fd;
-    call->loan.fd = -1; /* before it is closed: on_gone must not meet another file */
+    call->loan.fd =
+        -1; /* before close(): wsgi_on_gone must not shut down another file with this number */
     (void)close(fd);
     call->lent_bytes = (uint64_t)sent;
     call->left -= sent;
     call->orders |= WSGI_LENT;
 }
 
-/* When the kernel can't send it: the file is at its position still, to be read. */
+/* 1; -1 with an exception set; 0 when the kernel can't send the file. In that case its position is unchanged, so
+ * that it can be read. */
 static int
 file_send_large(WsgiCall *call, const FilePart *part)
 {

@@ -1,5 +1,5 @@
-/* Reading from wsgi.input (see input.h). What has arrived waits in WsgiCall.pieces; what a
- * call needs beyond that is gathered piece by piece, so that the connection can read on.
+/* Reading from wsgi.input (see input.h). Bytes that have arrived are in WsgiCall.pieces. A method that needs more
+ * collects them piece by piece, so that the connection can continue reading.
  */
 #include "base/py.h"
 
@@ -28,8 +28,7 @@ input_arrived(const WsgiCall *call)
     return slice_of(call->pieces.ptr + call->from, call->pieces.len - call->from);
 }
 
-/* The first `size` bytes of what has arrived are taken; they stay where they are until the GIL is
- * given up. */
+/* Marks the first `size` bytes that have arrived as read. Their memory stays valid until the GIL is released. */
 static void
 input_take(WsgiCall *call, size_t size)
 {
@@ -67,7 +66,7 @@ input_wait(WsgiCall *call)
                                          "response is complete");
             return -1;
         }
-        input_take(call, 0); /* asks for more */
+        input_take(call, 0); /* lets the connection read again */
         if (wsgi_wait(call) < 0) {
             return -1;
         }
@@ -76,8 +75,8 @@ input_wait(WsgiCall *call)
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-/* How many of the bytes that have arrived to take for a call that may have `most` more of them;
- * *last when it needs no more after those. */
+/* How many of the bytes `there` a method takes that may return up to `most` more of them. *last: it needs no more
+ * after these. */
 typedef size_t (*Portion)(Slice there, size_t most, bool *last);
 
 static size_t
@@ -99,7 +98,7 @@ line_portion(Slice there, size_t most, bool *last)
     return size;
 }
 
-/* As input_gather(), into `out`. */
+/* As input_gather(), but appends to `out`. 0, or -1 with an exception set. */
 static int
 input_gather_into(WsgiCall *call, size_t most, Portion portion, Buf *out)
 {
@@ -120,8 +119,8 @@ input_gather_into(WsgiCall *call, size_t most, Portion portion, Buf *out)
     return 0;
 }
 
-/* At most `most` bytes, until `portion` has enough of them or the body ends: new bytes, or NULL
- * with an exception set. */
+/* Reads at most `most` bytes, until `portion` needs no more or the body ends: a new bytes object, or NULL with an
+ * exception set. */
 static PyObject *
 input_gather(WsgiCall *call, size_t most, Portion portion)
 {
@@ -148,8 +147,8 @@ input_gather(WsgiCall *call, size_t most, Portion portion)
 
 /* ---- Methods ------------------------------------------------------------------------------ */
 
-/* The optional argument: a number of bytes; all of them when it is None or negative. 0, or -1 with
- * an exception set. */
+/* Reads the optional argument, a number of bytes. None and negative numbers mean SIZE_MAX, no limit. 0, or -1 with an
+ * exception set. */
 static int
 size_argument(const char *name, PyObject *const *args, Py_ssize_t nargs, size_t *size)
 {
@@ -208,7 +207,7 @@ input_next(PyObject *op)
     return line;
 }
 
-/* Lines until there are `hint` bytes of them. */
+/* Reads lines until they have `hint` bytes together. */
 static PyObject *
 input_readlines(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -218,7 +217,7 @@ input_readlines(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     }
     PyObject *lines = PyList_New(0);
     size_t size = 0;
-    hint = hint == 0 ? SIZE_MAX : hint; /* as files take it */
+    hint = hint == 0 ? SIZE_MAX : hint; /* as in Python's files: 0 is no limit */
     while (lines != NULL && size < hint) {
         PyObject *line = input_next(op);
         if (line == NULL) {
@@ -258,7 +257,8 @@ input_dealloc(PyObject *op)
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
 static PyMethodDef input_methods[] = {
-    {"read", FAST(input_read), METH_FASTCALL, "So many bytes of the body, or all."},
+    {"read", FAST(input_read), METH_FASTCALL,
+     "Reads that many bytes of the body, or all."},
     {"readline", FAST(input_readline), METH_FASTCALL, "The next line of the body."},
     {"readlines", FAST(input_readlines), METH_FASTCALL, "The lines of the body."},
     {NULL, NULL, 0, NULL},

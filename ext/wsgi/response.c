@@ -1,6 +1,6 @@
-/* What a WSGI app may do for its response (PEP 3333, "The start_response() Callable" and after):
- * start_response, the write() that it returns, and how the pieces of the body add up to what the
- * head says. A worker's thread; the loop writes.
+/* The response of a WSGI app (PEP 3333, "The start_response() Callable" and after): start_response, the write() that it
+ * returns, and the comparison of the body's pieces with the Content-Length. Thread: a worker's; the loop does the
+ * writing.
  */
 #include "base/py.h"
 
@@ -13,7 +13,7 @@
 
 /* ---- start_response ----------------------------------------------------------------------- */
 
-/* The bytes of a str that is latin-1; it keeps them. ptr is NULL for anything else. */
+/* The bytes of a latin-1 str, valid as long as that. ptr is NULL for any other object. */
 static Slice
 latin1_slice(PyObject *text)
 {
@@ -109,7 +109,7 @@ headers_add(WsgiCall *call, PyObject *headers)
     return 0;
 }
 
-/* Raises what exc_info holds. Returns -1. */
+/* Raises the exception in exc_info. Returns -1. */
 static int
 exc_info_raise(PyObject *exc_info)
 {
@@ -126,7 +126,7 @@ exc_info_raise(PyObject *exc_info)
     return -1;
 }
 
-/* Whether the response may be started (anew) now. 0, or -1 with an exception set. */
+/* Whether start_response() is allowed now, the first time or again with exc_info. 0, or -1 with an exception set. */
 static int
 start_check(const WsgiCall *call, PyObject *exc_info)
 {
@@ -146,8 +146,9 @@ start_check(const WsgiCall *call, PyObject *exc_info)
         return call->stage > WSGI_HEAD ? exc_info_raise(exc_info) : 0;
     }
     if (call->stage != WSGI_START) {
-        PyErr_SetString(PyExc_AssertionError,
-                        "start_response() was called before, and there is no exc_info");
+        PyErr_SetString(
+            PyExc_AssertionError,
+            "start_response() was called before; a second call needs exc_info");
         return -1;
     }
     return 0;
@@ -169,7 +170,7 @@ start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     if (start_check(call, exc_info) < 0) {
         return NULL;
     }
-    call->stage = WSGI_START; /* what follows may fail */
+    call->stage = WSGI_START; /* stays so if the next lines fail */
     call->status = status_parse(args[0]);
     if (call->status < 0 || headers_add(call, args[1]) < 0) {
         return NULL;
@@ -198,7 +199,7 @@ wsgi_is_bodyless(const WsgiCall *call)
     return call->req->is_head || call->status == 204 || call->status == 304;
 }
 
-/* The whole response, with `body` (borrowed, may be NULL). */
+/* Orders the whole response, with `body` (borrowed, may be NULL). */
 static void
 response_send_whole(WsgiCall *call, PyObject *body)
 {
@@ -207,8 +208,8 @@ response_send_whole(WsgiCall *call, PyObject *body)
     wsgi_order(call, WSGI_WHOLE);
 }
 
-/* The whole of a response that has no body. To HEAD, a length that nobody stated isn't 0: the app
- * may have left out the body because of the method. */
+/* Orders the whole response, which has no body. For HEAD an unstated length isn't 0, since the app may have left out
+ * the body because of the method. */
 static void
 response_send_bodyless(WsgiCall *call)
 {
@@ -236,7 +237,7 @@ wsgi_begin(WsgiCall *call, int64_t length)
 {
     call->length = length;
     call->stage = WSGI_STREAM;
-    call->orders |= WSGI_BEGIN; /* goes with the first piece */
+    call->orders |= WSGI_BEGIN; /* the order is posted with the first piece */
 }
 
 static void
@@ -249,8 +250,7 @@ report_too_much(WsgiCall *call)
     }
 }
 
-/* Cuts `piece` (borrowed) to what the head leaves room for: a new reference, or NULL with an
- * exception set. */
+/* Cuts `piece` (borrowed) at the Content-Length: a new reference, or NULL with an exception set. */
 static PyObject *
 piece_fit(WsgiCall *call, PyObject *piece)
 {
@@ -262,7 +262,7 @@ piece_fit(WsgiCall *call, PyObject *piece)
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(piece), (Py_ssize_t)call->left);
 }
 
-/* Puts `piece` (borrowed) on its way behind a head that is out. 0, or -1 with an exception set. */
+/* Orders `piece` (borrowed) after a head that was ordered or written. 0, or -1 with an exception set. */
 static int
 piece_queue(WsgiCall *call, PyObject *piece)
 {
@@ -327,7 +327,7 @@ piece_check(const WsgiCall *call, PyObject *piece)
     }
     if (call->stage == WSGI_START && PyBytes_GET_SIZE(piece) != 0) {
         PyErr_SetString(PyExc_AssertionError,
-                        "the app gave a part of its body before it called "
+                        "the app sent a part of the body before it called "
                         "start_response()");
         return -1;
     }
@@ -356,7 +356,7 @@ wsgi_send(WsgiCall *call, PyObject *piece)
     return call->stage == WSGI_OVER ? WSGI_SENT_MORE : piece_wait(call);
 }
 
-/* The sum of the lengths of `pieces`, which are checked; -1 with an exception set. */
+/* Checks all pieces and returns the sum of their lengths; -1 with an exception set. */
 static int64_t
 pieces_length(const WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
 {
@@ -385,7 +385,7 @@ pieces_send(WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
             continue;
         }
         if (call->stage == WSGI_HEAD && wsgi_is_bodyless(call)) {
-            break; /* wsgi_finish knows what to do */
+            break; /* wsgi_finish sends the head */
         }
         if (call->stage == WSGI_OVER) {
             report_too_much(call);
@@ -398,8 +398,8 @@ pieces_send(WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
     return WSGI_SENT_MORE;
 }
 
-/* All is there and stays in memory anyway: nothing to wait for. Reports are the app's code, too, which
- * may change its list. */
+/* Doesn't wait for slow clients: all pieces are in memory anyway. Copies the list first, because a report may run the
+ * app's code, which may change it. */
 WsgiSent
 wsgi_send_all(WsgiCall *call, PyObject *list)
 {
@@ -415,7 +415,7 @@ wsgi_send_all(WsgiCall *call, PyObject *list)
 
 /* ---- The end ------------------------------------------------------------------------------ */
 
-/* Without a single byte of a body. 0, or -1 with an exception set. */
+/* Completes a response for which no byte of a body has come. 0, or -1 with an exception set. */
 static int
 response_finish_empty(WsgiCall *call)
 {

@@ -1,6 +1,6 @@
-/* The worker's half of a request to a WSGI app (see call.h): calls it, iterates over what it
- * returns, and closes that in any case. What the app raises ends the request and nothing else,
- * SystemExit included: the thread isn't the app's.
+/* The worker's half of a request to a WSGI app (see call.h): calls the app, iterates over its result, and closes that in
+ * any case. What the app raises ends the request and is logged. That includes SystemExit and KeyboardInterrupt, since
+ * the worker's thread doesn't belong to the app.
  */
 #include "base/py.h"
 
@@ -34,8 +34,8 @@ wsgi_report(WsgiCall *call, const char *what, PyObject *exc)
     Py_XDECREF(done);
 }
 
-/* The exception that is set ends the response. Without a client it may be what write() and
- * wsgi.input raise then, which is no fault of the app's. */
+/* Logs the exception that is set, and clears it. When the client has gone, a ConnectionError is not logged: write() and
+ * wsgi.input raise it then, so the app isn't at fault. */
 static void
 run_report_raised(WsgiCall *call, const char *what)
 {
@@ -71,7 +71,7 @@ has_one_item(PyObject *result)
     if (!PyErr_ExceptionMatches(PyExc_Exception)) {
         return -1;
     }
-    PyErr_Clear(); /* PEP 3333 asks for no len(): without one the length isn't known */
+    PyErr_Clear(); /* PEP 3333 doesn't demand len(): without it the length is unknown */
     return 0;
 }
 
@@ -129,7 +129,7 @@ run_close_result(WsgiCall *call, PyObject *result)
     }
     PyObject *close = PyObject_GetAttr(result, call->app->st->str_close);
     if (close == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear(); /* PEP 3333 asks for a close() only where there is one */
+        PyErr_Clear(); /* close() is optional in PEP 3333 */
         return;
     }
     PyObject *done = close == NULL ? NULL : PyObject_CallNoArgs(close);
@@ -177,7 +177,7 @@ wsgi_run(PoolJob *job)
     WsgiCall *call = container_of(job, WsgiCall, job);
     PyObject *context = context_enter_copy(call->server->context);
     if (context == NULL) {
-        run_report_raised(call, "no context could be made");
+        run_report_raised(call, "no context could be made for the request");
         wsgi_fail(call);
         return;
     }

@@ -32,7 +32,7 @@ object_init_once(PyObject *op, bool *initialised)
     return 0;
 }
 
-/* For an argument of which None says that there is none: an owned reference, or NULL. */
+/* For an optional argument: a new reference to `obj`, or NULL for None. */
 static inline PyObject *
 object_or_null(PyObject *obj)
 {

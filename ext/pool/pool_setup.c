@@ -1,4 +1,4 @@
-/* See pool_state.h. */
+/* Set-up, traversal and release of the pool's part of the module's state (see pool_state.h). */
 #include "base/py.h"
 
 #include "pool/pool_state.h"

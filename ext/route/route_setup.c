@@ -1,4 +1,4 @@
-/* See route_state.h. */
+/* Set-up, traversal and release of routing's part of the module's state (see route_state.h). */
 #include "base/py.h"
 
 #include "route/route_state.h"

@@ -71,7 +71,7 @@ adopt_find_route(Router *router, HttpRequest *req, Slice path)
     return 0;
 }
 
-/* The Request or WebSocket that stands for `req`: a new reference; NULL with an exception set. */
+/* The Request or WebSocket for `req`: a new reference, or NULL with an exception set. */
 static PyObject *
 adopt_make_object(AppServer *server, HttpRequest *req, bool websocket)
 {

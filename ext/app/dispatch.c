@@ -57,7 +57,7 @@ mount_find(const AppServer *server, Slice path)
         Py_ssize_t len;
         const char *prefix = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(mount, 0), &len);
         if (prefix == NULL) {
-            PyErr_Clear(); /* no memory, or a prefix with lone surrogates: no path equals that */
+            PyErr_Clear(); /* no memory, or lone surrogates in the prefix, which no path has */
         } else if (is_below(path, slice_of(prefix, (size_t)len))) {
             return (Mount *)PyTuple_GET_ITEM(mount, 1);
         }
@@ -477,7 +477,7 @@ dispatch_left(HttpRequest *req, bool for_long)
     }
 }
 
-/* The client went away: wakes all that wait for its bytes or for room to write. */
+/* The client went away: wakes everything that waits for its bytes or for room to write. */
 static void
 dispatch_gone(HttpRequest *req)
 {

@@ -53,22 +53,28 @@ asgi_call_release(RequestCoro *base)
 static void
 call_report(AsgiCall *self, const char *what, PyObject *exc)
 {
-    Slice method = http_request_method(self->req);
-    PyObject *path = PyUnicode_DecodeLatin1(self->req->head.ptr + self->req->path,
-                                            self->req->path_len, NULL);
-    PyObject *text =
-        path == NULL ? NULL : PyUnicode_FromFormat("%s %U: %s", method.ptr, path, what);
-    PyObject *done =
-        text == NULL ? NULL
-                     : PyObject_CallFunctionObjArgs(self->app->report, text,
-                                                    exc == NULL ? Py_None : exc, NULL);
-    if (done == NULL) {
+    const HttpRequest *req = self->req;
+    const char *method = http_request_method(req).ptr;
+    PyObject *text = NULL, *logged = NULL;
+    PyObject *path =
+        PyUnicode_DecodeLatin1(req->head.ptr + req->path, req->path_len, NULL);
+    if (path == NULL) {
+        goto done;
+    }
+    text = PyUnicode_FromFormat("%s %U: %s", method, path, what);
+    if (text == NULL) {
+        goto done;
+    }
+    logged = PyObject_CallFunctionObjArgs(self->app->report, text,
+                                          exc == NULL ? Py_None : exc, NULL);
+done:
+    if (logged == NULL) {
         loop_report(self->server->loop,
                     "The failure of an ASGI app could not be logged");
     }
     Py_XDECREF(path);
     Py_XDECREF(text);
-    Py_XDECREF(done);
+    Py_XDECREF(logged);
 }
 
 /* Whether the client is there and its response isn't complete. */
@@ -171,11 +177,17 @@ call_recover(AsgiCall *self, PyObject *exc)
     if (asgi_is_socket(self) || self->stage != ASGI_START || !call_is_owed(self)) {
         return NULL;
     }
+    PyObject *send = NULL, *coro = NULL;
     PyObject *request = call_request(self->req);
-    PyObject *send = request == NULL ? NULL : asgi_send_new(self);
-    PyObject *coro = send == NULL ? NULL
-                                  : PyObject_CallFunctionObjArgs(
-                                        self->app->recover, request, send, exc, NULL);
+    if (request == NULL) {
+        goto done;
+    }
+    send = asgi_send_new(self);
+    if (send == NULL) {
+        goto done;
+    }
+    coro = PyObject_CallFunctionObjArgs(self->app->recover, request, send, exc, NULL);
+done:
     Py_XDECREF(send);
     Py_XDECREF(request);
     if (coro == NULL) {

@@ -468,7 +468,7 @@ wsgi_fail(WsgiCall *call)
 /* ---- write() ------------------------------------------------------------------------------ */
 
 static PyObject *
-response_write_piece(PyObject *op, PyObject *piece)
+response_write_body(PyObject *op, PyObject *piece)
 {
     WsgiCall *call = (WsgiCall *)op;
     if (call->req == NULL) {
@@ -490,7 +490,7 @@ response_write_piece(PyObject *op, PyObject *piece)
     Py_RETURN_NONE;
 }
 
-static PyMethodDef write_def = {"write", response_write_piece, METH_O,
+static PyMethodDef write_def = {"write", response_write_body, METH_O,
                                 "Sends a part of the response's body."};
 
 static PyObject *

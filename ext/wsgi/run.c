@@ -16,22 +16,26 @@ void
 wsgi_report(WsgiCall *call, const char *what, PyObject *exc)
 {
     const HttpRequest *req = call->req;
+    const char *method = http_request_method(req).ptr;
+    PyObject *text = NULL, *logged = NULL;
     PyObject *path =
         PyUnicode_DecodeLatin1(req->head.ptr + req->path, req->path_len, NULL);
-    PyObject *text =
-        path == NULL ? NULL
-                     : PyUnicode_FromFormat("%s %U: %s", http_request_method(req).ptr,
-                                            path, what);
-    PyObject *done =
-        text == NULL ? NULL
-                     : PyObject_CallFunctionObjArgs(call->app->report, text,
-                                                    exc == NULL ? Py_None : exc, NULL);
-    if (done == NULL) {
+    if (path == NULL) {
+        goto done;
+    }
+    text = PyUnicode_FromFormat("%s %U: %s", method, path, what);
+    if (text == NULL) {
+        goto done;
+    }
+    logged = PyObject_CallFunctionObjArgs(call->app->report, text,
+                                          exc == NULL ? Py_None : exc, NULL);
+done:
+    if (logged == NULL) {
         PyErr_WriteUnraisable(call->app->report);
     }
     Py_XDECREF(path);
     Py_XDECREF(text);
-    Py_XDECREF(done);
+    Py_XDECREF(logged);
 }
 
 /* Logs the exception that is set, and clears it. When the client has gone, a ConnectionError is not logged: write() and

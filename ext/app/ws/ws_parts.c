@@ -1,6 +1,5 @@
-/* The Server's argument `websockets` (see ws_parts.h): read once, when the server is made, and
- * kept as long as it. Only the types are checked here; what they do is Python's. With the GIL,
- * any thread.
+/* The Server's argument `websockets` (see ws_parts.h), read once when the server is made and kept until its end.
+ * Only the types are checked here; Python code decides what the objects do. Thread: any, with the GIL.
  */
 #include "base/py.h"
 

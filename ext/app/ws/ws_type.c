@@ -109,16 +109,22 @@ call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
 {
     const AppServer *server = server_of(op);
     /* Our own method and not the attribute of `op`: a subclass may have overridden that and called us. */
+    PyObject *head = NULL, *all = NULL, *coro = NULL;
     PyObject *method =
         PyObject_GetAttrString((PyObject *)server->st->websocket_type, name);
-    PyObject *head =
-        method == NULL ? NULL : PyTuple_Pack(3, (PyObject *)server->loop, method, op);
-    PyObject *all = NULL;
-    if (head != NULL) {
-        all = args == NULL ? Py_NewRef(head) : PySequence_Concat(head, args);
+    if (method == NULL) {
+        goto done;
     }
-    PyObject *coro =
-        all == NULL ? NULL : PyObject_Call(server->websockets.later, all, kwargs);
+    head = PyTuple_Pack(3, (PyObject *)server->loop, method, op);
+    if (head == NULL) {
+        goto done;
+    }
+    all = args == NULL ? Py_NewRef(head) : PySequence_Concat(head, args);
+    if (all == NULL) {
+        goto done;
+    }
+    coro = PyObject_Call(server->websockets.later, all, kwargs);
+done:
     Py_XDECREF(all);
     Py_XDECREF(head);
     Py_XDECREF(method);

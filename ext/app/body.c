@@ -1,6 +1,6 @@
-/* The queue of a streamed body (see body.h). All pieces go into one buffer, so a reader that comes late gets
- * them as one piece, with one wake-up. Past BODY_HIGH the connection stops reading until a reader has emptied
- * the buffer.
+/* The queue of a streamed body (see body.h). All pieces go into one buffer, so a reader that comes
+ * late gets them as one piece, with one wake-up. Past BODY_HIGH the connection stops reading until
+ * a reader has emptied the buffer.
  */
 #include "base/py.h"
 

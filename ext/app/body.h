@@ -14,8 +14,8 @@
 void body_feed(HttpRequest *req, Slice piece);
 /* Nothing more will come, or the response is complete: wakes the readers, which check the request again. */
 void body_end(HttpRequest *req);
-/* HttpOps.on_gone: readers get ClientDisconnect once they have read what had arrived. Also sets AppCall.gone
- * for Request.disconnected, so it must be called in every body mode. */
+/* HttpOps.on_gone: readers get ClientDisconnect once they have read what had arrived. Also sets
+ * AppCall.gone for Request.disconnected, so it must be called in every body mode. */
 void body_gone(HttpRequest *req);
 /* HttpOps.app_clear: frees AppCall.body. */
 void body_clear(AppCall *call);

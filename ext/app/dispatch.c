@@ -138,8 +138,8 @@ dispatch_head(HttpRequest *req)
 
 /* ---- Calls -------------------------------------------------------------------------------- */
 
-/* Calls the handler. argv[-1] must be writable, since PY_VECTORCALL_ARGUMENTS_OFFSET allows the callee to use
- * it. */
+/* Calls the handler. argv[-1] must be writable, since PY_VECTORCALL_ARGUMENTS_OFFSET allows the
+ * callee to use it. */
 static PyObject *
 plan_call(const Plan *plan, PyObject **argv)
 {
@@ -222,8 +222,8 @@ call_plain(HttpRequest *req, const Plan *plan)
     }
 }
 
-/* Binds the arguments and calls the handler. `context` has been entered by the caller and is left here; what
- * continues the request (a task, a job) enters it again. */
+/* Binds the arguments and calls the handler. `context` has been entered by the caller and is left
+ * here; what continues the request (a task, a job) enters it again. */
 static void
 call_plan(HttpRequest *req, const Plan *plan, PyObject *context)
 {

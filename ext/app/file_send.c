@@ -1,5 +1,6 @@
-/* See file_send.h. One object does all turns. Three may hold a reference to it: libuv while a thread copies,
- * the loop's set of descriptors while the socket is full, and the awaitable until it ends.
+/* See file_send.h. One object does all turns. Three may hold a reference to it: libuv while a
+ * thread copies, the loop's set of descriptors while the socket is full, and the awaitable until it
+ * ends.
  */
 #include "base/py.h"
 
@@ -224,9 +225,9 @@ file_send_attempt(PyObject *owner, PyObject **result, WaitList **list)
     Py_UNREACHABLE();
 }
 
-/* WaitOps.drop. Nobody knows how much the kernel has already sent, so the response can't be continued: it is
- * broken off. The garbage collector may call this on another thread; turn_done breaks the response off
- * then. */
+/* WaitOps.drop. Nobody knows how much the kernel has already sent, so the response can't be
+ * continued: it is broken off. The garbage collector may call this on another thread; turn_done
+ * breaks the response off then. */
 static void
 file_send_drop(PyObject *owner)
 {

@@ -1,6 +1,6 @@
-/* Sends a part of a file to a client. The kernel copies it (http/file_copy.h) to the socket, which the
- * connection lends meanwhile. That happens in turns on a thread of libuv's. Between the turns the loop waits
- * until the socket takes more, so that a slow client doesn't occupy a thread.
+/* Sends a part of a file to a client. The kernel copies it (http/file_copy.h) to the socket, which
+ * the connection lends meanwhile. That happens in turns on a thread of libuv's. Between the turns
+ * the loop waits until the socket takes more, so that a slow client doesn't occupy a thread.
  *
  * Thread: the loop's.
  */

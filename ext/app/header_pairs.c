@@ -1,4 +1,5 @@
-/* See header_pairs.h. http_fields_add decides what a header field may contain. Thread: any, with the GIL. */
+/* See header_pairs.h. http_fields_add decides what a header field may contain. Thread: any, with
+ * the GIL. */
 #include "base/py.h"
 
 #include "app/header_pairs.h"

@@ -5,8 +5,9 @@
 #include "base/py.h"
 #include "http/response.h"
 
-/* Replaces what is in `fields` by the pairs (name: bytes, value: bytes) of `headers` (borrowed; any iterable).
- * 0, or -1 with an exception set: TypeError, or a ValueError that names the malformed field. */
+/* Replaces what is in `fields` by the pairs (name: bytes, value: bytes) of `headers` (borrowed; any
+ * iterable). 0, or -1 with an exception set: TypeError, or a ValueError that names the malformed
+ * field. */
 int fields_from_pairs(HttpFields *fields, PyObject *headers);
 
 /* The content of a bytes object; valid as long as that object. */

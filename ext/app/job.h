@@ -8,9 +8,9 @@
 #include "app/call.h"
 #include "app/bind/plan.h"
 
-/* Submits the call; responds with 503 when the pool's queue is full. The references in
- * argv[0 .. plan->nparams) are stolen. The call is made in `context` (borrowed), the request's, which must not
- * be entered at the moment; NULL: a copy of the server's is made. */
+/* Submits the call; responds with 503 when the pool's queue is full. The references in argv[0 ..
+ * plan->nparams) are stolen. The call is made in `context` (borrowed), the request's, which must
+ * not be entered at the moment; NULL: a copy of the server's is made. */
 void job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context);
 
 #endif

@@ -1,5 +1,6 @@
-/* See limits_from_dict.h. The keys of the dict are the names of HttpLimits' fields. A name that HttpLimits doesn't
- * have is an error, so that no misspelt limit is ignored. Runs once per server, with the GIL.
+/* See limits_from_dict.h. The keys of the dict are the names of HttpLimits' fields. A name that
+ * HttpLimits doesn't have is an error, so that no misspelt limit is ignored. Runs once per server,
+ * with the GIL.
  */
 #include "base/py.h"
 

@@ -5,7 +5,8 @@
 #include "base/py.h"
 #include "http/server.h"
 
-/* Overwrites those limits in `out` that the dict `limits` (borrowed) has. 0, or -1 with an exception set. */
+/* Overwrites those limits in `out` that the dict `limits` (borrowed) has. 0, or -1 with an
+ * exception set. */
 int server_limits_read(HttpLimits *out, PyObject *limits);
 
 #endif

@@ -1,5 +1,5 @@
-/* The Python type Plan (see bind/plan.h), immutable once made. The constructor checks everything on which the
- * code for each request relies, so that this code needs no checks of its own.
+/* The Python type Plan (see bind/plan.h), immutable once made. The constructor checks everything on
+ * which the code for each request relies, so that this code needs no checks of its own.
  */
 #include "base/py.h"
 
@@ -65,7 +65,8 @@ plan_read_params(Plan *self, PyTypeObject *param_type)
     return 0;
 }
 
-/* The handler's qualified name. For one without (a partial, an object with __call__), the name of its type. */
+/* The handler's qualified name. For one without (a partial, an object with __call__), the name of
+ * its type. */
 static PyObject *
 handler_name(PyObject *handler)
 {

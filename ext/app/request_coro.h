@@ -1,6 +1,7 @@
-/* `_core.RequestCoro`, the base type of what the task of a request runs. It passes everything through to a
- * user's coroutine, and learns that this has ended within the task's own step. A handler that never suspends
- * therefore has its response in the task's first step, and no handler needs a done callback (ADR 3).
+/* `_core.RequestCoro`, the base type of what the task of a request runs. It passes everything
+ * through to a user's coroutine, and learns that this has ended within the task's own step. A
+ * handler that never suspends therefore has its response in the task's first step, and no handler
+ * needs a done callback (ADR 3).
  *
  * Thread: the loop's.
  */

@@ -29,8 +29,8 @@ request_cached(RequestObject *self, RequestValue which)
     return self->values[which];
 }
 
-/* For the slots of derived types: what they must do for the Request in them. request_dealloc frees the whole
- * object and releases its type. */
+/* For the slots of derived types: what they must do for the Request in them. request_dealloc frees
+ * the whole object and releases its type. */
 int request_traverse(PyObject *op, visitproc visit, void *arg);
 int request_clear(PyObject *op);
 void request_dealloc(PyObject *op);

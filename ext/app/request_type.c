@@ -1,4 +1,5 @@
-/* The type `_core.Request` (see request_type.h). request_values.c makes its attributes, which are kept here.
+/* The type `_core.Request` (see request_type.h). request_values.c makes its attributes, which are
+ * kept here.
  * Thread: the handler's, whichever that is, with the GIL.
  */
 #include "base/py.h"
@@ -137,8 +138,8 @@ request_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-/* Clears what may be part of a cycle. `server` stays until deallocation, because a finalizer may still use the
- * request. */
+/* Clears what may be part of a cycle. `server` stays until deallocation, because a finalizer may
+ * still use the request. */
 int
 request_clear(PyObject *op)
 {

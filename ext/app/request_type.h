@@ -1,8 +1,8 @@
-/* `_core.Request`: one request as handlers see it. Attributes are made from the HttpRequest at first use,
- * and then kept.
+/* `_core.Request`: one request as handlers see it. Attributes are made from the HttpRequest at
+ * first use, and then kept.
  *
- * Ownership: the object holds a reference on the HttpRequest, whose AppCall.request refers to the object. That
- * must be cleared when the exchange is over, or neither is ever freed.
+ * Ownership: the object holds a reference on the HttpRequest, whose AppCall.request refers to the
+ * object. That must be cleared when the exchange is over, or neither is ever freed.
  * Thread: any, with the GIL; read() only on the loop's thread.
  */
 #ifndef FLUVIAL_APP_REQUEST_TYPE_H

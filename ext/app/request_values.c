@@ -110,8 +110,8 @@ make_path_params(HttpRequest *req)
 
 /* ---- Allow and Location ------------------------------------------------------------------- */
 
-/* Whether `c` may occur in a URI unencoded (RFC 3986 section 2). A backslash may not: browsers treat "/\" as
- * "//", which would lead to another host. */
+/* Whether `c` may occur in a URI unencoded (RFC 3986 section 2). A backslash may not: browsers
+ * treat "/\" as "//", which would lead to another host. */
 static bool
 is_uri_byte(char c)
 {

@@ -13,8 +13,8 @@
 /* Creates AppState.sender_type and adds it to the module. 0, or -1 with an exception set. */
 int sender_setup(PyObject *module, AppState *st);
 
-/* The Sender for `req`: a new reference, or NULL with an exception set. It holds a reference on `req`, and is
- * AppCall.sender until it is deallocated. */
+/* The Sender for `req`: a new reference, or NULL with an exception set. It holds a reference on
+ * `req`, and is AppCall.sender until it is deallocated. */
 PyObject *sender_new(AppState *st, HttpRequest *req);
 
 /* HttpOps.on_writable and on_gone: wakes everyone who waits in send(). Does nothing when AppCall.sender is

@@ -1,5 +1,5 @@
-/* The Python type Server (see server.h): its constructor, its sockets from listen() to close(), and the future
- * that drain() and abort() return.
+/* The Python type Server (see server.h): its constructor, its sockets from listen() to close(), and
+ * the future that drain() and abort() return.
  */
 #include "base/py.h"
 

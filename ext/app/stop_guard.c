@@ -1,6 +1,7 @@
-/* The guard (see stop_guard.h) consists of handlers for SIGINT and SIGTERM, which run before Python's own, and
- * of a kernel timer whose signal ends the process. It has no thread, so that forking stays safe. A signal
- * handler gets no context argument, so it finds the guard in a table, signal_slots.
+/* The guard (see stop_guard.h) consists of handlers for SIGINT and SIGTERM, which run before
+ * Python's own, and of a kernel timer whose signal ends the process. It has no thread, so that
+ * forking stays safe. A signal handler gets no context argument, so it finds the guard in a table,
+ * signal_slots.
  */
 #include "base/py.h"
 
@@ -37,7 +38,8 @@ typedef struct StopGuard {
 #endif
 } StopGuard;
 
-/* The guard for each signal's handler. A process has one guard at a time, from guard_open() to guard_close(). */
+/* The guard for each signal's handler. A process has one guard at a time, from guard_open() to
+ * guard_close(). */
 static _Atomic(StopGuard *) signal_slots[NSIG];
 
 static int

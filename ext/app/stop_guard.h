@@ -1,6 +1,6 @@
-/* Makes sure that a process ends when it is asked to. SIGINT and SIGTERM set a deadline; after that the
- * process is ended, whatever its threads do. Once the guard is open it needs no GIL, so that code which holds
- * the GIL can't delay the end (ADR 19).
+/* Makes sure that a process ends when it is asked to. SIGINT and SIGTERM set a deadline; after that
+ * the process is ended, whatever its threads do. Once the guard is open it needs no GIL, so that
+ * code which holds the GIL can't delay the end (ADR 19).
  * Thread: opened and closed with the GIL; signal handlers run on any thread, without it.
  */
 #ifndef FLUVIAL_APP_STOP_GUARD_H

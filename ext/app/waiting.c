@@ -84,8 +84,8 @@ waiting_suspend(Waiting *self, WaitList *list)
     return 0;
 }
 
-/* The wait ends with the exception that is set. If steps were taken out of turn, another task may wait for the
- * future. Wakes it, since nothing else will. */
+/* The wait ends with the exception that is set. If steps were taken out of turn, another task may
+ * wait for the future. Wakes it, since nothing else will. */
 static void
 waiting_wake_others(const Waiting *self)
 {

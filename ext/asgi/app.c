@@ -10,8 +10,8 @@
 
 #include <structmember.h>
 
-/* A dict with the keys of all scopes, in the order in which they are shown. Values that rarely change are set;
- * the others are None. */
+/* A dict with the keys of all scopes, in the order in which they are shown. Values that rarely
+ * change are set; the others are None. */
 static PyObject *
 scope_template(const AsgiApp *app, PyObject *root_path, PyObject *scheme)
 {

@@ -1,5 +1,5 @@
-/* A call to an ASGI app (see call.h), from the request to the app's return; and the end of a response that the app
- * left incomplete.
+/* A call to an ASGI app (see call.h), from the request to the app's return; and the end of a
+ * response that the app left incomplete.
  */
 #include "base/py.h"
 
@@ -84,8 +84,8 @@ call_is_owed(const AsgiCall *self)
     return self->req->conn != NULL && self->req->answer != HTTP_ANSWER_DONE;
 }
 
-/* If the app has ended before its response was complete: responds with 500, when nothing has been written; else
- * breaks the response off, so that the client notices. */
+/* If the app has ended before its response was complete: responds with 500, when nothing has been
+ * written; else breaks the response off, so that the client notices. */
 void
 asgi_http_end(AsgiCall *self, bool Py_UNUSED(failed))
 {
@@ -147,9 +147,9 @@ is_gone_group(const AsgiCall *self, PyObject *group, int depth)
     return gone;
 }
 
-/* Whether `exc` (borrowed) only means that the client has gone, so that nothing is wrong with the app. That is
- * what send() raises, an exception whose cause or context it is, or a group that has nothing else. Looks at
- * `depth` exceptions at most. */
+/* Whether `exc` (borrowed) only means that the client has gone, so that nothing is wrong with the
+ * app. That is what send() raises, an exception whose cause or context it is, or a group that has
+ * nothing else. Looks at `depth` exceptions at most. */
 static bool
 is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
 {
@@ -169,8 +169,8 @@ is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
     return found;
 }
 
-/* Some exceptions state what the response is (HTTPException). For such an `exc` (borrowed): a new reference to the
- * coroutine that sends the response. Else NULL, without an exception. */
+/* Some exceptions state what the response is (HTTPException). For such an `exc` (borrowed): a new
+ * reference to the coroutine that sends the response. Else NULL, without an exception. */
 static PyObject *
 call_recover(AsgiCall *self, PyObject *exc)
 {
@@ -329,8 +329,8 @@ call_run_task(AsgiCall *self, PyObject *context)
     Py_XDECREF(task);
 }
 
-/* Calling the app gave no coroutine: an exception is set, which is cleared. `context` is as for call_run_task.
- * True when `coro` is now a coroutine that sends the response. */
+/* Calling the app gave no coroutine: an exception is set, which is cleared. `context` is as for
+ * call_run_task. True when `coro` is now a coroutine that sends the response. */
 static bool
 call_failed(AsgiCall *self, PyObject *context)
 {
@@ -375,8 +375,8 @@ first_waiting(AsgiApp *app)
     return container_of(app->waiting.next, AsgiCall, waiting);
 }
 
-/* Runs before the loop blocks: calls the app for the requests whose bodies haven't arrived completely. The last
- * one removes the hook. */
+/* Runs before the loop blocks: calls the app for the requests whose bodies haven't arrived
+ * completely. The last one removes the hook. */
 static void
 asgi_on_hook(LoopHook *hook)
 {
@@ -389,8 +389,9 @@ asgi_on_hook(LoopHook *hook)
     Py_DECREF((PyObject *)app);
 }
 
-/* Queues the call until its body has arrived, or the loop is about to block. Servers on several loops may share an
- * app, but its queue is of one loop at a time. Calls on another loop start at once. */
+/* Queues the call until its body has arrived, or the loop is about to block. Servers on several
+ * loops may share an app, but its queue is of one loop at a time. Calls on another loop start at
+ * once. */
 static void
 call_queue(AsgiCall *self)
 {
@@ -506,7 +507,8 @@ asgi_call_gone(HttpRequest *req)
     }
     waiting_wake(&self->readers);
     waiting_wake(&self->writers);
-    /* If the task waits for something that can no longer happen, the garbage collector may destroy it now. */
+    /* If the task waits for something that can no longer happen, the garbage collector may destroy
+     * it now. */
     Py_CLEAR(self->task);
     if (ring_is_linked(&self->waiting)) {
         call_unqueue(self);

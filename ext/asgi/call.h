@@ -103,8 +103,8 @@ PyObject *asgi_http_send(AsgiCall *call, PyObject *message, const Message *m,
 const char *asgi_http_fault(AsgiCall *call);
 void asgi_http_end(AsgiCall *call, bool failed);
 
-/* A new call for the request: a new reference, or NULL with an exception set. `type` is asgi_call_type or derives
- * from it. */
+/* A new call for the request: a new reference, or NULL with an exception set. `type` is
+ * asgi_call_type or derives from it. */
 AsgiCall *asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req,
                         AsgiApp *app);
 /* RequestCoroOps.release, tp_traverse and tp_clear. */
@@ -121,7 +121,8 @@ void asgi_socket_gone(AsgiCall *call);
 bool asgi_is_socket(const AsgiCall *call);
 int asgi_socket_setup(PyObject *module, AsgiState *st);
 
-/* Raises what send() raises when the client has gone ("Disconnected Client" in the specification). Returns -1. */
+/* Raises what send() raises when the client has gone ("Disconnected Client" in the specification).
+ * Returns -1. */
 int asgi_raise_gone(const AsgiCall *call);
 /* Raises for the result of an http_ function. Returns -1. */
 int asgi_raise(const AsgiCall *call, int err);
@@ -132,13 +133,14 @@ int asgi_raise_unexpected(const AsgiCall *call, PyObject *type);
 bool asgi_is_expected(const AsgiCall *call, MessageKind kind);
 /* The Content-Length of the held head; -1 when it has none. */
 int64_t asgi_stated_length(const AsgiCall *call);
-/* Checks the length of a response in one piece against the stated one, unless the response has no body. 0, or -1
- * with RuntimeError set. */
+/* Checks the length of a response in one piece against the stated one, unless the response has no
+ * body. 0, or -1 with RuntimeError set. */
 int asgi_check_length(const AsgiCall *call, int64_t length);
 /* Writes the held head, for a body of `length` bytes (-1: unknown). 0, or -1 with an exception set. */
 int asgi_stream_begin(AsgiCall *call, int64_t length);
 
-/* Writes the head if one is held. Used after the client's FIN: only a write can show whether it still reads. */
+/* Writes the head if one is held. Used after the client's FIN: only a write can show whether it
+ * still reads. */
 void asgi_send_held(AsgiCall *call);
 
 /* What to await for http.response.pathsend, zerocopysend and debug, which Python code handles. */
@@ -147,12 +149,13 @@ PyObject *asgi_send_by_python(AsgiCall *call, PyObject *message);
 /* Calls the app, unless that has happened already. */
 void asgi_call_start(AsgiCall *call);
 
-/* 0 when this is the thread of the app's loop; else -1 with a RuntimeError that names the function `name`. */
+/* 0 when this is the thread of the app's loop; else -1 with a RuntimeError that names the function
+ * `name`. */
 int asgi_call_check(const AsgiCall *call, const char *name);
 
-/* For func(arg) that was called on another thread, which is allowed for an `async def`: a coroutine that calls it
- * again when the loop runs it, or NULL with an exception set. `func` is stolen; if it is NULL an exception is
- * set already. `arg` is borrowed; NULL: no argument. */
+/* For func(arg) that was called on another thread, which is allowed for an `async def`: a coroutine
+ * that calls it again when the loop runs it, or NULL with an exception set. `func` is stolen; if it
+ * is NULL an exception is set already. `arg` is borrowed; NULL: no argument. */
 PyObject *asgi_call_later(AsgiCall *call, PyObject *func, PyObject *arg);
 
 /* Whether this is the thread of the app's loop. */
@@ -162,8 +165,8 @@ asgi_call_is_here(const AsgiCall *call)
     return likely(call->server != NULL && loop_runs_here(call->server->loop));
 }
 
-/* The app has sent its whole response: `stage` becomes ASGI_OVER, and tasks that wait in receive() are woken,
- * since they get http.disconnect now. */
+/* The app has sent its whole response: `stage` becomes ASGI_OVER, and tasks that wait in receive()
+ * are woken, since they get http.disconnect now. */
 void asgi_call_answered(AsgiCall *call);
 
 #endif

@@ -1,6 +1,7 @@
-/* http.response.pathsend and zerocopysend. Python code looks at the file first (_asgi/files.py). Small files, and
- * what isn't a regular file, it reads and sends as bodies. For others it calls the function made here, through
- * which the kernel copies them (file_send.h). http.response.debug also goes to Python code, which logs it.
+/* http.response.pathsend and zerocopysend. Python code looks at the file first (_asgi/files.py).
+ * Small files, and what isn't a regular file, it reads and sends as bodies. For others it calls the
+ * function made here, through which the kernel copies them (file_send.h). http.response.debug also
+ * goes to Python code, which logs it.
  * Thread: the loop's.
  */
 #include "base/py.h"

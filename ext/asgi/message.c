@@ -1,5 +1,5 @@
-/* See message.h. A message is a small dict that the app has just made, so one pass over it costs less than a
- * lookup of each entry.
+/* See message.h. A message is a small dict that the app has just made, so one pass over it costs
+ * less than a lookup of each entry.
  */
 #include "base/py.h"
 
@@ -76,8 +76,8 @@ entry_key(const AsgiState *st, size_t i)
     return *(PyObject *const *)((const char *)st + entries[i].key);
 }
 
-/* The place for the value of `key`; NULL when no message has such an entry. Keys that are literals in a program
- * are interned, so comparing addresses is usually enough. */
+/* The place for the value of `key`; NULL when no message has such an entry. Keys that are literals
+ * in a program are interned, so comparing addresses is usually enough. */
 static PyObject **
 message_place(Message *m, PyObject *key, const AsgiState *st)
 {
@@ -119,8 +119,8 @@ message_flag(PyObject *value)
     return value == NULL || value == Py_False ? 0 : PyObject_IsTrue(value);
 }
 
-/* The lists and their items belong to the app. Iterating over one, or the repr() of another, may run the app's
- * code and change them. So the functions below own a reference to what they read. */
+/* The lists and their items belong to the app. Iterating over one, or the repr() of another, may
+ * run the app's code and change them. So the functions below own a reference to what they read. */
 
 /* The item as bytes: a new reference, or NULL with TypeError set. */
 static PyObject *

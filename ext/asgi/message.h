@@ -30,8 +30,8 @@ typedef struct Message {
         *more_trailers, *text, *bytes, *code, *reason, *subprotocol;
 } Message;
 
-/* Reads the dict `message` into a zeroed struct. 0, or -1 with TypeError set. In both cases the caller must call
- * message_free. */
+/* Reads the dict `message` into a zeroed struct. 0, or -1 with TypeError set. In both cases the
+ * caller must call message_free. */
 int message_read(Message *m, PyObject *message, const AsgiState *st);
 void message_free(Message *m);
 

@@ -1,6 +1,6 @@
-/* `await receive()`: the events that an ASGI app gets about its request. Pieces of the body are collected in one
- * object, so that a late app gets all of them at once. Past BODY_HIGH the connection stops reading until the app
- * has received them. Thread: the loop's.
+/* `await receive()`: the events that an ASGI app gets about its request. Pieces of the body are
+ * collected in one object, so that a late app gets all of them at once. Past BODY_HIGH the
+ * connection stops reading until the app has received them. Thread: the loop's.
  */
 #include "base/py.h"
 
@@ -13,8 +13,8 @@ enum { BODY_HIGH = 64 * 1024 }; /* bytes */
 
 /* ---- The body comes in -------------------------------------------------------------------- */
 
-/* There was no memory for a piece of the body. Ends the request, so that what follows isn't mistaken for the
- * rest. */
+/* There was no memory for a piece of the body. Ends the request, so that what follows isn't
+ * mistaken for the rest. */
 static void
 body_lost(HttpRequest *req)
 {

@@ -1,6 +1,7 @@
-/* Makes the scope, the dict with which an ASGI app is called, from an HttpRequest ("HTTP & WebSocket ASGI Message
- * Format", connection scope). What is the same for many requests is made once and cached in the AsgiApp: the
- * constant entries, methods, addresses and names of header fields.
+/* Makes the scope, the dict with which an ASGI app is called, from an HttpRequest ("HTTP &
+ * WebSocket ASGI Message Format", connection scope). What is the same for many requests is made
+ * once and cached in the AsgiApp: the constant entries, methods, addresses and names of header
+ * fields.
  */
 #include "base/py.h"
 
@@ -21,7 +22,8 @@ pair_new(const NetName *name)
     return Py_BuildValue("si", name->host, name->port);
 }
 
-/* The pair for our end of the connection: a new reference; None when it is unknown. NULL with an exception set. */
+/* The pair for our end of the connection: a new reference; None when it is unknown. NULL with an
+ * exception set. */
 static PyObject *
 server_pair(const HttpRequest *req)
 {

@@ -1,6 +1,7 @@
-/* `await send(message)`: the response of an ASGI app. The head is held until the first body, so that a response in
- * one piece is one write. A message takes effect when send() is called. The awaitable that send() returns raises
- * what is wrong with the message, or waits when too much is queued. Thread: the loop's.
+/* `await send(message)`: the response of an ASGI app. The head is held until the first body, so
+ * that a response in one piece is one write. A message takes effect when send() is called. The
+ * awaitable that send() returns raises what is wrong with the message, or waits when too much is
+ * queued. Thread: the loop's.
  */
 #include "base/py.h"
 
@@ -192,8 +193,8 @@ send_write_end(AsgiCall *call)
     return err == 0 ? 0 : asgi_raise(call, err);
 }
 
-/* Whether the length of `body` is the Content-Length. For HEAD an empty body says nothing about the length that a
- * GET would have had (RFC 9110 section 8.6). */
+/* Whether the length of `body` is the Content-Length. For HEAD an empty body says nothing about the
+ * length that a GET would have had (RFC 9110 section 8.6). */
 static bool
 length_is_known(const AsgiCall *call, PyObject *body)
 {

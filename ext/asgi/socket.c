@@ -1,5 +1,6 @@
-/* A WebSocket of an ASGI app: its events and messages, on top of a WsSession. Until it is accepted, the app can
- * also decline it with a response of its own (websocket.http.response), which send.c writes. Thread: the loop's.
+/* A WebSocket of an ASGI app: its events and messages, on top of a WsSession. Until it is accepted,
+ * the app can also decline it with a response of its own (websocket.http.response), which send.c
+ * writes. Thread: the loop's.
  */
 #include "base/py.h"
 
@@ -129,8 +130,8 @@ socket_raise(const AsgiSocket *self, int err)
     return asgi_raise_gone(&self->call); /* the session is over, or writing failed */
 }
 
-/* The entry `value` as UTF-8 in *out, which is valid as long as the entry; empty when that is absent or None. 0, or
- * -1 with TypeError set. */
+/* The entry `value` as UTF-8 in *out, which is valid as long as the entry; empty when that is
+ * absent or None. 0, or -1 with TypeError set. */
 static int
 socket_text(PyObject *value, const char *what, Slice *out)
 {
@@ -362,8 +363,8 @@ asgi_socket_gone(AsgiCall *call)
     session_gone(&socket_of(call)->session);
 }
 
-/* WsSession.ended: releases the task. If it waits for something that can no longer happen, the garbage collector
- * may destroy it now. */
+/* WsSession.ended: releases the task. If it waits for something that can no longer happen, the
+ * garbage collector may destroy it now. */
 static void
 socket_ended(WsSession *session)
 {

@@ -1,5 +1,5 @@
-/* The loop's half of a request to a WSGI app (see call.h). It gives the job to the pool when enough of the request
- * has arrived, takes in the body, and carries out the worker's orders.
+/* The loop's half of a request to a WSGI app (see call.h). It gives the job to the pool when enough
+ * of the request has arrived, takes in the body, and carries out the worker's orders.
  */
 #include "base/py.h"
 
@@ -386,8 +386,8 @@ wsgi_call_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-/* Only called for calls that are over. Until then the request holds a reference that the garbage collector doesn't
- * see. */
+/* Only called for calls that are over. Until then the request holds a reference that the garbage
+ * collector doesn't see. */
 static int
 wsgi_call_clear(PyObject *op)
 {

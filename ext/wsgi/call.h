@@ -1,4 +1,5 @@
-/* One request to a WSGI app (PEP 3333): a job for the pool, and the mailbox between its worker and the loop.
+/* One request to a WSGI app (PEP 3333): a job for the pool, and the mailbox between its worker and
+ * the loop.
  *
  *   call.c      the loop's half: starts the job, takes in the body, writes the response
  *   run.c       the worker's half: calls the app, iterates over its result, closes that
@@ -8,8 +9,8 @@
  *   environ.c   makes the environ
  *   app.c       what all requests to the app have in common
  *
- * Threads: the GIL guards everything. A worker that must wait releases it (wsgi_wait). A worker never touches the
- * connection: it leaves orders, which the loop carries out (ADR 11).
+ * Threads: the GIL guards everything. A worker that must wait releases it (wsgi_wait). A worker
+ * never touches the connection: it leaves orders, which the loop carries out (ADR 11).
  */
 #ifndef FLUVIAL_WSGI_CALL_H
 #define FLUVIAL_WSGI_CALL_H
@@ -22,8 +23,9 @@
 #include "http/response.h"
 
 enum {
-    /* Bytes. Past this the sender (client or app) has to wait. It also decides when the job starts: when the body
-     * is complete, or this much of it has arrived. So slow clients with small bodies occupy no thread. */
+    /* Bytes. Past this the sender (client or app) has to wait. It also decides when the job starts:
+     * when the body is complete, or this much of it has arrived. So slow clients with small bodies
+     * occupy no thread. */
     WSGI_HIGH = 64 * 1024,
     WSGI_LOW = 16
         * 1024, /* bytes: when `pieces` has at most these, the connection reads again */
@@ -102,8 +104,9 @@ int wsgi_call_setup(PyObject *module, WsgiState *st);
 /* Adds `orders` to those that the loop will carry out soon. 0 is enough for pieces in `out`. */
 void wsgi_order(WsgiCall *call, unsigned orders);
 
-/* Releases the GIL and waits until something has changed: a piece or the end of the body has arrived, orders were
- * carried out, or the client has gone. 0; -1 with RuntimeError set when another thread waits already. */
+/* Releases the GIL and waits until something has changed: a piece or the end of the body has
+ * arrived, orders were carried out, or the client has gone. 0; -1 with RuntimeError set when
+ * another thread waits already. */
 int wsgi_wait(WsgiCall *call);
 
 /* ---- run.c --------------------------------------------------------------------------- */
@@ -143,8 +146,8 @@ void wsgi_begin(WsgiCall *call, int64_t length);
 
 /* ---- file.c -------------------------------------------------------------------------- */
 
-/* Responds with the file in `wrapper` (borrowed), an app->file_type. 1 when that is done; 0 when the kernel can't copy
- * that file, so the caller must read it; -1 with an exception set. */
+/* Responds with the file in `wrapper` (borrowed), an app->file_type. 1 when that is done; 0 when
+ * the kernel can't copy that file, so the caller must read it; -1 with an exception set. */
 int wsgi_send_file(WsgiCall *call, PyObject *wrapper);
 
 #endif

@@ -1,6 +1,6 @@
-/* Makes the environ of a WSGI app from an HttpRequest (see environ.h). All texts are bytes decoded as latin-1, as
- * PEP 3333 demands. What is the same for many requests is made once and cached in the WsgiApp: the constant
- * entries, methods, addresses and names of header fields.
+/* Makes the environ of a WSGI app from an HttpRequest (see environ.h). All texts are bytes decoded
+ * as latin-1, as PEP 3333 demands. What is the same for many requests is made once and cached in
+ * the WsgiApp: the constant entries, methods, addresses and names of header fields.
  */
 #include "base/py.h"
 
@@ -48,8 +48,8 @@ wsgi_environ_template(WsgiApp *app, const HttpRequest *req)
 
 /* ---- Header fields ------------------------------------------------------------------------ */
 
-/* The key for a field's name: "accept-encoding" → "HTTP_ACCEPT_ENCODING". CONTENT_TYPE and CONTENT_LENGTH have no
- * prefix, as in CGI. A new reference, or NULL with an exception set. */
+/* The key for a field's name: "accept-encoding" → "HTTP_ACCEPT_ENCODING". CONTENT_TYPE and
+ * CONTENT_LENGTH have no prefix, as in CGI. A new reference, or NULL with an exception set. */
 static PyObject *
 key_new(Slice name)
 {
@@ -70,8 +70,8 @@ key_new(Slice name)
     return key;
 }
 
-/* For another field of the same name: environ[key] gets both values as one list (RFC 9110 section 5.3). Cookies
- * have a different separator (RFC 9113 section 8.2.3). */
+/* For another field of the same name: environ[key] gets both values as one list (RFC 9110 section
+ * 5.3). Cookies have a different separator (RFC 9113 section 8.2.3). */
 static int
 environ_put_joined(PyObject *environ, PyObject *key, PyObject *before, PyObject *value,
                    bool is_cookie)

@@ -1,6 +1,6 @@
-/* wsgi.file_wrapper. The kernel sends a regular file by sendfile(2) on the worker's thread, to which the loop lends the
- * connection's socket (http_stream_lend). A small file is read and written together with the head. Anything else
- * that the app wraps is read and sent like any iterable.
+/* wsgi.file_wrapper. The kernel sends a regular file by sendfile(2) on the worker's thread, to
+ * which the loop lends the connection's socket (http_stream_lend). A small file is read and written
+ * together with the head. Anything else that the app wraps is read and sent like any iterable.
  */
 #include "base/py.h"
 
@@ -13,7 +13,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-/* Asks Python code about the file. 1 with *part set; 0 when it isn't a regular file; -1 with an exception set. */
+/* Asks Python code about the file. 1 with *part set; 0 when it isn't a regular file; -1 with an
+ * exception set. */
 static int
 part_find(WsgiCall *call, PyObject *wrapper, FilePart *part)
 {
@@ -109,8 +110,8 @@ file_return_socket(WsgiCall *call, int64_t sent)
     call->orders |= WSGI_LENT;
 }
 
-/* 1; -1 with an exception set; 0 when the kernel can't send the file. In that case its position is unchanged, so
- * that it can be read. */
+/* 1; -1 with an exception set; 0 when the kernel can't send the file. In that case its position is
+ * unchanged, so that it can be read. */
 static int
 file_send_large(WsgiCall *call, const FilePart *part)
 {

@@ -1,5 +1,5 @@
-/* Reading from wsgi.input (see input.h). Bytes that have arrived are in WsgiCall.pieces. A method that needs more
- * collects them piece by piece, so that the connection can continue reading.
+/* Reading from wsgi.input (see input.h). Bytes that have arrived are in WsgiCall.pieces. A method
+ * that needs more collects them piece by piece, so that the connection can continue reading.
  */
 #include "base/py.h"
 
@@ -28,7 +28,8 @@ input_arrived(const WsgiCall *call)
     return slice_of(call->pieces.ptr + call->from, call->pieces.len - call->from);
 }
 
-/* Marks the first `size` bytes that have arrived as read. Their memory stays valid until the GIL is released. */
+/* Marks the first `size` bytes that have arrived as read. Their memory stays valid until the GIL is
+ * released. */
 static void
 input_take(WsgiCall *call, size_t size)
 {
@@ -75,8 +76,8 @@ input_wait(WsgiCall *call)
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-/* How many of the bytes `there` a method takes that may return up to `most` more of them. *last: it needs no more
- * after these. */
+/* How many of the bytes `there` a method takes that may return up to `most` more of them. *last: it
+ * needs no more after these. */
 typedef size_t (*Portion)(Slice there, size_t most, bool *last);
 
 static size_t
@@ -119,8 +120,8 @@ input_gather_into(WsgiCall *call, size_t most, Portion portion, Buf *out)
     return 0;
 }
 
-/* Reads at most `most` bytes, until `portion` needs no more or the body ends: a new bytes object, or NULL with an
- * exception set. */
+/* Reads at most `most` bytes, until `portion` needs no more or the body ends: a new bytes object,
+ * or NULL with an exception set. */
 static PyObject *
 input_gather(WsgiCall *call, size_t most, Portion portion)
 {
@@ -147,8 +148,8 @@ input_gather(WsgiCall *call, size_t most, Portion portion)
 
 /* ---- Methods ------------------------------------------------------------------------------ */
 
-/* Reads the optional argument, a number of bytes. None and negative numbers mean SIZE_MAX, no limit. 0, or -1 with an
- * exception set. */
+/* Reads the optional argument, a number of bytes. None and negative numbers mean SIZE_MAX, no
+ * limit. 0, or -1 with an exception set. */
 static int
 size_argument(const char *name, PyObject *const *args, Py_ssize_t nargs, size_t *size)
 {

@@ -1,6 +1,6 @@
-/* The response of a WSGI app (PEP 3333, "The start_response() Callable" and after): start_response, the write() that it
- * returns, and the comparison of the body's pieces with the Content-Length. Thread: a worker's; the loop does the
- * writing.
+/* The response of a WSGI app (PEP 3333, "The start_response() Callable" and after): start_response,
+ * the write() that it returns, and the comparison of the body's pieces with the Content-Length.
+ * Thread: a worker's; the loop does the writing.
  */
 #include "base/py.h"
 
@@ -126,7 +126,8 @@ exc_info_raise(PyObject *exc_info)
     return -1;
 }
 
-/* Whether start_response() is allowed now, the first time or again with exc_info. 0, or -1 with an exception set. */
+/* Whether start_response() is allowed now, the first time or again with exc_info. 0, or -1 with an
+ * exception set. */
 static int
 start_check(const WsgiCall *call, PyObject *exc_info)
 {
@@ -208,8 +209,8 @@ response_send_whole(WsgiCall *call, PyObject *body)
     wsgi_order(call, WSGI_WHOLE);
 }
 
-/* Orders the whole response, which has no body. For HEAD an unstated length isn't 0, since the app may have left out
- * the body because of the method. */
+/* Orders the whole response, which has no body. For HEAD an unstated length isn't 0, since the app
+ * may have left out the body because of the method. */
 static void
 response_send_bodyless(WsgiCall *call)
 {
@@ -398,8 +399,8 @@ pieces_send(WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
     return WSGI_SENT_MORE;
 }
 
-/* Doesn't wait for slow clients: all pieces are in memory anyway. Copies the list first, because a report may run the
- * app's code, which may change it. */
+/* Doesn't wait for slow clients: all pieces are in memory anyway. Copies the list first, because a
+ * report may run the app's code, which may change it. */
 WsgiSent
 wsgi_send_all(WsgiCall *call, PyObject *list)
 {

@@ -1,6 +1,6 @@
-/* The worker's half of a request to a WSGI app (see call.h): calls the app, iterates over its result, and closes that in
- * any case. What the app raises ends the request and is logged. That includes SystemExit and KeyboardInterrupt, since
- * the worker's thread doesn't belong to the app.
+/* The worker's half of a request to a WSGI app (see call.h): calls the app, iterates over its
+ * result, and closes that in any case. What the app raises ends the request and is logged. That
+ * includes SystemExit and KeyboardInterrupt, since the worker's thread doesn't belong to the app.
  */
 #include "base/py.h"
 
@@ -38,8 +38,8 @@ done:
     Py_XDECREF(logged);
 }
 
-/* Logs the exception that is set, and clears it. When the client has gone, a ConnectionError is not logged: write() and
- * wsgi.input raise it then, so the app isn't at fault. */
+/* Logs the exception that is set, and clears it. When the client has gone, a ConnectionError is not
+ * logged: write() and wsgi.input raise it then, so the app isn't at fault. */
 static void
 run_report_raised(WsgiCall *call, const char *what)
 {

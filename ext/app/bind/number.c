@@ -1,5 +1,6 @@
-/* Converts text to int, float and bool. The rules are pydantic's for strings in lax mode, so that a parameter
- * means the same whether C or pydantic reads it. One oddity is left out: pydantic reads "00-1" as -1.
+/* Converts text to int, float and bool. The rules are pydantic's for strings in lax mode, so that a
+ * parameter means the same whether C or pydantic reads it. One oddity is left out: pydantic reads
+ * "00-1" as -1.
  *
  * Pure functions. Thread: any, with the GIL.
  */
@@ -108,8 +109,8 @@ copy_digits(Slice text, char out[INT_DIGITS_MAX + 1])
     return after_digit ? n : 0;
 }
 
-/* An int with more than INT64_DIGITS digits. digits[-1] must be writable, for the sign. NULL without an exception
- * when Python refuses that many digits. */
+/* An int with more than INT64_DIGITS digits. digits[-1] must be writable, for the sign. NULL
+ * without an exception when Python refuses that many digits. */
 static PyObject *
 big_int(char *digits, bool negative)
 {
@@ -147,8 +148,8 @@ number_int(Slice text)
     return PyLong_FromLongLong(negative ? -value : value);
 }
 
-/* Copies `text` to `out` without underscores and adds a NUL. False when underscores are doubled or at either
- * end, or when `text` has a NUL. */
+/* Copies `text` to `out` without underscores and adds a NUL. False when underscores are doubled or
+ * at either end, or when `text` has a NUL. */
 static bool
 copy_without_underscores(Slice text, char *out)
 {

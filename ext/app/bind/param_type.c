@@ -1,5 +1,5 @@
-/* The Python type Param (see plan.h), immutable once made. The constructor checks everything on which the code
- * for each request relies, so that this code needs no checks of its own.
+/* The Python type Param (see plan.h), immutable once made. The constructor checks everything on
+ * which the code for each request relies, so that this code needs no checks of its own.
  */
 #include "base/py.h"
 

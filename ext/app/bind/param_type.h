@@ -1,4 +1,5 @@
-/* The type `_core.Param`: one argument of a handler. Its constructor is for Python. Thread: any, with the GIL. */
+/* The type `_core.Param`: one argument of a handler. Its constructor is for Python. Thread: any,
+ * with the GIL. */
 #ifndef FLUVIAL_APP_BIND_PARAM_TYPE_H
 #define FLUVIAL_APP_BIND_PARAM_TYPE_H
 

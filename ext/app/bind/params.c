@@ -1,6 +1,6 @@
 /* See params.h. Finds the text of each parameter and converts it. All failures go into one
- * RequestValidationError, in the shape of pydantic's errors. The texts are borrowed from the request; only the
- * results are allocated.
+ * RequestValidationError, in the shape of pydantic's errors. The texts are borrowed from the
+ * request; only the results are allocated.
  */
 #include "base/py.h"
 
@@ -72,8 +72,8 @@ scalar_from_str(ParamKind kind, PyObject *text)
     return utf8 == NULL ? NULL : scalar_convert(kind, slice_of(utf8, (size_t)len));
 }
 
-/* Calls param->convert with `value` (borrowed). 0 with *out set; 0 with *out NULL when it raised a validation
- * error, which is recorded; -1 with an exception set. */
+/* Calls param->convert with `value` (borrowed). 0 with *out set; 0 with *out NULL when it raised a
+ * validation error, which is recorded; -1 with an exception set. */
 static int
 value_by_python(Binder *b, const Param *param, PyObject *value, PyObject **out)
 {
@@ -273,8 +273,8 @@ bind_header(Binder *b, const Param *param, PyObject **out)
                   : value_new(b, param, http_field_value(b->req, (uint32_t)at), out);
 }
 
-/* Raises HTTPException(415) for a compressed body, since nothing here decodes it. 0, or -1 with an exception
- * set. */
+/* Raises HTTPException(415) for a compressed body, since nothing here decodes it. 0, or -1 with an
+ * exception set. */
 static int
 body_check_encoding(Binder *b)
 {

@@ -1,5 +1,5 @@
-/* See problems.h. Has the wording of pydantic's errors for the kinds that C converts. Errors of converters in
- * Python have their own. Thread: any, with the GIL.
+/* See problems.h. Has the wording of pydantic's errors for the kinds that C converts. Errors of
+ * converters in Python have their own. Thread: any, with the GIL.
  */
 #include "base/py.h"
 
@@ -33,8 +33,8 @@ source_name(ParamSource source)
     return "body";
 }
 
-/* Adds {"type", "loc", "msg", "input"}. `item` is the index in a list, or -1; `input` is borrowed. 0, or -1 with
- * an exception set. */
+/* Adds {"type", "loc", "msg", "input"}. `item` is the index in a list, or -1; `input` is borrowed.
+ * 0, or -1 with an exception set. */
 static int
 problem_add(Problems *problems, const Param *param, Py_ssize_t item, const char *type,
             const char *msg, PyObject *input)

@@ -26,16 +26,17 @@ void problems_clear(Problems *problems);
 /* Records that a required parameter is absent. */
 int problems_missing(Problems *problems, const Param *param);
 
-/* Records that `input` (borrowed) is not of the parameter's kind (INT, FLOAT or BOOL). `item` is its index in a
- * list, or -1. */
+/* Records that `input` (borrowed) is not of the parameter's kind (INT, FLOAT or BOOL). `item` is
+ * its index in a list, or -1. */
 int problems_malformed(Problems *problems, const Param *param, Py_ssize_t item,
                        PyObject *input);
 
-/* Called after a converter has raised. If the exception is a `validation_error`, its errors are added and it is
- * cleared. -1 for any other exception, which stays set. */
+/* Called after a converter has raised. If the exception is a `validation_error`, its errors are
+ * added and it is cleared. -1 for any other exception, which stays set. */
 int problems_adopt(Problems *problems, PyObject *validation_error);
 
-/* Makes validation_error(list), with the body as attribute. A new reference, or NULL with an exception set. */
+/* Makes validation_error(list), with the body as attribute. A new reference, or NULL with an
+ * exception set. */
 PyObject *problems_exception(const Problems *problems, PyObject *validation_error);
 
 #endif

@@ -1,7 +1,7 @@
 /* Native WebSocket handlers (see ws_call.h). What happens once per connection is done in Python:
- * `run(websocket, coroutine)` awaits the handler, decides how the connection ends, and returns a Response when the
- * WebSocket is declined. dispatch.c runs that coroutine as for a plain request, so it also sends the response for a
- * declined WebSocket or an exception before acceptance.
+ * `run(websocket, coroutine)` awaits the handler, decides how the connection ends, and returns a
+ * Response when the WebSocket is declined. dispatch.c runs that coroutine as for a plain request,
+ * so it also sends the response for a declined WebSocket or an exception before acceptance.
  */
 #include "base/py.h"
 

@@ -10,8 +10,8 @@
 #include "app/result.h"
 #include "app/call.h"
 
-/* Called in HttpOps.on_head, for a request that offers an upgrade: whether its path has a WebSocket handler.
- * If so, AppCall.match and AppCall.websocket are set. */
+/* Called in HttpOps.on_head, for a request that offers an upgrade: whether its path has a WebSocket
+ * handler. If so, AppCall.match and AppCall.websocket are set. */
 bool ws_call_wanted(HttpRequest *req);
 
 /* Called in HttpOps.on_request for such a request, within its context: the coroutine to await next. */

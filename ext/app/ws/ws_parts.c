@@ -1,5 +1,6 @@
-/* The Server's argument `websockets` (see ws_parts.h), read once when the server is made and kept until its end.
- * Only the types are checked here; Python code decides what the objects do. Thread: any, with the GIL.
+/* The Server's argument `websockets` (see ws_parts.h), read once when the server is made and kept
+ * until its end. Only the types are checked here; Python code decides what the objects do. Thread:
+ * any, with the GIL.
  */
 #include "base/py.h"
 

@@ -1,5 +1,5 @@
-/* The Python objects that a Server needs for native WebSockets: the argument `websockets` of its constructor.
- * Owned by the AppServer; zeroed when the app has no WebSockets.
+/* The Python objects that a Server needs for native WebSockets: the argument `websockets` of its
+ * constructor. Owned by the AppServer; zeroed when the app has no WebSockets.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_WS_WS_PARTS_H

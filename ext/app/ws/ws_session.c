@@ -1,6 +1,6 @@
-/* The queue between a WebSocket and its application (see ws_session.h). Its count and its size are bounded.
- * Past either bound the connection stops reading, until the application has taken half of the queue. Thread:
- * the loop's.
+/* The queue between a WebSocket and its application (see ws_session.h). Its count and its size are
+ * bounded. Past either bound the connection stops reading, until the application has taken half of
+ * the queue. Thread: the loop's.
  */
 #include "base/py.h"
 

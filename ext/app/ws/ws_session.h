@@ -1,9 +1,9 @@
-/* A WebSocket as an application uses it, independent of the application's interface. Messages are kept in a
- * bounded queue until the application receives them; it learns of the end after the last one. The native
- * WebSocket object and the ASGI bridge embed the struct.
+/* A WebSocket as an application uses it, independent of the application's interface. Messages are
+ * kept in a bounded queue until the application receives them; it learns of the end after the last
+ * one. The native WebSocket object and the ASGI bridge embed the struct.
  *
- * Lifetime: from a successful session_accept until the end the session holds a reference on `owner`, because
- * the connection may call it at any time.
+ * Lifetime: from a successful session_accept until the end the session holds a reference on
+ * `owner`, because the connection may call it at any time.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_WS_WS_SESSION_H
@@ -52,13 +52,13 @@ int session_accept(WsSession *session, Slice subprotocol, const HttpFields *fiel
 /* The client went away before the handshake was complete (HttpOps.on_gone). */
 void session_gone(WsSession *session);
 
-/* Takes the next message. 1 with *message set, a new reference to str or bytes; 0 when none has come yet, so
- * wait on `readers`; -1 without an exception at the end. */
+/* Takes the next message. 1 with *message set, a new reference to str or bytes; 0 when none has
+ * come yet, so wait on `readers`; -1 without an exception at the end. */
 int session_next(WsSession *session, PyObject **message);
 
-/* Sends `data` (borrowed): a str as text, any bytes-like object as binary. 0; UV_ECANCELED when the session
- * isn't OPEN; another UV_E*; 1 with an exception set when `data` can't be sent. While session_is_full, wait on
- * `writers` afterwards. */
+/* Sends `data` (borrowed): a str as text, any bytes-like object as binary. 0; UV_ECANCELED when the
+ * session isn't OPEN; another UV_E*; 1 with an exception set when `data` can't be sent. While
+ * session_is_full, wait on `writers` afterwards. */
 int session_send(WsSession *session, PyObject *data);
 /* The same for UTF-8 text in a bytes object. */
 int session_send_utf8(WsSession *session, PyObject *text);

@@ -1,6 +1,6 @@
-/* The type `_core.WebSocket` (see ws_type.h). A send method sends when it is called. The awaitable that it
- * returns raises what went wrong, or waits when too much is queued. A receive method takes a message from the
- * session's queue, and suspends only when that is empty.
+/* The type `_core.WebSocket` (see ws_type.h). A send method sends when it is called. The awaitable
+ * that it returns raises what went wrong, or waits when too much is queued. A receive method takes
+ * a message from the session's queue, and suspends only when that is empty.
  */
 #include "base/py.h"
 
@@ -102,8 +102,8 @@ is_here(PyObject *op)
     return likely(((WebSocketObject *)op)->thread == PyThread_get_thread_ident());
 }
 
-/* For a method that was called on another thread, which is allowed for an `async def`: a coroutine that calls
- * it again when the loop runs it. `args` and `kwargs` are borrowed, and may be NULL. */
+/* For a method that was called on another thread, which is allowed for an `async def`: a coroutine
+ * that calls it again when the loop runs it. `args` and `kwargs` are borrowed, and may be NULL. */
 static PyObject *
 call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
 {
@@ -351,8 +351,8 @@ websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
     return Py_NewRef(server_of(op)->st->waiting_done);
 }
 
-/* Closing a WebSocket that is closed already is no error, since the application can't know that the client was
- * first. */
+/* Closing a WebSocket that is closed already is no error, since the application can't know that the
+ * client was first. */
 static PyObject *
 websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
 {

@@ -737,7 +737,7 @@ def test_transports_made_by_hand() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         protocol = asyncio.DatagramProtocol()
         arguments = (sock, socket.AF_INET, protocol, None, None, {})
-        with pytest.raises(TypeError, match=r"a fluvial\.Loop is needed"):
+        with pytest.raises(TypeError, match=r"expected a fluvial\.Loop"):
             DatagramTransport(asyncio.AbstractEventLoop(), *arguments)
         with pytest.raises(ValueError, match="socket family 16"):
             DatagramTransport(loop, sock, 16, protocol, None, None, {})

@@ -1,6 +1,6 @@
-/* Accepting for asyncio's servers (see acceptor.h). One wake-up takes as many connections as the
- * backlog may hold. For each the protocol is made and told of its transport at once: no task,
- * no socket object. Everything runs on the loop's thread with the GIL.
+/* Accepting for asyncio's servers (see acceptor.h). One wake-up accepts as many connections as the
+ * backlog may hold. For each the protocol is created and connection_made() called at once, without a
+ * task or a socket object. Everything runs on the loop's thread with the GIL.
  *
  * What runs once per server or less often (retrying after the process ran out of descriptors,
  * closing) is Python: pysrc/fluvial/_loop/streams.py.
@@ -23,13 +23,13 @@ typedef struct Acceptor {
     TransportState *st; /* borrowed: the type holds the module that owns it */
     Loop *loop;         /* owned */
     PyObject *sock;     /* owned: the listening socket.socket */
-    PyObject *factory;  /* owned: makes protocols */
+    PyObject *factory;  /* owned: creates protocols */
     PyObject *server;   /* owned: asyncio.Server, or None */
     PyObject *context;  /* owned: connections' contexts are copies of it */
-    int fd;             /* the socket's */
-    int batch;          /* connections for each wake-up, at most */
+    int fd;             /* of the socket */
+    int batch;          /* most connections per wake-up */
     bool watching;
-    bool broken; /* it was reported that the socket listens no more */
+    bool broken; /* it was reported that the socket no longer listens */
 } Acceptor;
 
 /* ---- Life --------------------------------------------------------------------------------- */
@@ -109,8 +109,8 @@ acceptor_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 
 /* ---- One connection ----------------------------------------------------------------------- */
 
-/* A connection that could not be given to anyone. As in asyncio, only debug mode tells of it;
- * SystemExit and KeyboardInterrupt leave the loop: -1. */
+/* No protocol or transport could be created for a connection. As in asyncio, this is reported only in
+ * debug mode. SystemExit and KeyboardInterrupt stay set, and leave the loop: -1. */
 static int
 connection_failed(Acceptor *self)
 {
@@ -125,7 +125,7 @@ connection_failed(Acceptor *self)
     return res == NULL ? -1 : 0;
 }
 
-/* Protocol and transport of `fd`, in the connection's own context, which has been entered. */
+/* Creates protocol and transport of `fd`. The connection's own context has been entered. */
 static int
 connection_start(Acceptor *self, int fd, const NetAddr *peer, PyObject *context)
 {
@@ -134,7 +134,7 @@ connection_start(Acceptor *self, int fd, const NetAddr *peer, PyObject *context)
         (void)close(fd);
         return connection_failed(self);
     }
-    if (loop_is_forked(self->loop)) { /* by the factory; the parent has it */
+    if (loop_is_forked(self->loop)) { /* the factory has forked: the parent serves it */
         Py_DECREF(protocol);
         (void)close(fd);
         return 0;
@@ -168,13 +168,15 @@ acceptor_take(Acceptor *self, int fd, const NetAddr *peer)
 
 /* ---- Accepting ---------------------------------------------------------------------------- */
 
-/* accept4() failed with `code`. 1: there is nothing more to take now; -1 with an exception set. */
+/* accept4() has failed with `code`. 0: try the next connection; 1: there is nothing more to accept now;
+ * -1 with an exception set. */
 static int
 acceptor_refused(Acceptor *self, int code, bool first)
 {
     AcceptFailure failure = accept_failure(self->fd, code, first);
     if (failure == ACCEPT_NOTHING || failure == ACCEPT_PASSES) {
-        return failure == ACCEPT_NOTHING; /* one that is gone counts for the batch */
+        return failure
+               == ACCEPT_NOTHING; /* a lost connection counts in the batch, too */
     }
     bool broken = failure == ACCEPT_BROKEN;
     bool known = broken && self->broken;
@@ -188,7 +190,7 @@ acceptor_refused(Acceptor *self, int code, bool first)
     return res == NULL ? -1 : 1;
 }
 
-/* Takes one connection: 0; the other results are acceptor_refused's. */
+/* Accepts one connection: 0. The other results are those of acceptor_refused. */
 static int
 acceptor_accept_one(Acceptor *self, bool first)
 {
@@ -207,7 +209,7 @@ acceptor_accept_one(Acceptor *self, bool first)
     return acceptor_take(self, fd, &peer);
 }
 
-/* The loop's call when the socket is readable. */
+/* Called by the loop when the socket is readable. */
 static void
 acceptor_ready(PyObject *op)
 {

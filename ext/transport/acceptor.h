@@ -1,5 +1,5 @@
-/* Acceptor: takes the connections of a listening socket and makes a transport and a protocol of
- * each. The socket is the user's and lives in the loop's own epoll set, not in libuv's.
+/* Acceptor: accepts the connections of a listening socket and creates a transport and a protocol for
+ * each. The socket is the user's. It is watched in the loop's own epoll set, not in libuv's.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_TRANSPORT_ACCEPTOR_H

@@ -1,6 +1,6 @@
-/* The way of records between the transport below and the application above (see asyncio_tls.h). What
- * asyncio's SSLProtocol does per record is done here; for what is rarer its own methods are
- * called: the backlog, the limits' consequences, errors.
+/* Passes records between the transport below and the application above (see asyncio_tls.h). What
+ * asyncio's SSLProtocol does per record is done here. For rarer things its own methods are called: the
+ * backlog, pausing and resuming at the limits, errors.
  */
 #include "base/py.h"
 
@@ -30,20 +30,20 @@ tls_call(Tls *self, PyObject *name)
     return res == NULL ? -1 : 0;
 }
 
-/* Whether the call that has failed only wants more from the peer. Then no exception is set any
- * more. */
+/* Whether the call that has failed only needs more bytes from the peer. If so, the exception is
+ * cleared. */
 static bool
 tls_wants_more(Tls *self)
 {
     if (!PyErr_ExceptionMatches(self->st->tls_again)) {
         return false;
     }
-    PyErr_Clear();
+    PyErr_Clear(); /* SSLWantReadError and the like: no error, the call is repeated later */
     return true;
 }
 
-/* Closes the connection for the exception that is set. Those that aren't meant for the
- * connection stay set: -1. */
+/* Closes the connection because of the exception that is set: 0. An exception that isn't an Exception,
+ * such as KeyboardInterrupt, stays set: -1. */
 static int
 tls_fail(Tls *self)
 {
@@ -114,7 +114,7 @@ tls_send(Tls *self, PyObject *data)
     return res == NULL ? -1 : 0;
 }
 
-/* Lets asyncio call pause_writing() or resume_writing() when it is time. */
+/* Lets asyncio call pause_writing() or resume_writing() when a limit is crossed. */
 static int
 tls_control_writing(Tls *self)
 {
@@ -147,8 +147,8 @@ tls_flush(Tls *self)
     return tls_control_writing(self);
 }
 
-/* Leaves `data` (stolen, may be NULL with an exception set) to asyncio: it keeps what can't be
- * encrypted yet, and drops what comes after close(). */
+/* Leaves `data` (stolen, may be NULL with an exception set) to asyncio, which keeps what can't be
+ * encrypted yet, and drops what is written after close(). */
 static int
 tls_write_slowly(Tls *self, PyObject *data)
 {
@@ -164,7 +164,7 @@ tls_write_slowly(Tls *self, PyObject *data)
     return res == NULL ? -1 : 0;
 }
 
-/* As much of `data` as was encrypted, in bytes; -1 with an exception set. */
+/* Encrypts `data`. Returns the number of bytes that were encrypted; -1 with an exception set. */
 static Py_ssize_t
 records_write(Tls *self, PyObject *data)
 {
@@ -178,7 +178,7 @@ records_write(Tls *self, PyObject *data)
     return n;
 }
 
-/* `view` is that of `data`. 0 or -1. */
+/* Writes `data`, whose buffer is `view`. 0 or -1. */
 static int
 tls_write_some(Tls *self, PyObject *data, const Py_buffer *view)
 {
@@ -210,7 +210,7 @@ tls_write(Tls *self, PyObject *data)
 
 /* ---- Up ----------------------------------------------------------------------------------- */
 
-/* app_protocol.<name>(arg); a new reference. `arg` (stolen) may be NULL with an exception set. */
+/* Calls app_protocol.<name>(arg). `arg` (stolen) may be NULL with an exception set. A new reference. */
 static PyObject *
 app_call(Tls *self, PyObject *name, PyObject *arg)
 {
@@ -225,15 +225,15 @@ app_call(Tls *self, PyObject *name, PyObject *arg)
     return res;
 }
 
-/* The peer's close_notify has come. */
+/* The peer's close_notify has arrived. */
 static int
 tls_ended(Tls *self)
 {
     return tls_call_eof_received(self) < 0 ? -1 : tls_start_shutdown(self);
 }
 
-/* The next record as bytes, empty for close_notify; NULL when there is none yet, or with an
- * exception set. */
+/* The next record as bytes; empty for close_notify. NULL without an exception when there is none yet; NULL
+ * with an exception on an error. */
 static PyObject *
 records_next(Tls *self)
 {
@@ -249,7 +249,8 @@ records_next(Tls *self)
     return data;
 }
 
-/* Appends `data` (stolen) to *first, *more: bytes and a list of what followed. 0 or -1. */
+/* Collects records. The first `data` (stolen) becomes *first. From the second on, all of them are in the
+ * list *more, including the first. 0 or -1. */
 static int
 records_gather(PyObject **first, PyObject **more, PyObject *data)
 {
@@ -270,8 +271,8 @@ records_gather(PyObject **first, PyObject **more, PyObject *data)
     return err;
 }
 
-/* Reads all records there are into *first and *more, as above; *ended after close_notify. May
- * return -1 with an exception set and have read something before. */
+/* Reads all available records into *first and *more, as records_gather does. Sets *ended after
+ * close_notify. May return -1 with an exception set after it has read some records. */
 static int
 records_read(Tls *self, PyObject **first, PyObject **more, bool *ended)
 {
@@ -294,8 +295,8 @@ records_read(Tls *self, PyObject **first, PyObject **more, bool *ended)
     return (int)unread;
 }
 
-/* For a Protocol: data_received() with all that has come. What came before a broken record is
- * given, too. */
+/* For a Protocol: one data_received() with all records that have arrived. Those before a broken record are
+ * delivered, too. */
 static int
 tls_read_bytes(Tls *self)
 {
@@ -322,8 +323,8 @@ tls_read_bytes(Tls *self)
     return err == 0 && ended ? tls_ended(self) : err;
 }
 
-/* Reads into `buffer` (borrowed, a writable memoryview of `size` bytes). The bytes that were
- * read, also when an exception is set then; *ended as above. */
+/* Reads into `buffer` (borrowed, a writable memoryview of `size` bytes). Returns the number of bytes read,
+ * even if an exception is set afterwards. Sets *ended after close_notify. */
 static Py_ssize_t
 records_read_into(Tls *self, PyObject *buffer, Py_ssize_t size, bool *ended)
 {
@@ -350,8 +351,8 @@ records_read_into(Tls *self, PyObject *buffer, Py_ssize_t size, bool *ended)
     return done;
 }
 
-/* For a BufferedProtocol: one get_buffer(), one buffer_updated(). 1 when the buffer was filled,
- * 0 when it was not or the peer has ended, -1 with an exception set. */
+/* For a BufferedProtocol: one get_buffer() and one buffer_updated(). 1 when the buffer was filled, 0
+ * when it was not or the peer has closed, -1 with an exception set. */
 static int
 tls_fill_buffer(Tls *self)
 {
@@ -398,7 +399,7 @@ tls_may_read(const Tls *self)
     return self->state == st->tls_wrapped || self->state == st->tls_flushing;
 }
 
-/* Whether the transport below is of no use any more, as in the child of a fork. */
+/* Whether the transport below can no longer be used, as in a forked child. */
 static bool
 tls_is_cut_off(const Tls *self)
 {
@@ -423,7 +424,7 @@ tls_read_buffers(Tls *self)
     return unread < 0 ? -1 : 0;
 }
 
-/* Lets asyncio pause or resume the transport below when it is time. */
+/* Lets asyncio pause or resume reading from the transport below when a limit is crossed. */
 static int
 tls_control_reading(Tls *self)
 {

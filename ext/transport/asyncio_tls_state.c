@@ -1,5 +1,5 @@
-/* What TLS for asyncio needs of asyncio and ssl: states, exceptions, names (see transport_state.h). Runs
- * when the module is imported and freed, under the GIL.
+/* The objects of asyncio and ssl that TLS for asyncio needs: states, exceptions, names (see
+ * transport_state.h). Runs when the module is imported and freed, under the GIL.
  */
 #include "base/py.h"
 
@@ -56,8 +56,8 @@ tls_setup_names(TlsSteps *st)
     return 0;
 }
 
-/* *to = module.<name>; an empty tuple on a Python without ssl, which never gets here again: as what
- * an exception is compared with, it is like none. */
+/* *to = module.<name>. On a Python without ssl it is an empty tuple, which matches no exception; TLS is
+ * never used there. */
 static int
 tls_setup_exceptions(PyObject **to, const char *module, const char *name)
 {
@@ -66,7 +66,7 @@ tls_setup_exceptions(PyObject **to, const char *module, const char *name)
             && !PyErr_ExceptionMatches(PyExc_ImportError)) {
             return -1;
         }
-        PyErr_Clear();
+        PyErr_Clear(); /* this Python has no ssl module */
         *to = PyTuple_New(0);
     }
     return *to == NULL ? -1 : 0;

@@ -1,6 +1,6 @@
-/* What happens once per connection in TLS for asyncio, as long as all goes well: the steps of
- * handshake and shutdown (see tls.h). They are those of asyncio.sslproto.SSLProtocol, whose own
- * methods are called for the rest: debug mode, failures, limits that are exceeded.
+/* What happens once per connection in TLS for asyncio: the steps of handshake and shutdown (see
+ * asyncio_tls.h). They are those of asyncio.sslproto.SSLProtocol, whose own methods are called for the
+ * rest: debug mode, failures, exceeded limits.
  */
 #include "base/py.h"
 
@@ -16,7 +16,7 @@ is_none(const PyObject *obj)
     return obj == NULL || obj == Py_None;
 }
 
-/* 0, or -1 when there is no result; `res` (stolen) may be NULL. */
+/* 0, or -1 if `res` (stolen) is NULL. */
 static int
 done_or_error(PyObject *res)
 {
@@ -24,21 +24,21 @@ done_or_error(PyObject *res)
     return res == NULL ? -1 : 0;
 }
 
-/* self.<name>(arg), a method of Python's. `arg` is borrowed. */
+/* Calls the Python method self.<name>(arg). `arg` is borrowed. */
 static int
 self_call(Tls *self, PyObject *name, PyObject *arg)
 {
     return done_or_error(PyObject_CallMethodOneArg((PyObject *)self, name, arg));
 }
 
-/* The same for a method that takes nothing. */
+/* The same for a method without arguments. */
 static int
 self_do(Tls *self, PyObject *name)
 {
     return done_or_error(PyObject_CallMethodNoArgs((PyObject *)self, name));
 }
 
-/* Whether the loop is in debug mode, in which steps are logged: 1 or 0; -1 on error. */
+/* Whether the loop is in debug mode, in which asyncio logs the steps: 1 or 0; -1 on error. */
 static int
 tls_debug(Tls *self)
 {
@@ -106,7 +106,7 @@ tls_set_state(Tls *self, PyObject *state)
 
 /* ---- Handshake ---------------------------------------------------------------------------- */
 
-/* What get_extra_info() can tell from now on is asked for when it is wanted. */
+/* Sets only `ssl_object` for get_extra_info(). Other facts are looked up when they are requested. */
 static int
 tls_note_handshake(Tls *self)
 {
@@ -161,14 +161,13 @@ tls_handshake_done(Tls *self)
     return tls_read(self);
 }
 
-/* A server has nothing to do before the client has begun. */
-/* A step has not been done, for the exception that is set: the peer has to send more; or TLS has
- * failed, and the method `told` of asyncio's class takes that; others stay set. 0 or -1. */
+/* A step has raised the exception that is set. If the peer only has to send more: 0. If TLS has failed,
+ * the method `told` of asyncio's class gets the exception. Other exceptions stay set: -1. */
 static int
 tls_not_done(Tls *self, PyObject *told)
 {
     if (PyErr_ExceptionMatches(self->st->tls_again)) {
-        PyErr_Clear();
+        PyErr_Clear(); /* no error: the step is repeated when bytes have arrived */
         return tls_flush(self);
     }
     if (!PyErr_ExceptionMatches(self->st->tls.ssl_error)) {
@@ -184,7 +183,7 @@ int
 tls_handshake(Tls *self)
 {
     const TlsSteps *st = &self->st->tls;
-    if (self->server_side) {
+    if (self->server_side) { /* a server has nothing to do before the client begins */
         Py_ssize_t pending = tls_incoming(self);
         if (pending <= 0) {
             return (int)pending;
@@ -256,7 +255,7 @@ tls_shutdown_done(Tls *self)
         return -1;
     }
     if (is_none(below)) {
-        return 0; /* lost meanwhile */
+        return 0; /* the connection was lost meanwhile */
     }
     PyObject *close = PyObject_GetAttr(below, self->st->str_close);
     PyObject *res = NULL;
@@ -267,7 +266,7 @@ tls_shutdown_done(Tls *self)
     return done_or_error(res);
 }
 
-/* Exchanges close_notify, unless the connection is gone already. */
+/* Exchanges close_notify, unless the transport below has already reached its end. */
 int
 tls_shut_down(Tls *self)
 {
@@ -288,8 +287,8 @@ tls_shut_down(Tls *self)
     return tls_shutdown_done(self);
 }
 
-/* Whether an application that doesn't read now keeps something from being delivered: 1, 0, or
- * -1. Then the peer is gone, not what it sent, and resume_reading() comes back here. */
+/* Whether bytes can't be delivered because the application has paused reading: 1, 0, or -1. Then the
+ * shutdown waits although the peer has closed; resume_reading() continues it. */
 static int
 tls_has_undelivered(Tls *self)
 {
@@ -344,7 +343,7 @@ tls_start_shutdown(Tls *self)
     return tls_flush_and_shut(self);
 }
 
-/* The connection's end, or the peer's, as the state says. */
+/* Handles the end of the transport below according to the state. */
 static int
 tls_ended_below(Tls *self)
 {
@@ -367,6 +366,24 @@ tls_ended_below(Tls *self)
     return self->state == st->shutdown ? tls_shut_down(self) : 0;
 }
 
+/* Closes the transport below because of the exception that is set, which stays set. A failure of close()
+ * is reported; SystemExit and KeyboardInterrupt replace the exception. */
+static void
+tls_close_below(Tls *self)
+{
+    PyObject *exc = err_take();
+    PyObject *res = PyObject_CallMethodNoArgs(self->transport, self->st->str_close);
+    Py_XDECREF(res);
+    if (res == NULL && err_is_fatal()) {
+        Py_DECREF(exc);
+        return;
+    }
+    if (res == NULL) {
+        PyErr_WriteUnraisable(self->transport);
+    }
+    err_restore(exc);
+}
+
 PyObject *
 tls_py_eof_received(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -381,15 +398,12 @@ tls_py_eof_received(PyObject *op, PyObject *Py_UNUSED(ignored))
         return PyBool_FromLong(keeps_open);
     }
     if (PyErr_ExceptionMatches(PyExc_Exception) && !is_none(self->transport)) {
-        PyObject *exc = err_take();
-        Py_XDECREF(PyObject_CallMethodNoArgs(self->transport, self->st->str_close));
-        PyErr_Clear();
-        err_restore(exc);
+        tls_close_below(self);
     }
     return NULL;
 }
 
-/* What came from below while the connection isn't simply open. */
+/* Called when bytes have arrived in a state other than WRAPPED. */
 int
 tls_step(Tls *self)
 {

@@ -1,5 +1,5 @@
-/* What Python sees of a TlsProtocol: the methods that replace asyncio's, and the fields that
- * asyncio's methods share with them. See asyncio_tls.h.
+/* The Python type TlsProtocol: the methods that replace asyncio's, and the fields that they share with
+ * asyncio's methods. See asyncio_tls.h.
  */
 #include "base/py.h"
 
@@ -115,7 +115,7 @@ tls_py_write(PyObject *op, PyObject *data)
     return tls_check_ready(self) < 0 ? NULL : none_or_error(tls_write(self, data));
 }
 
-/* Methods of asyncio's that take nothing and return None. */
+/* For asyncio's methods that have no arguments and return None. */
 static PyObject *
 tls_py_do(PyObject *op, int (*step)(Tls *self))
 {
@@ -229,7 +229,8 @@ static PyGetSetDef tls_getset[] = {
 };
 
 static PyType_Slot tls_slots[] = {
-    {Py_tp_doc, "TLS for asyncio, as far as nothing goes wrong."},
+    {Py_tp_doc,
+     "The usual course of TLS for asyncio; asyncio's own code handles the rest."},
     {Py_tp_new, tls_new},
     {Py_tp_dealloc, tls_dealloc},
     {Py_tp_traverse, tls_traverse},

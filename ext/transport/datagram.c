@@ -1,5 +1,5 @@
-/* Receiving and sending of datagrams (see datagram.h). Several are received by one system call;
- * one is sent at once, and queued only when the socket's buffer is full.
+/* Receiving and sending datagrams (see datagram.h). One system call receives several. A datagram is sent
+ * at once, and queued only when the socket's buffer is full.
  */
 #include "base/py.h"
 
@@ -11,14 +11,14 @@
 
 enum {
     BATCH = 4,  /* datagrams per system call; UDP's largest is just below 64 KiB */
-    ROUNDS = 8, /* system calls per wake-up, then others get their turn */
+    ROUNDS = 8, /* system calls per wake-up, until other handles get their turn */
     SENDS_PER_WAKE = 128, /* queued datagrams sent per wake-up */
 };
 
 /* ---- Receiving ---------------------------------------------------------------------------- */
 
-/* The address of a datagram as Python has it: a new reference. Most often it is the same as
- * that of the last one. */
+/* The sender's address as a Python object: a new reference. Usually it is the same as that of the last
+ * datagram. */
 static PyObject *
 datagram_sender(Datagram *self, const SockAddr *addr, socklen_t size)
 {
@@ -35,7 +35,7 @@ datagram_sender(Datagram *self, const SockAddr *addr, socklen_t size)
     return from;
 }
 
-/* Tells the protocol of an OSError of the socket, which is set, in the transport's context. */
+/* Calls error_received() with the OSError that is set, in the transport's context. */
 static void
 datagram_error(Datagram *self)
 {
@@ -49,7 +49,7 @@ datagram_error(Datagram *self)
     Py_XDECREF(res);
 }
 
-/* Both borrowed. */
+/* Calls datagram_received(). Both objects are borrowed. */
 static void
 datagram_deliver(Datagram *self, PyObject *data, PyObject *from)
 {
@@ -68,7 +68,7 @@ typedef struct Incoming {
     PyObject *from; /* owned or NULL */
 } Incoming;
 
-/* Up to `max` datagrams into `buffer`, of which each gets an equal share. Their number, or -1 with
+/* Receives up to `max` datagrams into equal shares of `buffer`. Returns their number, or -1 with
  * errno. */
 static int
 datagram_socket_receive(int fd, uv_buf_t buffer, int max, Incoming *in,
@@ -87,7 +87,7 @@ datagram_socket_receive(int fd, uv_buf_t buffer, int max, Incoming *in,
     return recvmmsg(fd, heads, (unsigned)max, MSG_DONTWAIT, NULL);
 }
 
-/* Makes Python's objects of what was received. False with an exception set. */
+/* Creates Python objects from a received datagram. False with an exception set. */
 static bool
 datagram_take(Datagram *self, Incoming *in, const struct mmsghdr *head)
 {
@@ -99,7 +99,7 @@ datagram_take(Datagram *self, Incoming *in, const struct mmsghdr *head)
     return in->from != NULL;
 }
 
-/* Receives and delivers what one system call gives. Whether there may be more. */
+/* Receives and delivers the datagrams of one system call. Whether there may be more. */
 static bool
 datagram_receive(Datagram *self)
 {
@@ -119,7 +119,7 @@ datagram_receive(Datagram *self)
         }
         return false;
     }
-    /* The buffer is the loop's: everything is taken out of it before Python code runs. */
+    /* The buffer is the loop's, so everything is copied out of it before Python code runs. */
     bool all = true;
     for (int i = 0; i < n && all; i++) {
         all = datagram_take(self, &in[i], &heads[i]);
@@ -150,7 +150,7 @@ datagram_on_readable(PyObject *op)
 
 /* ---- Sending ------------------------------------------------------------------------------ */
 
-/* What a system call that failed means. */
+/* The result for a system call that has failed. */
 static SendResult
 send_failed(void)
 {
@@ -161,7 +161,7 @@ send_failed(void)
     return SEND_FAILED;
 }
 
-/* sock.sendto(data, addr): for addresses that are more than literals, and for its errors. */
+/* sock.sendto(data, addr): for addresses other than literals, and for the exceptions that it raises. */
 static SendResult
 datagram_send_by_python(Datagram *self, PyObject *data, PyObject *addr)
 {
@@ -179,13 +179,13 @@ datagram_send_by_python(Datagram *self, PyObject *data, PyObject *addr)
     }
     if (PyErr_ExceptionMatches(PyExc_BlockingIOError)
         || PyErr_ExceptionMatches(PyExc_InterruptedError)) {
-        PyErr_Clear();
+        PyErr_Clear(); /* the caller queues the datagram and sends it later */
         return SEND_BLOCKED;
     }
     return SEND_FAILED;
 }
 
-/* `addr` NULL: to the peer. */
+/* Sends with sendto(2). `addr` NULL: to the peer. */
 static SendResult
 datagram_send_to(Datagram *self, PyObject *data, const SockAddr *addr, socklen_t size)
 {
@@ -193,7 +193,8 @@ datagram_send_to(Datagram *self, PyObject *data, const SockAddr *addr, socklen_t
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return SEND_FAILED;
     }
-    if (endpoint_check_fd(&self->base) < 0) { /* closed by who gave the buffer */
+    if (endpoint_check_fd(&self->base)
+        < 0) { /* exporting the buffer may have closed it */
         PyBuffer_Release(&view);
         return SEND_FAILED;
     }
@@ -230,13 +231,13 @@ datagram_send(Datagram *self, PyObject *data, PyObject *addr)
     return datagram_send_to(self, data, &parsed, size);
 }
 
-/* Sends the oldest of the queue; false when there is nothing to do but wait. */
+/* Sends the oldest datagram of the queue. False when the rest must wait. */
 static bool
 datagram_send_queued(Datagram *self)
 {
     Piece *piece = self->base.queue.first;
     PyObject *data =
-        Py_NewRef(piece->data); /* sending may run code that drops the queue */
+        Py_NewRef(piece->data); /* sending may run Python code that drops the queue */
     PyObject *addr = Py_XNewRef(piece->addr);
     SendResult result = datagram_send(self, data, addr);
     if (result != SEND_BLOCKED && self->base.queue.first == piece) {

@@ -1,6 +1,6 @@
 /* DatagramTransport: a UDP or Unix datagram socket as an asyncio.DatagramTransport, with our own
- * recvmmsg and sendto. datagram.c receives and sends, datagram_type.c is what Python sees. The
- * socket stays the Python object's.
+ * recvmmsg and sendto. datagram.c receives and sends; datagram_type.c has the Python methods. The
+ * Python socket object keeps ownership of the socket.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_TRANSPORT_DATAGRAM_H
@@ -13,13 +13,13 @@
 typedef struct Datagram {
     Endpoint base;
     int family;     /* AF_INET, AF_INET6 or AF_UNIX */
-    bool connected; /* the kernel knows where to */
+    bool connected; /* the socket is connected to a peer */
     bool
-        addr_ignored; /* it is connected to a name: as asyncio, sendto's address is ignored */
-    PyObject *remote;   /* owned or NULL: the only address that sendto takes */
-    PyObject *from;     /* owned or NULL: the last datagram's sender as Python has it */
-    SockAddr from_addr; /* the same as the kernel has it */
-    socklen_t from_size; /* bytes of it in use */
+        addr_ignored; /* the peer has a name: sendto()'s address is ignored, as in asyncio */
+    PyObject *remote; /* owned or NULL: the only address that sendto() accepts */
+    PyObject *from; /* owned or NULL: the last datagram's sender, as a Python object */
+    SockAddr from_addr;  /* the same for the kernel */
+    socklen_t from_size; /* bytes of from_addr in use */
 } Datagram;
 
 typedef enum SendResult {

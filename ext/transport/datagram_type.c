@@ -1,4 +1,4 @@
-/* What Python sees of a DatagramTransport: asyncio.DatagramTransport's methods (see datagram.h).
+/* The Python type DatagramTransport: the methods of asyncio.DatagramTransport (see datagram.h).
  */
 #include "base/py.h"
 
@@ -7,7 +7,7 @@
 
 #include <structmember.h>
 
-/* From 3.13 on, asyncio sends empty datagrams, too, and counts headers into the write buffer. */
+/* Since Python 3.13 asyncio also sends empty datagrams, and counts headers in the write buffer. */
 #if PY_VERSION_HEX >= 0x030D0000
 enum { EMPTY_IS_SENT = 1, HEADER_BYTES = 8 };
 #else
@@ -16,8 +16,8 @@ enum { EMPTY_IS_SENT = 0, HEADER_BYTES = 0 };
 
 /* ---- Life --------------------------------------------------------------------------------- */
 
-/* As asyncio: a peer with a name makes the transport one that sends to it alone; one without (of a
- * socket pair) is sent to when no address is given. */
+/* As in asyncio: if the peer has a name, the transport sends only to it. If it has none (a socket pair),
+ * the transport sends to it when no address is given. */
 static int
 datagram_find_peer(Datagram *self, PyObject *extra)
 {
@@ -122,7 +122,8 @@ sendto_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject
     return 0;
 }
 
-/* Refuses what isn't bytes-like. 1 when there is something to send, 0 when not. */
+/* Checks that `data` is bytes-like. 1 when there is something to send, 0 when not, -1 with an exception
+ * set. */
 static int
 data_check(PyObject *data)
 {
@@ -139,7 +140,7 @@ data_check(PyObject *data)
     return size < 0 ? -1 : EMPTY_IS_SENT || size != 0;
 }
 
-/* Puts the address that the transport is bound to in the place of `*addr`. */
+/* Replaces `*addr` with the remote address of the transport. Another address is an error: -1. */
 static int
 datagram_use_remote(Datagram *self, PyObject **addr)
 {
@@ -158,7 +159,7 @@ datagram_use_remote(Datagram *self, PyObject **addr)
     return 0;
 }
 
-/* What follows a send that failed at once; an exception of error_received is the caller's. */
+/* Handles a send that failed at once. An exception of error_received() is raised to the caller. */
 static PyObject *
 datagram_send_failed(Datagram *self)
 {
@@ -260,6 +261,6 @@ static PyType_Spec datagram_spec = {
 int
 datagram_setup(PyObject *module)
 {
-    /* asyncio's own is an asyncio.Transport, too. */
+    /* asyncio's own datagram transport also derives from asyncio.Transport. */
     return endpoint_add_type(module, &datagram_spec, "DatagramTransport", "Transport");
 }

@@ -1,8 +1,8 @@
 /* The state machine of transports over user descriptors (see endpoint.h): when the descriptor is
- * watched, when the protocol hears of a full or empty queue, and closing, which becomes
- * connection_lost exactly once.
+ * watched, when the protocol's writing is paused and resumed, and closing, which leads to exactly one
+ * connection_lost.
  *
- * Python code is called here from within the poll. Whatever it raises goes to the loop's
+ * Python code is called here from within the poll. An exception that it raises goes to the loop's
  * exception handler.
  */
 #include "base/py.h"
@@ -69,7 +69,10 @@ endpoint_check_fd(Endpoint *self)
     if (fd == self->fd) {
         return 0;
     }
-    PyErr_Clear(); /* fileno() of a closed file raises ValueError */
+    if (number == NULL && err_is_fatal()) {
+        return -1;
+    }
+    PyErr_Clear(); /* fileno() of a closed file raises ValueError: the OSError replaces it */
     errno = EBADF;
     (void)PyErr_SetFromErrno(PyExc_OSError);
     return -1;
@@ -83,7 +86,7 @@ endpoint_call(Endpoint *self, PyObject *name, PyObject *arg, PyObject *arg2)
     if (PyContext_Enter(self->context) < 0) {
         return NULL;
     }
-    /* set_protocol may replace it meanwhile */
+    /* Held, because set_protocol() may replace it meanwhile. */
     PyObject *protocol = Py_NewRef(self->protocol);
     PyObject *argv[] = {protocol, arg, arg2};
     size_t nargs = arg == NULL ? 1 : arg2 == NULL ? 2 : 3;
@@ -117,7 +120,7 @@ endpoint_fail(Endpoint *self, const char *message)
 
 /* ---- Watching ----------------------------------------------------------------------------- */
 
-/* Has a file that can't be watched read in the next iteration. */
+/* Schedules a read in the next iteration, for a file that can't be watched. */
 static int
 endpoint_schedule_read(Endpoint *self)
 {
@@ -144,7 +147,7 @@ endpoint_watch_reading(Endpoint *self)
         return 0;
     }
     if (PyErr_ExceptionMatches(PyExc_PermissionError)) {
-        PyErr_Clear();
+        PyErr_Clear(); /* epoll refuses regular files: they are read without being watched */
         self->always_ready = true;
         return endpoint_schedule_read(self);
     }
@@ -203,7 +206,7 @@ endpoint_check_high(Endpoint *self)
         return;
     }
     self->protocol_paused = true;
-    /* Called from write(), perhaps in the transport's own context: that can't be entered again. */
+    /* Called from write(), perhaps within the transport's own context, which can't be entered twice. */
     PyObject *res =
         PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
     if (res == NULL) {
@@ -266,7 +269,7 @@ endpoint_force_close(Endpoint *self, PyObject *exc)
         return;
     }
     if (loop_is_closed(self->loop)) {
-        endpoint_shut(self); /* nobody can be told any more */
+        endpoint_shut(self); /* connection_lost can't be scheduled any more */
         return;
     }
     self->state = ENDPOINT_LOSING;
@@ -276,7 +279,7 @@ endpoint_force_close(Endpoint *self, PyObject *exc)
     PyObject *lose =
         PyObject_GetAttr((PyObject *)self, self->st->str_call_connection_lost);
     if (lose == NULL || loop_call_soon(self->loop, lose, arg, self->context) < 0) {
-        loop_report(self->loop, "A transport can't be closed");
+        loop_report(self->loop, "Closing a transport failed");
     }
     Py_XDECREF(lose);
 }
@@ -297,7 +300,7 @@ endpoint_shut(Endpoint *self)
     if (file != NULL && file != Py_None) {
         PyObject *res = PyObject_CallMethodNoArgs(file, self->st->str_close);
         if (res == NULL) {
-            loop_report(self->loop, "A transport's file can't be closed");
+            loop_report(self->loop, "Closing a transport's file failed");
         }
         Py_XDECREF(res);
     }
@@ -310,7 +313,7 @@ endpoint_lose(Endpoint *self, PyObject *exc)
     if (self->state == ENDPOINT_LOST) {
         return 0;
     }
-    self->state = ENDPOINT_LOSING; /* whoever closes it again has no say */
+    self->state = ENDPOINT_LOSING; /* closing it again does nothing */
     Py_INCREF(self);
     PyObject *protocol = Py_NewRef(self->protocol);
     PyObject *argv[] = {protocol, exc};

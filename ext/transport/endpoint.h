@@ -1,10 +1,10 @@
-/* What datagram and pipe transports share: an asyncio transport over a descriptor that stays a
- * Python file's (a socket, a pipe), watched in the loop's set of user descriptors. endpoint.c
- * holds the state machine, endpoint_type.c the methods that all of them have; datagram.c and
- * pipe.c say what is done with a descriptor that is ready. Why not libuv's handles: ADR 8.
+/* The common part of datagram and pipe transports: an asyncio transport over a descriptor that a Python
+ * file (a socket, a pipe) still owns. It is watched in the loop's set of user descriptors. endpoint.c
+ * has the state machine, endpoint_type.c the common methods. datagram.c and pipe.c handle a descriptor
+ * that is ready. ADR 8 explains why these aren't libuv handles.
  *
- * The file may be closed by its other owners at any moment: its number is asked for before each
- * use, so that nothing is ever read from, or written to, a number that means another file now.
+ * Other owners may close the file at any time. So file.fileno() is called before each use, and nothing is
+ * ever read from or written to a number that has been reused for another file.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_TRANSPORT_ENDPOINT_H
@@ -19,13 +19,13 @@ typedef enum EndpointState {
     ENDPOINT_OPEN,
     ENDPOINT_FLUSHING, /* close() was called; what is queued is being written */
     ENDPOINT_LOSING,   /* connection_lost is scheduled */
-    ENDPOINT_LOST,     /* it was called, the file is closed; or never initialised */
+    ENDPOINT_LOST, /* connection_lost was called and the file closed; or not initialised */
 } EndpointState;
 
 typedef struct EndpointOps {
     FdReady on_readable;
     FdReady on_writable;         /* NULL: never queues anything */
-    bool watched_while_flushing; /* on_readable is for the time of closing, too */
+    bool watched_while_flushing; /* on_readable is also called in ENDPOINT_FLUSHING */
 } EndpointOps;
 
 /* `extra` is asyncio.BaseTransport's only slot, which follows the object's header; a check at
@@ -39,13 +39,13 @@ typedef struct Endpoint {
     bool started; /* reading may begin: connection_made was called */
     bool paused;  /* pause_reading() was called */
     bool
-        unwatched; /* readability isn't to be watched: a device of which only we write */
-    bool reading;  /* the loop watches the descriptor for it */
-    bool writing;  /* the same */
+        unwatched; /* never watched for reading: a character device that is only written */
+    bool reading;      /* the loop watches the descriptor for reading */
+    bool writing;      /* the loop watches the descriptor for writing */
     bool always_ready; /* a file that can't be watched: it is read once per iteration */
-    bool read_scheduled;  /* the next such read is in the ready queue */
+    bool read_scheduled;  /* the next read of such a file is scheduled */
     bool protocol_paused; /* pause_writing() was called */
-    int fd;               /* the file's number as the loop watches it */
+    int fd;               /* the file's descriptor, as the loop watches it */
     Loop *loop;           /* owned; NULL before it is initialised */
     PyObject
         *file; /* owned: socket.socket or a file; None once closed; users may set it */
@@ -59,7 +59,7 @@ typedef struct Endpoint {
     size_t low, high; /* bytes: limits of the queue */
 } Endpoint;
 
-/* Fills a new endpoint in; `extra` becomes what get_extra_info() knows. All borrowed. 0, or -1
+/* Initialises a new endpoint. `extra` is copied for get_extra_info(). All objects are borrowed. 0, or -1
  * with an exception set. */
 int endpoint_open(Endpoint *self, const EndpointOps *ops, PyObject *loop,
                   PyObject *file, PyObject *protocol, PyObject *extra);
@@ -68,27 +68,28 @@ int endpoint_open(Endpoint *self, const EndpointOps *ops, PyObject *loop,
  * `waiter` (borrowed, may be None). 0, or -1 with an exception set: it is closed then. */
 int endpoint_start(Endpoint *self, PyObject *waiter);
 
-/* protocol.<name>(arg, arg2) in the transport's context, with as many arguments as are not NULL.
- * All borrowed. */
+/* Calls protocol.<name>(arg, arg2) in the transport's context, with as many arguments as aren't NULL.
+ * All objects are borrowed. */
 PyObject *endpoint_call(Endpoint *self, PyObject *name, PyObject *arg, PyObject *arg2);
 
-/* Whether the file still has the descriptor that it came with. 0; -1 with OSError set. */
+/* Whether the file still has its original descriptor: 0. Otherwise -1 with OSError set, or with the
+ * SystemExit or KeyboardInterrupt that fileno() has raised. */
 int endpoint_check_fd(Endpoint *self);
 
-/* Reports the exception that is set as raised by the protocol, which closes nothing. */
+/* Reports the exception that is set as raised by the protocol. Closes nothing. */
 void endpoint_report(Endpoint *self, const char *message);
 
-/* Reports the exception that is set, an OSError in debug mode only, and closes by force. */
+/* Reports the exception that is set (an OSError only in debug mode), and closes by force. */
 void endpoint_fail(Endpoint *self, const char *message);
 
-/* Starts or stops watching the descriptor as the state says. */
+/* Starts or stops watching the descriptor according to the state. */
 void endpoint_update(Endpoint *self);
 
 /* Queues what couldn't be written (see pieces_append). 0, or -1 with an exception set. */
 int endpoint_queue(Endpoint *self, PyObject *data, size_t sent, PyObject *addr);
 
-/* To be called when something of the queue was written: wakes the protocol; goes on with closing
- * when that was the last. */
+/* Must be called after a part of the queue was written. Calls resume_writing() when due, and continues
+ * closing when the queue is empty. */
 void endpoint_wrote(Endpoint *self);
 
 /* Calls pause_writing() when too much is queued. */
@@ -101,7 +102,7 @@ void endpoint_force_close(Endpoint *self, PyObject *exc);
 /* Calls connection_lost(exc) and closes the file. -1 when the protocol raised. */
 int endpoint_lose(Endpoint *self, PyObject *exc);
 
-/* Closes the file; nobody is told. */
+/* Closes the file without calling connection_lost. */
 void endpoint_shut(Endpoint *self);
 
 static inline bool
@@ -112,8 +113,8 @@ endpoint_is_reading(const Endpoint *self)
 
 /* ---- endpoint_type.c: the base type, and methods that are not in every type ---------------- */
 
-/* For types with fields of their own. A dealloc is _begin (false: the object lives on), then the
- * release of its own fields, then _end. */
+/* For types with their own fields. A dealloc calls _begin (false: the object was resurrected), releases its
+ * own fields, and calls _end. */
 int endpoint_traverse(PyObject *op, visitproc visit, void *arg);
 int endpoint_clear(PyObject *op);
 bool endpoint_dealloc_begin(PyObject *op);

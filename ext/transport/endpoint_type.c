@@ -1,6 +1,6 @@
-/* What Python sees of transports over user descriptors (see endpoint.h): their life, what all
- * have in common, and the methods that some have. The base type `_core.Endpoint` is asyncio's
- * BaseTransport with our struct; the others derive from it and from asyncio's abstract class.
+/* The Python types of transports over user descriptors (see endpoint.h): creation and release, the
+ * methods common to all, and those that only some have. The base type `_core.Endpoint` is asyncio's
+ * BaseTransport with our struct. The others derive from it and from asyncio's abstract classes.
  */
 #include "base/py.h"
 
@@ -30,7 +30,7 @@ endpoint_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(
     return (PyObject *)self;
 }
 
-/* Only the types that derive from it are made. */
+/* The base type itself can't be instantiated. */
 static int
 endpoint_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
@@ -54,7 +54,7 @@ endpoint_traverse(PyObject *op, visitproc visit, void *arg)
     return pieces_traverse(&self->queue, visit, arg);
 }
 
-/* The finalizer has closed the file before; the loop has let go of the endpoint. */
+/* The finalizer has closed the file before, and the loop no longer refers to the endpoint. */
 int
 endpoint_clear(PyObject *op)
 {
@@ -168,7 +168,8 @@ endpoint_repr(PyObject *op)
 
 /* ---- All endpoints ------------------------------------------------------------------------ */
 
-/* Called by the loop after connection_made: reading starts, whoever made the endpoint goes on. */
+/* Called by the loop after connection_made: starts reading, and wakes the coroutine that created the
+ * endpoint. */
 static PyObject *
 endpoint_py_begin(PyObject *op, PyObject *waiter)
 {
@@ -219,7 +220,7 @@ endpoint_py_call_connection_lost(PyObject *op, PyObject *exc)
     return endpoint_lose((Endpoint *)op, exc) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-/* ---- Those that read ---------------------------------------------------------------------- */
+/* ---- Endpoints that read ------------------------------------------------------------------ */
 
 /* Called once per iteration for a file that can't be watched. */
 PyObject *
@@ -262,7 +263,7 @@ endpoint_py_is_reading(PyObject *op, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(endpoint_is_reading((Endpoint *)op));
 }
 
-/* ---- Those that write --------------------------------------------------------------------- */
+/* ---- Endpoints that write ----------------------------------------------------------------- */
 
 PyObject *
 endpoint_py_abort(PyObject *op, PyObject *Py_UNUSED(ignored))

@@ -4,8 +4,8 @@
 
 #include "transport/pieces.h"
 
-/* `data` from byte `sent` on as bytes: itself when it is bytes, and *sent stays; else a copy of
- * the rest, and *sent is 0. */
+/* `data` as a bytes object. If it is bytes, it is returned itself, and *sent stays. Otherwise the bytes
+ * from `*sent` on are copied, and *sent becomes 0. */
 static PyObject *
 piece_bytes(PyObject *data, size_t *sent)
 {
@@ -16,7 +16,7 @@ piece_bytes(PyObject *data, size_t *sent)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    /* It may be shorter than when it was sent from. */
+    /* The object may have become shorter since it was sent from. */
     Py_ssize_t from = Py_MIN((Py_ssize_t)*sent, view.len);
     PyObject *bytes =
         PyBytes_FromStringAndSize((const char *)view.buf + from, view.len - from);

@@ -1,5 +1,5 @@
-/* What a transport couldn't write yet: a queue of bytes objects, the oldest first. A datagram's
- * piece also has the address that it goes to.
+/* The write queue of a transport: bytes objects that couldn't be written yet, the oldest first. A
+ * datagram's piece also has its destination address.
  *
  * A zeroed Pieces is empty and valid.
  * Thread: the loop's, with the GIL.
@@ -19,18 +19,18 @@ struct Piece {
 
 typedef struct Pieces {
     Piece *first, *last;
-    size_t bytes;    /* unsent, of all pieces, with their overhead */
-    size_t overhead; /* bytes that each piece counts for in addition */
+    size_t bytes;    /* unsent bytes of all pieces, plus their overhead */
+    size_t overhead; /* bytes that are counted for each piece in addition */
 } Pieces;
 
 /* Appends `data` (borrowed; a bytes-like object, of which `sent` bytes are written) for `addr`
- * (borrowed, or NULL). Copies what isn't bytes. 0, or -1 with an exception set. */
+ * (borrowed, or NULL). Copies objects other than bytes. 0, or -1 with an exception set. */
 int pieces_append(Pieces *q, PyObject *data, size_t sent, PyObject *addr);
 
-/* Takes the oldest piece away and releases it. */
+/* Removes and releases the oldest piece. */
 void pieces_pop(Pieces *q);
 
-/* Drops the first `n` bytes; pieces that are used up go. */
+/* Drops the first `n` bytes, and the pieces that are then empty. */
 void pieces_consume(Pieces *q, size_t n);
 
 void pieces_clear(Pieces *q);

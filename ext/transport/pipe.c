@@ -1,5 +1,5 @@
-/* The transports of pipes (see pipe.h). A write pipe is watched for reading, too: that it can be
- * read means that the other end is closed.
+/* The transports of pipes (see pipe.h). A write pipe is watched for reading, too: when it becomes
+ * readable, the other end is closed.
  */
 #include "base/py.h"
 
@@ -15,16 +15,17 @@
 #include <unistd.h>
 
 enum {
-    GATHER = 64,             /* pieces per system call */
-    READ_MAX = 256 * 1024,   /* bytes per system call */
-    READ_DIRECT = 16 * 1024, /* bytes: as many as this are worth not being copied */
-    READ_EXPECT = 64 * 1024, /* bytes: what a pipe holds as a rule */
+    GATHER = 64,           /* pieces per system call */
+    READ_MAX = 256 * 1024, /* most bytes per system call */
+    READ_DIRECT = 16
+        * 1024, /* bytes: from this size of a read on, copying is avoided */
+    READ_EXPECT = 64 * 1024, /* bytes: the usual capacity of a pipe */
 };
 
 typedef struct ReadPipe {
     Endpoint base;
-    size_t expect; /* bytes the next read may bring, when they are many; else 0 */
-    size_t most;   /* bytes that one read can bring; 0: not yet asked for */
+    size_t expect; /* bytes expected from the next read if they are many, otherwise 0 */
+    size_t most;   /* most bytes that one read can return; 0: not yet looked up */
 } ReadPipe;
 
 /* ---- Opening ------------------------------------------------------------------------------ */
@@ -72,7 +73,7 @@ errno_is_transient(void)
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-/* `data` is stolen; NULL with an exception set. */
+/* Calls data_received(). `data` is stolen; it may be NULL with an exception set. */
 static void
 read_pipe_received(Endpoint *self, PyObject *data)
 {
@@ -92,13 +93,13 @@ read_pipe_ended(Endpoint *self)
 {
     PyObject *method = PyObject_GetAttr(self->protocol, self->st->str_eof_received);
     if (method == NULL || loop_call_soon(self->loop, method, NULL, self->context) < 0) {
-        loop_report(self->loop, "A pipe's end can't be told");
+        loop_report(self->loop, "Calling eof_received() of a pipe's protocol failed");
     }
     Py_XDECREF(method);
     endpoint_force_close(self, NULL);
 }
 
-/* EIO is how the end of a pseudo-terminal shows: nothing to report. */
+/* EIO is the usual end of a pseudo-terminal, so it isn't reported as an error of the protocol. */
 static void
 read_pipe_failed(Endpoint *self)
 {
@@ -115,8 +116,8 @@ read_pipe_failed(Endpoint *self)
     }
 }
 
-/* Reads into the loop's buffer, or, where much is expected, into the bytes object itself. What
- * read(2) returns; *data is a new reference, NULL with an exception set, when that is positive. */
+/* Reads into the loop's buffer, or directly into a bytes object if much is expected. Returns the result
+ * of read(2). If it is positive, *data is a new reference, or NULL with an exception set. */
 static ssize_t
 read_pipe_read(ReadPipe *self, PyObject **data)
 {
@@ -145,7 +146,7 @@ read_pipe_read(ReadPipe *self, PyObject **data)
     return n;
 }
 
-/* The bytes that fit into a pipe; for what is none, the largest read. */
+/* The capacity of a pipe in bytes, at most READ_MAX; READ_MAX for other files. */
 static size_t
 pipe_capacity(int fd)
 {
@@ -160,7 +161,7 @@ pipe_capacity(int fd)
     return READ_MAX;
 }
 
-/* After a read of `n` bytes. */
+/* Adapts `expect` after a read of `n` bytes. */
 static void
 read_pipe_adapt(ReadPipe *self, size_t n)
 {
@@ -213,7 +214,7 @@ read_pipe_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
 
 static const char write_failed[] = "Fatal write error on pipe transport";
 
-/* The reader has gone. What is queued is lost then. */
+/* The reader has gone. Queued bytes are lost: connection_lost gets a BrokenPipeError then. */
 static void
 write_pipe_on_readable(PyObject *op)
 {
@@ -271,7 +272,8 @@ write_pipe_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
                      "Pipe transport is only for pipes, sockets and character devices");
 }
 
-/* How much of `view` the pipe took; -1 with an exception set. */
+/* Writes as much of `view` as the pipe takes now. Returns the number of bytes; -1 with an exception
+ * set. */
 static ssize_t
 write_pipe_now(Endpoint *self, const Py_buffer *view)
 {

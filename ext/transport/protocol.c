@@ -1,5 +1,5 @@
-/* Telling protocols that they are connected, and the loop that a protocol or a transport has
- * failed (see protocol.h).
+/* Schedules connection_made() of protocols, and reports failures of protocols and transports to the
+ * loop (see protocol.h).
  */
 #include "base/py.h"
 

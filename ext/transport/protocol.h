@@ -1,5 +1,5 @@
-/* What all kinds of transports do with their asyncio protocols once or when something fails. The
- * calls that bring data are each kind's own. All objects are borrowed.
+/* What all kinds of transports share in calling their asyncio protocols: the beginning, and failures. Each
+ * kind delivers data in its own way. All objects are borrowed.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_TRANSPORT_PROTOCOL_H
@@ -14,8 +14,9 @@
 int protocol_begin(const TransportState *st, Loop *loop, PyObject *transport,
                    PyObject *protocol, PyObject *context, PyObject *waiter);
 
-/* Hands the exception that is set to loop.<method>(transport, protocol, message, exception), which
- * logs it, and returns it: a new reference. NULL when it is one that leaves the loop. */
+/* Passes the exception that is set to loop.<method>(transport, protocol, message, exception), which logs
+ * it. Returns the exception, a new reference; NULL if it is one that leaves the loop (SystemExit or
+ * KeyboardInterrupt). */
 PyObject *protocol_failed(Loop *loop, const char *method, PyObject *transport,
                           PyObject *protocol, const char *message);
 

@@ -1,5 +1,5 @@
-/* Socket addresses from and to Python (see pyaddr.h). Literals are handled here, since they come
- * with every datagram; everything that needs a look-up is left to the socket module.
+/* Socket addresses from and to Python (see pyaddr.h). Literals are handled here, because they come with
+ * every datagram. Addresses that need a look-up are left to the socket module.
  */
 #include "base/py.h"
 
@@ -15,7 +15,7 @@ pyaddr_family_known(int family)
 
 /* ---- To Python ---------------------------------------------------------------------------- */
 
-/* (*items, *numbers): a tuple that starts with `host` (stolen; may be NULL with an exception). */
+/* (host, *numbers): a tuple. `host` is stolen; it may be NULL with an exception set. */
 static PyObject *
 pyaddr_tuple(PyObject *host, const uint32_t *numbers, Py_ssize_t count)
 {
@@ -84,7 +84,7 @@ pyaddr_new(const SockAddr *addr, socklen_t len)
 
 /* ---- From Python -------------------------------------------------------------------------- */
 
-/* The int at `index`, at most `max`; false when it is none, or missing without a default. */
+/* The int at `index`, at most `max`; 0 when the tuple is shorter. False for anything else. */
 static bool
 tuple_number(PyObject *tuple, Py_ssize_t index, unsigned long max, uint32_t *out)
 {
@@ -125,7 +125,7 @@ pyaddr_parse(PyObject *from, int family, SockAddr *addr)
     memset(addr, 0, sizeof(*addr));
     addr->any.sa_family = (sa_family_t)family;
     if (strlen(text) != (size_t)PyUnicode_GET_LENGTH(host)) {
-        return 0; /* a NUL in it */
+        return 0; /* the host contains a NUL */
     }
     if (family == AF_INET) {
         addr->in4.sin_port = htons((uint16_t)port);

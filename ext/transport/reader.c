@@ -1,18 +1,18 @@
-/* Feeding asyncio's StreamReader (see reader.h): from the bytes that were read to the reader's
- * buffer and the future of whoever waits for them. Whatever isn't the plain case is refused before
- * anything is done, and goes through asyncio's own functions.
+/* Feeding asyncio's StreamReader (see reader.h): appends bytes to the reader's buffer and wakes the
+ * coroutine that waits for them. Any case but the plain one is refused before anything is done, and goes
+ * through asyncio's own functions.
  */
 #include "base/py.h"
 
 #include "transport/reader.h"
 #include "base/names.h"
 
-/* Python's versions whose functions these are; a test compares their source. */
+/* The Python versions with whose functions this file agrees; a test compares their source. */
 #define VERSION_KNOWN (PY_VERSION_HEX < 0x030F0000)
 
 /* ---- Whether asyncio's functions are in place --------------------------------------------- */
 
-/* Looks the three functions up in their classes. */
+/* Whether the classes still have the three functions. */
 static bool
 functions_in_place(const ReaderState *rs)
 {
@@ -24,13 +24,13 @@ functions_in_place(const ReaderState *rs)
         Py_XDECREF(function);
     }
     if (PyErr_Occurred()) {
-        PyErr_Clear();
+        PyErr_Clear(); /* a function was deleted: asyncio's own code will raise the same */
     }
     return same;
 }
 
-/* Whether the classes are as they were at the last look: CPython gives a class another version, or
- * none (0), when anything of it or its bases changes. */
+/* Whether the classes are unchanged since the last check. CPython gives a class another version, or
+ * none (0), when it or one of its bases changes. */
 static bool
 classes_unchanged(const ReaderState *rs)
 {
@@ -63,8 +63,8 @@ method_plain(const ReaderState *rs, PyObject *object, size_t index)
     return plain;
 }
 
-/* The protocol's StreamReader: a new reference. NULL when it has none of just that class, perhaps
- * with an exception set. */
+/* The protocol's StreamReader: a new reference. NULL if it has none of exactly that class, perhaps with
+ * an exception set. */
 static PyObject *
 reader_of(const ReaderState *rs, PyObject *protocol)
 {
@@ -96,14 +96,14 @@ reader_check(TransportState *st, PyObject *protocol)
                  && method_plain(rs, reader, READER_FEED_DATA)
                  && method_plain(rs, reader, READER_WAKEUP_WAITER);
     Py_XDECREF(reader);
-    PyErr_Clear();
+    PyErr_Clear(); /* an attribute is missing: asyncio's own code will raise the same */
     return plain;
 }
 
 /* ---- Feeding ------------------------------------------------------------------------------ */
 
-/* The reader's buffer when it can take `len` more bytes as it is: a new reference. NULL when it
- * can't, perhaps with an exception set. Past twice the limit asyncio pauses the transport. */
+/* The reader's buffer, if it can take `len` more bytes: a new reference. NULL if it can't, perhaps with
+ * an exception set. Above twice the limit asyncio would pause the transport, which is left to it. */
 static PyObject *
 buffer_with_room(const ReaderState *rs, PyObject *reader, size_t len)
 {
@@ -170,7 +170,7 @@ reader_feed(TransportState *st, PyObject *protocol, Slice data)
     PyObject *buffer = reader == NULL ? NULL : buffer_with_room(rs, reader, data.len);
     ReaderFed fed = READER_FED;
     if (buffer == NULL) {
-        PyErr_Clear();
+        PyErr_Clear(); /* data_received() does the same look-ups and will raise it again */
         fed = READER_REFUSED;
     } else if (buffer_append(buffer, data) < 0 || waiter_wake(rs, reader) < 0) {
         fed = READER_FAILED;
@@ -182,7 +182,7 @@ reader_feed(TransportState *st, PyObject *protocol, Slice data)
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
-/* Whether the function was defined in asyncio.streams: someone may have put in another one before. */
+/* Whether the function was defined in asyncio.streams: it may have been replaced before. */
 static bool
 is_asyncios(PyObject *function, PyObject *streams)
 {
@@ -216,7 +216,7 @@ reader_setup_names(ReaderState *rs)
     return 0;
 }
 
-/* Remembers asyncio's functions, if they are asyncio's. */
+/* Keeps the three functions, if they are asyncio's own. */
 static int
 reader_setup_functions(ReaderState *rs)
 {
@@ -231,7 +231,7 @@ reader_setup_functions(ReaderState *rs)
         ours = is_asyncios(rs->functions[i], streams) && ours;
     }
     Py_DECREF(streams);
-    PyErr_Clear();
+    PyErr_Clear(); /* a function is missing, so `ours` is false: reader_feed won't be used */
     if (!ours) {
         Py_CLEAR(rs->functions[0]);
     }

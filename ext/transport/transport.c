@@ -1,7 +1,7 @@
-/* The state machine of asyncio transports over a Stream (see transport.h): what libuv reports
- * becomes calls of the protocol, and closing becomes connection_lost, exactly once.
+/* The state machine of asyncio transports over a Stream (see transport.h). Events of the stream become
+ * calls of the protocol; closing leads to exactly one connection_lost.
  *
- * Python code is called here from within the poll. Whatever it raises goes to the loop's
+ * Python code is called here from within the poll. An exception that it raises goes to the loop's
  * exception handler, and the connection is closed by force, as in asyncio.
  */
 #include "base/py.h"
@@ -92,7 +92,7 @@ transport_check_high(Transport *self)
         return;
     }
     self->protocol_paused = true;
-    /* Called from write(), perhaps in the transport's own context: that can't be entered again. */
+    /* Called from write(), perhaps within the transport's own context, which can't be entered twice. */
     PyObject *res =
         PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
     if (res == NULL) {
@@ -101,7 +101,8 @@ transport_check_high(Transport *self)
     Py_XDECREF(res);
 }
 
-/* Lets a sendfile() that waits for the empty queue go on; or fail, when the connection is lost. */
+/* Wakes a sendfile() that waits for the queue to be empty. `lost`: makes it fail, because the connection
+ * is lost. */
 static void
 transport_wake_sendfile(Transport *self, bool lost)
 {
@@ -112,7 +113,7 @@ transport_wake_sendfile(Transport *self, bool lost)
     PyObject *res =
         PyObject_CallMethod((PyObject *)self->loop, method, "O", self->drained);
     if (res == NULL) {
-        loop_report(self->loop, "Waking a sendfile() failed");
+        loop_report(self->loop, "Waking a waiting sendfile() failed");
     }
     Py_XDECREF(res);
 }
@@ -188,12 +189,12 @@ transport_force_close(Transport *self, PyObject *exc)
     PyObject *lose =
         PyObject_GetAttr((PyObject *)self, self->st->str_call_connection_lost);
     if (lose == NULL || loop_call_soon(self->loop, lose, arg, self->context) < 0) {
-        loop_report(self->loop, "A transport can't be closed");
+        loop_report(self->loop, "Closing a transport failed");
     }
     Py_XDECREF(lose);
 }
 
-/* Closes the socket object, which has a descriptor of its own. */
+/* Closes the socket object, which has its own descriptor. */
 static void
 transport_close_socket(Transport *self)
 {
@@ -203,7 +204,7 @@ transport_close_socket(Transport *self)
     PyObject *res = PyObject_CallMethod((PyObject *)self->loop, "_close_socket", "OO",
                                         self, self->sock);
     if (res == NULL) {
-        loop_report(self->loop, "A transport's socket can't be closed");
+        loop_report(self->loop, "Closing a transport's socket failed");
     }
     Py_XDECREF(res);
 }
@@ -223,7 +224,7 @@ transport_shut(Transport *self)
         return;
     }
     if (self->drained != NULL) {
-        (void)shutdown(self->fd, SHUT_RDWR); /* a sendfile() works on a duplicate */
+        (void)shutdown(self->fd, SHUT_RDWR); /* stops a sendfile() on a duplicate */
     }
     self->fd = -1;
     stream_close(&self->stream, false);
@@ -244,7 +245,7 @@ transport_detach_server(Transport *self)
     PyObject *res = PyObject_CallMethod(server, "_detach", NULL);
 #endif
     if (res == NULL) {
-        loop_report(self->loop, "A transport's server can't be told");
+        loop_report(self->loop, "Detaching a transport from its server failed");
     }
     Py_XDECREF(res);
     Py_DECREF(server);
@@ -277,8 +278,8 @@ transport_lose(Transport *self, PyObject *exc)
     return 0;
 }
 
-/* libuv is done with the memory. When the loop was closed with the transport open, this is
- * the first that the transport hears of it: the protocol learns nothing, as in asyncio. */
+/* libuv no longer needs the memory. If the loop was closed while the transport was open, the transport
+ * learns of it only here. The protocol isn't called then, as in asyncio. */
 static void
 transport_on_closed(Stream *s)
 {

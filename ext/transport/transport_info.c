@@ -1,6 +1,5 @@
-/* What a StreamTransport tells of its connection: get_extra_info(). Addresses are read once, when
- * the transport is opened, and become Python objects when someone asks; the socket object is made
- * then, too. See transport.h.
+/* get_extra_info() of a StreamTransport (see transport.h). Addresses are read once, when the transport is
+ * opened. They become Python objects only when they are requested, as does the socket object.
  */
 #include "base/py.h"
 
@@ -32,7 +31,7 @@ extra_set(Transport *self, PyObject *key, PyObject *value)
     return err;
 }
 
-/* Keeps `name` in `addr` when it is an IP address, else as an object under `key`. */
+/* Keeps `name` in `addr` if it is an IP address, otherwise as an object under `key`. */
 static int
 name_keep(Transport *self, PyObject *key, NetAddr *addr, const SocketName *name,
           socklen_t len)
@@ -59,7 +58,7 @@ transport_learn_names(Transport *self, int fd)
     name = (SocketName){.any.sa_family = AF_UNSPEC};
     len = sizeof(name);
     if (getpeername(fd, &name.any, &len) != 0) {
-        return 0; /* the peer is gone already */
+        return 0; /* the peer has already gone */
     }
     return name_keep(self, self->st->str_peername, &self->remote, &name, len);
 }
@@ -72,8 +71,7 @@ transport_keep_socket(Transport *self, PyObject *sock)
     Py_XSETREF(self->sock, sock);
 }
 
-/* A TransportSocket around the user's own socket, or around one that keeps libuv's descriptor to
- * itself. */
+/* A TransportSocket around the user's own socket, or around one that hides libuv's descriptor. */
 static PyObject *
 info_socket(Transport *self)
 {
@@ -98,8 +96,7 @@ info_name(Transport *self, PyObject *name, const NetAddr *addr)
     return PyObject_CallMethod((PyObject *)self->loop, "_find_name", "OO", self, name);
 }
 
-/* The value of one of the names that are found out when asked for; NULL without an exception
- * for another name. */
+/* The value of a name that is looked up on request; NULL without an exception for any other name. */
 static PyObject *
 info_find_out(Transport *self, PyObject *name)
 {

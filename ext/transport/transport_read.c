@@ -1,10 +1,8 @@
-/* What a transport does with what it reads (see transport.h): bytes go to data_received(), straight
- * into a BufferedProtocol's buffer, or to TLS or a StreamReader in C. Called from within the poll,
- * with the GIL.
+/* The reading half of a transport (see transport.h): bytes go to data_received(), directly into a
+ * BufferedProtocol's buffer, or to TLS or a StreamReader in C. Called from within the poll, with the GIL.
  *
- * A transport that reads much at once reads straight into a bytes object, for which the size of its
- * last read is the guide; others read into the loop's one buffer and copy, so that an idle
- * connection has no memory of its own.
+ * A transport whose last read was large reads directly into a bytes object of about that size. Others
+ * read into the loop's one buffer and copy, so that an idle connection has no memory of its own.
  */
 #include "base/py.h"
 
@@ -15,12 +13,12 @@
 #include "transport/asyncio_tls.h"
 
 enum {
-    BULK_MIN = 32 * 1024,  /* bytes of a read from which on copying is worth avoiding */
-    BULK_MAX = 256 * 1024, /* bytes of one read */
+    BULK_MIN = 32 * 1024,  /* bytes: from this size of a read on, copying is avoided */
+    BULK_MAX = 256 * 1024, /* most bytes of one read */
     PAGE = 4096,
 };
 
-/* ---- Where to ----------------------------------------------------------------------------- */
+/* ---- Buffers ------------------------------------------------------------------------------ */
 
 /* A BufferedProtocol's buffer for the next read. */
 static int
@@ -45,7 +43,7 @@ protocol_get_buffer(Transport *self)
     return err;
 }
 
-/* The bytes object that the next large read goes to; or the loop's buffer. */
+/* The buffer for the next read: a bytes object if it is expected to be large, otherwise the loop's. */
 static uv_buf_t
 bulk_buffer(Transport *self)
 {
@@ -54,12 +52,12 @@ bulk_buffer(Transport *self)
         if (room != NULL) {
             return uv_buf_init(room, self->bulk);
         }
-        PyErr_Clear();
+        PyErr_Clear(); /* MemoryError: the loop's buffer serves as well */
     }
     return loop_read_buffer(self->loop);
 }
 
-/* Adapts the size of the next large read to the one that gave `len` bytes. */
+/* Adapts the size of the next large read to the last one, which gave `len` bytes. */
 static void
 bulk_adapt(Transport *self, size_t len)
 {
@@ -89,9 +87,10 @@ transport_on_alloc(Stream *s, uv_buf_t *buf)
     }
 }
 
-/* ---- Who gets it -------------------------------------------------------------------------- */
+/* ---- Delivery ----------------------------------------------------------------------------- */
 
-/* A bytes object of `data`: the one that was read into, when it is filled well enough. */
+/* `data` as a bytes object: the one that it was read into, if that is at least half full; otherwise a
+ * copy. */
 static SpareBytes
 bulk_bytes_of(LoopSpares *spares, Slice data)
 {
@@ -136,7 +135,7 @@ protocol_buffer_updated(Transport *self, size_t size)
     Py_XDECREF(res);
 }
 
-/* TLS takes the bytes where they are. */
+/* Passes the bytes to TLS without copying. */
 static void
 protocol_feed(Transport *self, Slice data)
 {
@@ -152,7 +151,8 @@ protocol_feed(Transport *self, Slice data)
     }
 }
 
-/* Streams take the bytes where they are, too. False when they are to go the usual way. */
+/* Passes the bytes to a StreamReader, without a bytes object. False if they must go through
+ * data_received(). */
 static bool
 protocol_fed_reader(Transport *self, Slice data)
 {

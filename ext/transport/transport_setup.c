@@ -1,4 +1,4 @@
-/* Set-up and tear-down of the transports''s part of the module's state (see transport_state.h). Runs
+/* Set-up and tear-down of the transports' part of the module's state (see transport_state.h). Runs
  * when the module is imported and freed, under the GIL.
  */
 #include "base/py.h"

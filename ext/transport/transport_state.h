@@ -1,5 +1,5 @@
-/* The share of asyncio's transports of the module's state: its types, imports and interned strings. Made
- * when the module is imported, read by all files of the layer, released with the module.
+/* The transports' part of the module's state: types, imports and interned strings. It is filled when the
+ * module is imported, and released with the module.
  * Thread: any, with the GIL; changed only while the module is imported or released.
  */
 #ifndef FLUVIAL_TRANSPORT_TRANSPORT_STATE_H
@@ -7,7 +7,7 @@
 
 #include "base/py.h"
 
-/* What the steps of TLS for asyncio (asyncio_tls_steps.c) need. Object pointers only; all owned. */
+/* State for the steps of TLS for asyncio (asyncio_tls_steps.c). Object pointers only; all owned. */
 typedef struct TlsSteps {
     PyObject *do_handshake; /* asyncio.sslproto.SSLProtocolState.DO_HANDSHAKE */
     PyObject *shutdown;     /* .SHUTDOWN */
@@ -16,7 +16,7 @@ typedef struct TlsSteps {
     PyObject *app_made;     /* .STATE_CON_MADE */
     PyObject *app_eof;      /* .STATE_EOF */
     PyObject *ssl_error;    /* ssl.SSLError */
-    /* Strings: attributes of asyncio's SSLProtocol and of what it uses, or of ours. */
+    /* Strings: attributes of asyncio's SSLProtocol, of ours, or of the objects that they use. */
     PyObject *str_abort;
     PyObject *str_call_later;
     PyObject *str_call_soon;
@@ -40,22 +40,22 @@ typedef struct TlsSteps {
     PyObject *str_warn_kept_open;
 } TlsSteps;
 
-/* The functions of asyncio.streams that reader.c stands in for, by their place in ReaderState. */
+/* Indices into ReaderState of the functions of asyncio.streams that reader.c replaces. */
 enum { READER_DATA_RECEIVED, READER_FEED_DATA, READER_WAKEUP_WAITER, READER_FUNCTIONS };
 
-/* What reader.c knows of asyncio's streams. Objects are owned. */
+/* State for reader.c about asyncio's streams. Objects are owned. */
 typedef struct ReaderState {
     PyObject *protocol_type; /* asyncio.StreamReaderProtocol */
     PyObject *reader_type;   /* asyncio.StreamReader */
     PyObject *names[READER_FUNCTIONS];
-    PyObject *functions[READER_FUNCTIONS];     /* [0] is NULL: they aren't asyncio's */
-    unsigned protocol_version, reader_version; /* of the classes at the last look */
-    bool plain;                                /* what it saw: both have `functions` */
-    PyObject *str_stream_reader_wr;            /* "_stream_reader_wr" */
-    PyObject *str_buffer;                      /* "_buffer" */
-    PyObject *str_limit;                       /* "_limit" */
-    PyObject *str_eof;                         /* "_eof" */
-    PyObject *str_waiter;                      /* "_waiter" */
+    PyObject *functions[READER_FUNCTIONS];     /* [0] NULL: they aren't asyncio's */
+    unsigned protocol_version, reader_version; /* of the classes at the last check */
+    bool plain; /* result of that check: both classes have `functions` */
+    PyObject *str_stream_reader_wr; /* "_stream_reader_wr" */
+    PyObject *str_buffer;           /* "_buffer" */
+    PyObject *str_limit;            /* "_limit" */
+    PyObject *str_eof;              /* "_eof" */
+    PyObject *str_waiter;           /* "_waiter" */
     PyObject *str_cancelled;
     PyObject *str_set_result;
 } ReaderState;
@@ -111,7 +111,7 @@ typedef struct TransportState {
     ReaderState reader;
 } TransportState;
 
-/* The room's part of the state of `module`; borrowed. Defined in module.c. */
+/* The transports' part of the state of `module`; borrowed. Defined in module.c. */
 TransportState *transport_state(PyObject *module);
 
 /* Creates the types and adds them to the module. 0, or -1 with an exception set. */

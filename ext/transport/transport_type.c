@@ -1,5 +1,5 @@
-/* What Python sees of a StreamTransport: asyncio.Transport's methods, and those private ones
- * that asyncio's sslproto and sendfile use. See transport.h.
+/* The Python type StreamTransport: the methods of asyncio.Transport, and the private ones that asyncio's
+ * sslproto and sendfile use. See transport.h.
  */
 #include "base/py.h"
 
@@ -53,7 +53,7 @@ transport_type_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-/* Breaks cycles. The loop stays: a stream that is still open needs it. */
+/* Breaks cycles. The loop is kept, because a stream that is still open needs it. */
 static int
 transport_type_clear(PyObject *op)
 {
@@ -70,8 +70,8 @@ transport_type_clear(PyObject *op)
     return 0;
 }
 
-/* A transport whose stream is open is in its loop's table, so that it dies only together with
- * the loop. It lives on until libuv has closed the stream. */
+/* The loop holds a transport whose stream is open, so this runs only when the loop is released, too. The
+ * transport stays alive until libuv has closed the stream. */
 static void
 transport_finalize(PyObject *op)
 {
@@ -144,7 +144,7 @@ transport_attach_server(Transport *self, PyObject *server)
     return 0;
 }
 
-/* What asyncio's accepting code knows already of the connection. */
+/* Takes over what asyncio's accepting code already knows about the connection. */
 static int
 transport_take_extra(Transport *self, PyObject *extra)
 {
@@ -237,7 +237,7 @@ transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
     return 0;
 }
 
-/* For a transport made by __new__ alone. */
+/* The error for a transport that was created by __new__ without __init__. */
 static PyObject *
 transport_unready(void)
 {
@@ -247,7 +247,7 @@ transport_unready(void)
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-/* Called by the loop after connection_made: reading starts, create_connection() may return. */
+/* Called by the loop after connection_made: starts reading, and lets create_connection() return. */
 static PyObject *
 transport_py_begin(PyObject *op, PyObject *waiter)
 {
@@ -456,7 +456,7 @@ static PyType_Spec transport_spec = {
     .slots = transport_slots,
 };
 
-/* What loop.start_tls() and loop.sendfile() ask a transport's type. */
+/* Sets the attributes of the type that loop.start_tls() and loop.sendfile() check. */
 static int
 transport_declare(TransportState *st)
 {

@@ -13,7 +13,7 @@ enum {
 
 /* ---- Data --------------------------------------------------------------------------------- */
 
-/* Whether a write may go on: 1; 0 when it is to be dropped; -1 with an exception set. */
+/* Whether a write may proceed: 1; 0 when it must be dropped; -1 with an exception set. */
 static int
 transport_may_write(Transport *self)
 {
@@ -28,7 +28,7 @@ transport_may_write(Transport *self)
     return transport_is_writable(self);
 }
 
-/* What follows a write that returned `err`. */
+/* Called after a write that returned `err`. */
 static void
 transport_wrote(Transport *self, int err)
 {
@@ -57,7 +57,8 @@ transport_write_plain(Transport *self, PyObject *data)
     return may < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-/* The buffer comes first: to give it may be Python code, which may close the transport. */
+/* Gets the buffer before it checks the state, because exporting a buffer may run Python code that closes
+ * the transport. */
 static PyObject *
 transport_write_view(Transport *self, PyObject *data)
 {
@@ -91,15 +92,15 @@ transport_py_write(PyObject *op, PyObject *data)
 
 /* ---- Many buffers ------------------------------------------------------------------------- */
 
-/* What writelines() was given. */
+/* The argument of writelines(). */
 typedef struct Parts {
     PyObject *tuple;  /* owned: the bytes-like objects */
     Py_buffer *views; /* owned memory */
-    uv_buf_t *bufs;   /* owned memory: those that are not empty */
-    Py_ssize_t held;  /* views */
-    unsigned used;    /* bufs */
+    uv_buf_t *bufs;   /* owned memory: the views that aren't empty */
+    Py_ssize_t held;  /* number of views */
+    unsigned used;    /* number of bufs */
     size_t total;     /* bytes */
-    bool plain;       /* all are of type bytes: they don't change */
+    bool plain;       /* all objects are of type bytes and can't change */
 } Parts;
 
 static void
@@ -130,8 +131,8 @@ parts_add(Parts *parts, PyObject *part)
     return 0;
 }
 
-/* Takes hold of all the buffers of `list`. 0, or -1 with an exception set; parts_clear is due
- * in any case. */
+/* Gets the buffers of all objects in `list`. 0, or -1 with an exception set. The caller must call
+ * parts_clear in either case. */
 static int
 parts_open(Parts *parts, PyObject *list)
 {
@@ -155,8 +156,8 @@ parts_open(Parts *parts, PyObject *list)
     return 0;
 }
 
-/* Many small ones are joined, which costs less than a list of them in the kernel; large ones
- * are written from where they are. 0 or a negative UV_E*. */
+/* Writes all parts. Small ones are joined, which costs less than passing a list of them to the kernel.
+ * Large ones are written without copying. 0 or a negative UV_E*. */
 static int
 transport_write_parts(Transport *self, Parts *parts)
 {
@@ -181,7 +182,7 @@ transport_py_writelines(PyObject *op, PyObject *list)
     int may = parts_open(&parts, list) < 0 ? -1 : transport_may_write(self);
     bool writes = may == 1 && parts.used != 0;
     int err = writes ? transport_write_parts(self, &parts) : 0;
-    parts_clear(&parts); /* before Python runs, which may want to change a bytearray */
+    parts_clear(&parts); /* before Python code runs, which may resize a bytearray */
     if (writes) {
         transport_wrote(self, err);
     }

@@ -1,14 +1,15 @@
-/* From set_write_buffer_limits(high=None, low=None) to two numbers of bytes (see limits.h).
+/* Converts the arguments of set_write_buffer_limits(high=None, low=None) to two numbers of bytes (see
+ * write_limits.h).
  */
 #include "base/py.h"
 
 #include "transport/write_limits.h"
 
-/* Bytes: no limit at all. */
+/* Bytes: the largest limit, which is never reached. */
 static const Py_ssize_t LIMITS_MOST = PY_SSIZE_T_MAX / 2;
 
-/* A number of bytes, also one that is no int, such as math.inf: rounded down. What is more than can
- * be queued is the most that can. -1 may mean that an exception is set. */
+/* A number of bytes. It may be a float, such as math.inf, which is rounded down. At most LIMITS_MOST is
+ * returned for a float. -1 may mean that an exception is set. */
 static Py_ssize_t
 limit_bytes_of(PyObject *arg)
 {
@@ -22,7 +23,7 @@ limit_bytes_of(PyObject *arg)
     return number < (double)LIMITS_MOST ? (Py_ssize_t)number : LIMITS_MOST;
 }
 
-/* A numeric argument that may be None: -1 then; -2 with an exception set. */
+/* A numeric argument. -1 if it is None or missing; -2 with an exception set. */
 static Py_ssize_t
 limit_of(PyObject *arg)
 {

@@ -487,6 +487,37 @@ def test_a_file_closed_behind_the_transport(
     fluvial_loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_exception_of_fileno_that_leaves_the_loop(
+    fluvial_loop: Loop, kind: type[BaseException]
+) -> None:
+    class File:
+        armed = False
+
+        def __init__(self, fd: int) -> None:
+            self.fd = fd
+
+        def fileno(self) -> int:
+            if self.armed:
+                self.armed = False
+                raise kind
+            return self.fd
+
+        def close(self) -> None:
+            os.close(self.fd)
+
+    read, write = os.pipe()
+    file = File(read)
+    reader = fluvial_loop.run_until_complete(reading(file))
+    os.write(write, b"x")
+    file.armed = True
+    fluvial_loop.call_later(10, fluvial_loop.stop)
+    with pytest.raises(kind):
+        fluvial_loop.run_forever()
+    fluvial_loop.run_until_complete(closed(reader))
+    os.close(write)
+
+
 def test_the_descriptor_is_not_blocking(loop: asyncio.AbstractEventLoop) -> None:
     async def main() -> None:
         read, write = pipe()
@@ -567,7 +598,7 @@ def test_transports_made_by_hand() -> None:
         assert bare.is_closing()
         with pytest.raises(RuntimeError, match="not initialised"):
             bare._begin(None)
-        with pytest.raises(TypeError, match=r"a fluvial\.Loop is needed"):
+        with pytest.raises(TypeError, match=r"expected a fluvial\.Loop"):
             kind(asyncio.AbstractEventLoop(), 0, asyncio.Protocol(), None, {})
         with pytest.raises(TypeError):
             kind(loop, "no file", asyncio.Protocol(), None, {})

@@ -177,6 +177,26 @@ def test_work_with_the_gil_is_tried_in_parallel_ever_less(probe: ModuleType) -> 
     assert limit.value == 1
 
 
+def test_a_trial_gives_the_extra_worker_time_to_begin(probe: ModuleType) -> None:
+    limit = Watched(probe, cores=2)
+    limit.looks_until(2, most=100, workers=98, hot=1, queued=8)
+    assert {limit.look(workers=98, hot=1, queued=8) for _ in range(3)} == {2}
+    assert {limit.look(workers=196, hot=2, queued=8) for _ in range(60)} == {2}
+
+
+def test_a_trial_that_gains_little_is_over(probe: ModuleType) -> None:
+    limit = Watched(probe, cores=2)
+    limit.looks_until(2, most=100, workers=98, hot=1, queued=8)
+    limit.looks_until(1, most=5, workers=110, hot=2, queued=8)
+
+
+def test_trials_go_on_after_minutes_in_vain(probe: ModuleType) -> None:
+    limit = Watched(probe, cores=2)
+    for _ in range(2 * 60 * 500):
+        limit.look(workers=98, hot=limit.value, queued=8)
+    limit.looks_until(2, most=2600, workers=98, hot=1, queued=8)
+
+
 def test_a_trial_ends_when_the_loop_starves(probe: ModuleType) -> None:
     limit = Watched(probe, cores=2)
     limit.looks_until(2, most=100, workers=98, hot=1, queued=8)

@@ -502,6 +502,7 @@ asgi_call_gone(HttpRequest *req)
     }
     Py_INCREF((PyObject *)self);
     self->gone = true;
+    self->hears_gone |= self->told_gone || self->readers.first != NULL;
     if (asgi_is_socket(self)) {
         asgi_socket_gone(self);
     }

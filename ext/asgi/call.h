@@ -68,6 +68,9 @@ struct AsgiCall {
     bool gone;       /* the client went away before the response was complete */
     /* the app received http.disconnect before its response was complete */
     bool told_gone;
+    bool
+        hears_gone; /* it was waiting in receive() when the client left, or has called it since */
+    uint8_t dropped; /* messages since then that raised nothing */
     WaitList readers;
 
     /* send */

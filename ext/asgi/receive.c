@@ -123,6 +123,7 @@ asgi_http_receive(PyObject *owner, PyObject **result, WaitList **list)
         *result = pieces_take(call, st, more);
     } else if (over || call->gone || (call->left && call->body_given)) {
         call->told_gone = !over;
+        call->hears_gone |= call->told_gone;
         *result = event_disconnect(st);
     } else {
         body_resume(call);

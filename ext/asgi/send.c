@@ -12,6 +12,10 @@
 
 #include <uv.h>
 
+enum {
+    DROPPED_MAX = 16, /* messages after the client has left that raise nothing */
+};
+
 /* ---- Errors ------------------------------------------------------------------------------- */
 
 int
@@ -19,6 +23,19 @@ asgi_raise_gone(const AsgiCall *call)
 {
     PyErr_SetString(call->app->gone_error, "the client has gone away");
     return -1;
+}
+
+/* Whether a message is dropped in silence: the client has left in the middle of a response, and the app is
+ * being notified by receive(). Frameworks then cancel what sends, and under version 2.3 of the
+ * specification no server raises in between. Only the first few messages: an app that goes on without end
+ * gets an exception. */
+static bool
+send_drops(AsgiCall *call)
+{
+    bool drops =
+        call->hears_gone && call->stage > ASGI_START && call->dropped < DROPPED_MAX;
+    call->dropped += drops;
+    return drops;
 }
 
 int
@@ -357,7 +374,10 @@ send_due(AsgiCall *call, const Message *m, MessageKind kind)
 PyObject *
 asgi_http_send(AsgiCall *call, PyObject *message, const Message *m, MessageKind kind)
 {
-    if (call->gone) {
+    if (unlikely(call->gone)) {
+        if (send_drops(call)) {
+            return Py_NewRef(call->server->st->waiting_done);
+        }
         (void)asgi_raise_gone(call);
         return NULL;
     }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -207,6 +210,34 @@ def test_send_raises_oserror_when_the_client_is_gone(serve: Serve) -> None:
         exc = notes.next()
         assert isinstance(exc, ConnectionResetError)
         assert str(exc) == "the client has gone away"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_stream_whose_app_hears_of_the_end_may_send_a_little_more(
+    serve: Serve, begun: bool
+) -> None:
+    """Frameworks cancel the sender when they see http.disconnect, and it may be about to send."""
+    notes = Notes()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        if begun:
+            await send(body(b"x", more=True))
+        assert (await receive())["type"] == "http.request"
+        notes.add("ready")
+        assert (await receive())["type"] == "http.disconnect"
+        sent = 0
+        with contextlib.suppress(OSError):
+            while True:
+                await send(body(b"x", more=True))
+                sent += 1
+        notes.add(sent)
+
+    with serve(http_only(app)).connect() as sock:
+        sock.sendall(GET)
+        assert notes.next() == "ready"
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert notes.next() == 16
 
 
 def test_send_before_the_start_raises_when_the_client_is_gone(serve: Serve) -> None:

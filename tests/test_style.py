@@ -39,8 +39,8 @@ PACKAGES = {
         *("requests", "responses", "sse"),
     ),
     "_application": (
-        *("_calling", "_validation", "_signature", "exceptions", "requests", "responses"),
-        "websockets",
+        *("_calling", "_validation", "_signature", "exceptions", "params", "requests"),
+        *("responses", "websockets"),
     ),
     "_wsgi": ("_calling", "exceptions"),
     "_asgi": (

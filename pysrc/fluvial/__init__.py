@@ -27,12 +27,14 @@ from .responses import (
     Response,
     StreamingResponse,
 )
+from .routing import APIRouter
 from .sse import EventSourceResponse, ServerSentEvent
 from .websockets import WebSocket, WebSocketState
 
 __version__ = "0.1.0"
 __all__ = [
     "URL",
+    "APIRouter",
     "App",
     "BackgroundTask",
     "BackgroundTasks",

@@ -10,12 +10,13 @@ from . import _core
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.middleware import Entry, Middleware, make_entry
 from ._application.route_warnings import Registered
+from ._application.routes import Route, RouteOptions, WebSocketRoute, WebSocketRoutes, check_options
 from ._asgi.mounts import Mount, make_mount
 from ._calling.callables import callable_name, is_async
 from ._calling.options import check_path, named_options
 from ._signature.foreign import check_callback, check_dependencies
 from .datastructures import State
-from .routing import Route, RouteOptions, WebSocketRoute, WebSocketRoutes, check_options
+from .routing import Registering, method_names
 
 if TYPE_CHECKING:
     from ._asgi.under_other_servers import AsgiSide
@@ -27,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
-class App:
+class App(Registering):
     """A web application.
 
     `lifespan(app)` is an async context manager around the time in which requests are answered;
@@ -79,7 +80,7 @@ class App:
         """
         check_path(path, "get")
         check_options(options, "get")
-        names = _method_names(methods)
+        names = method_names(methods)
         route = Route(path, names, endpoint, options)
         try:
             route.make_plan(self._dependencies)
@@ -121,59 +122,6 @@ class App:
         except ValueError as exc:
             raise ValueError(f"{_describe(route)}: {exc}") from exc
 
-    def api_route(
-        self, path: str, *, methods: Collection[str] = ("GET",), **options: Unpack[RouteOptions]
-    ) -> Callable[[F], F]:
-        """Registers the decorated handler for several methods."""
-        check_path(path, "api_route")
-        check_options(options, "api_route")
-        _method_names(methods)
-
-        def register(endpoint: F) -> F:
-            self.add_api_route(path, endpoint, methods=methods, **options)
-            return endpoint
-
-        return register
-
-    route = api_route
-
-    def _decorate(self, name: str, path: str, options: RouteOptions) -> Callable[[F], F]:
-        check_path(path, name)
-        check_options(options, name)
-        return self.api_route(path, methods=(name.upper(),), **options)
-
-    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for GET."""
-        return self._decorate("get", path, options)
-
-    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for POST."""
-        return self._decorate("post", path, options)
-
-    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for PUT."""
-        return self._decorate("put", path, options)
-
-    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for PATCH."""
-        return self._decorate("patch", path, options)
-
-    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for DELETE."""
-        return self._decorate("delete", path, options)
-
-    def head(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for HEAD."""
-        return self._decorate("head", path, options)
-
-    def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for OPTIONS."""
-        return self._decorate("options", path, options)
-
-    def trace(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
-        """Registers the decorated handler for TRACE."""
-        return self._decorate("trace", path, options)
-
     @named_options
     def add_api_websocket_route(
         self,
@@ -191,24 +139,6 @@ class App:
         before = check_dependencies(dependencies or (), "@app.websocket()")
         route = WebSocketRoute(path, endpoint, name, before)
         self.websockets.add(route, self._dependencies)
-
-    @named_options
-    def websocket(
-        self,
-        path: str,
-        name: str | None = None,
-        *,
-        dependencies: Sequence[Depends] | None = None,
-    ) -> Callable[[F], F]:
-        """Registers the decorated `async def` handler for WebSockets."""
-        check_path(path, "websocket")
-        check_dependencies(dependencies or (), "@app.websocket()")
-
-        def register(endpoint: F) -> F:
-            self.add_api_websocket_route(path, endpoint, name, dependencies=dependencies)
-            return endpoint
-
-        return register
 
     @named_options
     def mount(self, path: str, app: Any, *, interface: str = "auto") -> None:
@@ -306,9 +236,3 @@ class App:
 
 def _describe(route: Route) -> str:
     return f"route {'|'.join(route.methods)} {route.path} ({callable_name(route.endpoint)})"
-
-
-def _method_names(methods: Collection[str]) -> tuple[str, ...]:
-    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
-        raise TypeError(f'methods must be a list of names such as ["GET"], not {methods!r}')
-    return tuple(sorted({method.upper() for method in methods}))

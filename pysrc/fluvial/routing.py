@@ -1,296 +1,294 @@
-"""Routes to handlers of requests and WebSockets, and the plans made of their signatures."""
+"""Routers: routes that are registered apart from the app that includes them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
-from uuid import UUID
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from . import _core
-from ._application.route_warnings import Registered, untaken
-from ._calling.callables import Flavour, callable_name
-from ._calling.options import refuse_unknown
-from ._signature.foreign import check_dependencies, check_returned
-from ._signature.plan import Captures, Target, make_target
-from ._signature.results import ModelOptions, make_respond, make_wrap
-from ._signature.signature import (
-    Call,
-    Field,
-    Special,
-    check_dependency,
-    read_call,
-    return_annotation,
-    settle_connection,
-)
-from ._validation.annotations import is_class
-from .params import MISSING, Depends
-from .responses import Response, StreamingResponse
+from ._application.routes import Route, RouteOptions, WebSocketRoute, check_options
+from ._calling.callables import callable_name
+from ._calling.options import check_path, named_options
+from ._signature.foreign import check_dependencies, refuse_foreign
 
-__all__ = ["Route", "WebSocketRoute"]
+if TYPE_CHECKING:
+    from .params import Depends
+    from .responses import Response
 
-_CAPTURE = re.compile(r"{([^{}:]*)(?::([^{}]*))?}")
-_TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
+__all__ = ["APIRouter", "Route", "WebSocketRoute"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-class RouteOptions(TypedDict, total=False):
-    """What the decorators take beside path and methods.
-
-    `inline` calls a `def` on the loop, for those that never block. `body_limit` is in bytes. What
-    only describes the route is kept for its documentation.
-    """
-
-    status_code: int | None
-    response_model: Any
-    response_class: type[Response] | None
-    response_model_include: Any
-    response_model_exclude: Any
-    response_model_by_alias: bool
-    response_model_exclude_unset: bool
-    response_model_exclude_defaults: bool
-    response_model_exclude_none: bool
-    dependencies: Sequence[Depends] | None
-    inline: bool
-    body_limit: int | None
-    name: str | None
-    tags: list[str] | None
-    summary: str | None
-    description: str | None
-    response_description: str
-    responses: dict[int | str, dict[str, Any]] | None
-    deprecated: bool | None
-    operation_id: str | None
-    include_in_schema: bool
-    openapi_extra: dict[str, Any] | None
+def method_names(methods: Collection[str]) -> tuple[str, ...]:
+    """The names, sorted and in upper case. Raises: TypeError for one str instead of a list."""
+    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
+        raise TypeError(f'methods must be a list of names such as ["GET"], not {methods!r}')
+    return tuple(sorted({method.upper() for method in methods}))
 
 
-def check_options(options: RouteOptions, decorator: str) -> None:
-    """Refuses options that no route has, and values that can't be meant, with a TypeError."""
-    where = f"@app.{decorator}()"
-    refuse_unknown(where, options, RouteOptions.__annotations__)
-    status_code = options.get("status_code")
-    if not (status_code is None or isinstance(status_code, int)):
-        raise TypeError(f"{where}: status_code must be an int, not {status_code!r}")
-    response_class = options.get("response_class")
-    if not (response_class is None or is_class(response_class, Response)):
-        raise TypeError(
-            f"{where}: response_class must be a class of fluvial's responses, not "
-            f"{response_class!r}"
-        )
-    check_dependencies(options.get("dependencies") or (), where)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all routes of a router, or of one inclusion, have in common."""
 
-
-@dataclass(slots=True, eq=False)
-class Route:
-    """One registered path with its handler."""
-
-    path: str
-    methods: tuple[str, ...]
-    endpoint: Callable[..., Any]
-    options: RouteOptions = field(default_factory=RouteOptions)
-    name: str = ""
-    # For Request.path_params: what the pattern's converters make of texts.
-    converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
-    plan: _core.Plan | None = None
-
-    def __post_init__(self) -> None:
-        given = self.options.get("name")
-        self.name = given or callable_name(self.endpoint).rpartition(".")[2]
-        captures = read_captures(self.path)
-        self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
-
-    def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
-        """Reads the handler's signature; `dependencies` are the app's.
-
-        Raises: TypeError; NameError when an annotation names what isn't defined yet.
-        """
-        target = self._make_target(dependencies)
-        wrap = self._make_wrap()
-        status_code = self.options.get("status_code") or 200
-        self.plan = _core.Plan(
-            target.handler,
-            kind=target.kind,
-            params=target.params,
-            kwnames=target.kwnames,
-            body=target.body,
-            body_limit=self.options.get("body_limit"),
-            status_code=status_code,
-            wrap=wrap,
-            info=self,
-        )
-        if target.program is not None:
-            target.program.respond = make_respond(wrap, status_code)
-        return self.plan
-
-    def _make_target(self, dependencies: Sequence[Depends]) -> Target:
-        captures = read_captures(self.path)
-        call = read_call(self.endpoint, captures)
-        before = [
-            read_dependency(each, captures)
-            for each in (*dependencies, *(self.options.get("dependencies") or ()))
-        ]
-        for each in (*before, call):
-            settle_connection(each, Special.REQUEST)
-        warn_of_untaken(captures, (*before, call))
-        return make_target(
-            call,
-            before,
-            captures,
-            inline=self.options.get("inline", False),
-            streamed=is_class(self.options.get("response_class"), StreamingResponse),
-        )
-
-    def _make_wrap(self) -> Callable[[Any], Response] | None:
-        options = self.options
-        model_options: Any = {
-            name: options[f"response_model_{name}"]  # type: ignore[literal-required]
-            for name in ModelOptions.__annotations__
-            if f"response_model_{name}" in options
-        }
-        try:
-            annotation = return_annotation(self.endpoint)
-        except NameError:
-            if "response_model" not in options:
-                raise
-            annotation = MISSING
-        check_returned(annotation)
-        return make_wrap(
-            options.get("status_code"),
-            options.get("response_class"),
-            options.get("response_model", MISSING),
-            annotation,
-            model_options,
-        )
-
-
-@dataclass(slots=True, eq=False)
-class WebSocketRoute:
-    """One registered path with its WebSocket handler."""
-
-    path: str
-    endpoint: Callable[..., Any]
-    name: str | None = None
+    prefix: str = ""
+    tags: Sequence[str] = ()
     dependencies: Sequence[Depends] = ()
-    # For WebSocket.path_params: what the pattern's converters make of texts.
-    converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
+    default_response_class: type[Response] | None = None
+    responses: dict[int | str, dict[str, Any]] | None = None
+    deprecated: bool | None = None
+    include_in_schema: bool = True
 
-    def __post_init__(self) -> None:
-        self.name = self.name or callable_name(self.endpoint).rpartition(".")[2]
-        captures = read_captures(self.path)
-        self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
-
-    def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
-        """Reads the handler's signature; `dependencies` are the app's.
-
-        Raises: TypeError; NameError when an annotation names what isn't defined yet.
-        """
-        captures = read_captures(self.path)
-        call = read_call(self.endpoint, captures)
-        if call.flavour is not Flavour.ASYNC:
-            raise TypeError("a WebSocket handler must be an `async def`")
-        before = [read_dependency(each, captures) for each in (*dependencies, *self.dependencies)]
-        for each in (*before, call):
-            settle_connection(each, Special.WEBSOCKET)
-            _check_websocket(each)
-        warn_of_untaken(captures, (*before, call))
-        target = make_target(call, before, captures)
-        if target.program is not None:
-            target.program.respond = _answer_nothing
-        return _core.Plan(
-            target.handler,
-            kind=target.kind,
-            params=target.params,
-            kwnames=target.kwnames,
-            body=_core.BODY_DISCARD,
-            info=self,
+    def check(self, where: str) -> None:
+        """Raises: TypeError or ValueError for what can't be meant, in a message for `where`."""
+        prefix = self.prefix
+        if not isinstance(prefix, str):
+            raise TypeError(f"{where}: prefix must be a str, not {prefix!r}")
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(f"{where}: a prefix begins with '/' and ends without: {prefix!r}")
+        check_options(
+            {"response_class": self.default_response_class, "dependencies": self.dependencies},
+            "include_router",
         )
 
+    def options(self, own: RouteOptions) -> RouteOptions:
+        """Those of a route, with what is shared before its own, or where it has none."""
+        options: RouteOptions = {**own}
+        if self.tags:
+            options["tags"] = [*self.tags, *(own.get("tags") or ())]
+        if self.dependencies:
+            options["dependencies"] = [*self.dependencies, *(own.get("dependencies") or ())]
+        if self.responses:
+            options["responses"] = {**self.responses, **(own.get("responses") or {})}
+        if own.get("response_class") is None and self.default_response_class is not None:
+            options["response_class"] = self.default_response_class
+        if self.deprecated and own.get("deprecated") is None:
+            options["deprecated"] = True
+        if not self.include_in_schema:
+            options["include_in_schema"] = False
+        return options
 
-class WebSocketRoutes:
-    """An app's WebSocket routes and their table."""
 
-    def __init__(self) -> None:
-        self.router = _core.Router()
-        self.routes: list[WebSocketRoute] = []
-        self._registered = Registered()
-        self._planned = 0  # of `routes`, those in the table
+class Registering:
+    """The decorators that apps and routers have in common."""
 
-    def add(self, route: WebSocketRoute, dependencies: Sequence[Depends]) -> None:
-        """Registers a route; planned later when an annotation's name isn't defined yet.
+    _owner = "app"  # in messages
 
-        Raises: TypeError or ValueError, which names the route, when it can't be registered.
+    def add_api_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Collection[str] = ("GET",),
+        **options: Unpack[RouteOptions],
+    ) -> None:
+        """Registers a handler. Raises: TypeError or ValueError that says what is wrong with it."""
+        raise NotImplementedError
+
+    def add_api_websocket_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        name: str | None = None,
+        *,
+        dependencies: Sequence[Depends] | None = None,
+    ) -> None:
+        """Registers a WebSocket handler. Raises: as `add_api_route`."""
+        raise NotImplementedError
+
+    def api_route(
+        self, path: str, *, methods: Collection[str] = ("GET",), **options: Unpack[RouteOptions]
+    ) -> Callable[[F], F]:
+        """Registers the decorated handler for several methods."""
+        check_path(path, "api_route", self._owner)
+        check_options(options, "api_route", self._owner)
+        method_names(methods)
+
+        def register(endpoint: F) -> F:
+            self.add_api_route(path, endpoint, methods=methods, **options)
+            return endpoint
+
+        return register
+
+    route = api_route
+
+    def _decorate(self, name: str, path: str, options: RouteOptions) -> Callable[[F], F]:
+        check_path(path, name, self._owner)
+        check_options(options, name, self._owner)
+        return self.api_route(path, methods=(name.upper(),), **options)
+
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for GET."""
+        return self._decorate("get", path, options)
+
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for POST."""
+        return self._decorate("post", path, options)
+
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for PUT."""
+        return self._decorate("put", path, options)
+
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for PATCH."""
+        return self._decorate("patch", path, options)
+
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for DELETE."""
+        return self._decorate("delete", path, options)
+
+    def head(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for HEAD."""
+        return self._decorate("head", path, options)
+
+    def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for OPTIONS."""
+        return self._decorate("options", path, options)
+
+    def trace(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for TRACE."""
+        return self._decorate("trace", path, options)
+
+    @named_options
+    def websocket(
+        self,
+        path: str,
+        name: str | None = None,
+        *,
+        dependencies: Sequence[Depends] | None = None,
+    ) -> Callable[[F], F]:
+        """Registers the decorated `async def` handler for WebSockets."""
+        check_path(path, "websocket", self._owner)
+        check_dependencies(dependencies or (), f"@{self._owner}.websocket()")
+
+        def register(endpoint: F) -> F:
+            self.add_api_websocket_route(path, endpoint, name, dependencies=dependencies)
+            return endpoint
+
+        return register
+
+    @named_options
+    def include_router(
+        self,
+        router: Any,
+        *,
+        prefix: str = "",
+        tags: Sequence[str] | None = None,
+        dependencies: Sequence[Depends] | None = None,
+        default_response_class: type[Response] | None = None,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+        deprecated: bool | None = None,
+        include_in_schema: bool = True,
+    ) -> None:
+        """Registers all routes that `router` has by now, with `prefix` before their paths.
+
+        `tags`, `dependencies` and `responses` come before those of the router, and those before the
+        route's own; the nearest response class wins.
+
+        Raises: TypeError when `router` is no APIRouter; TypeError or ValueError as `add_api_route`,
+        also for a prefix that doesn't begin with "/" or ends with it, and for an empty path without
+        prefix.
         """
-        self.routes.append(route)
-        try:
-            self.plan(dependencies)
-        except NameError:
-            pass
-        except BaseException:
-            self.routes.remove(route)
-            raise
-        self._registered.add(("WebSocket",), route.path, route.endpoint)
-
-    def plan(self, dependencies: Sequence[Depends]) -> None:
-        """Plans the routes that aren't yet, in their order. Raises: as `add`, and NameError."""
-        while self._planned < len(self.routes):
-            route = self.routes[self._planned]
-            try:
-                self.router.add(("GET",), route.path, route.make_plan(dependencies))
-            except (NameError, TypeError, ValueError) as exc:
-                name = callable_name(route.endpoint)
-                raise type(exc)(f"route WebSocket {route.path} ({name}): {exc}") from exc
-            self._planned += 1
+        where = f"{self._owner}.include_router()"
+        if not isinstance(router, APIRouter):
+            refuse_foreign(router)
+            raise TypeError(f"{where} takes an APIRouter, not {router!r}: mount() takes apps")
+        if router is self:
+            raise ValueError(f"{where}: a router can't include itself")
+        shared = Shared(
+            prefix=prefix,
+            tags=tuple(tags or ()),
+            dependencies=tuple(dependencies or ()),
+            default_response_class=default_response_class,
+            responses=responses,
+            deprecated=deprecated,
+            include_in_schema=include_in_schema,
+        )
+        shared.check(where)
+        for route in router.routes:
+            _include(self, route, shared)
 
 
-def read_captures(path: str) -> Captures:
-    """For each parameter of a path its number and the type that its converter means."""
-    return {
-        match[1]: (number, _TYPES.get(match[2], Any))
-        for number, match in enumerate(_CAPTURE.finditer(path))
-    }
+def _include(owner: Registering, route: Route | WebSocketRoute, shared: Shared) -> None:
+    path = shared.prefix + route.path
+    if not path:
+        name = callable_name(route.endpoint)
+        raise ValueError(f"route {name}: prefix and path can't both be empty")
+    if isinstance(route, Route):
+        options = shared.options(route.options)
+        owner.add_api_route(path, route.endpoint, methods=route.methods, **options)
+    else:
+        before = (*shared.dependencies, *route.dependencies)
+        owner.add_api_websocket_route(path, route.endpoint, route.name, dependencies=before)
 
 
-def read_dependency(depends: Depends, captures: Captures) -> Call:
-    """What a dependency that stands beside the path wants.
+class APIRouter(Registering):
+    """Routes of one subject, in a module of their own, that an app or another router includes.
 
-    Raises: TypeError unless it is a callable.
+    Their signatures are read when they are included.
     """
-    if depends.dependency is None:
-        raise TypeError("Depends() beside the path needs a callable")
-    check_dependency(depends.dependency)
-    return read_call(depends.dependency, captures, use_cache=depends.use_cache)
 
+    _owner = "router"
 
-def warn_of_untaken(captures: Captures, calls: Sequence[Call]) -> None:
-    """Warns of a name in the path that is probably misspelt in the signature."""
-    fields = [field for call in calls for field in _fields(call)]
-    taken = {field.alias for field in fields if field.source == "path"}
-    untaken(captures, taken, {field.alias for field in fields if field.source != "path"})
+    @named_options
+    def __init__(
+        self,
+        *,
+        prefix: str = "",
+        tags: Sequence[str] | None = None,
+        dependencies: Sequence[Depends] | None = None,
+        default_response_class: type[Response] | None = None,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+        deprecated: bool | None = None,
+        include_in_schema: bool = True,
+    ) -> None:
+        self._shared = Shared(
+            prefix=prefix,
+            tags=tuple(tags or ()),
+            dependencies=check_dependencies(dependencies or (), "APIRouter()"),
+            default_response_class=default_response_class,
+            responses=responses,
+            deprecated=deprecated,
+            include_in_schema=include_in_schema,
+        )
+        self._shared.check("APIRouter()")
+        self.routes: list[Route | WebSocketRoute] = []
 
+    @property
+    def prefix(self) -> str:
+        """What all paths of the router begin with."""
+        return self._shared.prefix
 
-def _fields(call: Call) -> list[Field]:
-    values = [argument.value for argument in call.arguments]
-    inner = [field for value in values if isinstance(value, Call) for field in _fields(value)]
-    return [value for value in values if isinstance(value, Field)] + inner
+    def add_api_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Collection[str] = ("GET",),
+        **options: Unpack[RouteOptions],
+    ) -> None:
+        """Notes a handler for when the router is included.
 
+        Raises: TypeError for an unknown option or methods that aren't a list.
+        """
+        check_path(path, "get", self._owner)
+        check_options(options, "get", self._owner)
+        names = method_names(methods)
+        self.routes.append(
+            Route(self.prefix + path, names, endpoint, self._shared.options(options))
+        )
 
-def _check_websocket(call: Call) -> None:
-    """Raises: TypeError for a parameter that a WebSocket has not: a body or a response."""
-    for argument in call.arguments:
-        value = argument.value
-        if isinstance(value, Call):
-            _check_websocket(value)
-            continue
-        has_body = isinstance(value, Field) and value.source == "body"
-        if has_body or value in (Special.RESPONSE, Special.BACKGROUND):
-            what = "the body" if has_body else "a response"
-            raise TypeError(
-                f"parameter {argument.name!r} of {callable_name(call.func)} is for {what}, "
-                "which a WebSocket doesn't have"
-            )
-
-
-def _answer_nothing(_: Any) -> Response:
-    """What a handler returns doesn't matter; its clean-ups run at once."""
-    return Response()
+    @named_options
+    def add_api_websocket_route(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        name: str | None = None,
+        *,
+        dependencies: Sequence[Depends] | None = None,
+    ) -> None:
+        """Notes an `async def` handler for WebSockets. Raises: as `add_api_route`."""
+        check_path(path, "websocket", self._owner)
+        before = check_dependencies(dependencies or (), f"@{self._owner}.websocket()")
+        all_before = (*self._shared.dependencies, *before)
+        self.routes.append(WebSocketRoute(self.prefix + path, endpoint, name, all_before))

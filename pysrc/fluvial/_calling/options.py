@@ -41,7 +41,7 @@ def named_options(func: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def check_path(path: Any, decorator: str) -> None:
+def check_path(path: Any, decorator: str, owner: str = "app") -> None:
     """Refuses a decorator's path that is no text: its parentheses were forgotten.
 
     Raises: TypeError.
@@ -50,6 +50,6 @@ def check_path(path: Any, decorator: str) -> None:
         return
     if callable(path):
         raise TypeError(
-            f'write @app.{decorator}("/path"), with parentheses, above {callable_name(path)}'
+            f'write @{owner}.{decorator}("/path"), with parentheses, above {callable_name(path)}'
         )
-    raise TypeError(f'the path must be a str, not {path!r}: write @app.{decorator}("/path")')
+    raise TypeError(f'the path must be a str, not {path!r}: write @{owner}.{decorator}("/path")')

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -573,3 +576,77 @@ def test_request_in_dependencies(serve) -> None:
         return [body.decode(), m]
 
     assert serve(app).client.post("/", content=b"abc").json() == ["abc", "POST"]
+
+
+UNKNOWN_DEPENDENCIES = """
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fluvial import App, Depends
+
+if TYPE_CHECKING:
+    from nowhere import User, authenticate
+
+app = App()
+calls = []
+
+def known(*args) -> str:
+    calls.append(args)
+    return "known"
+
+class Checker:
+    def __init__(self, roles) -> None:
+        self.roles = roles
+
+    def __call__(self) -> None: ...
+
+@app.get("/")
+async def read(user: {annotation}) -> Any:
+    return user
+"""
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "Annotated[str, Depends(authenticate)]",
+        "Annotated[User, Depends(authenticate)]",
+        "Annotated[str, Depends(Checker(authenticate))]",
+        "Annotated[str, Depends(functools.partial(known, authenticate))]",
+        "Annotated[str, Depends(known), authenticate]",
+        'Annotated[str, Depends(authenticate)] = "default"',
+        "User = Depends(authenticate)",
+    ],
+)
+def test_a_dependency_that_is_not_defined_is_never_left_out(
+    tmp_path: Path, annotation: str
+) -> None:
+    """The metadata of an annotation is read by its names, and an unknown one stands for nothing."""
+    (tmp_path / "it.py").write_text(UNKNOWN_DEPENDENCIES.replace("{annotation}", annotation))
+    code = "import it; it.app.plan_routes()"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "NameError" in done.stderr
+    assert "authenticate" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "Annotated[User, Depends(known)]",
+        "Annotated[list[User], Depends(known)]",
+        "User = Depends(known)",
+        "User[int, str] | None = Depends(known)",
+        "nowhere.User = Depends(known)",
+    ],
+)
+def test_the_type_of_a_dependency_may_be_known_to_type_checkers_alone(
+    tmp_path: Path, annotation: str
+) -> None:
+    (tmp_path / "it.py").write_text(UNKNOWN_DEPENDENCIES.replace("{annotation}", annotation))
+    code = "import it; it.app.plan_routes(); print(it.app.router.find('GET', '/')[0])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("found\n", "")

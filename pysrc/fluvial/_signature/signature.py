@@ -5,6 +5,7 @@ What is refused, and why: ADR 17.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import enum
 import functools
@@ -189,16 +190,15 @@ def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator
 
 
 def _annotation_of(parameter: inspect.Parameter, namespace: dict[str, Any]) -> Any:
-    """What a dependency is annotated with is nobody's business: it may be known to type checkers
-    alone. Raises: NameError, TypeError.
+    """The annotation; Any for the type of a dependency's result, which only type checkers may know.
+
+    Raises: NameError for another name that isn't known, also one in the metadata: a dependency that
+    is looked for there must be called. TypeError for what can't be an annotation.
     """
     try:
         return _resolve(parameter.annotation, namespace)
     except NameError:
-        annotation = parameter.annotation
-        if isinstance(annotation, str):
-            annotation = _resolve(annotation, namespace, _Anything(namespace))
-        metadata = split_annotated(annotation)[1]
+        metadata = _metadata_of(parameter.annotation, namespace)
         if not any(
             isinstance(item, Depends) and item.dependency is not None
             for item in (*metadata, parameter.default)
@@ -207,25 +207,31 @@ def _annotation_of(parameter: inspect.Parameter, namespace: dict[str, Any]) -> A
     return Annotated[Any, *metadata] if metadata else Any
 
 
-class _Unknown(type):
-    """Whatever an annotation does with a name that isn't known."""
+def _metadata_of(annotation: Any, namespace: dict[str, Any]) -> tuple[Any, ...]:
+    """The metadata of an Annotated whose type isn't known. Raises: NameError, for its own names."""
+    if isinstance(annotation, str):
+        node = ast.parse(annotation.strip(), mode="eval").body
+        if isinstance(node, ast.Subscript):
+            inner = node.slice
+            if not isinstance(inner, ast.Tuple) or not _is_known(node.value, namespace):
+                return ()
+            if _evaluate(node.value, namespace) is not Annotated:
+                return ()
+            return tuple(_evaluate(item, namespace) for item in inner.elts[1:])
+        if not isinstance(node, ast.Name | ast.Attribute) or not _is_known(node, namespace):
+            return ()
+        annotation = _evaluate(node, namespace)
+    return split_annotated(annotation)[1]
 
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return cls
 
-    def __getitem__(cls, item: Any) -> Any:
-        return cls
+def _is_known(node: ast.expr, namespace: dict[str, Any]) -> bool:
+    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    return names <= namespace.keys() | vars(builtins).keys()
 
 
-class _Anything(dict[str, Any]):
-    """A namespace in which any name stands for something."""
-
-    def __missing__(self, name: str) -> Any:
-        if hasattr(builtins, name):
-            return getattr(builtins, name)
-        return _Unknown(name, (), {})
+def _evaluate(node: ast.expr, namespace: dict[str, Any]) -> Any:
+    code = compile(ast.Expression(node), "<annotation>", "eval")
+    return eval(code, namespace)
 
 
 def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
@@ -248,9 +254,7 @@ def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
     return names
 
 
-def _resolve(
-    annotation: Any, namespace: dict[str, Any], local: dict[str, Any] | None = None
-) -> Any:
+def _resolve(annotation: Any, namespace: dict[str, Any]) -> Any:
     if annotation is inspect.Parameter.empty:
         return Any
     if annotation is None:
@@ -260,7 +264,7 @@ def _resolve(
     import typing
 
     holder = type("_", (), {"__annotations__": {"it": annotation}})
-    hints = typing.get_type_hints(holder, namespace, local or namespace, include_extras=True)
+    hints = typing.get_type_hints(holder, namespace, namespace, include_extras=True)
     return hints["it"]
 
 

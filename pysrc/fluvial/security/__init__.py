@@ -1,0 +1,33 @@
+"""Security schemes: dependencies that read credentials from requests.
+
+bearer = HTTPBearer()
+
+@app.get("/me")
+async def me(token: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]): ...
+"""
+
+from .api_key import APIKeyCookie, APIKeyHeader, APIKeyQuery
+from .http import (
+    HTTPAuthorizationCredentials,
+    HTTPBasic,
+    HTTPBasicCredentials,
+    HTTPBearer,
+    HTTPDigest,
+)
+from .oauth2 import OAuth2, OAuth2AuthorizationCodeBearer, OAuth2PasswordBearer
+from .open_id_connect_url import OpenIdConnect
+
+__all__ = [
+    "APIKeyCookie",
+    "APIKeyHeader",
+    "APIKeyQuery",
+    "HTTPAuthorizationCredentials",
+    "HTTPBasic",
+    "HTTPBasicCredentials",
+    "HTTPBearer",
+    "HTTPDigest",
+    "OAuth2",
+    "OAuth2AuthorizationCodeBearer",
+    "OAuth2PasswordBearer",
+    "OpenIdConnect",
+]

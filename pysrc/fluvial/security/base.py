@@ -1,0 +1,48 @@
+"""What all security schemes have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from ..exceptions import HTTPException
+
+__all__ = ["SecurityBase"]
+
+T = TypeVar("T")
+
+
+class SecurityBase(Generic[T]):
+    """A dependency that reads credentials from a request.
+
+    `model` is the Security Scheme Object of OpenAPI 3.1 (section 4.8.27), `scheme_name` its name in
+    the document. With `auto_error`, a request without the credentials is refused with 401, else the
+    dependency is None.
+    """
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        scheme_name: str | None,
+        description: str | None,
+        auto_error: bool,
+    ) -> None:
+        if description is not None:
+            model["description"] = description
+        self.model = model
+        self.scheme_name = scheme_name or type(self).__name__
+        self.auto_error = auto_error
+
+    def challenge(self) -> str:
+        """The WWW-Authenticate field of a 401 (RFC 9110 section 11.6.1)."""
+        raise NotImplementedError
+
+    def make_not_authenticated_error(self) -> HTTPException:
+        """What is raised without credentials; subclasses may say something else."""
+        headers = {"WWW-Authenticate": self.challenge()}
+        return HTTPException(401, "Not authenticated", headers)
+
+    def checked(self, credentials: T | None) -> T | None:
+        """The credentials. Raises: HTTPException when there are none and they are demanded."""
+        if credentials is None and self.auto_error:
+            raise self.make_not_authenticated_error()
+        return credentials

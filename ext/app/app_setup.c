@@ -61,6 +61,9 @@ app_traverse(AppState *st, visitproc visit, void *arg)
 void
 app_clear(AppState *st)
 {
+    if (st->module != NULL) {
+        route_state(st->module)->target_type = NULL; /* it was borrowed from here */
+    }
     Py_CLEAR(st->request_type);
     Py_CLEAR(st->websocket_type);
     Py_CLEAR(st->sender_type);

@@ -1,7 +1,7 @@
 /* Python objects for what many requests have in common, made once and kept: names of methods and of
  * header fields, addresses of clients. The ASGI and the WSGI bridge have one such cache for each app.
  *
- * Thread: the loop's, with the GIL.
+ * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_APP_KEPT_H
 #define FLUVIAL_APP_KEPT_H

@@ -124,7 +124,7 @@ static PyMemberDef asgi_app_members[] = {
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
-/* The caches need no visit: str and bytes are never part of a cycle. */
+/* The caches need no visit: str, bytes and tuples of them are never part of a cycle. */
 static int
 asgi_app_traverse(PyObject *op, visitproc visit, void *arg)
 {

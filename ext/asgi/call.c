@@ -382,8 +382,11 @@ asgi_on_hook(LoopHook *hook)
 {
     AsgiApp *app = container_of(hook, AsgiApp, hook);
     Py_INCREF((PyObject *)app);
-    while (!ring_is_empty(&app->waiting)
-           && !loop_is_forked(first_waiting(app)->server->loop)) {
+    /* What the app does may let another thread run, whose loop may take the queue over once it is empty:
+     * its calls are not this loop's to start. */
+    const Loop *loop = first_waiting(app)->server->loop;
+    while (!ring_is_empty(&app->waiting) && first_waiting(app)->server->loop == loop
+           && !loop_is_forked(loop)) {
         asgi_call_start(first_waiting(app));
     }
     Py_DECREF((PyObject *)app);
@@ -396,6 +399,10 @@ static void
 call_queue(AsgiCall *self)
 {
     AsgiApp *app = self->app;
+    if (!ring_is_empty(&app->waiting)
+        && loop_is_forked(first_waiting(app)->server->loop)) {
+        ring_init(&app->waiting); /* the parent's calls, which never start here */
+    }
     if (ring_is_empty(&app->waiting)) {
         app->hook.run = asgi_on_hook;
         loop_hook_add(self->server->loop, &app->hook);

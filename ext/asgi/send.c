@@ -25,19 +25,6 @@ asgi_raise_gone(const AsgiCall *call)
     return -1;
 }
 
-/* Whether a message is dropped in silence: the client has left in the middle of a response, and the app is
- * being notified by receive(). Frameworks then cancel what sends, and under version 2.3 of the
- * specification no server raises in between. Only the first few messages: an app that goes on without end
- * gets an exception. */
-static bool
-send_drops(AsgiCall *call)
-{
-    bool drops =
-        call->hears_gone && call->stage > ASGI_START && call->dropped < DROPPED_MAX;
-    call->dropped += drops;
-    return drops;
-}
-
 int
 asgi_raise_unexpected(const AsgiCall *call, PyObject *type)
 {
@@ -287,16 +274,29 @@ send_early_hint(AsgiCall *call, const Message *m)
 
 /* ---- send --------------------------------------------------------------------------------- */
 
+/* Whether a message is dropped in silence: the client has left in the middle of a response, and the app is
+ * being notified by receive(). Frameworks then cancel what sends, and under version 2.3 of the
+ * specification no server raises in between. Only the first few messages: an app that goes on without end
+ * gets an exception. */
+static bool
+send_drops(AsgiCall *call)
+{
+    bool drops =
+        call->hears_gone && call->stage > ASGI_START && call->dropped < DROPPED_MAX;
+    call->dropped += drops;
+    return drops;
+}
+
 /* WaitOps.attempt: waits for room to write. */
 static WaitStep
 send_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
     AsgiCall *call = (AsgiCall *)owner;
-    if (call->gone) {
+    if (call->gone && !send_drops(call)) {
         (void)asgi_raise_gone(call);
         return WAIT_FAILED;
     }
-    if (call->req != NULL && http_stream_full(call->req)) {
+    if (call->req != NULL && !call->gone && http_stream_full(call->req)) {
         *list = &call->writers;
         return WAIT_BLOCKED;
     }

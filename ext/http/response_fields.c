@@ -104,6 +104,8 @@ field_kind_of(Slice name)
         return slice_eq_nocase(name, SLICE("upgrade"))
                    ? FIELD_HOP_BY_HOP
                    : field_kind_if(name, SLICE("trailer"), FIELD_HOP_BY_HOP);
+    case 8: /* a misspelling that wsgiref refuses, too */
+        return field_kind_if(name, SLICE("trailers"), FIELD_HOP_BY_HOP);
     case 10:
         return slice_eq_nocase(name, SLICE("keep-alive"))
                    ? FIELD_HOP_BY_HOP

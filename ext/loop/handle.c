@@ -349,6 +349,9 @@ handle_cancel(Handle *self)
     }
     if (unlikely(self->loop->debug)) {
         handle_keep_repr(self);
+        if (self->cancelled) {
+            return; /* by the user's code that this has run */
+        }
     }
     self->cancelled = true;
     handle_track(self);

@@ -164,10 +164,10 @@ pool_type_dealloc(PyObject *op)
     if (exit_unregister(self) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
+    Py_CLEAR(self->loop);
     if (raised != NULL) {
         err_restore(raised);
     }
-    Py_CLEAR(self->loop);
     type->tp_free(op);
     Py_DECREF(type);
 }

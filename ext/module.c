@@ -42,12 +42,6 @@ transport_state(PyObject *module)
     return &module_state(module)->transport;
 }
 
-HttpState *
-http_state(PyObject *module)
-{
-    return &module_state(module)->http;
-}
-
 AppState *
 app_state(PyObject *module)
 {
@@ -73,8 +67,8 @@ module_exec(PyObject *module)
     if (route_setup(module, &st->route) < 0 || loop_setup(module, &st->loop) < 0
         || pool_setup(module, &st->pool) < 0 || net_setup(module, &st->net) < 0
         || transport_setup(module, &st->transport) < 0
-        || http_setup(module, &st->http) < 0 || app_setup(module, &st->app) < 0
-        || asgi_setup(module, &st->asgi) < 0 || wsgi_setup(module, &st->wsgi) < 0) {
+        || app_setup(module, &st->app) < 0 || asgi_setup(module, &st->asgi) < 0
+        || wsgi_setup(module, &st->wsgi) < 0) {
         return -1;
     }
     return 0;
@@ -90,7 +84,6 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     err = err != 0 ? err : pool_traverse(&st->pool, visit, arg);
     err = err != 0 ? err : net_traverse(&st->net, visit, arg);
     err = err != 0 ? err : transport_traverse(&st->transport, visit, arg);
-    err = err != 0 ? err : http_traverse(&st->http, visit, arg);
     err = err != 0 ? err : app_traverse(&st->app, visit, arg);
     err = err != 0 ? err : asgi_traverse(&st->asgi, visit, arg);
     err = err != 0 ? err : wsgi_traverse(&st->wsgi, visit, arg);
@@ -104,7 +97,6 @@ module_clear(PyObject *module)
     wsgi_clear(&st->wsgi);
     asgi_clear(&st->asgi);
     app_clear(&st->app);
-    http_clear(&st->http);
     transport_clear(&st->transport);
     net_clear(&st->net);
     pool_clear(&st->pool);

@@ -1,5 +1,6 @@
-/* The module's state: one struct per layer, described in that layer's header. A layer accesses its
- * own part through <layer>_state(module) and never the parts of others.
+/* The module's state: one struct for each room that needs one, described in the room's header. A room
+ * reaches its part through <room>_state(module), and those of the rooms it stands on in the same way;
+ * only module.c knows all of them.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_STATE_H
@@ -8,7 +9,6 @@
 #include "base/py.h"
 #include "loop/loop_state.h"
 #include "net/net_state.h"
-#include "http/http_state.h"
 #include "app/app_state.h"
 #include "asgi/asgi_state.h"
 #include "pool/pool_state.h"
@@ -22,7 +22,6 @@ typedef struct ModuleState {
     PoolState pool;
     NetState net;
     TransportState transport;
-    HttpState http;
     AppState app;
     AsgiState asgi;
     WsgiState wsgi;

@@ -62,7 +62,8 @@ def name(path: Path) -> str:
 
 
 def includes(path: Path) -> list[str]:
-    return re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE)
+    found = re.findall(r'^[ \t]*#[ \t]*include[ \t]*["<](.+)[">]', path.read_text(), re.MULTILINE)
+    return [each for each in found if (EXT / each).is_file()]
 
 
 def c_functions(path: Path) -> Iterator[tuple[str, int]]:
@@ -143,6 +144,19 @@ def test_files_form_no_circles_but_those_that_are_one_thing() -> None:
         if stem in reach[stem]
     }
     assert sorted(circles) == sorted(TOGETHER)
+
+
+def test_names_that_are_static_occur_in_one_file_only() -> None:
+    """So that a search finds one function, and a backtrace says which it was."""
+    places: dict[str, set[str]] = {}
+    for path in C_FILES:
+        if path.suffix == ".c":
+            for found in re.findall(
+                r"^static [^=;{]*?\b(\w+)\([^;{]*\)\n{", path.read_text(), re.M
+            ):
+                places.setdefault(found, set()).add(name(path))
+    assert len(places) > 1000
+    assert {found: where for found, where in places.items() if len(where) > 1} == {}
 
 
 def test_every_c_file_is_in_a_room() -> None:

@@ -387,7 +387,7 @@ static PyGetSetDef coro_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyType_Slot coro_slots[] = {
+static PyType_Slot request_coro_slots[] = {
     {Py_tp_doc, "The coroutine that the task of a request runs."},
     {Py_tp_repr, coro_repr},
     {Py_tp_methods, coro_methods},
@@ -400,19 +400,19 @@ static PyType_Slot coro_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec coro_spec = {
+static PyType_Spec request_coro_spec = {
     .name = "fluvial._core.RequestCoro",
     .basicsize = sizeof(RequestCoro),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
              | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = coro_slots,
+    .slots = request_coro_slots,
 };
 
 int
 request_coro_setup(PyObject *module, AppState *st)
 {
     st->request_coro_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &coro_spec, NULL);
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &request_coro_spec, NULL);
     return st->request_coro_type == NULL
                ? -1
                : PyModule_AddType(module, st->request_coro_type);

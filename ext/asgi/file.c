@@ -24,7 +24,7 @@ file_raise(PyObject *holder, int err)
     (void)asgi_raise((AsgiCall *)holder, err);
 }
 
-static const FileSendOps call_ops = {
+static const FileSendOps file_ops = {
     .writers = file_writers,
     .raise = file_raise,
     .abort = http_abort_told, /* another task of the app's may wait in receive() */
@@ -79,7 +79,7 @@ asgi_copy(PyObject *op, PyObject *args)
         return NULL;
     }
     const FilePart part = {.fd = fd, .offset = (off_t)offset, .left = size};
-    return file_send_new(call->req, part, &call_ops, op);
+    return file_send_new(call->req, part, &file_ops, op);
 }
 
 static PyMethodDef copy_def = {"copy", asgi_copy, METH_VARARGS,

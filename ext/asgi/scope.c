@@ -50,7 +50,7 @@ server_is_known(const AsgiApp *app, const HttpRequest *req)
 
 /* The root path and the path. */
 static PyObject *
-make_path(AsgiApp *app, HttpRequest *req)
+scope_path(AsgiApp *app, HttpRequest *req)
 {
     PyObject *path = text_utf8(call_path(req));
     if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
@@ -62,7 +62,7 @@ make_path(AsgiApp *app, HttpRequest *req)
 }
 
 static PyObject *
-make_raw_path(AsgiApp *app, HttpRequest *req)
+scope_raw_path(AsgiApp *app, HttpRequest *req)
 {
     PyObject *path = slice_bytes(http_request_path(req));
     if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
@@ -180,8 +180,8 @@ scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
     const AsgiState *st = app->st;
     bool has_client = req->peer.family != AF_UNSPEC;
     if (scope_put_rare(scope, app, req) < 0
-        || dict_put(scope, st->str_path, make_path(app, req)) < 0
-        || dict_put(scope, st->str_raw_path, make_raw_path(app, req)) < 0
+        || dict_put(scope, st->str_path, scope_path(app, req)) < 0
+        || dict_put(scope, st->str_raw_path, scope_raw_path(app, req)) < 0
         || dict_put(scope, st->str_headers, make_headers(app, req)) < 0
         || (has_client
             && dict_put(scope, st->str_client,

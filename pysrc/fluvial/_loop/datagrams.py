@@ -1,4 +1,4 @@
-"""The loop's datagram endpoints: sockets that the C transport serves, and those that it doesn't."""
+"""The loop's datagram endpoints. Sockets that the C transport can't serve get asyncio's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6, socket.AF_UNIX})
 
 
 class DatagramsMixin(asyncio.SelectorEventLoop):
-    """Part of the loop: asyncio's create_datagram_endpoint() asks it for the transport."""
+    """Part of the loop: makes the transport for asyncio's create_datagram_endpoint()."""
 
     def _make_datagram_transport(
         self,
@@ -24,7 +24,7 @@ class DatagramsMixin(asyncio.SelectorEventLoop):
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> asyncio.BaseTransport:
-        # What derives from socket.socket may send in a way of its own.
+        # A class derived from socket.socket may override how it sends.
         if type(sock) is not socket.socket or sock.family not in _FAMILIES:
             return super()._make_datagram_transport(  # type: ignore[no-any-return]  # super() is asyncio's
                 sock, protocol, address, waiter, extra
@@ -38,7 +38,7 @@ class DatagramsMixin(asyncio.SelectorEventLoop):
 
 
 def _socket_info(sock: socket.socket, extra: dict[str, Any] | None) -> dict[str, Any]:
-    """What get_extra_info() tells of a datagram socket."""
+    """The values that get_extra_info() returns for a datagram socket."""
     info = dict(extra or ())
     info["socket"] = trsock.TransportSocket(sock)
     for name, ask in (("sockname", sock.getsockname), ("peername", sock.getpeername)):

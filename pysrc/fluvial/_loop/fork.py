@@ -1,4 +1,4 @@
-"""Forks: in the child a loop counts as closed, and nothing there disturbs the parent's."""
+"""Forks: in the child a loop counts as closed, and the child must not disturb the parent's loop."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class ForkMixin:
         _loops.add(self)
 
     def _leave_signals(self) -> None:
-        """Called in the child. The parent's wake-up descriptor must get no signals from here; and
-        those that the loop had handlers for do what they do by default, since nobody waits for them
-        now."""
+        """Called in the child. Signals of the child must not be written to the parent's wake-up
+        descriptor. Those for which the loop had handlers get their default action back, because no
+        loop handles them in the child."""
         _reset_signals(self._signal_handlers)
         if self._ssock is None or self._csock is None:
             return
-        with contextlib.suppress(ValueError):  # only the main interpreter may ask
+        with contextlib.suppress(ValueError):  # raised outside the main interpreter
             wakeup = signal.set_wakeup_fd(-1)
             if wakeup not in {-1, self._csock.fileno()}:
                 signal.set_wakeup_fd(wakeup)
@@ -43,7 +43,7 @@ class ForkMixin:
 
 
 def _reset_signals(numbers: Iterable[int]) -> None:
-    """Undoes add_signal_handler() and the way in which asyncio.Runner takes SIGINT."""
+    """Undoes add_signal_handler(), and asyncio.Runner's handler for SIGINT."""
     with contextlib.suppress(ValueError):  # a thread of a sub-interpreter
         for number in numbers:
             if signal.getsignal(number) is unix_events._sighandler_noop:  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ def _register() -> None:
 
 def _in_child() -> None:
     loops = list(_loops)
-    for loop in loops:  # all of them, before anything else can fail
+    for loop in loops:  # mark all of them before anything else can fail
         loop._forked()
     for loop in loops:
         loop._leave_signals()

@@ -1,4 +1,4 @@
-"""The socket object of a transport whose descriptor libuv owns and Python never sees (ADR 9)."""
+"""The socket object of a transport whose descriptor libuv owns and keeps from Python (ADR 9)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 
 class HiddenSocket:
-    """What asyncio.trsock.TransportSocket asks of a socket, without libuv's descriptor: libuv
-    aborts the process when someone closes that. Each call works on a duplicate; the one whose
-    number fileno() gave stays open until the transport is closed."""
+    """The methods that asyncio.trsock.TransportSocket needs from a socket.
+
+    They never expose libuv's descriptor, since libuv aborts the process if other code closes it.
+    Each call works on a duplicate of the descriptor. The duplicate whose number fileno() has
+    returned stays open until the transport is closed.
+    """
 
     def __init__(self, transport: _core.StreamTransport, numbers: MutableMapping[int, Any]) -> None:
-        """`numbers` is told of the number that belongs to the transport."""
+        """fileno() enters the number it returns in `numbers`, which maps it to the transport."""
         self._transport: _core.StreamTransport | None = transport
         self._shown: socket.socket | None = None
         self._numbers = numbers
@@ -42,7 +45,7 @@ class HiddenSocket:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def fileno(self) -> int:
-        """A number of the connection's, -1 once the transport is closed."""
+        """The number of a descriptor of the connection, -1 once the transport is closed."""
         if self._shown is None:
             if self._transport is None:
                 return -1
@@ -51,17 +54,17 @@ class HiddenSocket:
         return self._shown.fileno()
 
     def leave(self) -> socket.socket | None:
-        """Ends the tie with the transport, which is closed; returns what is to be closed, too."""
+        """Called when the transport is closed. Returns the duplicate to close, if there is one."""
         shown, self._shown, self._transport = self._shown, None, None
         return shown
 
     def dup(self) -> socket.socket:
-        """A socket of the caller's own."""
+        """A new socket that the caller owns."""
         with self._borrowed() as sock:
             return sock.dup()
 
     def get_inheritable(self) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     def shutdown(self, how: int) -> None:

@@ -1,4 +1,5 @@
-"""The asyncio event loop: the hot part in C (`_core.Loop`), the rest from asyncio itself."""
+"""The asyncio event loop: the performance-critical part is in C (`_core.Loop`), the rest is
+asyncio's own code."""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ T = TypeVar("T")
 
 
 class _SelectorView:
-    """What asyncio's transports over the loop's add_reader() look up in their loop's selector."""
+    """The part of a selector that asyncio's transports use, on top of the loop's add_reader()."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        """Raises: KeyError when the file is not watched."""
+        """The events for which a file is watched. Raises: KeyError when it is not watched."""
         reader, writer = handles = self._loop._watched(fileobj)
         mask = selectors.EVENT_READ if reader is not None else 0
         if writer is not None:
@@ -45,14 +46,14 @@ class _SelectorView:
         return selectors.SelectorKey(fileobj, fd, mask, handles)
 
     def get(self, fileobj: Any) -> selectors.SelectorKey | None:
-        """As get_key, with None for a file that is not watched."""
+        """As get_key, but returns None for a file that is not watched."""
         try:
             return self.get_key(fileobj)
         except KeyError:
             return None
 
     def get_map(self) -> _SelectorView:
-        """The view itself: only get() is asked of a selector's map."""
+        """Returns the view itself, because asyncio only calls get() on a selector's map."""
         return self
 
     def close(self) -> None:
@@ -73,19 +74,20 @@ class Loop(
 ):
     """An asyncio event loop on libuv."""
 
-    _is_whole = False  # whether __init__ has come to its end
+    _is_whole = False  # whether __init__ has finished
 
     def __init__(self) -> None:
         super().__init__(_SelectorView(self))
         if sys.version_info < (3, 12) and type(self).call_soon is _core.Loop.call_soon:
-            # asyncio's C code looks this up for each step of a task: the bound method is kept.
+            # asyncio's C code looks call_soon up for each step of a task. An instance attribute
+            # saves making a bound method every time.
             self.__dict__["call_soon"] = self.call_soon
         self._watch_forks()
         self._init_streams()
         self._is_whole = True
 
     def __del__(self, *args: Any) -> None:
-        # A signal may end __init__ at any point. _core closes what it has made by then.
+        # A signal handler may raise anywhere in __init__. _core closes what had been made by then.
         if self._is_whole:
             super().__del__(*args)
 
@@ -97,8 +99,8 @@ class Loop(
 
     # -- Running ----------------------------------------------------------------------------
 
-    # nest_asyncio, which replaces methods of asyncio's loops by ones for their queues, asks for
-    # this; and what it has put into the base class isn't used.
+    # nest_asyncio replaces methods of asyncio's loops with ones that work on those loops' queues,
+    # unless this attribute exists. Methods it has put into the base class are not used here.
     _nest_patched = True
 
     def _check_running(self) -> None:
@@ -114,13 +116,13 @@ class Loop(
         is_new = not asyncio.isfuture(future)
         future = asyncio.ensure_future(future, loop=self)
         if is_new:
-            future._log_destroy_pending = False  # an exception out of the loop is enough
+            future._log_destroy_pending = False  # run_until_complete() raises; no second report
         future.add_done_callback(_stop_loop)
         try:
             self.run_forever()
         except BaseException:
             if is_new and future.done() and not future.cancelled():
-                future.exception()  # it has been told: this is where it goes on
+                future.exception()  # mark it as retrieved: the exception propagates from here
             raise
         finally:
             future.remove_done_callback(_stop_loop)
@@ -153,7 +155,7 @@ class Loop(
                 signal.set_wakeup_fd(wakeup)
 
     def close(self) -> None:
-        """Closes the loop, which must not be running; does nothing the second time."""
+        """Closes the loop, which must not be running. Calling it again does nothing."""
         super().close()
         self._shut()
 
@@ -187,8 +189,8 @@ class Loop(
             base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)
 
     def _code_ran(self, what: Any, name: str | None, seconds: float) -> None:
-        """Called in debug mode after what is no callback: the first step of a task that was started
-        at once, or the method `name` of a protocol."""
+        """Called in debug mode after code that is not a callback: the first step of a task that was
+        started eagerly, or the method `name` of a protocol."""
         if seconds >= self.slow_callback_duration:
             shown = repr(what) if name is None else f"<{name}() of {what!r}>"
             base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)
@@ -196,11 +198,11 @@ class Loop(
 
 def _stop_loop(future: asyncio.Future[Any]) -> None:
     if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
-        return  # it leaves run_forever by itself
+        return  # the exception itself ends run_forever()
     future.get_loop().stop()
 
 
 def run_async(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
-    """Runs a coroutine on a new Loop and returns its result, as `asyncio.run`."""
+    """Runs a coroutine on a new Loop and returns its result, as `asyncio.run` does."""
     with asyncio.Runner(debug=debug, loop_factory=Loop) as runner:
         return runner.run(main)

@@ -6,10 +6,13 @@ import signal
 
 
 def hears_signals() -> bool:
-    """Whether this is the main thread of the main interpreter: in a sub-interpreter
-    `threading.main_thread()` is just the first thread that ran there."""
+    """Whether this is the main thread of the main interpreter.
+
+    `threading.main_thread()` doesn't tell: in a sub-interpreter, it is only the first thread that
+    ran there.
+    """
     try:
-        signal.signal(signal.SIGINT, None)  # refused in any case
+        signal.signal(signal.SIGINT, None)  # always refused; the kind of error gives the result
     except TypeError:
         return True
     except ValueError:

@@ -1,4 +1,4 @@
-"""Names and addresses: what needs no name server is answered at once, the rest by a thread."""
+"""Name resolution: numeric addresses are converted at once, everything else by a thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
 class NamesMixin(_Base):
-    """`getaddrinfo` and `getnameinfo` of the loop."""
+    """The loop's `getaddrinfo` and `getnameinfo`."""
 
     async def getaddrinfo(
         self,
@@ -34,14 +34,14 @@ class NamesMixin(_Base):
         )
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> Any:
-        """As socket.getnameinfo, without a thread when only numbers are asked for."""
+        """As socket.getnameinfo, without a thread when only numeric results are requested."""
         if flags & NUMERIC == NUMERIC:
             return socket.getnameinfo(sockaddr, flags)
         return await super().getnameinfo(sockaddr, flags)
 
 
 def _is_address(host: Any) -> bool:
-    """IPv4 or IPv6, perhaps with a scope: `fe80::1%eth0`."""
+    """Whether `host` is an IPv4 or IPv6 address, perhaps with a scope: `fe80::1%eth0`."""
     if not isinstance(host, str):
         return False
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

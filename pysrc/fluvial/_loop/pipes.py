@@ -9,7 +9,7 @@ from .. import _core
 
 
 class PipesMixin(asyncio.SelectorEventLoop):
-    """Part of the loop: pipes, sockets and character devices as transports of one direction."""
+    """Part of the loop: one-way transports over pipes, sockets and character devices."""
 
     def _make_read_pipe_transport(
         self,

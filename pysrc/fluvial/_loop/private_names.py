@@ -1,12 +1,12 @@
 """The private names of asyncio that the loop uses, overrides or imitates, by owner (ADR 1).
 
-Nothing imports this file. `tests/loop/test_private_names.py` tells which of the names a version of
-Python lacks, and which the sources use without standing here.
+Nothing imports this file. `tests/loop/test_private_names.py` reports which of these names a version
+of Python lacks, and which the sources use although they are not listed here.
 """
 
 from __future__ import annotations
 
-# In all supported versions. An owner is a module, or a class with its bases.
+# Names that exist in all supported versions. An owner is a module, or a class with its bases.
 NAMES: dict[str, tuple[str, ...]] = {
     "asyncio.base_events": ("_format_handle", "_ipaddr_info"),
     "asyncio.constants": ("_SendfileMode",),
@@ -16,7 +16,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "asyncio.tasks": ("_unregister_task",),
     "asyncio.transports": ("_FlowControlMixin",),
     "asyncio.unix_events": ("_UnixSubprocessTransport", "_sighandler_noop"),
-    # The loop's base class. What asyncio's methods read and set are members of the C struct.
+    # The loop's base class. Attributes that asyncio's methods read and set are members of the C
+    # struct.
     "asyncio.SelectorEventLoop": (
         "_add_callback",
         "_add_reader",
@@ -73,7 +74,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "asyncio.Server": ("_attach", "_detach"),
     "asyncio.StreamReader": ("_buffer", "_eof", "_limit", "_waiter", "_wakeup_waiter"),
     "asyncio.StreamReaderProtocol": ("_stream_reader", "_stream_reader_wr"),
-    # What asyncio's code and its users ask of transports.
+    # What asyncio's code and its users access on transports.
     "asyncio.selector_events._SelectorSocketTransport": (
         "_call_connection_lost",
         "_extra",
@@ -164,7 +165,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# (owner, name): the first version that has it, and the first that has it no more.
+# (owner, name): the first version that has the name, and the first that no longer has it.
 SOME_VERSIONS: dict[tuple[str, str], tuple[tuple[int, int], tuple[int, int]]] = {
     ("asyncio.tasks", "_all_tasks"): ((3, 11), (3, 12)),
     ("asyncio.tasks", "_scheduled_tasks"): ((3, 12), (3, 14)),
@@ -173,5 +174,5 @@ SOME_VERSIONS: dict[tuple[str, str], tuple[tuple[int, int], tuple[int, int]]] = 
     ("weakref.WeakSet", "_pending_removals"): ((3, 11), (3, 14)),
 }
 
-# Names of ours that asyncio has, too, for something else.
+# Our own names that asyncio uses as well, with another meaning.
 OURS = frozenset({"_children", "_register", "_release"})

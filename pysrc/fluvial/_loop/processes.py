@@ -1,7 +1,7 @@
-"""The loop's sub-processes: asyncio's transport, with the child's exit seen through a pidfd.
+"""The loop's sub-processes: asyncio's transport, with a pidfd that reports the child's exit.
 
-No signal handler, no child watcher: it works in any thread. Where the system has no pidfds, or no
-descriptor is left for one, a thread waits for the child.
+There is no signal handler and no child watcher, so it works in any thread. If the system has no
+pidfds, or no descriptor is left for one, a thread waits for the child.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("asyncio")
 
-# What asyncio reports when somebody else has taken the child's exit status.
+# What asyncio reports when other code has already collected the child's exit status.
 _UNKNOWN_RETURNCODE = 255
 
 
 class ProcessesMixin(asyncio.SelectorEventLoop):
-    """Part of the loop: asyncio's subprocess_exec() and subprocess_shell() ask it for the
-    transport."""
+    """Part of the loop: makes the transport for asyncio's subprocess_exec() and
+    subprocess_shell()."""
 
     def __init__(self, selector: Any = None) -> None:
-        self._children: dict[int, _Child] = {}  # running, by pidfd
+        self._children: dict[int, _Child] = {}  # the running ones, by pidfd
         super().__init__(selector)
 
     async def _make_subprocess_transport(
@@ -97,7 +97,7 @@ class ProcessesMixin(asyncio.SelectorEventLoop):
 
 
 class _Child:
-    """A process whose exit somebody waits for."""
+    """A child process whose exit is awaited."""
 
     def __init__(self, loop: ProcessesMixin, transport: _ChildTransport) -> None:
         self.loop = loop
@@ -106,19 +106,19 @@ class _Child:
         self.pid = self.process.pid
 
     def on_exit(self, pidfd: int) -> None:
-        """Called by the loop when the pidfd says that the child has ended."""
+        """Called by the loop when the pidfd reports that the child has exited."""
         returncode = self.reap(os.WNOHANG)
         if returncode is None:
             return
         self.loop._forget_child(pidfd)
-        # What came through the pipes in the same iteration is told first.
+        # Data that arrived through the pipes in the same iteration is delivered first.
         self.loop.call_soon(self.transport._process_exited, returncode)
 
     def wait_in_thread(self) -> None:
         name = f"fluvial-waitpid-{self.pid}"
         try:
             threading.Thread(target=self._wait, name=name, daemon=True).start()
-        except RuntimeError:  # no thread is left: the child can't be had
+        except RuntimeError:  # no thread can be started: kill the child, since none waits for it
             self.process.kill()
             self.loop.call_soon(self.transport._process_exited, self.reap(0))
             raise
@@ -127,15 +127,15 @@ class _Child:
         returncode = self.reap(0)
         try:
             self.loop.call_soon_threadsafe(self.transport._process_exited, returncode)
-        except RuntimeError:  # closed meanwhile
+        except RuntimeError:  # the loop has been closed in the meantime
             _log.warning("%r, which handled pid %d, is closed", self.loop, self.pid)
 
     def reap(self, flags: int) -> int | None:
-        """The exit code; None when the child still runs."""
+        """Collects the child's exit code; None while the child is still running."""
         try:
             pid, status = os.waitpid(self.pid, flags)
         except ChildProcessError:
-            if self.process.returncode is not None:  # through the Popen object
+            if self.process.returncode is not None:  # the Popen object has collected it
                 return int(self.process.returncode)
             _log.warning(
                 "Unknown child process pid %d, will report returncode %d",
@@ -147,7 +147,7 @@ class _Child:
             if pid == 0:
                 return None
             returncode = unix_events.waitstatus_to_exitcode(status)
-        # At once: nobody may signal the number, which is free for another process now.
+        # Set it at once: the pid may belong to another process now, and must not be signalled.
         self.process.returncode = returncode
         if self.loop.get_debug():
             _log.debug("process %d exited with returncode %d", self.pid, returncode)
@@ -155,8 +155,8 @@ class _Child:
 
 
 class _ChildTransport(unix_events._UnixSubprocessTransport):
-    """asyncio's transport, which leaves no pipe open and keeps nobody waiting when it is closed, or
-    fails, while it connects its pipes."""
+    """asyncio's transport, corrected for being closed, or failing, while it connects its pipes: it
+    leaves no pipe open and lets no caller wait forever."""
 
     _pending_calls: Any  # None once the pipes are connected
 
@@ -169,7 +169,7 @@ class _ChildTransport(unix_events._UnixSubprocessTransport):
                 protocol.pipe.close()
 
     def _give_pipes_up(self) -> None:
-        """A pipe couldn't be connected: the protocol never hears of this process."""
+        """Called when a pipe couldn't be connected: the protocol is never called."""
         self._protocol = asyncio.SubprocessProtocol()
         for fd, pipe in enumerate((self._proc.stdin, self._proc.stdout, self._proc.stderr)):
             if fd in self._pipes and self._pipes[fd] is None:
@@ -180,9 +180,9 @@ class _ChildTransport(unix_events._UnixSubprocessTransport):
             self._loop.call_soon(callback, *data)
 
     def send_signal(self, signal: int) -> None:
-        """Does nothing once the child's exit is known: its number may be another's by now.
+        """Does nothing once the child's exit is known, as its pid may belong to another process.
 
-        Raises: ProcessLookupError after the protocol's connection_lost().
+        Raises: ProcessLookupError when called after the protocol's connection_lost().
         """
         self._check_proc()
         if self._proc.returncode is None:

@@ -1,4 +1,4 @@
-"""The loop's sock_recv(), sock_recv_into() and sock_sendall(): coroutines, as asyncio's."""
+"""The loop's sock_recv(), sock_recv_into() and sock_sendall(): coroutines, as in asyncio."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SocketsMixin(asyncio.SelectorEventLoop):
     _send_all: Any
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
-        """Receives up to `n` bytes; b"" when the peer sends no more."""
+        """Receives up to `n` bytes; b"" once the peer has finished sending."""
         return await self._receive(sock, n)  # type: ignore[no-any-return]
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:

@@ -1,4 +1,4 @@
-"""Connections and servers of the event loop: asyncio's own code on our transports."""
+"""The event loop's connections and servers: asyncio's own code on top of our transports."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-# Whoever puts another class in its place (a proxy's, say) is to be heard.
+# Libraries for proxies replace socket.socket. create_connection() compares it with this original,
+# and takes its short cut only where it has not been replaced.
 _SOCKET = socket.socket
 _NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)  # macOS has none
 
 
 class StreamsMixin:
-    """What asyncio's selector loop calls for stream sockets: a part of the loop (`self`)."""
+    """Part of the loop: the methods that asyncio's selector loop calls for stream sockets."""
 
     _lent: set[socket.socket]
     _acceptors: dict[socket.socket, _core.Acceptor]
@@ -59,7 +60,7 @@ class StreamsMixin:
     async def _connect_literal(
         self: Any, protocol_factory: Callable[[], asyncio.BaseProtocol], info: Any
     ) -> Any:
-        """What create_connection() comes to for an IP address: nothing to look up or choose."""
+        """create_connection() for an IP address, where there is nothing to look up or to choose."""
         family, kind, proto, _, address = info
         sock = socket.SocketType(family, kind | _NONBLOCK, proto)
         if not _NONBLOCK:
@@ -67,8 +68,8 @@ class StreamsMixin:
         waiter = self.create_future()
         try:
             if _connect(sock, address):
-                # The protocol hears of it no earlier than on asyncio's loop: callers that give up
-                # within these two rounds find that there never was a connection.
+                # The protocol must not be called earlier than on asyncio's loop. If the caller
+                # is cancelled within these two iterations, no protocol has been made.
                 await _turn()
                 await _turn()
             else:
@@ -117,8 +118,8 @@ class StreamsMixin:
     async def _create_connection_transport(
         self: Any, sock: socket.socket, *args: Any, **kwargs: Any
     ) -> Any:
-        """As asyncio's, which leaves the socket to the garbage collector when the protocol can't
-        be made."""
+        """As asyncio's, but closes the socket when the protocol can't be made. asyncio leaves it
+        to the garbage collector."""
         above: Any = super()
         try:
             return await above._create_connection_transport(sock, *args, **kwargs)
@@ -129,8 +130,8 @@ class StreamsMixin:
 
     @contextlib.contextmanager
     def _lending(self, sock: socket.socket | None) -> Iterator[None]:
-        """Marks a socket that the caller keeps a hold on: libuv gets a duplicate of its
-        descriptor, since it can't bear the caller to close its own."""
+        """Marks a socket that the caller keeps. libuv gets a duplicate of its descriptor, because
+        it aborts when other code closes a descriptor that libuv uses."""
         if sock is None:
             yield
             return
@@ -149,7 +150,8 @@ class StreamsMixin:
         extra: dict[str, Any] | None = None,
         server: Any = None,
     ) -> _core.StreamTransport:
-        """Takes over `sock`, which is empty afterwards unless the caller lent it."""
+        """Makes a transport of `sock`. Takes its descriptor away unless the caller lent the
+        socket."""
         if sock not in self._lent:
             fd = sock.fileno()
             transport = _core.StreamTransport(self, fd, None, protocol, waiter, extra, server)
@@ -166,7 +168,7 @@ class StreamsMixin:
         return transport
 
     def _find_name(self: Any, transport: _core.StreamTransport, name: str) -> Any:
-        """The address of a socket that is neither IP nor Unix."""
+        """The address of a socket that is neither an IP nor a Unix socket."""
         with contextlib.suppress(OSError), socket.socket(fileno=transport._dup()) as sock:
             return sock.getpeername() if name == "peername" else sock.getsockname()
         return None
@@ -181,13 +183,13 @@ class StreamsMixin:
         shown = sock.leave() if isinstance(sock, HiddenSocket) else sock
         number = -1 if shown is None else shown.fileno()
         if shown is None or number < 0:
-            return  # nobody asked for a number; or the user has closed the socket
+            return  # fileno() was never called, or the user has closed the socket
         if self._transports.get(number) is transport:
             del self._transports[number]
         if transport._owns(number):
             shown.close()
             return
-        shown.detach()  # the number may be another file's by now, or libuv's
+        shown.detach()  # the number may belong to another file now, or to libuv
         message = "the descriptor of a transport's socket was closed by someone else"
         raise OSError(errno.EBADF, message)
 
@@ -234,9 +236,9 @@ class StreamsMixin:
     def _accept_paused(
         self: Any, acceptor: _core.Acceptor, exc: BaseException, broken: bool, known: bool
     ) -> None:
-        """Called by an acceptor when there are no descriptors or no memory for connections, or when
-        the socket listens no more (`broken`), which may be `known`. It is left alone for a moment,
-        since it stays readable."""
+        """Called by an acceptor that can't accept connections: no descriptors or memory are left,
+        or the socket no longer listens (`broken`). If the failure is already `known`, it isn't
+        reported again. The socket stays readable, so accepting pauses for ACCEPT_RETRY_DELAY."""
         message = "socket.accept() out of system resource"
         if broken:
             message = "a server's socket listens no more: was it shut down? Trying again"
@@ -303,12 +305,13 @@ class StreamsMixin:
 
 @types.coroutine
 def _turn() -> Iterator[None]:
-    """Lets the loop go round once: asyncio.sleep(0), which tests replace."""
+    """Waits for one iteration of the loop. Not asyncio.sleep(0), because tests of applications
+    replace that."""
     yield
 
 
 def _connect(sock: Any, address: Any) -> bool:
-    """Whether the non-blocking `sock` is connected to `address` right away."""
+    """Connects the non-blocking `sock`; returns whether it is connected to `address` at once."""
     try:
         sock.connect(address)
     except (BlockingIOError, InterruptedError):
@@ -328,14 +331,15 @@ async def _noting(connecting: Any, connected: list[socket.socket]) -> socket.soc
     return sock
 
 
-# The sockets that a create_connection() with happy eyeballs has connected.
+# The sockets that the current create_connection() with happy eyeballs has connected.
 _connected: ContextVar[list[socket.socket] | None] = ContextVar("_connected", default=None)
 
 
 @contextlib.contextmanager
 def _closing_on_failure() -> Iterator[None]:
-    """Closes what was connected meanwhile, unless it ends well: asyncio's race of connects loses
-    the winner when it is cancelled. What a transport has taken over is empty."""
+    """Closes the sockets connected in the block if the block raises: asyncio's happy eyeballs
+    leaks the socket that won when it is cancelled. A socket that a transport has taken over has no
+    descriptor left, so closing it does nothing."""
     connected: list[socket.socket] = []
     token = _connected.set(connected)
     try:
@@ -345,5 +349,5 @@ def _closing_on_failure() -> Iterator[None]:
             sock.close()
         raise
     finally:
-        connected.clear()  # transports keep the context
+        connected.clear()  # transports keep the context alive, and with it this list
         _connected.reset(token)

@@ -1,4 +1,4 @@
-"""TLS for asyncio: asyncio's own state machine, with the way of records in C (docs/adr/)."""
+"""TLS for asyncio: asyncio's own state machine, with records read and written in C (docs/adr/)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-BUFFER = 256 * 1024  # bytes, for a transport below that is not Fluvial's own
+BUFFER = 256 * 1024  # bytes, where the underlying transport is not Fluvial's own
 
 _DO_HANDSHAKE = sslproto.SSLProtocolState.DO_HANDSHAKE
 _UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
@@ -24,7 +24,7 @@ _APP_MADE = sslproto.AppProtocolState.STATE_CON_MADE
 _APP_EOF = sslproto.AppProtocolState.STATE_EOF
 _APP_LOST = sslproto.AppProtocolState.STATE_CON_LOST
 
-# Bytes, (high, low): what asyncio begins with.
+# asyncio's initial flow control limits as (high, low), in bytes.
 _READ_LIMITS = sslproto.add_flowcontrol_defaults(
     None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_READ
 )
@@ -32,18 +32,19 @@ _WRITE_LIMITS = sslproto.add_flowcontrol_defaults(
     None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE
 )
 
-# What get_extra_info() asks of the SSLObject, by these methods, once there has been a handshake.
+# After the handshake, get_extra_info() takes these values from the SSLObject's methods.
 _OF_THE_SESSION = frozenset({"peercert", "cipher", "compression"})
 
 
 class SSLTransport(sslproto._SSLProtocolTransport):
-    """What the application writes to. It answers after close(), too, which may come twice."""
+    """The transport that the application writes to. Its methods may be called after close(), and
+    close() may be called again."""
 
     _ssl_protocol: Any
-    _given_up = False  # closed by the application after the connection had begun to close
+    _given_up = False  # the application called close() when the transport was already closing
 
     def close(self) -> None:
-        """Sends what is queued and close_notify, then ends the connection."""
+        """Sends the queued data and close_notify, then closes the connection."""
         if not self._closed:
             self._closed = True
             self._ssl_protocol._start_shutdown()
@@ -52,7 +53,7 @@ class SSLTransport(sslproto._SSLProtocolTransport):
             self._ssl_protocol._release()
 
     def abort(self) -> None:
-        """Ends the connection at once; what is not yet sent is dropped."""
+        """Closes the connection at once; data that has not been sent is dropped."""
         self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -64,15 +65,15 @@ class SSLTransport(sslproto._SSLProtocolTransport):
         self._ssl_protocol._write(data)
 
     def writelines(self, list_of_data: Any) -> None:
-        """Sends all of it, in as few records as it fits in."""
+        """Sends all of the data, in as few records as possible."""
         self._ssl_protocol._write(b"".join(list_of_data))
 
 
 class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
-    """asyncio's SSLProtocol. What happens as long as nothing goes wrong comes from the first base;
-    here are begin and end, and where asyncio falls short."""
+    """asyncio's SSLProtocol. The first base class, in C, handles established connections. This
+    class has the beginning and the end of a connection, and corrections of asyncio's code."""
 
-    # What asyncio's constructor would set for each connection.
+    # Defaults on the class for attributes that asyncio's constructor sets on each connection.
     _conn_lost = 0
     _handshake_start_time: float | None = None
     _lost = False
@@ -101,7 +102,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> None:
-        """As asyncio's, which is not called."""
+        """As asyncio's constructor, which is not called."""
         self._ssl_handshake_timeout = (
             constants.SSL_HANDSHAKE_TIMEOUT
             if ssl_handshake_timeout is None
@@ -136,7 +137,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
         self._sslobj = sslobj = context.wrap_bio(
             self._incoming, self._outgoing, self._server_side, self._server_hostname
         )
-        # The methods of ssl.SSLObject only call those of the object inside.
+        # The methods of ssl.SSLObject only call those of its inner object: use that directly.
         self._records = sslobj._sslobj if type(sslobj) is ssl.SSLObject else sslobj
 
     def _get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -153,7 +154,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
 
     def _set_app_protocol(self, app_protocol: asyncio.BaseProtocol) -> None:
         self._app_protocol = app_protocol
-        # A SSLProtocol (TLS in TLS) takes bytes as well.
+        # An SSLProtocol (TLS in TLS) accepts bytes as well.
         self._app_protocol_is_buffer = isinstance(
             app_protocol, asyncio.BufferedProtocol
         ) and not isinstance(app_protocol, SSLProtocol)
@@ -167,14 +168,15 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
         return self._app_transport
 
     def get_buffer(self, n: int) -> memoryview:
-        """Where a transport below that is not Fluvial's own shall put what it reads."""
+        """The buffer that an underlying transport which is not Fluvial's own reads into."""
         if not self._ssl_buffer:
             self._ssl_buffer = bytearray(BUFFER)
             self._ssl_buffer_view = memoryview(self._ssl_buffer)
         return self._ssl_buffer_view
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Whoever waits for the handshake must not take a lost connection for a good one."""
+        """Ends the TLS connection. If the handshake was not finished, its waiter gets an exception:
+        asyncio would report success when the connection is closed without an error."""
         self._write_backlog.clear()
         self._outgoing.read()
         self._conn_lost += 1
@@ -201,7 +203,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
             self._release()
 
     def _release(self) -> None:
-        """Frees what is large, once the connection is lost: applications keep transports."""
+        """Frees the large objects once the connection is lost, as applications keep transports."""
         if self._lost:
             self._sslcontext = self._sslobj = self._records = None
             self._extra.clear()
@@ -236,7 +238,8 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
 
     def _on_shutdown_complete(self, shutdown_exc: Any) -> None:
         if getattr(shutdown_exc, "reason", None) == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
-            # The peer was still sending, to nobody. Let go without dropping what is queued.
+            # The peer was still sending after the application had closed the connection, which is
+            # no error. Send what is queued before closing.
             self._process_outgoing()
             shutdown_exc = None
         super()._on_shutdown_complete(shutdown_exc)
@@ -270,7 +273,7 @@ def _positive(name: str, seconds: float) -> float:
 
 
 class SSLMixin:
-    """The loop's methods that have to do with TLS."""
+    """The loop's methods for TLS."""
 
     def _make_ssl_transport(
         self: Any,
@@ -306,7 +309,7 @@ class SSLMixin:
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> Callable[[], SSLProtocol]:
-        """A factory for the connections of a server with TLS."""
+        """A factory that makes the protocols for a TLS server's connections."""
 
         def make() -> SSLProtocol:
             waiter = None
@@ -340,9 +343,9 @@ class SSLMixin:
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> Any:
-        """Puts TLS on a connected transport; returns the transport to use from then on.
+        """Starts TLS on a connected transport; returns the transport to use from then on.
 
-        Raises: TypeError for a context or a transport that won't do; ssl.SSLError, OSError
+        Raises: TypeError when the context or the transport is unsuitable; ssl.SSLError or OSError
         when the handshake fails (it may take `ssl_handshake_timeout` seconds).
         """
         _check_start_tls(transport, sslcontext)
@@ -384,8 +387,8 @@ def _check_start_tls(transport: Any, sslcontext: Any) -> None:
 
 
 def _take_buffered(protocol: asyncio.BaseProtocol, tls: SSLProtocol) -> None:
-    """Moves the begin of the handshake out of a StreamReader that has got it already, as when
-    the client did not wait for the response to its STARTTLS."""
+    """Moves bytes that a StreamReader has already received to the TLS handshake they belong to.
+    This happens when the client did not wait for the response to its STARTTLS."""
     reader = (
         getattr(protocol, "_stream_reader", None)
         if isinstance(protocol, streams.StreamReaderProtocol)

@@ -1,1 +1,1 @@
-"""Calling users' functions: what kind they are, in which thread they run, their options."""
+"""Calling users' functions: their kind, the thread they run in, and their options."""

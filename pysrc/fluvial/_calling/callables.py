@@ -1,4 +1,4 @@
-"""What kind of callable a user's function is; asked once, at registration."""
+"""What kind of callable a user's function is. Determined once, at registration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Flavour(enum.Enum):
-    """How a callable gives its result."""
+    """How a callable produces its result."""
 
     SYNC = enum.auto()
     ASYNC = enum.auto()
@@ -19,7 +19,7 @@ class Flavour(enum.Enum):
 
 
 def flavour(func: Callable[..., Any]) -> Flavour:
-    """How `func` gives its result: looks through partials, functools.wraps and __call__."""
+    """How `func` produces its result; looks through partials, functools.wraps and __call__."""
     for candidate in _faces(func):
         if inspect.isasyncgenfunction(candidate):
             return Flavour.ASYNC_GENERATOR
@@ -31,12 +31,12 @@ def flavour(func: Callable[..., Any]) -> Flavour:
 
 
 def is_async(func: Callable[..., Any]) -> bool:
-    """Whether calling `func` gives something to await."""
+    """Whether calling `func` returns an awaitable."""
     return flavour(func) is Flavour.ASYNC
 
 
 def callable_name(func: Callable[..., Any]) -> str:
-    """A name for messages."""
+    """The name of `func` for messages."""
     while isinstance(func, functools.partial):
         func = func.func
     module = getattr(func, "__module__", None) or type(func).__module__
@@ -52,9 +52,10 @@ def strip_partials(func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def call_method(func: Callable[..., Any]) -> Callable[..., Any]:
-    """What Python calls for an object that isn't a function itself: its class's `__call__`, bound.
+    """What Python calls for an object that isn't a function: its class's `__call__`, bound.
 
-    That may be in a slot of each instance, as Sentry's ASGI middleware has it.
+    `__call__` may be a slot that holds another callable for each instance, as in Sentry's ASGI
+    middleware.
     """
     found = inspect.getattr_static(type(func), "__call__")
     bound = getattr(found, "__get__", None)
@@ -63,9 +64,9 @@ def call_method(func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def signature_of(func: Callable[..., Any]) -> inspect.Signature:
-    """As inspect.signature(), also for objects whose `__call__` is in a slot.
+    """As inspect.signature(), but also for objects whose `__call__` is in a slot.
 
-    Raises: TypeError or ValueError where inspect.signature does.
+    Raises: TypeError or ValueError when inspect.signature() does.
     """
     if inspect.ismemberdescriptor(inspect.getattr_static(type(func), "__call__", None)):
         func = call_method(func)
@@ -73,7 +74,7 @@ def signature_of(func: Callable[..., Any]) -> inspect.Signature:
 
 
 def _faces(func: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The functions that could tell what calling `func` gives, outermost first."""
+    """The functions that may show what calling `func` returns, the outermost first."""
     func = strip_partials(func)
     if inspect.isclass(func):
         return []

@@ -1,4 +1,4 @@
-"""Options that nobody knows: refused with the name that was meant, when the caller gave them."""
+"""Unknown options are refused where they are given, with a suggestion of the name meant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ R = TypeVar("R")
 
 
 def refuse_unknown(where: str, given: Collection[str], known: Collection[str]) -> None:
-    """Raises: TypeError that names the option in `given` that isn't `known`, and what was meant."""
+    """Checks that all of the options `given` to `where` are `known`.
+
+    Raises: TypeError when one is not. It names that option, and a similar one if there is any.
+    """
     for name in given:
         if name in known:
             continue
@@ -27,7 +30,7 @@ def refuse_unknown(where: str, given: Collection[str], known: Collection[str]) -
 
 
 def named_options(func: Callable[P, R]) -> Callable[P, R]:
-    """Has `func` refuse keywords that it doesn't know by `refuse_unknown`."""
+    """Decorator: unknown keyword arguments of `func` raise the TypeError of `refuse_unknown`."""
     parameters = list(inspect.signature(func).parameters.values())
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = [each.name for each in parameters if each.kind in by_name and each.name != "self"]
@@ -42,9 +45,10 @@ def named_options(func: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_path(path: Any, decorator: str, owner: str = "app") -> None:
-    """Refuses a decorator's path that is no text: its parentheses were forgotten.
+    """Checks the path given to a decorator.
 
-    Raises: TypeError.
+    Raises: TypeError when it is not a str. If it is a function, the decorator was written without
+    its parentheses.
     """
     if isinstance(path, str):
         return

@@ -1,5 +1,5 @@
-"""What belongs to the running loop: the pool for users' functions, and the executor for files and
-clean-up, which must never wait behind users' functions.
+"""Threads of the running loop: the pool for users' functions, and the executor for files and
+clean-up, which must never have to wait for users' functions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 
 
 def register_pool(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
-    """Makes `pool` the one for users' functions on `loop`."""
+    """Makes `pool` the one that runs users' functions for `loop`."""
     _pools[loop] = pool
 
 
@@ -32,9 +32,9 @@ def unregister_pool(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-    """Has `func` called on a worker thread inside `context`.
+    """Queues a call of `func` on a worker thread inside `context`.
 
-    Raises: HTTPException 503 when too many wait already.
+    Raises: HTTPException 503 when too many calls are waiting already.
     """
     loop = asyncio.get_running_loop()
     pool = _pools.get(loop)
@@ -49,13 +49,13 @@ def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Futu
 async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T:
     """Calls `func` on a worker thread inside `context`.
 
-    Raises: HTTPException 503 when too many wait already, or what `func` raises.
+    Raises: HTTPException 503 when too many calls are waiting already; otherwise what `func` raises.
     """
     return await submit(context, func, *args)
 
 
 async def to_its_end(future: asyncio.Future[T]) -> T:
-    """Awaits what a thread does; when cancelled, not before the thread has done it."""
+    """Awaits a thread's work. When cancelled, raises only after the thread has finished."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -63,12 +63,14 @@ async def to_its_end(future: asyncio.Future[T]) -> T:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait((future,))
         if not future.cancelled():
-            future.exception()  # is lost behind the cancellation, but not unseen
+            # The cancellation takes precedence over the thread's exception. Retrieving that keeps
+            # asyncio from reporting it as never retrieved.
+            future.exception()
         raise
 
 
 async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
-    """Calls `func` on a worker thread; what it does to context variables is seen afterwards."""
+    """Calls `func` on a worker thread; the caller then sees its changes to context variables."""
     context = copy_context()
     try:
         return await run_in_pool(context, func, *args)
@@ -79,10 +81,10 @@ async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
 async def call_on_loop(
     loop: asyncio.AbstractEventLoop, func: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
 ) -> T:
-    """What the core's awaitables become that are made in another thread than the loop's.
+    """The coroutine that the core's methods return when they are called outside the loop's thread.
 
-    Calling an `async def` function does nothing until the loop gets the coroutine, so it may be
-    done anywhere, as in `asyncio.run_coroutine_threadsafe(send(message), loop)`.
+    An `async def` function does nothing until its coroutine is awaited, so programs may call it in
+    any thread, as in `asyncio.run_coroutine_threadsafe(send(message), loop)`.
 
     Raises: RuntimeError when it is awaited on another loop.
     """
@@ -92,16 +94,19 @@ async def call_on_loop(
 
 
 async def run_internal(func: Callable[..., T], *args: Any) -> T:
-    """Calls `func` in the loop's own executor: for files and clean-up.
+    """Calls `func` in the loop's own executor, which is for files and clean-up.
 
-    It sees the caller's context variables.
+    `func` sees the caller's context variables.
     """
     loop = asyncio.get_running_loop()
     return await to_its_end(loop.run_in_executor(None, copy_context().run, func, *args))
 
 
 async def run_later(context: Context, func: Callable[[], None]) -> None:
-    """Calls `func` as `run_internal` does, inside `context`: brought up to date, and back."""
+    """Calls `func` as `run_internal` does, but inside `context`.
+
+    Context variables are copied from the caller to `context` before the call, and back after it.
+    """
     update_context(context)
     try:
         await run_internal(context.run, func)
@@ -110,7 +115,7 @@ async def run_later(context: Context, func: Callable[[], None]) -> None:
 
 
 def adopt_context(context: Context) -> None:
-    """Sets every variable of the current context that `context` has with another value."""
+    """Copies the variables of `context` whose values differ to the current context."""
     current = copy_context()
     for var, value in context.items():
         if var not in current or current[var] is not value:
@@ -118,7 +123,7 @@ def adopt_context(context: Context) -> None:
 
 
 def update_context(context: Context) -> None:
-    """Sets every variable of `context` that the current context has with another value."""
+    """Copies the variables of the current context whose values differ to `context`."""
     for var, value in copy_context().items():
         if var not in context or context[var] is not value:
             context.run(var.set, value)

@@ -1,1 +1,1 @@
-"""From a handler's signature to the plan that C executes, and from its result to a response."""
+"""From a handler's signature to the plan that C executes; from its result to a response."""

@@ -1,4 +1,4 @@
-"""The JSON body: one parameter takes it whole, several take a member each."""
+"""The JSON body: a single parameter gets all of it, several parameters get one member each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 @dataclass(frozen=True, slots=True)
 class BodyField:
-    """A parameter that takes the body or a member of it; required when `default` is MISSING."""
+    """A parameter that takes the body or a member of it; required if it has no default."""
 
     alias: str
     validator: Validator
@@ -25,12 +25,12 @@ class BodyField:
     default_factory: Callable[[], Any] | None = None
 
     def absent(self) -> Any:
-        """The value without a body, MISSING when there must be one."""
+        """The value when none was sent, MISSING if it is required."""
         return self.default if self.default_factory is None else self.default_factory()
 
 
 class WholeBody:
-    """Decodes the body for one parameter: C calls it with the body and its Content-Type."""
+    """Decodes the body for one parameter. C calls it with the body and its Content-Type."""
 
     def __init__(self, field: BodyField) -> None:
         self._field = field
@@ -52,7 +52,7 @@ class WholeBody:
 
 
 class EmbeddedBody:
-    """Decodes the body for several parameters: gives a tuple with the value of each."""
+    """Decodes the body for several parameters and returns a tuple with the value of each."""
 
     def __init__(self, fields: Sequence[BodyField]) -> None:
         self._fields = tuple(fields)
@@ -94,10 +94,12 @@ class EmbeddedBody:
 
 
 def check_content_type(content_type: str | None) -> None:
-    """Refuses what isn't called JSON in UTF-8.
+    """Checks that Content-Type says JSON in UTF-8.
 
-    So is a body without Content-Type, which a page of another site may send with the user's
-    cookies and without asking first. Raises: HTTPException 415.
+    A body without Content-Type is refused, too. A page of another site can make a browser send one
+    with the user's cookies and without a CORS preflight.
+
+    Raises: HTTPException 415 when the type is missing or isn't JSON, or the charset isn't UTF-8.
     """
     if not content_type:
         raise HTTPException(415, "Unsupported: no Content-Type: send application/json")

@@ -1,4 +1,4 @@
-"""From a signature's field to the core's Param: which kind, which conversion, which default."""
+"""From a field of a signature to the core's Param: its kind, its conversion, its default."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SOURCES = {
     "header": _core.HEADER,
     "cookie": _core.COOKIE,
 }
-# The order in which problems are told.
+# The order in which problems are reported.
 _ORDER = ("path", "query", "header", "cookie", "body")
 
 # Scalars that C converts by itself.
@@ -38,12 +38,13 @@ _LISTS |= {list[int]: int, list[float]: float, list[bool]: bool}
 
 
 def by_order(field: Field) -> int:
-    """A key that sorts fields by the order in which problems are told."""
+    """A key that sorts fields by the order in which their problems are reported."""
     return _ORDER.index(field.source)
 
 
 def is_read_in_python(field: Field) -> bool:
-    """Whether the value has several names: the fields of a model, or aliases to choose from."""
+    """Whether the value has several names, as a model's fields or a choice of aliases do. C reads
+    values of one name only."""
     if field.source in ("path", "body"):
         return False
     return bool(field.further) or is_model(strip_optional(field.annotation))
@@ -52,9 +53,9 @@ def is_read_in_python(field: Field) -> bool:
 def make_param(
     field: Field, captures: Mapping[str, tuple[int, Any]], *, defer: bool
 ) -> _core.Param:
-    """The Param for one value of the path, the query, a header or a cookie.
+    """The Param for one value from the path, the query, a header field or a cookie.
 
-    `captures` has index and type of each parameter of the path.
+    `captures` maps the name of each path parameter to its index and type.
     """
     annotation = field.annotation
     key: str | int = field.alias.lower() if field.source == "header" else field.alias
@@ -78,7 +79,7 @@ def make_param(
 
 
 def make_body_field(field: Field) -> BodyField:
-    """The body's share of a field."""
+    """The BodyField for a field whose value comes from the body."""
     validator = _validator_for(field, field.annotation)
     return BodyField(field.alias, validator, field.default, field.default_factory)
 
@@ -117,6 +118,6 @@ def _bound(validator: Validator, loc: Loc) -> Callable[[Any], Any]:
 
 
 def make_reader(field: Field) -> Callable[[Any], Any]:
-    """Makes a function that reads from the request what C doesn't."""
+    """Makes a function that reads a value from the request that C can't read."""
     make = choices_reader if field.further else model_reader
     return make(field, _validator_for(field, field.annotation))

@@ -1,7 +1,7 @@
-"""What stands in a signature and means nothing here, and what to write instead.
+"""Refuses what would have no effect in a signature, and says what to write instead.
 
-Markers and classes of other frameworks, forgotten parentheses and a forgotten Depends would be
-ignored otherwise, and with them an authentication or a limit. Asked once, at registration.
+Examples are markers and classes of other frameworks, forgotten parentheses and a forgotten Depends.
+Ignoring them could disable an authentication or a limit. Checked once, at registration.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._validation.annotations import (
 )
 from ..params import Depends, Marker
 
-# Packages whose markers and classes are taken for ours by mistake.
+# Packages whose markers and classes may be used by mistake instead of ours.
 _FRAMEWORKS = frozenset(
     (
         *("aiohttp", "baize", "blacksheep", "bottle", "cherrypy", "connexion", "dishka", "django"),
@@ -31,7 +31,7 @@ _FRAMEWORKS = frozenset(
         *("taskiq_dependencies", "tornado", "webob", "werkzeug", "wireup", "xpresso"),
     )
 )
-# Markers by these names are taken for dependencies, whoever made them.
+# Classes with these names are taken for dependency markers, whatever package they come from.
 _INJECTING = frozenset({"Depends", "Security", "Inject", "Injected", "Provide", "TaskiqDepends"})
 
 _DEPENDS = "fluvial.Depends(function)"
@@ -56,16 +56,17 @@ _CONNECTIONS = {
     **dict.fromkeys(("BackgroundTasks", "BackgroundTask"), "fluvial.BackgroundTasks"),
     **dict.fromkeys(("Response", "HttpResponse", "HTTPResponse"), "fluvial.Response"),
 }
-# Whose objects in Annotated are seen by what validates.
+# Packages whose objects in Annotated have an effect, because the validators read them.
 _UNDERSTOOD = frozenset({"annotated_types", "msgspec", "pydantic", "pydantic_core"})
 _HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
 
 
 def check_metadata(metadata: tuple[Any, ...]) -> None:
-    """Refuses what in `Annotated[T, …]` is meant for somebody and understood by nobody.
+    """Refuses objects in `Annotated[T, …]` that are meant to do something, but would not.
 
-    Plain objects (strings, Doc, what other libraries keep there) do no harm.
-    Raises: TypeError for the rest.
+    Plain objects (strings, Doc, metadata of other libraries) are harmless and accepted.
+
+    Raises: TypeError for another framework's marker, or something callable that is not called.
     """
     for item in metadata:
         if not isinstance(item, (Marker, Depends)):
@@ -74,14 +75,17 @@ def check_metadata(metadata: tuple[Any, ...]) -> None:
 
 
 def is_marker(item: Any) -> bool:
-    """Whether `item` is one of our markers, or the class of one."""
+    """Whether `item` is one of our markers or marker classes."""
     if isinstance(item, type):
         return issubclass(item, (Marker, Depends))
     return isinstance(item, (Marker, Depends))
 
 
 def check_inner(annotation: Any) -> None:
-    """Refuses markers and what else means nothing within the type, with a TypeError."""
+    """Refuses metadata inside a type, as in `list[Annotated[T, …]]`, that has no effect there.
+
+    Raises: TypeError for markers, and for what `check_metadata` refuses.
+    """
     for item in _inner_metadata(annotation):
         if is_marker(item):
             raise TypeError(
@@ -92,7 +96,10 @@ def check_inner(annotation: Any) -> None:
 
 
 def check_default(default: Any) -> None:
-    """Refuses defaults that no request could have sent, with a TypeError."""
+    """Refuses defaults that are no values: markers, functions, descriptions of a class's fields.
+
+    Raises: TypeError for such a default. The message says what to write instead.
+    """
     refuse_foreign(default)
     if isinstance(default, dataclasses.Field) or _is_field_of_a_model(default):
         raise TypeError(
@@ -114,9 +121,9 @@ def check_default(default: Any) -> None:
 
 
 def check_annotation(annotation: Any) -> None:
-    """Refuses what stands in the place of a type and isn't one: markers, functions, `[int]`.
+    """Refuses annotations that are not types.
 
-    Raises: TypeError.
+    Raises: TypeError for a marker, a function or a display such as `[int]`.
     """
     for member in union_members(annotation):
         if is_marker(member):
@@ -134,10 +141,10 @@ def check_annotation(annotation: Any) -> None:
 
 
 def check_types(annotation: Any, ours: tuple[type, ...]) -> None:
-    """Refuses in the type of a value what isn't one: classes of other frameworks, `ours`.
+    """Refuses types that contain a class which can't come out of a request.
 
-    Markers on the fields of its models, too, which would have no effect.
-    Raises: TypeError for them.
+    Raises: TypeError for a class of another framework, for one of `ours`, and for a marker on a
+    model's field, where it would have no effect.
     """
     for kind in _classes(annotation):
         found = foreign_class(kind)
@@ -156,7 +163,7 @@ def check_types(annotation: Any, ours: tuple[type, ...]) -> None:
 
 
 def check_dependencies(dependencies: Any, where: str) -> tuple[Depends, ...]:
-    """The items of `dependencies=[…]`. Raises: TypeError for what isn't a Depends."""
+    """The items of `dependencies=[…]`. Raises: TypeError when one of them isn't a Depends."""
     if isinstance(dependencies, (Depends, str)) or not hasattr(dependencies, "__iter__"):
         raise TypeError(f"{where}: write dependencies=[Depends(function)], not {dependencies!r}")
     items = tuple(dependencies)
@@ -174,9 +181,9 @@ def check_dependencies(dependencies: Any, where: str) -> tuple[Depends, ...]:
 
 
 def check_callback(func: Callable[..., Any], what: str, names: tuple[str, ...]) -> None:
-    """Refuses what asks for more than `names`, by position, or for what isn't ours.
+    """Checks a function that is called with fixed arguments; they are positional and have `names`.
 
-    Raises: TypeError.
+    Raises: TypeError when it needs other arguments, or uses another framework's classes or markers.
     """
     from .._calling.callables import callable_name, signature_of
     from .signature import own_parameters, return_annotation
@@ -186,7 +193,7 @@ def check_callback(func: Callable[..., Any], what: str, names: tuple[str, ...]) 
     where = f"{what} {callable_name(func)}"
     try:
         signature = signature_of(func)
-    except (TypeError, ValueError):  # Python can't tell
+    except (TypeError, ValueError):  # it has no signature that Python can read
         return
     for parameter in own_parameters(func, strict=False):
         try:
@@ -209,7 +216,7 @@ def check_callback(func: Callable[..., Any], what: str, names: tuple[str, ...]) 
 
 
 def check_returned(annotation: Any) -> None:
-    """Refuses responses of other frameworks as what a function returns, with a TypeError."""
+    """Checks a return annotation. Raises: TypeError when it has another framework's response."""
     for member in union_members(annotation):
         found = foreign_class(concrete(member))
         if found is not None and found.__name__.endswith("Response"):
@@ -217,7 +224,10 @@ def check_returned(annotation: Any) -> None:
 
 
 def _check_given(parameter: inspect.Parameter) -> None:
-    """What is called with fixed arguments has nothing of its own to ask for."""
+    """Checks a parameter of a function that is called with fixed arguments.
+
+    Raises: TypeError when it has a marker, which nothing would fill in, or a foreign annotation.
+    """
     bare, metadata = split_annotated(parameter.annotation)
     check_metadata(metadata)
     check_inner(parameter.annotation)
@@ -233,14 +243,14 @@ def _check_given(parameter: inspect.Parameter) -> None:
 
 
 def foreign_class(kind: Any) -> type | None:
-    """The class of another framework that `kind` is or derives from."""
+    """The class of another framework that `kind` is or derives from, or None."""
     if not isinstance(kind, type) or is_model(kind) or issubclass(kind, (Enum, BaseException)):
         return None
     return next((cls for cls in kind.__mro__ if _root(cls) in _FRAMEWORKS), None)
 
 
 def refuse_foreign(item: Any) -> None:
-    """Refuses another framework's marker, or what makes one, with a TypeError."""
+    """Raises: TypeError when `item` is another framework's marker, or a class or function of it."""
     if inspect.isclass(item) or inspect.isroutine(item):
         if _root(item) in _FRAMEWORKS:
             _refuse(item)
@@ -258,7 +268,7 @@ def _refuse(found: Any) -> None:
 
 
 def _instead(found: Any) -> str | None:
-    """What is ours for another framework's class or function, by its name."""
+    """What to write instead of another framework's class or function, found by its name."""
     name = found.__name__
     instead = _CONNECTIONS.get(name) or _INSTEAD.get(name)
     if instead is None:  # JSONResponse …
@@ -267,11 +277,15 @@ def _instead(found: Any) -> str | None:
 
 
 def _refuse_callable(item: Any) -> None:
-    """A function in Annotated is a forgotten Depends; a class may be a marker without ()."""
+    """Refuses functions and classes in Annotated, where nothing calls them.
+
+    A function there is taken for a forgotten Depends(). A class may be a marker without its
+    parentheses, which is accepted.
+    """
     if not callable(item):
         return
     if inspect.isclass(item):
-        if issubclass(item, Marker):  # as good as Query()
+        if issubclass(item, Marker):  # `Query` means Query()
             return
         if issubclass(item, Depends):
             raise TypeError("Annotated has the class Depends itself; write Depends(function)")
@@ -289,7 +303,7 @@ def _refuse_callable(item: Any) -> None:
 
 
 def _inner_metadata(annotation: Any) -> Iterator[Any]:
-    """The metadata of every Annotated within the type that the outermost is about."""
+    """The metadata of every Annotated inside the type; that of the outermost one is left out."""
     pending = list(get_args(split_annotated(annotation)[0]))
     seen: set[int] = set()
     while pending:
@@ -303,7 +317,7 @@ def _inner_metadata(annotation: Any) -> Iterator[Any]:
 
 
 def _classes(annotation: Any) -> Iterator[type]:
-    """The classes that the type is made of."""
+    """The classes that a type is made of, including those of models' fields."""
     pending = [annotation]
     seen: dict[int, Any] = {}
     while pending:
@@ -319,7 +333,7 @@ def _classes(annotation: Any) -> Iterator[type]:
 
 
 def _fields_of(kind: type) -> Iterator[tuple[str, tuple[Any, tuple[Any, ...]]]]:
-    """Name, annotation, and what stands beside it, of each field of a model."""
+    """Name, annotation, and the metadata and default beside it, for each field of a model."""
     if not is_model(kind):
         return
     pydantic_fields = getattr(kind, "__pydantic_fields__", None)

@@ -1,5 +1,5 @@
-"""Parameters whose values have several names: models of query, headers or cookies, and choices of
-aliases. They are read from the request in Python, everything else by C.
+"""Parameters whose values have several names: models for the query, header fields or cookies, and
+choices of aliases. Python code reads them from the request; C reads all other parameters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Received = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """One name in the request, its name for the validator, and whether its values make a list."""
+    """A name in the request, its name for the validator, and whether its values form a list."""
 
     sent: str
     name: str
@@ -34,7 +34,7 @@ class _Input:
 
 
 def choices_reader(field: Field, validator: Validator) -> Reader:
-    """Makes a function that reads a value that has several names; the first one present counts."""
+    """Makes a function that reads a value with several names: the first one present is used."""
     many = is_sequence(strip_optional(field.annotation))
 
     def read(request: Any) -> Any:
@@ -53,7 +53,7 @@ def choices_reader(field: Field, validator: Validator) -> Reader:
 
 
 def model_reader(field: Field, validator: Validator) -> Reader:
-    """Makes a function that reads a model's fields."""
+    """Makes a function that reads the fields of a model from the request."""
     model = concrete(strip_optional(field.annotation))
     inputs = _inputs(model, field)
     sent = {each.name: each.sent for each in reversed(inputs)}
@@ -94,7 +94,7 @@ def _received(request: Any, source: str) -> Received:
 
 
 def _sort(received: Received, inputs: list[_Input]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values of a model's fields, and those that it doesn't know."""
+    """The values of the model's fields, and the other values in the request."""
     found: dict[str, Any] = {}
     rest = dict(received)
     for each in inputs:
@@ -118,14 +118,15 @@ def _inputs(model: Any, field: Field) -> list[_Input]:
             many = is_list or indexed
             spellings = [alias.replace("_", "-")] if hyphens else [alias]
             if alias != name and hyphens:
-                spellings.insert(0, alias)  # an alias may mean its underscores
+                spellings.insert(0, alias)  # the underscores of an explicit alias may be meant
             for sent in dict.fromkeys(spellings):
                 inputs.append(_Input(sent.lower() if is_header else sent, alias, many))
     return inputs
 
 
 def _model_fields(model: Any) -> list[tuple[str, Any, list[tuple[str, bool]]]]:
-    """Name, annotation and names in the request of each field; whether these have an index."""
+    """For each field: its name, its annotation, and its names in the request. Each of these comes
+    with whether it is followed by an index, as in an AliasPath."""
     pydantic_fields = getattr(model, "__pydantic_fields__", None)
     if pydantic_fields is not None:
         config = _config(model)
@@ -136,7 +137,7 @@ def _model_fields(model: Any) -> list[tuple[str, Any, list[tuple[str, bool]]]]:
     hints = get_type_hints(model, include_extras=True)
     try:
         info: Any = msgspec.inspect.type_info(model)
-    except TypeError:  # has something that pydantic alone knows
+    except TypeError:  # it contains something that only pydantic knows
         return [(name, hint, [(name, False)]) for name, hint in hints.items()]
     return [
         (item.name, hints.get(item.name, Any), [(item.encode_name, False)]) for item in info.fields
@@ -161,7 +162,11 @@ def _aliases(name: str, info: Any, config: Any) -> list[tuple[str, bool]]:
 
 
 def _extra(model: Any) -> str | None:
-    """What the model does with what it doesn't know: "allow", "forbid", "look" at it, or None."""
+    """What the model does with values it has no field for.
+
+    They are kept ("allow"), refused ("forbid"), seen by a model validator ("look"), or ignored
+    (None).
+    """
     struct = getattr(model, "__struct_config__", None)
     if struct is not None:
         return "forbid" if struct.forbid_unknown_fields else None

@@ -32,7 +32,7 @@ _MANAGERS: dict[Flavour, Callable[..., Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a plan calls and with what."""
+    """What a plan calls, and with which arguments."""
 
     handler: Callable[..., Any]
     kind: int
@@ -50,9 +50,12 @@ def make_target(
     inline: bool = False,
     streamed: bool = False,
 ) -> Target:
-    """The target for a handler; the dependencies `before` are called for their effects.
+    """The target for a handler; the dependencies in `before` are called only for their effects.
 
-    `streamed`: what a generator yields is sent piece by piece. Raises: TypeError.
+    If `streamed`, what a generator yields is sent piece by piece.
+
+    Raises: TypeError when the handler is an async generator and isn't streamed, or when nothing
+    can validate a parameter's annotation.
     """
     yields = call.flavour in _MANAGERS
     if call.flavour is Flavour.ASYNC_GENERATOR and not streamed:
@@ -61,13 +64,13 @@ def make_target(
             "response_class=StreamingResponse or EventSourceResponse"
         )
     if _is_direct(call, before):
-        # Calling a generator only makes it: nothing that could block.
+        # Calling a generator function runs none of its code, so it can't block the loop.
         return _direct(call, captures, inline or (yields and streamed))
     return _Builder(captures).build(call, before, inline)
 
 
 def _is_direct(call: Call, before: list[Call]) -> bool:
-    """Whether C can call the handler itself."""
+    """Whether C can call the handler directly, without a Program."""
     fields = [a.value for a in call.arguments if isinstance(a.value, Field)]
     others = [a.value for a in call.arguments if not isinstance(a.value, Field)]
     if before or any(other is not Special.REQUEST for other in others):
@@ -89,7 +92,10 @@ def _direct(call: Call, captures: Captures, inline: bool) -> Target:
 
 
 def _told_in_order(arguments: list[Argument]) -> list[Argument]:
-    """The arguments so that problems are told in their order; those that move go by keyword."""
+    """The arguments in the order in which problems are reported.
+
+    If that isn't the handler's own order, all of them are passed by keyword.
+    """
     orders = [by_order(a.value) for a in arguments if isinstance(a.value, Field)]
     if orders == sorted(orders) or any(a.positional_only for a in arguments):
         return arguments
@@ -117,7 +123,8 @@ def _is_embedded(field: Field) -> bool:
 
 
 def _is_shared(bodies: list[Field]) -> bool:
-    """Whether all of them mean the whole body: one, or one name in handler and dependencies."""
+    """Whether each field takes the whole body: there is only one, or all have the same name, in
+    the handler and in dependencies."""
     return len({field.alias for field in bodies}) == 1 and not any(map(_is_embedded, bodies))
 
 
@@ -128,7 +135,8 @@ def _kind(is_async: bool, inline: bool) -> int:
 
 
 def _body_mode(arguments: list[Argument], is_async: bool) -> int:
-    """Collected for a parameter or a `def`, streamed to an `async def` with the Request."""
+    """How C passes the body on. It is collected for a parameter, or for a `def` that takes the
+    Request, and streamed to an `async def` that takes the Request."""
     values = [argument.value for argument in arguments]
     if any(isinstance(value, Field) and value.source == "body" for value in values):
         return _core.BODY_COLLECT
@@ -138,7 +146,8 @@ def _body_mode(arguments: list[Argument], is_async: bool) -> int:
 
 
 class _Builder:
-    """Lays out the values of a graph of calls: parameters, what is made of them, results."""
+    """Assigns a place to each value of a graph of calls: parameters, values made from them, and
+    results."""
 
     def __init__(self, captures: Captures) -> None:
         self._captures = captures
@@ -152,7 +161,7 @@ class _Builder:
         self._specials: set[Special] = set()
 
     def build(self, call: Call, before: list[Call], inline: bool) -> Target:
-        """The target whose handler is the graph's program."""
+        """The target whose handler is a Program that runs the graph."""
         for dependency in before:
             self._gather(dependency)
         self._gather(call)
@@ -168,7 +177,8 @@ class _Builder:
         return Target(handler, kind, tuple(self._params), (), mode, program)
 
     def _gather(self, call: Call) -> None:
-        """Adds a call behind its dependencies, once unless it shall be called again."""
+        """Adds a call after its dependencies. Dependencies that were added before are shared,
+        unless `use_cache` is off."""
         self._calls[call] = -1
         for argument in call.arguments:
             if isinstance(argument.value, Call) and self._known(argument.value) is None:
@@ -181,7 +191,7 @@ class _Builder:
         self._order.append(call)
 
     def _known(self, call: Call) -> Call | None:
-        """The call that stands for `call` already."""
+        """The call added before whose result `call` shares, or None."""
         if call.use_cache:
             for other in self._order:
                 if other.use_cache and other.func == call.func:
@@ -208,7 +218,7 @@ class _Builder:
         return len(self._params) - 1
 
     def _add_body(self) -> int:
-        """The place of the tuple with a member for each field; -1 when they take the body whole."""
+        """The place of the tuple with a member for each field; -1 if each takes the whole body."""
         fields = [make_body_field(field) for field in self._bodies]
         first = len(self._params)
         if _is_shared(self._bodies):

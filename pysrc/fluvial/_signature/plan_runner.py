@@ -1,8 +1,8 @@
-"""Programs: a handler with its dependencies as a list of steps over one list of values.
+"""Programs: a handler and its dependencies as a list of steps that share one list of values.
 
-C binds the parameters of the whole graph and calls the program like a handler. When every step is
-a `def`, the program is one too and takes one hop to the pool; otherwise it is a coroutine whose
-neighbouring `def` steps share a hop.
+C binds the parameters of the whole graph and calls the program like a handler. If every step is a
+`def`, the program is a `def` too, and runs in one call on the pool. Otherwise it is a coroutine;
+consecutive `def` steps then share one call on the pool.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ASYNC = (Flavour.ASYNC, Flavour.ASYNC_GENERATOR)
 class Step:
     """One call. The numbers are places in the list of values; the result goes to `slot`.
 
-    `func` of a generator makes its context manager.
+    For a dependency that is a generator, `func` makes its context manager.
     """
 
     func: Callable[..., Any]
@@ -51,17 +51,18 @@ class Step:
         return self.func(*args, **{name: values[place] for name, place in self.named})
 
     def is_blocked(self, values: Values) -> bool:
-        """Whether an argument is not to be had."""
+        """Whether one of the arguments failed validation."""
         places = (*self.positional, *(place for _, place in self.named))
         return any(type(values[place]) is RequestValidationError for place in places)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the list of values has beside the steps' results.
+    """What the list of values contains in addition to the steps' results.
 
-    First come the parameters that C binds. `factories` fill absent ones; `body` is the place of a
-    tuple that is spread over `members`; `models` are read from the request at place `request`.
+    First come the parameters that C binds. `factories` make the values of absent ones. The tuple at
+    place `body` is spread over the places `members`. `models` are read from the request, which is
+    at place `request`. Places that are not used are -1.
     """
 
     size: int
@@ -74,7 +75,7 @@ class Layout:
     background: int
 
     def fill(self, params: tuple[Any, ...]) -> Values:
-        """The list of values before the first step."""
+        """Makes the list of values for the first step."""
         values = [*params, *([None] * (self.size - len(params)))]
         for place, factory in self.factories:
             if values[place] is MISSING:
@@ -102,7 +103,7 @@ class Layout:
 
 
 class Program:
-    """The steps of one route, the last of them the handler."""
+    """The steps of one route. The last step is the handler."""
 
     def __init__(self, layout: Layout, steps: list[Step], *, finish: bool) -> None:
         self.layout = layout
@@ -111,7 +112,7 @@ class Program:
         self._managed = any("GENERATOR" in step.flavour.name for step in steps)
         self._finishes = finish or self._managed
         self._segments = _segments(steps)
-        # Set when the plan exists: a result as a Response.
+        # Makes a Response of a result. Set once the plan exists.
         self.respond: Callable[[Any], Response] | None = None
 
     def run(self, *params: Any) -> Any:
@@ -127,7 +128,7 @@ class Program:
             adopt_context(context)
 
     def _run_managed(self, values: Values, context: Context) -> Any:
-        """Runs in `context`, which a clean-up that comes after the response enters again."""
+        """Runs the steps in `context`. A clean-up after the response runs in the same context."""
         response = None
         with ExitStack() as stack:
             run_steps(self._unblocked(values), values, stack)
@@ -164,13 +165,14 @@ class Program:
         _raise_problems(values)
 
     def _segments_for(self, values: Values) -> Any:
-        """The segments; with parameters that failed, lazily those steps that don't need them."""
+        """The segments to run. If parameters failed, only the steps that don't need them, each by
+        itself; whether a step can run is decided when its turn comes."""
         if not _has_problems(values):
             return self._segments
         return ([step] for step in self._unblocked(values))
 
     def _unblocked(self, values: Values) -> Any:
-        """The steps to run: all, or with parameters that failed those that don't need them."""
+        """The steps to run: all of them, or if parameters failed, those that don't need them."""
         if not _has_problems(values):
             return self.steps
         return self._steps_despite_problems(values)
@@ -184,7 +186,8 @@ class Program:
         _raise_problems(values)
 
     def _finished(self, values: Values) -> Any:
-        """The handler's result, as a Response when something has to be added or kept open."""
+        """The handler's result. It is made a Response if something must be added to it, or must
+        stay open until it has been sent."""
         result = values[self.steps[-1].slot]
         if not self._finishes or self.respond is None:
             return result
@@ -201,19 +204,21 @@ class Program:
 
 
 class _Threads:
-    """The hops of one request, in one context: a clean-up finds what its set-up left."""
+    """The calls of one request on the pool. They share one context, so that a clean-up sees the
+    context variables that its set-up has set."""
 
     def __init__(self) -> None:
         self._context: Context | None = None
 
     async def run(self, steps: list[Step], values: Values, stack: AsyncExitStack | None) -> None:
-        """Runs `def` steps in the pool; context variables go along both ways."""
+        """Runs `def` steps in the pool. Context variables are copied there and back."""
         if self._context is None:
             self._context = copy_context()
         else:
             update_context(self._context)
         try:
-            # What a thread has entered must be on the stack before that unwinds.
+            # Wait for the thread even when cancelled: the context managers that it enters must be
+            # on the stack before the stack unwinds.
             await to_its_end(submit(self._context, self._run, steps, values, stack))
         finally:
             adopt_context(self._context)
@@ -240,19 +245,19 @@ class _Threads:
 
 
 def run_steps(steps: Any, values: Values, stack: ExitStack | None) -> None:
-    """Runs `def` steps, here and now."""
+    """Runs `def` steps in the current thread."""
     for step in steps:
         if stack is not None and step.flavour is Flavour.SYNC_GENERATOR:
             values[step.slot] = stack.enter_context(step.call(values))
             continue
         try:
             values[step.slot] = step.call(values)
-        except StopIteration as exc:  # would mean something else to those who wait
+        except StopIteration as exc:  # a coroutine or future can't pass it on as an exception
             raise RuntimeError("a handler or dependency raised StopIteration") from exc
 
 
 def _segments(steps: list[Step]) -> list[list[Step]]:
-    """Neighbouring `def` steps together, every other one by itself."""
+    """Groups consecutive `def` steps; every other step is a segment of its own."""
     segments: list[list[Step]] = []
     for step in steps:
         together = step.flavour not in _ASYNC and segments
@@ -268,7 +273,7 @@ def _has_problems(values: Values) -> bool:
 
 
 def _raise_problems(values: Values) -> None:
-    """Raises what is wrong with all parameters together, in their order, if anything is."""
+    """If parameters failed, raises one RequestValidationError with all of their problems."""
     failed = {id(v): v for v in values if type(v) is RequestValidationError}
     if failed:
         errors = [error for exc in failed.values() for error in exc.errors()]

@@ -1,5 +1,5 @@
-"""From handlers' results to responses, where plain JSON of the result isn't what is asked for:
-response classes, response models, statuses without content.
+"""From handlers' results to responses where more than the result's JSON is needed: response
+classes, response models, statuses without content.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ITERATORS = (Generator, Iterable, Iterator)
 
 
 class ModelOptions(TypedDict, total=False):
-    """What of a model goes into the response; as pydantic's `model_dump` takes it."""
+    """What to include of a model in the response; the same options as pydantic's `model_dump`."""
 
     include: Any
     exclude: Any
@@ -63,10 +63,11 @@ def make_wrap(
     annotation: Any,
     options: ModelOptions,
 ) -> Wrap | None:
-    """What makes a Response of a result; None where the result's own JSON is the response.
+    """Makes the function that turns a result into a Response; None if plain JSON will do.
 
-    `response_model` is MISSING when the route says nothing, then the return annotation counts
-    where it names a model; None switches both off. Without `status_code` the class's own holds.
+    `response_model` is MISSING if the route doesn't set it. Then the return annotation is used, if
+    it contains a model. With None, neither is used. Without `status_code`, the default of the
+    response class applies.
     """
     if status_code in (204, 205, 304):
         return lambda result: Response(status_code=status_code)
@@ -87,7 +88,7 @@ def make_wrap(
 
 
 def _writes_json(cls: type[Response]) -> bool:
-    """Whether a class writes JSON by itself, for which json.dumps must do."""
+    """Whether a class has its own code to write JSON. It gets what json.dumps() can write."""
     if cls.render in (Response.render, JSONResponse.render):
         return False
     name = cls.media_type or ""
@@ -95,7 +96,7 @@ def _writes_json(cls: type[Response]) -> bool:
 
 
 def make_respond(wrap: Wrap | None, status_code: int) -> Wrap:
-    """What makes a Response of any result, also of one that is a Response already."""
+    """Makes a function that turns any result into a Response, even if it is one already."""
 
     def respond(result: Any) -> Response:
         if isinstance(result, Response):
@@ -115,7 +116,8 @@ def _json_wrap(encode: Encode, cls: type[JSONResponse], status_code: int) -> Wra
 def _stream_wrap(
     cls: Any, status: Any, response_model: Any, annotation: Any, options: ModelOptions
 ) -> Wrap:
-    """Events have a model, each of them; the pieces of other streams are bytes and texts."""
+    """As `make_wrap`, for streams. Each event's data may have a model; the pieces of other streams
+    are bytes or str."""
     encode = None
     if issubclass(cls, EventSourceResponse):
         model = None if response_model is None else _items_of(response_model)
@@ -133,7 +135,7 @@ def _stream_wrap(
 
 
 def _items_of(annotation: Any) -> Any:
-    """The model of an iterator's items, without events that the handler makes itself."""
+    """The model of an iterator's items, without the types of events that the handler makes."""
     if concrete(annotation) in (*_ITERATORS, AsyncGenerator, AsyncIterable, AsyncIterator):
         annotation = next(iter(get_args(split_annotated(annotation)[0])), MISSING)
     return without_members(annotation, (ServerSentEvent, bytes), MISSING)
@@ -188,7 +190,7 @@ def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encod
 
 
 def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
-    """`result` as the model. Raises: ResponseValidationError when it doesn't fit."""
+    """`result` as the model. Raises: ResponseValidationError when it doesn't match the model."""
     try:
         return adapter.validate_python(result, from_attributes=True)
     except ValueError as exc:
@@ -198,9 +200,11 @@ def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
 
 
 def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:
-    """A model that holds what its fields don't declare, made anew: such values are written whole.
+    """`value`, or if its fields hold values of undeclared types, a new model made from its data.
 
-    Raises: ResponseValidationError when the result doesn't fit.
+    Such values would be written with all of their own fields.
+
+    Raises: ResponseValidationError when the data doesn't match the model.
     """
     try:
         adapter.dump_python(value, warnings="error")
@@ -213,7 +217,7 @@ def _made_anew(adapter: TypeAdapter[Any], value: Any) -> Any:
     try:
         try:
             plain = adapter.dump_python(value, warnings=False, by_alias=False, exclude_unset=True)
-        except AttributeError:  # what isn't a model doesn't know what was set
+        except AttributeError:  # only models know which of their fields were set
             plain = adapter.dump_python(value, warnings=False, by_alias=False)
         return adapter.validate_python(plain, from_attributes=True, by_name=True)
     except ValueError as exc:

@@ -1,8 +1,9 @@
-"""Whether a result is of its declared type at every depth, and nothing but it.
+"""Checks that a result has exactly its declared type, at every depth.
 
-An instance of a subclass passes for one of its class, but its encoder would write the subclass's
-fields, too: a password, say. So what isn't exactly of the declared types is taken apart by them
-first. The shapes are made once for each response model; types that hold no others have none.
+An instance of a subclass is valid for its base class, but the encoder would also write the fields
+that the subclass adds: a password, for example. So a result that isn't exactly of the declared
+types is first reduced to the fields that they declare. Shapes are made once for each response
+model.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Protocol, get_origin
 import msgspec
 from msgspec import inspect as types
 
-# Types that hold nothing else.
+# Types that contain no other values.
 _LEAVES: dict[type[types.Type], type] = {
     types.NoneType: type(None),
     types.BoolType: bool,
@@ -42,22 +43,22 @@ _COLLECTIONS: dict[type[types.Type], tuple[type, ...]] = {
     types.CollectionType: (list, tuple, set, frozenset),
 }
 _LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "tz")
-_MOST_KINDS = 256  # remembered for each class
+_MOST_KINDS = 256  # combinations of its leaves' types that the shape of a class remembers
 _Objects = types.DataclassType | types.StructType
-FAR = 1 << 30  # of no use to one another
+FAR = 1 << 30  # the distance between unrelated types
 
 
 class Shape(Protocol):
-    """What is asked of the values of one type."""
+    """The questions about values of one declared type."""
 
     def fits(self, value: Any) -> bool:
         """Whether `value` may be encoded as it is."""
 
     def reduce(self, value: Any) -> Any:
-        """`value` with the objects in it as dicts of what their declared classes have."""
+        """`value` with each object in it replaced by a dict of its declared class's fields."""
 
     def distance(self, value: Any) -> int:
-        """How far the class of `value` is from this one; FAR when it has nothing to do with it."""
+        """How far the class of `value` is from this one; FAR if they are unrelated."""
 
 
 def make_shape(info: types.Type) -> Shape | None:
@@ -70,7 +71,8 @@ class _Maker:
         self._objects: dict[int, _Object] = {}  # by the id of their info, which lives as long
 
     def make(self, info: types.Type, *, inside: bool = False) -> Shape | None:
-        """The shape of a type; `inside` of an object, which keeps to its limits by itself."""
+        """The shape of a type. If it is `inside` an object, its limits are not checked: keeping to
+        the limits of its fields is up to the object's class."""
         if not inside and any(getattr(info, limit, None) is not None for limit in _LIMITS):
             return _Checked()
         match info:
@@ -107,7 +109,7 @@ class _Maker:
     def _object(self, info: _Objects) -> Shape:
         shape = self._objects.get(id(info))
         if shape is None:
-            shape = self._objects[id(info)] = _Object(info)  # may contain itself
+            shape = self._objects[id(info)] = _Object(info)  # before its fields, which may be of it
             shape.settle([self.make(field.type, inside=True) for field in info.fields])
         return shape
 
@@ -128,7 +130,7 @@ class _Maker:
 
 
 class _Leaf:
-    """Numbers, texts, dates: of exactly these classes."""
+    """Values that contain no others (numbers, texts, dates) and have exactly these classes."""
 
     def __init__(self, kinds: set[type]) -> None:
         self.kinds = frozenset(kinds)
@@ -144,14 +146,15 @@ class _Leaf:
 
 
 class _Checked(_Leaf):
-    """What has limits of its own, and so is validated always."""
+    """A type with limits. No value fits, so that every value is validated."""
 
     def __init__(self) -> None:
         super().__init__(set())
 
 
 class _Class:
-    """Enums, and what isn't msgspec's: pydantic's models write what their class declares."""
+    """Enums and types that msgspec doesn't know. A pydantic model is reduced by the serializer of
+    its declared class."""
 
     def __init__(self, cls: type) -> None:
         self._cls = cls
@@ -173,21 +176,21 @@ class _Class:
 
 
 class _Object:
-    """Dataclasses, Structs, attrs' classes."""
+    """Dataclasses, Structs and attrs classes."""
 
     def __init__(self, info: _Objects) -> None:
-        self._cls = get_origin(info.cls) or info.cls  # the class of a generic one
+        self._cls = get_origin(info.cls) or info.cls  # a generic class without its arguments
         self._fields = info.fields
         self._shapes: list[Shape | None] = []
         self._tag: dict[str, Any] = {}
         self._array = isinstance(info, types.StructType) and info.array_like
         if isinstance(info, types.StructType) and info.tag_field is not None:
             self._tag = {info.tag_field: info.tag}
-        # msgspec writes all that stands in the __dict__ of an instance of attrs' classes.
+        # msgspec writes everything in the __dict__ of an instance of an attrs class.
         self._own_only = hasattr(info.cls, "__attrs_attrs__")
 
     def settle(self, shapes: list[Shape | None]) -> None:
-        """Completes the shape."""
+        """Completes the shape with the shapes of its fields."""
         self._shapes = shapes
         named = list(zip((field.name for field in self._fields), shapes, strict=True))
         leaves = [(name, shape.kinds) for name, shape in named if isinstance(shape, _Leaf)]
@@ -208,12 +211,12 @@ class _Object:
             for name, shape in self._inner:
                 if not shape.fits(getattr(value, name)):
                     return False
-        except AttributeError:  # one that was deleted or never set
+        except AttributeError:  # a field that was deleted or never set
             return False
         return not self._own_only or self._has_only_its_own(value)
 
     def _learn(self, kinds: tuple[type, ...]) -> bool:
-        """Whether the leaves may be of these classes; remembers those that may."""
+        """Whether the leaves may have these classes; remembers combinations that are allowed."""
         if not all(kind in allowed for kind, allowed in zip(kinds, self._kinds, strict=True)):
             return False
         if len(self._known) < _MOST_KINDS:
@@ -245,7 +248,7 @@ class _Object:
 
 
 class _TypedDict(_Object):
-    """A dict that has the declared keys and no others."""
+    """A dict with declared keys and no others."""
 
     def __init__(self, info: types.TypedDictType) -> None:
         self._cls = dict
@@ -273,7 +276,7 @@ class _TypedDict(_Object):
 
 
 class _Items:
-    """Lists, sets, tuples of any length."""
+    """Lists, sets, and tuples of any length."""
 
     def __init__(self, item: Shape | None, classes: tuple[type, ...]) -> None:
         self._item = item
@@ -296,7 +299,7 @@ class _Items:
 
 
 class _Tuple:
-    """Tuples with a type for each place, named or not."""
+    """Tuples and named tuples with a type for each place."""
 
     def __init__(self, cls: type, items: list[Shape | None]) -> None:
         self._cls = cls
@@ -346,7 +349,7 @@ class _Union:
         return any(member.fits(value) for member in self._members)
 
     def reduce(self, value: Any) -> Any:
-        """By the member whose class is nearest to that of `value`."""
+        """Reduces `value` by the member whose class is nearest to its own."""
         nearest = min(self._members, key=lambda member: member.distance(value))
         return nearest.reduce(value) if nearest.distance(value) < FAR else value
 

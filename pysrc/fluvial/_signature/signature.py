@@ -1,6 +1,6 @@
-"""A callable's signature as a plan of where its arguments come from; read once, at registration.
+"""Reads from a callable's signature where its arguments come from. Done once, at registration.
 
-What is refused, and why: ADR 17.
+ADR 17 says what is refused, and why.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Special(enum.Enum):
-    """Arguments that are not values out of the request."""
+    """Arguments that are not values from the request."""
 
     REQUEST = enum.auto()
     WEBSOCKET = enum.auto()
@@ -64,10 +64,10 @@ class Special(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value out of the request; without any default it must be there.
+    """A value from the request. It is required if it has neither kind of default.
 
-    `default` is shared by all requests, `default_factory` is called for each: also for defaults
-    that a request could change.
+    `default` is shared by all requests. `default_factory` is called for each request; defaults that
+    a request could change have one, too.
     """
 
     name: str
@@ -76,15 +76,15 @@ class Field:
     marker: Marker
     default: Any
     default_factory: Callable[[], Any] | None
-    further: tuple[str, ...] = ()  # names that are as good as `alias`
+    further: tuple[str, ...] = ()  # other names that are accepted like `alias`
 
     def absent(self) -> Any:
-        """The value where none was sent, MISSING when there must be one."""
+        """The value when none was sent, MISSING if it is required."""
         return self.default if self.default_factory is None else self.default_factory()
 
     @property
     def source(self) -> str:
-        """path, query, header, cookie or body."""
+        """One of "path", "query", "header", "cookie" and "body"."""
         return self.marker.source
 
 
@@ -100,7 +100,7 @@ class Argument:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A callable with where its arguments come from."""
+    """A callable, and where its arguments come from."""
 
     func: Callable[..., Any]
     flavour: Flavour
@@ -111,10 +111,10 @@ class Call:
 def read_call(
     func: Callable[..., Any], path_names: Collection[str], *, use_cache: bool = True
 ) -> Call:
-    """What `func` wants; names in `path_names` stand in the path.
+    """Reads the parameters of `func`; those named in `path_names` come from the path.
 
-    Raises: TypeError that names callable, parameter and fix; NameError for a name in an annotation
-    that isn't defined yet.
+    Raises: TypeError when a parameter is wrong, with the callable, the parameter and the fix;
+    NameError when an annotation uses a name that isn't defined yet.
     """
     if not callable(func):
         raise TypeError(f"a handler must be a function, not {func!r}")
@@ -134,9 +134,9 @@ def read_call(
 
 
 def settle_connection(call: Call, connection: Special) -> None:
-    """Makes the arguments that want the connection, or `connection`, want the REQUEST.
+    """Sets arguments that ask for CONNECTION, or for the kind of `connection`, to REQUEST.
 
-    Raises: TypeError for those that want the other kind.
+    Raises: TypeError when an argument asks for the other kind of connection.
     """
     other = Special.WEBSOCKET if connection is Special.REQUEST else Special.REQUEST
     for argument in call.arguments:
@@ -154,7 +154,7 @@ def settle_connection(call: Call, connection: Special) -> None:
 
 
 def return_annotation(func: Callable[..., Any]) -> Any:
-    """The annotation of what `func` returns, MISSING when there is none."""
+    """The return annotation of `func`, MISSING if there is none."""
     if inspect.isclass(func):
         return MISSING
     annotation = signature_of(func).return_annotation
@@ -164,11 +164,14 @@ def return_annotation(func: Callable[..., Any]) -> Any:
 
 
 def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator[inspect.Parameter]:
-    """The parameters to fill, their annotations resolved.
+    """The parameters to fill, with resolved annotations.
 
-    Unless `strict`, annotations that can't be are left out. Raises: NameError, TypeError.
+    Unless `strict`, annotations that can't be resolved become Any.
+
+    Raises: NameError, TypeError, AttributeError or SyntaxError when an annotation can't be resolved
+    and `strict` is set; TypeError also when Python can't read a signature from `func`.
     """
-    origin = get_origin(func)  # of a generic class with its arguments
+    origin = get_origin(func)  # the class, if `func` is a generic class with arguments
     func = origin if inspect.isclass(origin) else func
     try:
         signature = signature_of(func)
@@ -190,10 +193,13 @@ def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator
 
 
 def _annotation_of(parameter: inspect.Parameter, namespace: dict[str, Any]) -> Any:
-    """The annotation; Any for the type of a dependency's result, which only type checkers may know.
+    """The resolved annotation of a parameter.
 
-    Raises: NameError for another name that isn't known, also one in the metadata: a dependency that
-    is looked for there must be called. TypeError for what can't be an annotation.
+    The type of a dependency's result isn't needed if Depends names the function. Its names may then
+    exist for type checkers only, and Any takes its place. All other names must exist, those of the
+    metadata included: the dependency that they name has to be called.
+
+    Raises: NameError for a name that isn't known; TypeError for what isn't a valid annotation.
     """
     try:
         return _resolve(parameter.annotation, namespace)
@@ -235,7 +241,7 @@ def _evaluate(node: ast.expr, namespace: dict[str, Any]) -> Any:
 
 
 def _namespace(func: Callable[..., Any]) -> dict[str, Any]:
-    """The names that annotations of `func` may use."""
+    """The names that the annotations of `func` may use."""
     func = strip_partials(func)
     if not inspect.isclass(func) and not inspect.isroutine(func):
         func = call_method(func)
@@ -278,7 +284,7 @@ def _has_forward_reference(annotation: Any) -> bool:
 def _read_parameter(
     parameter: inspect.Parameter, path_names: Collection[str]
 ) -> Field | Special | Call | None:
-    """None for `*args` and `**kwargs`, which stay empty."""
+    """Where a parameter's value comes from; None for `*args` and `**kwargs`, which stay empty."""
     bare, metadata = split_annotated(parameter.annotation)
     check_metadata(metadata)
     check_inner(parameter.annotation)
@@ -348,7 +354,8 @@ def _implied_marker(parameter: inspect.Parameter, path_names: Collection[str]) -
 
 
 def _read_dependency(marker: Depends, annotation: Any, path_names: Collection[str]) -> Call:
-    """A default beside `Annotated[T, Depends(…)]` is for those who call the function themselves."""
+    """Reads the call of a dependency. A default beside `Annotated[T, Depends(…)]` is ignored: it
+    is for programs that call the function themselves."""
     dependency = annotation if marker.dependency is None else marker.dependency
     if dependency is Any:
         raise TypeError("Depends() needs a function: write Depends(function)")
@@ -357,12 +364,12 @@ def _read_dependency(marker: Depends, annotation: Any, path_names: Collection[st
 
 
 def check_dependency(dependency: Any) -> None:
-    """Refuses what can't be called, with a TypeError."""
+    """Raises: TypeError when `dependency` can't be called."""
     if callable(dependency) and not is_union(dependency):
         return
     refuse_foreign(dependency)
     if inspect.iscoroutine(dependency):
-        dependency.close()  # nobody will await it
+        dependency.close()  # it will not be awaited
         raise TypeError("Depends() has what a function returned; write its name without ()")
     raise TypeError(f"Depends() needs a callable, not {dependency!r}: write Depends(function)")
 

@@ -1,1 +1,1 @@
-"""From texts and JSON to declared types, from objects to JSON, and what is wrong with either."""
+"""From texts and JSON to declared types, from objects to JSON, and the errors of both."""

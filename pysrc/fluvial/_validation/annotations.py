@@ -1,4 +1,4 @@
-"""Questions about annotations; asked once, at registration."""
+"""Questions about annotations. Asked once, at registration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNIONS = (Union, types.UnionType)
 
 
 def split_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    """`Annotated[T, a, b]` as (T, (a, b)); anything else as (it, ())."""
+    """`Annotated[T, a, b]` as (T, (a, b)); any other annotation as (annotation, ())."""
     annotation = strip_alias(annotation)
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
@@ -35,13 +35,13 @@ def strip_alias(annotation: Any) -> Any:
 
 
 def union_members(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, else the annotation alone."""
+    """The members of a union; for any other annotation, the annotation alone."""
     annotation = split_annotated(annotation)[0]
     return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
 
 
 def without_members(annotation: Any, classes: tuple[type, ...], nothing: Any) -> Any:
-    """A union without its members of these classes; `nothing` when none is left."""
+    """A union without its members of these classes; `nothing` if no member is left."""
     members = union_members(annotation)
     rest = tuple(member for member in members if not is_class(member, classes))
     if len(rest) == len(members):
@@ -50,7 +50,7 @@ def without_members(annotation: Any, classes: tuple[type, ...], nothing: Any) ->
 
 
 def is_union(annotation: Any) -> bool:
-    """Whether the annotation is `A | B`, which can be called in one of its spellings."""
+    """Whether the annotation is `A | B`. Written as `Union[A, B]`, it passes for a callable."""
     return get_origin(annotation) in _UNIONS
 
 
@@ -65,12 +65,12 @@ def strip_optional(annotation: Any) -> Any:
 
 
 def is_optional(annotation: Any) -> bool:
-    """Whether None is among what the annotation allows."""
+    """Whether the annotation allows None."""
     return annotation is Any or NoneType in union_members(annotation)
 
 
 def concrete(annotation: Any) -> Any:
-    """The class behind an annotation: `list[int]` is list."""
+    """The class of an annotation without its arguments: `list` for `list[int]`."""
     bare = split_annotated(annotation)[0]
     return get_origin(bare) or bare
 
@@ -82,7 +82,7 @@ def is_class(annotation: Any, bases: type | tuple[type, ...]) -> bool:
 
 
 def is_sequence(annotation: Any) -> bool:
-    """Whether values are lists, tuples, sets …, or one of a union's members is."""
+    """Whether the type, or a member of a union, is a list, tuple, set or another sequence."""
     return any(_is_sequence_class(member) for member in union_members(annotation))
 
 
@@ -115,7 +115,7 @@ def is_model(annotation: Any) -> bool:
 
 
 def is_scalar(annotation: Any) -> bool:
-    """Whether a value is written as one text: such a parameter belongs to the query."""
+    """Whether a value is written as one text. A parameter of such a type is read from the query."""
     for member in union_members(annotation):
         kind = concrete(member)
         if is_model(member) or _is_sequence_class(member):
@@ -126,7 +126,7 @@ def is_scalar(annotation: Any) -> bool:
 
 
 def walk(annotation: Any) -> Iterator[Any]:
-    """The annotation, its arguments, its metadata and its fields' annotations, each once."""
+    """The annotation, and all that it contains (arguments, metadata, fields' types), each once."""
     seen: dict[int, Any] = {}
     pending = [annotation]
     while pending:
@@ -148,13 +148,13 @@ def _field_annotations(kind: type) -> list[Any]:
 
 
 def has_struct(annotation: Any) -> bool:
-    """Whether the annotation has a Struct or an attrs class in it, which pydantic doesn't know."""
+    """Whether the annotation contains a Struct or an attrs class, which pydantic doesn't know."""
     marks = ("__struct_fields__", "__attrs_attrs__")
     return any(hasattr(concrete(item), mark) for item in walk(annotation) for mark in marks)
 
 
 def has_pydantic(annotation: Any) -> bool:
-    """Whether the annotation has anything of pydantic's in it."""
+    """Whether the annotation contains anything from pydantic."""
     return any(_is_pydantic(item) for item in walk(annotation))
 
 

@@ -1,6 +1,6 @@
-"""Defaults of parameters: each request gets a copy of what it could change.
+"""Defaults of parameters: each request gets its own copy of a default that it could change.
 
-Asked once for each default, at registration: what nothing can change is shared by all requests.
+Immutable defaults are shared by all requests. Decided once for each default, at registration.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-# Types that nothing can change, as copy.deepcopy() doesn't know of all of them.
+# Immutable types. Some of them copy.deepcopy() doesn't know to be immutable.
 _ATOMS = (
     *(str, int, float, complex, bool, bytes, type(None), type(...), type(NotImplemented)),
     *(range, slice, decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern),
@@ -35,13 +35,14 @@ _ATOMS = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Factory:
-    """Stands for the default that `make` makes, as the field of a class describes it."""
+    """A default that `make` makes for each request, as the field of a class describes it."""
 
     make: Callable[[], Any]
 
 
 def described_default(cls: Any, name: str, default: Any) -> Any:
-    """The default of a parameter of a class, whose signature may only hint at a factory."""
+    """The default of a class's parameter. Where the signature has only a placeholder for a default
+    factory, the factory is looked up in the class."""
     kind = type(default)
     root = kind.__module__.partition(".")[0]
     if root not in ("dataclasses", "msgspec", "pydantic") or "factory" not in kind.__name__.lower():
@@ -57,9 +58,9 @@ def described_default(cls: Any, name: str, default: Any) -> Any:
 
 
 def copier(value: Any) -> Callable[[], Any] | None:
-    """What makes a copy of `value`; None when all requests may share it.
+    """Makes a function that copies `value`; None if all requests may share it.
 
-    Raises: TypeError when it can be changed, but not be copied.
+    Raises: TypeError when `value` is mutable, but can't be copied.
     """
     if _is_frozen(value):
         return None
@@ -75,20 +76,20 @@ def copier(value: Any) -> Callable[[], Any] | None:
             f"its default is of type {name}, which can't be copied for each request ({exc}); "
             "write default_factory=…, or Depends(function)"
         ) from exc
-    if copied is value:  # its class says so
+    if copied is value:  # its class declares that instances may be shared
         return None
     return lambda: copy.deepcopy(value)
 
 
 def _is_frozen(value: Any) -> bool:
-    """Whether nothing can change `value`, at any depth."""
+    """Whether `value` is immutable at every depth."""
     kind = type(value)
     if kind in _ATOMS or _is_empty(value):
         return True
     if kind in (tuple, frozenset) or (isinstance(value, tuple) and hasattr(kind, "_fields")):
         return not hasattr(value, "__dict__") and all(map(_is_frozen, value))
     if kind is types.MappingProxyType:
-        return False  # a view of a dict that others may change
+        return False  # a view of a dict, which may still be changed
     names = _frozen_fields(value)
     return names is not None and all(
         _is_frozen(getattr(value, name)) for name in names if hasattr(value, name)
@@ -96,12 +97,12 @@ def _is_frozen(value: Any) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether an instance has no room for anything, as object() has none: a sentinel."""
+    """Whether an instance can't hold any attributes, like object(): such values are sentinels."""
     return type(value).__basicsize__ == object.__basicsize__ and not hasattr(value, "__dict__")
 
 
 def _frozen_fields(value: Any) -> list[str] | None:
-    """The fields of an instance of a frozen class that has nothing else."""
+    """The fields of an instance of a frozen class; None if it can have other attributes."""
     kind = type(value)
     config = getattr(kind, "__struct_config__", None)
     if config is not None:

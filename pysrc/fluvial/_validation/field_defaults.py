@@ -1,8 +1,9 @@
-"""Defaults of the fields of dataclasses and Structs that msgspec made.
+"""Completes the defaults in dataclasses and Structs that msgspec has made.
 
-It leaves those that are the same for all instances to the class, where they are found when read;
-but what walks an instance's own attributes, its own encoder first of all, misses them. And those
-that can be changed must not be the same for all requests.
+msgspec doesn't store a dataclass's default in the instance if the class has it as an attribute.
+Reading the field finds it there, but code that goes through the instance's own attributes, such as
+msgspec's encoder, misses it. Mutable defaults must also be copied, so that requests don't share
+them.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ _ITEMS = (types.ListType, types.CollectionType, types.VarTupleType, types.SetTyp
 
 
 class Filler:
-    """Makes functions that complete values of a type; none where nothing can be missing."""
+    """Makes functions that complete values of a type; None where nothing can be missing."""
 
     def __init__(self) -> None:
-        self.shares = False  # whether values may hold what all of them have in common
+        self.shares = False  # whether values may share a mutable default that has to be copied
         self._objects: dict[type, Fill | None] = {}
         self._unfinished: set[type] = set()
 
     def make(self, info: types.Type) -> Fill | None:
-        """What completes values of the type `info`."""
+        """The function that completes values of the type `info`, or None."""
         match info:
             case types.Metadata():
                 return self.make(info.type)
@@ -48,7 +49,7 @@ class Filler:
         return None
 
     def _object(self, info: types.DataclassType | types.StructType) -> Fill | None:
-        cls = info.cls  # may be a generic one with its arguments
+        cls = info.cls  # may be a generic class with arguments
         if cls in self._unfinished:
             return lambda value: self._later(cls, value)
         if cls not in self._objects:
@@ -85,7 +86,7 @@ class Filler:
         return fill
 
     def _later(self, cls: type, value: Any) -> None:
-        """For types that contain themselves."""
+        """Completes values of a type that contains itself: its function is looked up when used."""
         fill = self._objects[cls]
         if fill is not None:
             fill(value)
@@ -129,14 +130,14 @@ def _each(fill_item: Fill | None, items: Callable[[Any], Any]) -> Fill | None:
 def _copied_defaults(
     info: types.DataclassType | types.StructType | types.NamedTupleType,
 ) -> dict[str, tuple[Any, Callable[[], Any]]]:
-    """The fields' defaults that a request could change, and what makes copies of them."""
+    """The fields' mutable defaults, with the functions that copy them."""
     found: dict[str, tuple[Any, Callable[[], Any]]] = {}
     for field in info.fields:
         if field.default is msgspec.NODEFAULT:
             continue
         try:
             make = copier(field.default)
-        except TypeError:  # shared by all instances of the class anyway
+        except TypeError:  # can't be copied: all instances of the class share it anyway
             continue
         if make is not None:
             found[field.name] = (field.default, make)
@@ -144,7 +145,7 @@ def _copied_defaults(
 
 
 def _class_defaults(info: types.DataclassType) -> dict[str, Any]:
-    """The defaults that stand on the class."""
+    """The defaults that are attributes of the class."""
     cls = get_origin(info.cls) or info.cls
     if hasattr(cls, "__slots__"):
         return {}

@@ -1,5 +1,6 @@
-"""The slow way from JSON values and texts to typed values: taken when msgspec has refused one,
-to accept what pydantic's lax mode would accept and to find every problem, not just the first.
+"""Slow conversion of JSON values and texts to typed values, for values that msgspec has refused.
+
+It accepts what pydantic's lax mode accepts, and finds every problem instead of only the first one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .problems import (
 from .read_json import settle
 
 DecHook = Callable[[Any, Any], Any]
-# The values of each Literal in the order of the source; msgspec sorts them.
+# The values of each Literal in their order in the source, because msgspec sorts them.
 Literals = dict[frozenset[Any], tuple[Any, ...]]
 INVALID: Any = object()
 _exact_encoder = msgspec.json.Encoder(
@@ -58,7 +59,7 @@ _COLLECTIONS: dict[type, tuple[str, str, Callable[[list[Any]], Any]]] = {
 
 
 class Lax:
-    """One conversion, of JSON's values or of `texts`; gathers `problems` as it goes."""
+    """One conversion, of JSON values or of `texts`. Collects the `problems` that it finds."""
 
     def __init__(self, dec_hook: DecHook, literals: Literals, *, texts: bool) -> None:
         self.problems: list[Problem] = []
@@ -67,7 +68,7 @@ class Lax:
         self._literals = literals
 
     def convert(self, value: Any, info: types.Type, loc: Loc) -> Any:
-        """`value` as `info` says, or INVALID with the problems added."""
+        """`value` converted to the type `info`; INVALID if that fails, with `problems` extended."""
         try:
             return self._convert(value, info, loc)
         except Failed as exc:
@@ -218,7 +219,7 @@ class Lax:
 def _scalar(convert: Callable[[Any], Any], value: Any, info: types.Type) -> Any:
     try:
         return _checked(convert(value), info)
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer that is too large for a float
         raise Failed("value_error", "Value error, the number is out of range") from None
 
 
@@ -286,7 +287,7 @@ def _by_tag(value: Any, structs: Iterable[types.StructType]) -> types.StructType
 
 
 def label(info: types.Type) -> str:
-    """What pydantic calls this member of a union in a `loc`."""
+    """The name that pydantic gives to this member of a union in a `loc`."""
     match info:
         case types.Metadata():
             return label(info.type)

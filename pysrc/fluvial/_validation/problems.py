@@ -1,4 +1,4 @@
-"""The errors of a 422: pydantic 2's type names and messages, as FastAPI's users know them."""
+"""The errors in a 422 response, with pydantic 2's type names and messages, as in FastAPI."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Problem = dict[str, Any]
 
 
 def problem(kind: str, loc: Loc, msg: str, value: Any, **ctx: Any) -> Problem:
-    """One entry of `detail`."""
+    """Makes one entry of `detail`."""
     entry: Problem = {"type": kind, "loc": loc, "msg": msg, "input": value}
     if ctx:
         entry["ctx"] = ctx
@@ -19,12 +19,12 @@ def problem(kind: str, loc: Loc, msg: str, value: Any, **ctx: Any) -> Problem:
 
 
 def missing(loc: Loc, value: Any = None) -> Problem:
-    """A required field is absent; `value` is what should have had it."""
+    """The problem of an absent required field; `value` is the object that should contain it."""
     return problem("missing", loc, "Field required", value)
 
 
 class Failed(Exception):
-    """A value doesn't fit: what a conversion raises; `loc` is not known to it."""
+    """Raised by a conversion that refuses a value; it doesn't know the `loc` of the value."""
 
     def __init__(self, kind: str, msg: str, **ctx: Any) -> None:
         super().__init__(msg)
@@ -33,7 +33,7 @@ class Failed(Exception):
         self.ctx = ctx
 
     def at(self, loc: Loc, value: Any) -> Problem:
-        """The problem for the value at `loc`."""
+        """Makes the problem of the value at `loc`."""
         return problem(self.kind, loc, self.msg, value, **self.ctx)
 
 
@@ -46,7 +46,7 @@ _LIMITS: dict[str, tuple[str, str, Callable[[Any, Any], bool]]] = {
 
 
 def check_number(value: T, limits: Any) -> T:
-    """`value` when it keeps to all of `limits`. Raises: Failed otherwise."""
+    """Returns `value`. Raises: Failed when it violates one of `limits`."""
     step = limits.multiple_of
     if step is not None and value % step:
         raise Failed("multiple_of", f"Input should be a multiple of {step}", multiple_of=step)
@@ -59,7 +59,7 @@ def check_number(value: T, limits: Any) -> T:
 
 
 def check_text(value: str, limits: Any) -> str:
-    """`value` when it keeps to `min_length`, `max_length`, `pattern`. Raises: Failed otherwise."""
+    """Returns `value`. Raises: Failed when it violates `min_length`, `max_length` or `pattern`."""
     import re
 
     least, most, pattern = limits.min_length, limits.max_length, limits.pattern
@@ -76,7 +76,8 @@ def check_text(value: str, limits: Any) -> str:
 
 
 def check_length(count: int, name: str, least: int | None, most: int | None) -> None:
-    """Checks how many items a collection has. Raises: Failed otherwise."""
+    """Checks a collection's number of items. Raises: Failed when it is below `least` or above
+    `most`."""
     if least is not None and count < least:
         kind, words, bounds = "too_short", f"at least {least}", {"min_length": least}
     elif most is not None and count > most:
@@ -89,7 +90,7 @@ def check_length(count: int, name: str, least: int | None, most: int | None) -> 
 
 
 def one_of(values: Iterable[Any]) -> str:
-    """The values as "'a', 'b' or 3"."""
+    """The values as a text like "'a', 'b' or 3"."""
     *first, last = [repr(value) for value in values]
     return f"{', '.join(first)} or {last}" if first else last
 

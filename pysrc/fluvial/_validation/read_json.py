@@ -1,8 +1,8 @@
-"""JSON from clients: msgspec's decoder, and the standard library's for what that refuses.
+"""Reads JSON from clients with msgspec's decoder, and with the standard library's if that fails.
 
-Whatever is wrong with a text, there is one kind of exception. Beyond RFC 8259 a byte order mark and
-NaN are accepted, as Python does. Integers that Python won't convert and lone surrogates, which
-can't be written as UTF-8 again, are refused. See ADR 20.
+Every kind of fault in a text raises InvalidJSON. In addition to RFC 8259, a byte order mark and NaN
+are accepted, as in Python. Refused are integers with more digits than Python converts, and lone
+surrogates, which can't be encoded as UTF-8. See ADR 20.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ import msgspec
 
 from ..exceptions import InvalidJSON
 
-# An escape within a string; the group has a surrogate that isn't part of a pair.
+# An escape within a string. The group matches a surrogate that isn't part of a pair.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-# A string, or a number that may be too long.
+# A string, or (as the group) a number that may be too long.
 _LONG_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d{600,})', re.DOTALL)
 
 
 class Exact(float):
-    """A number that remembers how it was written, for those who make a Decimal of it."""
+    """A number that keeps its text, so that a Decimal made of it has all of its digits."""
 
     __slots__ = ("text",)
-    __module__ = "builtins"  # pydantic doesn't look for a model's fields in the attributes of those
+    # With from_attributes, pydantic doesn't read a model's fields from instances of builtins.
+    __module__ = "builtins"
     text: str
 
     def __new__(cls, text: str) -> Exact:
-        """The number, given its text."""
+        """Makes the number from its text."""
         self = super().__new__(cls, text)
         self.text = text
         return self
@@ -44,7 +45,7 @@ class Exact(float):
 
 
 def read_json(data: bytes | str) -> Any:
-    """The value that `data` is. Raises: InvalidJSON when it isn't JSON, or has what is refused."""
+    """The value of `data`. Raises: InvalidJSON when it isn't JSON, or has something refused."""
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -52,9 +53,11 @@ def read_json(data: bytes | str) -> Any:
 
 
 def read_slowly(data: bytes | str, *, exact: bool = False) -> Any:
-    """As `read_json`, with the standard library's words for what is wrong.
+    """As `read_json`, but its errors have the standard library's messages.
 
-    With `exact` fractions are `Exact`: see `settle`. Raises: InvalidJSON as `read_json` does.
+    With `exact`, numbers with a fraction or an exponent are `Exact`; `settle` makes them floats.
+
+    Raises: InvalidJSON when `read_json` does.
     """
     text = _text(data)
     try:
@@ -83,14 +86,14 @@ def _text(data: bytes | str) -> str:
 
 
 def _lone_surrogate(text: str) -> int | None:
-    """Where the first surrogate is that has no partner, given valid JSON."""
+    """The position of the first surrogate without a partner in valid JSON, or None."""
     if "\\u" not in text:
         return None
     return next((found.start() for found in _ESCAPE.finditer(text) if found[1]), None)
 
 
 def _long_number(text: str) -> int:
-    """Where a number is that has too many digits."""
+    """The position of a number with too many digits."""
     for found in _LONG_NUMBER.finditer(text):
         if found[1]:
             try:
@@ -101,9 +104,9 @@ def _long_number(text: str) -> int:
 
 
 def settle(value: Any, texts: Container[int] = ()) -> Any:
-    """`value` with plain floats for what is `Exact` in it; lists, dicts and models are changed.
+    """Replaces each `Exact` in `value` by a float; lists, dicts and models are changed in place.
 
-    Numbers whose ids are in `texts` become texts.
+    Numbers whose ids are in `texts` are replaced by their texts. Returns the value.
     """
     top = [value]
     pending: list[Any] = [top]

@@ -1,7 +1,7 @@
-"""Single values in pydantic's lax mode: texts and JSON values as int, float, bool, dates, …
+"""Converts single texts and JSON values to int, float, bool, dates …, as pydantic's lax mode does.
 
-Used where msgspec, which is stricter and faster, has refused a value: either a conversion here
-takes it or it raises Failed with pydantic's words.
+Used for values that msgspec, which is stricter and faster, has refused. A conversion here either
+accepts the value, or raises Failed with pydantic's message.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _MAX_DIGITS = 4300
 
 
 def to_int(value: Any) -> int:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as an int. Raises: Failed when it isn't a whole number, or has too many digits."""
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -78,7 +78,8 @@ def _int_from_text(text: str) -> int:
 
 
 def to_float(value: Any) -> float:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a float. Raises: Failed when it isn't a number, or a text that Python reads as
+    one."""
     if isinstance(value, (int, float)):
         try:
             return float(value)
@@ -94,7 +95,7 @@ def to_float(value: Any) -> float:
 
 
 def to_bool(value: Any) -> bool:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a bool. Raises: Failed when it isn't a bool, 0, 1 or a word such as "yes"."""
     if isinstance(value, str):
         word = value.lower()
         if word in _TRUE or word in _FALSE:
@@ -107,27 +108,30 @@ def to_bool(value: Any) -> bool:
 
 
 def to_str(value: Any) -> str:
-    """Raises: Failed when `value` isn't one."""
+    """Returns `value`. Raises: Failed when it isn't a str."""
     if isinstance(value, str):
         return value
     raise Failed("string_type", "Input should be a valid string")
 
 
 def to_none(value: Any) -> None:
-    """Raises: Failed when `value` isn't one."""
+    """Returns None. Raises: Failed when `value` isn't None."""
     if value is not None:
         raise Failed("none_required", "Input should be None")
 
 
 def to_bytes(value: Any) -> bytes:
-    """Text as UTF-8. Raises: Failed."""
+    """A str as its UTF-8 bytes. Raises: Failed when `value` is neither str nor bytes."""
     if isinstance(value, (str, bytes)):
         return value.encode() if isinstance(value, str) else value
     raise Failed("bytes_type", "Input should be a valid bytes")
 
 
 def to_bytes_from_json(value: Any) -> bytes:
-    """A JSON string as Base64 (RFC 4648 section 4). Raises: Failed."""
+    """Decodes a JSON string as Base64 (RFC 4648 section 4).
+
+    Raises: Failed when `value` isn't a string, or isn't Base64.
+    """
     if not isinstance(value, str):
         return to_bytes(value)
     try:
@@ -141,7 +145,7 @@ def to_bytes_from_json(value: Any) -> bytes:
 
 
 def to_decimal(value: Any) -> Decimal:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a Decimal. Raises: Failed when it isn't a finite number, or a text of one."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         msg = "Decimal input should be an integer, float, string or Decimal object"
         raise Failed("decimal_type", msg)
@@ -155,7 +159,7 @@ def to_decimal(value: Any) -> Decimal:
 
 
 def to_uuid(value: Any) -> UUID:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a UUID. Raises: Failed when it isn't a UUID or the text of one."""
     if isinstance(value, UUID):
         return value
     if not isinstance(value, str):
@@ -184,7 +188,8 @@ def _uuid_fault(text: str) -> str:
 
 
 def to_datetime(value: Any) -> datetime:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a datetime. Raises: Failed when it isn't a timestamp or a date, with or without a
+    time."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, datetime)):
         raise Failed("datetime_type", "Input should be a valid datetime")
     parsed = _moment(value)
@@ -196,7 +201,8 @@ def to_datetime(value: Any) -> datetime:
 
 
 def _moment(value: Any) -> datetime | None:
-    """A timestamp in seconds or milliseconds, RFC 3339 or ISO 8601."""
+    """Reads a timestamp in seconds or milliseconds, or a text in the form of RFC 3339 or ISO 8601;
+    None if `value` is neither."""
     if isinstance(value, str) and _TIMESTAMP.match(value):
         value = float(value)
     if isinstance(value, (int, float)) and abs(value) > _MAX_SECONDS:
@@ -205,7 +211,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def to_date(value: Any) -> date:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a date. Raises: Failed when it isn't one, or has a time other than midnight."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, date)):
         raise Failed("date_type", "Input should be a valid date")
     parsed = _by_msgspec(value, date)
@@ -223,7 +229,7 @@ def to_date(value: Any) -> date:
 
 
 def to_time(value: Any) -> time:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a time. Raises: Failed when it isn't a time of day or the text of one."""
     if isinstance(value, time):
         return value
     if not isinstance(value, str):
@@ -252,7 +258,7 @@ def _time_fault(text: str) -> str:
 
 
 def to_timedelta(value: Any) -> timedelta:
-    """Raises: Failed when `value` isn't one."""
+    """`value` as a timedelta. Raises: Failed when it isn't a number of seconds or a duration."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -268,7 +274,8 @@ def to_timedelta(value: Any) -> timedelta:
 
 
 def _from_duration(text: str) -> timedelta | None:
-    """An ISO 8601 duration with units that msgspec leaves to calendars: a year is 365 days."""
+    """Reads an ISO 8601 duration with years and months, which msgspec refuses because their length
+    depends on the calendar. Here a year has 365 days and a month 30."""
     match = _DURATION.match(text.strip())
     if match is None:
         return None
@@ -279,7 +286,7 @@ def _from_duration(text: str) -> timedelta | None:
 
 
 def _from_clock(text: str) -> timedelta | None:
-    """A duration as "1 day, 02:03:04.5"."""
+    """Reads a duration such as "1 day, 02:03:04.5"."""
     match = _CLOCK.match(text.strip())
     if match is None or match["days"] is None is match["hours"]:
         return None
@@ -293,7 +300,7 @@ def _by_msgspec(value: Any, kind: type[T]) -> T | None:
 
 
 def _from_iso(value: Any, parse: Callable[[str], T]) -> T | None:
-    """ISO 8601 as Python reads it, in its extended form only: digits alone are a timestamp."""
+    """Reads ISO 8601 as Python does, but only its extended form: digits alone are a timestamp."""
     if not isinstance(value, str) or not _DATE.match(value):
         return None
     return _attempt(parse, value.replace("_", "T", 1))
@@ -307,7 +314,7 @@ def _attempt(func: Callable[..., T], *args: Any) -> T | None:
 
 
 def _date_fault(value: Any) -> str | None:
-    """What is wrong with the date that `value` begins with; None when nothing is."""
+    """What is wrong with the date at the start of `value`; None if nothing is."""
     if not isinstance(value, str):
         return "the timestamp is out of range"
     if len(value) < 10:

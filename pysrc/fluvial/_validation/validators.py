@@ -1,7 +1,7 @@
 """Validators: from texts and JSON to a parameter's type. Made once for each parameter.
 
-msgspec does the work where it can. Annotations that have anything of pydantic's in them, or that
-only pydantic knows, go to a pydantic TypeAdapter; pydantic is imported for those alone.
+msgspec does the work where it can. Annotations that contain anything from pydantic, or that only
+pydantic knows, are handled by a pydantic TypeAdapter. pydantic is only imported for those.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 _TEXT_SOURCES = frozenset({("path",), ("query",), ("header",), ("cookie",)})
 _UNLIKE_TEXT = (bytes, datetime, date, timedelta)
-# Where msgspec might take for a Decimal what isn't a number, or has too many digits.
+# Bodies in which msgspec might accept NaN, infinity or a number with too many digits as a Decimal.
 _DOUBTFUL = re.compile(rb"nan|inf|\\u|(?<!\d)\d{4301}", re.IGNORECASE)
 
-# Limits that nothing applies to values of a type before it sees one.
+# Limits that don't apply to a type. msgspec and pydantic notice that only with the first value.
 _LENGTHS = ("min_length", "max_length", "pattern")
 _NUMBERS = ("multiple_of", "max_digits", "decimal_places", "allow_inf_nan")
 _NOT_FOR: dict[Any, tuple[str, ...]] = {int: _LENGTHS, float: _LENGTHS, Decimal: _LENGTHS}
@@ -43,11 +43,15 @@ _NOT_FOR |= {bool: (*_LENGTHS, *_NUMBERS), str: _NUMBERS}
 
 
 class Validator(Protocol):
-    """Makes typed values. Both methods raise RequestValidationError, HTTPException."""
+    """Makes typed values.
+
+    Its methods raise RequestValidationError when a value doesn't match the type, and from_json()
+    raises HTTPException when the body isn't UTF-8.
+    """
 
     @property
     def exact(self) -> bool:
-        """Whether `from_python` has use for numbers that are `Exact`."""
+        """Whether `from_python` makes use of `Exact` numbers."""
 
     def from_python(self, value: Any, loc: Loc) -> Any:
         """A text, a list of texts, or decoded JSON as the type."""
@@ -57,7 +61,11 @@ class Validator(Protocol):
 
 
 def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
-    """A validator for `annotation`. Raises: TypeError when nothing that is installed knows it."""
+    """Makes a validator for `annotation`.
+
+    Raises: TypeError when a constraint doesn't apply to the type, or when neither msgspec nor
+    pydantic (if it is installed) can validate it.
+    """
     kind = concrete(strip_optional(annotation))
     for name in constraints:
         if isinstance(kind, type) and name in _NOT_FOR.get(kind, ()):
@@ -78,9 +86,11 @@ def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
 
 
 def _refuse_others(info: types.Type) -> None:
-    """Refuses classes of which no value could be made, in unions and containers, too.
+    """Refuses classes of which msgspec can't make a value, also in unions and containers.
 
-    Fields of models may have them, and defaults. Raises: TypeError for what can't be validated.
+    Fields of models may have such classes, since they can have defaults.
+
+    Raises: TypeError when such a class is found.
     """
     match info:
         case types.CustomType() if not hasattr(info.cls, "__pydantic_validator__"):
@@ -96,7 +106,7 @@ def _refuse_others(info: types.Type) -> None:
         case types.TupleType():
             for item in info.item_types:
                 _refuse_others(item)
-    items = getattr(info, "item_type", None)  # of lists, sets and their like
+    items = getattr(info, "item_type", None)  # of lists, sets and similar types
     if items is not None:
         _refuse_others(items)
 
@@ -104,9 +114,9 @@ def _refuse_others(info: types.Type) -> None:
 def last_resort(
     annotation: Any, constraints: dict[str, Any], reason: Exception
 ) -> PydanticValidator:
-    """A validator for what msgspec refuses for that `reason`.
+    """Makes a validator for an annotation that msgspec has refused for `reason`.
 
-    Raises: TypeError when pydantic can't either.
+    Raises: TypeError when pydantic isn't installed or can't validate the annotation either.
     """
     try:
         import pydantic  # noqa: F401
@@ -117,7 +127,8 @@ def last_resort(
 
 
 def by_pydantic(annotation: Any, constraints: dict[str, Any]) -> PydanticValidator:
-    """A validator of pydantic's. Raises: TypeError when pydantic has none for it."""
+    """Makes a validator that uses pydantic. Raises: TypeError when pydantic can't validate the
+    annotation."""
     import pydantic
     from pydantic_core import SchemaError
 
@@ -132,7 +143,7 @@ def by_pydantic(annotation: Any, constraints: dict[str, Any]) -> PydanticValidat
 
 
 class MsgspecValidator:
-    """Built-in types, dataclasses, Structs and what is made of them."""
+    """Validates built-in types, dataclasses, Structs, and types made of these."""
 
     def __init__(self, annotation: Any, constraints: dict[str, Any]) -> None:
         self._type = _with_meta(annotation, constraints) if constraints else annotation
@@ -141,15 +152,15 @@ class MsgspecValidator:
             info.cls, "__pydantic_validator__"
         ):
             raise TypeError(f"{info.cls!r} is not a type that msgspec knows")
-        # What JSON has a type of its own for is converted from another one by the slow way only.
+        # The decoder is strict. Only the slow conversion accepts, for example, a string for an int.
         self._decoder = msgspec.json.Decoder(self._type, dec_hook=decode_custom)
         filler = Filler()
         self._fill = filler.make(info)
         self._shares = filler.shares
         kinds = list(walk(annotation))
-        # msgspec takes NaN for a Decimal, which nobody wants in a price.
+        # msgspec accepts NaN as a Decimal, which is never wanted in a price, for example.
         self.exact = Decimal in kinds
-        # Texts aren't Base64, and a timestamp may be in milliseconds.
+        # msgspec would read texts for bytes as Base64, and timestamps in milliseconds as seconds.
         self._slow_for_texts = self.exact or any(kind in _UNLIKE_TEXT for kind in kinds)
 
     @cached_property
@@ -200,7 +211,7 @@ class MsgspecValidator:
 
 
 class PydanticValidator:
-    """Models and types with pydantic's constraints."""
+    """Validates pydantic's models, and types that only pydantic knows."""
 
     def __init__(self, annotation: Any, constraints: dict[str, Any]) -> None:
         import pydantic
@@ -230,7 +241,8 @@ class PydanticValidator:
             return self.from_python(load_json(body, loc), loc)
 
     def _exactly(self, body: bytes, loc: Loc) -> Any:
-        """Decimals with all their digits, which pydantic's own reader rounds."""
+        """As from_json(), but Decimals keep all of their digits. pydantic's own JSON parser reads
+        numbers as floats, which rounds them."""
         value = load_json(body, loc, exact=True)
         try:
             return settle(self.adapter.validate_python(value, from_attributes=True))
@@ -238,13 +250,13 @@ class PydanticValidator:
             strict = _exact_for_strict(exc)
             text = json.dumps(settle(value, strict)) if strict else body
             with suppress(self._error):
-                return self.adapter.validate_json(text)  # strict models take more from JSON
+                return self.adapter.validate_json(text)  # strict models accept more from JSON
             sent = _if_body(loc, load_json(body, loc))
             raise RequestValidationError(pydantic_problems(exc, loc), body=sent) from exc
 
 
 def _exact_for_strict(exc: ValidationError) -> set[int]:
-    """The ids of numbers that strict models refuse for a Decimal, but take from a text in JSON."""
+    """The ids of the numbers that strict models refuse as a Decimal, but accept as JSON strings."""
     given: dict[int, set[str]] = {}
     for error in exc.errors(include_url=False):
         if type(error["input"]) is Exact:
@@ -253,7 +265,7 @@ def _exact_for_strict(exc: ValidationError) -> set[int]:
 
 
 def _has_decimal(schema: Any) -> bool:
-    """Whether there is a Decimal in a schema of pydantic's core."""
+    """Whether a schema of pydantic's core contains a Decimal."""
     seen: dict[int, Any] = {}
     pending = [schema]
     while pending:
@@ -275,7 +287,10 @@ def _if_body(loc: Loc, value: Any) -> Any:
 
 
 def load_json(body: bytes, loc: Loc, *, exact: bool = False) -> Any:
-    """JSON as `read_slowly` reads it. Raises: RequestValidationError, HTTPException."""
+    """JSON as `read_slowly` reads it.
+
+    Raises: HTTPException 400 when `body` isn't UTF-8; RequestValidationError when it isn't JSON.
+    """
     try:
         return read_slowly(body, exact=exact)
     except InvalidJSON as exc:
@@ -285,13 +300,13 @@ def load_json(body: bytes, loc: Loc, *, exact: bool = False) -> Any:
 
 
 def pydantic_problems(exc: ValidationError, loc: Loc) -> Sequence[Problem]:
-    """The problems of a pydantic error, found at `loc`."""
+    """The problems in a pydantic error about the value at `loc`."""
     errors: list[Any] = exc.errors(include_url=False)
     return [{**error, "loc": (*loc, *error["loc"])} for error in errors]
 
 
 def decode_custom(kind: Any, value: Any) -> Any:
-    """msgspec's dec_hook: models inside Structs."""
+    """msgspec's dec_hook: validates pydantic's models inside Structs."""
     if hasattr(kind, "__pydantic_validator__"):
         return kind.__pydantic_validator__.validate_python(value)
     raise TypeError(f"{kind!r} can't be decoded from JSON")

@@ -1,5 +1,5 @@
-"""Results as JSON: msgspec's encoder, told what other types look like, and a slow second way
-for what it refuses.
+"""Results as JSON: msgspec's encoder with a hook for types that it doesn't know, and a slow
+encoder for values that it refuses.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ import msgspec
 
 _TEXTS = (PurePath, UserString, IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 _LISTS = (deque, range, KeysView, ValuesView, ItemsView)
-# What msgspec refuses, its hook included; pydantic's PydanticSerializationError is a ValueError.
+# What msgspec and its hook raise when they refuse a value. pydantic's PydanticSerializationError is
+# a ValueError.
 REFUSED = (TypeError, ValueError, OverflowError)
 _FINE_TIMES = tuple(f"{kind}8[{unit}]" for kind in "mM" for unit in ("ns", "ps", "fs", "as"))
 _MISSING = ("NaTType", "NAType")
-Step = tuple["Step", str] | None  # where a value is: the way to its container, and its place there
+Step = tuple["Step", str] | None  # where a value is: its container's Step, and its place in that
 
 
 class _OneShot(TypeError):
-    """An iterator, which the slow way reads: two ways can't read the same."""
+    """Raised for an iterator, which is left to the slow encoder: it can be read only once."""
 
 
 class NoJson(TypeError):
@@ -39,28 +40,31 @@ class NoJson(TypeError):
 
 
 def is_model(value: Any) -> bool:
-    """Whether `value` is a pydantic model; without importing pydantic when the app hasn't."""
+    """Whether `value` is a pydantic model. Doesn't import pydantic if the app hasn't."""
     module = sys.modules.get("pydantic")
     return module is not None and isinstance(value, module.BaseModel)
 
 
 def is_missing(value: Any) -> bool:
-    """Whether `value` is one of pandas' for a time or a value that is missing."""
+    """Whether `value` is pandas' NaT or NA, which stand for a missing time or value."""
     kind = type(value)
     return kind.__name__ in _MISSING and kind.__module__.startswith("pandas")
 
 
 def _hook(value: Any) -> Any:
-    """msgspec's enc_hook. Raises: TypeError for what has no JSON form."""
+    """msgspec's enc_hook. Raises: TypeError when `value` has no JSON form, or is an iterator."""
     if isinstance(value, Iterator):
         raise _OneShot
     if isinstance(value, (list, tuple, dict)):
-        raise _no_json(value, None)  # as a key
+        raise _no_json(value, None)  # msgspec passes these types to the hook only as keys
     return plain(value)
 
 
 def plain(value: Any) -> Any:
-    """One step from `value` towards what JSON knows; reads iterators. Raises: TypeError."""
+    """Converts `value`, though not its contents, towards a type that JSON has; reads iterators.
+
+    Raises: TypeError when `value` has no JSON form.
+    """
     try:
         return plain_known(value)
     except NoJson:
@@ -69,7 +73,10 @@ def plain(value: Any) -> Any:
 
 
 def plain_known(value: Any) -> Any:
-    """As `plain`, but for objects that have nothing to say but their attributes."""
+    """As `plain`, but doesn't fall back to an object's attributes.
+
+    Raises: NoJson when nothing else is known about the object.
+    """
     if is_model(value):
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, Mapping):
@@ -84,7 +91,8 @@ def plain_known(value: Any) -> Any:
 
 
 def _plain_derived(value: Any) -> Any:
-    """Instances of classes that derive from those that msgspec knows, such as pandas' Timestamp."""
+    """Converts instances of classes derived from types that msgspec knows, such as pandas'
+    Timestamp."""
     if is_missing(value):
         return None
     kinds: tuple[type[Any], ...] = (str, int, float, bytes)
@@ -105,7 +113,7 @@ def _plain_derived(value: Any) -> Any:
 
 
 def _plain_foreign(value: Any) -> Any:
-    """What other libraries' objects are, by how they look."""
+    """Converts other libraries' objects, which are recognized by their attributes."""
     kind = type(value)
     if hasattr(value, "__pydantic_serializer__") and not isinstance(value, type):
         return value.__pydantic_serializer__.to_python(value, mode="json")
@@ -118,7 +126,7 @@ def _plain_foreign(value: Any) -> Any:
 
 
 def _row(value: Any) -> dict[Any, Any] | None:
-    """A database's row as a dict; None for what is no row."""
+    """A row from a database as a dict; None if `value` isn't a row."""
     kind = type(value)
     row = getattr(value, "_mapping", None)  # of SQLAlchemy, databases
     if isinstance(row, Mapping):
@@ -129,7 +137,7 @@ def _row(value: Any) -> dict[Any, Any] | None:
 
 
 def for_models(value: Any) -> Any:
-    """`value` without what pydantic doesn't take apart: rows of databases, numpy's values."""
+    """`value` with plain values for what pydantic can't read: rows of databases, numpy's values."""
     if type(value) in (list, tuple, set, deque):
         return [for_models(item) for item in value]
     if isinstance(value, Mapping):
@@ -143,15 +151,19 @@ def for_models(value: Any) -> Any:
 
 
 def _is_array(value: Any) -> bool:
-    """Whether `value` is an array or scalar of numpy, pandas, torch, or an array.array."""
+    """Whether `value` is an array or scalar of numpy, pandas or torch, or an array.array."""
     return callable(getattr(type(value), "tolist", None))
 
 
 def _plain_array(value: Any) -> Any:
-    """An array or scalar; what numpy itself leaves as it is would be taken for something else."""
+    """Converts an array or scalar with its tolist().
+
+    Raises: NoJson when tolist() leaves the type as it is, except for a longdouble, which becomes a
+    float.
+    """
     kind = getattr(value, "dtype", None)
     code = getattr(kind, "str", "")
-    if code[1:] in _FINE_TIMES:  # would be integers; JSON's times have microseconds
+    if code[1:] in _FINE_TIMES:  # tolist() would give integers; times in JSON have microseconds
         value = value.astype(f"{code[:3]}[us]")
     made = value.tolist()
     if type(made) is not type(value):
@@ -168,7 +180,8 @@ def _plain_object(value: Any) -> Any:
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """What an object consists of. Raises: NoJson for what isn't data."""
+    """The attributes of an object. Raises: NoJson when it isn't plain data: classes, modules, and
+    what can be called or awaited."""
     kind = type(value)
     behaves = callable(value) or hasattr(kind, "__await__") or hasattr(kind, "__aiter__")
     attributes = getattr(value, "__dict__", None)
@@ -178,7 +191,8 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 
 def _pairs_or_list(items: list[Any]) -> Any:
-    """Objects that give their fields with their values, as Tortoise's models, are dicts."""
+    """The items of an iterable object. If they are pairs of a name and a value, as in Tortoise's
+    models, they make a dict; otherwise a list."""
     if items and all(type(i) is tuple and len(i) == 2 and isinstance(i[0], str) for i in items):
         return dict(items)
     return items
@@ -186,14 +200,17 @@ def _pairs_or_list(items: list[Any]) -> Any:
 
 json_encoder = msgspec.json.Encoder(enc_hook=_hook, decimal_format="number")
 
-# Any result as JSON, compact and in UTF-8. Raises: TypeError, ValueError, RecursionError.
+# Encodes a result as compact JSON in UTF-8. Raises: TypeError or ValueError when it refuses a
+# value, RecursionError when the result is nested too deeply.
 encode_json = json_encoder.encode
 
 
 def encode_fallback(value: Any) -> bytes:
-    """What `encode_json` refuses but JSON can say: keys None and True, lone surrogates, iterators.
+    """Encodes what `encode_json` refuses although JSON can express it: the keys None and True, lone
+    surrogates, iterators.
 
-    Raises: TypeError that says which value has no JSON form; ValueError, RecursionError.
+    Raises: TypeError when a value has no JSON form (the message says which); ValueError when an
+    integer has too many digits; RecursionError when the result is nested too deeply.
     """
     return _encode(value, None)
 
@@ -217,7 +234,7 @@ def _encode(value: Any, place: Step) -> bytes:
 
 
 def _step(value: Any, place: Step, reason: Exception) -> Any:
-    """One step from `value`, which msgspec has refused for `reason`."""
+    """Converts `value`, which msgspec has refused for `reason`, towards types that JSON has."""
     if type(value) is int:
         raise ValueError(f"{_path(place)} has too many digits") from reason
     fields = _fields(value)
@@ -227,12 +244,12 @@ def _step(value: Any, place: Step, reason: Exception) -> Any:
         return _deep(value)
     except NoJson as exc:
         for name, item in (fields or {}).items():
-            _encode(item, (place, f".{name}"))  # raises for the culprit
+            _encode(item, (place, f".{name}"))  # raises if this is the field that was refused
         raise _no_json(value, place) from exc
 
 
 def _deep(value: Any) -> Any:
-    """As `plain`; takes models that have what JSON's mode refuses."""
+    """As `plain`, but accepts pydantic models with values that its JSON mode refuses."""
     return _dump(value) if is_model(value) else plain(value)
 
 
@@ -244,7 +261,7 @@ def _dump(model: Any) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any] | None:
-    """The fields of what msgspec takes apart itself."""
+    """The fields of an object that msgspec encodes by its fields; None for other objects."""
     if isinstance(value, type):
         return None
     names: Iterable[str]
@@ -260,7 +277,7 @@ def _fields(value: Any) -> dict[str, Any] | None:
 
 
 def _key(key: Any, place: Step) -> bytes:
-    """A key of an object, which is a string in JSON."""
+    """Encodes a key of a JSON object, which must be a string. Raises: NoJson when it can't be."""
     if not (key is None or isinstance(key, (str, int, float))):
         given = key
         try:
@@ -285,7 +302,7 @@ def _no_json(value: Any, place: Step, what: str = "") -> NoJson:
 
 
 def _path(place: Step) -> str:
-    """As "result['items'][3].price"."""
+    """The place of a value in the result, such as "result['items'][3].price"."""
     parts: list[str] = []
     while place is not None:
         place, part = place
@@ -294,7 +311,10 @@ def _path(place: Step) -> str:
 
 
 def to_json(value: Any) -> bytes:
-    """`value` as JSON, by whichever way takes it. Raises: TypeError, ValueError."""
+    """`value` as JSON, by `encode_json` if it can, otherwise by `encode_fallback`.
+
+    Raises: TypeError, ValueError or RecursionError, as `encode_fallback` does.
+    """
     try:
         return encode_json(value)
     except REFUSED:
@@ -302,10 +322,10 @@ def to_json(value: Any) -> bytes:
 
 
 def encode_leniently(value: Any, other: Callable[[Any], Any]) -> bytes:
-    """`value` as JSON whatever it holds: `other` is asked for what has no JSON form.
+    """`value` as JSON, whatever it contains: `other` converts values without a JSON form.
 
-    For answers to what a client sent, which must not fail: what is nested too deeply or can't even
-    be shown is left out.
+    For responses that report errors in a request, which must not fail. What is nested too deeply is
+    replaced by "...", and what `other` can't convert by the name of its type.
     """
     return _lenient(value, other, _DEPTH)
 

@@ -428,4 +428,4 @@ def test_a_socket_that_somebody_shuts_down(
 
     fluvial_loop.run_until_complete(main())
     assert [context["exception"].errno for context in contexts] == [errno.EINVAL]
-    assert "listens no more" in contexts[0]["message"]
+    assert "no longer listens" in contexts[0]["message"]

@@ -241,7 +241,7 @@ class StreamsMixin:
         reported again. The socket stays readable, so accepting pauses for ACCEPT_RETRY_DELAY."""
         message = "socket.accept() out of system resource"
         if broken:
-            message = "a server's socket listens no more: was it shut down? Trying again"
+            message = "a server's socket no longer listens: was it shut down? Trying again"
         if not known:
             self.call_exception_handler(
                 {

@@ -36,7 +36,7 @@ _INJECTING = frozenset({"Depends", "Security", "Inject", "Injected", "Provide", 
 
 _DEPENDS = "fluvial.Depends(function)"
 _OTHER_DEPENDS = {"Dependency", "DependencyKwarg", "FromServices", "SecurityScopes"}
-_FORMS = "await request.body() for now: Fluvial reads no forms and uploads yet"
+_FORMS = "await request.body() for now: Fluvial doesn't read forms or uploads yet"
 _INSTEAD = {
     **dict.fromkeys(_INJECTING | _OTHER_DEPENDS, _DEPENDS),
     **dict.fromkeys(("Query", "FromQuery", "QueryParam", "QueryEx"), "fluvial.Query()"),

@@ -160,7 +160,7 @@ def _encoder_of(model: Any, options: ModelOptions) -> Encode:
     if options and structs:
         raise TypeError(
             f"response_model_{next(iter(options))} is not for Structs and attrs' classes: give "
-            "response_model a class with the fields that shall be sent, or omit_defaults=True"
+            "response_model a class with the fields that are to be sent, or omit_defaults=True"
         )
     if options or (has_pydantic(model) and not structs):
         return _pydantic_encoder(by_pydantic(model, {}).adapter, options)

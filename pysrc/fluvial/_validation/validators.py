@@ -69,7 +69,7 @@ def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
     kind = concrete(strip_optional(annotation))
     for name in constraints:
         if isinstance(kind, type) and name in _NOT_FOR.get(kind, ()):
-            raise TypeError(f"{name} is no limit for a value of type {kind.__name__}")
+            raise TypeError(f"{name} is not a limit for values of type {kind.__name__}")
     if has_pydantic(annotation) and not has_struct(annotation):
         return by_pydantic(annotation, constraints)
     try:

@@ -16,7 +16,7 @@ from .exceptions import (
     WebSocketDisconnect,
     WebSocketException,
 )
-from .params import Body, Cookie, Depends, Header, Path, Query
+from .params import Body, Cookie, Depends, Header, Path, Query, Security
 from .requests import HTTPConnection, Request
 from .responses import (
     FileResponse,
@@ -63,6 +63,7 @@ __all__ = [
     "Response",
     "ResponseValidationError",
     "RouteWarning",
+    "Security",
     "ServerSentEvent",
     "State",
     "StreamingResponse",

@@ -6,12 +6,21 @@ Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Never
 
 from ._calling.options import named_options, refuse_unknown
 
-__all__ = ["Body", "Cookie", "Depends", "Header", "Path", "Query"]
+__all__ = [
+    "Body",
+    "Cookie",
+    "Depends",
+    "Header",
+    "Path",
+    "Query",
+    "Security",
+    "SecurityScopes",
+]
 
 
 class _Missing:
@@ -179,3 +188,48 @@ class Depends:
 
     def __repr__(self) -> str:
         return f"Depends({self.dependency!r})"
+
+
+class Security(Depends):
+    """A dependency that is told which `scopes` of OAuth 2 its result is needed for.
+
+    It sees them, and those of all that depend on it, in a parameter of type SecurityScopes.
+    """
+
+    __slots__ = ("scopes",)
+
+    @named_options
+    def __init__(
+        self,
+        dependency: Callable[..., Any] | None = None,
+        *,
+        scopes: Sequence[str] | None = None,
+        use_cache: bool = True,
+    ) -> None:
+        super().__init__(dependency, use_cache=use_cache)
+        given = () if scopes is None else scopes
+        if isinstance(given, str) or not all(isinstance(scope, str) for scope in given):
+            raise TypeError(f'Security(): write scopes=["name", …], not {scopes!r}')
+        self.scopes = tuple(given)
+
+    def __repr__(self) -> str:
+        return f"Security({self.dependency!r}, scopes={list(self.scopes)!r})"
+
+
+class SecurityScopes:
+    """The scopes that a request needs, from the outermost Security to the one of the dependency."""
+
+    __slots__ = ("_scopes",)
+
+    def __init__(self, scopes: Sequence[str] | None = None) -> None:
+        self._scopes = tuple(scopes or ())
+
+    @property
+    def scopes(self) -> list[str]:
+        """Their names, in a list of its own."""
+        return list(self._scopes)
+
+    @property
+    def scope_str(self) -> str:
+        """Their names with spaces between, as in a WWW-Authenticate field (RFC 6750 section 3)."""
+        return " ".join(self._scopes)

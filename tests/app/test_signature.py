@@ -116,7 +116,7 @@ class Tagged:
 
 FOREIGN = [
     Injected(fastapi.Depends(auth), "fluvial.Depends"),
-    Injected(fastapi.Security(auth), "fluvial.Depends"),
+    Injected(fastapi.Security(auth), "fluvial.Security"),
     Injected(fastapi.Query(gt=1), "fluvial.Query"),
     Injected(fastapi.Path(gt=1), "fluvial.Path"),
     Injected(fastapi.Header(), "fluvial.Header"),
@@ -260,7 +260,7 @@ def test_a_generic_class_is_read_as_its_origin(serve) -> None:
         (starlette.responses.Response, "fluvial.Response"),
         (starlette.responses.JSONResponse, "fluvial.Response"),
         (fastapi.BackgroundTasks, "fluvial.BackgroundTasks"),
-        (fastapi.security.SecurityScopes, "fluvial.Depends"),
+        (fastapi.security.SecurityScopes, "fluvial.security.SecurityScopes"),
         (fastapi.UploadFile, "forms"),
         (list[fastapi.UploadFile], "forms"),
         (WithUpload, "forms"),

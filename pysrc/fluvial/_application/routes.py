@@ -21,7 +21,9 @@ from .._signature.signature import (
     check_dependency,
     read_call,
     return_annotation,
+    scopes_of,
     settle_connection,
+    settle_scopes,
 )
 from .._validation.annotations import is_class
 from ..params import MISSING, Depends
@@ -130,6 +132,7 @@ class Route:
         ]
         for each in (*before, call):
             settle_connection(each, Special.REQUEST)
+            settle_scopes(each)
         warn_of_untaken(captures, (*before, call))
         return make_target(
             call,
@@ -190,6 +193,7 @@ class WebSocketRoute:
         before = [read_dependency(each, captures) for each in (*dependencies, *self.dependencies)]
         for each in (*before, call):
             settle_connection(each, Special.WEBSOCKET)
+            settle_scopes(each)
             _check_websocket(each)
         warn_of_untaken(captures, (*before, call))
         target = make_target(call, before, captures)
@@ -257,7 +261,9 @@ def read_dependency(depends: Depends, captures: Captures) -> Call:
     if depends.dependency is None:
         raise TypeError("Depends() beside the path needs a callable")
     check_dependency(depends.dependency)
-    return read_call(depends.dependency, captures, use_cache=depends.use_cache)
+    return read_call(
+        depends.dependency, captures, use_cache=depends.use_cache, scopes=scopes_of(depends)
+    )
 
 
 def warn_of_untaken(captures: Captures, calls: Sequence[Call]) -> None:

@@ -35,10 +35,12 @@ _FRAMEWORKS = frozenset(
 _INJECTING = frozenset({"Depends", "Security", "Inject", "Injected", "Provide", "TaskiqDepends"})
 
 _DEPENDS = "fluvial.Depends(function)"
-_OTHER_DEPENDS = {"Dependency", "DependencyKwarg", "FromServices", "SecurityScopes"}
+_OTHER_DEPENDS = {"Dependency", "DependencyKwarg", "FromServices"}
 _FORMS = "await request.body() for now: Fluvial doesn't read forms or uploads yet"
 _INSTEAD = {
     **dict.fromkeys(_INJECTING | _OTHER_DEPENDS, _DEPENDS),
+    "Security": "fluvial.Security(function)",
+    "SecurityScopes": "fluvial.security.SecurityScopes",
     **dict.fromkeys(("Query", "FromQuery", "QueryParam", "QueryEx"), "fluvial.Query()"),
     **dict.fromkeys(("Path", "FromRoute", "FromPath", "PathParam"), "fluvial.Path()"),
     **dict.fromkeys(("Header", "FromHeader"), "fluvial.Header()"),

@@ -194,7 +194,7 @@ class _Builder:
         """The call added before whose result `call` shares, or None."""
         if call.use_cache:
             for other in self._order:
-                if other.use_cache and other.func == call.func:
+                if other.use_cache and other.key == call.key:
                     return other
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dataclasses
 import enum
 import functools
 import inspect
@@ -35,7 +36,17 @@ from .._validation.annotations import (
 )
 from .._validation.copies import Factory, copier, described_default
 from ..background import BackgroundTasks
-from ..params import MISSING, Body, Depends, Header, Marker, Path, Query
+from ..params import (
+    MISSING,
+    Body,
+    Depends,
+    Header,
+    Marker,
+    Path,
+    Query,
+    Security,
+    SecurityScopes,
+)
 from ..requests import HTTPConnection
 from ..responses import Response
 from .foreign import (
@@ -48,7 +59,7 @@ from .foreign import (
     refuse_foreign,
 )
 
-_SPECIALS = (HTTPConnection, Request, WebSocket, Response, BackgroundTasks)
+_SPECIALS = (HTTPConnection, Request, WebSocket, Response, BackgroundTasks, SecurityScopes)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -60,6 +71,7 @@ class Special(enum.Enum):
     CONNECTION = enum.auto()  # either of the two
     RESPONSE = enum.auto()
     BACKGROUND = enum.auto()
+    SCOPES = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +118,16 @@ class Call:
     flavour: Flavour
     arguments: list[Argument] = field(default_factory=list)
     use_cache: bool = True
+    scopes: tuple[str, ...] = ()  # those that Security() names for it
+    key: Any = None  # equal for calls whose result may be shared; see settle_scopes
 
 
 def read_call(
-    func: Callable[..., Any], path_names: Collection[str], *, use_cache: bool = True
+    func: Callable[..., Any],
+    path_names: Collection[str],
+    *,
+    use_cache: bool = True,
+    scopes: tuple[str, ...] = (),
 ) -> Call:
     """Reads the parameters of `func`; those named in `path_names` come from the path.
 
@@ -118,7 +136,7 @@ def read_call(
     """
     if not callable(func):
         raise TypeError(f"a handler must be a function, not {func!r}")
-    call = Call(func, flavour(func), use_cache=use_cache)
+    call = Call(func, flavour(func), use_cache=use_cache, scopes=scopes, key=(func, ()))
     for parameter in own_parameters(func):
         try:
             value = _read_parameter(parameter, path_names)
@@ -151,6 +169,37 @@ def settle_connection(call: Call, connection: Special) -> None:
     for argument in call.arguments:
         if argument.value in (connection, Special.CONNECTION):
             argument.value = Special.REQUEST
+
+
+def settle_scopes(call: Call, inherited: tuple[str, ...] = ()) -> bool:
+    """Gives each SecurityScopes the scopes of its call and of those that depend on it.
+
+    Calls that use scopes share their result only where these are the same. Returns whether `call`
+    is one of them.
+
+    Raises: TypeError when a SecurityScopes can't be passed by keyword.
+    """
+    scopes = tuple(dict.fromkeys((*inherited, *call.scopes)))
+    bound: dict[str, SecurityScopes] = {}
+    uses_scopes = False
+    for argument in call.arguments:
+        if isinstance(argument.value, Call):
+            uses_scopes |= settle_scopes(argument.value, scopes)
+        elif argument.value is Special.SCOPES:
+            if argument.positional_only:
+                name = callable_name(call.func)
+                raise TypeError(f"parameter {argument.name!r} of {name} can't be positional only")
+            bound[argument.name] = SecurityScopes(scopes)
+    uses_scopes |= bool(bound)
+    call.key = (call.func, tuple(sorted(scopes)) if uses_scopes else ())
+    if bound:
+        call.func = functools.partial(call.func, **bound)
+        call.arguments = [
+            dataclasses.replace(argument, positional=False)
+            for argument in call.arguments
+            if argument.name not in bound
+        ]
+    return uses_scopes
 
 
 def return_annotation(func: Callable[..., Any]) -> Any:
@@ -323,6 +372,8 @@ def _special(bare: Any) -> Special | None:
         return Special.RESPONSE
     if is_class(bare, BackgroundTasks):
         return Special.BACKGROUND
+    if bare is SecurityScopes:
+        return Special.SCOPES
     return None
 
 
@@ -360,7 +411,12 @@ def _read_dependency(marker: Depends, annotation: Any, path_names: Collection[st
     if dependency is Any:
         raise TypeError("Depends() needs a function: write Depends(function)")
     check_dependency(dependency)
-    return read_call(dependency, path_names, use_cache=marker.use_cache)
+    return read_call(dependency, path_names, use_cache=marker.use_cache, scopes=scopes_of(marker))
+
+
+def scopes_of(marker: Depends) -> tuple[str, ...]:
+    """The scopes that a Security names; none for another Depends."""
+    return tuple(marker.scopes) if isinstance(marker, Security) else ()
 
 
 def check_dependency(dependency: Any) -> None:

@@ -6,6 +6,7 @@ bearer = HTTPBearer()
 async def me(token: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]): ...
 """
 
+from ..params import SecurityScopes
 from .api_key import APIKeyCookie, APIKeyHeader, APIKeyQuery
 from .http import (
     HTTPAuthorizationCredentials,
@@ -30,4 +31,5 @@ __all__ = [
     "OAuth2AuthorizationCodeBearer",
     "OAuth2PasswordBearer",
     "OpenIdConnect",
+    "SecurityScopes",
 ]

@@ -1,6 +1,7 @@
 """Requests and WebSockets that another ASGI server has received, as handlers see them.
 
-Whatever depends on the connection comes from the scope and by ASGI's events; all else is C's.
+What depends on the connection comes from the scope and from ASGI events; the rest is inherited
+from the C types.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..websockets import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITI
 if TYPE_CHECKING:
     from .protocol import Message, Receive, Send
 
-_HELD = 64 * 1024  # bytes of a body that nobody has read yet, beyond which none is asked for
+_HELD = 64 * 1024  # unread bytes of a body; beyond this, no more events are requested
 _REASON_MAX = 123  # bytes, RFC 6455 section 5.5
 _UNSUPPORTED_DATA = 1003
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")  # RFC 9110 section 5.6.2, or nothing
@@ -28,31 +29,31 @@ _FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
 
 
 class Adopted(HTTPConnection):
-    """What requests and WebSockets have in common."""
+    """Base of adopted requests and WebSockets."""
 
     _scope: Message
     _receive: Receive
 
     @property
     def client(self) -> Address | None:
-        """The other end of the connection."""
+        """The client's address; None when the server doesn't report it."""
         client = self._scope.get("client")
         return None if client is None else Address(*client)
 
     @property
     def server(self) -> tuple[str, int | None] | None:
-        """Our end of it."""
+        """The server's address; None when it isn't reported."""
         server = self._scope.get("server")
         return None if server is None else cast("tuple[str, int | None]", tuple(server))
 
     @property
     def state(self) -> State:
-        """Whatever the app keeps with this request; begins with what its lifespan yielded."""
+        """The app's data for this request; starts as a copy of what its lifespan yielded."""
         return self._cached("state", lambda: State(self._scope.get("state")))
 
     @property
     def disconnected(self) -> bool:
-        """Whether the client is known to have gone."""
+        """Whether the client is known to have disconnected."""
         return bool(self._store().get("disconnected"))
 
     @property
@@ -69,9 +70,10 @@ class AdoptedRequest(Adopted, Request):
     """A request that another server has received."""
 
     def body_nowait(self) -> bytes | None:
-        """The whole body when it was collected, else None.
+        """The whole body if it was collected, otherwise None.
 
-        Whether there is one isn't known before: HTTP/2 has bodies without Content-Length.
+        The header fields can't tell whether there is a body: in HTTP/2 a request may have one
+        without Content-Length.
         """
         collected = self.plan is not None and self.plan.body == _core.BODY_COLLECT
         return super().body_nowait() if collected else None
@@ -79,7 +81,7 @@ class AdoptedRequest(Adopted, Request):
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end.
 
-        Raises: ClientDisconnect when the client left.
+        Raises: ClientDisconnect when the client has disconnected.
         """
         cache = self._store()
         while not (cache.get("held") or cache.get("read")):
@@ -90,7 +92,10 @@ class AdoptedRequest(Adopted, Request):
         return cast("bytes", cache.pop("held", b""))
 
     async def until_gone(self) -> None:
-        """Returns when the client has left, or the server says so after the response."""
+        """Returns when the client has disconnected.
+
+        Servers also send that event after the response is complete.
+        """
         cache = self._store()
         while not cache.get("disconnected"):
             if len(cache.get("held", b"")) >= _HELD and not cache.get("read"):
@@ -100,7 +105,7 @@ class AdoptedRequest(Adopted, Request):
                 await self._take_event(cache, reading=False)
 
     async def _take_event(self, cache: dict[str, Any], *, reading: bool) -> None:
-        """The next event, unless another task has had meanwhile what is wanted."""
+        """Receives an event, unless another task has received what is wanted in the meantime."""
         async with self._receiving:
             if cache.get("disconnected") or (reading and (cache.get("held") or cache.get("read"))):
                 return
@@ -121,28 +126,28 @@ class AdoptedRequest(Adopted, Request):
 
 
 class AdoptedWebSocket(Adopted, WebSocket):
-    """A WebSocket that another server has received: C's methods, by ASGI's events.
+    """A WebSocket that another server has received: the methods of the C type, on ASGI events.
 
-    Whether the client is still there is known as soon as receiving or sending tells.
+    That the client has disconnected is only noticed when something is received or sent.
     """
 
     _send: Send
-    _receiving: asyncio.Lock  # so that all who wait learn of the end, which comes once
+    _receiving: asyncio.Lock  # the final event comes only once, but all waiting tasks need it
     session_state = WAITING
     by_client = False
-    close_asked = False  # by the application, though perhaps not as the first
+    close_asked = False  # the app has called close(), perhaps after the client closed
     close_code = 0
     close_reason: str | None = None
 
     @property
     def subprotocols(self) -> list[str]:  # type: ignore[override]  # C has no setter either
-        """The subprotocols that the client offers, in its order."""
+        """The subprotocols that the client offers, in the client's order."""
         return list(self._scope.get("subprotocols", ()))
 
     # ---- accepting and closing -------------------------------------------------------------
 
     async def connect(self, send: Send) -> bool:
-        """Takes the first event; False when the client has gone already."""
+        """Receives the first event; returns False if the client has disconnected already."""
         self._send = send
         self._receiving = asyncio.Lock()
         event = await self._receive()
@@ -169,16 +174,16 @@ class AdoptedWebSocket(Adopted, WebSocket):
         )
 
     async def close(self, code: int = NORMAL, reason: str | None = None) -> None:
-        """Begins the close handshake, or declines the offer."""
+        """Starts the close handshake, or rejects the opening handshake."""
         reason = reason or ""
         if self.session_state == OPEN:
             _check_close(code, len(reason.encode()))
         elif self.session_state != WAITING:
             self.close_asked = True
-            return  # who was first can't be known
+            return  # it isn't known which side closed first
         self.close_asked = True
         self.session_state = CLOSING if self.session_state == OPEN else CLOSED
-        code = NORMAL if code == NO_CODE else code  # ASGI can't say that
+        code = NORMAL if code == NO_CODE else code  # ASGI has no way to send no code
         with contextlib.suppress(WebSocketDisconnect):
             await self._tell({"type": "websocket.close", "code": code, "reason": reason})
 
@@ -216,7 +221,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
         """Sends a text message."""
         if not isinstance(data, str):
             raise TypeError(f"send_text() takes a str, not {type(data).__name__}")
-        data.encode()  # raises for what no text message can have
+        data.encode()  # raises UnicodeEncodeError for surrogates, which UTF-8 can't encode
         await self._send_message({"type": "websocket.send", "text": data})
 
     async def send_bytes(self, data: bytes | bytearray | memoryview) -> None:
@@ -244,7 +249,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
     # ---- the end ---------------------------------------------------------------------------
 
     async def _tell(self, message: Message) -> None:
-        """Sends an event. Raises: WebSocketDisconnect when the client has gone."""
+        """Sends an event. Raises: WebSocketDisconnect when the client has disconnected."""
         try:
             await self._send(message)
         except OSError as exc:
@@ -252,12 +257,12 @@ class AdoptedWebSocket(Adopted, WebSocket):
             raise self._disconnect() from exc
 
     def _is_over(self) -> bool:
-        """Whether no event will come: we declined, or have had the last one."""
+        """Whether no further event will come: we rejected it, or have received the last one."""
         declined = self.session_state == CLOSED and not self.by_client
         return declined or self.close_reason is not None
 
     def _end(self, event: Message) -> None:
-        """The client's last event has come."""
+        """Records the client's last event."""
         self._closed(event.get("code", NO_CODE))
         self.close_reason = event.get("reason") or ""
 
@@ -284,7 +289,10 @@ def _checked_field(field: Any) -> tuple[bytes, bytes]:
 
 
 def _check_close(code: int, size: int) -> None:
-    """What a close frame may say (RFC 6455 section 7.4). Raises: ValueError for the rest."""
+    """Checks what a close frame is to contain.
+
+    Raises: ValueError for a code or a reason that RFC 6455 (sections 5.5 and 7.4) doesn't allow.
+    """
     valid = 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
     if (valid and size <= _REASON_MAX) or (code == NO_CODE and not size):
         return

@@ -1,4 +1,4 @@
-"""Serving ASGI apps: what C asks of Python once per app or for rare messages, and the lifespan."""
+"""Serving ASGI apps: what C calls once per app or for rare messages, and the lifespan."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ log = logging.getLogger("fluvial")
 debug_log = logging.getLogger("fluvial.asgi")
 VERSIONS = {"version": "3.0", "spec_version": "2.0"}  # of the lifespan specification
 
-# What scopes of HTTP offer beyond the specification's core, on request only: an app that is offered
-# one may use it, and middleware between the app and us that doesn't know it then sees no bodies.
+# Extensions for scopes of HTTP, offered only with --asgi-extensions. An app may use any extension
+# that it is offered; middleware around the app that doesn't know the extension then sees no bodies.
 EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.pathsend": {},
     "http.response.zerocopysend": {},
     "http.response.early_hint": {},
 }
-DEBUG: dict[str, dict[str, Any]] = {"http.response.debug": {}}  # only on request
+DEBUG: dict[str, dict[str, Any]] = {"http.response.debug": {}}  # only with --asgi-debug
 
 
 class ClientGone(ConnectionResetError):
-    """The client went away before the response was complete: what `send` raises from then on."""
+    """The client disconnected before the response was complete; `send` raises this from then on."""
 
 
 class LifespanError(Exception):
-    """The app's start or end failed; the message is the app's own."""
+    """The app's startup or shutdown failed; the message is the app's own."""
 
 
 class Bridge:
     """An ASGI app as the core serves it.
 
-    `root_path` stands before every path, as a proxy in front has taken it away; `prefix` is where
-    the app is mounted below it. `scheme` is "http" or, where the server speaks TLS, "https".
-    `lifespan` is one of LIFESPAN_MODES. `extensions` offers EXTENSIONS, and trailers to clients
-    that take them, `debug` the extension http.response.debug. `errors` answer an HTTPException that
-    the app lets out.
+    `root_path` is put before every path: it is the prefix that a proxy in front has removed.
+    `prefix` is where the app is mounted below it. `scheme` is "http" or, if the server uses TLS,
+    "https". `lifespan` is one of LIFESPAN_MODES. `extensions` offers EXTENSIONS, and trailers to
+    clients that accept them; `debug` offers the extension http.response.debug. `errors` make the
+    response when the app raises an HTTPException.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Bridge:
 
     @property
     def state(self) -> dict[str, Any] | None:
-        """What the app's lifespan has left, as long as the app runs."""
+        """The state that the app's lifespan has set up; None when the app isn't running."""
         return self.core.state
 
     def _recover(
         self, request: Request, send: Send, exc: BaseException
     ) -> Coroutine[Any, Any, None] | None:
-        """What answers for the app when it raises: an HTTPException says how itself."""
+        """A coroutine that sends the response when the app has raised an HTTPException."""
         if self._errors is None or not is_http_exception(exc):
             return None
         from .under_other_servers import answer_raised  # needed by few apps
@@ -96,9 +96,9 @@ class Bridge:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The time between the app's start and end; an end that fails is logged.
+        """Starts the app on entry and stops it on exit; a failed shutdown is logged.
 
-        Raises: LifespanError when the start fails.
+        Raises: LifespanError when the startup fails.
         """
         async with running_asgi(self._app, self._mode) as self.core.state:
             try:
@@ -109,7 +109,7 @@ class Bridge:
 
 @contextlib.asynccontextmanager
 async def running_asgi(app: Asgi3, mode: str) -> AsyncIterator[dict[str, Any] | None]:
-    """As `Bridge.running`; gives what every scope["state"] is a copy of, if the app has one."""
+    """Like `Bridge.running`; yields the dict that every scope["state"] is a copy of, or None."""
     if mode == "off":
         yield None
         return
@@ -125,7 +125,7 @@ async def running_asgi(app: Asgi3, mode: str) -> AsyncIterator[dict[str, Any] | 
 
 
 class Lifespan:
-    """The lifespan protocol, in a task of its own; `state` is what the app has put there."""
+    """The lifespan protocol, in a task of its own; `state` is the dict that the app fills."""
 
     def __init__(self, app: Asgi3, *, required: bool) -> None:
         self.state: dict[str, Any] = {}
@@ -138,13 +138,14 @@ class Lifespan:
 
     @property
     def supported(self) -> bool:
-        """Whether the app takes part."""
+        """Whether the app supports the protocol."""
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Returns when the app has started, or has no lifespan.
+        """Returns when the app has started, or has turned out not to support the protocol.
 
-        Raises: LifespanError when that fails.
+        Raises: LifespanError when the startup fails, or when the lifespan is required but not
+        supported.
         """
         self._task = asyncio.create_task(self._run(), name="lifespan")
         await self._ask("startup")
@@ -156,7 +157,7 @@ class Lifespan:
             )
 
     async def stop(self) -> None:
-        """Returns when the app has ended. Raises: LifespanError when that fails."""
+        """Returns when the app has stopped. Raises: LifespanError when its shutdown fails."""
         assert self._task is not None
         if self._task.done():
             return
@@ -166,7 +167,7 @@ class Lifespan:
             raise LifespanError(reason.removeprefix(": "))
 
     async def _ask(self, phase: str) -> None:
-        """Sends `lifespan.<phase>` and waits for its answer or the app's return."""
+        """Sends `lifespan.<phase>` and waits for the app's reply or return."""
         assert self._task is not None
         self._phase = phase
         self._answer = asyncio.get_running_loop().create_future()
@@ -197,19 +198,19 @@ class Lifespan:
 
 
 def _reason(task: asyncio.Task[None]) -> str:
-    """What the app has raised, behind a colon."""
+    """The exception that the app raised, as text that starts with ": "; empty without one."""
     if not task.done() or task.cancelled() or (exc := task.exception()) is None:
         return ""
     return f": {type(exc).__name__}: {exc}"
 
 
 def _report(text: str, exc: BaseException | None) -> None:
-    """Logs a request that the app has left without a complete response."""
+    """Logs that the app has not completed the response to a request."""
     log.error(text, exc_info=exc)
 
 
 async def _extend(send: Send, copy: Copy, message: Message) -> None:
-    """Answers with a file; logs what an app tells."""
+    """Sends a file, or logs the information in a http.response.debug message."""
     if message["type"] == "http.response.debug":
         _log_debug(message.get("info"))
     else:

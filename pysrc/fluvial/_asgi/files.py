@@ -1,7 +1,7 @@
-"""ASGI's http.response.pathsend and zerocopysend: looks at the file, and chooses how it is sent.
+"""ASGI's http.response.pathsend and zerocopysend: examines the file and chooses how to send it.
 
-The kernel copies what is worth it; what is small leaves with the head in one write, and what isn't
-simply a file's bytes (a pipe, /proc) is read.
+Large files are copied by the kernel. Small ones are read, so that they are sent with the response's
+head in one write. What isn't a regular file with a known size (a pipe, /proc) is read, too.
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ from .._calling.threads import run_internal
 if TYPE_CHECKING:
     from .protocol import Message, Send
 
-SMALL = 64 * 1024  # bytes: reading them costs less than having them copied
+SMALL = 64 * 1024  # bytes; up to this size, reading is cheaper than a copy by the kernel
 PIECE = 256 * 1024  # bytes that are read at once
 
-# (descriptor, offset, size, more): sends the bytes as a part of the body, and says how many.
+# (descriptor, offset, size, more): sends the bytes as part of the body; returns how many were sent.
 Copy = Callable[[int, int, int, bool], Awaitable[int]]
 
 
 class _Part(NamedTuple):
-    """`size` bytes of a file, or all that follow, from `offset` or where it stands."""
+    """A part of a file: `size` bytes (None: up to the end) from `offset`.
+
+    Without an offset it starts at the descriptor's current position.
+    """
 
     number: int
     offset: int | None
     size: int | None
 
     def after(self, size: int) -> _Part:
-        """What is left when `size` bytes are sent; the file stands behind them."""
+        """The rest after `size` bytes; the descriptor's position is already after them."""
         offset = self.offset
         return self._replace(
             offset=None if offset is None else offset + size,
@@ -42,17 +45,20 @@ class _Part(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What is known of a part: where it begins and its size, when that is a regular file's."""
+    """What was found out about a part: where it starts, and its size.
+
+    `size` is None unless the file is a regular one.
+    """
 
     start: int
     size: int | None
-    content: bytes | None  # of a small one, already read
+    content: bytes | None  # that of a small file, which has been read already
 
 
 async def send_file(send: Send, copy: Copy, message: Message) -> None:
-    """Does what a message of these two types says."""
+    """Sends the file that a message of one of these two types names."""
     if message["type"] == "http.response.pathsend":
-        with ExitStack() as closing:  # also a file that is opened while the app is cancelled
+        with ExitStack() as closing:  # closes the file even if the app is cancelled during open()
             part, look = await run_internal(_open, message["path"], closing)
             await _send(send, copy, part, look, more=False)
         return
@@ -73,7 +79,7 @@ def _look(part: _Part) -> _Look:
     if not stat.S_ISREG(status.st_mode):
         return _Look(0, None, None)
     start = os.lseek(part.number, 0, os.SEEK_CUR) if part.offset is None else part.offset
-    if status.st_size == 0 and os.pread(part.number, 1, start):  # as in /proc
+    if status.st_size == 0 and os.pread(part.number, 1, start):  # a file of /proc
         return _Look(0, None, None)
     size = max(status.st_size - start, 0)
     if part.size is not None:

@@ -1,4 +1,4 @@
-"""Apps that aren't Fluvial's. Which interface one has is found out by the callable's parameters."""
+"""Apps that aren't Fluvial's. The callable's parameters show which interface an app has."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 INTERFACES = ("auto", "fluvial", "asgi3", "asgi2", "wsgi")
 
-# How many arguments a server gives to the callable; optional ones may be more.
+# The number of arguments that a server passes. The callable may have further optional parameters.
 _BY_ARGUMENTS = {3: "asgi3", 2: "wsgi", 1: "asgi2"}
 
 
 class InterfaceError(Exception):
-    """The object is no app, or not of the kind that was asked for; the message says why."""
+    """The object isn't an app, or isn't of the requested kind; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """An app that isn't Fluvial's; `interface` is one of INTERFACES but "auto" and "fluvial"."""
+    """An app that isn't Fluvial's; `interface` is "asgi3", "asgi2" or "wsgi"."""
 
     app: Callable[..., Any]
     interface: str
 
     def as_asgi3(self, *, multiprocess: bool = False) -> Asgi3:
-        """The app as an ASGI 3 callable; `multiprocess` is for WSGI apps that ask."""
+        """The app as an ASGI 3 callable; `multiprocess` becomes a WSGI app's wsgi.multiprocess."""
         if self.interface == "asgi2":
             return _from_asgi2(self.app)
         if self.interface == "wsgi":
@@ -39,9 +39,9 @@ class Foreign:
 
 
 def make_foreign(found: Any, interface: str = "auto") -> Foreign:
-    """`found`, which is no Fluvial app, as something to serve.
+    """Wraps `found`, which isn't a Fluvial app, so that it can be served.
 
-    Raises: InterfaceError when it is no app.
+    Raises: InterfaceError when it isn't an app.
     """
     if interface == "fluvial":
         raise InterfaceError(f"is not a Fluvial app but {kind_of(found)}")
@@ -51,12 +51,12 @@ def make_foreign(found: Any, interface: str = "auto") -> Foreign:
 
 
 def kind_of(value: Any) -> str:
-    """What to call an object in messages."""
+    """How to refer to an object in messages."""
     return f"an object of type {type(value).__name__}"
 
 
 def _detect(app: Callable[..., Any]) -> str:
-    """ "asgi3", "asgi2" or "wsgi". Raises: InterfaceError when that can't be told."""
+    """ "asgi3", "asgi2" or "wsgi". Raises: InterfaceError when the parameters fit none of them."""
     try:
         parameters = signature_of(app).parameters.values()
     except (ValueError, TypeError):

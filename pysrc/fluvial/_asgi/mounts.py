@@ -1,7 +1,8 @@
-"""Apps of other kinds below a path of a Fluvial app.
+"""Apps of other kinds, mounted below a path of a Fluvial app.
 
-C calls them itself. They are called from here when middleware stands around all requests, so that
-it gets their answers as Response objects, and below an app that another server runs.
+Usually C calls them directly. This module calls them in two cases: when the Fluvial app has
+middleware, which must get their responses as Response objects, and when another server runs the
+Fluvial app.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 @dataclass(slots=True, eq=False)
 class Mount:
-    """An app below `prefix`, which is "" or begins with "/" and doesn't end in one.
+    """An app below `prefix`, which is "" or begins with "/" and doesn't end with one.
 
-    `state` is what its lifespan has left, as long as it runs, `root_path` the server's.
+    `state` is the state of its lifespan while it runs, `root_path` that of the server.
     """
 
     prefix: str
@@ -41,14 +42,14 @@ class Mount:
     root_path: str = ""
 
     def fits(self, path: str) -> bool:
-        """Whether `path` is the app's."""
+        """Whether `path` belongs to the app."""
         return _is_below(path, self.prefix)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The time between the app's start and end, under another server than our own.
+        """Starts the app on entry and stops it on exit, under a server other than our own.
 
-        Raises: LifespanError when the start fails.
+        Raises: LifespanError when the startup fails.
         """
         if self.app.interface == "wsgi":
             yield
@@ -60,10 +61,13 @@ class Mount:
                 self.state = None
 
     async def answer(self, request: Request) -> StreamingResponse:
-        """The app's answer, as soon as it begins. Raises: what the app raises before."""
+        """The app's response, as soon as it has started.
+
+        Raises: what the app raises before that.
+        """
         exchange = _Exchange(request)
         scope = self.below(request._scope or _make_scope(request, self.root_path))
-        scope["asgi"] = dict(_ASGI)  # whatever is outside, `send` is ours
+        scope["asgi"] = dict(_ASGI)  # the version of our own `send`, not the outer server's
         said = scope.get("extensions") or {}
         scope["extensions"] = {"tls": said["tls"]} if "tls" in said else {}
         exchange.run(self.asgi(scope, exchange.receive, exchange.send))
@@ -74,13 +78,13 @@ class Mount:
         return response
 
     def below(self, scope: Message) -> Message:
-        """The scope for this app of what is in `scope` for the one that it is mounted in."""
+        """This app's scope, made from `scope`, which is for the app that it is mounted in."""
         root = scope.get("root_path", "")
         path = scope["path"]
         inner = dict(scope)
         inner.pop("state", None)
         inner["root_path"] = root + self.prefix
-        if not _is_below(path, root):  # as some servers have it
+        if not _is_below(path, root):  # some servers leave root_path out of the path
             inner["path"] = root + path
             if raw_path := scope.get("raw_path"):
                 inner["raw_path"] = quote(root).encode() + raw_path
@@ -90,7 +94,10 @@ class Mount:
 
 
 def make_mount(path: str, found: Any, interface: str) -> Mount:
-    """`found` below `path`. Raises: ValueError for a malformed path, InterfaceError for no app."""
+    """Mounts `found` below `path`.
+
+    Raises: ValueError for a malformed path, InterfaceError when `found` isn't an app.
+    """
     prefix = path.rstrip("/")
     if prefix and not prefix.startswith("/"):
         raise ValueError(f"the path of a mounted app must begin with '/', not {path!r}")
@@ -101,7 +108,7 @@ def make_mount(path: str, found: Any, interface: str) -> Mount:
 
 
 def path_below(scope: Message) -> str:
-    """The path of a request below its root path."""
+    """The path of a request without its root path."""
     root: str = scope.get("root_path", "")
     path: str = scope["path"]
     return (path.removeprefix(root) if _is_below(path, root) else path) or "/"
@@ -130,24 +137,24 @@ def _make_scope(request: Request, root_path: str) -> Message:
 
 
 class _Exchange:
-    """The events of one request, between the app's task and the response's iterator."""
+    """Passes the events of one request between the app's task and the response's iterator."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._task: asyncio.Future[None]
-        self._message: Message | None = None  # sent and not taken yet
-        self._first: Message | None = None  # body
-        self._sent = asyncio.Event()  # there is one, or the task has ended
+        self._message: Message | None = None  # sent by the app and not taken yet
+        self._first: Message | None = None  # the first message of the body
+        self._sent = asyncio.Event()  # there is a message, or the task has ended
         self._taken = asyncio.Event()
         self._over = asyncio.Event()
-        self._complete = False  # all of the response was given away
-        self._gone = False  # the client, or whoever wanted the response, before that
-        self._watch: asyncio.Future[None] | None = None  # waits for that
+        self._complete = False  # the whole response has been passed on
+        self._gone = False  # the response was given up before it was complete
+        self._watch: asyncio.Future[None] | None = None  # waits until the client disconnects
         self._started = False
         self._body_given = False
 
     def run(self, call: Awaitable[None]) -> None:
-        """Begins to await what the app returned."""
+        """Starts a task that awaits what the app returned."""
         self._task = asyncio.ensure_future(call)
         self._task.add_done_callback(lambda _: self._sent.set())
 
@@ -181,7 +188,10 @@ class _Exchange:
         self._sent.set()
 
     async def start(self) -> Message:
-        """http.response.start, when a body has followed. Raises: what the app raises before."""
+        """Returns http.response.start once the first message of the body has followed it.
+
+        Raises: what the app raises before that.
+        """
         try:
             start = await self._next()
             self._first = await self._next()
@@ -192,7 +202,7 @@ class _Exchange:
         return start
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece. Raises: what the app raises within its response."""
+        """The body, piece by piece. Raises: what the app raises while it sends the body."""
         try:
             while not self._complete:
                 first, self._first = self._first, None
@@ -218,7 +228,7 @@ class _Exchange:
         return message
 
     def _end(self) -> None:
-        """Nothing of the response is to come any more, or to be read."""
+        """Marks the response as over: nothing more of it is sent or read."""
         self._gone = self._gone or not self._complete
         self._over.set()
         self._taken.set()
@@ -226,7 +236,7 @@ class _Exchange:
             self._watch.cancel()
 
     async def finish(self) -> None:
-        """Waits for what the app does after its response."""
+        """Waits until the app, which may work on after its response, has returned."""
         self._end()
         await asyncio.wait((self._task,))
         if not self._task.cancelled():

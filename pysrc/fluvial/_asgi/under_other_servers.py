@@ -1,8 +1,8 @@
 """A Fluvial app under another ASGI server: `await app(scope, receive, send)`.
 
-Routes are found and arguments bound by C as ever; calling handlers and answering go the way that
-they go with middleware, and from there by ASGI messages. WebSockets are run by what runs them on
-Fluvial's own server; only their object is another.
+C looks up routes and binds arguments, as on Fluvial's own server. Handlers are called as they are
+for an app with middleware, and their responses are sent as ASGI messages. WebSocket handlers are
+run by the same Runner as on Fluvial's own server, only with a different WebSocket class.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ if TYPE_CHECKING:
     from ..requests import Request
     from .protocol import Message, Receive, Send
 
-BODY_LIMIT = 16 * 1024 * 1024  # bytes, as the server's own default
+BODY_LIMIT = 16 * 1024 * 1024  # bytes; the default of Fluvial's own server
 
 
 class AsgiSender:
-    """What `Response.respond` writes to, in the place of `_core.Sender`."""
+    """What `Response.respond` writes to, in place of `_core.Sender`."""
 
     def __init__(self, send: Send) -> None:
         self.started = False
-        self.given_up = False  # for a client that is gone
-        self.watch: asyncio.Future[None] | None = None  # waits for that
+        self.given_up = False  # because the client has disconnected
+        self.watch: asyncio.Future[None] | None = None  # waits until the client disconnects
         self._send = send
         self._start: Message | None = None
         self._body = b""
         self._end: asyncio.Future[None] | None = None
 
     def start(self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1) -> None:
-        """Begins the response; it goes out with the first piece."""
+        """Starts the response; its head is sent with the first piece."""
         if self.started:
             raise RuntimeError("the response has already been started")
-        check_head(status_code, headers)  # not every server does
+        check_head(status_code, headers)  # not every server checks it
         headers = list(headers)
         if length >= 0 and not any(name == b"content-length" for name, _ in headers):
             headers.append((b"content-length", b"%d" % length))
@@ -75,23 +75,23 @@ class AsgiSender:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def send_file(self, fd: int, offset: int, size: int) -> int:
-        """Nothing is sent so: what of a file is left is read."""
+        """Sends nothing and says so, so that the caller reads the file instead."""
         return 0
 
     def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """The whole response; it goes out with its end."""
+        """Sets the whole response; `end` sends it."""
         self.start(status_code, headers, len(body))
         self._body = body
 
     def end(self) -> None:
-        """Completes the response; `finish` waits for it."""
+        """Starts to send the end of the response; `finish` waits for that."""
         if self.watch is not None:
             self.watch.cancel()
         if self._end is None:
             self._end = asyncio.ensure_future(self._last())
 
     async def finish(self) -> None:
-        """Returns when the response is complete."""
+        """Sends the end of the response, and returns when the response is complete."""
         self.end()
         assert self._end is not None
         await self._end
@@ -107,7 +107,7 @@ class AsgiSender:
 
 
 class AsgiSide:
-    """What one app needs for calls by ASGI."""
+    """What one app needs to be called by another ASGI server."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -128,7 +128,7 @@ class AsgiSide:
             client_disconnect=ClientDisconnect,
             encode=encode_json,
             encode_fallback=encode_fallback,
-            on_error=app.errors.answer_now,  # type: ignore[arg-type]  # the stub says Request of C
+            on_error=app.errors.answer_now,  # type: ignore[arg-type]  # the stub has the C type
             websockets=(
                 app.websockets.router,
                 AdoptedWebSocket,
@@ -140,7 +140,7 @@ class AsgiSide:
         )
 
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Handles one request and sends its response."""
         request = self._adopt(scope, receive)
         try:
             await self._answer(request, send)
@@ -180,9 +180,9 @@ class AsgiSide:
         return adopted
 
     async def _collect(self, request: AdoptedRequest) -> None:
-        """Reads the whole body where the handler wants all of it.
+        """Reads the whole body if the handler wants it as a whole.
 
-        Raises: HTTPException 413 above the limit.
+        Raises: HTTPException with status 413 when it is larger than the limit.
         """
         plan = request.plan
         if plan is None or plan.body != _core.BODY_COLLECT:
@@ -198,7 +198,7 @@ class AsgiSide:
     # ---- WebSockets ------------------------------------------------------------------------
 
     async def websocket(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Runs one WebSocket: the route's handler, else the app that is mounted there."""
+        """Runs one WebSocket: the route's handler, or the app that is mounted at its path."""
         websocket: AdoptedWebSocket = self._adopt(scope, receive, websocket=True)
         try:
             if websocket.plan is not None:
@@ -224,14 +224,17 @@ class AsgiSide:
             response = await self._runner.run(websocket, plan.handler(*args, **kwargs))
         except Exception as exc:
             response = await self._app.errors.answer(
-                websocket,  # type: ignore[arg-type]  # handlers of users' see either kind
+                websocket,  # type: ignore[arg-type]  # users' handlers get either kind
                 exc,
             )
         if response is not None:
             await _deny(websocket, response)
 
     async def _answer_offer(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Nobody takes the offer: it is a request like any other, as on our own server."""
+        """Responds to an opening handshake that no route and no mounted app takes.
+
+        It is treated like any other request, as on our own server.
+        """
         if (await receive())["type"] == "websocket.disconnect":
             return
         if not _has_denials(scope):
@@ -242,7 +245,7 @@ class AsgiSide:
         await self.http(request, _without_body(receive), _as_denial(send))
 
 
-# ---- answers -----------------------------------------------------------------------------------
+# ---- responses ---------------------------------------------------------------------------------
 
 
 async def _send_response(response: Response, request: Request, send: Send) -> None:
@@ -254,16 +257,17 @@ async def _send_response(response: Response, request: Request, send: Send) -> No
     if isinstance(request, AdoptedRequest):
         async with _Watch(request, sender):
             await response.respond(request, core)
-    else:  # a WebSocket's offer is declined
+    else:  # a WebSocket's opening handshake is rejected
         await response.respond(request, core)
     if sender.started and not sender.given_up:
         await sender.finish()
 
 
 class _Watch:
-    """Cancels what writes a response when the client leaves, once, unless it is complete.
+    """Cancels the task that writes a response, once, if the client disconnects before its end.
 
-    A server needn't raise in `send` for a client that is gone, and a stream may send nothing.
+    An exception from `send` isn't enough: a server need not raise one for a client that has
+    disconnected, and a stream may have nothing to send.
     """
 
     def __init__(self, request: Request, sender: AsgiSender) -> None:
@@ -297,7 +301,7 @@ class _Watch:
 async def answer_raised(
     errors: ErrorHandlers, request: Request, send: Send, exc: BaseException
 ) -> None:
-    """Sends what the exception handlers answer to `exc`."""
+    """Sends the response that the exception handlers make for `exc`."""
     response = await errors.answer(request, exc)
     try:
         await _send_response(response, request, send)
@@ -315,7 +319,7 @@ async def _send_whole(response: Response, send: Send) -> None:
 
 
 async def _deny(websocket: AdoptedWebSocket, response: Response) -> None:
-    """Declines with `response`, or with 403 where the server offers no more."""
+    """Rejects the WebSocket with `response`, or with 403 if the server can't send a response."""
     if _has_denials(websocket._scope):
         websocket.session_state = CLOSED
         send = _as_denial(websocket._send)
@@ -332,7 +336,7 @@ def _has_denials(scope: Message) -> bool:
 
 
 def _as_denial(send: Send) -> Send:
-    """Sends a response's messages as those of the extension "websocket.http.response"."""
+    """A `send` that turns a response's messages into those of "websocket.http.response"."""
 
     async def send_denial(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})
@@ -341,7 +345,7 @@ def _as_denial(send: Send) -> Send:
 
 
 def _without_body(receive: Receive) -> Receive:
-    """The events of a request that has no body, given those of a WebSocket."""
+    """A `receive` that gives a WebSocket's events as those of a request without a body."""
     events: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive_request() -> Message:
@@ -358,7 +362,7 @@ def _without_body(receive: Receive) -> Receive:
 
 @contextlib.asynccontextmanager
 async def _running(app: App) -> AsyncIterator[None]:
-    """The app's lifespan, and within it those of the apps that are mounted."""
+    """Runs the app's lifespan, and within it those of the mounted apps."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(running(app))
         for mount in app.mounts:
@@ -367,7 +371,7 @@ async def _running(app: App) -> AsyncIterator[None]:
 
 
 async def serve_lifespan(app: App, scope: Message, receive: Receive, send: Send) -> None:
-    """Runs the app's lifespan as the server says."""
+    """Runs the app's lifespan, as the server's lifespan events direct."""
     await receive()
     manager = _running(app)
     try:

@@ -1,9 +1,9 @@
-"""WSGI apps (PEP 3333) as ASGI apps, for the two places that C's bridge doesn't reach: below a path
-with middleware around it, which wants a Response, and below a path of a Fluvial app that another
-server runs. Everywhere else it is C that calls them (_wsgi/bridge.py).
+"""WSGI apps (PEP 3333) as ASGI apps, for the two places where C can't call them directly: mounted
+in an app with middleware, which needs a Response, and mounted in a Fluvial app that another server
+runs. Everywhere else C calls them (_wsgi/bridge.py).
 
-A response that is whole when the app returns goes back to the loop in one hop with the result;
-pieces are handed over one by one, and the thread waits while the client is slow.
+A response that is complete when the app returns is passed to the loop together with the result.
+Pieces of a longer one are passed on one by one, and the thread waits while the client is slow.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _END: Message = {"type": "http.response.body"}
 
 
 class Wsgi:
-    """The WSGI app `app` as an ASGI 3 app. `multiprocess` is what the environ says of workers."""
+    """The WSGI app `app` as an ASGI 3 app. `multiprocess` becomes wsgi.multiprocess."""
 
     def __init__(self, app: WSGIApplication, *, multiprocess: bool = False) -> None:
         self._app = app
@@ -39,7 +39,7 @@ class Wsgi:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         event = await receive()
         if event["type"] != "http.request":
-            return  # the client has gone
+            return  # the client has disconnected
         loop = asyncio.get_running_loop()
         body = make_input(event, receive, loop)
         environ = self._constants | make_environ(scope) | {"wsgi.input": body}
@@ -54,7 +54,7 @@ class Wsgi:
 
 
 async def _refuse(send: Send, exc: HTTPException) -> None:
-    """More calls wait for a thread than may."""
+    """Sends the response for a call that was refused because too many wait for a thread."""
     headers = [(name.encode(), value.encode()) for name, value in (exc.headers or {}).items()]
     await send({"type": "http.response.start", "status": exc.status_code, "headers": headers})
     await send(_END)
@@ -64,7 +64,7 @@ async def _refuse(send: Send, exc: HTTPException) -> None:
 
 
 def make_environ(scope: Message) -> dict[str, Any]:
-    """The variables of a request; text is bytes as latin-1, as PEP 3333 asks for."""
+    """The variables of a request; text is bytes decoded as latin-1, as PEP 3333 requires."""
     root_path = scope["root_path"]
     query = scope.get("query_string", b"").decode("latin-1")
     raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
@@ -94,7 +94,7 @@ def _as_latin1(text: str) -> str:
 
 def _add_header(environ: dict[str, Any], raw_name: bytes, value: str) -> None:
     if b"_" in raw_name:
-        return  # could pass for another field, with "-"
+        return  # it would be confused with the field that has "-" in its place
     name = raw_name.decode("latin-1").upper().replace("-", "_")
     if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         name = f"HTTP_{name}"
@@ -106,14 +106,14 @@ def _add_header(environ: dict[str, Any], raw_name: bytes, value: str) -> None:
 def make_input(
     event: Message, receive: Receive, loop: asyncio.AbstractEventLoop
 ) -> io.BufferedIOBase:
-    """The body as a file; `event` is the first of its pieces."""
+    """The body as a file; `event` has its first piece."""
     if not event["more_body"]:
         return io.BytesIO(event["body"])
     return io.BufferedReader(_Body(event["body"], receive, loop))
 
 
 class _Body(io.RawIOBase):
-    """A body that is still on its way: reading waits for it."""
+    """A body that has not completely arrived: reading waits for the rest."""
 
     def __init__(self, piece: bytes, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self._piece = memoryview(piece)
@@ -164,7 +164,7 @@ class _Answer:
         self._begun = False
 
     def run(self) -> list[Message]:
-        """Calls the app; returns what is left to be sent."""
+        """Calls the app; returns the messages that are still to be sent."""
         try:
             result = self._app(self._environ, self._start_response)
             try:
@@ -172,7 +172,7 @@ class _Answer:
             finally:
                 if hasattr(result, "close"):
                     result.close()
-        except StopIteration as exc:  # would mean something else to those who wait
+        except StopIteration as exc:  # a future can't hold a StopIteration
             raise RuntimeError("the app raised StopIteration") from exc
 
     def _take(self, result: Iterable[bytes]) -> list[Message]:
@@ -188,7 +188,7 @@ class _Answer:
         return self._last(held)
 
     def _is_whole(self, piece: bytes) -> bool:
-        """Whether nothing can follow `piece`: then it may wait for the app's return."""
+        """Whether `piece` is the whole body, so that it can be sent when the app returns."""
         if self._begun or self._start is None or not piece:
             return False
         return (b"content-length", b"%d" % len(piece)) in self._start["headers"]
@@ -201,7 +201,7 @@ class _Answer:
                 if self._begun and exc_info[1] is not None:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
-                exc_info = None  # a traceback that refers to its own frame
+                exc_info = None  # breaks the cycle between the traceback and this frame
         elif self._start is not None:
             raise AssertionError("start_response() was called before: that needs exc_info")
         self._start = {
@@ -212,12 +212,12 @@ class _Answer:
         return self._emit
 
     def _emit(self, piece: bytes) -> None:
-        """Sends a piece of the body and waits while the client is slow."""
+        """Sends a piece of the body, and waits while the client is slow."""
         if _checked(piece):
             self._hand_over([*self._head(), {**_END, "body": piece, "more_body": True}])
 
     def _head(self) -> list[Message]:
-        """What must be sent before the next piece."""
+        """The messages that must precede the next piece."""
         if self._start is None:
             raise AssertionError("the app has not called start_response()")
         begun, self._begun = self._begun, True

@@ -1,4 +1,4 @@
-"""Serving WSGI apps: what C asks of Python once per app or for rare responses."""
+"""Serving WSGI apps: what C calls once per app or for rare responses."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class WsgiBridge:
     """A WSGI app as the core serves it.
 
-    `config.root_path` is what a proxy in front has taken away from the beginning of every path;
-    `prefix` is where the app is mounted below it.
+    `config.root_path` is the prefix that a proxy in front has removed from every path; `prefix` is
+    where the app is mounted below it.
     """
 
-    state: None = None  # apps are not told of start and end
+    state: None = None  # WSGI has no lifespan
 
     def __init__(self, app: Wsgi, config: Config, *, prefix: str = "") -> None:
         self.core = _core.WsgiApp(
@@ -48,14 +48,14 @@ class WsgiBridge:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Nothing: WSGI apps are not told of start and end."""
+        """Does nothing: WSGI has no lifespan."""
         yield
 
 
 def base_environ(
     script_name: str, *, multithread: bool, multiprocess: bool, scheme: str = "http"
 ) -> dict[str, Any]:
-    """What all environs have; what differs from request to request is set later."""
+    """The variables that every environ has; what differs between requests is set later."""
     return {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": script_name.encode().decode("latin-1"),
@@ -64,7 +64,7 @@ def base_environ(
         "REQUEST_URI": "",
         "RAW_URI": "",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        # What a Unix socket leaves open; PEP 3333 allows neither to be empty.
+        # A Unix socket has neither name nor port, but PEP 3333 allows neither variable to be empty.
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80" if scheme == "http" else "443",
         "SERVER_SOFTWARE": "fluvial",
@@ -83,14 +83,15 @@ def base_environ(
 
 
 def _report(text: str, exc: BaseException | None) -> None:
-    """Logs a request that the app has left without a complete response."""
+    """Logs that the app has not completed the response to a request."""
     log.error(text, exc_info=exc)
 
 
 def _file_facts(wrapper: FileWrapper) -> tuple[int, int, int] | None:
-    """A wrapped file's descriptor, position and size; None when it isn't simply a file's bytes.
+    """A wrapped file's descriptor, position and size; None when its descriptor must not be used.
 
-    Files that derive from these types or wrap them may show other bytes than their descriptors.
+    Objects of types that derive from these, or wrap them, may give bytes other than those that
+    their descriptors give.
     """
     file: Any = wrapper.filelike
     raw = file.raw if type(file) is io.BufferedReader else file

@@ -1,1 +1,1 @@
-"""What an App is made of beside its routes: middleware, exception handlers, its lifespan."""
+"""The parts of an App: routes, middleware, exception handlers and the lifespan."""

@@ -1,4 +1,4 @@
-"""From exceptions to responses: the user's handlers, and what happens without one."""
+"""From exceptions to responses: the user's handlers, and the defaults."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ log = logging.getLogger("fluvial.error")
 
 # RFC 9110 sections 15.2, 15.3.5, 15.4.5: no content.
 _WITHOUT_CONTENT = frozenset({100, 101, 102, 103, 204, 205, 304})
-# How many handlers are called for one request, each for what the one before it raised.
+# How many handlers are called for one request, each for what the previous one raised.
 _ATTEMPTS = 8
 _GAVE_UP = f"gave up after {_ATTEMPTS} exception handlers, each of which raised an exception"
 
 
 def check_key(key: Any) -> None:
-    """Refuses what no exception handler can be for. Raises: TypeError."""
+    """Checks what an exception handler is registered for.
+
+    Raises: TypeError when `key` is neither an exception class nor a status.
+    """
     if isinstance(key, type) and issubclass(key, BaseException):
         if key.__module__ == "fastapi.exceptions" and key.__name__.endswith("ValidationError"):
             name = key.__name__.removeprefix("WebSocket")
@@ -49,7 +52,7 @@ def check_key(key: Any) -> None:
 
 
 class ErrorHandlers:
-    """The handlers of one app, by status and by class of the exception."""
+    """The handlers of one app, by status and by exception class."""
 
     def __init__(self) -> None:
         self._by_status: dict[int, Handler] = {}
@@ -60,9 +63,9 @@ class ErrorHandlers:
         }
 
     def add(self, key: int | type[BaseException], handler: Handler) -> None:
-        """Makes `handler` the one for a status or a class.
+        """Registers `handler` for a status or a class, in place of an earlier one.
 
-        Raises: TypeError for another key, or a handler that can't be called with (request, exc).
+        Raises: TypeError for any other key, or a handler that can't be called with (request, exc).
         """
         check_key(key)
         check_callback(handler, "exception handler", ("request", "exc"))
@@ -73,12 +76,12 @@ class ErrorHandlers:
 
     @property
     def customised(self) -> bool:
-        """Whether answers that the core gives by itself (404, 405) have handlers of the user's."""
+        """Whether the user may have handlers for responses that C otherwise makes (404, 405)."""
         own = self._by_class[HTTPException] is not http_exception_handler
         return own or bool(self._by_status)
 
     def find(self, exc: BaseException) -> Handler | None:
-        """The handler for `exc`; those for 500 and Exception are the last resort, see `answer`."""
+        """The handler for `exc`, except those for 500 and Exception: see `answer`."""
         status = getattr(exc, "status_code", None) if is_http_exception(exc) else None
         if isinstance(status, int) and (handler := self._by_status.get(status)) is not None:
             return handler
@@ -88,9 +91,10 @@ class ErrorHandlers:
         return self._by_class[HTTPException] if is_http_exception(exc) else None
 
     async def tell(self, connection: Any, exc: Exception) -> bool:
-        """Calls the user's handler for what an accepted WebSocket raised; False without one.
+        """Calls the user's handler for an exception from an accepted WebSocket's handler.
 
-        Raises: what the handler raises and no other handles.
+        Returns False if there is no such handler. Raises: what the handler raises, unless another
+        one handles it.
         """
         for _ in range(_ATTEMPTS):
             handler = self.find(exc)
@@ -110,9 +114,10 @@ class ErrorHandlers:
         return self._by_status.get(500) or self._by_class.get(Exception)
 
     async def answer(self, request: Request, exc: BaseException) -> Any:
-        """The Response for `exc`; its traceback is logged when nobody handles it.
+        """The Response for `exc`; its traceback is logged if no handler is registered for it.
 
-        What a handler raises goes to the handler for that.
+        If a handler raises an exception, the handler for that exception is called. The handlers for
+        500 and Exception are called only when there is no other.
         """
         if is_answered(request):
             log_failure(request, exc)
@@ -130,7 +135,7 @@ class ErrorHandlers:
         return await self._answer_last(request, exc)
 
     async def _answer_last(self, request: Request, exc: BaseException) -> Any:
-        """The response to what no other handler wants, or raises again."""
+        """The response for an exception without a handler, or whose handler raised it again."""
         log_failure(request, exc)
         last = self._last_resort()
         if last is None:
@@ -146,7 +151,7 @@ class ErrorHandlers:
             return server_error()
 
     def answer_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
-        """As `answer`, but without a coroutine where no handler of the user's has a say."""
+        """Like `answer`, but returns the Response itself if no handler of the user is involved."""
         handler = self.find(exc)
         unhandled = handler is None and self._last_resort() is None
         if unhandled or is_answered(request):
@@ -163,7 +168,7 @@ class ErrorHandlers:
 
 
 def is_answered(request: Request) -> bool:
-    """Whether the response has begun, so that an exception can only be logged."""
+    """Whether the response has started, so that an exception can only be logged."""
     return bool(request._cache and request._cache.get("answered"))
 
 
@@ -178,53 +183,56 @@ async def _call(handler: Handler, request: Request, exc: BaseException) -> Any:
 def _call_here(handler: Handler, request: Request, exc: BaseException) -> Any:
     try:
         return handler(request, exc)
-    except StopIteration as error:  # would mean something else to those who wait
+    except StopIteration as error:  # a future can't hold a StopIteration
         raise RuntimeError("an exception handler raised StopIteration") from error
 
 
 def _is_absence(exc: BaseException) -> bool:
-    """Whether it may mean that the client is gone: for a group, all that are in it."""
+    """Whether `exc` may only mean that the client has disconnected.
+
+    This holds for a group if it holds for each exception in it.
+    """
     if isinstance(exc, BaseExceptionGroup):
         return all(map(_is_absence, exc.exceptions))
     return isinstance(exc, (asyncio.CancelledError, OSError))
 
 
 def log_failure(request: Request, exc: BaseException) -> None:
-    """Logs an exception that nobody handled."""
+    """Logs an exception that no handler handled."""
     if request.disconnected and _is_absence(exc):
-        return  # nobody to answer to is no failure
+        return  # a client that disconnects is not a failure
     log.error("%s %s failed", request.method, request.path, exc_info=exc)
 
 
 def server_error() -> Response:
-    """The response to what nobody handled."""
+    """The response for an exception that no handler handled."""
     return PlainTextResponse("Internal Server Error", 500)
 
 
 def http_exception_handler(request: Request, exc: HTTPException) -> Response:
-    """`{"detail": …}` with the exception's status and headers."""
+    """A response with `{"detail": …}` and the exception's status and headers."""
     if exc.status_code in _WITHOUT_CONTENT:
         return Response(status_code=exc.status_code, headers=exc.headers)
     return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
 
 
 def validation_exception_handler(request: Request, exc: RequestValidationError) -> Response:
-    """422 with what is wrong with each parameter."""
+    """A response with status 422 that says what is wrong with each parameter."""
     content = {"detail": exc.errors()}
     try:
         body = _problem_encoder.encode(content)
-    except Exception:  # whatever a client sent must not make this fail
+    except Exception:  # no value that a client sends may make this fail
         body = encode_leniently(content, _plain_problem)
     return Response(body, 422, media_type="application/json")
 
 
 def client_disconnect_handler(request: Request, exc: ClientDisconnect) -> Response:
-    """Nobody is there to read the response."""
+    """A response without content, since the client has disconnected and won't read it."""
     return Response(status_code=400)
 
 
 def _plain_problem(value: Any) -> Any:
-    """Problems may have exceptions in `ctx` and anything in `input`."""
+    """Encodes what JSON can't hold: an error may have exceptions in `ctx`, anything in `input`."""
     if isinstance(value, BaseException):
         return {}
     try:

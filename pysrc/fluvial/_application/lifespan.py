@@ -1,4 +1,4 @@
-"""Running an app's lifespan: what it sets up lives exactly as long as requests are answered."""
+"""Running an app's lifespan: what it sets up exists for as long as requests are served."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def running(app: App) -> AsyncIterator[None]:
-    """Enters and leaves the lifespan of `app`; `request.state` begins with what it yields."""
+    """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields."""
     if app.lifespan is None:
         yield
         return
@@ -28,7 +28,7 @@ async def running(app: App) -> AsyncIterator[None]:
 
 
 def _as_context_manager(app: App) -> contextlib.AbstractAsyncContextManager[Any]:
-    """Bare async generators are taken too, with or without the decorator."""
+    """The lifespan as a context manager; async generators without the decorator are accepted."""
     made: Any = app.lifespan(app)  # type: ignore[misc]
     if inspect.isasyncgen(made):
         return contextlib.asynccontextmanager(lambda: made)()

@@ -28,9 +28,9 @@ def make_entry(
     *,
     always: bool = False,
 ) -> Entry | None:
-    """What answers every request; the last of `middleware` is outermost.
+    """The function that is called for every request; the last of `middleware` is outermost.
 
-    None without any, unless `always`.
+    Without middleware it is None, unless `always` is set.
     """
     if not middleware and not always:
         return None
@@ -41,7 +41,11 @@ def make_entry(
 
 
 def _outermost(call_next: Entry) -> Entry:
-    """Sees to what a response has left to do when a middleware has another in its place."""
+    """Adds the outermost layer.
+
+    A handler's response may have background tasks and clean-ups. If a middleware returns another
+    response instead, that one takes them over; if it raises an exception, the clean-ups run here.
+    """
 
     async def entry(request: Request) -> Response:
         try:
@@ -60,9 +64,9 @@ def _outermost(call_next: Entry) -> Entry:
 
 
 def _keep_answer(request: Request, response: Response) -> None:
-    """Notes a response that has something left to do."""
+    """Remembers a response that writes itself, and so may have background tasks or clean-ups."""
     earlier = _take_answer(request)
-    if earlier is not None:  # a middleware has tried twice
+    if earlier is not None:  # a middleware has called call_next() twice
         response.take_over(earlier)
     if response.body is None:
         request._store()["answer"] = response
@@ -88,7 +92,7 @@ def _innermost(errors: ErrorHandlers, mounts: list[Mount]) -> Entry:
             response = await _answer(request, mounts)
         except Exception as exc:
             if errors.find(exc) is None:
-                raise  # middleware may want it; in the end it's a 500
+                raise  # middleware may handle it; otherwise the response is a 500
             response = await errors.answer(request, exc)
         _keep_answer(request, response)
         return response
@@ -111,7 +115,7 @@ async def _answer(request: Request, mounts: list[Mount]) -> Response:
         result = plan.handler(*args, **kwargs)
     else:
         result = await call_in_pool(_call_handler, plan.handler, args, kwargs)
-    while isinstance(result, CoroutineType):  # of a `def` that calls an `async def`
+    while isinstance(result, CoroutineType):  # from a `def` that calls an `async def`
         result = await result
     response: Response = plan.respond(request, result)
     return response
@@ -120,7 +124,7 @@ async def _answer(request: Request, mounts: list[Mount]) -> Response:
 def _call_handler(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
     try:
         return handler(*args, **kwargs)
-    except StopIteration as exc:  # would mean something else to those who wait
+    except StopIteration as exc:  # a future can't hold a StopIteration
         raise RuntimeError("the handler raised StopIteration") from exc
 
 

@@ -1,4 +1,4 @@
-"""Warnings about routes: what is registered and can never be reached, what is probably a typo."""
+"""Warnings about routes that can never be reached, and about probable typing errors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 class Registered:
-    """Who answers which methods of which path, of all that was registered."""
+    """Which handler is registered for each method and path."""
 
     def __init__(self) -> None:
         self._handlers: dict[tuple[str, str], tuple[str, Any]] = {}
 
     def add(self, methods: Iterable[str], path: str, handler: Any) -> None:
-        """Notes a handler; warns when the same requests have one already, which wins.
+        """Records a handler; warns if the same requests have one already, which is then called.
 
-        The names of a path's parameters make no difference.
+        Paths that differ only in the names of their parameters are the same.
         """
         pattern = _CAPTURE.sub(lambda match: f"{{:{match[1] or 'str'}}}", path)
         entry = (path, handler)
@@ -44,7 +44,7 @@ class Registered:
 
 
 def warn(message: str) -> None:
-    """A RouteWarning that points to the line that called Fluvial."""
+    """Issues a RouteWarning that points to the line that called Fluvial."""
     frame = inspect.currentframe()
     level = 1
     while frame is not None and frame.f_code.co_filename.startswith(_HERE) and frame.f_back:
@@ -55,7 +55,7 @@ def warn(message: str) -> None:
 
 
 def place(func: Any) -> str:
-    """A handler's name with file and line."""
+    """A handler's name with its file and line."""
     inner: Any = inspect.unwrap(strip_partials(func))
     if not inspect.isclass(inner) and not inspect.isroutine(inner):
         inner = call_method(inner) if callable(inner) else type(inner)
@@ -69,11 +69,11 @@ def place(func: Any) -> str:
 
 
 def untaken(path_names: Collection[str], taken: Collection[str], others: Collection[str]) -> None:
-    """Warns of a name in the path that nothing takes, where a parameter has nearly that name."""
+    """Warns of each name in the path that no parameter takes though one has a similar name."""
     for name in path_names:
         if name in taken:
             continue
-        from difflib import get_close_matches  # only for mistakes
+        from difflib import get_close_matches  # slow to import, and needed only for mistakes
 
         close = get_close_matches(name, others, 1, 0.8)
         if close:

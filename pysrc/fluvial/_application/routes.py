@@ -1,4 +1,4 @@
-"""Routes to handlers of requests and WebSockets, and the plans made of their signatures."""
+"""Routes to handlers of requests and WebSockets, and the plans made from their signatures."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
 
 
 class RouteOptions(TypedDict, total=False):
-    """What the decorators take beside path and methods.
+    """What the decorators take besides the path and the methods.
 
-    `inline` calls a `def` on the loop, for those that never block. `body_limit` is in bytes. What
-    only describes the route is kept for its documentation.
+    `inline` calls a `def` handler on the loop: for handlers that never block. `body_limit` is in
+    bytes. Options that only describe the route are kept for its documentation.
     """
 
     status_code: int | None
@@ -66,7 +66,7 @@ class RouteOptions(TypedDict, total=False):
 
 
 def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> None:
-    """Refuses options that no route has, and values that can't be meant, with a TypeError."""
+    """Checks a route's options. Raises: TypeError for an unknown option or an unusable value."""
     where = f"@{owner}.{decorator}()"
     refuse_unknown(where, options, RouteOptions.__annotations__)
     status_code = options.get("status_code")
@@ -90,7 +90,7 @@ class Route:
     endpoint: Callable[..., Any]
     options: RouteOptions = field(default_factory=RouteOptions)
     name: str = ""
-    # For Request.path_params: what the pattern's converters make of texts.
+    # For Request.path_params: the functions that convert the captured texts.
     converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
     plan: _core.Plan | None = None
 
@@ -103,7 +103,8 @@ class Route:
     def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
         """Reads the handler's signature; `dependencies` are the app's.
 
-        Raises: TypeError; NameError when an annotation names what isn't defined yet.
+        Raises: TypeError when the handler's signature or an option can't be used; NameError when
+        an annotation uses a name that isn't defined yet.
         """
         target = self._make_target(dependencies)
         wrap = self._make_wrap()
@@ -173,7 +174,7 @@ class WebSocketRoute:
     endpoint: Callable[..., Any]
     name: str | None = None
     dependencies: Sequence[Depends] = ()
-    # For WebSocket.path_params: what the pattern's converters make of texts.
+    # For WebSocket.path_params: the functions that convert the captured texts.
     converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -184,7 +185,8 @@ class WebSocketRoute:
     def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
         """Reads the handler's signature; `dependencies` are the app's.
 
-        Raises: TypeError; NameError when an annotation names what isn't defined yet.
+        Raises: TypeError when the handler's signature can't be used; NameError when an annotation
+        uses a name that isn't defined yet.
         """
         captures = read_captures(self.path)
         call = read_call(self.endpoint, captures)
@@ -210,18 +212,18 @@ class WebSocketRoute:
 
 
 class WebSocketRoutes:
-    """An app's WebSocket routes and their table."""
+    """An app's WebSocket routes and their routing table."""
 
     def __init__(self) -> None:
         self.router = _core.Router()
         self.routes: list[WebSocketRoute] = []
         self._registered = Registered()
-        self._planned = 0  # of `routes`, those in the table
+        self._planned = 0  # how many of `routes` are in the table
 
     def add(self, route: WebSocketRoute, dependencies: Sequence[Depends]) -> None:
-        """Registers a route; planned later when an annotation's name isn't defined yet.
+        """Registers a route. It is planned later if an annotation uses an undefined name.
 
-        Raises: TypeError or ValueError, which names the route, when it can't be registered.
+        Raises: TypeError or ValueError, with the route in its text, when it can't be registered.
         """
         self.routes.append(route)
         try:
@@ -234,7 +236,10 @@ class WebSocketRoutes:
         self._registered.add(("WebSocket",), route.path, route.endpoint)
 
     def plan(self, dependencies: Sequence[Depends]) -> None:
-        """Plans the routes that aren't yet, in their order. Raises: as `add`, and NameError."""
+        """Plans the routes that aren't planned yet, in their order.
+
+        Raises: the same as `add`, and NameError when an annotation uses an undefined name.
+        """
         while self._planned < len(self.routes):
             route = self.routes[self._planned]
             try:
@@ -246,7 +251,7 @@ class WebSocketRoutes:
 
 
 def read_captures(path: str) -> Captures:
-    """For each parameter of a path its number and the type that its converter means."""
+    """For each parameter of a path, its number and the type that its converter stands for."""
     return {
         match[1]: (number, _TYPES.get(match[2], Any))
         for number, match in enumerate(_CAPTURE.finditer(path))
@@ -254,9 +259,9 @@ def read_captures(path: str) -> Captures:
 
 
 def read_dependency(depends: Depends, captures: Captures) -> Call:
-    """What a dependency that stands beside the path wants.
+    """Reads the signature of a dependency that is given in `dependencies`.
 
-    Raises: TypeError unless it is a callable.
+    Raises: TypeError when it has no callable, or one that can't be called for a request.
     """
     if depends.dependency is None:
         raise TypeError("Depends() beside the path needs a callable")
@@ -267,7 +272,7 @@ def read_dependency(depends: Depends, captures: Captures) -> Call:
 
 
 def warn_of_untaken(captures: Captures, calls: Sequence[Call]) -> None:
-    """Warns of a name in the path that is probably misspelt in the signature."""
+    """Warns of each name in the path that is probably misspelt in the signature."""
     fields = [field for call in calls for field in _fields(call)]
     taken = {field.alias for field in fields if field.source == "path"}
     untaken(captures, taken, {field.alias for field in fields if field.source != "path"})
@@ -280,7 +285,7 @@ def _fields(call: Call) -> list[Field]:
 
 
 def _check_websocket(call: Call) -> None:
-    """Raises: TypeError for a parameter that a WebSocket has not: a body or a response."""
+    """Raises: TypeError for a parameter that needs a body or a response."""
     for argument in call.arguments:
         value = argument.value
         if isinstance(value, Call):
@@ -296,5 +301,5 @@ def _check_websocket(call: Call) -> None:
 
 
 def _answer_nothing(_: Any) -> Response:
-    """What a handler returns doesn't matter; its clean-ups run at once."""
+    """A Response in place of the handler's result, which is ignored; its clean-ups run at once."""
     return Response()

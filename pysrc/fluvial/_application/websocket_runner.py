@@ -1,4 +1,4 @@
-"""Running a WebSocket's handler; how it ends becomes how the connection ends."""
+"""Running a WebSocket's handler, and closing the connection according to how the handler ends."""
 
 from __future__ import annotations
 
@@ -25,24 +25,26 @@ log = logging.getLogger("fluvial.error")
 
 
 async def _give_up(websocket: WebSocket, exc: BaseException) -> None:
-    """Closes what a handler leaves that was cancelled or thrown away."""
+    """Closes the WebSocket of a handler that was cancelled or destroyed."""
     closing = websocket.close(SERVICE_RESTART)
     if isinstance(exc, GeneratorExit):
-        closing.close()  # nothing can be awaited any more
+        closing.close()  # nothing can be awaited in a coroutine that is destroyed
     else:
         await closing
 
 
 class Runner:
-    """Runs the handlers of one app's WebSockets; the core calls `run`."""
+    """Runs the handlers of one app's WebSockets; C calls `run`."""
 
     def __init__(self, errors: ErrorHandlers) -> None:
         self._errors = errors
 
     async def run(self, websocket: WebSocket, handler: Coroutine[Any, Any, Any]) -> Response | None:
-        """Awaits the handler and ends the connection; the response when it wasn't accepted.
+        """Awaits the handler and closes the connection.
 
-        Raises: what the handler raises before it has accepted, for the response to the request.
+        Returns the response that the handler has rejected the WebSocket with, if there is one.
+        Raises: what the handler raises before it has accepted the WebSocket; the exception handlers
+        make the response to the request then.
         """
         try:
             await handler
@@ -59,7 +61,7 @@ class Runner:
             raise
         if websocket.session_state == WAITING and websocket._denial is not None:
             return websocket._denial
-        if websocket.session_state != CLOSED:  # else it isn't the handler that has closed it
+        if websocket.session_state != CLOSED:  # otherwise the connection is over already
             await websocket.close(NORMAL)
         return None
 
@@ -67,19 +69,19 @@ class Runner:
         if websocket._denial is None:
             try:
                 await websocket.close(exc.code, exc.reason)
-            except ValueError as error:  # it can't be said
+            except ValueError as error:  # a close frame can't have this code or reason
                 await self._fail(websocket, error)
 
     async def _fail(self, websocket: WebSocket, exc: Exception) -> None:
-        """Tells the user's own handler for the exception, or the log; then it is over."""
+        """Calls the user's handler for the exception or logs it, then closes the connection."""
         try:
             try:
                 if not await self._errors.tell(websocket, exc):
-                    if isinstance(exc, InvalidJSON):  # the client's fault
+                    if isinstance(exc, InvalidJSON):  # the client's mistake
                         await websocket.close(INVALID_DATA, "Invalid JSON")
                         return
                     log.error("WebSocket %s failed", websocket.path, exc_info=exc)
-            except WebSocketException as error:  # of the exception handler
+            except WebSocketException as error:  # raised by the exception handler
                 await websocket.close(error.code, error.reason)
         except WebSocketDisconnect:
             pass

@@ -1,1 +1,1 @@
-"""The parts of HTTP messages: header fields, cookies, files and pieces of bodies."""
+"""The parts of HTTP messages: header fields, cookies, files, and bodies in pieces."""

@@ -1,4 +1,4 @@
-"""Cookies: reading Cookie, writing Set-Cookie (RFC 6265)."""
+"""Cookies: parsing Cookie fields and writing Set-Cookie fields (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 SameSite = Literal["lax", "strict", "none"]
 
-# RFC 6265 section 4.1.1: a token, and what may stand in a value without quotes.
+# RFC 6265 section 4.1.1: a name is a token; these characters need no quotes in a value.
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _PLAIN_VALUE = re.compile(r"[!#$%&'()*+\-./0-9:<=>?@A-Z\[\]^_`a-z{|}~]*\Z")
 _ATTRIBUTE = re.compile(r"[ -:<-~]*\Z")
@@ -18,12 +18,12 @@ _ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)
 
 
 def parse_cookies(header: str) -> dict[str, str]:
-    """The pairs of a Cookie header: nothing is refused, the last of a name wins."""
+    """The pairs of a Cookie field: nothing is rejected, and the last value of a name wins."""
     return dict(cookie_pairs(header))
 
 
 def cookie_pairs(header: str) -> Iterator[tuple[str, str]]:
-    """The pairs of a Cookie header, in their order."""
+    """The pairs of a Cookie field, in their order."""
     for chunk in header.split(";"):
         name, separator, value = chunk.partition("=")
         if not separator:
@@ -46,9 +46,9 @@ def cookie_header(
     samesite: SameSite | None,
     partitioned: bool,
 ) -> str:
-    """The value of Set-Cookie.
+    """The value of a Set-Cookie field.
 
-    Raises: TypeError, ValueError for a name, a value or an attribute that can't stand in it.
+    Raises: TypeError or ValueError for a name, a value or an attribute that it can't contain.
     """
     if not isinstance(key, str) or not _NAME.match(key):
         raise ValueError(f"{key!r} can't be a cookie's name: write a token of ASCII (RFC 6265)")
@@ -74,7 +74,7 @@ def cookie_header(
 
 
 def _text(key: str, value: object) -> str:
-    """A cookie's value; numbers are written as they read."""
+    """A cookie's value as text; numbers are converted by str()."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -106,7 +106,7 @@ def _expires(expires: datetime | str | float) -> str:
 
 
 def _quote(value: str) -> str:
-    """Octal escapes in quotes for what can't stand as it is: http.cookies' convention."""
+    """Quotes a value that needs it, with octal escapes: the convention of http.cookies."""
     if _PLAIN_VALUE.match(value):
         return value
     return '"' + "".join(map(_escape, value)) + '"'

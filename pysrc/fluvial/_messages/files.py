@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
     from ..requests import Request
 
-SMALL = 64 * 1024  # bytes: read at once, to leave with the head in one write
-# An entity tag, as it should be or without its quotes; or "*".
+SMALL = 64 * 1024  # bytes; up to this size a file is read and sent with the head in one write
+# An entity tag, with its quotes or (which is wrong but happens) without them; or "*".
 _TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 _MAX_DIGITS = 600
-PIECE = 256 * 1024  # bytes that are read at once of what the kernel doesn't copy
+PIECE = 256 * 1024  # bytes that are read at once when the kernel doesn't copy the file
 
 
 class Part(NamedTuple):
-    """The bytes of the file that are asked for."""
+    """The bytes of the file that are requested."""
 
     start: int
     length: int
-    partial: bool = True  # asked for by Range, so that 206 is the response
+    partial: bool = True  # requested by a Range field, so that the status is 206
 
 
 class Opened(NamedTuple):
-    """The file, and all of its content when that is small and wanted."""
+    """An open file, with its whole content if that is small and wanted."""
 
     file: FileIO
     status: os.stat_result
@@ -40,14 +40,15 @@ class Opened(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return self.status.st_size
 
 
 def open_file(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> Opened:
-    """Opens the file until `closing` and, if it is small and the content wanted, reads it.
+    """Opens a file; `closing` closes it. Reads its content if `read` is set and the file is small.
 
-    Raises: RuntimeError when there is no such regular file.
+    Raises: RuntimeError when there is no regular file at `path`, or when it became shorter while
+    it was read.
     """
     try:
         file = closing.enter_context(FileIO(path))
@@ -63,19 +64,19 @@ def open_file(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> O
 
 
 def shortened(path: str | os.PathLike[str]) -> str:
-    """What to say when the file ended too early."""
+    """The message for a file that ended too early."""
     return f"{os.fspath(path)} became shorter while it was sent"
 
 
 def guess_media_type(path: str | os.PathLike[str]) -> str:
-    """The media type that the name means."""
+    """The media type that the file's name suggests."""
     from mimetypes import guess_type
 
     return guess_type(os.fsdecode(path))[0] or "application/octet-stream"
 
 
 def content_disposition(kind: str, filename: str) -> str:
-    """RFC 6266; names that need it are encoded as RFC 8187 says."""
+    """The value of Content-Disposition (RFC 6266); names that need it are encoded by RFC 8187."""
     quoted = quote(filename, safe="")
     if quoted != filename:
         return f"{kind}; filename*=utf-8''{quoted}"
@@ -83,14 +84,14 @@ def content_disposition(kind: str, filename: str) -> str:
 
 
 def http_date(timestamp: float) -> str:
-    """The time as header fields have it."""
+    """The time in the format of header fields (RFC 9110 section 5.6.7)."""
     from email.utils import formatdate
 
     return formatdate(timestamp, usegmt=True)
 
 
 def _parse_http_date(text: str | None) -> float | None:
-    """The time in seconds; None for what is no date of HTTP's, which is to be ignored."""
+    """The time in seconds; None if `text` isn't a valid date, so that the field is ignored."""
     from email.utils import parsedate_to_datetime
 
     try:
@@ -101,13 +102,13 @@ def _parse_http_date(text: str | None) -> float | None:
 
 
 def _entity_tags(request: Request, name: str) -> list[str] | None:
-    """The entity tags of all fields of a name, or "*"; None without a field."""
+    """The entity tags in all fields of a name, or "*"; None if there is no such field."""
     fields = request.headers.getlist(name)
     return _TAG.findall(", ".join(fields)) if fields else None
 
 
 def precondition_failed(request: Request, etag: str, mtime: float) -> bool:
-    """RFC 9110 section 13.2.2, steps 1 and 2: only for this very state of the file."""
+    """Whether the client wants another version of the file (RFC 9110, 13.2.2, steps 1 and 2)."""
     tags = _entity_tags(request, "if-match")
     if tags is not None:
         return "*" not in tags and (etag.startswith("W/") or etag not in tags)
@@ -116,7 +117,7 @@ def precondition_failed(request: Request, etag: str, mtime: float) -> bool:
 
 
 def not_modified(request: Request, etag: str, mtime: float) -> bool:
-    """The same section, steps 3 and 4: the client has it already."""
+    """Whether the client has this version of the file already (13.2.2, steps 3 and 4)."""
     tags = _entity_tags(request, "if-none-match")
     if tags is not None:
         return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
@@ -125,7 +126,10 @@ def not_modified(request: Request, etag: str, mtime: float) -> bool:
 
 
 def requested_part(request: Request, headers: Mapping[str, str], size: int) -> Part | None:
-    """What Range asks for: the whole file when it may be ignored, None when it can't be had."""
+    """The part that Range requests; None when it can't be satisfied.
+
+    It is the whole file when there is no Range field, or one that is to be ignored.
+    """
     whole = Part(0, size, False)
     header = request.header("range")
     repeated = len(request.headers.getlist("range")) > 1
@@ -135,7 +139,7 @@ def requested_part(request: Request, headers: Mapping[str, str], size: int) -> P
     first, dash, last = (text.strip() for text in ranges.partition("-"))
     digits = all(text == "" or (text.isascii() and text.isdecimal()) for text in (first, last))
     if unit.strip().lower() != "bytes" or not dash or not digits or not (first or last):
-        return whole  # several ranges, or nothing that we know: section 14.2 lets us ignore it
+        return whole  # several ranges, or an unknown form: section 14.2 lets us ignore both
     if not first:
         length = min(_number(last), size)
         return Part(size - length, length) if length else None
@@ -146,7 +150,7 @@ def requested_part(request: Request, headers: Mapping[str, str], size: int) -> P
 
 
 def _if_range_holds(request: Request, headers: Mapping[str, str]) -> bool:
-    """RFC 9110 section 13.1.5: a strong ETag or the exact date."""
+    """Whether If-Range matches: a strong entity tag or the exact date (RFC 9110, 13.1.5)."""
     header = request.header("if-range")
     if header is None:
         return True
@@ -154,5 +158,5 @@ def _if_range_holds(request: Request, headers: Mapping[str, str]) -> bool:
 
 
 def _number(digits: str) -> int:
-    """A position; no file reaches those that Python won't convert."""
+    """A position as an int. Python refuses to convert very many digits; no file is that large."""
     return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS

@@ -1,4 +1,4 @@
-"""Header fields as they are sent (RFC 9110 section 5), and what can't be."""
+"""Header fields in the form in which they are sent (RFC 9110 section 5), and their checks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
 
 
 def header_field(name: str, value: str) -> tuple[bytes, bytes]:
-    """A field as it is sent. Raises: TypeError or ValueError when it can't be sent."""
+    """A field as bytes. Raises: TypeError or ValueError when it can't be sent."""
     return field_name(name), field_value(value, name)
 
 
 def field_name(name: str) -> bytes:
-    """A name in lower case. Raises: as `header_field`."""
+    """A name as bytes, in lower case. Raises: the same as `header_field`."""
     try:
         return name.lower().encode("latin-1")
     except AttributeError:
@@ -25,7 +25,7 @@ def field_name(name: str) -> bytes:
 
 
 def field_value(value: str, name: str) -> bytes:
-    """The value of the field `name`. Raises: as `header_field`."""
+    """The value of the field `name` as bytes. Raises: the same as `header_field`."""
     try:
         return value.encode("latin-1")
     except AttributeError:
@@ -38,7 +38,10 @@ def field_value(value: str, name: str) -> bytes:
 
 
 def check_head(status: object, headers: RawHeaders) -> None:
-    """Raises: TypeError or ValueError for a status or field that no response can begin with."""
+    """Checks the head of a response.
+
+    Raises: TypeError or ValueError for a status or a header field that can't be sent.
+    """
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise ValueError(f"status_code must be 200 to 599, not {status!r}")
     for name, value in headers:

@@ -1,4 +1,4 @@
-"""Bodies in pieces: what they come from and what they are written to."""
+"""Bodies in pieces: the iterators that they come from, and what they are written to."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _END: Any = object()
 
 
 class PieceSender(Protocol):
-    """What a streamed body is written to, as `_core.Sender`."""
+    """What a streamed body is written to, such as `_core.Sender`."""
 
     def start(self, status_code: int, headers: RawHeaders, length: int = -1) -> None: ...
     def send(self, data: bytes) -> Awaitable[None]: ...
 
 
 def is_bytes_like(content: object) -> bool:
-    """Whether `content` is a buffer; numpy's scalars, which are buffers as well, are numbers."""
+    """Whether `content` is a buffer, other than a scalar of numpy, which counts as a number."""
     try:
         return memoryview(content).ndim > 0  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -30,7 +30,7 @@ def is_bytes_like(content: object) -> bool:
 
 
 async def close_iterator(iterator: Any) -> None:
-    """Closes an iterator of either kind that wasn't begun, where it can be closed."""
+    """Closes an iterator, sync or async, that hasn't been started, if it can be closed."""
     if hasattr(iterator, "aclose"):
         await iterator.aclose()
     elif hasattr(iterator, "close"):
@@ -38,17 +38,17 @@ async def close_iterator(iterator: Any) -> None:
 
 
 async def in_one_piece(body: bytes) -> AsyncIterator[bytes]:
-    """`body` as an iterator."""
+    """An iterator that gives `body` as its only piece."""
     yield body
 
 
 async def in_pool(content: Iterable[Any]) -> AsyncIterator[Any]:
-    """What a sync iterable gives, each piece made in the thread pool."""
+    """The pieces of a sync iterable, each of which is made in the thread pool."""
     context = copy_context()
     iterator = iter(content)
     try:
         while True:
-            # An iterator can't be closed while it is at work.
+            # Waits even when cancelled: a generator can't be closed while it runs.
             piece = await to_its_end(submit(context, next, iterator, _END))
             if piece is _END:
                 break

@@ -23,7 +23,7 @@ Command = Callable[..., Any]
 
 
 class _Seconds(click.FloatRange):
-    """A number within a range; "nan" is in none."""
+    """A number within a range; "nan" is refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -46,14 +46,14 @@ class _Mode(click.ParamType[int]):
     name = "mode"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Raises: click.UsageError unless `value` is an octal mode up to 777."""
+        """The mode as an int. Raises: click.UsageError unless it is octal and at most 777."""
         if re.fullmatch("(0o)?[0-7]{1,4}", value) is None or int(value, 8) > 0o777:
             self.fail(f"{value!r} is not a mode in octal digits such as 660", param, ctx)
         return int(value, 8)
 
 
 def _limit_options(command: Command) -> Command:
-    """A flag for every limit."""
+    """Adds an option for each limit."""
     for limit in reversed(LIMITS):
         most = limit.most // limit.scale
         kind = _Seconds(0, most) if limit.scale > 1 else click.IntRange(0, most)
@@ -256,7 +256,7 @@ def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any
 
 
 def _refuse_two_addresses() -> None:
-    """Raises: click.UsageError when both a Unix socket and a port are asked for."""
+    """Raises: click.UsageError when --uds is combined with --host or --port."""
     context = click.get_current_context()
     if context.params["uds"] is None:
         return

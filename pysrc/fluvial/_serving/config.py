@@ -7,15 +7,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-SECONDS = 1000  # the core counts times in milliseconds
+SECONDS = 1000  # C takes times in milliseconds
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LIFESPAN_MODES = ("auto", "on", "off")
 
-# What the core can count: 64 bits for what may be larger than 4 GiB, 32 for the rest.
+# The sizes of C's types: 64 bits for limits that may exceed 4 GiB, 32 bits for the others.
 _LARGE = frozenset({"body", "ws_message", "ws_frame"})
 _LARGEST, _LARGEST_SMALL = 2**63 - 1, 2**32 - 1
 
-# Integers: (least, most).
+# The ranges of integer options: (least, most).
 RANGES = {
     "port": (0, 65535),
     "threads": (1, 10_000),
@@ -23,7 +23,7 @@ RANGES = {
     "workers": (1, 1024),
     "backlog": (1, 2**31 - 1),
 }
-# By their annotations.
+# For an option's annotation: the types that are accepted, and their description.
 _TYPES: dict[str, tuple[Any, str]] = {
     "str": (str, "a str"),
     "str | None": (str | None, "a str or None"),
@@ -35,7 +35,7 @@ LONGEST_GRACE = 86_400.0  # seconds
 
 
 class Limit(NamedTuple):
-    """One limit of the HTTP server; `scale` of the core's units make one of the user's."""
+    """One limit of the HTTP server. `scale` is how many of C's units make one of the user's."""
 
     name: str
     flag: str
@@ -46,7 +46,7 @@ class Limit(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The largest value that the core can hold, in its units."""
+        """The largest value that C can hold, in C's units."""
         return _LARGEST if self.name in _LARGE else _LARGEST_SMALL
 
 
@@ -156,24 +156,26 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Where and how to serve. `limits` are in the core's units, by the names of `LIMITS`.
+    """Where and how to serve. `limits` are in C's units, by the names in `LIMITS`.
 
-    An empty `host` means all interfaces; with `uds` neither `host` nor `port` is used.
+    An empty `host` means all interfaces; with `uds` neither `host` nor `port` is used. `uds_mode`
+    is the mode of the Unix socket's file; by default the umask determines it.
 
-    `root_path` is the prefix that a proxy removes from each request's path; `lifespan` says whether
-    ASGI apps are notified of startup and shutdown: "on", "off", or "auto": if they support it.
-    `asgi_extensions` offers them http.response.pathsend, zerocopysend, early_hint and trailers;
-    `asgi_debug` accepts http.response.debug from them, and logs it.
-    Times are in seconds. Requests may take `graceful_timeout` after the first signal to stop, and
-    all that follows them `cleanup_timeout`; then the process is ended. `uds_mode` is the mode of
-    the Unix socket's file, by default what the umask leaves. `threads` is how many `def` handlers
-    run at once at most, `thread_queue` how many more wait. `ws_origins` are the origins whose pages
-    may open WebSockets, "same" stands for the host that was asked; empty: all.
+    `root_path` is the prefix that a proxy removes from each request's path. `lifespan` says whether
+    ASGI apps are notified of startup and shutdown: "on", "off", or "auto", which notifies those
+    that support it. `asgi_extensions` offers them http.response.pathsend, zerocopysend, early_hint
+    and trailers; `asgi_debug` accepts http.response.debug from them and logs it.
 
-    With `ssl_certfile` the server speaks TLS. Files are in PEM form; `ssl_keyfile` is by default
-    the certificate's. `ssl_cert_reqs` says whether clients are asked for certificates, which those
-    of `ssl_ca_certs` must have signed: "none", "optional" or "required", or ssl's numbers for them.
-    `ssl_ciphers` is OpenSSL's list for TLS 1.2.
+    Times are in seconds. After the first signal to stop, requests have `graceful_timeout` to
+    finish, and the rest of the shutdown has `cleanup_timeout`; then the process is terminated.
+    `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
+    number that wait for a thread. `ws_origins` are the origins whose pages may open WebSockets;
+    "same" stands for the request's host. If it is empty, all may.
+
+    With `ssl_certfile` the server uses TLS. Files are in PEM form; by default the private key is
+    read from `ssl_certfile`, too. `ssl_cert_reqs` says whether clients are asked for certificates:
+    "none", "optional" or "required", or the ssl module's numbers for these. The certificates must
+    be signed by an authority in `ssl_ca_certs`. `ssl_ciphers` is OpenSSL's list for TLS 1.2.
     """
 
     host: str = "127.0.0.1"
@@ -204,11 +206,14 @@ class Config:
 
     @property
     def scheme(self) -> str:
-        """What the server's URLs begin with."""
+        """The scheme of the server's URLs."""
         return "http" if self.ssl_certfile is None else "https"
 
     def __post_init__(self) -> None:
-        """Raises: TypeError or ValueError, which name the option and what it takes."""
+        """Checks all options.
+
+        Raises: TypeError or ValueError, with the option and its accepted values in the text.
+        """
         for name, (least, most) in RANGES.items():
             _check_number(name, getattr(self, name), least, most)
         for name in ("graceful_timeout", "cleanup_timeout"):
@@ -233,17 +238,17 @@ class Config:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """ "; did you mean …?" where one of the known names is close, otherwise nothing."""
-    import difflib  # only for mistakes
+    """ "; did you mean …?" if one of the known names is similar, otherwise an empty text."""
+    import difflib  # slow to import, and needed only for mistakes
 
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def normal_root_path(path: str) -> str:
-    """`path` with a slash before it and none after it.
+    """`path` with a slash at its start and none at its end.
 
-    Raises: TypeError or ValueError when it is no path.
+    Raises: TypeError or ValueError when it isn't the path of a URL.
     """
     _check_text("root_path", path)
     if "?" in path or "#" in path or "://" in path or not path.isprintable():
@@ -253,7 +258,10 @@ def normal_root_path(path: str) -> str:
 
 
 def _check_type(name: str, kind: Any, value: object) -> None:
-    """`kind` is the annotation's text. What isn't listed is checked elsewhere."""
+    """Checks an option's type by its annotation, of which `kind` is the text.
+
+    Options whose annotations are not in `_TYPES` are checked elsewhere.
+    """
     allowed, words = _TYPES.get(kind, (object, ""))
     if not isinstance(value, allowed):
         raise TypeError(f"Config: {name} must be {words}, not {value!r}")

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fluvial")
 
-# What is being imported at the moment: a module that starts a server of its own would never end.
+# The module that is being imported now. If it called fluvial.run(), its import would never end.
 loading: ContextVar[str | None] = ContextVar("loading", default=None)
 
 
 class NestedRunError(RuntimeError):
-    """A module that is imported to be served starts a server."""
+    """A module that is being imported to be served has called fluvial.run()."""
 
 
 class LoadError(Exception):
-    """There is no such app; the message says why, in one line. `status` is the exit status."""
+    """The app can't be loaded; the message says why in one line. `status` is the exit status."""
 
     def __init__(self, message: str, *, status: int = 1) -> None:
         super().__init__(message)
@@ -44,12 +44,13 @@ class LoadError(Exception):
 def load_app(
     target: str, *, app_dir: str = "", factory: bool = False, interface: str = "auto"
 ) -> App | Foreign:
-    """Imports the app that `target` names; with `factory` it is what the named callable returns.
+    """Imports the app that `target` names.
 
-    `interface` is one of INTERFACES. The traceback of an ImportError or SyntaxError is logged at
-    debug level, that of any other exception as an error.
+    With `factory`, `target` names a function that returns the app. `interface` is one of
+    INTERFACES. The traceback of an ImportError or SyntaxError is logged at debug level, that of
+    any other exception at error level.
 
-    Raises: LoadError when there is no such app, or when the module or the factory fails.
+    Raises: LoadError when there is no such app, or when the module or the factory raises.
     """
     module_name, path = _split(target, app_dir)
     sys.path.insert(0, app_dir)
@@ -65,9 +66,10 @@ def load_app(
 
 
 def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | Foreign:
-    """`found`, or with `factory` what it returns, as something to serve; messages call it `name`.
+    """`found`, or with `factory` what it returns, as an app to serve; messages call it `name`.
 
-    Raises: LoadError.
+    Raises: LoadError when the factory fails, when the object isn't an app, or when one of the app's
+    routes can't be planned.
     """
     if factory:
         found = _call_factory(found, name)
@@ -85,7 +87,7 @@ def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | F
 
 
 def adapt(found: Any, interface: str = "auto") -> App | Foreign:
-    """`found` as something to serve. Raises: InterfaceError when it is no app."""
+    """`found` as an app to serve. Raises: InterfaceError when it isn't an app."""
     if isinstance(found, App) and interface in ("auto", "fluvial"):
         return found
     return make_foreign(found, interface)
@@ -95,7 +97,7 @@ def adapt(found: Any, interface: str = "auto") -> App | Foreign:
 
 
 def _split(target: str, app_dir: str) -> tuple[str, str]:
-    """The module's name and the attribute's. Raises: LoadError when `target` has another form."""
+    """The names of the module and the attribute. Raises: LoadError when `target` is malformed."""
     module, colon, path = target.partition(":")
     if hint := _file_hint(module, path or "app", app_dir):
         raise LoadError(f"{target!r} names a file, not a module: say {hint}")
@@ -108,14 +110,14 @@ def _split(target: str, app_dir: str) -> tuple[str, str]:
 
 
 def _file_hint(module: str, path: str, app_dir: str) -> str:
-    """What to write instead of a file's name, or nothing if `module` isn't one."""
+    """What to write instead of a file's name; empty if `module` isn't a file's name."""
     stem = module.removesuffix(".py").rstrip("/")
     if "/" not in module:
         is_file = stem != module and os.path.isfile(os.path.join(app_dir, module))
         return f"{stem}:{path}" if is_file else ""
     folder, name = "", os.path.normpath(stem)
     parents = name.split(os.sep)[:-1]
-    if not all(parent.isidentifier() for parent in parents):  # no packages: "..", "/srv", "my app"
+    if not all(parent.isidentifier() for parent in parents):  # not packages: "..", "/srv", "my app"
         folder, name = os.path.split(name)
     option = f"--app-dir {shlex.quote(folder)} " if folder else ""
     return f"{option}{name.replace(os.sep, '.')}:{path}"
@@ -187,10 +189,11 @@ def _is_app(found: Asgi3) -> bool:
 
 @contextmanager
 def _explained(what: str, deed: str) -> Iterator[None]:
-    """Turns whatever the user's code raises into a LoadError of one line.
+    """Turns what the user's code raises into a LoadError of one line.
 
-    Errors of the import system and of the compiler explain themselves; where any other comes from
-    is told by its traceback, so that is logged in any case.
+    Errors from the import system and the compiler explain themselves, so their tracebacks are
+    logged at debug level only. Any other exception needs its traceback to show where it comes from,
+    so that is logged as an error.
     """
     try:
         yield
@@ -199,7 +202,7 @@ def _explained(what: str, deed: str) -> Iterator[None]:
     except SystemExit as exc:
         status, text = _exit_status(exc)
         raise LoadError(f"{what} can't {deed}: it called sys.exit({text})", status=status) from exc
-    except BaseException as exc:  # asyncio's CancelledError, say
+    except BaseException as exc:  # not only Exception: asyncio.CancelledError, for example
         trace = _own_frames(exc.__traceback__)
         quiet = isinstance(exc, ImportError | SyntaxError | NestedRunError)
         level = logging.DEBUG if quiet else logging.ERROR
@@ -208,14 +211,14 @@ def _explained(what: str, deed: str) -> Iterator[None]:
 
 
 def _exit_status(exc: SystemExit) -> tuple[int, str]:
-    """The exit status that Python would end with, and the argument as it was written."""
+    """The exit status that Python would exit with, and the argument as it was written."""
     if exc.code is None:
         return 0, ""
     return (exc.code if isinstance(exc.code, int) else 1), repr(exc.code)
 
 
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:
-    """`trace` from the first frame on that is neither ours nor the import system's."""
+    """`trace` from the first frame that is neither ours nor the import system's."""
     while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     return trace
@@ -226,8 +229,8 @@ def _is_machinery(filename: str) -> bool:
 
 
 def _is_installed(filename: str) -> bool:
-    """Whether a file is Python's own or an installed package's: not the user's own code."""
-    import sysconfig  # rarely needed, and large
+    """Whether a file belongs to Python or an installed package, not to the user's own code."""
+    import sysconfig  # large, and rarely needed
 
     packages = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
     if filename.startswith("<frozen ") or any(folder in filename for folder in packages):

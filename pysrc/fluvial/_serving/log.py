@@ -1,4 +1,4 @@
-"""The server's log: loggers below "fluvial", on stderr."""
+"""The server's log: the logger "fluvial" and those below it, on stderr."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import sys
 
 logger = logging.getLogger("fluvial")
 
-# A pipe that takes anything takes as much at once (POSIX: 512 bytes at least).
+# A pipe that is ready takes this many bytes in one write (at least 512, by POSIX).
 _AT_ONCE = getattr(select, "PIPE_BUF", 512)
 _PATIENCE_MS = 50
 
 
 class NonBlockingHandler(logging.Handler):
-    """Writes records to stderr; drops and counts those that it doesn't take.
+    """Writes records to stderr; drops and counts those that stderr doesn't accept.
 
-    A server must answer, and must stop, also when nobody reads its log.
+    A server must keep serving, and must be able to stop, even if nobody reads its log.
     """
 
     def __init__(self, level: int = logging.NOTSET) -> None:
         super().__init__(level)
         self._dropped = 0
-        self._broken = False  # a line was not written to its end
+        self._broken = False  # the last line was written only in part
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never waits for longer than a moment, and that only once in a row."""
+        """Waits for at most _PATIENCE_MS, and not at all after a record has been dropped."""
         try:
             text = self.format(record) + "\n"
             if self._dropped:
@@ -67,14 +67,14 @@ def configure(level: str) -> None:
     handler: logging.Handler = logging.StreamHandler()
     if _is_the_process_s_own():
         handler = NonBlockingHandler()
-        logging.lastResort = NonBlockingHandler(logging.WARNING)  # of asyncio's, for one
+        logging.lastResort = NonBlockingHandler(logging.WARNING)  # asyncio's, for example
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.propagate = False
 
 
 def _is_the_process_s_own() -> bool:
-    """Whether stderr is what it was when the process started."""
+    """Whether sys.stderr is still the stream that the process started with."""
     own = sys.__stderr__
     try:
         return own is not None and sys.stderr is own and own.fileno() == 2

@@ -1,5 +1,5 @@
-"""What the core refuses clients without asking the app, for the log at debug level: scanners and
-lost clients cause it all day.
+"""Logs requests that C refuses without calling the app. This is done at debug level, because
+scanners and lost clients cause such refusals all the time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from .config import LIMITS
 log = logging.getLogger("fluvial")
 
 _FLAGS = {limit.name: limit.flag for limit in LIMITS} | {"thread_queue": "--thread-queue"}
-_LEAST_CLOSE_CODE = 1000  # RFC 6455 section 7.4; what is less is a status of HTTP
+_LEAST_CLOSE_CODE = 1000  # RFC 6455 section 7.4; smaller numbers are HTTP statuses
 
 
 def log_refused(host: str, status: int, reason: str, limit: str | None) -> None:
-    """Notes a refusal and, where a limit was exceeded, its flag.
+    """Logs a refusal and, if a limit was exceeded, the limit's flag.
 
-    `status` is that of the response, or the close code of a WebSocket; 0: a TLS handshake failed.
+    `status` is the status of the response, the close code of a WebSocket, or 0 for a failed TLS
+    handshake.
     """
     client = host or "a client"
     flag = "" if limit is None else f" ({_FLAGS[limit]})"

@@ -1,6 +1,6 @@
 """Starting the server: what `fluvial.run` and the command line have in common.
 
-Whatever a user can mend is told in one line on stderr, and by the exit status.
+Errors that a user can fix are reported in one line on stderr, and by the exit status.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ def run(
     """Serves `app` until SIGINT or SIGTERM: a Fluvial, ASGI or WSGI app, or "module:attribute".
 
     `options` are those of `Config`, as in `run(app, port=8000)`; they take precedence over
-    `config`. A name is looked for in `app_dir` (default: the current folder) and on sys.path. With
-    `factory`, `app` is a function that makes the app. `interface` says what the app is: "auto",
-    "fluvial", "asgi3", "asgi2" or "wsgi". With `workers` the app runs in several processes.
+    `config`. A module is searched for in `app_dir` (default: the current folder) and on sys.path.
+    With `factory`, `app` is a function that returns the app. `interface` says what kind of app it
+    is: "auto", "fluvial", "asgi3", "asgi2" or "wsgi". With `workers` the app runs in several
+    processes.
 
-    Raises: TypeError or ValueError when an option is wrong; RuntimeError when an event loop runs in
-    this thread already, when a module calls it while it is imported, or when workers are asked for
-    in another thread than the main one; SystemExit when the app can't be served, after the reason
-    was written to stderr.
+    Raises: TypeError or ValueError when an option is wrong; RuntimeError when an event loop is
+    already running in this thread, when the call comes from a module that is being imported to be
+    served, or when workers are requested outside the main thread; SystemExit when the app can't be
+    served, after the reason has been written to stderr.
     """
     config = _make_config(config, options)
     _check_place(config)
@@ -75,10 +76,10 @@ def run(
 
 
 def start(load: Load, config: Config, *, to_the_end: bool = False) -> int:
-    """Serves the app that `load` gives; returns the exit status.
+    """Serves the app that `load` returns; returns the exit status.
 
-    The reason why an app can't be served has been written to stderr by then. With `to_the_end` the
-    process ends afterwards: the signals stay taken over, and the end is bounded, too.
+    If the app can't be served, the reason has been written to stderr. With `to_the_end` the process
+    exits afterwards: its signal handlers are kept, and its exit has a deadline, too.
     """
     occupy_standard_descriptors()
     log.configure(config.log_level)
@@ -93,7 +94,7 @@ def start(load: Load, config: Config, *, to_the_end: bool = False) -> int:
         except (BindError, SecureError) as exc:
             _print_error(exc)
             return 1
-        except KeyboardInterrupt:  # came after the service
+        except KeyboardInterrupt:  # a SIGINT after the service has ended
             if not to_the_end:
                 raise
             return 130
@@ -136,7 +137,7 @@ def _work(
     sockets: list[socket.socket],
     supervised: Supervised,
 ) -> int:
-    """What a worker does in its process; as `_serve`."""
+    """What a worker does in its process; returns the exit status like `_serve`."""
     signals = StopSignals(config, supervised.parent, supervised.mask)
     signals.open()
     try:
@@ -155,11 +156,11 @@ def _serve(
 ) -> int:
     """Loads and serves the app in this process; returns the exit status.
 
-    Raises: BindError as `bind`.
+    Raises: BindError when an address can't be listened on.
     """
     try:
         if signals is not None:
-            signals.listen()  # not before: here a KeyboardInterrupt is caught
+            signals.listen()  # only here, because KeyboardInterrupt is caught below
         app = load()
         with closing(bind(config) if sockets is None else sockets) as bound:
             serve_on(app, bound, config, secure, signals, supervised=supervised)
@@ -174,12 +175,15 @@ def _serve(
 
 
 def _print_error(exc: Exception) -> None:
-    sys.stderr.write(f"Error: {exc}\n")  # at once, so that no other process's line comes between
+    sys.stderr.write(f"Error: {exc}\n")  # one write: other processes' lines can't split it
     sys.stderr.flush()
 
 
 def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
-    """Raises: TypeError or ValueError for options that are unknown or don't fit together."""
+    """Combines `config` with `options`.
+
+    Raises: TypeError or ValueError for options that are unknown, wrong or can't be combined.
+    """
     known = [field.name for field in dataclasses.fields(Config)]
     for name in options:
         if name not in known:
@@ -193,7 +197,10 @@ def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
 
 
 def _check_place(config: Config) -> None:
-    """Raises: RuntimeError where a server could never end, or could not run."""
+    """Checks where run() is called.
+
+    Raises: RuntimeError in a place where a server could not run, or could never be stopped.
+    """
     if config.workers > 1 and not hears_signals():
         raise RuntimeError(
             "fluvial.run() starts workers only in the main thread, which receives signals: call it "

@@ -1,4 +1,4 @@
-"""TLS of the server's own: from the configuration to what the core sets its connections up with."""
+"""The server's own TLS: makes the SecureContext for its connections from the configuration."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .. import _core
 if TYPE_CHECKING:
     from .config import Config
 
-# What --ssl-cert-reqs takes: names, or the numbers of Python's ssl.
+# The values of --ssl-cert-reqs: names, or the numbers of Python's ssl module.
 CERT_REQS = {"none": 0, "optional": 1, "required": 2}
 
 
 class SecureError(Exception):
-    """TLS can't be set up; the message says with which file or option, and why, in one line."""
+    """TLS can't be set up; the message names the file or option and the reason, in one line."""
 
 
 def make_secure(config: Config) -> _core.SecureContext | None:
-    """Reads certificate and key; None when `config` names none.
+    """Reads the certificate and the key; returns None if `config` names no certificate.
 
-    Raises: SecureError if they can't be used.
+    Raises: SecureError when they can't be used, or when an option needs another that isn't set.
     """
     if config.ssl_certfile is None:
         _refuse_leftovers(config)
@@ -45,7 +45,7 @@ def make_secure(config: Config) -> _core.SecureContext | None:
 
 
 def read_cert_reqs(value: str | int) -> int:
-    """A name, a number or a ssl.VerifyMode, as a number. Raises: SecureError for another."""
+    """A name, a number or an ssl.VerifyMode as a number. Raises: SecureError for anything else."""
     number = CERT_REQS.get(str(value).lower(), value)
     try:
         return int(ssl.VerifyMode(int(number)))
@@ -55,7 +55,7 @@ def read_cert_reqs(value: str | int) -> int:
 
 
 def _refuse_leftovers(config: Config) -> None:
-    """Raises: SecureError when there is something for TLS, but no certificate."""
+    """Raises: SecureError when an option for TLS is set, but no certificate."""
     for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_ciphers"):
         if getattr(config, name) is not None:
             flag = name.replace("_", "-")

@@ -1,5 +1,5 @@
-"""Serving an app in this process: sockets, pool and C server around the app's lifespan, from the
-start to the last response.
+"""Serving an app in this process, from its startup to the last response: the app's lifespan, the
+sockets, the thread pool and the C server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .supervisor import Supervised
 
 log = logging.getLogger("fluvial")
-_CANCELLED_SHARE = 0.4  # of the time for cleaning up: what cancelled handlers have of it
+_CANCELLED_SHARE = 0.4  # the share of `cleanup_timeout` that cancelled handlers may take
 
 
 class StartError(Exception):
@@ -51,16 +51,16 @@ class StartError(Exception):
 
 
 class StartStopped(Exception):
-    """The server was told to stop before the app's lifespan had begun to the end."""
+    """The server was stopped before the app's startup was complete."""
 
 
 class Service:
     """An app on bound sockets.
 
-    `stop()` finishes the requests under way within the configured time, a second call ends them at
-    once; both from the loop's thread. It ends a lifespan that is still beginning, the second call
-    also one that is ending. `secure` is what make_secure() has made of `config`, if that was done
-    before.
+    `stop()` lets the current requests finish within the configured time; a second call aborts them
+    at once. Both must be called in the loop's thread. The first call also cancels the app's startup
+    if that isn't complete, the second one also its shutdown. `secure` is the result of
+    make_secure() for `config`, if it has been called already.
     """
 
     def __init__(
@@ -82,13 +82,14 @@ class Service:
         self._stops = 0
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._cancel_at = 0  # how many calls of stop() cancel what the task awaits; 0: none does
+        self._cancel_at = 0  # the number of stop() calls that cancels the task; 0: none
         self._task: asyncio.Task[Any] | None = None
 
     async def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Serves until stopped.
 
-        Raises: StartError, StartStopped; what the lifespan's end raises.
+        Raises: StartError when the app's startup fails, StartStopped when stop() ends it; what the
+        app's shutdown raises.
         """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
@@ -127,7 +128,7 @@ class Service:
             raise StartError from exc
 
     async def _cancellable(self, stops: int, part: Awaitable[Any]) -> None:
-        """Awaits `part`, and cancels it when stop() is called for the `stops`th time."""
+        """Awaits `part`; cancels it when stop() has been called `stops` times."""
         self._task, self._cancel_at = asyncio.current_task(), stops
         if stops == 1 and self._stops:
             self._cancel()
@@ -146,7 +147,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
-        """The app's, and within it those of the apps that are mounted."""
+        """Runs the app's lifespan, and within it those of the mounted apps."""
         async with contextlib.AsyncExitStack() as stack:
             bridge = self._bridge
             await stack.enter_async_context(bridge.running() if bridge else running(self._app))
@@ -161,14 +162,17 @@ class Service:
         server = self._make_server(loop, pool)
         addresses = [self._listen(server, sock) for sock in self._sockets]
         if on_ready is not None:
-            on_ready()  # before anybody can be told: who reads the line may send a signal
+            on_ready()  # before the log line, since a reader of the log may then send a signal
         log.info("Fluvial running on %s (press Ctrl+C to stop)", ", ".join(addresses))
         await self._stop.wait()
         await self._drain(server)
         server.close()
 
     def _listen(self, server: _core.Server, sock: socket.socket) -> str:
-        """Hands a socket over to the core; gives its address as a URL. Raises: BindError."""
+        """Passes a socket to C; returns its address as a URL.
+
+        Raises: BindError when listen() fails on it.
+        """
         address = describe(sock, self._config.scheme)
         is_unix = sock.family == socket.AF_UNIX
         try:
@@ -178,7 +182,7 @@ class Service:
         return address
 
     async def _drain(self, server: _core.Server) -> None:
-        """Finishes what is under way, but not for ever."""
+        """Lets the current requests finish, and aborts them after `graceful_timeout`."""
         drained = server.drain()
         finished = asyncio.ensure_future(self._finish(drained))
         now = asyncio.ensure_future(self._stop_now.wait())
@@ -191,13 +195,13 @@ class Service:
 
     @staticmethod
     async def _finish(drained: asyncio.Future[None]) -> None:
-        """Waits for the last response and for what follows responses."""
+        """Waits for the last response, and for background tasks and clean-ups."""
         await asyncio.shield(drained)
         while tasks := _request_tasks():
             await asyncio.wait(tasks)
 
     async def _abort(self, server: _core.Server) -> None:
-        """Ends what is under way while everything that the lifespan made is still there."""
+        """Ends the current requests, before the lifespan removes what their handlers use."""
         log.warning("Shutting down with %d unanswered requests", server.stats()["in_flight"])
         await server.abort()
         tasks = _request_tasks()
@@ -208,7 +212,7 @@ class Service:
             await asyncio.wait(tasks, timeout=timeout)
 
     def stop(self) -> None:
-        """Stops; called again, at once."""
+        """Stops the server gracefully; a second call stops it at once."""
         self._stops += 1
         self._stop.set()
         if self._stops > 1:
@@ -267,7 +271,7 @@ def _make_bridge(
 
 
 def _request_tasks() -> list[asyncio.Task[Any]]:
-    """The tasks of requests that are not over yet, background and clean-up included."""
+    """The tasks of requests that are not over yet; they include background and clean-up."""
     tasks = asyncio.all_tasks()
     return [task for task in tasks if isinstance(task.get_coro(), _core.RequestCoro)]
 
@@ -281,10 +285,12 @@ def serve_on(
     *,
     supervised: Supervised | None = None,
 ) -> None:
-    """Serves `app` on bound sockets. Raises: StartError, StartStopped.
+    """Serves `app` on bound sockets, until one of the signals in `signals` arrives.
 
-    `secure` is what make_secure() has made of `config`. Stops by the signals that `signals` has
-    taken over; also once the supervisor of this worker is gone.
+    `secure` is the result of make_secure() for `config`. A worker also stops when its supervisor
+    has ended.
+
+    Raises: StartError when the app's startup fails, StartStopped when a signal ends it.
     """
 
     def make() -> Service:
@@ -330,7 +336,7 @@ async def _main(
 
 
 async def _end_tasks(patience: float) -> None:
-    """Cancels what the app has left behind, and gives up those that don't end."""
+    """Cancels the tasks that the app has left running, and abandons those that don't end."""
     loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:

@@ -1,9 +1,9 @@
 """The signals of a server's process: those that stop it, and those that it ignores.
 
-SIGINT and SIGTERM: the first begins the orderly stop, and ends a start that is not over yet. SIGINT
-while the process stops already ends what is under way at once; SIGTERM does not, since a whole
-process group may get it besides what the parent passes on. Both set deadlines which `_core`'s guard
-keeps whatever the app does.
+The first SIGINT or SIGTERM starts the graceful shutdown, and cancels a startup that isn't complete.
+A SIGINT during the shutdown ends the current requests at once. A SIGTERM then does not: a worker
+may get it twice, once with its whole process group and once from its parent. Both signals set
+deadlines, which the guard in `_core` enforces whatever the app does.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ log = logging.getLogger("fluvial")
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _NAMES = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
 IGNORED = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
-# A terminal repeats these for as long as it is read from or written to.
+# A terminal sends these again and again while the process reads from it or writes to it.
 _REPEATED = {getattr(signal, name, None) for name in ("SIGTTIN", "SIGTTOU")}
 
-# Seconds from a second SIGINT to the end, unless the loop has noticed it by then.
+# Seconds after a second SIGINT until the process is terminated, unless the loop handles it before.
 _URGENCY = 1.0
 
 Handler = Callable[[int, FrameType | None], Any]
 
 
 def ignore_others() -> dict[int, Any]:
-    """Has the signals that no server of ours knows yet ignored, with a line in the log.
+    """Ignores the signals in IGNORED, with a line in the log for each that arrives.
 
-    Leaves alone what the app, or whoever started the process, has decided. Returns the handlers
-    that were there before, for `restore`.
+    Signals whose handling the app, or the program that started the process, has changed are left as
+    they are. Returns the previous handlers, for `restore`.
     """
     return {
         number: signal.signal(number, _ignored)
@@ -52,13 +52,13 @@ def ignore_others() -> dict[int, Any]:
 
 
 def ignore_others_until_the_end() -> None:
-    """As `ignore_others`, also while the interpreter ends, which resets Python's handlers."""
+    """Like `ignore_others`, also while the interpreter exits, which resets Python's handlers."""
     ignore_others()
-    atexit.register(_ignore_silently)  # the first to be registered is the last to be called
+    atexit.register(_ignore_silently)  # registered first, so called last
 
 
 def restore(before: dict[int, Any]) -> None:
-    """Puts the handlers back, but for those that somebody has replaced meanwhile."""
+    """Restores the handlers, except those that have been replaced in the meantime."""
     for number, handler in before.items():
         if signal.getsignal(number) in OURS:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -77,14 +77,14 @@ def _ignore_silently() -> None:
 
 
 class StopSignals:
-    """SIGINT and SIGTERM in a process that serves an app, from `open` to `close`.
+    """Handles SIGINT and SIGTERM in a process that serves an app, from `open` to `close`.
 
-    `parent` is the pid of the supervisor of a worker; `mask` are the signals that are blocked in
-    this thread while the server runs (None: those that are when it is opened).
+    `parent` is the pid of a worker's supervisor. `mask` is the set of signals that are blocked in
+    this thread while the server runs (None: those that are blocked when `open` is called).
     """
 
     def __init__(self, config: Config, parent: int = 0, mask: set[int] | None = None) -> None:
-        self.number = 0  # the signal that came first
+        self.number = 0  # the first signal that arrived
         self._config = config
         self._parent = parent
         self._mask = mask
@@ -96,7 +96,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def open(self) -> None:
-        """Takes the signals over. In the main thread, which gets none of them before `listen`."""
+        """Installs the handlers; the signals are blocked until `listen`. For the main thread."""
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         self._mask = mask if self._mask is None else self._mask
         self._before = {number: signal.signal(number, self._on_signal) for number in STOPPING}
@@ -105,7 +105,7 @@ class StopSignals:
         _core.guard_open(self._config.cleanup_timeout, _URGENCY, self._parent, error)
 
     def listen(self) -> None:
-        """From now on a signal that comes before `attach` raises KeyboardInterrupt."""
+        """Unblocks the signals. One that arrives before `attach` raises KeyboardInterrupt."""
         assert self._mask is not None
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
@@ -116,31 +116,31 @@ class StopSignals:
         OURS.remove(self._on_signal)
 
     def attach(self, loop: Loop, service: Service) -> None:
-        """From now on signals go to `service`, in the loop's thread; also one that came before."""
+        """From now on signals stop `service`, in the loop's thread; so does an earlier one."""
         self._loop, self._service = loop, service
         if self.number:
             self._told = True
             service.stop()
 
     def started(self) -> None:
-        """The app's start is over: what follows the first signal may take its time."""
+        """Records that the startup is complete: a shutdown may now take the configured time."""
         self._started = True
         config = self._config
         _core.guard_patience(config.graceful_timeout + config.cleanup_timeout)
 
     def detach(self) -> None:
-        """The service is over: what remains is the end of the interpreter, within bounds."""
+        """Records that the service has ended, and sets a deadline for the interpreter's exit."""
         self._loop = self._service = None
         self._started = True
         _core.guard_deadline(self._config.graceful_timeout + self._config.cleanup_timeout)
 
     @property
     def status(self) -> int:
-        """The exit status of a process whose start a signal has ended."""
+        """The exit status of a process whose startup was ended by a signal."""
         return 128 + self.number if self.number == signal.SIGINT else 0
 
     def lose_parent(self) -> None:
-        """The supervisor is gone, as the end of its pipe has told: counts as SIGTERM."""
+        """Treats the end of the supervisor, which its pipe has shown, as a SIGTERM."""
         self._orphan = True
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -153,20 +153,20 @@ class StopSignals:
         if self._loop is None:
             self._interrupt(number)
             return
-        if self._loop.is_closed():  # nothing is left to stop
+        if self._loop.is_closed():  # there is nothing left to stop
             return
         if forced or not self._told:
             self._loop.call_soon_threadsafe(self._tell, forced)
         if not self._started and frame is not None and frame.f_code is not _WAITING:
-            self._interrupt(number)  # the start doesn't let the loop go on
+            self._interrupt(number)  # the startup may be blocking the loop
 
     def _interrupt(self, number: int) -> None:
-        """Ends the code that is running: a start, or what SIGINT finds after the service."""
+        """Interrupts the running code: a startup or, by SIGINT only, what follows the service."""
         if number == signal.SIGINT or not self._started:
             raise KeyboardInterrupt
 
     def _tell(self, forced: bool) -> None:
-        """In the loop."""
+        """Stops the service; called by the loop."""
         if self._service is None:
             return
         if not self._told:
@@ -179,13 +179,13 @@ class StopSignals:
             self._service.stop()
 
 
-# The code that runs in the loop's thread while no callback does.
+# The code that the loop's thread runs while it runs no callback.
 _WAITING = Loop.run_forever.__code__
-OURS: list[Handler] = [_ignored]  # all that stand in Python's table
+OURS: list[Handler] = [_ignored]  # all handlers of ours that may be installed
 
 
 def _in_child() -> None:
-    """What an app forks is no server: there signals do what they do by default."""
+    """Restores the default handlers in a child that the app has forked, which isn't a server."""
     for number in (*STOPPING, *IGNORED):
         if signal.getsignal(number) in OURS:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL

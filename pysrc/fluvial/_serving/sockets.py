@@ -1,4 +1,4 @@
-"""The sockets to listen on, bound and told apart from those that others have."""
+"""Binding the sockets to listen on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ log = logging.getLogger("fluvial")
 
 Address = tuple[int, tuple[Any, ...]]  # the family and what bind() takes
 
-# How often a free port for several addresses is looked for.
+# How many times a port that is free on several addresses is searched for.
 _ATTEMPTS = 10
 
-# Errors of socket() and bind() that say: this machine has no such address, or no such protocol.
+# Errors of socket() and bind() that mean: this machine lacks the address, or the protocol.
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
 class BindError(Exception):
-    """An address can't be listened on; the message says which and why, in one line."""
+    """An address can't be listened on; the message names it and the reason, in one line."""
 
 
 class NotHereError(BindError):
@@ -37,7 +37,7 @@ class NotHereError(BindError):
 def bind(config: Config, *, shared: bool = False) -> list[socket.socket]:
     """Bound sockets for `config`; `shared` lets several processes bind the same port.
 
-    Raises: BindError.
+    Raises: BindError when the Unix socket, or an address of the host, can't be bound.
     """
     if config.uds is not None:
         return [bind_unix(config.uds, config.uds_mode)]
@@ -45,12 +45,12 @@ def bind(config: Config, *, shared: bool = False) -> list[socket.socket]:
 
 
 def bind_tcp(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
-    """One socket for each address of `host`, all on one port; port 0 takes any that is free.
+    """One socket for each address of `host`, all on the same port; port 0 chooses a free one.
 
-    An empty host or "*" stands for all interfaces. An address of a name with several is left out
-    where this machine does not have it, as ::1 of localhost where there is no IPv6.
+    An empty host or "*" stands for all interfaces. If a name has several addresses, those that this
+    machine lacks are left out, such as ::1 for localhost on a machine without IPv6.
 
-    Raises: BindError, also when no address is left.
+    Raises: BindError when an address can't be bound, or when this machine has none of them.
     """
     host = "" if host == "*" else host.removeprefix("[").removesuffix("]")
     addresses = _addresses(host, port)
@@ -95,7 +95,7 @@ def _addresses(host: str, port: int) -> list[Address]:
 
 
 def _bind_one(family: int, address: tuple[Any, ...], shared: bool) -> socket.socket:
-    """Raises: BindError; NotHereError when this machine has no such address."""
+    """Raises: NotHereError when this machine has no such address, BindError for other failures."""
     sock = None
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -117,7 +117,7 @@ def _bind_one(family: int, address: tuple[Any, ...], shared: bool) -> socket.soc
 
 @contextlib.contextmanager
 def closing(sockets: list[socket.socket]) -> Iterator[list[socket.socket]]:
-    """Closes them in the end, and removes the files of Unix sockets that bind_unix() has made."""
+    """Closes the sockets on exit, and removes the files that bind_unix() has made."""
     try:
         yield sockets
     finally:
@@ -128,10 +128,10 @@ def closing(sockets: list[socket.socket]) -> Iterator[list[socket.socket]]:
 
 
 class UnixSocket(socket.socket):
-    """A socket at `path`, whose file is removed by the process that has bound it, and no other.
+    """A Unix socket at `path`. Its file is removed only by the process that has bound it.
 
-    A descriptor keeps the file's inode, so that its number can't become another file's: what stands
-    at the path may be another server's by now.
+    By then there may be another server's file at the path, which must not be removed. The file's
+    inode number tells them apart. A descriptor keeps the inode, so that its number isn't reused.
     """
 
     def __init__(self, path: str) -> None:
@@ -141,7 +141,7 @@ class UnixSocket(socket.socket):
         self._file = -1
 
     def bind(self, path: str, mode: int | None = None) -> None:  # type: ignore[override]
-        """Makes the file; its mode follows the umask, or is `mode`. Raises: OSError if it can't."""
+        """Creates the file, with `mode` or else the umask's. Raises: OSError when it can't."""
         super().bind(path)
         self._pid = os.getpid()
         self._file = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW)
@@ -149,7 +149,7 @@ class UnixSocket(socket.socket):
             os.chmod(path, mode)  # nobody can connect before listen()
 
     def remove_file(self) -> None:
-        """Removes the file, if it is still this socket's and this process's. Never fails."""
+        """Removes the file if it is still this socket's and made by this process. Never fails."""
         if self._file < 0:
             return
         if self._pid == os.getpid():
@@ -165,9 +165,10 @@ class UnixSocket(socket.socket):
 
 
 def bind_unix(path: str, mode: int | None = None) -> UnixSocket:
-    """A Unix socket at `path`, in place of one that nobody listens on any more.
+    """A Unix socket at `path`; a file there is replaced if no process listens on it any more.
 
-    Raises: BindError.
+    Raises: BindError when the socket can't be created, when a process listens on it, or when the
+    file at `path` isn't a socket.
     """
     _remove_stale(path)
     sock = UnixSocket(path)
@@ -197,7 +198,7 @@ def _remove_stale(path: str) -> None:
                 os.unlink(path)
             return
         except BlockingIOError:
-            pass  # its queue is full
+            pass  # a server listens, but its queue is full
         except OSError:
             return
     raise BindError(f"can't listen on {path}: another server listens there")

@@ -1,4 +1,4 @@
-"""The descriptors 0, 1 and 2, which must never become a file that the app opens."""
+"""The descriptors 0, 1 and 2, which must never be used for a file that the app opens."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ _STREAMS = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr"
 
 
 def occupy_standard_descriptors() -> None:
-    """Opens /dev/null for those that the process was started without (`>&-`).
+    """Opens /dev/null for those that were closed when the process was started (`>&-`).
 
-    Without it the first file or socket that is opened gets the number, and whatever is printed or
-    logged. One that a script has opened before stays what it is: then only the stream is replaced.
+    Otherwise the first file or socket that is opened would get the number, and with it everything
+    that is printed or logged. If a script has already opened a file that got the number, the
+    descriptor is left as it is, and only the stream is replaced.
     """
     for fd, (name, flags, mode) in enumerate(_STREAMS):
         used = fd
         if not _is_open(fd):
             _open_null(fd, flags)
         elif getattr(sys, name) is None:
-            used = os.open(os.devnull, flags)  # the number is a file of the script's
+            used = os.open(os.devnull, flags)  # the number is that of a file of the script
         if getattr(sys, name) is None:
             _set_stream(name, used, mode)
 
 
 def descriptor_of(name: str) -> int:
-    """Where the process's own "stdout" or "stderr" goes; -1 when there is none."""
+    """The descriptor of the process's own "stdout" or "stderr"; -1 if there is none."""
     try:
         return cast("int", getattr(sys, f"__{name}__").fileno())
     except (AttributeError, OSError, ValueError):
@@ -42,7 +43,7 @@ def _is_open(fd: int) -> bool:
 
 
 def _open_null(fd: int, flags: int) -> None:
-    opened = os.open(os.devnull, flags)  # the lowest number that is free: this one
+    opened = os.open(os.devnull, flags)  # takes the lowest free number, usually this one
     if opened != fd:
         os.dup2(opened, fd)
         os.close(opened)

@@ -1,7 +1,8 @@
 """Several processes on one address: a parent that only starts, watches and stops workers.
 
-Each worker binds the port itself with SO_REUSEPORT, so that the kernel spreads connections; a Unix
-socket is bound once and inherited. The parent has no loop and no threads, so forking is safe.
+Each worker binds the port itself with SO_REUSEPORT, so that the kernel distributes connections. A
+Unix socket is bound once and inherited. The parent has no loop and no threads, so it can fork
+safely.
 """
 
 from __future__ import annotations
@@ -30,27 +31,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fluvial")
 START_FAILED = 3  # the exit status of a worker whose app could not start
-_STEADY = 10.0  # seconds; a worker that has served as long is replaced at once when it ends
-_FIRST_PAUSE = 0.5  # seconds before a start after others failed; doubled each time
+_STEADY = 10.0  # seconds; a worker that has served this long is replaced at once when it ends
+_FIRST_PAUSE = 0.5  # seconds before a new worker starts after failures; doubled each time
 _LONGEST_PAUSE = 10.0
-_LATE = 1.0  # seconds that a worker may take longer than it allows itself
+_LATE = 1.0  # seconds that a worker may exceed its own deadline
 
 
 @dataclasses.dataclass(frozen=True)
 class Supervised:
-    """What a worker knows of its parent.
+    """What a worker knows about its parent.
 
-    The lifeline is the read end of a pipe that nobody writes to: it ends with the parent, however
-    that ends, so that no worker is left behind.
+    `lifeline` is the read end of a pipe that is never written to. It reaches its end when the
+    parent ends for any reason, and then the worker stops. `ready` is the write end of a pipe on
+    which workers report that they serve.
     """
 
     parent: int
     lifeline: int
     ready: int
-    mask: set[int]  # of signals, for when the worker has taken them over
+    mask: set[int]  # the signals to block once the worker's own handlers are installed
 
     def tell_ready(self) -> None:
-        """Tells the parent that this worker serves."""
+        """Reports to the parent that this worker serves."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self.ready, os.getpid().to_bytes(4, sys.byteorder))
 
@@ -60,9 +62,12 @@ Work = Callable[[list[socket.socket], Supervised], int]
 
 @dataclasses.dataclass
 class _Place:
-    """One worker's place: who has it, and when it is taken again. Times are time.monotonic()'s."""
+    """One worker's place: the process that has it, and when the next one starts.
 
-    pid: int = 0  # 0: nobody
+    Times are those of time.monotonic().
+    """
+
+    pid: int = 0  # 0: none
     started: float = 0.0
     starts: int = 0
     ready: bool = False
@@ -77,10 +82,10 @@ class Supervisor:
         self._config = config
         self._work = work
         self._places = [_Place() for _ in range(config.workers)]
-        self._served = False  # whether any worker ever has
-        self._received: list[int] = []  # signals, not yet handled
+        self._served = False  # whether any worker has ever been ready
+        self._received: list[int] = []  # signals that are not yet handled
         self._stopping = False
-        self._kill_at = 0.0  # when workers are killed that haven't ended; once stopping
+        self._kill_at = 0.0  # when the remaining workers are killed; 0 until stopping
         self._interrupts = 0
         self._status = 0
         self._to_the_end = True
@@ -89,9 +94,10 @@ class Supervisor:
         self._wakeup = os.pipe()
 
     def run(self, *, to_the_end: bool = True) -> int:
-        """Returns the exit status when all workers have ended. Raises: BindError.
+        """Runs the workers; returns the exit status when all of them have ended.
 
-        In the end the signals are what they were before, unless `to_the_end`: the process ends.
+        The previous signal handlers are restored, unless `to_the_end` says that the process exits
+        afterwards. Raises: BindError when the address can't be bound.
         """
         self._to_the_end = to_the_end
         with closing(self._hold_address()) as held:
@@ -112,18 +118,18 @@ class Supervisor:
         return self._status
 
     def _hold_address(self) -> list[socket.socket]:
-        """Sockets that keep the address ours. Raises: BindError when another has it."""
+        """Sockets that reserve the address. Raises: BindError when another process has it."""
         config = self._config
         if config.uds is not None:
             return bind(config)
         for sock in bind_tcp(config.host, config.port):
-            sock.close()  # free: without SO_REUSEPORT another's port shows
+            sock.close()  # it is free: without SO_REUSEPORT, bind() fails if it is in use
         return bind_tcp(config.host, config.port, shared=True)
 
     # -- Signals ----------------------------------------------------------------------------
 
     def _take_signals(self) -> tuple[dict[int, Any], int]:
-        """Returns the handlers and the descriptor for waking up that were there before."""
+        """Installs our handlers; returns the previous handlers and wake-up descriptor."""
         for pipe in (self._wakeup, self._ready):
             for fd in pipe:
                 os.set_blocking(fd, False)
@@ -136,7 +142,7 @@ class Supervisor:
             self._received.append(number)
 
     def _handle_signals(self, held: list[socket.socket]) -> None:
-        """The first one is passed on as SIGTERM; SIGINT after it tells workers to end at once."""
+        """Passes the first signal on as SIGTERM; a later SIGINT makes workers end at once."""
         while self._received:
             number = self._received.pop(0)
             if not self._stopping:
@@ -144,7 +150,7 @@ class Supervisor:
                 log.info("Received %s; sending SIGTERM to %d workers", name, len(self._pids()))
                 self._stop()
                 for sock in held:
-                    sock.close()  # nobody shall connect to a Unix socket any more
+                    sock.close()  # so that no client connects to a Unix socket any more
             elif number == signal.SIGINT:
                 self._interrupts += 1
                 self._hurry()
@@ -189,14 +195,17 @@ class Supervisor:
                 self._start(place, held)
 
     def _may_start(self, place: _Place) -> bool:
-        """Until a worker has served, none is started a second time: the app may be broken."""
+        """Whether a worker may be started in `place`.
+
+        Until any worker has been ready, each place is used only once: the app may be broken.
+        """
         return not (place.pid or self._stopping) and (self._served or place.starts == 0)
 
     def _start(self, place: _Place, held: list[socket.socket]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        # A signal must find the handlers of the one or of the other.
+        # The child must get no signal while it still has the parent's handlers.
         mask: set[int] = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
@@ -207,9 +216,10 @@ class Supervisor:
         log.info("Started worker %d", pid)
 
     def _run_worker(self, parent: int, held: list[socket.socket], mask: set[int]) -> int:
-        """The child. Its process group is its own, so that Ctrl+C reaches it once: by the parent.
+        """Runs in the child; returns its exit status.
 
-        `work` has to unblock the signals where it catches a KeyboardInterrupt.
+        The child gets a process group of its own, so that a Ctrl+C reaches it only once, through
+        the parent. `work` has to unblock the signals in a place where it catches KeyboardInterrupt.
         """
         os.setpgid(0, 0)
         _leave_to_parent()
@@ -227,7 +237,7 @@ class Supervisor:
                 for sock in held:
                     sock.close()
             return self._work(sockets, supervised)
-        except KeyboardInterrupt:  # came after the service
+        except KeyboardInterrupt:  # a SIGINT after the service has ended
             return 130
         except BindError as exc:
             log.error("Worker %d: %s", os.getpid(), exc)
@@ -236,7 +246,7 @@ class Supervisor:
         return 1
 
     def _end_worker(self, status: int) -> NoReturn:
-        """Ends the process as the interpreter does, but for the script that has called run()."""
+        """Exits like the interpreter, but doesn't return to a script that has called run()."""
         if self._to_the_end:
             raise SystemExit(status)
         for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
@@ -252,13 +262,16 @@ class Supervisor:
     # -- Watching ---------------------------------------------------------------------------
 
     def _is_over(self) -> bool:
-        """Whether all have ended that were to, or none has ever served and none will."""
+        """Whether no worker runs and none will be started.
+
+        This is the case after a stop, or when every worker has ended before it was ready.
+        """
         if self._pids() or any(map(self._may_start, self._places)):
             return False
         return self._stopping or not self._served
 
     def _wait(self) -> None:
-        """Returns when a signal, a child or a worker's message has come, or when it is time."""
+        """Waits for a signal, the end of a child, a worker's report or the next deadline."""
         times = [place.due for place in self._places if self._may_start(place)]
         if self._kill_at:
             times.append(self._kill_at)
@@ -284,10 +297,11 @@ class Supervisor:
                     self._status = 0
 
     def _reap(self) -> None:
-        """Notes which workers have ended.
+        """Records which workers have ended.
 
-        Other children were there before, or are orphans that the first process of a container
-        inherits. They are reaped, too, but for those of a script, which itself waits for them.
+        There may be other children, which the process had before, or which are orphans that the
+        first process of a container inherits. They are reaped, too, except the children of a script
+        that has called run(), which waits for them itself.
         """
         with contextlib.suppress(ChildProcessError):
             while self._to_the_end or os.getpid() == 1:
@@ -323,9 +337,9 @@ class Supervisor:
 
 
 def _leave_to_parent() -> None:
-    """What a script has made before its workers start ends with the script.
+    """Makes a worker leave to its parent what the script made before the workers were started.
 
-    Its temporary folders, and the processes that it watches.
+    These are temporary folders and processes of multiprocessing, which must end with the script.
     """
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         finalizer.atexit = False

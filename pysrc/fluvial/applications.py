@@ -31,9 +31,9 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 class App(Registering):
     """A web application.
 
-    `lifespan(app)` is an async context manager around the time in which requests are answered;
-    what it yields, a dict or nothing, is where each `request.state` begins. `dependencies` are
-    called for every route.
+    `lifespan(app)` is an async context manager that is entered before the first request and left
+    after the last. It yields nothing, or a dict, of which each `request.state` starts as a copy.
+    `dependencies` are called for every route.
     """
 
     @named_options
@@ -74,9 +74,10 @@ class App(Registering):
         methods: Collection[str] = ("GET",),
         **options: Unpack[RouteOptions],
     ) -> None:
-        """Registers a handler; its signature is read now.
+        """Registers a handler and reads its signature.
 
-        Raises: TypeError or ValueError that names the route and what is wrong with it.
+        Raises: TypeError or ValueError, which names the route and what is wrong with it, when the
+        path, an option or the signature can't be used.
         """
         check_path(path, "get")
         check_options(options, "get")
@@ -85,7 +86,7 @@ class App(Registering):
         try:
             route.make_plan(self._dependencies)
         except NameError:
-            # An annotation names what is defined further down: planned when the app starts.
+            # An annotation uses a name that is defined later: the route is planned at startup.
             self._unplanned.append(route)
         except TypeError as exc:
             raise TypeError(f"{_describe(route)}: {exc}") from exc
@@ -93,13 +94,14 @@ class App(Registering):
         if not self._unplanned:
             self._add_to_router(route)
         elif route not in self._unplanned:
-            self._unplanned.append(route)  # so that the first registered stays the first
+            self._unplanned.append(route)  # so that the order of registration is kept
         self._registered.add(names, path, endpoint)
 
     def plan_routes(self) -> None:
-        """Plans the routes whose annotations named what wasn't defined yet.
+        """Plans the routes whose annotations used names that weren't defined yet.
 
-        Raises: NameError, TypeError or ValueError that names the route.
+        Raises: NameError when a name is still undefined, TypeError or ValueError when a route can't
+        be used; each names the route.
         """
         while self._unplanned:
             route = self._unplanned[0]
@@ -131,9 +133,10 @@ class App(Registering):
         *,
         dependencies: Sequence[Depends] | None = None,
     ) -> None:
-        """Registers an `async def` handler for WebSockets; its signature is read now.
+        """Registers an `async def` handler for WebSockets and reads its signature.
 
-        Raises: TypeError or ValueError that names the route and what is wrong with it.
+        Raises: TypeError or ValueError, which names the route and what is wrong with it, when the
+        path or the signature can't be used.
         """
         check_path(path, "websocket")
         before = check_dependencies(dependencies or (), "@app.websocket()")
@@ -142,11 +145,12 @@ class App(Registering):
 
     @named_options
     def mount(self, path: str, app: Any, *, interface: str = "auto") -> None:
-        """Has another app, ASGI or WSGI, answer below `path` what no route of this one takes.
+        """Mounts another app, ASGI or WSGI: it gets the requests below `path` that match no route.
 
-        The longest path that fits wins. `interface` is "auto", "asgi3", "asgi2" or "wsgi".
-        Its lifespan runs within this app's. Raises: ValueError for a malformed path;
-        InterfaceError when `app` is no app.
+        If several mounted apps match, the one with the longest path is called. `interface` is
+        "auto", "asgi3", "asgi2" or "wsgi". The lifespan of `app` runs within this app's.
+
+        Raises: ValueError for a malformed path, InterfaceError when `app` isn't an app.
         """
         if isinstance(app, App) and interface in ("auto", "fluvial"):
             interface = "asgi3"
@@ -158,7 +162,7 @@ class App(Registering):
 
     @named_options
     def middleware(self, kind: str = "http") -> Callable[[Middleware], Middleware]:
-        """Puts the decorated `async def f(request, call_next)` around every request.
+        """Registers the decorated `async def f(request, call_next)` to be called for every request.
 
         The last one registered is outermost. Raises: ValueError for a kind other than "http".
         """
@@ -179,7 +183,11 @@ class App(Registering):
 
     @named_options
     def exception_handler(self, key: int | type[BaseException]) -> Callable[[F], F]:
-        """Has the decorated `f(request, exc)` answer for a status or a class of exceptions."""
+        """Registers the decorated `f(request, exc)` for a status or an exception class.
+
+        It returns the response. Raises: TypeError for another key, or when the function can't be
+        called with these arguments.
+        """
         check_key(key)
 
         def register(handler: F) -> F:
@@ -190,7 +198,11 @@ class App(Registering):
 
     @named_options
     def add_exception_handler(self, key: int | type[BaseException], handler: Handler) -> None:
-        """Has `handler(request, exc)` answer for a status or a class of exceptions."""
+        """Registers `handler(request, exc)` for a status or an exception class.
+
+        It returns the response. Raises: TypeError for another key, or when `handler` can't be
+        called with these arguments.
+        """
         self._errors.add(key, handler)
 
     # ---- under other servers ---------------------------------------------------------------
@@ -202,7 +214,7 @@ class App(Registering):
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """The app as an ASGI 3 app: under another server, or mounted in another framework."""
-        from ._asgi.under_other_servers import AsgiSide, serve_lifespan  # needed by few
+        from ._asgi.under_other_servers import AsgiSide, serve_lifespan  # few apps need it
 
         if scope["type"] == "lifespan":
             await serve_lifespan(self, scope, receive, send)
@@ -221,7 +233,7 @@ class App(Registering):
 
     @property
     def errors(self) -> ErrorHandlers:
-        """What answers for exceptions."""
+        """The exception handlers."""
         return self._errors
 
     @property
@@ -230,7 +242,7 @@ class App(Registering):
         return self._middleware
 
     def make_entry(self) -> Entry | None:
-        """The outermost middleware; None without any."""
+        """The outermost middleware; None if there is none."""
         return make_entry(self._middleware, self._errors, self.mounts)
 
 

@@ -1,4 +1,4 @@
-"""Work that follows a response."""
+"""Work that is done after a response has been sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 
 
 class BackgroundTask:
-    """One call to make when the response is out; a `def` runs in the thread pool."""
+    """One call to make after the response has been sent; a `def` runs in the thread pool."""
 
     def __init__(self, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
         self.func = func
@@ -33,7 +33,7 @@ class BackgroundTask:
 
 
 class BackgroundTasks:
-    """Calls to make, one after the other, when the response is out."""
+    """Calls to make, one after the other, after the response has been sent."""
 
     def __init__(self) -> None:
         self.tasks: list[BackgroundTask] = []

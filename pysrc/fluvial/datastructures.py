@@ -1,4 +1,4 @@
-"""Views of a request's and a response's parts: header fields, query, URL, state."""
+"""Views of the parts of requests and responses: header fields, query, URL, state."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Address(NamedTuple):
 
 
 class Headers(Mapping[str, str]):
-    """Header fields, looked up without regard to case; the first of a name unless asked for all.
+    """Header fields; names are case-insensitive. A look-up gives the first value, `getlist` all.
 
-    Wraps a list of pairs of bytes, decoded as latin-1 (RFC 9110 section 5.5).
+    Wraps a list of pairs of bytes, which are decoded as latin-1 (RFC 9110 section 5.5).
     """
 
     __slots__ = ("raw",)
@@ -116,17 +116,17 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
         self.raw[:] = kept
 
     def append(self, key: str, value: str) -> None:
-        """Adds a field beside those of the same name."""
+        """Adds a field, and keeps those with the same name."""
         self.raw.append(header_field(key, value))
 
     def add_vary_header(self, vary: str) -> None:
-        """Adds to Vary (RFC 9110 section 12.5.5)."""
+        """Adds field names to Vary (RFC 9110 section 12.5.5)."""
         present = self.get("vary")
         self["vary"] = vary if present is None else f"{present}, {vary}"
 
 
 class MultiDict(Mapping[str, str]):
-    """Pairs in order whose keys may repeat; a look-up gives the last, `getlist` all."""
+    """Ordered pairs whose keys may repeat; a look-up gives the last value, `getlist` all."""
 
     __slots__ = ("_dict", "_pairs")
 
@@ -193,8 +193,9 @@ class QueryParams(MultiDict):
 class URL:
     """A URL and its parts.
 
-    With `path`, that is how the property reads: a request's is decoded, as the router sees it, so
-    that a comparison can't be evaded by percent-encoding; its text stays as it was sent.
+    If `path` is given, it is the value of the property of this name. A request's URL has its
+    percent-decoded path there, as the router sees it, so that percent-encoding can't evade a
+    comparison. The URL's text stays as it was sent.
     """
 
     __slots__ = ("_parts", "_path", "_text")
@@ -248,7 +249,7 @@ class URL:
 
 
 class State:
-    """Anything that belongs to an app or a request, as attributes or items."""
+    """Arbitrary data of an app or a request, as attributes or items."""
 
     _items: dict[str, Any]
 

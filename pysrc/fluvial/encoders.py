@@ -1,4 +1,4 @@
-"""From any object to what `json.dumps` takes: for databases, templates, responses of one's own."""
+"""Converts objects to what `json.dumps` takes: for databases, templates and custom responses."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def jsonable_encoder(
     custom_encoder: Encoders | None = None,
     sqlalchemy_safe: bool = True,
 ) -> Any:
-    """`obj` in dicts, lists, str, numbers, bool and None, as FastAPI's function of this name.
+    """`obj` as dicts, lists, str, numbers, bool and None, like FastAPI's function of this name.
 
     `include` to `exclude_none` are those of pydantic's `model_dump`; `include` and `exclude` also
-    choose keys of dicts. `custom_encoder` maps classes to functions that come first. With
-    `sqlalchemy_safe` keys that begin with "_sa" are left out. Times are in ISO 8601, a timedelta is
-    in seconds, bytes are text in UTF-8, and a Decimal is an int or a float.
+    select keys of dicts. `custom_encoder` maps classes to functions, which take precedence. With
+    `sqlalchemy_safe`, keys that start with "_sa" are left out. Times become ISO 8601, a timedelta
+    its seconds, bytes become text (as UTF-8), and a Decimal becomes an int or a float.
 
     Raises: ValueError for what has no JSON form.
     """
@@ -62,7 +62,7 @@ class _Encoder:
     sqlalchemy_safe: bool
 
     def encode(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
-        """`obj` with what `include` and `exclude` leave of it.
+        """`obj` as plain values, with the fields that `include` and `exclude` select.
 
         Raises: ValueError for what has no JSON form.
         """
@@ -104,7 +104,7 @@ class _Encoder:
         }
         try:
             return model.model_dump(mode="json", **options)
-        except ValueError:  # pydantic doesn't know all that we do
+        except ValueError:  # pydantic can't encode all types that we can
             return model.model_dump(**options)
 
     def _mapping(self, obj: Mapping[Any, Any], include: Any, exclude: Any) -> dict[Any, Any]:
@@ -119,7 +119,7 @@ class _Encoder:
 
 
 def _names(names: Names) -> Any:
-    """`include` or `exclude` as pydantic takes it."""
+    """`include` or `exclude` in the form that pydantic takes."""
     return names if names is None or isinstance(names, (set, dict)) else set(names)
 
 
@@ -138,7 +138,7 @@ def _step(obj: Any, by_alias: bool) -> Any:
 
 
 def _fields(obj: Any, by_alias: bool) -> dict[str, Any] | None:
-    """The fields of a dataclass, a Struct or a class of attrs."""
+    """The fields of an object of a dataclass, a Struct or an attrs class; None for others."""
     if isinstance(obj, type):
         return None
     if dataclasses.is_dataclass(obj):
@@ -155,7 +155,11 @@ def _fields(obj: Any, by_alias: bool) -> dict[str, Any] | None:
 
 
 def _number(value: Decimal) -> int | float:
-    """A large exponent, which a client may have sent, would be an int of as many digits."""
+    """A Decimal as an int if it is whole, otherwise as a float.
+
+    One with a large exponent, which a client may have sent, becomes a float, too: as an int it
+    would have as many digits.
+    """
     exponent = value.as_tuple().exponent
     whole = isinstance(exponent, int) and 0 <= exponent <= _MAX_EXPONENT
     return int(value) if whole else float(value)

@@ -19,10 +19,10 @@ __all__ = [
 
 
 class HTTPException(Exception):
-    """Answers the request with a status instead of a result.
+    """Makes the response an error with a status, instead of the handler's result.
 
-    `detail` may be anything that has a JSON form; it defaults to the status's phrase. `headers`
-    go with the response.
+    `detail` may be anything that has a JSON form; it defaults to the status's reason phrase.
+    `headers` are added to the response.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ def is_http_exception(exc: BaseException) -> bool:
 
 
 class RequestValidationError(Exception):
-    """The request doesn't fit the handler's parameters: answered with 422.
+    """The request doesn't fit the handler's parameters; the response has the status 422.
 
-    `errors()` are dicts with `type`, `loc`, `msg`, `input` and sometimes `ctx`; `body` is the
-    decoded body where it was at fault.
+    `errors()` gives dicts with `type`, `loc`, `msg`, `input` and sometimes `ctx`; `body` is the
+    decoded body if that was at fault.
     """
 
     def __init__(self, errors: Sequence[dict[str, Any]], *, body: Any = None) -> None:
@@ -68,7 +68,7 @@ class RequestValidationError(Exception):
         self.body = body
 
     def errors(self) -> Sequence[dict[str, Any]]:
-        """What is wrong, one dict for each place."""
+        """What is wrong: one dict for each error."""
         return self._errors
 
     def __str__(self) -> str:
@@ -77,10 +77,10 @@ class RequestValidationError(Exception):
 
 
 class InvalidJSON(json.JSONDecodeError, RequestValidationError):
-    """What was to be JSON isn't, or has what can't be accepted: answered with 422.
+    """Text that should be JSON isn't, or can't be accepted; the response has the status 422.
 
-    A `json.JSONDecodeError`, which is a ValueError: `msg`, `doc` and `pos` tell what is wrong and
-    where.
+    It is a `json.JSONDecodeError`, and so a ValueError: `msg`, `doc` and `pos` say what is wrong
+    and where.
     """
 
     def __init__(self, msg: str, doc: str, pos: int) -> None:
@@ -92,7 +92,7 @@ class InvalidJSON(json.JSONDecodeError, RequestValidationError):
         return str(self.args[0])
 
     def at(self, loc: tuple[str | int, ...]) -> RequestValidationError:
-        """The same of the value at `loc`, for who declared it as a parameter."""
+        """The same error for the parameter at `loc`, whose value this text is."""
         problem = _json_problem((*loc, self.pos), self.msg)
         return RequestValidationError([problem], body=self.doc)
 
@@ -108,18 +108,18 @@ def _json_problem(loc: tuple[str | int, ...], reason: str) -> dict[str, Any]:
 
 
 class ResponseValidationError(Exception):
-    """A handler's result doesn't fit the route's response model: answered with 500."""
+    """A handler's result doesn't fit the response model; the response has the status 500."""
 
 
 class ClientDisconnect(Exception):
-    """The client went away before its request was read or answered."""
+    """The client disconnected before the request was read or the response was sent."""
 
 
 class WebSocketDisconnect(Exception):
-    """The WebSocket is closed, by the client or because the connection was lost.
+    """The WebSocket was closed by the client, or its connection was lost.
 
-    `code` is that of the close frame (RFC 6455 section 7.4); 1005 stands for a frame without one,
-    1006 for a connection that was lost.
+    `code` is that of the close frame (RFC 6455 section 7.4), 1005 for a frame without a code, or
+    1006 for a lost connection.
     """
 
     def __init__(self, code: int = 1000, reason: str | None = None) -> None:
@@ -129,7 +129,7 @@ class WebSocketDisconnect(Exception):
 
 
 class WebSocketException(Exception):
-    """Closes the WebSocket with a code and a reason; declines it when it isn't accepted yet."""
+    """Closes the WebSocket with a code and a reason; rejects one that isn't accepted yet."""
 
     def __init__(self, code: int, reason: str | None = None) -> None:
         super().__init__(code, reason or "")
@@ -138,11 +138,11 @@ class WebSocketException(Exception):
 
 
 class RouteWarning(UserWarning):
-    """Something about a route that is legal and hardly meant, such as a second handler for it."""
+    """A route is valid but probably a mistake, such as a second handler for the same requests."""
 
 
 def status_phrase(status_code: int) -> str:
-    """The phrase of a status code (RFC 9110 section 15), empty when it has none."""
+    """The reason phrase of a status code (RFC 9110 section 15); empty if it has none."""
     try:
         return HTTPStatus(status_code).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""Markers in handlers' signatures: where an argument comes from and what it must satisfy.
+"""Markers in handlers' signatures: where an argument comes from, and its constraints.
 
 Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length=3)] = "x"` work.
 """
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class _Missing:
-    """Stands for "no default"."""
+    """The type of MISSING, which stands for "no default"."""
 
     def __repr__(self) -> str:
         return "MISSING"
@@ -37,7 +37,7 @@ MISSING: Final[Any] = _Missing()
 
 
 class Marker:
-    """What the markers of parameters have in common."""
+    """Base of the parameters' markers."""
 
     source: str
 
@@ -78,7 +78,7 @@ class Marker:
         self.default = MISSING if default is ... else default
         self.default_factory = default_factory
         self.alias = alias
-        # In the request, in their order; empty when the parameter's own is meant.
+        # The names in the request, tried in this order; empty for the parameter's own name.
         self.names = _alias_names(alias if validation_alias is None else validation_alias)
         if len(self.names) > 1 and self.source in ("path", "body"):
             raise TypeError(f"a parameter of the {self.source} has one name, not a choice")
@@ -135,7 +135,7 @@ class Query(Marker):
 
 
 class Header(Marker):
-    """A header field; underscores of the name stand for hyphens unless told otherwise."""
+    """A header field; underscores in the name stand for hyphens if `convert_underscores` is set."""
 
     source = "header"
 
@@ -153,7 +153,7 @@ class Cookie(Marker):
 
 
 class Body(Marker):
-    """The JSON body, or with others or `embed` one member of it."""
+    """The JSON body; with `embed`, or if there are several such parameters, one member of it."""
 
     source = "body"
 
@@ -171,10 +171,10 @@ class Body(Marker):
 
 
 class Depends:
-    """The result of another callable, whose own parameters come from the request as a handler's do.
+    """The result of another callable, whose own parameters come from the request like a handler's.
 
-    Called once per request, unless `use_cache` is false. Generators clean up after their `yield`
-    when the handler is done. Without `dependency` the parameter's annotation is called.
+    It is called once per request, unless `use_cache` is false. The code after a generator's `yield`
+    runs when the handler is done. Without `dependency`, the parameter's annotation is called.
     """
 
     __slots__ = ("dependency", "use_cache")

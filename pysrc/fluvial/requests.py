@@ -1,4 +1,4 @@
-"""Requests as handlers see them: C's object with views of its parts, and the body."""
+"""Requests as handlers see them: the C type, with views of its parts and of the body."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _state = cast("Any", _core.Request.state)
 
 
 class HTTPConnection(_core.Request):
-    """A request or a WebSocket, for dependencies that serve both."""
+    """A request or a WebSocket, for dependencies that are used with both."""
 
-    _scheme = "http"  # for connections without TLS of our own
-    _scope: Message | None = None  # of what another ASGI server has received
+    _scheme = "http"  # "s" is appended if this server uses TLS
+    _scope: Message | None = None  # set when another ASGI server has received the request
 
     @property
     def headers(self) -> Headers:
@@ -44,7 +44,7 @@ class HTTPConnection(_core.Request):
 
     @property
     def url(self) -> URL:
-        """The URL as the client asked for it, from the Host header."""
+        """The URL that the client requested, with the host of the Host field."""
         return self._cached("url", self._make_url)
 
     @property
@@ -54,13 +54,13 @@ class HTTPConnection(_core.Request):
 
     @property
     def client(self) -> Address | None:
-        """The other end of the connection."""
+        """The client's address."""
         address = _client.__get__(self)
         return None if address is None else Address(*address)
 
     @property
     def state(self) -> State:
-        """Whatever the app keeps with this request; begins with what its lifespan yielded."""
+        """The app's data for this request; starts as a copy of what its lifespan yielded."""
         state = _state.__get__(self)
         if state is None:
             state = State(getattr(self.app, "lifespan_state", None))
@@ -69,7 +69,7 @@ class HTTPConnection(_core.Request):
 
     @property
     def path_params(self) -> dict[str, Any]:  # type: ignore[override]  # not replaceable
-        """What the path's parameters matched, as the pattern's converters make it."""
+        """The values of the path's parameters, converted as the pattern says."""
         return self._cached("path_params", self._convert_path_params)
 
     def _store(self) -> dict[str, Any]:
@@ -114,15 +114,15 @@ class HTTPConnection(_core.Request):
 class Request(HTTPConnection):
     """One HTTP request.
 
-    `async def` handlers read the body as it comes; for `def` handlers it is there already, see
-    `body_nowait()`.
+    `async def` handlers read the body as it arrives. For `def` handlers it has already been read:
+    see `body_nowait()`.
     """
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body in pieces as they come; the last is empty.
+        """The body in pieces as they arrive; the last one is empty.
 
-        Raises: ClientDisconnect when the client leaves before its end, RuntimeError when it was
-        consumed before.
+        Raises: ClientDisconnect when the client disconnects before the end of the body,
+        RuntimeError when stream() has already consumed it.
         """
         cache = self._store()
         if "body" in cache:
@@ -137,7 +137,11 @@ class Request(HTTPConnection):
         yield b""
 
     async def body(self) -> bytes:
-        """The whole body. Raises: ClientDisconnect when the client leaves before its end."""
+        """The whole body.
+
+        Raises: ClientDisconnect when the client disconnects before the end of the body,
+        RuntimeError when stream() has already consumed it.
+        """
         cache = self._store()
         if "body" not in cache:
             whole = self.body_nowait()
@@ -149,17 +153,20 @@ class Request(HTTPConnection):
     async def json(self) -> Any:
         """The body decoded from JSON.
 
-        Raises: json.JSONDecodeError, a ValueError, when it isn't JSON: answered with 422 unless
-        the handler catches it; ClientDisconnect.
+        Raises: json.JSONDecodeError, a ValueError, when it isn't JSON: the response has the status
+        422 unless the handler catches the exception; and what `body` raises.
         """
         return self._decode_json(await self.body())
 
     def json_nowait(self) -> Any:
-        """The collected body decoded from JSON, for `def` handlers. Raises: as `json`."""
+        """The collected body decoded from JSON, for `def` handlers.
+
+        Raises: json.JSONDecodeError when it isn't JSON, as `json` does.
+        """
         return self._decode_json(self.body_nowait() or b"")
 
     async def is_disconnected(self) -> bool:
-        """Whether the client has gone away."""
+        """Whether the client has disconnected."""
         return self.disconnected
 
     def _decode_json(self, body: bytes) -> Any:

@@ -1,7 +1,7 @@
 """Responses: what a handler returns when a plain value isn't enough.
 
-C reads `status_code`, `raw_headers` and `body`; when `body` is None it awaits
-`respond(request, sender)`. Framing (Content-Length, chunks) is C's.
+C reads `status_code`, `raw_headers` and `body`. If `body` is None, it awaits
+`respond(request, sender)` instead. C also does the framing (Content-Length, chunks).
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ __all__ = [
 
 Background = Callable[[], Awaitable[None]]
 Content = str | bytes | memoryview | None
-# Bytes after which others get their turn: with a client that is fast enough send() never waits.
+# Bytes after which other tasks get a turn, since send() never waits if the client is fast enough.
 _TURN = 256 * 1024
 
 
 class Response:
     """A response: a status, header fields and a body.
 
-    `content` is text, bytes or None; `media_type` goes into Content-Type, with the charset for
-    text. `background` is awaited when the response is out.
+    `content` is text, bytes or None. `media_type` is the value of Content-Type; the charset is
+    added for text. `background` is awaited after the response has been sent.
     """
 
     media_type: str | None = None
     charset = "utf-8"
     body: bytes | None
-    # What respond() writes when `body` is None: this whole or, if set, the iterator's pieces.
+    # What respond() writes if `body` is None: the iterator's pieces, or else the whole `_content`.
     _content: bytes | None = None
     _iterator: AsyncIterable[Any] | Iterable[Any] | None = None
 
@@ -91,11 +91,14 @@ class Response:
             self.run_after(background)
 
     def render(self, content: Any) -> bytes:
-        """`content` as the body's bytes. Raises: TypeError for what isn't text or bytes."""
+        """`content` as the body's bytes. Raises: TypeError when it is neither text nor bytes."""
         return b"" if content is None else self._as_bytes(content, "content")
 
     def _as_bytes(self, content: Any, what: str) -> bytes:
-        """Text and bytes-like objects. Raises: TypeError that calls `content` what it is."""
+        """Text or a bytes-like object as bytes.
+
+        Raises: TypeError for other types; its text calls `content` by the name in `what`.
+        """
         if isinstance(content, bytes):
             return content
         if isinstance(content, str):
@@ -109,7 +112,7 @@ class Response:
 
     @property
     def headers(self) -> MutableHeaders:
-        """The header fields; changes are changes of the response."""
+        """The header fields; to change them is to change the response."""
         return MutableHeaders(raw=self.raw_headers)
 
     def set_cookie(
@@ -125,12 +128,12 @@ class Response:
         samesite: SameSite | None = "lax",
         partitioned: bool = False,
     ) -> None:
-        """Adds Set-Cookie (RFC 6265).
+        """Adds a Set-Cookie field (RFC 6265).
 
-        `max_age` is in seconds, `expires` a time or seconds from now. Characters of Latin-1 that a
-        value can't have are escaped as by Python's http.cookies.
+        `max_age` is in seconds; `expires` is a time, or a number of seconds from now. Latin-1
+        characters that a value can't contain are escaped as Python's http.cookies does it.
 
-        Raises: TypeError, ValueError for what else can't be sent.
+        Raises: TypeError or ValueError for a name, value or attribute that can't be sent.
         """
         header = cookie_header(
             key,
@@ -169,9 +172,9 @@ class Response:
 
     @property
     def body_iterator(self) -> AsyncIterable[Any]:
-        """The body in pieces, for middleware that reads what a handler answered.
+        """The body in pieces, for middleware that reads a handler's response.
 
-        Raises: RuntimeError when there is none in memory, as of a file.
+        Raises: RuntimeError when the body isn't in memory, as that of a FileResponse.
         """
         if self._iterator is not None:
             content = self._iterator
@@ -184,7 +187,7 @@ class Response:
     @body_iterator.setter
     def body_iterator(self, content: AsyncIterable[Any] | Iterable[Any]) -> None:
         if isinstance(content, str) or is_bytes_like(content):
-            content = (content,)  # whose items aren't pieces
+            content = (content,)  # a single piece: its items are not pieces
         if isinstance(content, Mapping) or not isinstance(content, (AsyncIterable, Iterable)):
             raise TypeError(
                 f"the content of a {type(self).__name__} is an iterator of pieces, sync or async, "
@@ -194,11 +197,11 @@ class Response:
         self.body = None
 
     async def respond(self, request: Request, sender: Sender) -> None:
-        """Writes the response piece by piece, then does what follows it; awaited by C."""
+        """Writes the response piece by piece, then runs background and clean-ups; C awaits it."""
         try:
             await self._write(request, sender)
             if sender.started:
-                sender.end()  # what follows is none of the client's business
+                sender.end()  # so that the client doesn't wait for the background
             if self.background is not None:
                 await self.background()
         except BaseException:
@@ -213,14 +216,14 @@ class Response:
             await self._write_iterator(request, sender)
             return
         content = self._content or b""
-        with suppress(OSError):  # the client is gone, the background still wants to run
+        with suppress(OSError):  # the background must run even if the client has disconnected
             sender.start(self.status_code, self.raw_headers, len(content))
             await sender.send(content)
 
     async def _write_iterator(self, request: Request, sender: Sender) -> None:
         if request.method == "HEAD":
             sender.start(self.status_code, self.raw_headers)
-            await close_iterator(self._iterator)  # whose pieces nobody gets
+            await close_iterator(self._iterator)  # its pieces are not sent
         else:
             await self._write_pieces(sender)
 
@@ -241,13 +244,13 @@ class Response:
                 await pieces.aclose()
 
     def _render_piece(self, piece: Any) -> bytes:
-        """A piece of `body_iterator` as bytes, whatever `render` makes of a whole content."""
+        """A piece of `body_iterator` as bytes; `render` is only for a whole content."""
         return self._as_bytes(piece, "piece")
 
     def run_after(self, background: Background) -> None:
-        """Has `background` awaited when the response is out, unless something else is already.
+        """Sets `background` to be awaited after the response, unless there is a background already.
 
-        Raises: TypeError for what can't be called.
+        Raises: TypeError when it isn't callable.
         """
         if not callable(background):
             raise TypeError(
@@ -259,12 +262,15 @@ class Response:
             self._write_by_itself()
 
     def clean_up_after(self, cleanup: Background) -> None:
-        """Has `cleanup` awaited after the response and its background, also when they fail."""
+        """Adds `cleanup`, which is awaited after the response and its background.
+
+        It is awaited even if these fail.
+        """
         self._cleanups.append(cleanup)
         self._write_by_itself()
 
     async def clean_up(self) -> None:
-        """Awaits all clean-ups, the last first, whether they fail or not."""
+        """Awaits all clean-ups, the last one first, even if some of them fail."""
         try:
             if self._cleanups:
                 await self._cleanups.pop()()
@@ -273,7 +279,7 @@ class Response:
                 await self.clean_up()
 
     def take_over(self, other: Response) -> None:
-        """Has done after this response what was to be done after `other`, which won't go out."""
+        """Takes over the background and clean-ups of `other`, which won't be sent."""
         cleanups, other._cleanups = other._cleanups, []
         background, other.background = other.background, None
         for each in (*cleanups, background):
@@ -301,19 +307,19 @@ class Response:
 
 
 class PlainTextResponse(Response):
-    """Text."""
+    """A text."""
 
     media_type = "text/plain"
 
 
 class HTMLResponse(Response):
-    """A page."""
+    """An HTML page."""
 
     media_type = "text/html"
 
 
 class JSONResponse(Response):
-    """Any value that has a JSON form, compact and in UTF-8."""
+    """Any value that has a JSON form, as compact JSON in UTF-8."""
 
     media_type = "application/json"
 
@@ -323,7 +329,7 @@ class JSONResponse(Response):
 
 
 class RedirectResponse(Response):
-    """Sends the client to `url`."""
+    """Redirects the client to `url`."""
 
     def __init__(
         self,
@@ -342,7 +348,7 @@ class StreamingResponse(Response):
     """A body in pieces from an iterator, sync (in the thread pool) or async (on the loop).
 
     Pieces are bytes or text. The iterator waits while the client is slow, and is closed when the
-    client goes away.
+    client disconnects.
     """
 
     def __init__(
@@ -358,9 +364,9 @@ class StreamingResponse(Response):
 
 
 class FileResponse(Response):
-    """The file at `path`, with ETag and Last-Modified; answers ranges, conditions and HEAD.
+    """The file at `path`, with ETag and Last-Modified; supports ranges, preconditions and HEAD.
 
-    `filename` sets Content-Disposition; `media_type` is guessed from the name when None.
+    `filename` sets Content-Disposition. If `media_type` is None, it is guessed from the name.
     """
 
     def __init__(
@@ -373,7 +379,7 @@ class FileResponse(Response):
         filename: str | None = None,
         content_disposition_type: Literal["attachment", "inline"] = "attachment",
     ) -> None:
-        os.fspath(path)  # an int would be a descriptor of somebody else's
+        os.fspath(path)  # refuses an int, which would be a descriptor
         self.path = path
         self.filename = filename
         if media_type is None:
@@ -385,10 +391,10 @@ class FileResponse(Response):
             self.headers.setdefault("content-disposition", disposition)
 
     async def _write(self, request: Request, sender: Sender) -> None:
-        if self._iterator is not None:  # a middleware has other content for it
+        if self._iterator is not None:  # a middleware has replaced the content
             await super()._write(request, sender)
             return
-        with ExitStack() as closing:  # also a file that is opened while the client goes
+        with ExitStack() as closing:  # closes the file even if the client leaves during open()
             opened = await run_internal(open_file, self.path, request.method != "HEAD", closing)
             await self._write_file(request, sender, opened)
 
@@ -405,7 +411,7 @@ class FileResponse(Response):
             sender.start(412, self._headers_without_content(), 0)
         elif not_modified(request, headers["etag"], mtime):
             sender.start(304, self._headers_without_content(), 0)
-        elif request.method == "HEAD":  # has no ranges: section 14.2
+        elif request.method == "HEAD":  # ranges are for GET only: section 14.2
             await self._send(request, sender, opened, whole)
         else:
             part = requested_part(request, headers, size)
@@ -436,7 +442,7 @@ class FileResponse(Response):
         await self._send_by_reading(sender, opened.file, part.start + sent, part.length - sent)
 
     async def _send_by_reading(self, sender: Sender, file: FileIO, offset: int, left: int) -> None:
-        """Sends what the kernel doesn't, as under TLS."""
+        """Sends what the kernel can't send itself, as with TLS."""
         while left > 0:
             piece = await run_internal(os.pread, file.fileno(), min(PIECE, left), offset)
             if not piece:
@@ -446,15 +452,16 @@ class FileResponse(Response):
             await sender.send(piece)
 
     def _headers_without_content(self) -> list[tuple[bytes, bytes]]:
-        """What a 200 would have said but for the content (RFC 9110 section 15.4.5)."""
+        """The fields of a 200 response without those about content (RFC 9110 section 15.4.5)."""
         dropped = (b"content-type", b"content-disposition", b"content-length")
         return [pair for pair in self.raw_headers if pair[0] not in dropped]
 
 
 def checked(response: Any) -> Any:
-    """`response` when it can be sent, so that what is wrong is raised where it was made.
+    """Checks a response; a value that isn't a Response becomes a JSONResponse.
 
-    Anything but a Response is JSON. Raises: TypeError, ValueError.
+    Errors are thus raised where the response was made. Raises: TypeError or ValueError for a status
+    or header field that can't be sent, or a value that has no JSON form.
     """
     if isinstance(response, CoroutineType):
         return response

@@ -26,9 +26,10 @@ _PING = b": ping\n\n"
 class ServerSentEvent:
     """One event. `data` is sent as JSON, `raw_data` as it is; `retry` is in milliseconds.
 
-    Clients send the `id` of the last event that they have seen as Last-Event-ID when they connect
-    again. `comment` is ignored by them. Raises: ValueError that names the field, for what the
-    format can't hold.
+    When clients reconnect, they send the `id` of the last event that they received in
+    Last-Event-ID. They ignore `comment`.
+
+    Raises: TypeError or ValueError, which names the field, for a value that the format can't hold.
     """
 
     data: Any = None
@@ -54,7 +55,7 @@ class ServerSentEvent:
             raise ValueError(f"an event's retry must be milliseconds >= 0, not {self.retry!r}")
 
     def encode(self) -> bytes:
-        """The event as it is sent, with the empty line that ends it."""
+        """The event as bytes, with the empty line that ends it."""
         fields: list[bytes] = []
         if self.comment is not None:
             fields += _lines(b"", self.comment.encode())
@@ -74,13 +75,14 @@ class ServerSentEvent:
 class EventSourceResponse(StreamingResponse):
     """Sends the events of an iterator, sync (in the thread pool) or async (on the loop).
 
-    Each piece is a ServerSentEvent, or a value that is sent as the JSON of an event's data; bytes
-    are sent as they are. A comment keeps the connection alive whenever nothing was sent for `ping`
-    seconds; None switches it off. Also the `response_class` of a route whose handler yields.
+    Each piece is a ServerSentEvent, or a value that becomes an event's data as JSON; bytes are sent
+    as they are. A comment is sent whenever nothing has been sent for `ping` seconds, to keep the
+    connection alive; None disables this. The class can also be the `response_class` of a route
+    whose handler yields.
     """
 
     media_type = "text/event-stream"
-    # An event's data as JSON: by the route's response model when it has one.
+    # Encodes an event's data as JSON, with the route's response model if it has one.
     encode_data: Callable[[Any], bytes] = staticmethod(to_json)
 
     def __init__(
@@ -159,11 +161,11 @@ class _Pulse:
                 try:
                     self._sender.send(_PING)
                 except OSError:
-                    return  # the client is gone: whoever sends next is told
+                    return  # the client has disconnected: the next send() raises
         self._timer = self._loop.call_at(due, self._beat)
 
 
 def _lines(name: bytes, value: bytes) -> list[bytes]:
-    """A field for each line of `value`, whichever of the three line ends it has."""
+    """A field for each line of `value`; lines may end with CR LF, LF or CR."""
     lines = value.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     return [b"%s: %s" % (name, line) for line in lines]

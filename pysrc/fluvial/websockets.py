@@ -28,7 +28,7 @@ WAITING, OPEN, CLOSING, CLOSED = range(4)  # _core.WebSocket.session_state
 
 
 class WebSocketState(enum.Enum):
-    """How far one side of a WebSocket is."""
+    """The state of one side of a WebSocket."""
 
     CONNECTING = 0
     CONNECTED = 1
@@ -39,19 +39,19 @@ class WebSocketState(enum.Enum):
 class WebSocket(_core.WebSocket, HTTPConnection):
     """One WebSocket (RFC 6455).
 
-    `accept()` first; then receive and send whole messages, text or bytes. Receiving raises
-    WebSocketDisconnect when the client has gone, sending too. When the handler returns, the
-    connection is closed with 1000, when it raises, with 1011; before `accept()` the client is
-    answered 403 instead, or as any request that fails.
+    Call `accept()` first; then receive and send whole messages, text or bytes. Both raise
+    WebSocketDisconnect when the client has disconnected. The connection is closed with 1000 when
+    the handler returns, and with 1011 when it raises an exception. If that happens before
+    `accept()`, the response is a 403, or that of any other request whose handler raises.
     """
 
     _scheme = "ws"
-    _told = False  # receive() has given websocket.connect
+    _told = False  # receive() has returned websocket.connect
     _denial: Response | None = None
 
     @property
     def client_state(self) -> WebSocketState:
-        """The client's side: DISCONNECTED once the connection is closed."""
+        """The client's side; DISCONNECTED once the connection is closed."""
         state = self.session_state
         if state == WAITING:
             return WebSocketState.CONNECTING
@@ -59,7 +59,7 @@ class WebSocket(_core.WebSocket, HTTPConnection):
 
     @property
     def application_state(self) -> WebSocketState:
-        """Our side: DISCONNECTED after `close()`."""
+        """Our side; DISCONNECTED after `close()`."""
         if self._denial is not None:
             return WebSocketState.RESPONSE
         state = self.session_state
@@ -71,27 +71,28 @@ class WebSocket(_core.WebSocket, HTTPConnection):
     # ---- messages --------------------------------------------------------------------------
 
     async def receive_json(self, mode: str = "text") -> Any:
-        """The next message decoded from JSON, a text message or with mode "binary" bytes.
+        """The next message decoded from JSON: a text message or, with mode "binary", a binary one.
 
-        Raises: json.JSONDecodeError, a ValueError, when it isn't JSON: closes the WebSocket with
-        1007 unless the handler catches it; WebSocketDisconnect; WebSocketException for a message of
-        the other kind.
+        Raises: json.JSONDecodeError, a ValueError, when it isn't JSON (the WebSocket is closed with
+        1007 unless the handler catches it); WebSocketDisconnect when the client has disconnected;
+        WebSocketException for a message of the other kind.
         """
         _check_mode(mode)
         data = await (self.receive_text() if mode == "text" else self.receive_bytes())
         return read_json(data)
 
     def send_json(self, data: Any, mode: str = "text") -> Awaitable[None]:
-        """Sends anything that has a JSON form, as text or with mode "binary" as bytes.
+        """Sends a value as JSON: in a text message or, with mode "binary", in a binary one.
 
-        Raises: TypeError when it has no JSON form, WebSocketDisconnect when the client has left.
+        Raises: TypeError when it has no JSON form, WebSocketDisconnect when the client has
+        disconnected.
         """
         _check_mode(mode)
         encoded = to_json(data)
         return self.send_utf8(encoded) if mode == "text" else self.send_bytes(encoded)
 
     async def iter_text(self) -> AsyncIterator[str]:
-        """The text messages until the client disconnects."""
+        """Gives the text messages, until the client disconnects."""
         try:
             while True:
                 yield await self.receive_text()
@@ -99,7 +100,7 @@ class WebSocket(_core.WebSocket, HTTPConnection):
             pass
 
     async def iter_bytes(self) -> AsyncIterator[bytes]:
-        """The binary messages until the client disconnects."""
+        """Gives the binary messages, until the client disconnects."""
         try:
             while True:
                 yield await self.receive_bytes()
@@ -107,9 +108,9 @@ class WebSocket(_core.WebSocket, HTTPConnection):
             pass
 
     async def iter_json(self) -> AsyncIterator[Any]:
-        """The messages, decoded from JSON, until the client disconnects.
+        """Gives the text messages, decoded from JSON, until the client disconnects.
 
-        Raises: ValueError when one isn't.
+        Raises: json.JSONDecodeError, a ValueError, when a message isn't JSON.
         """
         try:
             while True:
@@ -118,18 +119,18 @@ class WebSocket(_core.WebSocket, HTTPConnection):
             pass
 
     async def send_denial_response(self, response: Response) -> None:
-        """Declines with `response`, which is sent when the handler returns.
+        """Rejects the WebSocket with `response`, which is sent when the handler returns.
 
-        Raises: RuntimeError when the WebSocket was accepted or closed.
+        Raises: RuntimeError when the WebSocket has already been accepted or closed.
         """
         if self.session_state != WAITING:
             raise RuntimeError("only a WebSocket that isn't accepted yet can be declined")
         self._denial = response
 
-    # ---- the same as ASGI's events ---------------------------------------------------------
+    # ---- the same as ASGI events -----------------------------------------------------------
 
     async def receive(self) -> dict[str, Any]:
-        """The next event as ASGI has it: websocket.connect, .receive or .disconnect."""
+        """The next ASGI event: websocket.connect, .receive or .disconnect."""
         if not self._told and self.session_state == WAITING:
             self._told = True
             return {"type": "websocket.connect"}
@@ -141,9 +142,9 @@ class WebSocket(_core.WebSocket, HTTPConnection):
         return {"type": "websocket.receive", kind: data}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Does what an event of ASGI says: websocket.accept, .send or .close.
+        """Does what an ASGI event says: websocket.accept, .send or .close.
 
-        Raises: ValueError for another one, and what the methods for each raise.
+        Raises: ValueError for any other event, and what accept(), send_…() and close() raise.
         """
         match message["type"]:
             case "websocket.accept":

@@ -31,48 +31,51 @@ BODY_DISCARD: Final = 0
 BODY_COLLECT: Final = 1
 BODY_STREAM: Final = 2
 
-# ---- app: the guard over a process that is to end ------------------------------------------
+# ---- app: the guard, which terminates a process that doesn't stop in time ------------------
 
 def guard_open(patience: float, urgency: float, parent: int = 0, error: int = 2, /) -> None:
-    """Opens the guard of this process: from now on the first SIGINT or SIGTERM ends it after
-    `patience` seconds, a second SIGINT after `urgency`, whatever its threads do. Python's handlers
-    for the two, which must have been set before, are called as well.
+    """Opens the guard of this process. From now on the first SIGINT or SIGTERM terminates the
+    process after `patience` seconds, and a second SIGINT after `urgency` seconds, whatever its
+    threads do. Python's handlers for both signals are called as well; they must be set before.
 
-    `parent` is the pid of a worker's supervisor, whose SIGINT counts as a second one, and whose end
-    counts as SIGTERM. `error` is the descriptor for a last word, or -1. Raises: RuntimeError when
-    there is a guard; OSError."""
+    `parent` is the pid of a worker's supervisor. A SIGINT from it counts as a second one, and its
+    end counts as SIGTERM. `error` is the descriptor for a final message, or -1. Raises:
+    RuntimeError when there is a guard already; OSError when a system call fails."""
 
 def guard_close() -> None:
-    """Closes the guard, if there is one; no deadline remains."""
+    """Closes the guard, if there is one, and removes its deadline."""
 
 def guard_note(number: int, /) -> bool:
-    """Called by Python's handlers: whether the end at once has been asked for."""
+    """To be called by Python's handlers; returns whether the process is to stop at once."""
 
 def guard_deadline(seconds: float, replace: bool = False, /) -> None:
-    """Has the process end after `seconds`, if it isn't to end earlier; with `replace` in any
-    case."""
+    """Sets the deadline to `seconds` from now, unless there is an earlier one; with `replace` in
+    any case."""
 
 def guard_patience(seconds: float, /) -> None:
-    """What the first signal sets as the deadline."""
+    """Changes the deadline that the first signal sets, in seconds after that signal."""
 
 def signal_is_default(number: int, /) -> bool:
-    """Whether the system's default is what happens, whoever has set it. Raises: OSError."""
+    """Whether the signal's action is the system's default, also if C code has set it. Raises:
+    OSError for an invalid signal."""
 
 @final
 class Param:
     """One argument of a handler and where it comes from.
 
     `source` is PATH, QUERY, HEADER, COOKIE, BODY or REQUEST. `key` is the index of the capture
-    in the pattern for PATH, else the field's name as sent (header names in lower case).
-    `loc_name` is the last item of an error's `loc`. `kind` says what the text becomes; for
-    PYTHON, and for BODY, `convert` is called: `convert(value)` with a str (a list of str when
-    `many`), or `convert(body, content_type)` with bytes and `str | None` for BODY; it raises
-    RequestValidationError, whose `loc`s are complete, or HTTPException. With `many` all values of
-    a name make a list. `default` stands for an absent value unless `required`; BODY's `convert`
-    decides itself, it is called for an empty body too. With a BODY param a request whose Content-
-    Encoding is not identity is refused with 415. With `defer` a failure doesn't refuse the
-    request: the argument becomes the RequestValidationError instead (so that dependencies that
-    come earlier may speak first).
+    in the pattern for PATH, otherwise the name in the request (header names in lower case).
+    `loc_name` is the last item of an error's `loc`. With `many`, all values of a name make a list.
+    `default` is used for an absent value unless `required`.
+
+    `kind` is the type that the text is converted to. For PYTHON `convert(value)` is called with a
+    str (a list of str with `many`), for BODY `convert(body, content_type)` with bytes and
+    `str | None`, also for an empty body. It raises RequestValidationError, with complete `loc`s, or
+    HTTPException.
+
+    With a BODY parameter, a request whose Content-Encoding is not identity is refused with 415.
+    With `defer` a failed conversion doesn't refuse the request: the argument becomes the
+    RequestValidationError instead, so that earlier dependencies can refuse the request first.
     """
     def __init__(
         self,
@@ -90,12 +93,12 @@ class Param:
 
 @final
 class Plan:
-    """How one route is answered: compiled once, executed in C for every request.
+    """How one route's handler is called: compiled once, executed in C for every request.
 
-    `params` are the positional arguments in order, the last `len(kwnames)` of them passed by
-    keyword. `status_code` and `wrap` apply to results that are not Response objects:
-    `wrap(result)` makes a Response of one; without it the result is JSON, by `encode(result) ->
-    bytes`. `info` is kept for Python's own use.
+    `params` are the arguments in order; the last `len(kwnames)` of them are passed by keyword.
+    `status_code` and `wrap` apply to results that are not Response objects: `wrap(result)` makes
+    such a result a Response; without it, the result is sent as JSON, by `encode(result) -> bytes`.
+    `info` is kept for Python's own use.
     """
     def __init__(
         self,
@@ -122,21 +125,23 @@ class Plan:
     @property
     def body_limit(self) -> int: ...  # bytes; -1: the server's
     def bind(self, request: Request) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments for the handler. Raises: RequestValidationError, HTTPException."""
+        """The arguments for the handler. Raises: RequestValidationError when a value is missing or
+        can't be converted; HTTPException when the body can't be accepted."""
     def respond(self, request: Request, result: object) -> Any:
-        """`result` as a Response object: itself when it is one, else as `wrap` or `encode` say."""
+        """`result` as a Response object: itself if it is one, else made by `wrap` or `encode`."""
 
 @final
 class Router:
     """The routing table."""
     def add(self, methods: tuple[str, ...], pattern: str, plan: Plan) -> None:
-        """Raises: ValueError for a malformed pattern or an unknown method, naming the place."""
+        """Adds a route. Raises: ValueError, which says where, for a malformed pattern or an unknown
+        method."""
     def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:
-        """What a request would get: ("found", plan, captures), ("not_found", None, ()),
+        """The result for a request: ("found", plan, captures), ("not_found", None, ()),
         ("method_not_allowed", None, allowed methods, sorted) or ("redirect_slash", None, ())."""
 
 class Request:
-    """The request as C sees it; `fluvial.Request` derives from it. Never made by users."""
+    """C's part of a request; the base of `fluvial.Request`. Users don't create it."""
 
     method: str
     path: str  # percent-decoded
@@ -148,7 +153,7 @@ class Request:
     def client(self) -> tuple[str, int] | None: ...
     @property
     def server(self) -> tuple[str, int | None] | None: ...
-    path_params: dict[str, str]  # the captures as text; a fresh dict, replaceable
+    path_params: dict[str, str]  # the captures as text; a new dict each time; can be set
     app: Any  # Server's `app` argument
     state: Any  # None until Python sets it
     _cache: dict[str, Any] | None  # Python's own
@@ -157,37 +162,37 @@ class Request:
     route_headers: list[tuple[bytes, bytes]]  # Allow or Location that go with route_status
     @property
     def disconnected(self) -> bool:
-        """The client has gone away, or sends nothing more and probably has."""
+        """Whether the client has disconnected, or has sent FIN and is assumed to have."""
     @property
     def is_secure(self) -> bool:
-        """Whether the request came through TLS of this server's own."""
+        """Whether the request came over this server's own TLS."""
     @property
     def tls(self) -> dict[str, Any] | None:
-        """What is known of the connection's TLS, as ASGI's "TLS Extension" has it; None without
-        TLS, or when it is first asked for after the client has gone."""
+        """What is known about the connection's TLS, in the form of ASGI's "TLS Extension". None
+        without TLS, or when it is first read after the client has disconnected."""
     def header(self, name: str, default: str | None = None) -> str | None:
-        """The first field of that name (case-insensitive), decoded as latin-1."""
+        """The first field of this name (case-insensitive), decoded as latin-1."""
     def read(self) -> Awaitable[bytes]:
-        """The next piece of the body; b"" at its end, every time. Raises ClientDisconnect.
-        With a collected body the whole of it comes as one piece."""
+        """The next piece of the body; b"" at its end, and from then on. A collected body comes as
+        one piece. Raises: ClientDisconnect when the client has disconnected."""
     def until_gone(self) -> Awaitable[None]:
-        """Waits until the client has left (see `disconnected`), or the answer is over."""
+        """Waits until the client has left (see `disconnected`), or the response is over."""
     def body_nowait(self) -> bytes | None:
-        """The whole body when it was collected (always, for `def` handlers), else None."""
+        """The whole body if it was collected (as always for `def` handlers), otherwise None."""
 
 class WebSocket(Request):
-    """A WebSocket as C sees it; `fluvial.WebSocket` derives from it. Never made by users.
+    """C's part of a WebSocket; the base of `fluvial.WebSocket`. Users don't create it.
 
-    Messages are sent in the call; awaiting what it returns waits while the client is slow. All
-    raise RuntimeError before accept(), after close(), and in other threads than the loop's, and
-    WebSocketDisconnect when the client has gone.
+    A message is sent during the call; to await its result is to wait while the client is slow. All
+    methods raise RuntimeError before accept(), after close(), and in threads other than the loop's,
+    and WebSocketDisconnect when the client has disconnected.
     """
 
     session_state: int  # 0: not accepted, 1: open, 2: close() was called, 3: closed
-    by_client: bool  # the end was not ours
-    close_code: int  # 0 before the end
+    by_client: bool  # the connection was not closed by close()
+    close_code: int  # 0 until it is closed
     close_reason: str | None
-    subprotocols: list[str]  # that the client offers, in its order
+    subprotocols: list[str]  # those that the client offers, in its order
     def accept(
         self,
         subprotocol: str | None = None,
@@ -207,65 +212,69 @@ class WebSocket(Request):
     def send_utf8(self, data: bytes) -> Coroutine[Any, Any, None]:
         """Sends a text message that is UTF-8 already."""
     def close(self, code: int = 1000, reason: str | None = None) -> Coroutine[Any, Any, None]:
-        """Begins the close handshake, with 1005 without a code; before accept() declines with 403.
-        Does nothing when it is closed already. Raises: ValueError for a code that must not be sent
-        or a reason of more than 123 bytes."""
+        """Starts the close handshake; the code 1005 sends a frame without one. Before accept() it
+        rejects the WebSocket with 403. Does nothing if it is closed already. Raises: ValueError for
+        a code that must not be sent, or a reason of more than 123 bytes."""
 
 @final
 class Sender:
-    """Writes one streamed answer; given to `Response.respond`."""
+    """Writes one streamed response; passed to `Response.respond`."""
     def start(self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1) -> None:
-        """Begins the answer. `length` in bytes, -1 when unknown. Raises: RuntimeError when begun
-        already, ValueError for a malformed header field, OSError when the client is gone."""
+        """Starts the response. `length` is in bytes, -1 if unknown. Raises: RuntimeError when it
+        has been started already, ValueError for a malformed header field, OSError when the client
+        has disconnected."""
     def send(self, data: bytes) -> Awaitable[None]:
-        """Writes a piece; suspends while the client is slow. Raises: OSError when it is gone."""
+        """Writes a piece; suspends while the client is slow. Raises: OSError when the client has
+        disconnected."""
     def send_file(self, fd: int, offset: int, size: int, /) -> Awaitable[int]:
-        """Has the kernel send a part of a file: the bytes sent. When they are fewer than asked for
-        it can't send the others, which are then to be read. Cancelled, it breaks the answer off.
-        Raises: OSError when the client is gone."""
+        """Sends a part of a file by the kernel; returns how many bytes were sent. If they are fewer
+        than `size`, the kernel can't send the rest, and the caller has to read and send it. To
+        cancel this aborts the response. Raises: OSError when the client has disconnected."""
     def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes, /) -> None:
-        """Writes the whole answer, which is complete then. Raises: as start()."""
+        """Writes and completes the whole response. Raises: the same as start()."""
     def end(self) -> None:
-        """Completes the answer."""
+        """Completes the response."""
     @property
     def started(self) -> bool: ...
 
 @final
 class Pool:
-    """The thread pool for `def` handlers. `threads` at most; `queue` jobs wait at most."""
+    """The thread pool for `def` handlers: at most `threads` threads and `queue` waiting jobs."""
     def __init__(
         self, loop: Loop, *, threads: int = 64, queue: int = 16384, idle_seconds: int = 10
     ) -> None: ...
     def submit(
         self, context: Context | None, func: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> asyncio.Future[Any]:
-        """Runs `func` on a worker inside `context` (a copy of the current one when None).
-        Raises: RuntimeError when the queue is full or the pool closed."""
+        """Runs `func` on a worker in `context` (None: a copy of the current one).
+        Raises: RuntimeError when the queue is full or the pool is closed."""
     def close(self, timeout: float = 10.0) -> None:
-        """Takes no more jobs, finishes those there are and ends the threads. Blocks for at most
-        `timeout` seconds: past it, futures are cancelled and threads still in a job left behind."""
+        """Accepts no more jobs, finishes the present ones and ends the threads. Blocks for at most
+        `timeout` seconds; then futures are cancelled, and threads that still run a job are
+        abandoned."""
     def stats(self) -> dict[str, int]:
-        """threads, busy, queued, pending, limit, peak_threads, jobs (begun, ever)."""
+        """threads, busy, queued, pending, limit, peak_threads, jobs (all that were started)."""
 
 class ResponseProtocol(Protocol):
-    """What C asks of a Response object (an instance of Server's `response_type`)."""
+    """What C uses of a Response object (an instance of Server's `response_type`)."""
 
     status_code: int
     raw_headers: list[tuple[bytes, bytes]]  # content-type included; content-length optional
     body: bytes | None  # None: streamed by respond()
     async def respond(self, request: Request, sender: Sender) -> None:
-        """Called for `body is None` only: sender.start(), sender.send() …; C calls sender.end()
-        when the coroutine has not."""
+        """Called only if `body` is None. It calls sender.start(), sender.send() and so on; C calls
+        sender.end() if the coroutine hasn't."""
 
 @final
 class SecureContext:
-    """What a server's TLS is set up with, from files in PEM form.
+    """The configuration of a server's TLS, from files in PEM form.
 
-    `certfile` has the certificate, and those up to an authority's, if any; `keyfile` its private
-    key. `verify` is a ssl.VerifyMode: whether clients are asked for certificates, which those of
-    `ca_certs` must have signed. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own.
+    `certfile` has the certificate, followed by any intermediate ones; `keyfile` has its private
+    key. `verify` is an ssl.VerifyMode: whether clients are asked for certificates, which must be
+    signed by an authority in `ca_certs`. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its
+    own.
 
-    Raises: ValueError with the file's name and the reason.
+    Raises: ValueError, with the file's name and the reason, when a file can't be used.
     """
     def __new__(
         cls,
@@ -282,32 +291,37 @@ class SecureContext:
 class Server:
     """The HTTP server of one loop.
 
-    `on_error(request, exc)` makes a Response (or an awaitable of one) of an exception from a
-    handler or from binding its arguments. `entry`, when given, is a coroutine function that
-    answers every request (`await entry(request) -> Response`): the outermost middleware.
-    `custom_errors` tells that 404 and 405 have handlers of the user's: they then go through
-    on_error as HTTPException. With `entry` a body that the plan discards is streamed instead, so
-    that a middleware can read it. `root` answers all requests in the place of the routes;
-    `mounts` answer those below their prefixes that no route takes, the first that fits; with
-    `entry` only WebSockets.
+    `on_error(request, exc)` returns a Response (or an awaitable of one) for an exception from a
+    handler or from binding its arguments. `entry`, if given, is the outermost middleware: a
+    coroutine function that is called for every request (`await entry(request) -> Response`). With
+    `entry` a body that the plan discards is streamed instead, so that a middleware can read it.
+    `custom_errors` says that the user has handlers for 404 and 405, which are then passed to
+    on_error as HTTPException.
 
-    An exception out of `respond` goes to on_error, whose Response is written unless the answer
-    has begun: then the connection is closed. `respond` is awaited also when the client is gone,
-    since it may have to clean up; while it is
-    suspended, a client that goes away cancels its task. `validation_error(errors)` takes a list
-    of error dicts; `.errors()` gives it back; `.body` can be set. An `http_exception` has
-    `status_code`, `detail` and `headers` (a dict of str, or None). A result that `encode` refuses
-    (an exception) is given to `encode_fallback` before it is an error.
+    `root` gets all requests, in place of the routes. `mounts` get the requests below their
+    prefixes that match no route; the first one that matches is called. With `entry` they get only
+    WebSockets.
 
-    `websockets` are the routes of WebSocket handlers; the type of their connections; the exceptions
-    for a connection that is closed and for a message of the wrong kind, both made of (code,
-    reason); `run(websocket, coroutine)`, which awaits a handler, ends the connection, and returns a
-    Response when it was declined; and `later(loop, func, *args)`, as for AsgiApp. `ws_origins`:
-    those whose pages may open them, separated by spaces; `same` is the request's host; empty: all.
+    An exception from `respond` is passed to on_error. Its Response is written unless the response
+    has started already; then the connection is closed. `respond` is awaited even if the client has
+    disconnected, since it may have to clean up. If the client disconnects while `respond` is
+    suspended, its task is cancelled.
 
-    With `secure` all connections speak TLS. `on_refused(host, status, reason, limit)` is called for
-    what a client was refused: `status` is that of the response, the close code of a WebSocket, or 0
-    when the TLS handshake has failed; `limit` the name of the limit that was exceeded, or None.
+    `validation_error(errors)` takes a list of error dicts; `.errors()` returns it, and `.body` can
+    be set. An `http_exception` has `status_code`, `detail` and `headers` (a dict of str, or None).
+    If `encode` raises an exception for a result, `encode_fallback` is called with the result before
+    that counts as an error.
+
+    `websockets` has: the router of the WebSocket handlers; the type of their connections; the
+    exceptions for a closed connection and for a message of the wrong kind, both called with (code,
+    reason); `run(websocket, coroutine)`, which awaits a handler, closes the connection, and returns
+    a Response if it was rejected; and `later(loop, func, *args)`, as for AsgiApp. `ws_origins` are
+    the origins whose pages may open WebSockets, separated by spaces; `same` is the request's host.
+    If it is empty, all may.
+
+    With `secure` all connections use TLS. `on_refused(host, status, reason, limit)` is called when
+    a client is refused: `status` is the status of the response, the close code of a WebSocket, or 0
+    for a failed TLS handshake; `limit` is the name of the limit that was exceeded, or None.
     """
     def __init__(
         self,
@@ -344,10 +358,11 @@ class Server:
         on_refused: Callable[[str, int, str, str | None], None] | None = None,
     ) -> None: ...
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
-        """Takes over the bound socket `fd` and accepts connections. Raises: OSError."""
+        """Takes over the bound socket `fd` and accepts connections. Raises: OSError when it can't
+        listen."""
     def drain(self) -> asyncio.Future[None]:
-        """Stops accepting; done when what was under way is finished and the last connection
-        closed."""
+        """Stops accepting; the future is done when the current requests are finished and the last
+        connection is closed."""
     def abort(self) -> asyncio.Future[None]:
         """Closes every connection now."""
     def adopt(
@@ -361,31 +376,35 @@ class Server:
         websocket: bool = False,
         /,
     ) -> Any:
-        """The Request for one that another server has received, for HTTP/1.minor; its route is
-        found. For an offer of a `websocket` it is one of the type in `websockets`, which brings
-        its own methods for accepting, messages and closing. release() must follow.
+        """A Request object for a request of HTTP/1.minor that another server has received; its
+        route is looked up. With `websocket`, the object is of the type in `websockets`, which has
+        its own methods to accept, to close and for messages. release() must be called afterwards.
         Raises: ValueError for an unknown method."""
     def collect(self, request: Request, body: bytes, /) -> None:
-        """Adds to the collected body of an adopted request."""
+        """Appends to the collected body of an adopted request."""
     def release(self, request: Request, /) -> None:
-        """The adopted request or WebSocket is over."""
+        """Ends an adopted request or WebSocket."""
     def close(self) -> None:
-        """Releases the drained server."""
+        """Frees the server, which must have been drained."""
     def stats(self) -> dict[str, int]: ...
 
 @final
 class AsgiApp:
     """An ASGI 3 application, for Server's `root`.
 
-    The scope's root_path is `root_path + prefix`; `root_path` stands before every path.
-    `extensions` are what scopes offer. `report(text, exc)` logs a request that the app has left
-    without a complete answer. `extend(send, copy, message)` does what a message about a file asks
-    for, by sending others or with `copy(descriptor, offset, size, more)`, which awaits that the
-    kernel has sent a part of a file as a part of the body, as Sender.send_file. `send` raises
-    `gone_error` when the client has gone away. `later(loop, func, *args)` is the coroutine that
-    `receive` and `send` give in another thread than the loop's; it calls them and awaits the
-    result. `recover(request, send, exc)` is asked when the app raises before its answer has begun:
-    it gives a coroutine that sends one, or None.
+    The scope's root_path is `root_path + prefix`; `root_path` is put before every path.
+    `extensions` are those that scopes offer. `report(text, exc)` logs that the app has not
+    completed the response to a request. `send` raises `gone_error` when the client has
+    disconnected.
+
+    `extend(send, copy, message)` handles a message of an extension. For a file it sends other
+    messages, or calls `copy(descriptor, offset, size, more)`, which sends a part of the file as
+    part of the body, by the kernel, like Sender.send_file.
+
+    `later(loop, func, *args)` makes the coroutine that `receive` and `send` return in a thread
+    other than the loop's: it calls them in the loop's thread and awaits the result.
+    `recover(request, send, exc)` is called when the app raises before its response has started. It
+    returns a coroutine that sends a response, or None.
     """
 
     def __init__(
@@ -410,11 +429,11 @@ class AsgiApp:
 class WsgiApp:
     """A WSGI application, for Server's `root`.
 
-    `environ` is what the environs of all requests begin with; `prefix` is taken away from the
-    beginning of their paths. `report(text, exc)` logs a request
-    that the app has left without a complete answer; any thread may call it. `file_type` is the type
-    of `wsgi.file_wrapper`, `file_facts` gives the descriptor, position and size of a file in one,
-    or None when it can't be sent by descriptor.
+    Each request's environ starts as a copy of `environ`; `prefix` is removed from the start of the
+    path. `report(text, exc)` logs that the app has not completed the response to a request; it is
+    called in any thread. `file_type` is the type of `wsgi.file_wrapper`. `file_facts` returns the
+    descriptor, position and size of the file in such a wrapper, or None if the file can't be sent
+    by its descriptor.
     """
 
     def __init__(
@@ -432,10 +451,10 @@ class WsgiApp:
 
 @final
 class WsgiInput:
-    """The body of a request to a WSGI app, to be read as a file.
+    """The body of a request to a WSGI app, as a file.
 
-    Reading waits for the client. Raises: ConnectionResetError when the client goes away before
-    the body is complete, or when the answer was before all of the body had arrived.
+    Reading waits for the client. Raises: ConnectionResetError when the client disconnects before
+    the body is complete, or when the response was complete before the whole body had arrived.
     """
 
     def read(self, size: int | None = -1, /) -> bytes: ...
@@ -451,7 +470,7 @@ class WsgiCall:
 # ---- loop: the event loop and its transports ----------------------------------------------
 
 class Handle:
-    """A callback that waits to be called, as `asyncio.Handle`; isinstance says it is one."""
+    """A callback that waits to be called; isinstance() takes it for an `asyncio.Handle`."""
 
     def cancel(self) -> None: ...
     def cancelled(self) -> bool: ...
@@ -468,7 +487,7 @@ class Handle:
 
 @final
 class TimerHandle(Handle):
-    """As `asyncio.TimerHandle`."""
+    """The same for timers, like `asyncio.TimerHandle`."""
 
     def when(self) -> float: ...
     def _repr_info(self) -> list[str]: ...
@@ -476,7 +495,7 @@ class TimerHandle(Handle):
     _scheduled: bool
 
 class RequestCoro(Coroutine[Any, Any, None]):
-    """What the task of a request runs."""
+    """The coroutine that a request's task runs."""
 
     def send(self, value: Any, /) -> Any: ...
     def throw(self, *args: Any) -> Any: ...
@@ -491,7 +510,7 @@ class RequestCoro(Coroutine[Any, Any, None]):
 
 @final
 class HandlerCoro(RequestCoro):
-    """A handler, then whatever its answer takes."""
+    """Runs a handler, and then everything that its response needs."""
 
 class AsgiCall(RequestCoro):
     """A request to an ASGI app."""
@@ -502,7 +521,7 @@ class AsgiSocket(AsgiCall):
 
 @final
 class SocketOp(Coroutine[Any, Any, Any]):
-    """What sock_recv(), sock_recv_into() and sock_sendall() await."""
+    """The coroutine that sock_recv(), sock_recv_into() and sock_sendall() await."""
 
     def send(self, value: Any, /) -> Any: ...
     def throw(self, *args: Any) -> Any: ...
@@ -510,7 +529,7 @@ class SocketOp(Coroutine[Any, Any, Any]):
     def __await__(self) -> Generator[Any, Any, Any]: ...
 
 class Loop:
-    """The hot part of `fluvial.Loop`, which joins it with asyncio's own loop class."""
+    """The part of `fluvial.Loop` that is in C for speed; asyncio's loop class is its other base."""
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -544,7 +563,7 @@ class Loop:
     def _run(self) -> None:
         """Runs iterations until stop()."""
     def _shut(self) -> None:
-        """Closes whatever libuv has open, and its loop."""
+        """Closes all open libuv handles, and libuv's loop."""
     def _receive(self, sock: Any, n: int) -> Awaitable[bytes]: ...
     def _receive_into(self, sock: Any, buf: Any) -> Awaitable[int]: ...
     def _send_all(self, sock: Any, data: Any) -> Awaitable[None]: ...
@@ -564,8 +583,8 @@ class Loop:
     _thread_id: int | None
 
 class Acceptor:
-    """Takes the connections of a listening socket, at most `backlog` at once. Each gets a protocol
-    from `factory` and a transport that `server` knows."""
+    """Accepts the connections of a listening socket, at most `backlog` in one go. Each gets a
+    protocol from `factory`, and a transport that is attached to `server`."""
 
     def __init__(
         self,
@@ -577,15 +596,15 @@ class Acceptor:
         /,
     ) -> None: ...
     def start(self) -> None:
-        """Accepts whatever comes, until stop()."""
+        """Accepts connections until stop()."""
     def stop(self) -> None: ...
     sock: socket.socket
     watching: bool
 
 class StreamTransport(asyncio.Transport):
-    """A connected stream socket. libuv owns `fd` from then on, and Python never sees it again.
-    `sock` is the user's socket, of which `fd` is a duplicate; None when the loop made it.
-    `waiter` is resolved after connection_made()."""
+    """A connected stream socket. libuv owns `fd` from then on, and Python never gets to see it.
+    `sock` is the user's socket, of which `fd` is a duplicate, or None if the loop made the socket.
+    `waiter` gets its result after connection_made()."""
 
     def __init__(
         self,
@@ -617,9 +636,9 @@ class StreamTransport(asyncio.Transport):
     def _begin(self, waiter: asyncio.Future[None] | None) -> None: ...
     def _call_connection_lost(self, exc: BaseException | None) -> None: ...
     def _dup(self) -> int:
-        """A duplicate of the descriptor, the caller's."""
+        """A duplicate of the descriptor, which the caller owns."""
     def _owns(self, number: int) -> bool:
-        """Whether the descriptor of the transport's socket object is still the connection's."""
+        """Whether `number`, from the transport's socket object, is still this connection's."""
     def _force_close(self, exc: BaseException | None) -> None: ...
     def _make_empty_waiter(self) -> asyncio.Future[None]: ...
     def _reset_empty_waiter(self) -> None: ...
@@ -629,9 +648,9 @@ class StreamTransport(asyncio.Transport):
     _start_tls_compatible: bool
 
 class TlsProtocol:
-    """TLS for asyncio, as far as nothing goes wrong; `fluvial._loop.tls.SSLProtocol` derives from
-    it and from asyncio's SSLProtocol, whose attributes these are,
-    all but `_records` and `_write`."""
+    """TLS for asyncio, for the cases in which nothing fails. `fluvial._loop.tls.SSLProtocol`
+    derives from it and from asyncio's SSLProtocol, which handles the rest. The attributes are those
+    of asyncio's class, except `_records` and `_write`."""
 
     def connection_made(self, transport: Any) -> None: ...
     def data_received(self, data: bytes | bytearray | memoryview) -> None: ...
@@ -674,7 +693,7 @@ class TlsProtocol:
     _write_buffer_size: int
 
 class Endpoint(asyncio.BaseTransport):
-    """A transport over a descriptor that stays a Python file's; base of those below."""
+    """A transport over a descriptor that a Python file still owns; the base of those below."""
 
     def close(self) -> None: ...
     def is_closing(self) -> bool: ...
@@ -688,8 +707,8 @@ class Endpoint(asyncio.BaseTransport):
 @final
 class DatagramTransport(Endpoint, asyncio.DatagramTransport, asyncio.Transport):
     """A datagram socket of the family AF_INET, AF_INET6 or AF_UNIX. With an `address`, sendto()
-    takes no other. `extra` tells whether the socket is connected: then it has a "peername".
-    `waiter` is resolved after connection_made()."""
+    accepts no other one. If `extra` has a "peername", the socket is connected. `waiter` gets its
+    result after connection_made()."""
 
     def __init__(
         self,

@@ -130,7 +130,7 @@ class Request(HTTPConnection):
             yield b""
             return
         if cache.get("streamed"):
-            raise RuntimeError("the body has been consumed by stream() before")
+            raise RuntimeError("the body has already been consumed by stream()")
         cache["streamed"] = True
         while piece := await self.read():
             yield piece

@@ -65,7 +65,7 @@ def open_file(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> O
 
 def shortened(path: str | os.PathLike[str]) -> str:
     """The message for a file that ended too early."""
-    return f"{os.fspath(path)} became shorter while it was sent"
+    return f"{os.fspath(path)} became shorter while it was being sent"
 
 
 def guess_media_type(path: str | os.PathLike[str]) -> str:

@@ -208,8 +208,8 @@ def _check_place(config: Config) -> None:
         )
     if (module := loading.get()) is not None:
         raise NestedRunError(
-            f"fluvial.run() was called while the module {module!r} is imported to be served: put "
-            'it below `if __name__ == "__main__":`'
+            f"fluvial.run() was called while the module {module!r} was being imported to be "
+            'served: put it below `if __name__ == "__main__":`'
         )
     if config.workers > 1 and not hears_signals():
         raise RuntimeError("fluvial.run() with workers must be called in the main thread: it forks")

@@ -29,7 +29,7 @@ def make_secure(config: Config) -> _core.SecureContext | None:
     verify = read_cert_reqs(config.ssl_cert_reqs)
     if verify and config.ssl_ca_certs is None:
         raise SecureError(
-            "can't use TLS: --ssl-cert-reqs needs --ssl-ca-certs: whose certificates are good"
+            "can't use TLS: --ssl-cert-reqs needs --ssl-ca-certs, the authorities to trust"
         )
     try:
         return _core.SecureContext(

@@ -203,7 +203,7 @@ class _Answer:
             finally:
                 exc_info = None  # breaks the cycle between the traceback and this frame
         elif self._start is not None:
-            raise AssertionError("start_response() was called before: that needs exc_info")
+            raise AssertionError("start_response() was called before; a second call needs exc_info")
         self._start = {
             "type": "http.response.start",
             "status": _status_code(status),

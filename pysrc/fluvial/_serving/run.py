@@ -211,8 +211,6 @@ def _check_place(config: Config) -> None:
             f"fluvial.run() was called while the module {module!r} was being imported to be "
             'served: put it below `if __name__ == "__main__":`'
         )
-    if config.workers > 1 and not hears_signals():
-        raise RuntimeError("fluvial.run() with workers must be called in the main thread: it forks")
     try:
         asyncio.get_running_loop()
     except RuntimeError:

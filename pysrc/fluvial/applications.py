@@ -10,12 +10,20 @@ from . import _core
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.middleware import Entry, Middleware, make_entry
 from ._application.route_warnings import Registered
-from ._application.routes import Route, RouteOptions, WebSocketRoute, WebSocketRoutes, check_options
+from ._application.routes import (
+    Route,
+    RouteOptions,
+    WebSocketRoute,
+    WebSocketRoutes,
+    check_options,
+    make_path,
+)
 from ._asgi.mounts import Mount, make_mount
 from ._calling.callables import callable_name, is_async
 from ._calling.options import check_path, named_options
 from ._signature.foreign import check_callback, check_dependencies
-from .datastructures import State
+from .datastructures import State, URLPath
+from .exceptions import NoMatchFound
 from .routing import Registering, method_names
 
 if TYPE_CHECKING:
@@ -157,6 +165,18 @@ class App(Registering):
         self.mounts.append(make_mount(path, app, interface))
         self._registered.add(("mount",), path.rstrip("/"), app)
         self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """The path of the first route with this name and these parameters, percent-encoded.
+
+        Raises: NoMatchFound when there is none; ValueError when it could not match a value.
+        """
+        for protocol, routes in (("http", self.routes), ("websocket", self.websockets.routes)):
+            for route in routes:
+                path = make_path(route.path, path_params) if route.name == name else None
+                if path is not None:
+                    return URLPath(path, protocol)
+        raise NoMatchFound(name, path_params)
 
     # ---- around the routes -----------------------------------------------------------------
 

@@ -16,7 +16,16 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from ._messages.header_fields import RawHeaders, field_name, field_value, header_field
 
-__all__ = ["URL", "Address", "Headers", "MultiDict", "MutableHeaders", "QueryParams", "State"]
+__all__ = [
+    "URL",
+    "Address",
+    "Headers",
+    "MultiDict",
+    "MutableHeaders",
+    "QueryParams",
+    "State",
+    "URLPath",
+]
 
 
 class Address(NamedTuple):
@@ -246,6 +255,27 @@ class URL:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+class URLPath(str):
+    """The path of a route, percent-encoded; `protocol` is "http" or "websocket"."""
+
+    __slots__ = ("protocol",)
+
+    protocol: str
+
+    def __new__(cls, path: str, protocol: str = "http") -> URLPath:
+        """A str with the attribute."""
+        self = super().__new__(cls, path)
+        self.protocol = protocol
+        return self
+
+    def make_absolute_url(self, base_url: URL | str) -> URL:
+        """The URL of the path below `base_url`, whose scheme says whether TLS is used."""
+        base = URL(str(base_url))
+        scheme = "http" if self.protocol == "http" else "ws"
+        path = base.path.rstrip("/") + self
+        return base.replace(scheme=f"{scheme}s" if base.is_secure else scheme, path=path)
 
 
 class State:

@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "ClientDisconnect",
     "HTTPException",
+    "NoMatchFound",
     "RequestValidationError",
     "ResponseValidationError",
     "RouteWarning",
@@ -135,6 +136,14 @@ class WebSocketException(Exception):
         super().__init__(code, reason or "")
         self.code = code
         self.reason = reason or ""
+
+
+class NoMatchFound(Exception):
+    """No route has this name with these parameters in its path."""
+
+    def __init__(self, name: str, path_params: dict[str, Any]) -> None:
+        params = ", ".join(path_params) or "none"
+        super().__init__(f"no route has the name {name!r} and these parameters: {params}")
 
 
 class RouteWarning(UserWarning):

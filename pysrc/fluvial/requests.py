@@ -13,6 +13,7 @@ from .exceptions import ClientDisconnect
 
 if TYPE_CHECKING:
     from ._asgi.protocol import Message
+    from .datastructures import URLPath
 
 __all__ = ["ClientDisconnect", "HTTPConnection", "Request"]
 
@@ -51,6 +52,14 @@ class HTTPConnection(_core.Request):
     def base_url(self) -> URL:
         """The URL of the app's root."""
         return self.url.replace(path="/", query="", fragment="")
+
+    def url_for(self, name: str, /, **path_params: Any) -> URL:
+        """The absolute URL of the app's route with this name and these parameters.
+
+        Raises: as App.url_path_for.
+        """
+        path: URLPath = self.app.url_path_for(name, **path_params)
+        return path.make_absolute_url(self.base_url)
 
     @property
     def client(self) -> Address | None:

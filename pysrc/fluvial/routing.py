@@ -10,12 +10,13 @@ from ._application.routes import Route, RouteOptions, WebSocketRoute, check_opti
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
 from ._signature.foreign import check_dependencies, refuse_foreign
+from .exceptions import NoMatchFound
 
 if TYPE_CHECKING:
     from .params import Depends
     from .responses import Response
 
-__all__ = ["APIRouter", "Route", "WebSocketRoute"]
+__all__ = ["APIRouter", "NoMatchFound", "Route", "WebSocketRoute"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
+from urllib.parse import quote
 from uuid import UUID
 
 from .. import _core
@@ -248,6 +250,38 @@ class WebSocketRoutes:
                 name = callable_name(route.endpoint)
                 raise type(exc)(f"route WebSocket {route.path} ({name}): {exc}") from exc
             self._planned += 1
+
+
+# What a segment of a path may hold unencoded besides letters, digits and "-._~" (RFC 3986, pchar).
+_SEGMENT = ":@!$&'()*+,;="
+
+
+def make_path(path: str, values: dict[str, Any]) -> str | None:
+    """A route's path with `values` in the place of its parameters, percent-encoded.
+
+    None unless their names are those of the parameters. Raises: ValueError for a value that the
+    route would not match.
+    """
+    kinds = {match[1]: match[2] or "str" for match in _CAPTURE.finditer(path)}
+    if kinds.keys() != values.keys():
+        return None
+    texts = {name: _path_text(name, kind, values[name]) for name, kind in kinds.items()}
+    return _CAPTURE.sub(lambda match: texts[match[1]], path)
+
+
+def _path_text(name: str, kind: str, value: Any) -> str:
+    text = str(value)
+    fits = text != "" and (kind == "path" or "/" not in text)
+    if kind == "int":
+        fits = isinstance(value, int) and value >= 0
+    elif kind == "float":
+        fits = isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
+        text = format(value, ".20f").rstrip("0").rstrip(".") if fits else text
+    elif kind == "uuid":
+        fits = isinstance(value, UUID)
+    if not fits:
+        raise ValueError(f"{value!r} can't be the path's parameter {name!r} of the kind {kind}")
+    return quote(text, safe=_SEGMENT + "/" if kind == "path" else _SEGMENT)
 
 
 def read_captures(path: str) -> Captures:

@@ -273,7 +273,7 @@ def test_no_thread_before_the_first_job() -> None:
         before = thread_ids()
         await asyncio.sleep(0.01)
         assert pool.stats()["threads"] == 0
-        assert thread_ids() == before
+        assert thread_ids() <= before  # those of others may end
         await pool.submit(None, len, "")
         assert pool.stats()["threads"] == 1
 

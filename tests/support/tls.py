@@ -189,8 +189,10 @@ class Peer:
     async def closed(self) -> None:
         """Closes the plain connection: a reset when something has come that was not read."""
         self.writer.close()
-        with contextlib.suppress(OSError):
+        try:
             await self.writer.wait_closed()
+        except OSError as exc:
+            exc.__traceback__ = None  # the stream keeps it, and so all frames from here outwards
 
 
 class Contexts:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import fastapi
 import fastapi.security as theirs
-import fastapi.testclient
 import pytest
 from fluvial import App, Depends, HTTPException, WebSocket
 from fluvial import security as ours
@@ -78,7 +77,7 @@ def test_as_fastapi(serve: Serve, name: str, auto_error: bool) -> None:
     async def read_there(found: Any = fastapi.Depends(their_scheme)) -> Any:  # noqa: B008
         return found
 
-    client, their_client = serve(app).client, fastapi.testclient.TestClient(other)
+    client, their_client = serve(app).client, serve(other).client
     for path, headers in REQUESTS:
         expected = outcome(their_client.get(path, headers=headers))
         assert outcome(client.get(path, headers=headers)) == expected, (path, headers)

@@ -7,7 +7,6 @@ from typing import Any
 
 import fastapi
 import fastapi.security as theirs
-import fastapi.testclient
 import pytest
 from fluvial import APIRouter, App, Depends, Security
 from fluvial import security as ours
@@ -64,7 +63,7 @@ def test_scopes_as_fastapi(serve: Any) -> None:
     app, calls = program(App, Depends, Security, ours.SecurityScopes)
     names = (fastapi.Depends, fastapi.Security, theirs.SecurityScopes)
     other, their_calls = program(fastapi.FastAPI, *names)
-    client, their_client = serve(app).client, fastapi.testclient.TestClient(other)
+    client, their_client = serve(app).client, serve(other).client
     for path in ("/plain", "/nested", "/both", "/own?q=y", "/beside"):
         assert client.get(path).json() == their_client.get(path).json(), path
         assert sorted(calls) == sorted(their_calls), path

@@ -33,3 +33,25 @@ mount_check(const AppState *st, PyObject *obj)
     PyErr_Format(PyExc_TypeError, "expected an AsgiApp or a WsgiApp, not %R", obj);
     return NULL;
 }
+
+int
+mount_report(PyObject *report, const HttpRequest *req, const char *what, PyObject *exc)
+{
+    PyObject *text = NULL, *logged = NULL;
+    PyObject *path =
+        PyUnicode_DecodeLatin1(req->head.ptr + req->path, req->path_len, NULL);
+    if (path == NULL) {
+        goto done;
+    }
+    text = PyUnicode_FromFormat("%s %U: %s", http_request_method(req).ptr, path, what);
+    if (text == NULL) {
+        goto done;
+    }
+    logged =
+        PyObject_CallFunctionObjArgs(report, text, exc == NULL ? Py_None : exc, NULL);
+done:
+    Py_XDECREF(path);
+    Py_XDECREF(text);
+    Py_XDECREF(logged);
+    return logged == NULL ? -1 : 0;
+}

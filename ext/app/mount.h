@@ -36,4 +36,9 @@ int mount_setup(PyObject *module, AppState *st);
 /* `obj` as a Mount (borrowed); NULL with TypeError set when it is none, or its __init__ hasn't run. */
 Mount *mount_check(const AppState *st, PyObject *obj);
 
+/* Calls report("<method> <path>: <what>", exc or None), which logs it. All borrowed; `exc` may be NULL. 0,
+ * or -1 with an exception set. Any thread, with the GIL. */
+int mount_report(PyObject *report, const HttpRequest *req, const char *what,
+                 PyObject *exc);
+
 #endif

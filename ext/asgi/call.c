@@ -33,9 +33,8 @@ asgi_call_release(RequestCoro *base)
     AsgiCall *self = (AsgiCall *)base;
     HttpRequest *req = self->req;
     if (req != NULL) {
-        self->kind->end(
-            self,
-            true); /* does something only if the coroutine is dropped before its end */
+        /* Does something only if the coroutine is dropped before its end. */
+        self->kind->end(self, true);
         self->req = NULL;
         call_of(req)->mounted = NULL;
         Py_CLEAR(call_of(req)->request); /* made by call_recover */
@@ -53,28 +52,10 @@ asgi_call_release(RequestCoro *base)
 static void
 call_report(AsgiCall *self, const char *what, PyObject *exc)
 {
-    const HttpRequest *req = self->req;
-    const char *method = http_request_method(req).ptr;
-    PyObject *text = NULL, *logged = NULL;
-    PyObject *path =
-        PyUnicode_DecodeLatin1(req->head.ptr + req->path, req->path_len, NULL);
-    if (path == NULL) {
-        goto done;
-    }
-    text = PyUnicode_FromFormat("%s %U: %s", method, path, what);
-    if (text == NULL) {
-        goto done;
-    }
-    logged = PyObject_CallFunctionObjArgs(self->app->report, text,
-                                          exc == NULL ? Py_None : exc, NULL);
-done:
-    if (logged == NULL) {
+    if (mount_report(self->app->report, self->req, what, exc) < 0) {
         loop_report(self->server->loop,
                     "The failure of an ASGI app could not be logged");
     }
-    Py_XDECREF(path);
-    Py_XDECREF(text);
-    Py_XDECREF(logged);
 }
 
 /* Whether the client is there and its response isn't complete. */
@@ -394,15 +375,11 @@ asgi_on_hook(LoopHook *hook)
 
 /* Queues the call until its body has arrived, or the loop is about to block. Servers on several
  * loops may share an app, but its queue is of one loop at a time. Calls on another loop start at
- * once. */
+ * once; so do all calls in a child that was forked while calls of its parent waited. */
 static void
 call_queue(AsgiCall *self)
 {
     AsgiApp *app = self->app;
-    if (!ring_is_empty(&app->waiting)
-        && loop_is_forked(first_waiting(app)->server->loop)) {
-        ring_init(&app->waiting); /* the parent's calls, which never start here */
-    }
     if (ring_is_empty(&app->waiting)) {
         app->hook.run = asgi_on_hook;
         loop_hook_add(self->server->loop, &app->hook);

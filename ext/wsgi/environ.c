@@ -137,9 +137,8 @@ path_info(const WsgiApp *app, HttpRequest *req)
 {
     Slice path = call_path(req);
     Py_ssize_t prefix = 0;
-    (void)PyUnicode_AsUTF8AndSize(
-        app->prefix,
-        &prefix); /* can't fail: dispatch.c has compared it with the path */
+    /* Can't fail: dispatch.c has compared the prefix with the path. */
+    (void)PyUnicode_AsUTF8AndSize(app->prefix, &prefix);
     if (path.len == 1 && path.ptr[0] == '*') {
         return SLICE(""); /* OPTIONS *: the path of an environ begins with '/' */
     }

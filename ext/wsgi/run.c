@@ -15,27 +15,9 @@
 void
 wsgi_report(WsgiCall *call, const char *what, PyObject *exc)
 {
-    const HttpRequest *req = call->req;
-    const char *method = http_request_method(req).ptr;
-    PyObject *text = NULL, *logged = NULL;
-    PyObject *path =
-        PyUnicode_DecodeLatin1(req->head.ptr + req->path, req->path_len, NULL);
-    if (path == NULL) {
-        goto done;
-    }
-    text = PyUnicode_FromFormat("%s %U: %s", method, path, what);
-    if (text == NULL) {
-        goto done;
-    }
-    logged = PyObject_CallFunctionObjArgs(call->app->report, text,
-                                          exc == NULL ? Py_None : exc, NULL);
-done:
-    if (logged == NULL) {
+    if (mount_report(call->app->report, call->req, what, exc) < 0) {
         PyErr_WriteUnraisable(call->app->report);
     }
-    Py_XDECREF(path);
-    Py_XDECREF(text);
-    Py_XDECREF(logged);
 }
 
 /* Logs the exception that is set, and clears it. When the client has gone, a ConnectionError is not

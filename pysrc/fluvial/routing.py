@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -10,11 +11,12 @@ from ._application.routes import Route, RouteOptions, WebSocketRoute, check_opti
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
 from ._signature.foreign import check_dependencies, refuse_foreign
+from ._validation.annotations import is_class
 from .exceptions import NoMatchFound
+from .responses import Response
 
 if TYPE_CHECKING:
     from .params import Depends
-    from .responses import Response
 
 __all__ = ["APIRouter", "NoMatchFound", "Route", "WebSocketRoute"]
 
@@ -47,10 +49,12 @@ class Shared:
             raise TypeError(f"{where}: prefix must be a str, not {prefix!r}")
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
             raise ValueError(f"{where}: a prefix begins with '/' and ends without: {prefix!r}")
-        check_options(
-            {"response_class": self.default_response_class, "dependencies": self.dependencies},
-            "include_router",
-        )
+        default = self.default_response_class
+        if not (default is None or is_class(default, Response)):
+            raise TypeError(
+                f"{where}: default_response_class must be a class of fluvial's responses, not "
+                f"{default!r}"
+            )
 
     def options(self, own: RouteOptions) -> RouteOptions:
         """Those of a route, with what is shared before its own, or where it has none."""
@@ -70,11 +74,12 @@ class Shared:
         return options
 
 
-class Registering:
+class Registering(ABC):
     """The decorators that apps and routers have in common."""
 
     _owner = "app"  # in messages
 
+    @abstractmethod
     def add_api_route(
         self,
         path: str,
@@ -84,8 +89,8 @@ class Registering:
         **options: Unpack[RouteOptions],
     ) -> None:
         """Registers a handler. Raises: TypeError or ValueError that says what is wrong with it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add_api_websocket_route(
         self,
         path: str,
@@ -95,7 +100,6 @@ class Registering:
         dependencies: Sequence[Depends] | None = None,
     ) -> None:
         """Registers a WebSocket handler. Raises: as `add_api_route`."""
-        raise NotImplementedError
 
     def api_route(
         self, path: str, *, methods: Collection[str] = ("GET",), **options: Unpack[RouteOptions]
@@ -199,7 +203,7 @@ class Registering:
         shared = Shared(
             prefix=prefix,
             tags=tuple(tags or ()),
-            dependencies=tuple(dependencies or ()),
+            dependencies=check_dependencies(dependencies or (), where),
             default_response_class=default_response_class,
             responses=responses,
             deprecated=deprecated,

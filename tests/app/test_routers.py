@@ -195,13 +195,24 @@ MISUSES: list[tuple[Any, str]] = [
     (lambda: APIRouter(prefixx="/a"), "APIRouter.. has no option 'prefixx'; did you mean 'prefix'"),
     (lambda: APIRouter(prefix=7), "prefix must be a str, not 7"),
     (lambda: APIRouter(dependencies=[len]), "write Depends"),
-    (lambda: APIRouter(default_response_class=dict), "response_class must be a class of fluvial's"),
+    (
+        lambda: APIRouter(default_response_class=dict),
+        r"^APIRouter\(\): default_response_class must be a class of fluvial's",
+    ),
     (lambda: APIRouter().get(len), r"write @router\.get\("),
     (lambda: APIRouter().get("/", statuscode=1), r"@router\.get\(\) has no option 'statuscode'"),
     (lambda: APIRouter().websocket(len), r"write @router\.websocket\("),
     (lambda: App().include_router(App()), r"takes an APIRouter, not .*: mount\(\) takes apps"),
     (lambda: App().include_router(fastapi.APIRouter()), "fastapi"),
     (lambda: App().include_router(APIRouter(), dependencies=[len]), "write Depends"),
+    (
+        lambda: App().include_router(APIRouter(), dependencies=Depends(len)),
+        r"^app\.include_router\(\): write dependencies=\[",
+    ),
+    (
+        lambda: App().include_router(APIRouter(), default_response_class=dict),
+        r"^app\.include_router\(\): default_response_class must be",
+    ),
     (lambda: App().include_router(APIRouter(), tag=["a"]), "did you mean 'tags'"),
 ]
 

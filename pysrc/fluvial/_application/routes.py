@@ -148,7 +148,7 @@ class Route:
     def _make_wrap(self) -> Callable[[Any], Response] | None:
         options = self.options
         model_options: Any = {
-            name: options[f"response_model_{name}"]  # type: ignore[literal-required]
+            name: options[f"response_model_{name}"]  # type: ignore[literal-required]  # all are options
             for name in ModelOptions.__annotations__
             if f"response_model_{name}" in options
         }

@@ -24,7 +24,7 @@ class PieceSender(Protocol):
 def is_bytes_like(content: object) -> bool:
     """Whether `content` is a buffer, other than a scalar of numpy, which counts as a number."""
     try:
-        return memoryview(content).ndim > 0  # type: ignore[arg-type]
+        return memoryview(content).ndim > 0  # type: ignore[arg-type]  # whether it fits is the question
     except (TypeError, ValueError):
         return False
 

@@ -51,6 +51,6 @@ def _open_null(fd: int, flags: int) -> None:
 
 
 def _set_stream(name: str, fd: int, mode: str) -> None:
-    stream = cast("TextIO", open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    stream = cast("TextIO", open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - it stays open
     setattr(sys, name, stream)
     setattr(sys, f"__{name}__", stream)

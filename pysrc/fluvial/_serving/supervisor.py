@@ -249,7 +249,7 @@ class Supervisor:
         """Exits like the interpreter, but doesn't return to a script that has called run()."""
         if self._to_the_end:
             raise SystemExit(status)
-        for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # no stub
             try:
                 step()
             except BaseException:
@@ -341,7 +341,7 @@ def _leave_to_parent() -> None:
 
     These are temporary folders and processes of multiprocessing, which must end with the script.
     """
-    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # no stub
         finalizer.atexit = False
     if (module := sys.modules.get("multiprocessing.process")) is not None:
         module._children.clear()

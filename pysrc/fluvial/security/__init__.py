@@ -1,9 +1,13 @@
 """Security schemes: dependencies that read credentials from requests.
 
-bearer = HTTPBearer()
+An example:
 
-@app.get("/me")
-async def me(token: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]): ...
+    bearer = HTTPBearer()
+
+    @app.get("/me")
+    async def me(token: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]): ...
+
+`fluvial.Security` is a Depends that also names the scopes which its result is needed for.
 """
 
 from ..params import SecurityScopes

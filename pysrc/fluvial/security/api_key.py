@@ -22,12 +22,9 @@ class APIKeyBase(SecurityBase[str]):
         auto_error: bool = True,
     ) -> None:
         model = {"type": "apiKey", "in": self._place, "name": name}
-        super().__init__(model, scheme_name, description, auto_error)
+        # No scheme of that name is registered, but a 401 must name one.
+        super().__init__(model, "APIKey", scheme_name, description, auto_error)
         self.name = name
-
-    def challenge(self) -> str:
-        """As in SecurityBase; no scheme of that name is registered, but a 401 must name one."""
-        return "APIKey"
 
 
 class APIKeyQuery(APIKeyBase):

@@ -7,7 +7,6 @@ takes the same time for every wrong value (`secrets.compare_digest`).
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +54,7 @@ class HTTPBase(SecurityBase[HTTPAuthorizationCredentials]):
         auto_error: bool = True,
     ) -> None:
         model: dict[str, Any] = {"type": "http", "scheme": scheme}
-        super().__init__(model, scheme_name, description, auto_error)
-
-    def challenge(self) -> str:
-        """As in SecurityBase."""
-        return str(self.model["scheme"]).title()
+        super().__init__(model, scheme.title(), scheme_name, description, auto_error)
 
     async def __call__(self, connection: HTTPConnection) -> HTTPAuthorizationCredentials | None:
         """The credentials of the request or of the WebSocket's handshake.
@@ -121,15 +116,9 @@ class HTTPBasic(SecurityBase[HTTPBasicCredentials]):
         description: str | None = None,
         auto_error: bool = True,
     ) -> None:
-        super().__init__({"type": "http", "scheme": "basic"}, scheme_name, description, auto_error)
+        model = {"type": "http", "scheme": "basic"}
+        super().__init__(model, _basic_challenge(realm), scheme_name, description, auto_error)
         self.realm = realm
-
-    def challenge(self) -> str:
-        """As in SecurityBase."""
-        if not self.realm:
-            return "Basic"
-        quoted = self.realm.replace("\\", "\\\\").replace('"', '\\"')
-        return f'Basic realm="{quoted}"'
 
     async def __call__(self, connection: HTTPConnection) -> HTTPBasicCredentials | None:
         """The name and the password.
@@ -143,9 +132,16 @@ class HTTPBasic(SecurityBase[HTTPBasicCredentials]):
             return self.checked(None)
         try:
             decoded = base64.b64decode(param, validate=True).decode()
-        except (ValueError, binascii.Error):
+        except ValueError:  # no Base64, or no UTF-8
             raise self.make_not_authenticated_error() from None
         username, colon, password = decoded.partition(":")
         if not colon:
             raise self.make_not_authenticated_error()
         return HTTPBasicCredentials(username, password)
+
+
+def _basic_challenge(realm: str | None) -> str:
+    if not realm:
+        return "Basic"
+    quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
+    return f'Basic realm="{quoted}"'

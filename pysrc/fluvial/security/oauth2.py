@@ -1,5 +1,7 @@
-"""Bearer tokens of OAuth 2.0 (RFC 6749, RFC 6750): where they come from, for the documentation, and
-reading them from requests.
+"""Bearer tokens of OAuth 2.0 (RFC 6749, RFC 6750).
+
+The dependencies read a token from the request. The URLs say where a client gets one; they are for
+the OpenAPI document only.
 """
 
 from __future__ import annotations
@@ -7,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..requests import HTTPConnection  # noqa: TC001 - the signature is read at run time
-from .base import SecurityBase
+from .base import AuthorizationField
 from .utils import get_authorization_scheme_param
 
 __all__ = ["OAuth2", "OAuth2AuthorizationCodeBearer", "OAuth2PasswordBearer"]
 
 
-class OAuth2(SecurityBase[str]):
+class OAuth2(AuthorizationField):
     """The Authorization field as it was sent, for flows that the subclasses don't cover.
 
     `flows` is the OAuth Flows Object of OpenAPI 3.1 (section 4.8.28).
@@ -28,15 +30,7 @@ class OAuth2(SecurityBase[str]):
         auto_error: bool = True,
     ) -> None:
         model: dict[str, Any] = {"type": "oauth2", "flows": flows or {}}
-        super().__init__(model, scheme_name, description, auto_error)
-
-    def challenge(self) -> str:
-        """As in SecurityBase."""
-        return "Bearer"
-
-    async def __call__(self, connection: HTTPConnection) -> str | None:
-        """The field. Raises: HTTPException 401 without one when `auto_error` is true."""
-        return self.checked(connection.headers.get("authorization") or None)
+        super().__init__(model, "Bearer", scheme_name, description, auto_error)
 
 
 class _Bearer(OAuth2):

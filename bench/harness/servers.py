@@ -62,13 +62,14 @@ def fluvial(
     name: str = "fluvial",
 ) -> Server:
     """The Fluvial of the Python that runs this script."""
-    command = str(Path(sys.executable).with_name("fluvial"))
+    # Not the installed script, which names a module of this version: PYTHONPATH may give another.
+    command = (sys.executable, "-m", "fluvial")
     extra = ["--threads", str(threads)] if threads is not None else []
     return Server(
         name=name,
         about=f"Fluvial: {app}",
         command=lambda port: [
-            *(command, "run", app, "--app-dir", str(folder), "--host", "127.0.0.1"),
+            *(*command, "run", app, "--app-dir", str(folder), "--host", "127.0.0.1"),
             *("--port", str(port), "--no-access-log", "--log-level", "warning", *extra),
         ],
         cwd=folder,

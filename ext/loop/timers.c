@@ -14,10 +14,17 @@ enum {
     PAID = 200,   /* timers that together cost about as much as a wake-up */
 };
 
+/* Times that differ by less than a nanosecond have one deadline, yet keep the user's order. */
 static bool
 entry_before(const TimerEntry *a, const TimerEntry *b)
 {
-    return a->deadline != b->deadline ? a->deadline < b->deadline : a->order < b->order;
+    if (likely(a->deadline != b->deadline)) {
+        return a->deadline < b->deadline;
+    }
+    if (a->handle->when != b->handle->when) {
+        return a->handle->when < b->handle->when;
+    }
+    return a->order < b->order;
 }
 
 static void

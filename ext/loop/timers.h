@@ -9,7 +9,7 @@
 #include "loop/handle.h"
 
 /* The ordering keys are copied next to the pointer, so that moving entries in the heap accesses the
- * handles only to update their index. */
+ * handles only to update their index, and to tell times within a nanosecond apart. */
 typedef struct TimerEntry {
     uint64_t deadline;
     uint64_t order;

@@ -99,6 +99,21 @@ def test_order_of_deadlines_then_of_creation(fluvial_loop: Loop) -> None:
     assert calls == sorted(due)
 
 
+@pytest.mark.parametrize("base", [0.005, -1.0], ids=["ahead", "past"])
+def test_order_within_a_nanosecond(loop: asyncio.AbstractEventLoop, base: float) -> None:
+    """A double tells times apart that the clock can't."""
+    calls: list[float] = []
+    due = loop.time() + base
+    times = [due]
+    for _ in range(50):
+        times.append(math.nextafter(times[-1], math.inf))
+    for when in reversed(times):
+        loop.call_at(when, calls.append, when)
+    loop.call_at(loop.time() + 0.01, loop.stop)
+    loop.run_forever()
+    assert calls == times
+
+
 def test_call_later_zero_is_a_timer_after_what_is_ready(loop: asyncio.AbstractEventLoop) -> None:
     calls: list[str] = []
     handle = loop.call_later(0, calls.append, "timer")

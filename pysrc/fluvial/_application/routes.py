@@ -13,12 +13,12 @@ from uuid import UUID
 from .. import _core
 from .._calling.callables import Flavour, callable_name
 from .._calling.options import refuse_unknown
+from .._signature.declared import Field
 from .._signature.foreign import check_dependencies, check_returned
 from .._signature.plan import Captures, Target, make_target
 from .._signature.results import ModelOptions, make_respond, make_wrap
 from .._signature.signature import (
     Call,
-    Field,
     Special,
     check_dependency,
     read_call,
@@ -95,6 +95,8 @@ class Route:
     # For Request.path_params: the functions that convert the captured texts.
     converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
     plan: _core.Plan | None = None
+    # What its arguments are read from: the calls of `dependencies`, then the handler's.
+    calls: tuple[Call, ...] = ()
 
     def __post_init__(self) -> None:
         given = self.options.get("name")
@@ -136,7 +138,8 @@ class Route:
         for each in (*before, call):
             settle_connection(each, Special.REQUEST)
             settle_scopes(each)
-        warn_of_untaken(captures, (*before, call))
+        self.calls = (*before, call)
+        warn_of_untaken(captures, self.calls)
         return make_target(
             call,
             before,

@@ -14,7 +14,7 @@ from .param_models import choices_reader, model_reader
 
 if TYPE_CHECKING:
     from .._validation.problems import Loc
-    from .signature import Field
+    from .declared import Field
 
 _SOURCES = {
     "path": _core.PATH,

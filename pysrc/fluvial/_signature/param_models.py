@@ -18,7 +18,7 @@ from ..params import MISSING
 
 if TYPE_CHECKING:
     from .._validation.validators import Validator
-    from .signature import Field
+    from .declared import Field
 
 Reader = Callable[[Any], Any]
 Received = dict[str, list[str]]

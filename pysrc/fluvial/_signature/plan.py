@@ -12,6 +12,7 @@ from .. import _core
 from .._calling.callables import Flavour
 from ..params import Body
 from .body import EmbeddedBody, WholeBody
+from .declared import Field
 from .fields import (
     by_order,
     is_read_in_python,
@@ -20,7 +21,7 @@ from .fields import (
     make_reader,
 )
 from .plan_runner import Layout, Program, Step
-from .signature import Argument, Call, Field, Special
+from .signature import Argument, Call, Special
 
 Captures = Mapping[str, tuple[int, Any]]
 

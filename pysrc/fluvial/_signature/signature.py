@@ -49,6 +49,7 @@ from ..params import (
 )
 from ..requests import HTTPConnection
 from ..responses import Response
+from .declared import Field
 from .foreign import (
     check_annotation,
     check_default,
@@ -72,32 +73,6 @@ class Special(enum.Enum):
     RESPONSE = enum.auto()
     BACKGROUND = enum.auto()
     SCOPES = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A value from the request. It is required if it has neither kind of default.
-
-    `default` is shared by all requests. `default_factory` is called for each request; defaults that
-    a request could change have one, too.
-    """
-
-    name: str
-    alias: str
-    annotation: Any
-    marker: Marker
-    default: Any
-    default_factory: Callable[[], Any] | None
-    further: tuple[str, ...] = ()  # other names that are accepted like `alias`
-
-    def absent(self) -> Any:
-        """The value when none was sent, MISSING if it is required."""
-        return self.default if self.default_factory is None else self.default_factory()
-
-    @property
-    def source(self) -> str:
-        """One of "path", "query", "header", "cookie" and "body"."""
-        return self.marker.source
 
 
 @dataclass(slots=True)
@@ -437,7 +412,7 @@ def _read_field(
     _check_shape(parameter.annotation, marker)
     if isinstance(marker, Path):
         default = MISSING
-    alias, *further = marker.names or (None,)
+    alias, further = next(iter(marker.names), None), marker.names[1:]
     if alias is None:
         alias = name
         if isinstance(marker, Header) and marker.convert_underscores:
@@ -448,11 +423,12 @@ def _read_field(
             f"write {{{alias}}} into the path, or Query()"
         )
     factory = marker.default_factory
+    given = MISSING if isinstance(default, Factory) else default
     if default is not MISSING:
         factory = default.make if isinstance(default, Factory) else copier(default)
     if factory is not None:
         default = MISSING
-    return Field(name, alias, parameter.annotation, marker, default, factory, tuple(further))
+    return Field(name, alias, parameter.annotation, marker, default, factory, further, given)
 
 
 def _check_shape(annotation: Any, marker: Marker) -> None:

@@ -1,0 +1,90 @@
+"""What a signature declares of one value from a request."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
+
+from ..params import MISSING, Marker
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A value from the request: what binds it, validates it and documents it starts from here.
+
+    `name` is the parameter's, `alias` the one in the request, `source` the place in it. The type is
+    `annotation`, with all that is written into its Annotated; what the marker adds to that is
+    `info`, and `adapter` is pydantic's validator and JSON Schema for both. Each of the two is made
+    when it is first asked for, since that imports pydantic.
+
+    The value is required if there is neither kind of default. `default` is shared by all requests.
+    `default_factory` is called for each request; defaults that a request could change have one,
+    too.
+    """
+
+    name: str
+    alias: str
+    annotation: Any
+    marker: Marker
+    default: Any
+    default_factory: Callable[[], Any] | None
+    further: tuple[str, ...] = ()  # other names that are accepted like `alias`
+    given: Any = MISSING  # the default as it is written, also where requests get copies of it
+
+    def absent(self) -> Any:
+        """The value when none was sent, MISSING if it is required."""
+        return self.default if self.default_factory is None else self.default_factory()
+
+    @property
+    def source(self) -> str:
+        """One of "path", "query", "header", "cookie" and "body"."""
+        return self.marker.source
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a request without this value is refused."""
+        return self.default is MISSING and self.default_factory is None
+
+    @cached_property
+    def info(self) -> FieldInfo:
+        """Default, limits and words, as pydantic's FieldInfo; its `annotation` is the field's type.
+
+        Raises: TypeError or ValueError for limits that pydantic refuses.
+        """
+        import pydantic
+
+        marker = self.marker
+        options: dict[str, Any] = dict(marker.constraints)
+        for name in ("title", "description", "examples", "deprecated", "json_schema_extra"):
+            value = getattr(marker, name)
+            if value is not None:
+                options[name] = value
+        if self.given is not MISSING:
+            options["default"] = self.given
+        elif marker.default_factory is not None:
+            options["default_factory"] = marker.default_factory
+        info: FieldInfo = pydantic.Field(**options)
+        info.annotation = self.annotation
+        return info
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Validates values for the field, and makes the JSON Schema of the field's values.
+
+        Raises: what pydantic raises for a type that it can't validate.
+        """
+        import pydantic
+        from pydantic.warnings import UnsupportedFieldAttributeWarning
+
+        with warnings.catch_warnings():
+            # It is about attributes that only fields of models have, such as `deprecated`.
+            warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+            kind: Any = Annotated[self.annotation, self.info]
+            return pydantic.TypeAdapter(kind)

@@ -18,7 +18,8 @@ typedef struct BodyQueue BodyQueue;
 typedef struct HandlerCoro HandlerCoro;
 
 typedef struct AppCall {
-    RouteMatch match; /* captures point into `path`, or into the request's head */
+    /* captures point into `path`, or into the request's head; `plan` is owned: see call_keep_plan */
+    RouteMatch match;
     Buf path; /* owned: the decoded path; empty when nothing in it is percent-encoded */
     PyObject *request; /* owned: the Python Request; NULL until it is needed */
     /* borrowed: the Sender of a streamed response, which clears this when it dies */
@@ -37,6 +38,14 @@ static inline AppCall *
 call_of(HttpRequest *req)
 {
     return (AppCall *)http_request_app(req);
+}
+
+/* To be called after a look-up: the plan lives as long as the request, though its route may get
+ * another one meanwhile. */
+static inline void
+call_keep_plan(AppCall *call)
+{
+    Py_XINCREF(call->match.plan);
 }
 
 /* The percent-decoded path. */

@@ -35,6 +35,7 @@ dispatch_clear(HttpRequest *req)
     assert(call->request == NULL && call->mounted == NULL);
     body_clear(call);
     buf_free(&call->path);
+    Py_CLEAR(call->match.plan);
 }
 
 /* ---- The head ----------------------------------------------------------------------------- */
@@ -122,6 +123,7 @@ dispatch_head(HttpRequest *req)
         return mode;
     }
     router_find_request(server->router, req->method, call_path(req), &call->match);
+    call_keep_plan(call);
     if (call->match.outcome == ROUTE_FOUND) {
         mode = route_head(req);
     } else if (server->entry == NULL) { /* with middleware, entry() finds the mounts */

@@ -136,6 +136,8 @@ class Router:
     def add(self, methods: tuple[str, ...], pattern: str, plan: Plan) -> None:
         """Adds a route. Raises: ValueError, which says where, for a malformed pattern or an unknown
         method."""
+    def replace(self, old: Plan, new: Plan) -> int:
+        """Puts `new` in the place of `old`; returns how many routes had that."""
     def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:
         """The result for a request: ("found", plan, captures), ("not_found", None, ()),
         ("method_not_allowed", None, allowed methods, sorted) or ("redirect_slash", None, ())."""

@@ -5,9 +5,11 @@ Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Never
+from typing import Any, Final, Literal, Never
+from weakref import WeakKeyDictionary
 
 from ._calling.options import named_options, refuse_unknown
 
@@ -21,6 +23,9 @@ __all__ = [
     "Security",
     "SecurityScopes",
 ]
+
+
+Scope = Literal["function", "request", "app"]
 
 
 class _Missing:
@@ -173,18 +178,50 @@ class Body(Marker):
 class Depends:
     """The result of another callable, whose own parameters come from the request like a handler's.
 
-    It is called once per request, unless `use_cache` is false. The code after a generator's `yield`
-    runs when the handler is done. Without `dependency`, the parameter's annotation is called.
+    It is called once per request, unless `use_cache` is false. Without `dependency`, the
+    parameter's annotation is called.
+
+    `scope` says when the code after a generator's `yield` runs. "function": when the handler has
+    returned. "request": after the response. By default after a streamed response, and before
+    another one, which can then still report that the code failed. With "app", the dependency is
+    made once, when the app starts, and closed when it ends.
+
+    `max_concurrency` is how many of its calls run at once in each loop; others wait. A generator
+    counts until its end.
     """
 
-    __slots__ = ("dependency", "use_cache")
+    __slots__ = ("_semaphores", "dependency", "max_concurrency", "scope", "use_cache")
 
     @named_options
     def __init__(
-        self, dependency: Callable[..., Any] | None = None, *, use_cache: bool = True
+        self,
+        dependency: Callable[..., Any] | None = None,
+        *,
+        use_cache: bool = True,
+        scope: Scope | None = None,
+        max_concurrency: int | None = None,
     ) -> None:
+        if not (scope is None or isinstance(scope, str)):
+            raise TypeError(f"a scope is a str, not {scope!r}; did you mean 'scopes'?")
+        if scope not in (None, "function", "request", "app"):
+            raise ValueError(f'a scope is "function", "request" or "app", not {scope!r}')
+        if not (max_concurrency is None or (type(max_concurrency) is int and max_concurrency > 0)):
+            raise ValueError(f"max_concurrency is a positive int, not {max_concurrency!r}")
         self.dependency = dependency
         self.use_cache = use_cache
+        self.scope = scope
+        self.max_concurrency = max_concurrency
+        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            WeakKeyDictionary()
+        )
+
+    def semaphore(self) -> asyncio.Semaphore:
+        """What keeps to `max_concurrency` in the running loop."""
+        assert self.max_concurrency is not None
+        loop = asyncio.get_running_loop()
+        if loop not in self._semaphores:
+            self._semaphores[loop] = asyncio.Semaphore(self.max_concurrency)
+        return self._semaphores[loop]
 
     def __repr__(self) -> str:
         return f"Depends({self.dependency!r})"
@@ -205,8 +242,12 @@ class Security(Depends):
         *,
         scopes: Sequence[str] | None = None,
         use_cache: bool = True,
+        scope: Scope | None = None,
+        max_concurrency: int | None = None,
     ) -> None:
-        super().__init__(dependency, use_cache=use_cache)
+        super().__init__(
+            dependency, use_cache=use_cache, scope=scope, max_concurrency=max_concurrency
+        )
         given = () if scopes is None else scopes
         if isinstance(given, str) or not all(isinstance(scope, str) for scope in given):
             raise TypeError(f'Security(): write scopes=["name", …], not {scopes!r}')

@@ -13,16 +13,21 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def running(app: App) -> AsyncIterator[None]:
-    """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields."""
+    """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields.
+
+    Within it live the dependencies whose scope is "app".
+    """
     if app.lifespan is None:
-        yield
+        async with app.dependencies.for_app.running():
+            yield
         return
     async with _as_context_manager(app) as state:
         if state is not None and not isinstance(state, Mapping):
             raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
         app.lifespan_state = dict(state or {})
         try:
-            yield
+            async with app.dependencies.for_app.running():
+                yield
         finally:
             app.lifespan_state = {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,15 +19,11 @@ from .fields import (
     make_param,
     make_reader,
 )
+from .lifetimes import MANAGERS
 from .plan_runner import Layout, Program, Step
 from .signature import Argument, Call, Special
 
 Captures = Mapping[str, tuple[int, Any]]
-
-_MANAGERS: dict[Flavour, Callable[..., Any]] = {
-    Flavour.SYNC_GENERATOR: contextlib.contextmanager,
-    Flavour.ASYNC_GENERATOR: contextlib.asynccontextmanager,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +53,7 @@ def make_target(
     Raises: TypeError when the handler is an async generator and isn't streamed, or when nothing
     can validate a parameter's annotation.
     """
-    yields = call.flavour in _MANAGERS
+    yields = call.flavour in MANAGERS
     if call.flavour is Flavour.ASYNC_GENERATOR and not streamed:
         raise TypeError(
             "an async generator can't be a handler: return a StreamingResponse of it, or say "
@@ -159,12 +154,14 @@ class _Builder:
         self._order: list[Call] = []
         self._bodies: list[Field] = []
         self._models: list[Field] = []
+        self._for_app: list[Call] = []
         self._specials: set[Special] = set()
 
     def build(self, call: Call, before: list[Call], inline: bool) -> Target:
         """The target whose handler is a Program that runs the graph."""
         for dependency in before:
-            self._gather(dependency)
+            if self._known(dependency) is None:
+                self._gather(dependency)
         self._gather(call)
         request = self._add_request() if self._wants_request() else -1
         body = self._add_body() if self._bodies else -1
@@ -181,6 +178,9 @@ class _Builder:
         """Adds a call after its dependencies. Dependencies that were added before are shared,
         unless `use_cache` is off."""
         self._calls[call] = -1
+        if call.marker.scope == "app":
+            self._for_app.append(call)
+            return
         for argument in call.arguments:
             if isinstance(argument.value, Call) and self._known(argument.value) is None:
                 self._gather(argument.value)
@@ -193,9 +193,11 @@ class _Builder:
 
     def _known(self, call: Call) -> Call | None:
         """The call added before whose result `call` shares, or None."""
-        if call.use_cache:
-            for other in self._order:
-                if other.use_cache and other.key == call.key:
+        if call.marker.use_cache or call.marker.scope == "app":
+            for other in (*self._for_app, *self._order):
+                if (other.marker.use_cache or other.marker.scope == "app") and (
+                    other.key == call.key
+                ):
                     return other
         return None
 
@@ -238,7 +240,7 @@ class _Builder:
         special = {Special.REQUEST: request}
         for each in (Special.RESPONSE, Special.BACKGROUND):
             special[each] = next(numbers) if each in self._specials else -1
-        for call in self._order:
+        for call in (*self._for_app, *self._order):
             self._calls[call] = next(numbers)
         layout = Layout(
             size=next(numbers),
@@ -249,6 +251,7 @@ class _Builder:
             models=tuple((self._places[id(f)], make_reader(f)) for f in self._models),
             response=special[Special.RESPONSE],
             background=special[Special.BACKGROUND],
+            for_app=tuple((self._calls[call], call.key) for call in self._for_app),
         )
         return layout, special
 
@@ -257,11 +260,11 @@ class _Builder:
         positional = [places[a.name] for a in call.arguments if a.positional_only]
         named = [(a.name, places[a.name]) for a in call.arguments if not a.positional_only]
         func, flavour = call.func, call.flavour
-        if is_handler and flavour in _MANAGERS:
+        if is_handler and flavour in MANAGERS:
             flavour = Flavour.SYNC  # what it yields is the response
-        elif flavour in _MANAGERS:
-            func = _MANAGERS[flavour](func)
-        return Step(func, flavour, tuple(positional), tuple(named), self._calls[call])
+        elif flavour in MANAGERS:
+            func = MANAGERS[flavour](func)
+        return Step(func, flavour, tuple(positional), tuple(named), self._calls[call], call.marker)
 
     def _place(self, value: Field | Special | Call, special: dict[Special, int]) -> int:
         if isinstance(value, Special):

@@ -61,5 +61,7 @@ AppServer *call_server(const HttpRequest *req);
 
 /* The Python Request, made on first use: a new reference, or NULL with an exception. */
 PyObject *call_request(HttpRequest *req);
+/* Drops that Request at the end of the call, after what Python code has asked for (Request._at_end). */
+void call_let_request_go(HttpRequest *req);
 
 #endif

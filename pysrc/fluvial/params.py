@@ -17,6 +17,8 @@ __all__ = [
     "Body",
     "Cookie",
     "Depends",
+    "File",
+    "Form",
     "Header",
     "Path",
     "Query",
@@ -45,6 +47,7 @@ class Marker:
     """Base of the parameters' markers."""
 
     source: str
+    has_choices = True  # whether several names may be given, of which the first one present counts
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class Marker:
         self.alias = alias
         # The names in the request, tried in this order; empty for the parameter's own name.
         self.names = _alias_names(alias if validation_alias is None else validation_alias)
-        if len(self.names) > 1 and self.source in ("path", "body"):
+        if len(self.names) > 1 and not self.has_choices:
             raise TypeError(f"a parameter of the {self.source} has one name, not a choice")
         limits: dict[str, Any] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
         limits |= {"multiple_of": multiple_of, "pattern": regex if pattern is None else pattern}
@@ -126,6 +129,7 @@ class Path(Marker):
     """A parameter of the path."""
 
     source = "path"
+    has_choices = False
 
     def __init__(self, default: Any = MISSING, **options: Any) -> None:
         super().__init__(default, **options)
@@ -161,6 +165,7 @@ class Body(Marker):
     """The JSON body; with `embed`, or if there are several such parameters, one member of it."""
 
     source = "body"
+    has_choices = False
 
     def __init__(
         self,
@@ -173,6 +178,37 @@ class Body(Marker):
         super().__init__(default, **options)
         self.embed = embed
         self.media_type = media_type
+
+
+class Form(Body):
+    """A field of a form, URL-encoded or multipart (RFC 7578); for a model, all of its fields.
+
+    A parameter that is a list takes all fields of the name. Empty fields count as absent.
+    """
+
+    has_choices = True
+
+    def __init__(
+        self,
+        default: Any = MISSING,
+        *,
+        media_type: str = "application/x-www-form-urlencoded",
+        **options: Any,
+    ) -> None:
+        super().__init__(default, media_type=media_type, **options)
+
+
+class File(Form):
+    """A file of a multipart form: as an UploadFile, or its content as bytes."""
+
+    def __init__(
+        self,
+        default: Any = MISSING,
+        *,
+        media_type: str = "multipart/form-data",
+        **options: Any,
+    ) -> None:
+        super().__init__(default, media_type=media_type, **options)
 
 
 class Depends:

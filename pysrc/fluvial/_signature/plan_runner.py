@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack, nullcontext
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._calling.callables import Flavour
 from .._calling.threads import (
@@ -26,6 +26,9 @@ from ..background import BackgroundTasks
 from ..exceptions import RequestValidationError
 from ..params import MISSING, Depends
 from ..responses import Response
+
+if TYPE_CHECKING:
+    from .form_fields import FormBody
 
 Values = list[Any]
 UNSET = 0  # the status of a Response parameter until the user sets it
@@ -63,14 +66,15 @@ class Layout:
     """What the list of values contains in addition to the steps' results.
 
     First come the parameters that C binds. `factories` make the values of absent ones. The tuple at
-    place `body` is spread over the places `members`. `models` are read from the request, which is
-    at place `request`. Places that are not used are -1.
+    place `body` is spread over the places `members`; so is what `form` reads. `models` are read
+    from the request, which is at place `request`. Places that are not used are -1.
     """
 
     size: int
     factories: tuple[tuple[int, Callable[[], Any]], ...]
     request: int
     body: int
+    form: FormBody | None
     members: tuple[int, ...]
     models: tuple[tuple[int, Callable[[Any], Any]], ...]
     response: int
@@ -99,6 +103,13 @@ class Layout:
             values[self.background] = BackgroundTasks()
         return values
 
+    async def fill_form(self, values: Values) -> None:
+        """Reads the form, if there is one. Raises: as `Request.form`."""
+        if self.form is not None:
+            read = await self.form(values[self.request])
+            for place, value in zip(self.members, read, strict=True):
+                values[place] = value
+
     def _spread(self, values: Values) -> None:
         if self.body < 0:
             return
@@ -114,7 +125,8 @@ class Program:
     def __init__(self, layout: Layout, steps: list[Step], *, finish: bool) -> None:
         self.layout = layout
         self.steps = steps
-        self.is_async = any(step.flavour in _ASYNC or _is_limited(step) for step in steps)
+        awaits = any(step.flavour in _ASYNC or _is_limited(step) for step in steps)
+        self.is_async = awaits or layout.form is not None
         managed = [step.marker.scope for step in steps if "GENERATOR" in step.flavour.name]
         self._managed = bool(managed)
         self._early = "function" in managed
@@ -154,6 +166,7 @@ class Program:
     async def run_async(self, *params: Any) -> Any:
         """The program as an `async def` handler."""
         values = self.layout.fill(params, self.app_value)
+        await self.layout.fill_form(values)
         if not self._managed:
             await self._run_segments(values, None)
             return self._finished(values)

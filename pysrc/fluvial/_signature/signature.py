@@ -41,6 +41,8 @@ from ..params import (
     MISSING,
     Body,
     Depends,
+    File,
+    Form,
     Header,
     Marker,
     Path,
@@ -60,6 +62,7 @@ from .foreign import (
     is_marker,
     refuse_foreign,
 )
+from .form_fields import is_upload
 
 Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 HANDLER: Final = Depends()  # the marker of a call that is no dependency
@@ -399,6 +402,8 @@ def _marker_and_default(
 def _implied_marker(parameter: inspect.Parameter, path_names: Collection[str]) -> Marker:
     if parameter.name in path_names:
         return Path()
+    if is_upload(parameter.annotation):
+        return File()
     return Query() if is_scalar(parameter.annotation) else Body()
 
 
@@ -460,6 +465,8 @@ def _read_field(
 
 
 def _check_shape(annotation: Any, marker: Marker) -> None:
+    if is_upload(annotation) and not isinstance(marker, Form):
+        raise TypeError("an UploadFile is a file of a form; write File() or nothing beside it")
     if isinstance(marker, Body) or is_scalar(annotation):
         return
     bare = strip_optional(annotation)

@@ -40,7 +40,7 @@ coro_release(RequestCoro *base)
         }
         body_end(req); /* tasks that still read the body get no more */
         call_of(req)->coro = NULL;
-        call_let_request_go(req);
+        Py_CLEAR(call_of(req)->request);
         http_request_unref(req);
     }
     Py_CLEAR(self->base.coro);

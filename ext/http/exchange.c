@@ -107,11 +107,8 @@ exchange_overload(HttpRequest *req)
 Fault
 exchange_excess(const HttpRequest *req)
 {
-    const HttpLimits *limits = &req->server->limits;
-    const char *name = req->body_limit == limits->body        ? "body"
-                       : req->body_limit == limits->form_size ? "form_size"
-                                                              : NULL; /* the route's own */
-    return (Fault){413, "The body is too large", name};
+    bool own = req->body_limit != req->server->limits.body; /* the route's own limit */
+    return (Fault){413, "The body is too large", own ? NULL : "body"};
 }
 
 static bool

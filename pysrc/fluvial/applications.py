@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from . import _core
-from ._application.dependencies import Dependencies, apply
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.middleware import Entry, Middleware, make_entry
 from ._application.route_warnings import Registered
@@ -25,11 +24,13 @@ from ._calling.options import check_path, named_options
 from ._signature.foreign import check_callback, check_dependencies
 from .datastructures import State, URLPath
 from .exceptions import NoMatchFound
-from .routing import Registering, method_names
+from .openapi._app import DESCRIPTION, Documented
+from .routing import APIRouter, Registering, Shared, include_route, method_names
 
 if TYPE_CHECKING:
     from ._asgi.under_other_servers import AsgiSide
     from .params import Depends
+    from .responses import Response
 
 __all__ = ["App"]
 
@@ -37,31 +38,80 @@ F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
-class App(Registering):
+class App(Documented, Registering):
     """A web application.
 
     `lifespan(app)` is an async context manager that is entered before the first request and left
     after the last. It yields nothing, or a dict, of which each `request.state` starts as a copy.
-    `dependencies` are called for every route.
+    Without it, the functions in `on_startup` and `on_shutdown` are called then. `dependencies` are
+    called for every route. `responses`, `callbacks`, `deprecated`, `include_in_schema`,
+    `default_response_class` and `generate_unique_id_function` are for all routes that don't say
+    otherwise, and so is `max_body_size`, in bytes. `routes` are registered at once.
+
+    The OpenAPI document at `openapi_url` has `title`, `summary`, `description`, `version`,
+    `terms_of_service`, `contact`, `license_info`, `openapi_tags`, `openapi_external_docs`,
+    `servers` and the routes of `webhooks`. With `separate_input_output_schemas`, a model has two
+    schemas where what is read and what is written differ. Swagger UI, ReDoc and Scalar show it at
+    `docs_url`, `redoc_url` and `scalar_url`; none of these exists if it is None, or if
+    `openapi_url` is. `root_path` is the prefix that a proxy removes from each path; with
+    `root_path_in_servers` it is the document's first server.
+
+    With `redirect_slashes`, a path that has a route only with or only without a slash at its end is
+    redirected there.
     """
 
     @named_options
     def __init__(
         self,
         *,
+        routes: Sequence[Route | WebSocketRoute] | None = None,
         title: str = "Fluvial",
+        summary: str | None = None,
+        description: str = "",
         version: str = "0.1.0",
-        lifespan: Lifespan | None = None,
+        openapi_url: str | None = "/openapi.json",
+        openapi_tags: list[dict[str, Any]] | None = None,
+        servers: list[dict[str, Any]] | None = None,
         dependencies: Sequence[Depends] | None = None,
+        default_response_class: type[Response] | None = None,
+        redirect_slashes: bool = True,
+        docs_url: str | None = "/docs",
+        redoc_url: str | None = "/redoc",
+        scalar_url: str | None = None,
+        swagger_ui_oauth2_redirect_url: str | None = "/docs/oauth2-redirect",
+        swagger_ui_init_oauth: dict[str, Any] | None = None,
+        swagger_ui_parameters: dict[str, Any] | None = None,
         exception_handlers: dict[int | type[BaseException], Handler] | None = None,
+        on_startup: Sequence[Callable[[], Any]] | None = None,
+        on_shutdown: Sequence[Callable[[], Any]] | None = None,
+        lifespan: Lifespan | None = None,
+        terms_of_service: str | None = None,
+        contact: dict[str, Any] | None = None,
+        license_info: dict[str, Any] | None = None,
+        root_path: str = "",
+        root_path_in_servers: bool = True,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        webhooks: APIRouter | None = None,
+        deprecated: bool | None = None,
+        include_in_schema: bool = True,
+        generate_unique_id_function: Callable[[Any], str] | None = None,
+        separate_input_output_schemas: bool = True,
+        openapi_external_docs: dict[str, Any] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
-        self.title = title
-        self.version = version
+        given = dict(locals())
+        for name in DESCRIPTION:
+            setattr(self, name, given[name])
+        self.servers = list(servers or ())
+        self.webhooks = webhooks or APIRouter()
+        self._dependencies = check_dependencies(given.pop("dependencies") or (), "App()")
+        self._shared = Shared.of(given, "App()")
         self.state = State()
         self.routes: list[Route] = []
         self.lifespan = lifespan
-        everywhere = check_dependencies(dependencies or (), "App()")
-        self._dependencies = Dependencies(everywhere, self._override)
+        self.on_startup = list(on_startup or ())
+        self.on_shutdown = list(on_shutdown or ())
         self._router = _core.Router()
         self._middleware: list[Middleware] = []
         self._errors = ErrorHandlers()
@@ -73,6 +123,9 @@ class App(Registering):
         self.lifespan_state: dict[str, Any] = {}
         for key, handler in (exception_handlers or {}).items():
             self._errors.add(key, handler)
+        self._add_pages()
+        for route in routes or ():
+            include_route(self, route, Shared())
 
     # ---- routes ----------------------------------------------------------------------------
 
@@ -92,14 +145,14 @@ class App(Registering):
         check_path(path, "get")
         check_options(options, "get")
         names = method_names(methods)
-        route = Route(path, names, endpoint, options)
+        route = Route(path, names, endpoint, self._shared.options(options))
         try:
             route.make_plan(self._dependencies)
         except NameError:
             # An annotation uses a name that is defined later: the route is planned at startup.
             self._unplanned.append(route)
         except TypeError as exc:
-            raise type(exc)(f"{_describe(route)}: {exc}") from exc
+            raise TypeError(f"{_describe(route)}: {exc}") from exc
         self.routes.append(route)
         if not self._unplanned:
             self._add_to_router(route)
@@ -122,7 +175,7 @@ class App(Registering):
                 hint = "; if it is imported for type checkers alone, import it always"
                 raise NameError(f"{_describe(route)}: {exc}{hint}") from exc
             except TypeError as exc:
-                raise type(exc)(f"{_describe(route)}: {exc}") from exc
+                raise TypeError(f"{_describe(route)}: {exc}") from exc
             self._add_to_router(route)
             del self._unplanned[0]
         self.websockets.plan(self._dependencies)
@@ -179,28 +232,6 @@ class App(Registering):
                 if path is not None:
                     return URLPath(path, protocol)
         raise NoMatchFound(name, path_params)
-
-    @property
-    def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:
-        """Functions that are called in the place of dependencies, of routers' too: for tests.
-
-        Whoever changes it gets TypeError, and the change is undone, when one of them can't be
-        called for a request.
-        """
-        return self._dependencies.overrides
-
-    @dependency_overrides.setter
-    def dependency_overrides(self, overrides: Mapping[Any, Any]) -> None:
-        self._dependencies.overrides = overrides
-
-    def _override(self) -> None:
-        changes = self._dependencies.changes
-        apply(
-            [
-                *changes(self._router, self.routes),
-                *changes(self.websockets.router, self.websockets.routes),
-            ]
-        )
 
     # ---- around the routes -----------------------------------------------------------------
 
@@ -274,11 +305,6 @@ class App(Registering):
     def router(self) -> _core.Router:
         """The routing table."""
         return self._router
-
-    @property
-    def dependencies(self) -> Dependencies:
-        """What its routes' dependencies have in common."""
-        return self._dependencies
 
     @property
     def errors(self) -> ErrorHandlers:

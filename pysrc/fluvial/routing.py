@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from ._application.routes import Route, RouteOptions, WebSocketRoute, check_options
@@ -39,8 +39,26 @@ class Shared:
     dependencies: Sequence[Depends] = ()
     default_response_class: type[Response] | None = None
     responses: dict[int | str, dict[str, Any]] | None = None
+    callbacks: Sequence[Any] = ()
     deprecated: bool | None = None
     include_in_schema: bool = True
+    generate_unique_id_function: Callable[[Any], str] | None = None
+    max_body_size: int | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], where: str) -> Shared:
+        """Those of the arguments `given` to a function that routes share, checked.
+
+        Raises: TypeError or ValueError for what can't be meant, in a message for `where`.
+        """
+        taken = {each.name: given[each.name] for each in fields(cls) if each.name in given}
+        for name in ("tags", "callbacks"):
+            if name in taken:
+                taken[name] = tuple(taken[name] or ())
+        taken["dependencies"] = check_dependencies(taken.get("dependencies") or (), where)
+        shared = cls(**taken)
+        shared.check(where)
+        return shared
 
     def check(self, where: str) -> None:
         """Raises: TypeError or ValueError for what can't be meant, in a message for `where`."""
@@ -59,15 +77,20 @@ class Shared:
     def options(self, own: RouteOptions) -> RouteOptions:
         """Those of a route, with what is shared before its own, or where it has none."""
         options: RouteOptions = {**own}
-        if self.tags:
-            options["tags"] = [*self.tags, *(own.get("tags") or ())]
-        if self.dependencies:
-            options["dependencies"] = [*self.dependencies, *(own.get("dependencies") or ())]
+        for name in ("tags", "dependencies", "callbacks"):
+            if getattr(self, name):
+                given: Any = own.get(name) or ()
+                options[name] = [*getattr(self, name), *given]
         if self.responses:
             options["responses"] = {**self.responses, **(own.get("responses") or {})}
-        if own.get("response_class") is None and self.default_response_class is not None:
-            options["response_class"] = self.default_response_class
-        if self.deprecated and own.get("deprecated") is None:
+        for name, default in (
+            ("response_class", self.default_response_class),
+            ("generate_unique_id_function", self.generate_unique_id_function),
+            ("body_limit", self.max_body_size),
+        ):
+            if default is not None and own.get(name) is None:
+                options[name] = default  # type: ignore[literal-required]
+        if self.deprecated and not own.get("deprecated"):
             options["deprecated"] = True
         if not self.include_in_schema:
             options["include_in_schema"] = False
@@ -154,6 +177,14 @@ class Registering(ABC):
         """Registers the decorated handler for TRACE."""
         return self._decorate("trace", path, options)
 
+    def query(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        """Registers the decorated handler for QUERY (draft-ietf-httpbis-safe-method-w-body).
+
+        A QUERY has a body as a POST has, but is safe to repeat as a GET is. OpenAPI 3.1 has no such
+        operation: it stands below `x-query` there, and below `query` from 3.2 on.
+        """
+        return self._decorate("query", path, options)
+
     @named_options
     def websocket(
         self,
@@ -182,8 +213,11 @@ class Registering(ABC):
         dependencies: Sequence[Depends] | None = None,
         default_response_class: type[Response] | None = None,
         responses: dict[int | str, dict[str, Any]] | None = None,
+        callbacks: Sequence[Any] | None = None,
         deprecated: bool | None = None,
         include_in_schema: bool = True,
+        generate_unique_id_function: Callable[[Any], str] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
         """Registers all routes that `router` has by now, with `prefix` before their paths.
 
@@ -194,27 +228,20 @@ class Registering(ABC):
         also for a prefix that doesn't begin with "/" or ends with it, and for an empty path without
         prefix.
         """
+        given = dict(locals())
         where = f"{self._owner}.include_router()"
         if not isinstance(router, APIRouter):
             refuse_foreign(router)
             raise TypeError(f"{where} takes an APIRouter, not {router!r}: mount() takes apps")
         if router is self:
             raise ValueError(f"{where}: a router can't include itself")
-        shared = Shared(
-            prefix=prefix,
-            tags=tuple(tags or ()),
-            dependencies=check_dependencies(dependencies or (), where),
-            default_response_class=default_response_class,
-            responses=responses,
-            deprecated=deprecated,
-            include_in_schema=include_in_schema,
-        )
-        shared.check(where)
+        shared = Shared.of(given, where)
         for route in router.routes:
-            _include(self, route, shared)
+            include_route(self, route, shared)
 
 
-def _include(owner: Registering, route: Route | WebSocketRoute, shared: Shared) -> None:
+def include_route(owner: Registering, route: Route | WebSocketRoute, shared: Shared) -> None:
+    """Registers a router's route with `owner`. Raises: as `add_api_route`."""
     path = shared.prefix + route.path
     if not path:
         name = callable_name(route.endpoint)
@@ -244,19 +271,13 @@ class APIRouter(Registering):
         dependencies: Sequence[Depends] | None = None,
         default_response_class: type[Response] | None = None,
         responses: dict[int | str, dict[str, Any]] | None = None,
+        callbacks: Sequence[Any] | None = None,
         deprecated: bool | None = None,
         include_in_schema: bool = True,
+        generate_unique_id_function: Callable[[Any], str] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
-        self._shared = Shared(
-            prefix=prefix,
-            tags=tuple(tags or ()),
-            dependencies=check_dependencies(dependencies or (), "APIRouter()"),
-            default_response_class=default_response_class,
-            responses=responses,
-            deprecated=deprecated,
-            include_in_schema=include_in_schema,
-        )
-        self._shared.check("APIRouter()")
+        self._shared = Shared.of(dict(locals()), "APIRouter()")
         self.routes: list[Route | WebSocketRoute] = []
 
     @property

@@ -122,8 +122,8 @@ FOREIGN = [
     Injected(fastapi.Header(), "fluvial.Header"),
     Injected(fastapi.Cookie(), "fluvial.Cookie"),
     Injected(fastapi.Body(), "fluvial.Body"),
-    Injected(fastapi.Form(), "fluvial.F"),
-    Injected(fastapi.File(), "fluvial.F"),
+    Injected(fastapi.Form(), "forms"),
+    Injected(fastapi.File(), "forms"),
     Injected(fastapi.Depends, "fluvial.Depends"),
     Injected(fastapi.Query, "fluvial.Query"),
     Injected(type("Own", (fastapi.params.Query,), {})(), "fluvial.Query"),
@@ -137,7 +137,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("marker", FOREIGN, ids=[str(n) for n in range(len(FOREIGN))])
 def test_markers_of_other_frameworks(marker: Injected) -> None:
-    app = App()
+    app = App(openapi_url=None)
     item = marker.item
     where = rf"(?s)GET /path .*'q'.*{re.escape(marker.instead)}"
     for annotation, default in (
@@ -261,9 +261,9 @@ def test_a_generic_class_is_read_as_its_origin(serve) -> None:
         (starlette.responses.JSONResponse, "fluvial.Response"),
         (fastapi.BackgroundTasks, "fluvial.BackgroundTasks"),
         (fastapi.security.SecurityScopes, "fluvial.security.SecurityScopes"),
-        (fastapi.UploadFile, "fluvial.UploadFile"),
-        (list[fastapi.UploadFile], "fluvial.UploadFile"),
-        (WithUpload, "fluvial.UploadFile"),
+        (fastapi.UploadFile, "forms"),
+        (list[fastapi.UploadFile], "forms"),
+        (WithUpload, "forms"),
         (aiohttp.web.Request, "fluvial.Request"),
         (litestar.Request, "fluvial.Request"),
         (litestar.WebSocket, "fluvial.WebSocket"),
@@ -271,7 +271,7 @@ def test_a_generic_class_is_read_as_its_origin(serve) -> None:
         (blacksheep.FromQuery[int], "fluvial.Query"),
         (blacksheep.FromJSON[dict], "fluvial.Body"),
         (blacksheep.FromServices[int], "fluvial.Depends"),
-        (Annotated[fastapi.UploadFile, Body()], "fluvial.UploadFile"),
+        (Annotated[fastapi.UploadFile, Body()], "forms"),
         (Request | WebSocket, "HTTPConnection"),
         (list[Request], "alone"),
     ],
@@ -380,7 +380,7 @@ def test_what_is_not_meant(annotation: Any, default: Any, match: str) -> None:
 
 
 def test_handlers_and_models_that_are_none() -> None:
-    app = App()
+    app = App(openapi_url=None)
     for handler in (5, None, "handler"):
         with pytest.raises(TypeError, match=r"GET / .*must be a function, not"):
             app.get("/")(handler)  # type: ignore[type-var]
@@ -542,7 +542,7 @@ def test_what_decorators_refuse(call: Any, match: str) -> None:
 
 @pytest.mark.parametrize("name", [*METHODS, "api_route", "route", "websocket", "middleware"])
 def test_decorators_without_parentheses(name: str) -> None:
-    app = App()
+    app = App(openapi_url=None)
 
     async def forgotten() -> None: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,21 +15,30 @@ if TYPE_CHECKING:
 async def running(app: App) -> AsyncIterator[None]:
     """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields.
 
-    Within it live the dependencies whose scope is "app".
+    Without one, the functions of `app.on_startup` and `app.on_shutdown` are called.
     """
     if app.lifespan is None:
-        async with app.dependencies.for_app.running():
+        await _call_each(app.on_startup)
+        try:
             yield
+        finally:
+            await _call_each(app.on_shutdown)
         return
     async with _as_context_manager(app) as state:
         if state is not None and not isinstance(state, Mapping):
             raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
         app.lifespan_state = dict(state or {})
         try:
-            async with app.dependencies.for_app.running():
-                yield
+            yield
         finally:
             app.lifespan_state = {}
+
+
+async def _call_each(functions: list[Callable[[], Any]]) -> None:
+    for function in functions:
+        result = function()
+        if inspect.isawaitable(result):
+            await result
 
 
 def _as_context_manager(app: App) -> contextlib.AbstractAsyncContextManager[Any]:

@@ -70,7 +70,7 @@ class Service:
         config: Config,
         secure: _core.SecureContext | None = None,
     ) -> None:
-        self._app = app if isinstance(app, App) else App()
+        self._app = app if isinstance(app, App) else App(openapi_url=None)
         self._bridge = None if isinstance(app, App) else _make_bridge(app, config, self._app.errors)
         self._mounts = [
             (mount.prefix, _make_bridge(mount.app, config, self._app.errors, mount.prefix))
@@ -148,6 +148,7 @@ class Service:
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
         """Runs the app's lifespan, and within it those of the mounted apps."""
+        self._app.root_path = self._app.root_path or self._config.root_path
         async with contextlib.AsyncExitStack() as stack:
             bridge = self._bridge
             await stack.enter_async_context(bridge.running() if bridge else running(self._app))

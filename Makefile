@@ -9,7 +9,7 @@
 #   RECORD=1           `make coverage` writes the new floor
 #   FUZZ_SECONDS=60    how long `make fuzz` runs
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
-#   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py or .../ws/run.py
+#   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py, .../fastapi/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 
@@ -46,7 +46,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug coverage mutants fuzz packages conformance-loop conformance-libs conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -59,6 +59,7 @@ help:
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
 	@echo 'make conformance-libs  the tests of aiohttp, websockets, asyncpg, redis-py and pyzmq on'
 	@echo '              fluvial.Loop and on uvloop, about twenty minutes (CONFORMANCE=)'
+	@echo 'make conformance-fastapi  the tests of FastAPI'"'"'s tutorial on Fluvial (CONFORMANCE=)'
 	@echo 'make conformance-ws  the Autobahn cases on WebSockets (CONFORMANCE=)'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
 	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
@@ -179,6 +180,20 @@ $(LIBS)/.needs: $(VENV)/.created pyproject.toml
 conformance-libs: $(LIBS)/.needs build
 	$(SAY) "the tests of libraries, on fluvial.Loop and uvloop (tests/conformance/libs)"
 	@$(LIBS)/bin/python tests/conformance/libs/run.py $(CONFORMANCE)
+
+# Likewise.
+FASTAPI = build/conformance-fastapi/$(VENV)
+
+$(FASTAPI)/.needs: $(VENV)/.created pyproject.toml
+	$(SAY) "installing what FastAPI's tests need"
+	@$(PYTHON) -m venv --clear $(FASTAPI)
+	@$(FASTAPI)/bin/python -m pip --disable-pip-version-check install --quiet \
+	$$($(PY) scripts/extras.py conformance-fastapi)
+	@touch $@
+
+conformance-fastapi: $(FASTAPI)/.needs build
+	$(SAY) "the tests of FastAPI's tutorial (tests/conformance/fastapi)"
+	@$(FASTAPI)/bin/python tests/conformance/fastapi/run.py $(CONFORMANCE)
 
 conformance-ws: $(VENV)/.conformance-ws-needs build
 	$(SAY) "the Autobahn cases for WebSocket (tests/conformance/ws)"

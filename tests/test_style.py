@@ -51,6 +51,14 @@ PACKAGES = {
         *("_loop", "_calling", "_validation", "_application", "_wsgi", "_asgi", "exceptions"),
         *("requests", "responses", "websockets", "applications", "__version__"),
     ),
+    "_testing": (
+        *("_loop", "_calling", "_serving", "datastructures", "exceptions", "requests"),
+        "websockets",
+    ),
+    "_compat": (
+        *("_application", "applications", "exceptions", "requests", "responses", "status"),
+        "websockets",
+    ),
 }
 
 C_FILES = sorted(EXT.rglob("*.[ch]"))

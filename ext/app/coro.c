@@ -13,6 +13,8 @@
 #include "http/response.h"
 #include "base/err.h"
 
+#include <structmember.h>
+
 struct HandlerCoro {
     RequestCoro base;
     AppServer *server; /* owned: outlives the requests of its HttpServer */
@@ -117,8 +119,15 @@ handler_coro_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
+static PyMemberDef coro_members[] = {
+    {"server", T_OBJECT, offsetof(HandlerCoro, server), READONLY,
+     "The server that the request came to; None at the end."},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot coro_slots[] = {
     {Py_tp_doc, "Runs the handler of a request."},
+    {Py_tp_members, coro_members},
     {Py_tp_traverse, handler_coro_traverse},
     {Py_tp_clear, request_coro_clear},
     {Py_tp_dealloc, request_coro_dealloc},

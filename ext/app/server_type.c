@@ -216,6 +216,30 @@ server_check_open(const AppServer *self)
     return 0;
 }
 
+static int
+server_check_loop(const AppServer *self)
+{
+    if (self->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a server without a loop can't listen");
+        return -1;
+    }
+    return 0;
+}
+
+/* After an attempt to serve a socket, which failed if `err` isn't 0: None, or NULL with an exception. */
+static PyObject *
+server_began(AppServer *self, int err)
+{
+    if (err != 0) {
+        return err_set(err);
+    }
+    if (!self->listening) {
+        self->listening = true;
+        Py_INCREF((PyObject *)self);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -227,19 +251,23 @@ server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
         || server_check_open(self) < 0) {
         return NULL;
     }
-    if (self->loop == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a server without a loop can't listen");
+    if (server_check_loop(self) < 0) {
         return NULL;
     }
     int err = http_server_listen(self->http, fd, is_unix != 0, backlog);
-    if (err != 0) {
-        return err_set(err);
+    return server_began(self, err);
+}
+
+static PyObject *
+server_take_socket(PyObject *op, PyObject *arg)
+{
+    AppServer *self = (AppServer *)op;
+    int fd;
+    if (!PyArg_Parse(arg, "i:take", &fd) || server_check_open(self) < 0
+        || server_check_loop(self) < 0) {
+        return NULL;
     }
-    if (!self->listening) {
-        self->listening = true;
-        Py_INCREF(op);
-    }
-    Py_RETURN_NONE;
+    return server_began(self, http_server_take(self->http, fd));
 }
 
 /* Stops the server by `stop`. Returns the future of its end, the same one for all calls. */
@@ -381,6 +409,7 @@ server_dealloc(PyObject *op)
 static PyMethodDef server_methods[] = {
     {"listen", (PyCFunction)(void (*)(void))server_listen, METH_VARARGS | METH_KEYWORDS,
      "Takes over a bound socket and accepts connections."},
+    {"take", server_take_socket, METH_O, "Serves a connected Unix socket."},
     {"drain", server_drain, METH_NOARGS,
      "Finishes the requests in progress; returns a future."},
     {"abort", server_abort, METH_NOARGS,

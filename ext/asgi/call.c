@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "http/ws/ws.h"
 
+#include <structmember.h>
+
 /* ---- The end ------------------------------------------------------------------------------ */
 
 /* Removes the call from the queue of those that wait for their bodies, if it is there. */
@@ -547,10 +549,20 @@ asgi_call_clear(PyObject *op)
     return err;
 }
 
+static PyMemberDef asgi_call_members[] = {
+    {"server", T_OBJECT, offsetof(AsgiCall, server), READONLY,
+     "The server that the request came to."},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot asgi_call_slots[] = {
-    {Py_tp_doc, "A request to an ASGI app."}, {Py_tp_traverse, asgi_call_traverse},
-    {Py_tp_clear, asgi_call_clear},           {Py_tp_dealloc, request_coro_dealloc},
-    {Py_am_send, request_coro_send},          {0, NULL},
+    {Py_tp_doc, "A request to an ASGI app."},
+    {Py_tp_members, asgi_call_members},
+    {Py_tp_traverse, asgi_call_traverse},
+    {Py_tp_clear, asgi_call_clear},
+    {Py_tp_dealloc, request_coro_dealloc},
+    {Py_am_send, request_coro_send},
+    {0, NULL},
 };
 
 static PyType_Spec asgi_call_spec = {

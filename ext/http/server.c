@@ -310,6 +310,20 @@ http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog)
     return 0;
 }
 
+int
+http_server_take(HttpServer *server, int fd)
+{
+    if (server->state != SERVER_NEW && server->state != SERVER_RUNNING) {
+        return UV_EINVAL;
+    }
+    if (server->state == SERVER_NEW) {
+        server_start(server);
+    }
+    NetAddr nameless = {.family = AF_UNSPEC};
+    conn_open(server, fd, true, &nameless);
+    return 0;
+}
+
 /* ---- Stopping ---------------------------------------------------------------------------- */
 
 /* Completes a drain when the last listener and the last connection are gone. */

@@ -101,6 +101,10 @@ Loop *http_server_loop(const HttpServer *server);
  * from then on if the result is 0. */
 int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog);
 
+/* Serves the connected Unix socket `fd`, which is non-blocking. The server owns it from then on if the
+ * result is 0. */
+int http_server_take(HttpServer *server, int fd);
+
 /* Uses TLS on all connections, configured by `ctx` (borrowed; a reference is taken). Must be called
  * before http_server_listen. 0 or UV_ENOMEM. */
 int http_server_secure(HttpServer *server, SSL_CTX *ctx);

@@ -360,6 +360,9 @@ class Server:
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
         """Takes over the bound socket `fd` and accepts connections. Raises: OSError when it can't
         listen."""
+    def take(self, fd: int, /) -> None:
+        """Takes over the connected Unix socket `fd`, which is non-blocking, as if it had been
+        accepted. Raises: OSError when the server is stopping."""
     def drain(self) -> asyncio.Future[None]:
         """Stops accepting; the future is done when the current requests are finished and the last
         connection is closed."""
@@ -512,8 +515,14 @@ class RequestCoro(Coroutine[Any, Any, None]):
 class HandlerCoro(RequestCoro):
     """Runs a handler, and then everything that its response needs."""
 
+    @property
+    def server(self) -> Server | None: ...  # None at the end
+
 class AsgiCall(RequestCoro):
     """A request to an ASGI app."""
+
+    @property
+    def server(self) -> Server: ...
 
 @final
 class AsgiSocket(AsgiCall):

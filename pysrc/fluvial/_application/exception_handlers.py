@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .._calling.callables import callable_name, is_async
+from .._calling.failures import log, log_unhandled
 from .._calling.threads import call_in_pool
 from .._signature.foreign import check_callback
 from .._validation.write_json import encode_leniently, plain
@@ -24,7 +24,6 @@ from ..requests import Request
 from ..responses import JSONResponse, PlainTextResponse, Response, checked
 
 Handler = Callable[[Request, Any], Any]
-log = logging.getLogger("fluvial.error")
 
 # RFC 9110 sections 15.2, 15.3.5, 15.4.5: no content.
 _WITHOUT_CONTENT = frozenset({100, 101, 102, 103, 204, 205, 304})
@@ -201,7 +200,7 @@ def log_failure(request: Request, exc: BaseException) -> None:
     """Logs an exception that no handler handled."""
     if request.disconnected and _is_absence(exc):
         return  # a client that disconnects is not a failure
-    log.error("%s %s failed", request.method, request.path, exc_info=exc)
+    log_unhandled(f"{request.method} {request.path} failed", exc)
 
 
 def server_error() -> Response:

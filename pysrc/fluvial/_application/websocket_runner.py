@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from .._calling.failures import is_taken, log_unhandled
 from ..exceptions import InvalidJSON, WebSocketDisconnect, WebSocketException
 from ..websockets import (
     CLOSED,
@@ -20,8 +20,6 @@ from ..websockets import (
 if TYPE_CHECKING:
     from ..responses import Response
     from .exception_handlers import ErrorHandlers
-
-log = logging.getLogger("fluvial.error")
 
 
 async def _give_up(websocket: WebSocket, exc: BaseException) -> None:
@@ -48,8 +46,8 @@ class Runner:
         """
         try:
             await handler
-        except WebSocketDisconnect:
-            pass
+        except WebSocketDisconnect as exc:
+            is_taken(exc)  # an end like any other, but tests want to see it
         except WebSocketException as exc:
             await self._close_as(websocket, exc)
         except Exception as exc:
@@ -80,11 +78,11 @@ class Runner:
                     if isinstance(exc, InvalidJSON):  # the client's mistake
                         await websocket.close(INVALID_DATA, "Invalid JSON")
                         return
-                    log.error("WebSocket %s failed", websocket.path, exc_info=exc)
+                    log_unhandled(f"WebSocket {websocket.path} failed", exc)
             except WebSocketException as error:  # raised by the exception handler
                 await websocket.close(error.code, error.reason)
         except WebSocketDisconnect:
             pass
         except Exception as error:
-            log.error("WebSocket %s failed", websocket.path, exc_info=error)
+            log_unhandled(f"WebSocket {websocket.path} failed", error)
         await websocket.close(INTERNAL_ERROR)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._calling.failures import log_unhandled
 from .._calling.threads import call_on_loop
 from ..exceptions import is_http_exception
 from .files import send_file
@@ -206,7 +207,7 @@ def _reason(task: asyncio.Task[None]) -> str:
 
 def _report(text: str, exc: BaseException | None) -> None:
     """Logs that the app has not completed the response to a request."""
-    log.error(text, exc_info=exc)
+    log_unhandled(text, exc, logger=log)
 
 
 async def _extend(send: Send, copy: Copy, message: Message) -> None:

@@ -63,6 +63,8 @@ class Service:
     make_secure() for `config`, if it has been called already.
     """
 
+    websocket_type: type[WebSocket] = WebSocket
+
     def __init__(
         self,
         app: App | Foreign,
@@ -221,14 +223,16 @@ class Service:
         if 0 < self._cancel_at <= self._stops:
             self._cancel()
 
-    def _make_server(self, loop: Loop, pool: _core.Pool) -> _core.Server:
+    def _make_server(
+        self, loop: Loop, pool: _core.Pool, request_type: type[Request] = Request
+    ) -> _core.Server:
         app = self._app
         return _core.Server(
             loop,
             app.router,
             pool,
             app=app,
-            request_type=Request,
+            request_type=request_type,
             response_type=Response,
             validation_error=RequestValidationError,
             http_exception=HTTPException,
@@ -251,7 +255,14 @@ class Service:
     def _websockets(self) -> tuple[Any, ...]:
         run = Runner(self._app.errors).run
         router = self._app.websockets.router
-        return router, WebSocket, WebSocketDisconnect, WebSocketException, run, call_on_loop
+        return (
+            router,
+            self.websocket_type,
+            WebSocketDisconnect,
+            WebSocketException,
+            run,
+            call_on_loop,
+        )
 
 
 def _make_bridge(

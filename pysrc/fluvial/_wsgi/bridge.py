@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 
 from .. import _core
+from .._calling.failures import log_unhandled
 
 if TYPE_CHECKING:
     from .._serving.config import Config
@@ -84,7 +85,7 @@ def base_environ(
 
 def _report(text: str, exc: BaseException | None) -> None:
     """Logs that the app has not completed the response to a request."""
-    log.error(text, exc_info=exc)
+    log_unhandled(text, exc, logger=log)
 
 
 def _file_facts(wrapper: FileWrapper) -> tuple[int, int, int] | None:

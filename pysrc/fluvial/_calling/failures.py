@@ -1,0 +1,24 @@
+"""What nobody has handled: it is logged, or taken by a test that wants to see it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+
+log = logging.getLogger("fluvial.error")
+
+# Set in the context of a test client's requests; returns whether the exception was taken.
+taker: ContextVar[Callable[[BaseException], bool] | None] = ContextVar("taker", default=None)
+
+
+def is_taken(exc: BaseException | None) -> bool:
+    """Offers `exc` to the test that made the request; returns whether it takes the exception."""
+    take = taker.get()
+    return take is not None and exc is not None and take(exc)
+
+
+def log_unhandled(text: str, exc: BaseException | None, *, logger: logging.Logger = log) -> None:
+    """Logs `exc` as an error, with its traceback, unless a test takes it."""
+    if not is_taken(exc):
+        logger.error(text, exc_info=exc)

@@ -1,0 +1,32 @@
+"""The default exception handlers, as coroutine functions: programs await them from their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._application import exception_handlers as ours
+
+if TYPE_CHECKING:
+    from ..exceptions import HTTPException, RequestValidationError, WebSocketException
+    from ..requests import Request
+    from ..responses import Response
+    from ..websockets import WebSocket
+
+
+async def http_exception_handler(request: Request, exc: HTTPException) -> Response:
+    """The response to an HTTPException."""
+    return ours.http_exception_handler(request, exc)
+
+
+async def request_validation_exception_handler(
+    request: Request, exc: RequestValidationError
+) -> Response:
+    """The response to a request that doesn't fit: status 422."""
+    return ours.validation_exception_handler(request, exc)
+
+
+async def websocket_request_validation_exception_handler(
+    websocket: WebSocket, exc: WebSocketException
+) -> None:
+    """Closes a WebSocket whose opening handshake doesn't fit."""
+    await websocket.close(1008, str(exc))

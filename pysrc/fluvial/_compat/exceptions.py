@@ -1,0 +1,28 @@
+"""Exceptions and warnings that only FastAPI has. Programs catch and filter them."""
+
+from __future__ import annotations
+
+from ..exceptions import RequestValidationError
+
+
+class FastAPIError(RuntimeError):
+    """The base of FastAPI's own errors."""
+
+
+class DependencyScopeError(FastAPIError):
+    """A dependency outlives one that it depends on."""
+
+
+class PydanticV1NotSupportedError(FastAPIError):
+    """A model of pydantic's first version."""
+
+
+class FastAPIDeprecationWarning(UserWarning):
+    """Something that FastAPI is going to drop."""
+
+
+class StarletteDeprecationWarning(UserWarning):
+    """Something that Starlette is going to drop."""
+
+
+ValidationException = RequestValidationError

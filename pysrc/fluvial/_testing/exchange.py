@@ -1,0 +1,128 @@
+"""One exchange of a test client: a connection with a server of its own, and what is said of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._calling.failures import taker
+from ..datastructures import Address
+from ..exceptions import WebSocketDisconnect
+from ..requests import Request
+from ..websockets import WAITING, WebSocket
+
+if TYPE_CHECKING:
+    import socket
+
+    from .portal import Portal
+
+_current: ContextVar[Exchange] = ContextVar("_current")
+
+
+class Exchange:
+    """A connection between a test and an app, for one request or one WebSocket.
+
+    `client` is what the app is told of the client's address, `scheme` and `server` how it is told
+    to have been reached. `failures` are the exceptions that nothing handled, if `takes` is set.
+    """
+
+    def __init__(
+        self,
+        portal: Portal,
+        *,
+        client: tuple[str, int],
+        scheme: str,
+        server: tuple[str, int | None],
+        takes: bool,
+    ) -> None:
+        self.client = client
+        self.scheme = scheme
+        self.server = server
+        self.failures: list[BaseException] = []
+        self.refusal: tuple[int, str] | None = None  # a WebSocket's, which HTTP has no place for
+        self._portal = portal
+        self._takes = takes
+        self._finished = False
+        self.socket: socket.socket = portal.call(self._open)
+
+    def _take(self, exc: BaseException) -> bool:
+        if self._takes:
+            self.failures.append(exc)
+        return self._takes
+
+    async def _open(self) -> socket.socket:
+        _current.set(self)  # here and in the requests' contexts, which are copies of this one
+        taker.set(self._take)
+        self._server = self._portal.service.make_server(request_type=TestedRequest)
+        return self._portal.connect(self._server)
+
+    def finish(self) -> None:
+        """Leaves, and waits until the app has done all that this request asked for."""
+        if not self._finished:
+            self._finished = True
+            self.socket.close()
+            self._portal.call(self._finish)
+
+    async def _finish(self) -> None:
+        await self._server.drain()
+        while tasks := self._tasks():
+            await asyncio.wait(tasks)
+        self._server.close()
+
+    def _tasks(self) -> list[asyncio.Task[Any]]:
+        """The tasks of this exchange that go on, with background tasks and clean-ups."""
+        return [
+            task
+            for task in asyncio.all_tasks()
+            if isinstance(coro := task.get_coro(), (_core.HandlerCoro, _core.AsgiCall))
+            and coro.server is self._server
+        ]
+
+    def raise_failure(self, instead: BaseException | None = None) -> None:
+        """Raises: the first exception that the app raised and nothing handled, if there is one.
+
+        `instead` is what the test has failed with. That the app then missed its client is no news.
+        """
+        if self.failures:
+            failure = self.failures.pop(0)
+            if instead is None or not isinstance(failure, WebSocketDisconnect):
+                raise failure
+
+
+class _Told:
+    """What the app is told of the connection, which is a pair of sockets without names."""
+
+    @property
+    def client(self) -> Address | None:
+        """The client's address, as the test client was told to give it."""
+        return Address(*_current.get().client)
+
+    @property
+    def server(self) -> tuple[str, int | None]:
+        """The host and port of the URL that the test asked for."""
+        return _current.get().server
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the test asked for an https or wss URL."""
+        return _current.get().scheme in ("https", "wss")
+
+
+class TestedRequest(_Told, Request):
+    """A request that a test has sent."""
+
+    __test__ = False
+
+
+class TestedWebSocket(_Told, WebSocket):
+    """A WebSocket that a test has opened."""
+
+    __test__ = False
+
+    def close(self, code: int = 1000, reason: str | None = None) -> Any:
+        """Starts the close handshake. Before `accept()` the code and reason reach the test, too."""
+        if self.session_state == WAITING:
+            _current.get().refusal = (code, reason or "")
+        return super().close(code, reason)

@@ -1,0 +1,210 @@
+"""TestClient: httpx's client for an app in this process. Needs httpx or httpx2."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urljoin
+
+from ._testing.exchange import Exchange
+from ._testing.http_side import Broken, read_body, read_head, write_request
+from ._testing.portal import Portal
+from ._testing.ws_session import WebSocketTestSession
+from ._testing.ws_side import make_key
+from .exceptions import WebSocketDisconnect
+
+if TYPE_CHECKING:
+    import http.client
+
+    import httpx
+else:
+    try:
+        import httpx2 as httpx  # what Starlette's client prefers: one program gets one kind
+    except ModuleNotFoundError:
+        try:
+            import httpx
+        except ModuleNotFoundError:
+            raise ImportError(
+                "fluvial.testclient needs httpx: pip install httpx", name="httpx"
+            ) from None
+
+__all__ = ["TestClient", "WebSocketDenialResponse", "WebSocketTestSession"]
+
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+class WebSocketDenialResponse(httpx.Response, WebSocketDisconnect):  # type: ignore[misc]
+    """Raised when the app answers a WebSocket's opening handshake with a response."""
+
+    code = 1000
+    reason = ""
+
+
+class TestClient(httpx.Client):
+    """A client whose requests go to `app`, through the server's own HTTP parser and routing.
+
+    `app` is a Fluvial, ASGI or WSGI app. It runs on a loop of Fluvial's in another thread: within
+    `with TestClient(app) as client` for the whole block, with its lifespan, and otherwise for each
+    request anew, without lifespan. A request has come to its end, background tasks and clean-ups
+    included, when the method that sends it returns.
+
+    An exception that the app doesn't handle is raised here, unless `raise_server_exceptions` is
+    false: then the response has the status 500. `client` is the address that the app sees.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        app: Any,
+        base_url: str = "http://testserver",
+        raise_server_exceptions: bool = True,
+        root_path: str = "",
+        backend: str = "asyncio",
+        backend_options: dict[str, Any] | None = None,
+        cookies: Any = None,
+        headers: Mapping[str, str] | None = None,
+        follow_redirects: bool = True,
+        client: tuple[str, int] = ("testclient", 50000),
+    ) -> None:
+        if backend != "asyncio":
+            raise ValueError(f"TestClient: the app runs on asyncio, not on {backend!r}")
+        self.app = app
+        self.portal: Portal | None = None
+        self._root_path = root_path
+        self._takes = raise_server_exceptions
+        self._address = client
+        super().__init__(
+            base_url=base_url,
+            headers={"user-agent": "testclient", **(headers or {})},
+            follow_redirects=follow_redirects,
+            cookies=cookies,
+            transport=_Transport(self),
+        )
+
+    @property
+    def app_state(self) -> dict[str, Any]:
+        """What the app's lifespan has yielded."""
+        return dict(getattr(self.app, "lifespan_state", {}))
+
+    def __enter__(self) -> Self:
+        portal = Portal(self.app, root_path=self._root_path, lifespan=True)
+        portal.start()
+        self.portal = portal
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        portal, self.portal = self.portal, None
+        self.close()
+        if portal is not None:
+            portal.stop()
+
+    @contextlib.contextmanager
+    def _exchange(self, url: httpx.URL) -> Iterator[Exchange]:
+        """A connection for one request, until the app has done all that it asks for."""
+        with self._running() as portal:
+            exchange = Exchange(
+                portal,
+                client=self._address,
+                scheme=url.scheme,
+                server=(url.host, url.port or _PORTS.get(url.scheme)),
+                takes=self._takes,
+            )
+            try:
+                yield exchange
+            except BaseException as exc:
+                exchange.finish()
+                exchange.raise_failure(instead=exc)
+                raise
+            exchange.finish()
+            exchange.raise_failure()
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[Portal]:
+        if self.portal is not None:
+            yield self.portal
+            return
+        portal = Portal(self.app, root_path=self._root_path, lifespan=False)
+        portal.start()
+        try:
+            yield portal
+        finally:
+            portal.stop()
+
+    def websocket_connect(
+        self, url: str, subprotocols: Sequence[str] | None = None, **options: Any
+    ) -> WebSocketTestSession:
+        """A WebSocket to `url`, opened by `with`; `options` are those of httpx's requests.
+
+        Entering raises WebSocketDisconnect when the app doesn't accept it.
+        """
+        fields = {
+            "connection": "upgrade",
+            "upgrade": "websocket",
+            "sec-websocket-key": make_key(),
+            "sec-websocket-version": "13",
+        }
+        if subprotocols is not None:
+            fields["sec-websocket-protocol"] = ", ".join(subprotocols)
+        options["headers"] = {**fields, **(options.get("headers") or {})}
+        base = self.base_url.copy_with(scheme="wss" if self.base_url.scheme == "https" else "ws")
+        request = self.build_request("GET", urljoin(str(base), url), **options)
+        return WebSocketTestSession(
+            lambda: self._exchange(request.url),
+            request.url.raw_path,
+            list(request.headers.raw),
+            _refuse,
+        )
+
+
+def _refuse(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Exception:
+    return WebSocketDenialResponse(status, headers=headers, content=body)
+
+
+class _Transport(httpx.BaseTransport):
+    def __init__(self, client: TestClient) -> None:
+        self._client = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with contextlib.ExitStack() as stack:
+            exchange = stack.enter_context(self._client._exchange(request.url))
+            with _as_httpx():
+                write_request(
+                    exchange.socket,
+                    request.method,
+                    request.url.raw_path,
+                    request.headers.raw,
+                    request.stream,  # type: ignore[arg-type]  # a sync client has sync streams
+                )
+                raw = stack.enter_context(read_head(exchange.socket, request.method))
+            return httpx.Response(
+                raw.status,
+                headers=[(n.encode(), v.encode("latin-1")) for n, v in raw.getheaders()],
+                stream=_Stream(raw, stack.pop_all()),
+                request=request,
+                extensions={"http_version": b"HTTP/1.1", "reason_phrase": raw.reason.encode()},
+            )
+
+
+class _Stream(httpx.SyncByteStream):
+    """A response's body; closing it waits for the app and raises what the app has raised."""
+
+    def __init__(self, raw: http.client.HTTPResponse, stack: contextlib.ExitStack) -> None:
+        self._raw = raw
+        self._stack = stack
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from read_body(self._raw)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def _as_httpx() -> Iterator[None]:
+    try:
+        yield
+    except Broken as exc:
+        raise httpx.RemoteProtocolError(str(exc)) from exc

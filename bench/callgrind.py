@@ -65,8 +65,6 @@ def start(name: str, profile: Path, threads: int | None) -> ServerProcess:
         *("valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}"),
         *("--instr-atstart=no", "--separate-threads=no", "--trace-children=no"),
     ]
-    if name != "raw":
-        command.append(sys.executable)  # the command is a script; valgrind runs its interpreter
     return ServerProcess.start(
         name,
         [*command, *server.command(port)],

@@ -34,9 +34,10 @@ PACKAGES = {
     "_calling": ("exceptions",),
     "_validation": ("exceptions",),
     "_messages": ("_calling",),
+    "_forms": ("_calling", "_messages", "datastructures", "exceptions"),
     "_signature": (
         *("_calling", "_validation", "_messages", "exceptions", "params", "background"),
-        *("requests", "responses", "sse"),
+        *("datastructures", "requests", "responses", "sse"),
     ),
     "_application": (
         *("_calling", "_validation", "_signature", "exceptions", "params", "requests"),

@@ -18,7 +18,8 @@ typedef struct BodyQueue BodyQueue;
 typedef struct HandlerCoro HandlerCoro;
 
 typedef struct AppCall {
-    RouteMatch match; /* captures point into `path`, or into the request's head */
+    /* captures point into `path`, or into the request's head; `plan` is owned: see call_keep_plan */
+    RouteMatch match;
     Buf path; /* owned: the decoded path; empty when nothing in it is percent-encoded */
     PyObject *request; /* owned: the Python Request; NULL until it is needed */
     /* borrowed: the Sender of a streamed response, which clears this when it dies */
@@ -39,6 +40,14 @@ call_of(HttpRequest *req)
     return (AppCall *)http_request_app(req);
 }
 
+/* To be called after a look-up: the plan lives as long as the request, though its route may get
+ * another one meanwhile. */
+static inline void
+call_keep_plan(AppCall *call)
+{
+    Py_XINCREF(call->match.plan);
+}
+
 /* The percent-decoded path. */
 static inline Slice
 call_path(HttpRequest *req)
@@ -52,5 +61,7 @@ AppServer *call_server(const HttpRequest *req);
 
 /* The Python Request, made on first use: a new reference, or NULL with an exception. */
 PyObject *call_request(HttpRequest *req);
+/* Drops that Request at the end of the call, after what Python code has asked for (Request._at_end). */
+void call_let_request_go(HttpRequest *req);
 
 #endif

@@ -42,7 +42,7 @@ coro_release(RequestCoro *base)
         }
         body_end(req); /* tasks that still read the body get no more */
         call_of(req)->coro = NULL;
-        Py_CLEAR(call_of(req)->request);
+        call_let_request_go(req);
         http_request_unref(req);
     }
     Py_CLEAR(self->base.coro);

@@ -35,6 +35,7 @@ dispatch_clear(HttpRequest *req)
     assert(call->request == NULL && call->mounted == NULL);
     body_clear(call);
     buf_free(&call->path);
+    Py_CLEAR(call->match.plan);
 }
 
 /* ---- The head ----------------------------------------------------------------------------- */
@@ -91,13 +92,27 @@ websocket_head(HttpRequest *req, HttpBodyMode *mode)
     return true;
 }
 
-/* How to treat the body of a request whose route was found; also sets the route's limit. */
+/* Whether the body is a form with files, which can be read without keeping it in memory. */
+static bool
+is_multipart(const HttpRequest *req)
+{
+    const Slice type = SLICE("multipart/form-data");
+    Slice value = req->content_type < 0
+                      ? SLICE("")
+                      : http_field_value(req, (uint32_t)req->content_type);
+    return value.len >= type.len && slice_eq_nocase(slice_of(value.ptr, type.len), type);
+}
+
+/* How to treat the body of a request whose route was found; also sets its limit. A handler that reads a
+ * streamed body as a whole is refused more than HttpLimits.body by Request.body(). */
 static HttpBodyMode
 route_head(HttpRequest *req)
 {
     const Plan *plan = (Plan *)call_of(req)->match.plan;
     if (plan->body_limit >= 0) {
         req->body_limit = (uint64_t)plan->body_limit;
+    } else if (plan->body_mode == HTTP_BODY_STREAM && is_multipart(req)) {
+        req->body_limit = http_server_limits(req->server)->form_size;
     }
     return plan->body_mode;
 }
@@ -122,6 +137,7 @@ dispatch_head(HttpRequest *req)
         return mode;
     }
     router_find_request(server->router, req->method, call_path(req), &call->match);
+    call_keep_plan(call);
     if (call->match.outcome == ROUTE_FOUND) {
         mode = route_head(req);
     } else if (server->entry == NULL) { /* with middleware, entry() finds the mounts */

@@ -75,6 +75,7 @@ server_limits_read(HttpLimits *out, PyObject *limits)
         uint64_t *field;
     } large[] = {
         {"body", &out->body},
+        {"form_size", &out->form_size},
         {"linger_bytes", &out->linger_bytes},
         {"ws_message", &out->ws_message},
         {"ws_frame", &out->ws_frame},

@@ -16,6 +16,7 @@ typedef struct RequestObject {
     PyObject *app;                     /* owned */
     PyObject *state;                   /* owned or NULL, which reads as None */
     PyObject *cache;                   /* owned or NULL */
+    PyObject *at_end; /* owned callable or NULL: called when the call is over */
     bool body_taken;                   /* read() has given the collected body */
 } RequestObject;
 

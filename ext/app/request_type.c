@@ -8,6 +8,7 @@
 
 #include "app/body.h"
 #include "app/call.h"
+#include "base/err.h"
 #include "base/text.h"
 #include "app/bind/plan.h"
 #include "app/request_object.h"
@@ -61,6 +62,17 @@ request_get_disconnected(PyObject *op, void *Py_UNUSED(closure))
 {
     HttpRequest *req = ((RequestObject *)op)->http;
     return PyBool_FromLong(call_of(req)->gone || req->left);
+}
+
+/* How much of a body may be kept as a whole. */
+static PyObject *
+request_get_body_limit(PyObject *op, void *Py_UNUSED(closure))
+{
+    const HttpRequest *req = ((RequestObject *)op)->http;
+    const Plan *plan = (Plan *)request_match(op)->plan;
+    bool own = request_match(op)->outcome == ROUTE_FOUND && plan->body_limit >= 0;
+    return PyLong_FromUnsignedLongLong(own ? (uint64_t)plan->body_limit
+                                           : http_server_limits(req->server)->body);
 }
 
 static PyObject *
@@ -135,6 +147,7 @@ request_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->app);
     Py_VISIT(self->state);
     Py_VISIT(self->cache);
+    Py_VISIT(self->at_end);
     return 0;
 }
 
@@ -150,6 +163,7 @@ request_clear(PyObject *op)
     Py_CLEAR(self->app);
     Py_CLEAR(self->state);
     Py_CLEAR(self->cache);
+    Py_CLEAR(self->at_end);
     return 0;
 }
 
@@ -185,6 +199,7 @@ static PyGetSetDef request_getset[] = {
     {"route_status", request_get_route_status, NULL, NULL, NULL},
     {"disconnected", request_get_disconnected, NULL, NULL, NULL},
     {"is_secure", request_get_is_secure, NULL, NULL, NULL},
+    {"body_limit", request_get_body_limit, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -192,6 +207,7 @@ static PyMemberDef request_members[] = {
     {"app", T_OBJECT, offsetof(RequestObject, app), 0, NULL},
     {"state", T_OBJECT, offsetof(RequestObject, state), 0, NULL},
     {"_cache", T_OBJECT, offsetof(RequestObject, cache), 0, NULL},
+    {"_at_end", T_OBJECT, offsetof(RequestObject, at_end), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -258,6 +274,32 @@ HttpRequest *
 request_http(PyObject *obj)
 {
     return ((RequestObject *)obj)->http;
+}
+
+/* Called when the last reference may be about to go, perhaps with an exception set. */
+void
+call_let_request_go(HttpRequest *req)
+{
+    PyObject *request = call_of(req)->request;
+    call_of(req)->request = NULL;
+    if (request == NULL) {
+        return;
+    }
+    PyObject *at_end = ((RequestObject *)request)->at_end;
+    ((RequestObject *)request)->at_end = NULL;
+    if (unlikely(at_end != NULL)) {
+        PyObject *exc = PyErr_Occurred() ? err_take() : NULL;
+        PyObject *done = PyObject_CallNoArgs(at_end);
+        if (done == NULL) {
+            PyErr_WriteUnraisable(at_end);
+        }
+        Py_XDECREF(done);
+        Py_DECREF(at_end);
+        if (exc != NULL) {
+            err_restore(exc);
+        }
+    }
+    Py_DECREF(request);
 }
 
 PyObject *

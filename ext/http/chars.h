@@ -14,9 +14,9 @@ typedef struct CharSet {
 /* RFC 9110 section 5.6.2: letters, digits and !#$%&'*+-.^_`|~ */
 static const CharSet CHARS_TOKEN = {{0x03ff6cfa00000000u, 0x57ffffffc7fffffeu}};
 
-/* What may stand in a Host, port included: letters, digits, unreserved and sub-delims but ','
- * (RFC 3986 section 3.2.2), and %:[] */
-static const CharSet CHARS_HOST = {{0x2fff6ff200000000u, 0x47fffffeaffffffeu}};
+/* What a host's name is made of: letters, digits, % and what else is unreserved or in sub-delims, but
+ * ',' (RFC 3986 section 3.2.2) */
+static const CharSet CHARS_HOST = {{0x2bff6ff200000000u, 0x47fffffe87fffffeu}};
 
 static inline bool
 char_is(const CharSet *set, char c)

@@ -107,8 +107,11 @@ exchange_overload(HttpRequest *req)
 Fault
 exchange_excess(const HttpRequest *req)
 {
-    bool own = req->body_limit != req->server->limits.body; /* the route's own limit */
-    return (Fault){413, "The body is too large", own ? NULL : "body"};
+    const HttpLimits *limits = &req->server->limits;
+    const char *name = req->body_limit == limits->body        ? "body"
+                       : req->body_limit == limits->form_size ? "form_size"
+                                                              : NULL; /* the route's own */
+    return (Fault){413, "The body is too large", name};
 }
 
 static bool

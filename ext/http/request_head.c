@@ -33,43 +33,43 @@ static bool
 is_address(Slice text)
 {
     size_t colons = 0;
-    if (text.len != 0 && ascii_lower(text.ptr[0]) == 'v') {
-        return memchr(text.ptr, '.', text.len) != NULL;
-    }
+    bool future = text.len != 0 && ascii_lower(text.ptr[0]) == 'v';
     for (size_t i = 0; i < text.len; i++) {
         char c = ascii_lower(text.ptr[i]);
         bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '.';
         colons += c == ':';
-        if (!digit && c != ':') {
+        if (c != ':' && !(future ? char_is(&CHARS_HOST, c) : digit)) {
             return false;
         }
     }
-    return colons >= 2;
+    return future ? memchr(text.ptr, '.', text.len) != NULL : colons >= 2;
+}
+
+/* The length of the name or of the address in brackets that `host` begins with; 0 when there is none. */
+static size_t
+host_name_len(Slice host)
+{
+    size_t end = 0;
+    if (unlikely(host.len != 0 && host.ptr[0] == '[')) {
+        const char *close = memchr(host.ptr, ']', host.len);
+        end = close != NULL ? (size_t)(close - host.ptr) : 0;
+        return end != 0 && is_address(slice_of(host.ptr + 1, end - 1)) ? end + 1 : 0;
+    }
+    while (end < host.len && char_is(&CHARS_HOST, host.ptr[end])) {
+        end++;
+    }
+    return end;
 }
 
 /* A host with or without a port. */
 static bool
 is_host(Slice host)
 {
-    size_t end = 0; /* end of the name */
-    bool brackets = host.len != 0 && host.ptr[0] == '[';
-    while (end < host.len && host.ptr[end] != (brackets ? ']' : ':')) {
-        if (!char_is(&CHARS_HOST, host.ptr[end]) || (end != 0 && host.ptr[end] == '[')
-            || (!brackets && host.ptr[end] == ']')) {
-            return false;
-        }
-        end++;
-    }
-    if (brackets) {
-        if (end == host.len || !is_address(slice_of(host.ptr + 1, end - 1))) {
-            return false;
-        }
-        end++;
-    }
-    if (end == host.len) {
+    size_t end = host_name_len(host);
+    if (end == 0 || end == host.len) {
         return end != 0;
     }
-    return end != 0 && host.ptr[end] == ':'
+    return host.ptr[end] == ':'
            && is_port(slice_of(host.ptr + end + 1, host.len - end - 1));
 }
 

@@ -207,6 +207,31 @@ router_free(Router *router)
     PyMem_Free(router);
 }
 
+static uint32_t
+node_replace(Node *node, PyObject *old, PyObject *plan)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < node->nroutes; i++) {
+        if (node->routes[i].plan == old) {
+            Py_SETREF(node->routes[i].plan, Py_NewRef(plan));
+            count++;
+        }
+    }
+    for (uint32_t i = 0; i < node->nchildren; i++) {
+        count += node_replace(node->children[i], old, plan);
+    }
+    for (uint32_t i = 0; i < node->ncaptures; i++) {
+        count += node_replace(node->captures[i], old, plan);
+    }
+    return count;
+}
+
+uint32_t
+router_replace(Router *router, PyObject *old, PyObject *plan)
+{
+    return node_replace(router->root, old, plan);
+}
+
 int
 router_traverse(Router *router, visitproc visit, void *arg)
 {

@@ -70,6 +70,10 @@ typedef enum RouteError {
 RouteError router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
                       PyObject *names, size_t *error_at);
 
+/* Puts `plan` (borrowed) in the place of `old` in every route that has it. Routes keep their order. `old` must be
+ * kept alive meanwhile. Returns the number of routes. */
+uint32_t router_replace(Router *router, PyObject *old, PyObject *plan);
+
 /* Looks up a percent-decoded path. Captures are borrowed from `path`. */
 void router_find(Router *router, unsigned method, Slice path, RouteMatch *out);
 /* The same for a request: HEAD finds the routes for GET as well, after its own (RFC 9110 section 9.1,

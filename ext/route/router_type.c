@@ -223,6 +223,20 @@ router_type_add(PyObject *op, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+router_type_replace(PyObject *op, PyObject *args)
+{
+    PyObject *old, *plan; /* borrowed */
+    const RouteState *st = route_state(PyType_GetModule(Py_TYPE(op)));
+    Router *table = router_type_table(op);
+    if (table == NULL
+        || !PyArg_ParseTuple(args, "O!O!:replace", st->target_type, &old,
+                             st->target_type, &plan)) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLong(router_replace(table, old, plan));
+}
+
 /* The result of find(); NULL with an exception set. */
 static PyObject *
 match_describe(const RouteMatch *match)
@@ -271,6 +285,8 @@ router_type_find(PyObject *op, PyObject *args)
 static PyMethodDef router_type_methods[] = {
     {"add", router_type_add, METH_VARARGS,
      PyDoc_STR("Adds a route; of several that match, the first added wins.")},
+    {"replace", router_type_replace, METH_VARARGS,
+     PyDoc_STR("Puts one plan in the place of another.")},
     {"find", router_type_find, METH_VARARGS,
      PyDoc_STR("Returns the route for a method and a path.")},
     {NULL, NULL, 0, NULL},

@@ -5,7 +5,15 @@ from ._serving.config import Config
 from ._serving.run import run
 from .applications import App
 from .background import BackgroundTask, BackgroundTasks
-from .datastructures import URL, Headers, MutableHeaders, QueryParams, State
+from .datastructures import (
+    URL,
+    FormData,
+    Headers,
+    MutableHeaders,
+    QueryParams,
+    State,
+    UploadFile,
+)
 from .encoders import jsonable_encoder
 from .exceptions import (
     ClientDisconnect,
@@ -16,7 +24,7 @@ from .exceptions import (
     WebSocketDisconnect,
     WebSocketException,
 )
-from .params import Body, Cookie, Depends, Header, Path, Query, Security
+from .params import Body, Cookie, Depends, File, Form, Header, Path, Query, Security
 from .requests import HTTPConnection, Request
 from .responses import (
     FileResponse,
@@ -44,7 +52,10 @@ __all__ = [
     "Cookie",
     "Depends",
     "EventSourceResponse",
+    "File",
     "FileResponse",
+    "Form",
+    "FormData",
     "HTMLResponse",
     "HTTPConnection",
     "HTTPException",
@@ -67,6 +78,7 @@ __all__ = [
     "ServerSentEvent",
     "State",
     "StreamingResponse",
+    "UploadFile",
     "WebSocket",
     "WebSocketDisconnect",
     "WebSocketException",

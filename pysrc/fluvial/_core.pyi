@@ -136,6 +136,8 @@ class Router:
     def add(self, methods: tuple[str, ...], pattern: str, plan: Plan) -> None:
         """Adds a route. Raises: ValueError, which says where, for a malformed pattern or an unknown
         method."""
+    def replace(self, old: Plan, new: Plan) -> int:
+        """Puts `new` in the place of `old`; returns how many routes had that."""
     def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:
         """The result for a request: ("found", plan, captures), ("not_found", None, ()),
         ("method_not_allowed", None, allowed methods, sorted) or ("redirect_slash", None, ())."""
@@ -157,12 +159,16 @@ class Request:
     app: Any  # Server's `app` argument
     state: Any  # None until Python sets it
     _cache: dict[str, Any] | None  # Python's own
+    _at_end: Callable[[], None] | None  # called once, on the loop, when the call is over
     plan: Plan | None  # of the matched route
     route_status: int  # 200 when a route matched, else 404, 405 or 307
     route_headers: list[tuple[bytes, bytes]]  # Allow or Location that go with route_status
     @property
     def disconnected(self) -> bool:
         """Whether the client has disconnected, or has sent FIN and is assumed to have."""
+    @property
+    def body_limit(self) -> int:
+        """The most bytes of a body that may be kept as a whole; 0 for no limit."""
     @property
     def is_secure(self) -> bool:
         """Whether the request came over this server's own TLS."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from . import _core
+from ._application.dependencies import Dependencies, apply
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.middleware import Entry, Middleware, make_entry
 from ._application.route_warnings import Registered
@@ -105,11 +106,12 @@ class App(Documented, Registering):
             setattr(self, name, given[name])
         self.servers = list(servers or ())
         self.webhooks = webhooks or APIRouter()
-        self._dependencies = check_dependencies(given.pop("dependencies") or (), "App()")
+        everywhere = check_dependencies(given.pop("dependencies") or (), "App()")
         self._shared = Shared.of(given, "App()")
         self.state = State()
         self.routes: list[Route] = []
         self.lifespan = lifespan
+        self._dependencies = Dependencies(everywhere, self._override)
         self.on_startup = list(on_startup or ())
         self.on_shutdown = list(on_shutdown or ())
         self._router = _core.Router()
@@ -152,7 +154,7 @@ class App(Documented, Registering):
             # An annotation uses a name that is defined later: the route is planned at startup.
             self._unplanned.append(route)
         except TypeError as exc:
-            raise TypeError(f"{_describe(route)}: {exc}") from exc
+            raise type(exc)(f"{_describe(route)}: {exc}") from exc
         self.routes.append(route)
         if not self._unplanned:
             self._add_to_router(route)
@@ -175,7 +177,7 @@ class App(Documented, Registering):
                 hint = "; if it is imported for type checkers alone, import it always"
                 raise NameError(f"{_describe(route)}: {exc}{hint}") from exc
             except TypeError as exc:
-                raise TypeError(f"{_describe(route)}: {exc}") from exc
+                raise type(exc)(f"{_describe(route)}: {exc}") from exc
             self._add_to_router(route)
             del self._unplanned[0]
         self.websockets.plan(self._dependencies)
@@ -232,6 +234,28 @@ class App(Documented, Registering):
                 if path is not None:
                     return URLPath(path, protocol)
         raise NoMatchFound(name, path_params)
+
+    @property
+    def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:
+        """Functions that are called in the place of dependencies, of routers' too: for tests.
+
+        Whoever changes it gets TypeError, and the change is undone, when one of them can't be
+        called for a request.
+        """
+        return self._dependencies.overrides
+
+    @dependency_overrides.setter
+    def dependency_overrides(self, overrides: Mapping[Any, Any]) -> None:
+        self._dependencies.overrides = overrides
+
+    def _override(self) -> None:
+        changes = self._dependencies.changes
+        apply(
+            [
+                *changes(self._router, self.routes),
+                *changes(self.websockets.router, self.websockets.routes),
+            ]
+        )
 
     # ---- around the routes -----------------------------------------------------------------
 
@@ -305,6 +329,11 @@ class App(Documented, Registering):
     def router(self) -> _core.Router:
         """The routing table."""
         return self._router
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """What its routes' dependencies have in common."""
+        return self._dependencies
 
     @property
     def errors(self) -> ErrorHandlers:

@@ -11,21 +11,26 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
+from ._calling.threads import run_internal
 from ._messages.header_fields import RawHeaders, field_name, field_value, header_field
 
 __all__ = [
     "URL",
     "Address",
+    "FormData",
     "Headers",
     "MultiDict",
     "MutableHeaders",
     "QueryParams",
     "State",
     "URLPath",
+    "UploadFile",
 ]
+
+V = TypeVar("V")
 
 
 class Address(NamedTuple):
@@ -134,20 +139,26 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
         self["vary"] = vary if present is None else f"{present}, {vary}"
 
 
-class MultiDict(Mapping[str, str]):
+class MultiDict(Mapping[str, V], Generic[V]):
     """Ordered pairs whose keys may repeat; a look-up gives the last value, `getlist` all."""
 
     __slots__ = ("_dict", "_pairs")
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, pairs: MultiDict[V] | Mapping[str, V] | Iterable[tuple[str, V]] = ()
+    ) -> None:
+        if isinstance(pairs, MultiDict):
+            pairs = pairs.multi_items()
+        elif isinstance(pairs, Mapping):
+            pairs = pairs.items()
         self._pairs = list(pairs)
         self._dict = dict(self._pairs)
 
-    def getlist(self, key: str) -> list[str]:
+    def getlist(self, key: str) -> list[V]:
         """All values of a key, in order."""
         return [value for name, value in self._pairs if name == key]
 
-    def multi_items(self) -> list[tuple[str, str]]:
+    def multi_items(self) -> list[tuple[str, V]]:
         """All pairs in order."""
         return list(self._pairs)
 
@@ -155,16 +166,17 @@ class MultiDict(Mapping[str, str]):
         """Every key once."""
         return self._dict.keys()
 
-    def values(self) -> ValuesView[str]:
+    def values(self) -> ValuesView[V]:
         """The last value of each key."""
         return self._dict.values()
 
-    def items(self) -> ItemsView[str, str]:
+    def items(self) -> ItemsView[str, V]:
         """Each key with its last value."""
         return self._dict.items()
 
-    def __getitem__(self, key: str) -> str:
-        return self._dict[key]
+    def __getitem__(self, key: str) -> V:
+        value: V = self._dict[key]
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._dict)
@@ -175,7 +187,7 @@ class MultiDict(Mapping[str, str]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MultiDict):
             return NotImplemented
-        return sorted(self._pairs) == sorted(other._pairs)
+        return sorted(self._pairs, key=str) == sorted(other._pairs, key=str)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -183,7 +195,7 @@ class MultiDict(Mapping[str, str]):
         return f"{type(self).__name__}({self._pairs!r})"
 
 
-class QueryParams(MultiDict):
+class QueryParams(MultiDict[str]):
     """The query of a URL, decoded."""
 
     __slots__ = ()
@@ -197,6 +209,104 @@ class QueryParams(MultiDict):
 
     def __str__(self) -> str:
         return urlencode(self._pairs)
+
+
+class UploadFile:
+    """A file of a form.
+
+    `file` is Python's file object, which blocks: for `def` functions. The methods do the same
+    without blocking the loop. `size` is in bytes, `headers` are those of the part.
+    """
+
+    # The file itself is no part of what is written as JSON: that has the object's __dict__.
+    __slots__ = ("__dict__", "__weakref__", "file")
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        size: int | None = None,
+        filename: str | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        self.file = file
+        self.size = size
+        self.filename = filename
+        self.headers = Headers() if headers is None else headers
+
+    @property
+    def content_type(self) -> str | None:
+        """The type that the client says the file has."""
+        return self.headers.get("content-type")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the file is small enough to be in memory, where nothing blocks."""
+        return not getattr(self.file, "_rolled", True)
+
+    async def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes from the current position; all that follows if it is negative."""
+        if self.in_memory:
+            return self.file.read(size)
+        return await run_internal(self.file.read, size)
+
+    async def write(self, data: bytes) -> None:
+        """Writes at the current position."""
+        if self.size is not None:
+            self.size += len(data)
+        room = getattr(self.file, "_max_size", 0) - self.file.tell() if self.in_memory else 0
+        if len(data) < room:
+            self.file.write(data)
+        else:  # the file is on the disk, or will be
+            await run_internal(self.file.write, data)
+
+    async def seek(self, offset: int) -> None:
+        """Moves to a position, in bytes from the file's start."""
+        if self.in_memory:
+            self.file.seek(offset)
+        else:
+            await run_internal(self.file.seek, offset)
+
+    async def close(self) -> None:
+        """Closes the file, and so removes it. This also happens after the response."""
+        if self.in_memory:
+            self.file.close()
+        else:
+            await run_internal(self.file.close)
+
+    def __repr__(self) -> str:
+        return f"UploadFile(filename={self.filename!r}, size={self.size!r})"
+
+    @classmethod
+    def _validate(cls, value: Any) -> UploadFile:
+        if not isinstance(value, UploadFile):
+            raise ValueError(f"Expected UploadFile, received: {type(value)}")
+        return value
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(cls._validate)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "contentMediaType": "application/octet-stream"}
+
+
+class FormData(MultiDict[UploadFile | str]):
+    """The fields and files of a form, in the order in which they were sent."""
+
+    __slots__ = ()
+
+    async def close(self) -> None:
+        """Closes all files."""
+        for file in self.files():
+            await file.close()
+
+    def files(self) -> list[UploadFile]:
+        """The files alone."""
+        return [value for _, value in self._pairs if isinstance(value, UploadFile)]
 
 
 class URL:

@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = [
     "ClientDisconnect",
+    "DependencyScopeError",
     "HTTPException",
     "NoMatchFound",
     "RequestValidationError",
@@ -106,6 +107,10 @@ def _json_problem(loc: tuple[str | int, ...], reason: str) -> dict[str, Any]:
         "input": {},
         "ctx": {"error": reason},
     }
+
+
+class DependencyScopeError(TypeError):
+    """A dependency needs another one, or the request, for longer than that lives."""
 
 
 class ResponseValidationError(Exception):

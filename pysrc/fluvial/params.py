@@ -5,9 +5,11 @@ Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Never
+from typing import Any, Final, Literal, Never
+from weakref import WeakKeyDictionary
 
 from ._calling.options import named_options, refuse_unknown
 
@@ -15,12 +17,17 @@ __all__ = [
     "Body",
     "Cookie",
     "Depends",
+    "File",
+    "Form",
     "Header",
     "Path",
     "Query",
     "Security",
     "SecurityScopes",
 ]
+
+
+Scope = Literal["function", "request", "app"]
 
 
 class _Missing:
@@ -40,6 +47,7 @@ class Marker:
     """Base of the parameters' markers."""
 
     source: str
+    has_choices = True  # whether several names may be given, of which the first one present counts
 
     def __init__(
         self,
@@ -80,7 +88,7 @@ class Marker:
         self.alias = alias
         # The names in the request, tried in this order; empty for the parameter's own name.
         self.names = _alias_names(alias if validation_alias is None else validation_alias)
-        if len(self.names) > 1 and self.source in ("path", "body"):
+        if len(self.names) > 1 and not self.has_choices:
             raise TypeError(f"a parameter of the {self.source} has one name, not a choice")
         limits: dict[str, Any] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
         limits |= {"multiple_of": multiple_of, "pattern": regex if pattern is None else pattern}
@@ -121,6 +129,7 @@ class Path(Marker):
     """A parameter of the path."""
 
     source = "path"
+    has_choices = False
 
     def __init__(self, default: Any = MISSING, **options: Any) -> None:
         super().__init__(default, **options)
@@ -156,6 +165,7 @@ class Body(Marker):
     """The JSON body; with `embed`, or if there are several such parameters, one member of it."""
 
     source = "body"
+    has_choices = False
 
     def __init__(
         self,
@@ -170,21 +180,84 @@ class Body(Marker):
         self.media_type = media_type
 
 
+class Form(Body):
+    """A field of a form, URL-encoded or multipart (RFC 7578); for a model, all of its fields.
+
+    A parameter that is a list takes all fields of the name. Empty fields count as absent.
+    """
+
+    has_choices = True
+
+    def __init__(
+        self,
+        default: Any = MISSING,
+        *,
+        media_type: str = "application/x-www-form-urlencoded",
+        **options: Any,
+    ) -> None:
+        super().__init__(default, media_type=media_type, **options)
+
+
+class File(Form):
+    """A file of a multipart form: as an UploadFile, or its content as bytes."""
+
+    def __init__(
+        self,
+        default: Any = MISSING,
+        *,
+        media_type: str = "multipart/form-data",
+        **options: Any,
+    ) -> None:
+        super().__init__(default, media_type=media_type, **options)
+
+
 class Depends:
     """The result of another callable, whose own parameters come from the request like a handler's.
 
-    It is called once per request, unless `use_cache` is false. The code after a generator's `yield`
-    runs when the handler is done. Without `dependency`, the parameter's annotation is called.
+    It is called once per request, unless `use_cache` is false. Without `dependency`, the
+    parameter's annotation is called.
+
+    `scope` says when the code after a generator's `yield` runs. "function": when the handler has
+    returned. "request": after the response. By default after a streamed response, and before
+    another one, which can then still report that the code failed. With "app", the dependency is
+    made once, when the app starts, and closed when it ends.
+
+    `max_concurrency` is how many of its calls run at once in each loop; others wait. A generator
+    counts until its end.
     """
 
-    __slots__ = ("dependency", "use_cache")
+    __slots__ = ("_semaphores", "dependency", "max_concurrency", "scope", "use_cache")
 
     @named_options
     def __init__(
-        self, dependency: Callable[..., Any] | None = None, *, use_cache: bool = True
+        self,
+        dependency: Callable[..., Any] | None = None,
+        *,
+        use_cache: bool = True,
+        scope: Scope | None = None,
+        max_concurrency: int | None = None,
     ) -> None:
+        if not (scope is None or isinstance(scope, str)):
+            raise TypeError(f"a scope is a str, not {scope!r}; did you mean 'scopes'?")
+        if scope not in (None, "function", "request", "app"):
+            raise ValueError(f'a scope is "function", "request" or "app", not {scope!r}')
+        if not (max_concurrency is None or (type(max_concurrency) is int and max_concurrency > 0)):
+            raise ValueError(f"max_concurrency is a positive int, not {max_concurrency!r}")
         self.dependency = dependency
         self.use_cache = use_cache
+        self.scope = scope
+        self.max_concurrency = max_concurrency
+        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            WeakKeyDictionary()
+        )
+
+    def semaphore(self) -> asyncio.Semaphore:
+        """What keeps to `max_concurrency` in the running loop."""
+        assert self.max_concurrency is not None
+        loop = asyncio.get_running_loop()
+        if loop not in self._semaphores:
+            self._semaphores[loop] = asyncio.Semaphore(self.max_concurrency)
+        return self._semaphores[loop]
 
     def __repr__(self) -> str:
         return f"Depends({self.dependency!r})"
@@ -205,8 +278,12 @@ class Security(Depends):
         *,
         scopes: Sequence[str] | None = None,
         use_cache: bool = True,
+        scope: Scope | None = None,
+        max_concurrency: int | None = None,
     ) -> None:
-        super().__init__(dependency, use_cache=use_cache)
+        super().__init__(
+            dependency, use_cache=use_cache, scope=scope, max_concurrency=max_concurrency
+        )
         given = () if scopes is None else scopes
         if isinstance(given, str) or not all(isinstance(scope, str) for scope in given):
             raise TypeError(f'Security(): write scopes=["name", …], not {scopes!r}')

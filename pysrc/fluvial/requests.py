@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _core
+from ._forms.limits import DEFAULTS, FormLimits
 from ._messages.cookies import parse_cookies
 from ._validation.read_json import read_json
 from .datastructures import URL, Address, Headers, QueryParams, State
-from .exceptions import ClientDisconnect
+from .exceptions import ClientDisconnect, HTTPException
 
 if TYPE_CHECKING:
     from ._asgi.protocol import Message
-    from .datastructures import URLPath
+    from ._forms.parts import Part
+    from .datastructures import FormData, URLPath
 
 __all__ = ["ClientDisconnect", "HTTPConnection", "Request"]
 
@@ -149,15 +151,29 @@ class Request(HTTPConnection):
         """The whole body.
 
         Raises: ClientDisconnect when the client disconnects before the end of the body,
-        RuntimeError when stream() has already consumed it.
+        RuntimeError when stream() has already consumed it, HTTPException 413 when it is larger
+        than the server or the route allows.
         """
         cache = self._store()
         if "body" not in cache:
             whole = self.body_nowait()
             if whole is None or cache.get("streamed"):
-                whole = b"".join([piece async for piece in self.stream()])
+                whole = await self._gathered()
             cache["body"] = whole
         return cast("bytes", cache["body"])
+
+    async def _gathered(self) -> bytes:
+        """The pieces of a streamed body. Its size may not have been checked: a form's has another
+        limit, since not all of it is in memory at once."""
+        limit = self.body_limit
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.stream():
+            size += len(piece)
+            if limit and size > limit:
+                raise HTTPException(413, "The body is too large")
+            pieces.append(piece)
+        return b"".join(pieces)
 
     async def json(self) -> Any:
         """The body decoded from JSON.
@@ -174,9 +190,81 @@ class Request(HTTPConnection):
         """
         return self._decode_json(self.body_nowait() or b"")
 
+    def form(
+        self,
+        *,
+        max_files: float | None = None,
+        max_fields: float | None = None,
+        max_part_size: float | None = None,
+    ) -> FormReading:
+        """The form in the body: `await request.form()`, or `async with request.form() as form`.
+
+        It has no fields if Content-Type names no form. Large files are on the disk; all are closed
+        after the response, or at the end of the block. The arguments replace limits of the server:
+        how many files and fields there may be, and how many bytes in one field.
+
+        Raises: HTTPException 400 when the body isn't well formed, 400 or 413 when it exceeds a
+        limit; and what `stream` raises.
+        """
+        limits = self._form_limits().changed(max_files, max_fields, max_part_size)
+        return FormReading(self, limits)
+
+    def parts(self) -> AsyncIterator[Part]:
+        """The parts of a multipart form as they arrive: `async for part in request.parts()`.
+
+        Nothing is kept, neither in memory nor on the disk.
+
+        Raises: HTTPException 415 when the body is something else, 400 when it isn't well formed,
+        400 or 413 when it exceeds a limit; and what `stream` raises.
+        """
+        from ._forms.parts import read_parts  # few apps need it
+
+        return read_parts(self, self._form_limits())
+
+    def _form_limits(self) -> FormLimits:
+        limits: FormLimits = getattr(self.app, "form_limits", DEFAULTS)
+        return limits
+
+    async def _read_form(self, limits: FormLimits) -> FormData:
+        cache = self._store()
+        if "form" not in cache:
+            from ._forms.reading import close_files, read_form  # few apps need it
+
+            form = await read_form(self, limits)
+            if form.files():
+                self._at_end = lambda: close_files(form)
+            cache["form"] = form
+        return cast("FormData", cache["form"])
+
+    async def close(self) -> None:
+        """Closes the files of the form, if it was read. This also happens after the response."""
+        form = self._store().get("form")
+        if form is not None:
+            await form.close()
+
     async def is_disconnected(self) -> bool:
         """Whether the client has disconnected."""
         return self.disconnected
 
     def _decode_json(self, body: bytes) -> Any:
         return self._cached("json", lambda: read_json(body))
+
+
+class FormReading:
+    """What `Request.form` returns: to be awaited, or to be entered with `async with`."""
+
+    def __init__(self, request: Request, limits: FormLimits) -> None:
+        self._request = request
+        self._limits = limits
+        self._form: FormData | None = None
+
+    def __await__(self) -> Generator[Any, None, FormData]:
+        return self._request._read_form(self._limits).__await__()
+
+    async def __aenter__(self) -> FormData:
+        self._form = await self
+        return self._form
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._form is not None:
+            await self._form.close()

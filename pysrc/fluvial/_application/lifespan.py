@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 async def running(app: App) -> AsyncIterator[None]:
     """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields.
 
-    Without one, the functions of `app.on_startup` and `app.on_shutdown` are called.
+    Without one, the functions of `app.on_startup` and `app.on_shutdown` are called. Within it live
+    the dependencies whose scope is "app".
     """
     if app.lifespan is None:
         await _call_each(app.on_startup)
         try:
-            yield
+            async with app.dependencies.for_app.running():
+                yield
         finally:
             await _call_each(app.on_shutdown)
         return
@@ -29,7 +31,8 @@ async def running(app: App) -> AsyncIterator[None]:
             raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
         app.lifespan_state = dict(state or {})
         try:
-            yield
+            async with app.dependencies.for_app.running():
+                yield
         finally:
             app.lifespan_state = {}
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote
 from uuid import UUID
 
@@ -15,15 +15,16 @@ from .._calling.callables import Flavour, callable_name
 from .._calling.options import refuse_unknown
 from .._signature.declared import Field
 from .._signature.foreign import check_dependencies, check_returned
-from .._signature.plan import Captures, Target, make_target
+from .._signature.lifetimes import check_lifetimes, uses_any
+from .._signature.plan import Captures, make_target
 from .._signature.results import ModelOptions, make_respond, make_wrap
 from .._signature.signature import (
     Call,
+    Overrides,
     Special,
-    check_dependency,
     read_call,
+    read_dependency,
     return_annotation,
-    scopes_of,
     settle_connection,
     settle_scopes,
 )
@@ -32,6 +33,9 @@ from ..params import MISSING, Depends
 from ..responses import Response, StreamingResponse
 from .described import DescribedRoute
 from .route_warnings import Registered, untaken
+
+if TYPE_CHECKING:
+    from .dependencies import Dependencies
 
 _CAPTURE = re.compile(r"{([^{}:]*)(?::([^{}]*))?}")
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
@@ -98,8 +102,10 @@ class Route(DescribedRoute):
     # For Request.path_params: the functions that convert the captured texts.
     converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
     plan: _core.Plan | None = None
-    # What its arguments are read from: the calls of `dependencies`, then the handler's.
+    # What its arguments are read from: the calls of `dependencies`, then the handler's; as they are
+    # declared, without overrides. Empty until it is planned.
     calls: tuple[Call, ...] = ()
+    overridden: bool = False  # whether the plan calls other dependencies than `calls`
 
     def __post_init__(self) -> None:
         given = self.options.get("name")
@@ -112,16 +118,42 @@ class Route(DescribedRoute):
         """The path without the converters of its parameters."""
         return _CAPTURE.sub(r"{\1}", self.path)
 
-    def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
-        """Reads the handler's signature; `dependencies` are the app's.
+    def make_plan(self, dependencies: Dependencies) -> _core.Plan:
+        """Reads the handler's signature.
 
         Raises: TypeError when the handler's signature or an option can't be used; NameError when
         an annotation uses a name that isn't defined yet.
         """
-        target = self._make_target(dependencies)
+        calls = self._read(dependencies, {})
+        warn_of_untaken(self.path, calls)
+        self.calls = calls
+        self.plan = self.compile(dependencies)
+        return self.plan
+
+    def is_affected(self, overrides: Overrides) -> bool:
+        """Whether overrides concern its dependencies, or did when its plan was made."""
+        return self.overridden or uses_any(self.calls, overrides)
+
+    def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
+        before = (*dependencies.everywhere, *(self.options.get("dependencies") or ()))
+        return read_calls(self.endpoint, self.path, before, Special.REQUEST, overrides)
+
+    def compile(self, dependencies: Dependencies) -> _core.Plan:
+        """A plan with the overrides of now. Raises: as `make_plan`."""
+        self.overridden = uses_any(self.calls, dependencies.overrides)
+        calls = self._read(dependencies, dependencies.overrides) if self.overridden else self.calls
+        dependencies.for_app.declare(calls)
+        *before, call = calls
+        target = make_target(
+            call,
+            before,
+            read_captures(self.path),
+            inline=self.options.get("inline", False),
+            streamed=is_class(self.options.get("response_class"), StreamingResponse),
+        )
         wrap = self._make_wrap()
         status_code = self.options.get("status_code") or 200
-        self.plan = _core.Plan(
+        plan = _core.Plan(
             target.handler,
             kind=target.kind,
             params=target.params,
@@ -134,27 +166,8 @@ class Route(DescribedRoute):
         )
         if target.program is not None:
             target.program.respond = make_respond(wrap, status_code)
-        return self.plan
-
-    def _make_target(self, dependencies: Sequence[Depends]) -> Target:
-        captures = read_captures(self.path)
-        call = read_call(self.endpoint, captures)
-        before = [
-            read_dependency(each, captures)
-            for each in (*dependencies, *(self.options.get("dependencies") or ()))
-        ]
-        for each in (*before, call):
-            settle_connection(each, Special.REQUEST)
-            settle_scopes(each)
-        self.calls = (*before, call)
-        warn_of_untaken(captures, self.calls)
-        return make_target(
-            call,
-            before,
-            captures,
-            inline=self.options.get("inline", False),
-            streamed=is_class(self.options.get("response_class"), StreamingResponse),
-        )
+            target.program.app_value = dependencies.for_app.value
+        return plan
 
     def _make_wrap(self) -> Callable[[Any], Response] | None:
         options = self.options
@@ -189,31 +202,49 @@ class WebSocketRoute:
     dependencies: Sequence[Depends] = ()
     # For WebSocket.path_params: the functions that convert the captured texts.
     converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
+    plan: _core.Plan | None = None
+    calls: tuple[Call, ...] = ()  # as those of Route
+    overridden: bool = False
 
     def __post_init__(self) -> None:
         self.name = self.name or callable_name(self.endpoint).rpartition(".")[2]
         captures = read_captures(self.path)
         self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
 
-    def make_plan(self, dependencies: Sequence[Depends]) -> _core.Plan:
-        """Reads the handler's signature; `dependencies` are the app's.
+    def make_plan(self, dependencies: Dependencies) -> _core.Plan:
+        """Reads the handler's signature.
 
         Raises: TypeError when the handler's signature can't be used; NameError when an annotation
         uses a name that isn't defined yet.
         """
-        captures = read_captures(self.path)
-        call = read_call(self.endpoint, captures)
-        if call.flavour is not Flavour.ASYNC:
+        calls = self._read(dependencies, {})
+        if calls[-1].flavour is not Flavour.ASYNC:
             raise TypeError("a WebSocket handler must be an `async def`")
-        before = [read_dependency(each, captures) for each in (*dependencies, *self.dependencies)]
-        for each in (*before, call):
-            settle_connection(each, Special.WEBSOCKET)
-            settle_scopes(each)
+        warn_of_untaken(self.path, calls)
+        self.calls = calls
+        self.plan = self.compile(dependencies)
+        return self.plan
+
+    def is_affected(self, overrides: Overrides) -> bool:
+        """Whether overrides concern its dependencies, or did when its plan was made."""
+        return self.overridden or uses_any(self.calls, overrides)
+
+    def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
+        before = (*dependencies.everywhere, *self.dependencies)
+        return read_calls(self.endpoint, self.path, before, Special.WEBSOCKET, overrides)
+
+    def compile(self, dependencies: Dependencies) -> _core.Plan:
+        """A plan with the overrides of now. Raises: as `make_plan`."""
+        self.overridden = uses_any(self.calls, dependencies.overrides)
+        calls = self._read(dependencies, dependencies.overrides) if self.overridden else self.calls
+        for each in calls:
             _check_websocket(each)
-        warn_of_untaken(captures, (*before, call))
-        target = make_target(call, before, captures)
+        dependencies.for_app.declare(calls)
+        target = make_target(calls[-1], list(calls[:-1]), read_captures(self.path))
         if target.program is not None:
             target.program.respond = _answer_nothing
+            target.program.app_value = dependencies.for_app.value
+            target.program.late = False  # there is no response to wait for
         return _core.Plan(
             target.handler,
             kind=target.kind,
@@ -233,7 +264,7 @@ class WebSocketRoutes:
         self._registered = Registered()
         self._planned = 0  # how many of `routes` are in the table
 
-    def add(self, route: WebSocketRoute, dependencies: Sequence[Depends]) -> None:
+    def add(self, route: WebSocketRoute, dependencies: Dependencies) -> None:
         """Registers a route. It is planned later if an annotation uses an undefined name.
 
         Raises: TypeError or ValueError, with the route in its text, when it can't be registered.
@@ -248,7 +279,7 @@ class WebSocketRoutes:
             raise
         self._registered.add(("WebSocket",), route.path, route.endpoint)
 
-    def plan(self, dependencies: Sequence[Depends]) -> None:
+    def plan(self, dependencies: Dependencies) -> None:
         """Plans the routes that aren't planned yet, in their order.
 
         Raises: the same as `add`, and NameError when an annotation uses an undefined name.
@@ -303,21 +334,37 @@ def read_captures(path: str) -> Captures:
     }
 
 
-def read_dependency(depends: Depends, captures: Captures) -> Call:
-    """Reads the signature of a dependency that is given in `dependencies`.
+def read_calls(
+    endpoint: Callable[..., Any],
+    path: str,
+    before: Sequence[Depends],
+    connection: Special,
+    overrides: Overrides,
+) -> tuple[Call, ...]:
+    """Reads the signatures of the dependencies that are called before a handler, and its own.
 
-    Raises: TypeError when it has no callable, or one that can't be called for a request.
+    Raises: TypeError when one can't be called for a request; NameError as `read_call`.
     """
-    if depends.dependency is None:
-        raise TypeError("Depends() beside the path needs a callable")
-    check_dependency(depends.dependency)
-    return read_call(
-        depends.dependency, captures, use_cache=depends.use_cache, scopes=scopes_of(depends)
-    )
+    captures = read_captures(path)
+    calls: list[Call] = []
+    try:
+        for depends in before:
+            if depends.dependency is None:
+                raise TypeError("Depends() beside the path needs a callable")
+            calls.append(read_dependency(depends.dependency, depends, captures, overrides))
+        calls.append(read_call(endpoint, captures, overrides))
+    except RecursionError:
+        raise TypeError("one of its dependencies depends on itself") from None
+    for each in calls:
+        settle_connection(each, connection)
+        settle_scopes(each)
+        check_lifetimes(each)
+    return tuple(calls)
 
 
-def warn_of_untaken(captures: Captures, calls: Sequence[Call]) -> None:
+def warn_of_untaken(path: str, calls: Sequence[Call]) -> None:
     """Warns of each name in the path that is probably misspelt in the signature."""
+    captures = read_captures(path)
     fields = [field for call in calls for field in _fields(call)]
     taken = {field.alias for field in fields if field.source == "path"}
     untaken(captures, taken, {field.alias for field in fields if field.source != "path"})

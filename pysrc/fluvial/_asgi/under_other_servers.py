@@ -145,6 +145,8 @@ class AsgiSide:
         try:
             await self._answer(request, send)
         finally:
+            if request._at_end is not None:
+                request._at_end()
             self._core.release(request)
 
     async def _answer(self, request: AdoptedRequest, send: Send) -> None:

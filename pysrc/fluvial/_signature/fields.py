@@ -80,7 +80,7 @@ def make_param(
 
 def make_body_field(field: Field) -> BodyField:
     """The BodyField for a field whose value comes from the body."""
-    validator = _validator_for(field, field.annotation)
+    validator = validator_for(field, field.annotation)
     return BodyField(field.alias, validator, field.default, field.default_factory)
 
 
@@ -97,11 +97,12 @@ def _conversion(
             return _KINDS[items], None
         if bare is bytes:
             return _core.PYTHON, str.encode
-    validator = _validator_for(field, annotation)
+    validator = validator_for(field, annotation)
     return _core.PYTHON, _bound(validator, (field.source, field.alias))
 
 
-def _validator_for(field: Field, annotation: Any) -> Validator:
+def validator_for(field: Field, annotation: Any) -> Validator:
+    """The validator for a field. Raises: TypeError, which names it, when there can be none."""
     try:
         return make_validator(annotation, field.marker.constraints)
     except TypeError as exc:
@@ -120,4 +121,4 @@ def _bound(validator: Validator, loc: Loc) -> Callable[[Any], Any]:
 def make_reader(field: Field) -> Callable[[Any], Any]:
     """Makes a function that reads a value from the request that C can't read."""
     make = choices_reader if field.further else model_reader
-    return make(field, _validator_for(field, field.annotation))
+    return make(field, validator_for(field, field.annotation))

@@ -36,7 +36,6 @@ _INJECTING = frozenset({"Depends", "Security", "Inject", "Injected", "Provide", 
 
 _DEPENDS = "fluvial.Depends(function)"
 _OTHER_DEPENDS = {"Dependency", "DependencyKwarg", "FromServices"}
-_FORMS = "await request.body() for now: Fluvial doesn't read forms or uploads yet"
 _INSTEAD = {
     **dict.fromkeys(_INJECTING | _OTHER_DEPENDS, _DEPENDS),
     "Security": "fluvial.Security(function)",
@@ -46,7 +45,10 @@ _INSTEAD = {
     **dict.fromkeys(("Header", "FromHeader"), "fluvial.Header()"),
     **dict.fromkeys(("Cookie", "FromCookie"), "fluvial.Cookie()"),
     **dict.fromkeys(("Body", "BodyKwarg", "FromJSON", "FromText", "FromBytes"), "fluvial.Body()"),
-    **dict.fromkeys(("Form", "File", "FromForm", "FromFiles", "UploadFile", "FormData"), _FORMS),
+    **dict.fromkeys(("Form", "FromForm"), "fluvial.Form()"),
+    **dict.fromkeys(("File", "FromFiles"), "fluvial.File()"),
+    "UploadFile": "fluvial.UploadFile",
+    "FormData": "await request.form(), which is a fluvial.FormData",
     "Param": "fluvial.Query(), Path(), Header() or Cookie()",
     "ParameterKwarg": "fluvial.Query(), Path(), Header() or Cookie()",
     "Parameter": "fluvial.Query(), Path(), Header() or Cookie()",

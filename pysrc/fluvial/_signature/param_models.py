@@ -25,7 +25,7 @@ Received = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class Input:
     """A name in the request, its name for the validator, and whether its values form a list."""
 
     sent: str
@@ -55,9 +55,9 @@ def choices_reader(field: Field, validator: Validator) -> Reader:
 def model_reader(field: Field, validator: Validator) -> Reader:
     """Makes a function that reads the fields of a model from the request."""
     model = concrete(strip_optional(field.annotation))
-    inputs = _inputs(model, field)
+    inputs = model_inputs(model, field)
     sent = {each.name: each.sent for each in reversed(inputs)}
-    extra = _extra(model)
+    extra = extra_policy(model)
 
     def read(request: Any) -> Any:
         received = _received(request, field.source)
@@ -93,7 +93,7 @@ def _received(request: Any, source: str) -> Received:
     return received
 
 
-def _sort(received: Received, inputs: list[_Input]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _sort(received: Received, inputs: list[Input]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of the model's fields, and the other values in the request."""
     found: dict[str, Any] = {}
     rest = dict(received)
@@ -108,8 +108,9 @@ def _sort(received: Received, inputs: list[_Input]) -> tuple[dict[str, Any], dic
     return found, others
 
 
-def _inputs(model: Any, field: Field) -> list[_Input]:
-    inputs: list[_Input] = []
+def model_inputs(model: Any, field: Field) -> list[Input]:
+    """The names in the request that a model's fields are read from."""
+    inputs: list[Input] = []
     is_header = field.source == "header"
     hyphens = is_header and getattr(field.marker, "convert_underscores", True)
     for name, annotation, aliases in _model_fields(model):
@@ -120,7 +121,7 @@ def _inputs(model: Any, field: Field) -> list[_Input]:
             if alias != name and hyphens:
                 spellings.insert(0, alias)  # the underscores of an explicit alias may be meant
             for sent in dict.fromkeys(spellings):
-                inputs.append(_Input(sent.lower() if is_header else sent, alias, many))
+                inputs.append(Input(sent.lower() if is_header else sent, alias, many))
     return inputs
 
 
@@ -161,7 +162,7 @@ def _aliases(name: str, info: Any, config: Any) -> list[tuple[str, bool]]:
     return names
 
 
-def _extra(model: Any) -> str | None:
+def extra_policy(model: Any) -> str | None:
     """What the model does with values it has no field for.
 
     They are kept ("allow"), refused ("forbid"), seen by a model validator ("look"), or ignored

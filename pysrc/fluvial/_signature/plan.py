@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,15 +19,12 @@ from .fields import (
     make_param,
     make_reader,
 )
+from .form_fields import FormBody, is_form
+from .lifetimes import MANAGERS
 from .plan_runner import Layout, Program, Step
 from .signature import Argument, Call, Special
 
 Captures = Mapping[str, tuple[int, Any]]
-
-_MANAGERS: dict[Flavour, Callable[..., Any]] = {
-    Flavour.SYNC_GENERATOR: contextlib.contextmanager,
-    Flavour.ASYNC_GENERATOR: contextlib.asynccontextmanager,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +46,17 @@ def make_target(
     *,
     inline: bool = False,
     streamed: bool = False,
+    form_limits: Mapping[str, int] | None = None,
 ) -> Target:
     """The target for a handler; the dependencies in `before` are called only for their effects.
 
-    If `streamed`, what a generator yields is sent piece by piece.
+    If `streamed`, what a generator yields is sent piece by piece. `form_limits` are arguments of
+    `Request.form`.
 
     Raises: TypeError when the handler is an async generator and isn't streamed, or when nothing
     can validate a parameter's annotation.
     """
-    yields = call.flavour in _MANAGERS
+    yields = call.flavour in MANAGERS
     if call.flavour is Flavour.ASYNC_GENERATOR and not streamed:
         raise TypeError(
             "an async generator can't be a handler: return a StreamingResponse of it, or say "
@@ -67,7 +65,7 @@ def make_target(
     if _is_direct(call, before):
         # Calling a generator function runs none of its code, so it can't block the loop.
         return _direct(call, captures, inline or (yields and streamed))
-    return _Builder(captures).build(call, before, inline)
+    return _Builder(captures, form_limits or {}).build(call, before, inline)
 
 
 def _is_direct(call: Call, before: list[Call]) -> bool:
@@ -77,7 +75,7 @@ def _is_direct(call: Call, before: list[Call]) -> bool:
     if before or any(other is not Special.REQUEST for other in others):
         return False
     bodies = [field for field in fields if field.source == "body"]
-    if len(bodies) > 1 or any(_is_embedded(field) for field in bodies):
+    if len(bodies) > 1 or any(_is_embedded(field) or is_form(field) for field in bodies):
         return False
     rest = [field for field in fields if field.source != "body"]
     return not any(field.default_factory is not None or is_read_in_python(field) for field in rest)
@@ -150,8 +148,9 @@ class _Builder:
     """Assigns a place to each value of a graph of calls: parameters, values made from them, and
     results."""
 
-    def __init__(self, captures: Captures) -> None:
+    def __init__(self, captures: Captures, form_limits: Mapping[str, int]) -> None:
         self._captures = captures
+        self._form_limits = form_limits
         self._params: list[_core.Param] = []
         self._factories: list[tuple[int, Callable[[], Any]]] = []
         self._places: dict[int, int] = {}
@@ -159,16 +158,19 @@ class _Builder:
         self._order: list[Call] = []
         self._bodies: list[Field] = []
         self._models: list[Field] = []
+        self._for_app: list[Call] = []
         self._specials: set[Special] = set()
 
     def build(self, call: Call, before: list[Call], inline: bool) -> Target:
         """The target whose handler is a Program that runs the graph."""
         for dependency in before:
-            self._gather(dependency)
+            if self._known(dependency) is None:
+                self._gather(dependency)
         self._gather(call)
         request = self._add_request() if self._wants_request() else -1
-        body = self._add_body() if self._bodies else -1
-        layout, special = self._layout(request, body)
+        form = self._make_form()
+        body = self._add_body() if self._bodies and form is None else -1
+        layout, special = self._layout(request, body, form)
         steps = [self._step(each, special, is_handler=each is call) for each in self._order]
         finish = bool(self._specials - {Special.REQUEST})
         program = Program(layout, steps, finish=finish)
@@ -181,6 +183,9 @@ class _Builder:
         """Adds a call after its dependencies. Dependencies that were added before are shared,
         unless `use_cache` is off."""
         self._calls[call] = -1
+        if call.marker.scope == "app":
+            self._for_app.append(call)
+            return
         for argument in call.arguments:
             if isinstance(argument.value, Call) and self._known(argument.value) is None:
                 self._gather(argument.value)
@@ -193,9 +198,11 @@ class _Builder:
 
     def _known(self, call: Call) -> Call | None:
         """The call added before whose result `call` shares, or None."""
-        if call.use_cache:
-            for other in self._order:
-                if other.use_cache and other.key == call.key:
+        if call.marker.use_cache or call.marker.scope == "app":
+            for other in (*self._for_app, *self._order):
+                if (other.marker.use_cache or other.marker.scope == "app") and (
+                    other.key == call.key
+                ):
                     return other
         return None
 
@@ -212,7 +219,15 @@ class _Builder:
                 self._factories.append((place, field.default_factory))
 
     def _wants_request(self) -> bool:
-        return Special.REQUEST in self._specials or bool(self._models)
+        return Special.REQUEST in self._specials or bool(self._models) or self._has_form()
+
+    def _has_form(self) -> bool:
+        """Whether the body is a form. If one parameter is a part of it, then all that are not
+        from elsewhere are."""
+        return any(map(is_form, self._bodies))
+
+    def _make_form(self) -> FormBody | None:
+        return FormBody(self._bodies, self._form_limits) if self._has_form() else None
 
     def _add_request(self) -> int:
         self._params.append(_core.Param(_core.REQUEST, "request", "request"))
@@ -230,25 +245,29 @@ class _Builder:
         self._params.append(_body_param(EmbeddedBody(fields), defer=True))
         return first
 
-    def _layout(self, request: int, body: int) -> tuple[Layout, dict[Special, int]]:
+    def _layout(
+        self, request: int, body: int, form: FormBody | None
+    ) -> tuple[Layout, dict[Special, int]]:
         numbers = itertools.count(len(self._params))
-        members = self._bodies if body >= 0 else []
+        members = self._bodies if body >= 0 or form is not None else []
         for field in (*members, *self._models):
             self._places[id(field)] = next(numbers)
         special = {Special.REQUEST: request}
         for each in (Special.RESPONSE, Special.BACKGROUND):
             special[each] = next(numbers) if each in self._specials else -1
-        for call in self._order:
+        for call in (*self._for_app, *self._order):
             self._calls[call] = next(numbers)
         layout = Layout(
             size=next(numbers),
             factories=tuple(self._factories),
             request=request,
             body=body,
+            form=form,
             members=tuple(self._places[id(field)] for field in members),
             models=tuple((self._places[id(f)], make_reader(f)) for f in self._models),
             response=special[Special.RESPONSE],
             background=special[Special.BACKGROUND],
+            for_app=tuple((self._calls[call], call.key) for call in self._for_app),
         )
         return layout, special
 
@@ -257,11 +276,11 @@ class _Builder:
         positional = [places[a.name] for a in call.arguments if a.positional_only]
         named = [(a.name, places[a.name]) for a in call.arguments if not a.positional_only]
         func, flavour = call.func, call.flavour
-        if is_handler and flavour in _MANAGERS:
+        if is_handler and flavour in MANAGERS:
             flavour = Flavour.SYNC  # what it yields is the response
-        elif flavour in _MANAGERS:
-            func = _MANAGERS[flavour](func)
-        return Step(func, flavour, tuple(positional), tuple(named), self._calls[call])
+        elif flavour in MANAGERS:
+            func = MANAGERS[flavour](func)
+        return Step(func, flavour, tuple(positional), tuple(named), self._calls[call], call.marker)
 
     def _place(self, value: Field | Special | Call, special: dict[Special, int]) -> int:
         if isinstance(value, Special):
@@ -271,6 +290,8 @@ class _Builder:
         return self._calls[self._known(value) or value]
 
     def _body_mode(self, is_async: bool) -> int:
+        if self._has_form():
+            return _core.BODY_STREAM
         if self._bodies:
             return _core.BODY_COLLECT
         if Special.REQUEST not in self._specials:

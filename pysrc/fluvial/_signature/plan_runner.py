@@ -8,10 +8,10 @@ consecutive `def` steps then share one call on the pool.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, nullcontext
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._calling.callables import Flavour
 from .._calling.threads import (
@@ -24,8 +24,11 @@ from .._calling.threads import (
 )
 from ..background import BackgroundTasks
 from ..exceptions import RequestValidationError
-from ..params import MISSING
+from ..params import MISSING, Depends
 from ..responses import Response
+
+if TYPE_CHECKING:
+    from .form_fields import FormBody
 
 Values = list[Any]
 UNSET = 0  # the status of a Response parameter until the user sets it
@@ -36,7 +39,8 @@ _ASYNC = (Flavour.ASYNC, Flavour.ASYNC_GENERATOR)
 class Step:
     """One call. The numbers are places in the list of values; the result goes to `slot`.
 
-    For a dependency that is a generator, `func` makes its context manager.
+    For a dependency that is a generator, `func` makes its context manager. `marker` is HANDLER for
+    the handler itself.
     """
 
     func: Callable[..., Any]
@@ -44,6 +48,7 @@ class Step:
     positional: tuple[int, ...]
     named: tuple[tuple[str, int], ...]
     slot: int
+    marker: Depends
 
     def call(self, values: Values) -> Any:
         """Calls `func` with its arguments."""
@@ -61,22 +66,27 @@ class Layout:
     """What the list of values contains in addition to the steps' results.
 
     First come the parameters that C binds. `factories` make the values of absent ones. The tuple at
-    place `body` is spread over the places `members`. `models` are read from the request, which is
-    at place `request`. Places that are not used are -1.
+    place `body` is spread over the places `members`; so is what `form` reads. `models` are read
+    from the request, which is at place `request`. Places that are not used are -1.
     """
 
     size: int
     factories: tuple[tuple[int, Callable[[], Any]], ...]
     request: int
     body: int
+    form: FormBody | None
     members: tuple[int, ...]
     models: tuple[tuple[int, Callable[[Any], Any]], ...]
     response: int
     background: int
+    for_app: tuple[tuple[int, Any], ...]  # places and keys of what is made when the app starts
 
-    def fill(self, params: tuple[Any, ...]) -> Values:
+    def fill(self, params: tuple[Any, ...], app_value: Callable[[Any], Any] | None) -> Values:
         """Makes the list of values for the first step."""
         values = [*params, *([None] * (self.size - len(params)))]
+        if app_value is not None:
+            for place, key in self.for_app:
+                values[place] = app_value(key)
         for place, factory in self.factories:
             if values[place] is MISSING:
                 values[place] = factory()
@@ -93,6 +103,13 @@ class Layout:
             values[self.background] = BackgroundTasks()
         return values
 
+    async def fill_form(self, values: Values) -> None:
+        """Reads the form, if there is one. Raises: as `Request.form`."""
+        if self.form is not None:
+            read = await self.form(values[self.request])
+            for place, value in zip(self.members, read, strict=True):
+                values[place] = value
+
     def _spread(self, values: Values) -> None:
         if self.body < 0:
             return
@@ -108,16 +125,23 @@ class Program:
     def __init__(self, layout: Layout, steps: list[Step], *, finish: bool) -> None:
         self.layout = layout
         self.steps = steps
-        self.is_async = any(step.flavour in _ASYNC for step in steps)
-        self._managed = any("GENERATOR" in step.flavour.name for step in steps)
+        awaits = any(step.flavour in _ASYNC or _is_limited(step) for step in steps)
+        self.is_async = awaits or layout.form is not None
+        managed = [step.marker.scope for step in steps if "GENERATOR" in step.flavour.name]
+        self._managed = bool(managed)
+        self._early = "function" in managed
+        # Whether clean-ups run after every response. Set to false where none is sent.
+        self.late = "request" in managed
         self._finishes = finish or self._managed
         self._segments = _segments(steps)
         # Makes a Response of a result. Set once the plan exists.
         self.respond: Callable[[Any], Response] | None = None
+        # Gives the result of a dependency that is made when the app starts. Set likewise.
+        self.app_value: Callable[[Any], Any] | None = None
 
     def run(self, *params: Any) -> Any:
         """The program as a `def` handler."""
-        values = self.layout.fill(params)
+        values = self.layout.fill(params, self.app_value)
         if not self._managed:
             run_steps(self._unblocked(values), values, None)
             return self._finished(values)
@@ -131,37 +155,45 @@ class Program:
         """Runs the steps in `context`. A clean-up after the response runs in the same context."""
         response = None
         with ExitStack() as stack:
-            run_steps(self._unblocked(values), values, stack)
-            response = self._finished(values)
-            if response.body is None:
+            with ExitStack() if self._early else nullcontext(stack) as inner:
+                run_steps(self._unblocked(values), values, stack, inner)
+                response = self._finished(values)
+            if self.late or _not_swallowed(response).body is None:
                 close = stack.pop_all().close
-                response.clean_up_after(lambda: run_later(context, close))
+                _not_swallowed(response).clean_up_after(lambda: run_later(context, close))
         return _not_swallowed(response)
 
     async def run_async(self, *params: Any) -> Any:
         """The program as an `async def` handler."""
-        values = self.layout.fill(params)
+        values = self.layout.fill(params, self.app_value)
+        await self.layout.fill_form(values)
         if not self._managed:
             await self._run_segments(values, None)
             return self._finished(values)
         response = None
         async with AsyncExitStack() as stack:
-            await self._run_segments(values, stack)
-            response = self._finished(values)
-            if response.body is None:
-                response.clean_up_after(stack.pop_all().aclose)
+            async with AsyncExitStack() if self._early else nullcontext(stack) as inner:
+                await self._run_segments(values, stack, inner)
+                response = self._finished(values)
+            if self.late or _not_swallowed(response).body is None:
+                _not_swallowed(response).clean_up_after(stack.pop_all().aclose)
         return _not_swallowed(response)
 
-    async def _run_segments(self, values: Values, stack: AsyncExitStack | None) -> None:
+    async def _run_segments(
+        self, values: Values, outer: AsyncExitStack | None, inner: AsyncExitStack | None = None
+    ) -> None:
         threads = _Threads()
         for segment in self._segments_for(values):
             first = segment[0]
-            if first.flavour not in _ASYNC:
-                await threads.run(segment, values, stack)
-            elif first.flavour is Flavour.ASYNC or stack is None:
-                values[first.slot] = await first.call(values)
+            stack = inner if first.marker.scope == "function" else outer
+            if not _is_limited(first):
+                await _run_segment(threads, segment, values, stack)
+            elif stack is not None and "GENERATOR" in first.flavour.name:
+                await stack.enter_async_context(first.marker.semaphore())
+                await _run_segment(threads, segment, values, stack)
             else:
-                values[first.slot] = await stack.enter_async_context(first.call(values))
+                async with first.marker.semaphore():
+                    await _run_segment(threads, segment, values, stack)
         _raise_problems(values)
 
     def _segments_for(self, values: Values) -> Any:
@@ -244,10 +276,26 @@ class _Threads:
         return leave
 
 
-def run_steps(steps: Any, values: Values, stack: ExitStack | None) -> None:
-    """Runs `def` steps in the current thread."""
+async def _run_segment(
+    threads: _Threads, segment: list[Step], values: Values, stack: AsyncExitStack | None
+) -> None:
+    first = segment[0]
+    if first.flavour not in _ASYNC:
+        await threads.run(segment, values, stack)
+    elif first.flavour is Flavour.ASYNC or stack is None:
+        values[first.slot] = await first.call(values)
+    else:
+        values[first.slot] = await stack.enter_async_context(first.call(values))
+
+
+def run_steps(
+    steps: Any, values: Values, outer: ExitStack | None, inner: ExitStack | None = None
+) -> None:
+    """Runs `def` steps in the current thread. Generators are closed by `inner` if their scope is
+    the handler's call, else by `outer`."""
     for step in steps:
-        if stack is not None and step.flavour is Flavour.SYNC_GENERATOR:
+        if outer is not None and step.flavour is Flavour.SYNC_GENERATOR:
+            stack = inner if inner is not None and step.marker.scope == "function" else outer
             values[step.slot] = stack.enter_context(step.call(values))
             continue
         try:
@@ -257,15 +305,28 @@ def run_steps(steps: Any, values: Values, stack: ExitStack | None) -> None:
 
 
 def _segments(steps: list[Step]) -> list[list[Step]]:
-    """Groups consecutive `def` steps; every other step is a segment of its own."""
+    """Groups consecutive `def` steps that are closed together; every other step is a segment of its
+    own."""
     segments: list[list[Step]] = []
     for step in steps:
-        together = step.flavour not in _ASYNC and segments
-        if together and segments[-1][0].flavour not in _ASYNC:
+        last = segments[-1][0] if segments else None
+        if last is not None and _is_plain(step) and _is_plain(last) and _same_end(last, step):
             segments[-1].append(step)
         else:
             segments.append([step])
     return segments
+
+
+def _is_plain(step: Step) -> bool:
+    return step.flavour not in _ASYNC and not _is_limited(step)
+
+
+def _same_end(one: Step, other: Step) -> bool:
+    return (one.marker.scope == "function") == (other.marker.scope == "function")
+
+
+def _is_limited(step: Step) -> bool:
+    return step.marker.max_concurrency is not None
 
 
 def _has_problems(values: Values) -> bool:

@@ -12,9 +12,10 @@ import enum
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ForwardRef, get_origin
+from types import MappingProxyType
+from typing import Annotated, Any, Final, ForwardRef, get_origin
 
 from .._calling.callables import (
     Flavour,
@@ -40,6 +41,8 @@ from ..params import (
     MISSING,
     Body,
     Depends,
+    File,
+    Form,
     Header,
     Marker,
     Path,
@@ -59,7 +62,10 @@ from .foreign import (
     is_marker,
     refuse_foreign,
 )
+from .form_fields import is_upload
 
+Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
+HANDLER: Final = Depends()  # the marker of a call that is no dependency
 _SPECIALS = (HTTPConnection, Request, WebSocket, Response, BackgroundTasks, SecurityScopes)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -91,30 +97,41 @@ class Call:
 
     func: Callable[..., Any]
     flavour: Flavour
+    origin: Callable[..., Any]  # `func` as declared, also where another one overrides it
+    marker: Depends = HANDLER
     arguments: list[Argument] = field(default_factory=list)
-    use_cache: bool = True
-    scopes: tuple[str, ...] = ()  # those that Security() names for it
     key: Any = None  # equal for calls whose result may be shared; see settle_scopes
+
+    @property
+    def lifetime(self) -> str | None:
+        """When it is closed: the scope that is given or implied; None if it ends with its call."""
+        yields = self.flavour in (Flavour.SYNC_GENERATOR, Flavour.ASYNC_GENERATOR)
+        return self.marker.scope or ("request" if yields else None)
 
 
 def read_call(
     func: Callable[..., Any],
     path_names: Collection[str],
+    overrides: Overrides = MappingProxyType({}),
     *,
-    use_cache: bool = True,
-    scopes: tuple[str, ...] = (),
+    marker: Depends = HANDLER,
 ) -> Call:
     """Reads the parameters of `func`; those named in `path_names` come from the path.
+
+    `overrides` has other functions in the place of some dependencies.
 
     Raises: TypeError when a parameter is wrong, with the callable, the parameter and the fix;
     NameError when an annotation uses a name that isn't defined yet.
     """
     if not callable(func):
         raise TypeError(f"a handler must be a function, not {func!r}")
-    call = Call(func, flavour(func), use_cache=use_cache, scopes=scopes, key=(func, ()))
+    origin = func
+    if marker is not HANDLER:
+        func = override_of(func, overrides)
+    call = Call(func, flavour(func), origin, marker)
     for parameter in own_parameters(func):
         try:
-            value = _read_parameter(parameter, path_names)
+            value = _read_parameter(parameter, path_names, overrides)
         except TypeError as exc:
             where = f"parameter {parameter.name!r} of {callable_name(func)}"
             raise TypeError(f"{where}: {exc}") from exc
@@ -124,6 +141,14 @@ def read_call(
         positional_only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
         call.arguments.append(Argument(parameter.name, positional, positional_only, value))
     return call
+
+
+def override_of(func: Callable[..., Any], overrides: Overrides) -> Callable[..., Any]:
+    """What is called in the place of `func`."""
+    try:
+        return overrides.get(func, func)
+    except TypeError:  # not hashable, so it can't be in a dict
+        return func
 
 
 def settle_connection(call: Call, connection: Special) -> None:
@@ -154,7 +179,7 @@ def settle_scopes(call: Call, inherited: tuple[str, ...] = ()) -> bool:
 
     Raises: TypeError when a SecurityScopes can't be passed by keyword.
     """
-    scopes = tuple(dict.fromkeys((*inherited, *call.scopes)))
+    scopes = tuple(dict.fromkeys((*inherited, *scopes_of(call.marker))))
     bound: dict[str, SecurityScopes] = {}
     uses_scopes = False
     for argument in call.arguments:
@@ -166,7 +191,7 @@ def settle_scopes(call: Call, inherited: tuple[str, ...] = ()) -> bool:
                 raise TypeError(f"parameter {argument.name!r} of {name} can't be positional only")
             bound[argument.name] = SecurityScopes(scopes)
     uses_scopes |= bool(bound)
-    call.key = (call.func, tuple(sorted(scopes)) if uses_scopes else ())
+    call.key = (call.origin, tuple(sorted(scopes)) if uses_scopes else (), call.lifetime)
     if bound:
         call.func = functools.partial(call.func, **bound)
         call.arguments = [
@@ -306,7 +331,7 @@ def _has_forward_reference(annotation: Any) -> bool:
 
 
 def _read_parameter(
-    parameter: inspect.Parameter, path_names: Collection[str]
+    parameter: inspect.Parameter, path_names: Collection[str], overrides: Overrides
 ) -> Field | Special | Call | None:
     """Where a parameter's value comes from; None for `*args` and `**kwargs`, which stay empty."""
     bare, metadata = split_annotated(parameter.annotation)
@@ -324,7 +349,8 @@ def _read_parameter(
             raise TypeError(f"has {marker!r}, but {what}; remove one of them")
         return special
     if isinstance(marker, Depends):
-        return _read_dependency(marker, bare, path_names)
+        dependency = bare if marker.dependency is None else marker.dependency
+        return read_dependency(dependency, marker, path_names, overrides)
     if default is not MISSING:
         check_default(default)
     check_types(parameter.annotation, _SPECIALS)
@@ -376,17 +402,24 @@ def _marker_and_default(
 def _implied_marker(parameter: inspect.Parameter, path_names: Collection[str]) -> Marker:
     if parameter.name in path_names:
         return Path()
+    if is_upload(parameter.annotation):
+        return File()
     return Query() if is_scalar(parameter.annotation) else Body()
 
 
-def _read_dependency(marker: Depends, annotation: Any, path_names: Collection[str]) -> Call:
+def read_dependency(
+    dependency: Any, marker: Depends, path_names: Collection[str], overrides: Overrides
+) -> Call:
     """Reads the call of a dependency. A default beside `Annotated[T, Depends(…)]` is ignored: it
-    is for programs that call the function themselves."""
-    dependency = annotation if marker.dependency is None else marker.dependency
+    is for programs that call the function themselves.
+
+    Raises: TypeError when it can't be called for a request.
+    """
     if dependency is Any:
         raise TypeError("Depends() needs a function: write Depends(function)")
     check_dependency(dependency)
-    return read_call(dependency, path_names, use_cache=marker.use_cache, scopes=scopes_of(marker))
+    check_dependency(override_of(dependency, overrides))
+    return read_call(dependency, path_names, overrides, marker=marker)
 
 
 def scopes_of(marker: Depends) -> tuple[str, ...]:
@@ -432,6 +465,8 @@ def _read_field(
 
 
 def _check_shape(annotation: Any, marker: Marker) -> None:
+    if is_upload(annotation) and not isinstance(marker, Form):
+        raise TypeError("an UploadFile is a file of a form; write File() or nothing beside it")
     if isinstance(marker, Body) or is_scalar(annotation):
         return
     bare = strip_optional(annotation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._application.dependencies import Dependencies
 from .._application.routes import Route
 from ..requests import Request  # noqa: TC001 - the signatures are read at run time
 from ..responses import HTMLResponse, JSONResponse, Response
@@ -108,7 +109,7 @@ class Documented:
 
     def _plan_page(self, path: str, endpoint: Callable[..., Any], name: str) -> Route:
         route = Route(path, ("GET",), endpoint, {"name": name, "include_in_schema": False})
-        self._router.add(route.methods, path, route.make_plan(()))
+        self._router.add(route.methods, path, route.make_plan(Dependencies((), lambda: None)))
         return route
 
     # ---- the pages -------------------------------------------------------------------------

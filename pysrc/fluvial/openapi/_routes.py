@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
-from .._application.routes import Route, read_captures, read_dependency
+from .._application.routes import Route, read_calls
 from .._calling.callables import Flavour, callable_name, flavour, strip_partials
 from .._signature.declared import Field
-from .._signature.signature import Call, Special, read_call, return_annotation
+from .._signature.signature import Call, Special, return_annotation, scopes_of
 from .._validation.annotations import is_class
 from ..params import MISSING
 from ..responses import JSONResponse, Response
@@ -83,9 +83,9 @@ def _calls(route: Route) -> tuple[Call, tuple[Call, ...]]:
     """The handler's call, and those of the dependencies beside the path."""
     if route.calls:
         return route.calls[-1], route.calls[:-1]
-    captures = read_captures(route.path)
-    before = [read_dependency(each, captures) for each in route.options.get("dependencies") or ()]
-    return read_call(route.endpoint, captures), tuple(before)
+    before = route.options.get("dependencies") or ()
+    calls = read_calls(route.endpoint, route.path, before, Special.REQUEST, {})
+    return calls[-1], calls[:-1]
 
 
 def _shown(field: Field) -> list[Parameter]:
@@ -106,12 +106,12 @@ class _Found:
         """Takes the handler's own fields, those of the calls `before` it, and of its others."""
         self._take_fields(handler)
         for call in (*before, *_inner(handler)):
-            self._take(call, handler.scopes)
+            self._take(call, scopes_of(handler.marker))
 
     def _take(self, call: Call, inherited: tuple[str, ...]) -> None:
         """`inherited` are the scopes of those that depend on the call."""
-        scopes = tuple(dict.fromkeys((*inherited, *call.scopes)))
-        target = strip_partials(call.func)
+        scopes = tuple(dict.fromkeys((*inherited, *scopes_of(call.marker))))
+        target = strip_partials(call.origin)
         key = (target, tuple(sorted(scopes)) if _uses_scopes(call) else ())
         if key in self._seen:
             return
@@ -135,7 +135,8 @@ def _inner(call: Call) -> list[Call]:
 
 
 def _uses_scopes(call: Call) -> bool:
-    if call.scopes or isinstance(inspect.unwrap(strip_partials(call.func)), SecurityBase):
+    scheme = inspect.unwrap(strip_partials(call.origin))
+    if scopes_of(call.marker) or isinstance(scheme, SecurityBase):
         return True
     if Special.SCOPES in [each.value for each in call.arguments] or (call.key and call.key[1]):
         return True

@@ -1,0 +1,104 @@
+"""What an app has for the dependencies of its routes: overrides, those of all routes, those that
+live as long as the app.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._signature.lifetimes import AppScope
+
+if TYPE_CHECKING:
+    from .. import _core
+    from ..params import Depends
+    from .routes import Route, WebSocketRoute
+
+Func = Callable[..., Any]
+Change = tuple["_core.Router", "Route | WebSocketRoute", "_core.Plan"]
+
+
+def _changing(name: str) -> Any:
+    """The method `name` of dict; afterwards, plans are made anew."""
+    method: Callable[..., Any] = getattr(dict, name)
+
+    @functools.wraps(method)
+    def change(self: Overrides, *args: Any, **kwargs: Any) -> Any:
+        before = dict(self)
+        result = method(self, *args, **kwargs)
+        try:
+            self._changed()
+        except BaseException:
+            dict.clear(self)
+            dict.update(self, before)
+            raise
+        return result
+
+    return change
+
+
+class Overrides(dict[Func, Func]):
+    """Functions that are called in the place of dependencies.
+
+    Plans are made anew whenever it changes, so that requests don't have to look. A change that
+    makes a route impossible raises TypeError, and is undone.
+    """
+
+    def __init__(self, given: Mapping[Func, Func], changed: Callable[[], None]) -> None:
+        super().__init__(given)
+        self._changed = changed
+
+    __setitem__ = _changing("__setitem__")
+    __delitem__ = _changing("__delitem__")
+    __ior__ = _changing("__ior__")
+    clear = _changing("clear")
+    pop = _changing("pop")
+    popitem = _changing("popitem")
+    setdefault = _changing("setdefault")
+    update = _changing("update")
+
+
+class Dependencies:
+    """`everywhere` are called for every route."""
+
+    def __init__(self, everywhere: Sequence[Depends], changed: Callable[[], None]) -> None:
+        self.everywhere = tuple(everywhere)
+        self.for_app = AppScope()
+        self._changed = changed
+        self._overrides = Overrides({}, changed)
+
+    @property
+    def overrides(self) -> Overrides:
+        """What is called in the place of which dependency."""
+        return self._overrides
+
+    @overrides.setter
+    def overrides(self, given: Mapping[Func, Func]) -> None:
+        before, self._overrides = self._overrides, Overrides(given, self._changed)
+        try:
+            self._changed()
+        except BaseException:
+            self._overrides = before
+            raise
+
+    def changes(
+        self, router: _core.Router, routes: Iterable[Route | WebSocketRoute]
+    ) -> list[Change]:
+        """The new plans of those `routes` that overrides concern, or did.
+
+        Raises: TypeError when one can't be made, NameError when an annotation has an unknown name.
+        """
+        return [
+            (router, route, route.compile(self))
+            for route in routes
+            if route.plan is not None and route.is_affected(self.overrides)
+        ]
+
+
+def apply(changes: Iterable[Change]) -> None:
+    """Puts the new plans in the place of the old; requests that have begun keep theirs."""
+    for router, route, plan in changes:
+        assert route.plan is not None
+        router.replace(route.plan, plan)
+        route.plan = plan

@@ -1,0 +1,1 @@
+"""Reading forms: URL-encoded ones and multipart ones (RFC 7578), as the body arrives."""

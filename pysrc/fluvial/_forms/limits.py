@@ -1,0 +1,102 @@
+"""What forms are allowed to be. A limit that refuses one is logged with its flag."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..exceptions import HTTPException
+
+log = logging.getLogger("fluvial")
+
+UNLIMITED = sys.maxsize
+KIB = 1024
+
+# The flags of the limits, by the names of the fields of FormLimits.
+FLAGS = {
+    "size": "--max-form-size",
+    "files": "--max-form-files",
+    "fields": "--max-form-fields",
+    "parts": "--max-form-parts",
+    "field_size": "--max-form-field-size",
+    "memory": "--max-form-memory",
+    "name": "--max-form-name",
+    "headers": "--max-form-headers",
+    "spool": "--form-spool",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FormLimits:
+    """The limits of one form. Sizes are in bytes; UNLIMITED is no limit.
+
+    `field_size` is the most of one field, `memory` of all fields together, and also of those files
+    that are kept in memory, which no file is that is larger than `spool`. `name` is the most of a
+    field's name or a file's, `headers` of the header section of a part. `size` is the most of a
+    whole multipart form; Fluvial's own server sees to that before.
+    """
+
+    size: int = 2 * KIB * KIB * KIB
+    files: int = 1000
+    fields: int = 1000
+    parts: int = 2000
+    field_size: int = KIB * KIB
+    memory: int = 16 * KIB * KIB
+    name: int = KIB
+    headers: int = 8 * KIB
+    spool: int = KIB * KIB
+
+    def changed(
+        self,
+        max_files: float | None = None,
+        max_fields: float | None = None,
+        max_part_size: float | None = None,
+    ) -> FormLimits:
+        """The same with other limits, where they are given, under Starlette's names for them."""
+        given = {"files": max_files, "fields": max_fields, "field_size": max_part_size}
+        others = {
+            name: UNLIMITED if value >= UNLIMITED else int(value)
+            for name, value in given.items()
+            if value is not None
+        }
+        return dataclasses.replace(self, **others) if others else self
+
+
+DEFAULTS = FormLimits()
+# Which of the limits users set for an app, a router or a route, under Starlette's names.
+OPTIONS = ("max_fields", "max_files", "max_part_size")
+
+
+def check_form_limits(limits: Any, where: str) -> dict[str, int]:
+    """A copy of `form_limits=…`. Raises: TypeError or ValueError for other names or values."""
+    if limits is None:
+        return {}
+    if not isinstance(limits, Mapping):
+        raise TypeError(f"{where}: form_limits must be a dict, not {limits!r}")
+    for name, value in limits.items():
+        if name not in OPTIONS:
+            raise ValueError(f"{where}: form_limits has {name!r}; it takes {', '.join(OPTIONS)}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"{where}: {name} must be an integer from 0, not {value!r}")
+    return dict(limits)
+
+
+def refusal(name: str, status: int, detail: str) -> HTTPException:
+    """The exception for a form that exceeds the limit `name`."""
+    log.debug("Refused a form with %d: %s (%s)", status, detail, FLAGS[name])
+    return HTTPException(status, detail)
+
+
+def too_many_fields(limit: int) -> HTTPException:
+    """The refusal of one more field than there may be."""
+    return refusal("fields", 400, f"Too many fields. Maximum number of fields is {limit}.")
+
+
+def too_much_in_memory(limit: int) -> HTTPException:
+    """The refusal of fields that are too large together."""
+    detail = f"The form's fields are larger than {limit} bytes together"
+    return refusal("memory", 413, f"{detail} ({FLAGS['memory']})")

@@ -40,7 +40,7 @@ PACKAGES = {
         *("datastructures", "requests", "responses", "sse"),
     ),
     "_application": (
-        *("_calling", "_validation", "_signature", "exceptions", "params", "requests"),
+        *("_calling", "_validation", "_forms", "_signature", "exceptions", "params", "requests"),
         *("responses", "websockets"),
     ),
     "_wsgi": ("_calling", "exceptions"),
@@ -49,7 +49,8 @@ PACKAGES = {
         *("datastructures", "requests", "responses", "websockets"),
     ),
     "_serving": (
-        *("_loop", "_calling", "_validation", "_application", "_wsgi", "_asgi", "exceptions"),
+        *("_loop", "_calling", "_validation", "_forms", "_application", "_wsgi", "_asgi"),
+        "exceptions",
         *("requests", "responses", "websockets", "applications", "__version__"),
     ),
     "_testing": (

@@ -25,7 +25,7 @@ http_limits_default(HttpLimits *limits)
         .header_block = 64 * 1024,
         .header_fields = 100,
         .body = 16 * 1024 * 1024,
-        .form_size = (uint64_t)2 * 1024 * 1024 * 1024,
+        .form_size = 2147483648, /* 2 GiB */
         .trailer_block = 8 * 1024,
         .chunk_extensions = 4 * 1024,
         .header_timeout = 10 * 1000,

@@ -22,6 +22,7 @@ from ._application.routes import (
 from ._asgi.mounts import Mount, make_mount
 from ._calling.callables import callable_name, is_async
 from ._calling.options import check_path, named_options
+from ._forms.limits import DEFAULTS, FormOptions
 from ._signature.foreign import check_callback, check_dependencies
 from .datastructures import State, URLPath
 from .exceptions import NoMatchFound
@@ -47,7 +48,9 @@ class App(Documented, Registering):
     Without it, the functions in `on_startup` and `on_shutdown` are called then. `dependencies` are
     called for every route. `responses`, `callbacks`, `deprecated`, `include_in_schema`,
     `default_response_class` and `generate_unique_id_function` are for all routes that don't say
-    otherwise, and so is `max_body_size`, in bytes. `routes` are registered at once.
+    otherwise, and so are `max_body_size`, in bytes, and `form_limits`, for parameters that come
+    from forms: `max_fields`, `max_files` and `max_part_size`, the most bytes of a field.
+    `routes` are registered at once.
 
     The OpenAPI document at `openapi_url` has `title`, `summary`, `description`, `version`,
     `terms_of_service`, `contact`, `license_info`, `openapi_tags`, `openapi_external_docs`,
@@ -100,6 +103,7 @@ class App(Documented, Registering):
         separate_input_output_schemas: bool = True,
         openapi_external_docs: dict[str, Any] | None = None,
         max_body_size: int | None = None,
+        form_limits: FormOptions | None = None,
     ) -> None:
         given = dict(locals())
         for name in DESCRIPTION:
@@ -123,6 +127,7 @@ class App(Documented, Registering):
         self.mounts: list[Mount] = []
         self._asgi: AsgiSide | None = None
         self.lifespan_state: dict[str, Any] = {}
+        self.form_limits = DEFAULTS
         for key, handler in (exception_handlers or {}).items():
             self._errors.add(key, handler)
         self._add_pages()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _core
-from ._forms.limits import DEFAULTS, FormLimits
+from ._forms.limits import DEFAULTS, UNLIMITED, FormLimits
 from ._messages.cookies import parse_cookies
 from ._validation.read_json import read_json
 from .datastructures import URL, Address, Headers, QueryParams, State
@@ -223,6 +224,9 @@ class Request(HTTPConnection):
 
     def _form_limits(self) -> FormLimits:
         limits: FormLimits = getattr(self.app, "form_limits", DEFAULTS)
+        plan = self.plan
+        if plan is not None and plan.body_limit >= 0:
+            return replace(limits, size=plan.body_limit or UNLIMITED)
         return limits
 
     async def _read_form(self, limits: FormLimits) -> FormData:

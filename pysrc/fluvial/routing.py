@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from ._application.routes import Route, RouteOptions, WebSocketRoute, check_options
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
+from ._forms.limits import FormOptions, check_form_limits
 from ._signature.foreign import check_dependencies, refuse_foreign
 from ._validation.annotations import is_class
 from .exceptions import NoMatchFound
@@ -44,6 +45,7 @@ class Shared:
     include_in_schema: bool = True
     generate_unique_id_function: Callable[[Any], str] | None = None
     max_body_size: int | None = None
+    form_limits: FormOptions = field(default_factory=FormOptions)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], where: str) -> Shared:
@@ -55,6 +57,7 @@ class Shared:
         for name in ("tags", "callbacks"):
             if name in taken:
                 taken[name] = tuple(taken[name] or ())
+        taken["form_limits"] = check_form_limits(taken.get("form_limits"), where)
         taken["dependencies"] = check_dependencies(taken.get("dependencies") or (), where)
         shared = cls(**taken)
         shared.check(where)
@@ -94,6 +97,8 @@ class Shared:
             options["deprecated"] = True
         if not self.include_in_schema:
             options["include_in_schema"] = False
+        if self.form_limits:
+            options["form_limits"] = {**self.form_limits, **(own.get("form_limits") or {})}
         return options
 
 
@@ -218,6 +223,7 @@ class Registering(ABC):
         include_in_schema: bool = True,
         generate_unique_id_function: Callable[[Any], str] | None = None,
         max_body_size: int | None = None,
+        form_limits: FormOptions | None = None,
     ) -> None:
         """Registers all routes that `router` has by now, with `prefix` before their paths.
 
@@ -276,6 +282,7 @@ class APIRouter(Registering):
         include_in_schema: bool = True,
         generate_unique_id_function: Callable[[Any], str] | None = None,
         max_body_size: int | None = None,
+        form_limits: FormOptions | None = None,
     ) -> None:
         self._shared = Shared.of(dict(locals()), "APIRouter()")
         self.routes: list[Route | WebSocketRoute] = []

@@ -13,6 +13,7 @@ from uuid import UUID
 from .. import _core
 from .._calling.callables import Flavour, callable_name
 from .._calling.options import refuse_unknown
+from .._forms.limits import FormOptions, check_form_limits
 from .._signature.declared import Field
 from .._signature.foreign import check_dependencies, check_returned
 from .._signature.lifetimes import check_lifetimes, uses_any
@@ -45,7 +46,9 @@ class RouteOptions(TypedDict, total=False):
     """What the decorators take besides the path and the methods.
 
     `inline` calls a `def` handler on the loop: for handlers that never block. `body_limit` is in
-    bytes. Options that only describe the route are kept for its documentation.
+    bytes. `form_limits` is for the parameters that come from a form: `max_fields`, `max_files` and
+    `max_part_size`, the most bytes of a field. Options that only describe the route are kept for
+    its documentation.
     """
 
     status_code: int | None
@@ -60,6 +63,7 @@ class RouteOptions(TypedDict, total=False):
     dependencies: Sequence[Depends] | None
     inline: bool
     body_limit: int | None
+    form_limits: FormOptions | None
     name: str | None
     tags: list[str] | None
     summary: str | None
@@ -88,6 +92,7 @@ def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> 
             f"{response_class!r}"
         )
     check_dependencies(options.get("dependencies") or (), where)
+    check_form_limits(options.get("form_limits"), where)
 
 
 @dataclass(slots=True, eq=False)
@@ -149,6 +154,7 @@ class Route(DescribedRoute):
             before,
             read_captures(self.path),
             inline=self.options.get("inline", False),
+            form_limits=self.options.get("form_limits"),
             streamed=is_class(self.options.get("response_class"), StreamingResponse),
         )
         wrap = self._make_wrap()

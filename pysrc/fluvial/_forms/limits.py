@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from ..exceptions import HTTPException
 
@@ -67,22 +67,35 @@ class FormLimits:
 
 
 DEFAULTS = FormLimits()
-# Which of the limits users set for an app, a router or a route, under Starlette's names.
-OPTIONS = ("max_fields", "max_files", "max_part_size")
 
 
-def check_form_limits(limits: Any, where: str) -> dict[str, int]:
+class FormOptions(TypedDict, total=False):
+    """The limits that an app, a router or a route sets, under Starlette's names for them."""
+
+    max_fields: int
+    max_files: int
+    max_part_size: int
+
+
+def check_form_limits(limits: Any, where: str) -> FormOptions:
     """A copy of `form_limits=…`. Raises: TypeError or ValueError for other names or values."""
     if limits is None:
         return {}
     if not isinstance(limits, Mapping):
         raise TypeError(f"{where}: form_limits must be a dict, not {limits!r}")
     for name, value in limits.items():
-        if name not in OPTIONS:
-            raise ValueError(f"{where}: form_limits has {name!r}; it takes {', '.join(OPTIONS)}")
+        if name not in FormOptions.__annotations__:
+            names = ", ".join(FormOptions.__annotations__)
+            raise ValueError(f"{where}: form_limits has {name!r}; it takes {names}")
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f"{where}: {name} must be an integer from 0, not {value!r}")
-    return dict(limits)
+    return cast("FormOptions", dict(limits))
+
+
+def limits_of_server(limits: Mapping[str, int]) -> FormLimits:
+    """The limits of forms among those of Config, which have "form_" before their names."""
+    given = {name.removeprefix("form_"): limit for name, limit in limits.items() if "form_" in name}
+    return dataclasses.replace(DEFAULTS, **{n: limit or UNLIMITED for n, limit in given.items()})
 
 
 def refusal(name: str, status: int, detail: str) -> HTTPException:

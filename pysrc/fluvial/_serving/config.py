@@ -7,12 +7,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from .._forms.limits import DEFAULTS, FLAGS
+
 SECONDS = 1000  # C takes times in milliseconds
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LIFESPAN_MODES = ("auto", "on", "off")
 
 # The sizes of C's types: 64 bits for limits that may exceed 4 GiB, 32 bits for the others.
-_LARGE = frozenset({"body", "ws_message", "ws_frame"})
+_LARGE = frozenset({"body", "form_size", "ws_message", "ws_frame"})
 _LARGEST, _LARGEST_SMALL = 2**63 - 1, 2**32 - 1
 
 # The ranges of integer options: (least, most).
@@ -51,6 +53,12 @@ class Limit(NamedTuple):
 
 
 KIB = 1024
+
+
+def _form_limit(name: str, unit: str, words: str) -> Limit:
+    return Limit(f"form_{name}", FLAGS[name], unit, 1, getattr(DEFAULTS, name), words)
+
+
 LIMITS = (
     Limit(
         "request_line",
@@ -65,6 +73,7 @@ LIMITS = (
     ),
     Limit("header_fields", "--limit-header-fields", "N", 1, 100, "Most header fields; else 431."),
     Limit("body", "--limit-body", "BYTES", 1, 16 * KIB * KIB, "Largest request body; else 413."),
+    _form_limit("size", "BYTES", "Largest multipart form; else 413."),
     Limit(
         "trailer_block",
         "--limit-trailers",
@@ -151,7 +160,17 @@ LIMITS = (
         *("log_buffer", "--access-log-buffer", "BYTES", 1, KIB * KIB),
         "Most bytes of the access log that wait to be written; more are dropped and counted.",
     ),
+    _form_limit("files", "N", "Most files in a form; else 400."),
+    _form_limit("fields", "N", "Most fields in a form; else 400."),
+    _form_limit("parts", "N", "Most parts, fields and files, of a multipart form; else 400."),
+    _form_limit("field_size", "BYTES", "Largest field of a form; else 400."),
+    _form_limit("memory", "BYTES", "Largest fields of a form together; else 413."),
+    _form_limit("name", "BYTES", "Longest name of a form's field or file; else 400."),
+    _form_limit("headers", "BYTES", "Largest header section of a form's part; else 400."),
+    _form_limit("spool", "BYTES", "Largest file of a form in memory; larger ones are on disk."),
 )
+# The limits that C doesn't know.
+PYTHON_LIMITS = frozenset(f"form_{name}" for name in FLAGS) - {"form_size"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

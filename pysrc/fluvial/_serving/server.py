@@ -16,6 +16,7 @@ from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
+from .._forms.limits import limits_of_server
 from .._loop import Loop
 from .._validation.write_json import encode_fallback, encode_json
 from .._wsgi.bridge import WsgiBridge
@@ -30,6 +31,7 @@ from ..exceptions import (
 from ..requests import Request
 from ..responses import Response
 from ..websockets import WebSocket
+from .config import PYTHON_LIMITS
 from .refusals import log_refused
 from .secure import make_secure
 from .sockets import BindError, describe
@@ -78,6 +80,7 @@ class Service:
             (mount.prefix, _make_bridge(mount.app, config, self._app.errors, mount.prefix))
             for mount in self._app.mounts
         ]
+        self._app.form_limits = limits_of_server(config.limits)
         self._sockets = sockets
         self._config = config
         self._secure = make_secure(config) if secure is None else secure
@@ -244,13 +247,18 @@ class Service:
             custom_errors=app.errors.customised,
             root=None if self._bridge is None else self._bridge.core,
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
-            limits=self._config.limits | {"ws_deflate": int(self._config.ws_per_message_deflate)},
+            limits=self._limits(),
             access_log=descriptor_of("stdout") if self._config.access_log else -1,
             websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
             secure=self._secure,
             on_refused=log_refused,
         )
+
+    def _limits(self) -> dict[str, int]:
+        """The limits that C knows."""
+        limits = {n: v for n, v in self._config.limits.items() if n not in PYTHON_LIMITS}
+        return limits | {"ws_deflate": int(self._config.ws_per_message_deflate)}
 
     def _websockets(self) -> tuple[Any, ...]:
         run = Runner(self._app.errors).run

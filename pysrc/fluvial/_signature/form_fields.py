@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._validation.annotations import (
@@ -22,6 +22,7 @@ from .fields import validator_for
 from .param_models import extra_policy, model_inputs
 
 if TYPE_CHECKING:
+    from .._forms.limits import FormOptions
     from .._validation.validators import Validator
     from .declared import Field
 
@@ -54,9 +55,9 @@ class FormBody:
     `limits` are the arguments of `Request.form` that the route sets.
     """
 
-    def __init__(self, fields: Sequence[Field], limits: Mapping[str, int]) -> None:
+    def __init__(self, fields: Sequence[Field], limits: FormOptions | None) -> None:
         self._readers = [_Model(f) if _takes_all(f) else _Value(f) for f in fields]
-        self._limits = limits
+        self._limits: FormOptions = {} if limits is None else limits
 
     async def __call__(self, request: Any) -> list[Any]:
         """The value of each parameter; a RequestValidationError where there is none.

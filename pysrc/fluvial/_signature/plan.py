@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._calling.callables import Flavour
@@ -23,6 +23,9 @@ from .form_fields import FormBody, is_form
 from .lifetimes import MANAGERS
 from .plan_runner import Layout, Program, Step
 from .signature import Argument, Call, Special
+
+if TYPE_CHECKING:
+    from .._forms.limits import FormOptions
 
 Captures = Mapping[str, tuple[int, Any]]
 
@@ -46,7 +49,7 @@ def make_target(
     *,
     inline: bool = False,
     streamed: bool = False,
-    form_limits: Mapping[str, int] | None = None,
+    form_limits: FormOptions | None = None,
 ) -> Target:
     """The target for a handler; the dependencies in `before` are called only for their effects.
 
@@ -65,7 +68,7 @@ def make_target(
     if _is_direct(call, before):
         # Calling a generator function runs none of its code, so it can't block the loop.
         return _direct(call, captures, inline or (yields and streamed))
-    return _Builder(captures, form_limits or {}).build(call, before, inline)
+    return _Builder(captures, form_limits).build(call, before, inline)
 
 
 def _is_direct(call: Call, before: list[Call]) -> bool:
@@ -148,7 +151,7 @@ class _Builder:
     """Assigns a place to each value of a graph of calls: parameters, values made from them, and
     results."""
 
-    def __init__(self, captures: Captures, form_limits: Mapping[str, int]) -> None:
+    def __init__(self, captures: Captures, form_limits: FormOptions | None) -> None:
         self._captures = captures
         self._form_limits = form_limits
         self._params: list[_core.Param] = []

@@ -12,6 +12,8 @@
 #   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py, .../fastapi/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
+#   SYSTEM=forky       `make test` in a minimal Debian of that suite, made under build/ (root only), with
+#                      its own Python or PYTHON=python3.15
 
 PORT ?= 8000
 TESTS ?=
@@ -28,7 +30,10 @@ SPREAD = -n $(JOBS) --dist worksteal
 ASAN_LIBRARIES = $(shell cc -print-file-name=libasan.so) $(shell cc -print-file-name=libstdc++.so.6)
 VERSION_OF = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
-ifdef PYTHON
+ifdef SYSTEM
+export PYTHON
+VENV := .venv
+else ifdef PYTHON
 VENV := .venv-$(shell $(PYTHON) $(VERSION_OF))
 else
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -36,7 +41,7 @@ PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	2>/dev/null && break; done)
 VENV := .venv
 endif
-ifeq ($(PYTHON),)
+ifeq ($(SYSTEM)$(PYTHON),)
 $(error No CPython 3.11 or newer found: install one (Debian 12: apt-get install python3) or \
 	name it with PYTHON=)
 endif
@@ -121,7 +126,10 @@ run: build
 	$(SAY) "starting examples/tutorial.py"
 	@exec $(VENV)/bin/fluvial run tutorial:app --app-dir examples --port $(PORT)
 
-ifdef PYTHONS
+ifdef SYSTEM
+test:
+	@python3 scripts/chroot.py $(SYSTEM) make test EXTRAS=$(EXTRAS) JOBS=$(JOBS) TESTS='$(TESTS)'
+else ifdef PYTHONS
 test:
 	@set -e; for python in $(PYTHONS); do \
 	$(MAKE) --no-print-directory test PYTHONS= PYTHON=$$python; done

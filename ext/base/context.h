@@ -50,4 +50,21 @@ context_leave(PyObject *context)
     }
 }
 
+/* `given`, or a copy of the current context where it is None: a new reference. NULL with TypeError set for
+ * anything else. */
+static inline PyObject *
+context_or_copy(PyObject *given)
+{
+    if (given == Py_None) {
+        return PyContext_CopyCurrent();
+    }
+    if (!PyContext_CheckExact(given)) {
+        PyErr_Format(PyExc_TypeError,
+                     "context must be a contextvars.Context, not %.200s",
+                     Py_TYPE(given)->tp_name);
+        return NULL;
+    }
+    return Py_NewRef(given);
+}
+
 #endif

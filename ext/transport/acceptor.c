@@ -9,6 +9,7 @@
 
 #include "transport/acceptor.h"
 #include "net/accept.h"
+#include "base/context.h"
 #include "base/err.h"
 #include "base/module.h"
 #include "transport/transport.h"
@@ -70,16 +71,16 @@ acceptor_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* Acceptor(loop, sock, backlog, factory, server) */
+/* Acceptor(loop, sock, backlog, factory, server, context) */
 static PyObject *
 acceptor_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
     PyObject *module = module_of_type(type);
-    PyObject *loop_arg, *sock, *factory, *server;
+    PyObject *loop_arg, *sock, *factory, *server, *given;
     int backlog;
     if (module == NULL
-        || !PyArg_ParseTuple(args, "OOiOO:Acceptor", &loop_arg, &sock, &backlog,
-                             &factory, &server)) {
+        || !PyArg_ParseTuple(args, "OOiOOO:Acceptor", &loop_arg, &sock, &backlog,
+                             &factory, &server, &given)) {
         return NULL;
     }
     Loop *loop = loop_check(module, loop_arg);
@@ -87,7 +88,7 @@ acceptor_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     if (fd < 0) {
         return NULL;
     }
-    PyObject *context = PyContext_CopyCurrent();
+    PyObject *context = context_or_copy(given);
     if (context == NULL) {
         return NULL;
     }

@@ -3,6 +3,7 @@
  */
 #include "base/py.h"
 
+#include "base/context.h"
 #include "base/err.h"
 #include "base/module.h"
 #include "base/names.h"
@@ -195,15 +196,15 @@ transport_accepted(TransportState *st, Loop *loop, int fd, const NetAddr *peer,
     return op;
 }
 
-/* StreamTransport(loop, fd, sock, protocol, waiter, extra, server) */
+/* StreamTransport(loop, fd, sock, protocol, waiter, extra, server, context) */
 static int
 transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
     Transport *self = (Transport *)op;
-    PyObject *loop_arg, *sock, *protocol, *waiter, *extra, *server;
+    PyObject *loop_arg, *sock, *protocol, *waiter, *extra, *server, *given;
     int fd;
-    if (!PyArg_ParseTuple(args, "OiOOOOO:StreamTransport", &loop_arg, &fd, &sock,
-                          &protocol, &waiter, &extra, &server)) {
+    if (!PyArg_ParseTuple(args, "OiOOOOOO:StreamTransport", &loop_arg, &fd, &sock,
+                          &protocol, &waiter, &extra, &server, &given)) {
         return -1;
     }
     if (self->loop != NULL) {
@@ -211,7 +212,7 @@ transport_init(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwargs))
         return -1;
     }
     Loop *loop = loop_check(self->st->module, loop_arg);
-    PyObject *context = loop == NULL ? NULL : PyContext_CopyCurrent();
+    PyObject *context = loop == NULL ? NULL : context_or_copy(given);
     if (context == NULL) {
         return -1;
     }

@@ -599,7 +599,8 @@ class Loop:
 
 class Acceptor:
     """Accepts the connections of a listening socket, at most `backlog` in one go. Each gets a
-    protocol from `factory`, and a transport that is attached to `server`."""
+    protocol from `factory`, and a transport that is attached to `server`. Both are called in a copy
+    of `context`, or of the context that is current now."""
 
     def __init__(
         self,
@@ -608,6 +609,7 @@ class Acceptor:
         backlog: int,
         factory: Callable[[], asyncio.BaseProtocol],
         server: Any,
+        context: Context | None,
         /,
     ) -> None: ...
     def start(self) -> None:
@@ -619,7 +621,8 @@ class Acceptor:
 class StreamTransport(asyncio.Transport):
     """A connected stream socket. libuv owns `fd` from then on, and Python never gets to see it.
     `sock` is the user's socket, of which `fd` is a duplicate, or None if the loop made the socket.
-    `waiter` gets its result after connection_made()."""
+    `waiter` gets its result after connection_made(). The protocol is called in `context`, or in a
+    copy of the current one."""
 
     def __init__(
         self,
@@ -630,6 +633,7 @@ class StreamTransport(asyncio.Transport):
         waiter: asyncio.Future[None] | None,
         extra: dict[str, Any] | None,
         server: Any,
+        context: Context | None,
         /,
     ) -> None: ...
     def get_extra_info(self, name: str, default: Any = None) -> Any: ...

@@ -212,6 +212,29 @@ def test_contexts_are_the_servers_and_each_connections_own(
     assert seen == ["server", "connection"] * 2
 
 
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="new in 3.15")
+def test_a_server_has_the_context_that_it_was_made_in(loop: asyncio.AbstractEventLoop) -> None:
+    """Not the one in which it begins to serve."""
+    var: contextvars.ContextVar[str] = contextvars.ContextVar("var")
+    seen = []
+
+    class Looking(Greeting):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            seen.append(var.get())
+            super().connection_made(transport)
+
+    async def main() -> None:
+        var.set("made")
+        server = await loop.create_server(Looking, "127.0.0.1", 0, start_serving=False)
+        var.set("serving")
+        await server.start_serving()
+        await greeted(address_of(server))
+        server.close()
+
+    loop.run_until_complete(main())
+    assert seen == ["made"]
+
+
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="new in 3.13")
 @pytest.mark.parametrize("method", ["close_clients", "abort_clients"])
 def test_clients_are_let_go(loop: asyncio.AbstractEventLoop, method: str) -> None:

@@ -578,7 +578,7 @@ def test_what_was_never_opened_is_harmless() -> None:
         transport._make_empty_waiter()
     repr(transport)
     with pytest.raises(TypeError):
-        _core.StreamTransport(1, 2, 3, 4, 5, 6, 7, 8, 9)  # type: ignore[arg-type]
+        _core.StreamTransport(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)  # type: ignore[arg-type]
 
 
 def test_a_bad_descriptor_is_refused(fluvial_loop: Loop) -> None:

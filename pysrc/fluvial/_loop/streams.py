@@ -12,7 +12,7 @@ import socket
 import types
 from asyncio import base_events, constants, trsock
 from asyncio.log import logger
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -149,18 +149,20 @@ class StreamsMixin:
         *,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+        context: Context | None = None,
     ) -> _core.StreamTransport:
         """Makes a transport of `sock`. Takes its descriptor away unless the caller lent the
         socket."""
+        facts = (protocol, waiter, extra, server, context)
         if sock not in self._lent:
             fd = sock.fileno()
-            transport = _core.StreamTransport(self, fd, None, protocol, waiter, extra, server)
+            transport = _core.StreamTransport(self, fd, None, *facts)
             sock.detach()
             return transport
         self._ensure_fd_no_transport(sock)
         fd = os.dup(sock.fileno())
         try:
-            transport = _core.StreamTransport(self, fd, sock, protocol, waiter, extra, server)
+            transport = _core.StreamTransport(self, fd, sock, *facts)
         except BaseException:
             os.close(fd)
             raise
@@ -212,10 +214,11 @@ class StreamsMixin:
         server: Any = None,
         backlog: int = 100,
         *timeouts: Any,
+        context: Context | None = None,
     ) -> None:
         if sslcontext:
             protocol_factory = self._tls_factory(protocol_factory, sslcontext, *timeouts)
-        acceptor = _core.Acceptor(self, sock, backlog, protocol_factory, server)
+        acceptor = _core.Acceptor(self, sock, backlog, protocol_factory, server, context)
         acceptor.start()
         self._acceptors[sock] = acceptor
 

@@ -14,6 +14,7 @@ from .. import _core
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from contextvars import Context
 
 BUFFER = 256 * 1024  # bytes, where the underlying transport is not Fluvial's own
 
@@ -288,6 +289,7 @@ class SSLMixin:
         server: Any = None,
         ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: Context | None = None,
     ) -> Any:
         tls = SSLProtocol(
             self,
@@ -299,7 +301,7 @@ class SSLMixin:
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        self._make_socket_transport(rawsock, tls, extra=extra, server=server)
+        self._make_socket_transport(rawsock, tls, extra=extra, server=server, context=context)
         return tls._get_app_transport()
 
     def _tls_factory(

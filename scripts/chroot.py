@@ -1,0 +1,155 @@
+"""Runs a command in a minimal Debian of another suite, on a copy of the sources.
+
+    python3 scripts/chroot.py forky make test
+    PYTHON=python3.15 python3 scripts/chroot.py forky make test
+    python3 scripts/chroot.py --with clang forky make lint
+
+The system is made by debootstrap under build/debian/SUITE, once, and used again from then on; so is
+the copy of the sources with what was built in it. PYTHON names one of the suite's Pythons. `--with`
+installs other packages that are missing.
+The host's certificates and pip's settings (`PIP_…`, `SSL_CERT_FILE`) hold inside. The mounts belong
+to a namespace of their own (unshare(1)), which ends with the command, however that ends. Root only.
+Standard library only: it runs first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MIRROR = "http://deb.debian.org/debian"
+# The suites, and the Python that each calls python3.
+SUITES = {"bookworm": "python3.11", "trixie": "python3.13", "forky": "python3.14"}
+# debootstrap knows the suites of its own time; this script of its serves all that came later.
+SCRIPT = "/usr/share/debootstrap/scripts/sid"
+BASE = ("ca-certificates", "git", "make")
+SOURCES = "/fluvial"  # inside
+CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
+KEPT = ("SSL_CERT_FILE", "CI", "FLUVIAL_LTO")
+
+# $1: the system's root, $2: the sources inside, then the command, which becomes process 1.
+INSIDE = """
+set -eu
+root=$1 sources=$2
+shift 2
+mount --types proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+mount --types tmpfs tmpfs "$root/tmp"
+if [ -e /etc/resolv.conf ]; then cat /etc/resolv.conf >"$root/etc/resolv.conf"; fi
+exec chroot "$root" /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$sources" "$@"
+"""
+
+
+def main() -> int:
+    options = parse_options()
+    if os.geteuid() != 0:
+        print("scripts/chroot.py: chroot and mount need root", file=sys.stderr)
+        return 1
+    root = options.folder.resolve() / options.suite
+    make_system(options.suite, root)
+    python = os.environ.get("PYTHON") or SUITES[options.suite]
+    install(root, [python, f"{python}-dev", f"{python}-venv", *options.packages])
+    copy_sources(root)
+    return run(root, options.command, {"PYTHON": python})
+
+
+def make_system(suite: str, root: Path) -> None:
+    """Makes the system, unless it is there already as a whole."""
+    done = root.with_name(f"{suite}.made")
+    if done.exists() and root.is_dir():
+        return
+    if shutil.which("debootstrap") is None:
+        subprocess.run(["apt-get", "install", "--yes", "--quiet", "debootstrap"], check=True)
+    done.unlink(missing_ok=True)
+    shutil.rmtree(root, ignore_errors=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    known = Path(SCRIPT).with_name(suite)
+    print(f"fluvial: making a Debian {suite} in {root}", flush=True)
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}"]
+    command += [suite, str(root), MIRROR, *([] if known.exists() else [SCRIPT])]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    # A mirror may be a snapshot, whose lists have expired.
+    (root / "etc/apt/apt.conf.d/90fluvial").write_text('Acquire::Check-Valid-Until "false";\n')
+    done.touch()
+
+
+def install(root: Path, packages: list[str]) -> None:
+    """Installs Debian's packages that are missing."""
+    query = ["chroot", str(root), "dpkg-query", "--show", "--showformat=${Package}\\n"]
+    present = subprocess.run(query, check=True, capture_output=True, text=True).stdout.split()
+    missing = [package for package in packages if package not in present]
+    if missing:
+        command = ["apt-get", "install", "--yes", "--quiet", *missing]
+        if run(root, command, {}, folder="/") != 0:
+            raise SystemExit(f"scripts/chroot.py: in {root}: {' '.join(command)} failed")
+
+
+def copy_sources(root: Path) -> None:
+    """Brings the copy of the sources up to date; what was built beside them stays."""
+    target = root / SOURCES.lstrip("/")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout
+    wanted = {os.fsdecode(name) for name in listed.split(b"\0") if name}
+    record = target / "build" / "copied.txt"
+    before = set(record.read_text().splitlines()) if record.exists() else set()
+    for name in sorted(before - wanted):
+        (target / name).unlink(missing_ok=True)
+    for name in sorted(wanted):
+        source, copy = ROOT / name, target / name
+        if not source.is_file():
+            continue  # deleted, and not committed yet
+        if copy.exists() and copy.read_bytes() == source.read_bytes():
+            continue  # its time stays, so that nothing is built anew
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, copy)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text("\n".join(sorted(wanted)))
+
+
+def run(root: Path, command: list[str], variables: dict[str, str], *, folder: str = SOURCES) -> int:
+    """Runs a command inside, with these variables in its environment. Returns its status."""
+    bundle = Path("/", CERTIFICATES)
+    if bundle.is_file():
+        shutil.copy(bundle, root / CERTIFICATES)
+    environment = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+        **variables,
+    }
+    for name, value in os.environ.items():
+        if name in KEPT or (name.startswith("PIP_") and name != "PIP_FIND_LINKS"):
+            environment[name] = value
+    # The group of processes is left alone: a SIGINT of the terminal reaches the command itself.
+    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    done = subprocess.run(
+        [*own, "sh", "-c", INSIDE, "sh", str(root), folder, *command], env=environment, check=False
+    )
+    return done.returncode
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("--with", dest="packages", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "debian")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    if not options.command:
+        parser.error("a command is needed")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

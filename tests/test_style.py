@@ -51,7 +51,7 @@ PACKAGES = {
     "_serving": (
         *("_loop", "_calling", "_validation", "_forms", "_application", "_wsgi", "_asgi"),
         "exceptions",
-        *("requests", "responses", "websockets", "applications", "__version__"),
+        *("requests", "responses", "websockets", "applications", "compat", "__version__"),
     ),
     "_testing": (
         *("_loop", "_calling", "_serving", "datastructures", "exceptions", "requests"),

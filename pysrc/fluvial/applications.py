@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from . import _core
@@ -30,6 +29,7 @@ from .openapi._app import DESCRIPTION, Documented
 from .routing import APIRouter, Registering, Shared, include_route, method_names
 
 if TYPE_CHECKING:
+    from ._application.events import Lifespan
     from ._asgi.under_other_servers import AsgiSide
     from .params import Depends
     from .responses import Response
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["App"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 class App(Documented, Registering):
@@ -114,10 +113,8 @@ class App(Documented, Registering):
         self._shared = Shared.of(given, "App()")
         self.state = State()
         self.routes: list[Route] = []
-        self.lifespan = lifespan
         self._dependencies = Dependencies(everywhere, self._override)
-        self.on_startup = list(on_startup or ())
-        self.on_shutdown = list(on_shutdown or ())
+        self.set_events(lifespan, on_startup, on_shutdown)
         self._router = _core.Router()
         self._middleware: list[Middleware] = []
         self._errors = ErrorHandlers()

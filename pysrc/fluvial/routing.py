@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from ._application.events import Events, Lifespan
 from ._application.routes import Route, RouteOptions, WebSocketRoute, check_options
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
@@ -102,7 +103,7 @@ class Shared:
         return options
 
 
-class Registering(ABC):
+class Registering(Events, ABC):
     """The decorators that apps and routers have in common."""
 
     _owner = "app"  # in messages
@@ -244,6 +245,7 @@ class Registering(ABC):
         shared = Shared.of(given, where)
         for route in router.routes:
             include_route(self, route, shared)
+        self.include_events(router)
 
 
 def include_route(owner: Registering, route: Route | WebSocketRoute, shared: Shared) -> None:
@@ -263,7 +265,8 @@ def include_route(owner: Registering, route: Route | WebSocketRoute, shared: Sha
 class APIRouter(Registering):
     """Routes of one subject, in a module of their own, that an app or another router includes.
 
-    Their signatures are read when they are included.
+    Their signatures are read when they are included. `lifespan`, `on_startup` and `on_shutdown` are
+    as those of an App, and become parts of the app's that includes the router.
     """
 
     _owner = "router"
@@ -283,9 +286,13 @@ class APIRouter(Registering):
         generate_unique_id_function: Callable[[Any], str] | None = None,
         max_body_size: int | None = None,
         form_limits: FormOptions | None = None,
+        lifespan: Lifespan | None = None,
+        on_startup: Sequence[Callable[[], Any]] | None = None,
+        on_shutdown: Sequence[Callable[[], Any]] | None = None,
     ) -> None:
         self._shared = Shared.of(dict(locals()), "APIRouter()")
         self.routes: list[Route | WebSocketRoute] = []
+        self.set_events(lifespan, on_startup, on_shutdown)
 
     @property
     def prefix(self) -> str:

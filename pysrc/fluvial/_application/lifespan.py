@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..applications import App
+    from .events import Lifespan
 
 
 @contextlib.asynccontextmanager
 async def running(app: App) -> AsyncIterator[None]:
     """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields.
 
-    Without one, the functions of `app.on_startup` and `app.on_shutdown` are called. Within it live
-    the dependencies whose scope is "app".
+    Without one, the functions of `app.on_startup` and `app.on_shutdown` are called. The lifespans
+    of routers come after that, and what they yield is added. Within all that live the dependencies
+    whose scope is "app".
     """
-    if app.lifespan is None:
-        await _call_each(app.on_startup)
-        try:
-            async with app.dependencies.for_app.running():
-                yield
-        finally:
-            await _call_each(app.on_shutdown)
-        return
-    async with _as_context_manager(app) as state:
-        if state is not None and not isinstance(state, Mapping):
-            raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
-        app.lifespan_state = dict(state or {})
-        try:
-            async with app.dependencies.for_app.running():
-                yield
-        finally:
-            app.lifespan_state = {}
+    async with contextlib.AsyncExitStack() as stack:
+        if app.lifespan is None:
+            await _call_each(app.on_startup)
+            stack.push_async_callback(_call_each, app.on_shutdown)
+        first = () if app.lifespan is None else (app.lifespan,)
+        for lifespan in (*first, *app.routers_lifespans):
+            state = await stack.enter_async_context(_as_context_manager(lifespan, app))
+            if state is not None and not isinstance(state, Mapping):
+                raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
+            app.lifespan_state = {**app.lifespan_state, **(state or {})}
+            stack.callback(_forget, app)
+        await stack.enter_async_context(app.dependencies.for_app.running())
+        yield
+
+
+def _forget(app: App) -> None:
+    app.lifespan_state = {}
 
 
 async def _call_each(functions: list[Callable[[], Any]]) -> None:
@@ -44,11 +46,21 @@ async def _call_each(functions: list[Callable[[], Any]]) -> None:
             await result
 
 
-def _as_context_manager(app: App) -> contextlib.AbstractAsyncContextManager[Any]:
-    """The lifespan as a context manager; async generators without the decorator are accepted."""
-    made: Any = app.lifespan(app)  # type: ignore[misc]
+def _as_context_manager(
+    lifespan: Lifespan, app: App
+) -> contextlib.AbstractAsyncContextManager[Any]:
+    """The lifespan as a context manager; generators without the decorator are accepted."""
+    made: Any = lifespan(app)
     if inspect.isasyncgen(made):
         return contextlib.asynccontextmanager(lambda: made)()
+    if inspect.isgenerator(made):
+        return _in_steps(made)
     if not hasattr(made, "__aenter__"):
         raise TypeError(f"the lifespan must be an async context manager, not {made!r}")
     return made  # type: ignore[no-any-return]
+
+
+@contextlib.asynccontextmanager
+async def _in_steps(made: Generator[Any, Any, Any]) -> AsyncIterator[Any]:
+    with contextlib.contextmanager(lambda: made)() as state:
+        yield state

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from .. import status
 from ..applications import App
 
 __version__ = "0.165.0"  # whose grammar this is
 logger = logging.getLogger("fastapi")
-FastAPI = App
+
+
+class FastAPI(App):
+    """An App with FastAPI's defaults.
+
+    `debug` and `telemetry` are accepted and change nothing: tracebacks are for `fluvial dev`, and
+    spans are made by OpenTelemetry's own instrumentation of ASGI apps.
+    """
+
+    def __init__(
+        self, *, title: str = "FastAPI", debug: bool = False, telemetry: Any = None, **options: Any
+    ) -> None:
+        super().__init__(title=title, **options)
+        self.debug = debug
+        self.telemetry = telemetry
+
 
 __all__ = ["FastAPI", "__version__", "logger", "status"]

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -18,6 +18,10 @@ from .config import LEVELS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Confi
 from .load import load_app
 from .run import start
 from .secure import CERT_REQS
+
+if TYPE_CHECKING:
+    from .._asgi.foreign_app import Foreign
+    from ..applications import App
 
 Command = Callable[..., Any]
 
@@ -137,6 +141,11 @@ def _limit_options(command: Command) -> Command:
 @click.option(
     "--app-dir", default="", metavar="DIR", help="Folder to import MODULE from. Default: here."
 )
+@click.option(
+    "--as-fastapi",
+    is_flag=True,
+    help="APP is written for FastAPI: fastapi and starlette are Fluvial's own modules to it.",
+)
 @click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
 @click.option(
     "--graceful-timeout",
@@ -241,7 +250,9 @@ def _limit_options(command: Command) -> Command:
     "authenticated encryption. TLS 1.3 has no others.",
 )
 @_limit_options
-def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any) -> None:
+def run(
+    target: str, app_dir: str, factory: bool, interface: str, as_fastapi: bool, **options: Any
+) -> None:
     """Serve the app that MODULE:APP names."""
     _refuse_two_addresses()
     try:
@@ -252,7 +263,17 @@ def run(target: str, app_dir: str, factory: bool, interface: str, **options: Any
     load = functools.partial(
         load_app, target, app_dir=os.path.abspath(app_dir), factory=factory, interface=interface
     )
+    if as_fastapi:
+        load = functools.partial(_load_as_fastapi, load)
     raise SystemExit(start(load, config, to_the_end=True))
+
+
+def _load_as_fastapi(load: Callable[[], App | Foreign]) -> App | Foreign:
+    """Loads a program that imports FastAPI, in the process that is going to serve it."""
+    from ..compat import install
+
+    install()
+    return load()
 
 
 def _refuse_two_addresses() -> None:

@@ -1,0 +1,67 @@
+"""Functions for an app's start and end, which apps and routers can be given."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Events:
+    """A lifespan, or functions without parameters, `def` or `async def`.
+
+    The functions are called only if the app has no lifespan. A router's come after those of the
+    app, in the order in which routers are included.
+    """
+
+    lifespan: Lifespan | None
+    routers_lifespans: list[Lifespan]  # of the routers that this one has included
+    on_startup: list[Callable[[], Any]]
+    on_shutdown: list[Callable[[], Any]]
+
+    def set_events(
+        self,
+        lifespan: Lifespan | None,
+        on_startup: Sequence[Callable[[], Any]] | None,
+        on_shutdown: Sequence[Callable[[], Any]] | None,
+    ) -> None:
+        """Sets what the constructor was given."""
+        self.lifespan = lifespan
+        self.routers_lifespans = []
+        self.on_startup = list(on_startup or ())
+        self.on_shutdown = list(on_shutdown or ())
+
+    def include_events(self, router: Events) -> None:
+        """Adds those of a router that has been included."""
+        self.on_startup += router.on_startup
+        self.on_shutdown += router.on_shutdown
+        if router.lifespan is not None:
+            self.routers_lifespans.append(router.lifespan)
+        self.routers_lifespans += router.routers_lifespans
+
+    def add_event_handler(self, event_type: str, func: Callable[[], Any]) -> None:
+        """Registers a function for "startup" or "shutdown". Raises: ValueError for another name."""
+        if event_type not in ("startup", "shutdown"):
+            raise ValueError(f"events are 'startup' and 'shutdown', not {event_type!r}")
+        getattr(self, f"on_{event_type}").append(func)
+
+    def on_event(self, event_type: str) -> Callable[[F], F]:
+        """Registers the decorated function for "startup" or "shutdown".
+
+        A lifespan does the same, and keeps together what belongs together: hence the
+        DeprecationWarning. Raises: ValueError for another name.
+        """
+        if event_type not in ("startup", "shutdown"):
+            raise ValueError(f"events are 'startup' and 'shutdown', not {event_type!r}")
+        message = "on_event() is deprecated: write a lifespan, as in App(lifespan=…)"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+
+        def register(func: F) -> F:
+            self.add_event_handler(event_type, func)
+            return func
+
+        return register

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
+from .._validation.validators import make_adapter
 from ..params import MISSING, Marker
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Field:
     def info(self) -> FieldInfo:
         """Default, limits and words, as pydantic's FieldInfo; its `annotation` is the field's type.
 
-        Raises: TypeError or ValueError for limits that pydantic refuses.
+        Raises: TypeError for limits that pydantic refuses.
         """
         import pydantic
 
@@ -78,13 +78,8 @@ class Field:
     def adapter(self) -> TypeAdapter[Any]:
         """Validates values for the field, and makes the JSON Schema of the field's values.
 
-        Raises: what pydantic raises for a type that it can't validate.
+        Raises: TypeError when pydantic can't validate the type, or refuses a limit.
         """
-        import pydantic
-        from pydantic.warnings import UnsupportedFieldAttributeWarning
-
-        with warnings.catch_warnings():
-            # It is about attributes that only fields of models have, such as `deprecated`.
-            warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
-            kind: Any = Annotated[self.annotation, self.info]
-            return pydantic.TypeAdapter(kind)
+        info = self.info
+        kind: Any = Annotated[self.annotation, info]
+        return make_adapter(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -103,8 +104,10 @@ def _conversion(
 
 def validator_for(field: Field, annotation: Any) -> Validator:
     """The validator for a field. Raises: TypeError, which names it, when there can be none."""
+    if annotation is not field.annotation:  # the path says more
+        field = replace(field, annotation=annotation)
     try:
-        return make_validator(annotation, field.marker.constraints)
+        return make_validator(annotation, field.marker.constraints, lambda: field.adapter)
     except TypeError as exc:
         raise TypeError(f"parameter {field.name!r}: {exc}") from exc
 

@@ -22,14 +22,13 @@ import msgspec
 
 from .._validation.annotations import (
     concrete,
-    has_pydantic,
-    has_struct,
     is_model,
+    needs_msgspec,
     split_annotated,
     walk,
     without_members,
 )
-from .._validation.validators import MsgspecValidator, by_pydantic, last_resort
+from .._validation.validators import StructValidator, make_adapter
 from .._validation.write_json import for_models, plain, to_json
 from ..exceptions import RequestValidationError, ResponseValidationError
 from ..params import MISSING
@@ -156,20 +155,13 @@ def _encoder_of(model: Any, options: ModelOptions) -> Encode:
     if concrete(model) in _ITERATORS and (arguments := get_args(split_annotated(model)[0])):
         encode = _encoder_of(list[arguments[0]], options)  # type: ignore[valid-type]
         return lambda result: encode(list(result))
-    structs = has_struct(model)
+    structs = needs_msgspec(model)
     if options and structs:
         raise TypeError(
             f"response_model_{next(iter(options))} is not for Structs and attrs' classes: give "
             "response_model a class with the fields that are to be sent, or omit_defaults=True"
         )
-    if options or (has_pydantic(model) and not structs):
-        return _pydantic_encoder(by_pydantic(model, {}).adapter, options)
-    try:
-        return _msgspec_encoder(model)
-    except TypeError as exc:
-        if structs:
-            raise
-        return _pydantic_encoder(last_resort(model, {}, exc).adapter, options)
+    return _msgspec_encoder(model) if structs else _pydantic_encoder(make_adapter(model), options)
 
 
 def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encode:
@@ -196,6 +188,8 @@ def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
     except ValueError as exc:
         with suppress(ValueError):
             return adapter.validate_python(for_models(result), from_attributes=True)
+        with suppress(ValueError, TypeError):  # objects of another class than the declared one
+            return adapter.validate_python(json.loads(to_json(result)))
         raise ResponseValidationError(str(exc)) from exc
 
 
@@ -221,11 +215,13 @@ def _made_anew(adapter: TypeAdapter[Any], value: Any) -> Any:
             plain = adapter.dump_python(value, warnings=False, by_alias=False)
         return adapter.validate_python(plain, from_attributes=True, by_name=True)
     except ValueError as exc:
+        with suppress(ValueError, TypeError):
+            return adapter.validate_python(json.loads(to_json(value)), by_name=True)
         raise ResponseValidationError(str(exc)) from exc
 
 
 def _msgspec_encoder(model: Any) -> Encode:
-    validator = MsgspecValidator(model, {})
+    validator = StructValidator(model, {}, lambda: make_adapter(model))
     shape = make_shape(validator.info)
 
     def encode(result: Any) -> bytes:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
+import msgspec
+
 NoneType = type(None)
+
+
+class _Typed(typing.TypedDict):
+    """For its metaclass, which `typing_extensions` has another one of."""
+
+
+_MSGSPECS = (msgspec.UnsetType, msgspec.Raw, bytearray)
 _UNIONS = (Union, types.UnionType)
 
 
@@ -147,19 +157,25 @@ def _field_annotations(kind: type) -> list[Any]:
         return []
 
 
+def needs_msgspec(annotation: Any) -> bool:
+    """Whether the annotation contains what pydantic doesn't know, but msgspec does: Structs, attrs
+    classes, `msgspec.Meta`, and before Python 3.12 `typing.TypedDict`."""
+    return any(_is_msgspecs(item) for item in walk(annotation))
+
+
 def has_struct(annotation: Any) -> bool:
-    """Whether the annotation contains a Struct or an attrs class, which pydantic doesn't know."""
-    marks = ("__struct_fields__", "__attrs_attrs__")
-    return any(hasattr(concrete(item), mark) for item in walk(annotation) for mark in marks)
+    """Whether the annotation contains a Struct or an attrs class."""
+    return any(_is_struct(item) for item in walk(annotation))
 
 
-def has_pydantic(annotation: Any) -> bool:
-    """Whether the annotation contains anything from pydantic."""
-    return any(_is_pydantic(item) for item in walk(annotation))
+def _is_struct(item: Any) -> bool:
+    kind = concrete(item)
+    return hasattr(kind, "__struct_fields__") or hasattr(kind, "__attrs_attrs__")
 
 
-def _is_pydantic(item: Any) -> bool:
-    kind = item if isinstance(item, type) else type(item)
-    if hasattr(kind, "__get_pydantic_core_schema__") or hasattr(kind, "__pydantic_fields__"):
+def _is_msgspecs(item: Any) -> bool:
+    if _is_struct(item):
         return True
-    return (kind.__module__ or "").partition(".")[0] in ("pydantic", "annotated_types")
+    if sys.version_info < (3, 12) and type(concrete(item)) is type(_Typed):
+        return True
+    return isinstance(item, msgspec.Meta) or any(item is each for each in _MSGSPECS)

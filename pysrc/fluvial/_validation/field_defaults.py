@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, get_origin
 
@@ -23,7 +24,8 @@ _ITEMS = (types.ListType, types.CollectionType, types.VarTupleType, types.SetTyp
 class Filler:
     """Makes functions that complete values of a type; None where nothing can be missing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, copies_only: bool = False) -> None:
+        self._copies_only = copies_only  # if pydantic made the values, nothing else is missing
         self.shares = False  # whether values may share a mutable default that has to be copied
         self._objects: dict[type, Fill | None] = {}
         self._unfinished: set[type] = set()
@@ -62,7 +64,9 @@ class Filler:
         cls = get_origin(info.cls) or info.cls
         nested = {field.name: self.make(field.type) for field in info.fields}
         parts = {name: fill for name, fill in nested.items() if fill is not None}
-        defaults = _class_defaults(info) if isinstance(info, types.DataclassType) else {}
+        defaults = {}
+        if isinstance(info, types.DataclassType) and not self._copies_only:
+            defaults = _class_defaults(info)
         copied = _copied_defaults(info)
         if not parts and not defaults and not copied:
             return None
@@ -113,6 +117,26 @@ class Filler:
                     fill_item(item)
 
         return fill
+
+
+def copies_defaults(annotation: Any) -> Callable[[Any], Any] | None:
+    """What gives each value of a type that pydantic has made its own copies of mutable defaults;
+    None where there are none."""
+    filler = Filler(copies_only=True)
+    try:
+        fill = filler.make(types.type_info(annotation))
+    except (TypeError, ValueError, NameError):  # msgspec doesn't know it
+        return None
+    if filler.shares:
+        return copy.deepcopy
+    if fill is None:
+        return None
+
+    def complete(value: Any) -> Any:
+        fill(value)
+        return value
+
+    return complete
 
 
 def _each(fill_item: Fill | None, items: Callable[[Any], Any]) -> Fill | None:

@@ -1,7 +1,7 @@
 """Validators: from texts and JSON to a parameter's type. Made once for each parameter.
 
-msgspec does the work where it can. Annotations that contain anything from pydantic, or that only
-pydantic knows, are handled by a pydantic TypeAdapter. pydantic is only imported for those.
+pydantic's TypeAdapters do the work. Types that contain Structs are decoded by msgspec, which is
+faster; pydantic is asked about what msgspec refuses.
 """
 
 from __future__ import annotations
@@ -9,33 +9,28 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
-from msgspec import inspect as types
 
 from ..exceptions import HTTPException, InvalidJSON, RequestValidationError
-from .annotations import concrete, has_pydantic, has_struct, is_optional, strip_optional, walk
-from .field_defaults import Filler
-from .lax import INVALID, Lax, Literals
-from .problems import Loc, Problem, problem
+from .annotations import concrete, is_optional, needs_msgspec, strip_optional, walk
+from .field_defaults import Filler, copies_defaults
+from .problems import Loc, problems_of
 from .read_json import Exact, read_slowly, settle
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-
-_TEXT_SOURCES = frozenset({("path",), ("query",), ("header",), ("cookie",)})
-_UNLIKE_TEXT = (bytes, datetime, date, timedelta)
 # Bodies in which msgspec might accept NaN, infinity or a number with too many digits as a Decimal.
 _DOUBTFUL = re.compile(rb"nan|inf|\\u|(?<!\d)\d{4301}", re.IGNORECASE)
 
-# Limits that don't apply to a type. msgspec and pydantic notice that only with the first value.
+# Limits that don't apply to a type. pydantic notices that only with the first value.
 _LENGTHS = ("min_length", "max_length", "pattern")
 _NUMBERS = ("multiple_of", "max_digits", "decimal_places", "allow_inf_nan")
 _NOT_FOR: dict[Any, tuple[str, ...]] = {int: _LENGTHS, float: _LENGTHS, Decimal: _LENGTHS}
@@ -60,138 +55,97 @@ class Validator(Protocol):
         """JSON as the type."""
 
 
-def make_validator(annotation: Any, constraints: dict[str, Any]) -> Validator:
-    """Makes a validator for `annotation`.
+def make_adapter(annotation: Any) -> TypeAdapter[Any]:
+    """pydantic's TypeAdapter for a type, which may contain Structs.
 
-    Raises: TypeError when a constraint doesn't apply to the type, or when neither msgspec nor
-    pydantic (if it is installed) can validate it.
+    Raises: TypeError when pydantic can't validate the type.
+    """
+    import pydantic
+    from pydantic.warnings import UnsupportedFieldAttributeWarning
+    from pydantic_core import SchemaError
+
+    from .structs import for_pydantic
+
+    try:
+        kind = for_pydantic(annotation) if needs_msgspec(annotation) else annotation
+        with warnings.catch_warnings():
+            # It is about attributes that only fields of models have, such as `deprecated`.
+            warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+            try:
+                return pydantic.TypeAdapter(kind)
+            except SchemaError as exc:
+                if "regex" not in str(exc):
+                    raise
+                # Python's patterns can do more, for instance look ahead.
+                return pydantic.TypeAdapter(kind, config={"regex_engine": "python-re"})
+    except (pydantic.errors.PydanticUserError, TypeError, ValueError, SchemaError) as exc:
+        if isinstance(exc, pydantic.errors.PydanticUndefinedAnnotation):
+            raise
+        words = str(exc).partition("\n")[0]
+        hint = ""
+        if isinstance(exc, pydantic.errors.PydanticSchemaGenerationError):
+            hint = "; write Depends(function) for what isn't in the request"
+        raise TypeError(f"{annotation!r} can't be validated: {words}{hint}") from None
+
+
+def make_validator(
+    annotation: Any, constraints: dict[str, Any], adapter: Callable[[], TypeAdapter[Any]]
+) -> Validator:
+    """Makes a validator for `annotation`; `adapter` gives pydantic's for the same values.
+
+    Raises: TypeError when a limit doesn't apply to the type, or when neither msgspec nor pydantic
+    can validate it.
     """
     kind = concrete(strip_optional(annotation))
     for name in constraints:
         if isinstance(kind, type) and name in _NOT_FOR.get(kind, ()):
             raise TypeError(f"{name} is not a limit for values of type {kind.__name__}")
-    if has_pydantic(annotation) and not has_struct(annotation):
-        return by_pydantic(annotation, constraints)
-    try:
-        validator = MsgspecValidator(annotation, constraints)
-        _refuse_others(validator.info)
-        return validator
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-        re.error,
-    ) as reason:  # also of limits beyond 64 bits
-        return last_resort(annotation, constraints, reason)
+    if needs_msgspec(annotation):
+        with suppress(TypeError, ValueError):  # of limits that msgspec doesn't have
+            return StructValidator(annotation, constraints, adapter)
+    return PydanticValidator(adapter(), annotation)
 
 
-def _refuse_others(info: types.Type) -> None:
-    """Refuses classes of which msgspec can't make a value, also in unions and containers.
+class StructValidator:
+    """Validates what contains Structs: by msgspec, and by pydantic what msgspec has refused."""
 
-    Fields of models may have such classes, since they can have defaults.
-
-    Raises: TypeError when such a class is found.
-    """
-    match info:
-        case types.CustomType() if not hasattr(info.cls, "__pydantic_validator__"):
-            raise TypeError(f"{info.cls!r} is not a type that msgspec knows")
-        case types.Metadata():
-            _refuse_others(info.type)
-        case types.UnionType():
-            for member in info.types:
-                _refuse_others(member)
-        case types.DictType():
-            _refuse_others(info.key_type)
-            _refuse_others(info.value_type)
-        case types.TupleType():
-            for item in info.item_types:
-                _refuse_others(item)
-    items = getattr(info, "item_type", None)  # of lists, sets and similar types
-    if items is not None:
-        _refuse_others(items)
-
-
-def last_resort(
-    annotation: Any, constraints: dict[str, Any], reason: Exception
-) -> PydanticValidator:
-    """Makes a validator for an annotation that msgspec has refused for `reason`.
-
-    Raises: TypeError when pydantic isn't installed or can't validate the annotation either.
-    """
-    try:
-        import pydantic  # noqa: F401
-    except ImportError:
-        hint = "pydantic might know it, but it isn't installed"
-        raise TypeError(f"{annotation!r} can't be validated: {reason} ({hint})") from None
-    return by_pydantic(annotation, constraints)
-
-
-def by_pydantic(annotation: Any, constraints: dict[str, Any]) -> PydanticValidator:
-    """Makes a validator that uses pydantic. Raises: TypeError when pydantic can't validate the
-    annotation."""
-    import pydantic
-    from pydantic_core import SchemaError
-
-    try:
-        return PydanticValidator(annotation, constraints)
-    except (pydantic.errors.PydanticUserError, TypeError, ValueError, SchemaError) as exc:
-        words = str(exc).partition("\n")[0]
-        hint = "; write Depends(function) for what isn't in the request"
-        if not isinstance(exc, pydantic.errors.PydanticSchemaGenerationError):
-            hint = ""
-        raise TypeError(f"{annotation!r} can't be validated: {words}{hint}") from None
-
-
-class MsgspecValidator:
-    """Validates built-in types, dataclasses, Structs, and types made of these."""
-
-    def __init__(self, annotation: Any, constraints: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        annotation: Any,
+        constraints: dict[str, Any],
+        adapter: Callable[[], TypeAdapter[Any]],
+    ) -> None:
         self._type = _with_meta(annotation, constraints) if constraints else annotation
-        info = msgspec.inspect.type_info(self._type)
-        if isinstance(info, msgspec.inspect.CustomType) and not hasattr(
-            info.cls, "__pydantic_validator__"
-        ):
-            raise TypeError(f"{info.cls!r} is not a type that msgspec knows")
-        # The decoder is strict. Only the slow conversion accepts, for example, a string for an int.
+        self.info = msgspec.inspect.type_info(self._type)
+        # The decoder is strict. Only pydantic accepts, for example, a string for an int.
         self._decoder = msgspec.json.Decoder(self._type, dec_hook=decode_custom)
+        self._adapter = adapter
         filler = Filler()
-        self._fill = filler.make(info)
+        self._fill = filler.make(self.info)
         self._shares = filler.shares
-        kinds = list(walk(annotation))
         # msgspec accepts NaN as a Decimal, which is never wanted in a price, for example.
-        self.exact = Decimal in kinds
-        # msgspec would read texts for bytes as Base64, and timestamps in milliseconds as seconds.
-        self._slow_for_texts = self.exact or any(kind in _UNLIKE_TEXT for kind in kinds)
+        self.exact = Decimal in list(walk(annotation))
 
     @cached_property
-    def info(self) -> msgspec.inspect.Type:
-        """The type as msgspec sees it."""
-        return msgspec.inspect.type_info(self._type)
-
-    @cached_property
-    def _literals(self) -> Literals:
-        found = [get_args(item) for item in walk(self._type) if get_origin(item) is Literal]
-        return {frozenset(values): values for values in found}
+    def _slow(self) -> PydanticValidator:
+        return PydanticValidator(self._adapter())
 
     def from_python(self, value: Any, loc: Loc) -> Any:
         """A text, a list of texts, or decoded JSON as the type."""
-        if self.exact or (self._slow_for_texts and loc[:1] in _TEXT_SOURCES):
-            return self._slowly(value, loc, None)
+        if self.exact or loc[:1] != ("body",):
+            return self._completed(self._slow.from_python(value, loc))
         try:
-            strict = loc[:1] == ("body",)
-            made = msgspec.convert(value, self._type, strict=strict, dec_hook=decode_custom)
-        except (msgspec.ValidationError, UnicodeError) as exc:
-            return self._slowly(value, loc, exc)
+            made = msgspec.convert(value, self._type, dec_hook=decode_custom)
+        except (msgspec.ValidationError, UnicodeError):
+            made = self._slow.from_python(value, loc)
         return self._completed(made)
 
     def from_json(self, body: bytes, loc: Loc) -> Any:
         """JSON as the type."""
         if self.exact and _DOUBTFUL.search(body):
-            return self._slowly(load_json(body, loc, exact=True), loc, None)
+            return self.from_python(load_json(body, loc, exact=True), loc)
         try:
             made = self._decoder.decode(body)
-        except msgspec.ValidationError as exc:
-            return self._slowly(load_json(body, loc, exact=self.exact), loc, exc)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return self.from_python(load_json(body, loc, exact=self.exact), loc)
         return self._completed(made)
@@ -201,44 +155,40 @@ class MsgspecValidator:
             self._fill(made)
         return copy.deepcopy(made) if self._shares else made
 
-    def _slowly(self, value: Any, loc: Loc, exc: Exception | None) -> Any:
-        lax = Lax(decode_custom, self._literals, texts=loc[:1] in _TEXT_SOURCES)
-        made = lax.convert(value, self.info, loc)
-        if made is not INVALID:
-            return self._completed(made)
-        problems = lax.problems or [problem("value_error", loc, f"Value error, {exc}", value)]
-        raise RequestValidationError(problems, body=_if_body(loc, settle(value))) from exc
-
 
 class PydanticValidator:
-    """Validates pydantic's models, and types that only pydantic knows."""
+    """Validates by pydantic."""
 
-    def __init__(self, annotation: Any, constraints: dict[str, Any]) -> None:
+    def __init__(self, adapter: TypeAdapter[Any], annotation: Any = None) -> None:
         import pydantic
 
-        if constraints:
-            annotation = Annotated[annotation, pydantic.Field(**constraints)]
-        self.adapter: TypeAdapter[Any] = pydantic.TypeAdapter(annotation)
+        self.adapter = adapter
+        self._complete = copies_defaults(annotation)
         self._error: type[ValidationError] = pydantic.ValidationError
-        self.exact = _has_decimal(self.adapter.core_schema)
+        self.exact = _has_decimal(adapter.core_schema)
 
     def from_python(self, value: Any, loc: Loc) -> Any:
         """A text, a list of texts, or decoded JSON as the type."""
         try:
             made = self.adapter.validate_python(value, from_attributes=True)
         except self._error as exc:
-            problems = pydantic_problems(exc, loc)
-            raise RequestValidationError(problems, body=_if_body(loc, settle(value))) from exc
-        return settle(made) if self.exact else made
+            raise RequestValidationError(
+                problems_of(exc, loc), body=_if_body(loc, settle(value))
+            ) from exc
+        if self.exact:
+            made = settle(made)
+        return made if self._complete is None else self._complete(made)
 
     def from_json(self, body: bytes, loc: Loc) -> Any:
         """JSON as the type."""
         if self.exact:
-            return self._exactly(body, loc)
-        try:
-            return self.adapter.validate_json(body)
-        except self._error:
-            return self.from_python(load_json(body, loc), loc)
+            made = self._exactly(body, loc)
+        else:
+            try:
+                made = self.adapter.validate_json(body)
+            except self._error:
+                return self.from_python(load_json(body, loc), loc)
+        return made if self._complete is None else self._complete(made)
 
     def _exactly(self, body: bytes, loc: Loc) -> Any:
         """As from_json(), but Decimals keep all of their digits. pydantic's own JSON parser reads
@@ -252,7 +202,7 @@ class PydanticValidator:
             with suppress(self._error):
                 return self.adapter.validate_json(text)  # strict models accept more from JSON
             sent = _if_body(loc, load_json(body, loc))
-            raise RequestValidationError(pydantic_problems(exc, loc), body=sent) from exc
+            raise RequestValidationError(problems_of(exc, loc), body=sent) from exc
 
 
 def _exact_for_strict(exc: ValidationError) -> set[int]:
@@ -297,12 +247,6 @@ def load_json(body: bytes, loc: Loc, *, exact: bool = False) -> Any:
         if isinstance(exc.__cause__, UnicodeDecodeError):
             raise HTTPException(400, "The body is not valid UTF-8") from exc
         raise exc.at(loc) from exc
-
-
-def pydantic_problems(exc: ValidationError, loc: Loc) -> Sequence[Problem]:
-    """The problems in a pydantic error about the value at `loc`."""
-    errors: list[Any] = exc.errors(include_url=False)
-    return [{**error, "loc": (*loc, *error["loc"])} for error in errors]
 
 
 def decode_custom(kind: Any, value: Any) -> Any:

@@ -18,7 +18,7 @@ class Point:
 def declared(handler: Any, path: str = "/{item_id}") -> dict[str, Field]:
     app = App()
     app.post(path)(handler)
-    arguments = [argument.value for call in app.routes[0].calls for argument in call.arguments]
+    arguments = [argument.value for call in app.routes[-1].calls for argument in call.arguments]
     return {value.name: value for value in arguments if isinstance(value, Field)}
 
 

@@ -117,6 +117,18 @@ route_head(HttpRequest *req)
     return plan->body_mode;
 }
 
+/* Middleware gets the request first, but its body has the limit of the route that it is for. */
+static void
+around_head(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    router_find_request(call_server(req)->router, req->method, call_path(req),
+                        &call->match);
+    if (call->match.outcome == ROUTE_FOUND) {
+        (void)route_head(req);
+    }
+}
+
 /* Finds the route, or the mounted app; returns how the body is treated. */
 static HttpBodyMode
 dispatch_head(HttpRequest *req)
@@ -130,6 +142,9 @@ dispatch_head(HttpRequest *req)
         return HTTP_BODY_DISCARD;
     }
     if (server->root != NULL) {
+        if (server->around) {
+            around_head(req);
+        }
         return mount_head(req, server->root);
     }
     if (unlikely(req->upgrade >= 0) && ws_is_offered(req)
@@ -416,11 +431,15 @@ dispatch_request(HttpRequest *req)
 {
     AppCall *call = call_of(req);
     PROBE(dispatch, req->conn, req, call->match.outcome, call->mount);
+    bool for_server =
+        unlikely(call->match.outcome != ROUTE_FOUND && is_for_server(req))
+        && (call->mount == NULL || call_server(req)->around);
     http_request_ref(req); /* the client may go away while Python runs */
-    if (call->mount != NULL) {
-        call->mount->ops->request(req, call->mount);
-    } else if (unlikely(call->match.outcome != ROUTE_FOUND && is_for_server(req))) {
+    if (for_server) {
+        call->mount = NULL;
         answer_for_server(req);
+    } else if (call->mount != NULL) {
+        call->mount->ops->request(req, call->mount);
     } else if (unlikely(is_plain_404(req))) {
         (void)http_respond_error(req, 404);
     } else {

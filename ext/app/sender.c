@@ -239,18 +239,28 @@ sender_send_file(PyObject *op, PyObject *args)
     return file_send_new(self->http, part, &file_ops, op);
 }
 
+/* Writes the last piece, if there is one (borrowed; may be NULL), and the end. 0 or a negative UV_E*. */
+static int
+sender_finish(SenderObject *self, PyObject *last)
+{
+    int err =
+        last == NULL ? 0 : http_stream_write(self->http, bytes_slice(last), last);
+    return err != 0 ? err : http_stream_end(self->http);
+}
+
 static PyObject *
-sender_end(PyObject *op, PyObject *Py_UNUSED(ignored))
+sender_end(PyObject *op, PyObject *args)
 {
     SenderObject *self = (SenderObject *)op;
-    if (sender_check_started(self) < 0) {
+    PyObject *last = NULL; /* borrowed */
+    if (!PyArg_ParseTuple(args, "|S:end", &last) || sender_check_started(self) < 0) {
         return NULL;
     }
     if (self->ended) {
         Py_RETURN_NONE;
     }
     self->ended = true;
-    int err = http_stream_end(self->http);
+    int err = sender_finish(self, last);
     if (err != 0 && err != UV_ECANCELED) {
         return sender_raise(self, err);
     }
@@ -310,7 +320,8 @@ static PyMethodDef sender_methods[] = {
     {"send_file", sender_send_file, METH_VARARGS,
      "Sends a part of a file through the kernel; await it for the number of bytes."},
     {"whole", sender_whole, METH_VARARGS, "Writes the whole response."},
-    {"end", sender_end, METH_NOARGS, "Completes the response."},
+    {"end", sender_end, METH_VARARGS,
+     "Completes the response, with a last piece if one is given."},
     {NULL, NULL, 0, NULL},
 };
 

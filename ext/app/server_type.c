@@ -27,7 +27,7 @@ typedef struct ServerArgs {
         *mounts, *secure, *refused;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
-    int custom_errors, access_log;
+    int custom_errors, access_log, around;
 } ServerArgs;
 
 static int
@@ -55,6 +55,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "ws_origins",
                                         "secure",
                                         "on_refused",
+                                        "around",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -66,13 +67,13 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OO", (char **)names, &a->loop,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOp", (char **)names, &a->loop,
             &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
             &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
             &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
-            &a->ws_origins_len, &a->secure, &a->refused)) {
+            &a->ws_origins_len, &a->secure, &a->refused, &a->around)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -130,6 +131,7 @@ server_take(AppServer *self, const ServerArgs *a)
     self->mounts = Py_XNewRef(a->mounts);
     self->refused = object_or_null(a->refused);
     self->custom_errors = a->custom_errors != 0;
+    self->around = a->around != 0;
 }
 
 /* Makes the HttpServer. 0, or -1 with an exception set. */

@@ -238,8 +238,8 @@ class Sender:
         cancel this aborts the response. Raises: OSError when the client has disconnected."""
     def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes, /) -> None:
         """Writes and completes the whole response. Raises: the same as start()."""
-    def end(self) -> None:
-        """Completes the response."""
+    def end(self, last: bytes = b"", /) -> None:
+        """Completes the response, with a last piece if one is given."""
     @property
     def started(self) -> bool: ...
 
@@ -304,7 +304,8 @@ class Server:
     `custom_errors` says that the user has handlers for 404 and 405, which are then passed to
     on_error as HTTPException.
 
-    `root` gets all requests, in place of the routes. `mounts` get the requests below their
+    `root` gets all requests, in place of the routes; if it is middleware `around` them, the limits
+    of their bodies hold. `mounts` get the requests below their
     prefixes that match no route; the first one that matches is called. With `entry` they get only
     WebSockets.
 
@@ -362,6 +363,7 @@ class Server:
         ws_origins: str = "",
         secure: SecureContext | None = None,
         on_refused: Callable[[str, int, str, str | None], None] | None = None,
+        around: bool = False,
     ) -> None: ...
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
         """Takes over the bound socket `fd` and accepts connections. Raises: OSError when it can't

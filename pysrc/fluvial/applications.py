@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from . import _core
 from ._application.dependencies import Dependencies, apply
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
-from ._application.middleware import Entry, Middleware, make_entry
+from ._application.middleware import Dispatch, Entry, make_entry
 from ._application.route_warnings import Registered
 from ._application.routes import (
     Route,
@@ -18,6 +18,8 @@ from ._application.routes import (
     check_options,
     make_path,
 )
+from ._application.stack import Stack, compile_stack
+from ._asgi import connections as connections  # gives requests and responses their ASGI side
 from ._asgi.mounts import Mount, make_mount
 from ._calling.callables import callable_name, is_async
 from ._calling.options import check_path, named_options
@@ -25,6 +27,8 @@ from ._forms.limits import DEFAULTS, FormOptions
 from ._signature.foreign import check_callback, check_dependencies
 from .datastructures import State, URLPath
 from .exceptions import NoMatchFound
+from .middleware import Middleware, check_layer
+from .middleware.base import BaseHTTPMiddleware
 from .openapi._app import DESCRIPTION, Documented
 from .routing import APIRouter, Registering, Shared, include_route, method_names
 
@@ -61,6 +65,7 @@ class App(Documented, Registering):
 
     With `redirect_slashes`, a path that has a route only with or only without a slash at its end is
     redirected there.
+    `middleware` is around all requests and WebSockets, the first outermost.
     """
 
     @named_options
@@ -76,6 +81,7 @@ class App(Documented, Registering):
         openapi_tags: list[dict[str, Any]] | None = None,
         servers: list[dict[str, Any]] | None = None,
         dependencies: Sequence[Depends] | None = None,
+        middleware: Sequence[Middleware] | None = None,
         default_response_class: type[Response] | None = None,
         redirect_slashes: bool = True,
         docs_url: str | None = "/docs",
@@ -116,13 +122,14 @@ class App(Documented, Registering):
         self._dependencies = Dependencies(everywhere, self._override)
         self.set_events(lifespan, on_startup, on_shutdown)
         self._router = _core.Router()
-        self._middleware: list[Middleware] = []
+        self.user_middleware: list[Middleware] = [check_layer(each) for each in middleware or ()]
+        self.middleware_stack: Stack | None = None
         self._errors = ErrorHandlers()
         self._unplanned: list[Route] = []
         self._registered = Registered()
         self.websockets = WebSocketRoutes()
         self.mounts: list[Mount] = []
-        self._asgi: AsgiSide | None = None
+        self.asgi_side: AsgiSide | None = None
         self.lifespan_state: dict[str, Any] = {}
         self.form_limits = DEFAULTS
         for key, handler in (exception_handlers or {}).items():
@@ -262,7 +269,7 @@ class App(Documented, Registering):
     # ---- around the routes -----------------------------------------------------------------
 
     @named_options
-    def middleware(self, kind: str = "http") -> Callable[[Middleware], Middleware]:
+    def middleware(self, kind: str = "http") -> Callable[[Dispatch], Dispatch]:
         """Registers the decorated `async def f(request, call_next)` to be called for every request.
 
         The last one registered is outermost. Raises: ValueError for a kind other than "http".
@@ -273,14 +280,27 @@ class App(Documented, Registering):
         if kind != "http":
             raise ValueError(f"there is no middleware of kind {kind!r}, only 'http'")
 
-        def register(func: Middleware) -> Middleware:
+        def register(func: Dispatch) -> Dispatch:
             if not is_async(func):
                 raise TypeError(f"middleware {callable_name(func)} must be an `async def`")
             check_callback(func, "middleware", ("request", "call_next"))
-            self._middleware.append(func)
+            self.add_middleware(BaseHTTPMiddleware, dispatch=func)
             return func
 
         return register
+
+    def add_middleware(
+        self, middleware_class: Callable[..., Any], *args: Any, **options: Any
+    ) -> None:
+        """Puts `middleware_class(app, *args, **options)`, an ASGI app, around all that is there.
+
+        The last one added is outermost. Raises: TypeError for options that the class doesn't have,
+        RuntimeError when the app has started.
+        """
+        if self.middleware_stack is not None:
+            raise RuntimeError("the app has started: add middleware before")
+        layer = check_layer(Middleware(middleware_class, *args, **options))
+        self.user_middleware.insert(0, layer)
 
     @named_options
     def exception_handler(self, key: int | type[BaseException]) -> Callable[[F], F]:
@@ -315,15 +335,7 @@ class App(Documented, Registering):
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """The app as an ASGI 3 app: under another server, or mounted in another framework."""
-        from ._asgi.under_other_servers import AsgiSide, serve_lifespan  # few apps need it
-
-        if scope["type"] == "lifespan":
-            await serve_lifespan(self, scope, receive, send)
-            return
-        if self._asgi is None:
-            self._asgi = AsgiSide(self)
-        call = self._asgi.websocket if scope["type"] == "websocket" else self._asgi.http
-        await call(scope, receive, send)
+        await connections.serve(self, scope, receive, send)
 
     # ---- for the server --------------------------------------------------------------------
 
@@ -344,12 +356,18 @@ class App(Documented, Registering):
 
     @property
     def middlewares(self) -> list[Middleware]:
-        """The middleware, innermost first."""
-        return self._middleware
+        """The middleware, outermost first."""
+        return self.user_middleware
+
+    def build_middleware_stack(self) -> Stack:
+        """The middleware, made and compiled once, with the routes inside."""
+        if self.middleware_stack is None:
+            self.middleware_stack = compile_stack(self.user_middleware, connections.Inside(self))
+        return self.middleware_stack
 
     def make_entry(self) -> Entry | None:
-        """The outermost middleware; None if there is none."""
-        return make_entry(self._middleware, self._errors, self.mounts)
+        """The outermost of the functions around the routes; None if there is none."""
+        return make_entry(self.build_middleware_stack().functions, self._errors, self.mounts)
 
 
 def _describe(route: Route) -> str:

@@ -12,7 +12,7 @@ from collections.abc import (
     ValuesView,
 )
 from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from ._calling.threads import run_internal
 from ._messages.header_fields import RawHeaders, field_name, field_value, header_field
@@ -43,14 +43,21 @@ class Address(NamedTuple):
 class Headers(Mapping[str, str]):
     """Header fields; names are case-insensitive. A look-up gives the first value, `getlist` all.
 
-    Wraps a list of pairs of bytes, which are decoded as latin-1 (RFC 9110 section 5.5).
+    Wraps a list of pairs of bytes, which are decoded as latin-1 (RFC 9110 section 5.5): `raw`, or
+    that of an ASGI scope or message.
     """
 
     __slots__ = ("raw",)
 
     def __init__(
-        self, headers: Mapping[str, str] | None = None, *, raw: RawHeaders | None = None
+        self,
+        headers: Mapping[str, str] | None = None,
+        *,
+        raw: RawHeaders | None = None,
+        scope: MutableMapping[str, Any] | None = None,
     ) -> None:
+        if scope is not None:  # or a message, whose fields are to be changed through this
+            raw = scope["headers"] = list(scope.get("headers", ()))
         self.raw: RawHeaders = [] if raw is None else raw
         if headers is not None:
             self.raw = [header_field(name, value) for name, value in headers.items()]
@@ -314,12 +321,16 @@ class URL:
 
     If `path` is given, it is the value of the property of this name. A request's URL has its
     percent-decoded path there, as the router sees it, so that percent-encoding can't evade a
-    comparison. The URL's text stays as it was sent.
+    comparison. The URL's text stays as it was sent. Of a `scope` it is the URL that was requested.
     """
 
     __slots__ = ("_parts", "_path", "_text")
 
-    def __init__(self, url: str, *, path: str | None = None) -> None:
+    def __init__(
+        self, url: str = "", *, path: str | None = None, scope: Mapping[str, Any] | None = None
+    ) -> None:
+        if scope is not None:
+            url, path = _scope_url(scope), scope["path"]
         self._text = url
         self._parts: SplitResult = urlsplit(url)
         self._path = path
@@ -367,6 +378,21 @@ class URL:
         return hash(self._text)
 
 
+def _scope_url(scope: Mapping[str, Any]) -> str:
+    """The URL that an ASGI scope stands for, with the host of the Host field."""
+    scheme = scope.get("scheme", "http")
+    host = next(
+        (value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), ""
+    )
+    if not host and (server := scope.get("server")):
+        usual = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(scheme)
+        host = server[0] if server[1] in (None, usual) else f"{server[0]}:{server[1]}"
+    raw_path = scope.get("raw_path")
+    path = quote(scope["path"]) if raw_path is None else raw_path.decode("latin-1")
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{scheme}://{host}{path}?{query}" if query else f"{scheme}://{host}{path}"
+
+
 class URLPath(str):
     """The path of a route, percent-encoded; `protocol` is "http" or "websocket"."""
 
@@ -395,6 +421,13 @@ class State:
 
     def __init__(self, items: Mapping[str, Any] | None = None) -> None:
         object.__setattr__(self, "_items", {} if items is None else dict(items))
+
+    @classmethod
+    def over(cls, items: dict[str, Any]) -> State:
+        """A state whose items are those of the dict itself, so that others who have it see them."""
+        state = cls()
+        object.__setattr__(state, "_items", items)
+        return state
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -161,3 +161,18 @@ def status_phrase(status_code: int) -> str:
         return HTTPStatus(status_code).phrase
     except ValueError:
         return ""
+
+
+def note_headers(exc: BaseException, headers: list[tuple[bytes, bytes]]) -> None:
+    """Notes header fields for the response to an exception that nothing handles.
+
+    Middleware that adds header fields to responses doesn't see that one, which is made outside.
+    """
+    noted: list[tuple[bytes, bytes]] = exc.__dict__.setdefault("_fluvial_headers", [])
+    noted.extend(headers)
+
+
+def noted_headers(exc: BaseException) -> list[tuple[bytes, bytes]]:
+    """What `note_headers` has noted."""
+    noted: list[tuple[bytes, bytes]] = exc.__dict__.get("_fluvial_headers", [])
+    return noted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, KeysView
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,7 +14,9 @@ from .datastructures import URL, Address, Headers, QueryParams, State
 from .exceptions import ClientDisconnect, HTTPException
 
 if TYPE_CHECKING:
-    from ._asgi.protocol import Message
+    from typing import Self
+
+    from ._asgi.protocol import Message, Receive, Send
     from ._forms.parts import Part
     from .datastructures import FormData, URLPath
 
@@ -23,13 +25,85 @@ __all__ = ["ClientDisconnect", "HTTPConnection", "Request"]
 T = TypeVar("T")
 _client = cast("Any", _core.Request.client)
 _state = cast("Any", _core.Request.state)
+# What makes a request of a scope: maker(class, scope, receive, send). _asgi/connections.py, which
+# knows the classes for that, puts it here.
+makers: list[Callable[..., Any]] = []
 
 
 class HTTPConnection(_core.Request):
-    """A request or a WebSocket, for dependencies that are used with both."""
+    """A request or a WebSocket, for dependencies that are used with both.
+
+    ASGI middleware may make one of its scope, with `receive` and `send` if it needs the body or
+    the messages: `Request(scope, receive)`.
+    """
 
     _scheme = "http"  # "s" is appended if this server uses TLS
-    _scope: Message | None = None  # set when another ASGI server has received the request
+    # Set when ASGI middleware, or another server, has received the request.
+    _scope: Message | None = None
+
+    def __new__(
+        cls, scope: Message, receive: Receive | None = None, send: Send | None = None
+    ) -> Self:
+        """The request of an ASGI scope. Raises: TypeError for another type of scope."""
+        return cast("Self", makers[0](cls, scope, receive, send))
+
+    def __init__(
+        self, scope: Message, receive: Receive | None = None, send: Send | None = None
+    ) -> None:
+        pass  # made already; for super().__init__() in classes that derive
+
+    @property
+    def scope(self) -> Message:
+        """The request as an ASGI scope; what middleware has put there is there."""
+        return (
+            self._cached("scope", lambda: _make_scope(self)) if self._scope is None else self._scope
+        )
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """The session. Raises: RuntimeError without SessionMiddleware."""
+        session = self._put_by("session", "SessionMiddleware")
+        if hasattr(session, "mark_accessed"):
+            session.mark_accessed()
+        return cast("dict[str, Any]", session)
+
+    @property
+    def user(self) -> Any:
+        """Who asks. Raises: RuntimeError without AuthenticationMiddleware."""
+        return self._put_by("user", "AuthenticationMiddleware")
+
+    @property
+    def auth(self) -> Any:
+        """What the user may do. Raises: RuntimeError without AuthenticationMiddleware."""
+        return self._put_by("auth", "AuthenticationMiddleware")
+
+    def _put_by(self, key: str, middleware: str) -> Any:
+        if self._scope is None or key not in self._scope:
+            raise RuntimeError(f"request.{key} needs app.add_middleware({middleware}, …)")
+        return self._scope[key]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.scope[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.scope)
+
+    def __len__(self) -> int:
+        return len(self.scope)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.scope
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The scope's entry."""
+        return self.scope.get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the scope's entries."""
+        return self.scope.keys()
 
     @property
     def headers(self) -> Headers:
@@ -272,3 +346,30 @@ class FormReading:
     async def __aexit__(self, *_: object) -> None:
         if self._form is not None:
             await self._form.close()
+
+
+def _make_scope(request: HTTPConnection) -> Message:
+    """The scope of a request that no middleware has given one to."""
+    root_path: str = getattr(request.app, "root_path", "")
+    route = request.plan.info if request.plan is not None else None
+    state = request.state
+    return {
+        "type": "http" if request._scheme == "http" else "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": request.http_version,
+        "server": request.server,
+        "client": request.client and tuple(request.client),
+        "scheme": request.url.scheme,
+        "method": request.method,
+        "root_path": root_path,
+        "path": root_path + request.path,
+        "raw_path": root_path.encode() + request.raw_path,
+        "query_string": request.query_string,
+        "headers": list(request.raw_headers),
+        "extensions": {"tls": request.tls} if request.is_secure else {},
+        "app": request.app,
+        "state": state._items,
+        "path_params": request.path_params,
+        "route": route,
+        "endpoint": getattr(route, "endpoint", None),
+    }

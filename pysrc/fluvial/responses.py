@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from io import FileIO
 
+    from ._asgi.protocol import Message, Receive, Send
     from ._core import Sender
     from .requests import Request
 
@@ -54,6 +55,9 @@ __all__ = [
 
 Background = Callable[[], Awaitable[None]]
 Content = str | bytes | memoryview | None
+# What sends a response as ASGI messages: sender(response, scope, receive, send). See
+# _asgi/connections.py, which puts it here.
+senders: list[Callable[..., Awaitable[None]]] = []
 # Bytes after which other tasks get a turn, since send() never waits if the client is fast enough.
 _TURN = 256 * 1024
 
@@ -195,6 +199,10 @@ class Response:
             )
         self._iterator = content
         self.body = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The response as an ASGI app."""
+        await senders[0](self, scope, receive, send)
 
     async def respond(self, request: Request, sender: Sender) -> None:
         """Writes the response piece by piece, then runs background and clean-ups; C awaits it."""

@@ -277,7 +277,8 @@ def test_what_an_answer_leaves_to_do_is_done_though_it_is_replaced(path: str, en
         assert response.text == ("other" if end == "replace" else '{"detail":"Bad Request"}')
 
 
-def test_def_that_gives_a_coroutine(serve) -> None:
+@pytest.mark.parametrize("around", [False, True])
+def test_def_that_gives_a_coroutine(serve, around) -> None:
     app = App()
 
     async def answer() -> str:
@@ -287,13 +288,11 @@ def test_def_that_gives_a_coroutine(serve) -> None:
     def handler():
         return answer()
 
-    served = serve(app)
-    assert served.client.get("/").json() == "awaited"
-
-    @app.middleware("http")
     async def pass_on(request: Request, call_next: Any) -> Response:
         return await call_next(request)
 
+    if around:
+        app.middleware("http")(pass_on)
     assert serve(app).client.get("/").json() == "awaited"
 
 

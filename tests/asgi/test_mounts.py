@@ -95,7 +95,7 @@ def test_what_is_whose(serve: Serve, app: App) -> None:
     }.items():
         answer = client.get(path)
         assert answer.text == text
-        assert ("x-around" in answer.headers) == bool(app._middleware)
+        assert ("x-around" in answer.headers) == bool(app.middlewares)
     assert client.get("/other").status_code == 404
     answer = client.post("/sub/x", content=b"body" * 50_000)
     assert answer.content == b"other /sub /sub/x " + b"body" * 50_000

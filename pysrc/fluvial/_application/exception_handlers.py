@@ -19,6 +19,7 @@ from ..exceptions import (
     HTTPException,
     RequestValidationError,
     is_http_exception,
+    noted_headers,
 )
 from ..requests import Request
 from ..responses import JSONResponse, PlainTextResponse, Response, checked
@@ -120,7 +121,7 @@ class ErrorHandlers:
         """
         if is_answered(request):
             log_failure(request, exc)
-            return server_error()
+            return server_error(exc)
         raised: BaseException | None = None
         for _ in range(_ATTEMPTS):
             handler = None if exc is raised else self.find(exc)
@@ -138,16 +139,18 @@ class ErrorHandlers:
         log_failure(request, exc)
         last = self._last_resort()
         if last is None:
-            return server_error()
+            return server_error(exc)
         try:
-            return checked(await _call(last, request, exc))
+            response = checked(await _call(last, request, exc))
+            response.raw_headers.extend(noted_headers(exc))
+            return response
         except Exception as error:
             handler = None if error is exc else self.find(error)
             if handler is not None and handler is not last:
                 with suppress(Exception):
                     return checked(await _call(handler, request, error))
             log_failure(request, error)
-            return server_error()
+            return server_error(exc)
 
     def answer_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
         """Like `answer`, but returns the Response itself if no handler of the user is involved."""
@@ -155,7 +158,7 @@ class ErrorHandlers:
         unhandled = handler is None and self._last_resort() is None
         if unhandled or is_answered(request):
             log_failure(request, exc)
-            return server_error()
+            return server_error(exc)
         if handler not in _OWN:
             return self.answer(request, exc)
         try:
@@ -203,9 +206,11 @@ def log_failure(request: Request, exc: BaseException) -> None:
     log_unhandled(f"{request.method} {request.path} failed", exc)
 
 
-def server_error() -> Response:
+def server_error(exc: BaseException) -> Response:
     """The response for an exception that no handler handled."""
-    return PlainTextResponse("Internal Server Error", 500)
+    response = PlainTextResponse("Internal Server Error", 500)
+    response.raw_headers.extend(noted_headers(exc))
+    return response
 
 
 def http_exception_handler(request: Request, exc: HTTPException) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from .exception_handlers import ErrorHandlers
 
 CallNext = Callable[[Request], Awaitable[Response]]
-Middleware = Callable[[Request, CallNext], Awaitable[Response]]
+Dispatch = Callable[[Request, CallNext], Awaitable[Response]]
 Entry = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def make_entry(
-    middleware: list[Middleware],
+    middleware: Sequence[Dispatch],
     errors: ErrorHandlers,
     mounts: list[Mount],
     *,
@@ -77,7 +77,7 @@ def _take_answer(request: Request) -> Response | None:
     return None if cache is None else cache.pop("answer", None)
 
 
-def _around(middleware: Middleware, call_next: Entry) -> Entry:
+def _around(middleware: Dispatch, call_next: Entry) -> Entry:
     async def entry(request: Request) -> Response:
         return await middleware(request, call_next)
 

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import _core
 from ..datastructures import URL, Address, State
 from ..exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
 from ..requests import HTTPConnection, Request
@@ -49,7 +48,7 @@ class Adopted(HTTPConnection):
     @property
     def state(self) -> State:
         """The app's data for this request; starts as a copy of what its lifespan yielded."""
-        return self._cached("state", lambda: State(self._scope.get("state")))
+        return self._cached("state", lambda: State.over(self._scope.setdefault("state", {})))
 
     @property
     def disconnected(self) -> bool:
@@ -69,14 +68,15 @@ class Adopted(HTTPConnection):
 class AdoptedRequest(Adopted, Request):
     """A request that another server has received."""
 
+    collected = False  # the body has been read for the handler
+
     def body_nowait(self) -> bytes | None:
         """The whole body if it was collected, otherwise None.
 
         The header fields can't tell whether there is a body: in HTTP/2 a request may have one
         without Content-Length.
         """
-        collected = self.plan is not None and self.plan.body == _core.BODY_COLLECT
-        return super().body_nowait() if collected else None
+        return super().body_nowait() if self.collected else None
 
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end.
@@ -138,6 +138,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
     close_asked = False  # the app has called close(), perhaps after the client closed
     close_code = 0
     close_reason: str | None = None
+    _announced = False  # the first event hasn't been received
 
     @property
     def subprotocols(self) -> list[str]:  # type: ignore[override]  # C has no setter either
@@ -146,10 +147,20 @@ class AdoptedWebSocket(Adopted, WebSocket):
 
     # ---- accepting and closing -------------------------------------------------------------
 
+    def connect_with(self, send: Send | None) -> None:
+        """Notes what sends; `accept` receives the first event."""
+        if send is not None:
+            self._send = send
+        self._receiving = asyncio.Lock()
+        self._announced = True
+
     async def connect(self, send: Send) -> bool:
         """Receives the first event; returns False if the client has disconnected already."""
-        self._send = send
-        self._receiving = asyncio.Lock()
+        self.connect_with(send)
+        return await self._connect()
+
+    async def _connect(self) -> bool:
+        self._announced = False
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
             self._end(event)
@@ -164,6 +175,8 @@ class AdoptedWebSocket(Adopted, WebSocket):
         fields = [_checked_field(field) for field in headers or ()]
         if not _TOKEN.fullmatch(subprotocol or ""):
             raise ValueError("the subprotocol is not a token")
+        if self._announced:
+            await self._connect()
         if self.session_state == CLOSED and self.by_client:
             raise self._disconnect()
         if self.session_state != WAITING:

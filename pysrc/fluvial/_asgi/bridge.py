@@ -49,7 +49,8 @@ class Bridge:
     `prefix` is where the app is mounted below it. `scheme` is "http" or, if the server uses TLS,
     "https". `lifespan` is one of LIFESPAN_MODES. `extensions` offers EXTENSIONS, and trailers to
     clients that accept them; `debug` offers the extension http.response.debug. `errors` make the
-    response when the app raises an HTTPException.
+    response when the app raises an HTTPException; if the app is middleware `around` the routes
+    that have these errors, when it raises anything.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Bridge:
         extensions: bool = False,
         debug: bool = False,
         errors: ErrorHandlers | None = None,
+        around: bool = False,
     ) -> None:
         self._app = app
+        self._around = around
         self._errors = errors
         self._mode = lifespan
         self.core = _core.AsgiApp(
@@ -89,9 +92,9 @@ class Bridge:
         self, request: Request, send: Send, exc: BaseException
     ) -> Coroutine[Any, Any, None] | None:
         """A coroutine that sends the response when the app has raised an HTTPException."""
-        if self._errors is None or not is_http_exception(exc):
+        if self._errors is None or not (self._around or is_http_exception(exc)):
             return None
-        from .under_other_servers import answer_raised  # needed by few apps
+        from .answers import answer_raised  # needed by few apps
 
         return answer_raised(self._errors, request, send, exc)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..exceptions import ClientDisconnect
-from ..responses import StreamingResponse
+from ..responses import Response, StreamingResponse
 from .bridge import ClientGone, running_asgi
 from .foreign_app import make_foreign
 
@@ -60,7 +60,7 @@ class Mount:
             finally:
                 self.state = None
 
-    async def answer(self, request: Request) -> StreamingResponse:
+    async def answer(self, request: Request) -> Response:
         """The app's response, as soon as it has started.
 
         Raises: what the app raises before that.
@@ -72,7 +72,12 @@ class Mount:
         scope["extensions"] = {"tls": said["tls"]} if "tls" in said else {}
         exchange.run(self.asgi(scope, exchange.receive, exchange.send))
         message = await exchange.start()
-        response = StreamingResponse(exchange.pieces(), message["status"])
+        body = exchange.whole()
+        response = (
+            StreamingResponse(exchange.pieces(), message["status"])
+            if body is None
+            else Response(body, message["status"])
+        )
         response.raw_headers = [(bytes(n), bytes(v)) for n, v in message.get("headers", ())]
         response.clean_up_after(exchange.finish)
         return response
@@ -200,6 +205,16 @@ class _Exchange:
             self._end()
             raise
         return start
+
+    def whole(self) -> bytes | None:
+        """The body, if the first message of it is the last."""
+        first = self._first
+        if first is None or first.get("more_body", False):
+            return None
+        if self._request.method == "HEAD" and not first.get("body"):
+            return None  # it says nothing about the length that a GET would have had
+        self._first, self._complete = None, True
+        return bytes(first.get("body", b""))
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body, piece by piece. Raises: what the app raises while it sends the body."""

@@ -15,6 +15,7 @@ from .. import _core
 from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
+from .._asgi.connections import side_of
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._forms.limits import limits_of_server
 from .._loop import Loop
@@ -99,6 +100,7 @@ class Service:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         self._app.plan_routes()
+        self._app.build_middleware_stack()
         pool = _core.Pool(loop, threads=self._config.threads, queue=self._config.thread_queue)
         register_pool(loop, pool)
         try:
@@ -230,6 +232,8 @@ class Service:
         self, loop: Loop, pool: _core.Pool, request_type: type[Request] = Request
     ) -> _core.Server:
         app = self._app
+        around = self._around()
+        root = self._bridge or around
         return _core.Server(
             loop,
             app.router,
@@ -243,9 +247,10 @@ class Service:
             encode=encode_json,
             encode_fallback=encode_fallback,
             on_error=app.errors.answer_now,  # type: ignore[arg-type]
-            entry=app.make_entry(),  # type: ignore[arg-type]
+            entry=None if around else app.make_entry(),  # type: ignore[arg-type]
             custom_errors=app.errors.customised,
-            root=None if self._bridge is None else self._bridge.core,
+            root=None if root is None else root.core,
+            around=around is not None,
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._limits(),
             access_log=descriptor_of("stdout") if self._config.access_log else -1,
@@ -259,6 +264,31 @@ class Service:
         """The limits that C knows."""
         limits = {n: v for n, v in self._config.limits.items() if n not in PYTHON_LIMITS}
         return limits | {"ws_deflate": int(self._config.ws_per_message_deflate)}
+
+    def _around(self) -> Bridge | None:
+        """The app's ASGI middleware as the app that gets all requests; None when it has none."""
+        outer = self._app.build_middleware_stack().outer
+        if outer is None:
+            return None
+        app = self._app
+
+        def call(scope: Any, receive: Any, send: Any) -> Any:
+            scope["app"] = app
+            return outer(scope, receive, send)
+
+        config = self._config
+        bridge = Bridge(
+            call,
+            root_path=config.root_path,
+            scheme=config.scheme,
+            extensions=config.asgi_extensions,
+            debug=config.asgi_debug,
+            errors=app.errors,
+            around=True,
+        )
+        bridge.core.state = app.lifespan_state
+        side_of(app).body_limit = 0
+        return bridge
 
     def _websockets(self) -> tuple[Any, ...]:
         run = Runner(self._app.errors).run

@@ -1,0 +1,164 @@
+"""Responses as ASGI messages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from .._messages.header_fields import check_head
+from .adopted_requests import AdoptedRequest
+
+if TYPE_CHECKING:
+    from .. import _core
+    from .._application.exception_handlers import ErrorHandlers
+    from ..requests import Request
+    from ..responses import Response
+    from .protocol import Message, Send
+
+
+class AsgiSender:
+    """What `Response.respond` writes to, in place of `_core.Sender`."""
+
+    def __init__(self, send: Send) -> None:
+        self.started = False
+        self.given_up = False  # because the client has disconnected
+        self.watch: asyncio.Future[None] | None = None  # waits until the client disconnects
+        self._send = send
+        self._start: Message | None = None
+        self._body = b""
+        self._end: asyncio.Future[None] | None = None
+
+    def start(self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1) -> None:
+        """Starts the response; its head is sent with the first piece."""
+        if self.started:
+            raise RuntimeError("the response has already been started")
+        check_head(status_code, headers)  # not every server checks it
+        headers = list(headers)
+        if length >= 0 and not any(name == b"content-length" for name, _ in headers):
+            headers.append((b"content-length", b"%d" % length))
+        self._start = {
+            "type": "http.response.start",
+            "status": status_code,
+            "headers": headers,
+        }
+        self.started = True
+
+    async def send(self, data: bytes) -> None:
+        """Writes a piece."""
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def send_file(self, fd: int, offset: int, size: int) -> int:
+        """Sends nothing and says so, so that the caller reads the file instead."""
+        return 0
+
+    def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Sets the whole response; `end` sends it."""
+        self.start(status_code, headers, len(body))
+        self._body = body
+
+    def end(self, last: bytes = b"") -> None:
+        """Starts to send the end of the response; `finish` waits for that."""
+        self._body = last or self._body
+        if self.watch is not None:
+            self.watch.cancel()
+        if self._end is None:
+            self._end = asyncio.ensure_future(self._last())
+
+    async def finish(self) -> None:
+        """Sends the end of the response, and returns when the response is complete."""
+        self.end()
+        assert self._end is not None
+        await self._end
+
+    async def _begin(self) -> None:
+        start, self._start = self._start, None
+        if start is not None:
+            await self._send(start)
+
+    async def _last(self) -> None:
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": self._body})
+
+
+async def send_response(response: Response, request: Request, send: Send) -> None:
+    if response.body is not None:
+        await send_whole(response, send)
+        return
+    sender = AsgiSender(send)
+    core = cast("_core.Sender", sender)
+    if isinstance(request, AdoptedRequest):
+        async with _Watch(request, sender):
+            await response.respond(request, core)
+    else:  # a WebSocket's opening handshake is rejected
+        await response.respond(request, core)
+    if sender.started and not sender.given_up:
+        await sender.finish()
+
+
+class _Watch:
+    """Cancels the task that writes a response, once, if the client disconnects before its end.
+
+    An exception from `send` isn't enough: a server need not raise one for a client that has
+    disconnected, and a stream may have nothing to send.
+    """
+
+    def __init__(self, request: Request, sender: AsgiSender) -> None:
+        self._request = request
+        self._sender = sender
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._sender.watch = asyncio.ensure_future(self._request.until_gone())
+        self._sender.watch.add_done_callback(self._left)
+
+    def _left(self, watch: asyncio.Future[None]) -> None:
+        if watch.cancelled() or watch.exception() is not None:
+            return
+        self._sender.given_up = True
+        self._task.cancel()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        watch = self._sender.watch
+        assert watch is not None
+        watch.remove_done_callback(self._left)
+        watch.cancel()
+        if not self._sender.given_up:
+            return False
+        alone = self._task.uncancel() == 0
+        return alone and kind is not None and issubclass(kind, asyncio.CancelledError)
+
+
+async def answer_raised(
+    errors: ErrorHandlers, request: Request, send: Send, exc: BaseException
+) -> None:
+    """Sends the response that the exception handlers make for `exc`."""
+    response = await errors.answer(request, exc)
+    try:
+        await send_response(response, request, send)
+    finally:
+        await response.clean_up()
+
+
+async def send_whole(response: Response, send: Send) -> None:
+    body = response.body or b""
+    headers = list(response.raw_headers)
+    if response.status_code not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def has_denials(scope: Message) -> bool:
+    return "websocket.http.response" in (scope.get("extensions") or {})
+
+
+def as_denial(send: Send) -> Send:
+    """A `send` that turns a response's messages into those of "websocket.http.response"."""
+
+    async def send_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return send_denial

@@ -1,0 +1,98 @@
+"""What ASGI middleware makes of a scope: requests, WebSockets, and responses that send themselves.
+
+Requests are adopted as those of other servers are (under_other_servers.py), which is imported when
+it is needed: by an app that has ASGI middleware, is mounted, or runs under another server.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .. import requests, responses
+
+if TYPE_CHECKING:
+    from ..applications import App
+    from ..responses import Response
+    from .protocol import Message, Receive, Send
+    from .under_other_servers import AsgiSide
+
+
+def side_of(app: App) -> AsgiSide:
+    """What the app needs to be called as an ASGI app; made once."""
+    if app.asgi_side is None:
+        from .under_other_servers import AsgiSide
+
+        app.asgi_side = AsgiSide(app)
+    return app.asgi_side
+
+
+async def serve(app: App, scope: Message, receive: Receive, send: Send) -> None:
+    """Calls `app` as an ASGI app, with its middleware."""
+    scope["app"] = app
+    await side_of(app).call(scope, receive, send)
+
+
+class Inside:
+    """The routes of an app, as the ASGI app that its middleware is around."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await side_of(self._app).inside(scope, receive, send)
+
+
+# ---- requests ----------------------------------------------------------------------------------
+
+
+def make_request(
+    cls: type[Any], scope: Message, receive: Receive | None, send: Send | None
+) -> requests.HTTPConnection:
+    """A request or WebSocket of the class `cls`, or one that derives from it."""
+    from .under_other_servers import adopt, bare_core
+
+    kind = scope["type"]
+    if kind not in ("http", "websocket"):
+        raise TypeError(f"a {cls.__name__} is made of a scope of HTTP, not of {kind!r}")
+    side = getattr(scope.get("app"), "asgi_side", None)
+    core = bare_core() if side is None else side.core
+    made = adopt(core, scope, receive or _nothing_to_receive)
+    core.release(made)  # nobody else refers to it
+    if not isinstance(made, cls):
+        derived: Any = _derived  # its arguments can be hashed, whatever they look like to mypy
+        made.__class__ = derived(cls, type(made))
+    if kind == "websocket":
+        made.connect_with(send)
+    return made  # type: ignore[no-any-return]
+
+
+@cache
+def _derived(cls: Any, adopted: Any) -> type[Any]:
+    """A class that is a user's own and yet an adopted one."""
+    return type(cls.__name__, (cls, adopted), {"__module__": cls.__module__})
+
+
+async def _nothing_to_receive() -> Message:
+    raise RuntimeError("the request was made without `receive`: write Request(scope, receive)")
+
+
+# ---- responses ---------------------------------------------------------------------------------
+
+
+async def send_itself(response: Response, scope: Message, receive: Receive, send: Send) -> None:
+    """Sends the response as messages. To a WebSocket's handshake it is the refusal."""
+    from .answers import as_denial, send_response, send_whole
+
+    if scope["type"] == "websocket":
+        send = as_denial(send)
+        scope = {**scope, "type": "http", "method": "GET"}
+    if response.body is not None:
+        await send_whole(response, send)
+    else:
+        request: Any = make_request(requests.Request, scope, receive, send)
+        await send_response(response, request, send)
+
+
+requests.makers.append(make_request)
+responses.senders.append(send_itself)

@@ -166,7 +166,12 @@ class AsgiSide:
             else:
                 await self._pass_on(mount, request, send)
         finally:
-            self.core.release(request)
+            self._end(request)
+
+    def _end(self, request: AdoptedRequest) -> None:
+        if request._at_end is not None:
+            request._at_end()
+        self.core.release(request)
 
     async def _respond(self, request: AdoptedRequest) -> Response:
         try:
@@ -205,9 +210,7 @@ class AsgiSide:
         try:
             await self._answer(request, send)
         finally:
-            if request._at_end is not None:
-                request._at_end()
-            self.core.release(request)
+            self._end(request)
 
     async def _answer(self, request: AdoptedRequest, send: Send) -> None:
         try:

@@ -232,7 +232,7 @@ class Service:
         self, loop: Loop, pool: _core.Pool, request_type: type[Request] = Request
     ) -> _core.Server:
         app = self._app
-        around = self._around()
+        around = self._around(request_type)
         root = self._bridge or around
         return _core.Server(
             loop,
@@ -265,15 +265,19 @@ class Service:
         limits = {n: v for n, v in self._config.limits.items() if n not in PYTHON_LIMITS}
         return limits | {"ws_deflate": int(self._config.ws_per_message_deflate)}
 
-    def _around(self) -> Bridge | None:
+    def _around(self, request_type: type[Request]) -> Bridge | None:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""
         outer = self._app.build_middleware_stack().outer
         if outer is None:
             return None
         app = self._app
 
+        tell = getattr(request_type, "tell_scope", None)  # a test client's
+
         def call(scope: Any, receive: Any, send: Any) -> Any:
             scope["app"] = app
+            if tell is not None:
+                tell(scope)
             return outer(scope, receive, send)
 
         config = self._config

@@ -15,6 +15,7 @@ from ..websockets import WAITING, WebSocket
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import MutableMapping
 
     from .portal import Portal
 
@@ -108,6 +109,13 @@ class _Told:
     def is_secure(self) -> bool:
         """Whether the test asked for an https or wss URL."""
         return _current.get().scheme in ("https", "wss")
+
+    @staticmethod
+    def tell_scope(scope: MutableMapping[str, Any]) -> None:
+        """Puts the same in the scope that ASGI middleware gets."""
+        told = _current.get()
+        scope["client"], scope["server"] = told.client, told.server
+        scope["scheme"] = told.scheme
 
 
 class TestedRequest(_Told, Request):

@@ -59,6 +59,9 @@ class BaseHTTPMiddleware:
         except BaseException:
             await inside.cancel()
             raise
+        finally:
+            if request._at_end is not None:
+                request._at_end()
         await inside.finish()
 
 

@@ -124,6 +124,7 @@ around_head(HttpRequest *req)
     AppCall *call = call_of(req);
     router_find_request(call_server(req)->router, req->method, call_path(req),
                         &call->match);
+    call_keep_plan(call);
     if (call->match.outcome == ROUTE_FOUND) {
         (void)route_head(req);
     }

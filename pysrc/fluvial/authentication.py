@@ -135,9 +135,9 @@ def requires(
 
         def refusal(args: Any, kwargs: Any) -> Any:
             conn = kwargs[name] if name in kwargs else args[place]
-            return (
-                None if has_required_scope(conn, wanted) else _refuse(conn, status_code, redirect)
-            )
+            if has_required_scope(conn, wanted):
+                return None
+            return conn if name == "websocket" else _refuse(conn, status_code, redirect)
 
         guarded: Callable[P, R] = _guarded(func, refusal, is_websocket=name == "websocket")
         return guarded
@@ -146,8 +146,6 @@ def requires(
 
 
 def _refuse(conn: HTTPConnection, status_code: int, redirect: str | None) -> Any:
-    if hasattr(conn, "close"):
-        return conn  # a WebSocket
     if redirect is None:
         raise HTTPException(status_code)
     query = urlencode({"next": str(conn.url)})

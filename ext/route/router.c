@@ -186,12 +186,13 @@ node_reach_capture(Node *node, CaptureKind kind, uint32_t order)
 }
 
 Router *
-router_new(void)
+router_new(bool redirects)
 {
     Router *router = PyMem_Calloc(1, sizeof *router);
     if (router == NULL) {
         return NULL;
     }
+    router->redirects = redirects;
     router->root = node_new(slice_of(NULL, 0), 0);
     if (router->root == NULL) {
         PyMem_Free(router);

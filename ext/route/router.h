@@ -40,7 +40,9 @@ typedef struct RouteMatch {
 
 typedef struct Router Router;
 
-Router *router_new(void); /* NULL: out of memory, no exception set */
+/* `redirects`: whether a path is redirected to the one with or without a '/' at its end.
+ * NULL: out of memory, no exception set. */
+Router *router_new(bool redirects);
 void router_free(Router *router);
 int router_traverse(Router *router, visitproc visit, void *arg);
 

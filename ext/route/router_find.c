@@ -344,8 +344,8 @@ void
 router_find(Router *router, unsigned method, Slice path, RouteMatch *out)
 {
     out->outcome = router_search(router, (MethodSet)1 << method, path, out);
-    if (out->outcome == ROUTE_NOT_FOUND && path.len > 1 && path.ptr[1] != '/'
-        && router_matches_toggled(router, path)) {
+    if (out->outcome == ROUTE_NOT_FOUND && router->redirects && path.len > 1
+        && path.ptr[1] != '/' && router_matches_toggled(router, path)) {
         out->outcome = ROUTE_REDIRECT_SLASH;
     }
 }

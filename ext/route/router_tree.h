@@ -42,6 +42,7 @@ struct Node {
 struct Router {
     Node *root; /* owned; its edge is empty */
     uint32_t nroutes;
+    bool redirects; /* see router_new */
     uint64_t epoch; /* counts the look-ups; the GIL guards it and the nodes' scratch */
 };
 

@@ -18,16 +18,16 @@ typedef struct RouterObject {
 static PyObject *
 router_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    if (PyTuple_GET_SIZE(args) != 0
-        || (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0)) {
-        PyErr_SetString(PyExc_TypeError, "Router() takes no arguments");
+    char *names[] = {"redirect_slashes", NULL};
+    int redirects = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$p:Router", names, &redirects)) {
         return NULL;
     }
     RouterObject *self = (RouterObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
-    self->table = router_new();
+    self->table = router_new(redirects != 0);
     if (self->table == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();

@@ -132,7 +132,12 @@ class Plan:
 
 @final
 class Router:
-    """The routing table."""
+    """The routing table.
+
+    With `redirect_slashes`, a path that no route matches is redirected to the one with or without a
+    slash at its end that one matches.
+    """
+    def __init__(self, *, redirect_slashes: bool = True) -> None: ...
     def add(self, methods: tuple[str, ...], pattern: str, plan: Plan) -> None:
         """Adds a route. Raises: ValueError, which says where, for a malformed pattern or an unknown
         method."""

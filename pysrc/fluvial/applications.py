@@ -121,7 +121,7 @@ class App(Documented, Registering):
         self.routes: list[Route] = []
         self._dependencies = Dependencies(everywhere, self._override)
         self.set_events(lifespan, on_startup, on_shutdown)
-        self._router = _core.Router()
+        self._router = _core.Router(redirect_slashes=redirect_slashes)
         self.user_middleware: list[Middleware] = [check_layer(each) for each in middleware or ()]
         self.middleware_stack: Stack | None = None
         self._errors = ErrorHandlers()

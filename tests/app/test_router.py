@@ -165,6 +165,13 @@ def test_a_slash_at_the_end_redirects(path: str) -> None:
     assert router.find("GET", path) == ("redirect_slash", None, ())
 
 
+def test_no_redirects_at_all() -> None:
+    router = _core.Router(redirect_slashes=False)
+    router.add(("GET",), "/x", new_plan())
+    assert router.find("GET", "/x/") == ("not_found", None, ())
+    assert router.find("GET", "/x")[0] == "found"
+
+
 @pytest.mark.parametrize("path", ["/", "/x//", "/y", "/z/", "//host/x/", "//"])
 def test_no_redirect_that_would_not_help(path: str) -> None:
     router, _ = table(("GET", "/x"), ("GET", "/{host:path}/x"))

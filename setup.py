@@ -11,7 +11,8 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
     FLUVIAL_PROBES=0 or 1                static probes for tracers (ext/base/probe.h); default:
                                          where the compiler finds <sys/sdt.h>
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
-    FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources here
+    FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources, and the documentation pages'
+                                         scripts (scripts/docs_assets.py), here
     CC, AR, CFLAGS, LDFLAGS, PKG_CONFIG  as everywhere
 """
 
@@ -26,11 +27,14 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import docs_assets  # noqa: E402
 import native  # noqa: E402
 import vendor  # noqa: E402
 
@@ -140,6 +144,7 @@ class BuildExt(build_ext):
 
     def run(self) -> None:
         self.in_place = bool(self.inplace or self.editable_mode)
+        docs_assets.install()
         super().run()
 
     def build_extension(self, ext: Extension) -> None:
@@ -156,6 +161,22 @@ class BuildExt(build_ext):
             _install(built, Path(self.get_ext_fullpath(ext.name)))
 
 
+class BuildPy(build_py):
+    """setuptools' command, once the pages' scripts are where it looks for files."""
+
+    def finalize_options(self) -> None:
+        docs_assets.install()
+        super().finalize_options()
+
+
+class Sdist(sdist):
+    """setuptools' command, with the pages' scripts, for builds without npm or the network."""
+
+    def run(self) -> None:
+        docs_assets.install()
+        super().run()
+
+
 def _install(built: Path, target: Path) -> None:
     """Copies by renaming: a process may be running from the old file."""
     if not target.is_file() or not filecmp.cmp(built, target, shallow=False):
@@ -167,5 +188,5 @@ def _install(built: Path, target: Path) -> None:
 
 setup(
     ext_modules=[Extension("fluvial._core", sources=[])],
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy, "sdist": Sdist},
 )

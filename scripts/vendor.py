@@ -89,17 +89,18 @@ def _archive(pin: Pin) -> Path:
     cache = Path(os.environ.get("FLUVIAL_VENDOR_CACHE") or VENDOR)
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / pin.archive
-    if not path.is_file() or _digest(path) != pin.sha256:
+    if not path.is_file() or digest(path) != pin.sha256:
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             _download(pin, Path(scratch))
             os.replace(Path(scratch) / pin.archive, path)
-    found = _digest(path)
+    found = digest(path)
     if found != pin.sha256:
         raise VendorError(f"{path}: SHA-256 is {found}, expected {pin.sha256}")
     return path
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import docs_assets  # noqa: E402
 import native  # noqa: E402
 import vendor  # noqa: E402
 
@@ -90,6 +91,7 @@ def test_wheel_holds_the_core_and_no_sources(tmp_path: Path) -> None:
     assert {"fluvial/__init__.py", "fluvial/_core.pyi", "fluvial/py.typed"} <= set(names)
     assert [name for name in names if name.endswith((".c", ".h", ".a"))] == []
     assert [name for name in names if name.endswith("LICENSE")]
+    assert page_files() <= {name.removeprefix("fluvial/openapi/assets/") for name in names}
 
 
 def test_sdist_can_be_built_from(tmp_path: Path) -> None:
@@ -100,6 +102,54 @@ def test_sdist_can_be_built_from(tmp_path: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "ext").rglob("*.[ch]")}
     wanted = {"setup.py", "pyproject.toml", "ext/fluvial.map", "scripts/native.py", "LICENSE"}
     assert sources | wanted <= names
+    folder = "pysrc/fluvial/openapi/assets/"
+    assert page_files() <= {name.removeprefix(folder) for name in names}
+
+
+def page_files() -> set[str]:
+    """Those that the documentation pages load, below the folder of assets."""
+    return {
+        f"{package.folder}/{Path(name).name}"
+        for package in docs_assets.PACKAGES
+        for name in package.files
+    }
+
+
+@pytest.fixture
+def no_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder of archives, and another one of assets that isn't there yet."""
+    monkeypatch.setenv("FLUVIAL_VENDOR_CACHE", str(tmp_path))
+    monkeypatch.setattr(docs_assets, "ASSETS", tmp_path / "assets")
+    return tmp_path
+
+
+def test_a_build_without_npm_goes_on(
+    monkeypatch: pytest.MonkeyPatch, no_assets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert not docs_assets.install()
+    assert "npm, which isn't installed" in capsys.readouterr().out
+
+
+def test_page_files_that_are_not_what_was_pinned(
+    monkeypatch: pytest.MonkeyPatch, no_assets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def download(package: docs_assets.Package, folder: Path) -> None:
+        (folder / package.archive).write_bytes(b"other")
+
+    monkeypatch.setattr(docs_assets, "_download", download)
+    assert not docs_assets.install()
+    assert "SHA-256 is" in capsys.readouterr().out
+    assert not (no_assets / "assets").exists()
+
+
+def test_page_files_of_an_earlier_version_go(no_assets: Path) -> None:
+    for package in docs_assets.PACKAGES:
+        (no_assets / "assets" / package.folder).mkdir(parents=True)
+    old = no_assets / "assets" / "redoc@1.0.0"
+    old.mkdir()
+    assert docs_assets.install()
+    assert not old.exists()
 
 
 @pytest.mark.skipif("libasan" not in os.environ.get("LD_PRELOAD", ""), reason="not `make asan`")

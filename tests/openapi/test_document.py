@@ -208,3 +208,9 @@ def test_an_app_without_a_document(serve: "Serve") -> None:
     client = serve(App(docs_url=None, redoc_url="/manual")).client
     assert client.get("/docs").status_code == 404
     assert "/openapi.json" in client.get("/manual").text
+
+
+def test_slashes_may_be_left_alone(serve: "Serve") -> None:
+    app = App(redirect_slashes=False)
+    app.get("/a")(lambda: 1)
+    assert serve(app).client.get("/a/").status_code == 404

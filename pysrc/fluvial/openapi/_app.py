@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._application.dependencies import Dependencies
+from .. import _core
 from .._application.routes import Route
-from ..requests import Request  # noqa: TC001 - the signatures are read at run time
+from .._calling.callables import is_async
 from ..responses import HTMLResponse, JSONResponse, Response
 from ._assets import PREFIX, asset_response
 
 if TYPE_CHECKING:
-    from .. import _core
+    from ..requests import Request
     from ..routing import APIRouter
 
 Json = dict[str, Any]
@@ -108,8 +108,13 @@ class Documented:
         self.routes.append(self._plan_page(path, endpoint, name))
 
     def _plan_page(self, path: str, endpoint: Callable[..., Any], name: str) -> Route:
+        """A route whose endpoint takes the request alone; all apps have it, so none is read from a
+        signature."""
         route = Route(path, ("GET",), endpoint, {"name": name, "include_in_schema": False})
-        self._router.add(route.methods, path, route.make_plan(Dependencies((), lambda: None)))
+        kind = _core.TASK if is_async(endpoint) else _core.POOL
+        request = (_core.Param(_core.REQUEST, "request", "request"),)
+        route.plan = _core.Plan(endpoint, kind=kind, params=request, info=route)
+        self._router.add(route.methods, path, route.plan)
         return route
 
     # ---- the pages -------------------------------------------------------------------------
@@ -136,7 +141,7 @@ class Documented:
             root_path=root,
         )
 
-    async def _serve_oauth2_redirect(self) -> HTMLResponse:
+    async def _serve_oauth2_redirect(self, _: Request) -> HTMLResponse:
         from . import docs
 
         return docs.get_swagger_ui_oauth2_redirect_html()
@@ -157,8 +162,8 @@ class Documented:
             openapi_url=f"{root}{self.openapi_url}", title=f"{self.title} - Scalar", root_path=root
         )
 
-    async def _serve_asset(self, package: str, name: str) -> Response:
-        return asset_response(package, name)
+    async def _serve_asset(self, request: Request) -> Response:
+        return asset_response(**request.path_params)
 
     def _root(self, request: Request) -> str:
         """The prefix of the app's paths, without a slash at its end."""

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextvars
+import datetime
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +16,18 @@ from fluvial import (
     Config,
     Depends,
     FileResponse,
+    JSONResponse,
     Loop,
     Request,
     Response,
+    ResponseValidationError,
     StreamingResponse,
 )
 from fluvial._serving.load import adapt
 from fluvial._serving.server import Service
 from fluvial._serving.sockets import bind
+from fluvial.testclient import TestClient
+from msgspec import Struct
 
 LOOP_THREAD = "server"  # as tests/support/serving.py names it
 
@@ -144,22 +149,58 @@ def test_inline_runs_on_the_loop(serve) -> None:
     assert serve(app).client.get("/").json() == ["loop", 1]
 
 
-def test_async_generators_are_refused() -> None:
+def test_async_generators_need_a_class_that_streams() -> None:
     async def handler():
         yield 1
 
-    with pytest.raises(TypeError, match="StreamingResponse"):
-        App().get("/")(handler)
+    with pytest.raises(TypeError, match="leave out response_class for JSON lines"):
+        App().get("/", response_class=JSONResponse)(handler)
 
 
-def test_generators_make_lists(serve) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_generators_make_json_lines(serve, is_async: bool) -> None:
+    app, closed = App(), []
+
+    class Item(Struct):
+        name: str
+
+    def items() -> Iterator[Item]:
+        try:
+            yield from (Item("a\n"), Item("b"))
+        finally:
+            closed.append(True)
+
+    async def later() -> AsyncIterator[Item]:
+        for item in items():
+            yield item
+
+    app.get("/")(later if is_async else items)
+
+    @app.get("/plain", status_code=202)
+    def plain():
+        yield {"date": datetime.date(2026, 1, 2)}
+
+    client = serve(app).client
+    response = client.get("/")
+    assert response.headers["content-type"] == "application/jsonl"
+    assert response.text == '{"name":"a\\n"}\n{"name":"b"}\n'
+    assert closed == [True]
+    response = client.get("/plain")
+    assert (response.status_code, response.text) == (202, '{"date":"2026-01-02"}\n')
+
+
+def test_the_items_of_json_lines_fit_the_annotation(caplog) -> None:
+    class Item(Struct):
+        name: str
+
     app = App()
 
     @app.get("/")
-    def handler():
-        yield from (1, 2)
+    async def items() -> AsyncIterator[Item]:
+        yield {"name": 1}
 
-    assert serve(app).client.get("/").json() == [1, 2]
+    with pytest.raises(ResponseValidationError):
+        TestClient(app).get("/")
 
 
 def test_async_handlers_are_tasks(serve) -> None:

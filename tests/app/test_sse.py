@@ -6,7 +6,14 @@ from typing import Any
 
 import httpx_sse
 import pytest
-from fluvial import App, Depends, EventSourceResponse, ServerSentEvent, StreamingResponse
+from fluvial import (
+    App,
+    Depends,
+    EventSourceResponse,
+    HTMLResponse,
+    ServerSentEvent,
+    StreamingResponse,
+)
 from support.serving import Served, serving
 
 EVENTS = [
@@ -177,5 +184,5 @@ def test_an_async_generator_needs_a_class_that_streams() -> None:
     async def pieces() -> AsyncIterator[str]:
         yield "one"
 
-    with pytest.raises(TypeError, match="response_class=StreamingResponse or EventSourceResponse"):
-        app.get("/")(pieces)
+    with pytest.raises(TypeError, match="or say StreamingResponse or EventSourceResponse"):
+        app.get("/", response_class=HTMLResponse)(pieces)

@@ -16,6 +16,7 @@ from .._calling.options import refuse_unknown
 from .._forms.limits import FormOptions, check_form_limits
 from .._signature.declared import Field
 from .._signature.foreign import check_dependencies, check_returned
+from .._signature.json_lines import response_class_of
 from .._signature.lifetimes import check_lifetimes, uses_any
 from .._signature.plan import Captures, make_target
 from .._signature.results import ModelOptions, make_respond, make_wrap
@@ -155,7 +156,7 @@ class Route(DescribedRoute):
             read_captures(self.path),
             inline=self.options.get("inline", False),
             form_limits=self.options.get("form_limits"),
-            streamed=is_class(self.options.get("response_class"), StreamingResponse),
+            streamed=is_class(self._response_class(), StreamingResponse),
         )
         wrap = self._make_wrap()
         status_code = self.options.get("status_code") or 200
@@ -175,6 +176,9 @@ class Route(DescribedRoute):
             target.program.app_value = dependencies.for_app.value
         return plan
 
+    def _response_class(self) -> type[Response] | None:
+        return response_class_of(self.endpoint, self.options.get("response_class"))
+
     def _make_wrap(self) -> Callable[[Any], Response] | None:
         options = self.options
         model_options: Any = {
@@ -191,7 +195,7 @@ class Route(DescribedRoute):
         check_returned(annotation)
         return make_wrap(
             options.get("status_code"),
-            options.get("response_class"),
+            self._response_class(),
             options.get("response_model", MISSING),
             annotation,
             model_options,

@@ -62,8 +62,8 @@ def make_target(
     yields = call.flavour in MANAGERS
     if call.flavour is Flavour.ASYNC_GENERATOR and not streamed:
         raise TypeError(
-            "an async generator can't be a handler: return a StreamingResponse of it, or say "
-            "response_class=StreamingResponse or EventSourceResponse"
+            "an async generator's items need a response class that streams: leave out "
+            "response_class for JSON lines, or say StreamingResponse or EventSourceResponse"
         )
     if _is_direct(call, before):
         # Calling a generator function runs none of its code, so it can't block the loop.

@@ -34,6 +34,7 @@ from ..exceptions import RequestValidationError, ResponseValidationError
 from ..params import MISSING
 from ..responses import JSONResponse, Response, StreamingResponse
 from ..sse import EventSourceResponse, ServerSentEvent
+from .json_lines import JSONLinesResponse, lines_of
 from .shapes import make_shape
 
 if TYPE_CHECKING:
@@ -118,9 +119,12 @@ def _stream_wrap(
     """As `make_wrap`, for streams. Each event's data may have a model; the pieces of other streams
     are bytes or str."""
     encode = None
-    if issubclass(cls, EventSourceResponse):
+    if issubclass(cls, (EventSourceResponse, JSONLinesResponse)):
         model = None if response_model is None else _items_of(response_model)
         encode = _model_encoder(model, _items_of(annotation), options)
+    if cls is JSONLinesResponse:
+        encode_item = encode or to_json
+        return lambda result: cls(lines_of(result, encode_item), **status)
     if encode is None:
         return lambda result: cls(result, **status)
     encode_event = encode

@@ -29,6 +29,7 @@ from .datastructures import State, URLPath
 from .exceptions import NoMatchFound
 from .middleware import Middleware, check_layer
 from .middleware.base import BaseHTTPMiddleware
+from .middleware.wsgi import WSGIMiddleware
 from .openapi._app import DESCRIPTION, Documented
 from .routing import APIRouter, Registering, Shared, include_route, method_names
 
@@ -218,17 +219,22 @@ class App(Documented, Registering):
         self.websockets.add(route, self._dependencies)
 
     @named_options
-    def mount(self, path: str, app: Any, *, interface: str = "auto") -> None:
+    def mount(
+        self, path: str, app: Any, name: str | None = None, *, interface: str = "auto"
+    ) -> None:
         """Mounts another app, ASGI or WSGI: it gets the requests below `path` that match no route.
 
         If several mounted apps match, the one with the longest path is called. `interface` is
-        "auto", "asgi3", "asgi2" or "wsgi". The lifespan of `app` runs within this app's.
+        "auto", "asgi3", "asgi2" or "wsgi". The lifespan of `app` runs within this app's. `name` is
+        for url_path_for: of a path below, or with ":" and the name of a route of `app`.
 
         Raises: ValueError for a malformed path, InterfaceError when `app` isn't an app.
         """
         if isinstance(app, App) and interface in ("auto", "fluvial"):
             interface = "asgi3"
-        self.mounts.append(make_mount(path, app, interface))
+        if isinstance(app, WSGIMiddleware):
+            app, interface = app.app, "wsgi"
+        self.mounts.append(make_mount(path, app, interface, name))
         self._registered.add(("mount",), path.rstrip("/"), app)
         self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
 
@@ -242,6 +248,10 @@ class App(Documented, Registering):
                 path = make_path(route.path, path_params) if route.name == name else None
                 if path is not None:
                     return URLPath(path, protocol)
+        for mount in self.mounts:
+            found = mount.url_path_for(name, path_params)
+            if found is not None:
+                return found
         raise NoMatchFound(name, path_params)
 
     @property

@@ -28,6 +28,8 @@ _STARLETTE = (
     "middleware.authentication",
     "middleware.base",
     "middleware.sessions",
+    "staticfiles",
+    "templating",
 )
 IGNORED = {"date", "server", "last-modified", "etag"}
 

@@ -34,7 +34,8 @@ class AsgiSender:
             raise RuntimeError("the response has already been started")
         check_head(status_code, headers)  # not every server checks it
         headers = list(headers)
-        if length >= 0 and not any(name == b"content-length" for name, _ in headers):
+        stated = status_code in (204, 304) or any(name == b"content-length" for name, _ in headers)
+        if length >= 0 and not stated:
             headers.append((b"content-length", b"%d" % length))
         self._start = {
             "type": "http.response.start",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..datastructures import URLPath
 from ..exceptions import ClientDisconnect
 from ..responses import Response, StreamingResponse
 from .bridge import ClientGone, running_asgi
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .foreign_app import Foreign
     from .protocol import Asgi3, Message
 
+# What a path may hold unencoded besides letters, digits and "-._~" (RFC 3986 section 3.3).
+PATH_SAFE = "/:@!$&'()*+,;="
 _GONE = "the client has gone away"
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -40,6 +43,27 @@ class Mount:
     asgi: Asgi3
     state: dict[str, Any] | None = None
     root_path: str = ""
+    name: str | None = None
+
+    def url_path_for(self, name: str, values: dict[str, Any]) -> URLPath | None:
+        """The path of what has this name in the app, or with this mount's name; None: nothing has.
+
+        With the mount's own name, `values` has a `path` below it.
+        """
+        if self.name is not None and name == self.name and values.keys() == {"path"}:
+            path = str(values["path"]).lstrip("/")
+            return URLPath(f"{self.prefix}/{quote(path, safe=PATH_SAFE)}")
+        inner = getattr(self.app.app, "url_path_for", None)
+        if inner is None or not (self.name is None or name.startswith(f"{self.name}:")):
+            return None
+        below = name if self.name is None else name[len(self.name) + 1 :]
+        try:
+            found = inner(below, **values)
+        except Exception as exc:
+            if type(exc).__name__ == "NoMatchFound":  # ours, or Starlette's
+                return None
+            raise
+        return URLPath(self.prefix + found, getattr(found, "protocol", "http"))
 
     def fits(self, path: str) -> bool:
         """Whether `path` belongs to the app."""
@@ -98,7 +122,7 @@ class Mount:
         return inner
 
 
-def make_mount(path: str, found: Any, interface: str) -> Mount:
+def make_mount(path: str, found: Any, interface: str, name: str | None = None) -> Mount:
     """Mounts `found` below `path`.
 
     Raises: ValueError for a malformed path, InterfaceError when `found` isn't an app.
@@ -109,7 +133,7 @@ def make_mount(path: str, found: Any, interface: str) -> Mount:
     if "{" in prefix or "%" in prefix:
         raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
     app = make_foreign(found, interface)
-    return Mount(prefix, app, app.as_asgi3())
+    return Mount(prefix, app, app.as_asgi3(), name=name)
 
 
 def path_below(scope: Message) -> str:

@@ -1,0 +1,179 @@
+"""Files of a directory: `app.mount("/static", StaticFiles(directory="static"), name="static")`."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._asgi.mounts import path_below
+from ._calling.threads import run_internal
+from .exceptions import HTTPException
+from .responses import FileResponse, RedirectResponse, Response
+
+if TYPE_CHECKING:
+    from ._asgi.protocol import Message, Receive, Send
+
+__all__ = ["PathLike", "StaticFiles"]
+
+PathLike = str | os.PathLike[str]
+_READ_METHODS = ("GET", "HEAD")
+# What an operating system says of a path that can't be a file's.
+_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+
+
+class StaticFiles:
+    """An ASGI app that serves the files below `directory`, and those of `packages`.
+
+    An entry of `packages` is the name of one, whose files are in its folder "statics", or (name,
+    folder). Nothing outside these directories is served: a symbolic link that leads out of them
+    is followed only with `follow_symlink`. With `html` a directory is its index.html, and what
+    isn't there is 404.html. Files have ETag and Last-Modified; see FileResponse.
+
+    Raises: RuntimeError when the directory doesn't exist, unless `check_dir` is false.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: PathLike | None = None,
+        packages: Sequence[str | tuple[str, str]] | None = None,
+        html: bool = False,
+        check_dir: bool = True,
+        follow_symlink: bool = False,
+    ) -> None:
+        self.directory = directory
+        self.packages = packages
+        self.html = html
+        self.follow_symlink = follow_symlink
+        self.all_directories = self.get_directories(directory, packages)
+        if check_dir and directory is not None and not os.path.isdir(directory):
+            raise RuntimeError(f"Directory '{directory}' does not exist")
+        self._checked = check_dir
+
+    def get_directories(
+        self,
+        directory: PathLike | None = None,
+        packages: Sequence[str | tuple[str, str]] | None = None,
+    ) -> list[PathLike]:
+        """All directories that are served. Raises: RuntimeError for a package that has none."""
+        found: list[PathLike] = [] if directory is None else [directory]
+        for package in packages or ():
+            name, folder = (package, "statics") if isinstance(package, str) else package
+            spec = importlib.util.find_spec(name)
+            if spec is None or spec.origin is None:
+                raise RuntimeError(f"Package {name!r} could not be found.")
+            path = os.path.join(os.path.dirname(spec.origin), folder)
+            if not os.path.isdir(path):
+                raise RuntimeError(f"Directory {folder!r} in package {name!r} could not be found.")
+            found.append(path)
+        return found
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The ASGI app."""
+        if scope["type"] == "lifespan":
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+            return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if not self._checked:
+            self._check_directory()
+        response = await self.get_response(self.get_path(scope), scope)
+        await response(scope, receive, send)
+
+    def _check_directory(self) -> None:
+        """Raises: RuntimeError when the directory doesn't exist, now that it is needed."""
+        if self.directory is not None and not os.path.isdir(self.directory):
+            raise RuntimeError(f"StaticFiles directory '{self.directory}' does not exist.")
+        self._checked = True
+
+    def get_path(self, scope: Message) -> str:
+        """The path of the file, below the directory."""
+        parts = [part for part in path_below(scope).split("/") if part]
+        return os.path.normpath(os.path.join(*parts)) if parts else "."
+
+    async def get_response(self, path: str, scope: Message) -> Response:
+        """The response for a path below the directory. Raises: HTTPException."""
+        if scope["method"] not in _READ_METHODS:
+            raise HTTPException(405, headers={"Allow": ", ".join(_READ_METHODS)})
+        full_path, status, redirect = await run_internal(self._find, path, scope["path"])
+        if redirect:
+            return _redirect(scope)
+        if full_path:
+            return self.file_response(full_path, status, scope)
+        if self.html:
+            full_path, status = await run_internal(self.lookup_path, "404.html")
+            if _is_file(status):
+                return self.file_response(full_path, status, scope, 404)
+        raise HTTPException(404)
+
+    def _find(self, path: str, url_path: str) -> tuple[str, os.stat_result | None, bool]:
+        """(the file, its status, whether to redirect to the directory); "" when there is none."""
+        try:
+            full_path, status = self.lookup_path(path)
+            if _is_file(status):
+                return full_path, status, False
+            if self.html and status is not None and stat.S_ISDIR(status.st_mode):
+                full_path, status = self.lookup_path(os.path.join(path, "index.html"))
+                if _is_file(status):
+                    return full_path, status, not url_path.endswith("/")
+        except PermissionError:
+            raise HTTPException(401) from None
+        except ValueError:  # NUL and other characters that no path has
+            pass
+        except OSError as exc:
+            if exc.errno not in _IMPOSSIBLE:
+                raise
+        return "", None, False
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Where the path is in one of the directories, and its status; ("", None) if nowhere.
+
+        Raises: OSError or ValueError when it can't be looked at.
+        """
+        if path.startswith(("/", "\\")):
+            return "", None
+        resolve = os.path.abspath if self.follow_symlink else os.path.realpath
+        for directory in self.all_directories:
+            base = resolve(os.fspath(directory))
+            full_path = resolve(os.path.join(base, path))
+            if full_path != base and not full_path.startswith(os.path.join(base, "")):
+                continue  # it leads out of the directory
+            try:
+                return full_path, os.stat(full_path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return "", None
+
+    def file_response(
+        self,
+        full_path: PathLike,
+        stat_result: os.stat_result | None,
+        scope: Message,
+        status_code: int = 200,
+    ) -> Response:
+        """The response with a file."""
+        return FileResponse(full_path, status_code)
+
+
+def _is_file(status: os.stat_result | None) -> bool:
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def _redirect(scope: Message) -> Response:
+    """To the same path with "/" at its end.
+
+    It is relative, as other redirects to add one are; and a path that began with "//" would be
+    another host's.
+    """
+    raw: Any = scope.get("raw_path")
+    path = scope["path"] if raw is None else raw.decode("latin-1")
+    query = scope.get("query_string", b"").decode("latin-1")
+    location = f"/{path.lstrip('/')}/"
+    return RedirectResponse(f"{location}?{query}" if query else location)

@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import fastapi
+import fastapi.security as theirs
 import fluvial
+import fluvial.security as ours
 import httpx
 import pytest
 from conftest import Serve
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 @dataclass
@@ -22,15 +24,19 @@ class Names:
     UploadFile: Any
     Depends: Any
     Request: Any
+    Login: Any
+    StrictLogin: Any
 
 
 FASTAPI = Names(
     *(fastapi.FastAPI, fastapi.Form, fastapi.File, fastapi.UploadFile),
     *(fastapi.Depends, fastapi.Request),
+    *(theirs.OAuth2PasswordRequestForm, theirs.OAuth2PasswordRequestFormStrict),
 )
 FLUVIAL = Names(
     *(fluvial.App, fluvial.Form, fluvial.File, fluvial.UploadFile),
     *(fluvial.Depends, fluvial.Request),
+    *(ours.OAuth2PasswordRequestForm, ours.OAuth2PasswordRequestFormStrict),
 )
 
 
@@ -107,6 +113,46 @@ def add_models(app: Any, f: Names) -> None:
         return [it.model_dump(), token]
 
 
+class Cat(BaseModel):
+    """One of two models."""
+
+    kind: Literal["cat"]
+    lives: int = 9
+
+
+class Dog(BaseModel):
+    """The other one."""
+
+    kind: Literal["dog"]
+    toys: list[str] = []
+
+
+def add_choices(app: Any, f: Names) -> None:
+    """Routes that take one of several models, and those of `security`."""
+
+    @app.post("/union")
+    async def union(it: Annotated[Cat | Dog, f.Form()]) -> Any:
+        return it.model_dump()
+
+    @app.post("/tagged")
+    def tagged(it: Annotated[Cat | Dog, f.Form(), Field(discriminator="kind")]) -> Any:
+        return it.model_dump()
+
+    @app.post("/tagged-or-none")
+    async def tagged_or_none(
+        it: Annotated[Cat | Dog | None, f.Form(discriminator="kind")] = None,
+    ) -> Any:
+        return it and it.model_dump()
+
+    @app.post("/login")
+    def login(it: Annotated[f.Login, f.Depends()]) -> Any:
+        return vars(it)
+
+    @app.post("/strict-login")
+    async def strict_login(it: Annotated[f.StrictLogin, f.Depends()]) -> Any:
+        return vars(it)
+
+
 def add_files(app: Any, f: Names) -> None:
     """Routes that take files."""
 
@@ -159,6 +205,7 @@ def program(names: Names) -> Any:
     app = names.App()
     add_fields(app, names)
     add_models(app, names)
+    add_choices(app, names)
     add_files(app, names)
     return app
 
@@ -168,11 +215,15 @@ FIELDS = [
     "name=ann", "name=ann&age=4", "name=a&age=x", "", "name=", "age=5", "name=ann&name=bob",
     "name=ann&Nick-Name=x+y%26", "name=%C3%A9t%C3%A9", "name=ann&tags=1&tags=2",
     "name=ann&tags=x", "name=ann&other=1&other=2", "other=1", "&&name=ann&&", "name", "=x",
-    "name=ann&token=t", "name=%ff&age=1", "name=a=b&age=+1",
+    "name=ann&token=t", "kind=cat", "kind=dog&toys=a&toys=", "kind=dog&toys=a", "kind=cow",
+    "kind=cat&lives=x", "kind=", "username=u&password=p", "username=u", "password=",
+    "username=u&password=p&grant_type=password&scope=a+b&client_id=c&client_secret=s",
+    "username=u&password=p&grant_type=code", "name=%ff&age=1", "name=a=b&age=+1",
 ]  # fmt: skip
 PATHS = [
     *("/scalars", "/def", "/query/1?q=2", "/query/x?q=y", "/depends", "/person"),
     *("/strict", "/loose", "/optional", "/two", "/maybe", "/raw"),
+    *("/union", "/tagged", "/tagged-or-none", "/login", "/strict-login"),
 ]
 FILES: list[Any] = [
     [("file", ("a.txt", b"hello", "text/plain"))],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from .._validation.annotations import (
     concrete,
     is_class,
     is_model,
+    is_optional,
     is_sequence,
     split_annotated,
     strip_optional,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .._forms.limits import FormOptions
     from .._validation.validators import Validator
     from .declared import Field
+
+Received = dict[str, list[Any]]
 
 # Annotations whose values are in the form as they are wanted.
 _AS_SENT: dict[Any, Any] = {str: str, UploadFile: UploadFile, bytes: bytes}
@@ -69,8 +72,10 @@ class FormBody:
 
 
 def _takes_all(field: Field) -> bool:
-    embedded = getattr(field.marker, "embed", None)
-    return is_model(strip_optional(field.annotation)) and not embedded
+    """Whether the field is a model of the form, not a part of it."""
+    marker = field.marker
+    is_json = any(type(item).__name__ == "Json" for item in split_annotated(field.annotation)[1])
+    return isinstance(marker, Form) and not (marker.embed or is_json) and bool(_models(field))
 
 
 class _Reader:
@@ -135,37 +140,91 @@ class _Value(_Reader):
         return self._names[0], MISSING
 
 
-class _Model(_Reader):
-    """A parameter whose model's fields are those of the form."""
+class _Shape:
+    """How the fields of a form become those of one model."""
 
-    def __init__(self, field: Field) -> None:
-        super().__init__(field)
-        model = concrete(strip_optional(field.annotation))
+    def __init__(self, model: Any, field: Field) -> None:
         self._inputs = model_inputs(model, field)
         self._own = {each.sent for each in self._inputs}
         self._keeps_others = extra_policy(model) in ("allow", "forbid")
-        self._validator()
 
-    async def read(self, form: FormData) -> Any:
-        """The value, or a RequestValidationError."""
-        received: dict[str, list[Any]] = {}
-        for name, value in form.multi_items():
-            received.setdefault(name, []).append(value)
-        if not self._own.intersection(received) and not (self._keeps_others and received):
-            default = self._field.absent()
-            if default is not MISSING:
-                return default
+    def is_supplied(self, received: Received) -> bool:
+        """Whether anything in the form is about the model."""
+        return bool(self._own.intersection(received) or (self._keeps_others and received))
+
+    def given(self, received: Received) -> dict[str, Any]:
+        """What the model's validator gets: all fields, lists where the model has lists."""
         given: dict[str, Any] = {}
         for each in self._inputs:
             value = _sent(received.get(each.sent, []), each.many)
             if value is not MISSING and each.name not in given:
                 given[each.name] = value
-        given |= {
+        return given | {
             name: values[0] if len(values) == 1 else values
             for name, values in received.items()
             if name not in self._own
         }
+
+    def normal(self, value: Any) -> Any:
+        """The same of what another validator has made of the form."""
+        if not isinstance(value, dict):
+            return value
+        received = {n: item if isinstance(item, list) else [item] for n, item in value.items()}
+        empty = {name: item for name, item in value.items() if item is None or item == []}
+        return self.given(received) | empty
+
+
+class _Model(_Reader):
+    """A parameter whose model's fields are those of the form; also one of several models."""
+
+    def __init__(self, field: Field) -> None:
+        super().__init__(field)
+        self._shapes = [_Shape(model, field) for model in _models(field)]
+        self._optional = is_optional(field.annotation)
+        if len(self._shapes) > 1:
+            self._made = validator_for(field, _with_shapes(field.annotation, self._shapes))
+        self._validator()
+
+    async def read(self, form: FormData) -> Any:
+        """The value, or a RequestValidationError."""
+        received: Received = {}
+        for name, value in form.multi_items():
+            received.setdefault(name, []).append(value)
+        if not any(shape.is_supplied(received) for shape in self._shapes):
+            default = self._field.absent()
+            if default is not MISSING:
+                return default
+            if self._optional:
+                return RequestValidationError([missing(("body",))], body=form)
+        if len(self._shapes) == 1:
+            given = self._shapes[0].given(received)
+        else:  # each model's shape is applied when it is tried
+            given = {n: values[0] if len(values) == 1 else values for n, values in received.items()}
         return self._validated(given, ("body",), form)
+
+
+def _models(field: Field) -> list[Any]:
+    """The models of which a whole form is one; none if it may be something else."""
+    members = [m for m in union_members(field.annotation) if m is not type(None)]
+    return [concrete(m) for m in members] if all(map(is_model, members)) else []
+
+
+def _with_shapes(annotation: Any, shapes: list[_Shape]) -> Any:
+    """A union of models that are each given the form in their own shape."""
+    from pydantic import BeforeValidator, Tag
+
+    bare, metadata = split_annotated(annotation)
+    rest = iter(shapes)
+    choices: list[Any] = []
+    for member in union_members(bare):
+        if member is type(None):
+            choices.append(member)
+            continue
+        inner, beside = split_annotated(member)
+        tags = [item for item in beside if isinstance(item, Tag)] or [Tag(inner.__name__)]
+        choices.append(Annotated[member, BeforeValidator(next(rest).normal), tags[-1]])
+    union: Any = Union[tuple(choices)]  # noqa: UP007 - made of a tuple
+    return Annotated[(union, *metadata)] if metadata else union
 
 
 def _as_sent(field: Field, bare: Any, metadata: tuple[Any, ...]) -> Any:

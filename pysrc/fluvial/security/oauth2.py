@@ -6,13 +6,23 @@ the OpenAPI document only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from ..params import Form
 from ..requests import HTTPConnection  # noqa: TC001 - the signature is read at run time
 from .base import AuthorizationField
 from .utils import get_authorization_scheme_param
 
-__all__ = ["OAuth2", "OAuth2AuthorizationCodeBearer", "OAuth2PasswordBearer"]
+__all__ = [
+    "OAuth2",
+    "OAuth2AuthorizationCodeBearer",
+    "OAuth2PasswordBearer",
+    "OAuth2PasswordRequestForm",
+    "OAuth2PasswordRequestFormStrict",
+]
+
+_GRANT = Form(pattern="^password$")
+_SECRET = Form(json_schema_extra={"format": "password"})
 
 
 class OAuth2(AuthorizationField):
@@ -86,6 +96,53 @@ class OAuth2AuthorizationCodeBearer(_Bearer):
             scheme_name=scheme_name,
             description=description,
             auto_error=auto_error,
+        )
+
+
+class OAuth2PasswordRequestForm:
+    """What a client sends for a token (RFC 6749 section 4.3.2), for `Depends()`.
+
+    `scopes` are the names in the field `scope`, which has spaces between them. The RFC demands that
+    `grant_type` is "password"; here it may be left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        grant_type: Annotated[str | None, _GRANT] = None,
+        username: Annotated[str, Form()],
+        password: Annotated[str, _SECRET],
+        scope: Annotated[str, Form()] = "",
+        client_id: Annotated[str | None, Form()] = None,
+        client_secret: Annotated[str | None, _SECRET] = None,
+    ) -> None:
+        self.grant_type = grant_type
+        self.username = username
+        self.password = password
+        self.scopes = scope.split()
+        self.client_id = client_id
+        self.client_secret = client_secret
+
+
+class OAuth2PasswordRequestFormStrict(OAuth2PasswordRequestForm):
+    """The same for clients that send `grant_type`, as the RFC demands."""
+
+    def __init__(
+        self,
+        grant_type: Annotated[str, _GRANT],
+        username: Annotated[str, Form()],
+        password: Annotated[str, Form()],
+        scope: Annotated[str, Form()] = "",
+        client_id: Annotated[str | None, Form()] = None,
+        client_secret: Annotated[str | None, Form()] = None,
+    ) -> None:
+        super().__init__(
+            grant_type=grant_type,
+            username=username,
+            password=password,
+            scope=scope,
+            client_id=client_id,
+            client_secret=client_secret,
         )
 
 

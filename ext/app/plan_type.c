@@ -58,7 +58,7 @@ plan_read_params(Plan *self, PyTypeObject *param_type)
         }
         const Param *param = (Param *)item;
         ParamSource source = param->source;
-        self->plain_params &= param->kind != PARAM_PYTHON && param->convert == NULL;
+        self->plain_params &= param->kind != PARAM_PYTHON && source != PARAM_BODY;
         self->wants_query |= source == PARAM_QUERY;
         self->wants_cookies |= source == PARAM_COOKIE;
     }

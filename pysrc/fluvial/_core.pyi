@@ -68,10 +68,10 @@ class Param:
     `loc_name` is the last item of an error's `loc`. With `many`, all values of a name make a list.
     `default` is used for an absent value unless `required`.
 
-    `kind` is the type that the text is converted to. For PYTHON `convert(value)` is called with a
-    str (a list of str with `many`), for BODY `convert(body, content_type)` with bytes and
-    `str | None`, also for an empty body. It raises RequestValidationError, with complete `loc`s, or
-    HTTPException.
+    `kind` is the type that the text is converted to. For PYTHON, and when C refuses a text as INT,
+    FLOAT or BOOL, `convert(value)` is called with a str (a list of str with `many`), for BODY
+    `convert(body, content_type)` with bytes and `str | None`, also for an empty body. It raises
+    RequestValidationError, with complete `loc`s, or HTTPException.
 
     With a BODY parameter, a request whose Content-Encoding is not identity is refused with 415.
     With `defer` a failed conversion doesn't refuse the request: the argument becomes the

@@ -240,3 +240,23 @@ def test_pydantic_and_click_are_not_imported_for_nothing() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def test_pydantic_is_imported_for_what_needs_it() -> None:
+    """Scalars and Structs don't, until a request is wrong; a model, a limit or a dict does."""
+    code = (
+        "import sys, fluvial, msgspec\n"
+        "from typing import Annotated\n"
+        "class Struct(msgspec.Struct):\n    a: int = 0\n"
+        "app = fluvial.App()\n"
+        "app.post('/{i}')(lambda i, q=1: None)\n"
+        "Many = Annotated[list[int], fluvial.Query()]\n"
+        "def handler(i: int, s: Struct, many: Many) -> Struct: ...\n"
+        "app.put('/{i}')(handler)\n"
+        "print('pydantic' in sys.modules)\n"
+        "def limited(q: Annotated[int, fluvial.Query(ge=1)]): ...\n"
+        "app.get('/')(limited)\n"
+        "print('pydantic' in sys.modules)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\nTrue\n"

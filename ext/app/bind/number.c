@@ -1,6 +1,6 @@
 /* Converts text to int, float and bool. The rules are pydantic's for strings in lax mode, so that a
- * parameter means the same whether C or pydantic reads it. One oddity is left out: pydantic reads
- * "00-1" as -1.
+ * parameter means the same whether C or pydantic reads it. pydantic is asked about what is refused
+ * here, so that nothing has to be right about its odder forms, such as "00-1" for -1.
  *
  * Pure functions. Thread: any, with the GIL.
  */

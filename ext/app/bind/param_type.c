@@ -47,8 +47,8 @@ param_check(const Param *self, int source, int kind)
         PyErr_Format(PyExc_ValueError, "kind must be STR … PYTHON, not %d", kind);
         return -1;
     }
-    if ((kind == PARAM_PYTHON || source == PARAM_BODY) && self->convert == NULL) {
-        PyErr_SetString(PyExc_ValueError, "PYTHON and BODY parameters need convert");
+    if ((kind != PARAM_STR || source == PARAM_BODY) && self->convert == NULL) {
+        PyErr_SetString(PyExc_ValueError, "parameters other than STR need convert");
         return -1;
     }
     return 0;

@@ -108,20 +108,19 @@ value_new(Binder *b, const Param *param, Slice text, PyObject **out)
         *out = str;
         return 0;
     }
-    int err;
-    if (param->kind == PARAM_PYTHON) {
-        err = value_by_python(b, param, str, out);
-    } else {
-        *out = encoded ? scalar_from_str(param->kind, str) : NULL;
-        err = *out != NULL       ? 0
-              : PyErr_Occurred() ? -1
-                                 : problems_malformed(&b->problems, param, -1, str);
+    if (encoded && param->kind != PARAM_PYTHON) {
+        *out = scalar_from_str(param->kind, str);
+    }
+    int err = 0;
+    if (*out
+        == NULL) { /* what C refuses, pydantic may accept; if not, it has the words */
+        err = PyErr_Occurred() ? -1 : value_by_python(b, param, str, out);
     }
     Py_DECREF(str);
     return err;
 }
 
-/* Converts the list of str `texts` (borrowed) item by item, or as a whole for PYTHON. */
+/* Converts the list of str `texts` (borrowed) item by item, or as a whole for PYTHON and when C refuses an item. */
 static int
 list_new(Binder *b, const Param *param, PyObject *texts, PyObject **out)
 {
@@ -135,30 +134,16 @@ list_new(Binder *b, const Param *param, PyObject *texts, PyObject **out)
     }
     Py_ssize_t n = PyList_GET_SIZE(texts);
     PyObject *list = PyList_New(n);
-    bool good = true;
     for (Py_ssize_t i = 0; list != NULL && i < n; i++) {
-        PyObject *text = PyList_GET_ITEM(texts, i);
-        PyObject *value = scalar_from_str(param->kind, text);
+        PyObject *value = scalar_from_str(param->kind, PyList_GET_ITEM(texts, i));
         if (value == NULL) {
-            good = false;
-            if (PyErr_Occurred()
-                || problems_malformed(&b->problems, param, i, text) < 0) {
-                Py_CLEAR(list);
-                break;
-            }
-            value = Py_NewRef(Py_None);
+            Py_CLEAR(list);
+            return PyErr_Occurred() ? -1 : value_by_python(b, param, texts, out);
         }
         PyList_SET_ITEM(list, i, value);
     }
-    if (list == NULL) {
-        return -1;
-    }
-    if (good) {
-        *out = list;
-    } else {
-        Py_DECREF(list);
-    }
-    return 0;
+    *out = list;
+    return list == NULL ? -1 : 0;
 }
 
 static int

@@ -47,7 +47,8 @@ typedef struct Param {
     Slice key_text;     /* UTF-8 of key; valid as long as key */
     PyObject *loc_name; /* owned str: the last item of an error's "loc" */
     PyObject *fallback; /* owned */
-    PyObject *convert;  /* owned callable, or NULL */
+    /* owned callable; NULL for STR. For INT, FLOAT and BOOL it is asked when C refuses a text. */
+    PyObject *convert;
 } Param;
 
 typedef struct Plan {

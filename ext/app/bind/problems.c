@@ -1,5 +1,5 @@
-/* See problems.h. Has the wording of pydantic's errors for the kinds that C converts. Errors of
- * converters in Python have their own. Thread: any, with the GIL.
+/* See problems.h. Values that are absent are reported here. What is wrong with others is said by the converters in
+ * Python. Thread: any, with the GIL.
  */
 #include "base/py.h"
 
@@ -33,11 +33,8 @@ source_name(ParamSource source)
     return "body";
 }
 
-/* Adds {"type", "loc", "msg", "input"}. `item` is the index in a list, or -1; `input` is borrowed.
- * 0, or -1 with an exception set. */
-static int
-problem_add(Problems *problems, const Param *param, Py_ssize_t item, const char *type,
-            const char *msg, PyObject *input)
+int
+problems_missing(Problems *problems, const Param *param)
 {
     if (problems->list == NULL) {
         problems->list = PyList_New(0);
@@ -45,52 +42,12 @@ problem_add(Problems *problems, const Param *param, Py_ssize_t item, const char 
             return -1;
         }
     }
-    const char *source = source_name(param->source);
-    PyObject *loc = item < 0 ? Py_BuildValue("[sO]", source, param->loc_name)
-                             : Py_BuildValue("[sOn]", source, param->loc_name, item);
-    if (loc == NULL) {
-        return -1;
-    }
-    PyObject *error = Py_BuildValue("{sssNsssO}", "type", type, "loc", loc, "msg", msg,
-                                    "input", input);
+    PyObject *error = Py_BuildValue("{sss[sO]sssO}", "type", "missing", "loc",
+                                    source_name(param->source), param->loc_name, "msg",
+                                    "Field required", "input", Py_None);
     int err = error == NULL ? -1 : PyList_Append(problems->list, error);
     Py_XDECREF(error);
     return err;
-}
-
-int
-problems_missing(Problems *problems, const Param *param)
-{
-    return problem_add(problems, param, -1, "missing", "Field required", Py_None);
-}
-
-int
-problems_malformed(Problems *problems, const Param *param, Py_ssize_t item,
-                   PyObject *input)
-{
-    switch (param->kind) {
-    case PARAM_INT:
-        return problem_add(
-            problems, param, item, "int_parsing",
-            "Input should be a valid integer, unable to parse string as an "
-            "integer",
-            input);
-    case PARAM_FLOAT:
-        return problem_add(
-            problems, param, item, "float_parsing",
-            "Input should be a valid number, unable to parse string as a "
-            "number",
-            input);
-    case PARAM_BOOL:
-        return problem_add(problems, param, item, "bool_parsing",
-                           "Input should be a valid boolean, unable to interpret input",
-                           input);
-    case PARAM_STR:
-    case PARAM_PYTHON:
-        break;
-    }
-    PyErr_SetString(PyExc_SystemError, "a parameter of this kind can't be malformed");
-    return -1;
 }
 
 int

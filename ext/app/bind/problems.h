@@ -1,5 +1,5 @@
-/* The errors in a request's arguments: a list of dicts with the shape and the wording of pydantic's errors,
- * which FastAPI's users know.
+/* The errors in a request's arguments: a list of dicts with the shape of pydantic's errors, which FastAPI's
+ * users know.
  *
  * A zeroed Problems is empty; end with problems_clear. Functions that return int: 0, or -1 with
  * an exception set. Thread: any, with the GIL.
@@ -25,11 +25,6 @@ void problems_clear(Problems *problems);
 
 /* Records that a required parameter is absent. */
 int problems_missing(Problems *problems, const Param *param);
-
-/* Records that `input` (borrowed) is not of the parameter's kind (INT, FLOAT or BOOL). `item` is
- * its index in a list, or -1. */
-int problems_malformed(Problems *problems, const Param *param, Py_ssize_t item,
-                       PyObject *input);
 
 /* Called after a converter has raised. If the exception is a `validation_error`, its errors are
  * added and it is cleared. -1 for any other exception, which stays set. */

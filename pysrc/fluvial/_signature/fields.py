@@ -95,7 +95,8 @@ def _conversion(
     if not field.marker.constraints and not foreign:
         items = _LISTS.get(bare) if many else bare
         if items in _KINDS:
-            return _KINDS[items], None
+            kind = _KINDS[items]
+            return kind, None if kind == _core.STR else _late(field, annotation)
         if bare is bytes:
             return _core.PYTHON, str.encode
     validator = validator_for(field, annotation)
@@ -110,6 +111,19 @@ def validator_for(field: Field, annotation: Any) -> Validator:
         return make_validator(annotation, field.marker.constraints, lambda: field.adapter)
     except TypeError as exc:
         raise TypeError(f"parameter {field.name!r}: {exc}") from exc
+
+
+def _late(field: Field, annotation: Any) -> Callable[[Any], Any]:
+    """What converts the texts that C refuses, or says what is wrong with them. It imports pydantic
+    with the first of them."""
+    made: list[Validator] = []
+
+    def convert(value: Any) -> Any:
+        if not made:
+            made.append(validator_for(field, annotation))
+        return made[0].from_python(value, (field.source, field.alias))
+
+    return convert
 
 
 def _is_marker(item: Any) -> bool:

@@ -68,7 +68,7 @@ def model_reader(field: Field, validator: Validator) -> Reader:
             if default is not MISSING:
                 return default
         try:
-            return validator.from_python(found | others if extra else found, (field.source,))
+            return validator.from_python(found | others, (field.source,))
         except RequestValidationError as exc:
             for error in exc.errors():
                 loc = error["loc"]
@@ -104,6 +104,8 @@ def _sort(received: Received, inputs: list[Input]) -> tuple[dict[str, Any], dict
         rest.pop(each.sent, None)
         if each.name not in found:
             found[each.name] = values if each.many else values[-1]
+    for each in inputs:  # not sent under the name that belongs to the field
+        rest.pop(each.name, None)
     others = {name: values if len(values) > 1 else values[0] for name, values in rest.items()}
     return found, others
 

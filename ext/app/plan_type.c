@@ -150,7 +150,19 @@ plan_bind(PyObject *op, PyObject *request)
     Plan *self = (Plan *)op;
     PyObject *argv[PLAN_PARAMS_MAX];
     HttpRequest *req = plan_request(op, request);
-    if (req == NULL || params_bind(self, req, &call_server(req)->errors, argv) < 0) {
+    if (req == NULL) {
+        return NULL;
+    }
+    /* A request that was adopted and released: the handler is to get this very object. */
+    bool lent = call_of(req)->request == NULL;
+    if (lent) {
+        call_of(req)->request = Py_NewRef(request);
+    }
+    int err = params_bind(self, req, &call_server(req)->errors, argv);
+    if (lent) {
+        Py_CLEAR(call_of(req)->request);
+    }
+    if (err < 0) {
         return NULL;
     }
     PyObject *positional = PyTuple_New(self->npositional);

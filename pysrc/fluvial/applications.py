@@ -17,6 +17,7 @@ from ._application.routes import (
     WebSocketRoutes,
     check_options,
     make_path,
+    method_names,
 )
 from ._application.stack import Stack, compile_stack
 from ._asgi import connections as connections  # gives requests and responses their ASGI side
@@ -31,7 +32,7 @@ from .middleware import Middleware, check_layer
 from .middleware.base import BaseHTTPMiddleware
 from .middleware.wsgi import WSGIMiddleware
 from .openapi._app import DESCRIPTION, Documented
-from .routing import APIRouter, Registering, Shared, include_route, method_names
+from .routing import APIRouter, Registering, Shared, include_route
 
 if TYPE_CHECKING:
     from ._application.events import Lifespan
@@ -157,7 +158,7 @@ class App(Documented, Registering):
         check_path(path, "get")
         check_options(options, "get")
         names = method_names(methods)
-        route = Route(path, names, endpoint, self._shared.options(options))
+        route = self._make_route(path, names, endpoint, self._shared.options(options))
         try:
             route.make_plan(self._dependencies)
         except NameError:
@@ -350,9 +351,20 @@ class App(Documented, Registering):
     # ---- for the server --------------------------------------------------------------------
 
     @property
-    def router(self) -> _core.Router:
+    def router(self) -> App:
+        """The app itself, which is its own router."""
+        return self
+
+    @property
+    def table(self) -> _core.Router:
         """The routing table."""
         return self._router
+
+    def adopter(self) -> _core.Server:
+        """What makes requests of ASGI scopes, with the app's routes."""
+        from ._asgi.connections import side_of
+
+        return side_of(self).core
 
     @property
     def dependencies(self) -> Dependencies:

@@ -204,6 +204,14 @@ class Request(HTTPConnection):
     see `body_nowait()`.
     """
 
+    @property
+    def receive(self) -> Receive:
+        """The body and then the client's end as ASGI events, for `MyRequest(scope, receive)`.
+
+        A body that has been read as a whole comes again; pieces that were read don't.
+        """
+        return self._cached("receive", lambda: _events_of(self))
+
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in pieces as they arrive; the last one is empty.
 
@@ -373,3 +381,18 @@ def _make_scope(request: HTTPConnection) -> Message:
         "route": route,
         "endpoint": getattr(route, "endpoint", None),
     }
+
+
+def _events_of(request: Request) -> Receive:
+    pieces = request.stream()
+
+    async def receive() -> Message:
+        try:
+            async for piece in pieces:
+                return {"type": "http.request", "body": piece, "more_body": bool(piece)}
+            await request.until_gone()
+        except ClientDisconnect:
+            pass
+        return {"type": "http.disconnect"}
+
+    return receive

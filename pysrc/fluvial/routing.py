@@ -7,8 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from ._application.api_route import APIRoute, PlainRoute
 from ._application.events import Events, Lifespan
-from ._application.routes import Route, RouteOptions, WebSocketRoute, check_options
+from ._application.routes import (
+    Route,
+    RouteOptions,
+    WebSocketRoute,
+    check_options,
+    method_names,
+)
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
 from ._forms.limits import FormOptions, check_form_limits
@@ -20,16 +27,9 @@ from .responses import Response
 if TYPE_CHECKING:
     from .params import Depends
 
-__all__ = ["APIRouter", "NoMatchFound", "Route", "WebSocketRoute"]
+__all__ = ["APIRoute", "APIRouter", "NoMatchFound", "Route", "WebSocketRoute"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def method_names(methods: Collection[str]) -> tuple[str, ...]:
-    """The names, sorted and in upper case. Raises: TypeError for one str instead of a list."""
-    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
-        raise TypeError(f'methods must be a list of names such as ["GET"], not {methods!r}')
-    return tuple(sorted({method.upper() for method in methods}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +107,14 @@ class Registering(Events, ABC):
     """The decorators that apps and routers have in common."""
 
     _owner = "app"  # in messages
+    route_class: type[Route] = APIRoute  # of the routes that are registered from now on
+
+    def _make_route(
+        self, path: str, methods: tuple[str, ...], endpoint: Any, options: RouteOptions
+    ) -> Route:
+        """The route, of the class that was asked for, or else of `route_class`."""
+        made = options.pop("route_class_override", None) or self.route_class
+        return made(path, endpoint, methods=methods, **options)
 
     @abstractmethod
     def add_api_route(
@@ -191,6 +199,24 @@ class Registering(Events, ABC):
         """
         return self._decorate("query", path, options)
 
+    def add_route(
+        self,
+        path: str,
+        route: Callable[..., Any],
+        methods: Collection[str] | None = None,
+        name: str | None = None,
+        include_in_schema: bool = False,
+    ) -> None:
+        """Registers `route(request)`, whose signature is not read. Raises: as `add_api_route`."""
+        self.add_api_route(
+            path,
+            route,
+            methods=methods or ("GET",),
+            name=name,
+            include_in_schema=include_in_schema,
+            route_class_override=PlainRoute,
+        )
+
     @named_options
     def websocket(
         self,
@@ -256,6 +282,7 @@ def include_route(owner: Registering, route: Route | WebSocketRoute, shared: Sha
         raise ValueError(f"route {name}: prefix and path can't both be empty")
     if isinstance(route, Route):
         options = shared.options(route.options)
+        options["route_class_override"] = type(route)
         owner.add_api_route(path, route.endpoint, methods=route.methods, **options)
     else:
         before = (*shared.dependencies, *route.dependencies)
@@ -266,7 +293,8 @@ class APIRouter(Registering):
     """Routes of one subject, in a module of their own, that an app or another router includes.
 
     Their signatures are read when they are included. `lifespan`, `on_startup` and `on_shutdown` are
-    as those of an App, and become parts of the app's that includes the router.
+    as those of an App, and become parts of the app's that includes the router. `route_class` is the
+    class of its routes, which derives from APIRoute.
     """
 
     _owner = "router"
@@ -289,8 +317,10 @@ class APIRouter(Registering):
         lifespan: Lifespan | None = None,
         on_startup: Sequence[Callable[[], Any]] | None = None,
         on_shutdown: Sequence[Callable[[], Any]] | None = None,
+        route_class: type[Route] = APIRoute,
     ) -> None:
         self._shared = Shared.of(dict(locals()), "APIRouter()")
+        self.route_class = route_class
         self.routes: list[Route | WebSocketRoute] = []
         self.set_events(lifespan, on_startup, on_shutdown)
 
@@ -314,9 +344,8 @@ class APIRouter(Registering):
         check_path(path, "get", self._owner)
         check_options(options, "get", self._owner)
         names = method_names(methods)
-        self.routes.append(
-            Route(self.prefix + path, names, endpoint, self._shared.options(options))
-        )
+        path = self.prefix + path
+        self.routes.append(self._make_route(path, names, endpoint, self._shared.options(options)))
 
     @named_options
     def add_api_websocket_route(

@@ -106,8 +106,12 @@ async def _answer(request: Request, mounts: list[Mount]) -> Response:
             if mount.fits(request.path):
                 return await mount.answer(request)
         return _answer_unrouted(request)
-    plan = request.plan
-    assert plan is not None
+    assert request.plan is not None
+    return await call_plan(request.plan, request)
+
+
+async def call_plan(plan: _core.Plan, request: Request) -> Response:
+    """The response of a route's handler, without C's part in it. Raises: what the handler does."""
     args, kwargs = plan.bind(request)
     if plan.kind == _core.TASK:
         result = await plan.handler(*args, **kwargs)

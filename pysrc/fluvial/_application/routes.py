@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 from uuid import UUID
 
@@ -77,6 +77,7 @@ class RouteOptions(TypedDict, total=False):
     openapi_extra: dict[str, Any] | None
     callbacks: Sequence[Any] | None
     generate_unique_id_function: Callable[[Any], str] | None
+    route_class_override: type[Any] | None
 
 
 def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> None:
@@ -96,28 +97,48 @@ def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> 
     check_form_limits(options.get("form_limits"), where)
 
 
-@dataclass(slots=True, eq=False)
+def method_names(methods: Collection[str]) -> tuple[str, ...]:
+    """The names, sorted and in upper case. Raises: TypeError for one str instead of a list."""
+    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
+        raise TypeError(f'methods must be a list of names such as ["GET"], not {methods!r}')
+    return tuple(sorted({method.upper() for method in methods}))
+
+
+@dataclass(slots=True, eq=False, init=False)
 class Route(DescribedRoute):
     """One registered path with its handler."""
 
     path: str
     methods: tuple[str, ...]
     endpoint: Callable[..., Any]
-    options: RouteOptions = field(default_factory=RouteOptions)
-    name: str = ""
+    options: RouteOptions
+    name: str
     # For Request.path_params: the functions that convert the captured texts.
-    converters: dict[str, Callable[[str], Any]] = field(default_factory=dict)
-    plan: _core.Plan | None = None
+    converters: dict[str, Callable[[str], Any]]
+    plan: _core.Plan | None
     # What its arguments are read from: the calls of `dependencies`, then the handler's; as they are
     # declared, without overrides. Empty until it is planned.
-    calls: tuple[Call, ...] = ()
-    overridden: bool = False  # whether the plan calls other dependencies than `calls`
+    calls: tuple[Call, ...]
+    overridden: bool  # whether the plan calls other dependencies than `calls`
 
-    def __post_init__(self) -> None:
-        given = self.options.get("name")
-        self.name = given or callable_name(self.endpoint).rpartition(".")[2]
-        captures = read_captures(self.path)
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Collection[str] | None = None,
+        **options: Unpack[RouteOptions],
+    ) -> None:
+        self.path = path
+        self.methods = method_names(methods or ("GET",))
+        self.endpoint = endpoint
+        self.options = options
+        self.name = options.get("name") or callable_name(endpoint).rpartition(".")[2]
+        captures = read_captures(path)
         self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
+        self.plan = None
+        self.calls = ()
+        self.overridden = False
 
     @property
     def path_format(self) -> str:

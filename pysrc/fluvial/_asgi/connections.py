@@ -55,8 +55,8 @@ def make_request(
     kind = scope["type"]
     if kind not in ("http", "websocket"):
         raise TypeError(f"a {cls.__name__} is made of a scope of HTTP, not of {kind!r}")
-    side = getattr(scope.get("app"), "asgi_side", None)
-    core = bare_core() if side is None else side.core
+    app: Any = scope.get("app")
+    core = side_of(app).core if hasattr(app, "asgi_side") else bare_core()
     made = adopt(core, scope, receive or _nothing_to_receive)
     core.release(made)  # nobody else refers to it
     if not isinstance(made, cls):

@@ -112,7 +112,7 @@ class AsgiSide:
         self._entry = entry
         self._runner = Runner(app.errors)
         self.body_limit = BODY_LIMIT  # of routes without one; 0 where our own server has looked
-        self.core = _make_core(app, app.router, app.websockets.router, app.errors)
+        self.core = _make_core(app, app.table, app.websockets.router, app.errors)
 
     async def call(self, scope: Message, receive: Receive, send: Send) -> None:
         """The app with its middleware, for another server or another app."""

@@ -236,7 +236,7 @@ class Service:
         root = self._bridge or around
         return _core.Server(
             loop,
-            app.router,
+            app.table,
             pool,
             app=app,
             request_type=request_type,

@@ -110,7 +110,7 @@ class Documented:
     def _plan_page(self, path: str, endpoint: Callable[..., Any], name: str) -> Route:
         """A route whose endpoint takes the request alone; all apps have it, so none is read from a
         signature."""
-        route = Route(path, ("GET",), endpoint, {"name": name, "include_in_schema": False})
+        route = Route(path, endpoint, name=name, include_in_schema=False)
         kind = _core.TASK if is_async(endpoint) else _core.POOL
         request = (_core.Param(_core.REQUEST, "request", "request"),)
         route.plan = _core.Plan(endpoint, kind=kind, params=request, info=route)

@@ -292,3 +292,8 @@ def test_sources_that_are_not_what_was_pinned(
     with pytest.raises(vendor.VendorError, match="SHA-256"):
         vendor.fetch("llhttp")
     assert not list(tmp_path.glob("llhttp-*"))
+
+
+def test_nothing_fetched_is_kept_in_the_repository() -> None:
+    tracked = run("git", "ls-files", "build", "pysrc/fluvial/openapi/assets")
+    assert tracked == ""

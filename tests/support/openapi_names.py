@@ -15,7 +15,7 @@ NAMES = {
         "Path",
         "Query",
         "Response",
-        "Security",
+        *("File", "Form", "Security", "UploadFile"),
     ),
     ".responses": ("HTMLResponse", "PlainTextResponse", "RedirectResponse"),
     ".security": ("APIKeyHeader", "HTTPBasic", "OAuth2PasswordBearer", "SecurityScopes"),

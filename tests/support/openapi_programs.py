@@ -195,6 +195,36 @@ def bodies(of: SimpleNamespace, app: Any) -> None:
     def raw() -> str: ...
 
 
+class Login(BaseModel):
+    username: str
+    password: str = Field(min_length=8, alias="pass")
+
+
+def forms(of: SimpleNamespace, app: Any) -> None:
+    Form, File = of.Form, of.File
+
+    @app.post("/form")
+    def form(a: Annotated[str, Form()], b: Annotated[list[int], Form(gt=0)] = []) -> None: ...  # noqa: B006
+
+    @app.post("/file")
+    def file(content: Annotated[bytes, File(description="One")], other: of.UploadFile) -> None: ...
+
+    @app.post("/one")
+    def one(upload: of.UploadFile | None = None) -> None: ...
+
+    @app.post("/many", openapi_extra={"x-b": 2})
+    def many(uploads: list[of.UploadFile], token: Annotated[str, Form(max_length=9)]) -> None: ...
+
+    @app.post("/login")
+    def login(data: Annotated[Login, Form()]) -> None: ...
+
+    @app.post("/maybe")
+    def maybe(data: Annotated[Login | None, Form()] = None) -> None: ...
+
+    @app.post("/both")
+    def both(data: Annotated[Login, Form()], again: Annotated[bool, Form()]) -> None: ...
+
+
 def responses(of: SimpleNamespace, app: Any) -> None:
     @app.get(
         "/answers",
@@ -296,6 +326,6 @@ def make_app(of: SimpleNamespace, **options: Any) -> Any:
         responses={400: {"description": "Wrong"}},
         **options,
     )
-    for part in (parameters, bodies, responses, security, routers):
+    for part in (parameters, bodies, forms, responses, security, routers):
         part(of, app)
     return app

@@ -14,7 +14,8 @@ from ..responses import JSONResponse
 from .constants import METHODS_WITH_BODY, REF_PREFIX
 
 if TYPE_CHECKING:
-    from ._parts import Body, Parameter
+    from ._bodies import Body
+    from ._parts import Parameter
     from ._routes import Described
     from ._schemas import Schemas
 

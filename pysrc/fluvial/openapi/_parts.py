@@ -9,13 +9,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import msgspec
-import pydantic
-from pydantic import BaseModel, PydanticUserError, TypeAdapter, WithJsonSchema, create_model
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
@@ -78,16 +77,6 @@ class Parameter:
     source: str
     is_required: bool
     marker: Any  # of the field, or of the model's field: pydantic's FieldInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request's body, with the marker of the parameter that it is for, or of the first one."""
-
-    part: Part
-    is_required: bool
-    media_type: str
-    marker: Any
 
 
 def make_part(annotation: Any, alias: str, mode: Mode = "validation") -> Part:
@@ -181,30 +170,3 @@ def _annotated(info: FieldInfo) -> Any:
     words = copy.copy(info)
     words.alias = words.validation_alias = words.serialization_alias = None
     return Annotated[info.annotation, words]
-
-
-# ---- Bodies ---------------------------------------------------------------------------------
-
-
-def body_of(fields: Sequence[Field], unique_id: str) -> Body | None:
-    """The body for these fields: the only one takes all of it, several are its members."""
-    if not fields:
-        return None
-    first = fields[0]
-    names = {each.name for each in fields}
-    if len(names) == 1 and not getattr(first.marker, "embed", None):
-        media_type = getattr(first.marker, "media_type", "application/json")
-        return Body(field_part(first), first.is_required, media_type, first.marker)
-    members: dict[str, Any] = {}
-    structs: dict[str, Any] = {}
-    for each in fields:
-        part = field_part(each)
-        structs |= part.structs
-        named = pydantic.Field(alias=each.alias)
-        members[each.name] = Annotated[part.kind, named] if each.alias != each.name else part.kind
-    model = create_model("Body_" + unique_id, **members)
-    required = any(each.is_required for each in fields)
-    media_types = {getattr(each.marker, "media_type", "application/json") for each in fields}
-    media_type = media_types.pop() if len(media_types) == 1 else "application/json"
-    part = Part(model, "body", "validation", FieldInfo(annotation=model), structs)
-    return Body(part, required, media_type, None)

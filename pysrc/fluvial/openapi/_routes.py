@@ -16,7 +16,8 @@ from ..params import MISSING
 from ..responses import JSONResponse, Response
 from ..security.base import SecurityBase
 from ..sse import EventSourceResponse, ServerSentEvent
-from ._parts import Body, Parameter, Part, body_of, make_part, parameters_of
+from ._bodies import Body, body_of
+from ._parts import Parameter, Part, make_part, parameters_of
 
 _SOURCES = ("path", "query", "header", "cookie")
 _GENERATORS = (Flavour.SYNC_GENERATOR, Flavour.ASYNC_GENERATOR)

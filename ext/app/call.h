@@ -30,6 +30,7 @@ typedef struct AppCall {
     /* the mounted app's own object for the request; it owns and clears it */
     void *mounted;
     BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
+    bool rooted; /* the server's root path was removed from the path */
     bool websocket;  /* for a native WebSocket handler; `request` is a WebSocket */
     bool gone;       /* the client went away before the response was complete */
 } AppCall;

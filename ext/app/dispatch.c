@@ -25,6 +25,7 @@
 #include "http/ws/ws.h"
 
 #include <llhttp.h>
+#include <uv.h>
 
 /* ---- AppCall ------------------------------------------------------------------------------ */
 
@@ -117,6 +118,31 @@ route_head(HttpRequest *req)
     return plan->body_mode;
 }
 
+/* Removes the server's root path from the path, if that is below it: a proxy in front may or may not have
+ * done so. 0 or UV_ENOMEM. */
+static int
+root_strip(HttpRequest *req)
+{
+    AppCall *call = call_of(req);
+    Slice path = call_path(req);
+    Py_ssize_t len = 0;
+    const char *root =
+        PyUnicode_AsUTF8AndSize(call_server(req)->root_path, &len); /* made when it began */
+    if (unlikely(root == NULL)) {
+        PyErr_Clear(); /* no memory */
+        return UV_ENOMEM;
+    }
+    if (!is_below(path, slice_of(root, (size_t)len))) {
+        return 0;
+    }
+    if (call->path.ptr == NULL && buf_append_slice(&call->path, path) != 0) {
+        return UV_ENOMEM;
+    }
+    buf_consume(&call->path, (size_t)len);
+    call->rooted = true;
+    return call->path.len == 0 ? buf_append(&call->path, "/", 1) : 0;
+}
+
 /* Middleware gets the request first, but its body has the limit of the route that it is for. */
 static void
 around_head(HttpRequest *req)
@@ -139,6 +165,11 @@ dispatch_head(HttpRequest *req)
     Slice path = http_request_path(req);
     HttpBodyMode mode = HTTP_BODY_DISCARD;
     if (unlikely(text_is_quoted(path)) && text_unquote(path, &call->path) != 0) {
+        (void)http_respond_error(req, 500);
+        return HTTP_BODY_DISCARD;
+    }
+    bool native = server->root == NULL || server->around;
+    if (unlikely(server->root_path != NULL) && native && root_strip(req) != 0) {
         (void)http_respond_error(req, 500);
         return HTTP_BODY_DISCARD;
     }

@@ -36,6 +36,7 @@ struct AppServer {
     /* owned: coroutine function that runs the middleware; NULL: there is none */
     PyObject *entry;
     Mount *root; /* owned: the app that gets all requests; NULL: the routes decide */
+    PyObject *root_path; /* owned: str, which the routes' paths are below, or "" */
     bool around; /* `root` is middleware around the routes, whose limits hold */
     /* owned: tuple of (prefix: str, Mount), or NULL; for paths without a route */
     PyObject *mounts;

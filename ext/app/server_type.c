@@ -24,7 +24,7 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts, *secure, *refused;
+        *mounts, *secure, *refused, *root_path;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     int custom_errors, access_log, around;
@@ -56,6 +56,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "secure",
                                         "on_refused",
                                         "around",
+                                        "root_path",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -67,13 +68,13 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOp", (char **)names, &a->loop,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpU", (char **)names, &a->loop,
             &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
             &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
             &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
-            &a->ws_origins_len, &a->secure, &a->refused, &a->around)) {
+            &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -132,6 +133,7 @@ server_take(AppServer *self, const ServerArgs *a)
     self->refused = object_or_null(a->refused);
     self->custom_errors = a->custom_errors != 0;
     self->around = a->around != 0;
+    self->root_path = Py_XNewRef(a->root_path);
 }
 
 /* Makes the HttpServer. 0, or -1 with an exception set. */
@@ -404,6 +406,7 @@ server_dealloc(PyObject *op)
     }
     (void)server_clear(op);
     http_fields_free(&self->fields);
+    Py_XDECREF(self->root_path);
     type->tp_free(op);
     Py_DECREF(type);
 }

@@ -65,7 +65,8 @@ static PyObject *
 scope_raw_path(AsgiApp *app, HttpRequest *req)
 {
     PyObject *path = slice_bytes(http_request_path(req));
-    if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
+    if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL
+        || call_of(req)->rooted) {
         return path;
     }
     PyObject *full = PyUnicode_AsUTF8String(app->root_path);

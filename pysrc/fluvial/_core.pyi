@@ -310,7 +310,8 @@ class Server:
     on_error as HTTPException.
 
     `root` gets all requests, in place of the routes; if it is middleware `around` them, the limits
-    of their bodies hold. `mounts` get the requests below their
+    of their bodies hold. `root_path` is removed from paths that are below it. `mounts` get the
+    requests below their
     prefixes that match no route; the first one that matches is called. With `entry` they get only
     WebSockets.
 
@@ -369,6 +370,7 @@ class Server:
         secure: SecureContext | None = None,
         on_refused: Callable[[str, int, str, str | None], None] | None = None,
         around: bool = False,
+        root_path: str = ...,  # left out: none
     ) -> None: ...
     def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
         """Takes over the bound socket `fd` and accepts connections. Raises: OSError when it can't

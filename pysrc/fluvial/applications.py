@@ -132,6 +132,7 @@ class App(Documented, Registering):
         self.websockets = WebSocketRoutes()
         self.mounts: list[Mount] = []
         self.asgi_side: AsgiSide | None = None
+        self.served_root = ""  # the root path with which our own server runs the app
         self.lifespan_state: dict[str, Any] = {}
         self.form_limits = DEFAULTS
         for key, handler in (exception_handlers or {}).items():

@@ -128,7 +128,12 @@ class HTTPConnection(_core.Request):
     @property
     def base_url(self) -> URL:
         """The URL of the app's root."""
-        return self.url.replace(path="/", query="", fragment="")
+        return self.url.replace(path=f"{self._root_path}/", query="", fragment="")
+
+    @property
+    def _root_path(self) -> str:
+        """What a proxy in front has before the app's paths."""
+        return getattr(self.app, "served_root", "")
 
     def url_for(self, name: str, /, **path_params: Any) -> URL:
         """The absolute URL of the app's route with this name and these parameters.
@@ -183,9 +188,12 @@ class HTTPConnection(_core.Request):
             name, port = self.server or ("localhost", None)
             usual = 443 if scheme.endswith("s") else 80
             host = name if port in (None, usual) else f"{name}:{port}"
-        url = f"{scheme}://{host}{self.raw_path.decode('latin-1')}"
+        raw_path, root = self.raw_path.decode("latin-1"), self._root_path
+        if root and not f"{raw_path}/".startswith(f"{root}/"):  # the proxy has removed it
+            raw_path = root + raw_path
+        url = f"{scheme}://{host}{raw_path}"
         query = self.query_string
-        return URL(f"{url}?{query.decode('latin-1')}" if query else url, path=self.path)
+        return URL(f"{url}?{query.decode('latin-1')}" if query else url, path=root + self.path)
 
     def _convert_path_params(self) -> dict[str, Any]:
         captures = _core.Request.path_params.__get__(self)  # type: ignore[attr-defined]  # a descriptor of C
@@ -358,7 +366,9 @@ class FormReading:
 
 def _make_scope(request: HTTPConnection) -> Message:
     """The scope of a request that no middleware has given one to."""
-    root_path: str = getattr(request.app, "root_path", "")
+    root_path, raw_path = request._root_path, request.raw_path
+    if not raw_path.startswith(root_path.encode()):
+        raw_path = root_path.encode() + raw_path
     route = request.plan.info if request.plan is not None else None
     state = request.state
     return {
@@ -371,7 +381,7 @@ def _make_scope(request: HTTPConnection) -> Message:
         "method": request.method,
         "root_path": root_path,
         "path": root_path + request.path,
-        "raw_path": root_path.encode() + request.raw_path,
+        "raw_path": raw_path,
         "query_string": request.query_string,
         "headers": list(request.raw_headers),
         "extensions": {"tls": request.tls} if request.is_secure else {},

@@ -56,10 +56,9 @@ class Adopted(HTTPConnection):
         return bool(self._store().get("disconnected"))
 
     @property
-    def base_url(self) -> URL:
-        """The URL of the app's root."""
-        root = self._scope.get("root_path", "")
-        return self.url.replace(path=f"{root}/", query="", fragment="")
+    def _root_path(self) -> str:
+        root: str = self._scope.get("root_path", "")
+        return root.rstrip("/")
 
     def _make_url(self) -> URL:
         return URL(str(super()._make_url()), path=self._scope["path"])

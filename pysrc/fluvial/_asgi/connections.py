@@ -30,6 +30,8 @@ def side_of(app: App) -> AsgiSide:
 async def serve(app: App, scope: Message, receive: Receive, send: Send) -> None:
     """Calls `app` as an ASGI app, with its middleware."""
     scope["app"] = app
+    if app.root_path:
+        scope["root_path"] = app.root_path.rstrip("/")
     await side_of(app).call(scope, receive, send)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -75,6 +76,9 @@ class Service:
         config: Config,
         secure: _core.SecureContext | None = None,
     ) -> None:
+        if isinstance(app, App):  # what the app says of itself counts
+            config = replace(config, root_path=app.root_path or config.root_path)
+            app.served_root = config.root_path
         self._app = app if isinstance(app, App) else App(openapi_url=None)
         self._bridge = None if isinstance(app, App) else _make_bridge(app, config, self._app.errors)
         self._mounts = [
@@ -251,6 +255,7 @@ class Service:
             custom_errors=app.errors.customised,
             root=None if root is None else root.core,
             around=around is not None,
+            **({"root_path": self._app.served_root} if self._app.served_root else {}),
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._limits(),
             access_log=descriptor_of("stdout") if self._config.access_log else -1,

@@ -167,6 +167,5 @@ class Documented:
 
     def _root(self, request: Request) -> str:
         """The prefix of the app's paths, without a slash at its end."""
-        scope = getattr(request, "_scope", None) or {}
-        root: str = scope.get("root_path") or self.root_path
+        root: str = request.scope.get("root_path") or self.root_path
         return root.rstrip("/")

@@ -18,6 +18,7 @@ from .config import LEVELS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Confi
 from .load import load_app
 from .run import start
 from .secure import CERT_REQS
+from .show import openapi, routes
 
 if TYPE_CHECKING:
     from .._asgi.foreign_app import Foreign
@@ -42,6 +43,10 @@ class _Seconds(click.FloatRange):
 @click.version_option(__version__, prog_name="fluvial")
 def main() -> None:
     """Fluvial: a web framework and server."""
+
+
+main.add_command(openapi)
+main.add_command(routes)
 
 
 class _Mode(click.ParamType[int]):

@@ -180,6 +180,7 @@ class App(Documented, Registering):
         Raises: NameError when a name is still undefined, TypeError or ValueError when a route can't
         be used; each names the route.
         """
+        self.check_methods()
         while self._unplanned:
             route = self._unplanned[0]
             try:

@@ -263,6 +263,14 @@ class Depends:
         return f"Depends({self.dependency!r})"
 
 
+class Instance(Depends):
+    """What makes the object of a controller. It is called where the handler is awaited, not in a
+    thread: an `__init__` that only keeps what it gets is over before a thread would begin.
+    """
+
+    __slots__ = ()
+
+
 class Security(Depends):
     """A dependency that is told which `scopes` of OAuth 2 its result is needed for.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from ._application.api_route import APIRoute, PlainRoute
+from ._application.controllers import Add, Method, add_controller, check_claimed, is_method
 from ._application.events import Events, Lifespan
 from ._application.routes import (
     Route,
@@ -107,6 +108,7 @@ class Registering(Events, ABC):
     """The decorators that apps and routers have in common."""
 
     _owner = "app"  # in messages
+    _methods: Sequence[Method] = ()
     route_class: type[Route] = APIRoute  # of the routes that are registered from now on
 
     def _make_route(
@@ -147,7 +149,11 @@ class Registering(Events, ABC):
         method_names(methods)
 
         def register(endpoint: F) -> F:
-            self.add_api_route(path, endpoint, methods=methods, **options)
+            def add(path: str, handler: Callable[..., Any], shared: Shared | None = None) -> None:
+                merged = options if shared is None else shared.options(options)
+                self.add_api_route(path, handler, methods=methods, **merged)
+
+            self._add_or_note(path, endpoint, add)
             return endpoint
 
         return register
@@ -230,10 +236,57 @@ class Registering(Events, ABC):
         check_dependencies(dependencies or (), f"@{self._owner}.websocket()")
 
         def register(endpoint: F) -> F:
-            self.add_api_websocket_route(path, endpoint, name, dependencies=dependencies)
+            def add(path: str, handler: Callable[..., Any], shared: Shared | None = None) -> None:
+                before = () if shared is None else shared.dependencies
+                before = (*before, *(dependencies or ()))
+                self.add_api_websocket_route(path, handler, name, dependencies=before)
+
+            self._add_or_note(path, endpoint, add)
             return endpoint
 
         return register
+
+    def _add_or_note(self, path: str, endpoint: Any, add: Add) -> None:
+        """Registers a handler. Methods are noted, until their class is decorated."""
+        if is_method(endpoint):
+            self._methods = [*self._methods, Method(endpoint, path, add)]
+        else:
+            add(path, endpoint)
+
+    @named_options
+    def controller(
+        self,
+        cls: Any = None,
+        /,
+        *,
+        prefix: str = "",
+        tags: Sequence[str] | None = None,
+        dependencies: Sequence[Depends] | None = None,
+        default_response_class: type[Response] | None = None,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+        deprecated: bool | None = None,
+        include_in_schema: bool = True,
+    ) -> Any:
+        """Registers the decorated methods of the decorated class, and of its bases.
+
+        For each request, an object is made, and dependencies are the arguments of its `__init__`.
+        That is called on the loop for an `async def` method, so it shouldn't block: what its
+        dependencies do may. The options are as those of a router.
+
+        Raises: TypeError when it has no such method; and as `add_api_route`.
+        """
+        where = f"@{self._owner}.controller()"
+        shared = Shared.of(dict(locals()), where)
+
+        def register(decorated: Any) -> Any:
+            add_controller(decorated, self._methods, shared)
+            return decorated
+
+        return register if cls is None else register(cls)
+
+    def check_methods(self) -> None:
+        """Raises: TypeError when a method was decorated whose class is no controller."""
+        check_claimed(self._methods)
 
     @named_options
     def include_router(
@@ -269,6 +322,7 @@ class Registering(Events, ABC):
         if router is self:
             raise ValueError(f"{where}: a router can't include itself")
         shared = Shared.of(given, where)
+        router.check_methods()
         for route in router.routes:
             include_route(self, route, shared)
         self.include_events(router)

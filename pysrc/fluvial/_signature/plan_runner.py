@@ -24,7 +24,7 @@ from .._calling.threads import (
 )
 from ..background import BackgroundTasks
 from ..exceptions import RequestValidationError
-from ..params import MISSING, Depends
+from ..params import MISSING, Depends, Instance
 from ..responses import Response
 
 if TYPE_CHECKING:
@@ -280,7 +280,9 @@ async def _run_segment(
     threads: _Threads, segment: list[Step], values: Values, stack: AsyncExitStack | None
 ) -> None:
     first = segment[0]
-    if first.flavour not in _ASYNC:
+    if type(first.marker) is Instance:
+        run_steps(segment, values, None)
+    elif first.flavour not in _ASYNC:
         await threads.run(segment, values, stack)
     elif first.flavour is Flavour.ASYNC or stack is None:
         values[first.slot] = await first.call(values)
@@ -318,7 +320,9 @@ def _segments(steps: list[Step]) -> list[list[Step]]:
 
 
 def _is_plain(step: Step) -> bool:
-    return step.flavour not in _ASYNC and not _is_limited(step)
+    return (
+        step.flavour not in _ASYNC and not _is_limited(step) and type(step.marker) is not Instance
+    )
 
 
 def _same_end(one: Step, other: Step) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from . import _core
 from ._application.dependencies import Dependencies, apply
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
+from ._application.manners import FLUVIAL
 from ._application.middleware import Dispatch, Entry, make_entry
 from ._application.route_warnings import Registered
 from ._application.routes import (
@@ -70,6 +71,8 @@ class App(Documented, Registering):
     `middleware` is around all requests and WebSockets, the first outermost.
     """
 
+    manners = FLUVIAL
+
     @named_options
     def __init__(
         self,
@@ -111,6 +114,7 @@ class App(Documented, Registering):
         openapi_external_docs: dict[str, Any] | None = None,
         max_body_size: int | None = None,
         form_limits: FormOptions | None = None,
+        strict_content_type: bool | None = None,
     ) -> None:
         given = dict(locals())
         for name in DESCRIPTION:
@@ -128,7 +132,7 @@ class App(Documented, Registering):
         self.middleware_stack: Stack | None = None
         self._errors = ErrorHandlers()
         self._unplanned: list[Route] = []
-        self._registered = Registered()
+        self._registered = Registered(self.manners.warns_of_duplicates)
         self.websockets = WebSocketRoutes()
         self.mounts: list[Mount] = []
         self.asgi_side: AsgiSide | None = None
@@ -159,7 +163,8 @@ class App(Documented, Registering):
         check_path(path, "get")
         check_options(options, "get")
         names = method_names(methods)
-        route = self._make_route(path, names, endpoint, self._shared.options(options))
+        options = {**self._shared.options(options), "manners": self.manners}
+        route = self._make_route(path, names, endpoint, options)
         try:
             route.make_plan(self._dependencies)
         except NameError:

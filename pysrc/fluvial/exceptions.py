@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "ClientDisconnect",
     "DependencyScopeError",
+    "FluvialError",
     "HTTPException",
     "NoMatchFound",
     "RequestValidationError",
@@ -111,6 +112,10 @@ def _json_problem(loc: tuple[str | int, ...], reason: str) -> dict[str, Any]:
 
 class DependencyScopeError(TypeError):
     """A dependency needs another one, or the request, for longer than that lives."""
+
+
+class FluvialError(RuntimeError):
+    """An app does what the framework can't go along with, and only finds out when it runs."""
 
 
 class ResponseValidationError(Exception):

@@ -48,6 +48,7 @@ class Shared:
     generate_unique_id_function: Callable[[Any], str] | None = None
     max_body_size: int | None = None
     form_limits: FormOptions = field(default_factory=FormOptions)
+    strict_content_type: bool | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], where: str) -> Shared:
@@ -91,10 +92,15 @@ class Shared:
         for name, default in (
             ("response_class", self.default_response_class),
             ("generate_unique_id_function", self.generate_unique_id_function),
-            ("body_limit", self.max_body_size),
+            ("strict_content_type", self.strict_content_type),
         ):
             if default is not None and own.get(name) is None:
                 options[name] = default  # type: ignore[literal-required]
+        if (
+            self.max_body_size is not None
+            and own.get("body_limit", own.get("max_body_size")) is None
+        ):
+            options["body_limit"] = self.max_body_size
         if self.deprecated and not own.get("deprecated"):
             options["deprecated"] = True
         if not self.include_in_schema:
@@ -372,6 +378,7 @@ class APIRouter(Registering):
         on_startup: Sequence[Callable[[], Any]] | None = None,
         on_shutdown: Sequence[Callable[[], Any]] | None = None,
         route_class: type[Route] = APIRoute,
+        strict_content_type: bool | None = None,
     ) -> None:
         self._shared = Shared.of(dict(locals()), "APIRouter()")
         self.route_class = route_class

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin
@@ -46,8 +47,8 @@ class TestClient(httpx.Client):
 
     `app` is a Fluvial, ASGI or WSGI app. It runs on a loop of Fluvial's in another thread: within
     `with TestClient(app) as client` for the whole block, with its lifespan, and otherwise for each
-    request anew, without lifespan. A request has come to its end, background tasks and clean-ups
-    included, when the method that sends it returns.
+    request anew, without lifespan; requests and WebSockets that overlap share it. A request has
+    come to its end, background tasks and clean-ups included, when the method that sends it returns.
 
     An exception that the app doesn't handle is raised here, unless `raise_server_exceptions` is
     false: then the response has the status 500. `client` is the address that the app sees.
@@ -72,6 +73,9 @@ class TestClient(httpx.Client):
             raise ValueError(f"TestClient: the app runs on asyncio, not on {backend!r}")
         self.app = app
         self.portal: Portal | None = None
+        self._passing: Portal | None = None  # for requests outside of `with`, while there are any
+        self._passing_users = 0
+        self._passing_lock = threading.Lock()
         self._root_path = root_path
         self._takes = raise_server_exceptions
         self._address = client
@@ -125,12 +129,20 @@ class TestClient(httpx.Client):
         if self.portal is not None:
             yield self.portal
             return
-        portal = Portal(self.app, root_path=self._root_path, lifespan=False)
-        portal.start()
+        with self._passing_lock:
+            if self._passing is None:
+                self._passing = Portal(self.app, root_path=self._root_path, lifespan=False)
+                self._passing.start()
+            portal = self._passing
+            self._passing_users += 1
         try:
             yield portal
         finally:
-            portal.stop()
+            with self._passing_lock:
+                self._passing_users -= 1
+                if not self._passing_users:
+                    self._passing = None
+                    portal.stop()
 
     def websocket_connect(
         self, url: str, subprotocols: Sequence[str] | None = None, **options: Any

@@ -64,4 +64,4 @@ def test_a_server_without_a_loop_takes_none() -> None:
     from fluvial._asgi.under_other_servers import AsgiSide
 
     with pytest.raises(RuntimeError, match="without a loop"):
-        AsgiSide(App())._core.take(0)
+        AsgiSide(App()).core.take(0)

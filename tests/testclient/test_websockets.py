@@ -93,6 +93,24 @@ def test_two_at_once_and_a_request_meanwhile() -> None:
         assert (first.receive_text(), second.receive_text()) == ("a: 1", "b: 2")
 
 
+def test_sockets_that_overlap_are_on_one_loop() -> None:
+    """As a chat needs it, whose handlers write to each other's connections."""
+    app, members = App(), []
+
+    @app.websocket("/")
+    async def join(websocket: WebSocket) -> None:
+        await websocket.accept()
+        members.append(websocket)
+        message = await websocket.receive()
+        for member in members if "text" in message else ():
+            await member.send_text(message["text"])
+
+    client = TestClient(app)
+    with client.websocket_connect("/") as first, client.websocket_connect("/") as second:
+        second.send_text("hello")
+        assert (first.receive_text(), second.receive_text()) == ("hello", "hello")
+
+
 def test_the_app_closes() -> None:
     with TestClient(chat()).websocket_connect("/close") as websocket:
         with pytest.raises(WebSocketDisconnect) as caught:

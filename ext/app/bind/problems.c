@@ -42,7 +42,7 @@ problems_missing(Problems *problems, const Param *param)
             return -1;
         }
     }
-    PyObject *error = Py_BuildValue("{sss[sO]sssO}", "type", "missing", "loc",
+    PyObject *error = Py_BuildValue("{sss(sO)sssO}", "type", "missing", "loc",
                                     source_name(param->source), param->loc_name, "msg",
                                     "Field required", "input", Py_None);
     int err = error == NULL ? -1 : PyList_Append(problems->list, error);

@@ -18,9 +18,10 @@ _HERE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 class Registered:
-    """Which handler is registered for each method and path."""
+    """Which handler is registered for each method and path; `warns` of a second one."""
 
-    def __init__(self) -> None:
+    def __init__(self, warns: bool = True) -> None:
+        self._warns = warns
         self._handlers: dict[tuple[str, str], tuple[str, Any]] = {}
 
     def add(self, methods: Iterable[str], path: str, handler: Any) -> None:
@@ -28,6 +29,8 @@ class Registered:
 
         Paths that differ only in the names of their parameters are the same.
         """
+        if not self._warns:
+            return
         pattern = _CAPTURE.sub(lambda match: f"{{:{match[1] or 'str'}}}", path)
         entry = (path, handler)
         taken: dict[int, tuple[list[str], str, Any]] = {}

@@ -14,6 +14,7 @@ from .. import _core
 from .._calling.callables import Flavour, callable_name
 from .._calling.options import refuse_unknown
 from .._forms.limits import FormOptions, check_form_limits
+from .._signature.body import ContentRule
 from .._signature.declared import Field
 from .._signature.foreign import check_dependencies, check_returned
 from .._signature.json_lines import response_class_of
@@ -34,6 +35,7 @@ from .._validation.annotations import is_class
 from ..params import MISSING, Depends
 from ..responses import Response, StreamingResponse
 from .described import DescribedRoute
+from .manners import FLUVIAL, Manners
 from .route_warnings import Registered, untaken
 
 if TYPE_CHECKING:
@@ -47,9 +49,10 @@ class RouteOptions(TypedDict, total=False):
     """What the decorators take besides the path and the methods.
 
     `inline` calls a `def` handler on the loop: for handlers that never block. `body_limit` is in
-    bytes. `form_limits` is for the parameters that come from a form: `max_fields`, `max_files` and
-    `max_part_size`, the most bytes of a field. Options that only describe the route are kept for
-    its documentation.
+    bytes; `max_body_size` is the same. Without `strict_content_type` a body without Content-Type
+    is taken for JSON. `form_limits` is for the parameters that come from a form: `max_fields`,
+    `max_files` and `max_part_size`, the most bytes of a field. Options that only describe the route
+    are kept for its documentation.
     """
 
     status_code: int | None
@@ -78,6 +81,9 @@ class RouteOptions(TypedDict, total=False):
     callbacks: Sequence[Any] | None
     generate_unique_id_function: Callable[[Any], str] | None
     route_class_override: type[Any] | None
+    strict_content_type: bool | None
+    max_body_size: int | None
+    manners: Manners
 
 
 def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> None:
@@ -132,6 +138,8 @@ class Route(DescribedRoute):
         self.path = path
         self.methods = method_names(methods or ("GET",))
         self.endpoint = endpoint
+        if (size := options.pop("max_body_size", None)) is not None:
+            options["body_limit"] = size
         self.options = options
         self.name = options.get("name") or callable_name(endpoint).rpartition(".")[2]
         captures = read_captures(path)
@@ -177,6 +185,7 @@ class Route(DescribedRoute):
             read_captures(self.path),
             inline=self.options.get("inline", False),
             form_limits=self.options.get("form_limits"),
+            content=self._content_rule(),
             streamed=is_class(self._response_class(), StreamingResponse),
         )
         wrap = self._make_wrap()
@@ -196,6 +205,11 @@ class Route(DescribedRoute):
             target.program.respond = make_respond(wrap, status_code)
             target.program.app_value = dependencies.for_app.value
         return plan
+
+    def _content_rule(self) -> ContentRule:
+        if self.options.get("strict_content_type") is False:
+            return ContentRule.ASSUMED
+        return self.options.get("manners", FLUVIAL).content
 
     def _response_class(self) -> type[Response] | None:
         return response_class_of(self.endpoint, self.options.get("response_class"))

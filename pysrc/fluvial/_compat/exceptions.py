@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ..exceptions import RequestValidationError
+from ..exceptions import FluvialError, RequestValidationError
 
-
-class FastAPIError(RuntimeError):
-    """The base of FastAPI's own errors."""
+FastAPIError = FluvialError
 
 
 class DependencyScopeError(FastAPIError):

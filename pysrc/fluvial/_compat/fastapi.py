@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 from .. import status
+from .._application.manners import FASTAPI
 from ..applications import App
+from .exceptions import FastAPIDeprecationWarning
 
 __version__ = "0.165.0"  # whose grammar this is
 logger = logging.getLogger("fastapi")
@@ -19,9 +22,17 @@ class FastAPI(App):
     spans are made by OpenTelemetry's own instrumentation of ASGI apps.
     """
 
+    manners = FASTAPI
+
     def __init__(
         self, *, title: str = "FastAPI", debug: bool = False, telemetry: Any = None, **options: Any
     ) -> None:
+        if options.get("root_path"):
+            hint = (
+                "give it to the server: `fastapi run --root-path`, here `fluvial run --root-path`"
+            )
+            message = f"FastAPI(root_path=…) is deprecated: {hint}"
+            warnings.warn(message, FastAPIDeprecationWarning, stacklevel=2)
         super().__init__(title=title, **options)
         self.debug = debug
         self.telemetry = telemetry

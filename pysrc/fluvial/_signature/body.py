@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from .._validation.problems import Problem, missing
@@ -29,11 +30,20 @@ class BodyField:
         return self.default if self.default_factory is None else self.default_factory()
 
 
+class ContentRule(Enum):
+    """What is made of a body that doesn't say that it is JSON."""
+
+    REFUSED = "refused"  # with 415
+    TEXT = "text"  # validated as text, which most types refuse with 422: FastAPI's way
+    ASSUMED = "assumed"  # without Content-Type it is JSON; with another one it is text
+
+
 class WholeBody:
     """Decodes the body for one parameter. C calls it with the body and its Content-Type."""
 
-    def __init__(self, field: BodyField) -> None:
+    def __init__(self, field: BodyField, rule: ContentRule = ContentRule.REFUSED) -> None:
         self._field = field
+        self._rule = rule
         self._from_json = field.validator.from_json
 
     def __call__(self, body: bytes, content_type: str | None) -> Any:
@@ -43,8 +53,8 @@ class WholeBody:
             if value is MISSING:
                 raise RequestValidationError([missing(("body",))])
             return value
-        if content_type != "application/json":
-            check_content_type(content_type)
+        if content_type != "application/json" and not is_json(content_type, self._rule):
+            return self._field.validator.from_python(body.decode(errors="replace"), ("body",))
         try:
             return self._from_json(body, ("body",))
         except RecursionError as exc:
@@ -54,17 +64,20 @@ class WholeBody:
 class EmbeddedBody:
     """Decodes the body for several parameters and returns a tuple with the value of each."""
 
-    def __init__(self, fields: Sequence[BodyField]) -> None:
+    def __init__(
+        self, fields: Sequence[BodyField], rule: ContentRule = ContentRule.REFUSED
+    ) -> None:
         self._fields = tuple(fields)
+        self._rule = rule
         self._exact = any(field.validator.exact for field in fields)
 
     def __call__(self, body: bytes, content_type: str | None) -> tuple[Any, ...]:
         """Raises: RequestValidationError (422) or HTTPException when the body doesn't fit."""
         if not body:
             return self._pick({}, None)
-        if content_type != "application/json":
-            check_content_type(content_type)
-        decoded = self._decode(body)
+        decoded: Any = None
+        if content_type == "application/json" or is_json(content_type, self._rule):
+            decoded = self._decode(body)
         if not isinstance(decoded, dict):
             problems = [missing(("body", field.alias)) for field in self._fields]
             raise RequestValidationError(problems, body=decoded)
@@ -93,6 +106,20 @@ class EmbeddedBody:
             return load_json(body, ("body",))
 
 
+def is_json(content_type: str | None, rule: ContentRule) -> bool:
+    """Whether the body is read as JSON. Raises: as `check_content_type`, if that is the rule."""
+    if rule is ContentRule.REFUSED:
+        check_content_type(content_type)
+        return True
+    if not content_type:
+        return rule is ContentRule.ASSUMED
+    try:
+        check_content_type(content_type)
+    except HTTPException:
+        return False
+    return True
+
+
 def check_content_type(content_type: str | None) -> None:
     """Checks that Content-Type says JSON in UTF-8.
 
@@ -105,8 +132,8 @@ def check_content_type(content_type: str | None) -> None:
         raise HTTPException(415, "Unsupported: no Content-Type: send application/json")
     media_type, _, rest = content_type.partition(";")
     media_type = media_type.strip().lower()
-    is_json = media_type == "application/json"
-    if not is_json and not (media_type.startswith("application/") and media_type.endswith("+json")):
+    plain = media_type == "application/json"
+    if not plain and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise HTTPException(415, f"Unsupported media type {media_type!r}: send application/json")
     charset = _charset(rest)
     if charset not in _CHARSETS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._calling.callables import Flavour
 from ..params import Body
-from .body import EmbeddedBody, WholeBody
+from .body import ContentRule, EmbeddedBody, WholeBody
 from .declared import Field
 from .fields import (
     by_order,
@@ -50,11 +50,12 @@ def make_target(
     inline: bool = False,
     streamed: bool = False,
     form_limits: FormOptions | None = None,
+    content: ContentRule = ContentRule.REFUSED,
 ) -> Target:
     """The target for a handler; the dependencies in `before` are called only for their effects.
 
     If `streamed`, what a generator yields is sent piece by piece. `form_limits` are arguments of
-    `Request.form`.
+    `Request.form`; `content` is for bodies that don't say that they are JSON.
 
     Raises: TypeError when the handler is an async generator and isn't streamed, or when nothing
     can validate a parameter's annotation.
@@ -67,8 +68,8 @@ def make_target(
         )
     if _is_direct(call, before):
         # Calling a generator function runs none of its code, so it can't block the loop.
-        return _direct(call, captures, inline or (yields and streamed))
-    return _Builder(captures, form_limits).build(call, before, inline)
+        return _direct(call, captures, inline or (yields and streamed), content)
+    return _Builder(captures, form_limits, content).build(call, before, inline)
 
 
 def _is_direct(call: Call, before: list[Call]) -> bool:
@@ -84,9 +85,9 @@ def _is_direct(call: Call, before: list[Call]) -> bool:
     return not any(field.default_factory is not None or is_read_in_python(field) for field in rest)
 
 
-def _direct(call: Call, captures: Captures, inline: bool) -> Target:
+def _direct(call: Call, captures: Captures, inline: bool, content: ContentRule) -> Target:
     arguments = _told_in_order(call.arguments)
-    params = tuple(_direct_param(argument, captures) for argument in arguments)
+    params = tuple(_direct_param(argument, captures, content) for argument in arguments)
     kwnames = [a.name for a in arguments if not a.positional]
     kind = _kind(call.flavour is Flavour.ASYNC, inline)
     body = _body_mode(arguments, kind == _core.TASK)
@@ -107,12 +108,12 @@ def _told_in_order(arguments: list[Argument]) -> list[Argument]:
     return [Argument(a.name, False, False, a.value) for a in ordered]
 
 
-def _direct_param(argument: Argument, captures: Captures) -> _core.Param:
+def _direct_param(argument: Argument, captures: Captures, content: ContentRule) -> _core.Param:
     value = argument.value
     if not isinstance(value, Field):
         return _core.Param(_core.REQUEST, argument.name, argument.name)
     if value.source == "body":
-        return _body_param(WholeBody(make_body_field(value)), defer=False)
+        return _body_param(WholeBody(make_body_field(value), content), defer=False)
     return make_param(value, captures, defer=False)
 
 
@@ -151,7 +152,10 @@ class _Builder:
     """Assigns a place to each value of a graph of calls: parameters, values made from them, and
     results."""
 
-    def __init__(self, captures: Captures, form_limits: FormOptions | None) -> None:
+    def __init__(
+        self, captures: Captures, form_limits: FormOptions | None, content: ContentRule
+    ) -> None:
+        self._content = content
         self._captures = captures
         self._form_limits = form_limits
         self._params: list[_core.Param] = []
@@ -242,10 +246,10 @@ class _Builder:
         first = len(self._params)
         if _is_shared(self._bodies):
             for number, field in enumerate(fields):
-                self._params.append(_body_param(WholeBody(field), defer=True))
+                self._params.append(_body_param(WholeBody(field, self._content), defer=True))
                 self._places[id(self._bodies[number])] = first + number
             return -1
-        self._params.append(_body_param(EmbeddedBody(fields), defer=True))
+        self._params.append(_body_param(EmbeddedBody(fields, self._content), defer=True))
         return first
 
     def _layout(

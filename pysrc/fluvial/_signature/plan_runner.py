@@ -23,7 +23,7 @@ from .._calling.threads import (
     update_context,
 )
 from ..background import BackgroundTasks
-from ..exceptions import RequestValidationError
+from ..exceptions import FluvialError, RequestValidationError
 from ..params import MISSING, Depends, Instance
 from ..responses import Response
 
@@ -348,7 +348,7 @@ def _raise_problems(values: Values) -> None:
 
 def _not_swallowed(response: Any) -> Any:
     if response is None:
-        raise RuntimeError(
+        raise FluvialError(
             "a dependency with yield caught the handler's exception and did not raise again"
         )
     return response

@@ -1,0 +1,26 @@
+"""The one switch between Fluvial's ways and FastAPI's, where they differ on purpose.
+
+docs/guide/fastapi.md says why they do. Programs that run by `fluvial.compat` expect FastAPI's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._signature.body import ContentRule
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How an app behaves.
+
+    `content` is what becomes of a body that doesn't say that it is JSON. `warns_of_duplicates` says
+    whether a second handler for the same method and path is a RouteWarning.
+    """
+
+    content: ContentRule
+    warns_of_duplicates: bool
+
+
+FLUVIAL = Manners(ContentRule.REFUSED, warns_of_duplicates=True)
+FASTAPI = Manners(ContentRule.TEXT, warns_of_duplicates=False)

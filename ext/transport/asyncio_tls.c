@@ -11,8 +11,7 @@
 int
 tls_check_ready(Tls *self)
 {
-    if (self->incoming != NULL && self->outgoing != NULL && self->records != NULL
-        && self->loop != NULL) {
+    if (self->incoming != NULL && self->outgoing != NULL && self->records != NULL) {
         return 0;
     }
     PyErr_SetString(PyExc_RuntimeError, "the TLS protocol was not initialised");
@@ -71,13 +70,9 @@ bio_pending(Tls *self, PyObject *bio)
     return n;
 }
 
-Py_ssize_t
-tls_incoming(Tls *self)
-{
-    return bio_pending(self, self->incoming);
-}
-
-Py_ssize_t
+/* The bytes that can be read without waiting: whole and incomplete records, and the rest of a record that
+ * was read in part. -1 with an exception set. */
+static Py_ssize_t
 tls_unread(Tls *self)
 {
     Py_ssize_t n = bio_pending(self, self->incoming);
@@ -229,7 +224,8 @@ app_call(Tls *self, PyObject *name, PyObject *arg)
 static int
 tls_ended(Tls *self)
 {
-    return tls_call_eof_received(self) < 0 ? -1 : tls_start_shutdown(self);
+    int err = tls_call(self, self->st->str_call_eof_received);
+    return err < 0 ? -1 : tls_call(self, self->st->str_start_shutdown);
 }
 
 /* The next record as bytes; empty for close_notify. NULL without an exception when there is none yet; NULL
@@ -476,6 +472,15 @@ incoming_write(Tls *self, Slice data)
     PyObject *res =
         PyObject_CallMethodOneArg(self->incoming, self->st->str_write, view);
     Py_DECREF(view);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
+}
+
+/* asyncio's buffer_updated(0) takes the next step of the handshake or the shutdown. 0 or -1. */
+static int
+tls_step(Tls *self)
+{
+    PyObject *res = PyObject_CallMethod((PyObject *)self, "buffer_updated", "i", 0);
     Py_XDECREF(res);
     return res == NULL ? -1 : 0;
 }

@@ -1,7 +1,6 @@
-/* TlsProtocol: the usual course of TLS for asyncio. It is a base of `fluvial._loop.tls.SSLProtocol`
- * (pysrc/fluvial/_loop/tls.py), whose other base is asyncio's own SSLProtocol. Failures, debug mode and
- * limits are left to asyncio's code. asyncio_tls.c does what happens per record, asyncio_tls_steps.c what
- * happens once per connection.
+/* TlsProtocol: what TLS for asyncio does per record. It is a base of `fluvial._loop.tls.SSLProtocol`
+ * (pysrc/fluvial/_loop/tls.py), whose other base is asyncio's own SSLProtocol. These have the rest in
+ * Python: the steps of handshake and shutdown, failures, limits.
  *
  * OpenSSL is never called directly (ADR 13), because Python's ssl module may be linked with a different
  * version than we are. Records go through its SSLObject and MemoryBIOs. Fields that asyncio's code also
@@ -25,17 +24,7 @@ typedef struct Tls {
     PyObject *records; /* _records: has an ssl.SSLObject's read(), write(), pending() */
     PyObject *transport;    /* _transport: the transport below */
     PyObject *app_protocol; /* _app_protocol: the application's protocol above */
-    PyObject *loop;         /* _loop */
-    PyObject *app_state; /* _app_state: a member of asyncio.sslproto.AppProtocolState */
-    PyObject *app_transport; /* _app_transport: what the application writes to */
-    PyObject *waiter; /* _waiter: asyncio.Future that is done after the handshake */
-    PyObject *handshake_limit; /* _ssl_handshake_timeout, in seconds */
-    PyObject *shutdown_limit;  /* _ssl_shutdown_timeout, in seconds */
-    PyObject *handshake_timer; /* _handshake_timeout_handle */
-    PyObject *shutdown_timer;  /* _shutdown_timeout_handle */
-    bool server_side;          /* _server_side */
-    bool eof_received; /* _eof_received: the transport below has reached its end */
-    bool app_buffered; /* _app_protocol_is_buffer */
+    bool app_buffered;      /* _app_protocol_is_buffer */
     bool app_paused;   /* _app_reading_paused */
     bool app_choked;   /* _app_writing_paused: pause_writing() was called */
     bool
@@ -70,37 +59,6 @@ tls_check(TransportState *st, PyObject *protocol)
 {
     return PyObject_TypeCheck(protocol, st->tls_type);
 }
-
-/* The bytes pending in `incoming`; -1 with an exception set. */
-Py_ssize_t tls_incoming(Tls *self);
-
-/* The bytes that can be read without waiting: whole and incomplete records, and the rest of a record that
- * was read in part. -1 with an exception set. */
-Py_ssize_t tls_unread(Tls *self);
-
-/* ---- asyncio_tls_steps.c: all return 0, or -1 with an exception set --------------------------------- */
-
-/* asyncio's connection_made(). */
-int tls_begin(Tls *self, PyObject *transport);
-/* asyncio's methods of these names: _set_state, _do_handshake, _do_flush, _do_shutdown,
- * _start_shutdown, _call_eof_received. */
-int tls_set_state(Tls *self, PyObject *state);
-int tls_handshake(Tls *self);
-int tls_flush_and_shut(Tls *self);
-int tls_shut_down(Tls *self);
-int tls_start_shutdown(Tls *self);
-int tls_call_eof_received(Tls *self);
-/* Continues the handshake or the shutdown after bytes have arrived. */
-int tls_step(Tls *self);
-/* METH_NOARGS */
-PyObject *tls_py_eof_received(PyObject *op, PyObject *ignored);
-
-/* ---- asyncio_tls_state.c ------------------------------------------------------------------------------ */
-
-/* Fills TransportState's fields for TLS in. 0, or -1 with an exception set. */
-int tls_state_setup(TransportState *st);
-int tls_steps_traverse(TlsSteps *st, visitproc visit, void *arg);
-void tls_steps_clear(TlsSteps *st);
 
 int tls_setup(PyObject *module, TransportState *st);
 

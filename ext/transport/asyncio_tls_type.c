@@ -5,6 +5,7 @@
 
 #include "base/flag.h"
 #include "base/module.h"
+#include "base/names.h"
 #include "transport/asyncio_tls.h"
 
 #include <structmember.h>
@@ -40,14 +41,6 @@ tls_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->records);
     Py_VISIT(self->transport);
     Py_VISIT(self->app_protocol);
-    Py_VISIT(self->loop);
-    Py_VISIT(self->app_state);
-    Py_VISIT(self->app_transport);
-    Py_VISIT(self->waiter);
-    Py_VISIT(self->handshake_limit);
-    Py_VISIT(self->shutdown_limit);
-    Py_VISIT(self->handshake_timer);
-    Py_VISIT(self->shutdown_timer);
     return 0;
 }
 
@@ -61,14 +54,6 @@ tls_clear(PyObject *op)
     Py_CLEAR(self->records);
     Py_CLEAR(self->transport);
     Py_CLEAR(self->app_protocol);
-    Py_CLEAR(self->loop);
-    Py_CLEAR(self->app_state);
-    Py_CLEAR(self->app_transport);
-    Py_CLEAR(self->waiter);
-    Py_CLEAR(self->handshake_limit);
-    Py_CLEAR(self->shutdown_limit);
-    Py_CLEAR(self->handshake_timer);
-    Py_CLEAR(self->shutdown_timer);
     return 0;
 }
 
@@ -135,58 +120,7 @@ tls_py_process_outgoing(PyObject *op, PyObject *Py_UNUSED(ignored))
     return tls_py_do(op, tls_flush);
 }
 
-static PyObject *
-tls_py_do_handshake(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return tls_py_do(op, tls_handshake);
-}
-
-static PyObject *
-tls_py_do_flush(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return tls_py_do(op, tls_flush_and_shut);
-}
-
-static PyObject *
-tls_py_do_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return tls_py_do(op, tls_shut_down);
-}
-
-static PyObject *
-tls_py_start_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return tls_py_do(op, tls_start_shutdown);
-}
-
-static PyObject *
-tls_py_call_eof_received(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return tls_py_do(op, tls_call_eof_received);
-}
-
-static PyObject *
-tls_py_set_state(PyObject *op, PyObject *state)
-{
-    return none_or_error(tls_set_state((Tls *)op, state));
-}
-
-static PyObject *
-tls_py_connection_made(PyObject *op, PyObject *transport)
-{
-    Tls *self = (Tls *)op;
-    return tls_check_ready(self) < 0 ? NULL : none_or_error(tls_begin(self, transport));
-}
-
 static PyMethodDef tls_methods[] = {
-    {"connection_made", tls_py_connection_made, METH_O, NULL},
-    {"eof_received", tls_py_eof_received, METH_NOARGS, NULL},
-    {"_call_eof_received", tls_py_call_eof_received, METH_NOARGS, NULL},
-    {"_do_flush", tls_py_do_flush, METH_NOARGS, NULL},
-    {"_do_handshake", tls_py_do_handshake, METH_NOARGS, NULL},
-    {"_do_shutdown", tls_py_do_shutdown, METH_NOARGS, NULL},
-    {"_set_state", tls_py_set_state, METH_O, NULL},
-    {"_start_shutdown", tls_py_start_shutdown, METH_NOARGS, NULL},
     {"data_received", tls_py_data_received, METH_O, NULL},
     {"_do_read", tls_py_do_read, METH_NOARGS, NULL},
     {"_process_outgoing", tls_py_process_outgoing, METH_NOARGS, NULL},
@@ -201,14 +135,6 @@ static PyMemberDef tls_members[] = {
     {"_records", T_OBJECT, offsetof(Tls, records), 0, NULL},
     {"_transport", T_OBJECT, offsetof(Tls, transport), 0, NULL},
     {"_app_protocol", T_OBJECT, offsetof(Tls, app_protocol), 0, NULL},
-    {"_loop", T_OBJECT, offsetof(Tls, loop), 0, NULL},
-    {"_app_state", T_OBJECT, offsetof(Tls, app_state), 0, NULL},
-    {"_app_transport", T_OBJECT, offsetof(Tls, app_transport), 0, NULL},
-    {"_waiter", T_OBJECT, offsetof(Tls, waiter), 0, NULL},
-    {"_ssl_handshake_timeout", T_OBJECT, offsetof(Tls, handshake_limit), 0, NULL},
-    {"_ssl_shutdown_timeout", T_OBJECT, offsetof(Tls, shutdown_limit), 0, NULL},
-    {"_handshake_timeout_handle", T_OBJECT, offsetof(Tls, handshake_timer), 0, NULL},
-    {"_shutdown_timeout_handle", T_OBJECT, offsetof(Tls, shutdown_timer), 0, NULL},
     {"_write_buffer_size", T_PYSSIZET, offsetof(Tls, backlog), 0, NULL},
     {"_incoming_high_water", T_PYSSIZET, offsetof(Tls, read_high), 0, NULL},
     {"_incoming_low_water", T_PYSSIZET, offsetof(Tls, read_low), 0, NULL},
@@ -218,8 +144,6 @@ static PyMemberDef tls_members[] = {
 };
 
 static PyGetSetDef tls_getset[] = {
-    FLAG("_server_side", Tls, server_side),
-    FLAG("_eof_received", Tls, eof_received),
     FLAG("_app_protocol_is_buffer", Tls, app_buffered),
     FLAG("_app_reading_paused", Tls, app_paused),
     FLAG("_app_writing_paused", Tls, app_choked),
@@ -230,7 +154,7 @@ static PyGetSetDef tls_getset[] = {
 
 static PyType_Slot tls_slots[] = {
     {Py_tp_doc,
-     "The usual course of TLS for asyncio; asyncio's own code handles the rest."},
+     "What TLS for asyncio does per record; classes in Python have the rest."},
     {Py_tp_new, tls_new},
     {Py_tp_dealloc, tls_dealloc},
     {Py_tp_traverse, tls_traverse},
@@ -250,11 +174,39 @@ static PyType_Spec tls_spec = {
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
+/* The exceptions of ssl that ask for more data. On a Python without ssl none are: TLS is never used. */
+static int
+tls_setup_again(TransportState *st)
+{
+    if (name_import(&st->tls_again, "asyncio.sslproto", "SSLAgainErrors") < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear(); /* this Python has no ssl module */
+        st->tls_again = PyTuple_New(0);
+    }
+    return st->tls_again == NULL ? -1 : 0;
+}
+
+static int
+tls_setup_states(TransportState *st)
+{
+    PyObject *states = NULL;
+    if (name_import(&states, "asyncio.sslproto", "SSLProtocolState") < 0) {
+        return -1;
+    }
+    st->tls_wrapped = PyObject_GetAttrString(states, "WRAPPED");
+    st->tls_flushing =
+        st->tls_wrapped == NULL ? NULL : PyObject_GetAttrString(states, "FLUSHING");
+    Py_DECREF(states);
+    return st->tls_flushing == NULL ? -1 : 0;
+}
+
 int
 tls_setup(PyObject *module, TransportState *st)
 {
     st->record_max = PyLong_FromLong(RECORD_MAX);
-    if (st->record_max == NULL || tls_state_setup(st) < 0) {
+    if (st->record_max == NULL || tls_setup_again(st) < 0 || tls_setup_states(st) < 0) {
         return -1;
     }
     st->tls_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &tls_spec, NULL);

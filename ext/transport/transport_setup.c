@@ -41,6 +41,8 @@ transport_setup_names(TransportState *st)
         {&st->str_write_appdata, "_write_appdata"},
         {&st->str_control_app_writing, "_control_app_writing"},
         {&st->str_control_ssl_reading, "_control_ssl_reading"},
+        {&st->str_call_eof_received, "_call_eof_received"},
+        {&st->str_start_shutdown, "_start_shutdown"},
         {&st->str_begin, "_begin"},
         {&st->str_read_ready, "_read_ready"},
         {&st->str_fileno, "fileno"},
@@ -90,8 +92,7 @@ transport_traverse(TransportState *st, visitproc visit, void *arg)
     Py_VISIT(st->tls_wrapped);
     Py_VISIT(st->tls_flushing);
     Py_VISIT(st->tls_again);
-    int err = tls_steps_traverse(&st->tls, visit, arg);
-    return err != 0 ? err : reader_traverse(st, visit, arg);
+    return reader_traverse(st, visit, arg);
 }
 
 void
@@ -123,7 +124,6 @@ transport_clear(TransportState *st)
     Py_CLEAR(st->tls_flushing);
     Py_CLEAR(st->tls_again);
     Py_CLEAR(st->record_max);
-    tls_steps_clear(&st->tls);
     Py_CLEAR(st->str_read);
     Py_CLEAR(st->str_write);
     Py_CLEAR(st->str_pending);
@@ -131,6 +131,8 @@ transport_clear(TransportState *st)
     Py_CLEAR(st->str_write_appdata);
     Py_CLEAR(st->str_control_app_writing);
     Py_CLEAR(st->str_control_ssl_reading);
+    Py_CLEAR(st->str_call_eof_received);
+    Py_CLEAR(st->str_start_shutdown);
     Py_CLEAR(st->endpoint_type);
     Py_CLEAR(st->str_begin);
     Py_CLEAR(st->str_read_ready);

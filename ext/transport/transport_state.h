@@ -7,39 +7,6 @@
 
 #include "base/py.h"
 
-/* State for the steps of TLS for asyncio (asyncio_tls_steps.c). Object pointers only; all owned. */
-typedef struct TlsSteps {
-    PyObject *do_handshake; /* asyncio.sslproto.SSLProtocolState.DO_HANDSHAKE */
-    PyObject *shutdown;     /* .SHUTDOWN */
-    PyObject *unwrapped;    /* .UNWRAPPED */
-    PyObject *app_init;     /* asyncio.sslproto.AppProtocolState.STATE_INIT */
-    PyObject *app_made;     /* .STATE_CON_MADE */
-    PyObject *app_eof;      /* .STATE_EOF */
-    PyObject *ssl_error;    /* ssl.SSLError */
-    /* Strings: attributes of asyncio's SSLProtocol, of ours, or of the objects that they use. */
-    PyObject *str_abort;
-    PyObject *str_call_later;
-    PyObject *str_call_soon;
-    PyObject *str_cancel;
-    PyObject *str_check_handshake_timeout;
-    PyObject *str_check_shutdown_timeout;
-    PyObject *str_closed; /* "_closed" */
-    PyObject *str_do_handshake;
-    PyObject *str_extra; /* "_extra" */
-    PyObject *str_get_app_transport;
-    PyObject *str_get_debug;
-    PyObject *str_is_app_closed;
-    PyObject *str_log_eof;
-    PyObject *str_on_handshake_complete;
-    PyObject *str_on_shutdown_complete;
-    PyObject *str_ssl_object;
-    PyObject *str_sslobj; /* "_sslobj" */
-    PyObject *str_start_handshake;
-    PyObject *str_unwrap;
-    PyObject *str_wakeup_waiter;
-    PyObject *str_warn_kept_open;
-} TlsSteps;
-
 /* Indices into ReaderState of the functions of asyncio.streams that reader.c replaces. */
 enum { READER_DATA_RECEIVED, READER_FEED_DATA, READER_WAKEUP_WAITER, READER_FUNCTIONS };
 
@@ -98,7 +65,8 @@ typedef struct TransportState {
     PyObject *str_write_appdata;       /* "_write_appdata" */
     PyObject *str_control_app_writing; /* "_control_app_writing" */
     PyObject *str_control_ssl_reading; /* "_control_ssl_reading" */
-    TlsSteps tls;
+    PyObject *str_call_eof_received;   /* "_call_eof_received" */
+    PyObject *str_start_shutdown;      /* "_start_shutdown" */
 
     /* For transports over user descriptors; all owned. */
     PyTypeObject *endpoint_type;

@@ -112,10 +112,11 @@ def test_gone_while_reading_is_paused(loop: asyncio.AbstractEventLoop, tls: Cont
     loop.run_until_complete(main())
 
 
-def test_gone_while_a_buffer_is_taken_piece_by_piece(fluvial_loop: Any, tls: Contexts) -> None:
+@pytest.mark.parametrize("of", [10, 100], ids=["of a record", "records"])
+def test_gone_while_a_buffer_is_taken_in_pieces(fluvial_loop: Any, tls: Contexts, of: int) -> None:
     # asyncio loses what follows the first piece.
     class Slow(BufferedRecorder):
-        size = 10
+        size = of
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -124,7 +125,7 @@ def test_gone_while_a_buffer_is_taken_piece_by_piece(fluvial_loop: Any, tls: Con
 
     async def main() -> None:
         async with tls.peer(Slow) as (peer, theirs):
-            peer.send(peer.records(bytes(range(200))))
+            peer.send(peer.records(bytes(range(100))) + peer.records(bytes(range(100, 200))))
             peer.end()
             await theirs.until_lost()
             assert theirs.data == bytes(range(200))

@@ -387,6 +387,24 @@ def test_freed_after_a_failure(fluvial_loop: Any, tls: Contexts) -> None:
     fluvial_loop.run_until_complete(main())
 
 
+def test_a_server_frees_what_was_no_handshake(fluvial_loop: Any, tls: Contexts) -> None:
+    async def main() -> None:
+        async with tls.listening(Recorder) as (port, _):
+            gc.disable()
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"no record")
+                assert await reader.read() == b""
+                writer.close()
+                await asyncio.sleep(0.02)
+                assert living() == []
+            finally:
+                gc.enable()
+
+    gc.collect()
+    fluvial_loop.run_until_complete(main())
+
+
 def test_contexts_are_freed(fluvial_loop: Any, certificate: Certificate) -> None:
     async def main() -> list[weakref.ref[ssl.SSLContext]]:
         tls = Contexts(make_server_context(certificate), make_client_context(certificate))

@@ -1,5 +1,5 @@
-"""What of asyncio's state machine is done in C: it must leave nothing out that the Python which
-runs expects, and know when asyncio's own code is to be called."""
+"""Our class of TLS beside asyncio's: it must leave nothing out that the Python which runs expects,
+and each method that it replaces must exist there."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import asyncio
 import enum
 import inspect
 import logging
+import ssl
+import weakref
 from asyncio import sslproto
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial import _core
 from fluvial._loop.tls import SSLProtocol
-from support.tls import Contexts, Echo, Recorder
+from support.tls import Contexts, Echo, Peer, Recorder
 
 if TYPE_CHECKING:
     from fluvial._loop import Loop
-
-States = sslproto.SSLProtocolState
 
 
 def made(cls: type[Any], loop: Loop, tls: Contexts, **options: Any) -> Any:
@@ -60,30 +60,10 @@ def test_what_is_replaced_is_there() -> None:
         inherited = {name for name in methods if hasattr(sslproto.SSLProtocol, name)}
         assert methods - inherited <= {
             "__new__",
-            *("_wrap", "_release", "_is_app_closed", "_warn_kept_open", "_log_eof"),
+            *("_wrap", "_release", "_on_handshake_failed", "_has_undelivered"),
         }
     theirs = list(inspect.signature(sslproto.SSLProtocol.__init__).parameters)
     assert list(inspect.signature(SSLProtocol.__init__).parameters) == theirs
-
-
-def test_states_that_may_follow_each_other(fluvial_loop: Loop, tls: Contexts) -> None:
-    def allows(cls: type[Any], before: States, after: States) -> bool:
-        protocol = made(cls, fluvial_loop, tls, server_hostname="localhost")
-        protocol._state = before
-        try:
-            protocol._set_state(after)
-        except RuntimeError:
-            return False
-        assert protocol._state is after
-        return True
-
-    for before in States:
-        for after in States:
-            expected = allows(sslproto.SSLProtocol, before, after)
-            assert allows(SSLProtocol, before, after) == expected
-    protocol = made(SSLProtocol, fluvial_loop, tls, server_hostname="localhost")
-    with pytest.raises(RuntimeError, match=r"from \S+\.UNWRAPPED to \S+\.SHUTDOWN"):
-        protocol._set_state(States.SHUTDOWN)
 
 
 def test_the_session_is_asked_when_somebody_wants_to_know(
@@ -130,6 +110,33 @@ def test_before_the_handshake_nothing_is_known(
     loop.run_until_complete(main())
 
 
+def test_a_server_waits_for_the_client(fluvial_loop: Loop, tls: Contexts) -> None:
+    """asyncio tries a handshake at once when it accepts a connection, which only raises."""
+    tried: list[bool] = []
+
+    class Watched(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            tried.append(self.server_side)
+            super().do_handshake()
+
+    tls.server.sslobject_class = Watched
+
+    async def main() -> None:
+        async with tls.listening(Recorder) as (port, accepted):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            theirs = await accepted
+            await asyncio.sleep(0)  # connection_made() is due
+            assert tried == []
+            peer = Peer(reader, writer, tls.client)
+            await peer.handshake()
+            await theirs.until(lambda: "made" in theirs.events)
+            assert tried == [True, True]  # the client has said two things
+            await peer.closed()
+            await theirs.until_lost()
+
+    fluvial_loop.run_until_complete(main())
+
+
 @pytest.mark.parametrize("when", ["always", "within the handshake"])
 def test_debug_mode_logs(
     fluvial_loop: Loop, tls: Contexts, when: str, caplog: pytest.LogCaptureFixture
@@ -156,16 +163,44 @@ def test_debug_mode_logs(
     assert any("starts SSL handshake" in line for line in logged)
 
 
-def test_methods_of_one_that_was_never_initialised(fluvial_loop: Loop) -> None:
-    bare = SSLProtocol.__new__(SSLProtocol)
-    for method in (
-        lambda: bare.connection_made(None),
-        bare.eof_received,
-        bare._call_eof_received,
-        bare._do_flush,
-        bare._do_handshake,
-        bare._do_shutdown,
-        bare._start_shutdown,
-    ):
-        with pytest.raises(RuntimeError, match="not initialised"):
-            method()
+def test_given_up_when_reading_goes_on_after_the_end(fluvial_loop: Loop, tls: Contexts) -> None:
+    """With asyncio the shutdown goes on, and fails."""
+    reports: list[Any] = []
+    fluvial_loop.set_exception_handler(lambda _, context: reports.append(context["message"]))
+
+    class Aborting(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.abort()
+
+    async def main() -> None:
+        async with tls.peer(Aborting) as (peer, theirs):
+            protocol = theirs.transport._ssl_protocol
+            theirs.transport.pause_reading()
+            peer.send(peer.records(b"data"))
+            peer.end()
+            while not protocol._eof_received:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            theirs.transport.resume_reading()
+            await theirs.until_lost()
+            assert theirs.data == b"data"
+
+    fluvial_loop.run_until_complete(main())
+    assert reports == []
+
+
+def test_an_exception_keeps_no_context(fluvial_loop: Loop, tls: Contexts) -> None:
+    """Streams keep the exception for as long as there is a reader."""
+
+    async def main() -> None:
+        async with tls.peer() as (peer, theirs):
+            ref = weakref.ref(theirs.transport.get_extra_info("ssl_object"))
+            theirs.transport.close()
+            assert await peer.receive_all() == b""
+            peer.send(b"\x17\x03\x03\x00\x20" + bytes(32))  # no record of this connection
+            await theirs.until_lost()
+            theirs.transport.close()  # lets go, as asyncio's
+            assert isinstance(theirs.exception, ssl.SSLError)
+            assert ref() is None
+
+    fluvial_loop.run_until_complete(main())

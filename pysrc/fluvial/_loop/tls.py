@@ -1,4 +1,4 @@
-"""TLS for asyncio: asyncio's own state machine, with records read and written in C (docs/adr/)."""
+"""TLS for asyncio: asyncio's own state machine, with records read and written in C (ADR 13)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 BUFFER = 256 * 1024  # bytes, where the underlying transport is not Fluvial's own
 
-_DO_HANDSHAKE = sslproto.SSLProtocolState.DO_HANDSHAKE
 _UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
+_DO_HANDSHAKE = sslproto.SSLProtocolState.DO_HANDSHAKE
+_WRAPPED = sslproto.SSLProtocolState.WRAPPED
+_SHUTDOWN = sslproto.SSLProtocolState.SHUTDOWN
 _APP_INIT = sslproto.AppProtocolState.STATE_INIT
 _APP_MADE = sslproto.AppProtocolState.STATE_CON_MADE
 _APP_EOF = sslproto.AppProtocolState.STATE_EOF
@@ -71,14 +73,16 @@ class SSLTransport(sslproto._SSLProtocolTransport):
 
 
 class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
-    """asyncio's SSLProtocol. The first base class, in C, handles established connections. This
-    class has the beginning and the end of a connection, and corrections of asyncio's code."""
+    """asyncio's SSLProtocol. The first base class, in C, reads and writes records. This class
+    corrects the steps of handshake and shutdown, which are asyncio's otherwise."""
 
     # Defaults on the class for attributes that asyncio's constructor sets on each connection.
     _conn_lost = 0
+    _eof_received: bool = False
     _handshake_start_time: float | None = None
     _lost = False
     _server_hostname: str | None = None
+    _server_side = False
     _ssl_buffer: bytes | bytearray = b""
     _ssl_buffer_view = memoryview(b"")
     max_size = BUFFER
@@ -209,33 +213,53 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
             self._sslcontext = self._sslobj = self._records = None
             self._extra.clear()
 
+    def _do_handshake(self) -> None:
+        if self._incoming.pending or not self._server_side:  # a server answers what a client begins
+            super()._do_handshake()
+
     def _on_handshake_complete(self, handshake_exc: Any) -> None:
-        if handshake_exc is None:  # in debug mode only
-            if self._handshake_start_time is None:
-                self._handshake_start_time = self._loop.time()
-            super()._on_handshake_complete(None)
-            return
-        # asyncio's code keeps the exception alive in a cycle with its traceback.
-        if handshake_exc is ConnectionResetError:
-            handshake_exc = ConnectionResetError("the peer ended the SSL handshake")
         if self._handshake_timeout_handle is not None:
             self._handshake_timeout_handle.cancel()
             self._handshake_timeout_handle = None
+        if handshake_exc is not None:
+            self._on_handshake_failed(handshake_exc)
+            return
+        self._set_state(_WRAPPED)
+        if self._handshake_start_time is not None:  # in debug mode only
+            took = self._loop.time() - self._handshake_start_time
+            logger.debug("%r: SSL handshake took %.1f ms", self, took * 1e3)
+        self._extra["ssl_object"] = self._sslobj  # _get_extra_info() asks it for the rest
+        if self._app_state is _APP_INIT:
+            self._app_state = _APP_MADE
+            self._app_protocol.connection_made(self._get_app_transport())
+        self._wakeup_waiter()
+        self._do_read()
+
+    def _on_handshake_failed(self, exc: Any) -> None:
+        # asyncio raises the exception once more, which makes a cycle with its traceback.
+        if exc is ConnectionResetError:
+            exc = ConnectionResetError("the peer ended the SSL handshake")
+        exc.__traceback__ = None  # its frames keep the SSL object
         self._set_state(_UNWRAPPED)
         message = "SSL handshake failed"
-        if isinstance(handshake_exc, ssl.CertificateError):
+        if isinstance(exc, ssl.CertificateError):
             message += " on verifying the certificate"
-        self._fatal_error(handshake_exc, message)
-        self._wakeup_waiter(handshake_exc)
+        self._fatal_error(exc, message)
+        self._wakeup_waiter(exc)
 
-    def _is_app_closed(self) -> bool:
-        return self._app_transport is None or self._app_transport._closed
+    def _do_flush(self) -> None:
+        self._do_read()
+        if self._state is not _UNWRAPPED and not self._has_undelivered():
+            self._set_state(_SHUTDOWN)
+            self._do_shutdown()
 
-    def _warn_kept_open(self) -> None:
-        logger.warning("returning true from eof_received() has no effect when using ssl")
-
-    def _log_eof(self) -> None:
-        logger.debug("%r received EOF", self)
+    def _has_undelivered(self) -> bool:
+        """Whether data waits for resume_reading(), which continues the shutdown."""
+        return bool(
+            self._app_reading_paused
+            and (self._incoming.pending or self._records.pending())
+            and not (self._app_transport is None or self._app_transport._closed)
+        )
 
     def _on_shutdown_complete(self, shutdown_exc: Any) -> None:
         if getattr(shutdown_exc, "reason", None) == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
@@ -243,6 +267,8 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
             # no error. Send what is queued before closing.
             self._process_outgoing()
             shutdown_exc = None
+        elif shutdown_exc is not None:
+            shutdown_exc.__traceback__ = None  # as above
         super()._on_shutdown_complete(shutdown_exc)
 
     def _abort(self, exc: BaseException | None = None) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, Never
+from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypedDict, Unpack
 from weakref import WeakKeyDictionary
 
 from ._calling.options import named_options, refuse_unknown
+
+if TYPE_CHECKING:
+    import re
 
 __all__ = [
     "Body",
@@ -43,6 +46,43 @@ class _Missing:
 MISSING: Final[Any] = _Missing()
 
 
+class MarkerOptions(TypedDict, total=False):
+    """What all markers take besides the default; the limits and words are pydantic's `Field`'s.
+
+    `alias` is the name in the request, `validation_alias` this or pydantic's AliasChoices of
+    several. The document has `title` to `deprecated`; `openapi_examples` are its Example Objects by
+    name, and `example` is what it had in their place before version 3.1.
+    """
+
+    default_factory: Callable[[], Any] | None
+    alias: str | None
+    validation_alias: Any
+    gt: float | None
+    ge: float | None
+    lt: float | None
+    le: float | None
+    multiple_of: float | None
+    min_length: int | None
+    max_length: int | None
+    pattern: str | re.Pattern[str] | None
+    regex: str | None
+    discriminator: Any
+    strict: bool | None
+    union_mode: Literal["smart", "left_to_right"] | None
+    fail_fast: bool | None
+    max_digits: int | None
+    decimal_places: int | None
+    allow_inf_nan: bool | None
+    title: str | None
+    description: str | None
+    examples: list[Any] | None
+    example: Any
+    openapi_examples: dict[str, Any] | None
+    json_schema_extra: Any
+    deprecated: bool | str | None
+    include_in_schema: bool
+
+
 class Marker:
     """Base of the parameters' markers."""
 
@@ -63,16 +103,19 @@ class Marker:
         multiple_of: float | None = None,
         min_length: int | None = None,
         max_length: int | None = None,
-        pattern: str | None = None,
+        pattern: str | re.Pattern[str] | None = None,
         regex: str | None = None,
         discriminator: Any = None,
         strict: bool | None = None,
+        union_mode: Literal["smart", "left_to_right"] | None = None,
+        fail_fast: bool | None = None,
         max_digits: int | None = None,
         decimal_places: int | None = None,
         allow_inf_nan: bool | None = None,
         title: str | None = None,
         description: str | None = None,
         examples: list[Any] | None = None,
+        example: Any = MISSING,
         openapi_examples: dict[str, Any] | None = None,
         json_schema_extra: Any = None,
         deprecated: bool | str | None = None,
@@ -95,10 +138,12 @@ class Marker:
         limits |= {"min_length": min_length, "max_length": max_length, "strict": strict}
         limits |= {"max_digits": max_digits, "decimal_places": decimal_places}
         limits |= {"allow_inf_nan": allow_inf_nan, "discriminator": discriminator}
+        limits |= {"union_mode": union_mode, "fail_fast": fail_fast}
         self.constraints = {name: limit for name, limit in limits.items() if limit is not None}
         self.title = title
         self.description = description
         self.examples = examples
+        self.example = example
         self.openapi_examples = openapi_examples
         self.json_schema_extra = json_schema_extra
         self.deprecated = deprecated
@@ -131,7 +176,7 @@ class Path(Marker):
     source = "path"
     has_choices = False
 
-    def __init__(self, default: Any = MISSING, **options: Any) -> None:
+    def __init__(self, default: Any = MISSING, **options: Unpack[MarkerOptions]) -> None:
         super().__init__(default, **options)
         if self.default is not MISSING or self.default_factory is not None:
             raise TypeError("a path parameter can't have a default: it is always there")
@@ -149,7 +194,11 @@ class Header(Marker):
     source = "header"
 
     def __init__(
-        self, default: Any = MISSING, *, convert_underscores: bool = True, **options: Any
+        self,
+        default: Any = MISSING,
+        *,
+        convert_underscores: bool = True,
+        **options: Unpack[MarkerOptions],
     ) -> None:
         super().__init__(default, **options)
         self.convert_underscores = convert_underscores
@@ -173,7 +222,7 @@ class Body(Marker):
         *,
         embed: bool | None = None,
         media_type: str = "application/json",
-        **options: Any,
+        **options: Unpack[MarkerOptions],
     ) -> None:
         super().__init__(default, **options)
         self.embed = embed
@@ -193,7 +242,7 @@ class Form(Body):
         default: Any = MISSING,
         *,
         media_type: str = "application/x-www-form-urlencoded",
-        **options: Any,
+        **options: Unpack[MarkerOptions],
     ) -> None:
         super().__init__(default, media_type=media_type, **options)
 
@@ -206,7 +255,7 @@ class File(Form):
         default: Any = MISSING,
         *,
         media_type: str = "multipart/form-data",
-        **options: Any,
+        **options: Unpack[MarkerOptions],
     ) -> None:
         super().__init__(default, media_type=media_type, **options)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._validation.annotations import is_class
 from ..encoders import jsonable_encoder
+from ..params import MISSING
 from ..responses import JSONResponse
 from .constants import METHODS_WITH_BODY, REF_PREFIX
 
@@ -163,10 +164,10 @@ def _parameter(parameter: Parameter, schemas: Schemas) -> Json:
 
 def _add_examples(made: Json, marker: Any) -> None:
     examples = getattr(marker, "openapi_examples", None)
-    example = getattr(marker, "example", None)
+    example = getattr(marker, "example", MISSING)
     if examples:
         made["examples"] = jsonable_encoder(examples)
-    elif example is not None:
+    elif example is not MISSING:
         made["example"] = jsonable_encoder(example)
 
 

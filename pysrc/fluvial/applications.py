@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from . import _core
@@ -31,6 +32,7 @@ from .datastructures import State, URLPath
 from .exceptions import NoMatchFound
 from .middleware import Middleware, check_layer
 from .middleware.base import BaseHTTPMiddleware
+from .middleware.errors import ServerErrorMiddleware
 from .middleware.wsgi import WSGIMiddleware
 from .openapi._app import DESCRIPTION, Documented
 from .routing import APIRouter, Registering, Shared, include_route
@@ -129,7 +131,8 @@ class App(Documented, Registering):
         self.set_events(lifespan, on_startup, on_shutdown)
         self._router = _core.Router(redirect_slashes=redirect_slashes)
         self.user_middleware: list[Middleware] = [check_layer(each) for each in middleware or ()]
-        self.middleware_stack: Stack | None = None
+        self.middleware_stack: Any = None  # the outermost layer, once the app has started
+        self._stack: Stack | None = None
         self._errors = ErrorHandlers()
         self._unplanned: list[Route] = []
         self._registered = Registered(self.manners.warns_of_duplicates)
@@ -388,15 +391,27 @@ class App(Documented, Registering):
         """The middleware, outermost first."""
         return self.user_middleware
 
-    def build_middleware_stack(self) -> Stack:
-        """The middleware, made and compiled once, with the routes inside."""
-        if self.middleware_stack is None:
-            self.middleware_stack = compile_stack(self.user_middleware, connections.Inside(self))
-        return self.middleware_stack
+    def build_middleware_stack(self) -> Any:
+        """The middleware with the routes inside, as an ASGI app.
+
+        Packages that watch apps put another method in its place, which wraps what this returns.
+        Otherwise the middleware is called without it.
+        """
+        return ServerErrorMiddleware(connections.Layers(self))
+
+    def compile_middleware(self) -> Stack:
+        """The middleware, made and compiled once."""
+        if self._stack is None:
+            self._stack = compile_stack(self.user_middleware, connections.Inside(self))
+            self.middleware_stack = self.build_middleware_stack()
+            build: Any = self.build_middleware_stack
+            if getattr(build, "__func__", None) is not App.build_middleware_stack:
+                self._stack = replace(self._stack, watched=self.middleware_stack)
+        return self._stack
 
     def make_entry(self) -> Entry | None:
         """The outermost of the functions around the routes; None if there is none."""
-        return make_entry(self.build_middleware_stack().functions, self._errors, self.mounts)
+        return make_entry(self.compile_middleware().functions, self._errors, self.mounts)
 
 
 def _describe(route: Route) -> str:

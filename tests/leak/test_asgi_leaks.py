@@ -111,10 +111,28 @@ def native() -> App:
     return outer
 
 
-@pytest.fixture(scope="module", params=["alone", "mounted", "under middleware"])
+class Around:
+    """ASGI middleware, which has the responses as messages."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_on(message: Any) -> None:
+            await send(message)
+
+        await self.app(scope, receive, send_on)
+
+
+PLACES = ["alone", "mounted", "under middleware", "under ASGI middleware", "under both"]
+
+
+@pytest.fixture(scope="module", params=PLACES)
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     served: Any = app if request.param == "alone" else native()
-    if request.param == "under middleware":
+    if request.param in ("under ASGI middleware", "under both"):
+        served.add_middleware(Around)
+    if request.param in ("under middleware", "under both"):
 
         @served.middleware("http")
         async def around(request: Any, call_next: Any) -> Any:

@@ -73,7 +73,7 @@ def test_a_star_elsewhere_is_refused(host) -> None:
     app = App()
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host])
     with pytest.raises(ValueError, match=r"like '\*\.example\.com'"):
-        app.build_middleware_stack()
+        app.compile_middleware()
 
 
 def test_a_websocket_needs_a_trusted_host_too(serve) -> None:

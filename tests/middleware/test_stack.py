@@ -165,6 +165,67 @@ def failing(names: SimpleNamespace, kinds: str) -> Any:
     return app
 
 
+def elsewhere(app: Any) -> Any:
+    """The app as another server, or another app, calls it."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    return call
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+def test_the_answers_are_the_same_elsewhere(serve, kinds) -> None:
+    names = names_of("fluvial")
+    here, there = serve(make(names, kinds)).client, serve(elsewhere(make(names, kinds))).client
+    for method, path, options in ASKED:
+        answers = [tell(each.request(method, path, **options)) for each in (here, there)]
+        assert answers[0] == answers[1], (method, path)
+
+
+@pytest.mark.parametrize("kinds", ["", "a", "fa", "af"])
+@pytest.mark.parametrize("outer", [Named, None])
+def test_a_failure_has_the_fields_of_cors_elsewhere(serve, kinds, outer) -> None:
+    names = names_of("fluvial")
+    app = failing(names, kinds)
+    app.add_middleware(names.CORSMiddleware, allow_origins=["*"])
+    if outer is not None:
+        app.add_middleware(outer, name="outer")
+    answer = serve(elsewhere(app)).client.get("/fails", headers={"origin": "https://a.example"})
+    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("kinds", ["", "a", "f"])
+def test_middleware_of_starlettes_own(serve, kinds) -> None:
+    """It sends from tasks of its own, in and around ours."""
+    ours, theirs = names_of("fluvial"), names_of("fastapi")
+
+    class Theirs(theirs.BaseHTTPMiddleware):
+        async def dispatch(self, request: Any, call_next: Any) -> Any:
+            response = await call_next(request)
+            response.headers["x-theirs"] = request.url.path
+            return response
+
+    app = make(ours, kinds)
+    app.add_middleware(Theirs)
+    app.add_middleware(theirs.GZipMiddleware, minimum_size=1)
+
+    @app.middleware("http")
+    async def around(request: Any, call_next: Any) -> Any:
+        response = await call_next(request)
+        response.headers["x-ours"] = request.url.path
+        return response
+
+    client = serve(app).client
+    for method, path, options in ASKED:
+        answer = client.request(method, path, **options)
+        where = answer.request.url.path
+        assert answer.status_code < 500
+        assert answer.headers["x-theirs"] == answer.headers["x-ours"] == where
+        assert answer.headers["content-encoding"] == "gzip"
+
+
 @pytest.mark.parametrize("kinds", ["", "a", "f", "fa", "af", "dag"])
 def test_what_a_handler_raises_passes_through_middleware(serve, kinds) -> None:
     ours, theirs = serve_both(serve, lambda names: failing(names, kinds))
@@ -317,9 +378,35 @@ def test_a_layer_that_cannot_be_made_is_refused_where_it_is_added() -> None:
         App(middleware=[Named])  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"write @app\.middleware"):
         app.add_middleware(_nothing)
-    app.build_middleware_stack()
+    app.compile_middleware()
     with pytest.raises(RuntimeError, match="has started"):
         app.add_middleware(Named, name="x")
+
+
+@pytest.mark.parametrize("kinds", ["", "a", "f", "fa"])
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_what_replaces_the_stack_is_around_all(serve, kinds, place) -> None:
+    """As packages do that watch the requests of an app."""
+    names = names_of("fluvial")
+    app = failing(names, kinds)
+    app.get("/")(lambda: 1)
+    build, seen = app.build_middleware_stack, []
+
+    def build_watched() -> Any:
+        inner = build()
+        assert isinstance(inner, names.ServerErrorMiddleware)
+
+        async def watched(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["path"])
+            await inner(scope, receive, send)
+
+        return watched
+
+    app.build_middleware_stack = build_watched
+    client = serve(app if place == "here" else elsewhere(app)).client
+    assert client.get("/").json() == 1
+    assert (client.get("/fails").status_code, client.get("/x").status_code) == (500, 404)
+    assert seen == ["/", "/fails", "/x"]
 
 
 def test_a_class_that_overrides_call_is_called_as_asgi(serve) -> None:

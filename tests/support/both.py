@@ -27,6 +27,8 @@ _STARLETTE = (
     "authentication",
     "middleware.authentication",
     "middleware.base",
+    "middleware.errors",
+    "middleware.exceptions",
     "middleware.sessions",
     "staticfiles",
     "templating",

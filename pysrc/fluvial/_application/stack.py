@@ -23,11 +23,13 @@ class Stack:
     """The compiled middleware.
 
     `functions` are next to the routes, innermost first; `outer` is the outermost of the layers
-    around these, an ASGI app, or None when there are none.
+    around these, an ASGI app, or None when there are none. `watched` is what a package that watches
+    the app has put around all.
     """
 
     functions: tuple[Dispatch, ...]
     outer: Asgi | None
+    watched: Asgi | None = None
 
 
 def compile_stack(layers: Iterable[Middleware], inside: Asgi) -> Stack:

@@ -45,6 +45,16 @@ class Inside:
         await side_of(self._app).inside(scope, receive, send)
 
 
+class Layers:
+    """The ASGI middleware of an app, with the routes inside."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await side_of(self._app).layers(scope, receive, send)
+
+
 # ---- requests ----------------------------------------------------------------------------------
 
 

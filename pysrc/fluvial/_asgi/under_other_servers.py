@@ -104,8 +104,9 @@ class AsgiSide:
     def __init__(self, app: App) -> None:
         self._app = app
         app.plan_routes()
-        stack = app.build_middleware_stack()
-        self._outer = stack.outer
+        stack = app.compile_middleware()
+        self.layers = stack.outer or self.inside
+        self._outer = stack.watched or stack.outer
         self._plain = not stack.functions
         entry = make_entry(stack.functions, app.errors, app.mounts, always=True)
         assert entry is not None

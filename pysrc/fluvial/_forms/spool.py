@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Coroutine
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from .limits import FormLimits
 
 # Bytes that are gathered before a thread writes them, while another such lot is being written.
-_LOT = 512 * 1024
-_MANY = 512  # pieces; writev() takes 1,024 (IOV_MAX)
+_LOT = 256 * 1024
 
 
 class Memory:
@@ -101,17 +99,8 @@ class Spool:
 
 
 def _write(file: SpooledTemporaryFile[bytes], pieces: list[bytes]) -> None:
-    """Appends the pieces by one system call, which gives the GIL away once."""
     file.rollover()  # does nothing from the second time on
-    file.flush()
-    descriptor = file.fileno()
-    if len(pieces) > _MANY:
-        pieces = [b"".join(pieces)]
-    written = os.writev(descriptor, pieces)
-    if written < sum(map(len, pieces)):  # the disk is nearly full
-        rest = memoryview(b"".join(pieces))[written:]
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+    file.writelines(pieces)
 
 
 def close_soon(file: Any) -> None:

@@ -104,7 +104,7 @@ class Service:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         self._app.plan_routes()
-        self._app.build_middleware_stack()
+        self._app.compile_middleware()
         pool = _core.Pool(loop, threads=self._config.threads, queue=self._config.thread_queue)
         register_pool(loop, pool)
         try:
@@ -272,7 +272,8 @@ class Service:
 
     def _around(self, request_type: type[Request]) -> Bridge | None:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""
-        outer = self._app.build_middleware_stack().outer
+        stack = self._app.compile_middleware()
+        outer = stack.watched or stack.outer
         if outer is None:
             return None
         app = self._app

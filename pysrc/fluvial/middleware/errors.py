@@ -1,0 +1,70 @@
+"""Responses to exceptions that nothing handles, for apps of one's own: an App has its own."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._calling.callables import is_async
+from .._calling.threads import call_in_pool
+from ..exceptions import noted_headers
+from ..requests import Request
+from ..responses import PlainTextResponse, Response
+
+if TYPE_CHECKING:
+    from .._asgi.protocol import Asgi3, Message, Receive, Send
+
+__all__ = ["ServerErrorMiddleware"]
+
+
+class ServerErrorMiddleware:
+    """Answers 500, or what `handler(request, exc)` returns, and raises the exception again.
+
+    With `debug` the answer is the traceback.
+    """
+
+    def __init__(
+        self, app: Asgi3, handler: Callable[[Request, Any], Any] | None = None, debug: bool = False
+    ) -> None:
+        self.app = app
+        self.handler = handler
+        self.debug = debug
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The middleware as an ASGI app."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except Exception as exc:
+            if not started:
+                response = await self._answer(Request(scope), exc)
+                response.raw_headers.extend(noted_headers(exc))
+                await response(scope, receive, send)
+            raise
+
+    async def _answer(self, request: Request, exc: Exception) -> Any:
+        if self.debug:
+            return self.debug_response(request, exc)
+        if self.handler is None:
+            return self.error_response(request, exc)
+        if is_async(self.handler):
+            return await self.handler(request, exc)
+        return await call_in_pool(self.handler, request, exc)
+
+    def debug_response(self, request: Request, exc: Exception) -> Response:
+        """The traceback as text."""
+        return PlainTextResponse("".join(traceback.format_exception(exc)), 500)
+
+    def error_response(self, request: Request, exc: Exception) -> Response:
+        """A 500 that tells nothing."""
+        return PlainTextResponse("Internal Server Error", 500)

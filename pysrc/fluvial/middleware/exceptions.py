@@ -1,0 +1,80 @@
+"""Exception handlers around an ASGI app of one's own: an App has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._calling.callables import is_async
+from .._calling.threads import call_in_pool
+from ..exceptions import is_http_exception
+from ..requests import Request
+from ..responses import PlainTextResponse, Response
+
+if TYPE_CHECKING:
+    from .._asgi.protocol import Asgi3, Message, Receive, Send
+
+__all__ = ["ExceptionMiddleware"]
+
+Handler = Callable[[Request, Any], Any]
+
+
+class ExceptionMiddleware:
+    """Answers what `handlers`, by status or exception class, make of an exception.
+
+    Without one an HTTPException is its detail as text, and others are raised again, as they are
+    when the response has started.
+    """
+
+    def __init__(
+        self, app: Asgi3, handlers: Mapping[Any, Handler] | None = None, debug: bool = False
+    ) -> None:
+        self.app = app
+        self.debug = debug
+        self._handlers: dict[Any, Handler] = dict(handlers or {})
+
+    def add_exception_handler(self, exc_class_or_status_code: Any, handler: Handler) -> None:
+        """Sets the handler for a status or a class."""
+        self._handlers[exc_class_or_status_code] = handler
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The middleware as an ASGI app."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except Exception as exc:
+            handler = self._find(exc)
+            if started or handler is None:
+                raise
+            request = Request(scope, receive)
+            response = (
+                await handler(request, exc)
+                if is_async(handler)
+                else await call_in_pool(handler, request, exc)
+            )
+            await response(scope, receive, send)
+
+    def _find(self, exc: Exception) -> Handler | None:
+        http = is_http_exception(exc)
+        status: Any = getattr(exc, "status_code", None)
+        if http and status in self._handlers:
+            return self._handlers[status]
+        for cls in type(exc).__mro__:
+            if cls in self._handlers:
+                return self._handlers[cls]
+        return self.http_exception if http else None
+
+    def http_exception(self, request: Request, exc: Any) -> Response:
+        """The detail as text."""
+        if exc.status_code in (204, 304):
+            return Response(status_code=exc.status_code, headers=exc.headers)
+        return PlainTextResponse(exc.detail, exc.status_code, exc.headers)

@@ -11,7 +11,7 @@ import fluvial.security as ours
 import httpx
 import pytest
 from conftest import Serve
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 
 @dataclass
@@ -89,12 +89,23 @@ def add_fields(app: Any, f: Names) -> None:
         return [who, name]
 
 
+class Aliased(BaseModel):
+    """A model with a choice of names."""
+
+    model_config = {"extra": "forbid"}
+    value: str = Field(validation_alias=AliasChoices("first", "second"))
+
+
 def add_models(app: Any, f: Names) -> None:
     """Routes that take a form as a model."""
 
     @app.post("/person")
     async def person(it: Annotated[Person, f.Form()]) -> Any:
         return it.model_dump()
+
+    @app.post("/aliased")
+    async def aliased(it: Annotated[Aliased, f.Form()]) -> Any:
+        return it.value
 
     @app.post("/strict")
     def strict(it: Annotated[Strict, f.Form()]) -> Any:
@@ -215,7 +226,8 @@ FIELDS = [
     "name=ann", "name=ann&age=4", "name=a&age=x", "", "name=", "age=5", "name=ann&name=bob",
     "name=ann&Nick-Name=x+y%26", "name=%C3%A9t%C3%A9", "name=ann&tags=1&tags=2",
     "name=ann&tags=x", "name=ann&other=1&other=2", "other=1", "&&name=ann&&", "name", "=x",
-    "name=ann&token=t", "kind=cat", "kind=dog&toys=a&toys=", "kind=dog&toys=a", "kind=cow",
+    "name=ann&token=t", "first=1", "first=&second=2", "first=1&second=2", "second=2",
+    "kind=cat", "kind=dog&toys=a&toys=", "kind=dog&toys=a", "kind=cow",
     "kind=cat&lives=x", "kind=", "username=u&password=p", "username=u", "password=",
     "username=u&password=p&grant_type=password&scope=a+b&client_id=c&client_secret=s",
     "username=u&password=p&grant_type=code", "name=%ff&age=1", "name=a=b&age=+1",
@@ -223,7 +235,7 @@ FIELDS = [
 PATHS = [
     *("/scalars", "/def", "/query/1?q=2", "/query/x?q=y", "/depends", "/person"),
     *("/strict", "/loose", "/optional", "/two", "/maybe", "/raw"),
-    *("/union", "/tagged", "/tagged-or-none", "/login", "/strict-login"),
+    *("/aliased", "/union", "/tagged", "/tagged-or-none", "/login", "/strict-login"),
 ]
 FILES: list[Any] = [
     [("file", ("a.txt", b"hello", "text/plain"))],

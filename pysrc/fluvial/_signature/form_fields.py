@@ -153,16 +153,23 @@ class _Shape:
         return bool(self._own.intersection(received) or (self._keeps_others and received))
 
     def given(self, received: Received) -> dict[str, Any]:
-        """What the model's validator gets: all fields, lists where the model has lists."""
+        """What the model's validator gets: all fields, lists where the model has lists. Where a
+        field has several names, the first one with a value is its own."""
         given: dict[str, Any] = {}
+        taken: set[str] = set()
+        filled: set[str] = set()
         for each in self._inputs:
+            if each.field in filled:
+                continue
+            taken.add(each.sent)
             value = _sent(received.get(each.sent, []), each.many)
-            if value is not MISSING and each.name not in given:
+            if value is not MISSING:
                 given[each.name] = value
+                filled.add(each.field)
         return given | {
             name: values[0] if len(values) == 1 else values
             for name, values in received.items()
-            if name not in self._own
+            if name not in taken
         }
 
     def normal(self, value: Any) -> Any:

@@ -26,11 +26,13 @@ Received = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A name in the request, its name for the validator, and whether its values form a list."""
+    """A name in the request, its name for the validator, whether its values form a list, and which
+    field of the model it is for, which may have several."""
 
     sent: str
     name: str
     many: bool
+    field: str
 
 
 def choices_reader(field: Field, validator: Validator) -> Reader:
@@ -123,7 +125,7 @@ def model_inputs(model: Any, field: Field) -> list[Input]:
             if alias != name and hyphens:
                 spellings.insert(0, alias)  # the underscores of an explicit alias may be meant
             for sent in dict.fromkeys(spellings):
-                inputs.append(Input(sent.lower() if is_header else sent, alias, many))
+                inputs.append(Input(sent.lower() if is_header else sent, alias, many, name))
     return inputs
 
 

@@ -136,11 +136,13 @@ server_collect(PyObject *op, PyObject *args)
     AppServer *server = (AppServer *)op;
     PyObject *request;
     Py_buffer body;
-    if (!PyArg_ParseTuple(args, "O!y*:collect", server->request_type, &request,
-                          &body)) {
+    int decoded = 0;
+    if (!PyArg_ParseTuple(args, "O!y*|p:collect", server->request_type, &request, &body,
+                          &decoded)) {
         return NULL;
     }
     HttpRequest *req = request_http(request);
+    call_of(req)->decoded |= decoded != 0;
     int err = buf_append(&req->body, body.buf, (size_t)body.len);
     PyBuffer_Release(&body);
     if (err != 0) {

@@ -30,7 +30,8 @@ typedef struct AppCall {
     /* the mounted app's own object for the request; it owns and clears it */
     void *mounted;
     BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
-    bool rooted; /* the server's root path was removed from the path */
+    bool rooted;     /* the server's root path was removed from the path */
+    bool decoded;    /* the collected body isn't as Content-Encoding says any more */
     bool websocket;  /* for a native WebSocket handler; `request` is a WebSocket */
     bool gone;       /* the client went away before the response was complete */
 } AppCall;

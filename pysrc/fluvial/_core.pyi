@@ -398,8 +398,9 @@ class Server:
         route is looked up. With `websocket`, the object is of the type in `websockets`, which has
         its own methods to accept, to close and for messages. release() must be called afterwards.
         Raises: ValueError for an unknown method."""
-    def collect(self, request: Request, body: bytes, /) -> None:
-        """Appends to the collected body of an adopted request."""
+    def collect(self, request: Request, body: bytes, decoded: bool = False, /) -> None:
+        """Appends to the collected body of an adopted request. If it is `decoded`, the request's
+        Content-Encoding doesn't count any more."""
     def release(self, request: Request, /) -> None:
         """Ends an adopted request or WebSocket."""
     def close(self) -> None:

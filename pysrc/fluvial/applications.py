@@ -275,7 +275,7 @@ class App(Documented, Registering):
         return self._dependencies.overrides
 
     @dependency_overrides.setter
-    def dependency_overrides(self, overrides: Mapping[Any, Any]) -> None:
+    def dependency_overrides(self, overrides: Mapping[Any, Any] | None) -> None:
         self._dependencies.overrides = overrides
 
     def _override(self) -> None:

@@ -354,7 +354,9 @@ class APIRouter(Registering):
 
     Their signatures are read when they are included. `lifespan`, `on_startup` and `on_shutdown` are
     as those of an App, and become parts of the app's that includes the router. `route_class` is the
-    class of its routes, which derives from APIRoute.
+    class of its routes, which derives from APIRoute. `routes` are registered at once.
+    `redirect_slashes` and `dependency_overrides_provider` are the including app's affair, and taken
+    for the sake of classes that pass them on.
     """
 
     _owner = "router"
@@ -379,11 +381,19 @@ class APIRouter(Registering):
         on_shutdown: Sequence[Callable[[], Any]] | None = None,
         route_class: type[Route] = APIRoute,
         strict_content_type: bool | None = None,
+        routes: Sequence[Route | WebSocketRoute] | None = None,
+        redirect_slashes: bool = True,
+        default: None = None,
+        dependency_overrides_provider: Any = None,
     ) -> None:
+        if default is not None:
+            raise TypeError("APIRouter(): default is the including app's affair: give it None")
         self._shared = Shared.of(dict(locals()), "APIRouter()")
         self.route_class = route_class
         self.routes: list[Route | WebSocketRoute] = []
         self.set_events(lifespan, on_startup, on_shutdown)
+        for route in routes or ():
+            include_route(self, route, Shared())
 
     @property
     def prefix(self) -> str:

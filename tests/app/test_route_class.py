@@ -96,6 +96,20 @@ def test_routers_bring_their_class_along(is_async: bool) -> None:
     assert response.json() == {"detail": {"sent": '["a"]', "wrong": ["body", 0]}}
 
 
+def test_a_body_that_the_class_has_decoded_is_taken() -> None:
+    app, sent = App(), gzip.compress(b"[1,2]")
+    app.post("/plain")(total)
+    app.route_class = GzipRoute
+    app.post("/")(total)
+    client, headers = TestClient(app), {**JSON, "content-encoding": "gzip"}
+    assert client.post("/", content=sent, headers=headers).json() == 3
+    assert client.post("/plain", content=sent, headers=headers).status_code == 415
+
+
+async def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
 def test_limits_hold_within_a_route_class() -> None:
     app = App()
     app.route_class = TellingRoute

@@ -227,3 +227,13 @@ def test_a_router_does_not_include_itself() -> None:
     router = APIRouter()
     with pytest.raises(ValueError, match="can't include itself"):
         router.include_router(router)
+
+
+def test_a_router_may_begin_with_routes() -> None:
+    first = APIRouter()
+    first.get("/a")(lambda: "a")
+    app = App()
+    app.include_router(APIRouter(prefix="/b", routes=first.routes, redirect_slashes=False))
+    assert [route.path for route in app.routes][-1] == "/b/a"
+    with pytest.raises(TypeError, match="default is the including app's affair"):
+        APIRouter(default=print)

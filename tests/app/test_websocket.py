@@ -27,6 +27,7 @@ from fluvial import (
     WebSocketException,
     WebSocketState,
 )
+from fluvial.testclient import TestClient
 from support.gateways import HOSTS, app_with, declined, hosting, text_of
 from support.ws_client import BINARY, TEXT, Frame, upgraded
 
@@ -473,6 +474,25 @@ def test_signatures_that_are_refused(handler: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         app.add_api_websocket_route("/x", handler)
     assert app.websockets.routes == []
+
+
+async def for_either(tasks: BackgroundTasks, response: Response) -> bool:
+    tasks.add_task(print)
+    response.headers["x"] = "y"
+    return True
+
+
+def test_dependencies_may_ask_for_what_only_requests_have() -> None:
+    """One function serves both, as libraries' routers do it."""
+    app = App()
+
+    @app.websocket("/x")
+    async def handler(websocket: WebSocket, value: Annotated[bool, Depends(for_either)]) -> None:
+        await websocket.accept()
+        await websocket.send_json(value)
+
+    with TestClient(app).websocket_connect("/x") as websocket:
+        assert websocket.receive_json() is True
 
 
 def test_a_request_has_no_websocket() -> None:

@@ -281,7 +281,7 @@ static int
 bind_body(Binder *b, const Param *param, PyObject **out)
 {
     *out = NULL;
-    if (b->req->has_body && body_check_encoding(b) < 0) {
+    if (b->req->has_body && !call_of(b->req)->decoded && body_check_encoding(b) < 0) {
         return -1;
     }
     PyObject *type =

@@ -92,5 +92,5 @@ async def _handle(plan: _core.Plan, request: Request) -> Response:
     if request._scope is None:
         request = type(request)(request.scope, request.receive)
     if body is not None:
-        adopter.collect(request, body)
+        adopter.collect(request, body, type(request).body is not Request.body)
     return await call_plan(plan, request)

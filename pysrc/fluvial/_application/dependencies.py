@@ -74,8 +74,8 @@ class Dependencies:
         return self._overrides
 
     @overrides.setter
-    def overrides(self, given: Mapping[Func, Func]) -> None:
-        before, self._overrides = self._overrides, Overrides(given, self._changed)
+    def overrides(self, given: Mapping[Func, Func] | None) -> None:
+        before, self._overrides = self._overrides, Overrides(given or {}, self._changed)
         try:
             self._changed()
         except BaseException:

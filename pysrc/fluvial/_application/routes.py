@@ -421,15 +421,18 @@ def _fields(call: Call) -> list[Field]:
     return [value for value in values if isinstance(value, Field)] + inner
 
 
-def _check_websocket(call: Call) -> None:
-    """Raises: TypeError for a parameter that needs a body or a response."""
+def _check_websocket(call: Call, *, inner: bool = False) -> None:
+    """Raises: TypeError for a parameter that needs a body, or a response in the handler itself.
+
+    Dependencies may have one, since requests may need them, too; what they set has no effect.
+    """
     for argument in call.arguments:
         value = argument.value
         if isinstance(value, Call):
-            _check_websocket(value)
+            _check_websocket(value, inner=True)
             continue
         has_body = isinstance(value, Field) and value.source == "body"
-        if has_body or value in (Special.RESPONSE, Special.BACKGROUND):
+        if has_body or (not inner and value in (Special.RESPONSE, Special.BACKGROUND)):
             what = "the body" if has_body else "a response"
             raise TypeError(
                 f"parameter {argument.name!r} of {callable_name(call.func)} is for {what}, "

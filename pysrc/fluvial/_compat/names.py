@@ -1,13 +1,14 @@
 """Which of our modules stand for which of FastAPI's and Starlette's.
 
-A name is looked for in the modules of its line, in their order. Only what programs import is here:
-private modules of the two aren't.
+A name is looked for in the modules of its line, in their order. Only what programs import is here,
+and of private modules that which libraries ask for pydantic's version.
 """
 
 from __future__ import annotations
 
 MODULES: dict[str, tuple[str, ...]] = {
     "fastapi": ("fluvial._compat.fastapi", "fluvial"),
+    "fastapi._compat": ("fluvial._compat.pydantic_version",),
     "fastapi.applications": ("fluvial._compat.fastapi",),
     "fastapi.background": ("fluvial.background",),
     "fastapi.concurrency": ("fluvial.concurrency",),

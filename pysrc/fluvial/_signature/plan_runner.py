@@ -349,6 +349,7 @@ def _raise_problems(values: Values) -> None:
 def _not_swallowed(response: Any) -> Any:
     if response is None:
         raise FluvialError(
-            "a dependency with yield caught the handler's exception and did not raise again"
+            "no response: that comes of a handler raising an exception and a dependency with yield "
+            "that catches it and doesn't raise again"
         )
     return response

@@ -646,7 +646,7 @@ def test_the_type_of_a_dependency_may_be_known_to_type_checkers_alone(
     tmp_path: Path, annotation: str
 ) -> None:
     (tmp_path / "it.py").write_text(UNKNOWN_DEPENDENCIES.replace("{annotation}", annotation))
-    code = "import it; it.app.plan_routes(); print(it.app.router.find('GET', '/')[0])"
+    code = "import it; it.app.plan_routes(); print(it.app.table.find('GET', '/')[0])"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("found\n", "")

@@ -119,7 +119,20 @@ class FluvialError(RuntimeError):
 
 
 class ResponseValidationError(Exception):
-    """A handler's result doesn't fit the response model; the response has the status 500."""
+    """A handler's result doesn't fit the response model; the response has the status 500.
+
+    `errors()` gives dicts as those of RequestValidationError; `body` is the result.
+    """
+
+    def __init__(self, errors: Sequence[Any] = (), *, body: Any = None, message: str = "") -> None:
+        many = "" if len(errors) == 1 else "s"
+        super().__init__(message or f"{len(errors)} validation error{many}")
+        self._errors = errors
+        self.body = body
+
+    def errors(self) -> Sequence[Any]:
+        """What is wrong with the result."""
+        return self._errors
 
 
 class ClientDisconnect(Exception):

@@ -87,7 +87,6 @@ class Marker:
     """Base of the parameters' markers."""
 
     source: str
-    has_choices = True  # whether several names may be given, of which the first one present counts
 
     def __init__(
         self,
@@ -131,8 +130,6 @@ class Marker:
         self.alias = alias
         # The names in the request, tried in this order; empty for the parameter's own name.
         self.names = _alias_names(alias if validation_alias is None else validation_alias)
-        if len(self.names) > 1 and not self.has_choices:
-            raise TypeError(f"a parameter of the {self.source} has one name, not a choice")
         limits: dict[str, Any] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
         limits |= {"multiple_of": multiple_of, "pattern": regex if pattern is None else pattern}
         limits |= {"min_length": min_length, "max_length": max_length, "strict": strict}
@@ -174,7 +171,6 @@ class Path(Marker):
     """A parameter of the path."""
 
     source = "path"
-    has_choices = False
 
     def __init__(self, default: Any = MISSING, **options: Unpack[MarkerOptions]) -> None:
         super().__init__(default, **options)
@@ -214,7 +210,6 @@ class Body(Marker):
     """The JSON body; with `embed`, or if there are several such parameters, one member of it."""
 
     source = "body"
-    has_choices = False
 
     def __init__(
         self,
@@ -234,8 +229,6 @@ class Form(Body):
 
     A parameter that is a list takes all fields of the name. Empty fields count as absent.
     """
-
-    has_choices = True
 
     def __init__(
         self,
@@ -291,7 +284,9 @@ class Depends:
         if scope not in (None, "function", "request", "app"):
             raise ValueError(f'a scope is "function", "request" or "app", not {scope!r}')
         if not (max_concurrency is None or (type(max_concurrency) is int and max_concurrency > 0)):
-            raise ValueError(f"max_concurrency is a positive int, not {max_concurrency!r}")
+            raise ValueError(
+                f"max_concurrency is a positive integer or None, not {max_concurrency!r}"
+            )
         self.dependency = dependency
         self.use_cache = use_cache
         self.scope = scope
@@ -299,6 +294,21 @@ class Depends:
         self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
             WeakKeyDictionary()
         )
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self.dependency, self.use_cache, self.scope)
+
+    # Equal declarations mean the same, but each with a limit has a limit of its own.
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self) or self.max_concurrency is not None:
+            return other is self
+        return other.max_concurrency is None and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        try:
+            return hash((type(self), *self._key()))
+        except TypeError:  # of a callable object that isn't hashable
+            return hash((type(self), id(self.dependency)))
 
     def semaphore(self) -> asyncio.Semaphore:
         """What keeps to `max_concurrency` in the running loop."""
@@ -345,6 +355,9 @@ class Security(Depends):
         if isinstance(given, str) or not all(isinstance(scope, str) for scope in given):
             raise TypeError(f'Security(): write scopes=["name", …], not {scopes!r}')
         self.scopes = tuple(given)
+
+    def _key(self) -> tuple[Any, ...]:
+        return (*super()._key(), self.scopes)
 
     def __repr__(self) -> str:
         return f"Security({self.dependency!r}, scopes={list(self.scopes)!r})"

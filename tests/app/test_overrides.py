@@ -4,7 +4,7 @@ import threading
 from typing import Annotated, Any
 
 import pytest
-from fluvial import APIRouter, App, Depends, Header, HTTPException, Security, WebSocket
+from fluvial import APIRouter, App, Depends, Header, HTTPException, Response, Security, WebSocket
 from fluvial.security import SecurityScopes
 
 
@@ -208,3 +208,36 @@ def test_objects_that_cannot_be_keys(serve) -> None:
 
     app.dependency_overrides[settings] = lambda: "fake"
     assert serve(app).client.get("/five").json() == 5
+
+
+def test_declarations_that_are_equal() -> None:
+    one, other = Depends(settings), Depends(settings)
+    assert one == other
+    assert hash(one) == hash(other)
+    unlike = [
+        Depends(user),
+        Depends(settings, scope="function"),
+        Depends(settings, use_cache=False),
+        Depends(settings, max_concurrency=1),
+        Security(settings),
+        Security(settings, scopes=["a"]),
+    ]
+    assert len({one, *unlike}) == 7
+    assert Depends(settings, max_concurrency=1) != Depends(settings, max_concurrency=1)
+
+
+def test_dependencies_that_make_a_response(serve) -> None:
+    """The type says what it is only where nothing says what makes it."""
+    app = App()
+
+    def teapot(response: Response) -> Response:
+        response.status_code = 418
+        return response
+
+    @app.get("/")
+    def read(response: Annotated[Response, Depends(teapot)]) -> str:
+        response.headers["x-tea"] = "green"
+        return "tea"
+
+    answer = serve(app).client.get("/")
+    assert (answer.status_code, answer.headers["x-tea"]) == (418, "green")

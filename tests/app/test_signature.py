@@ -37,7 +37,6 @@ from fluvial import (
     Path,
     Query,
     Request,
-    Response,
     RouteWarning,
     WebSocket,
 )
@@ -341,8 +340,6 @@ def test_responses_of_others_are_refused_as_what_a_handler_returns() -> None:
         (Annotated[str, Depends(auth)] | None, None, "around the whole"),
         (list[Annotated[str, Query(max_length=3)]], Query(), "around the whole"),
         (dict[str, Annotated[str, Header()]], Body(), "around the whole"),
-        (Request, Depends(auth), "remove one"),
-        (Annotated[Response, Depends(auth)], inspect.Parameter.empty, "remove one"),
         (Annotated[BackgroundTasks, Query()], inspect.Parameter.empty, "remove one"),
         (HTTPConnection, Cookie(), "remove one"),
         (FiltersStruct, Query(), r"field 'tags' of FiltersStruct"),

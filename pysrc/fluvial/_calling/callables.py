@@ -81,4 +81,10 @@ def _faces(func: Callable[..., Any]) -> list[Callable[..., Any]]:
     faces = [func]
     if not inspect.isroutine(func):
         faces.append(strip_partials(call_method(func)))
-    return faces + [strip_partials(inspect.unwrap(face)) for face in faces]
+    inner = [strip_partials(inspect.unwrap(face)) for face in faces]
+    methods = [
+        strip_partials(call_method(each))
+        for each in inner
+        if not inspect.isroutine(each) and not inspect.isclass(each)
+    ]
+    return [*faces, *inner, *methods]

@@ -24,6 +24,13 @@ class BodyField:
     validator: Validator
     default: Any = MISSING
     default_factory: Callable[[], Any] | None = None
+    further: tuple[str, ...] = ()  # other names that are accepted like `alias`
+
+    def name_in(self, members: dict[str, Any]) -> str | None:
+        """The name under which `members` has a value for it."""
+        if self.alias in members or not self.further:
+            return self.alias if self.alias in members else None
+        return next((name for name in self.further if name in members), None)
 
     def absent(self) -> Any:
         """The value when none was sent, MISSING if it is required."""
@@ -87,11 +94,12 @@ class EmbeddedBody:
         values: list[Any] = []
         problems: list[Problem] = []
         for field in self._fields:
-            value = field.absent() if field.alias not in decoded else None
+            name = field.name_in(decoded)
+            value = field.absent() if name is None else None
             if value is MISSING:
                 problems.append(missing(("body", field.alias)))
-            elif field.alias in decoded:
-                value = _validated(field, decoded[field.alias], problems)
+            elif name is not None:
+                value = _validated(field, name, decoded[name], problems)
             values.append(value)
         if problems:
             raise RequestValidationError(problems, body=settle(body))
@@ -148,8 +156,8 @@ def _charset(parameters: str) -> str:
     return "utf-8"
 
 
-def _validated(field: BodyField, value: Any, problems: list[Problem]) -> Any:
-    loc = ("body", field.alias)
+def _validated(field: BodyField, name: str, value: Any, problems: list[Problem]) -> Any:
+    loc = ("body", name)
     if not field.validator.exact:
         value = settle(value)
     try:

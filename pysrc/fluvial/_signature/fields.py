@@ -82,7 +82,7 @@ def make_param(
 def make_body_field(field: Field) -> BodyField:
     """The BodyField for a field whose value comes from the body."""
     validator = validator_for(field, field.annotation)
-    return BodyField(field.alias, validator, field.default, field.default_factory)
+    return BodyField(field.alias, validator, field.default, field.default_factory, field.further)
 
 
 def _conversion(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 
 from .._messages.cookies import cookie_pairs
-from .._validation.annotations import concrete, is_sequence, strip_optional
+from .._validation.annotations import concrete, is_optional, is_sequence, strip_optional
 from .._validation.problems import missing
 from ..exceptions import RequestValidationError
 from ..params import MISSING
@@ -60,15 +60,17 @@ def model_reader(field: Field, validator: Validator) -> Reader:
     inputs = model_inputs(model, field)
     sent = {each.name: each.sent for each in reversed(inputs)}
     extra = extra_policy(model)
+    optional = is_optional(field.annotation)
 
     def read(request: Any) -> Any:
         received = _received(request, field.source)
         found, others = _sort(received, inputs)
-        counts = extra in ("allow", "forbid") and field.source != "header"
-        if not found and not (counts and others):
+        if not found and not (extra in ("allow", "forbid") and others):
             default = field.absent()
             if default is not MISSING:
                 return default
+            if optional:
+                raise RequestValidationError([missing((field.source,))])
         try:
             return validator.from_python(found | others, (field.source,))
         except RequestValidationError as exc:
@@ -121,11 +123,9 @@ def model_inputs(model: Any, field: Field) -> list[Input]:
         is_list = is_sequence(strip_optional(annotation))
         for alias, indexed in aliases:
             many = is_list or indexed
-            spellings = [alias.replace("_", "-")] if hyphens else [alias]
-            if alias != name and hyphens:
-                spellings.insert(0, alias)  # the underscores of an explicit alias may be meant
-            for sent in dict.fromkeys(spellings):
-                inputs.append(Input(sent.lower() if is_header else sent, alias, many, name))
+            # The underscores of an explicit alias are meant.
+            sent = alias.replace("_", "-") if hyphens and alias == name else alias
+            inputs.append(Input(sent.lower() if is_header else sent, alias, many, name))
     return inputs
 
 

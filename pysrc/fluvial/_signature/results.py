@@ -28,6 +28,7 @@ from .._validation.annotations import (
     walk,
     without_members,
 )
+from .._validation.problems import problems_of
 from .._validation.validators import StructValidator, make_adapter
 from .._validation.write_json import for_models, plain, to_json
 from ..exceptions import RequestValidationError, ResponseValidationError
@@ -194,7 +195,7 @@ def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
             return adapter.validate_python(for_models(result), from_attributes=True)
         with suppress(ValueError, TypeError):  # objects of another class than the declared one
             return adapter.validate_python(json.loads(to_json(result)))
-        raise ResponseValidationError(str(exc)) from exc
+        raise _misfit(exc, result) from exc
 
 
 def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:
@@ -221,7 +222,13 @@ def _made_anew(adapter: TypeAdapter[Any], value: Any) -> Any:
     except ValueError as exc:
         with suppress(ValueError, TypeError):
             return adapter.validate_python(json.loads(to_json(value)), by_name=True)
-        raise ResponseValidationError(str(exc)) from exc
+        raise _misfit(exc, value) from exc
+
+
+def _misfit(exc: Any, result: Any) -> ResponseValidationError:
+    """The error to raise for one of pydantic's, or for RequestValidationError's."""
+    errors = problems_of(exc, ("response",)) if hasattr(exc, "error_count") else ()
+    return ResponseValidationError(errors, body=result, message=str(exc))
 
 
 def _msgspec_encoder(model: Any) -> Encode:
@@ -234,7 +241,7 @@ def _msgspec_encoder(model: Any) -> Encode:
                 fields = msgspec.to_builtins(shape.reduce(result), enc_hook=plain)
                 result = validator.from_python(fields, ("response",))
             except RequestValidationError as exc:
-                raise ResponseValidationError(str(exc)) from exc
+                raise ResponseValidationError(exc.errors(), body=result, message=str(exc)) from exc
         return to_json(result)
 
     return encode

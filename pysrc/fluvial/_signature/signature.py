@@ -181,7 +181,7 @@ def settle_scopes(call: Call, inherited: tuple[str, ...] = ()) -> bool:
     """
     scopes = tuple(dict.fromkeys((*inherited, *scopes_of(call.marker))))
     bound: dict[str, SecurityScopes] = {}
-    uses_scopes = False
+    uses_scopes = bool(scopes_of(call.marker))
     for argument in call.arguments:
         if isinstance(argument.value, Call):
             uses_scopes |= settle_scopes(argument.value, scopes)
@@ -342,7 +342,8 @@ def _read_parameter(
     marker, default = _marker_and_default(parameter, metadata)
     if not isinstance(marker, Depends):
         check_annotation(bare)
-    special = _special(bare)
+    # A dependency may make a Request or Response of its own.
+    special = None if isinstance(marker, Depends) else _special(bare)
     if special is not None or parameter.kind in _VARIADIC:
         if marker is not None:
             what = "it takes what is left over" if special is None else "its type says what it is"
@@ -445,7 +446,10 @@ def _read_field(
     _check_shape(parameter.annotation, marker)
     if isinstance(marker, Path):
         default = MISSING
-    alias, further = next(iter(marker.names), None), marker.names[1:]
+    names = marker.names
+    if isinstance(marker, Path) and len(names) > 1:  # routers' paths may have one or the other
+        names = tuple(each for each in names if each in path_names)[:1] or names
+    alias, further = next(iter(names), None), names[1:]
     if alias is None:
         alias = name
         if isinstance(marker, Header) and marker.convert_underscores:

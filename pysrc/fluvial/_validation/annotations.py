@@ -93,10 +93,23 @@ def is_class(annotation: Any, bases: type | tuple[type, ...]) -> bool:
 
 def is_sequence(annotation: Any) -> bool:
     """Whether the type, or a member of a union, is a list, tuple, set or another sequence."""
+    if is_json_text(annotation):
+        return False
     return any(_is_sequence_class(member) for member in union_members(annotation))
 
 
+def is_json_text(annotation: Any) -> bool:
+    """Whether a value is a text with JSON in it, as pydantic's `Json` says."""
+    return any(
+        (item if isinstance(item, type) else type(item)).__name__ == "Json"
+        and (item if isinstance(item, type) else type(item)).__module__.startswith("pydantic")
+        for item in (annotation, *split_annotated(annotation)[1])
+    )
+
+
 def _is_sequence_class(annotation: Any) -> bool:
+    if is_json_text(annotation):
+        return False
     kind = concrete(annotation)
     if not isinstance(kind, type) or issubclass(kind, (str, bytes, bytearray, Mapping)):
         return False
@@ -111,6 +124,8 @@ def _is_enum(kind: type) -> bool:
 
 def is_model(annotation: Any) -> bool:
     """Whether the annotation is a type with named fields."""
+    if is_json_text(annotation):
+        return False
     kind = concrete(annotation)
     if not isinstance(kind, type):
         return False
@@ -126,6 +141,8 @@ def is_model(annotation: Any) -> bool:
 
 def is_scalar(annotation: Any) -> bool:
     """Whether a value is written as one text. A parameter of such a type is read from the query."""
+    if is_json_text(annotation):
+        return True
     for member in union_members(annotation):
         kind = concrete(member)
         if is_model(member) or _is_sequence_class(member):

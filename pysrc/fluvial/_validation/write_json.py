@@ -18,10 +18,12 @@ from pathlib import PurePath
 from re import Pattern
 from types import ModuleType
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-_TEXTS = (PurePath, UserString, IPv4Address, IPv6Address, IPv4Network, IPv6Network)
+# A UUID may be one only by its __class__, as asyncpg's are.
+_TEXTS = (UUID, PurePath, UserString, IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 _LISTS = (deque, range, KeysView, ValuesView, ItemsView)
 # What msgspec and its hook raise when they refuse a value. pydantic's PydanticSerializationError is
 # a ValueError.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -36,6 +37,7 @@ from .middleware.errors import ServerErrorMiddleware
 from .middleware.wsgi import WSGIMiddleware
 from .openapi._app import DESCRIPTION, Documented
 from .routing import APIRouter, Registering, Shared, include_route
+from .staticfiles import FrontendFiles
 
 if TYPE_CHECKING:
     from ._application.events import Lifespan
@@ -248,6 +250,28 @@ class App(Documented, Registering):
         self.mounts.append(make_mount(path, app, interface, name))
         self._registered.add(("mount",), path.rstrip("/"), app)
         self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
+
+    @named_options
+    def frontend(
+        self,
+        path: str,
+        *,
+        directory: str | os.PathLike[str],
+        fallback: str | None = "auto",
+        check_dir: bool | str = "auto",
+    ) -> None:
+        """Serves the built files of a program for the browser, below `path`, where no route is.
+
+        What isn't there is answered with `fallback`: "404.html", or "index.html" for a browser that
+        asks for a page, so that the program makes it; "auto" is the first of these that exists.
+        With `check_dir` the directory must exist; "auto" doesn't ask for it when the environment
+        variable FASTAPI_ENV is "development".
+
+        Raises: ValueError for another fallback, RuntimeError when what is needed doesn't exist.
+        """
+        if check_dir == "auto":
+            check_dir = os.environ.get("FASTAPI_ENV") != "development"
+        self.mount(path, FrontendFiles(directory, fallback, check_dir=bool(check_dir)))
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The path of the first route with this name and these parameters, percent-encoded.

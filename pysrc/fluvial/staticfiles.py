@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._asgi.mounts import path_below
 from ._calling.threads import run_internal
+from .datastructures import Headers
 from .exceptions import HTTPException
 from .responses import FileResponse, RedirectResponse, Response
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PathLike", "StaticFiles"]
 
 PathLike = str | os.PathLike[str]
+FALLBACKS = ("auto", "index.html", "404.html", None)
 _READ_METHODS = ("GET", "HEAD")
 # What an operating system says of a path that can't be a file's.
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
@@ -160,6 +162,54 @@ class StaticFiles:
     ) -> Response:
         """The response with a file."""
         return FileResponse(full_path, status_code)
+
+
+class FrontendFiles(StaticFiles):
+    """The files of a program that runs in the browser; see App.frontend.
+
+    Raises: ValueError for another `fallback`, RuntimeError when what is needed doesn't exist.
+    """
+
+    def __init__(self, directory: PathLike, fallback: str | None, *, check_dir: bool) -> None:
+        if fallback not in FALLBACKS:
+            raise ValueError(f"fallback is one of {FALLBACKS}, not {fallback!r}")
+        super().__init__(directory=directory, html=True, check_dir=check_dir)
+        self.fallback = fallback
+        named = fallback if check_dir and fallback != "auto" else None
+        if named is not None and not _is_file(self.lookup_path(named)[1]):
+            raise RuntimeError(f"Frontend fallback file {named!r} does not exist in {directory!s}")
+
+    async def get_response(self, path: str, scope: Message) -> Response:
+        """The file, or what takes the place of one that isn't there. Raises: HTTPException."""
+        full_path, status, redirect = await run_internal(self._find, path, scope["path"])
+        if scope["method"] not in _READ_METHODS:
+            raise HTTPException(405 if full_path else 404)
+        if redirect:
+            return _redirect(scope)
+        if full_path:
+            return self.file_response(full_path, status, scope)
+        names = (self.fallback,) if self.fallback != "auto" else ("404.html", "index.html")
+        for name in names:
+            if name is None or (name == "index.html" and not _wants_page(scope)):
+                continue
+            full_path, status = await run_internal(self.lookup_path, name)
+            if _is_file(status):
+                return self.file_response(
+                    full_path, status, scope, 404 if name == "404.html" else 200
+                )
+            if self.fallback != "auto":
+                raise RuntimeError(f"Frontend fallback file {name!r} does not exist")
+        raise HTTPException(404)
+
+
+def _wants_page(scope: Message) -> bool:
+    """Whether the request is that of a browser's address bar, or a link in a page."""
+    for value in Headers(raw=scope["headers"]).get("accept", "").split(","):
+        media_type, *parameters = value.replace(" ", "").lower().split(";")
+        refused = any(each.rstrip("0.") in ("q=", "q") for each in parameters)
+        if media_type in ("text/html", "application/xhtml+xml") and not refused:
+            return True
+    return False
 
 
 def _is_file(status: os.stat_result | None) -> bool:

@@ -8,7 +8,7 @@
 #include "base/names.h"
 
 /* The Python versions with whose functions this file agrees; a test compares their source. */
-#define VERSION_KNOWN (PY_VERSION_HEX < 0x030F0000)
+#define VERSION_KNOWN (PY_VERSION_HEX < 0x03100000)
 
 /* ---- Whether asyncio's functions are in place --------------------------------------------- */
 

@@ -117,7 +117,7 @@ def test_a_runner_runs_many() -> None:
         assert runner.get_loop() is runner.run(running())
 
 
-@pytest.mark.filterwarnings("ignore:.*event_loop_policy:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*(event_loop_p|EventLoopP)olicy:DeprecationWarning")
 def test_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     class Policy(asyncio.DefaultEventLoopPolicy):  # type: ignore[misc, valid-type]
         def new_event_loop(self) -> Loop:

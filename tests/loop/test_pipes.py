@@ -583,6 +583,7 @@ def test_a_loop_that_dies_with_pipes_in_cycles() -> None:
     assert "unclosed event loop" in messages
     assert "unclosed transport <ReadPipeTransport" in messages
     assert "unclosed transport <WritePipeTransport" in messages
+    warnings.clear()
     gc.collect()
     assert [ref() for ref in refs] == [None] * 4
     assert read.closed

@@ -41,10 +41,13 @@ def lacking(ours: inspect.Signature, theirs: inspect.Signature) -> list[str]:
     """The parameters of theirs that ours can't be called with."""
     kinds = {parameter.kind for parameter in ours.parameters.values()}
     by_place = [name for name, p in ours.parameters.items() if p.kind in POSITIONAL]
+    only_by_place = sum(
+        parameter.kind is Parameter.POSITIONAL_ONLY for parameter in ours.parameters.values()
+    )
     found = []
     for place, (name, parameter) in enumerate(theirs.parameters.items()):
         if parameter.kind in POSITIONAL:
-            known = by_place[place : place + 1] == [name]
+            known = by_place[place : place + 1] == [name] or place < only_by_place
             taken = known or Parameter.VAR_POSITIONAL in kinds
         elif parameter.kind is Parameter.KEYWORD_ONLY:
             taken = name in ours.parameters or Parameter.VAR_KEYWORD in kinds

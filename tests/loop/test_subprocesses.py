@@ -442,6 +442,7 @@ def test_programs_that_can_not_be_started(loop: asyncio.AbstractEventLoop, tmp_p
     (tmp_path / "plain").touch()
 
     async def main() -> None:
+        gc.collect()
         before = descriptors()
         for _ in range(3):
             with pytest.raises(FileNotFoundError, match="nowhere"):

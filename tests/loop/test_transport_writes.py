@@ -83,6 +83,9 @@ def test_writelines_takes_any_number_of_any_buffers(
 
 
 def test_writelines_refuses_what_is_not_bytes(loop: asyncio.AbstractEventLoop) -> None:
+    if sys.version_info >= (3, 15) and not isinstance(loop, Loop):
+        pytest.skip("asyncio's transport of 3.15 sends nothing more after such a call")
+
     async def main() -> None:
         ours, theirs, sink = await pair(1)
         for wrong in ([b"never sent", 1], [b"never sent", "text"], 5):

@@ -66,6 +66,7 @@ class ProcessesMixin(asyncio.SelectorEventLoop):
         except BaseException:
             transport.close()
             await transport._wait()
+            await transport._gone.wait()  # since 3.14 _wait() doesn't wait for the pipes
             raise
         return transport
 
@@ -159,6 +160,15 @@ class _ChildTransport(unix_events._UnixSubprocessTransport):
     leaves no pipe open and lets no caller wait forever."""
 
     _pending_calls: Any  # None once the pipes are connected
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._gone = asyncio.Event()
+        super().__init__(*args, **kwargs)
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        """Called when the child has exited and its pipes are closed."""
+        super()._call_connection_lost(exc)
+        self._gone.set()
 
     async def _connect_pipes(self, waiter: asyncio.Future[None]) -> None:
         await super()._connect_pipes(waiter)

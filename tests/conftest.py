@@ -24,6 +24,16 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compiles the core that the tests of HTTP load: on a busy machine that alone may take longer
+    than a test is given."""
+    users = [item for item in session.items if item.path.parent.name in ("http", "wire")]
+    if users and not session.config.option.collectonly:
+        from support import http_core
+
+        http_core.build()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Has a test of signals, forks or interrupts run where these meet nobody else."""

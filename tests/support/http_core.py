@@ -57,7 +57,8 @@ def _archives() -> list[str]:
     raise native.BuildError(f"no archives in {static} for {names}: make build")
 
 
-def _build() -> Path:
+def build() -> Path:
+    """Compiles and links what is out of date. Returns the module's path."""
     kind, extra = _kind()
     flags = [*FLAGS, *extra, "-I", str(EXT)]
     for name in ("llhttp", "libuv"):
@@ -110,7 +111,7 @@ def _is_fluvial(name: str) -> bool:
 @cache
 def load() -> tuple[ModuleType, type[Any]]:
     """(the module, the Loop class that goes with it)."""
-    core = _load("http_probe._core", _build())
+    core = _load("http_probe._core", build())
     package = ModuleType("fluvial")
     package.__path__ = [str(ROOT / "pysrc" / "fluvial")]
     package._core = core  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Coroutine
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from .limits import FormLimits
 
 # Bytes that are gathered before a thread writes them, while another such lot is being written.
-_LOT = 256 * 1024
+_LOT = 512 * 1024
+_MANY = 512  # pieces; writev() takes 1,024 (IOV_MAX)
 
 
 class Memory:
@@ -99,8 +101,17 @@ class Spool:
 
 
 def _write(file: SpooledTemporaryFile[bytes], pieces: list[bytes]) -> None:
+    """Appends the pieces by one system call, which gives the GIL away once."""
     file.rollover()  # does nothing from the second time on
-    file.writelines(pieces)
+    file.flush()
+    descriptor = file.fileno()
+    if len(pieces) > _MANY:
+        pieces = [b"".join(pieces)]
+    written = os.writev(descriptor, pieces)
+    if written < sum(map(len, pieces)):  # the disk is nearly full
+        rest = memoryview(b"".join(pieces))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
 def close_soon(file: Any) -> None:

@@ -101,9 +101,7 @@ def main() -> None:
         for server in servers.values():
             stack.enter_context(server)
             server.wait_ready()
-        print(
-            "| handler | MB per CPU s: Fluvial | FastAPI | ratio | MB/s: Fluvial | FastAPI | ratio |"
-        )
+        print("| handler | MB/CPU s: Fluvial | FastAPI | ratio | MB/s: Fluvial | FastAPI | ratio |")
         print("|---|--:|--:|--:|--:|--:|--:|")
         for path in ("/file", "/def"):
             rounds: dict[str, list[Rate]] = {name: [] for name in servers}

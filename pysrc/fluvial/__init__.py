@@ -39,6 +39,8 @@ from .routing import APIRouter
 from .sse import EventSourceResponse, ServerSentEvent
 from .websockets import WebSocket, WebSocketState
 
+FastAPI = App  # so that a program moves by changing an import
+
 __version__ = "0.1.0"
 __all__ = [
     "URL",
@@ -52,6 +54,7 @@ __all__ = [
     "Cookie",
     "Depends",
     "EventSourceResponse",
+    "FastAPI",
     "File",
     "FileResponse",
     "Form",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin
 
+from ._loop import Loop
 from ._testing.exchange import Exchange
 from ._testing.http_side import Broken, read_body, read_head, write_request
-from ._testing.portal import Portal
+from ._testing.portal import HerePortal, Portal
 from ._testing.ws_session import WebSocketTestSession
 from ._testing.ws_side import make_key
 from .exceptions import WebSocketDisconnect
@@ -30,7 +32,7 @@ else:
                 "fluvial.testclient needs httpx: pip install httpx", name="httpx"
             ) from None
 
-__all__ = ["TestClient", "WebSocketDenialResponse", "WebSocketTestSession"]
+__all__ = ["AsyncClient", "TestClient", "WebSocketDenialResponse", "WebSocketTestSession"]
 
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
@@ -170,6 +172,56 @@ class TestClient(httpx.Client):
         )
 
 
+class AsyncClient(httpx.AsyncClient):
+    """The same for tests that await: `async with AsyncClient(app) as client`.
+
+    Within the block the app runs on the test's own loop if that is a `fluvial.Loop`, so that both
+    can use what belongs to a loop; otherwise, and outside of the block, on one in another thread.
+    A request's body is sent as a whole.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        base_url: str = "http://testserver",
+        raise_server_exceptions: bool = True,
+        root_path: str = "",
+        cookies: Any = None,
+        headers: Mapping[str, str] | None = None,
+        follow_redirects: bool = True,
+        client: tuple[str, int] = ("testclient", 50000),
+    ) -> None:
+        self.app = app
+        self._root_path = root_path
+        self._inner = TestClient(
+            app, base_url, raise_server_exceptions, root_path=root_path, client=client
+        )
+        super().__init__(
+            base_url=base_url,
+            headers={"user-agent": "testclient", **(headers or {})},
+            follow_redirects=follow_redirects,
+            cookies=cookies,
+            transport=_AsyncTransport(_Transport(self._inner)),
+        )
+
+    async def __aenter__(self) -> Self:
+        if isinstance(asyncio.get_running_loop(), Loop):
+            portal = HerePortal(self.app, root_path=self._root_path, lifespan=True)
+            await portal.begin()
+            self._inner.portal = portal
+        else:
+            await asyncio.to_thread(self._inner.__enter__)
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        portal = self._inner.portal
+        await self.aclose()
+        if isinstance(portal, HerePortal):
+            self._inner.portal = None
+            await portal.end()
+        await asyncio.to_thread(self._inner.__exit__, *exc_info)
+
+
 def _refuse(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Exception:
     return WebSocketDenialResponse(status, headers=headers, content=body)
 
@@ -212,6 +264,34 @@ class _Stream(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._stack.close()
+
+
+class _AsyncTransport(httpx.AsyncBaseTransport):
+    """Talks to the app in threads, while the loop is free to serve it."""
+
+    def __init__(self, sync: _Transport) -> None:
+        self._sync = sync
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        stream = httpx.ByteStream(await request.aread())
+        whole = httpx.Request(request.method, request.url, headers=request.headers, stream=stream)
+        response = await asyncio.to_thread(self._sync.handle_request, whole)
+        response.stream = _AsyncStream(response.stream)
+        response.request = request
+        return response
+
+
+class _AsyncStream(httpx.AsyncByteStream):
+    def __init__(self, sync: Any) -> None:
+        self._sync = sync
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = iter(self._sync)
+        while piece := await asyncio.to_thread(next, pieces, b""):
+            yield piece
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._sync.close)
 
 
 @contextlib.contextmanager

@@ -114,3 +114,30 @@ class Portal:
         self.loop.call_soon_threadsafe(self.service.stop)
         self._thread.join()
         self._ended.result()
+
+
+class HerePortal(Portal):
+    """The same on the running loop, which is one of ours, from `begin()` to `end()`.
+
+    `call` is for other threads than the loop's.
+    """
+
+    async def begin(self) -> None:
+        """Starts the app. Raises: what its startup raises."""
+        self.loop = asyncio.get_running_loop()
+        self.service = self._make()
+        ready = asyncio.Event()
+        self._task = asyncio.create_task(self.service.run(ready.set))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait((self._task, waiting), return_when="FIRST_COMPLETED")
+        waiting.cancel()
+        if not ready.is_set():
+            try:
+                await self._task
+            except StartError as exc:
+                raise exc.__cause__ or exc from None
+
+    async def end(self) -> None:
+        """Stops the app. Raises: what its shutdown raises."""
+        self.service.stop()
+        await self._task

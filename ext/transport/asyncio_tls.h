@@ -25,8 +25,8 @@ typedef struct Tls {
     PyObject *transport;    /* _transport: the transport below */
     PyObject *app_protocol; /* _app_protocol: the application's protocol above */
     bool app_buffered;      /* _app_protocol_is_buffer */
-    bool app_paused;   /* _app_reading_paused */
-    bool app_choked;   /* _app_writing_paused: pause_writing() was called */
+    bool app_paused;        /* _app_reading_paused */
+    bool app_choked;        /* _app_writing_paused: pause_writing() was called */
     bool
         below_paused; /* _ssl_reading_paused: reading from the transport below is paused */
     bool below_choked;  /* _ssl_writing_paused: writing to it is paused */

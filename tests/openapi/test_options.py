@@ -1,5 +1,6 @@
 """Options of apps, routers, routes and parameters that FastAPI has: each means something."""
 
+import functools
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,6 +62,26 @@ def test_the_nearest_limit_of_bodies_counts(serve: "Serve") -> None:
     for path, limit in {"/app": 20, "/router": 30, "/route": 60, "/ours": 60}.items():
         assert status(path, limit) == 200
         assert status(path, limit + 1) == 413
+
+
+class Endpoint:
+    """What it says of itself isn't the route's."""
+
+    def __call__(self, q: int) -> None: ...
+
+
+def test_endpoints_that_are_no_functions() -> None:
+    def named(a: int, q: int = 0) -> None: ...
+
+    def make(framework: str) -> dict[str, Any]:
+        app = names_of(framework).App(title="x")
+        app.get("/partial")(functools.partial(named, 1))
+        app.get("/object")(Endpoint())
+        app.get("/method")(Endpoint().__call__)
+        found: dict[str, Any] = app.openapi()
+        return found
+
+    assert make("fluvial") == make("fastapi")
 
 
 @pytest.mark.filterwarnings("ignore:.*example.*")

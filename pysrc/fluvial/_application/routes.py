@@ -141,7 +141,9 @@ class Route(DescribedRoute):
         if (size := options.pop("max_body_size", None)) is not None:
             options["body_limit"] = size
         self.options = options
-        self.name = options.get("name") or callable_name(endpoint).rpartition(".")[2]
+        # That of a partial is "partial", in Starlette's URLs by name as in documents.
+        own_name = getattr(endpoint, "__name__", type(endpoint).__name__)
+        self.name = options.get("name") or own_name
         captures = read_captures(path)
         self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
         self.plan = None

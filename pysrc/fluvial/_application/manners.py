@@ -15,12 +15,15 @@ class Manners:
     """How an app behaves.
 
     `content` is what becomes of a body that doesn't say that it is JSON. `warns_of_duplicates` says
-    whether a second handler for the same method and path is a RouteWarning.
+    whether a second handler for the same method and path is a RouteWarning. `checks_results` says
+    whether a return annotation is a response model also where nothing in it has fields, as in
+    `-> dict[str, int]`.
     """
 
     content: ContentRule
     warns_of_duplicates: bool
+    checks_results: bool
 
 
-FLUVIAL = Manners(ContentRule.REFUSED, warns_of_duplicates=True)
-FASTAPI = Manners(ContentRule.TEXT, warns_of_duplicates=False)
+FLUVIAL = Manners(ContentRule.REFUSED, warns_of_duplicates=True, checks_results=False)
+FASTAPI = Manners(ContentRule.TEXT, warns_of_duplicates=False, checks_results=True)

@@ -20,7 +20,7 @@ from .._signature.foreign import check_dependencies, check_returned
 from .._signature.json_lines import response_class_of
 from .._signature.lifetimes import check_lifetimes, uses_any
 from .._signature.plan import Captures, make_target
-from .._signature.results import ModelOptions, make_respond, make_wrap
+from .._signature.results import ModelOptions, make_respond, make_wrap, returned_model
 from .._signature.signature import (
     Call,
     Overrides,
@@ -32,6 +32,7 @@ from .._signature.signature import (
     settle_scopes,
 )
 from .._validation.annotations import is_class
+from ..exceptions import FluvialError
 from ..params import MISSING, Depends
 from ..responses import Response, StreamingResponse
 from .described import DescribedRoute
@@ -230,13 +231,20 @@ class Route(DescribedRoute):
                 raise
             annotation = MISSING
         check_returned(annotation)
-        return make_wrap(
-            options.get("status_code"),
-            self._response_class(),
-            options.get("response_model", MISSING),
-            annotation,
-            model_options,
-        )
+        if self.options.get("manners", FLUVIAL).checks_results and "response_model" not in options:
+            options = {**options, "response_model": returned_model(annotation)}
+        try:
+            return make_wrap(
+                options.get("status_code"),
+                self._response_class(),
+                options.get("response_model", MISSING),
+                annotation,
+                model_options,
+            )
+        except TypeError as exc:
+            if not self.options.get("manners", FLUVIAL).checks_results:
+                raise
+            raise FluvialError(f"not a valid Pydantic field type for a response: {exc}") from exc
 
 
 @dataclass(slots=True, eq=False)

@@ -22,6 +22,7 @@ import msgspec
 
 from .._validation.annotations import (
     concrete,
+    is_class,
     is_model,
     needs_msgspec,
     split_annotated,
@@ -31,7 +32,7 @@ from .._validation.annotations import (
 from .._validation.problems import problems_of
 from .._validation.validators import StructValidator, make_adapter
 from .._validation.write_json import for_models, plain, to_json
-from ..exceptions import RequestValidationError, ResponseValidationError
+from ..exceptions import FluvialError, RequestValidationError, ResponseValidationError
 from ..params import MISSING
 from ..responses import JSONResponse, Response, StreamingResponse
 from ..sse import EventSourceResponse, ServerSentEvent
@@ -143,6 +144,23 @@ def _items_of(annotation: Any) -> Any:
     if concrete(annotation) in (*_ITERATORS, AsyncGenerator, AsyncIterable, AsyncIterator):
         annotation = next(iter(get_args(split_annotated(annotation)[0])), MISSING)
     return without_members(annotation, (ServerSentEvent, bytes), MISSING)
+
+
+def returned_model(annotation: Any) -> Any:
+    """The response model that FastAPI takes a return annotation for; MISSING if there is none.
+
+    Raises: FluvialError for a Response in a union: FastAPI has no model for that.
+    """
+    if annotation in (MISSING, type(None)) or is_class(annotation, Response):
+        return MISSING
+    if concrete(annotation) in (*_ITERATORS, AsyncGenerator, AsyncIterable, AsyncIterator):
+        return MISSING  # the type of what is streamed
+    if without_members(annotation, (Response,), MISSING) is not annotation:
+        raise FluvialError(
+            f"{annotation!r} has a Response beside other types, so that it isn't a valid Pydantic "
+            "field type: give the decorator the parameter response_model=None"
+        )
+    return annotation
 
 
 def _model_encoder(response_model: Any, annotation: Any, options: ModelOptions) -> Encode | None:

@@ -277,11 +277,13 @@ def test_writes_go_on_while_the_loop_answers(serve: Serve, monkeypatch: pytest.M
 
     thread = threading.Thread(target=upload)
     thread.start()
-    assert hangs.wait(60)
-    assert served.client.get("/other").json() == "answered"
-    assert answers == []
-    goes_on.set()
-    thread.join()
+    try:
+        assert hangs.wait(60)
+        assert served.client.get("/other", timeout=20).json() == "answered"
+        assert answers == []
+    finally:
+        goes_on.set()
+        thread.join()
     assert answers == [200]
 
 

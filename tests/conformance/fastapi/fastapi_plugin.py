@@ -37,6 +37,8 @@ def reason(report: Any) -> str:
     """The last line of a failure."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr)
+    if crash is None:  # an import that failed: the traceback's last line says why
+        text = next((line for line in reversed(text.splitlines()) if line.startswith("E ")), text)
     return " ".join(text.split())[:300]
 
 

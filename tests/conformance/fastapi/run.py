@@ -2,8 +2,8 @@
 
 FastAPI's programs and tests are unmodified; fluvial.compat stands for fastapi and starlette. Each
 test runs twice: with the app in the same process, and through a TCP socket. Prints how many passed
-by topic. Fails when fewer pass than recorded.json says, or when one fails that cannot_pass.py
-doesn't name although it did pass when recorded.
+by topic. Fails when fewer pass than recorded.json says, and when one passes that cannot_pass.py
+says can't.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ PACKAGES = {
         "websockets",
     ),
     "_compat": (
+        *("_asgi", "routing"),
         *("_application", "applications", "exceptions", "requests", "responses", "status"),
         "websockets",
     ),

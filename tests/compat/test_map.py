@@ -49,6 +49,20 @@ def test_names_are_ours() -> None:
     assert mapped(program) == "<module 'fastapi' (fluvial.compat)>"
 
 
+def test_routes_can_be_told_apart() -> None:
+    program = """
+        from fastapi import FastAPI
+        from fastapi.routing import APIRoute, APIWebSocketRoute
+        from starlette.routing import BaseRoute, Mount
+        app = FastAPI(openapi_url=None)
+        app.get("/")(lambda: 1)
+        app.mount("/m", FastAPI())
+        print([isinstance(r, APIRoute) and isinstance(r, BaseRoute) for r in app.routes])
+        print([isinstance(m, Mount) and isinstance(m, BaseRoute) for m in app.mounts])
+    """
+    assert mapped(program).split("\n") == ["[True]", "[True]"]
+
+
 def test_it_says_what_it_maps() -> None:
     program = """
         import logging; logging.basicConfig(level="INFO", format="%(message)s")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.command import serving
+from support.sanitizer import measures_memory
 
 MIB = 1 << 20
 UPLOAD = 200  # MiB
@@ -59,6 +60,7 @@ def upload(port: int, path: str, size: int) -> bytes:
         return sock.recv(65536).partition(b"\r\n\r\n")[2]
 
 
+@measures_memory
 @pytest.mark.parametrize("path", ["/file", "/def", "/parts"])
 def test_an_upload_takes_constant_memory(tmp_path: Path, path: str) -> None:
     (tmp_path / "uploads.py").write_text(APP)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fluvial import App
+from fluvial._messages.hosts import split_host
 from fluvial.middleware.trustedhost import TrustedHostMiddleware
 from support.both import serve_both, tell
 
@@ -104,3 +105,22 @@ def test_a_pattern_is_no_host(serve) -> None:
     names = SimpleNamespace(**vars(fluvial), TrustedHostMiddleware=TrustedHostMiddleware)
     client = serve(make(names)).client
     assert client.get("/", headers={"host": "*.two.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("a.example", ("a.example", "")),
+        ("a.example:80", ("a.example", "80")),
+        ("[::1]:80", ("[::1]", "80")),
+        ("a.example/.b.example", None),
+        ("a.example#b", None),
+        ("user@a.example", None),
+        ("[1]", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_what_a_host_is(value, found) -> None:
+    """Our own server refuses most of the others; not every server does."""
+    assert split_host(value) == found

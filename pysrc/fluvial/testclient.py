@@ -101,8 +101,7 @@ class TestClient(httpx.Client):
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
-        portal, self.portal = self.portal, None
-        self.close()
+        portal, self.portal = self.portal, None  # the client can be used again
         if portal is not None:
             portal.stop()
 

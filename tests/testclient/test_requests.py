@@ -326,6 +326,14 @@ def test_requests_within_the_block_share_one_loop() -> None:
     assert loops[0] is loops[1] is not loops[2]
 
 
+def test_a_client_can_be_used_again_after_the_block() -> None:
+    client = TestClient(echo())
+    for _ in range(2):
+        with client:
+            assert client.get("/echo").status_code == 200
+        assert client.get("/echo").status_code == 200
+
+
 @pytest.mark.parametrize("when", ["startup", "shutdown"])
 def test_what_the_lifespan_raises_is_raised(when: str) -> None:
     @contextlib.asynccontextmanager

@@ -5,7 +5,7 @@
     Slice     b"GET / HTTP/1.1" (14 bytes)
     Buf       b"..." (120 of 4096 bytes)
     Stream    STREAM_OPEN on descriptor 13, reading, 0 bytes queued
-    HttpConn  CONN_BODY, POST "/items" (answer: HTTP_ANSWER_NONE), 5 bytes of body, 0 kept, ...
+    HttpConn  CONN_BODY, POST "/items" (response: HTTP_RESPONSE_NONE), 5 bytes of body, 0 kept, ...
 
 `print /r conn` shows the struct itself. Works with every build: all have debug information.
 """
@@ -102,7 +102,7 @@ class ConnPrinter:
     def request(req: gdb.Value) -> str:
         try:
             target = text_of(req["head"]["ptr"], int(req["target_len"]))
-            return f"{method_of(req['method'])} {target} (answer: {req['answer']})"
+            return f"{method_of(req['method'])} {target} (response: {req['response']})"
         except gdb.MemoryError:
             return f"a request at {int(req.address):#x}, not readable"
 

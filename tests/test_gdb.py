@@ -24,7 +24,7 @@ Slice slice = {"GET /\r\n", 7}, empty, wild = {(const char *)8, 3};
 Buf buf = {"kept", 4, 64};
 HttpRequest req = {
     .method = HTTP_POST, .head = {"/itemshost", 10, 64}, .target_len = 6,
-    .answer = HTTP_ANSWER_STREAMING,
+    .response = HTTP_RESPONSE_STREAMING,
 };
 HttpConn idle;
 llhttp_method_t method; /* else the compiler leaves the type out */
@@ -44,8 +44,8 @@ EXPECTED = {
     "buf": "b'kept' (4 of 64 bytes)",
     "idle.stream": "STREAM_UNUSED",
     "conn.stream": "STREAM_OPEN on descriptor 13, reading, 10 bytes queued",
-    "conn": "CONN_BODY, POST b'/items' (answer: HTTP_ANSWER_STREAMING), 5 bytes of body, 4 kept, "
-    "eof, held, DEADLINE_BODY, {STREAM_OPEN on descriptor 13, reading, 10 bytes queued}",
+    "conn": "CONN_BODY, POST b'/items' (response: HTTP_RESPONSE_STREAMING), 5 bytes of body, "
+    "4 kept, eof, held, DEADLINE_BODY, {STREAM_OPEN on descriptor 13, reading, 10 bytes queued}",
 }
 
 

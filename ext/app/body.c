@@ -123,7 +123,7 @@ body_attempt(PyObject *owner, PyObject **result, WaitList **list)
         *result = PyBytes_FromStringAndSize(NULL, 0);
         return *result == NULL ? WAIT_FAILED : WAIT_DONE;
     }
-    if (call->gone || req->answer == HTTP_ANSWER_DONE) {
+    if (call->gone || req->response == HTTP_RESPONSE_DONE) {
         PyErr_SetNone(call_server(req)->client_disconnect);
         return WAIT_FAILED;
     }
@@ -159,7 +159,7 @@ gone_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
     HttpRequest *req = ((RequestObject *)owner)->http;
     AppCall *call = call_of(req);
-    if (call->gone || req->left || req->answer == HTTP_ANSWER_DONE) {
+    if (call->gone || req->left || req->response == HTTP_RESPONSE_DONE) {
         *result = Py_NewRef(Py_None);
         return WAIT_DONE;
     }

@@ -37,7 +37,7 @@ coro_release(RequestCoro *base)
     HttpRequest *req = self->req;
     self->req = NULL;
     if (req != NULL) {
-        if (req->answer != HTTP_ANSWER_DONE) {
+        if (req->response != HTTP_RESPONSE_DONE) {
             http_abort(req);
         }
         body_end(req); /* tasks that still read the body get no more */
@@ -59,7 +59,7 @@ coro_returned(HandlerCoro *self, PyObject *result)
     if (self->stage == CALL_STREAM) {
         (void)http_stream_end(self->req);
     } else {
-        next = answer_result(self->req, self->plan, self->stage, result);
+        next = result_respond(self->req, self->plan, self->stage, result);
     }
     Py_DECREF(result);
     return next;
@@ -81,7 +81,7 @@ coro_settle(RequestCoro *base, PyObject *result)
         err_restore(exc);
         return PYGEN_ERROR;
     } else {
-        next = answer_exception(self->req, self->stage);
+        next = result_respond_exception(self->req, self->stage);
     }
     if (next.stage == CALL_DONE) {
         coro_release(base);

@@ -101,7 +101,8 @@ is_multipart(const HttpRequest *req)
     Slice value = req->content_type < 0
                       ? SLICE("")
                       : http_field_value(req, (uint32_t)req->content_type);
-    return value.len >= type.len && slice_eq_nocase(slice_of(value.ptr, type.len), type);
+    return value.len >= type.len
+           && slice_eq_nocase(slice_of(value.ptr, type.len), type);
 }
 
 /* How to treat the body of a request whose route was found; also sets its limit. A handler that reads a
@@ -126,8 +127,8 @@ root_strip(HttpRequest *req)
     AppCall *call = call_of(req);
     Slice path = call_path(req);
     Py_ssize_t len = 0;
-    const char *root =
-        PyUnicode_AsUTF8AndSize(call_server(req)->root_path, &len); /* made when it began */
+    const char *root = PyUnicode_AsUTF8AndSize(call_server(req)->root_path,
+                                               &len); /* made when it began */
     if (unlikely(root == NULL)) {
         PyErr_Clear(); /* no memory */
         return UV_ENOMEM;
@@ -215,8 +216,8 @@ static CallNext
 call_inline(HttpRequest *req, const Plan *plan, PyObject **argv)
 {
     PyObject *result = plan_call(plan, argv);
-    CallNext next = result == NULL ? answer_exception(req, CALL_HANDLER)
-                                   : answer_result(req, plan, CALL_HANDLER, result);
+    CallNext next = result == NULL ? result_respond_exception(req, CALL_HANDLER)
+                                   : result_respond(req, plan, CALL_HANDLER, result);
     Py_XDECREF(result);
     return next;
 }
@@ -228,7 +229,7 @@ call_task(HttpRequest *req, const Plan *plan, PyObject **argv)
     PyObject *coro = awaitable == NULL
                          ? NULL
                          : request_coro_of(awaitable, "an asynchronous handler");
-    return coro == NULL ? answer_exception(req, CALL_HANDLER)
+    return coro == NULL ? result_respond_exception(req, CALL_HANDLER)
                         : (CallNext){CALL_HANDLER, coro};
 }
 
@@ -247,7 +248,7 @@ dispatch_failed(HttpRequest *req)
         return;
     }
     err_restore(exc);
-    CallNext next = answer_exception(req, CALL_HANDLER);
+    CallNext next = result_respond_exception(req, CALL_HANDLER);
     context_leave(context);
     coro_start(req, NULL, next, context);
     Py_DECREF(context);
@@ -294,7 +295,7 @@ call_plan(HttpRequest *req, const Plan *plan, PyObject *context)
     PyObject **argv = space + 1;
     CallNext next;
     if (params_bind(plan, req, &call_server(req)->errors, argv) < 0) {
-        next = answer_exception(req, CALL_HANDLER);
+        next = result_respond_exception(req, CALL_HANDLER);
         plan = NULL;
     } else if (plan->kind == PLAN_POOL) {
         context_leave(context);
@@ -318,7 +319,7 @@ call_entry(HttpRequest *req)
     PyObject *coro =
         request == NULL ? NULL : PyObject_CallOneArg(server->entry, request);
     Py_XDECREF(request);
-    return coro == NULL ? answer_exception(req, CALL_HANDLER)
+    return coro == NULL ? result_respond_exception(req, CALL_HANDLER)
                         : (CallNext){CALL_HANDLER, coro};
 }
 
@@ -366,7 +367,7 @@ route_raise(AppServer *server, PyObject *request, int status)
 
 /* 404, 405 with Allow, or 307 to the path with its last '/' toggled. */
 static CallNext
-answer_without_route(HttpRequest *req, RouteOutcome outcome)
+dispatch_without_route(HttpRequest *req, RouteOutcome outcome)
 {
     AppServer *server = call_server(req);
     int status = route_status(outcome);
@@ -374,9 +375,9 @@ answer_without_route(HttpRequest *req, RouteOutcome outcome)
     CallNext next = {CALL_DONE, NULL};
     if (request != NULL && status != 307 && server->custom_errors) {
         route_raise(server, request, status);
-        next = answer_exception(req, CALL_HANDLER);
+        next = result_respond_exception(req, CALL_HANDLER);
     } else if (request == NULL || route_fields(server, request) < 0) {
-        next = answer_exception(req, CALL_HANDLER);
+        next = result_respond_exception(req, CALL_HANDLER);
     } else {
         bool redirect = status == 307;
         HttpHead head = {
@@ -428,7 +429,7 @@ call_native(HttpRequest *req)
         CallNext next = call->websocket ? ws_call_begin(req)
                         : server->entry != NULL
                             ? call_entry(req)
-                            : answer_without_route(req, call->match.outcome);
+                            : dispatch_without_route(req, call->match.outcome);
         context_leave(context);
         bool runs = call->websocket && next.stage == CALL_HANDLER;
         coro_start(req, runs ? plan : NULL, next, context);
@@ -445,7 +446,7 @@ is_for_server(const HttpRequest *req)
 }
 
 static void
-answer_for_server(HttpRequest *req)
+dispatch_for_server(HttpRequest *req)
 {
     HttpFields fields = {.has_date = false};
     Slice methods = SLICE("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
@@ -463,13 +464,12 @@ dispatch_request(HttpRequest *req)
 {
     AppCall *call = call_of(req);
     PROBE(dispatch, req->conn, req, call->match.outcome, call->mount);
-    bool for_server =
-        unlikely(call->match.outcome != ROUTE_FOUND && is_for_server(req))
-        && (call->mount == NULL || call_server(req)->around);
+    bool for_server = unlikely(call->match.outcome != ROUTE_FOUND && is_for_server(req))
+                      && (call->mount == NULL || call_server(req)->around);
     http_request_ref(req); /* the client may go away while Python runs */
     if (for_server) {
         call->mount = NULL;
-        answer_for_server(req);
+        dispatch_for_server(req);
     } else if (call->mount != NULL) {
         call->mount->ops->request(req, call->mount);
     } else if (unlikely(is_plain_404(req))) {
@@ -511,7 +511,7 @@ dispatch_writable(HttpRequest *req)
         return;
     }
     sender_wake(req);
-    if (req->answer == HTTP_ANSWER_DONE) {
+    if (req->response == HTTP_RESPONSE_DONE) {
         body_end(req);
     }
 }

@@ -192,8 +192,8 @@ file_send_begin(FileSend *self, PyObject **result)
     case UV_EAGAIN:
         return WAIT_BLOCKED;
     case UV_ECANCELED: /* the response is complete, or its connection is about to be closed */
-        file_send_end(self,
-                      self->req->answer == HTTP_ANSWER_STREAMING ? UV_ECONNRESET : err);
+        file_send_end(
+            self, self->req->response == HTTP_RESPONSE_STREAMING ? UV_ECONNRESET : err);
         break;
     case UV_EBUSY:
     case UV_EMSGSIZE:

@@ -37,10 +37,10 @@ job_call(CallJob *job)
         plan->handler, job->argv + 1,
         plan->npositional | PY_VECTORCALL_ARGUMENTS_OFFSET, plan->kwnames);
     params_release(plan, job->argv + 1);
-    if (result == NULL || !answer_is_data(job->req, plan, result)) {
+    if (result == NULL || !result_is_data(job->req, plan, result)) {
         return result;
     }
-    PyObject *body = answer_encode(job->req, plan, result);
+    PyObject *body = result_encode(job->req, plan, result);
     Py_DECREF(result);
     job->encoded = body != NULL && PyBytes_CheckExact(body);
     return body;
@@ -81,22 +81,22 @@ job_free(CallJob *job)
 /* Responds with the result. If the worker hasn't encoded it, this may run the user's code, so it enters the
  * request's context. */
 static CallNext
-job_answer(CallJob *job)
+job_respond(CallJob *job)
 {
     HttpRequest *req = job->req;
     if (job->encoded) {
-        answer_json(req, job->plan, job->result);
+        result_respond_json(req, job->plan, job->result);
         return (CallNext){CALL_DONE, NULL};
     }
     if (PyContext_Enter(job->context) < 0) {
-        return answer_exception(req, CALL_HANDLER);
+        return result_respond_exception(req, CALL_HANDLER);
     }
     CallNext next;
     if (job->exception == NULL) {
-        next = answer_result(req, job->plan, CALL_HANDLER, job->result);
+        next = result_respond(req, job->plan, CALL_HANDLER, job->result);
     } else {
         err_restore(Py_NewRef(job->exception));
-        next = answer_exception(req, CALL_HANDLER);
+        next = result_respond_exception(req, CALL_HANDLER);
     }
     context_leave(job->context);
     return next;
@@ -106,7 +106,7 @@ static void
 job_done(InboxNode *node)
 {
     CallJob *job = container_of(node, CallJob, job.done);
-    coro_start(job->req, job->plan, job_answer(job), job->context);
+    coro_start(job->req, job->plan, job_respond(job), job->context);
     job_free(job);
 }
 
@@ -156,12 +156,12 @@ job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context
     CallJob *job = job_new(req, plan, argv, context);
     if (job == NULL) {
         params_release(plan, argv);
-        coro_start(req, NULL, answer_exception(req, CALL_HANDLER), context);
+        coro_start(req, NULL, result_respond_exception(req, CALL_HANDLER), context);
         return;
     }
     if (pool_submit(job->server->pool, &job->job) != 0) {
         Py_CLEAR(call_of(req)->request);
-        answer_busy(req);
+        result_respond_busy(req);
         job_free(job);
     }
 }

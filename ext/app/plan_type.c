@@ -197,7 +197,7 @@ plan_respond(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     HttpRequest *req = plan_request(op, args[0]);
-    return req == NULL ? NULL : answer_as_response(req, (Plan *)op, args[1]);
+    return req == NULL ? NULL : result_as_response(req, (Plan *)op, args[1]);
 }
 
 static int

@@ -1,5 +1,5 @@
 /* See result.h. Only this file knows what the attributes of a Response object mean. It holds no state
- * between calls. Thread: the loop's, with the GIL; answer_encode also a worker's.
+ * between calls. Thread: the loop's, with the GIL; result_encode also a worker's.
  */
 #include "base/py.h"
 
@@ -22,7 +22,7 @@ is_response(const AppServer *server, PyObject *obj)
 /* ---- Data --------------------------------------------------------------------------------- */
 
 bool
-answer_is_data(HttpRequest *req, const Plan *plan, PyObject *result)
+result_is_data(HttpRequest *req, const Plan *plan, PyObject *result)
 {
     if (plan != NULL && plan->wrap != NULL) {
         return false;
@@ -32,7 +32,7 @@ answer_is_data(HttpRequest *req, const Plan *plan, PyObject *result)
 }
 
 PyObject *
-answer_encode(HttpRequest *req, const Plan *plan, PyObject *result)
+result_encode(HttpRequest *req, const Plan *plan, PyObject *result)
 {
     if (plan != NULL && plan->encode != NULL) {
         return PyObject_CallOneArg(plan->encode, result);
@@ -48,7 +48,7 @@ answer_encode(HttpRequest *req, const Plan *plan, PyObject *result)
 }
 
 void
-answer_json(HttpRequest *req, const Plan *plan, PyObject *body)
+result_respond_json(HttpRequest *req, const Plan *plan, PyObject *body)
 {
     assert(PyBytes_CheckExact(body));
     HttpHead head = {
@@ -64,7 +64,7 @@ answer_json(HttpRequest *req, const Plan *plan, PyObject *body)
 }
 
 void
-answer_busy(HttpRequest *req)
+result_respond_busy(HttpRequest *req)
 {
     (void)http_respond_busy(req);
     const HttpRefusal refusal = {503, "Too many calls wait for a thread",
@@ -149,7 +149,7 @@ response_stream(HttpRequest *req, PyObject *response)
 
 /* Writes or starts a Response. 0 with *next set, or -1 with an exception set. */
 static int
-answer_response(HttpRequest *req, PyObject *response, CallNext *next)
+result_respond_object(HttpRequest *req, PyObject *response, CallNext *next)
 {
     PyObject *body = PyObject_GetAttr(response, call_server(req)->st->str_body);
     if (body == NULL) {
@@ -168,7 +168,7 @@ answer_response(HttpRequest *req, PyObject *response, CallNext *next)
 }
 
 PyObject *
-answer_as_response(HttpRequest *req, const Plan *plan, PyObject *result)
+result_as_response(HttpRequest *req, const Plan *plan, PyObject *result)
 {
     AppServer *server = call_server(req);
     if (is_response(server, result)) {
@@ -177,7 +177,7 @@ answer_as_response(HttpRequest *req, const Plan *plan, PyObject *result)
     if (plan->wrap != NULL) {
         return PyObject_CallOneArg(plan->wrap, result);
     }
-    PyObject *body = answer_encode(req, plan, result);
+    PyObject *body = result_encode(req, plan, result);
     if (body == NULL) {
         return NULL;
     }
@@ -192,21 +192,21 @@ answer_as_response(HttpRequest *req, const Plan *plan, PyObject *result)
 
 /* Responds with any result. 0 with *next set, or -1 with an exception set. */
 static int
-answer_any(HttpRequest *req, const Plan *plan, PyObject *result, CallNext *next)
+result_respond_any(HttpRequest *req, const Plan *plan, PyObject *result, CallNext *next)
 {
     AppServer *server = call_server(req);
     *next = ALL_DONE;
-    if (answer_is_data(req, plan, result)) {
-        PyObject *body = answer_encode(req, plan, result);
+    if (result_is_data(req, plan, result)) {
+        PyObject *body = result_encode(req, plan, result);
         int err = body == NULL ? -1 : bytes_check(body);
         if (err == 0) {
-            answer_json(req, plan, body);
+            result_respond_json(req, plan, body);
         }
         Py_XDECREF(body);
         return err;
     }
     if (is_response(server, result)) {
-        return answer_response(req, result, next);
+        return result_respond_object(req, result, next);
     }
     if (PyCoro_CheckExact(result)) {
         *next = (CallNext){CALL_HANDLER, Py_NewRef(result)};
@@ -219,18 +219,18 @@ answer_any(HttpRequest *req, const Plan *plan, PyObject *result, CallNext *next)
                      "the response class must make a Response, not %.100s",
                      Py_TYPE(response)->tp_name);
     } else if (response != NULL) {
-        err = answer_response(req, response, next);
+        err = result_respond_object(req, response, next);
     }
     Py_XDECREF(response);
     return err;
 }
 
 CallNext
-answer_result(HttpRequest *req, const Plan *plan, CallStage stage, PyObject *result)
+result_respond(HttpRequest *req, const Plan *plan, CallStage stage, PyObject *result)
 {
     CallNext next;
-    if (answer_any(req, plan, result, &next) < 0) {
-        return answer_exception(req, stage);
+    if (result_respond_any(req, plan, result, &next) < 0) {
+        return result_respond_exception(req, stage);
     }
     if (next.stage == CALL_HANDLER && stage == CALL_ERROR) {
         next.stage = CALL_ERROR;
@@ -243,10 +243,10 @@ answer_result(HttpRequest *req, const Plan *plan, CallStage stage, PyObject *res
 /* The last resort, when handling an exception raised another one, which is set: reports it and responds
  * with 500. */
 static void
-answer_give_up(HttpRequest *req)
+result_give_up(HttpRequest *req)
 {
     loop_report(call_server(req)->loop, "An exception handler failed");
-    if (req->answer == HTTP_ANSWER_NONE) {
+    if (req->response == HTTP_RESPONSE_NONE) {
         (void)http_respond_error(req, 500);
     } else {
         http_abort(req);
@@ -269,7 +269,7 @@ error_handled(HttpRequest *req, PyObject *exc)
 
 /* Closes `result` if it is a coroutine, since nobody will await it. */
 static void
-answer_drop(HttpRequest *req, PyObject *result)
+result_drop(HttpRequest *req, PyObject *result)
 {
     if (PyCoro_CheckExact(result)) {
         PyObject *closed = PyObject_CallMethod(result, "close", NULL);
@@ -282,10 +282,10 @@ answer_drop(HttpRequest *req, PyObject *result)
 }
 
 CallNext
-answer_exception(HttpRequest *req, CallStage stage)
+result_respond_exception(HttpRequest *req, CallStage stage)
 {
     if (stage == CALL_ERROR) {
-        answer_give_up(req);
+        result_give_up(req);
         return ALL_DONE;
     }
     PyObject *exc = err_take();
@@ -293,14 +293,14 @@ answer_exception(HttpRequest *req, CallStage stage)
     Py_DECREF(exc);
     CallNext next = ALL_DONE;
     if (result == NULL) {
-        answer_give_up(req);
-    } else if (req->answer == HTTP_ANSWER_STREAMING) {
+        result_give_up(req);
+    } else if (req->response == HTTP_RESPONSE_STREAMING) {
         http_abort(req); /* too late for another response; on_error has logged why */
-        answer_drop(req, result);
+        result_drop(req, result);
     } else if (PyCoro_CheckExact(result)) {
         next = (CallNext){CALL_ERROR, Py_NewRef(result)};
-    } else if (answer_any(req, NULL, result, &next) < 0) {
-        answer_give_up(req);
+    } else if (result_respond_any(req, NULL, result, &next) < 0) {
+        result_give_up(req);
     }
     Py_XDECREF(result);
     return next;

@@ -2,7 +2,7 @@
  * an exception goes to the exception handlers. Some responses need a coroutine that is awaited first (a
  * streamed body, an asynchronous exception handler): the caller gets that one as a CallNext.
  *
- * Thread: the loop's, except for answer_encode.
+ * Thread: the loop's, except for result_encode.
  */
 #ifndef FLUVIAL_APP_RESULT_H
 #define FLUVIAL_APP_RESULT_H
@@ -25,27 +25,27 @@ typedef struct CallNext {
 
 /* Responds with `result` (borrowed), which what ran at `stage` has returned. `plan` (may be NULL) says how
  * results become responses. Never fails: exceptions go to the exception handlers. */
-CallNext answer_result(HttpRequest *req, const Plan *plan, CallStage stage,
-                       PyObject *result);
+CallNext result_respond(HttpRequest *req, const Plan *plan, CallStage stage,
+                        PyObject *result);
 
 /* Responds with the JSON text `body` (a bytes object, borrowed) and the plan's status. */
-void answer_json(HttpRequest *req, const Plan *plan, PyObject *body);
+void result_respond_json(HttpRequest *req, const Plan *plan, PyObject *body);
 
 /* Responds with 503 and Retry-After, because the queue of the thread pool is full. */
-void answer_busy(HttpRequest *req);
+void result_respond_busy(HttpRequest *req);
 
 /* Responds with what the exception handlers make of the exception that is set, and clears that. `stage`
  * says what raised it. */
-CallNext answer_exception(HttpRequest *req, CallStage stage);
+CallNext result_respond_exception(HttpRequest *req, CallStage stage);
 
-/* Whether `result` is plain data, which answer_encode turns into bytes. */
-bool answer_is_data(HttpRequest *req, const Plan *plan, PyObject *result);
+/* Whether `result` is plain data, which result_encode turns into bytes. */
+bool result_is_data(HttpRequest *req, const Plan *plan, PyObject *result);
 
 /* `result` (borrowed) as JSON: a new reference to bytes, or NULL with an exception set. Any
  * thread that holds the GIL. */
-PyObject *answer_encode(HttpRequest *req, const Plan *plan, PyObject *result);
+PyObject *result_encode(HttpRequest *req, const Plan *plan, PyObject *result);
 
 /* `result` (borrowed) as a Response object: a new reference, or NULL with an exception set. */
-PyObject *answer_as_response(HttpRequest *req, const Plan *plan, PyObject *result);
+PyObject *result_as_response(HttpRequest *req, const Plan *plan, PyObject *result);
 
 #endif

@@ -43,7 +43,7 @@ sender_raise(const SenderObject *self, int err)
     }
     /* When writing fails although the response isn't complete, its connection is about to be closed. */
     AppCall *call = call_of(self->http);
-    bool lost = self->http->answer == HTTP_ANSWER_STREAMING;
+    bool lost = self->http->response == HTTP_RESPONSE_STREAMING;
     bool gone = call->gone || self->http->conn == NULL || lost;
     bool reset = err == UV_ECANCELED || err == UV_ECONNRESET;
     call->gone = call->gone || (reset && lost);
@@ -104,7 +104,7 @@ sender_begin(SenderObject *self, int status, PyObject *headers, int64_t length)
 static int
 sender_check_new(const SenderObject *self, int status)
 {
-    if (self->started || self->http->answer == HTTP_ANSWER_STREAMING) {
+    if (self->started || self->http->response == HTTP_RESPONSE_STREAMING) {
         PyErr_SetString(PyExc_RuntimeError, "the response has already been started");
         return -1;
     }
@@ -243,8 +243,7 @@ sender_send_file(PyObject *op, PyObject *args)
 static int
 sender_finish(SenderObject *self, PyObject *last)
 {
-    int err =
-        last == NULL ? 0 : http_stream_write(self->http, bytes_slice(last), last);
+    int err = last == NULL ? 0 : http_stream_write(self->http, bytes_slice(last), last);
     return err != 0 ? err : http_stream_end(self->http);
 }
 

@@ -64,7 +64,7 @@ call_report(AsgiCall *self, const char *what, PyObject *exc)
 static bool
 call_is_owed(const AsgiCall *self)
 {
-    return self->req->conn != NULL && self->req->answer != HTTP_ANSWER_DONE;
+    return self->req->conn != NULL && self->req->response != HTTP_RESPONSE_DONE;
 }
 
 /* If the app has ended before its response was complete: responds with 500, when nothing has been
@@ -75,7 +75,7 @@ asgi_http_end(AsgiCall *self, bool Py_UNUSED(failed))
     if (!call_is_owed(self)) {
         return;
     }
-    if (self->req->answer == HTTP_ANSWER_NONE) {
+    if (self->req->response == HTTP_RESPONSE_NONE) {
         (void)http_respond_error(self->req, 500);
     } else {
         http_abort(self->req);
@@ -264,7 +264,7 @@ asgi_call_later(AsgiCall *self, PyObject *func, PyObject *arg)
 }
 
 void
-asgi_call_answered(AsgiCall *self)
+asgi_call_responded(AsgiCall *self)
 {
     self->stage = ASGI_OVER;
     waiting_wake(&self->readers);

@@ -170,6 +170,6 @@ asgi_call_is_here(const AsgiCall *call)
 
 /* The app has sent its whole response: `stage` becomes ASGI_OVER, and tasks that wait in receive()
  * are woken, since they get http.disconnect now. */
-void asgi_call_answered(AsgiCall *call);
+void asgi_call_responded(AsgiCall *call);
 
 #endif

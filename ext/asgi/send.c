@@ -159,7 +159,7 @@ send_write_whole(AsgiCall *call, PyObject *body)
     }
     int err = http_respond(call->req, &head, bytes_slice(body), body);
     fields_return(call);
-    asgi_call_answered(call);
+    asgi_call_responded(call);
     return err == 0 ? 0 : asgi_raise(call, err);
 }
 
@@ -193,7 +193,7 @@ send_write_end(AsgiCall *call)
         return 0;
     }
     int err = http_stream_end(call->req);
-    asgi_call_answered(call);
+    asgi_call_responded(call);
     return err == 0 ? 0 : asgi_raise(call, err);
 }
 
@@ -253,7 +253,7 @@ send_trailers(AsgiCall *call, const Message *m)
         return 0;
     }
     int err = http_stream_end_with(call->req, &call->fields);
-    asgi_call_answered(call);
+    asgi_call_responded(call);
     return err == 0 ? 0 : asgi_raise(call, err);
 }
 

@@ -228,14 +228,14 @@ send_decline(AsgiSocket *self)
 {
     int err = http_respond_error(self->call.req, 403);
     self->declined = true;
-    asgi_call_answered(&self->call);
+    asgi_call_responded(&self->call);
     waiting_wake(&self->session.readers);
     return err == 0 ? 0 : socket_raise(self, err);
 }
 
 /* websocket.http.response.start or body, instead of websocket.accept. */
 static PyObject *
-send_answer(AsgiSocket *self, PyObject *message, const Message *m)
+send_response(AsgiSocket *self, PyObject *message, const Message *m)
 {
     bool start = m->kind == MESSAGE_WS_START;
     AsgiStage stage = self->call.stage;
@@ -293,7 +293,7 @@ send_waiting(AsgiSocket *self, PyObject *message, const Message *m)
 {
     int err;
     if (m->kind == MESSAGE_WS_START || m->kind == MESSAGE_WS_BODY) {
-        return send_answer(self, message, m);
+        return send_response(self, message, m);
     }
     if (m->kind == MESSAGE_WS_ACCEPT && !self->declined) {
         err = send_accept(self, m);

@@ -48,7 +48,7 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
 {
     HttpConn *c = req->conn;
     uv_os_fd_t fd;
-    if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
+    if (c == NULL || req->response != HTTP_RESPONSE_STREAMING) {
         return UV_ECANCELED;
     }
     out_flush(c);
@@ -80,7 +80,7 @@ static HttpConn *
 lent_conn(const HttpRequest *req)
 {
     HttpConn *c = req->conn;
-    return c != NULL && c->lent && req->answer == HTTP_ANSWER_STREAMING ? c : NULL;
+    return c != NULL && c->lent && req->response == HTTP_RESPONSE_STREAMING ? c : NULL;
 }
 
 static void

@@ -30,10 +30,10 @@ states_after(ConnState state)
     case CONN_IDLE:
         return 1 << CONN_HEAD | END;
     case CONN_HEAD: /* to IDLE when there is no body and on_head has responded */
-        return 1 << CONN_BODY | 1 << CONN_ANSWER | 1 << CONN_IDLE | END;
+        return 1 << CONN_BODY | 1 << CONN_RESPONSE | 1 << CONN_IDLE | END;
     case CONN_BODY:
-        return 1 << CONN_ANSWER | 1 << CONN_IDLE | END;
-    case CONN_ANSWER:
+        return 1 << CONN_RESPONSE | 1 << CONN_IDLE | END;
+    case CONN_RESPONSE:
         return 1 << CONN_UPGRADED | 1 << CONN_IDLE | END;
     case CONN_UPGRADED:
         return END;
@@ -49,7 +49,7 @@ states_after(ConnState state)
  * a state has been entered; for CONN_CLOSING once conn_close has tidied up. Does nothing without
  * assertions. A flag may be set only as follows:
  *
- *   req           in HEAD, BODY, ANSWER and UPGRADED
+ *   req           in HEAD, BODY, RESPONSE and UPGRADED
  *   ws            in UPGRADED
  *   held          in BODY (paused) and UPGRADED (a violation that is dealt with later)
  *   yielded       in UPGRADED
@@ -71,13 +71,13 @@ conn_check(const HttpConn *c)
     assert((c->ws != NULL) == upgraded);
     assert(!c->held || body || upgraded);
     assert(!c->yielded || upgraded);
-    assert(!c->lent || body || c->state == CONN_ANSWER);
-    assert(!c->lent || c->req->answer == HTTP_ANSWER_STREAMING);
+    assert(!c->lent || body || c->state == CONN_RESPONSE);
+    assert(!c->lent || c->req->response == HTTP_RESPONSE_STREAMING);
     assert(!c->lent_waits || c->lent);
     assert(!c->broken || c->state == CONN_CLOSING || ring_is_linked(&c->ready));
     assert(!c->left || c->eof);
     assert(!c->message_done || over);
-    assert(c->state != CONN_ANSWER || c->req->body_complete);
+    assert(c->state != CONN_RESPONSE || c->req->body_complete);
     assert(!over || c->kept.ptr == NULL);
 #else
     (void)c;
@@ -112,7 +112,7 @@ conn_is_blocked(const HttpConn *c)
         return c->paused;
     case CONN_UPGRADED:
         return ws_is_blocked(c);
-    case CONN_ANSWER:
+    case CONN_RESPONSE:
     case CONN_LINGER:
     case CONN_CLOSING:
         return true;
@@ -265,7 +265,7 @@ conn_on_drain(Stream *stream)
     HttpRequest *req = c->req;
     if (c->state == CONN_UPGRADED) {
         ws_drained(c);
-    } else if (req != NULL && req->answer != HTTP_ANSWER_DONE) {
+    } else if (req != NULL && req->response != HTTP_RESPONSE_DONE) {
         exchange_writable(c);
     }
     conn_settle(c);
@@ -485,7 +485,7 @@ void
 conn_cut(HttpConn *c)
 {
     const HttpRequest *req = c->req;
-    if (req == NULL || req->answer != HTTP_ANSWER_STREAMING || req->bodyless
+    if (req == NULL || req->response != HTTP_RESPONSE_STREAMING || req->bodyless
         || req->length_left == 0) {
         return;
     }

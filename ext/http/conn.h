@@ -28,7 +28,7 @@ typedef enum ConnState {
     CONN_IDLE,     /* no request has begun */
     CONN_HEAD,     /* part of a head has arrived */
     CONN_BODY,     /* the body is arriving; the response may be complete already */
-    CONN_ANSWER,   /* the request is complete, the response isn't */
+    CONN_RESPONSE, /* the request is complete, the response isn't */
     CONN_UPGRADED, /* the response was 101: the bytes are the WebSocket's */
     CONN_LINGER, /* the last response and FIN are out; what arrives is dropped until EOF */
     CONN_CLOSING, /* stream_close was called */
@@ -170,11 +170,11 @@ void exchange_continue(HttpConn *c);
 /* The 101 response is out. The connection takes ownership of `ws` and passes its bytes to it. */
 void exchange_upgrade(HttpConn *c, WsConn *ws);
 /* response.c calls it when a response has grown or is complete. */
-void exchange_answered(HttpConn *c);
+void exchange_responded(HttpConn *c);
 /* Calls on_writable: writers that wait for room may try again. The connection has a request. */
 void exchange_writable(HttpConn *c);
 /* The response is complete or given up. Wakes whatever still waits for room to write, or for the rest
- * of the request's body. Part of exchange_answered. */
+ * of the request's body. Part of exchange_responded. */
 void exchange_over(HttpConn *c);
 
 #endif

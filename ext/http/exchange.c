@@ -68,8 +68,8 @@ exchange_drop(HttpConn *c)
     }
     c->req = NULL;
     req->conn = NULL;
-    bool owed = req->answer != HTTP_ANSWER_DONE;
-    req->answer = HTTP_ANSWER_DONE;
+    bool owed = req->response != HTTP_RESPONSE_DONE;
+    req->response = HTTP_RESPONSE_DONE;
     exchange_landed(req);
     if (owed && req->told) {
         ops_of(c)->on_gone(req);
@@ -108,16 +108,17 @@ Fault
 exchange_excess(const HttpRequest *req)
 {
     const HttpLimits *limits = &req->server->limits;
-    const char *name = req->body_limit == limits->body        ? "body"
-                       : req->body_limit == limits->form_size ? "form_size"
-                                                              : NULL; /* the route's own */
+    const char *name = req->body_limit == limits->body ? "body"
+                       : req->body_limit == limits->form_size
+                           ? "form_size"
+                           : NULL; /* the route's own */
     return (Fault){413, "The body is too large", name};
 }
 
 static bool
 exchange_is_too_large(const HttpRequest *req)
 {
-    return req->answer == HTTP_ANSWER_NONE && req->content_length > 0
+    return req->response == HTTP_RESPONSE_NONE && req->content_length > 0
            && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
 }
 
@@ -158,7 +159,7 @@ exchange_tell(HttpConn *c, HttpRequest *req)
     /* The handler doesn't need the body, and the client waits for "100 Continue" before it sends one.
      * So don't wait for the body. */
     bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
-    if (req->answer == HTTP_ANSWER_NONE
+    if (req->response == HTTP_RESPONSE_NONE
         && (req->body_mode == HTTP_BODY_STREAM || no_wait)) {
         exchange_request(c, req);
     }
@@ -219,7 +220,7 @@ exchange_body(HttpConn *c, Slice piece)
         return 0;
     }
     c->body_received += piece.len;
-    if (req->answer == HTTP_ANSWER_DONE) {
+    if (req->response == HTTP_RESPONSE_DONE) {
         if (piece.len > c->unread_left) {
             return HPE_USER; /* exchange_reject ends the connection */
         }
@@ -250,10 +251,10 @@ exchange_message(HttpConn *c)
     if (c->deadline.kind == DEADLINE_BODY) {
         deadline_clear(&c->deadline);
     }
-    if (req->answer == HTTP_ANSWER_DONE) {
+    if (req->response == HTTP_RESPONSE_DONE) {
         return; /* exchange_advance continues */
     }
-    conn_set_state(c, CONN_ANSWER);
+    conn_set_state(c, CONN_RESPONSE);
     http_request_ref(req);
     if (req->body_mode == HTTP_BODY_STREAM) {
         ops_of(c)->on_body_end(req);
@@ -269,7 +270,7 @@ wants_continue(const HttpConn *c)
     const HttpRequest *req = c->req;
     return c->state == CONN_BODY && req->expect_continue && !c->paused
            && c->body_received == 0 && req->body_mode != HTTP_BODY_DISCARD
-           && req->answer == HTTP_ANSWER_NONE;
+           && req->response == HTTP_RESPONSE_NONE;
 }
 
 void
@@ -287,7 +288,8 @@ exchange_continue(HttpConn *c)
 void
 http_body_pause(HttpRequest *req)
 {
-    if (req->conn != NULL && !req->body_complete && req->answer != HTTP_ANSWER_DONE) {
+    if (req->conn != NULL && !req->body_complete
+        && req->response != HTTP_RESPONSE_DONE) {
         req->conn->paused = true;
     }
 }
@@ -311,7 +313,8 @@ void
 exchange_advance(HttpConn *c)
 {
     HttpRequest *req = c->req;
-    if (req == NULL || req->answer != HTTP_ANSWER_DONE || c->state == CONN_UPGRADED) {
+    if (req == NULL || req->response != HTTP_RESPONSE_DONE
+        || c->state == CONN_UPGRADED) {
         return;
     }
     bool last = req->close || c->server->state != SERVER_RUNNING;
@@ -354,10 +357,10 @@ exchange_over(HttpConn *c)
 }
 
 void
-exchange_answered(HttpConn *c)
+exchange_responded(HttpConn *c)
 {
     HttpRequest *req = c->req;
-    if (req != NULL && req->answer == HTTP_ANSWER_DONE) {
+    if (req != NULL && req->response == HTTP_RESPONSE_DONE) {
         PROBE(response_complete, c, req);
         if (req->in_flight) {
             c->server->stats.responses++;
@@ -376,7 +379,7 @@ exchange_upgrade(HttpConn *c, WsConn *ws)
 {
     HttpRequest *req = c->req;
     access_log_add(&c->server->log, &c->peer, req, 101);
-    req->answer = HTTP_ANSWER_DONE;
+    req->response = HTTP_RESPONSE_DONE;
     c->server->stats.responses++;
     exchange_landed(req);
     c->ws = ws;
@@ -390,24 +393,24 @@ exchange_reject(HttpConn *c, Fault fault)
         return;
     }
     HttpRequest *req = c->req;
-    HttpAnswer answer = req != NULL ? req->answer : HTTP_ANSWER_NONE;
-    if (answer == HTTP_ANSWER_STREAMING
-        || (answer == HTTP_ANSWER_NONE && fault.status == 0)) {
+    HttpResponseStage response = req != NULL ? req->response : HTTP_RESPONSE_NONE;
+    if (response == HTTP_RESPONSE_STREAMING
+        || (response == HTTP_RESPONSE_NONE && fault.status == 0)) {
         conn_close(c, true);
         return;
     }
-    if (answer == HTTP_ANSWER_NONE) {
+    if (response == HTTP_RESPONSE_NONE) {
         c->server->stats.rejected++;
         PROBE(refused, c, req, fault.status);
         access_log_add(&c->server->log, &c->peer, req, fault.status);
         size_t mark = out_begin(c);
         bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
-        (void)answer_refusal(c->server, fault, bodyless);
+        (void)response_put_refusal(c->server, fault, bodyless);
         out_end(c, mark);
     }
     exchange_drop(c);
     conn_finish(c);
-    if (answer == HTTP_ANSWER_NONE) { /* last, because it runs Python code */
+    if (response == HTTP_RESPONSE_NONE) { /* last, because it runs Python code */
         server_refused(c->server, &c->peer,
                        (HttpRefusal){fault.status, fault.detail, fault.limit});
     }

@@ -339,7 +339,7 @@ h1_on_chunk_header(llhttp_t *parser)
 {
     HttpConn *c = conn_of_parser(parser);
     uint64_t limit = c->req->body_limit;
-    if (c->req->answer != HTTP_ANSWER_DONE && limit != 0
+    if (c->req->response != HTTP_RESPONSE_DONE && limit != 0
         && (parser->content_length > limit
             || c->body_received > limit - parser->content_length)) {
         c->fault = exchange_excess(c->req);

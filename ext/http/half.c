@@ -21,7 +21,7 @@ static bool
 probe_fits(const HttpConn *c)
 {
     const HttpRequest *req = c->req;
-    return c->state == CONN_ANSWER && req->answer == HTTP_ANSWER_STREAMING
+    return c->state == CONN_RESPONSE && req->response == HTTP_RESPONSE_STREAMING
            && req->chunked && !req->bodyless && c->probes < PROBES_MAX && !c->lent
            && !c->broken;
 }
@@ -49,7 +49,7 @@ probe_suffices(const HttpConn *c)
 static bool
 is_owed(const HttpConn *c)
 {
-    return c->req != NULL && c->req->told && c->req->answer != HTTP_ANSWER_DONE;
+    return c->req != NULL && c->req->told && c->req->response != HTTP_RESPONSE_DONE;
 }
 
 void
@@ -118,7 +118,7 @@ half_silent(HttpConn *c)
         if (probe_is_due(c->silent)) {
             probe_write(c);
         }
-    } else if (for_long || c->req->answer == HTTP_ANSWER_NONE) {
+    } else if (for_long || c->req->response == HTTP_RESPONSE_NONE) {
         tell_left(c, for_long);
     }
 }

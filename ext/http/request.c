@@ -72,7 +72,7 @@ http_request_make(HttpServer *server, unsigned method, int minor, Slice path,
     req->told = true;
     req->requested = true;
     req->body_complete = true;
-    req->answer = HTTP_ANSWER_DONE;
+    req->response = HTTP_RESPONSE_DONE;
     req->method = (uint8_t)method;
     req->is_head = method == HTTP_HEAD;
     req->minor = (uint8_t)minor;

@@ -30,11 +30,11 @@ typedef enum HttpBodyMode {
     HTTP_BODY_STREAM, /* on_request at once, then on_body for each piece and on_body_end */
 } HttpBodyMode;
 
-typedef enum HttpAnswer {
-    HTTP_ANSWER_NONE,      /* nothing written yet */
-    HTTP_ANSWER_STREAMING, /* the head is out; http_stream_end must follow */
-    HTTP_ANSWER_DONE,      /* complete, or abandoned because the client has gone */
-} HttpAnswer;
+typedef enum HttpResponseStage {
+    HTTP_RESPONSE_NONE,      /* nothing written yet */
+    HTTP_RESPONSE_STREAMING, /* the head is out; http_stream_end must follow */
+    HTTP_RESPONSE_DONE,      /* complete, or abandoned because the client has gone */
+} HttpResponseStage;
 
 typedef struct HttpRequest HttpRequest;
 struct HttpRequest {
@@ -54,7 +54,7 @@ struct HttpRequest {
     bool eof;    /* the client sends nothing more, see HttpOps.on_eof */
     bool left;   /* the client has probably gone, see HttpOps.on_left */
     HttpBodyMode body_mode;
-    HttpAnswer answer;
+    HttpResponseStage response;
     int64_t content_length; /* bytes; -1 when chunked or absent */
     uint64_t
         body_limit; /* bytes; 0: none. Starts as HttpLimits.body; on_head may change it */

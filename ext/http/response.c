@@ -70,7 +70,7 @@ stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
 static int
 response_check_head(const HttpRequest *req, const HttpHead *head)
 {
-    if (req->conn == NULL || req->answer != HTTP_ANSWER_NONE) {
+    if (req->conn == NULL || req->response != HTTP_RESPONSE_NONE) {
         return UV_ECANCELED;
     }
     if (head->status < 200 || head->status > 599
@@ -89,23 +89,23 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
     const HttpFields *fields = head->fields;
     bool typed = fields != NULL && fields->has_content_type;
     req->bodyless = req->is_head || status_has_no_body(head->status);
-    AnswerHead answer = {
+    ResponseHead wire = {
         .status = head->status,
         .content_type = typed ? slice_of("", 0) : head->content_type,
         .fields = fields,
         .reason = head->reason,
         .length = stated_length(req, head, length),
     };
-    bool unknown = answer.length < 0 && !status_has_no_body(head->status);
-    answer.chunked = unknown && req->minor != 0;
-    answer.close = ends_connection(req, head, whole)
-                   || (unknown && req->minor == 0 && !req->bodyless);
-    answer.keep_alive = req->minor == 0;
-    req->chunked = answer.chunked;
-    req->close = answer.close;
-    req->length_left = req->bodyless ? -1 : answer.length;
-    PROBE(response_head, req->conn, req, head->status, answer.length);
-    int err = answer_head(req->server, &answer, more);
+    bool unknown = wire.length < 0 && !status_has_no_body(head->status);
+    wire.chunked = unknown && req->minor != 0;
+    wire.close = ends_connection(req, head, whole)
+                 || (unknown && req->minor == 0 && !req->bodyless);
+    wire.keep_alive = req->minor == 0;
+    req->chunked = wire.chunked;
+    req->close = wire.close;
+    req->length_left = req->bodyless ? -1 : wire.length;
+    PROBE(response_head, req->conn, req, head->status, wire.length);
+    int err = response_put_head(req->server, &wire, more);
     if (err == 0) {
         access_log_add(&req->server->log, &req->peer, req, head->status);
     }
@@ -129,7 +129,7 @@ http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner
         conn_break(c);
         return err;
     }
-    req->answer = HTTP_ANSWER_DONE;
+    req->response = HTTP_RESPONSE_DONE;
     if (req->bodyless || body.len == 0) {
         out_end(c, mark);
     } else if (copy) {
@@ -138,7 +138,7 @@ http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner
     } else {
         out_end_with(c, mark, body, slice_of("", 0), owner);
     }
-    exchange_answered(c);
+    exchange_responded(c);
     return 0;
 }
 
@@ -171,9 +171,9 @@ http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
         conn_break(c);
         return err;
     }
-    req->answer = HTTP_ANSWER_STREAMING;
+    req->response = HTTP_RESPONSE_STREAMING;
     out_end(c, mark);
-    exchange_answered(c);
+    exchange_responded(c);
     return 0;
 }
 
@@ -218,7 +218,7 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
     HttpConn *c = req->conn;
     /* A broken connection is closed when the loop runs again. Refuse the write here: a handler that
      * writes without ever waiting would keep the loop from running. */
-    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_STREAMING) {
+    if (c == NULL || c->broken || req->response != HTTP_RESPONSE_STREAMING) {
         return UV_ECANCELED;
     }
     if (unlikely(c->lent)) {
@@ -238,7 +238,7 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
         conn_break(c);
         return err;
     }
-    exchange_answered(c);
+    exchange_responded(c);
     return 0;
 }
 
@@ -270,7 +270,7 @@ int
 http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
 {
     HttpConn *c = req->conn;
-    if (c == NULL || req->answer != HTTP_ANSWER_STREAMING) {
+    if (c == NULL || req->response != HTTP_RESPONSE_STREAMING) {
         return UV_ECANCELED;
     }
     if (req->length_left > 0 || unlikely(c->lent)) {
@@ -286,9 +286,9 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
             return err;
         }
     }
-    req->answer = HTTP_ANSWER_DONE;
+    req->response = HTTP_RESPONSE_DONE;
     req->close = req->close || unread_is_much(req);
-    exchange_answered(c);
+    exchange_responded(c);
     return 0;
 }
 
@@ -297,27 +297,27 @@ http_inform(HttpRequest *req, int status, const HttpFields *fields)
 {
     assert(status >= 100 && status < 200);
     HttpConn *c = req->conn;
-    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_NONE) {
+    if (c == NULL || c->broken || req->response != HTTP_RESPONSE_NONE) {
         return UV_ECANCELED;
     }
     if (req->minor == 0) {
         return 0;
     }
     size_t mark = out_begin(c);
-    int err = answer_interim(req->server, status, fields);
+    int err = response_put_interim(req->server, status, fields);
     if (err != 0) {
         conn_break(c);
         return err;
     }
     out_end(c, mark);
-    exchange_answered(c);
+    exchange_responded(c);
     return 0;
 }
 
 bool
 http_stream_full(const HttpRequest *req)
 {
-    return req->conn != NULL && req->answer != HTTP_ANSWER_DONE
+    return req->conn != NULL && req->response != HTTP_RESPONSE_DONE
            && req->conn->stream.over_high;
 }
 
@@ -327,7 +327,7 @@ http_abort(HttpRequest *req)
     HttpConn *c = req->conn;
     if (c != NULL) {
         conn_cut(c);
-        req->answer = HTTP_ANSWER_DONE; /* so that on_gone isn't called */
+        req->response = HTTP_RESPONSE_DONE; /* so that on_gone isn't called */
         exchange_over(c);
         conn_close(c, true);
     }

@@ -34,7 +34,7 @@ head_put_status(char *out, int status, Slice reason)
 }
 
 static char *
-head_put_framing(char *out, const AnswerHead *head)
+head_put_framing(char *out, const ResponseHead *head)
 {
     if (head->length >= 0) {
         out = PUT(out, "content-length: ");
@@ -65,7 +65,7 @@ head_put_server_fields(char *out, HttpServer *server, const HttpFields *fields)
 }
 
 int
-answer_head(HttpServer *server, const AnswerHead *head, size_t more)
+response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
 {
     const HttpFields *fields = head->fields;
     Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
@@ -93,7 +93,7 @@ answer_head(HttpServer *server, const AnswerHead *head, size_t more)
 }
 
 int
-answer_interim(HttpServer *server, int status, const HttpFields *fields)
+response_put_interim(HttpServer *server, int status, const HttpFields *fields)
 {
     Slice raw = buf_slice(&fields->raw);
     int err = buf_reserve(&server->out, HEAD_FIXED + raw.len);
@@ -110,18 +110,18 @@ answer_interim(HttpServer *server, int status, const HttpFields *fields)
 }
 
 int
-answer_refusal(HttpServer *server, Fault fault, bool bodyless)
+response_put_refusal(HttpServer *server, Fault fault, bool bodyless)
 {
     Slice before = SLICE("{\"detail\":\"");
     Slice after = SLICE("\"}");
     Slice detail = slice_of(fault.detail, strlen(fault.detail));
     size_t len = before.len + detail.len + after.len;
-    const AnswerHead head = {.status = fault.status,
-                             .content_type = SLICE("application/json"),
-                             .length = (int64_t)len,
-                             .close = true};
-    int err = answer_head(server, &head, len);
-    if (err == 0 && !bodyless) { /* answer_head has reserved the room */
+    const ResponseHead head = {.status = fault.status,
+                               .content_type = SLICE("application/json"),
+                               .length = (int64_t)len,
+                               .close = true};
+    int err = response_put_head(server, &head, len);
+    if (err == 0 && !bodyless) { /* response_put_head has reserved the room */
         (void)buf_append_slice(&server->out, before);
         (void)buf_append_slice(&server->out, detail);
         (void)buf_append_slice(&server->out, after);

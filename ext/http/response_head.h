@@ -4,7 +4,7 @@
 
 #include "http/server_private.h"
 
-typedef struct AnswerHead {
+typedef struct ResponseHead {
     int status;
     Slice content_type;       /* empty: none */
     const HttpFields *fields; /* borrowed; may be NULL */
@@ -14,16 +14,16 @@ typedef struct AnswerHead {
     bool
         keep_alive; /* send "Connection: keep-alive": the default of HTTP/1.0 is close */
     Slice reason;   /* empty: http_reason(status) */
-} AnswerHead;
+} ResponseHead;
 
 /* Appends the head, and reserves room for `more` bytes after it. 0 or UV_ENOMEM. */
-int answer_head(HttpServer *server, const AnswerHead *head, size_t more);
+int response_put_head(HttpServer *server, const ResponseHead *head, size_t more);
 
 /* Appends an interim response: a status line and fields. 0 or UV_ENOMEM. */
-int answer_interim(HttpServer *server, int status, const HttpFields *fields);
+int response_put_interim(HttpServer *server, int status, const HttpFields *fields);
 
 /* Appends a whole response {"detail": fault.detail} that ends the connection. `bodyless`: without the
  * body, for HEAD. The detail must need no JSON escapes. 0 or UV_ENOMEM. */
-int answer_refusal(HttpServer *server, Fault fault, bool bodyless);
+int response_put_refusal(HttpServer *server, Fault fault, bool bodyless);
 
 #endif

@@ -25,7 +25,7 @@ deadline_wanted(const HttpConn *c)
         return c->paused ? writing : DEADLINE_BODY;
     case CONN_UPGRADED:
         return ws_deadline(c);
-    case CONN_ANSWER:
+    case CONN_RESPONSE:
         return writing == DEADLINE_NONE && c->eof ? DEADLINE_HALF_CLOSED : writing;
     case CONN_CLOSING:
         return writing;

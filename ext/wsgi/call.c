@@ -160,7 +160,7 @@ call_carry_out(WsgiCall *self)
     if (orders & WSGI_LEND) {
         call_lend(self);
     }
-    if ((orders & WSGI_FAIL) && req->answer == HTTP_ANSWER_NONE) {
+    if ((orders & WSGI_FAIL) && req->response == HTTP_RESPONSE_NONE) {
         (void)http_respond_error(req, 500);
     } else if (orders & WSGI_FAIL) {
         http_abort(req);
@@ -256,7 +256,7 @@ call_submit(WsgiCall *self)
 {
     self->submitted = true;
     if (pool_submit(self->server->pool, &self->job) != 0) {
-        answer_busy(self->req);
+        result_respond_busy(self->req);
         call_end(self);
     }
 }

@@ -60,7 +60,7 @@ input_wait(WsgiCall *call)
         if (req->body_complete) {
             return 0;
         }
-        if (call->gone || req->answer == HTTP_ANSWER_DONE) {
+        if (call->gone || req->response == HTTP_RESPONSE_DONE) {
             PyErr_SetString(PyExc_ConnectionResetError,
                             call->gone ? "the client has gone away"
                                        : "the rest of the body was dropped, since the "

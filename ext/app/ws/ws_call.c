@@ -60,6 +60,6 @@ ws_call_begin(HttpRequest *req)
     }
     call->request = websocket_new(req);
     PyObject *coro = call->request == NULL ? NULL : call_handler(req, plan);
-    return coro == NULL ? answer_exception(req, CALL_HANDLER)
+    return coro == NULL ? result_respond_exception(req, CALL_HANDLER)
                         : (CallNext){CALL_HANDLER, coro};
 }

@@ -261,10 +261,10 @@ static int
 check_accept(const HttpRequest *req)
 {
     const HttpConn *c = req->conn;
-    if (c == NULL || c->broken || req->answer != HTTP_ANSWER_NONE) {
+    if (c == NULL || c->broken || req->response != HTTP_RESPONSE_NONE) {
         return UV_ECANCELED;
     }
-    return c->state == CONN_ANSWER ? 0 : UV_EINVAL; /* before on_request */
+    return c->state == CONN_RESPONSE ? 0 : UV_EINVAL; /* before on_request */
 }
 
 int

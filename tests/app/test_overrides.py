@@ -97,7 +97,8 @@ def test_what_overrides_is_not_looked_up_again(serve) -> None:
         lambda overrides: overrides.pop(settings),
         lambda overrides: overrides.popitem(),
         lambda overrides: overrides.clear(),
-        lambda overrides: overrides.setdefault(user, lambda: "set") and overrides.pop(settings),
+        # Unseen at first, so that the other change must be.
+        lambda overrides: dict.clear(overrides) or overrides.setdefault(user, lambda: "set"),
     ],
 )
 def test_every_way_to_change_them(serve, change: Any) -> None:

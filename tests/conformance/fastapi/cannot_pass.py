@@ -15,8 +15,5 @@ _REASONS = {
     "test_extra_data_types/test_tutorial001.py::test_extra_types[tutorial001_non_an]": _ISO,
     "test_opentelemetry/test_tutorial002.py::test_console_provider_example": _SPANS,
     "test_opentelemetry/test_tutorial003.py::test_disable_operation_spans_example": _SPANS,
-    "test_response_model/test_tutorial003_04.py::test_invalid_response_model[tutorial003_04]": (
-        "`-> Response | dict` is accepted: it says what is returned, and asks for no model"
-    ),
 }
 TESTS = {f"tests/test_tutorial/{name}": reason for name, reason in _REASONS.items()}

@@ -17,7 +17,7 @@ typedef struct RequestObject {
     PyObject *state;                   /* owned or NULL, which reads as None */
     PyObject *cache;                   /* owned or NULL */
     PyObject *at_end; /* owned callable or NULL: called when the call is over */
-    bool body_taken;                   /* read() has given the collected body */
+    bool body_taken;  /* read() has given the collected body */
 } RequestObject;
 
 /* The attribute, made at first use: borrowed, or NULL with an exception set. */

@@ -37,7 +37,7 @@ struct AppServer {
     PyObject *entry;
     Mount *root; /* owned: the app that gets all requests; NULL: the routes decide */
     PyObject *root_path; /* owned: str, which the routes' paths are below, or "" */
-    bool around; /* `root` is middleware around the routes, whose limits hold */
+    bool around;         /* `root` is middleware around the routes, whose limits hold */
     /* owned: tuple of (prefix: str, Mount), or NULL; for paths without a route */
     PyObject *mounts;
     WebSocketParts websockets;

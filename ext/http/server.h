@@ -56,11 +56,12 @@ typedef struct HttpOps {
 
 /* Every limit, with its default (http_limits_default). 0 switches a limit off. */
 typedef struct HttpLimits {
-    uint32_t request_line;     /* 8 KiB of target; more: 414 */
-    uint32_t header_block;     /* 64 KiB; more: 431 */
-    uint32_t header_fields;    /* 100; more: 431 */
-    uint64_t body;             /* 16 MiB; more: 413 */
-    uint64_t form_size;        /* 2 GiB of a multipart form that is read as it arrives; more: 413 */
+    uint32_t request_line;  /* 8 KiB of target; more: 414 */
+    uint32_t header_block;  /* 64 KiB; more: 431 */
+    uint32_t header_fields; /* 100; more: 431 */
+    uint64_t body;          /* 16 MiB; more: 413 */
+    uint64_t
+        form_size; /* 2 GiB of a multipart form that is read as it arrives; more: 413 */
     uint32_t trailer_block;    /* 8 KiB; more: 400 */
     uint32_t chunk_extensions; /* 4 KiB in one body; more: 400 */
     uint32_t

@@ -50,7 +50,7 @@ def test_lifespans_of_routers_are_within_the_apps() -> None:
 
     def plain(app: App):
         events.append("plain in")
-        yield {"plain": 2}
+        yield {"plain": 2, "app": "the app's own wins"}
         events.append("plain out")
 
     inner, outer = APIRouter(lifespan=named("inner")), APIRouter(lifespan=plain)

@@ -604,6 +604,30 @@ def test_headers_that_are_not_latin_1(serve, caplog: pytest.LogCaptureFixture, n
     assert "the value of the header field 'content-type' has" in caplog.text
 
 
+@pytest.mark.parametrize("by", ["handler", "dependency"])
+@pytest.mark.parametrize("status", [204, 304, 400])
+def test_a_status_without_content_may_be_changed_to_one_with(serve, by: str, status: int) -> None:
+    """By the Response parameter, as in FastAPI."""
+
+    def change(response: Response) -> None:
+        response.status_code = status
+        response.headers["x-by"] = by
+
+    app = App()
+    nothing = None if by == "handler" else Depends(change)
+
+    @app.delete("/", status_code=204, dependencies=[nothing] if nothing else [])
+    async def delete(response: Response) -> dict[str, str]:
+        if by == "handler":
+            change(response)
+        return {"detail": "not deleted"}
+
+    answer = serve(app).client.delete("/")
+    assert (answer.status_code, answer.headers["x-by"]) == (status, by)
+    assert answer.content == (b'{"detail":"not deleted"}' if status == 400 else b"")
+    assert ("content-type" in answer.headers) == (status == 400)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_malformed_headers_never_reach_another_server(stream: bool) -> None:
     app = App()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import fastapi
 import fastapi.security as theirs
 import pytest
-from fluvial import App, Depends, HTTPException, WebSocket
+from fluvial import App, Depends, HTTPException, Request, WebSocket
 from fluvial import security as ours
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -181,3 +181,21 @@ def test_what_stands_in_the_document() -> None:
             },
         ),
     ]
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_subclass_may_name_the_request(serve: Serve, name: str) -> None:
+    scheme = getattr(ours, name)
+
+    class Own(scheme):  # type: ignore[misc]
+        async def __call__(self, request: Request) -> Any:
+            await super().__call__(request=request)
+            return "seen"
+
+    app, seen = App(), Depends(Own(**SCHEMES[name], auto_error=False))
+
+    @app.get("/")
+    async def read(found: Any = seen) -> Any:
+        return found
+
+    assert serve(app).client.get("/").json() == "seen"

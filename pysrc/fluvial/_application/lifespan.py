@@ -17,8 +17,8 @@ async def running(app: App) -> AsyncIterator[None]:
     """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields.
 
     Without one, the functions of `app.on_startup` and `app.on_shutdown` are called. The lifespans
-    of routers come after that, and what they yield is added. Within all that live the dependencies
-    whose scope is "app".
+    of routers come after that, and what they yield is added where nothing has that name. Within all
+    that live the dependencies whose scope is "app".
     """
     async with contextlib.AsyncExitStack() as stack:
         if app.lifespan is None:
@@ -29,7 +29,7 @@ async def running(app: App) -> AsyncIterator[None]:
             state = await stack.enter_async_context(_as_context_manager(lifespan, app))
             if state is not None and not isinstance(state, Mapping):
                 raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
-            app.lifespan_state = {**app.lifespan_state, **(state or {})}
+            app.lifespan_state = {**(state or {}), **app.lifespan_state}
             stack.callback(_forget, app)
         await stack.enter_async_context(app.dependencies.for_app.running())
         yield

@@ -26,6 +26,7 @@ from ..background import BackgroundTasks
 from ..exceptions import FluvialError, RequestValidationError
 from ..params import MISSING, Depends, Instance
 from ..responses import Response
+from .results import NoContent
 
 if TYPE_CHECKING:
     from .form_fields import FormBody
@@ -227,9 +228,11 @@ class Program:
         layout = self.layout
         if layout.response >= 0 and response is not result:
             extra: Response = values[layout.response]
-            response.raw_headers.extend(extra.raw_headers)
             if extra.status_code != UNSET:
+                if isinstance(response, NoContent):
+                    response = response.changed_to(extra.status_code)
                 response.status_code = extra.status_code
+            response.raw_headers.extend(extra.raw_headers)
         if layout.background >= 0 and values[layout.background].tasks:
             response.run_after(values[layout.background])
         return response

@@ -16,6 +16,7 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Wrap = Callable[[Any], Response]
 Encode = Callable[[Any], bytes]
 _ITERATORS = (Generator, Iterable, Iterator)
+_NO_CONTENT = (204, 205, 304)  # RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5
 
 
 class ModelOptions(TypedDict, total=False):
@@ -56,6 +58,25 @@ class ModelOptions(TypedDict, total=False):
     exclude_unset: bool
     exclude_defaults: bool
     exclude_none: bool
+
+
+class NoContent(Response):
+    """The response to a route whose status has no content; its Response parameter may change that.
+
+    `make` makes the wrap of what the handler returned, for another status.
+    """
+
+    def __init__(self, status_code: int, result: Any, make: Callable[[], Wrap | None]) -> None:
+        super().__init__(status_code=status_code)
+        self._result = result
+        self._make = make
+
+    def changed_to(self, status_code: int) -> Response:
+        """The response with this status, and with the result where that may have one."""
+        if status_code in _NO_CONTENT:
+            self.status_code = status_code
+            return self
+        return make_respond(self._make(), status_code)(self._result)
 
 
 def make_wrap(
@@ -71,8 +92,9 @@ def make_wrap(
     it contains a model. With None, neither is used. Without `status_code`, the default of the
     response class applies.
     """
-    if status_code in (204, 205, 304):
-        return lambda result: Response(status_code=status_code)
+    if status_code in _NO_CONTENT:
+        make = partial(make_wrap, None, response_class, response_model, annotation, options)
+        return lambda result: NoContent(status_code, result, make)
     cls: Any = response_class or JSONResponse
     status: Any = {} if status_code is None else {"status_code": status_code}
     if issubclass(cls, StreamingResponse):

@@ -32,9 +32,9 @@ class APIKeyQuery(APIKeyBase):
 
     _place = "query"
 
-    async def __call__(self, connection: HTTPConnection) -> str | None:
+    async def __call__(self, request: HTTPConnection) -> str | None:
         """The key. Raises: HTTPException 401 without one when `auto_error` is true."""
-        return self.checked(connection.query_params.get(self.name) or None)
+        return self.checked(request.query_params.get(self.name) or None)
 
 
 class APIKeyHeader(APIKeyBase):
@@ -42,9 +42,9 @@ class APIKeyHeader(APIKeyBase):
 
     _place = "header"
 
-    async def __call__(self, connection: HTTPConnection) -> str | None:
+    async def __call__(self, request: HTTPConnection) -> str | None:
         """The key. Raises: HTTPException 401 without one when `auto_error` is true."""
-        return self.checked(connection.headers.get(self.name) or None)
+        return self.checked(request.headers.get(self.name) or None)
 
 
 class APIKeyCookie(APIKeyBase):
@@ -52,6 +52,6 @@ class APIKeyCookie(APIKeyBase):
 
     _place = "cookie"
 
-    async def __call__(self, connection: HTTPConnection) -> str | None:
+    async def __call__(self, request: HTTPConnection) -> str | None:
         """The key. Raises: HTTPException 401 without one when `auto_error` is true."""
-        return self.checked(connection.cookies.get(self.name) or None)
+        return self.checked(request.cookies.get(self.name) or None)

@@ -51,6 +51,6 @@ class SecurityBase(Generic[T]):
 class AuthorizationField(SecurityBase[str]):
     """The Authorization field as it was sent."""
 
-    async def __call__(self, connection: HTTPConnection) -> str | None:
+    async def __call__(self, request: HTTPConnection) -> str | None:
         """The field. Raises: HTTPException 401 without one when `auto_error` is true."""
-        return self.checked(connection.headers.get("authorization") or None)
+        return self.checked(request.headers.get("authorization") or None)

@@ -56,12 +56,12 @@ class HTTPBase(SecurityBase[HTTPAuthorizationCredentials]):
         model: dict[str, Any] = {"type": "http", "scheme": scheme}
         super().__init__(model, scheme.title(), scheme_name, description, auto_error)
 
-    async def __call__(self, connection: HTTPConnection) -> HTTPAuthorizationCredentials | None:
+    async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
         """The credentials of the request or of the WebSocket's handshake.
 
         Raises: HTTPException 401 when there are none and `auto_error` is true.
         """
-        field = connection.headers.get("authorization")
+        field = request.headers.get("authorization")
         scheme, credentials = get_authorization_scheme_param(field)
         accepted = scheme and credentials and self._accepts in (None, scheme.lower())
         found = HTTPAuthorizationCredentials(scheme, credentials) if accepted else None
@@ -120,13 +120,13 @@ class HTTPBasic(SecurityBase[HTTPBasicCredentials]):
         super().__init__(model, _basic_challenge(realm), scheme_name, description, auto_error)
         self.realm = realm
 
-    async def __call__(self, connection: HTTPConnection) -> HTTPBasicCredentials | None:
+    async def __call__(self, request: HTTPConnection) -> HTTPBasicCredentials | None:
         """The name and the password.
 
         Raises: HTTPException 401 when there are none and `auto_error` is true, and always when they
         are malformed.
         """
-        field = connection.headers.get("authorization")
+        field = request.headers.get("authorization")
         scheme, param = get_authorization_scheme_param(field)
         if scheme.lower() != "basic":
             return self.checked(None)

@@ -44,9 +44,9 @@ class OAuth2(AuthorizationField):
 
 
 class _Bearer(OAuth2):
-    async def __call__(self, connection: HTTPConnection) -> str | None:
+    async def __call__(self, request: HTTPConnection) -> str | None:
         """The token. Raises: HTTPException 401 without one when `auto_error` is true."""
-        field = connection.headers.get("authorization")
+        field = request.headers.get("authorization")
         scheme, token = get_authorization_scheme_param(field)
         return self.checked(token if scheme.lower() == "bearer" else None)
 

@@ -677,48 +677,30 @@ class StreamTransport(asyncio.Transport):
     _start_tls_compatible: bool
 
 class TlsProtocol:
-    """TLS for asyncio, for the cases in which nothing fails. `fluvial._loop.tls.SSLProtocol`
-    derives from it and from asyncio's SSLProtocol, which handles the rest. The attributes are those
-    of asyncio's class, except `_records` and `_write`."""
+    """What TLS for asyncio does for a record. `fluvial._loop.tls.SSLProtocol` derives from it and
+    from asyncio's SSLProtocol, which handles the rest. The attributes are those of asyncio's class,
+    except `_records` and `_write`."""
 
-    def connection_made(self, transport: Any) -> None: ...
     def data_received(self, data: bytes | bytearray | memoryview) -> None: ...
-    def eof_received(self) -> bool: ...
-    def _call_eof_received(self) -> None: ...
-    def _do_flush(self) -> None: ...
-    def _do_handshake(self) -> None: ...
     def _do_read(self) -> None: ...
-    def _do_shutdown(self) -> None: ...
     def _process_outgoing(self) -> None: ...
-    def _set_state(self, new_state: Any) -> None: ...
-    def _start_shutdown(self) -> None: ...
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         """`write` of the application's transport."""
     _app_protocol: Any
     _app_protocol_is_buffer: bool
     _app_reading_paused: bool
-    _app_state: Any
-    _app_transport: Any
     _app_writing_paused: bool
-    _eof_received: bool
-    _handshake_timeout_handle: Any
     _incoming: Any
     _incoming_high_water: int
     _incoming_low_water: int
-    _loop: Any
     _outgoing: Any
     _outgoing_high_water: int
     _outgoing_low_water: int
     _records: Any  # has read, write and pending of ssl.SSLObject
-    _server_side: bool
-    _shutdown_timeout_handle: Any
-    _ssl_handshake_timeout: float
     _ssl_reading_paused: bool
-    _ssl_shutdown_timeout: float
     _ssl_writing_paused: bool
     _state: Any
     _transport: Any
-    _waiter: Any
     _write_buffer_size: int
 
 class Endpoint(asyncio.BaseTransport):

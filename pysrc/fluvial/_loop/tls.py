@@ -94,6 +94,8 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
     _shutdown_timeout_handle: Any
     _sslcontext: Any
     _sslobj: Any
+    _ssl_handshake_timeout: Any  # typeshed has no float here
+    _waiter: Any
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ PACKAGES = {
         *("_loop", "_calling", "_validation", "_forms", "_application", "_wsgi", "_asgi"),
         "exceptions",
         *("requests", "responses", "websockets", "applications", "compat", "__version__"),
+        "middleware",
     ),
     "_testing": (
         *("_loop", "_calling", "_serving", "datastructures", "exceptions", "requests"),

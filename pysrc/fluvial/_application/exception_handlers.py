@@ -110,6 +110,11 @@ class ErrorHandlers:
                 return True
         raise RuntimeError(_GAVE_UP) from exc
 
+    @property
+    def handles_everything(self) -> bool:
+        """Whether the user has a handler for 500 or Exception."""
+        return self._last_resort() is not None
+
     def _last_resort(self) -> Handler | None:
         return self._by_status.get(500) or self._by_class.get(Exception)
 

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from .. import __version__
 from .._asgi.foreign_app import INTERFACES
 from .config import LEVELS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
+from .dev import dev
 from .load import load_app
 from .run import start
 from .secure import CERT_REQS
@@ -45,6 +46,7 @@ def main() -> None:
     """Fluvial: a web framework and server."""
 
 
+main.add_command(dev)
 main.add_command(openapi)
 main.add_command(routes)
 

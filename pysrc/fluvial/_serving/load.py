@@ -53,9 +53,7 @@ def load_app(
     Raises: LoadError when there is no such app, or when the module or the factory raises.
     """
     module_name, path = _split(target, app_dir)
-    sys.path.insert(0, app_dir)
-    with _explained(f"module {module_name!r}", "be imported"):
-        found: Any = _import(module_name, app_dir)
+    found: Any = load_module(module_name, app_dir)
     for name in path.split("."):
         try:
             found = getattr(found, name)
@@ -63,6 +61,14 @@ def load_app(
             hint = did_you_mean(name, dir(found))
             raise LoadError(f"module {module_name!r} has no attribute {path!r}{hint}") from None
     return make_app(found, target, factory=factory, interface=interface)
+
+
+def load_module(module_name: str, app_dir: str) -> ModuleType:
+    """Imports a module, also from `app_dir`. Raises: LoadError when it can't be imported."""
+    if app_dir not in sys.path[:1]:
+        sys.path.insert(0, app_dir)
+    with _explained(f"module {module_name!r}", "be imported"):
+        return _import(module_name, app_dir)
 
 
 def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | Foreign:

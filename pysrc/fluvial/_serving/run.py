@@ -18,6 +18,7 @@ from .._loop.main_thread import hears_signals
 from . import log
 from .config import Config, did_you_mean
 from .load import LoadError, NestedRunError, load_app, loading, make_app
+from .reload import Reloader
 from .secure import SecureError, make_secure
 from .server import StartError, StartStopped, serve_on
 from .signals import StopSignals, ignore_others, ignore_others_until_the_end, restore
@@ -75,20 +76,26 @@ def run(
         raise SystemExit(status)
 
 
-def start(load: Load, config: Config, *, to_the_end: bool = False) -> int:
+def start(
+    load: Load, config: Config, *, to_the_end: bool = False, watched: list[str] | None = None
+) -> int:
     """Serves the app that `load` returns; returns the exit status.
 
     If the app can't be served, the reason has been written to stderr. With `to_the_end` the process
-    exits afterwards: its signal handlers are kept, and its exit has a deadline, too.
+    exits afterwards: its signal handlers are kept, and its exit has a deadline, too. With
+    `watched`, the app is loaded and served anew whenever a Python file in these folders changes.
     """
     occupy_standard_descriptors()
     log.configure(config.log_level)
     with _ignoring(to_the_end):
         try:
             secure = make_secure(config)
-            if config.workers > 1:
+            if config.workers > 1 or watched is not None:
                 work = functools.partial(_work, load, config, secure)
-                return Supervisor(config, work).run(to_the_end=to_the_end)
+                supervisor = (
+                    Supervisor(config, work) if watched is None else Reloader(config, work, watched)
+                )
+                return supervisor.run(to_the_end=to_the_end)
             with _stop_signals(config, to_the_end) as signals:
                 return _serve(load, config, secure, signals)
         except (BindError, SecureError) as exc:

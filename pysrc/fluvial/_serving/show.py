@@ -71,14 +71,15 @@ def routes(**which: Any) -> None:
     Each has its methods, its path, its name, and where its handler runs: on the loop or in a
     thread.
     """
-    rows = [("METHODS", "PATH", "NAME", "RUNS IN"), *_rows(_load(**which))]
+    rows = [("METHODS", "PATH", "NAME", "RUNS IN"), *rows_of(_load(**which))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
 
 
-def _rows(app: App) -> Iterator[tuple[str, str, str, str]]:
+def rows_of(app: App) -> Iterator[tuple[str, str, str, str]]:
+    """Of each route: its methods, its path, its name, and where its handler runs."""
     for route in app.routes:
         where = "" if route.plan is None else _WHERE[route.plan.kind]
         yield "|".join(route.methods), route.path, route.name, where

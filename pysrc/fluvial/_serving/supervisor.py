@@ -92,6 +92,7 @@ class Supervisor:
         self._lifeline = os.pipe()
         self._ready = os.pipe()
         self._wakeup = os.pipe()
+        self._watched_fds: tuple[int, ...] = ()  # what else ends a wait
 
     def run(self, *, to_the_end: bool = True) -> int:
         """Runs the workers; returns the exit status when all of them have ended.
@@ -230,13 +231,7 @@ class Supervisor:
             os.close(fd)
         supervised = Supervised(parent, self._lifeline[0], self._ready[1], mask)
         try:
-            sockets = held
-            if self._config.uds is None:
-                port = held[0].getsockname()[1]
-                sockets = bind_tcp(self._config.host, port, shared=True)
-                for sock in held:
-                    sock.close()
-            return self._work(sockets, supervised)
+            return self._work(self._sockets_of_worker(held), supervised)
         except KeyboardInterrupt:  # a SIGINT after the service has ended
             return 130
         except BindError as exc:
@@ -244,6 +239,15 @@ class Supervisor:
         except BaseException:
             log.exception("Worker %d failed", os.getpid())
         return 1
+
+    def _sockets_of_worker(self, held: list[socket.socket]) -> list[socket.socket]:
+        """The sockets on which a worker listens. Raises: BindError."""
+        if self._config.uds is not None:
+            return held
+        sockets = bind_tcp(self._config.host, held[0].getsockname()[1], shared=True)
+        for sock in held:
+            sock.close()
+        return sockets
 
     def _end_worker(self, status: int) -> NoReturn:
         """Exits like the interpreter, but doesn't return to a script that has called run()."""
@@ -280,7 +284,8 @@ class Supervisor:
             timeout = max(0.0, min(times) - time.monotonic()) * 1000
         poll = select.poll()
         poll.register(self._wakeup[0], select.POLLIN)
-        poll.register(self._ready[0], select.POLLIN)
+        for fd in (self._ready[0], *self._watched_fds):
+            poll.register(fd, select.POLLIN)
         poll.poll(timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup[0], 4096)

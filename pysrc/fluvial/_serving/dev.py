@@ -1,0 +1,155 @@
+"""`fluvial dev`: the server for those who write the program."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..applications import App
+from ..middleware.trustedhost import TrustedHostMiddleware
+from ..requests import Request  # noqa: TC001  # read from a signature
+from ..responses import HTMLResponse, Response
+from .blocked import watched
+from .config import LEVELS, RANGES, Config
+from .dev_log import UsersFrames, colour_log
+from .dev_pages import answer_error, routes_page
+from .discover import find_app, find_module
+from .load import load_app, load_module
+from .run import start
+
+if TYPE_CHECKING:
+    from .._asgi.foreign_app import Foreign
+
+log = logging.getLogger("fluvial")
+# A page on another site can have its own name lead to this machine (DNS rebinding); the browser
+# then takes what we answer for that site's.
+_LOCAL = ("localhost", "*.localhost", "127.0.0.1", "[::1]", "::1")
+_GRACE = 1.0  # seconds that requests may take to finish before the program starts again
+
+
+@click.command()
+@click.argument("target", metavar="[MODULE:APP]", required=False)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(*RANGES["port"]),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
+)
+@click.option(
+    "--allow-host",
+    "allowed",
+    metavar="NAME",
+    multiple=True,
+    help="Name by which the server may be asked, besides local ones; * for any. May be repeated.",
+)
+@click.option(
+    "--reload-dir",
+    "folders",
+    type=click.Path(exists=True, file_okay=False),
+    multiple=True,
+    help="Folder whose Python files are watched; may be repeated. Default: that of --app-dir.",
+)
+@click.option(
+    "--app-dir", default="", metavar="DIR", help="Folder to import MODULE from. Default: here."
+)
+@click.option(
+    "--as-fastapi",
+    is_flag=True,
+    help="APP is written for FastAPI: fastapi and starlette are Fluvial's own modules to it.",
+)
+@click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="Severity from which on messages are logged.",
+)
+def dev(
+    target: str | None,
+    host: str,
+    port: int,
+    allowed: tuple[str, ...],
+    folders: tuple[str, ...],
+    log_level: str,
+    **which: Any,
+) -> None:
+    """Serve a program that is being written: it starts again whenever a file changes.
+
+    Without MODULE:APP, main.py, app.py, api.py or one of these in app/ is looked for. Browsers see
+    tracebacks and, where the app has no route for it, a list of all routes at /. A line that keeps
+    the event loop from running is named. Only requests for local names are answered.
+    """
+    if importlib.util.find_spec("watchfiles") is None:
+        raise click.ClickException("fluvial dev needs watchfiles: pip install 'fluvial[standard]'")
+    config = Config(
+        host=host, port=port, log_level=log_level, graceful_timeout=_GRACE, cleanup_timeout=_GRACE
+    )
+    load = functools.partial(load_for_dev, target, hosts=(*_LOCAL, *allowed), **which)
+    status = start(
+        load, config, to_the_end=True, watched=list(folders) or [which["app_dir"] or "."]
+    )
+    raise SystemExit(status)
+
+
+def load_for_dev(
+    target: str | None,
+    *,
+    hosts: tuple[str, ...],
+    app_dir: str,
+    as_fastapi: bool,
+    factory: bool,
+) -> App | Foreign:
+    """Loads the app, in the process that serves it, with what shows a developer more.
+
+    Raises: LoadError when there is no app.
+    """
+    # Python takes a cached file for up to date when the source's size and its second are the same.
+    sys.dont_write_bytecode = True
+    colour_log()
+    logging.getLogger("fluvial.error").addFilter(UsersFrames())
+    if as_fastapi:
+        from ..compat import install
+
+        install()
+    folder = os.path.abspath(app_dir)
+    if target is None:
+        module = load_module(find_module(app_dir), folder)
+        target = f"{module.__name__}:{find_app(module)}"
+        log.info("Serving %s", target)
+    app = load_app(target, app_dir=folder, factory=factory)
+    if isinstance(app, App):
+        _show_more(app, hosts)
+    return app
+
+
+def _show_more(app: App, hosts: tuple[str, ...]) -> None:
+    """Adds the list of routes, tracebacks and the watchdog to an app."""
+    app.routers_lifespans.append(watched)
+    if not app.errors.handles_everything:
+        app.add_exception_handler(Exception, answer_error)
+    if not _has_root(app):
+
+        async def index(request: Request) -> Response:
+            return HTMLResponse(routes_page(app, request.scope.get("root_path", "")))
+
+        app.add_api_route("/", index, include_in_schema=False)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+
+
+def _has_root(app: App) -> bool:
+    """Whether a route or a mounted app may have an answer to GET /."""
+    paths = {route.path for route in app.routes}
+    return (
+        "/" in paths
+        or any(path.startswith("/{") and path.endswith(":path}") for path in paths)
+        or any(mount.prefix == "" for mount in app.mounts)
+    )

@@ -1,0 +1,151 @@
+"""Serving a program that is being written: it is started anew when one of its files changes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .sockets import bind
+from .supervisor import Supervisor, Work
+
+if TYPE_CHECKING:
+    import socket
+
+    from .config import Config
+
+log = logging.getLogger("fluvial")
+_SHOWN = 3  # changed files that a line names
+
+
+class Reloader(Supervisor):
+    """Runs `work(sockets, supervised)` in one process, and again after each change in `folders`.
+
+    The address is bound and listened on once: whoever connects while the program starts waits. A
+    program that can't be started, because of a syntax error say, is tried again after the next
+    change. A process of its own watches the files, since this one forks and may have no threads.
+    """
+
+    def __init__(self, config: Config, work: Work, folders: list[str]) -> None:
+        super().__init__(config, work)
+        self._folders = [os.path.abspath(folder) for folder in folders]
+        self._wanted = True  # whether to start the program, now or when the old one has ended
+        self._changes = os.pipe()
+        self._unread = b""  # the beginning of a line
+        self._watcher = 0
+        self._watched_fds = (self._changes[0],)
+
+    def run(self, *, to_the_end: bool = True) -> int:
+        """Serves until a signal asks to stop. Raises: BindError when the address can't be bound."""
+        os.set_blocking(self._changes[0], False)
+        parent = os.getpid()
+        self._watcher = self._start_watcher()
+        try:
+            return super().run(to_the_end=to_the_end)
+        finally:
+            if self._watcher and os.getpid() == parent:  # not in a child, which leaves here, too
+                os.kill(self._watcher, signal.SIGKILL)
+                os.waitpid(self._watcher, 0)
+            for fd in self._changes:
+                os.close(fd)
+
+    # -- The watcher ------------------------------------------------------------------------
+
+    def _start_watcher(self) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._watch()
+        return pid
+
+    def _watch(self) -> NoReturn:
+        """Runs in the watcher: writes a line for each lot of changes, a list of paths as JSON."""
+        status = 1
+        try:
+            os.setpgid(0, 0)  # a Ctrl+C is for the parent
+            for fd in (self._lifeline[1], self._changes[0]):
+                os.close(fd)
+            _watch_files(self._folders, self._changes[1], self._lifeline[0])
+            status = 0
+        except BaseException:
+            log.exception("Changes of files can't be watched")
+        os._exit(status)
+
+    # -- Changes ----------------------------------------------------------------------------
+
+    def _note_ready(self) -> None:
+        super()._note_ready()
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self._changes[0], 65536):
+                *lines, self._unread = (self._unread + piece).split(b"\n")
+                self._changed(sorted({path for line in lines for path in json.loads(line)}))
+
+    def _changed(self, paths: list[str]) -> None:
+        if self._stopping or not paths:
+            return
+        names = [os.path.relpath(path) for path in paths[:_SHOWN]]
+        more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        log.info("%s%s changed; starting again", ", ".join(names), more)
+        self._wanted = True
+        if self._pids():
+            self._kill_in(self._config.graceful_timeout + self._config.cleanup_timeout)
+            self._signal_workers(signal.SIGTERM)
+
+    # -- What the supervisor does otherwise ---------------------------------------------------
+
+    def _hold_address(self) -> list[socket.socket]:
+        sockets = bind(self._config)
+        for sock in sockets:
+            sock.listen(self._config.backlog)
+        return sockets
+
+    def _sockets_of_worker(self, held: list[socket.socket]) -> list[socket.socket]:
+        return held
+
+    def _may_start(self, place: Any) -> bool:
+        return self._wanted and not (place.pid or self._stopping)
+
+    def _start(self, place: Any, held: list[socket.socket]) -> None:
+        self._wanted = False
+        super()._start(place, held)
+
+    def _is_over(self) -> bool:
+        return self._stopping and not self._pids()
+
+    def _note_end(self, pid: int, status: int) -> None:
+        if pid == self._watcher:
+            self._watcher = 0
+        super()._note_end(pid, status)
+
+    def _ended(self, place: Any, status: int) -> None:
+        place.pid = 0
+        if self._stopping:
+            return
+        self._kill_at = 0.0
+        place.due = time.monotonic()
+        if not self._wanted:
+            log.error(
+                "The program ended with status %d; it starts again when a file changes", status
+            )
+
+
+def _watch_files(folders: list[str], out: int, lifeline: int) -> None:
+    """Writes the paths of Python files that change, until the lifeline reaches its end."""
+    from watchfiles import PythonFilter, watch
+
+    over = threading.Event()
+
+    def wait_for_parent() -> None:
+        os.read(lifeline, 1)
+        over.set()
+
+    threading.Thread(target=wait_for_parent, daemon=True).start()
+    for changes in watch(*folders, watch_filter=PythonFilter(), stop_event=over):
+        os.write(out, json.dumps(sorted(path for _, path in changes)).encode() + b"\n")

@@ -316,3 +316,20 @@ def test_other_bodies(path: str, both: list[httpx.Client]) -> None:
         b"\r\n\r\n12\r\n--x--\r\n",
     }.items():
         compare(both, "POST", path, content=body, headers={"content-type": kind})
+
+
+@pytest.mark.parametrize(
+    "charset", ["hex", "zip", "rot13", "undefined", "idna", "punycode", "nope", "a%00b", "utf-16"]
+)
+def test_whatever_a_client_calls_a_charset_is_its_own_fault(serve: Serve, charset: str) -> None:
+    """Python's codecs are for other things than text, too."""
+    app = fluvial.App()
+
+    @app.post("/")
+    async def names(request: fluvial.Request) -> list[str]:
+        return list(await request.form())
+
+    kind = f"multipart/form-data; boundary=b; charset={charset.replace('%00', chr(1))}"
+    body = b'--b\r\nContent-Disposition: form-data; name="\xc3\xa9"\r\n\r\nx\r\n--b--\r\n'
+    answer = serve(app).client.post("/", content=body, headers={"content-type": kind})
+    assert answer.status_code in (200, 400)

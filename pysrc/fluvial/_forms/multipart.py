@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,7 +96,7 @@ class MultipartBody:
         """A name or a field as text."""
         try:
             return text.decode(self._charset)
-        except UnicodeDecodeError:
+        except UnicodeError:
             return text.decode("latin-1")
 
     # ---- what the parser calls -------------------------------------------------------------
@@ -169,7 +168,10 @@ class MultipartBody:
 
 
 def _known_charset(name: bytes) -> str:
+    """A charset, or latin-1 for what is none; Python has codecs for other things than text, too."""
+    known = name.decode("latin-1")
     try:
-        return codecs.lookup(name.decode("latin-1")).name
-    except LookupError:
+        "".encode(known)
+    except (LookupError, ValueError):
         return "latin-1"
+    return known

@@ -24,6 +24,7 @@ from ._application.routes import (
 )
 from ._application.stack import Stack, compile_stack
 from ._asgi import connections as connections  # gives requests and responses their ASGI side
+from ._asgi.hosts import Host, HostRouting, make_host
 from ._asgi.mounts import Mount, make_mount
 from ._calling.callables import callable_name, is_async
 from ._calling.options import check_path, named_options
@@ -140,6 +141,7 @@ class App(Documented, Registering):
         self._registered = Registered(self.manners.warns_of_duplicates)
         self.websockets = WebSocketRoutes()
         self.mounts: list[Mount] = []
+        self.hosts: list[Host] = []
         self.asgi_side: AsgiSide | None = None
         self.served_root = ""  # the root path with which our own server runs the app
         self.lifespan_state: dict[str, Any] = {}
@@ -252,6 +254,25 @@ class App(Documented, Registering):
         self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
 
     @named_options
+    def host(self, host: str, app: Any, name: str | None = None) -> None:
+        """Has another app, ASGI or WSGI, answer for `host`, whatever routes this one has.
+
+        `{name}` in `host` fits any label and is a path parameter in `app`: "{shop}.example.org".
+        The first host that fits counts. The lifespan of `app` runs within this app's. All requests
+        then take the way of ASGI middleware. `name` is for url_path_for, as with `mount`.
+
+        Raises: ValueError for a malformed host, InterfaceError when `app` isn't an app,
+        RuntimeError when the app has started.
+        """
+        if self.middleware_stack is not None:
+            raise RuntimeError("the app has started: add hosts before")
+        mount = make_mount("", app, "asgi3" if isinstance(app, App) else "auto", name)
+        if not self.hosts:
+            self.user_middleware.append(Middleware(HostRouting, hosts=self.hosts))
+        self.hosts.append(make_host(host, mount))
+        self.routers_lifespans.append(lambda _: mount.running())
+
+    @named_options
     def frontend(
         self,
         path: str,
@@ -283,8 +304,9 @@ class App(Documented, Registering):
                 path = make_path(route.path, path_params) if route.name == name else None
                 if path is not None:
                     return URLPath(path, protocol)
-        for mount in self.mounts:
-            found = mount.url_path_for(name, path_params)
+        others: tuple[Mount | Host, ...] = (*self.mounts, *self.hosts)
+        for other in others:
+            found = other.url_path_for(name, path_params)
             if found is not None:
                 return found
         raise NoMatchFound(name, path_params)

@@ -394,16 +394,21 @@ def _scope_url(scope: Mapping[str, Any]) -> str:
 
 
 class URLPath(str):
-    """The path of a route, percent-encoded; `protocol` is "http" or "websocket"."""
+    """The path of a route, percent-encoded; `protocol` is "http" or "websocket".
 
-    __slots__ = ("protocol",)
+    `host` is that of a route of another host, or "".
+    """
+
+    __slots__ = ("host", "protocol")
 
     protocol: str
+    host: str
 
-    def __new__(cls, path: str, protocol: str = "http") -> URLPath:
-        """A str with the attribute."""
+    def __new__(cls, path: str, protocol: str = "http", host: str = "") -> URLPath:
+        """A str with the attributes."""
         self = super().__new__(cls, path)
         self.protocol = protocol
+        self.host = host
         return self
 
     def make_absolute_url(self, base_url: URL | str) -> URL:
@@ -411,7 +416,10 @@ class URLPath(str):
         base = URL(str(base_url))
         scheme = "http" if self.protocol == "http" else "ws"
         path = base.path.rstrip("/") + self
-        return base.replace(scheme=f"{scheme}s" if base.is_secure else scheme, path=path)
+        netloc = self.host or base.netloc
+        return base.replace(
+            scheme=f"{scheme}s" if base.is_secure else scheme, netloc=netloc, path=path
+        )
 
 
 class State:

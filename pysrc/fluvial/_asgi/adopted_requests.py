@@ -60,6 +60,10 @@ class Adopted(HTTPConnection):
         root: str = self._scope.get("root_path", "")
         return root.rstrip("/")
 
+    def _convert_path_params(self) -> dict[str, Any]:
+        """Also those of what this app is mounted in, or of its host."""
+        return {**self._scope.get("path_params", {}), **super()._convert_path_params()}
+
     def _make_url(self) -> URL:
         return URL(str(super()._make_url()), path=self._scope["path"])
 

@@ -59,7 +59,7 @@ PACKAGES = {
         "websockets",
     ),
     "_compat": (
-        *("_asgi", "routing"),
+        *("_asgi", "_calling", "_signature", "concurrency", "params", "routing", "templating"),
         *("_application", "applications", "exceptions", "requests", "responses", "status"),
         "websockets",
     ),

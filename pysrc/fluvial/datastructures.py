@@ -16,15 +16,19 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from ._calling.threads import run_internal
 from ._messages.header_fields import RawHeaders, field_name, field_value, header_field
+from .config import CommaSeparatedStrings, Secret
 
 __all__ = [
     "URL",
     "Address",
+    "CommaSeparatedStrings",
     "FormData",
     "Headers",
+    "ImmutableMultiDict",
     "MultiDict",
     "MutableHeaders",
     "QueryParams",
+    "Secret",
     "State",
     "URLPath",
     "UploadFile",
@@ -200,6 +204,9 @@ class MultiDict(Mapping[str, V], Generic[V]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._pairs!r})"
+
+
+ImmutableMultiDict = MultiDict
 
 
 class QueryParams(MultiDict[str]):

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._asgi.mounts import path_below
+from ._application.matching import path_below
 from ._calling.threads import run_internal
 from .datastructures import Headers
 from .exceptions import HTTPException

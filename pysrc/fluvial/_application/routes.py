@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
@@ -37,12 +36,12 @@ from ..params import MISSING, Depends
 from ..responses import Response, StreamingResponse
 from .described import DescribedRoute
 from .manners import FLUVIAL, Manners
+from .matching import CAPTURE, Match, match_route
 from .route_warnings import Registered, untaken
 
 if TYPE_CHECKING:
     from .dependencies import Dependencies
 
-_CAPTURE = re.compile(r"{([^{}:]*)(?::([^{}]*))?}")
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
 
 
@@ -154,7 +153,11 @@ class Route(DescribedRoute):
     @property
     def path_format(self) -> str:
         """The path without the converters of its parameters."""
-        return _CAPTURE.sub(r"{\1}", self.path)
+        return CAPTURE.sub(r"{\1}", self.path)
+
+    def matches(self, scope: Mapping[str, Any]) -> tuple[Match, dict[str, Any]]:
+        """How well the route fits an ASGI scope, and what it would add to it, as in Starlette."""
+        return match_route(self, self.methods, scope)
 
     def make_plan(self, dependencies: Dependencies) -> _core.Plan:
         """Reads the handler's signature.
@@ -266,6 +269,10 @@ class WebSocketRoute:
         captures = read_captures(self.path)
         self.converters = {n: kind for n, (_, kind) in captures.items() if kind is not Any}
 
+    def matches(self, scope: Mapping[str, Any]) -> tuple[Match, dict[str, Any]]:
+        """How well the route fits an ASGI scope, and what it would add to it, as in Starlette."""
+        return match_route(self, None, scope)
+
     def make_plan(self, dependencies: Dependencies) -> _core.Plan:
         """Reads the handler's signature.
 
@@ -359,11 +366,11 @@ def make_path(path: str, values: dict[str, Any]) -> str | None:
     None unless their names are those of the parameters. Raises: ValueError for a value that the
     route would not match.
     """
-    kinds = {match[1]: match[2] or "str" for match in _CAPTURE.finditer(path)}
+    kinds = {match[1]: match[2] or "str" for match in CAPTURE.finditer(path)}
     if kinds.keys() != values.keys():
         return None
     texts = {name: _path_text(name, kind, values[name]) for name, kind in kinds.items()}
-    return _CAPTURE.sub(lambda match: texts[match[1]], path)
+    return CAPTURE.sub(lambda match: texts[match[1]], path)
 
 
 def _path_text(name: str, kind: str, value: Any) -> str:
@@ -385,7 +392,7 @@ def read_captures(path: str) -> Captures:
     """For each parameter of a path, its number and the type that its converter stands for."""
     return {
         match[1]: (number, _TYPES.get(match[2], Any))
-        for number, match in enumerate(_CAPTURE.finditer(path))
+        for number, match in enumerate(CAPTURE.finditer(path))
     }
 
 

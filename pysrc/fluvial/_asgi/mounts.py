@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from .._application.matching import is_below
 from ..datastructures import URLPath
 from ..exceptions import ClientDisconnect
 from ..responses import Response, StreamingResponse
@@ -67,7 +68,7 @@ class Mount:
 
     def fits(self, path: str) -> bool:
         """Whether `path` belongs to the app."""
-        return _is_below(path, self.prefix)
+        return is_below(path, self.prefix)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,7 +114,7 @@ class Mount:
         inner = dict(scope)
         inner.pop("state", None)
         inner["root_path"] = root + self.prefix
-        if not _is_below(path, root):  # some servers leave root_path out of the path
+        if not is_below(path, root):  # some servers leave root_path out of the path
             inner["path"] = root + path
             if raw_path := scope.get("raw_path"):
                 inner["raw_path"] = quote(root).encode() + raw_path
@@ -134,17 +135,6 @@ def make_mount(path: str, found: Any, interface: str, name: str | None = None) -
         raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
     app = make_foreign(found, interface)
     return Mount(prefix, app, app.as_asgi3(), name=name)
-
-
-def path_below(scope: Message) -> str:
-    """The path of a request without its root path."""
-    root: str = scope.get("root_path", "")
-    path: str = scope["path"]
-    return (path.removeprefix(root) if _is_below(path, root) else path) or "/"
-
-
-def _is_below(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _make_scope(request: Request, root_path: str) -> Message:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from .. import _core
 from .._application.exception_handlers import ErrorHandlers, is_answered
 from .._application.lifespan import running
+from .._application.matching import path_below
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
 from .._calling.threads import call_on_loop
@@ -31,7 +32,6 @@ from ..responses import Response, checked
 from ..websockets import CLOSED
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .answers import answer_raised, as_denial, has_denials, send_response
-from .mounts import path_below
 
 if TYPE_CHECKING:
     from ..applications import App

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC
-from enum import Enum
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
+from .._application.matching import Match
 from .._asgi.mounts import Mount
+from .._calling.callables import is_async
+from ..concurrency import run_in_threadpool
+from ..requests import Request
 from ..routing import APIRouter, Route, WebSocketRoute
+from ..websockets import WebSocket
+
+if TYPE_CHECKING:
+    from .._asgi.protocol import Asgi3, Message, Receive, Send
 
 
 class BaseRoute(ABC):  # noqa: B024  # for isinstance() alone
@@ -17,15 +26,39 @@ for _kind in (Route, WebSocketRoute, Mount):
     BaseRoute.register(_kind)
 
 
-class Match(Enum):
-    """How well a route fits a request."""
+def request_response(func: Callable[[Request], Any]) -> Asgi3:
+    """An ASGI app of a function that gets a request and returns its response."""
 
-    NONE = 0
-    PARTIAL = 1
-    FULL = 2
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        request: Any = Request(scope, receive, send)
+        if is_async(func):
+            response = await func(request)
+        else:
+            response = await run_in_threadpool(func, request)
+        await response(scope, receive, send)
+
+    return app
+
+
+def websocket_session(func: Callable[[WebSocket], Awaitable[None]]) -> Asgi3:
+    """An ASGI app of a function that gets a WebSocket."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        socket: Any = WebSocket(scope, receive, send)
+        await func(socket)
+
+    return app
 
 
 APIWebSocketRoute = WebSocketRoute
 Router = APIRouter
 
-__all__ = ["APIWebSocketRoute", "BaseRoute", "Match", "Mount", "Router"]
+__all__ = [
+    "APIWebSocketRoute",
+    "BaseRoute",
+    "Match",
+    "Mount",
+    "Router",
+    "request_response",
+    "websocket_session",
+]

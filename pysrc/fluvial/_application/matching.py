@@ -1,0 +1,74 @@
+"""Which route a request belongs to, asked from outside: by packages that name it in their figures.
+
+Requests themselves are matched by the table of routes in C.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Mapping
+from enum import Enum
+from typing import Any
+
+CAPTURE = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
+_FORMS = {
+    "int": "[0-9]+",
+    "float": r"[0-9]+(?:\.[0-9]+)?",
+    "uuid": "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+    "path": ".*",
+}
+
+
+class Match(Enum):
+    """How well a route fits a request: PARTIAL is a path with other methods."""
+
+    NONE = 0
+    PARTIAL = 1
+    FULL = 2
+
+
+def path_below(scope: Mapping[str, Any]) -> str:
+    """The path of an ASGI scope without its root path."""
+    root: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    return (path.removeprefix(root) if is_below(path, root) else path) or "/"
+
+
+def is_below(path: str, prefix: str) -> bool:
+    """Whether `path` is `prefix` or below it."""
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(path: str) -> re.Pattern[str]:
+    pieces = CAPTURE.split(path)
+    texts, names, kinds = pieces[::3], pieces[1::3], pieces[2::3]
+    groups = (
+        f"(?P<{name}>{_FORMS.get(kind, '[^/]+')})" for name, kind in zip(names, kinds, strict=True)
+    )
+    found = re.escape(texts[0])
+    for group, text in zip(groups, texts[1:], strict=True):
+        found += group + re.escape(text)
+    return re.compile(found, re.DOTALL)
+
+
+def match_route(
+    route: Any, methods: Collection[str] | None, scope: Mapping[str, Any]
+) -> tuple[Match, dict[str, Any]]:
+    """How well a route fits an ASGI scope, and what it would add to it, as Starlette's routes tell.
+
+    `methods` is None for a WebSocket's route.
+    """
+    kind = "websocket" if methods is None else "http"
+    found = _pattern(route.path).fullmatch(path_below(scope)) if scope["type"] == kind else None
+    if found is None:
+        return Match.NONE, {}
+    params = dict(scope.get("path_params", {}))
+    for name, text in found.groupdict().items():
+        params[name] = route.converters[name](text) if name in route.converters else text
+    child = {"endpoint": route.endpoint, "path_params": params}
+    if methods is None or scope["method"] in methods:
+        return Match.FULL, child
+    head = scope["method"] == "HEAD" and "GET" in methods
+    return Match.FULL if head else Match.PARTIAL, child

@@ -42,7 +42,9 @@ write_close(WsConn *ws, int code, Slice reason)
     if (code != WS_NO_CODE) {
         payload[0] = (char)(code >> 8);
         payload[1] = (char)code;
-        memcpy(payload + 2, reason.ptr, reason.len);
+        if (reason.len != 0) { /* memcpy takes no NULL, which an empty slice may have */
+            memcpy(payload + 2, reason.ptr, reason.len);
+        }
         len = 2 + reason.len;
     }
     ws_write_control(ws, WS_OP_CLOSE, slice_of(payload, len));

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from support import own_process, skips
+from websockets.asyncio import client as asyncio_client
+from websockets.sync import client as sync_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
     from support.serving import Served
 
 
+# Seconds; websockets' clients wait 10 for the handshake, which a busy machine may exceed.
+_HANDSHAKE = 60
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    for connect in (sync_client.connect, asyncio_client.connect.__init__):
+        connect.__kwdefaults__["open_timeout"] = _HANDSHAKE  # type: ignore[attr-defined,index]
     config.pluginmanager.register(skips, "fluvial-skips")
     config.addinivalue_line(
         "markers", "own_process: runs in a process of its own, with its signals"

@@ -192,3 +192,26 @@ def test_the_lifespan(notes: Notes, serve: Serve) -> None:
     assert notes.next() == "started"
     served.finish()
     assert notes.next() == "stopped"
+
+
+def test_a_server_that_repeats_the_end_of_the_body() -> None:
+    """At once, and for ever, as a hand-written `receive` of a test does."""
+
+    async def pieces() -> AsyncIterator[str]:
+        for _ in range(3):
+            await asyncio.sleep(0)
+            yield "x"
+
+    app = App()
+    app.get("/")(lambda: StreamingResponse(pieces()))
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "server": ("test", 80)}
+    asyncio.run(app(scope, receive, send))
+    assert b"".join(message.get("body", b"") for message in sent) == b"xxx"

@@ -97,10 +97,13 @@ class AdoptedRequest(Adopted, Request):
     async def until_gone(self) -> None:
         """Returns when the client has disconnected.
 
-        Servers also send that event after the response is complete.
+        Servers also send that event after the response is complete. One that has other events
+        after the body isn't asked again: it may have them at once, and for ever.
         """
         cache = self._store()
         while not cache.get("disconnected"):
+            if cache.get("repeats"):
+                await asyncio.Event().wait()  # until this is cancelled
             if len(cache.get("held", b"")) >= _HELD and not cache.get("read"):
                 self._taken.clear()
                 await self._taken.wait()
@@ -115,7 +118,9 @@ class AdoptedRequest(Adopted, Request):
             event = await self._receive()
             if event["type"] == "http.disconnect":
                 cache["disconnected"] = True
-            elif event["type"] == "http.request" and not cache.get("read"):
+            elif cache.get("read"):
+                cache["repeats"] = True
+            elif event["type"] == "http.request":
                 cache["held"] = cache.get("held", b"") + event.get("body", b"")
                 cache["read"] = not event.get("more_body", False)
 

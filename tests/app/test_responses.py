@@ -151,7 +151,8 @@ def row(factory: Any = sqlite3.Row) -> Any:
 
 
 def sqlalchemy_row() -> Any:
-    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:  # which NullPool closes
         return connection.execute(sqlalchemy.text("select 1 as a, 'x' as b")).one()
 
 

@@ -22,10 +22,8 @@
 
 enum {
     LOOKS =
-        4, /* quick tries to take the parts: a loop that has them now lends them soon */
-    LOOK_NS = 20000, /* pause between two quick tries */
-    RETRY_NS =
-        1000000, /* later on: the loop's thread has lost its core while it has them */
+        4, /* tries to take the parts: a loop that has them now lends them again soon */
+    LOOK_NS = 20000, /* pause between two tries */
     NEAR_NS = 90000, /* a timer that would expire within this time is stopped */
     SECOND = 1000000000,
 };
@@ -97,6 +95,7 @@ watch_main(void *arg)
 {
     HttpServer *server = arg;
     OutWatch *watch = &server->watch;
+    const struct timespec pause = {.tv_nsec = LOOK_NS};
     sigset_t wanted;
     (void)prctl(PR_SET_TIMERSLACK, 1);
     (void)prctl(PR_SET_NAME, "fluvial-out");
@@ -106,8 +105,10 @@ watch_main(void *arg)
     uv_sem_post(&watch->ready);
     while (!watch->broken && !atomic_load(&watch->stop)) {
         (void)sigwaitinfo(&wanted, NULL);
-        for (int i = 0; !atomic_load(&watch->stop) && !watch_look(server); i++) {
-            const struct timespec pause = {.tv_nsec = i < LOOKS ? LOOK_NS : RETRY_NS};
+        for (int i = 0; i < LOOKS && !atomic_load(&watch->stop); i++) {
+            if (watch_look(server)) {
+                break;
+            }
             (void)nanosleep(&pause, NULL);
         }
     }

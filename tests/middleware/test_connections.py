@@ -1,5 +1,6 @@
 """Requests, WebSockets and responses that ASGI apps make of a scope."""
 
+import asyncio
 import gc
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,43 @@ def test_an_app_of_its_own(serve) -> None:
     assert client.get("/nowhere?a=b", headers={"host": "a.example"}).text == (
         "http://a.example/nowhere?a=b"
     )
+
+
+def test_a_response_takes_nothing_from_the_requests_body() -> None:
+    """It watches for the client's end while the app still reads: each event goes to one of them."""
+
+    async def main() -> bytes:
+        events: asyncio.Queue[Any] = asyncio.Queue()
+        sent: asyncio.Queue[Any] = asyncio.Queue()
+        scope = {**SCOPE, "method": "POST", "path": "/pieces"}
+        call = asyncio.ensure_future(app(scope, events.get, sent.put))
+        received = b""
+        for piece in (b"one", b"two", b"end"):
+            events.put_nowait({"type": "http.request", "body": piece, "more_body": piece != b"end"})
+            while not received.endswith(piece):
+                received += (await asyncio.wait_for(sent.get(), 30)).get("body", b"")
+        await call
+        return received
+
+    assert asyncio.run(main()) == b"onetwoend"
+
+
+def test_two_requests_of_one_scope() -> None:
+    """What one has read the other can't; an empty body was read by nobody."""
+
+    async def read_twice(body: bytes) -> tuple[bytes, bytes]:
+        events = [{"type": "http.request", "body": body}]
+
+        async def receive() -> Any:
+            return events.pop(0)
+
+        scope = dict(SCOPE)
+        one, two = Request(scope, receive), Request(scope, receive)
+        return await one.body(), await two.body()
+
+    assert asyncio.run(read_twice(b"")) == (b"", b"")
+    with pytest.raises(RuntimeError, match="read by another Request"):
+        asyncio.run(read_twice(b"body"))
 
 
 def test_a_background_runs_after_the_response(serve) -> None:

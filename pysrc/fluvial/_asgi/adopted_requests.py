@@ -20,11 +20,80 @@ from ..websockets import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITI
 if TYPE_CHECKING:
     from .protocol import Message, Receive, Send
 
+# Where a scope has what was received of its request.
+_RECEIVED = "fluvial.received"
 _HELD = 64 * 1024  # unread bytes of a body; beyond this, no more events are requested
 _REASON_MAX = 123  # bytes, RFC 6455 section 5.5
 _UNSUPPORTED_DATA = 1003
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")  # RFC 9110 section 5.6.2, or nothing
 _FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
+
+
+class Received:
+    """What has been received of one request.
+
+    All objects that are made of its scope and its `receive` share it. A response that sends itself
+    watches for the client's end, and would take events of the body from the app's own request.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.held = b""  # of the body, and not read yet
+        self.complete = False  # the end of the body has come
+        self.disconnected = False
+        self.repeats = False  # events come after the body that aren't the client's end
+        self.reader: object = None  # stands for the request that has read from the body
+        self.lock = asyncio.Lock()  # held by the task that waits for an event
+        self.taken = asyncio.Event()  # what was held has been read
+
+    @classmethod
+    def of(cls, scope: Message, receive: Receive) -> Received:
+        """The one of this scope. Middleware that passes on another `receive` starts another."""
+        known: list[Received] = scope.setdefault(_RECEIVED, [])
+        for each in known:
+            if each.receive == receive:
+                return each
+        known.append(cls(receive))
+        return known[-1]
+
+    async def until_gone(self) -> None:
+        """Returns when the client has disconnected."""
+        while not self.disconnected:
+            if self.repeats:
+                await asyncio.Event().wait()  # until this is cancelled
+            if len(self.held) >= _HELD and not self.complete:
+                self.taken.clear()
+                await self.taken.wait()
+            else:
+                await self._take_event(reading=False)
+
+    async def read(self, reader: object) -> bytes:
+        """The next piece of the body; empty at its end. Raises: as `AdoptedRequest.read`."""
+        while not (self.held or self.complete):
+            if self.disconnected:
+                raise ClientDisconnect
+            await self._take_event(reading=True)
+        if self.reader not in (None, reader):
+            raise RuntimeError("the body was read by another Request of the same scope")
+        self.taken.set()
+        piece, self.held = self.held, b""
+        if piece:
+            self.reader = reader
+        return piece
+
+    async def _take_event(self, *, reading: bool) -> None:
+        """Receives an event, unless another task has received what is wanted in the meantime."""
+        async with self.lock:
+            if self.disconnected or (reading and (self.held or self.complete)):
+                return
+            event = await self.receive()
+            if event["type"] == "http.disconnect":
+                self.disconnected = True
+            elif self.complete:
+                self.repeats = True
+            elif event["type"] == "http.request":
+                self.held += event.get("body", b"")
+                self.complete = not event.get("more_body", False)
 
 
 class Adopted(HTTPConnection):
@@ -49,11 +118,6 @@ class Adopted(HTTPConnection):
     def state(self) -> State:
         """The app's data for this request; starts as a copy of what its lifespan yielded."""
         return self._cached("state", lambda: State.over(self._scope.setdefault("state", {})))
-
-    @property
-    def disconnected(self) -> bool:
-        """Whether the client is known to have disconnected."""
-        return bool(self._store().get("disconnected"))
 
     @property
     def _root_path(self) -> str:
@@ -84,15 +148,10 @@ class AdoptedRequest(Adopted, Request):
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end.
 
-        Raises: ClientDisconnect when the client has disconnected.
+        Raises: ClientDisconnect when the client has disconnected; RuntimeError when another object
+        that was made of the same scope has read some of the body.
         """
-        cache = self._store()
-        while not (cache.get("held") or cache.get("read")):
-            if cache.get("disconnected"):
-                raise ClientDisconnect
-            await self._take_event(cache, reading=True)
-        self._taken.set()
-        return cast("bytes", cache.pop("held", b""))
+        return await self._received.read(self._cached("reader", object))
 
     async def until_gone(self) -> None:
         """Returns when the client has disconnected.
@@ -100,37 +159,16 @@ class AdoptedRequest(Adopted, Request):
         Servers also send that event after the response is complete. One that has other events
         after the body isn't asked again: it may have them at once, and for ever.
         """
-        cache = self._store()
-        while not cache.get("disconnected"):
-            if cache.get("repeats"):
-                await asyncio.Event().wait()  # until this is cancelled
-            if len(cache.get("held", b"")) >= _HELD and not cache.get("read"):
-                self._taken.clear()
-                await self._taken.wait()
-            else:
-                await self._take_event(cache, reading=False)
-
-    async def _take_event(self, cache: dict[str, Any], *, reading: bool) -> None:
-        """Receives an event, unless another task has received what is wanted in the meantime."""
-        async with self._receiving:
-            if cache.get("disconnected") or (reading and (cache.get("held") or cache.get("read"))):
-                return
-            event = await self._receive()
-            if event["type"] == "http.disconnect":
-                cache["disconnected"] = True
-            elif cache.get("read"):
-                cache["repeats"] = True
-            elif event["type"] == "http.request":
-                cache["held"] = cache.get("held", b"") + event.get("body", b"")
-                cache["read"] = not event.get("more_body", False)
+        await self._received.until_gone()
 
     @property
-    def _receiving(self) -> asyncio.Lock:
-        return self._cached("receiving", asyncio.Lock)
+    def disconnected(self) -> bool:
+        """Whether the client is known to have disconnected."""
+        return self._received.disconnected
 
     @property
-    def _taken(self) -> asyncio.Event:
-        return self._cached("taken", asyncio.Event)
+    def _received(self) -> Received:
+        return self._cached("received", lambda: Received.of(self._scope, self._receive))
 
 
 class AdoptedWebSocket(Adopted, WebSocket):
@@ -147,6 +185,11 @@ class AdoptedWebSocket(Adopted, WebSocket):
     close_code = 0
     close_reason: str | None = None
     _announced = False  # the first event hasn't been received
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the client is known to have disconnected."""
+        return bool(self._store().get("disconnected"))
 
     @property
     def subprotocols(self) -> list[str]:  # type: ignore[override]  # C has no setter either

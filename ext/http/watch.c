@@ -21,10 +21,12 @@
 #endif
 
 enum {
-    LOOKS =
-        4, /* tries to take the parts: a loop that has them now lends them again soon */
-    LOOK_NS = 20000, /* pause between two tries */
-    NEAR_NS = 90000, /* a timer that would expire within this time is stopped */
+    /* The pauses between tries to take the parts from a loop that has them. It lends them again within
+     * microseconds, unless its thread has lost its core. */
+    LOOKS = 4,
+    LOOK_NS = 20000,    /* after each of the first LOOKS tries */
+    RETRY_NS = 1000000, /* after each later one */
+    NEAR_NS = 90000,    /* a timer that would expire within this time is stopped */
     SECOND = 1000000000,
 };
 
@@ -54,8 +56,9 @@ watch_look(HttpServer *server)
     if (due == 0) {
         return true;
     }
-    if (atomic_load(&watch->state) != WATCH_LENT) {
-        return false;
+    int state = atomic_load(&watch->state);
+    if (state != WATCH_LENT) {
+        return state == WATCH_DONE; /* written, and the loop doesn't know yet */
     }
     if (loop_now_ns() >= due
         && atomic_compare_exchange_strong(&watch->state, &lent, WATCH_TAKEN)) {
@@ -95,7 +98,6 @@ watch_main(void *arg)
 {
     HttpServer *server = arg;
     OutWatch *watch = &server->watch;
-    const struct timespec pause = {.tv_nsec = LOOK_NS};
     sigset_t wanted;
     (void)prctl(PR_SET_TIMERSLACK, 1);
     (void)prctl(PR_SET_NAME, "fluvial-out");
@@ -105,10 +107,8 @@ watch_main(void *arg)
     uv_sem_post(&watch->ready);
     while (!watch->broken && !atomic_load(&watch->stop)) {
         (void)sigwaitinfo(&wanted, NULL);
-        for (int i = 0; i < LOOKS && !atomic_load(&watch->stop); i++) {
-            if (watch_look(server)) {
-                break;
-            }
+        for (int i = 0; !atomic_load(&watch->stop) && !watch_look(server); i++) {
+            const struct timespec pause = {.tv_nsec = i < LOOKS ? LOOK_NS : RETRY_NS};
             (void)nanosleep(&pause, NULL);
         }
     }

@@ -364,13 +364,11 @@ class FormReading:
             await self._form.close()
 
 
-def _make_scope(request: HTTPConnection) -> Message:
-    """The scope of a request that no middleware has given one to."""
-    root_path, raw_path = request._root_path, request.raw_path
-    if not raw_path.startswith(root_path.encode()):
-        raw_path = root_path.encode() + raw_path
-    route = request.plan.info if request.plan is not None else None
-    state = request.state
+def plain_scope(request: HTTPConnection, root_path: str) -> Message:
+    """What an ASGI scope says of a request itself, for an app below `root_path`."""
+    raw_path, root = request.raw_path, root_path.encode()
+    if not (raw_path + b"/").startswith(root + b"/"):  # the proxy has removed it
+        raw_path = root + raw_path
     return {
         "type": "http" if request._scheme == "http" else "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -385,8 +383,16 @@ def _make_scope(request: HTTPConnection) -> Message:
         "query_string": request.query_string,
         "headers": list(request.raw_headers),
         "extensions": {"tls": request.tls} if request.is_secure else {},
+    }
+
+
+def _make_scope(request: HTTPConnection) -> Message:
+    """The scope of a request that no middleware has given one to."""
+    route = request.plan.info if request.plan is not None else None
+    return {
+        **plain_scope(request, request._root_path),
         "app": request.app,
-        "state": state._items,
+        "state": request.state._items,
         "path_params": request.path_params,
         "route": route,
         "endpoint": getattr(route, "endpoint", None),

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._signature.lifetimes import AppScope
+from .._signature.lifetimes import AppScope, uses_any
 
 if TYPE_CHECKING:
     from .. import _core
@@ -92,7 +92,7 @@ class Dependencies:
         return [
             (router, route, route.compile(self))
             for route in routes
-            if route.plan is not None and route.is_affected(self.overrides)
+            if route.plan is not None and _is_affected(route, self.overrides)
         ]
 
 
@@ -102,3 +102,8 @@ def apply(changes: Iterable[Change]) -> None:
         assert route.plan is not None
         router.replace(route.plan, plan)
         route.plan = plan
+
+
+def _is_affected(route: Route | WebSocketRoute, overrides: Overrides) -> bool:
+    """Whether overrides concern the route's dependencies, or did when its plan was made."""
+    return route.overridden or uses_any(route.calls, overrides)

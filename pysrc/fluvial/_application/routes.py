@@ -171,10 +171,6 @@ class Route(DescribedRoute):
         self.plan = self.compile(dependencies)
         return self.plan
 
-    def is_affected(self, overrides: Overrides) -> bool:
-        """Whether overrides concern its dependencies, or did when its plan was made."""
-        return self.overridden or uses_any(self.calls, overrides)
-
     def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
         before = (*dependencies.everywhere, *(self.options.get("dependencies") or ()))
         return read_calls(self.endpoint, self.path, before, Special.REQUEST, overrides)
@@ -286,10 +282,6 @@ class WebSocketRoute:
         self.calls = calls
         self.plan = self.compile(dependencies)
         return self.plan
-
-    def is_affected(self, overrides: Overrides) -> bool:
-        """Whether overrides concern its dependencies, or did when its plan was made."""
-        return self.overridden or uses_any(self.calls, overrides)
 
     def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
         before = (*dependencies.everywhere, *self.dependencies)

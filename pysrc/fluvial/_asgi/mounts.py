@@ -17,6 +17,7 @@ from urllib.parse import quote
 from .._application.matching import is_below
 from ..datastructures import URLPath
 from ..exceptions import ClientDisconnect
+from ..requests import plain_scope
 from ..responses import Response, StreamingResponse
 from .bridge import ClientGone, running_asgi
 from .foreign_app import make_foreign
@@ -91,7 +92,7 @@ class Mount:
         Raises: what the app raises before that.
         """
         exchange = _Exchange(request)
-        scope = self.below(request._scope or _make_scope(request, self.root_path))
+        scope = self.below(request._scope or plain_scope(request, self.root_path))
         scope["asgi"] = dict(_ASGI)  # the version of our own `send`, not the outer server's
         said = scope.get("extensions") or {}
         scope["extensions"] = {"tls": said["tls"]} if "tls" in said else {}
@@ -135,24 +136,6 @@ def make_mount(path: str, found: Any, interface: str, name: str | None = None) -
         raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
     app = make_foreign(found, interface)
     return Mount(prefix, app, app.as_asgi3(), name=name)
-
-
-def _make_scope(request: Request, root_path: str) -> Message:
-    return {
-        "type": "http",
-        "asgi": dict(_ASGI),
-        "http_version": request.http_version,
-        "server": request.server,
-        "client": request.client and tuple(request.client),
-        "scheme": request.url.scheme,
-        "method": request.method,
-        "root_path": root_path,
-        "path": root_path + request.path,
-        "raw_path": root_path.encode() + request.raw_path,
-        "query_string": request.query_string,
-        "headers": list(request.raw_headers),
-        "extensions": {"tls": request.tls} if request.is_secure else {},
-    }
 
 
 class _Exchange:

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from .. import _core
+from .._application.core_options import core_options
 from .._application.exception_handlers import ErrorHandlers, is_answered
 from .._application.lifespan import running
 from .._application.matching import path_below
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
 from .._calling.threads import call_on_loop
-from .._validation.write_json import encode_fallback, encode_json
 from ..exceptions import (
-    ClientDisconnect,
     HTTPException,
-    RequestValidationError,
     WebSocketDisconnect,
     WebSocketException,
 )
@@ -32,6 +30,7 @@ from ..responses import Response, checked
 from ..websockets import CLOSED
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .answers import answer_raised, as_denial, has_denials, send_response
+from .noted_send import NotedSend
 
 if TYPE_CHECKING:
     from ..applications import App
@@ -74,13 +73,7 @@ def _make_core(
         None,
         app=app,
         request_type=AdoptedRequest,
-        response_type=Response,
-        validation_error=RequestValidationError,
-        http_exception=HTTPException,
-        client_disconnect=ClientDisconnect,
-        encode=encode_json,
-        encode_fallback=encode_fallback,
-        on_error=errors.answer_now,  # type: ignore[arg-type]  # the stub has the C type
+        **core_options(errors),
         websockets=(
             websockets,
             AdoptedWebSocket,
@@ -132,17 +125,11 @@ class AsgiSide:
         On our own server C does this, see `Bridge`.
         """
         assert self._outer is not None
-        started = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        noted = NotedSend(send)
         try:
-            await self._outer(scope, receive, send_noting)
+            await self._outer(scope, receive, noted)
         except Exception as exc:
-            if started or scope["type"] != "http":
+            if noted.started or scope["type"] != "http":
                 raise
             request: Any = adopt(self.core, scope, receive)
             self.core.release(request)
@@ -191,17 +178,11 @@ class AsgiSide:
 
     async def _pass_on(self, mount: Mount, request: AdoptedRequest, send: Send) -> None:
         """Calls a mounted app, whose HTTPException the exception handlers get."""
-        started = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        noted = NotedSend(send)
         try:
-            await mount.asgi(mount.below(request._scope), request._receive, send_noting)
+            await mount.asgi(mount.below(request._scope), request._receive, noted)
         except Exception as exc:
-            if started or self._app.errors.find(exc) is None:
+            if noted.started or self._app.errors.find(exc) is None:
                 raise
             await answer_raised(self._app.errors, request, send, exc)
 

@@ -14,9 +14,17 @@ from click.core import ParameterSource
 
 from .. import __version__
 from .._asgi.foreign_app import INTERFACES
-from .config import LEVELS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
+from .config import LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
 from .dev import dev
 from .load import load_app
+from .options import (
+    app_dir_option,
+    as_fastapi_option,
+    factory_option,
+    host_option,
+    log_level_option,
+    port_option,
+)
 from .run import start
 from .secure import CERT_REQS
 from .show import openapi, routes
@@ -83,19 +91,8 @@ def _limit_options(command: Command) -> Command:
 
 @main.command()
 @click.argument("target", metavar="MODULE:APP")
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address or name to listen on; empty for all interfaces.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(*RANGES["port"]),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 picks a free one.",
-)
+@host_option
+@port_option
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
 @click.option(
     "--uds-mode",
@@ -132,28 +129,16 @@ def _limit_options(command: Command) -> Command:
     show_default=True,
     help="Most connections that the kernel holds until they are accepted.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="Severity from which on messages are logged.",
-)
+@log_level_option
 @click.option(
     "--access-log/--no-access-log",
     default=True,
     show_default=True,
     help="Write a line to stdout for each request.",
 )
-@click.option(
-    "--app-dir", default="", metavar="DIR", help="Folder to import MODULE from. Default: here."
-)
-@click.option(
-    "--as-fastapi",
-    is_flag=True,
-    help="APP is written for FastAPI: fastapi and starlette are Fluvial's own modules to it.",
-)
-@click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
+@app_dir_option
+@as_fastapi_option
+@factory_option
 @click.option(
     "--graceful-timeout",
     type=_Seconds(0, LONGEST_GRACE),

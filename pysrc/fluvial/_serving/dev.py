@@ -16,11 +16,19 @@ from ..middleware.trustedhost import TrustedHostMiddleware
 from ..requests import Request  # noqa: TC001  # read from a signature
 from ..responses import HTMLResponse, Response
 from .blocked import watched
-from .config import LEVELS, RANGES, Config
+from .config import Config
 from .dev_log import UsersFrames, colour_log
 from .dev_pages import answer_error, routes_page
 from .discover import find_app, find_module
 from .load import load_app, load_module
+from .options import (
+    app_dir_option,
+    as_fastapi_option,
+    factory_option,
+    host_option,
+    log_level_option,
+    port_option,
+)
 from .run import start
 
 if TYPE_CHECKING:
@@ -35,14 +43,8 @@ _GRACE = 1.0  # seconds that requests may take to finish before the program star
 
 @click.command()
 @click.argument("target", metavar="[MODULE:APP]", required=False)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(*RANGES["port"]),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 picks a free one.",
-)
+@host_option
+@port_option
 @click.option(
     "--allow-host",
     "allowed",
@@ -57,22 +59,10 @@ _GRACE = 1.0  # seconds that requests may take to finish before the program star
     multiple=True,
     help="Folder whose Python files are watched; may be repeated. Default: that of --app-dir.",
 )
-@click.option(
-    "--app-dir", default="", metavar="DIR", help="Folder to import MODULE from. Default: here."
-)
-@click.option(
-    "--as-fastapi",
-    is_flag=True,
-    help="APP is written for FastAPI: fastapi and starlette are Fluvial's own modules to it.",
-)
-@click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="Severity from which on messages are logged.",
-)
+@app_dir_option
+@as_fastapi_option
+@factory_option
+@log_level_option
 def dev(
     target: str | None,
     host: str,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._application.core_options import core_options
 from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
@@ -20,18 +21,13 @@ from .._asgi.connections import side_of
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._forms.limits import limits_of_server
 from .._loop import Loop
-from .._validation.write_json import encode_fallback, encode_json
 from .._wsgi.bridge import WsgiBridge
 from ..applications import App
 from ..exceptions import (
-    ClientDisconnect,
-    HTTPException,
-    RequestValidationError,
     WebSocketDisconnect,
     WebSocketException,
 )
 from ..requests import Request
-from ..responses import Response
 from ..websockets import WebSocket
 from .config import PYTHON_LIMITS
 from .refusals import log_refused
@@ -238,24 +234,20 @@ class Service:
         app = self._app
         around = self._around(request_type)
         root = self._bridge or around
+        core = core_options(app.errors)
+        if app.served_root:
+            core["root_path"] = app.served_root
         return _core.Server(
             loop,
             app.table,
             pool,
             app=app,
             request_type=request_type,
-            response_type=Response,
-            validation_error=RequestValidationError,
-            http_exception=HTTPException,
-            client_disconnect=ClientDisconnect,
-            encode=encode_json,
-            encode_fallback=encode_fallback,
-            on_error=app.errors.answer_now,  # type: ignore[arg-type]
+            **core,
             entry=None if around else app.make_entry(),  # type: ignore[arg-type]
             custom_errors=app.errors.customised,
             root=None if root is None else root.core,
             around=around is not None,
-            **({"root_path": self._app.served_root} if self._app.served_root else {}),
             mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
             limits=self._limits(),
             access_log=descriptor_of("stdout") if self._config.access_log else -1,

@@ -12,6 +12,11 @@ import click
 from .. import _core
 from ..applications import App
 from .load import LoadError, load_app
+from .options import (
+    app_dir_option,
+    as_fastapi_option,
+    factory_option,
+)
 
 Command = Callable[..., Any]
 _WHERE = {_core.TASK: "loop", _core.INLINE: "loop, inline", _core.POOL: "thread"}
@@ -20,18 +25,9 @@ _WHERE = {_core.TASK: "loop", _core.INLINE: "loop, inline", _core.POOL: "thread"
 def _app_options(command: Command) -> Command:
     """Adds the argument and the options that name the app."""
     for add in (
-        click.option(
-            "--as-fastapi",
-            is_flag=True,
-            help="Import what the app imports of FastAPI and Starlette from Fluvial.",
-        ),
-        click.option("--factory", is_flag=True, help="APP is a function that returns the app."),
-        click.option(
-            "--app-dir",
-            default="",
-            metavar="DIR",
-            help="Folder to import MODULE from. Default: here.",
-        ),
+        as_fastapi_option,
+        factory_option,
+        app_dir_option,
         click.argument("target", metavar="MODULE:APP"),
     ):
         command = add(command)

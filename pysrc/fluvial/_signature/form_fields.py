@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -78,15 +79,16 @@ def _takes_all(field: Field) -> bool:
     return isinstance(marker, Form) and not (marker.embed or is_json) and bool(_models(field))
 
 
-class _Reader:
+class _Reader(ABC):
     """What the two kinds of parameters have in common."""
 
     def __init__(self, field: Field) -> None:
         self._field = field
         self._made: Validator | None = None
 
+    @abstractmethod
     async def read(self, form: FormData) -> Any:
-        raise NotImplementedError
+        """The value, or the RequestValidationError that says why there is none."""
 
     def _validated(self, value: Any, loc: tuple[str, ...], form: FormData) -> Any:
         try:

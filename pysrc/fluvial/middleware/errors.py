@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._asgi.noted_send import NotedSend
 from .._calling.callables import is_async
 from .._calling.threads import call_in_pool
 from ..exceptions import noted_headers
@@ -36,17 +37,11 @@ class ServerErrorMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
+        noted = NotedSend(send)
         try:
-            await self.app(scope, receive, send_noting)
+            await self.app(scope, receive, noted)
         except Exception as exc:
-            if not started:
+            if not noted.started:
                 response = await self._answer(Request(scope), exc)
                 response.raw_headers.extend(noted_headers(exc))
                 await response(scope, receive, send)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._asgi.noted_send import NotedSend
 from .._calling.callables import is_async
 from .._calling.threads import call_in_pool
 from ..exceptions import is_http_exception
@@ -42,18 +43,12 @@ class ExceptionMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
+        noted = NotedSend(send)
         try:
-            await self.app(scope, receive, send_noting)
+            await self.app(scope, receive, noted)
         except Exception as exc:
             handler = self._find(exc)
-            if started or handler is None:
+            if noted.started or handler is None:
                 raise
             request = Request(scope, receive)
             response = (

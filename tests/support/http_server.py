@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 from support import http_core
 from support.responses import Response, read_all
+from support.stuffing import fix_receive_buffer
 from support.tls_socket import TlsSocket, client_context
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def serving(
     secure = None if certificate is None else core.SecureContext(*certificate)
     bound = socket.socket(socket.AF_UNIX if path is not None else socket.AF_INET)
     bound.bind(str(path) if path is not None else ("127.0.0.1", 0))
+    fix_receive_buffer(bound)
     address = bound.getsockname()
     ready: list[Server] = []
     started = threading.Event()

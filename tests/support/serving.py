@@ -16,6 +16,7 @@ from fluvial import Config, Loop
 from fluvial._serving.load import adapt
 from fluvial._serving.server import Service
 from fluvial._serving.sockets import bind
+from support.stuffing import fix_receive_buffer
 from support.tls_socket import TlsSocket, client_context
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
     """Serves `app` on a free port, or where `options` (those of Config) say, and stops it."""
     config = Config(**({"port": 0, "access_log": False, "graceful_timeout": 10} | options))
     (sock,) = bind(config)
+    fix_receive_buffer(sock)
     name = sock.getsockname()
     certfile = config.ssl_certfile
     trust = None if certfile is None else client_context(Path(certfile))

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from support.http_server import Server
     from support.serving import Served
 
+KERNEL_BUFFER = 1 << 18  # bytes; one that is not fixed grows to megabytes
 TURNS = 5  # looks that the server must have taken at the socket without taking anything
+
+
+def fix_receive_buffer(listener: socket.socket) -> None:
+    """Gives all connections that it will accept a receive buffer that doesn't grow."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
 
 
 def turn(served: Served | Server) -> None:
@@ -30,7 +36,7 @@ def stuff(served: Served | Server, sock: socket.socket, data: bytes) -> int:
     No clock decides: it gives up when the server's loop has had its turns and took nothing.
     """
     sent, idle = 0, 0
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)  # else it grows to megabytes
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
     sock.setblocking(False)
     view = memoryview(data)
     while sent < len(data) and idle < TURNS:

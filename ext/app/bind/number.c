@@ -57,7 +57,7 @@ number_trim(Slice text)
 
 /* `text` without ".0", ".00" … at its end. */
 static Slice
-strip_zero_fraction(Slice text)
+number_strip_fraction(Slice text)
 {
     const char *dot = memchr(text.ptr, '.', text.len);
     if (dot == NULL) {
@@ -74,7 +74,7 @@ strip_zero_fraction(Slice text)
 
 /* `text` without leading zeros and the underscores between them. At least one character remains. */
 static Slice
-strip_leading_zeros(Slice text)
+number_strip_zeros(Slice text)
 {
     if (text.len == 0 || text.ptr[0] != '0') {
         return text;
@@ -92,7 +92,7 @@ strip_leading_zeros(Slice text)
 /* Copies the digits of `text` to `out` and adds a NUL. A single underscore between two digits is left out.
  * Returns the number of digits; 0 when `text` has another form or too many digits. */
 static size_t
-copy_digits(Slice text, char out[INT_DIGITS_MAX + 1])
+digits_copy(Slice text, char out[INT_DIGITS_MAX + 1])
 {
     size_t n = 0;
     bool after_digit = false;
@@ -129,12 +129,12 @@ number_int(Slice text)
 {
     char space[INT_DIGITS_MAX + 2];
     char *digits = space + 1;
-    text = strip_zero_fraction(number_trim(text));
+    text = number_strip_fraction(number_trim(text));
     bool negative = text.len > 0 && text.ptr[0] == '-';
     if (negative || (text.len > 0 && text.ptr[0] == '+')) {
         text = slice_of(text.ptr + 1, text.len - 1);
     }
-    size_t n = copy_digits(strip_leading_zeros(text), digits);
+    size_t n = digits_copy(number_strip_zeros(text), digits);
     if (n == 0) {
         return NULL;
     }
@@ -151,7 +151,7 @@ number_int(Slice text)
 /* Copies `text` to `out` without underscores and adds a NUL. False when underscores are doubled or
  * at either end, or when `text` has a NUL. */
 static bool
-copy_without_underscores(Slice text, char *out)
+number_strip_underscores(Slice text, char *out)
 {
     size_t n = 0;
     char before = '_';
@@ -171,7 +171,7 @@ copy_without_underscores(Slice text, char *out)
 
 /* The value of the NUL-terminated `text`; NULL without an exception when it is no float. */
 static PyObject *
-parse_float(const char *text)
+float_parse(const char *text)
 {
     char *end;
     double value = PyOS_string_to_double(text, &end, NULL); /* overflow: inf */
@@ -197,7 +197,7 @@ number_float(Slice text)
     if (copy == NULL) {
         return PyErr_NoMemory();
     }
-    PyObject *value = copy_without_underscores(text, copy) ? parse_float(copy) : NULL;
+    PyObject *value = number_strip_underscores(text, copy) ? float_parse(copy) : NULL;
     if (copy != small) {
         PyMem_Free(copy);
     }

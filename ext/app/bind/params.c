@@ -248,7 +248,7 @@ header_list(Binder *b, const Param *param, PyObject **out)
 }
 
 static int
-bind_header(Binder *b, const Param *param, PyObject **out)
+binder_bind_header(Binder *b, const Param *param, PyObject **out)
 {
     if (param->many) {
         return header_list(b, param, out);
@@ -278,7 +278,7 @@ body_check_encoding(Binder *b)
 
 /* Calls convert(body, content_type). */
 static int
-bind_body(Binder *b, const Param *param, PyObject **out)
+binder_bind_body(Binder *b, const Param *param, PyObject **out)
 {
     *out = NULL;
     if (b->req->has_body && !call_of(b->req)->decoded && body_check_encoding(b) < 0) {
@@ -303,7 +303,7 @@ bind_body(Binder *b, const Param *param, PyObject **out)
 }
 
 static int
-bind_by_source(Binder *b, uint32_t i, PyObject **out)
+binder_bind_source(Binder *b, uint32_t i, PyObject **out)
 {
     const Param *param = plan_param(b->plan, i);
     switch (param->source) {
@@ -322,9 +322,9 @@ bind_by_source(Binder *b, uint32_t i, PyObject **out)
         return param->many ? list_new(b, param, b->lists[i], out)
                            : value_new(b, param, b->found[i], out);
     case PARAM_HEADER:
-        return bind_header(b, param, out);
+        return binder_bind_header(b, param, out);
     case PARAM_BODY:
-        return bind_body(b, param, out);
+        return binder_bind_body(b, param, out);
     case PARAM_REQUEST:
         *out = call_request(b->req);
         return *out == NULL ? -1 : 0;
@@ -332,16 +332,16 @@ bind_by_source(Binder *b, uint32_t i, PyObject **out)
     Py_UNREACHABLE();
 }
 
-/* As bind_by_source; but the errors of a deferred parameter become its value. */
+/* As binder_bind_source; but the errors of a deferred parameter become its value. */
 static int
-bind_one(Binder *b, uint32_t i, PyObject **out)
+binder_bind_param(Binder *b, uint32_t i, PyObject **out)
 {
     if (likely(!plan_param(b->plan, i)->defer)) {
-        return bind_by_source(b, i, out);
+        return binder_bind_source(b, i, out);
     }
     Problems others = b->problems;
     b->problems = (Problems){NULL, NULL};
-    int err = bind_by_source(b, i, out);
+    int err = binder_bind_source(b, i, out);
     if (err == 0 && problems_found(&b->problems)) {
         *out = problems_exception(&b->problems, b->errors->validation_error);
         err = *out == NULL ? -1 : 0;
@@ -382,7 +382,7 @@ params_bind(const Plan *plan, HttpRequest *req, const BindErrors *errors,
         err = binder_scan_cookies(&b);
     }
     for (uint32_t i = 0; err == 0 && i < n; i++) {
-        err = bind_one(&b, i, &argv[i]);
+        err = binder_bind_param(&b, i, &argv[i]);
     }
     if (err == 0 && problems_found(&b.problems)) {
         PyObject *exc = problems_exception(&b.problems, b.errors->validation_error);

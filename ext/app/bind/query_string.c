@@ -8,7 +8,7 @@
 
 /* Removes the text before the next `separator` from `rest`, and the separator. Returns the text. */
 static Slice
-take_until(Slice *rest, char separator)
+slice_take_until(Slice *rest, char separator)
 {
     const char *end = memchr(rest->ptr, separator, rest->len);
     size_t len = end == NULL ? rest->len : (size_t)(end - rest->ptr);
@@ -22,9 +22,9 @@ bool
 query_next(QueryIter *it, Slice *name, Slice *value)
 {
     while (it->rest.len > 0) {
-        Slice pair = take_until(&it->rest, '&');
+        Slice pair = slice_take_until(&it->rest, '&');
         if (pair.len > 0) {
-            *name = take_until(&pair, '=');
+            *name = slice_take_until(&pair, '=');
             *value = pair;
             return true;
         }
@@ -71,9 +71,9 @@ bool
 cookie_next(QueryIter *it, Slice *name, Slice *value)
 {
     while (it->rest.len > 0) {
-        Slice pair = take_until(&it->rest, ';');
+        Slice pair = slice_take_until(&it->rest, ';');
         bool named = memchr(pair.ptr, '=', pair.len) != NULL;
-        *name = named ? pair_trim(take_until(&pair, '=')) : slice_of(pair.ptr, 0);
+        *name = named ? pair_trim(slice_take_until(&pair, '=')) : slice_of(pair.ptr, 0);
         *value = pair_trim(pair);
         if (name->len > 0 || value->len > 0) {
             return true;

@@ -29,7 +29,7 @@ ws_call_wanted(HttpRequest *req)
 
 /* run(websocket, handler(…)): a new reference to a coroutine, or NULL with an exception set. */
 static PyObject *
-call_handler(HttpRequest *req, const Plan *plan)
+ws_call_handler(HttpRequest *req, const Plan *plan)
 {
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1; /* see plan_call */
@@ -59,7 +59,7 @@ ws_call_begin(HttpRequest *req)
         return (CallNext){CALL_DONE, NULL};
     }
     call->request = websocket_new(req);
-    PyObject *coro = call->request == NULL ? NULL : call_handler(req, plan);
+    PyObject *coro = call->request == NULL ? NULL : ws_call_handler(req, plan);
     return coro == NULL ? result_respond_exception(req, CALL_HANDLER)
                         : (CallNext){CALL_HANDLER, coro};
 }

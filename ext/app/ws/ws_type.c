@@ -41,7 +41,7 @@ server_of(PyObject *op)
 
 /* Sets `type`(code, reason); the reason is borrowed. */
 static void
-raise_with_code(PyObject *type, int code, PyObject *reason)
+websocket_raise_with_code(PyObject *type, int code, PyObject *reason)
 {
     PyObject *exc = PyObject_CallFunction(type, "iO", code, reason);
     if (exc != NULL) {
@@ -52,21 +52,22 @@ raise_with_code(PyObject *type, int code, PyObject *reason)
 /* Sets WebSocketDisconnect. When the connection hasn't reported a close code yet, it is WS_ABNORMAL (1006):
  * all that is known is that the connection was lost. */
 static void
-raise_disconnect(PyObject *op)
+websocket_raise_disconnect(PyObject *op)
 {
     const WsSession *session = session_of(op);
     PyObject *reason =
         session->reason == NULL ? PyUnicode_New(0, 0) : Py_NewRef(session->reason);
     if (reason != NULL) {
-        raise_with_code(server_of(op)->websockets.disconnect,
-                        session->code != 0 ? session->code : WS_ABNORMAL, reason);
+        websocket_raise_with_code(server_of(op)->websockets.disconnect,
+                                  session->code != 0 ? session->code : WS_ABNORMAL,
+                                  reason);
         Py_DECREF(reason);
     }
 }
 
 /* Sets the exception for what a session function returned. Returns NULL. */
 static PyObject *
-raise_error(PyObject *op, int err)
+websocket_raise_error(PyObject *op, int err)
 {
     const WsSession *session = session_of(op);
     if (err == 1) {
@@ -82,14 +83,14 @@ raise_error(PyObject *op, int err)
                || (session->state == SESSION_CLOSED && !session->by_client)) {
         PyErr_SetString(PyExc_RuntimeError, "the WebSocket has been closed by close()");
     } else {
-        raise_disconnect(op);
+        websocket_raise_disconnect(op);
     }
     return NULL;
 }
 
 /* An awaitable that raises the exception which is set: what methods return when they fail. */
 static PyObject *
-failed(PyObject *op)
+websocket_failure(PyObject *op)
 {
     const AppServer *server = server_of(op);
     return waiting_failed(server->st, server->loop);
@@ -97,7 +98,7 @@ failed(PyObject *op)
 
 /* Whether this is the loop's thread. */
 static bool
-is_here(PyObject *op)
+websocket_is_here(PyObject *op)
 {
     return likely(((WebSocketObject *)op)->thread == PyThread_get_thread_ident());
 }
@@ -105,7 +106,7 @@ is_here(PyObject *op)
 /* For a method that was called on another thread, which is allowed for an `async def`: a coroutine
  * that calls it again when the loop runs it. `args` and `kwargs` are borrowed, and may be NULL. */
 static PyObject *
-call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
+websocket_call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
 {
     const AppServer *server = server_of(op);
     /* Our own method and not the attribute of `op`: a subclass may have overridden that and called us. */
@@ -131,12 +132,12 @@ done:
     return coro;
 }
 
-/* As call_later, for a method with one argument. */
+/* As websocket_call_later, for a method with one argument. */
 static PyObject *
-call_later_with(PyObject *op, const char *name, PyObject *arg)
+websocket_call_later_with(PyObject *op, const char *name, PyObject *arg)
 {
     PyObject *args = PyTuple_Pack(1, arg);
-    PyObject *coro = args == NULL ? NULL : call_later(op, name, args, NULL);
+    PyObject *coro = args == NULL ? NULL : websocket_call_later(op, name, args, NULL);
     Py_XDECREF(args);
     return coro;
 }
@@ -145,7 +146,7 @@ call_later_with(PyObject *op, const char *name, PyObject *arg)
 
 /* Takes the next message, text or binary. */
 static WaitStep
-attempt_any(PyObject *op, PyObject **result, WaitList **list)
+websocket_attempt_any(PyObject *op, PyObject **result, WaitList **list)
 {
     WsSession *session = session_of(op);
     int found = session->state == SESSION_WAITING ? -1 : session_next(session, result);
@@ -157,55 +158,55 @@ attempt_any(PyObject *op, PyObject **result, WaitList **list)
         return WAIT_BLOCKED;
     }
     if (session->state == SESSION_WAITING) {
-        (void)raise_error(op, UV_ECANCELED);
+        (void)websocket_raise_error(op, UV_ECANCELED);
     } else {
-        raise_disconnect(op);
+        websocket_raise_disconnect(op);
     }
     return WAIT_FAILED;
 }
 
 /* Refuses a message of a kind that the application doesn't expect, with close code 1003. */
 static WaitStep
-refuse_kind(PyObject *op, PyObject **result, const char *detail)
+websocket_refuse_kind(PyObject *op, PyObject **result, const char *detail)
 {
     Py_CLEAR(*result);
     PyObject *reason = PyUnicode_FromString(detail);
     if (reason != NULL) {
-        raise_with_code(server_of(op)->websockets.exception, WS_UNSUPPORTED_DATA,
-                        reason);
+        websocket_raise_with_code(server_of(op)->websockets.exception,
+                                  WS_UNSUPPORTED_DATA, reason);
         Py_DECREF(reason);
     }
     return WAIT_FAILED;
 }
 
 static WaitStep
-attempt_text(PyObject *op, PyObject **result, WaitList **list)
+websocket_attempt_text(PyObject *op, PyObject **result, WaitList **list)
 {
-    WaitStep step = attempt_any(op, result, list);
+    WaitStep step = websocket_attempt_any(op, result, list);
     return step == WAIT_DONE && !PyUnicode_Check(*result)
-               ? refuse_kind(op, result, "Text was expected, not bytes")
+               ? websocket_refuse_kind(op, result, "Text was expected, not bytes")
                : step;
 }
 
 static WaitStep
-attempt_bytes(PyObject *op, PyObject **result, WaitList **list)
+websocket_attempt_bytes(PyObject *op, PyObject **result, WaitList **list)
 {
-    WaitStep step = attempt_any(op, result, list);
+    WaitStep step = websocket_attempt_any(op, result, list);
     return step == WAIT_DONE && !PyBytes_Check(*result)
-               ? refuse_kind(op, result, "Bytes were expected, not text")
+               ? websocket_refuse_kind(op, result, "Bytes were expected, not text")
                : step;
 }
 
-static const WaitOps any_ops = {.attempt = attempt_any};
-static const WaitOps text_ops = {.attempt = attempt_text};
-static const WaitOps bytes_ops = {.attempt = attempt_bytes};
+static const WaitOps any_ops = {.attempt = websocket_attempt_any};
+static const WaitOps text_ops = {.attempt = websocket_attempt_text};
+static const WaitOps bytes_ops = {.attempt = websocket_attempt_bytes};
 
 static PyObject *
 websocket_receive(PyObject *op, const char *name, const WaitOps *ops)
 {
     const AppServer *server = server_of(op);
-    return is_here(op) ? waiting_new(server->st, server->loop, ops, op)
-                       : call_later(op, name, NULL, NULL);
+    return websocket_is_here(op) ? waiting_new(server->st, server->loop, ops, op)
+                                 : websocket_call_later(op, name, NULL, NULL);
 }
 
 static PyObject *
@@ -229,7 +230,7 @@ websocket_receive_bytes(PyObject *op, PyObject *Py_UNUSED(ignored))
 /* ---- Sending ----------------------------------------------------------------------------- */
 
 static WaitStep
-attempt_drain(PyObject *op, PyObject **result, WaitList **list)
+websocket_attempt_drain(PyObject *op, PyObject **result, WaitList **list)
 {
     WsSession *session = session_of(op);
     if (session_is_full(session)) {
@@ -237,23 +238,23 @@ attempt_drain(PyObject *op, PyObject **result, WaitList **list)
         return WAIT_BLOCKED;
     }
     if (session->state == SESSION_CLOSED && session->by_client) {
-        raise_disconnect(op);
+        websocket_raise_disconnect(op);
         return WAIT_FAILED;
     }
     *result = Py_NewRef(Py_None);
     return WAIT_DONE;
 }
 
-static const WaitOps drain_ops = {.attempt = attempt_drain};
+static const WaitOps drain_ops = {.attempt = websocket_attempt_drain};
 
 /* What a send method returns, given the result of the session's function. */
 static PyObject *
-sent(PyObject *op, int err)
+websocket_sent(PyObject *op, int err)
 {
     const AppServer *server = server_of(op);
     if (unlikely(err != 0)) {
-        (void)raise_error(op, err);
-        return failed(op);
+        (void)websocket_raise_error(op, err);
+        return websocket_failure(op);
     }
     if (likely(!session_is_full(session_of(op)))) {
         return Py_NewRef(server->st->waiting_done);
@@ -264,61 +265,61 @@ sent(PyObject *op, int err)
 static PyObject *
 websocket_send_text(PyObject *op, PyObject *data)
 {
-    if (!is_here(op)) {
-        return call_later_with(op, "send_text", data);
+    if (!websocket_is_here(op)) {
+        return websocket_call_later_with(op, "send_text", data);
     }
     if (!PyUnicode_Check(data)) {
         PyErr_Format(PyExc_TypeError, "send_text() takes a str, not %.100s",
                      Py_TYPE(data)->tp_name);
-        return failed(op);
+        return websocket_failure(op);
     }
-    return sent(op, session_send(session_of(op), data));
+    return websocket_sent(op, session_send(session_of(op), data));
 }
 
 static PyObject *
 websocket_send_bytes(PyObject *op, PyObject *data)
 {
-    if (!is_here(op)) {
-        return call_later_with(op, "send_bytes", data);
+    if (!websocket_is_here(op)) {
+        return websocket_call_later_with(op, "send_bytes", data);
     }
     if (!PyObject_CheckBuffer(data)) {
         PyErr_Format(PyExc_TypeError, "send_bytes() takes bytes, not %.100s",
                      Py_TYPE(data)->tp_name);
-        return failed(op);
+        return websocket_failure(op);
     }
-    return sent(op, session_send(session_of(op), data));
+    return websocket_sent(op, session_send(session_of(op), data));
 }
 
 static PyObject *
 websocket_send_utf8(PyObject *op, PyObject *data)
 {
-    if (!is_here(op)) {
-        return call_later_with(op, "send_utf8", data);
+    if (!websocket_is_here(op)) {
+        return websocket_call_later_with(op, "send_utf8", data);
     }
     if (!PyBytes_Check(data)) {
         PyErr_Format(PyExc_TypeError, "send_utf8() takes bytes, not %.100s",
                      Py_TYPE(data)->tp_name);
-        return failed(op);
+        return websocket_failure(op);
     }
-    return sent(op, session_send_utf8(session_of(op), data));
+    return websocket_sent(op, session_send_utf8(session_of(op), data));
 }
 
 /* ---- Accepting and closing --------------------------------------------------------------- */
 
 static void
-raise_unaccepted(PyObject *op, int err)
+websocket_raise_unaccepted(PyObject *op, int err)
 {
     const WsSession *session = session_of(op);
     if (err == UV_EINVAL) {
         PyErr_SetString(PyExc_ValueError, "the subprotocol is not a token");
     } else if (err == UV_ECANCELED && session->state == SESSION_CLOSED
                && session->by_client) {
-        raise_disconnect(op);
+        websocket_raise_disconnect(op);
     } else if (err == UV_ECANCELED) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the WebSocket has already been accepted or closed");
     } else {
-        (void)raise_error(op, err);
+        (void)websocket_raise_error(op, err);
     }
 }
 
@@ -333,20 +334,20 @@ websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
                                      &subprotocol.ptr, &len, &headers)) {
         return NULL;
     }
-    if (!is_here(op)) {
-        return call_later(op, "accept", args, kwargs);
+    if (!websocket_is_here(op)) {
+        return websocket_call_later(op, "accept", args, kwargs);
     }
     HttpFields fields = {.has_date = false};
     if (headers != Py_None && fields_from_pairs(&fields, headers) < 0) {
         http_fields_free(&fields);
-        return failed(op);
+        return websocket_failure(op);
     }
     subprotocol.len = (size_t)len;
     int err = session_accept(session_of(op), subprotocol, &fields);
     http_fields_free(&fields);
     if (err != 0) {
-        raise_unaccepted(op, err);
-        return failed(op);
+        websocket_raise_unaccepted(op, err);
+        return websocket_failure(op);
     }
     return Py_NewRef(server_of(op)->st->waiting_done);
 }
@@ -364,8 +365,8 @@ websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
                                      &reason.ptr, &len)) {
         return NULL;
     }
-    if (!is_here(op)) {
-        return call_later(op, "close", args, kwargs);
+    if (!websocket_is_here(op)) {
+        return websocket_call_later(op, "close", args, kwargs);
     }
     reason.len = (size_t)len;
     WsSession *session = session_of(op);
@@ -375,7 +376,7 @@ websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
                      "a close code is 1000 to 1003, 1007 to 1014 or 3000 to 4999, "
                      "not %d, and its reason has at most %d bytes, not %zd",
                      code, WS_REASON_MAX, len);
-        return failed(op);
+        return websocket_failure(op);
     }
     session->close_asked = true;
     if (session->state == SESSION_WAITING) {

@@ -10,7 +10,7 @@
 #include "route/method.h"
 
 static PyObject *
-make_method(HttpRequest *req)
+request_make_method(HttpRequest *req)
 {
     PyObject *name = text_latin1(http_request_method(req));
     if (name != NULL) {
@@ -20,43 +20,44 @@ make_method(HttpRequest *req)
 }
 
 static PyObject *
-make_path(HttpRequest *req)
+request_make_path(HttpRequest *req)
 {
     return text_utf8(call_path(req));
 }
 
 static PyObject *
-make_raw_path(HttpRequest *req)
+request_make_raw_path(HttpRequest *req)
 {
     return slice_bytes(http_request_path(req));
 }
 
 static PyObject *
-make_query_string(HttpRequest *req)
+request_make_query_string(HttpRequest *req)
 {
     return slice_bytes(http_request_query(req));
 }
 
 static PyObject *
-make_http_version(HttpRequest *req)
+request_make_http_version(HttpRequest *req)
 {
     return PyUnicode_FromString(req->minor == 0 ? "1.0" : "1.1");
 }
 
 /* (name, value) as bytes. */
 static PyObject *
-make_pair(Slice name, Slice value)
+header_pair_make(Slice name, Slice value)
 {
     return Py_BuildValue("y#y#", name.ptr, (Py_ssize_t)name.len, value.ptr,
                          (Py_ssize_t)value.len);
 }
 
 static PyObject *
-make_raw_headers(HttpRequest *req)
+request_make_raw_headers(HttpRequest *req)
 {
     PyObject *list = PyList_New((Py_ssize_t)req->nfields);
     for (uint32_t i = 0; i < req->nfields && list != NULL; i++) {
-        PyObject *pair = make_pair(http_field_name(req, i), http_field_value(req, i));
+        PyObject *pair =
+            header_pair_make(http_field_name(req, i), http_field_value(req, i));
         if (pair == NULL) {
             Py_CLEAR(list);
         } else {
@@ -67,7 +68,7 @@ make_raw_headers(HttpRequest *req)
 }
 
 static PyObject *
-make_client(HttpRequest *req)
+request_make_client(HttpRequest *req)
 {
     NetName name;
     if (req->peer.family == AF_UNSPEC || http_request_client(req, &name) != 0) {
@@ -77,7 +78,7 @@ make_client(HttpRequest *req)
 }
 
 static PyObject *
-make_server(HttpRequest *req)
+request_make_server(HttpRequest *req)
 {
     NetName name;
     if (http_request_server(req, &name) != 0) {
@@ -90,7 +91,7 @@ make_server(HttpRequest *req)
 }
 
 static PyObject *
-make_path_params(HttpRequest *req)
+request_make_path_params(HttpRequest *req)
 {
     const RouteMatch *match = &call_of(req)->match;
     PyObject *dict = PyDict_New();
@@ -120,7 +121,7 @@ is_uri_byte(char c)
 }
 
 static int
-append_uri(Buf *out, Slice text)
+uri_append(Buf *out, Slice text)
 {
     static const char digits[] = "0123456789ABCDEF";
     int err = buf_reserve(out, 3 * text.len);
@@ -136,27 +137,27 @@ append_uri(Buf *out, Slice text)
 /* Appends the path as sent, with a '/' added at its end or removed there. That '/' may have been sent as
  * "%2F". */
 static int
-append_toggled(Buf *out, HttpRequest *req)
+uri_append_toggled(Buf *out, HttpRequest *req)
 {
     Slice path = http_request_path(req);
     Slice decoded = call_path(req);
     if (decoded.ptr[decoded.len - 1] != '/') {
-        int err = append_uri(out, path);
+        int err = uri_append(out, path);
         return err == 0 ? buf_append(out, "/", 1) : err;
     }
     path.len -= path.ptr[path.len - 1] == '/' ? 1 : 3;
-    return append_uri(out, path);
+    return uri_append(out, path);
 }
 
 static PyObject *
-make_location(HttpRequest *req)
+request_make_location(HttpRequest *req)
 {
     Buf text = {0};
     Slice query = http_request_query(req);
-    int err = append_toggled(&text, req);
+    int err = uri_append_toggled(&text, req);
     if (err == 0 && query.len > 0) {
         err = buf_append(&text, "?", 1);
-        err = err == 0 ? append_uri(&text, query) : err;
+        err = err == 0 ? uri_append(&text, query) : err;
     }
     PyObject *location = err == 0 ? slice_bytes(buf_slice(&text)) : PyErr_NoMemory();
     buf_free(&text);
@@ -164,7 +165,7 @@ make_location(HttpRequest *req)
 }
 
 static PyObject *
-make_route_headers(HttpRequest *req)
+request_make_route_headers(HttpRequest *req)
 {
     const RouteMatch *match = &call_of(req)->match;
     PyObject *value;
@@ -176,20 +177,20 @@ make_route_headers(HttpRequest *req)
         value = method_set_allow(match->allowed);
         return value == NULL ? NULL : Py_BuildValue("[(yN)]", "allow", value);
     case ROUTE_REDIRECT_SLASH:
-        value = make_location(req);
+        value = request_make_location(req);
         return value == NULL ? NULL : Py_BuildValue("[(yN)]", "location", value);
     }
     Py_UNREACHABLE();
 }
 
 static PyObject *
-make_body(HttpRequest *req)
+request_make_body(HttpRequest *req)
 {
     return slice_bytes(buf_slice(&req->body));
 }
 
 static PyObject *
-make_tls(HttpRequest *req)
+request_make_tls(HttpRequest *req)
 {
     return http_request_tls(req);
 }
@@ -198,18 +199,18 @@ PyObject *
 request_value(HttpRequest *req, RequestValue which)
 {
     static PyObject *(*const makers[REQUEST_NVALUES])(HttpRequest *req) = {
-        [REQUEST_METHOD] = make_method,
-        [REQUEST_PATH] = make_path,
-        [REQUEST_RAW_PATH] = make_raw_path,
-        [REQUEST_QUERY_STRING] = make_query_string,
-        [REQUEST_HTTP_VERSION] = make_http_version,
-        [REQUEST_RAW_HEADERS] = make_raw_headers,
-        [REQUEST_CLIENT] = make_client,
-        [REQUEST_SERVER] = make_server,
-        [REQUEST_PATH_PARAMS] = make_path_params,
-        [REQUEST_ROUTE_HEADERS] = make_route_headers,
-        [REQUEST_TLS] = make_tls,
-        [REQUEST_BODY] = make_body,
+        [REQUEST_METHOD] = request_make_method,
+        [REQUEST_PATH] = request_make_path,
+        [REQUEST_RAW_PATH] = request_make_raw_path,
+        [REQUEST_QUERY_STRING] = request_make_query_string,
+        [REQUEST_HTTP_VERSION] = request_make_http_version,
+        [REQUEST_RAW_HEADERS] = request_make_raw_headers,
+        [REQUEST_CLIENT] = request_make_client,
+        [REQUEST_SERVER] = request_make_server,
+        [REQUEST_PATH_PARAMS] = request_make_path_params,
+        [REQUEST_ROUTE_HEADERS] = request_make_route_headers,
+        [REQUEST_TLS] = request_make_tls,
+        [REQUEST_BODY] = request_make_body,
     };
     return makers[which](req);
 }

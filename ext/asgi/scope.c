@@ -76,7 +76,7 @@ scope_raw_path(AsgiApp *app, HttpRequest *req)
 
 /* The header field as (name, value). */
 static PyObject *
-make_field(AsgiApp *app, const HttpRequest *req, uint32_t i)
+scope_make_field(AsgiApp *app, const HttpRequest *req, uint32_t i)
 {
     PyObject *name = kept_name(&app->kept, http_field_name(req, i), slice_bytes);
     PyObject *value = slice_bytes(http_field_value(req, i));
@@ -92,11 +92,11 @@ make_field(AsgiApp *app, const HttpRequest *req, uint32_t i)
 }
 
 static PyObject *
-make_headers(AsgiApp *app, const HttpRequest *req)
+scope_make_headers(AsgiApp *app, const HttpRequest *req)
 {
     PyObject *list = PyList_New((Py_ssize_t)req->nfields);
     for (uint32_t i = 0; i < req->nfields && list != NULL; i++) {
-        PyObject *pair = make_field(app, req, i);
+        PyObject *pair = scope_make_field(app, req, i);
         if (pair == NULL) {
             Py_CLEAR(list);
         } else {
@@ -143,7 +143,7 @@ scope_put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
 
 /* Whether the client has sent "TE: trailers" (RFC 9110 section 6.5.1). */
 static bool
-takes_trailers(const HttpRequest *req)
+scope_takes_trailers(const HttpRequest *req)
 {
     int32_t i = http_field_find(req, SLICE("te"), 0);
     Slice wanted = SLICE("trailers");
@@ -160,13 +160,13 @@ scope_put_tls(PyObject *extensions, const AsgiApp *app, const HttpRequest *req)
 }
 
 static PyObject *
-make_extensions(const AsgiApp *app, const HttpRequest *req)
+scope_make_extensions(const AsgiApp *app, const HttpRequest *req)
 {
     PyObject *extensions = PyDict_Copy(app->extensions);
     if (extensions != NULL && req->secure && scope_put_tls(extensions, app, req) < 0) {
         Py_CLEAR(extensions);
     }
-    if (extensions != NULL && app->more && takes_trailers(req)
+    if (extensions != NULL && app->more && scope_takes_trailers(req)
         && dict_put(extensions, app->st->str_http_response_trailers, PyDict_New())
                < 0) {
         Py_CLEAR(extensions);
@@ -183,7 +183,7 @@ scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
     if (scope_put_rare(scope, app, req) < 0
         || dict_put(scope, st->str_path, scope_path(app, req)) < 0
         || dict_put(scope, st->str_raw_path, scope_raw_path(app, req)) < 0
-        || dict_put(scope, st->str_headers, make_headers(app, req)) < 0
+        || dict_put(scope, st->str_headers, scope_make_headers(app, req)) < 0
         || (has_client
             && dict_put(scope, st->str_client,
                         Py_XNewRef(kept_client(&app->kept, req, pair_new)))
@@ -200,7 +200,7 @@ asgi_scope_http(AsgiApp *app, HttpRequest *req)
     PyObject *scope = template_update(app, req) < 0 ? NULL : PyDict_Copy(app->scope);
     if (scope != NULL
         && (scope_put_common(scope, app, req) < 0
-            || dict_put(scope, app->st->str_extensions, make_extensions(app, req))
+            || dict_put(scope, app->st->str_extensions, scope_make_extensions(app, req))
                    < 0)) {
         Py_CLEAR(scope);
     }
@@ -208,7 +208,7 @@ asgi_scope_http(AsgiApp *app, HttpRequest *req)
 }
 
 static PyObject *
-make_subprotocols(const HttpRequest *req)
+scope_make_subprotocols(const HttpRequest *req)
 {
     WsOffers offers = {.begun = false};
     Slice offer;
@@ -241,7 +241,7 @@ asgi_scope_websocket(AsgiApp *app, HttpRequest *req)
         || dict_put(scope, st->str_scheme, PyUnicode_FromString(secure ? "wss" : "ws"))
                < 0
         || scope_put_common(scope, app, req) < 0
-        || dict_put(scope, st->str_subprotocols, make_subprotocols(req)) < 0
+        || dict_put(scope, st->str_subprotocols, scope_make_subprotocols(req)) < 0
         || dict_put(scope, st->str_extensions, Py_XNewRef(extensions)) < 0) {
         Py_CLEAR(scope);
     }

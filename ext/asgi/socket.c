@@ -151,7 +151,7 @@ socket_text(PyObject *value, const char *what, Slice *out)
 }
 
 static int
-send_accept(AsgiSocket *self, const Message *m)
+socket_send_accept(AsgiSocket *self, const Message *m)
 {
     Slice subprotocol;
     HttpFields fields = {.has_date = false};
@@ -172,7 +172,7 @@ send_accept(AsgiSocket *self, const Message *m)
 
 /* websocket.send: sends the entry "text" or "bytes". 0, or -1 with an exception set. */
 static int
-send_data(AsgiSocket *self, const Message *m)
+socket_send_data(AsgiSocket *self, const Message *m)
 {
     bool has_text = m->text != NULL && m->text != Py_None;
     bool has_bytes = m->bytes != NULL && m->bytes != Py_None;
@@ -203,7 +203,7 @@ close_code(PyObject *value)
 }
 
 static int
-send_close(AsgiSocket *self, const Message *m)
+socket_send_close(AsgiSocket *self, const Message *m)
 {
     Slice reason;
     int code = close_code(m->code);
@@ -224,7 +224,7 @@ send_close(AsgiSocket *self, const Message *m)
 
 /* websocket.close instead of websocket.accept: responds with 403. */
 static int
-send_decline(AsgiSocket *self)
+socket_send_decline(AsgiSocket *self)
 {
     int err = http_respond_error(self->call.req, 403);
     self->declined = true;
@@ -235,7 +235,7 @@ send_decline(AsgiSocket *self)
 
 /* websocket.http.response.start or body, instead of websocket.accept. */
 static PyObject *
-send_response(AsgiSocket *self, PyObject *message, const Message *m)
+socket_send_response(AsgiSocket *self, PyObject *message, const Message *m)
 {
     bool start = m->kind == MESSAGE_WS_START;
     AsgiStage stage = self->call.stage;
@@ -252,21 +252,21 @@ send_response(AsgiSocket *self, PyObject *message, const Message *m)
 
 /* Whether the client has ended the WebSocket, or the connection was lost. */
 static bool
-is_ended(const AsgiSocket *self)
+socket_is_ended(const AsgiSocket *self)
 {
     const WsSession *session = &self->session;
     return self->call.gone || (session->state == SESSION_CLOSED && session->by_client);
 }
 
 static WaitStep
-room_attempt(PyObject *owner, PyObject **result, WaitList **list)
+socket_room_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {
     AsgiSocket *self = (AsgiSocket *)owner;
     if (session_is_full(&self->session)) {
         *list = &self->session.writers;
         return WAIT_BLOCKED;
     }
-    if (is_ended(self)) {
+    if (socket_is_ended(self)) {
         (void)asgi_raise_gone(&self->call);
         return WAIT_FAILED;
     }
@@ -274,7 +274,7 @@ room_attempt(PyObject *owner, PyObject **result, WaitList **list)
     return WAIT_DONE;
 }
 
-static const WaitOps room_ops = {.attempt = room_attempt};
+static const WaitOps room_ops = {.attempt = socket_room_attempt};
 
 /* What to await after a message was sent through the session. */
 static PyObject *
@@ -289,16 +289,16 @@ socket_room(AsgiSocket *self)
 
 /* A message before the handshake is complete. */
 static PyObject *
-send_waiting(AsgiSocket *self, PyObject *message, const Message *m)
+socket_send_waiting(AsgiSocket *self, PyObject *message, const Message *m)
 {
     int err;
     if (m->kind == MESSAGE_WS_START || m->kind == MESSAGE_WS_BODY) {
-        return send_response(self, message, m);
+        return socket_send_response(self, message, m);
     }
     if (m->kind == MESSAGE_WS_ACCEPT && !self->declined) {
-        err = send_accept(self, m);
+        err = socket_send_accept(self, m);
     } else if (m->kind == MESSAGE_WS_CLOSE && !self->declined) {
-        err = send_decline(self);
+        err = socket_send_decline(self);
     } else {
         err = socket_raise_unexpected(self, m);
     }
@@ -311,23 +311,23 @@ socket_send(AsgiCall *call, PyObject *message, const Message *m)
     AsgiSocket *self = socket_of(call);
     int err = -1;
     if (self->session.state == SESSION_WAITING && call->req != NULL) {
-        return send_waiting(self, message, m);
+        return socket_send_waiting(self, message, m);
     }
-    if (is_ended(self) && m->kind == MESSAGE_WS_CLOSE) {
+    if (socket_is_ended(self) && m->kind == MESSAGE_WS_CLOSE) {
         err = 0; /* no error: the app can't know that the client was first */
-    } else if (is_ended(self)) {
+    } else if (socket_is_ended(self)) {
         (void)asgi_raise_gone(call);
     } else if (self->closed || self->declined
                || (m->kind != MESSAGE_WS_SEND && m->kind != MESSAGE_WS_CLOSE)) {
         (void)socket_raise_unexpected(self, m);
     } else if (m->kind == MESSAGE_WS_SEND) {
-        err = send_data(self, m);
+        err = socket_send_data(self, m);
     } else {
-        err = send_close(self, m);
+        err = socket_send_close(self, m);
     }
-    return err < 0          ? NULL
-           : is_ended(self) ? Py_NewRef(call->server->st->waiting_done)
-                            : socket_room(self);
+    return err < 0                 ? NULL
+           : socket_is_ended(self) ? Py_NewRef(call->server->st->waiting_done)
+                                   : socket_room(self);
 }
 
 /* ---- The end ------------------------------------------------------------------------------ */

@@ -6,7 +6,7 @@
 #include "http/date.h"
 
 static void
-put2(char *out, int value)
+digits_put(char *out, int value)
 {
     out[0] = (char)('0' + value / 10 % 10);
     out[1] = (char)('0' + value % 10);
@@ -19,13 +19,13 @@ date_format(char *line, time_t second)
     (void)gmtime_r(&second, &tm);
     memcpy(line, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", DATE_LINE + 1);
     memcpy(line + 6, "SunMonTueWedThuFriSat" + 3 * tm.tm_wday, 3);
-    put2(line + 11, tm.tm_mday);
+    digits_put(line + 11, tm.tm_mday);
     memcpy(line + 14, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * tm.tm_mon, 3);
-    put2(line + 18, (tm.tm_year + 1900) / 100);
-    put2(line + 20, tm.tm_year % 100);
-    put2(line + 23, tm.tm_hour);
-    put2(line + 26, tm.tm_min);
-    put2(line + 29, tm.tm_sec);
+    digits_put(line + 18, (tm.tm_year + 1900) / 100);
+    digits_put(line + 20, tm.tm_year % 100);
+    digits_put(line + 23, tm.tm_hour);
+    digits_put(line + 26, tm.tm_min);
+    digits_put(line + 29, tm.tm_sec);
 }
 
 const char *

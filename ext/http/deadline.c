@@ -52,7 +52,7 @@ deadlines_arm_earliest(Deadlines *all, uint64_t now)
 }
 
 static void
-expire_kind(Deadlines *all, DeadlineKind kind, uint64_t now)
+deadlines_expire_kind(Deadlines *all, DeadlineKind kind, uint64_t now)
 {
     const Ring *ring = &all->lists[kind];
     Deadline *oldest = ring_oldest(ring);
@@ -79,7 +79,7 @@ deadlines_on_timer(uv_timer_t *timer)
      * kernel. Let one poll pass before any deadline expires. */
     if (!late) {
         for (int kind = DEADLINE_NONE + 1; kind < DEADLINE_KINDS; kind++) {
-            expire_kind(all, (DeadlineKind)kind, now);
+            deadlines_expire_kind(all, (DeadlineKind)kind, now);
         }
     }
     if (!uv_is_closing((uv_handle_t *)timer)) {

@@ -265,7 +265,7 @@ exchange_message(HttpConn *c)
 }
 
 static bool
-wants_continue(const HttpConn *c)
+request_wants_continue(const HttpConn *c)
 {
     const HttpRequest *req = c->req;
     return c->state == CONN_BODY && req->expect_continue && !c->paused
@@ -276,7 +276,7 @@ wants_continue(const HttpConn *c)
 void
 exchange_continue(HttpConn *c)
 {
-    if (unlikely(wants_continue(c))) {
+    if (unlikely(request_wants_continue(c))) {
         Slice line = SLICE("HTTP/1.1 100 Continue\r\n\r\n");
         c->req->expect_continue = false;
         size_t mark = out_begin(c);

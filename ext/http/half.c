@@ -74,7 +74,7 @@ half_closed(HttpConn *c)
 }
 
 static void
-tell_left(HttpConn *c, bool for_long)
+half_tell_left(HttpConn *c, bool for_long)
 {
     HttpRequest *req = c->req;
     c->left = true;
@@ -92,7 +92,7 @@ void
 half_reset(HttpConn *c)
 {
     if (is_owed(c)) {
-        tell_left(c, true);
+        half_tell_left(c, true);
     }
 }
 
@@ -119,7 +119,7 @@ half_silent(HttpConn *c)
             probe_write(c);
         }
     } else if (for_long || c->req->response == HTTP_RESPONSE_NONE) {
-        tell_left(c, for_long);
+        half_tell_left(c, for_long);
     }
 }
 

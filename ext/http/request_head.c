@@ -131,7 +131,7 @@ target_absolute(HttpRequest *req, uint32_t scheme)
 }
 
 static Fault
-check_target(HttpRequest *req)
+target_check(HttpRequest *req)
 {
     Slice target = http_request_target(req);
     assert(target.len != 0);
@@ -156,7 +156,7 @@ check_target(HttpRequest *req)
 }
 
 static Fault
-check_host(const HttpRequest *req)
+host_check(const HttpRequest *req)
 {
     if (req->host < 0) {
         return req->minor == 0 ? FINE : fault_make(400, "The Host field is missing");
@@ -182,7 +182,7 @@ is_known_coding(Slice coding)
 
 /* Checks the codings of one field. `*chunked`: whether the last coding so far was chunked. */
 static Fault
-check_codings(Slice value, bool *chunked)
+codings_check(Slice value, bool *chunked)
 {
     do {
         Slice coding = list_next(&value, ',');
@@ -205,7 +205,7 @@ check_codings(Slice value, bool *chunked)
 }
 
 static Fault
-check_transfer_encoding(const HttpRequest *req, uint16_t flags)
+transfer_encoding_check(const HttpRequest *req, uint16_t flags)
 {
     if (req->minor == 0) {
         return fault_make(400, "Transfer-Encoding is not allowed in HTTP/1.0");
@@ -216,7 +216,7 @@ check_transfer_encoding(const HttpRequest *req, uint16_t flags)
     bool chunked = false;
     int32_t i = http_field_find(req, SLICE("transfer-encoding"), 0);
     while (i >= 0) {
-        Fault fault = check_codings(http_field_value(req, (uint32_t)i), &chunked);
+        Fault fault = codings_check(http_field_value(req, (uint32_t)i), &chunked);
         if (fault.status != 0) {
             return fault;
         }
@@ -232,7 +232,7 @@ check_transfer_encoding(const HttpRequest *req, uint16_t flags)
 /* 100-continue is the only expectation that is defined (RFC 9110 section 10.1.1). In HTTP/1.0 the field
  * is ignored. */
 static Fault
-check_expect(HttpRequest *req)
+expect_check(HttpRequest *req)
 {
     int32_t i = http_field_find(req, SLICE("expect"), 0);
     while (i >= 0 && req->minor != 0) {
@@ -247,13 +247,13 @@ check_expect(HttpRequest *req)
 }
 
 static Fault
-check_framing(HttpConn *c)
+framing_check(HttpConn *c)
 {
     HttpRequest *req = c->req;
     uint16_t flags = c->parser.flags;
     uint64_t length = flags & F_CONTENT_LENGTH ? c->parser.content_length : 0;
     if (flags & F_TRANSFER_ENCODING) {
-        Fault fault = check_transfer_encoding(req, flags);
+        Fault fault = transfer_encoding_check(req, flags);
         if (fault.status != 0) {
             return fault;
         }
@@ -267,7 +267,7 @@ check_framing(HttpConn *c)
 }
 
 static Fault
-check_request_line(HttpConn *c)
+request_line_check(HttpConn *c)
 {
     HttpRequest *req = c->req;
     const llhttp_t *parser = &c->parser;
@@ -291,18 +291,18 @@ Fault
 head_check(HttpConn *c)
 {
     HttpRequest *req = c->req;
-    Fault fault = check_request_line(c);
+    Fault fault = request_line_check(c);
     if (fault.status == 0) {
-        fault = check_host(req);
+        fault = host_check(req);
     }
     if (fault.status == 0) {
-        fault = check_target(req);
+        fault = target_check(req);
     }
     if (fault.status == 0) {
-        fault = check_framing(c);
+        fault = framing_check(c);
     }
     if (fault.status == 0 && c->expect) {
-        fault = check_expect(req);
+        fault = expect_check(req);
     }
     return fault;
 }

@@ -38,7 +38,7 @@ unread_is_much(const HttpRequest *req)
 /* Whether the connection ends after the response. `whole`: the response is complete at once, so the
  * handler will read no more of the body. */
 static bool
-ends_connection(const HttpRequest *req, const HttpHead *head, bool whole)
+response_ends_connection(const HttpRequest *req, const HttpHead *head, bool whole)
 {
     if (!req->keep_alive || req->server->state != SERVER_RUNNING) {
         return true;
@@ -98,7 +98,7 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
     };
     bool unknown = wire.length < 0 && !status_has_no_body(head->status);
     wire.chunked = unknown && req->minor != 0;
-    wire.close = ends_connection(req, head, whole)
+    wire.close = response_ends_connection(req, head, whole)
                  || (unknown && req->minor == 0 && !req->bodyless);
     wire.keep_alive = req->minor == 0;
     req->chunked = wire.chunked;

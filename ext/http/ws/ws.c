@@ -35,7 +35,7 @@ ws_end(WsConn *ws, int code, Slice reason, bool clean)
 }
 
 static void
-write_close(WsConn *ws, int code, Slice reason)
+ws_write_close(WsConn *ws, int code, Slice reason)
 {
     char payload[WS_CONTROL_MAX];
     size_t len = 0;
@@ -57,7 +57,7 @@ ws_closed(WsConn *ws, int code, Slice reason)
 {
     HttpConn *c = ws->conn;
     if (ws->state == WS_OPEN) {
-        write_close(ws, code, slice_of("", 0));
+        ws_write_close(ws, code, slice_of("", 0));
     }
     ws_end(ws, code, reason, true);
     conn_finish(c);
@@ -69,7 +69,7 @@ ws_fail(WsConn *ws, WsFault fault)
     HttpConn *c = ws->conn;
     Slice reason = slice_of(fault.reason, strlen(fault.reason));
     if (ws->state == WS_OPEN) {
-        write_close(ws, fault.code, reason);
+        ws_write_close(ws, fault.code, reason);
     }
     ws_end(ws, fault.code, reason, false);
     conn_finish(c);
@@ -141,7 +141,7 @@ ws_close(WsConn *ws, int code, Slice reason)
     if (ws->state != WS_OPEN) {
         return UV_ECANCELED;
     }
-    write_close(ws, code, reason);
+    ws_write_close(ws, code, reason);
     ws->state = WS_CLOSE_SENT;
     ws->paused = false;
     ws->pong_due = false;
@@ -260,7 +260,7 @@ ws_context(const WsConn *ws)
 /* ---- The beginning ----------------------------------------------------------------------- */
 
 static int
-check_accept(const HttpRequest *req)
+ws_accept_check(const HttpRequest *req)
 {
     const HttpConn *c = req->conn;
     if (c == NULL || c->broken || req->response != HTTP_RESPONSE_NONE) {
@@ -272,7 +272,7 @@ check_accept(const HttpRequest *req)
 int
 ws_accept(HttpRequest *req, const WsAccept *accept, WsConn **out)
 {
-    int err = check_accept(req);
+    int err = ws_accept_check(req);
     if (err != 0) {
         return err;
     }

@@ -17,7 +17,7 @@ enum {
 
 /* A parameter's value, which may stand in quotes. */
 static Slice
-unquote(Slice value)
+extension_unquote(Slice value)
 {
     bool quoted =
         value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
@@ -28,7 +28,7 @@ unquote(Slice value)
 static uint8_t
 extension_read_bits(Slice value)
 {
-    value = unquote(value);
+    value = extension_unquote(value);
     int bits = 0;
     for (size_t i = 0; i < value.len && i < 2; i++) {
         if (value.ptr[i] < '0' || value.ptr[i] > '9') {
@@ -48,7 +48,7 @@ typedef struct Offer {
 } Offer;
 
 static bool
-note_flag(bool *flag, Slice value)
+extension_note_flag(bool *flag, Slice value)
 {
     bool fine = !*flag && value.ptr == NULL;
     *flag = true;
@@ -56,7 +56,7 @@ note_flag(bool *flag, Slice value)
 }
 
 static bool
-note_client_bits(Offer *offer, Slice value)
+extension_note_client_bits(Offer *offer, Slice value)
 {
     if (offer->client_bits_offered) {
         return false;
@@ -69,16 +69,16 @@ note_client_bits(Offer *offer, Slice value)
 /* Notes one parameter. False when the offer must be declined because of it: the parameter is unknown or
  * repeated, or its value is wrong. */
 static bool
-note_parameter(Offer *offer, Slice name, Slice value)
+extension_note_parameter(Offer *offer, Slice name, Slice value)
 {
     if (slice_eq_nocase(name, SLICE("server_no_context_takeover"))) {
-        return note_flag(&offer->server_no_context, value);
+        return extension_note_flag(&offer->server_no_context, value);
     }
     if (slice_eq_nocase(name, SLICE("client_no_context_takeover"))) {
-        return note_flag(&offer->client_no_context, value);
+        return extension_note_flag(&offer->client_no_context, value);
     }
     if (slice_eq_nocase(name, SLICE("client_max_window_bits"))) {
-        return note_client_bits(offer, value);
+        return extension_note_client_bits(offer, value);
     }
     if (!slice_eq_nocase(name, SLICE("server_max_window_bits"))
         || offer->server_bits != 0 || value.ptr == NULL) {
@@ -95,8 +95,8 @@ extension_read_offer(Offer *offer, Slice rest)
     while (rest.ptr != NULL) {
         Slice value = list_next(&rest, ';');
         Slice name = list_next(&value, '=');
-        if (!note_parameter(offer, name,
-                            value.ptr != NULL ? list_trim(value) : value)) {
+        if (!extension_note_parameter(offer, name,
+                                      value.ptr != NULL ? list_trim(value) : value)) {
             return false;
         }
     }
@@ -104,7 +104,7 @@ extension_read_offer(Offer *offer, Slice rest)
 }
 
 static uint8_t
-smaller(uint8_t a, uint8_t b)
+bits_smaller(uint8_t a, uint8_t b)
 {
     return a < b ? a : b;
 }
@@ -122,9 +122,9 @@ extension_choose(WsDeflateParams *out, const Offer *offer)
         .client_no_context = offer->client_no_context,
         .client_bits_offered = offer->client_bits_offered,
         .server_bits =
-            offer->server_bits != 0 ? smaller(offer->server_bits, wanted) : wanted,
+            offer->server_bits != 0 ? bits_smaller(offer->server_bits, wanted) : wanted,
         .client_bits = offer->client_bits_offered
-                           ? smaller(offer->client_bits, BITS_WANTED)
+                           ? bits_smaller(offer->client_bits, BITS_WANTED)
                            : BITS_MAX,
     };
 }

@@ -17,7 +17,7 @@ protocol_error(const char *reason)
 
 /* The payload's length. `*minimal`: whether it is encoded in as few bytes as possible. */
 static uint64_t
-read_length(const uint8_t *head, bool *minimal)
+frame_read_length(const uint8_t *head, bool *minimal)
 {
     uint64_t length = head[1] & 127;
     int bytes = length < 126 ? 0 : length == 126 ? 2 : 8;
@@ -64,7 +64,7 @@ ws_frame_read(WsFrame *frame, const uint8_t *head)
     frame->fin = (head[0] & 0x80) != 0;
     frame->rsv1 = (head[0] & 0x40) != 0;
     frame->opcode = head[0] & 15;
-    frame->len = read_length(head, &minimal);
+    frame->len = frame_read_length(head, &minimal);
     memcpy(frame->mask, head + ws_head_size(head) - 4, 4);
     if (!minimal || frame->len > INT64_MAX) {
         return protocol_error("A frame's length is malformed");

@@ -31,7 +31,7 @@ ws_is_offered(const HttpRequest *req)
 
 /* The value of the only field with that name; {NULL, 0} when there is none or more than one. */
 static Slice
-only_field(const HttpRequest *req, Slice name)
+field_only(const HttpRequest *req, Slice name)
 {
     int32_t i = http_field_find(req, name, 0);
     if (i < 0 || http_field_find(req, name, (uint32_t)i + 1) >= 0) {
@@ -42,9 +42,9 @@ only_field(const HttpRequest *req, Slice name)
 
 /* The value of Sec-WebSocket-Key; {NULL, 0} unless it encodes 16 bytes. */
 static Slice
-find_key(const HttpRequest *req)
+key_find(const HttpRequest *req)
 {
-    Slice key = only_field(req, SLICE("sec-websocket-key"));
+    Slice key = field_only(req, SLICE("sec-websocket-key"));
     bool fine = key.len == KEY_LEN && memcmp(key.ptr + KEY_LEN - 2, "==", 2) == 0;
     for (size_t i = 0; fine && i < KEY_LEN - 2; i++) {
         fine = key.ptr[i] != 0 && strchr(BASE64, key.ptr[i]) != NULL;
@@ -92,10 +92,10 @@ offer_fault(const HttpRequest *req)
     if (!ws_is_offered(req)) {
         return fault_make(400, "The request is not for a WebSocket");
     }
-    if (!slice_eq(only_field(req, SLICE("sec-websocket-version")), SLICE("13"))) {
+    if (!slice_eq(field_only(req, SLICE("sec-websocket-version")), SLICE("13"))) {
         return fault_make(426, "The version of WebSocket is not supported");
     }
-    if (find_key(req).ptr == NULL) {
+    if (key_find(req).ptr == NULL) {
         return fault_make(400, "Sec-WebSocket-Key is malformed");
     }
     if (!origin_is_allowed(req)) {
@@ -217,7 +217,7 @@ ws_handshake_write(HttpRequest *req, const WsAccept *accept,
     }
     HttpFields fields = {.has_date = false};
     const HttpFields *more = accept->fields;
-    int err = handshake_append_fields(&fields.raw, find_key(req), accept->subprotocol,
+    int err = handshake_append_fields(&fields.raw, key_find(req), accept->subprotocol,
                                       deflate);
     if (err == 0 && more != NULL) {
         fields.has_date = more->has_date;

@@ -122,7 +122,7 @@ frame_begin(WsConn *ws, const uint8_t *head)
 
 /* Reads one byte of a header that arrives in pieces. */
 static WsFault
-read_head_byte(WsConn *ws, uint8_t byte)
+frame_read_head_byte(WsConn *ws, uint8_t byte)
 {
     ws->head[ws->head_len++] = byte;
     if (ws->head_len == 2) {
@@ -137,12 +137,12 @@ read_head_byte(WsConn *ws, uint8_t byte)
 
 /* Reads bytes of a header; `*used` is their number. */
 static WsFault
-read_head(WsConn *ws, const char *ptr, size_t len, size_t *used)
+frame_read_head(WsConn *ws, const char *ptr, size_t len, size_t *used)
 {
     const uint8_t *head = (const uint8_t *)ptr;
     if (unlikely(ws->head_len != 0 || len < 2 || len < ws_head_size(head))) {
         *used = 1;
-        return read_head_byte(ws, head[0]);
+        return frame_read_head_byte(ws, head[0]);
     }
     *used = ws_head_size(head);
     WsFault fault = ws_head_check(head);
@@ -166,7 +166,7 @@ control_piece(WsConn *ws, const char *ptr, size_t len, uint64_t offset)
 
 /* Reads bytes of a payload; `*used` is their number. */
 static WsFault
-read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
+frame_read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
 {
     uint64_t offset = ws->frame.len - ws->left;
     size_t n = len < ws->left ? len : (size_t)ws->left;
@@ -209,8 +209,9 @@ ws_read(HttpConn *c, char *ptr, size_t len)
             break;
         }
         size_t n;
-        WsFault fault = ws->in_frame ? read_payload(ws, ptr + used, len - used, &n)
-                                     : read_head(ws, ptr + used, len - used, &n);
+        WsFault fault = ws->in_frame
+                            ? frame_read_payload(ws, ptr + used, len - used, &n)
+                            : frame_read_head(ws, ptr + used, len - used, &n);
         used += n;
         if (c->ws != ws) {
             return len; /* the WebSocket has ended; the rest is ignored */

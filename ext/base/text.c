@@ -47,7 +47,7 @@ text_unquote_char(Slice text, bool plus, char *out)
 /* Writes the decoded `text` to `out`, which has room for text.len bytes. Returns the number of bytes
  * written. */
 static size_t
-unquote_into(char *out, Slice text, bool plus)
+text_unquote_into(char *out, Slice text, bool plus)
 {
     size_t n = 0;
     for (size_t at = 0; at < text.len; n++) {
@@ -57,11 +57,11 @@ unquote_into(char *out, Slice text, bool plus)
 }
 
 static int
-unquote_append(Slice text, bool plus, Buf *out)
+text_unquote_append(Slice text, bool plus, Buf *out)
 {
     int err = buf_reserve(out, text.len);
     if (err == 0) {
-        out->len += unquote_into(out->ptr + out->len, text, plus);
+        out->len += text_unquote_into(out->ptr + out->len, text, plus);
     }
     return err;
 }
@@ -69,13 +69,13 @@ unquote_append(Slice text, bool plus, Buf *out)
 int
 text_unquote(Slice text, Buf *out)
 {
-    return unquote_append(text, false, out);
+    return text_unquote_append(text, false, out);
 }
 
 int
 text_unquote_plus(Slice text, Buf *out)
 {
-    return unquote_append(text, true, out);
+    return text_unquote_append(text, true, out);
 }
 
 PyObject *
@@ -124,7 +124,7 @@ text_query(Slice text)
     if (plain == NULL) {
         return NULL;
     }
-    PyObject *str = text_utf8(slice_of(plain, unquote_into(plain, text, true)));
+    PyObject *str = text_utf8(slice_of(plain, text_unquote_into(plain, text, true)));
     scratch_free(plain, small);
     return str;
 }

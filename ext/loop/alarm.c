@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static void
-on_ring(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
+alarm_on_ring(uv_poll_t *watch, int Py_UNUSED(status), int Py_UNUSED(events))
 {
     /* Only ends the poll. The descriptor stays readable until the alarm is set again, which happens
      * before the next poll that may block. */
@@ -36,7 +36,7 @@ alarm_open(Alarm *alarm, uv_loop_t *uv)
     }
     alarm->watch.data = NULL;
     alarm->fd = fd;
-    return uv_poll_start(&alarm->watch, UV_READABLE, on_ring);
+    return uv_poll_start(&alarm->watch, UV_READABLE, alarm_on_ring);
 }
 
 void
@@ -81,7 +81,7 @@ alarm_close(Alarm *alarm)
 #include "loop/loop.h"
 
 static void
-on_ring(uv_timer_t *timer)
+alarm_on_ring(uv_timer_t *timer)
 {
     container_of(timer, Alarm, timer)->rang = true; /* only ends the poll */
 }
@@ -112,7 +112,7 @@ alarm_set(Alarm *alarm, uint64_t at)
     uint64_t now = loop_now_ns();
     uint64_t ms = at <= now ? 0 : (at - now - 1) / 1000000u + 1;
     uv_update_time(alarm->timer.loop);
-    (void)uv_timer_start(&alarm->timer, on_ring, ms, 0);
+    (void)uv_timer_start(&alarm->timer, alarm_on_ring, ms, 0);
 }
 
 void

@@ -128,8 +128,8 @@ leading_collect(const Leading *leading, PyObject *const *args, Py_ssize_t nargs,
 
 /* Calls `method` again with the leading arguments as positional ones. Rare, so it may be slow. */
 static PyObject *
-call_by_name(PyObject *op, CallMethod method, const Leading *leading,
-             PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+loop_call_by_name(PyObject *op, CallMethod method, const Leading *leading,
+                  PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *argv[3];
     if (leading_collect(leading, args, nargs, kwnames, argv) < 0) {
@@ -193,7 +193,8 @@ loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     Loop *self = (Loop *)op;
     PyObject *context;
     if (nargs < 1) {
-        return call_by_name(op, loop_py_call_soon, &CALL_SOON, args, nargs, kwnames);
+        return loop_call_by_name(op, loop_py_call_soon, &CALL_SOON, args, nargs,
+                                 kwnames);
     }
     if (keyword_context(self->st, args + nargs, kwnames, &context) < 0
         || loop_check_open(self) < 0) {
@@ -217,8 +218,8 @@ loop_py_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nar
     Loop *self = (Loop *)op;
     PyObject *context;
     if (nargs < 1) {
-        return call_by_name(op, loop_py_call_soon_threadsafe, &CALL_SOON_THREADSAFE,
-                            args, nargs, kwnames);
+        return loop_call_by_name(op, loop_py_call_soon_threadsafe,
+                                 &CALL_SOON_THREADSAFE, args, nargs, kwnames);
     }
     if (keyword_context(self->st, args + nargs, kwnames, &context) < 0
         || loop_check_open(self) < 0) {
@@ -322,7 +323,8 @@ loop_py_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     if (nargs < 2) {
-        return call_by_name(op, loop_py_call_later, &CALL_LATER, args, nargs, kwnames);
+        return loop_call_by_name(op, loop_py_call_later, &CALL_LATER, args, nargs,
+                                 kwnames);
     }
     double now = (double)loop_now_ns() / 1e9;
     return loop_call_timed((Loop *)op, now, "call_later", args, nargs, kwnames);
@@ -333,7 +335,7 @@ loop_py_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
     if (nargs < 2) {
-        return call_by_name(op, loop_py_call_at, &CALL_AT, args, nargs, kwnames);
+        return loop_call_by_name(op, loop_py_call_at, &CALL_AT, args, nargs, kwnames);
     }
     return loop_call_timed((Loop *)op, 0.0, "call_at", args, nargs, kwnames);
 }

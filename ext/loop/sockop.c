@@ -26,7 +26,7 @@ op_side(const SocketOp *self)
 
 /* The result of a failed system call, by errno. */
 static TryResult
-try_failed(void)
+op_try_failed(void)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
         return TRY_BLOCKED;
@@ -75,7 +75,7 @@ op_recv(SocketOp *self, PyObject **result)
     size_t size = Py_MIN(buffer.len, (size_t)self->size);
     ssize_t n = recv(self->fd, buffer.base, size, MSG_DONTWAIT);
     if (n < 0) {
-        return try_failed();
+        return op_try_failed();
     }
     *result = PyBytes_FromStringAndSize(buffer.base, n);
     return *result == NULL ? TRY_FAILED : TRY_DONE;
@@ -97,7 +97,7 @@ op_recv_into(SocketOp *self, PyObject **result)
         return TRY_FAILED;
     }
     ssize_t n = recv(self->fd, view.buf, (size_t)view.len, MSG_DONTWAIT);
-    TryResult tried = n < 0 ? try_failed() : TRY_DONE;
+    TryResult tried = n < 0 ? op_try_failed() : TRY_DONE;
     PyBuffer_Release(&view);
     if (tried == TRY_DONE) {
         *result = PyLong_FromSsize_t(n);
@@ -118,7 +118,7 @@ op_sendall(SocketOp *self, PyObject **result)
     size_t len = (size_t)(self->view.len - self->done);
     ssize_t n = send(self->fd, rest, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) {
-        return try_failed();
+        return op_try_failed();
     }
     self->done += n;
     if (self->done < self->view.len) {

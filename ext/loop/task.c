@@ -83,7 +83,7 @@ keywords_add(PyObject *kwargs, PyObject *const *values, PyObject *kwnames)
 
 /* The keywords of the call and `loop`; a new reference. */
 static PyObject *
-call_keywords(Loop *self, PyObject *const *values, PyObject *kwnames)
+keywords_collect(Loop *self, PyObject *const *values, PyObject *kwnames)
 {
     LoopState *st = self->st;
     PyObject *kwargs = PyDict_New();
@@ -108,7 +108,7 @@ task_new(Loop *self, PyObject *const *args, PyObject *kwnames)
 {
     bool plain = kwnames == NULL || PyTuple_GET_SIZE(kwnames) == 0;
     PyObject *kwargs =
-        plain ? plain_keywords(self) : call_keywords(self, args + 1, kwnames);
+        plain ? plain_keywords(self) : keywords_collect(self, args + 1, kwnames);
     PyObject *pos = kwargs == NULL ? NULL : PyTuple_New(1);
     PyObject *task = NULL;
     if (pos != NULL) {

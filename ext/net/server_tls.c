@@ -71,7 +71,7 @@ file_open(const char *file)
 }
 
 static int
-check_readable(const char *file)
+file_check_readable(const char *file)
 {
     BIO *bio = file_open(file);
     if (bio == NULL) {
@@ -86,7 +86,7 @@ check_readable(const char *file)
 static int
 context_load_certificate(SSL_CTX *ctx, const char *file)
 {
-    if (check_readable(file) < 0) {
+    if (file_check_readable(file) < 0) {
         return -1;
     }
     ERR_clear_error();
@@ -116,7 +116,7 @@ context_on_password(char *buf, int size, int Py_UNUSED(writing), void *data)
 
 /* The key; NULL with ValueError set. The caller frees it. */
 static EVP_PKEY *
-read_key(const SecureArgs *args)
+key_read(const SecureArgs *args)
 {
     BIO *bio = file_open(args->key);
     if (bio == NULL) {
@@ -140,7 +140,7 @@ read_key(const SecureArgs *args)
 static int
 context_load_key(SSL_CTX *ctx, const SecureArgs *args)
 {
-    EVP_PKEY *key = read_key(args);
+    EVP_PKEY *key = key_read(args);
     if (key == NULL) {
         return -1;
     }
@@ -158,7 +158,7 @@ static int
 context_load_authorities(SSL_CTX *ctx, const SecureArgs *args)
 {
     if (args->cas != NULL) {
-        if (check_readable(args->cas) < 0) {
+        if (file_check_readable(args->cas) < 0) {
             return -1;
         }
         ERR_clear_error();

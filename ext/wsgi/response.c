@@ -242,7 +242,7 @@ wsgi_begin(WsgiCall *call, int64_t length)
 }
 
 static void
-report_too_much(WsgiCall *call)
+pieces_report_too_much(WsgiCall *call)
 {
     if (!call->too_much && !wsgi_is_bodyless(call)) {
         call->too_much = true;
@@ -259,7 +259,7 @@ piece_fit(WsgiCall *call, PyObject *piece)
     if (call->left < 0 || (int64_t)size <= call->left) {
         return Py_NewRef(piece);
     }
-    report_too_much(call);
+    pieces_report_too_much(call);
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(piece), (Py_ssize_t)call->left);
 }
 
@@ -348,7 +348,7 @@ wsgi_send(WsgiCall *call, PyObject *piece)
         response_send_bodyless(call);
     }
     if (call->stage == WSGI_OVER) {
-        report_too_much(call);
+        pieces_report_too_much(call);
         return WSGI_SENT_ENOUGH;
     }
     if (piece_send(call, piece) < 0) {
@@ -389,7 +389,7 @@ pieces_send(WsgiCall *call, PyObject *const *pieces, Py_ssize_t n)
             break; /* wsgi_finish sends the head */
         }
         if (call->stage == WSGI_OVER) {
-            report_too_much(call);
+            pieces_report_too_much(call);
             return WSGI_SENT_ENOUGH;
         }
         if (piece_send(call, pieces[i]) < 0) {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from support.certificate import ENVIRONMENT, make_certificate
+from support.keeper import kept
 
-READY = "database system is ready to accept connections"
+# PostgreSQL's immediate shutdown.
+IMMEDIATE = signal.SIGQUIT
 
 # Nothing here must outlive the tests, so nothing waits for a disk.
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB")
@@ -51,21 +56,22 @@ def find_programs() -> Path | None:
 
 @contextmanager
 def running_postgres(programs: Path) -> Iterator[Postgres]:
-    """A fresh cluster, stopped and removed after the block."""
+    """A fresh cluster; stopped and removed after the block, or when this process is killed."""
     with tempfile.TemporaryDirectory(prefix="fluvial-postgres-") as name:
         folder = Path(name)
         owner = _owner(folder)
         data = folder / "data"
-        _call(
-            [programs / "initdb", f"--pgdata={data}", *INITIALLY],
-            owner,
-        )
+        _call([programs / "initdb", f"--pgdata={data}", *INITIALLY], owner)
         make_certificate(data, **owner)
-        port = _start(programs, folder, owner)
-        try:
-            yield Postgres(port, folder)
-        finally:
-            _call([programs / "pg_ctl", f"--pgdata={data}", "stop", "--mode=immediate"], owner)
+        for _ in range(3):  # somebody may take the port before PostgreSQL does
+            port = _free_port()
+            with kept(
+                _command(programs, folder, port), folder, stop=IMMEDIATE, env=ENVIRONMENT
+            ) as it:
+                if _is_ready(data, it):
+                    yield Postgres(port, folder)
+                    return
+        raise AssertionError(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
 
 
 def _owner(folder: Path) -> dict[str, Any]:
@@ -80,8 +86,8 @@ def _owner(folder: Path) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _run(command: list[Any], owner: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def _call(command: list[Any], owner: dict[str, Any]) -> None:
+    done = subprocess.run(
         command,
         cwd="/",
         env=ENVIRONMENT,
@@ -92,25 +98,25 @@ def _run(command: list[Any], owner: dict[str, Any]) -> subprocess.CompletedProce
         check=False,
         **owner,
     )
-
-
-def _call(command: list[Any], owner: dict[str, Any]) -> None:
-    done = _run(command, owner)
     assert done.returncode == 0, done.stdout
 
 
-def _start(programs: Path, folder: Path, owner: dict[str, Any]) -> int:
-    """The port. Tries another one when somebody was faster than PostgreSQL."""
-    for _ in range(3):
-        port = _free_port()
-        settings = (*SETTINGS, "ssl=on", "listen_addresses=127.0.0.1", f"port={port}")
-        settings += (f"unix_socket_directories={folder}",)
-        options = " ".join(f"--{setting}" for setting in settings)
-        start = ["start", "--wait", f"--log={folder / 'log'}", f"--options={options}"]
-        done = _run([programs / "pg_ctl", f"--pgdata={folder / 'data'}", *start], owner)
-        if done.returncode == 0:
-            return port
-    raise AssertionError(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
+def _command(programs: Path, folder: Path, port: int) -> list[Any]:
+    settings = (*SETTINGS, "ssl=on", "listen_addresses=127.0.0.1", f"port={port}")
+    settings += (f"unix_socket_directories={folder}",)
+    return [programs / "postgres", "-D", folder / "data", *(f"--{name}" for name in settings)]
+
+
+def _is_ready(data: Path, keeper: subprocess.Popen[bytes]) -> bool:
+    """Waits until the server takes connections (True) or has ended (False). Its own tools look at
+    the same file for that."""
+    state = data / "postmaster.pid"
+    while keeper.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            if state.read_text().split()[-1:] == ["ready"]:
+                return True
+        time.sleep(0.02)
+    return False
 
 
 def _free_port() -> int:

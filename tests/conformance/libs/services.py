@@ -1,20 +1,26 @@
-"""The servers that the suites talk to: each in a temporary folder, on 127.0.0.1, ended by pid."""
+"""The servers that the suites talk to: each in a temporary folder, on 127.0.0.1."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from support.keeper import kept
 from support.postgres import find_programs, running_postgres
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 PATIENCE = 60  # seconds
 
@@ -33,13 +39,9 @@ def redis() -> Iterator[str]:
         port = _free_port()
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
         command += ["--save", "", "--daemonize", "no", "--enable-debug-command", "yes"]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            _wait_for(port, process)
+        with kept(command, Path(folder), stop=signal.SIGTERM, env=os.environ) as keeper:
+            _wait_for(port, keeper)
             yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.terminate()
-            process.wait()
 
 
 @contextlib.contextmanager
@@ -57,7 +59,7 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, process: Popen[bytes]) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):

@@ -8,7 +8,6 @@
 
 #include "base/probe.h"
 #include "http/out.h"
-#include "http/ws/ws_conn.h"
 #include "net/server_tls_link.h"
 
 #include <sys/socket.h>
@@ -50,7 +49,7 @@ states_after(ConnState state)
  * assertions. A flag may be set only as follows:
  *
  *   req           in HEAD, BODY, RESPONSE and UPGRADED
- *   ws            in UPGRADED
+ *   upgraded      in UPGRADED
  *   held          in BODY (paused) and UPGRADED (a violation that is dealt with later)
  *   yielded       in UPGRADED
  *   lent          while a streamed response is incomplete; lent_waits only together with it
@@ -68,7 +67,7 @@ conn_check(const HttpConn *c)
     bool upgraded = c->state == CONN_UPGRADED;
     bool over = c->state == CONN_LINGER || c->state == CONN_CLOSING;
     assert((c->req != NULL) == (c->state != CONN_IDLE && !over));
-    assert((c->ws != NULL) == upgraded);
+    assert((c->upgraded != NULL) == upgraded);
     assert(!c->held || body || upgraded);
     assert(!c->yielded || upgraded);
     assert(!c->lent || body || c->state == CONN_RESPONSE);
@@ -111,7 +110,7 @@ conn_is_blocked(const HttpConn *c)
     case CONN_BODY:
         return c->paused;
     case CONN_UPGRADED:
-        return ws_is_blocked(c);
+        return c->upgrade->is_blocked(c);
     case CONN_RESPONSE:
     case CONN_LINGER:
     case CONN_CLOSING:
@@ -132,7 +131,7 @@ conn_parse(HttpConn *c, Slice data)
     while ((used < data.len || c->held) && !conn_is_blocked(c)) {
         c->held = false;
         if (c->state == CONN_UPGRADED) {
-            used += ws_read(c, (char *)data.ptr + used, data.len - used);
+            used += c->upgrade->read(c, (char *)data.ptr + used, data.len - used);
             continue;
         }
         used += h1_parse(c, data.ptr + used, data.len - used);
@@ -172,7 +171,7 @@ conn_resume(HttpConn *c)
     }
     if (c->yielded) {
         c->yielded = false;
-        c->ws->spent = 0;
+        c->upgrade->next_turn(c);
     }
     Buf kept = c->kept;
     size_t from = c->kept_from;
@@ -264,7 +263,7 @@ conn_on_drain(Stream *stream)
     HttpConn *c = conn_of_stream(stream);
     HttpRequest *req = c->req;
     if (c->state == CONN_UPGRADED) {
-        ws_drained(c);
+        c->upgrade->drained(c);
     } else if (req != NULL && req->response != HTTP_RESPONSE_DONE) {
         exchange_writable(c);
     }
@@ -288,7 +287,7 @@ conn_settle_eof(HttpConn *c)
         }
         conn_close(c, true);
     } else if (c->state == CONN_UPGRADED) {
-        ws_eof(c);
+        c->upgrade->eof(c);
     } else {
         exchange_reject(c, fault_make(400, "The request is cut off"));
     }
@@ -558,7 +557,7 @@ conn_drain(HttpConn *c)
     if (c->state == CONN_IDLE && conn_kept(c) == 0) {
         conn_close(c, true);
     } else if (c->state == CONN_UPGRADED) {
-        ws_drain(c);
+        c->upgrade->drain(c);
     } else if (c->state == CONN_LINGER) {
         conn_settle(c); /* its time is shorter now */
     }

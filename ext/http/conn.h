@@ -8,7 +8,8 @@
  *   request_head.c      what RFC 9112 asks of a complete head beyond llhttp
  *   exchange.c  the exchange: the calls to the upper layer, and when it is over
  *   out.c       bytes out
- *   ws*.c       the connection after an upgrade, see ws_conn.h
+ *
+ * After a 101 response the connection hands its bytes to another protocol, through UpgradeOps: http/ws.
  *
  * Thread: the loop's, with the GIL. Lifetime: from conn_open to the stream's on_closed.
  */
@@ -29,7 +30,7 @@ typedef enum ConnState {
     CONN_HEAD,     /* part of a head has arrived */
     CONN_BODY,     /* the body is arriving; the response may be complete already */
     CONN_RESPONSE, /* the request is complete, the response isn't */
-    CONN_UPGRADED, /* the response was 101: the bytes are the WebSocket's */
+    CONN_UPGRADED, /* the response was 101: the bytes are another protocol's */
     CONN_LINGER, /* the last response and FIN are out; what arrives is dropped until EOF */
     CONN_CLOSING, /* stream_close was called */
 } ConnState;
@@ -41,16 +42,39 @@ enum {
     TRAILER_NAME_MAX = 20,  /* no forbidden trailer field has a longer name */
 };
 
-typedef struct WsConn WsConn;
+/* The protocol that a connection speaks after a 101 response. It stands above this layer; the connection
+ * keeps its object, and still manages stream, deadlines and unparsed bytes. */
+typedef struct UpgradeOps {
+    /* Reads bytes, which it may change, until they are used up, or the connection is paused or ended.
+     * Returns the number of bytes used. */
+    size_t (*read)(HttpConn *c, char *ptr, size_t len);
+    /* Another iteration of the loop has begun, after one in which HttpConn.yielded was set. */
+    void (*next_turn)(HttpConn *c);
+    /* Whether it can't use bytes now. */
+    bool (*is_blocked)(const HttpConn *c);
+    /* The client has sent FIN. */
+    void (*eof)(HttpConn *c);
+    /* The connection is being closed: lets go of the object. */
+    void (*drop)(HttpConn *c);
+    /* The write queue has drained. */
+    void (*drained)(HttpConn *c);
+    /* The server has begun to drain. */
+    void (*drain)(HttpConn *c);
+    /* The deadline that is to be set, and what happens when it has passed. */
+    DeadlineKind (*deadline)(const HttpConn *c);
+    void (*expired)(HttpConn *c, DeadlineKind kind);
+} UpgradeOps;
 
 struct HttpConn {
     Stream stream;
     llhttp_t parser;
-    HttpServer *server; /* borrowed; outlives its connections */
-    HttpRequest *req;   /* owned; NULL while no request has begun */
-    WsConn *ws;         /* owned; NULL unless CONN_UPGRADED */
-    Ring all;           /* in HttpServer.conns */
-    Ring ready;         /* in HttpServer.ready, or unlinked */
+    HttpServer *server;        /* borrowed; outlives its connections */
+    HttpRequest *req;          /* owned; NULL while no request has begun */
+    const UpgradeOps *upgrade; /* static; NULL before CONN_UPGRADED */
+    void
+        *upgraded; /* the protocol's object, which it owns; NULL unless CONN_UPGRADED */
+    Ring all;      /* in HttpServer.conns */
+    Ring ready;    /* in HttpServer.ready, or unlinked */
     Deadline deadline;
 
     ConnState state;
@@ -167,8 +191,9 @@ Fault exchange_excess(const HttpRequest *req);
 void exchange_drop(HttpConn *c);
 /* Sends "100 Continue" when it is due. */
 void exchange_continue(HttpConn *c);
-/* The 101 response is out. The connection takes ownership of `ws` and passes its bytes to it. */
-void exchange_upgrade(HttpConn *c, WsConn *ws);
+/* The 101 response is out. From now on the connection passes its bytes to the protocol `ops` (static), whose
+ * object for it is `upgraded`. */
+void exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded);
 /* response.c calls it when a response has grown or is complete. */
 void exchange_responded(HttpConn *c);
 /* Calls on_writable: writers that wait for room may try again. The connection has a request. */

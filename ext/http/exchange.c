@@ -10,7 +10,6 @@
 #include "base/probe.h"
 #include "http/response_head.h"
 #include "http/out.h"
-#include "http/ws/ws_conn.h"
 
 static const HttpOps *
 ops_of(const HttpConn *c)
@@ -61,7 +60,9 @@ exchange_landed(HttpRequest *req)
 void
 exchange_drop(HttpConn *c)
 {
-    ws_drop(c);
+    if (c->upgraded != NULL) {
+        c->upgrade->drop(c);
+    }
     HttpRequest *req = c->req;
     if (req == NULL) {
         return;
@@ -375,14 +376,15 @@ exchange_responded(HttpConn *c)
 }
 
 void
-exchange_upgrade(HttpConn *c, WsConn *ws)
+exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded)
 {
     HttpRequest *req = c->req;
     access_log_add(&c->server->log, &c->peer, req, 101);
     req->response = HTTP_RESPONSE_DONE;
     c->server->stats.responses++;
     exchange_landed(req);
-    c->ws = ws;
+    c->upgrade = ops;
+    c->upgraded = upgraded;
     conn_set_state(c, CONN_UPGRADED);
 }
 

@@ -5,8 +5,6 @@
 
 #include "http/conn.h"
 
-#include "http/ws/ws_conn.h"
-
 /* The deadline that the state requires. */
 static DeadlineKind
 deadline_wanted(const HttpConn *c)
@@ -24,7 +22,7 @@ deadline_wanted(const HttpConn *c)
     case CONN_BODY:
         return c->paused ? writing : DEADLINE_BODY;
     case CONN_UPGRADED:
-        return ws_deadline(c);
+        return c->upgrade->deadline(c);
     case CONN_RESPONSE:
         return writing == DEADLINE_NONE && c->eof ? DEADLINE_HALF_CLOSED : writing;
     case CONN_CLOSING:
@@ -152,7 +150,7 @@ conn_expired(HttpConn *c, DeadlineKind kind)
     case DEADLINE_WS_PING:
     case DEADLINE_WS_PONG:
     case DEADLINE_WS_CLOSE:
-        ws_expired(c, kind);
+        c->upgrade->expired(c, kind);
         break;
     case DEADLINE_NONE:
     case DEADLINE_KINDS:

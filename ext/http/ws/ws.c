@@ -29,7 +29,7 @@ ws_free(WsConn *ws)
 static void
 ws_end(WsConn *ws, int code, Slice reason, bool clean)
 {
-    ws->conn->ws = NULL;
+    ws->conn->upgraded = NULL;
     ws->ops->on_close(ws, code, reason, clean);
     ws_free(ws);
 }
@@ -106,18 +106,16 @@ ws_lost(WsConn *ws, Slice reason)
     conn_close(c, false);
 }
 
-void
+static void
 ws_eof(HttpConn *c)
 {
-    ws_lost(c->ws, slice_of("", 0));
+    ws_lost(c->upgraded, slice_of("", 0));
 }
 
-void
+static void
 ws_drop(HttpConn *c)
 {
-    if (c->ws != NULL) {
-        ws_end(c->ws, WS_ABNORMAL, slice_of("", 0), false);
-    }
+    ws_end(c->upgraded, WS_ABNORMAL, slice_of("", 0), false);
 }
 
 static bool
@@ -152,18 +150,18 @@ ws_close(WsConn *ws, int code, Slice reason)
     return 0;
 }
 
-void
+static void
 ws_drain(HttpConn *c)
 {
-    (void)ws_close(c->ws, WS_SERVICE_RESTART, slice_of("", 0));
+    (void)ws_close(c->upgraded, WS_SERVICE_RESTART, slice_of("", 0));
 }
 
 /* ---- Timeouts ---------------------------------------------------------------------------- */
 
-DeadlineKind
+static DeadlineKind
 ws_deadline(const HttpConn *c)
 {
-    const WsConn *ws = c->ws;
+    const WsConn *ws = c->upgraded;
     if (ws->state == WS_CLOSE_SENT || ws->fault.code != 0) {
         return DEADLINE_WS_CLOSE;
     }
@@ -201,27 +199,35 @@ pong_overdue(WsConn *ws)
     ws_lost(ws, SLICE("The keep-alive ping was not answered"));
 }
 
-void
+static void
 ws_expired(HttpConn *c, DeadlineKind kind)
 {
+    WsConn *ws = c->upgraded;
     if (kind == DEADLINE_WS_PING) {
-        ping_due(c->ws);
+        ping_due(ws);
     } else if (kind == DEADLINE_WS_PONG) {
-        pong_overdue(c->ws);
-    } else if (c->ws->fault.code != 0) {
-        ws_fail(c->ws, c->ws->fault);
+        pong_overdue(ws);
+    } else if (ws->fault.code != 0) {
+        ws_fail(ws, ws->fault);
     } else {
-        ws_lost(c->ws, SLICE("The close frame was not answered"));
+        ws_lost(ws, SLICE("The close frame was not answered"));
     }
 }
 
 /* ---- Flow -------------------------------------------------------------------------------- */
 
-bool
+static bool
 ws_is_blocked(const HttpConn *c)
 {
-    const WsConn *ws = c->ws;
+    const WsConn *ws = c->upgraded;
     return ws->paused || (ws->fault.code != 0 && !c->held);
+}
+
+static void
+ws_next_turn(HttpConn *c)
+{
+    WsConn *ws = c->upgraded;
+    ws->spent = 0;
 }
 
 void
@@ -239,10 +245,10 @@ ws_resume(WsConn *ws)
     }
 }
 
-void
+static void
 ws_drained(HttpConn *c)
 {
-    WsConn *ws = c->ws;
+    WsConn *ws = c->upgraded;
     if (ws->pong_due && ws->state == WS_OPEN) {
         ws->pong_due = false;
         const char *pong = ws->control == NULL ? "" : ws->control->pong;
@@ -258,6 +264,18 @@ ws_context(const WsConn *ws)
 }
 
 /* ---- The beginning ----------------------------------------------------------------------- */
+
+static const UpgradeOps ws_upgrade_ops = {
+    .read = ws_read,
+    .next_turn = ws_next_turn,
+    .is_blocked = ws_is_blocked,
+    .eof = ws_eof,
+    .drop = ws_drop,
+    .drained = ws_drained,
+    .drain = ws_drain,
+    .deadline = ws_deadline,
+    .expired = ws_expired,
+};
 
 static int
 ws_accept_check(const HttpRequest *req)
@@ -296,7 +314,7 @@ ws_accept(HttpRequest *req, const WsAccept *accept, WsConn **out)
     ws->ops = accept->ops;
     ws->context = accept->context;
     ws->heard = true;
-    exchange_upgrade(c, ws);
+    exchange_upgrade(c, &ws_upgrade_ops, ws);
     conn_settle_later(c);
     if (c->server->state != SERVER_RUNNING) {
         ws_drain(c);

@@ -8,7 +8,8 @@
  *   ws_writer.c     messages to bytes
  *   ws_deflate.c    zlib
  *
- * The HttpConn owns it from ws_accept on, and still manages stream, deadlines and unparsed bytes.
+ * It lives from ws_accept until the HttpConn, which calls it through UpgradeOps, closes, or until the WebSocket ends.
+ * The HttpConn still manages stream, deadlines and unparsed bytes.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_HTTP_WS_WS_CONN_H
@@ -56,7 +57,7 @@ enum {
 };
 
 struct WsConn {
-    HttpConn *conn;    /* borrowed: the owner */
+    HttpConn *conn;    /* borrowed; HttpConn.upgraded is this */
     const WsOps *ops;  /* static */
     void *context;     /* the upper layer's */
     WsDeflate deflate; /* zeroed when not negotiated */
@@ -89,22 +90,10 @@ ws_limits(const WsConn *ws)
     return &ws->conn->server->limits;
 }
 
-/* ---- For conn.c and exchange.c ----------------------------------------------------------- */
+/* ---- ws_reader.c ------------------------------------------------------------------------- */
 
-/* Reads bytes, which it may change, until they are used up, or the connection is paused or ended.
- * Returns the number of bytes used. */
+/* UpgradeOps.read. */
 size_t ws_read(HttpConn *c, char *ptr, size_t len);
-/* The client has sent FIN without a close frame. */
-void ws_eof(HttpConn *c);
-/* The connection is being closed. Ends the WebSocket if there is one. */
-void ws_drop(HttpConn *c);
-/* The write queue has drained. */
-void ws_drained(HttpConn *c);
-/* The server has begun to drain. */
-void ws_drain(HttpConn *c);
-DeadlineKind ws_deadline(const HttpConn *c);
-void ws_expired(HttpConn *c, DeadlineKind kind);
-bool ws_is_blocked(const HttpConn *c);
 
 /* ---- ws_handshake.c ---------------------------------------------------------------------- */
 

@@ -190,7 +190,7 @@ frame_read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
 size_t
 ws_read(HttpConn *c, char *ptr, size_t len)
 {
-    WsConn *ws = c->ws;
+    WsConn *ws = c->upgraded;
     size_t used = 0;
     if (unlikely(ws->fault.code != 0)) {
         ws_fail(ws, ws->fault);
@@ -213,7 +213,7 @@ ws_read(HttpConn *c, char *ptr, size_t len)
                             ? frame_read_payload(ws, ptr + used, len - used, &n)
                             : frame_read_head(ws, ptr + used, len - used, &n);
         used += n;
-        if (c->ws != ws) {
+        if (c->upgraded != ws) {
             return len; /* the WebSocket has ended; the rest is ignored */
         }
         if (fault.code != 0) {

@@ -30,7 +30,7 @@ app_setup(PyObject *module, AppState *st)
         || mount_setup(module, st) < 0 || waiting_setup(module, st) < 0
         || request_setup(module, st) < 0 || websocket_setup(module, st) < 0
         || sender_setup(module, st) < 0 || file_send_setup(module, st) < 0
-        || param_setup(module, st) < 0 || plan_setup(module, st) < 0
+        || param_setup(module, &st->param_type) < 0 || plan_setup(module, st) < 0
         || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
         || server_setup(module, st) < 0 || stop_guard_setup(module) < 0) {
         return -1;

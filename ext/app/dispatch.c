@@ -269,7 +269,7 @@ call_plain(HttpRequest *req, const Plan *plan)
 {
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1;
-    if (params_bind(plan, req, &call_server(req)->errors, argv) < 0) {
+    if (call_bind(plan, req, argv) < 0) {
         dispatch_failed(req);
         return;
     }
@@ -294,7 +294,7 @@ call_plan(HttpRequest *req, const Plan *plan, PyObject *context)
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1;
     CallNext next;
-    if (params_bind(plan, req, &call_server(req)->errors, argv) < 0) {
+    if (call_bind(plan, req, argv) < 0) {
         next = result_respond_exception(req, CALL_HANDLER);
         plan = NULL;
     } else if (plan->kind == PLAN_POOL) {

@@ -158,7 +158,7 @@ plan_bind(PyObject *op, PyObject *request)
     if (lent) {
         call_of(req)->request = Py_NewRef(request);
     }
-    int err = params_bind(self, req, &call_server(req)->errors, argv);
+    int err = call_bind(self, req, argv);
     if (lent) {
         Py_CLEAR(call_of(req)->request);
     }

@@ -1,4 +1,4 @@
-/* What the http layer notifies an AppServer of (see server.h). Thread: the loop's, with the GIL. */
+/* What is asked of a request's AppServer, and what the http layer notifies it of (see server.h). Thread: the loop's, with the GIL. */
 #include "base/py.h"
 
 #include "app/server.h"
@@ -9,6 +9,14 @@ AppServer *
 call_server(const HttpRequest *req)
 {
     return (AppServer *)http_server_context(req->server);
+}
+
+int
+call_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
+{
+    const AppCall *call = call_of(req);
+    const BindInput input = {req, &call->match, call->decoded, call_request};
+    return params_bind(plan, &input, &call_server(req)->errors, argv);
 }
 
 /* Resolves the future of drain() or abort(), unless somebody cancelled it. */

@@ -50,6 +50,9 @@ struct AppServer {
     HttpFields fields; /* scratch memory: the header fields of one response */
 };
 
+/* Binds the arguments of the request's handler: see params_bind. */
+int call_bind(const Plan *plan, HttpRequest *req, PyObject **argv);
+
 /* HttpOps.on_refused: passes a refusal on to the callable `refused`. */
 void server_tell_refused(AppServer *self, const NetAddr *peer,
                          const HttpRefusal *refusal);

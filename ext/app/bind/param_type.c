@@ -145,9 +145,8 @@ static PyType_Spec param_spec = {
 };
 
 int
-param_setup(PyObject *module, AppState *st)
+param_setup(PyObject *module, PyTypeObject **type)
 {
-    st->param_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &param_spec, NULL);
-    return st->param_type == NULL ? -1 : PyModule_AddType(module, st->param_type);
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &param_spec, NULL);
+    return *type == NULL ? -1 : PyModule_AddType(module, *type);
 }

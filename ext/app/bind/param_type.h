@@ -4,9 +4,8 @@
 #define FLUVIAL_APP_BIND_PARAM_TYPE_H
 
 #include "base/py.h"
-#include "app/app_state.h"
 
-/* Creates AppState.param_type and adds it to the module. 0, or -1 with an exception set. */
-int param_setup(PyObject *module, AppState *st);
+/* Creates the type, *type (owned by the caller), and adds it to the module. 0, or -1 with an exception set. */
+int param_setup(PyObject *module, PyTypeObject **type);
 
 #endif

@@ -15,7 +15,8 @@
 /* The state of one call of params_bind, on its stack. */
 typedef struct Binder {
     const Plan *plan;
-    HttpRequest *req;
+    const BindInput *input;   /* borrowed */
+    HttpRequest *req;         /* borrowed: input->req */
     const BindErrors *errors; /* borrowed */
     Problems problems;
     /* For each QUERY and COOKIE parameter: the last value seen; with `many` also all of them. */
@@ -281,7 +282,7 @@ static int
 binder_bind_body(Binder *b, const Param *param, PyObject **out)
 {
     *out = NULL;
-    if (b->req->has_body && !call_of(b->req)->decoded && body_check_encoding(b) < 0) {
+    if (b->req->has_body && !b->input->decoded && body_check_encoding(b) < 0) {
         return -1;
     }
     PyObject *type =
@@ -308,7 +309,7 @@ binder_bind_source(Binder *b, uint32_t i, PyObject **out)
     const Param *param = plan_param(b->plan, i);
     switch (param->source) {
     case PARAM_PATH: {
-        const RouteMatch *match = &call_of(b->req)->match;
+        const RouteMatch *match = b->input->match;
         if (param->index >= match->ncaptures) {
             return value_absent(b, param, out);
         }
@@ -326,7 +327,7 @@ binder_bind_source(Binder *b, uint32_t i, PyObject **out)
     case PARAM_BODY:
         return binder_bind_body(b, param, out);
     case PARAM_REQUEST:
-        *out = call_request(b->req);
+        *out = b->input->request(b->req);
         return *out == NULL ? -1 : 0;
     }
     Py_UNREACHABLE();
@@ -362,7 +363,7 @@ argv_release(PyObject **argv, uint32_t n)
 }
 
 int
-params_bind(const Plan *plan, HttpRequest *req, const BindErrors *errors,
+params_bind(const Plan *plan, const BindInput *input, const BindErrors *errors,
             PyObject **argv)
 {
     uint32_t n = plan->nparams;
@@ -371,7 +372,8 @@ params_bind(const Plan *plan, HttpRequest *req, const BindErrors *errors,
     }
     Binder b;
     b.plan = plan;
-    b.req = req;
+    b.input = input;
+    b.req = input->req;
     b.errors = errors;
     b.problems = (Problems){NULL, NULL};
     memset(b.seen, 0, n * sizeof *b.seen);

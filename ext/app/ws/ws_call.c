@@ -33,7 +33,7 @@ ws_call_handler(HttpRequest *req, const Plan *plan)
 {
     PyObject *space[1 + PLAN_PARAMS_MAX];
     PyObject **argv = space + 1; /* see plan_call */
-    if (params_bind(plan, req, &call_server(req)->errors, argv) < 0) {
+    if (call_bind(plan, req, argv) < 0) {
         return NULL;
     }
     PyObject *coro = PyObject_Vectorcall(

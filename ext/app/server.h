@@ -10,7 +10,7 @@
 #include "app/bind/params.h"
 #include "app/call.h"
 #include "pool/pool.h"
-#include "app/ws/ws_parts.h"
+#include "app/ws_parts.h"
 #include "http/server.h"
 #include "loop/loop.h"
 

@@ -3,8 +3,8 @@
  *
  * Thread: the loop's.
  */
-#ifndef FLUVIAL_APP_DISPATCH_H
-#define FLUVIAL_APP_DISPATCH_H
+#ifndef FLUVIAL_APP_SERVE_DISPATCH_H
+#define FLUVIAL_APP_SERVE_DISPATCH_H
 
 #include "base/py.h"
 #include "http/server.h"

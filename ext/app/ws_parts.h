@@ -2,8 +2,8 @@
  * constructor. Owned by the AppServer; zeroed when the app has no WebSockets.
  * Thread: the loop's, with the GIL.
  */
-#ifndef FLUVIAL_APP_WS_WS_PARTS_H
-#define FLUVIAL_APP_WS_WS_PARTS_H
+#ifndef FLUVIAL_APP_WS_PARTS_H
+#define FLUVIAL_APP_WS_PARTS_H
 
 #include "base/py.h"
 #include "app/app_state.h"

@@ -13,7 +13,7 @@
 #include "app/request_type.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
-#include "app/server_type.h"
+#include "app/serve/server_type.h"
 #include "app/stop_guard.h"
 #include "app/waiting.h"
 #include "app/ws/ws_type.h"

@@ -4,7 +4,7 @@
  */
 #include "base/py.h"
 
-#include "app/adopt.h"
+#include "app/serve/adopt.h"
 
 #include "app/header_pairs.h"
 #include "route/method.h"

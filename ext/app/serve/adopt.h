@@ -1,8 +1,8 @@
 /* Requests and WebSockets that another ASGI server has received: `Server.adopt`.
  * Thread: the loop's, with the GIL.
  */
-#ifndef FLUVIAL_APP_ADOPT_H
-#define FLUVIAL_APP_ADOPT_H
+#ifndef FLUVIAL_APP_SERVE_ADOPT_H
+#define FLUVIAL_APP_SERVE_ADOPT_H
 
 #include "base/py.h"
 

@@ -1,6 +1,6 @@
 /* The type `_core.Server`: its constructor and methods (see server.h). Thread: the loop's, with the GIL. */
-#ifndef FLUVIAL_APP_SERVER_TYPE_H
-#define FLUVIAL_APP_SERVER_TYPE_H
+#ifndef FLUVIAL_APP_SERVE_SERVER_TYPE_H
+#define FLUVIAL_APP_SERVE_SERVER_TYPE_H
 
 #include "base/py.h"
 #include "app/app_state.h"

@@ -1,6 +1,6 @@
 /* Reads HttpLimits from a Python dict. Thread: any, with the GIL. */
-#ifndef FLUVIAL_APP_LIMITS_FROM_DICT_H
-#define FLUVIAL_APP_LIMITS_FROM_DICT_H
+#ifndef FLUVIAL_APP_SERVE_LIMITS_FROM_DICT_H
+#define FLUVIAL_APP_SERVE_LIMITS_FROM_DICT_H
 
 #include "base/py.h"
 #include "http/server.h"

@@ -3,16 +3,16 @@
  */
 #include "base/py.h"
 
-#include "app/server_type.h"
+#include "app/serve/server_type.h"
 
-#include "app/adopt.h"
-#include "app/dispatch.h"
+#include "app/serve/adopt.h"
+#include "app/serve/dispatch.h"
 #include "app/future.h"
 #include "pool/pool_type.h"
 #include "app/request_type.h"
 #include "route/router_type.h"
 #include "app/server.h"
-#include "app/limits_from_dict.h"
+#include "app/serve/limits_from_dict.h"
 #include "base/err.h"
 #include "base/made.h"
 #include "net/server_tls.h"

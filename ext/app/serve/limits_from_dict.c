@@ -4,7 +4,7 @@
  */
 #include "base/py.h"
 
-#include "app/limits_from_dict.h"
+#include "app/serve/limits_from_dict.h"
 
 /* Reads one limit from the dict `limits`. 1; 0 when it isn't there; -1 with an exception set. */
 static int

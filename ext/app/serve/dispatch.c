@@ -3,7 +3,7 @@
  */
 #include "base/py.h"
 
-#include "app/dispatch.h"
+#include "app/serve/dispatch.h"
 
 #include "app/result.h"
 #include "app/body.h"

@@ -4,7 +4,7 @@
  */
 #include "base/py.h"
 
-#include "app/ws/ws_parts.h"
+#include "app/ws_parts.h"
 
 #include "route/router_type.h"
 

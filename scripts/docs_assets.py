@@ -85,7 +85,7 @@ def install() -> bool:
     try:
         for package in PACKAGES:
             if not (ASSETS / package.folder).is_dir():
-                _unpack(_archive(package), package)
+                _unpack(fetch(package), package)
     except VendorError as exc:
         print(f"fluvial: /docs, /redoc and Scalar will say that they are missing: {exc}")
         return False
@@ -95,7 +95,8 @@ def install() -> bool:
     return True
 
 
-def _archive(package: Package) -> Path:
+def fetch(package: Package) -> Path:
+    """The package's archive, downloaded if necessary. Raises: VendorError."""
     cache = Path(os.environ.get("FLUVIAL_VENDOR_CACHE") or VENDOR)
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / package.archive
@@ -113,9 +114,9 @@ def _download(package: Package, folder: Path) -> None:
     """npm, rather than a URL of our own, so that the user's registry and proxy settings count."""
     npm = shutil.which("npm")
     if npm is None:
-        raise VendorError("their scripts come from npm, which isn't installed (Debian: npm)")
+        raise VendorError(f"{package.name} comes from npm, which isn't installed (Debian: npm)")
     wanted = f"{package.name}@{package.version}"
-    print(f"fetching {wanted} for the documentation pages", file=sys.stderr)
+    print(f"fetching {wanted} with npm", file=sys.stderr)
     command = [npm, "pack", wanted, "--silent", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(

@@ -100,6 +100,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("valgrind", "valgrind", on_path("valgrind"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
         yield Need("npm, for the documentation pages", "npm", on_path("npm"))
+        yield Need("node, for clients in TypeScript", "nodejs", on_path("node"))
         yield Need("a browser", "chromium", on_path("chromium", "chromium-headless-shell"))
     elif purpose == "fuzz":
         yield Need("clang", "clang", on_path("clang"))

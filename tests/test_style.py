@@ -56,11 +56,12 @@ PACKAGES = {
         *("_calling", "_validation", "_messages", "_application", "_wsgi", "exceptions"),
         *("datastructures", "requests", "responses", "websockets"),
     ),
+    "_clients": (),
     "_serving": (
         *("_loop", "_calling", "_validation", "_forms", "_application", "_wsgi", "_asgi"),
         "exceptions",
         *("requests", "responses", "websockets", "applications", "compat", "__version__"),
-        "middleware",
+        *("middleware", "_clients"),
     ),
     "_testing": (
         *("_loop", "_calling", "_serving", "datastructures", "exceptions", "requests"),

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from .. import __version__
 from .._asgi.foreign_app import INTERFACES
+from .client import client
 from .config import LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
 from .dev import dev
 from .load import load_app
@@ -54,6 +55,7 @@ def main() -> None:
     """Fluvial: a web framework and server."""
 
 
+main.add_command(client)
 main.add_command(dev)
 main.add_command(openapi)
 main.add_command(routes)

@@ -22,7 +22,7 @@ Command = Callable[..., Any]
 _WHERE = {_core.TASK: "loop", _core.INLINE: "loop, inline", _core.POOL: "thread"}
 
 
-def _app_options(command: Command) -> Command:
+def app_options(command: Command) -> Command:
     """Adds the argument and the options that name the app."""
     for add in (
         as_fastapi_option,
@@ -34,7 +34,7 @@ def _app_options(command: Command) -> Command:
     return command
 
 
-def _load(target: str, app_dir: str, factory: bool, as_fastapi: bool) -> App:
+def load_own_app(target: str, app_dir: str, factory: bool, as_fastapi: bool) -> App:
     """The app. Raises: ClickException when there is none, or one of another framework."""
     if as_fastapi:
         from ..compat import install
@@ -50,24 +50,24 @@ def _load(target: str, app_dir: str, factory: bool, as_fastapi: bool) -> App:
 
 
 @click.command()
-@_app_options
+@app_options
 @click.option("--output", type=click.File("w", atomic=True), default="-", help="Default: stdout.")
 @click.option("--indent", type=click.IntRange(0), default=2, show_default=True)
 def openapi(output: Any, indent: int, **which: Any) -> None:
     """Write the OpenAPI document of the app that MODULE:APP names, as JSON."""
-    document = _load(**which).openapi()
+    document = load_own_app(**which).openapi()
     output.write(json.dumps(document, indent=indent or None, ensure_ascii=False) + "\n")
 
 
 @click.command()
-@_app_options
+@app_options
 def routes(**which: Any) -> None:
     """List the routes of the app that MODULE:APP names, in the order in which they match.
 
     Each has its methods, its path, its name, and where its handler runs: on the loop or in a
     thread.
     """
-    rows = [("METHODS", "PATH", "NAME", "RUNS IN"), *rows_of(_load(**which))]
+    rows = [("METHODS", "PATH", "NAME", "RUNS IN"), *rows_of(load_own_app(**which))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -255,7 +255,7 @@ class App(Documented, Registering):
 
     @named_options
     def host(self, host: str, app: Any, name: str | None = None) -> None:
-        """Has another app, ASGI or WSGI, answer for `host`, whatever routes this one has.
+        """Lets another app, ASGI or WSGI, respond for `host`, whatever routes this one has.
 
         `{name}` in `host` fits any label and is a path parameter in `app`: "{shop}.example.org".
         The first host that fits counts. The lifespan of `app` runs within this app's. All requests
@@ -283,8 +283,8 @@ class App(Documented, Registering):
     ) -> None:
         """Serves the built files of a program for the browser, below `path`, where no route is.
 
-        What isn't there is answered with `fallback`: "404.html", or "index.html" for a browser that
-        asks for a page, so that the program makes it; "auto" is the first of these that exists.
+        The response for a path without a file is `fallback`: "404.html", or "index.html" for a
+        browser that asks for a page, which the program then makes; "auto" is the first that exists.
         With `check_dir` the directory must exist; "auto" doesn't ask for it when the environment
         variable FASTAPI_ENV is "development".
 

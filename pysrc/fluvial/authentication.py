@@ -119,8 +119,8 @@ def requires(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator of handlers, which must have a parameter `request` or `websocket`.
 
-    A client that hasn't all of `scopes` is answered with `status_code`, or redirected to the route
-    of the name `redirect` with the URL as the query's `next`; its WebSocket is closed.
+    A client that lacks one of `scopes` gets a response with `status_code`, or is redirected to the
+    route named `redirect` with the URL as the query's `next`; its WebSocket is closed.
     """
     wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
 

@@ -214,7 +214,7 @@ class Response:
                 await self.background()
         except BaseException:
             if sender.started:
-                request._store()["answered"] = True
+                request._store()["responded"] = True
             raise
         finally:
             await self.clean_up()

@@ -38,7 +38,7 @@ _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 class WebSocketDenialResponse(httpx.Response, WebSocketDisconnect):  # type: ignore[misc]
-    """Raised when the app answers a WebSocket's opening handshake with a response."""
+    """Raised when the app declines a WebSocket with an HTTP response."""
 
     code = 1000
     reason = ""

@@ -21,5 +21,5 @@ def core_options(errors: ErrorHandlers) -> dict[str, Any]:
         "client_disconnect": ClientDisconnect,
         "encode": encode_json,
         "encode_fallback": encode_fallback,
-        "on_error": errors.answer_now,
+        "on_error": errors.respond_now,
     }

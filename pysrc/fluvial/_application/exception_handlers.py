@@ -81,7 +81,7 @@ class ErrorHandlers:
         return own or bool(self._by_status)
 
     def find(self, exc: BaseException) -> Handler | None:
-        """The handler for `exc`, except those for 500 and Exception: see `answer`."""
+        """The handler for `exc`, except those for 500 and Exception: see `respond`."""
         status = getattr(exc, "status_code", None) if is_http_exception(exc) else None
         if isinstance(status, int) and (handler := self._by_status.get(status)) is not None:
             return handler
@@ -118,28 +118,28 @@ class ErrorHandlers:
     def _last_resort(self) -> Handler | None:
         return self._by_status.get(500) or self._by_class.get(Exception)
 
-    async def answer(self, request: Request, exc: BaseException) -> Any:
+    async def respond(self, request: Request, exc: BaseException) -> Any:
         """The Response for `exc`; its traceback is logged if no handler is registered for it.
 
         If a handler raises an exception, the handler for that exception is called. The handlers for
         500 and Exception are called only when there is no other.
         """
-        if is_answered(request):
+        if has_responded(request):
             log_failure(request, exc)
             return server_error(exc)
         raised: BaseException | None = None
         for _ in range(_ATTEMPTS):
             handler = None if exc is raised else self.find(exc)
             if handler is None:
-                return await self._answer_last(request, exc)
+                return await self._respond_last(request, exc)
             try:
                 return checked(await _call(handler, request, exc))
             except Exception as error:
                 raised, exc = exc, error
         log.error("%s %s: %s", request.method, request.path, _GAVE_UP)
-        return await self._answer_last(request, exc)
+        return await self._respond_last(request, exc)
 
-    async def _answer_last(self, request: Request, exc: BaseException) -> Any:
+    async def _respond_last(self, request: Request, exc: BaseException) -> Any:
         """The response for an exception without a handler, or whose handler raised it again."""
         log_failure(request, exc)
         last = self._last_resort()
@@ -157,26 +157,26 @@ class ErrorHandlers:
             log_failure(request, error)
             return server_error(exc)
 
-    def answer_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
-        """Like `answer`, but returns the Response itself if no handler of the user is involved."""
+    def respond_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
+        """Like `respond`, but returns the Response itself if no handler of the user is involved."""
         handler = self.find(exc)
         unhandled = handler is None and self._last_resort() is None
-        if unhandled or is_answered(request):
+        if unhandled or has_responded(request):
             log_failure(request, exc)
             return server_error(exc)
         if handler not in _OWN:
-            return self.answer(request, exc)
+            return self.respond(request, exc)
         try:
             response: Response = handler(request, exc)  # type: ignore[misc]
             return checked(response) if is_http_exception(exc) else response
         except Exception as error:
             error.__cause__ = exc
-            return self.answer(request, error)
+            return self.respond(request, error)
 
 
-def is_answered(request: Request) -> bool:
+def has_responded(request: Request) -> bool:
     """Whether the response has started, so that an exception can only be logged."""
-    return bool(request._cache and request._cache.get("answered"))
+    return bool(request._cache and request._cache.get("responded"))
 
 
 async def _call(handler: Handler, request: Request, exc: BaseException) -> Any:

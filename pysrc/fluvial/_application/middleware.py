@@ -51,30 +51,30 @@ def _outermost(call_next: Entry) -> Entry:
         try:
             response = await call_next(request)
         except BaseException:
-            answer = _take_answer(request)
-            if answer is not None:
-                await answer.clean_up()
+            own = _take_response(request)
+            if own is not None:
+                await own.clean_up()
             raise
-        answer = _take_answer(request)
-        if answer is not None and answer is not response:
-            response.take_over(answer)
+        own = _take_response(request)
+        if own is not None and own is not response:
+            response.take_over(own)
         return response
 
     return entry
 
 
-def _keep_answer(request: Request, response: Response) -> None:
+def _keep_response(request: Request, response: Response) -> None:
     """Remembers a response that writes itself, and so may have background tasks or clean-ups."""
-    earlier = _take_answer(request)
+    earlier = _take_response(request)
     if earlier is not None:  # a middleware has called call_next() twice
         response.take_over(earlier)
     if response.body is None:
-        request._store()["answer"] = response
+        request._store()["own response"] = response
 
 
-def _take_answer(request: Request) -> Response | None:
+def _take_response(request: Request) -> Response | None:
     cache = request._cache
-    return None if cache is None else cache.pop("answer", None)
+    return None if cache is None else cache.pop("own response", None)
 
 
 def _around(middleware: Dispatch, call_next: Entry) -> Entry:
@@ -87,25 +87,25 @@ def _around(middleware: Dispatch, call_next: Entry) -> Entry:
 def _innermost(errors: ErrorHandlers, mounts: list[Mount]) -> Entry:
     """The routes, with the user's exception handlers around them."""
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
-            response = await _answer(request, mounts)
+            response = await _respond(request, mounts)
         except Exception as exc:
             if errors.find(exc) is None:
                 raise  # middleware may handle it; otherwise the response is a 500
-            response = await errors.answer(request, exc)
-        _keep_answer(request, response)
+            response = await errors.respond(request, exc)
+        _keep_response(request, response)
         return response
 
-    return answer
+    return respond
 
 
-async def _answer(request: Request, mounts: list[Mount]) -> Response:
+async def _respond(request: Request, mounts: list[Mount]) -> Response:
     if request.route_status != 200:
         for mount in mounts:
             if mount.fits(request.path):
-                return await mount.answer(request)
-        return _answer_unrouted(request)
+                return await mount.respond(request)
+        return _respond_unrouted(request)
     assert request.plan is not None
     return await call_plan(request.plan, request)
 
@@ -132,7 +132,7 @@ def _call_handler(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: An
         raise RuntimeError("the handler raised StopIteration") from exc
 
 
-def _answer_unrouted(request: Request) -> Response:
+def _respond_unrouted(request: Request) -> Response:
     headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request.route_headers}
     if request.route_status < 400:
         return Response(status_code=request.route_status, headers=headers)

@@ -296,7 +296,7 @@ class WebSocketRoute:
         dependencies.for_app.declare(calls)
         target = make_target(calls[-1], list(calls[:-1]), read_captures(self.path))
         if target.program is not None:
-            target.program.respond = _answer_nothing
+            target.program.respond = _respond_with_nothing
             target.program.app_value = dependencies.for_app.value
             target.program.late = False  # there is no response to wait for
         return _core.Plan(
@@ -449,6 +449,6 @@ def _check_websocket(call: Call, *, inner: bool = False) -> None:
             )
 
 
-def _answer_nothing(_: Any) -> Response:
+def _respond_with_nothing(_: Any) -> Response:
     """A Response in place of the handler's result, which is ignored; its clean-ups run at once."""
     return Response()

@@ -94,9 +94,9 @@ class Bridge:
         """A coroutine that sends the response when the app has raised an HTTPException."""
         if self._errors is None or not (self._around or is_http_exception(exc)):
             return None
-        from .answers import answer_raised  # needed by few apps
+        from .responses import respond_to_exception  # needed by few apps
 
-        return answer_raised(self._errors, request, send, exc)
+        return respond_to_exception(self._errors, request, send, exc)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -137,7 +137,7 @@ class Lifespan:
         self._required = required
         self._task: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[Message] = asyncio.Queue()
-        self._answer: asyncio.Future[Message] | None = None
+        self._reply: asyncio.Future[Message] | None = None
         self._phase = ""
 
     @property
@@ -174,17 +174,17 @@ class Lifespan:
         """Sends `lifespan.<phase>` and waits for the app's reply or return."""
         assert self._task is not None
         self._phase = phase
-        self._answer = asyncio.get_running_loop().create_future()
+        self._reply = asyncio.get_running_loop().create_future()
         self._events.put_nowait({"type": f"lifespan.{phase}"})
-        await asyncio.wait((self._task, self._answer), return_when="FIRST_COMPLETED")
-        if not self._answer.done():
+        await asyncio.wait((self._task, self._reply), return_when="FIRST_COMPLETED")
+        if not self._reply.done():
             if phase == "startup" and not self._required:
                 log.info("The app does not support the lifespan protocol%s", _reason(self._task))
             return
-        answer = self._answer.result()
-        if answer["type"] == f"lifespan.{phase}.failed":
+        reply = self._reply.result()
+        if reply["type"] == f"lifespan.{phase}.failed":
             await asyncio.wait((self._task,))
-            reason = answer.get("message") or _reason(self._task).removeprefix(": ")
+            reason = reply.get("message") or _reason(self._task).removeprefix(": ")
             raise LifespanError(reason or "without a reason")
 
     async def _run(self) -> None:
@@ -193,12 +193,12 @@ class Lifespan:
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
-        answers = (f"lifespan.{self._phase}.complete", f"lifespan.{self._phase}.failed")
-        assert self._answer is not None
-        if kind not in answers or self._answer.done():
-            expected = "nothing" if self._answer.done() else " or ".join(answers)
+        expected_kinds = (f"lifespan.{self._phase}.complete", f"lifespan.{self._phase}.failed")
+        assert self._reply is not None
+        if kind not in expected_kinds or self._reply.done():
+            expected = "nothing" if self._reply.done() else " or ".join(expected_kinds)
             raise RuntimeError(f"unexpected ASGI message {kind!r}: expected {expected}")
-        self._answer.set_result(message)
+        self._reply.set_result(message)
 
 
 def _reason(task: asyncio.Task[None]) -> str:

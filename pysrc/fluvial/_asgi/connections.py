@@ -94,7 +94,7 @@ async def _nothing_to_receive() -> Message:
 
 async def send_itself(response: Response, scope: Message, receive: Receive, send: Send) -> None:
     """Sends the response as messages. To a WebSocket's handshake it is the refusal."""
-    from .answers import as_denial, send_response, send_whole
+    from .responses import as_denial, send_response, send_whole
 
     if scope["type"] == "websocket":
         send = as_denial(send)

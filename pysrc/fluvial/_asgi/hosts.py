@@ -1,4 +1,4 @@
-"""Apps that answer for other hosts than the app that has them: `app.host("api.example", api)`."""
+"""Apps that respond for other hosts than the app that has them: `app.host("api.example", api)`."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Mount:
             finally:
                 self.state = None
 
-    async def answer(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
         """The app's response, as soon as it has started.
 
         Raises: what the app raises before that.

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from .. import _core
 from .._application.core_options import core_options
-from .._application.exception_handlers import ErrorHandlers, is_answered
+from .._application.exception_handlers import ErrorHandlers, has_responded
 from .._application.lifespan import running
 from .._application.matching import path_below
 from .._application.middleware import make_entry
@@ -29,8 +29,8 @@ from ..exceptions import (
 from ..responses import Response, checked
 from ..websockets import CLOSED
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
-from .answers import answer_raised, as_denial, has_denials, send_response
 from .noted_send import NotedSend
+from .responses import as_denial, has_denials, respond_to_exception, send_response
 
 if TYPE_CHECKING:
     from ..applications import App
@@ -133,7 +133,7 @@ class AsgiSide:
                 raise
             request: Any = adopt(self.core, scope, receive)
             self.core.release(request)
-            await answer_raised(self._app.errors, request, send, exc)
+            await respond_to_exception(self._app.errors, request, send, exc)
 
     async def inside(self, scope: Message, receive: Receive, send: Send) -> None:
         """What the innermost ASGI middleware is around: functions, mounts and routes.
@@ -168,7 +168,7 @@ class AsgiSide:
         except Exception as exc:
             if self._app.errors.find(exc) is None:
                 raise
-            response = await self._app.errors.answer(request, exc)
+            response = await self._app.errors.respond(request, exc)
         if response.body is not None:
             checked(response)
         return response
@@ -184,30 +184,30 @@ class AsgiSide:
         except Exception as exc:
             if noted.started or self._app.errors.find(exc) is None:
                 raise
-            await answer_raised(self._app.errors, request, send, exc)
+            await respond_to_exception(self._app.errors, request, send, exc)
 
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handles one request of an app without ASGI middleware, and sends its response."""
         request = adopt(self.core, scope, receive)
         try:
-            await self._answer(request, send)
+            await self._respond_and_send(request, send)
         finally:
             self._end(request)
 
-    async def _answer(self, request: AdoptedRequest, send: Send) -> None:
+    async def _respond_and_send(self, request: AdoptedRequest, send: Send) -> None:
         try:
             await self._collect(request)
             response = await self._entry(request)
             if response.body is not None:
                 checked(response)
         except Exception as exc:
-            response = await self._app.errors.answer(request, exc)
+            response = await self._app.errors.respond(request, exc)
         try:
             await send_response(response, request, send)
         except Exception as exc:
-            if response.body is not None or is_answered(request):
+            if response.body is not None or has_responded(request):
                 raise
-            response = await self._app.errors.answer(request, exc)
+            response = await self._app.errors.respond(request, exc)
             await send_response(response, request, send)
 
     async def _collect(self, request: AdoptedRequest) -> None:
@@ -242,7 +242,7 @@ class AsgiSide:
         if mount is not None and mount.app.interface != "wsgi":
             await mount.asgi(mount.below(scope), receive, send)
             return
-        await self._answer_offer(scope, receive, send)
+        await self._respond_to_offer(scope, receive, send)
 
     async def _converse(self, websocket: AdoptedWebSocket, send: Send) -> None:
         plan = websocket.plan
@@ -253,14 +253,14 @@ class AsgiSide:
             args, kwargs = plan.bind(websocket)
             response = await self._runner.run(websocket, plan.handler(*args, **kwargs))
         except Exception as exc:
-            response = await self._app.errors.answer(
+            response = await self._app.errors.respond(
                 websocket,  # type: ignore[arg-type]  # users' handlers get either kind
                 exc,
             )
         if response is not None:
             await _deny(websocket, response)
 
-    async def _answer_offer(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _respond_to_offer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Responds to an opening handshake that no route and no mounted app takes.
 
         It is treated like any other request, as on our own server.

@@ -18,7 +18,7 @@ from ..responses import HTMLResponse, Response
 from .blocked import watched
 from .config import Config
 from .dev_log import UsersFrames, colour_log
-from .dev_pages import answer_error, routes_page
+from .dev_pages import respond_to_error, routes_page
 from .discover import find_app, find_module
 from .load import load_app, load_module
 from .options import (
@@ -125,7 +125,7 @@ def _show_more(app: App, hosts: tuple[str, ...]) -> None:
     """Adds the list of routes, tracebacks and the watchdog to an app."""
     app.routers_lifespans.append(watched)
     if not app.errors.handles_everything:
-        app.add_exception_handler(Exception, answer_error)
+        app.add_exception_handler(Exception, respond_to_error)
     if not _has_root(app):
 
         async def index(request: Request) -> Response:

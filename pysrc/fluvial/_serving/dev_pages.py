@@ -54,7 +54,7 @@ def routes_page(app: App, root_path: str) -> str:
     return _page(app.title, body())
 
 
-def answer_error(request: Request, exc: Exception) -> Response:
+def respond_to_error(request: Request, exc: Exception) -> Response:
     """The traceback of what a handler raised: as HTML to browsers, else as text."""
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse("".join(traceback.format_exception(exc)), 500)

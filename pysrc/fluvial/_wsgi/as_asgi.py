@@ -43,9 +43,9 @@ class Wsgi:
         loop = asyncio.get_running_loop()
         body = make_input(event, receive, loop)
         environ = self._constants | make_environ(scope) | {"wsgi.input": body}
-        answer = _Answer(self._app, environ, send, loop)
+        call = _AppCall(self._app, environ, send, loop)
         try:
-            hop = submit(copy_context(), answer.run)
+            hop = submit(copy_context(), call.run)
         except HTTPException as exc:
             await _refuse(send, exc)
             return
@@ -146,7 +146,7 @@ class _Body(io.RawIOBase):
 # ---- the response ------------------------------------------------------------------------------
 
 
-class _Answer:
+class _AppCall:
     """One call of a WSGI app, on a worker thread."""
 
     def __init__(

@@ -47,7 +47,7 @@ class CORSMiddleware:
 
     `allow_origins`, `allow_methods` and `allow_headers` are lists, where "*" stands for all;
     `allow_origin_regex` must match an origin as a whole. `expose_headers` are those that scripts
-    may read. Browsers may remember the answer to a preflight request for `max_age` seconds.
+    may read. Browsers may cache the response to a preflight request for `max_age` seconds.
     """
 
     def __init__(

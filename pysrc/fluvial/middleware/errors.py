@@ -20,9 +20,9 @@ __all__ = ["ServerErrorMiddleware"]
 
 
 class ServerErrorMiddleware:
-    """Answers 500, or what `handler(request, exc)` returns, and raises the exception again.
+    """Responds with 500, or what `handler(request, exc)` returns, and raises the exception again.
 
-    With `debug` the answer is the traceback.
+    With `debug` the response is the traceback.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class ServerErrorMiddleware:
             await self.app(scope, receive, noted)
         except Exception as exc:
             if not noted.started:
-                response = await self._answer(Request(scope), exc)
+                response = await self._respond(Request(scope), exc)
                 response.raw_headers.extend(noted_headers(exc))
                 await response(scope, receive, send)
             raise
 
-    async def _answer(self, request: Request, exc: Exception) -> Any:
+    async def _respond(self, request: Request, exc: Exception) -> Any:
         if self.debug:
             return self.debug_response(request, exc)
         if self.handler is None:

@@ -21,7 +21,7 @@ Handler = Callable[[Request, Any], Any]
 
 
 class ExceptionMiddleware:
-    """Answers what `handlers`, by status or exception class, make of an exception.
+    """Responds with what `handlers`, by status or exception class, make of an exception.
 
     Without one an HTTPException is its detail as text, and others are raised again, as they are
     when the response has started.

@@ -16,7 +16,7 @@ __all__ = ["TrustedHostMiddleware"]
 
 
 class TrustedHostMiddleware:
-    """Answers 400 to requests and WebSockets whose Host isn't one of `allowed_hosts`.
+    """Responds with 400 to requests and WebSockets whose Host isn't one of `allowed_hosts`.
 
     These are names, without ports, such as "example.com"; "*.example.com" stands for all names
     below, "*" for all. They are compared as text, without regard to case. If only "www." is

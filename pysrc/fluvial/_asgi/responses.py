@@ -132,11 +132,11 @@ class _Watch:
         return alone and kind is not None and issubclass(kind, asyncio.CancelledError)
 
 
-async def answer_raised(
+async def respond_to_exception(
     errors: ErrorHandlers, request: Request, send: Send, exc: BaseException
 ) -> None:
     """Sends the response that the exception handlers make for `exc`."""
-    response = await errors.answer(request, exc)
+    response = await errors.respond(request, exc)
     try:
         await send_response(response, request, send)
     finally:

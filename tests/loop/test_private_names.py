@@ -122,5 +122,26 @@ def test_all_that_is_used_is_listed() -> None:
     assert not missing, "not in _loop/private_names.py"
 
 
+def _reached_into(tree: ast.AST) -> Iterator[str]:
+    """`module._name` of a module of asyncio's, `asyncio.Class._name`, and imports of such names."""
+    modules = {path.stem for path in Path(asyncio.__file__).parent.glob("*.py")}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            first, *rest = ast.unparse(node.value).split(".")
+            if (first in modules and not rest) or (first == "asyncio" and rest):
+                yield ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("asyncio"):
+            yield from (alias.name for alias in node.names if alias.name.startswith("_"))
+
+
+def test_one_file_reaches_into_asyncios_modules() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix(): names
+        for path in PACKAGE.rglob("*.py")
+        if (names := sorted(set(_reached_into(ast.parse(path.read_text())))))
+    }
+    assert list(found) == ["_loop/asyncio_private.py"], found
+
+
 def test_all_that_is_listed_is_used() -> None:
     assert (LISTED | SOMETIMES | OURS) - used().keys() == set()

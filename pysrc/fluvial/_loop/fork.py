@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import os
 import signal
 import weakref
-from asyncio import unix_events
 from collections.abc import Iterable
 from typing import Any
+
+from .asyncio_private import is_runners_handler, is_signal_handler
 
 _loops: weakref.WeakSet[ForkMixin] = weakref.WeakSet()
 
@@ -46,12 +46,10 @@ def _reset_signals(numbers: Iterable[int]) -> None:
     """Undoes add_signal_handler(), and asyncio.Runner's handler for SIGINT."""
     with contextlib.suppress(ValueError):  # a thread of a sub-interpreter
         for number in numbers:
-            if signal.getsignal(number) is unix_events._sighandler_noop:  # type: ignore[attr-defined]
+            if is_signal_handler(signal.getsignal(number)):
                 default = number == signal.SIGINT and signal.default_int_handler
                 signal.signal(number, default or signal.SIG_DFL)
-        handler = signal.getsignal(signal.SIGINT)
-        function = getattr(getattr(handler, "func", None), "__func__", None)
-        if function is asyncio.Runner._on_sigint:  # type: ignore[attr-defined]
+        if is_runners_handler(signal.getsignal(signal.SIGINT)):
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

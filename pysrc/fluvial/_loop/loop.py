@@ -8,10 +8,11 @@ import selectors
 import signal
 import sys
 import threading
-from asyncio import base_events, events, format_helpers
+from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _core
+from .asyncio_private import describe_callback, describe_handle, running_loop, set_running_loop
 from .datagrams import DatagramsMixin
 from .fork import ForkMixin
 from .main_thread import hears_signals
@@ -106,7 +107,7 @@ class Loop(
     def _check_running(self) -> None:
         if self.is_running():
             raise RuntimeError("This event loop is already running")
-        if events._get_running_loop() is not None:
+        if running_loop() is not None:
             raise RuntimeError("Cannot run the event loop while another loop is running")
 
     def run_until_complete(self, future: Any) -> Any:
@@ -143,12 +144,12 @@ class Loop(
                 firstiter=self._asyncgen_firstiter_hook,
                 finalizer=self._asyncgen_finalizer_hook,
             )
-            events._set_running_loop(self)
+            set_running_loop(self)
             self._run()
         finally:
             self._stopping = False
             self._thread_id = None
-            events._set_running_loop(None)
+            set_running_loop(None)
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*hooks)
             if wakeup is not None:
@@ -172,7 +173,7 @@ class Loop(
 
     def _callback_failed(self, handle: Any, exc: BaseException) -> None:
         """Called by handles whose callback raised."""
-        source = format_helpers._format_callback_source(handle._callback, handle._args)
+        source = describe_callback(handle)
         context: dict[str, Any] = {
             "message": f"Exception in callback {source}",
             "exception": exc,
@@ -185,15 +186,15 @@ class Loop(
     def _callback_ran(self, handle: Any, seconds: float) -> None:
         """Called after each callback in debug mode."""
         if seconds >= self.slow_callback_duration:
-            shown = base_events._format_handle(handle)
-            base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)
+            shown = describe_handle(handle)
+            logger.warning("Executing %s took %.3f seconds", shown, seconds)
 
     def _code_ran(self, what: Any, name: str | None, seconds: float) -> None:
         """Called in debug mode after code that is not a callback: the first step of a task that was
         started eagerly, or the method `name` of a protocol."""
         if seconds >= self.slow_callback_duration:
             shown = repr(what) if name is None else f"<{name}() of {what!r}>"
-            base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)
+            logger.warning("Executing %s took %.3f seconds", shown, seconds)
 
 
 def _stop_loop(future: asyncio.Future[Any]) -> None:

@@ -1,7 +1,8 @@
-"""The private names of asyncio that the loop uses, overrides or imitates, by owner (ADR 1).
+"""The private names of asyncio that the loop uses, overrides or imitates, by owner (ADR 22).
 
 Nothing imports this file. `tests/loop/test_private_names.py` reports which of these names a version
-of Python lacks, and which the sources use although they are not listed here.
+of Python lacks, and which the sources use although they are not listed here. Functions and classes
+are accessed in `asyncio_private.py` only, the set of all tasks in `ext/loop/all_tasks.c`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from asyncio import unix_events
 from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any
 
+from .asyncio_private import ChildTransportBase
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -155,7 +157,7 @@ class _Child:
         return returncode
 
 
-class _ChildTransport(unix_events._UnixSubprocessTransport):
+class _ChildTransport(ChildTransportBase):
     """asyncio's transport, corrected for being closed, or failing, while it connects its pipes: it
     leaves no pipe open and lets no caller wait forever."""
 

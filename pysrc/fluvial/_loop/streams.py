@@ -16,6 +16,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .asyncio_private import literal_address
 from .hidden_socket import HiddenSocket
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class StreamsMixin:
         """As asyncio's."""
         plain = len(args) == 3 and not kwargs and not self.get_debug()
         if plain and base_events.socket.socket is _SOCKET:
-            info = base_events._ipaddr_info(*args[1:], 0, socket.SOCK_STREAM, 0)
+            info = literal_address(*args[1:], 0, socket.SOCK_STREAM, 0)
             if info is not None:
                 return await self._connect_literal(args[0], info)
         connecting = super().create_connection(*args, **kwargs)

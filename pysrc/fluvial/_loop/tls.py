@@ -10,6 +10,7 @@ from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .asyncio_private import SSLTransportBase, transport_context
 
 if TYPE_CHECKING:
     import socket
@@ -39,7 +40,7 @@ _WRITE_LIMITS = sslproto.add_flowcontrol_defaults(
 _OF_THE_SESSION = frozenset({"peercert", "cipher", "compression"})
 
 
-class SSLTransport(sslproto._SSLProtocolTransport):
+class SSLTransport(SSLTransportBase):
     """The transport that the application writes to. Its methods may be called after close(), and
     close() may be called again."""
 
@@ -132,7 +133,7 @@ class SSLProtocol(_core.TlsProtocol, sslproto.SSLProtocol):
             self._server_side = True
         elif server_hostname:
             self._server_hostname = server_hostname
-        self._wrap(sslcontext or sslproto._create_transport_context(server_side, server_hostname))
+        self._wrap(sslcontext or transport_context(server_side, server_hostname))
         self._app_transport = SSLTransport(loop, self)
         self._app_transport_created = True
 

@@ -21,6 +21,7 @@ from .._asgi.connections import side_of
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._forms.limits import limits_of_server
 from .._loop import Loop
+from .._loop.asyncio_private import forget_task
 from .._wsgi.bridge import WsgiBridge
 from ..applications import App
 from ..exceptions import (
@@ -402,5 +403,4 @@ async def _end_tasks(patience: float) -> None:
             loop.call_exception_handler({"message": message, "exception": exc, "task": task})
     for task in pending:
         log.warning("A task keeps running although it was cancelled: %r", task)
-        asyncio.tasks._unregister_task(task)
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        forget_task(task)

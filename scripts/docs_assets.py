@@ -10,17 +10,17 @@ keeps its own. Without npm or the network the build goes on: the pages then say 
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from vendor import ROOT, VENDOR, VendorError, digest
+from vendor import ROOT, VendorError, archive
 
 ASSETS = ROOT / "pysrc" / "fluvial" / "openapi" / "assets"
 TIMEOUT = 120  # seconds for one package
@@ -97,17 +97,7 @@ def install() -> bool:
 
 def fetch(package: Package) -> Path:
     """The package's archive, downloaded if necessary. Raises: VendorError."""
-    cache = Path(os.environ.get("FLUVIAL_VENDOR_CACHE") or VENDOR)
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / package.archive
-    if not path.is_file() or digest(path) != package.sha256:
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _download(package, Path(scratch))
-            os.replace(Path(scratch) / package.archive, path)
-    found = digest(path)
-    if found != package.sha256:
-        raise VendorError(f"{path}: SHA-256 is {found}, expected {package.sha256}")
-    return path
+    return archive(package.archive, package.sha256, partial(_download, package))
 
 
 def _download(package: Package, folder: Path) -> None:

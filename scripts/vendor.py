@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +37,7 @@ LIBUV_SOURCES = (
 
 
 class VendorError(RuntimeError):
-    """A source could not be had, or is not what was pinned."""
+    """A source could not be fetched, or is not what was pinned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +83,25 @@ def fetch_pin(name: str, pin: Pin) -> Path:
     """The same for a source that isn't one of PINS; `folder` is empty for the whole archive."""
     target = VENDOR / f"{name}-{pin.sha256[:12]}"
     if not target.is_dir():
-        _unpack(_archive(pin), pin, target)
+        _unpack(archive(pin.archive, pin.sha256, partial(_download, pin)), pin, target)
     return target
 
 
-def _archive(pin: Pin) -> Path:
+def archive(name: str, sha256: str, download: Callable[[Path], None]) -> Path:
+    """The file `name` with this hash in the cache, or what `download(folder)` puts into a folder.
+
+    Raises: VendorError when the hash is another one.
+    """
     cache = Path(os.environ.get("FLUVIAL_VENDOR_CACHE") or VENDOR)
     cache.mkdir(parents=True, exist_ok=True)
-    path = cache / pin.archive
-    if not path.is_file() or digest(path) != pin.sha256:
+    path = cache / name
+    if not path.is_file() or digest(path) != sha256:
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _download(pin, Path(scratch))
-            os.replace(Path(scratch) / pin.archive, path)
+            download(Path(scratch))
+            os.replace(Path(scratch) / name, path)
     found = digest(path)
-    if found != pin.sha256:
-        raise VendorError(f"{path}: SHA-256 is {found}, expected {pin.sha256}")
+    if found != sha256:
+        raise VendorError(f"{path}: SHA-256 is {found}, expected {sha256}")
     return path
 
 

@@ -83,21 +83,9 @@ endpoint_check_fd(Endpoint *self)
 PyObject *
 endpoint_call(Endpoint *self, PyObject *name, PyObject *arg, PyObject *arg2)
 {
-    if (PyContext_Enter(self->context) < 0) {
-        return NULL;
-    }
-    /* Held, because set_protocol() may replace it meanwhile. */
-    PyObject *protocol = Py_NewRef(self->protocol);
-    PyObject *argv[] = {protocol, arg, arg2};
     size_t nargs = arg == NULL ? 1 : arg2 == NULL ? 2 : 3;
-    uint64_t begun = loop_slow_begin(self->loop);
-    PyObject *res = PyObject_VectorcallMethod(name, argv, nargs, NULL);
-    loop_slow_end(self->loop, begun, protocol, name);
-    Py_DECREF(protocol);
-    if (PyContext_Exit(self->context) < 0) {
-        Py_CLEAR(res);
-    }
-    return res;
+    PyObject *argv[] = {self->protocol, arg, arg2};
+    return protocol_call(self->loop, self->context, name, argv, nargs);
 }
 
 void

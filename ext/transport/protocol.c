@@ -1,5 +1,5 @@
-/* Schedules connection_made() of protocols, and reports failures of protocols and transports to the
- * loop (see protocol.h).
+/* Schedules connection_made() of protocols, calls them, and reports failures of protocols and transports to
+ * the loop (see protocol.h).
  */
 #include "base/py.h"
 
@@ -22,6 +22,25 @@ protocol_begin(const TransportState *st, Loop *loop, PyObject *transport,
     Py_XDECREF(made);
     Py_XDECREF(begin);
     return err;
+}
+
+PyObject *
+protocol_call(Loop *loop, PyObject *context, PyObject *name, PyObject **argv,
+              size_t nargs)
+{
+    if (PyContext_Enter(context) < 0) {
+        return NULL;
+    }
+    PyObject *protocol =
+        Py_NewRef(argv[0]); /* set_protocol() may replace it meanwhile */
+    uint64_t begun = loop_slow_begin(loop);
+    PyObject *res = PyObject_VectorcallMethod(name, argv, nargs, NULL);
+    loop_slow_end(loop, begun, protocol, name);
+    Py_DECREF(protocol);
+    if (PyContext_Exit(context) < 0) {
+        Py_CLEAR(res);
+    }
+    return res;
 }
 
 PyObject *

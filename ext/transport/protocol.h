@@ -1,5 +1,5 @@
-/* What all kinds of transports share in calling their asyncio protocols: the beginning, and failures. Each
- * kind delivers data in its own way. All objects are borrowed.
+/* What all kinds of transports share in calling their asyncio protocols. Each kind delivers data in its own
+ * way. All objects are borrowed.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_TRANSPORT_PROTOCOL_H
@@ -13,6 +13,11 @@
  * 0, or -1 with an exception set. */
 int protocol_begin(const TransportState *st, Loop *loop, PyObject *transport,
                    PyObject *protocol, PyObject *context, PyObject *waiter);
+
+/* Calls the method `name` of the protocol argv[0], in `context`, and reports it if it is slow in debug mode.
+ * Returns a new reference, or NULL with an exception set. */
+PyObject *protocol_call(Loop *loop, PyObject *context, PyObject *name, PyObject **argv,
+                        size_t nargs);
 
 /* Passes the exception that is set to loop.<method>(transport, protocol, message, exception), which logs
  * it. Returns the exception, a new reference; NULL if it is one that leaves the loop (SystemExit or

@@ -30,21 +30,8 @@ transport_is_writable(const Transport *self)
 PyObject *
 transport_call(Transport *self, PyObject *name, PyObject *arg)
 {
-    if (PyContext_Enter(self->context) < 0) {
-        return NULL;
-    }
     PyObject *argv[] = {self->protocol, arg};
-    size_t nargs = arg == NULL ? 1 : 2;
-    PyObject *protocol =
-        Py_NewRef(self->protocol); /* set_protocol may replace it meanwhile */
-    uint64_t begun = loop_slow_begin(self->loop);
-    PyObject *res = PyObject_VectorcallMethod(name, argv, nargs, NULL);
-    loop_slow_end(self->loop, begun, protocol, name);
-    Py_DECREF(protocol);
-    if (PyContext_Exit(self->context) < 0) {
-        Py_CLEAR(res);
-    }
-    return res;
+    return protocol_call(self->loop, self->context, name, argv, arg == NULL ? 1 : 2);
 }
 
 void

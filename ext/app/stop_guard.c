@@ -21,17 +21,20 @@
 
 enum { STATUS_INTERRUPTED = 128 + SIGINT };
 #define NEVER INT64_MAX
+#define STACKS_TIME 500000000 /* ns that writing the stacks may take */
 #define LATE "WARNING The server did not stop in time; its process is ended now\n"
 
 typedef struct StopGuard {
     pid_t pid;    /* of the process that opened the guard: a forked child differs */
     pid_t parent; /* of a worker: a SIGINT from the parent ends it at once; else 0 */
     int error;    /* borrowed: descriptor for the final message, or -1 */
+    int stacks;   /* the signal whose handler writes the stacks of all threads, or 0 */
     _Atomic int64_t patience;     /* ns from the first signal to the end */
     _Atomic int64_t urgency;      /* ns from a second SIGINT to the end */
     _Atomic int64_t deadline;     /* on the monotonic clock, or NEVER */
     atomic_int stops, interrupts; /* signals so far */
     atomic_bool forced;           /* one of them asked for an immediate end */
+    atomic_bool ending;           /* the final message is being written */
     atomic_bool counted[NSIG];    /* by the handler, and not yet by guard_note() */
 #ifdef __linux__
     timer_t timer;
@@ -139,9 +142,15 @@ on_deadline(int number)
         return;
     }
     struct pollfd error = {.fd = guard->error, .events = POLLOUT};
-    if (poll(&error, 1, 0) == 1 && (error.revents & POLLOUT) != 0) {
+    if (!atomic_exchange(&guard->ending, true) && poll(&error, 1, 0) == 1
+        && (error.revents & POLLOUT) != 0) {
         ssize_t unused = write(guard->error, LATE, sizeof LATE - 1);
         (void)unused;
+        if (guard->stacks != 0) {
+            /* It may wait for a reader: this handler interrupts itself then. */
+            guard_timer_arm(guard, now_ns() + STACKS_TIME);
+            (void)raise(guard->stacks);
+        }
     }
     _exit(atomic_load(&guard->forced) ? STATUS_INTERRUPTED : 0);
 }
@@ -164,7 +173,8 @@ guard_timer_open(StopGuard *guard)
         return -1;
     }
 #endif
-    struct sigaction action = {.sa_handler = on_deadline, .sa_flags = SA_ONSTACK};
+    struct sigaction action = {.sa_handler = on_deadline,
+                               .sa_flags = SA_ONSTACK | SA_NODEFER};
     atomic_store(&signal_slots[guard_timer_signal()], guard);
     return sigaction(guard_timer_signal(), &action, NULL);
 }
@@ -225,8 +235,9 @@ static PyObject *
 guard_open(PyObject *Py_UNUSED(module), PyObject *args)
 {
     double patience, urgency;
-    int parent = 0, error = STDERR_FILENO;
-    if (!PyArg_ParseTuple(args, "dd|ii", &patience, &urgency, &parent, &error)) {
+    int parent = 0, error = STDERR_FILENO, stacks = 0;
+    if (!PyArg_ParseTuple(args, "dd|iii", &patience, &urgency, &parent, &error,
+                          &stacks)) {
         return NULL;
     }
     if (guard_current() != NULL) {
@@ -240,6 +251,7 @@ guard_open(PyObject *Py_UNUSED(module), PyObject *args)
     guard->pid = getpid();
     guard->parent = parent;
     guard->error = error;
+    guard->stacks = stacks;
     atomic_init(&guard->patience, seconds_to_ns(patience));
     atomic_init(&guard->urgency, seconds_to_ns(urgency));
     atomic_init(&guard->deadline, NEVER);

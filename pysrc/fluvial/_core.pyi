@@ -33,14 +33,17 @@ BODY_STREAM: Final = 2
 
 # ---- app: the guard, which terminates a process that doesn't stop in time ------------------
 
-def guard_open(patience: float, urgency: float, parent: int = 0, error: int = 2, /) -> None:
+def guard_open(
+    patience: float, urgency: float, parent: int = 0, error: int = 2, stacks: int = 0, /
+) -> None:
     """Opens the guard of this process. From now on the first SIGINT or SIGTERM terminates the
     process after `patience` seconds, and a second SIGINT after `urgency` seconds, whatever its
     threads do. Python's handlers for both signals are called as well; they must be set before.
 
     `parent` is the pid of a worker's supervisor. A SIGINT from it counts as a second one, and its
-    end counts as SIGTERM. `error` is the descriptor for a final message, or -1. Raises:
-    RuntimeError when there is a guard already; OSError when a system call fails."""
+    end counts as SIGTERM. `error` is the descriptor for a final message, or -1; `stacks` is the
+    signal whose handler writes the stacks of all threads after it, or 0. Raises: RuntimeError when
+    there is a guard already; OSError when a system call fails."""
 
 def guard_close() -> None:
     """Closes the guard, if there is one, and removes its deadline."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import fcntl
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from support.command import PATIENCE, ServerProcess, launched
+from support.command import PATIENCE, ServerProcess, command_of, launched
 
 APP = """
 import asyncio, atexit, contextlib, itertools, logging, os, signal, threading, time
@@ -236,6 +238,41 @@ def test_stopping_is_bounded(folder: Path, path: str, workers: tuple[str, ...]) 
         request(server, path)
         server.expect("hangs")
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("path", ["/async/sleep", "/async/compute", "/def/sleep"])
+def test_what_keeps_a_stop_from_ending_is_shown(folder: Path, path: str) -> None:
+    with launched("it:app", *QUICK, app_dir=folder) as server:
+        server.wait_until_ready()
+        request(server, path)
+        server.expect("hangs")
+        assert server.stop() == 0
+        assert "The server did not stop in time" in server.log
+        assert re.search(r'File ".*it.py", line \d+ in hang\n', server.log)
+
+
+def test_stacks_that_nobody_reads_hold_nothing_up(folder: Path) -> None:
+    """The pipe of the log is full when the stacks are to be written."""
+    read, write = os.pipe()
+    command = command_of("it:app", folder, *QUICK)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=write, text=True)
+    try:
+        assert process.stdout is not None
+        port = re.search(r":(\d+) ", os.read(read, 1000).decode())
+        assert port is not None
+        with socket.create_connection(("127.0.0.1", int(port[1]))) as sock:
+            sock.sendall(b"GET /async/compute HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert process.stdout.readline() == "hangs\n"
+            size = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+            os.write(write, b"x" * (size - 200))  # the first line fits, the stacks don't
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        os.close(read)
+        os.close(write)
 
 
 @pytest.mark.parametrize("workers", WORKERS)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._loop import Loop
+from . import stacks
 from .standard_descriptors import descriptor_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class StopSignals:
         self._before = {number: signal.signal(number, self._on_signal) for number in STOPPING}
         OURS.append(self._on_signal)
         error = descriptor_of("stderr")
-        _core.guard_open(self._config.cleanup_timeout, _URGENCY, self._parent, error)
+        patience = self._config.cleanup_timeout
+        _core.guard_open(patience, _URGENCY, self._parent, error, stacks.enable())
 
     def listen(self) -> None:
         """Unblocks the signals. One that arrives before `attach` raises KeyboardInterrupt."""

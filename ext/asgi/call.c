@@ -479,6 +479,20 @@ asgi_on_left(HttpRequest *req, bool Py_UNUSED(for_long))
     }
 }
 
+static void
+asgi_call_cancel(AsgiCall *self)
+{
+    PyObject *task = Py_XNewRef(self->task);
+    PyObject *done =
+        task == NULL ? NULL
+                     : PyObject_CallMethodNoArgs(task, self->server->st->str_cancel);
+    if (task != NULL && done == NULL) {
+        loop_report(self->server->loop, "A streamed response could not be cancelled");
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(task);
+}
+
 void
 asgi_call_gone(HttpRequest *req)
 {
@@ -491,6 +505,9 @@ asgi_call_gone(HttpRequest *req)
     self->hears_gone |= self->told_gone || self->readers.first != NULL;
     if (asgi_is_socket(self)) {
         asgi_socket_gone(self);
+    }
+    if (http_server_ends_streams(req->server) && self->readers.first == NULL) {
+        asgi_call_cancel(self); /* nothing else would end an app that doesn't listen */
     }
     waiting_wake(&self->readers);
     waiting_wake(&self->writers);

@@ -431,6 +431,7 @@ conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer)
     }
     c->server = server;
     c->peer = *peer;
+    c->opened = uv_now(loop_uv(server->loop));
     PROBE(accept, c, fd);
     ring_append(&server->conns, &c->all);
     server->stats.accepted++;
@@ -548,17 +549,5 @@ conn_break(HttpConn *c)
     if (c->state != CONN_CLOSING && !c->broken) {
         c->broken = true;
         conn_settle_later(c);
-    }
-}
-
-void
-conn_drain(HttpConn *c)
-{
-    if (c->state == CONN_IDLE && conn_kept(c) == 0) {
-        conn_close(c, true);
-    } else if (c->state == CONN_UPGRADED) {
-        c->upgrade->drain(c);
-    } else if (c->state == CONN_LINGER) {
-        conn_settle(c); /* its time is shorter now */
     }
 }

@@ -38,6 +38,7 @@ typedef enum ConnState {
 enum {
     UNREAD_MAX = 64 * 1024, /* bytes of a body that are read after an early response */
     LINGER_DRAINING = 2000, /* ms of lingering at most while the server drains */
+    FIRST_REQUEST = 500,    /* ms for the first request when the server drains */
     HALF_CLOSED_LOOK = 500, /* ms between two checks of a client that has sent FIN */
     TRAILER_NAME_MAX = 20,  /* no forbidden trailer field has a longer name */
 };
@@ -113,6 +114,8 @@ struct HttpConn {
     uint64_t sent;       /* bytes given to the stream */
     uint64_t progress;   /* bytes that the kernel had taken when the deadline was set */
     NetAddr peer, local; /* local: AF_UNSPEC until it is asked for */
+    uint64_t opened;     /* uv_now() when it was accepted */
+    bool used;           /* a request has begun on it */
 };
 
 /* ---- conn.c ------------------------------------------------------------------------------ */
@@ -139,14 +142,19 @@ void conn_settle(HttpConn *c);
 void conn_settle_later(HttpConn *c);
 /* Does the work for which the connection waits in HttpServer.ready. */
 void conn_resume(HttpConn *c);
-/* The server has begun to drain. */
-void conn_drain(HttpConn *c);
 
 static inline size_t
 conn_kept(const HttpConn *c)
 {
     return c->kept.len - c->kept_from;
 }
+
+/* ---- drain.c ----------------------------------------------------------------------------- */
+
+/* The server drains. `idle`: connections without a request are closed, see http_server_drain. */
+void conn_drain(HttpConn *c, bool idle);
+/* Whether a response is being sent whose length isn't known: it may never end. */
+bool conn_streams(const HttpConn *c);
 
 /* ---- timeout.c --------------------------------------------------------------------------- */
 

@@ -26,11 +26,13 @@ exchange_begin(HttpConn *c)
         return HPE_USER;
     }
     req->conn = c;
+    req->began = uv_now(c->stream.uv.handle.loop);
     req->peer = c->peer;
     req->secure = c->stream.secure != NULL;
     req->eof = c->eof;
     req->left = c->left;
     c->req = req;
+    c->used = true;
     c->paused = false;
     c->held = false;
     c->in_field = false;

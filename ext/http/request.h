@@ -59,6 +59,8 @@ struct HttpRequest {
     uint64_t
         body_limit; /* bytes; 0: none. Starts as HttpLimits.body; on_head may change it */
 
+    uint64_t began; /* uv_now() of its first byte */
+
     Buf head;                  /* owned: target, then fields */
     uint32_t target_len;       /* the target is head.ptr[0 .. target_len) as sent */
     uint32_t path, path_len;   /* the target's path: offset and bytes; never empty */

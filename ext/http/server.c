@@ -98,6 +98,12 @@ http_server_context(const HttpServer *server)
     return server->context;
 }
 
+bool
+http_server_ends_streams(const HttpServer *server)
+{
+    return server->ends_streams;
+}
+
 Loop *
 http_server_loop(const HttpServer *server)
 {
@@ -366,8 +372,9 @@ server_each_conn(HttpServer *server, void (*stop)(HttpConn *c))
     }
 }
 
+/* With `queued`, what waits in the listeners' queues is accepted first: it would be reset otherwise. */
 static void
-server_stop_listening(HttpServer *server)
+server_stop_listening(HttpServer *server, bool queued)
 {
     if (server->state == SERVER_NEW) {
         server_start(server); /* so that on_drained is called in the same way */
@@ -375,25 +382,56 @@ server_stop_listening(HttpServer *server)
     if (server->state == SERVER_RUNNING) {
         server->state = SERVER_DRAINING;
         for (ServerListener *l = server->listeners; l != NULL; l = l->next) {
+            if (queued) {
+                listener_accept_queued(&l->listener);
+            }
             listener_close(&l->listener);
         }
     }
 }
 
-void
-http_server_drain(HttpServer *server)
+static void
+conn_drain_idle(HttpConn *c)
 {
-    server_stop_listening(server);
+    conn_drain(c, true);
+}
+
+static void
+conn_drain_busy(HttpConn *c)
+{
+    conn_drain(c, false);
+}
+
+void
+http_server_drain(HttpServer *server, bool idle)
+{
+    server_stop_listening(server, true);
     if (server->state == SERVER_DRAINING) {
-        server_each_conn(server, conn_drain);
+        server_each_conn(server, idle ? conn_drain_idle : conn_drain_busy);
         server_check_drained(server);
     }
+}
+
+static void
+conn_end_stream(HttpConn *c)
+{
+    if (conn_streams(c)) {
+        conn_close(c, true);
+    }
+}
+
+void
+http_server_end_streams(HttpServer *server)
+{
+    server->ends_streams = true;
+    server_each_conn(server, conn_end_stream);
+    server->ends_streams = false;
 }
 
 void
 http_server_abort(HttpServer *server)
 {
-    server_stop_listening(server);
+    server_stop_listening(server, false);
     if (server->state == SERVER_DRAINING) {
         server_each_conn(server,
                          out_flush); /* parked responses are not to be dropped */

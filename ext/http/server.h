@@ -111,9 +111,25 @@ int http_server_take(HttpServer *server, int fd);
  * before http_server_listen. 0 or UV_ENOMEM. */
 int http_server_secure(HttpServer *server, SSL_CTX *ctx);
 
-/* Begins an orderly stop: accepts no new connections, closes idle ones, and closes the others after
- * the responses that they owe. on_drained follows, never before this returns. */
-void http_server_drain(HttpServer *server);
+/* Begins an orderly stop: accepts what waits in the listeners' queues and then no more connections, and closes
+ * each after the response that it owes. With `idle` those that owe none are closed at once, except where
+ * a request is on its way; call it again, so that those are closed, too. on_drained follows, never
+ * before this returns. */
+void http_server_drain(HttpServer *server, bool idle);
+/* Breaks off the streamed responses whose length isn't known, which may never end: on_gone follows for
+ * each. */
+void http_server_end_streams(HttpServer *server);
+/* Whether it is running: on_gone means then that the server stops, not that the client has left. */
+bool http_server_ends_streams(const HttpServer *server);
+/* A request without its whole response, or a WebSocket. `request` is valid during the call. */
+typedef struct HttpPending {
+    const HttpRequest *request;
+    bool websocket, stream; /* stream: see http_server_end_streams */
+    uint64_t age;           /* ms since the request began */
+} HttpPending;
+/* Calls `found` for each, which must not call back into the server. */
+void http_server_pending(HttpServer *server,
+                         void (*found)(void *arg, HttpPending pending), void *arg);
 /* Closes every connection now; on_drained follows. */
 void http_server_abort(HttpServer *server);
 /* Frees a server that is drained or never listened. Requests that the layer above still holds

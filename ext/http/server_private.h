@@ -56,7 +56,8 @@ struct HttpServer {
     HttpLimits limits;
     SecureHost *secure; /* owned; NULL: no TLS */
     ServerState state;
-    bool freed; /* http_server_free was called; requests are still held */
+    bool freed;        /* http_server_free was called; requests are still held */
+    bool ends_streams; /* http_server_end_streams is running */
 
     ServerListener *listeners; /* owned */
     Ring conns;                /* HttpConn.all */

@@ -16,6 +16,8 @@
 enum {
     ACCEPT_BATCH =
         64, /* most connections per wake-up, so that other handles get their turn */
+    QUEUED_MAX =
+        65536, /* most connections that are accepted from the queue at the end */
     STARVED_RETRY = 100, /* ms until the next try without descriptors or memory */
     BROKEN_RETRY = 1000, /* ms until the next try: the socket may listen again */
 };
@@ -111,6 +113,16 @@ listener_on_readable(uv_poll_t *poll, int status, int Py_UNUSED(events))
     for (int i = 0; i < ACCEPT_BATCH && listener->state == LISTENER_OPEN; i++) {
         if (!listener_accept(listener, i == 0)) {
             break;
+        }
+    }
+}
+
+void
+listener_accept_queued(Listener *listener)
+{
+    for (int i = 0; i < QUEUED_MAX && listener->state == LISTENER_OPEN; i++) {
+        if (!listener_accept(listener, i == 0)) {
+            return;
         }
     }
 }

@@ -53,6 +53,9 @@ int listener_open(Listener *listener, Loop *loop, const ListenerOps *ops, int fd
 void listener_pause(Listener *listener);
 void listener_resume(Listener *listener);
 
+/* Accepts all connections that wait in the backlog, unless the listener is paused. */
+void listener_accept_queued(Listener *listener);
+
 void listener_close(Listener *listener);
 
 #endif

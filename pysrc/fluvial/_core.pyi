@@ -381,9 +381,17 @@ class Server:
     def take(self, fd: int, /) -> None:
         """Takes over the connected Unix socket `fd`, which is non-blocking, as if it had been
         accepted. Raises: OSError when the server is stopping."""
-    def drain(self) -> asyncio.Future[None]:
+    def drain(self, *, idle: bool = True) -> asyncio.Future[None]:
         """Stops accepting; the future is done when the current requests are finished and the last
-        connection is closed."""
+        connection is closed. With `idle`, connections on which no request seems to be on its way
+        are closed at once; otherwise they are closed after their next response, or by a later
+        call."""
+    def end_streams(self) -> None:
+        """Breaks off the streamed responses whose length isn't known: their handlers are
+        cancelled. They may never end."""
+    def pending(self) -> list[tuple[str, str, float, bool]]:
+        """What has no whole response yet: method ("WebSocket" for an open one), path, seconds since
+        the request began, and whether end_streams() would break it off."""
     def abort(self) -> asyncio.Future[None]:
         """Closes every connection now."""
     def adopt(

@@ -237,7 +237,7 @@ def test_the_graceful_timeout(folder: Path) -> None:
         wait_for(lambda: "slow started" in server.log)
         assert server.stop() == 0
         assert isinstance(answer.exception(), httpx.RemoteProtocolError)
-        assert "Shutting down with 1 unanswered requests" in server.log
+        assert "Cut off 1 request after 0.2 seconds: GET /slow (" in server.log
 
 
 def test_access_log(folder: Path) -> None:

@@ -86,6 +86,15 @@ class Served:
         assert self.service is not None
         self.loop.call_soon_threadsafe(self.service.stop)
 
+    def in_flight(self) -> int:
+        """How many requests have no whole response yet."""
+        assert self.loop is not None
+        assert self.service is not None
+        answer: Future[int] = Future()
+        server = self.service.server
+        self.loop.call_soon_threadsafe(lambda: answer.set_result(server.stats()["in_flight"]))
+        return answer.result(STOP_TIMEOUT)
+
     def finish(self) -> None:
         """Stops, and returns when all requests are over."""
         self.close_clients()

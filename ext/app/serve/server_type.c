@@ -210,7 +210,7 @@ server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 
 /* ---- Methods ------------------------------------------------------------------------------ */
 
-static int
+int
 server_check_open(const AppServer *self)
 {
     if (self->http == NULL) {
@@ -220,7 +220,7 @@ server_check_open(const AppServer *self)
     return 0;
 }
 
-static int
+int
 server_check_loop(const AppServer *self)
 {
     if (self->loop == NULL) {
@@ -272,39 +272,6 @@ server_take_socket(PyObject *op, PyObject *arg)
         return NULL;
     }
     return server_began(self, http_server_take(self->http, fd));
-}
-
-/* Stops the server by `stop`. Returns the future of its end, the same one for all calls. */
-static PyObject *
-server_stop(AppServer *self, void (*stop)(HttpServer *))
-{
-    if (self->loop == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a server without a loop needs no stop");
-        return NULL;
-    }
-    if (server_check_open(self) < 0) {
-        return NULL;
-    }
-    if (self->drained == NULL) {
-        self->drained = future_new(self->st, self->loop);
-        if (self->drained == NULL) {
-            return NULL;
-        }
-    }
-    stop(self->http);
-    return Py_NewRef(self->drained);
-}
-
-static PyObject *
-server_drain(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return server_stop((AppServer *)op, http_server_drain);
-}
-
-static PyObject *
-server_abort(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return server_stop((AppServer *)op, http_server_abort);
 }
 
 static PyObject *
@@ -415,8 +382,11 @@ static PyMethodDef server_methods[] = {
     {"listen", (PyCFunction)(void (*)(void))server_listen, METH_VARARGS | METH_KEYWORDS,
      "Takes over a bound socket and accepts connections."},
     {"take", server_take_socket, METH_O, "Serves a connected Unix socket."},
-    {"drain", server_drain, METH_NOARGS,
+    {"drain", (PyCFunction)(void (*)(void))server_drain, METH_VARARGS | METH_KEYWORDS,
      "Finishes the requests in progress; returns a future."},
+    {"end_streams", server_end_streams, METH_NOARGS,
+     "Breaks off responses that may never end."},
+    {"pending", server_pending, METH_NOARGS, "What has no whole response yet."},
     {"abort", server_abort, METH_NOARGS,
      "Closes every connection now; returns a future."},
     {"adopt", server_adopt, METH_VARARGS,

@@ -144,15 +144,16 @@ def _limit_options(command: Command) -> Command:
 @click.option(
     "--graceful-timeout",
     type=_Seconds(0, LONGEST_GRACE),
-    default=30.0,
+    default=8.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long requests may take to finish after SIGINT or SIGTERM.",
+    help="How long requests may take to finish after SIGINT or SIGTERM; streams without an end are "
+    "cancelled after half of it.",
 )
 @click.option(
     "--cleanup-timeout",
     type=_Seconds(0, LONGEST_GRACE),
-    default=5.0,
+    default=1.5,
     show_default=True,
     metavar="SECONDS",
     help="How long the rest of the shutdown may take: cancelled handlers, the lifespan's end, "

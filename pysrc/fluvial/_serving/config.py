@@ -207,8 +207,8 @@ class Config:
     backlog: int = 2048
     access_log: bool = True
     log_level: str = "info"
-    graceful_timeout: float = 30.0
-    cleanup_timeout: float = 5.0
+    graceful_timeout: float = 8.0
+    cleanup_timeout: float = 1.5
     root_path: str = ""
     lifespan: str = "auto"
     asgi_extensions: bool = False

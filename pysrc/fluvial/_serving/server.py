@@ -31,10 +31,12 @@ from ..exceptions import (
 from ..requests import Request
 from ..websockets import WebSocket
 from .config import PYTHON_LIMITS
+from .draining import CANCELLED_SHARE, drain
 from .refusals import log_refused
 from .secure import make_secure
 from .sockets import BindError, describe
 from .standard_descriptors import descriptor_of
+from .stopping import Stop, current_stop
 
 if TYPE_CHECKING:
     from .._application.exception_handlers import ErrorHandlers
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from .supervisor import Supervised
 
 log = logging.getLogger("fluvial")
-_CANCELLED_SHARE = 0.4  # the share of `cleanup_timeout` that cancelled handlers may take
 
 
 class StartError(Exception):
@@ -65,6 +66,7 @@ class Service:
     """
 
     websocket_type: type[WebSocket] = WebSocket
+    server: _core.Server  # once the app has started
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class Service:
         self._stops = 0
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._stopping = Stop()
         self._cancel_at = 0  # the number of stop() calls that cancels the task; 0: none
         self._task: asyncio.Task[Any] | None = None
 
@@ -100,6 +103,7 @@ class Service:
         """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
+        current_stop.set(self._stopping)  # the handlers' contexts are copies of this one
         self._app.plan_routes()
         self._app.compile_middleware()
         pool = _core.Pool(loop, threads=self._config.threads, queue=self._config.thread_queue)
@@ -168,13 +172,14 @@ class Service:
     async def _serve(
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
-        server = self._make_server(loop, pool)
+        self.server = server = self._make_server(loop, pool)
         addresses = [self._listen(server, sock) for sock in self._sockets]
         if on_ready is not None:
             on_ready()  # before the log line, since a reader of the log may then send a signal
         log.info("Fluvial running on %s (press Ctrl+C to stop)", ", ".join(addresses))
         await self._stop.wait()
-        await self._drain(server)
+        self._stopping.set()
+        await drain(server, self._config, self._stop_now)
         server.close()
 
     def _listen(self, server: _core.Server, sock: socket.socket) -> str:
@@ -189,36 +194,6 @@ class Service:
         except OSError as exc:
             raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
         return address
-
-    async def _drain(self, server: _core.Server) -> None:
-        """Lets the current requests finish, and aborts them after `graceful_timeout`."""
-        drained = server.drain()
-        finished = asyncio.ensure_future(self._finish(drained))
-        now = asyncio.ensure_future(self._stop_now.wait())
-        timeout = self._config.graceful_timeout
-        await asyncio.wait((finished, now), timeout=timeout, return_when="FIRST_COMPLETED")
-        now.cancel()
-        if not finished.done():
-            finished.cancel()
-            await self._abort(server)
-
-    @staticmethod
-    async def _finish(drained: asyncio.Future[None]) -> None:
-        """Waits for the last response, and for background tasks and clean-ups."""
-        await asyncio.shield(drained)
-        while tasks := _request_tasks():
-            await asyncio.wait(tasks)
-
-    async def _abort(self, server: _core.Server) -> None:
-        """Ends the current requests, before the lifespan removes what their handlers use."""
-        log.warning("Shutting down with %d unanswered requests", server.stats()["in_flight"])
-        await server.abort()
-        tasks = _request_tasks()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            timeout = _CANCELLED_SHARE * self._config.cleanup_timeout
-            await asyncio.wait(tasks, timeout=timeout)
 
     def stop(self) -> None:
         """Stops the server gracefully; a second call stops it at once."""
@@ -323,12 +298,6 @@ def _make_bridge(
     )
 
 
-def _request_tasks() -> list[asyncio.Task[Any]]:
-    """The tasks of requests that are not over yet; they include background and clean-up."""
-    tasks = asyncio.all_tasks()
-    return [task for task in tasks if isinstance(task.get_coro(), _core.RequestCoro)]
-
-
 def serve_on(
     app: App | Foreign,
     sockets: list[socket.socket],
@@ -385,7 +354,7 @@ async def _main(
     try:
         await service.run(ready)
     finally:
-        await _end_tasks(config.cleanup_timeout * _CANCELLED_SHARE)
+        await _end_tasks(config.cleanup_timeout * CANCELLED_SHARE)
 
 
 async def _end_tasks(patience: float) -> None:

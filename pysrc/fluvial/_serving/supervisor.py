@@ -34,7 +34,7 @@ START_FAILED = 3  # the exit status of a worker whose app could not start
 _STEADY = 10.0  # seconds; a worker that has served this long is replaced at once when it ends
 _FIRST_PAUSE = 0.5  # seconds before a new worker starts after failures; doubled each time
 _LONGEST_PAUSE = 10.0
-_LATE = 1.0  # seconds that a worker may exceed its own deadline
+_LATE = 0.4  # seconds that a worker may exceed its own deadline
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""The orderly end of a server's requests: what is cut off when, and what the log says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .. import _core
+
+if TYPE_CHECKING:
+    from .config import Config
+
+log = logging.getLogger("fluvial")
+
+# The share of `graceful_timeout` after which streams are cancelled that go on.
+_STREAMS_SHARE = 0.5
+# The share of `cleanup_timeout` that cancelled handlers may take.
+CANCELLED_SHARE = 0.4
+# Seconds after which connections are closed that have sent no request since they were opened.
+_FIRST_REQUEST = 0.6
+# Seconds for which a worker that is replaced keeps idle connections: their next response closes
+# them. A connection that is closed under a request which is on its way would lose it.
+_RETIRING = 2.0
+_NAMED = 20  # requests that a line of the log names
+
+Pending = tuple[str, str, float, bool]
+
+
+async def drain(
+    server: _core.Server, config: Config, now: asyncio.Event, *, retiring: bool = False
+) -> None:
+    """Lets the current requests finish, within `graceful_timeout` and until `now` is set.
+
+    Streams that may never end, and have not ended by themselves, are cancelled when half of the
+    time is over. With `retiring`, connections are given a little time for a last request.
+    """
+    drained = server.drain(idle=not retiring)
+    timeout = config.graceful_timeout
+    idle = min(_RETIRING if retiring else _FIRST_REQUEST, timeout * _STREAMS_SHARE)
+    loop = asyncio.get_running_loop()
+    timers = [
+        loop.call_later(idle, server.drain),
+        loop.call_later(timeout * _STREAMS_SHARE, _end_streams, server, timeout * _STREAMS_SHARE),
+    ]
+    finished = asyncio.ensure_future(_finish(drained))
+    hurried = asyncio.ensure_future(now.wait())
+    try:
+        await asyncio.wait((finished, hurried), timeout=timeout, return_when="FIRST_COMPLETED")
+    finally:
+        hurried.cancel()
+        for timer in timers:
+            timer.cancel()
+    if not finished.done():
+        finished.cancel()
+        await _abort(server, config, "at once" if now.is_set() else f"after {timeout:g} seconds")
+
+
+async def _finish(drained: asyncio.Future[None]) -> None:
+    """Waits for the last response, and for background tasks and clean-ups."""
+    await asyncio.shield(drained)
+    while tasks := _request_tasks():
+        await asyncio.wait(tasks)
+
+
+def _end_streams(server: _core.Server, after: float) -> None:
+    if streams := [each for each in server.pending() if each[3]]:
+        _tell("streamed response", streams, f"after {after:g} seconds")
+        server.end_streams()
+
+
+async def _abort(server: _core.Server, config: Config, when: str) -> None:
+    """Ends the current requests, before the lifespan removes what their handlers use."""
+    pending = server.pending()
+    _tell("request", [each for each in pending if each[0] != "WebSocket"], when)
+    _tell("WebSocket", [each for each in pending if each[0] == "WebSocket"], when)
+    await server.abort()
+    tasks = _request_tasks()
+    if len(tasks) > len(pending):
+        log.warning("Cancelled %s %s", _count("background task", len(tasks) - len(pending)), when)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CANCELLED_SHARE * config.cleanup_timeout)
+
+
+def _tell(what: str, cut: list[Pending], when: str) -> None:
+    """Logs how many requests were cut off, and names them, those that took longest first."""
+    if not cut:
+        return
+    longest = sorted(cut, key=lambda each: -each[2])
+    names = [f"{method} {path} ({seconds:.1f} s)" for method, path, seconds, _ in longest[:_NAMED]]
+    if len(cut) > _NAMED:
+        names.append(f"and {len(cut) - _NAMED} more")
+    log.warning("Cut off %s %s: %s", _count(what, len(cut)), when, ", ".join(names))
+
+
+def _count(what: str, count: int) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _request_tasks() -> list[asyncio.Task[object]]:
+    """The tasks of requests that are not over yet; they include background and clean-up."""
+    tasks: Iterable[asyncio.Task[object]] = asyncio.all_tasks()
+    return [task for task in tasks if isinstance(task.get_coro(), _core.RequestCoro)]

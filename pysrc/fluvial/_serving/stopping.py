@@ -1,0 +1,57 @@
+"""What tells a handler that its server is stopping, so that a stream can end by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextvars import ContextVar
+
+
+class Stop:
+    """The stop of one server: not yet asked for, or under way."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+
+    def set(self) -> None:
+        """Notes that the server stops, and wakes all who wait for that."""
+        with self._lock:
+            self._event.set()
+            waiting, self._waiting = self._waiting, []
+        for loop, future in waiting:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, future)
+
+    def is_set(self) -> bool:
+        """Whether the server stops."""
+        return self._event.is_set()
+
+    def wait_in_thread(self, timeout: float | None) -> bool:
+        """Waits in this thread; whether the server stops."""
+        return self._event.wait(timeout)
+
+    async def wait(self) -> None:
+        """Waits on the running loop."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        with self._lock:
+            if self._event.is_set():
+                return
+            self._waiting.append((loop, future))
+        try:
+            await future
+        finally:
+            with self._lock:
+                if (loop, future) in self._waiting:
+                    self._waiting.remove((loop, future))
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+# Of the server that handles the current request; outside of servers none ever stops.
+current_stop: ContextVar[Stop] = ContextVar("fluvial_stop", default=Stop())  # noqa: B039  # shared on purpose

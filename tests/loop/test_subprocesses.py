@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from fluvial._core import ReadPipeTransport, WritePipeTransport
 from fluvial._loop import Loop
-from support.flat import descriptors
+from support.flat import descriptors, descriptors_before
 
 PIPE = subprocess.PIPE
 
@@ -212,7 +212,7 @@ def test_without_anything_to_wait_with(fluvial_loop: Loop, monkeypatch: pytest.M
 
     async def main() -> None:
         await asyncio.sleep(0)
-        before = descriptors()
+        before = descriptors_before()
         with pytest.raises(RuntimeError, match="can't start new thread"):
             await execute("/bin/sleep", "60")
         await asyncio.sleep(0)
@@ -442,8 +442,7 @@ def test_programs_that_can_not_be_started(loop: asyncio.AbstractEventLoop, tmp_p
     (tmp_path / "plain").touch()
 
     async def main() -> None:
-        gc.collect()
-        before = descriptors()
+        before = descriptors_before()
         for _ in range(3):
             with pytest.raises(FileNotFoundError, match="nowhere"):
                 await execute(tmp_path / "nowhere")
@@ -464,7 +463,7 @@ def test_cancelled_at_any_moment(fluvial_loop: Loop, steps: int) -> None:
 
     async def main() -> None:
         await asyncio.sleep(0)
-        before = descriptors()
+        before = descriptors_before()
         starting = fluvial_loop.create_task(execute("/bin/sh", "-c", "sleep 60 & sleep 60"))
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -498,7 +497,7 @@ def test_a_pipe_that_can_not_be_connected(
 
     async def main() -> None:
         await asyncio.sleep(0)
-        before = descriptors()
+        before = descriptors_before()
         with pytest.raises(OSError, match="No space left"):
             await fluvial_loop.subprocess_exec(factory, "/bin/sleep", "60")
         assert protocols[0].events == []
@@ -518,7 +517,7 @@ def test_a_loop_closed_before_its_child() -> None:
     async def main() -> Any:
         return await execute("/bin/sleep", "60", stdin=None, stdout=None, stderr=None)
 
-    before = descriptors()
+    before = descriptors_before()
     loop = Loop()
     protocol = loop.run_until_complete(main())
     child = protocol.transport.get_extra_info("subprocess")

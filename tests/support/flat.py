@@ -23,6 +23,13 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def descriptors_before() -> int:
+    """How many there are once nothing of earlier tests is left, which the garbage collector would
+    close in the middle of this one."""
+    gc.collect()
+    return descriptors()
+
+
 def stays_flat(once: Callable[[Loop], Awaitable[None]], rounds: int) -> None:
     """Runs `once` a few times and then `rounds` times more, on one loop, and requires that the
     latter leave no object, descriptor or memory behind."""

@@ -111,6 +111,8 @@ module_free(void *module)
     (void)module_clear((PyObject *)module);
 }
 
+/* Without Py_mod_multiple_interpreters, sub-interpreters that share the GIL may load the module,
+ * and others are refused (ADR 23). */
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
     {0, NULL},

@@ -125,3 +125,12 @@ def test_one_with_a_gil_of_its_own_refuses_the_import() -> None:
     done = run("import fluvial", own_gil=True)
     assert "does not support loading in subinterpreters" in done.stderr
     assert done.returncode != 0
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="all share one GIL before 3.12")
+@pytest.mark.parametrize("name", ["msgspec", "pydantic_core"])
+def test_what_fluvial_stands_on_refuses_it_as_well(name: str) -> None:
+    """When this fails, ADR 23 is to be decided anew."""
+    done = run(f"import {name}", own_gil=True)
+    assert "does not support loading in subinterpreters" in done.stderr
+    assert done.returncode != 0

@@ -11,6 +11,7 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
     FLUVIAL_PROBES=0 or 1                static probes for tracers (ext/base/probe.h); default:
                                          where the compiler finds <sys/sdt.h>
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
+    FLUVIAL_PYTHON_HEADERS=DIR           the headers of the Python that is built for
     FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources, and the documentation pages'
                                          scripts (scripts/docs_assets.py), here
     CC, AR, CFLAGS, LDFLAGS, PKG_CONFIG  as everywhere
@@ -29,12 +30,13 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
-from setuptools.errors import CompileError
+from setuptools.errors import CompileError, ExecError
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import docs_assets  # noqa: E402
+import missing  # noqa: E402
 import native  # noqa: E402
 import vendor  # noqa: E402
 
@@ -46,10 +48,11 @@ OURS = ["-std=c11", "-fPIC", "-fvisibility=hidden", *WARNINGS, "-I", str(ROOT / 
 THEIRS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-w"]
 
 # Older ones run timers at another point of the iteration, and loops wait for ever.
-LIBUV_MINIMUM = "1.46"
+LIBUV = native.Library(name="libuv", minimum="1.46", header="uv.h", debian="libuv1-dev")
 # What WebSockets are compressed with; older ones have known holes.
-ZLIB_MINIMUM = "1.2.12"
-OPENSSL_MINIMUM = "3.0"
+ZLIB = native.Library(name="zlib", minimum="1.2.12", header="zlib.h", debian="zlib1g-dev")
+OPENSSL = native.Library(name="openssl", minimum="3.0", header="openssl/ssl.h", debian="libssl-dev")
+SYSTEM_LIBUV = os.environ.get("FLUVIAL_LIBUV") == "system"
 
 
 class Core:
@@ -111,12 +114,12 @@ class Core:
         http = self._archive(
             "llhttp", llhttp / "src", vendor.LLHTTP_SOURCES, ["-I", llhttp / "include"]
         )
-        zlib_flags, zlib = native.pkg_config("zlib", ZLIB_MINIMUM, "zlib1g-dev")
-        ssl_flags, ssl = native.pkg_config("openssl", OPENSSL_MINIMUM, "libssl-dev")
+        zlib_flags, zlib = native.pkg_config(ZLIB)
+        ssl_flags, ssl = native.pkg_config(OPENSSL)
         include = ["-isystem", str(llhttp / "include"), *zlib_flags, *ssl_flags]
         system = [*zlib, *ssl]
-        if os.environ.get("FLUVIAL_LIBUV") == "system":
-            uv_flags, uv_libraries = native.pkg_config("libuv", LIBUV_MINIMUM, "libuv1-dev")
+        if SYSTEM_LIBUV:
+            uv_flags, uv_libraries = native.pkg_config(LIBUV)
             return [*include, *uv_flags], [http, *uv_libraries, *system]
         libuv = vendor.fetch("libuv")
         flags = native.libuv_flags(libuv, self.system)
@@ -144,6 +147,10 @@ class BuildExt(build_ext):
 
     def run(self) -> None:
         self.in_place = bool(self.inplace or self.editable_mode)
+        try:
+            missing.check([ZLIB, OPENSSL, *([LIBUV] if SYSTEM_LIBUV else [])])
+        except native.BuildError as error:
+            raise CompileError(str(error)) from None
         docs_assets.install()
         super().run()
 
@@ -170,11 +177,19 @@ class BuildPy(build_py):
 
 
 class Sdist(sdist):
-    """setuptools' command, with the pages' scripts, for builds without npm or the network."""
+    """setuptools' command, with all that a build fetches: one from it needs no network.
 
-    def run(self) -> None:
-        docs_assets.install()
-        super().run()
+    The sources of llhttp and libuv and the pages' scripts are unpacked anew, from archives whose
+    hashes were checked.
+    """
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        try:
+            vendor.bundle(Path(base_dir, vendor.BUNDLED.name))
+            docs_assets.bundle(Path(base_dir, docs_assets.ASSETS.relative_to(ROOT)))
+        except vendor.VendorError as error:
+            raise ExecError(str(error)) from None
 
 
 def _install(built: Path, target: Path) -> None:

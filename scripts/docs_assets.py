@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from vendor import ROOT, VendorError, archive
+from vendor import BUNDLED, ROOT, VendorError, archive
 
 ASSETS = ROOT / "pysrc" / "fluvial" / "openapi" / "assets"
 TIMEOUT = 120  # seconds for one package
@@ -85,7 +85,7 @@ def install() -> bool:
     try:
         for package in PACKAGES:
             if not (ASSETS / package.folder).is_dir():
-                _unpack(fetch(package), package)
+                _unpack(fetch(package), package, ASSETS)
     except VendorError as exc:
         print(f"fluvial: /docs, /redoc and Scalar will say that they are missing: {exc}")
         return False
@@ -93,6 +93,15 @@ def install() -> bool:
         if folder.name not in [package.folder for package in PACKAGES]:
             shutil.rmtree(folder)
     return True
+
+
+def bundle(folder: Path) -> None:
+    """Puts all into `folder`, anew from the pinned archives. Raises VendorError."""
+    if BUNDLED.is_dir():  # a source distribution is made of another one, which has them
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    for package in PACKAGES:
+        _unpack(fetch(package), package, folder)
 
 
 def fetch(package: Package) -> Path:
@@ -119,9 +128,9 @@ def _download(package: Package, folder: Path) -> None:
         raise VendorError(f"could not fetch {wanted} with npm: {output}")
 
 
-def _unpack(archive: Path, package: Package) -> None:
-    ASSETS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ASSETS.parent) as scratch, tarfile.open(archive) as tar:
+def _unpack(archive: Path, package: Package, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch, tarfile.open(archive) as tar:
         folder = Path(scratch, package.folder)
         folder.mkdir()
         for name in package.files:
@@ -132,9 +141,9 @@ def _unpack(archive: Path, package: Package) -> None:
                 text = text.replace(url.encode(), b"data:,")
             (folder / Path(name).name).write_bytes(text)
         try:
-            folder.rename(ASSETS / package.folder)
+            folder.rename(target / package.folder)
         except OSError:
-            if not (ASSETS / package.folder).is_dir():  # else another process was faster
+            if not (target / package.folder).is_dir():  # else another process was faster
                 raise
 
 

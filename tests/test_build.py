@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import fluvial._core
@@ -18,12 +19,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import docs_assets  # noqa: E402
+import missing  # noqa: E402
 import native  # noqa: E402
 import vendor  # noqa: E402
 
 # Python's own structures that its API wants writable, and the table by which signals' handlers,
 # which are handed nothing, find their guard (app/stop_guard.c); everything else of ours is const.
 WRITABLE = re.compile(r"_(methods|members|getset|slots|spec|def)$|^lto_priv")
+
+OPENSSL = native.Library(name="openssl", minimum="3.0", header="openssl/ssl.h", debian="libssl-dev")
+ZLIB = native.Library(name="zlib", minimum="1.2.12", header="zlib.h", debian="zlib1g-dev")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -94,16 +99,63 @@ def test_wheel_holds_the_core_and_no_sources(tmp_path: Path) -> None:
     assert page_files() <= {name.removeprefix("fluvial/openapi/assets/") for name in names}
 
 
-def test_sdist_can_be_built_from(tmp_path: Path) -> None:
-    run(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", tmp_path)
-    (archive,) = tmp_path.glob("fluvial-*.tar.gz")
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source distribution, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with native.alone(ROOT / "build" / "sdist"):  # whose files are gathered in the project
+        run(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", folder)
+    (archive,) = folder.glob("fluvial-*.tar.gz")
     with tarfile.open(archive) as tar:
-        names = {name.partition("/")[2] for name in tar.getnames()}
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "ext").rglob("*.[ch]")}
-    wanted = {"setup.py", "pyproject.toml", "ext/fluvial.map", "scripts/native.py", "LICENSE"}
-    assert sources | wanted <= names
-    folder = "pysrc/fluvial/openapi/assets/"
-    assert page_files() <= {name.removeprefix(folder) for name in names}
+        tar.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def test_sdist_holds_all_that_the_repository_does(sdist: Path) -> None:
+    tracked = run("git", "ls-files").splitlines()
+    assert [
+        name for name in tracked if (ROOT / name).exists() and not (sdist / name).exists()
+    ] == []
+
+
+def test_sdist_holds_all_that_a_build_fetches(sdist: Path) -> None:
+    pages = sdist / "pysrc/fluvial/openapi/assets"
+    assert [name for name in page_files() if not (pages / name).is_file()] == []
+    assert {path.name for path in (sdist / "vendor").iterdir()} == set(vendor.PINS)
+    assert (sdist / "vendor/libuv/LICENSE").is_file()
+    assert (sdist / "vendor/llhttp/LICENSE").is_file()
+    assert not (sdist / "vendor/libuv/test").exists()
+
+
+@pytest.mark.timeout(600)  # everything is compiled
+def test_sdist_is_built_and_packed_again_without_a_network(sdist: Path, tmp_path: Path) -> None:
+    """No cache either. The index and npm's registry are a closed port, where there still is one."""
+    closed = "http://127.0.0.1:9"
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("FLUVIAL_", "PIP_", "LD_"))}
+    env.pop("PYTHONPATH", None)
+    env |= {"PIP_INDEX_URL": closed, "npm_config_registry": closed, "https_proxy": closed}
+    env |= {"PIP_NO_CACHE_DIR": "1", "npm_config_cache": str(tmp_path)}
+    env |= {"FLUVIAL_DEBUG": "1", "CFLAGS": "-O0 -g0"}  # which is compiled soonest
+    alone = ["unshare", "--net"] if subprocess.call(["unshare", "--net", "true"]) == 0 else []
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    for command in (
+        [*pip, "--wheel-dir", tmp_path, sdist],
+        [sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", tmp_path],
+    ):
+        done = subprocess.run(
+            [*alone, *command], cwd=sdist, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        assert "missing" not in done.stdout
+    (wheel,) = tmp_path.glob("fluvial-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if re.fullmatch(r"fluvial/_core\..*\.so", name)]
+    assert page_files() <= {name.removeprefix("fluvial/openapi/assets/") for name in names}
+    (again,) = tmp_path.glob("fluvial-*.tar.gz")
+    with tarfile.open(again) as tar:
+        inner = {name.partition("/")[2] for name in tar.getnames()}
+    files = {path.relative_to(sdist) for path in sdist.rglob("*") if path.is_file()}
+    assert {str(path) for path in files if path.parts[0] in ("ext", "vendor", "pysrc")} <= inner
 
 
 def page_files() -> set[str]:
@@ -243,11 +295,38 @@ def test_missing_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         native.Toolchain()
 
 
-def test_missing_python_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    paths = {"include": str(tmp_path), "platinclude": str(tmp_path)}
-    monkeypatch.setattr(native.sysconfig, "get_paths", lambda: paths)
-    with pytest.raises(native.BuildError, match=r"apt-get install python3\.\d+-dev"):
-        native.python_flags()
+def test_all_that_is_missing_is_named_once_in_the_last_line(sdist: Path, tmp_path: Path) -> None:
+    """By pip. What a header's absence looks like without a compiler is another test's."""
+    env = {k: v for k, v in os.environ.items() if k not in ("CC", "AR", "PKG_CONFIG")}
+    env |= {"PATH": str(tmp_path), "FLUVIAL_PYTHON_HEADERS": str(tmp_path)}
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run(
+        [*pip, "--wheel-dir", tmp_path, sdist], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert output.count("missing") == 1
+    *_, last = output.partition("[end of output]")[0].strip().splitlines()
+    version = ".".join(map(str, sys.version_info[:2]))
+    for words in (
+        *("error: Fluvial can't be compiled", "a C compiler", "ar,", "Python.h of", "pkg-config"),
+        f"(Debian: apt-get install gcc libc6-dev binutils python{version}-dev pkg-config",
+    ):
+        assert words in last
+
+
+def test_missing_headers_are_named_without_compiler_and_pkg_config(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("CC", "AR", "PKG_CONFIG", "CPATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(missing, "INCLUDE", (tmp_path,))
+    (tmp_path / "zlib.h").touch()
+    with pytest.raises(native.BuildError) as raised:
+        missing.check([OPENSSL, ZLIB])
+    assert "a C compiler, ar, pkg-config, openssl >= 3.0 (" in str(raised.value)
+    assert "zlib" not in str(raised.value)
 
 
 def test_missing_header_of_a_library(project: Path) -> None:
@@ -256,13 +335,16 @@ def test_missing_header_of_a_library(project: Path) -> None:
         compile_all(project)
 
 
-def test_missing_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_library_that_pkg_config_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     tool = tmp_path / "pkg-config"
-    tool.write_text("#!/bin/sh\necho no such package >&2\nexit 1\n")
+    tool.write_text("#!/bin/sh\nexit 1\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PKG_CONFIG", str(tool))
-    with pytest.raises(native.BuildError, match=r"libuv >= 1\.46 not found.*libuv1-dev"):
-        native.pkg_config("libuv", "1.46", "libuv1-dev")
+    expected = r"missing openssl >= 3\.0, zlib >= 1\.2\.12 .* install libssl-dev zlib1g-dev\)"
+    with pytest.raises(native.BuildError, match=expected):
+        missing.check([OPENSSL, ZLIB])
 
 
 def test_a_system_libuv_that_is_too_old(tmp_path: Path) -> None:
@@ -274,14 +356,13 @@ def test_a_system_libuv_that_is_too_old(tmp_path: Path) -> None:
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", tmp_path]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    last = done.stderr[-2000:]
-    assert "libuv >= 1.46 not found" in last
-    assert "1.44.2" in last
+    assert "missing libuv >= 1.46 (found 1.44.2)" in done.stderr.strip().splitlines()[-1]
     assert not list(tmp_path.rglob("_core*.so"))
 
 
+@pytest.mark.parametrize("use", [lambda folder: vendor.fetch("llhttp"), vendor.bundle])
 def test_sources_that_are_not_what_was_pinned(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, use: Callable[[Path], object]
 ) -> None:
     def tampered(pin: vendor.Pin, folder: Path) -> None:
         (folder / pin.archive).write_bytes(b"something else")
@@ -290,8 +371,8 @@ def test_sources_that_are_not_what_was_pinned(
     monkeypatch.setattr(vendor, "VENDOR", tmp_path)
     monkeypatch.setattr(vendor, "_download", tampered)
     with pytest.raises(vendor.VendorError, match="SHA-256"):
-        vendor.fetch("llhttp")
-    assert not list(tmp_path.glob("llhttp-*"))
+        use(tmp_path / "bundle")
+    assert not list(tmp_path.rglob("llhttp*"))
 
 
 def test_nothing_fetched_is_kept_in_the_repository() -> None:

@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from .options import (
     host_option,
     log_level_option,
     port_option,
+    reload_options,
+    watched_files,
 )
 from .run import start
 from .secure import CERT_REQS
@@ -244,9 +247,24 @@ def _limit_options(command: Command) -> Command:
     help="OpenSSL's list of ciphers for TLS 1.2; default: those with forward secrecy and "
     "authenticated encryption. TLS 1.3 has no others.",
 )
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="Start again when a file changes; for one process. The port stays open meanwhile.",
+)
+@reload_options
 @_limit_options
 def run(
-    target: str, app_dir: str, factory: bool, interface: str, as_fastapi: bool, **options: Any
+    target: str,
+    app_dir: str,
+    factory: bool,
+    interface: str,
+    as_fastapi: bool,
+    reload: bool,
+    folders: tuple[str, ...],
+    included: tuple[str, ...],
+    excluded: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Serve the app that MODULE:APP names."""
     _refuse_two_addresses()
@@ -260,7 +278,26 @@ def run(
     )
     if as_fastapi:
         load = functools.partial(_load_as_fastapi, load)
-    raise SystemExit(start(load, config, to_the_end=True))
+    watched = None
+    if reload:
+        _refuse_workers(config)
+        load = functools.partial(_load_for_reload, load)
+        watched = watched_files(app_dir, folders, included, excluded)
+    elif folders or included or excluded:
+        raise click.UsageError("--reload-dir, --reload-include and --reload-exclude need --reload")
+    raise SystemExit(start(load, config, to_the_end=True, watched=watched))
+
+
+def _load_for_reload(load: Callable[[], App | Foreign]) -> App | Foreign:
+    """Loads a program that is being edited."""
+    # Python takes a cached file for up to date when the source's size and its second are the same.
+    sys.dont_write_bytecode = True
+    return load()
+
+
+def _refuse_workers(config: Config) -> None:
+    if config.workers > 1:
+        raise click.UsageError("--reload and --workers can't be combined: give one of them")
 
 
 def _load_as_fastapi(load: Callable[[], App | Foreign]) -> App | Foreign:

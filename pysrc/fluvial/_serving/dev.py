@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 import os
 import sys
@@ -28,6 +27,8 @@ from .options import (
     host_option,
     log_level_option,
     port_option,
+    reload_options,
+    watched_files,
 )
 from .run import start
 
@@ -52,13 +53,7 @@ _GRACE = 1.0  # seconds that requests may take to finish before the program star
     multiple=True,
     help="Name by which the server may be asked, besides local ones; * for any. May be repeated.",
 )
-@click.option(
-    "--reload-dir",
-    "folders",
-    type=click.Path(exists=True, file_okay=False),
-    multiple=True,
-    help="Folder whose Python files are watched; may be repeated. Default: that of --app-dir.",
-)
+@reload_options
 @app_dir_option
 @as_fastapi_option
 @factory_option
@@ -69,6 +64,8 @@ def dev(
     port: int,
     allowed: tuple[str, ...],
     folders: tuple[str, ...],
+    included: tuple[str, ...],
+    excluded: tuple[str, ...],
     log_level: str,
     **which: Any,
 ) -> None:
@@ -78,16 +75,12 @@ def dev(
     tracebacks and, where the app has no route for it, a list of all routes at /. A line that keeps
     the event loop from running is named. Only requests for local names are answered.
     """
-    if importlib.util.find_spec("watchfiles") is None:
-        raise click.ClickException("fluvial dev needs watchfiles: pip install 'fluvial[standard]'")
     config = Config(
         host=host, port=port, log_level=log_level, graceful_timeout=_GRACE, cleanup_timeout=_GRACE
     )
     load = functools.partial(load_for_dev, target, hosts=(*_LOCAL, *allowed), **which)
-    status = start(
-        load, config, to_the_end=True, watched=list(folders) or [which["app_dir"] or "."]
-    )
-    raise SystemExit(status)
+    watched = watched_files(which["app_dir"], folders, included, excluded)
+    raise SystemExit(start(load, config, to_the_end=True, watched=watched))
 
 
 def load_for_dev(

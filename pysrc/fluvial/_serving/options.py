@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from .config import LEVELS, RANGES
+from .watched_files import INCLUDED, WatchedFiles
 
 host_option = click.option(
     "--host",
@@ -37,3 +43,46 @@ as_fastapi_option = click.option(
 factory_option = click.option(
     "--factory", is_flag=True, help="APP is a function that returns the app."
 )
+
+
+def reload_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say which files are watched: `folders`, `included`, `excluded`."""
+    for option in (
+        click.option(
+            "--reload-exclude",
+            "excluded",
+            metavar="GLOB",
+            multiple=True,
+            help="Pattern of files, or a folder, whose changes don't count; may be repeated.",
+        ),
+        click.option(
+            "--reload-include",
+            "included",
+            metavar="GLOB",
+            multiple=True,
+            help="Pattern of further files whose changes count, besides *.py, such as *.html; may "
+            "be repeated.",
+        ),
+        click.option(
+            "--reload-dir",
+            "folders",
+            type=click.Path(exists=True, file_okay=False),
+            multiple=True,
+            help="Folder whose files are watched; may be repeated. Default: that of --app-dir.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def watched_files(
+    app_dir: str,
+    folders: tuple[str, ...],
+    included: tuple[str, ...],
+    excluded: tuple[str, ...],
+) -> WatchedFiles:
+    """The files of these options. Raises: click.ClickException without watchfiles."""
+    if importlib.util.find_spec("watchfiles") is None:
+        raise click.ClickException("reloading needs watchfiles: pip install 'fluvial[standard]'")
+    found = tuple(os.path.abspath(folder) for folder in folders or (app_dir or ".",))
+    return WatchedFiles(found, (*INCLUDED, *included), excluded)

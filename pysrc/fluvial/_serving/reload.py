@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,22 +18,23 @@ if TYPE_CHECKING:
     import socket
 
     from .config import Config
+    from .watched_files import WatchedFiles
 
 log = logging.getLogger("fluvial")
 _SHOWN = 3  # changed files that a line names
 
 
 class Reloader(Supervisor):
-    """Runs `work(sockets, supervised)` in one process, and again after each change in `folders`.
+    """Runs `work(sockets, supervised)` in one process, and again after each change of `files`.
 
     The address is bound and listened on once: whoever connects while the program starts waits. A
     program that can't be started, because of a syntax error say, is tried again after the next
     change. A process of its own watches the files, since this one forks and may have no threads.
     """
 
-    def __init__(self, config: Config, work: Work, folders: list[str]) -> None:
+    def __init__(self, config: Config, work: Work, files: WatchedFiles) -> None:
         super().__init__(config, work)
-        self._folders = [os.path.abspath(folder) for folder in folders]
+        self._files = files
         self._wanted = True  # whether to start the program, now or when the old one has ended
         self._changes = os.pipe()
         self._unread = b""  # the beginning of a line
@@ -72,7 +72,7 @@ class Reloader(Supervisor):
             os.setpgid(0, 0)  # a Ctrl+C is for the parent
             for fd in (self._lifeline[1], self._changes[0]):
                 os.close(fd)
-            _watch_files(self._folders, self._changes[1], self._lifeline[0])
+            self._files.watch(self._changes[1], self._lifeline[0])
             status = 0
         except BaseException:
             log.exception("Changes of files can't be watched")
@@ -134,18 +134,3 @@ class Reloader(Supervisor):
             log.error(
                 "The program ended with status %d; it starts again when a file changes", status
             )
-
-
-def _watch_files(folders: list[str], out: int, lifeline: int) -> None:
-    """Writes the paths of Python files that change, until the lifeline reaches its end."""
-    from watchfiles import PythonFilter, watch
-
-    over = threading.Event()
-
-    def wait_for_parent() -> None:
-        os.read(lifeline, 1)
-        over.set()
-
-    threading.Thread(target=wait_for_parent, daemon=True).start()
-    for changes in watch(*folders, watch_filter=PythonFilter(), stop_event=over):
-        os.write(out, json.dumps(sorted(path for _, path in changes)).encode() + b"\n")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .._core import SecureContext
     from ..applications import App
     from .supervisor import Supervised
+    from .watched_files import WatchedFiles
 
 Load = Callable[[], "App | Foreign"]
 
@@ -77,13 +78,13 @@ def run(
 
 
 def start(
-    load: Load, config: Config, *, to_the_end: bool = False, watched: list[str] | None = None
+    load: Load, config: Config, *, to_the_end: bool = False, watched: WatchedFiles | None = None
 ) -> int:
     """Serves the app that `load` returns; returns the exit status.
 
     If the app can't be served, the reason has been written to stderr. With `to_the_end` the process
     exits afterwards: its signal handlers are kept, and its exit has a deadline, too. With
-    `watched`, the app is loaded and served anew whenever a Python file in these folders changes.
+    `watched`, the app is loaded and served anew whenever one of these files changes.
     """
     occupy_standard_descriptors()
     log.configure(config.log_level)

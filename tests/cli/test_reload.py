@@ -1,0 +1,88 @@
+"""`fluvial run --reload`: which changes count, and what is served meanwhile."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from fluvial._serving.watched_files import INCLUDED, WatchedFiles
+from support.command import PATIENCE, launched
+
+FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
+READY = "running on http"
+APP = """
+import pathlib
+from fluvial import App
+
+app = App()
+
+@app.get("/")
+def read():
+    return {"number": 1, "page": pathlib.Path("page.html").read_text()}
+"""
+
+
+def test_changes_are_served_on_the_same_port(tmp_path: Path) -> None:
+    """Also after a syntax error, until which is mended clients wait."""
+    (tmp_path / "it.py").write_text(APP)
+    (tmp_path / "page.html").write_text("old")
+    (tmp_path / "ignored.py").write_text("")
+    options = ("--reload", "--reload-include", "*.html", "--reload-exclude", "ignored.py")
+    with launched("it:app", *options, app_dir=tmp_path) as server:
+        server.wait_until_ready()
+        with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+            assert client.get("/").json() == {"number": 1, "page": "old"}
+            (tmp_path / "it.py").write_text(APP + "\ndef broken(:\n")
+            server.expect("starts again when a file changes")
+            (tmp_path / "ignored.py").write_text("x = 1")
+            (tmp_path / "it.py").write_text(APP.replace('"number": 1', '"number": 2'))
+            assert client.get("/").json() == {"number": 2, "page": "old"}
+            server.expect(READY, 2)
+            (tmp_path / "page.html").write_text("new")
+            server.expect("page.html changed")
+            server.expect(READY, 3)
+            assert client.get("/").json() == {"number": 2, "page": "new"}
+        assert not re.search("ignored.py.* changed", server.log)
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--reload", "--workers", "2"), "--reload and --workers can't be combined"),
+        (("--reload-include", "*.html"), "need --reload"),
+        (("--reload-exclude", "x"), "need --reload"),
+        (("--reload-dir", "."), "need --reload"),
+    ],
+)
+def test_options_that_mean_nothing_together(options: tuple[str, ...], words: str) -> None:
+    done = subprocess.run([FLUVIAL, "run", "it:app", *options], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "included", "excluded", "counts"),
+    [
+        ("a.py", (), (), True),
+        ("a.html", (), (), False),
+        ("a.html", ("*.html",), (), True),
+        ("a.py", (), ("a.py",), False),
+        ("pages/a.html", ("pages/*.html",), (), True),
+        ("pages/a.html", ("other/*.html",), (), False),
+        ("tests/deep/a.py", (), ("tests",), False),
+        ("tests/deep/a.py", (), ("./tests/",), False),
+        ("tests/deep/a.py", (), ("/folder/tests",), False),
+        ("tests2/a.py", (), ("tests",), True),
+        ("a.py", (), ("*.txt",), True),
+    ],
+)
+def test_patterns(
+    name: str, included: tuple[str, ...], excluded: tuple[str, ...], counts: bool
+) -> None:
+    files = WatchedFiles(("/elsewhere", "/folder"), (*INCLUDED, *included), excluded)
+    assert files.has(f"/folder/{name}") is counts

@@ -1,4 +1,4 @@
-"""What pytest loads before FastAPI's tests: the map, the way to the app, and a report.
+"""What pytest loads before FastAPI's and Starlette's tests: the map, the way to the app, and a report.
 
 The environment says which way (CONFORMANCE_WAY: `process`, `socket`, or `stock` for FastAPI itself)
 and where the outcomes go (CONFORMANCE_REPORT), one JSON line for each test.
@@ -56,3 +56,16 @@ def pytest_runtest_logreport(report: Any) -> None:
 def pytest_collectreport(report: Any) -> None:
     if report.failed:
         note(report.nodeid, "failed", reason(report))
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Leaves out what asks for trio's loop: Fluvial's own is the only one that its core runs on."""
+    kept, left_out = [], []
+    for item in items:
+        values = getattr(item, "callspec", None)
+        values = values.params.values() if values else ()
+        on_trio = any(value == "trio" or value[:1] == ("trio",) for value in values if value and isinstance(value, (str, tuple)))
+        (left_out if on_trio else kept).append(item)
+    if left_out and WAY != "stock":
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept

@@ -1,9 +1,9 @@
-"""`make conformance-fastapi`: the tests of FastAPI's tutorial, on Fluvial.
+"""`make conformance-fastapi`: FastAPI's and Starlette's own tests, on Fluvial.
 
-FastAPI's programs and tests are unmodified; fluvial.compat stands for fastapi and starlette. Each
-test runs twice: with the app in the same process, and through a TCP socket. Prints how many passed
-by topic. Fails when fewer pass than recorded.json says, and when one passes that cannot_pass.py
-says can't.
+The programs and tests are unmodified; fluvial.compat stands for fastapi and starlette. The suites
+are FastAPI's tutorial, FastAPI's other tests, and Starlette's. Each test runs twice: with the app
+in the same process, and through a TCP socket. Prints how many passed by topic. Fails when fewer
+pass than recorded.json says, and when one passes that the suite's list says can't.
 """
 
 from __future__ import annotations
@@ -16,25 +16,23 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import cannot_pass
 import suite
+from suite import Suite
 
 VERSION = ".".join(map(str, sys.version_info[:2]))
 OUTPUT = suite.ROOT / "build" / "conformance-fastapi" / VERSION
 RECORD = suite.HERE / "recorded.json"
 WAYS = ("process", "socket")
-TESTS = "tests/test_tutorial"
-TOTAL = 1398  # cases, parameters counted
 LIMIT = 1800  # seconds for one run
 
 Outcomes = dict[str, tuple[str, str]]
 
 
-def run(way: str, tests: list[str]) -> Outcomes:
+def run(chosen: Suite, way: str, tests: list[str]) -> Outcomes:
     """The outcome of each test, and the reason of a failure."""
-    folder = OUTPUT / way
-    suite.prepare(folder)
-    report = OUTPUT / f"{way}.jsonl"
+    folder = OUTPUT / f"{chosen.name}-{way}"
+    chosen.prepare(folder)
+    report = OUTPUT / f"{chosen.name}-{way}.jsonl"
     report.unlink(missing_ok=True)
     environment = {
         **os.environ,
@@ -45,7 +43,7 @@ def run(way: str, tests: list[str]) -> Outcomes:
     }
     command = [sys.executable, "-m", "pytest", "-p", "fastapi_plugin", "-p", "no:cacheprovider"]
     command += ["-q", "--rootdir=.", "--tb=short", "--continue-on-collection-errors", *tests]
-    with (OUTPUT / f"{way}.log").open("w") as log:
+    with (OUTPUT / f"{chosen.name}-{way}.log").open("w") as log:
         subprocess.run(
             command, cwd=folder, env=environment, stdout=log, stderr=log, timeout=LIMIT, check=False
         )
@@ -66,18 +64,19 @@ def passed(outcomes: Outcomes) -> list[str]:
     return sorted(name for name, (outcome, _) in outcomes.items() if outcome == "passed")
 
 
-def show(way: str, outcomes: Outcomes) -> None:
-    every = Counter(topic(name) for name in outcomes)
+def show(title: str, outcomes: Outcomes) -> None:
+    kinds = Counter(outcome for outcome, _ in outcomes.values())
+    every = Counter(topic(name) for name, (outcome, _) in outcomes.items() if outcome != "skipped")
     good = Counter(topic(name) for name in passed(outcomes))
     for name in sorted(every):
         if good[name] < every[name]:
             print(f"  {name:45}{good[name]:5} of {every[name]}")
-    print(f"{way}: passed {sum(good.values())} of {TOTAL}", flush=True)
+    left = ", ".join(f"{kinds[kind]} {kind}" for kind in ("failed", "skipped"))
+    print(f"{title}: passed {kinds['passed']} of {len(outcomes)} ({left})", flush=True)
 
 
-def write_failures(way: str, outcomes: Outcomes) -> Path:
+def write_failures(path: Path, outcomes: Outcomes) -> Path:
     """All failures by topic, for who mends them."""
-    path = OUTPUT / f"{way}.failures.txt"
     failed = {name: why for name, (outcome, why) in outcomes.items() if outcome == "failed"}
     with path.open("w") as file:
         for name in sorted(failed, key=lambda each: (topic(each), each)):
@@ -85,37 +84,46 @@ def write_failures(way: str, outcomes: Outcomes) -> Path:
     return path
 
 
-def judge(way: str, outcomes: Outcomes, recorded: int) -> list[str]:
+def judge(title: str, outcomes: Outcomes, recorded: int, cannot_pass: dict[str, str]) -> list[str]:
     """What is worse than it was."""
     good = passed(outcomes)
     problems = []
     if len(good) < recorded:
-        problems.append(f"{way}: {len(good)} passed, {recorded} when recorded")
-    for name in cannot_pass.TESTS:
+        problems.append(f"{title}: {len(good)} passed, {recorded} when recorded")
+    for name in cannot_pass:
         if name in good:
-            problems.append(f"{way}: passes: take it out of cannot_pass.py: {name}")
+            problems.append(f"{title}: passes: take it out of cannot_pass: {name}")
     return problems
 
 
-def main() -> int:
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tests", nargs="*", help=f"pytest's arguments instead of {TESTS}")
+    parser.add_argument("tests", nargs="*", help="pytest's arguments instead of the suite's")
+    parser.add_argument("--suite", action="append", choices=suite.SUITES, help="tutorial")
     parser.add_argument("--way", action="append", choices=[*WAYS, "stock"], help="only this way")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.name}")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = options()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     record = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
-    recorded = record.setdefault(VERSION, {})
     problems = []
-    for way in options.way or WAYS:
-        outcomes = run(way, options.tests or [TESTS])
-        show(way, outcomes)
-        print(f"  failures: {write_failures(way, outcomes)}", flush=True)
-        if options.record:
-            recorded[way] = len(passed(outcomes))
-        elif way != "stock" and not options.tests:
-            problems += judge(way, outcomes, recorded.get(way, 0))
-    if options.record:
+    for chosen in [suite.SUITES[name] for name in given.suite or ("tutorial",)]:
+        recorded = record.setdefault(VERSION, {}).setdefault(chosen.name, {})
+        for way in given.way or WAYS:
+            title = f"{chosen.name}, {way}"
+            outcomes = run(chosen, way, given.tests or list(chosen.tests))
+            show(title, outcomes)
+            failures = OUTPUT / f"{chosen.name}-{way}.failures.txt"
+            print(f"  failures: {write_failures(failures, outcomes)}", flush=True)
+            if given.record:
+                recorded[way] = len(passed(outcomes))
+            elif way != "stock" and not given.tests:
+                cannot = chosen.cannot_pass()
+                problems += judge(title, outcomes, recorded.get(way, 0), cannot)
+    if given.record:
         RECORD.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
     for problem in problems:
         print(f"FAILED: {problem}")

@@ -49,7 +49,7 @@ PACKAGES = {
     ),
     "_application": (
         *("_calling", "_validation", "_forms", "_signature", "exceptions", "params", "requests"),
-        *("responses", "websockets"),
+        *("datastructures", "responses", "websockets"),
     ),
     "_wsgi": ("_calling", "exceptions"),
     "_asgi": (
@@ -70,7 +70,7 @@ PACKAGES = {
     "_compat": (
         *("_asgi", "_calling", "_signature", "concurrency", "params", "routing", "templating"),
         *("_application", "applications", "exceptions", "requests", "responses", "status"),
-        "websockets",
+        *("_starlette", "websockets"),
     ),
 }
 

@@ -3,6 +3,7 @@
 from ._loop import Loop, run_async
 from ._serving.config import Config
 from ._serving.run import run
+from ._starlette import Router, Starlette
 from .applications import App
 from .background import BackgroundTask, BackgroundTasks
 from .datastructures import (
@@ -77,8 +78,10 @@ __all__ = [
     "Response",
     "ResponseValidationError",
     "RouteWarning",
+    "Router",
     "Security",
     "ServerSentEvent",
+    "Starlette",
     "State",
     "StreamingResponse",
     "UploadFile",

@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from . import _core
+from ._application.api_route import APIWebSocketRoute
 from ._application.dependencies import Dependencies, apply
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.manners import FLUVIAL
 from ._application.middleware import Dispatch, Entry, make_entry
+from ._application.paths import core_path
+from ._application.route_list import RouteList
 from ._application.route_warnings import Registered
 from ._application.routes import (
     Route,
@@ -19,29 +22,28 @@ from ._application.routes import (
     WebSocketRoute,
     WebSocketRoutes,
     check_options,
-    make_path,
     method_names,
 )
+from ._application.shared import Shared
 from ._application.stack import Stack, compile_stack
 from ._asgi import connections as connections  # gives requests and responses their ASGI side
-from ._asgi.hosts import Host, HostRouting, make_host
-from ._asgi.mounts import Mount, make_mount
 from ._calling.callables import callable_name, is_async
 from ._calling.options import check_path, named_options
+from ._composed import Composed
 from ._forms.limits import DEFAULTS, FormOptions
 from ._signature.foreign import check_callback, check_dependencies
-from .datastructures import State, URLPath
-from .exceptions import NoMatchFound
+from .datastructures import State
 from .middleware import Middleware, check_layer
 from .middleware.base import BaseHTTPMiddleware
 from .middleware.errors import ServerErrorMiddleware
-from .middleware.wsgi import WSGIMiddleware
 from .openapi._app import DESCRIPTION, Documented
-from .routing import APIRouter, Registering, Shared, include_route
+from .routing import APIRouter
 from .staticfiles import FrontendFiles
 
 if TYPE_CHECKING:
     from ._application.events import Lifespan
+    from ._asgi.hosts import Host
+    from ._asgi.mounts import Mount
     from ._asgi.under_other_servers import AsgiSide
     from .params import Depends
     from .responses import Response
@@ -51,7 +53,7 @@ __all__ = ["App"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class App(Documented, Registering):
+class App(Documented, Composed):
     """A web application.
 
     `lifespan(app)` is an async context manager that is entered before the first request and left
@@ -77,12 +79,14 @@ class App(Documented, Registering):
     """
 
     manners = FLUVIAL
+    middleware_stack: Any = None  # the outermost layer, once the app has started
+    is_part = False  # of another app, which is what requests have as `app`, when mounted in it
 
     @named_options
     def __init__(
         self,
         *,
-        routes: Sequence[Route | WebSocketRoute] | None = None,
+        routes: Sequence[Route | WebSocketRoute | Mount | Host] | None = None,
         title: str = "Fluvial",
         summary: str | None = None,
         description: str = "",
@@ -129,12 +133,13 @@ class App(Documented, Registering):
         everywhere = check_dependencies(given.pop("dependencies") or (), "App()")
         self._shared = Shared.of(given, "App()")
         self.state = State()
-        self.routes: list[Route] = []
+        self._route_list = RouteList(self._include_one, self._arrange)
+        self._http_routes: list[Route] = []
         self._dependencies = Dependencies(everywhere, self._override)
         self.set_events(lifespan, on_startup, on_shutdown)
+        self._redirect_slashes = redirect_slashes
         self._router = _core.Router(redirect_slashes=redirect_slashes)
         self.user_middleware: list[Middleware] = [check_layer(each) for each in middleware or ()]
-        self.middleware_stack: Any = None  # the outermost layer, once the app has started
         self._stack: Stack | None = None
         self._errors = ErrorHandlers()
         self._unplanned: list[Route] = []
@@ -149,8 +154,7 @@ class App(Documented, Registering):
         for key, handler in (exception_handlers or {}).items():
             self._errors.add(key, handler)
         self._add_pages()
-        for route in routes or ():
-            include_route(self, route, Shared())
+        self._route_list.extend(routes or ())
 
     # ---- routes ----------------------------------------------------------------------------
 
@@ -171,7 +175,9 @@ class App(Documented, Registering):
         check_options(options, "get")
         names = method_names(methods)
         options = {**self._shared.options(options), "manners": self.manners}
-        route = self._make_route(path, names, endpoint, options)
+        self.take(self._make_route(path, names, endpoint, options))
+
+    def _plan_and_add(self, route: Route) -> None:
         try:
             route.make_plan(self._dependencies)
         except NameError:
@@ -179,12 +185,11 @@ class App(Documented, Registering):
             self._unplanned.append(route)
         except TypeError as exc:
             raise type(exc)(f"{_describe(route)}: {exc}") from exc
-        self.routes.append(route)
+        self._http_routes.append(route)
         if not self._unplanned:
             self._add_to_router(route)
         elif route not in self._unplanned:
             self._unplanned.append(route)  # so that the order of registration is kept
-        self._registered.add(names, path, endpoint)
 
     def plan_routes(self) -> None:
         """Plans the routes whose annotations used names that weren't defined yet.
@@ -210,7 +215,7 @@ class App(Documented, Registering):
     def _add_to_router(self, route: Route) -> None:
         assert route.plan is not None
         try:
-            self._router.add(route.methods, route.path, route.plan)
+            self._router.add(route.methods, core_path(route.path), route.plan)
         except ValueError as exc:
             raise ValueError(f"{_describe(route)}: {exc}") from exc
 
@@ -230,47 +235,7 @@ class App(Documented, Registering):
         """
         check_path(path, "websocket")
         before = check_dependencies(dependencies or (), "@app.websocket()")
-        route = WebSocketRoute(path, endpoint, name, before)
-        self.websockets.add(route, self._dependencies)
-
-    @named_options
-    def mount(
-        self, path: str, app: Any, name: str | None = None, *, interface: str = "auto"
-    ) -> None:
-        """Mounts another app, ASGI or WSGI: it gets the requests below `path` that match no route.
-
-        If several mounted apps match, the one with the longest path is called. `interface` is
-        "auto", "asgi3", "asgi2" or "wsgi". The lifespan of `app` runs within this app's. `name` is
-        for url_path_for: of a path below, or with ":" and the name of a route of `app`.
-
-        Raises: ValueError for a malformed path, InterfaceError when `app` isn't an app.
-        """
-        if isinstance(app, App) and interface in ("auto", "fluvial"):
-            interface = "asgi3"
-        if isinstance(app, WSGIMiddleware):
-            app, interface = app.app, "wsgi"
-        self.mounts.append(make_mount(path, app, interface, name))
-        self._registered.add(("mount",), path.rstrip("/"), app)
-        self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
-
-    @named_options
-    def host(self, host: str, app: Any, name: str | None = None) -> None:
-        """Lets another app, ASGI or WSGI, respond for `host`, whatever routes this one has.
-
-        `{name}` in `host` fits any label and is a path parameter in `app`: "{shop}.example.org".
-        The first host that fits counts. The lifespan of `app` runs within this app's. All requests
-        then take the way of ASGI middleware. `name` is for url_path_for, as with `mount`.
-
-        Raises: ValueError for a malformed host, InterfaceError when `app` isn't an app,
-        RuntimeError when the app has started.
-        """
-        if self.middleware_stack is not None:
-            raise RuntimeError("the app has started: add hosts before")
-        mount = make_mount("", app, "asgi3" if isinstance(app, App) else "auto", name)
-        if not self.hosts:
-            self.user_middleware.append(Middleware(HostRouting, hosts=self.hosts))
-        self.hosts.append(make_host(host, mount))
-        self.routers_lifespans.append(lambda _: mount.running())
+        self.take(APIWebSocketRoute(path, endpoint, name, before))
 
     @named_options
     def frontend(
@@ -294,23 +259,6 @@ class App(Documented, Registering):
             check_dir = os.environ.get("FASTAPI_ENV") != "development"
         self.mount(path, FrontendFiles(directory, fallback, check_dir=bool(check_dir)))
 
-    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """The path of the first route with this name and these parameters, percent-encoded.
-
-        Raises: NoMatchFound when there is none; ValueError when it could not match a value.
-        """
-        for protocol, routes in (("http", self.routes), ("websocket", self.websockets.routes)):
-            for route in routes:
-                path = make_path(route.path, path_params) if route.name == name else None
-                if path is not None:
-                    return URLPath(path, protocol)
-        others: tuple[Mount | Host, ...] = (*self.mounts, *self.hosts)
-        for other in others:
-            found = other.url_path_for(name, path_params)
-            if found is not None:
-                return found
-        raise NoMatchFound(name, path_params)
-
     @property
     def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:
         """Functions that are called in the place of dependencies, of routers' too: for tests.
@@ -328,7 +276,7 @@ class App(Documented, Registering):
         changes = self._dependencies.changes
         apply(
             [
-                *changes(self._router, self.routes),
+                *changes(self._router, self._http_routes),
                 *changes(self.websockets.router, self.websockets.routes),
             ]
         )

@@ -5,16 +5,22 @@ The names are those of `starlette.concurrency` and `fastapi.concurrency`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager
 from contextvars import copy_context
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ._calling.threads import run_internal, submit, to_its_end
 
-__all__ = ["contextmanager_in_threadpool", "iterate_in_threadpool", "run_in_threadpool"]
+__all__ = [
+    "contextmanager_in_threadpool",
+    "iterate_in_threadpool",
+    "run_in_threadpool",
+    "run_until_first_complete",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,3 +65,15 @@ async def contextmanager_in_threadpool(manager: AbstractContextManager[T]) -> As
             raise
     else:
         await run_internal(manager.__exit__, None, None, None)
+
+
+async def run_until_first_complete(*args: tuple[Callable[..., Any], dict[str, Any]]) -> None:
+    """Calls coroutine functions, each with its keyword arguments, until the first one returns.
+
+    The others are cancelled. Raises: what one of them raises.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(func(**kwargs)) for func, kwargs in args]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import (
-    ItemsView,
-    Iterable,
     Iterator,
-    KeysView,
     Mapping,
     MutableMapping,
-    ValuesView,
 )
-from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from ._calling.threads import run_internal
 from ._messages.header_fields import RawHeaders, field_name, field_value, header_field
+from ._messages.multidict import ImmutableMultiDict, MultiDict, QueryParams
+from ._messages.urls import URL, URLPath
 from .config import CommaSeparatedStrings, Secret
 
 __all__ = [
@@ -114,7 +111,9 @@ class Headers(Mapping[str, str]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.items()!r})"
+        fields = dict(self.items())
+        shown = repr(fields) if len(fields) == len(self.raw) else f"raw={self.raw!r}"
+        return f"{type(self).__name__}({shown})"
 
 
 class MutableHeaders(Headers, MutableMapping[str, str]):
@@ -140,6 +139,17 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
             raise KeyError(key)
         self.raw[:] = kept
 
+    def __or__(self, other: Mapping[str, str]) -> MutableHeaders:
+        if not isinstance(other, Mapping):
+            raise TypeError(f"expected a mapping of header fields, not {other!r}")
+        return self.mutablecopy().__ior__(other)
+
+    def __ior__(self, other: Mapping[str, str]) -> MutableHeaders:
+        if not isinstance(other, Mapping):
+            raise TypeError(f"expected a mapping of header fields, not {other!r}")
+        self.update(other.items())
+        return self
+
     def append(self, key: str, value: str) -> None:
         """Adds a field, and keeps those with the same name."""
         self.raw.append(header_field(key, value))
@@ -148,81 +158,6 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
         """Adds field names to Vary (RFC 9110 section 12.5.5)."""
         present = self.get("vary")
         self["vary"] = vary if present is None else f"{present}, {vary}"
-
-
-class MultiDict(Mapping[str, V], Generic[V]):
-    """Ordered pairs whose keys may repeat; a look-up gives the last value, `getlist` all."""
-
-    __slots__ = ("_dict", "_pairs")
-
-    def __init__(
-        self, pairs: MultiDict[V] | Mapping[str, V] | Iterable[tuple[str, V]] = ()
-    ) -> None:
-        if isinstance(pairs, MultiDict):
-            pairs = pairs.multi_items()
-        elif isinstance(pairs, Mapping):
-            pairs = pairs.items()
-        self._pairs = list(pairs)
-        self._dict = dict(self._pairs)
-
-    def getlist(self, key: str) -> list[V]:
-        """All values of a key, in order."""
-        return [value for name, value in self._pairs if name == key]
-
-    def multi_items(self) -> list[tuple[str, V]]:
-        """All pairs in order."""
-        return list(self._pairs)
-
-    def keys(self) -> KeysView[str]:
-        """Every key once."""
-        return self._dict.keys()
-
-    def values(self) -> ValuesView[V]:
-        """The last value of each key."""
-        return self._dict.values()
-
-    def items(self) -> ItemsView[str, V]:
-        """Each key with its last value."""
-        return self._dict.items()
-
-    def __getitem__(self, key: str) -> V:
-        value: V = self._dict[key]
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._dict)
-
-    def __len__(self) -> int:
-        return len(self._dict)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, MultiDict):
-            return NotImplemented
-        return sorted(self._pairs, key=str) == sorted(other._pairs, key=str)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._pairs!r})"
-
-
-ImmutableMultiDict = MultiDict
-
-
-class QueryParams(MultiDict[str]):
-    """The query of a URL, decoded."""
-
-    __slots__ = ()
-
-    def __init__(self, query: str | bytes | Iterable[tuple[str, str]] = ()) -> None:
-        if isinstance(query, bytes):
-            query = query.decode("latin-1")
-        if isinstance(query, str):
-            query = parse_qsl(query, keep_blank_values=True)
-        super().__init__(query)
-
-    def __str__(self) -> str:
-        return urlencode(self._pairs)
 
 
 class UploadFile:
@@ -289,10 +224,12 @@ class UploadFile:
             await run_internal(self.file.close)
 
     def __repr__(self) -> str:
-        return f"UploadFile(filename={self.filename!r}, size={self.size!r})"
+        return (
+            f"UploadFile(filename={self.filename!r}, size={self.size!r}, headers={self.headers!r})"
+        )
 
     @classmethod
-    def _validate(cls, value: Any) -> UploadFile:
+    def _validate(cls, value: Any, _: Any = None) -> UploadFile:
         if not isinstance(value, UploadFile):
             raise ValueError(f"Expected UploadFile, received: {type(value)}")
         return value
@@ -301,14 +238,14 @@ class UploadFile:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_plain_validator_function(cls._validate)
+        return core_schema.with_info_plain_validator_function(cls._validate)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         return {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
-class FormData(MultiDict[UploadFile | str]):
+class FormData(ImmutableMultiDict[UploadFile | str]):
     """The fields and files of a form, in the order in which they were sent."""
 
     __slots__ = ()
@@ -321,112 +258,6 @@ class FormData(MultiDict[UploadFile | str]):
     def files(self) -> list[UploadFile]:
         """The files alone."""
         return [value for _, value in self._pairs if isinstance(value, UploadFile)]
-
-
-class URL:
-    """A URL and its parts.
-
-    If `path` is given, it is the value of the property of this name. A request's URL has its
-    percent-decoded path there, as the router sees it, so that percent-encoding can't evade a
-    comparison. The URL's text stays as it was sent. Of a `scope` it is the URL that was requested.
-    """
-
-    __slots__ = ("_parts", "_path", "_text")
-
-    def __init__(
-        self, url: str = "", *, path: str | None = None, scope: Mapping[str, Any] | None = None
-    ) -> None:
-        if scope is not None:
-            url, path = _scope_url(scope), scope["path"]
-        self._text = url
-        self._parts: SplitResult = urlsplit(url)
-        self._path = path
-
-    scheme = property(lambda self: self._parts.scheme)
-    netloc = property(lambda self: self._parts.netloc)
-    query = property(lambda self: self._parts.query)
-    fragment = property(lambda self: self._parts.fragment)
-    username = property(lambda self: self._parts.username)
-    password = property(lambda self: self._parts.password)
-    hostname = property(lambda self: self._parts.hostname)
-    port = property(lambda self: self._parts.port)
-
-    @property
-    def path(self) -> str:
-        """The path; decoded for a request's URL."""
-        return self._parts.path if self._path is None else self._path
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether the scheme is https or wss."""
-        return self._parts.scheme in ("https", "wss")
-
-    def replace(self, **parts: str) -> URL:
-        """A copy with `scheme`, `netloc`, `path`, `query` or `fragment` changed."""
-        path = None if "path" in parts else self._path
-        return URL(self._parts._replace(**parts).geturl(), path=path)
-
-    def include_query_params(self, **params: object) -> URL:
-        """A copy with these query parameters set."""
-        pairs = [p for p in parse_qsl(self.query, keep_blank_values=True) if p[0] not in params]
-        pairs += [(name, str(value)) for name, value in params.items()]
-        return self.replace(query=urlencode(pairs))
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"URL({self._text!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, (URL, str)) and str(self) == str(other)
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-def _scope_url(scope: Mapping[str, Any]) -> str:
-    """The URL that an ASGI scope stands for, with the host of the Host field."""
-    scheme = scope.get("scheme", "http")
-    host = next(
-        (value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), ""
-    )
-    if not host and (server := scope.get("server")):
-        usual = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(scheme)
-        host = server[0] if server[1] in (None, usual) else f"{server[0]}:{server[1]}"
-    raw_path = scope.get("raw_path")
-    path = quote(scope["path"]) if raw_path is None else raw_path.decode("latin-1")
-    query = scope.get("query_string", b"").decode("latin-1")
-    return f"{scheme}://{host}{path}?{query}" if query else f"{scheme}://{host}{path}"
-
-
-class URLPath(str):
-    """The path of a route, percent-encoded; `protocol` is "http" or "websocket".
-
-    `host` is that of a route of another host, or "".
-    """
-
-    __slots__ = ("host", "protocol")
-
-    protocol: str
-    host: str
-
-    def __new__(cls, path: str, protocol: str = "http", host: str = "") -> URLPath:
-        """A str with the attributes."""
-        self = super().__new__(cls, path)
-        self.protocol = protocol
-        self.host = host
-        return self
-
-    def make_absolute_url(self, base_url: URL | str) -> URL:
-        """The URL of the path below `base_url`, whose scheme says whether TLS is used."""
-        base = URL(str(base_url))
-        scheme = "http" if self.protocol == "http" else "ws"
-        path = base.path.rstrip("/") + self
-        netloc = self.host or base.netloc
-        return base.replace(
-            scheme=f"{scheme}s" if base.is_secure else scheme, netloc=netloc, path=path
-        )
 
 
 class State:

@@ -165,8 +165,8 @@ class NoMatchFound(Exception):
     """No route has this name with these parameters in its path."""
 
     def __init__(self, name: str, path_params: dict[str, Any]) -> None:
-        params = ", ".join(path_params) or "none"
-        super().__init__(f"no route has the name {name!r} and these parameters: {params}")
+        params = ", ".join(path_params)
+        super().__init__(f'No route exists for name "{name}" and params "{params}".')
 
 
 class RouteWarning(UserWarning):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from ._application.api_route import APIRoute, PlainRoute
+from ._application.api_route import APIRoute, APIWebSocketRoute
 from ._application.controllers import Add, Method, add_controller, check_claimed, is_method
 from ._application.events import Events, Lifespan
+from ._application.matching import Match
+from ._application.plain_handlers import router_makers
 from ._application.routes import (
     Route,
     RouteOptions,
@@ -17,97 +19,34 @@ from ._application.routes import (
     check_options,
     method_names,
 )
+from ._application.shared import Shared
+from ._asgi.hosts import Host
+from ._asgi.mounts import Mount
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
-from ._forms.limits import FormOptions, check_form_limits
 from ._signature.foreign import check_dependencies, refuse_foreign
-from ._validation.annotations import is_class
 from .exceptions import NoMatchFound
-from .responses import Response
 
 if TYPE_CHECKING:
+    from ._asgi.protocol import Message, Receive, Send
+    from ._forms.limits import FormOptions
+    from .datastructures import URLPath
     from .params import Depends
+    from .responses import Response
 
-__all__ = ["APIRoute", "APIRouter", "NoMatchFound", "Route", "WebSocketRoute"]
+__all__ = [
+    "APIRoute",
+    "APIRouter",
+    "APIWebSocketRoute",
+    "Host",
+    "Match",
+    "Mount",
+    "NoMatchFound",
+    "Route",
+    "WebSocketRoute",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What all routes of a router, or of one inclusion, have in common."""
-
-    prefix: str = ""
-    tags: Sequence[str] = ()
-    dependencies: Sequence[Depends] = ()
-    default_response_class: type[Response] | None = None
-    responses: dict[int | str, dict[str, Any]] | None = None
-    callbacks: Sequence[Any] = ()
-    deprecated: bool | None = None
-    include_in_schema: bool = True
-    generate_unique_id_function: Callable[[Any], str] | None = None
-    max_body_size: int | None = None
-    form_limits: FormOptions = field(default_factory=FormOptions)
-    strict_content_type: bool | None = None
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any], where: str) -> Shared:
-        """Those of the arguments `given` to a function that routes share, checked.
-
-        Raises: TypeError or ValueError for what can't be meant, in a message for `where`.
-        """
-        taken = {each.name: given[each.name] for each in fields(cls) if each.name in given}
-        for name in ("tags", "callbacks"):
-            if name in taken:
-                taken[name] = tuple(taken[name] or ())
-        taken["form_limits"] = check_form_limits(taken.get("form_limits"), where)
-        taken["dependencies"] = check_dependencies(taken.get("dependencies") or (), where)
-        shared = cls(**taken)
-        shared.check(where)
-        return shared
-
-    def check(self, where: str) -> None:
-        """Raises: TypeError or ValueError for what can't be meant, in a message for `where`."""
-        prefix = self.prefix
-        if not isinstance(prefix, str):
-            raise TypeError(f"{where}: prefix must be a str, not {prefix!r}")
-        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise ValueError(f"{where}: a prefix begins with '/' and ends without: {prefix!r}")
-        default = self.default_response_class
-        if not (default is None or is_class(default, Response)):
-            raise TypeError(
-                f"{where}: default_response_class must be a class of fluvial's responses, not "
-                f"{default!r}"
-            )
-
-    def options(self, own: RouteOptions) -> RouteOptions:
-        """Those of a route, with what is shared before its own, or where it has none."""
-        options: RouteOptions = {**own}
-        for name in ("tags", "dependencies", "callbacks"):
-            if getattr(self, name):
-                given: Any = own.get(name) or ()
-                options[name] = [*getattr(self, name), *given]
-        if self.responses:
-            options["responses"] = {**self.responses, **(own.get("responses") or {})}
-        for name, default in (
-            ("response_class", self.default_response_class),
-            ("generate_unique_id_function", self.generate_unique_id_function),
-            ("strict_content_type", self.strict_content_type),
-        ):
-            if default is not None and own.get(name) is None:
-                options[name] = default  # type: ignore[literal-required]
-        if (
-            self.max_body_size is not None
-            and own.get("body_limit", own.get("max_body_size")) is None
-        ):
-            options["body_limit"] = self.max_body_size
-        if self.deprecated and not own.get("deprecated"):
-            options["deprecated"] = True
-        if not self.include_in_schema:
-            options["include_in_schema"] = False
-        if self.form_limits:
-            options["form_limits"] = {**self.form_limits, **(own.get("form_limits") or {})}
-        return options
 
 
 class Registering(Events, ABC):
@@ -145,6 +84,28 @@ class Registering(Events, ABC):
         dependencies: Sequence[Depends] | None = None,
     ) -> None:
         """Registers a WebSocket handler. Raises: as `add_api_route`."""
+
+    @abstractmethod
+    def take(self, route: Any) -> None:
+        """Registers a route of any kind as it is. Raises: as `add_api_route`."""
+
+    def add_websocket_route(
+        self, path: str, route: Callable[..., Any], name: str | None = None
+    ) -> None:
+        """Registers `route(websocket)`, or an ASGI app. Raises: as `add_api_route`."""
+        self.take(WebSocketRoute(self._prefixed(path), route, name))
+
+    def websocket_route(self, path: str, name: str | None = None) -> Callable[[F], F]:
+        """Registers the decorated `f(websocket)`, whose signature isn't read."""
+
+        def register(endpoint: F) -> F:
+            self.add_websocket_route(path, endpoint, name)
+            return endpoint
+
+        return register
+
+    def _prefixed(self, path: str) -> str:
+        return path
 
     def api_route(
         self, path: str, *, methods: Collection[str] = ("GET",), **options: Unpack[RouteOptions]
@@ -217,17 +178,15 @@ class Registering(Events, ABC):
         route: Callable[..., Any],
         methods: Collection[str] | None = None,
         name: str | None = None,
-        include_in_schema: bool = False,
+        include_in_schema: bool = True,
     ) -> None:
-        """Registers `route(request)`, whose signature is not read. Raises: as `add_api_route`."""
-        self.add_api_route(
-            path,
-            route,
-            methods=methods or ("GET",),
-            name=name,
-            include_in_schema=include_in_schema,
-            route_class_override=PlainRoute,
-        )
+        """Registers `route(request)`, whose signature is not read, or an ASGI app.
+
+        Raises: as `add_api_route`.
+        """
+        check_path(path, "get", self._owner)
+        options: RouteOptions = {"name": name, "include_in_schema": include_in_schema}
+        self.take(Route(self._prefixed(path), route, methods=methods, **options))
 
     @named_options
     def websocket(
@@ -334,8 +293,40 @@ class Registering(Events, ABC):
         self.include_events(router)
 
 
-def include_route(owner: Registering, route: Route | WebSocketRoute, shared: Shared) -> None:
+def under(route: Any, prefix: str) -> Any:
+    """The route, mount or host with `prefix` before its path."""
+    if not prefix or isinstance(route, Host):
+        return route
+    moved = copy.copy(route)
+    moved.path = prefix + route.path
+    if isinstance(route, Mount):
+        moved.prefix = moved.path
+    moved.plan = None
+    return moved
+
+
+def find_by_name(routes: Iterable[Any], name: str, values: dict[str, Any]) -> URLPath:
+    """The path of the first route with this name and these parameters.
+
+    Raises: NoMatchFound when there is none; ValueError when it could not match a value.
+    """
+    for route in routes:
+        try:
+            found: URLPath = route.url_path_for(name, **values)
+        except NoMatchFound:
+            continue
+        return found
+    raise NoMatchFound(name, values)
+
+
+def include_route(owner: Registering, route: Any, shared: Shared) -> None:
     """Registers a router's route with `owner`. Raises: as `add_api_route`."""
+    if isinstance(route, (Mount, Host)) or type(route) in (Route, WebSocketRoute):
+        owner.take(under(route, shared.prefix))
+        return
+    if not isinstance(route, (Route, WebSocketRoute)):
+        refuse_foreign(route)
+        raise TypeError(f"routes are Route, WebSocketRoute, Mount and Host, not {route!r}")
     path = shared.prefix + route.path
     if not path:
         name = callable_name(route.endpoint)
@@ -381,7 +372,7 @@ class APIRouter(Registering):
         on_shutdown: Sequence[Callable[[], Any]] | None = None,
         route_class: type[Route] = APIRoute,
         strict_content_type: bool | None = None,
-        routes: Sequence[Route | WebSocketRoute] | None = None,
+        routes: Sequence[Route | WebSocketRoute | Mount | Host] | None = None,
         redirect_slashes: bool = True,
         default: None = None,
         dependency_overrides_provider: Any = None,
@@ -390,7 +381,8 @@ class APIRouter(Registering):
             raise TypeError("APIRouter(): default is the including app's affair: give it None")
         self._shared = Shared.of(dict(locals()), "APIRouter()")
         self.route_class = route_class
-        self.routes: list[Route | WebSocketRoute] = []
+        self.routes: list[Route | WebSocketRoute | Mount | Host] = []
+        self._alone: Any = None
         self.set_events(lifespan, on_startup, on_shutdown)
         for route in routes or ():
             include_route(self, route, Shared())
@@ -399,6 +391,9 @@ class APIRouter(Registering):
     def prefix(self) -> str:
         """What all paths of the router begin with."""
         return self._shared.prefix
+
+    def _prefixed(self, path: str) -> str:
+        return self.prefix + path
 
     def add_api_route(
         self,
@@ -431,4 +426,29 @@ class APIRouter(Registering):
         check_path(path, "websocket", self._owner)
         before = check_dependencies(dependencies or (), f"@{self._owner}.websocket()")
         all_before = (*self._shared.dependencies, *before)
-        self.routes.append(WebSocketRoute(self.prefix + path, endpoint, name, all_before))
+        self.routes.append(APIWebSocketRoute(self.prefix + path, endpoint, name, all_before))
+
+    def take(self, route: Any) -> None:
+        """Notes a route of any kind as it is."""
+        self.routes.append(route)
+
+    @named_options
+    def mount(
+        self, path: str, app: Any, name: str | None = None, *, interface: str = "auto"
+    ) -> None:
+        """Mounts another app below `path` in the app that includes the router. Raises: as there."""
+        self.take(Mount(self.prefix + path, app, name=name, interface=interface))
+
+    def host(self, host: str, app: Any, name: str | None = None) -> None:
+        """Lets another app respond for `host` in the app that includes the router."""
+        self.take(Host(host, app, name))
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """As `App.url_path_for`, within the router."""
+        return find_by_name(self.routes, name, path_params)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The router alone, as an ASGI app, with the routes that it has at the first request."""
+        if self._alone is None:
+            self._alone = router_makers[0](self.routes)
+        await self._alone(scope, receive, send)

@@ -70,7 +70,7 @@ def test_methods_root_paths_and_sockets() -> None:
     @app.websocket("/x/{a}")
     async def socket(socket: WebSocket) -> None: ...
 
-    get, post = app.routes
+    get, post, _ = app.routes
     [talk] = app.websockets.routes
 
     def match(route: Any, method: str = "GET", kind: str = "http", **more: Any) -> Match:

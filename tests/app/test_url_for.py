@@ -68,7 +68,7 @@ def test_a_value_that_the_route_would_not_match(name: str, value: Any) -> None:
     ("name", "params"), [("nobody", {}), ("text", {}), ("text", {"value": 1, "more": 2})]
 )
 def test_no_route(name: str, params: dict[str, Any]) -> None:
-    with pytest.raises(NoMatchFound, match=f"no route has the name '{name}'"):
+    with pytest.raises(NoMatchFound, match=f'No route exists for name "{name}"'):
         make_app().url_path_for(name, **params)
 
 

@@ -150,7 +150,7 @@ def test_mistakes() -> None:
     app = App()
     with pytest.raises(ValueError, match="must begin with '/', not 'sub'"):
         app.mount("sub", Other())
-    with pytest.raises(ValueError, match=r"plain text, not '/\{x\}'"):
-        app.mount("/{x}", Other())
+    with pytest.raises(ValueError, match="plain text, not '/%78'"):
+        app.mount("/%78", Other())
     with pytest.raises(InterfaceError, match="is not an app but an object of type int"):
         app.mount("/sub", 3)

@@ -1,19 +1,38 @@
-"""Routes whose handling of a request a class of the user's is around, and routes of functions that
-take the request alone.
+"""Routes whose handlers' signatures are read, and whose handling of a request a class of the user's
+may be around.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Coroutine
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import _core
-from .._calling.callables import is_async
-from ..exceptions import HTTPException
+from .._calling.callables import Flavour
+from .._signature.body import ContentRule
+from .._signature.foreign import check_returned
+from .._signature.json_lines import response_class_of
+from .._signature.lifetimes import uses_any
+from .._signature.plan import make_target
+from .._signature.results import ModelOptions, make_respond, make_wrap, returned_model
+from .._signature.signature import Call, Overrides, Special, return_annotation
+from .._validation.annotations import is_class
+from ..exceptions import FluvialError, HTTPException
+from ..params import MISSING
 from ..requests import Request
-from ..responses import Response
+from ..responses import Response, StreamingResponse
+from .manners import FLUVIAL
 from .middleware import call_plan
-from .routes import Route
+from .paths import read_captures
+from .plain_handlers import plan_around_request
+from .read_signatures import (
+    check_websocket,
+    guards_of,
+    read_calls,
+    respond_with_nothing,
+    warn_of_untaken,
+)
+from .routes import Route, RouteOptions, WebSocketRoute
 
 if TYPE_CHECKING:
     from .dependencies import Dependencies
@@ -30,6 +49,19 @@ class APIRoute(Route):
 
     _within: _core.Plan | None = None  # what the user's class is around
 
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Collection[str] | None = None,
+        **options: Unpack[RouteOptions],
+    ) -> None:
+        super().__init__(path, endpoint, methods=methods or ("GET",), **options)
+        # That of a partial is "partial" here, in URLs by name as in documents.
+        name = getattr(endpoint, "__name__", type(endpoint).__name__)
+        self.name = options.get("name") or name
+
     def get_route_handler(self) -> RouteHandler:
         """The function that handles a request of the route, to be called by an overriding one.
 
@@ -43,41 +75,142 @@ class APIRoute(Route):
 
         return handle
 
-    def compile(self, dependencies: Dependencies) -> _core.Plan:
-        """A plan with the overrides of now. Raises: as `make_plan`."""
-        plan = Route.compile(self, dependencies)
-        if type(self).get_route_handler is APIRoute.get_route_handler:
-            return plan
-        self._within = plan
-        return _around_request(self.get_route_handler(), self)
-
-
-class PlainRoute(APIRoute):
-    """A path with a function of the request alone, `def` or `async def`, that returns a response.
-
-    Its signature isn't read.
-    """
-
     def make_plan(self, dependencies: Dependencies) -> _core.Plan:
-        """The plan; there is nothing in it that could be wrong."""
+        """Reads the handler's signature.
+
+        Raises: TypeError when the handler's signature or an option can't be used; NameError when
+        an annotation uses a name that isn't defined yet.
+        """
+        calls = self._read(dependencies, {})
+        warn_of_untaken(self.path, calls)
+        self.calls = calls
         self.plan = self.compile(dependencies)
         return self.plan
 
+    def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
+        guards = guards_of(self.path)
+        before = (*guards, *dependencies.everywhere, *(self.options.get("dependencies") or ()))
+        return read_calls(self.endpoint, self.path, before, Special.REQUEST, overrides)
+
     def compile(self, dependencies: Dependencies) -> _core.Plan:
-        """The same plan each time."""
-        return _around_request(self.endpoint, self)
+        """A plan with the overrides of now. Raises: as `make_plan`."""
+        plan = self._compile(dependencies)
+        if type(self).get_route_handler is APIRoute.get_route_handler:
+            return plan
+        self._within = plan
+        return plan_around_request(self.get_route_handler(), self)
+
+    def _compile(self, dependencies: Dependencies) -> _core.Plan:
+        self.overridden = uses_any(self.calls, dependencies.overrides)
+        calls = self._read(dependencies, dependencies.overrides) if self.overridden else self.calls
+        dependencies.for_app.declare(calls)
+        *before, call = calls
+        target = make_target(
+            call,
+            before,
+            read_captures(self.path),
+            inline=self.options.get("inline", False),
+            form_limits=self.options.get("form_limits"),
+            content=self._content_rule(),
+            streamed=is_class(self._response_class(), StreamingResponse),
+        )
+        wrap = self._make_wrap()
+        status_code = self.options.get("status_code") or 200
+        plan = _core.Plan(
+            target.handler,
+            kind=target.kind,
+            params=target.params,
+            kwnames=target.kwnames,
+            body=target.body,
+            body_limit=self.options.get("body_limit"),
+            status_code=status_code,
+            wrap=wrap,
+            info=self,
+        )
+        if target.program is not None:
+            target.program.respond = make_respond(wrap, status_code)
+            target.program.app_value = dependencies.for_app.value
+        return plan
+
+    def _content_rule(self) -> ContentRule:
+        if self.options.get("strict_content_type") is False:
+            return ContentRule.ASSUMED
+        return self.options.get("manners", FLUVIAL).content
+
+    def _response_class(self) -> type[Response] | None:
+        return response_class_of(self.endpoint, self.options.get("response_class"))
+
+    def _make_wrap(self) -> Callable[[Any], Response] | None:
+        options = self.options
+        model_options: Any = {
+            name: options[f"response_model_{name}"]  # type: ignore[literal-required]  # all are options
+            for name in ModelOptions.__annotations__
+            if f"response_model_{name}" in options
+        }
+        try:
+            annotation = return_annotation(self.endpoint)
+        except NameError:
+            if "response_model" not in options:
+                raise
+            annotation = MISSING
+        check_returned(annotation)
+        if self.options.get("manners", FLUVIAL).checks_results and "response_model" not in options:
+            options = {**options, "response_model": returned_model(annotation)}
+        try:
+            return make_wrap(
+                options.get("status_code"),
+                self._response_class(),
+                options.get("response_model", MISSING),
+                annotation,
+                model_options,
+            )
+        except TypeError as exc:
+            if not self.options.get("manners", FLUVIAL).checks_results:
+                raise
+            raise FluvialError(f"not a valid Pydantic field type for a response: {exc}") from exc
 
 
-def _around_request(handler: Callable[..., Any], route: Route) -> _core.Plan:
-    later = is_async(handler)
-    return _core.Plan(
-        handler,
-        kind=_core.TASK if later else _core.POOL,
-        params=(_core.Param(_core.REQUEST, "request", "request"),),
-        body=_core.BODY_STREAM if later else _core.BODY_COLLECT,
-        body_limit=route.options.get("body_limit"),
-        info=route,
-    )
+class APIWebSocketRoute(WebSocketRoute):
+    """One path with a WebSocket handler whose signature is read."""
+
+    def make_plan(self, dependencies: Dependencies) -> _core.Plan:
+        """Reads the handler's signature.
+
+        Raises: TypeError when the handler's signature can't be used; NameError when an annotation
+        uses a name that isn't defined yet.
+        """
+        calls = self._read(dependencies, {})
+        if calls[-1].flavour is not Flavour.ASYNC:
+            raise TypeError("a WebSocket handler must be an `async def`")
+        warn_of_untaken(self.path, calls)
+        self.calls = calls
+        self.plan = self.compile(dependencies)
+        return self.plan
+
+    def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
+        before = (*guards_of(self.path), *dependencies.everywhere, *self.dependencies)
+        return read_calls(self.endpoint, self.path, before, Special.WEBSOCKET, overrides)
+
+    def compile(self, dependencies: Dependencies) -> _core.Plan:
+        """A plan with the overrides of now. Raises: as `make_plan`."""
+        self.overridden = uses_any(self.calls, dependencies.overrides)
+        calls = self._read(dependencies, dependencies.overrides) if self.overridden else self.calls
+        for each in calls:
+            check_websocket(each)
+        dependencies.for_app.declare(calls)
+        target = make_target(calls[-1], list(calls[:-1]), read_captures(self.path))
+        if target.program is not None:
+            target.program.respond = respond_with_nothing
+            target.program.app_value = dependencies.for_app.value
+            target.program.late = False  # there is no response to wait for
+        return _core.Plan(
+            target.handler,
+            kind=target.kind,
+            params=target.params,
+            kwnames=target.kwnames,
+            body=_core.BODY_DISCARD,
+            info=self,
+        )
 
 
 async def _handle(plan: _core.Plan, request: Request) -> Response:

@@ -26,4 +26,5 @@ class Manners:
 
 
 FLUVIAL = Manners(ContentRule.REFUSED, warns_of_duplicates=True, checks_results=False)
+STARLETTE = Manners(ContentRule.TEXT, warns_of_duplicates=False, checks_results=False)
 FASTAPI = Manners(ContentRule.TEXT, warns_of_duplicates=False, checks_results=True)

@@ -11,13 +11,9 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
+from .convertors import CONVERTOR_TYPES
+
 CAPTURE = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
-_FORMS = {
-    "int": "[0-9]+",
-    "float": r"[0-9]+(?:\.[0-9]+)?",
-    "uuid": "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
-    "path": ".*",
-}
 
 
 class Match(Enum):
@@ -41,11 +37,13 @@ def is_below(path: str, prefix: str) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _pattern(path: str) -> re.Pattern[str]:
+def pattern_of(path: str) -> re.Pattern[str]:
+    """What a route's path matches."""
     pieces = CAPTURE.split(path)
     texts, names, kinds = pieces[::3], pieces[1::3], pieces[2::3]
     groups = (
-        f"(?P<{name}>{_FORMS.get(kind, '[^/]+')})" for name, kind in zip(names, kinds, strict=True)
+        f"(?P<{name}>{CONVERTOR_TYPES[kind or 'str'].regex})"
+        for name, kind in zip(names, kinds, strict=True)
     )
     found = re.escape(texts[0])
     for group, text in zip(groups, texts[1:], strict=True):
@@ -61,7 +59,7 @@ def match_route(
     `methods` is None for a WebSocket's route.
     """
     kind = "websocket" if methods is None else "http"
-    found = _pattern(route.path).fullmatch(path_below(scope)) if scope["type"] == kind else None
+    found = pattern_of(route.path).fullmatch(path_below(scope)) if scope["type"] == kind else None
     if found is None:
         return Match.NONE, {}
     params = dict(scope.get("path_params", {}))

@@ -12,12 +12,19 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from .. import _core
 from ..datastructures import URL, Address, State
-from ..exceptions import ClientDisconnect, WebSocketDisconnect, WebSocketException
+from ..exceptions import (
+    ClientDisconnect,
+    NoMatchFound,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from ..requests import HTTPConnection, Request
 from ..websockets import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITING, WebSocket
 
 if TYPE_CHECKING:
+    from ..datastructures import URLPath
     from .protocol import Message, Receive, Send
 
 # Where a scope has what was received of its request.
@@ -101,6 +108,30 @@ class Adopted(HTTPConnection):
 
     _scope: Message
     _receive: Receive
+
+    @property
+    def app(self) -> Any:
+        """The app; the outer one in a router that is mounted in an app."""
+        return self._scope.get("app", _core.Request.app.__get__(self))
+
+    def url_for(self, name: str, /, **path_params: Any) -> URL:
+        """As that of any request. What the app lacks is looked for in the outermost app.
+
+        Raises: RuntimeError when there is no app.
+        """
+        app, outermost = self.app, self._scope.get("router")
+        if app is None and outermost is None:
+            raise RuntimeError("url_for() needs an app: this request was made without one")
+        if app is not None and app is not outermost:
+            try:
+                return super().url_for(name, **path_params)
+            except NoMatchFound:
+                if outermost is None:
+                    raise
+        root = self._scope.get("app_root_path", self._root_path).rstrip("/")
+        base = self.url.replace(path=f"{root}/", query="", fragment="")
+        path: URLPath = (outermost or app).url_path_for(name, **path_params)
+        return path.make_absolute_url(base)
 
     @property
     def client(self) -> Address | None:

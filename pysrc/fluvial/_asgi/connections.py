@@ -10,11 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .. import requests, responses
+from .._application import plain_handlers
 
 if TYPE_CHECKING:
     from ..applications import App
     from ..responses import Response
-    from .protocol import Message, Receive, Send
+    from .protocol import Asgi3, Message, Receive, Send
     from .under_other_servers import AsgiSide
 
 
@@ -29,7 +30,9 @@ def side_of(app: App) -> AsgiSide:
 
 async def serve(app: App, scope: Message, receive: Receive, send: Send) -> None:
     """Calls `app` as an ASGI app, with its middleware."""
-    scope["app"] = app
+    if not (app.is_part and "app" in scope):
+        scope["app"] = app
+    scope.setdefault("router", app)
     if app.root_path:
         scope["root_path"] = app.root_path.rstrip("/")
     await side_of(app).call(scope, receive, send)
@@ -106,5 +109,13 @@ async def send_itself(response: Response, scope: Message, receive: Receive, send
         await send_response(response, request, send)
 
 
+async def respond_by(app: Asgi3, request: Any) -> Response:
+    """The response of an ASGI app that is a route's endpoint. Raises: what it raises."""
+    from .mounts import respond
+
+    return await respond(app, request)
+
+
+plain_handlers.responders.append(respond_by)
 requests.makers.append(make_request)
 responses.senders.append(send_itself)

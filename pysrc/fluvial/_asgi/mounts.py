@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .._application.matching import is_below
+from .._application.matching import CAPTURE, Match, is_below, path_below, pattern_of
+from .._application.paths import converters_of, make_path
+from .._application.plain_handlers import router_makers
 from ..datastructures import URLPath
-from ..exceptions import ClientDisconnect
+from ..exceptions import ClientDisconnect, NoMatchFound
 from ..requests import plain_scope
 from ..responses import Response, StreamingResponse
 from .bridge import ClientGone, running_asgi
-from .foreign_app import make_foreign
+from .foreign_app import Foreign, make_foreign
 
 if TYPE_CHECKING:
     from ..requests import Request
-    from .foreign_app import Foreign
-    from .protocol import Asgi3, Message
+    from .protocol import Asgi3, Message, Receive, Send
 
 # What a path may hold unencoded besides letters, digits and "-._~" (RFC 3986 section 3.3).
 PATH_SAFE = "/:@!$&'()*+,;="
@@ -33,29 +33,79 @@ _GONE = "the client has gone away"
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
-@dataclass(slots=True, eq=False)
 class Mount:
-    """An app below `prefix`, which is "" or begins with "/" and doesn't end with one.
+    """An app below `path`, or a router of `routes`, with the middleware of this mount around it.
 
-    `state` is the state of its lifespan while it runs, `root_path` that of the server.
+    `prefix` is "" or begins with "/" and doesn't end with one. Parameters in it are path parameters
+    of the app. `state` is the state of its lifespan while it runs, `root_path` that of the server.
     """
 
-    prefix: str
-    app: Foreign
-    asgi: Asgi3
-    state: dict[str, Any] | None = None
-    root_path: str = ""
-    name: str | None = None
+    def __init__(
+        self,
+        path: str,
+        app: Any = None,
+        routes: Sequence[Any] | None = None,
+        name: str | None = None,
+        *,
+        middleware: Sequence[Any] | None = None,
+        interface: str = "auto",
+    ) -> None:
+        """Raises: ValueError for a malformed path, InterfaceError when `app` isn't an app."""
+        self.path = self.prefix = path.rstrip("/")
+        if self.prefix and not self.prefix.startswith("/"):
+            raise ValueError(f"the path of a mounted app must begin with '/', not {path!r}")
+        if "%" in self.prefix:
+            raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
+        if app is None and routes is None:
+            raise AssertionError("Mount() takes an app or routes")
+        self.inner = router_makers[0](routes or ()) if app is None else app
+        self.app = self.inner
+        for cls, args, kwargs in reversed(list(middleware or ())):
+            self.app, interface = cls(self.app, *args, **kwargs), "asgi3"
+        self.foreign = make_foreign(self.app, interface)
+        self.asgi: Asgi3 = self.foreign.as_asgi3()
+        self.name = name or None
+        self.state: dict[str, Any] | None = None
+        self.root_path = ""
 
-    def url_path_for(self, name: str, values: dict[str, Any]) -> URLPath | None:
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(path={self.path!r}, name={self.name!r}, app={self.app!r})"
+
+    @property
+    def routes(self) -> list[Any]:
+        """The routes of the app, if it has any."""
+        return list(getattr(self.inner, "routes", ()))
+
+    @property
+    def parameters(self) -> set[str]:
+        """The names of the parameters in the path."""
+        return {match[1] for match in CAPTURE.finditer(self.prefix)}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The mount alone, as an ASGI app."""
+        await router_makers[0]([self])(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """The path of what has this name. Raises: NoMatchFound when nothing has."""
+        found = self.find_path(name, path_params)
+        if found is None:
+            raise NoMatchFound(name, path_params)
+        return found
+
+    def find_path(self, name: str, values: dict[str, Any]) -> URLPath | None:
         """The path of what has this name in the app, or with this mount's name; None: nothing has.
 
         With the mount's own name, `values` has a `path` below it.
         """
+        own = {key: value for key, value in values.items() if key in self.parameters}
+        values = {key: value for key, value in values.items() if key not in own}
+        prefix = make_path(self.prefix, own)
+        if prefix is None:
+            return None
         if self.name is not None and name == self.name and values.keys() == {"path"}:
             path = str(values["path"]).lstrip("/")
-            return URLPath(f"{self.prefix}/{quote(path, safe=PATH_SAFE)}")
-        inner = getattr(self.app.app, "url_path_for", None)
+            return URLPath(f"{prefix}/{quote(path, safe=PATH_SAFE)}")
+        inner = getattr(self.inner, "url_path_for", None)
         if inner is None or not (self.name is None or name.startswith(f"{self.name}:")):
             return None
         below = name if self.name is None else name[len(self.name) + 1 :]
@@ -65,7 +115,34 @@ class Mount:
             if type(exc).__name__ == "NoMatchFound":  # ours, or Starlette's
                 return None
             raise
-        return URLPath(self.prefix + found, getattr(found, "protocol", "http"))
+        return URLPath(prefix + found, getattr(found, "protocol", "http"))
+
+    def matches(self, scope: Message) -> tuple[Match, dict[str, Any]]:
+        """Whether an ASGI scope is for the app, and what its scope has, as in Starlette."""
+        if scope["type"] not in ("http", "websocket"):
+            return Match.NONE, {}
+        found = self.at_start(path_below(scope))
+        if found is None:
+            return Match.NONE, {}
+        taken, params = found
+        root = scope.get("root_path", "")
+        return Match.FULL, {
+            "path_params": {**scope.get("path_params", {}), **params},
+            "app_root_path": scope.get("app_root_path", root),
+            "root_path": root + taken,
+            "endpoint": self.app,
+        }
+
+    def at_start(self, path: str) -> tuple[str, dict[str, Any]] | None:
+        """What of `path` is this mount's, with the parameters in it; None when it isn't below."""
+        if "{" not in self.prefix:
+            return (self.prefix, {}) if self.fits(path) else None
+        found = pattern_of(self.prefix).match(path)
+        if found is None or not is_below(path, found[0]):
+            return None
+        converters = converters_of(self.prefix)
+        params = {name: converters.get(name, str)(text) for name, text in found.groupdict().items()}
+        return found[0], params
 
     def fits(self, path: str) -> bool:
         """Whether `path` belongs to the app."""
@@ -77,7 +154,7 @@ class Mount:
 
         Raises: LifespanError when the startup fails.
         """
-        if self.app.interface == "wsgi":
+        if self.foreign.interface == "wsgi":
             yield
             return
         async with running_asgi(self.asgi, "auto") as self.state:
@@ -91,22 +168,30 @@ class Mount:
 
         Raises: what the app raises before that.
         """
-        exchange = _Exchange(request)
-        scope = self.below(request._scope or plain_scope(request, self.root_path))
-        scope["asgi"] = dict(_ASGI)  # the version of our own `send`, not the outer server's
-        said = scope.get("extensions") or {}
-        scope["extensions"] = {"tls": said["tls"]} if "tls" in said else {}
-        exchange.run(self.asgi(scope, exchange.receive, exchange.send))
-        message = await exchange.start()
-        body = exchange.whole()
-        response = (
-            StreamingResponse(exchange.pieces(), message["status"])
-            if body is None
-            else Response(body, message["status"])
-        )
-        response.raw_headers = [(bytes(n), bytes(v)) for n, v in message.get("headers", ())]
-        response.clean_up_after(exchange.finish)
-        return response
+        scope = request._scope
+        if scope is None:
+            scope = {**plain_scope(request, self.root_path), **self.outer(request.app)}
+        scope = self.below(scope)
+        return await answer_by(self.asgi, scope, request)
+
+    def outer(self, app: Any) -> dict[str, Any]:
+        """What the scopes of an app of ours say of the app that it is mounted in."""
+        return {"app": app, "router": app} if hasattr(self.inner, "is_part") else {}
+
+    def within(self, app: Any, root_path: str) -> Foreign:
+        """The app for C to call. The scopes of one of ours tell which app it is mounted in."""
+        told = self.outer(app)
+        if not told:
+            return self.foreign
+        told["app_root_path"] = root_path
+
+        def call(scope: Message, receive: Receive, send: Send) -> Any:
+            if scope["type"] != "lifespan":
+                for name, value in told.items():
+                    scope.setdefault(name, value)
+            return self.asgi(scope, receive, send)
+
+        return Foreign(call, "asgi3")
 
     def below(self, scope: Message) -> Message:
         """This app's scope, made from `scope`, which is for the app that it is mounted in."""
@@ -115,6 +200,7 @@ class Mount:
         inner = dict(scope)
         inner.pop("state", None)
         inner["root_path"] = root + self.prefix
+        inner.setdefault("app_root_path", root)
         if not is_below(path, root):  # some servers leave root_path out of the path
             inner["path"] = root + path
             if raw_path := scope.get("raw_path"):
@@ -124,18 +210,52 @@ class Mount:
         return inner
 
 
-def make_mount(path: str, found: Any, interface: str, name: str | None = None) -> Mount:
-    """Mounts `found` below `path`.
+async def answer_by(asgi: Asgi3, scope: Message, request: Request) -> Response:
+    """The response of an ASGI app to a request, as soon as it has started.
 
-    Raises: ValueError for a malformed path, InterfaceError when `found` isn't an app.
+    Raises: what the app raises before that.
     """
-    prefix = path.rstrip("/")
-    if prefix and not prefix.startswith("/"):
-        raise ValueError(f"the path of a mounted app must begin with '/', not {path!r}")
-    if "{" in prefix or "%" in prefix:
-        raise ValueError(f"the path of a mounted app is plain text, not {path!r}")
-    app = make_foreign(found, interface)
-    return Mount(prefix, app, app.as_asgi3(), name=name)
+    exchange = _Exchange(request)
+    scope["asgi"] = dict(_ASGI)  # the version of our own `send`, not the outer server's
+    said = scope.get("extensions") or {}
+    scope["extensions"] = {"tls": said["tls"]} if "tls" in said else {}
+    exchange.run(asgi(scope, exchange.receive, exchange.send))
+    message = await exchange.start()
+    body = exchange.whole()
+    response = (
+        StreamingResponse(exchange.pieces(), message["status"])
+        if body is None
+        else Response(body, message["status"])
+    )
+    response.raw_headers = [(bytes(n), bytes(v)) for n, v in message.get("headers", ())]
+    response.clean_up_after(exchange.finish)
+    return response
+
+
+async def respond(asgi: Asgi3, request: Request) -> Response:
+    """The response of an ASGI app that is a route's endpoint. Raises: as `answer_by`."""
+    return await answer_by(asgi, dict(request.scope), request)
+
+
+class MountedBelow:
+    """A mount whose path has parameters, as the endpoint of routes: C finds these."""
+
+    def __init__(self, mount: Mount) -> None:
+        self._mount = mount
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The app, with its own part of the path."""
+        found = self._mount.at_start(path_below(scope))
+        taken, params = found or ("", {})
+        inner = self._mount.below(scope)
+        inner["root_path"] = scope.get("root_path", "") + taken
+        outer = dict(scope.get("path_params", {}))
+        outer.pop(REST, None)
+        inner["path_params"] = {**outer, **params}
+        await self._mount.asgi(inner, receive, send)
+
+
+REST = "path_below_the_mount"  # the parameter of such routes' paths
 
 
 class _Exchange:

@@ -47,12 +47,17 @@ def adopt(core: _core.Server, scope: Message, receive: Receive) -> Any:
     `core.release` must be called with it.
     """
     websocket = scope["type"] == "websocket"
-    path = path_below(scope).encode(errors="surrogatepass").decode(errors="replace")
+    whole = scope.get("path", "")  # missing from scopes that a program has made by hand
+    path = (
+        (path_below(scope) if whole else "/")
+        .encode(errors="surrogatepass")
+        .decode(errors="replace")
+    )
     adopted: Any = core.adopt(
         scope.get("method", "GET"),
         0 if scope.get("http_version") == "1.0" else 1,
         path,
-        scope.get("raw_path") or quote(scope["path"], errors="replace").encode(),
+        scope.get("raw_path") or quote(whole, errors="replace").encode(),
         scope.get("query_string", b""),
         scope.get("headers", ()),
         websocket,
@@ -239,7 +244,7 @@ class AsgiSide:
         finally:
             self.core.release(websocket)
         mount = self._mount_of(websocket)
-        if mount is not None and mount.app.interface != "wsgi":
+        if mount is not None and mount.foreign.interface != "wsgi":
             await mount.asgi(mount.below(scope), receive, send)
             return
         await self._respond_to_offer(scope, receive, send)

@@ -6,12 +6,11 @@ from abc import ABC
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from .._application.matching import Match
-from .._asgi.mounts import Mount
 from .._calling.callables import is_async
+from .._starlette import Router
 from ..concurrency import run_in_threadpool
 from ..requests import Request
-from ..routing import APIRouter, Route, WebSocketRoute
+from ..routing import Host, Mount, Route, WebSocketRoute
 from ..websockets import WebSocket
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class BaseRoute(ABC):  # noqa: B024  # for isinstance() alone
     """Whatever has a path: routes, WebSockets' routes and mounted apps."""
 
 
-for _kind in (Route, WebSocketRoute, Mount):
+for _kind in (Route, WebSocketRoute, Mount, Host):
     BaseRoute.register(_kind)
 
 
@@ -50,14 +49,8 @@ def websocket_session(func: Callable[[WebSocket], Awaitable[None]]) -> Asgi3:
     return app
 
 
-APIWebSocketRoute = WebSocketRoute
-Router = APIRouter
-
 __all__ = [
-    "APIWebSocketRoute",
     "BaseRoute",
-    "Match",
-    "Mount",
     "Router",
     "request_response",
     "websocket_session",

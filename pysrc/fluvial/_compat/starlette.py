@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..applications import App
+from .._starlette import Starlette
 
 __version__ = "1.10.0"  # whose grammar this is
-Starlette = App
 
 __all__ = ["Starlette", "__version__"]

@@ -130,7 +130,7 @@ def _show_more(app: App, hosts: tuple[str, ...]) -> None:
 
 def _has_root(app: App) -> bool:
     """Whether a route or a mounted app may have an answer to GET /."""
-    paths = {route.path for route in app.routes}
+    paths = {route.path for route in app.http_routes}
     return (
         "/" in paths
         or any(path.startswith("/{") and path.endswith(":path}") for path in paths)

@@ -81,8 +81,9 @@ class Service:
         self._app = app if isinstance(app, App) else App(openapi_url=None)
         self._bridge = None if isinstance(app, App) else _make_bridge(app, config, self._app.errors)
         self._mounts = [
-            (mount.prefix, _make_bridge(mount.app, config, self._app.errors, mount.prefix))
+            (mount.prefix, _make_bridge(each, config, self._app.errors, mount.prefix))
             for mount in self._app.mounts
+            for each in [mount.within(self._app, config.root_path)]
         ]
         self._app.form_limits = limits_of_server(config.limits)
         self._sockets = sockets
@@ -249,7 +250,7 @@ class Service:
         tell = getattr(request_type, "tell_scope", None)  # a test client's
 
         def call(scope: Any, receive: Any, send: Any) -> Any:
-            scope["app"] = app
+            scope["app"] = scope["router"] = app
             if tell is not None:
                 tell(scope)
             return outer(scope, receive, send)

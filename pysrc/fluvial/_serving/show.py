@@ -76,7 +76,7 @@ def routes(**which: Any) -> None:
 
 def rows_of(app: App) -> Iterator[tuple[str, str, str, str]]:
     """Of each route: its methods, its path, its name, and where its handler runs."""
-    for route in app.routes:
+    for route in app.http_routes:
         where = "" if route.plan is None else _WHERE[route.plan.kind]
         yield "|".join(route.methods), route.path, route.name, where
     for socket in app.websockets.routes:

@@ -12,6 +12,7 @@ from ..responses import HTMLResponse, JSONResponse, Response
 from ._assets import PREFIX, asset_response
 
 if TYPE_CHECKING:
+    from .._application.route_list import RouteList
     from ..requests import Request
     from ..routing import APIRouter
 
@@ -49,7 +50,8 @@ class Documented:
     swagger_ui_oauth2_redirect_url: str | None
     root_path: str
     root_path_in_servers: bool
-    routes: list[Route]
+    _route_list: RouteList
+    _http_routes: list[Route]
     webhooks: APIRouter
     openapi_version = "3.1.0"
     openapi_schema: Json | None = None
@@ -62,7 +64,7 @@ class Documented:
         It is kept in `openapi_schema`, and may be changed there. To make it differently, assign a
         function to `app.openapi`.
         """
-        known = (len(self.routes), len(self.webhooks.routes))
+        known = (len(self._http_routes), len(self.webhooks.routes))
         if not self.openapi_schema or self._documented != known:
             self._documented = known
             self.openapi_schema = self._make_document()
@@ -80,7 +82,7 @@ class Documented:
             terms_of_service=self.terms_of_service,
             contact=self.contact,
             license_info=self.license_info,
-            routes=self.routes,
+            routes=self._http_routes,
             webhooks=self.webhooks.routes,
             tags=self.openapi_tags,
             servers=self.servers,
@@ -105,7 +107,9 @@ class Documented:
         self._plan_page(PREFIX + "/{package}/{name}", self._serve_asset, "docs_assets")
 
     def _add_page(self, path: str, endpoint: Callable[..., Any], name: str) -> None:
-        self.routes.append(self._plan_page(path, endpoint, name))
+        route = self._plan_page(path, endpoint, name)
+        self._http_routes.append(route)
+        self._route_list.note(route)
 
     def _plan_page(self, path: str, endpoint: Callable[..., Any], name: str) -> Route:
         """A route whose endpoint takes the request alone; all apps have it, so none is read from a

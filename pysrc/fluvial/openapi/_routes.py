@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from .._application.routes import Route, read_calls
+from .._application.api_route import APIRoute
+from .._application.read_signatures import read_calls
 from .._calling.callables import Flavour, callable_name, flavour, strip_partials
 from .._signature.declared import Field
 from .._signature.signature import Call, Special, return_annotation, scopes_of
@@ -18,6 +19,9 @@ from ..security.base import SecurityBase
 from ..sse import EventSourceResponse, ServerSentEvent
 from ._bodies import Body, body_of
 from ._parts import Parameter, Part, make_part, parameters_of
+
+if TYPE_CHECKING:
+    from .._application.routes import Route
 
 _SOURCES = ("path", "query", "header", "cookie")
 _GENERATORS = (Flavour.SYNC_GENERATOR, Flavour.ASYNC_GENERATOR)
@@ -76,7 +80,7 @@ def describe(route: Route) -> Described:
             name = f"Response_{status}_{unique_id}"
             described.responses[status] = make_part(model, name, "serialization")
     callbacks = route.options.get("callbacks") or ()
-    described.callbacks = [describe(each) for each in callbacks if isinstance(each, Route)]
+    described.callbacks = [describe(each) for each in callbacks if isinstance(each, APIRoute)]
     return described
 
 

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .._application.api_route import APIRoute
 from .._application.described import generate_unique_id
-from .._application.routes import Route
 from ..encoders import jsonable_encoder
 from ._operations import VALIDATION_ERRORS, has_default_422, make_path_item
 from ._routes import Described, describe, name_of
@@ -72,11 +72,11 @@ def get_openapi(
     return encoded
 
 
-def _included(routes: Iterable[Any]) -> list[Route]:
+def _included(routes: Iterable[Any]) -> list[APIRoute]:
     return [
         route
         for route in routes
-        if isinstance(route, Route) and route.options.get("include_in_schema", True)
+        if isinstance(route, APIRoute) and route.options.get("include_in_schema", True)
     ]
 
 

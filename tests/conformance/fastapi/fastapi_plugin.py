@@ -1,4 +1,4 @@
-"""What pytest loads before FastAPI's and Starlette's tests: the map, the way to the app, and a report.
+"""What pytest loads before others' tests: the map, the way to the app, and a report.
 
 The environment says which way (CONFORMANCE_WAY: `process`, `socket`, or `stock` for FastAPI itself)
 and where the outcomes go (CONFORMANCE_REPORT), one JSON line for each test.
@@ -64,7 +64,11 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     for item in items:
         values = getattr(item, "callspec", None)
         values = values.params.values() if values else ()
-        on_trio = any(value == "trio" or value[:1] == ("trio",) for value in values if value and isinstance(value, (str, tuple)))
+        on_trio = any(
+            value == "trio" or value[:1] == ("trio",)
+            for value in values
+            if value and isinstance(value, (str, tuple))
+        )
         (left_out if on_trio else kept).append(item)
     if left_out and WAY != "stock":
         config.hook.pytest_deselected(items=left_out)

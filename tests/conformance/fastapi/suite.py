@@ -41,7 +41,7 @@ filterwarnings =
     ignore: run_until_first_complete is deprecated:starlette.exceptions.StarletteDeprecationWarning
     ignore: starlette.middleware.wsgi is deprecated:starlette.exceptions.StarletteDeprecationWarning
     ignore: Use 'content=<...>' to upload raw bytes/text content.:DeprecationWarning
-    ignore: Using `httpx` with `starlette.testclient` is:starlette.exceptions.StarletteDeprecationWarning
+    ignore: Using `httpx` with:starlette.exceptions.StarletteDeprecationWarning
 timeout = 20
 """
 

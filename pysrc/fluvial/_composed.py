@@ -1,0 +1,155 @@
+"""What an app is put together from: routes, mounted apps, apps of other hosts, in one list."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._application.route_warnings import Registered
+from ._application.routes import Route, WebSocketRoute, WebSocketRoutes
+from ._application.shared import Shared
+from ._asgi.hosts import Host, HostRouting
+from ._asgi.mounts import REST, Mount, MountedBelow
+from ._calling.options import named_options
+from .middleware import Middleware
+from .middleware.wsgi import WSGIMiddleware
+from .routing import Registering, find_by_name, include_route
+
+if TYPE_CHECKING:
+    from ._application.dependencies import Dependencies
+    from ._application.route_list import RouteList
+    from ._asgi.under_other_servers import AsgiSide
+    from .datastructures import URLPath
+
+
+class Composed(Registering):
+    """The part of an app that knows all its routes."""
+
+    asgi_side: AsgiSide | None
+    middleware_stack: Any
+    mounts: list[Mount]
+    hosts: list[Host]
+    websockets: WebSocketRoutes
+    user_middleware: list[Middleware]
+    _http_routes: list[Route]
+    _unplanned: list[Route]
+    _route_list: RouteList
+    _router: _core.Router
+    _registered: Registered
+    _dependencies: Dependencies
+    _redirect_slashes: bool
+
+    @abstractmethod
+    def _plan_and_add(self, route: Route) -> None:
+        """Makes the route's plan and gives it to the table. Raises: as `add_api_route`."""
+
+    def take(self, route: Any) -> None:
+        """Registers a route of any kind as it is. Raises: as `add_api_route`."""
+        match route:
+            case Route():
+                self._plan_and_add(route)
+                self._registered.add(route.methods, route.path, route.endpoint)
+            case WebSocketRoute():
+                self.websockets.add(route, self._dependencies)
+            case Host():
+                self._add_host(route)
+            case Mount():
+                self._add_mount(route)
+        self._route_list.note(route)
+
+    @property
+    def routes(self) -> RouteList:
+        """All routes, mounts and hosts, in the order of their registration; it may be changed.
+
+        Raises: RuntimeError for another change than an addition when the app has started.
+        """
+        return self._route_list
+
+    @routes.setter
+    def routes(self, routes: Sequence[Any]) -> None:
+        if routes is not self._route_list:  # as after +=
+            self._route_list[:] = routes
+
+    @property
+    def http_routes(self) -> list[Route]:
+        """The routes of requests, in the order in which they match."""
+        return self._http_routes
+
+    def _include_one(self, route: Any) -> None:
+        include_route(self, route, Shared())
+
+    def _arrange(self) -> None:
+        """Registers anew what is in the list."""
+        if self.middleware_stack is not None or self.asgi_side is not None:
+            raise RuntimeError("the app has started: change its routes before")
+        known = {id(each) for each in (*self._http_routes, *self.websockets.routes)}
+        self._router = _core.Router(redirect_slashes=self._redirect_slashes)
+        self.websockets = WebSocketRoutes()
+        for old in (self._http_routes, self._unplanned, self.mounts, self.hosts):
+            old.clear()
+        self._registered = Registered(warns=False)
+        listed = list(self._route_list)
+        list.clear(self._route_list)
+        for each in listed:
+            (self.take if id(each) in known else self._include_one)(each)
+
+    @named_options
+    def mount(
+        self, path: str, app: Any, name: str | None = None, *, interface: str = "auto"
+    ) -> None:
+        """Mounts another app, ASGI or WSGI: it gets the requests below `path` that match no route.
+
+        If several mounted apps match, the one with the longest path is called; one whose path has
+        parameters comes in its turn among the routes. `interface` is "auto", "asgi3", "asgi2" or
+        "wsgi". The lifespan of `app` runs within this app's. `name` is for url_path_for: of a path
+        below, or with ":" and the name of a route of `app`.
+
+        Raises: ValueError for a malformed path, InterfaceError when `app` isn't an app.
+        """
+        if isinstance(app, Composed) and interface == "fluvial":
+            interface = "asgi3"
+        if isinstance(app, WSGIMiddleware):
+            app, interface = app.app, "wsgi"
+        self.take(Mount(path, app, name=name, interface=interface))
+
+    def _add_mount(self, mount: Mount) -> None:
+        self._registered.add(("mount",), mount.prefix, mount.app)
+        if not mount.parameters:
+            self.mounts.append(mount)
+            self.mounts.sort(key=lambda mount: len(mount.prefix), reverse=True)
+            return
+        endpoint = MountedBelow(mount)
+        for path in (mount.prefix, f"{mount.prefix}/{{{REST}:path}}"):
+            self._plan_and_add(Route(path, endpoint, name="", include_in_schema=False))
+            self.websockets.add(WebSocketRoute(path, endpoint), self._dependencies)
+        self.routers_lifespans.append(lambda _: mount.running())
+
+    @named_options
+    def host(self, host: str, app: Any, name: str | None = None) -> None:
+        """Lets another app, ASGI or WSGI, respond for `host`, whatever routes this one has.
+
+        `{name}` in `host` fits any label and is a path parameter in `app`: "{shop}.example.org".
+        The first host that fits counts. The lifespan of `app` runs within this app's. All requests
+        then take the way of ASGI middleware. `name` is for url_path_for, as with `mount`.
+
+        Raises: ValueError for a malformed host, InterfaceError when `app` isn't an app,
+        RuntimeError when the app has started.
+        """
+        if self.middleware_stack is not None:
+            raise RuntimeError("the app has started: add hosts before")
+        self.take(Host(host, app, name))
+
+    def _add_host(self, host: Host) -> None:
+        if not any(layer.cls is HostRouting for layer in self.user_middleware):
+            self.user_middleware.append(Middleware(HostRouting, hosts=self.hosts))
+        self.hosts.append(host)
+        self.routers_lifespans.append(lambda _: host.mount.running())
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """The path of the first route with this name and these parameters, percent-encoded.
+
+        Raises: NoMatchFound when there is none; ValueError when it could not match a value.
+        """
+        return find_by_name(self._route_list, name, path_params)

@@ -1,0 +1,95 @@
+"""Starlette's application and router: apps whose routes are functions of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._application.manners import STARLETTE
+from ._application.plain_handlers import router_makers
+from .applications import App
+from .exceptions import HTTPException
+from .responses import PlainTextResponse, Response
+
+if TYPE_CHECKING:
+    from ._application.events import Lifespan
+    from ._application.exception_handlers import Handler
+    from .middleware import Middleware
+    from .requests import Request
+
+__all__ = ["Router", "Starlette"]
+
+
+def answer_in_text(request: Request, exc: HTTPException) -> Response:
+    """The response to an HTTPException: its detail as text."""
+    if exc.status_code in (204, 304):
+        return Response(status_code=exc.status_code, headers=exc.headers)
+    return PlainTextResponse(str(exc.detail), exc.status_code, exc.headers)
+
+
+class Router(App):
+    """Routes, WebSockets, mounts and hosts without a document or pages; an ASGI app.
+
+    `default` is an ASGI app for what fits none. Errors are answered with text.
+    """
+
+    manners = STARLETTE
+    is_part = True
+
+    def __init__(
+        self,
+        routes: Sequence[Any] | None = None,
+        redirect_slashes: bool = True,
+        default: Any = None,
+        on_startup: Sequence[Callable[[], Any]] | None = None,
+        on_shutdown: Sequence[Callable[[], Any]] | None = None,
+        lifespan: Lifespan | None = None,
+        *,
+        middleware: Sequence[Middleware] | None = None,
+        exception_handlers: Mapping[Any, Handler] | None = None,
+    ) -> None:
+        handlers = {HTTPException: answer_in_text, **(exception_handlers or {})}
+        super().__init__(
+            openapi_url=None,
+            routes=routes,
+            redirect_slashes=redirect_slashes,
+            on_startup=on_startup,
+            on_shutdown=on_shutdown,
+            lifespan=lifespan,
+            middleware=middleware,
+            exception_handlers=handlers,
+        )
+        if default is not None:
+            self.mount("", default)
+
+
+class Starlette(Router):
+    """A web application of functions of the request.
+
+    With `debug`, the response to an exception that nothing handles is the traceback.
+    """
+
+    is_part = False
+
+    def __init__(
+        self,
+        debug: bool = False,
+        routes: Sequence[Any] | None = None,
+        middleware: Sequence[Middleware] | None = None,
+        exception_handlers: Mapping[Any, Handler] | None = None,
+        on_startup: Sequence[Callable[[], Any]] | None = None,
+        on_shutdown: Sequence[Callable[[], Any]] | None = None,
+        lifespan: Lifespan | None = None,
+    ) -> None:
+        super().__init__(
+            routes,
+            on_startup=on_startup,
+            on_shutdown=on_shutdown,
+            lifespan=lifespan,
+            middleware=middleware,
+            exception_handlers=exception_handlers,
+        )
+        self.debug = debug
+
+
+router_makers.append(Router)

@@ -1,0 +1,234 @@
+"""Routes of functions of the request, as Starlette's programs compose them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fluvial import (
+    APIRouter,
+    App,
+    HTTPException,
+    JSONResponse,
+    PlainTextResponse,
+    Request,
+    Response,
+    Router,
+    Starlette,
+    WebSocket,
+)
+from fluvial.convertors import Convertor, register_url_convertor
+from fluvial.endpoints import HTTPEndpoint, WebSocketEndpoint
+from fluvial.exceptions import NoMatchFound
+from fluvial.middleware import Middleware
+from fluvial.routing import Host, Mount, Route, WebSocketRoute
+from fluvial.testclient import TestClient
+
+
+def told(request: Any) -> Response:
+    return JSONResponse({"params": request.path_params, "app": type(request.app).__name__})
+
+
+async def urls(request: Any) -> Response:
+    return JSONResponse([str(request.url_for("root")), str(request.url_for("inner:urls"))])
+
+
+class Page(HTTPEndpoint):
+    async def get(self, request: Request) -> Response:
+        return PlainTextResponse("got")
+
+    def post(self, request: Request) -> Response:
+        return PlainTextResponse("posted")
+
+
+class Echo(WebSocketEndpoint):
+    encoding = "text"
+
+    async def on_receive(self, websocket: WebSocket, data: str) -> None:
+        await websocket.send_text(data + websocket.path_params["name"])
+
+
+async def plain(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse(f"asgi {scope['path']}")(scope, receive, send)
+
+
+class Plain:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await plain(scope, receive, send)
+
+
+class Stamp:
+    def __init__(self, app: Any, text: str) -> None:
+        self.app, self.text = app, text
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def stamped(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"stamp", self.text.encode())]
+            await send(message)
+
+        await self.app(scope, receive, stamped)
+
+
+def stamp(text: str) -> list[Middleware]:
+    return [Middleware(Stamp, text=text)]
+
+
+def make_app() -> Starlette:
+    return Starlette(
+        routes=[
+            Route("/", told, name="root"),
+            Route("/page", Page),
+            Route("/asgi", Plain()),
+            Route("/stamped", told, middleware=stamp("route")),
+            WebSocketRoute("/echo/{name}", Echo),
+            Mount(
+                "/inner",
+                routes=[Route("/urls", urls, name="urls"), Route("/{n:int}", told)],
+                name="inner",
+                middleware=stamp("mount"),
+            ),
+            Mount("/of/{tenant:int}", routes=[Route("/at/{place}", told, name="at")], name="of"),
+            Host("{shop}.example.org", Router([Route("/", told)])),
+        ]
+    )
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_every_kind_of_route(mounted: bool) -> None:
+    app: Any = make_app()
+    if mounted:
+        outer = App()
+        outer.mount("/below", app)
+        app = outer
+    at = "/below" if mounted else ""
+    client = TestClient(app)
+    own = {"params": {}, "app": "Starlette"}
+    assert client.get(f"{at}/").json() == own
+    assert client.get(f"{at}/page").text == "got"
+    assert client.head(f"{at}/page").status_code == 200
+    assert client.post(f"{at}/page").text == "posted"
+    refused = client.put(f"{at}/page")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert client.get(f"{at}/asgi").text == f"asgi {at}/asgi"
+    assert client.get(f"{at}/stamped").headers["stamp"] == "route"
+    inner = client.get(f"{at}/inner/7")
+    assert inner.json() == {**own, "params": {"n": 7}}
+    assert inner.headers["stamp"] == "mount"
+    below = client.get(f"{at}/of/3/at/home")
+    assert below.json() == {**own, "params": {"tenant": 3, "place": "home"}}
+    assert client.get(f"{at}/of/x/at/home").status_code == 404
+    shop = client.get(f"{at}/", headers={"host": "shoes.example.org"})
+    assert shop.json()["params"] == {"shop": "shoes"}
+    with client.websocket_connect(f"{at}/echo/b") as socket:
+        socket.send_text("a")
+        assert socket.receive_text() == "ab"
+
+
+def test_names_are_those_of_the_whole_app() -> None:
+    base = "http://testserver"
+    assert TestClient(make_app()).get("/inner/urls").json() == [f"{base}/", f"{base}/inner/urls"]
+    app = make_app()
+    assert app.url_path_for("of:at", tenant=3, place="x") == "/of/3/at/x"
+    assert app.url_path_for("inner", path="a") == "/inner/a"
+    with pytest.raises(NoMatchFound):
+        app.url_path_for("of:at", tenant=3)
+    # An app that is mounted finds its own names first, and then those of the app around it.
+    outer = App()
+    outer.add_route("/outer", lambda request: PlainTextResponse(), name="outer")
+
+    async def links(request: Request) -> Response:
+        return JSONResponse([str(request.url_for(name)) for name in ("own", "outer", "sub:own")])
+
+    outer.mount("/sub", Starlette(routes=[Route("/own", links, name="own")]), name="sub")
+    found = TestClient(outer).get("/sub/own").json()
+    assert found == [f"{base}/sub/own", f"{base}/outer", f"{base}/sub/own"]
+
+
+def test_errors_are_text_here_and_json_there() -> None:
+    def fail(request: Any) -> Response:
+        raise HTTPException(418, "short and stout")
+
+    assert TestClient(Starlette(routes=[Route("/", fail)])).get("/").text == "short and stout"
+    assert TestClient(Router([Route("/", fail)])).get("/nowhere").text == "Not Found"
+    assert TestClient(App(routes=[Route("/", fail)])).get("/").json() == {
+        "detail": "short and stout"
+    }
+
+
+def test_the_list_of_routes_can_be_changed() -> None:
+    app = App(openapi_url=None)
+
+    @app.get("/kept")
+    async def kept() -> str:
+        return "kept"
+
+    @app.get("/dropped")
+    async def dropped() -> str:
+        return "dropped"
+
+    app.routes.append(Mount("/mounted", plain))
+    app.router.routes.insert(0, Route("/kept", lambda request: PlainTextResponse("first")))
+    app.routes.remove(next(route for route in app.routes if route.path == "/dropped"))
+    client = TestClient(app)
+    assert client.get("/kept").text == "first"
+    assert client.get("/dropped").status_code == 404
+    assert client.get("/mounted/x").text == "asgi /mounted/x"
+    app.routes.append(Route("/late", told))
+    assert client.get("/late").status_code == 200
+    with pytest.raises(RuntimeError, match="has started"):
+        app.routes.pop()
+    assert len(app.routes) == 4
+    app = Starlette()
+    app.routes = [Route("/only", told)]
+    assert TestClient(app).get("/only").status_code == 200
+    with pytest.raises(TypeError, match="routes are Route"):
+        app.routes.append(3)
+
+
+def test_routers_pass_on_all_kinds() -> None:
+    router = APIRouter(prefix="/api")
+    router.mount("/files", plain)
+    router.add_route("/plain", told)
+    router.add_websocket_route("/echo/{name}", Echo)
+    app = App()
+    app.include_router(router, prefix="/v1")
+    for client, at in ((TestClient(app), "/v1/api"), (TestClient(router), "/api")):
+        assert client.get(f"{at}/files/a").text == f"asgi {at}/files/a"
+        assert client.get(f"{at}/plain").status_code == 200
+        with client.websocket_connect(f"{at}/echo/d") as socket:
+            socket.send_text("c")
+            assert socket.receive_text() == "cd"
+
+
+class Hex(Convertor[int]):
+    regex = "[0-9a-f]+"
+
+    def convert(self, value: str) -> int:
+        return int(value, 16)
+
+    def to_string(self, value: int) -> str:
+        return f"{value:x}"
+
+
+def test_kinds_of_parameters_can_be_added() -> None:
+    register_url_convertor("hex", Hex())
+    app = App()
+    app.add_route("/plain/{n:hex}", told, name="plain")
+
+    @app.get("/read/{n:hex}")
+    async def read(n: str) -> str:
+        return n
+
+    client = TestClient(app)
+    assert client.get("/plain/ff").json()["params"] == {"n": 255}
+    assert client.get("/read/ff").json() == "ff"
+    for path in ("/plain/xyz", "/read/xyz", "/plain/f/f"):
+        assert client.get(path).status_code == 404
+    assert app.url_path_for("plain", n=255) == "/plain/ff"
+
+
+def test_parts_are_apps_by_themselves() -> None:
+    for part in (Route("/", told), Mount("/", plain), Router([Route("/", told)])):
+        assert TestClient(part).get("/").status_code == 200
+    assert TestClient(Router(default=plain)).get("/any").text == "asgi /any"

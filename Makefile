@@ -41,6 +41,9 @@ PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	2>/dev/null && break; done)
 VENV := .venv
 endif
+# The processes that tests start would each compile the package, which takes longer than the rest of it.
+unexport PYTHONDONTWRITEBYTECODE
+
 ifeq ($(SYSTEM)$(PYTHON),)
 $(error No CPython 3.11 or newer found: install one (Debian 12: apt-get install python3) or \
 	name it with PYTHON=)

@@ -2,6 +2,7 @@
 
 from ._loop import Loop, run_async
 from ._serving.config import Config
+from ._serving.embedded import Server, serve
 from ._serving.run import run
 from ._starlette import Router, Starlette
 from .applications import App
@@ -80,6 +81,7 @@ __all__ = [
     "RouteWarning",
     "Router",
     "Security",
+    "Server",
     "ServerSentEvent",
     "Starlette",
     "State",
@@ -92,4 +94,5 @@ __all__ = [
     "jsonable_encoder",
     "run",
     "run_async",
+    "serve",
 ]

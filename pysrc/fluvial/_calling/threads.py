@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
+# Each server on a loop registers its own; the last one is used.
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Pool]] = WeakKeyDictionary()
 
 
 def register_pool(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
     """Makes `pool` the one that runs users' functions for `loop`."""
-    _pools[loop] = pool
+    _pools.setdefault(loop, []).append(pool)
 
 
-def unregister_pool(loop: asyncio.AbstractEventLoop) -> None:
+def unregister_pool(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
     """Undoes `register_pool`."""
-    _pools.pop(loop, None)
+    _pools[loop].remove(pool)
 
 
 def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
@@ -37,11 +38,11 @@ def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Futu
     Raises: HTTPException 503 when too many calls are waiting already.
     """
     loop = asyncio.get_running_loop()
-    pool = _pools.get(loop)
-    if pool is None:
+    pools = _pools.get(loop)
+    if not pools:
         return loop.run_in_executor(None, context.run, func, *args)
     try:
-        return pool.submit(context, func, *args)
+        return pools[-1].submit(context, func, *args)
     except RuntimeError as exc:
         raise HTTPException(503, headers={"retry-after": "1"}) from exc
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from .._forms.limits import DEFAULTS, FLAGS
@@ -254,6 +254,23 @@ class Config:
             if name not in known:
                 raise ValueError(f"Config: unknown limit {name!r}{did_you_mean(name, known)}")
             _check_number(f"limits[{name!r}]", value, 0, known[name].most)
+
+
+def make_config(caller: str, config: Config | None, options: dict[str, Any]) -> Config:
+    """Combines `config` with `options`, which `caller` has been given.
+
+    Raises: TypeError or ValueError for options that are unknown, wrong or can't be combined.
+    """
+    known = [each.name for each in fields(Config)]
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known) or "; see fluvial.Config"
+            raise TypeError(f"{caller} has no option {name!r}{hint}")
+    if options.get("uds") is not None and (both := {"host", "port"} & options.keys()):
+        raise TypeError(f"{caller}: uds and {min(both)} can't be combined: give one of them")
+    if config is not None and not isinstance(config, Config):
+        raise TypeError(f"{caller}: config must be a fluvial.Config, not {config!r}")
+    return replace(config or Config(), **options)
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

@@ -44,7 +44,7 @@ async def drain(
         loop.call_later(idle, server.drain),
         loop.call_later(timeout * _STREAMS_SHARE, _end_streams, server, timeout * _STREAMS_SHARE),
     ]
-    finished = asyncio.ensure_future(_finish(drained))
+    finished = asyncio.ensure_future(_finish(server, drained))
     hurried = asyncio.ensure_future(now.wait())
     try:
         await asyncio.wait((finished, hurried), timeout=timeout, return_when="FIRST_COMPLETED")
@@ -57,10 +57,10 @@ async def drain(
         await _abort(server, config, "at once" if now.is_set() else f"after {timeout:g} seconds")
 
 
-async def _finish(drained: asyncio.Future[None]) -> None:
+async def _finish(server: _core.Server, drained: asyncio.Future[None]) -> None:
     """Waits for the last response, and for background tasks and clean-ups."""
     await asyncio.shield(drained)
-    while tasks := _request_tasks():
+    while tasks := _request_tasks(server):
         await asyncio.wait(tasks)
 
 
@@ -76,7 +76,7 @@ async def _abort(server: _core.Server, config: Config, when: str) -> None:
     _tell("request", [each for each in pending if each[0] != "WebSocket"], when)
     _tell("WebSocket", [each for each in pending if each[0] == "WebSocket"], when)
     await server.abort()
-    tasks = _request_tasks()
+    tasks = _request_tasks(server)
     if len(tasks) > len(pending):
         log.warning("Cancelled %s %s", _count("background task", len(tasks) - len(pending)), when)
     for task in tasks:
@@ -100,7 +100,12 @@ def _count(what: str, count: int) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _request_tasks() -> list[asyncio.Task[object]]:
-    """The tasks of requests that are not over yet; they include background and clean-up."""
+def _request_tasks(server: _core.Server) -> list[asyncio.Task[object]]:
+    """The tasks of the server's requests that are not over, background and clean-up included."""
     tasks: Iterable[asyncio.Task[object]] = asyncio.all_tasks()
-    return [task for task in tasks if isinstance(task.get_coro(), _core.RequestCoro)]
+    return [task for task in tasks if _server_of(task) is server]
+
+
+def _server_of(task: asyncio.Task[object]) -> object:
+    coro = task.get_coro()
+    return coro.server if isinstance(coro, _core.HandlerCoro | _core.AsgiCall) else None

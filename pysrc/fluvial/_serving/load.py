@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .._asgi.protocol import Asgi3
 
 log = logging.getLogger("fluvial")
+Load = Callable[[], App | Foreign]  # raises LoadError
 
 # The module that is being imported now. If it called fluvial.run(), its import would never end.
 loading: ContextVar[str | None] = ContextVar("loading", default=None)
@@ -61,6 +63,14 @@ def load_app(
             hint = did_you_mean(name, dir(found))
             raise LoadError(f"module {module_name!r} has no attribute {path!r}{hint}") from None
     return make_app(found, target, factory=factory, interface=interface)
+
+
+def make_load(app: Any, name: str, *, app_dir: str | None, factory: bool, interface: str) -> Load:
+    """What loads `app`: an app, which messages call `name`, or a target as `load_app` takes it."""
+    options: dict[str, Any] = {"factory": factory, "interface": interface}
+    if isinstance(app, str):
+        return partial(load_app, app, app_dir=os.path.abspath(app_dir or ""), **options)
+    return partial(make_app, app, name, **options)
 
 
 def load_module(module_name: str, app_dir: str) -> ModuleType:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._loop.main_thread import hears_signals
 from . import log
-from .config import Config, did_you_mean
-from .load import LoadError, NestedRunError, load_app, loading, make_app
+from .config import Config, make_config
+from .load import Load, LoadError, NestedRunError, loading, make_load
 from .reload import Reloader
 from .secure import SecureError, make_secure
 from .server import StartError, StartStopped, serve_on
@@ -29,13 +27,9 @@ from .supervisor import START_FAILED, Supervisor
 if TYPE_CHECKING:
     import socket
 
-    from .._asgi.foreign_app import Foreign
     from .._core import SecureContext
-    from ..applications import App
     from .supervisor import Supervised
     from .watched_files import WatchedFiles
-
-Load = Callable[[], "App | Foreign"]
 
 
 def run(
@@ -60,19 +54,10 @@ def run(
     served, or when workers are requested outside the main thread; SystemExit when the app can't be
     served, after the reason has been written to stderr.
     """
-    config = _make_config(config, options)
+    config = make_config("fluvial.run()", config, options)
     _check_place(config)
-    if isinstance(app, str):
-        load: Load = functools.partial(
-            load_app,
-            app,
-            app_dir=os.path.abspath(app_dir or ""),
-            factory=factory,
-            interface=interface,
-        )
-    else:
-        name = "the object given to fluvial.run()"
-        load = functools.partial(make_app, app, name, factory=factory, interface=interface)
+    name = "the object given to fluvial.run()"
+    load = make_load(app, name, app_dir=app_dir, factory=factory, interface=interface)
     if status := start(load, config):
         raise SystemExit(status)
 
@@ -185,23 +170,6 @@ def _serve(
 def _print_error(exc: Exception) -> None:
     sys.stderr.write(f"Error: {exc}\n")  # one write: other processes' lines can't split it
     sys.stderr.flush()
-
-
-def _make_config(config: Config | None, options: dict[str, Any]) -> Config:
-    """Combines `config` with `options`.
-
-    Raises: TypeError or ValueError for options that are unknown, wrong or can't be combined.
-    """
-    known = [field.name for field in dataclasses.fields(Config)]
-    for name in options:
-        if name not in known:
-            hint = did_you_mean(name, known) or "; see fluvial.Config"
-            raise TypeError(f"fluvial.run() has no option {name!r}{hint}")
-    if options.get("uds") is not None and (both := {"host", "port"} & options.keys()):
-        raise TypeError(f"fluvial.run(): uds and {min(both)} can't be combined: give one of them")
-    if config is not None and not isinstance(config, Config):
-        raise TypeError(f"fluvial.run(): config must be a fluvial.Config, not {config!r}")
-    return dataclasses.replace(config or Config(), **options)
 
 
 def _check_place(config: Config) -> None:

@@ -112,7 +112,7 @@ class Service:
         try:
             await self._run_lifespan(loop, pool, on_ready)
         finally:
-            unregister_pool(loop)
+            unregister_pool(loop, pool)
             pool.close(0.0 if self._stops > 1 else 1.0)
 
     async def _run_lifespan(

@@ -1,0 +1,306 @@
+"""`fluvial.Server` and `fluvial.serve`: an app within a program that does other things."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import fluvial
+import httpx
+import pytest
+from fluvial import App
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from conftest import Certificate
+
+QUIET: dict[str, Any] = {"port": 0, "access_log": False}
+
+
+def make_app(events: list[str] | None = None, started: asyncio.Event | None = None) -> App:
+    events = [] if events is None else events
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[None]:
+        events.append("started")
+        if started is not None:
+            started.set()
+        yield
+        events.append("ended")
+
+    app = App(lifespan=lifespan)
+
+    @app.get("/async")
+    async def on_loop() -> str:
+        return threading.current_thread().name
+
+    @app.get("/sync")
+    def in_thread() -> str:
+        return "thread"
+
+    return app
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return response.read()
+
+
+def test_on_the_running_loop() -> None:
+    events: list[str] = []
+
+    async def main() -> None:
+        async with fluvial.Server(make_app(events), **QUIET) as server:
+            (url,) = server.addresses
+            assert events == ["started"]
+            async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+                response = await client.get(url + "/async")
+                assert response.json() == threading.current_thread().name
+                assert (await client.get(url + "/sync")).json() == "thread"
+        assert events == ["started", "ended"]
+        with pytest.raises(OSError, match="refused"):
+            await asyncio.to_thread(get, url + "/sync")
+
+    fluvial.run_async(main())
+
+
+def test_in_a_thread() -> None:
+    events: list[str] = []
+    with fluvial.Server(make_app(events), **QUIET) as server:
+        (url,) = server.addresses
+        assert get(url + "/async") == b'"fluvial-server"'
+        assert get(url + "/sync") == b'"thread"'
+    assert events == ["started", "ended"]
+    with pytest.raises(OSError, match="refused"):
+        get(url + "/sync")
+
+
+def test_in_a_thread_beside_another_loop() -> None:
+    """As in a notebook, whose cells run on asyncio's own loop."""
+
+    async def main() -> None:
+        with fluvial.Server(make_app(), **QUIET) as server:
+            body = await asyncio.to_thread(get, server.addresses[0] + "/async")
+            assert body == b'"fluvial-server"'
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", ["serve", "start"])
+def test_another_loop_is_refused_with_the_ways_to_go(call: str) -> None:
+    async def main() -> None:
+        app = make_app()
+        await (fluvial.serve(app) if call == "serve" else fluvial.Server(app).start())
+
+    with pytest.raises(
+        RuntimeError, match=r"_UnixSelectorEventLoop is running: .*thread"
+    ) as raised:
+        asyncio.run(main())
+    assert "\n" not in str(raised.value)
+
+
+def test_serve_lets_requests_finish_when_it_is_cancelled() -> None:
+    events: list[str] = []
+    started = asyncio.Event()
+    app = make_app(events, started)
+    begun = asyncio.Event()
+    go_on = asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "finished"
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            port = sock.getsockname()[1]
+        task = asyncio.create_task(fluvial.serve(app, port=port, access_log=False))
+        await started.wait()
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            request = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow"))
+            await begun.wait()
+            task.cancel()
+            await asyncio.sleep(0)
+            assert events == ["started"]
+            go_on.set()
+            assert (await request).json() == "finished"
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert events == ["started", "ended"]
+
+    fluvial.run_async(main())
+
+
+def test_a_second_cancellation_doesnt_wait_for_requests() -> None:
+    app = make_app()
+    begun = asyncio.Event()
+
+    @app.get("/endless")
+    async def endless() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        server = fluvial.Server(app, graceful_timeout=3600, **QUIET)
+        await server.start()
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            request = asyncio.create_task(client.get(server.addresses[0] + "/endless"))
+            await begun.wait()
+            first = asyncio.create_task(server.stop())
+            await asyncio.sleep(0)
+            await server.stop()
+            await first
+            with pytest.raises(httpx.RemoteProtocolError):
+                await request
+
+    fluvial.run_async(main())
+
+
+def test_two_servers_on_one_loop_end_apart() -> None:
+    """Neither waits for the other's requests or cancels them, nor takes its threads away."""
+    first, second = make_app(), make_app()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @second.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return await asyncio.to_thread(str, "finished")
+
+    @second.get("/pool")
+    async def pool() -> str:
+        from fluvial.concurrency import run_in_threadpool
+
+        return await run_in_threadpool(lambda: type(threading.current_thread()).__name__)
+
+    async def main() -> None:
+        async with (
+            fluvial.Server(second, **QUIET) as kept,
+            httpx.AsyncClient(trust_env=False, timeout=30, base_url=kept.addresses[0]) as client,
+        ):
+            ended = fluvial.Server(first, graceful_timeout=0, **QUIET)
+            await ended.start()
+            request = asyncio.create_task(client.get("/slow"))
+            await begun.wait()
+            await ended.stop()
+            assert (await client.get("/pool")).json() == "_DummyThread"  # not the executor's
+            assert (await client.get("/sync")).json() == "thread"
+            go_on.set()
+            assert (await request).json() == "finished"
+
+    fluvial.run_async(main())
+
+
+def test_what_startup_raises_is_raised() -> None:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[None]:
+        raise LookupError("no database")
+        yield
+
+    app = App(lifespan=lifespan)
+
+    async def main() -> None:
+        with pytest.raises(LookupError, match="no database"):
+            await fluvial.Server(app, **QUIET).start()
+
+    fluvial.run_async(main())
+    with pytest.raises(LookupError, match="no database"):
+        fluvial.Server(app, **QUIET).start_thread()
+
+
+def test_an_address_in_use_is_an_oserror_that_names_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(OSError, match=rf"can't listen on 127\.0\.0\.1:{port}"):
+            fluvial.Server(make_app(), port=port).start_thread()
+
+
+def test_unix_sockets_and_their_files(tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+    with fluvial.Server(make_app(), uds=path, access_log=False) as server:
+        assert server.addresses == (f"unix:{path}",)
+        transport = httpx.HTTPTransport(uds=str(path))
+        with httpx.Client(transport=transport, base_url="http://unix", timeout=30) as client:
+            assert client.get("/sync").json() == "thread"
+    assert not path.exists()
+
+
+def test_tls(certificate: Certificate) -> None:
+    from support.tls_socket import client_context
+
+    tls = {"ssl_certfile": certificate.cert, "ssl_keyfile": certificate.key}
+    with fluvial.Server(make_app(), **tls, **QUIET) as server:
+        (url,) = server.addresses
+        assert url.startswith("https://127.0.0.1:")
+        verify = client_context(certificate.cert)
+        with httpx.Client(trust_env=False, verify=verify, timeout=30) as client:
+            assert client.get(url.replace("127.0.0.1", "localhost") + "/sync").json() == "thread"
+
+
+def test_apps_of_other_kinds_and_by_name(tmp_path: Path) -> None:
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "4")])
+        return [b"wsgi"]
+
+    with fluvial.Server(wsgi, interface="wsgi", **QUIET) as server:
+        assert get(server.addresses[0]) == b"wsgi"
+    (tmp_path / "embedded_app.py").write_text(
+        "import fluvial\ndef make():\n    app = fluvial.App()\n"
+        "    app.get('/')(lambda: 'named')\n    return app\n"
+    )
+    named = fluvial.Server("embedded_app:make", app_dir=str(tmp_path), factory=True, **QUIET)
+    with named as server:
+        assert get(server.addresses[0]) == b'"named"'
+    with pytest.raises(RuntimeError, match="there is no module 'nowhere'"):
+        fluvial.Server("nowhere:app", **QUIET).start_thread()
+
+
+def test_what_makes_no_sense_here_is_refused() -> None:
+    app = make_app()
+    with pytest.raises(ValueError, match="workers are those of"):
+        fluvial.Server(app, workers=2)
+    with pytest.raises(TypeError, match=r"fluvial\.Server\(\) has no option 'prot'; did you mean"):
+        fluvial.Server(app, prot=8000)
+    with fluvial.Server(app, **QUIET) as server, pytest.raises(RuntimeError, match="already"):
+        server.start_thread()
+
+
+def test_stopping_what_has_not_started_does_nothing() -> None:
+    server = fluvial.Server(make_app())
+    server.stop_thread()
+    fluvial.run_async(server.stop())
+    assert server.addresses == ()
+
+
+def test_stopping_ends_a_startup_that_hangs() -> None:
+    entered, cleaned = threading.Event(), threading.Event()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[None]:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+        yield
+
+    server = fluvial.Server(App(lifespan=lifespan), **QUIET)
+
+    def start() -> None:
+        with pytest.raises(RuntimeError, match="stopped before"):
+            server.start_thread()
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    assert entered.wait(30)
+    server.stop_thread()
+    starter.join(30)
+    assert not starter.is_alive()
+    assert cleaned.is_set()

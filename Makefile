@@ -9,6 +9,7 @@
 #   RECORD=1           `make coverage` writes the new floor
 #   FUZZ_SECONDS=60    how long `make fuzz` runs
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
+#   WHEELS="..."       options of scripts/wheels.py: --python 3.13 --target manylinux_2_28_x86_64
 #   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py, .../fastapi/run.py or .../ws/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
@@ -21,6 +22,7 @@ JOBS ?= auto
 EXTRAS ?= test,test-apps
 BENCH ?=
 MUTANTS ?=
+WHEELS ?=
 FUZZ_SECONDS ?= 60
 RECORD ?=
 CONFORMANCE ?=
@@ -54,7 +56,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug wheels wheels-test coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -69,6 +71,8 @@ help:
 	@echo '              fluvial.Loop and on uvloop, about twenty minutes (CONFORMANCE=)'
 	@echo 'make conformance-fastapi  the tests of FastAPI'"'"'s tutorial on Fluvial (CONFORMANCE=)'
 	@echo 'make conformance-ws  the Autobahn cases on WebSockets (CONFORMANCE=)'
+	@echo 'make wheels   wheels of all Pythons and systems, in dist/ (WHEELS=)'
+	@echo 'make wheels-test  installs them where there is no compiler, and asks a server there'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
 	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
 	@echo 'make lint     formats, types, lints; C warnings as errors'
@@ -209,6 +213,28 @@ conformance-fastapi: $(FASTAPI)/.needs build
 conformance-ws: $(VENV)/.conformance-ws-needs build
 	$(SAY) "the Autobahn cases for WebSocket (tests/conformance/ws)"
 	@$(PY) tests/conformance/ws/run.py $(CONFORMANCE)
+
+# ---- Wheels ---------------------------------------------------------------------------------
+
+# In an environment of its own; dist/ has the wheels and, in debug/, what debuggers read (ADR 24).
+WHEEL = build/wheels/$(VENV)
+
+$(WHEEL)/.needs: pyproject.toml
+	$(SAY) "installing what compiles wheels"
+	@$(PYTHON) scripts/system.py wheels
+	@$(PYTHON) -m venv --clear $(WHEEL)
+	@$(WHEEL)/bin/python -m pip --disable-pip-version-check install --quiet \
+	$$($(PYTHON) scripts/extras.py wheels)
+	@touch $@
+
+wheels: $(WHEEL)/.needs
+	$(SAY) "building wheels"
+	@$(WHEEL)/bin/python scripts/wheels.py $(WHEELS)
+
+# Not in .ci/run: it needs the wheels, whose OpenSSL takes minutes for each system.
+wheels-test: $(WHEEL)/.needs
+	$(SAY) "installing the wheels in bare systems (tests/wheels)"
+	@$(WHEEL)/bin/python tests/wheels/run.py
 
 # ---- Measuring ------------------------------------------------------------------------------
 

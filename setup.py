@@ -12,6 +12,8 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
                                          where the compiler finds <sys/sdt.h>
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
     FLUVIAL_PYTHON_HEADERS=DIR           the headers of the Python that is built for
+    FLUVIAL_TARGET=PYTHON-SYSTEM         what is built for, where that isn't this Python here: names
+                                         the folders under build/ (scripts/wheels.py)
     FLUVIAL_VENDOR_CACHE=DIR             keep downloaded sources, and the documentation pages'
                                          scripts (scripts/docs_assets.py), here
     CC, AR, CFLAGS, LDFLAGS, PKG_CONFIG  as everywhere
@@ -62,16 +64,20 @@ class Core:
         self.system = native.this_system()
         self.tools = native.Toolchain()
         self.flavour = self._flavour(in_place)
-        python = f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}"
         self.werror = native.is_on(os.environ.get("FLUVIAL_WERROR"))
         name = f"{self.flavour.name}-werror" if self.werror else self.flavour.name
-        self.folder = BUILD / f"{python}-{platform.machine()}-{name}"
-        self.static = BUILD / "static" / f"{platform.machine()}-{self.flavour.name}"
+        python = f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}"
+        target = os.environ.get("FLUVIAL_TARGET")
+        self.folder = BUILD / f"{target or f'{python}-{platform.machine()}'}-{name}"
+        # A target is called after its Python, which these know nothing of.
+        system = target.partition("-")[2] if target else platform.machine()
+        self.static = BUILD / "static" / f"{system}-{self.flavour.name}"
 
     def _flavour(self, in_place: bool) -> native.Flavour:
         best = native.Flavour.from_environment(os.environ, optimise=not in_place)
-        if best.name != "release-lto" or self.tools.accepts(best.cflags):
-            return best
+        for flavour in (best, best.with_plain_lto()):
+            if best.name != "release-lto" or self.tools.accepts(flavour.cflags):
+                return flavour
         print("fluvial: this compiler has no link-time optimisation", file=sys.stderr)
         return native.Flavour.from_environment({"FLUVIAL_LTO": "0"}, optimise=False)
 
@@ -201,6 +207,7 @@ def _install(built: Path, target: Path) -> None:
         os.replace(scratch, target)
 
 
+# Wheels are built by scripts/wheels.py, with OpenSSL and zlib linked in: ADR 24.
 setup(
     ext_modules=[Extension("fluvial._core", sources=[])],
     cmdclass={"build_ext": BuildExt, "build_py": BuildPy, "sdist": Sdist},

@@ -1,6 +1,7 @@
 """Prints what extras of pyproject.toml stand for, one requirement a line, for `pip install`.
 
     python scripts/extras.py test,lint
+    python scripts/extras.py --dependencies     what the project itself depends on
 
 pip could install the extras itself, but only together with the project, which it would build anew
 each time; and two that do so at once write into the same folder. Standard library only.
@@ -26,5 +27,12 @@ def requirements(names: str) -> list[str]:
     return [requirement for name in chosen for requirement in extras[name]]
 
 
+def dependencies() -> list[str]:
+    """Those of the project itself."""
+    listed: list[str] = tomllib.loads(PROJECT.read_text())["project"]["dependencies"]
+    return listed
+
+
 if __name__ == "__main__":
-    print(*requirements(",".join(sys.argv[1:])), sep="\n")
+    own = sys.argv[1:] == ["--dependencies"]
+    print(*(dependencies() if own else requirements(",".join(sys.argv[1:]))), sep="\n")

@@ -19,7 +19,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Debian packages that hold what a build most often lacks.
@@ -124,6 +124,19 @@ class Flavour:
             return cls(name="release-lto", cflags=flags, ldflags=flags, vendor_cflags=theirs)
         flags = ("-O2", "-g", "-DNDEBUG")
         return cls(name="release", cflags=flags, vendor_cflags=flags)
+
+    def with_plain_lto(self) -> Flavour:
+        """The same for compilers that don't choose how many processes optimise at once."""
+
+        def plain(flags: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple("-flto" if flag == "-flto=auto" else flag for flag in flags)
+
+        return replace(
+            self,
+            cflags=plain(self.cflags),
+            ldflags=plain(self.ldflags),
+            vendor_cflags=plain(self.vendor_cflags),
+        )
 
     @classmethod
     def _sanitized(cls, names: Sequence[str]) -> Flavour:

@@ -1,7 +1,7 @@
 """Makes sure that the system has what Fluvial is built, tested or measured with.
 
     python3 scripts/system.py build [test] [fuzz] [conformance-loop] [conformance-libs]
-                              [bench] [bench-loop]
+                              [bench] [bench-loop] [wheels]
 
 Looks for each tool or header itself, so that a Python or compiler from elsewhere counts, too.
 What is missing is installed with apt-get where that exists (through sudo unless root);
@@ -111,6 +111,14 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("PostgreSQL", "postgresql", has_postgres)
         yield Need("Redis", "redis-server", on_path("redis-server"))
         yield Need("openssl", "openssl", on_path("openssl"))
+    elif purpose == "wheels":
+        yield Need("cargo, which fetches OpenSSL's and zlib's sources", "cargo", on_path("cargo"))
+        yield Need("perl", "perl", on_path("perl"))
+        yield Need("make", "make", on_path("make"))
+        yield Need("pkg-config", "pkg-config", on_path("pkg-config"))
+        yield Need("llvm-objcopy", "llvm", on_path("llvm-objcopy"))
+        yield Need("openssl", "openssl", on_path("openssl"))
+        yield Need("debootstrap", "debootstrap", on_path("debootstrap"))
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))
         yield Need("taskset", "util-linux", on_path("taskset"))

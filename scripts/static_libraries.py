@@ -1,0 +1,163 @@
+"""Compiles what wheels have linked in: OpenSSL and zlib, for another system (ADR 24).
+
+Their sources come from crates.io, inside packages that carry them for Rust's sake: what is there
+stays there, under the same hash. cargo fetches them, so that the user's registry and proxy settings
+count.
+`build()` leaves include/, lib/*.a and lib/pkgconfig/*.pc in a folder, for pkg-config to find.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import native
+from vendor import VENDOR, VendorError, archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crate:
+    """One package of crates.io, and the folder of it that is wanted."""
+
+    name: str
+    version: str
+    sha256: str
+    folder: str
+    licence: str  # a file of that folder
+
+    @property
+    def archive(self) -> str:
+        return f"{self.name}-{self.version}.crate"
+
+
+OPENSSL = Crate(
+    name="openssl-src",
+    version="300.6.1+3.6.3",
+    sha256="46eb8fb9fb3b61ce1c0f8a026c4c1a0714d3a9e138e7fbde78753ce2babc3846",
+    folder="openssl",
+    licence="LICENSE.txt",
+)
+ZLIB = Crate(
+    name="libz-sys",
+    version="1.1.33",
+    sha256="fee3f59f4321dab0c78d828942e7aa09d0bd8ad6e78a501977e6bf3d02938045",
+    folder="src/zlib",
+    licence="LICENSE",
+)
+
+# What a server of TLS 1.2 and 1.3 never calls. Keys encrypted by DES, 3DES and AES stay readable.
+WITHOUT = (
+    *("afalgeng", "apps", "aria", "async", "bf", "camellia", "cast", "cmp", "cms", "comp", "ct"),
+    *("docs", "dso", "dtls", "engine", "gost", "http", "idea", "legacy", "md4", "mdc2", "module"),
+    *("ocsp", "psk", "quic", "rc2", "rc4", "rmd160", "seed", "shared", "sm2", "sm3", "sm4", "srp"),
+    *("ssl3", "tests", "ts", "ui-console", "whirlpool"),
+)
+# No openssl.cnf and no certificate is ever read from there (ADR 24).
+NOWHERE = "/nonexistent/fluvial"
+CFLAGS = "-O2 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-sanitize=all"
+
+ZLIB_PC = """\
+Name: zlib
+Description: compression
+Version: {version}
+Cflags: -I{prefix}/include
+Libs: -L{prefix}/lib -lz
+"""
+
+
+def build(prefix: Path, *, system: str, tools: Mapping[str, str]) -> None:
+    """Compiles both into `prefix`, unless they are there.
+
+    `tools` are CC, AR and RANLIB, `system` is OpenSSL's name for where it will run.
+    """
+    recipe = "\n".join([repr(OPENSSL), repr(ZLIB), system, repr(tools), *WITHOUT, CFLAGS])
+    note = prefix / "recipe.txt"
+    if note.is_file() and note.read_text() == recipe:
+        return
+    shutil.rmtree(prefix, ignore_errors=True)
+    prefix.mkdir(parents=True)
+    env = {**os.environ, **tools}
+    _build_zlib(prefix, env)
+    _build_openssl(prefix, system, env)
+    note.write_text(recipe)
+
+
+def licence(crate: Crate) -> Path:
+    return fetch(crate) / crate.licence
+
+
+def fetch(crate: Crate) -> Path:
+    """Returns the folder with the sources, downloading them the first time."""
+    target = VENDOR / f"{crate.name}-{crate.sha256[:12]}"
+    if not target.is_dir():
+        found = archive(crate.archive, crate.sha256, partial(_download, crate))
+        with tempfile.TemporaryDirectory(dir=VENDOR) as scratch, tarfile.open(found) as tar:
+            tar.extractall(scratch, filter="data")
+            folder = found.name.removesuffix(".crate")
+            Path(scratch, folder, crate.folder).rename(target)
+    return target
+
+
+def _download(crate: Crate, folder: Path) -> None:
+    """As a dependency of an empty package: cargo has no command for archives."""
+    (folder / "lib.rs").touch()
+    version = crate.version.partition("+")[0]
+    (folder / "Cargo.toml").write_text(
+        '[package]\nname = "empty"\nversion = "0.0.0"\n[lib]\npath = "lib.rs"\n'
+        f'[dependencies]\n{crate.name} = "={version}"\n'
+    )
+    command = ["cargo", "fetch", "--quiet", "--manifest-path", str(folder / "Cargo.toml")]
+    env = {**os.environ, "CARGO_HOME": str(folder / "home")}
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise VendorError(f"{crate.name} comes by cargo, which isn't installed") from None
+    found = list(folder.glob(f"home/registry/cache/*/{crate.archive}"))
+    if done.returncode != 0 or not found:
+        raise VendorError(f"could not fetch {crate.archive} with cargo:\n{done.stderr.strip()}")
+    found[0].rename(folder / crate.archive)
+
+
+def _build_zlib(prefix: Path, env: Mapping[str, str]) -> None:
+    source = fetch(ZLIB)
+    with tempfile.TemporaryDirectory() as scratch:
+        cc, ar = env["CC"].split(), env["AR"].split()
+        flags = [*CFLAGS.split(), "-DHAVE_UNISTD_H", "-DHAVE_STDARG_H", "-D_LARGEFILE64_SOURCE=1"]
+        sources = [str(path) for path in sorted(source.glob("*.c"))]
+        _run([*cc, *flags, "-c", *sources], Path(scratch), env)
+        (prefix / "lib" / "pkgconfig").mkdir(parents=True)
+        objects = [str(path) for path in sorted(Path(scratch).glob("*.o"))]
+        _run([*ar, "rcs", str(prefix / "lib" / "libz.a"), *objects], Path(scratch), env)
+    (prefix / "include").mkdir()
+    for header in ("zlib.h", "zconf.h"):
+        shutil.copy(source / header, prefix / "include")
+    version = (source / "zlib.h").read_text().partition('ZLIB_VERSION "')[2].partition('"')[0]
+    description = ZLIB_PC.format(version=version, prefix=prefix)
+    (prefix / "lib" / "pkgconfig" / "zlib.pc").write_text(description)
+
+
+def _build_openssl(prefix: Path, system: str, env: Mapping[str, str]) -> None:
+    source = fetch(OPENSSL)
+    without = [f"no-{feature}" for feature in WITHOUT]
+    places = [f"--prefix={prefix}", f"--openssldir={NOWHERE}", "--libdir=lib"]
+    with tempfile.TemporaryDirectory(dir=prefix) as scratch:
+        folder = Path(scratch)
+        _run(["perl", str(source / "Configure"), system, *places, *without], folder, env)
+        make = ["make", f"--jobs={os.cpu_count() or 1}", f"CFLAGS={CFLAGS}"]
+        make += [f"ENGINESDIR={NOWHERE}/engines", f"MODULESDIR={NOWHERE}/modules"]
+        _run([*make, "build_libs"], folder, env)
+        _run([*make, "install_dev"], folder, env)
+
+
+def _run(command: list[str], folder: Path, env: Mapping[str, str]) -> None:
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        output = (done.stdout + done.stderr)[-4000:]
+        raise native.BuildError(f"failed: {' '.join(command)}\n{output}")

@@ -181,6 +181,32 @@ def test_names_that_are_static_occur_in_one_file_only() -> None:
     assert {found: where for found, where in places.items() if len(where) > 1} == {}
 
 
+# Functions are named noun_verb, so none begins with one of these.
+VERBS = {
+    *("add", "append", "attempt", "begin", "build", "check", "close", "convert", "copy"),
+    *("create", "drop", "end", "enter", "expire", "find", "finish", "free", "get", "init"),
+    *("install", "leave", "load", "make", "note", "open", "parse", "pause", "put", "raise"),
+    *("read", "refuse", "register", "release", "remove", "report", "resume", "set", "skip"),
+    *("start", "stop", "store", "strip", "take", "tell", "wait", "write"),
+}
+# But in these the word is a noun, or part of one.
+NOUNS = (
+    *("close_code", "close_is_valid", "free_list_", "read_pipe_", "start_check", "start_response"),
+    *("stop_guard_", "stop_iteration_", "write_expired", "write_pipe_"),
+)
+
+
+def test_c_functions_are_named_noun_first() -> None:
+    """So that a search for a thing's prefix finds all that can be done with it."""
+    wrong = [
+        f"{name(path)}: {function}()"
+        for path in C_FILES
+        for function, _ in c_functions(path)
+        if function.partition("_")[0] in VERBS and not function.startswith(NOUNS)
+    ]
+    assert wrong == []
+
+
 def test_every_c_file_is_in_a_room() -> None:
     places = {room(path.relative_to(EXT).as_posix()) for path in C_FILES}
     assert places == {"", *ROOMS}

@@ -161,10 +161,10 @@ def test_only_local_names_are_answered(tmp_path: Path) -> None:
     ("files", "said"),
     [
         ({}, "none of main.py, app.py, "),
-        ({"main.py": "x = 1"}, "module 'main' has no App: say which app, as in main:app"),
+        ({"main.py": "x = 1"}, "module 'main' has no App: name the app, as in main:app"),
         (
             {"app.py": "from fluvial import App\na, b = App(), App()"},
-            "module 'app' has several apps: say which, as in app:a",
+            "module 'app' has several apps: name one, as in app:a",
         ),
     ],
 )

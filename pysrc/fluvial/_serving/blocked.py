@@ -1,4 +1,4 @@
-"""Telling which line keeps the event loop from running, while one develops."""
+"""Reports the line of code that blocks the event loop; for development."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 
 log = logging.getLogger("fluvial")
 
-LIMIT = 0.1  # seconds from which on a step is said to block the loop
-_PAUSE = 0.05  # seconds between two looks
+LIMIT = 0.1  # seconds after which a step counts as blocking the loop
+_PAUSE = 0.05  # seconds between two checks
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LIBRARIES = tuple(
     os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib")
@@ -24,7 +24,7 @@ _LIBRARIES = tuple(
 
 
 def is_users(filename: str) -> bool:
-    """Whether a file is neither ours nor Python's nor a library's."""
+    """Whether a file is the user's own code: not Fluvial's, Python's or a library's."""
     return os.path.isabs(filename) and not filename.startswith((_OURS + os.sep, *_LIBRARIES))
 
 
@@ -36,8 +36,8 @@ def users_frame(frame: FrameType | None) -> FrameType | None:
 
 
 class Watchdog:
-    """A thread that asks the loop for an answer again and again, and looks where it is if there is
-    none. Each place is reported once.
+    """A thread that regularly has the loop run a callback. When the callback is late, the thread
+    reports the line of the user's code that the loop's thread is executing, once for each line.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: float = LIMIT) -> None:

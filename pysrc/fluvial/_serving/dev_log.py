@@ -13,7 +13,7 @@ _COLOURS = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
 
 
 class UsersFrames(logging.Filter):
-    """Has a record's traceback show the user's own frames; the others are counted.
+    """Reduces a record's traceback to the frames of the user's code, and counts the others.
 
     A traceback without any is left as it is.
     """

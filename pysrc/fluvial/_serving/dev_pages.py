@@ -55,7 +55,7 @@ def routes_page(app: App, root_path: str) -> str:
 
 
 def respond_to_error(request: Request, exc: Exception) -> Response:
-    """The traceback of what a handler raised: as HTML to browsers, else as text."""
+    """Responds with the traceback of an exception: HTML for browsers, text for other clients."""
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse("".join(traceback.format_exception(exc)), 500)
     return HTMLResponse(error_page(f"{request.method} {request.url.path}", exc), 500)

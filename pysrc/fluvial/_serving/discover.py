@@ -1,4 +1,4 @@
-"""Finding the app of a program that names none: `fluvial dev` alone."""
+"""Finds the app when the command line names none, as in `fluvial dev`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_module(folder: str) -> str:
         if os.path.isfile(os.path.join(folder, file)):
             return file.removesuffix(".py").replace("/", ".")
     where = folder or "."
-    raise LoadError(f"none of {', '.join(_FILES)} is in {where}: say which app, as in main:app")
+    raise LoadError(f"found none of {', '.join(_FILES)} in {where}: name the app, as in main:app")
 
 
 def find_app(module: ModuleType) -> str:
@@ -37,6 +37,6 @@ def find_app(module: ModuleType) -> str:
             return name
     if found:
         raise LoadError(
-            f"module {module_name!r} has several apps: say which, as in {module_name}:{found[0]}"
+            f"module {module_name!r} has several apps: name one, as in {module_name}:{found[0]}"
         )
-    raise LoadError(f"module {module_name!r} has no App: say which app, as in {module_name}:app")
+    raise LoadError(f"module {module_name!r} has no App: name the app, as in {module_name}:app")

@@ -116,12 +116,12 @@ def _split(target: str, app_dir: str) -> tuple[str, str]:
     """The names of the module and the attribute. Raises: LoadError when `target` is malformed."""
     module, colon, path = target.partition(":")
     if hint := _file_hint(module, path or "app", app_dir):
-        raise LoadError(f"{target!r} names a file, not a module: say {hint}")
+        raise LoadError(f"{target!r} names a file, not a module: write {hint}")
     if not module.strip(".") or not path:
         example = f"{module}:app" if module.strip(".") and not colon else "main:app"
         raise LoadError(f"{target!r} must be of the form module:attribute, as in {example}")
     if module.startswith("."):
-        raise LoadError(f"{target!r} is a relative name: say {module.lstrip('.')}:{path}")
+        raise LoadError(f"{target!r} is a relative name: write {module.lstrip('.')}:{path}")
     return module, path
 
 

@@ -1,4 +1,4 @@
-"""Serving a program that is being written: it is started anew when one of its files changes."""
+"""Reloading: a program is restarted when one of its files changes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _SHOWN = 3  # changed files that a line names
 class Reloader(Supervisor):
     """Runs `work(sockets, supervised)` in one process, and again after each change of `files`.
 
-    The address is bound and listened on once: whoever connects while the program starts waits. A
-    program that can't be started, because of a syntax error say, is tried again after the next
-    change. A process of its own watches the files, since this one forks and may have no threads.
+    The address is bound and listened on once: clients that connect during a restart wait. A program
+    that can't start, because of a syntax error for example, is tried again after the next change. A
+    separate process watches the files, because this one forks and must not have threads.
     """
 
     def __init__(self, config: Config, work: Work, files: WatchedFiles) -> None:
@@ -66,7 +66,8 @@ class Reloader(Supervisor):
         return pid
 
     def _watch(self) -> NoReturn:
-        """Runs in the watcher: writes a line for each lot of changes, a list of paths as JSON."""
+        """Runs in the watcher process: writes a line for each batch of changes, a JSON list of
+        paths."""
         status = 1
         try:
             os.setpgid(0, 0)  # a Ctrl+C is for the parent
@@ -75,7 +76,7 @@ class Reloader(Supervisor):
             self._files.watch(self._changes[1], self._lifeline[0])
             status = 0
         except BaseException:
-            log.exception("Changes of files can't be watched")
+            log.exception("Can't watch files for changes")
         os._exit(status)
 
     # -- Changes ----------------------------------------------------------------------------
@@ -98,7 +99,7 @@ class Reloader(Supervisor):
             self._kill_in(self._config.graceful_timeout + self._config.cleanup_timeout)
             self._signal_workers(signal.SIGTERM)
 
-    # -- What the supervisor does otherwise ---------------------------------------------------
+    # -- Methods that replace the supervisor's ---------------------------------------------------
 
     def _hold_address(self) -> list[socket.socket]:
         sockets = bind(self._config)

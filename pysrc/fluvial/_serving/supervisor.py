@@ -241,7 +241,8 @@ class Supervisor:
         return 1
 
     def _sockets_of_worker(self, held: list[socket.socket]) -> list[socket.socket]:
-        """The sockets on which a worker listens. Raises: BindError."""
+        """The sockets on which a worker listens. Raises: BindError when the address can't be
+        bound."""
         if self._config.uds is not None:
             return held
         sockets = bind_tcp(self._config.host, held[0].getsockname()[1], shared=True)

@@ -38,7 +38,7 @@ class BodyField:
 
 
 class ContentRule(Enum):
-    """What is made of a body that doesn't say that it is JSON."""
+    """How a body is read whose Content-Type doesn't say JSON."""
 
     REFUSED = "refused"  # with 415
     TEXT = "text"  # validated as text, which most types refuse with 422: FastAPI's way

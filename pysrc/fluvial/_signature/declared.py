@@ -1,4 +1,4 @@
-"""What a signature declares of one value from a request."""
+"""What a signature declares about one value of a request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A value from the request: what binds it, validates it and documents it starts from here.
+    """A value from the request, from which binding, validation and documentation are derived.
 
-    `name` is the parameter's, `alias` the one in the request, `source` the place in it. The type is
-    `annotation`, with all that is written into its Annotated; what the marker adds to that is
-    `info`, and `adapter` is pydantic's validator and JSON Schema for both. Each of the two is made
-    when it is first asked for, since that imports pydantic.
+    `name` is the parameter's name, `alias` its name in the request, and `source` the part of the
+    request that has it. `annotation` is the type, including the metadata of its Annotated. `info`
+    is what the marker adds, and `adapter` is pydantic's validator and JSON Schema for both. These
+    two are made on first use, because that imports pydantic.
 
     The value is required if there is neither kind of default. `default` is shared by all requests.
     `default_factory` is called for each request; defaults that a request could change have one,
@@ -54,7 +54,8 @@ class Field:
 
     @cached_property
     def info(self) -> FieldInfo:
-        """Default, limits and words, as pydantic's FieldInfo; its `annotation` is the field's type.
+        """Default, limits and descriptions, as pydantic's FieldInfo; its `annotation` is the
+        field's type.
 
         Raises: TypeError for limits that pydantic refuses.
         """

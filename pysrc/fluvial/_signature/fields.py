@@ -104,8 +104,9 @@ def _conversion(
 
 
 def validator_for(field: Field, annotation: Any) -> Validator:
-    """The validator for a field. Raises: TypeError, which names it, when there can be none."""
-    if annotation is not field.annotation:  # the path says more
+    """The validator for a field. Raises: TypeError, which names the field, when its type has
+    none."""
+    if annotation is not field.annotation:  # the path's converter narrows the type
         field = replace(field, annotation=annotation)
     try:
         return make_validator(annotation, field.marker.constraints, lambda: field.adapter)
@@ -114,8 +115,8 @@ def validator_for(field: Field, annotation: Any) -> Validator:
 
 
 def _late(field: Field, annotation: Any) -> Callable[[Any], Any]:
-    """What converts the texts that C refuses, or says what is wrong with them. It imports pydantic
-    with the first of them."""
+    """A converter for texts that C refuses. It converts them as pydantic does, or raises the
+    validation error; pydantic is imported by the first call."""
     made: list[Validator] = []
 
     def convert(value: Any) -> Any:

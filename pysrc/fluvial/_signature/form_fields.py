@@ -115,7 +115,7 @@ class _Value(_Reader):
         self._names = (field.alias, *field.further)
         self._as_sent = _as_sent(field, bare, metadata)
         if self._as_sent is None:
-            self._validator()  # here, so that what is wrong with the annotation is said at once
+            self._validator()  # so that errors in the annotation are raised at registration
 
     async def read(self, form: FormData) -> Any:
         """The value, or a RequestValidationError."""
@@ -133,8 +133,8 @@ class _Value(_Reader):
         return self._validated(value, ("body", name), form)
 
     def _find(self, form: FormData) -> tuple[str, Any]:
-        """The first of the names with a value, and this. Empty fields and files count as absent,
-        since browsers send them for inputs that were left empty."""
+        """The first of the names that has a value, and that value. Empty fields and files count as
+        absent, since browsers send them for inputs that were left empty."""
         for name in self._names:
             value = _sent(form.getlist(name), self._many)
             if value is not MISSING:
@@ -151,12 +151,12 @@ class _Shape:
         self._keeps_others = extra_policy(model) in ("allow", "forbid")
 
     def is_supplied(self, received: Received) -> bool:
-        """Whether anything in the form is about the model."""
+        """Whether the form has any of the model's fields."""
         return bool(self._own.intersection(received) or (self._keeps_others and received))
 
     def given(self, received: Received) -> dict[str, Any]:
-        """What the model's validator gets: all fields, lists where the model has lists. Where a
-        field has several names, the first one with a value is its own."""
+        """The form as the model's validator gets it: all fields, with lists where the model has
+        lists. If a field has several names, the first one with a value counts."""
         given: dict[str, Any] = {}
         taken: set[str] = set()
         filled: set[str] = set()
@@ -175,7 +175,7 @@ class _Shape:
         }
 
     def normal(self, value: Any) -> Any:
-        """The same of what another validator has made of the form."""
+        """The same for data that another validator has made of the form."""
         if not isinstance(value, dict):
             return value
         received = {n: item if isinstance(item, list) else [item] for n, item in value.items()}

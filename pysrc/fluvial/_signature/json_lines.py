@@ -21,14 +21,14 @@ class JSONLinesResponse(StreamingResponse):
 def response_class_of(
     endpoint: Callable[..., Any], given: type[Response] | None
 ) -> type[Response] | None:
-    """The response class that a route was `given`, or the one for what its handler is."""
+    """The response class that a route was `given`, or the default for its kind of handler."""
     if given is None and flavour(endpoint) in _GENERATORS:
         return JSONLinesResponse
     return given
 
 
 def lines_of(items: Any, encode: Callable[[Any], bytes]) -> Any:
-    """An iterator of the same kind, whose pieces are the items' lines."""
+    """An iterator of the same kind (sync or async) over the lines of the items."""
     return _later(items, encode) if hasattr(items, "__aiter__") else _now(items, encode)
 
 

@@ -11,7 +11,7 @@ from .._calling.threads import run_internal
 from ..exceptions import DependencyScopeError
 from .signature import HANDLER, Call, Overrides, override_of
 
-# What makes the context manager of a dependency that is a generator.
+# Makes the context manager of a generator dependency.
 MANAGERS: dict[Flavour, Callable[..., Any]] = {
     Flavour.SYNC_GENERATOR: contextlib.contextmanager,
     Flavour.ASYNC_GENERATOR: contextlib.asynccontextmanager,
@@ -37,10 +37,10 @@ def uses_any(calls: Iterable[Call], overrides: Overrides) -> bool:
 
 
 def check_lifetimes(call: Call) -> None:
-    """Checks that nothing depends on what ends earlier.
+    """Checks that no dependency depends on one that ends earlier.
 
-    Raises: DependencyScopeError, a TypeError, when something does, or when a dependency that is
-    made at start needs a request.
+    Raises: DependencyScopeError, a TypeError, when one does, or when a dependency that is made at
+    startup needs a request.
     """
     if call.marker.scope == "app":
         _check_for_app(call)
@@ -76,7 +76,8 @@ class AppScope:
         self._values: dict[Any, Any] = {}
 
     def declare(self, calls: Iterable[Call]) -> None:
-        """Notes those in `calls` for the next start, each in the place of one with its key."""
+        """Adds the app-scoped ones in `calls` to those of the next startup; each replaces one with
+        the same key."""
         for call in calls:
             found = (each for each in calls_in(call) if each.marker.scope == "app")
             self._calls.update((each.key, each) for each in found)

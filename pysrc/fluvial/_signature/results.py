@@ -61,9 +61,10 @@ class ModelOptions(TypedDict, total=False):
 
 
 class NoContent(Response):
-    """The response to a route whose status has no content; its Response parameter may change that.
+    """The response of a route whose status has no content; the handler's Response parameter may
+    change that.
 
-    `make` makes the wrap of what the handler returned, for another status.
+    `make` makes the function that wraps the handler's result, for another status.
     """
 
     def __init__(self, status_code: int, result: Any, make: Callable[[], Wrap | None]) -> None:
@@ -72,7 +73,7 @@ class NoContent(Response):
         self._make = make
 
     def changed_to(self, status_code: int) -> Response:
-        """The response with this status, and with the result where that may have one."""
+        """The response with this status, and with the result if the status allows content."""
         if status_code in _NO_CONTENT:
             self.status_code = status_code
             return self

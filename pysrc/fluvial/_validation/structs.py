@@ -1,7 +1,7 @@
 """What pydantic is told of types that only msgspec knows: Structs, attrs classes, `msgspec.Meta`.
 
-msgspec decodes them. pydantic has the words for values that msgspec refuses, accepts some of these
-as it does in its own models, and makes their JSON Schema.
+msgspec decodes them. pydantic makes the errors for values that msgspec refuses, accepts some of
+these as it does in its own models, and makes their JSON Schema.
 """
 
 from __future__ import annotations

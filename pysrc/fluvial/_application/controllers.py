@@ -17,7 +17,8 @@ Add = Callable[..., None]
 
 @dataclass(slots=True)
 class Method:
-    """A method that a route's decorator has noted, until its class is a controller."""
+    """A method that a route's decorator has recorded. It is registered when its class becomes a
+    controller."""
 
     func: types.FunctionType
     path: str
@@ -37,7 +38,8 @@ def is_method(endpoint: Any) -> bool:
 def add_controller(cls: Any, methods: Sequence[Method], shared: Any) -> None:
     """Registers the noted methods of a class and of its bases, with what they share.
 
-    Raises: TypeError when `cls` is no class, or has none; and what registering them raises.
+    Raises: TypeError when `cls` isn't a class, or has no such methods; and what registering them
+    raises.
     """
     if not inspect.isclass(cls):
         raise TypeError(f"a controller is a class, not {cls!r}")

@@ -1,5 +1,5 @@
-"""What an app has for the dependencies of its routes: overrides, those of all routes, those that
-live as long as the app.
+"""An app's dependencies: those of all its routes, those that live as long as the app, and
+overrides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Change = tuple["_core.Router", "Route | WebSocketRoute", "_core.Plan"]
 
 
 def _changing(name: str) -> Any:
-    """The method `name` of dict; afterwards, plans are made anew."""
+    """The method `name` of dict, after which plans are rebuilt."""
     method: Callable[..., Any] = getattr(dict, name)
 
     @functools.wraps(method)
@@ -39,10 +39,10 @@ def _changing(name: str) -> Any:
 
 
 class Overrides(dict[Func, Func]):
-    """Functions that are called in the place of dependencies.
+    """Functions that are called instead of dependencies.
 
-    Plans are made anew whenever it changes, so that requests don't have to look. A change that
-    makes a route impossible raises TypeError, and is undone.
+    Plans are rebuilt whenever it changes, so that requests needn't check it. A change that makes a
+    route impossible raises TypeError, and is undone.
     """
 
     def __init__(self, given: Mapping[Func, Func], changed: Callable[[], None]) -> None:
@@ -85,7 +85,7 @@ class Dependencies:
     def changes(
         self, router: _core.Router, routes: Iterable[Route | WebSocketRoute]
     ) -> list[Change]:
-        """The new plans of those `routes` that overrides concern, or did.
+        """New plans for those `routes` that overrides affect, or have affected.
 
         Raises: TypeError when one can't be made, NameError when an annotation has an unknown name.
         """
@@ -97,7 +97,7 @@ class Dependencies:
 
 
 def apply(changes: Iterable[Change]) -> None:
-    """Puts the new plans in the place of the old; requests that have begun keep theirs."""
+    """Replaces the old plans by the new ones; requests that have begun keep theirs."""
     for router, route, plan in changes:
         assert route.plan is not None
         router.replace(route.plan, plan)

@@ -1,4 +1,4 @@
-"""What is said of a route, as attributes: they read and write its options."""
+"""The attributes that describe a route; they read and write its options."""
 
 from __future__ import annotations
 

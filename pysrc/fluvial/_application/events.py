@@ -1,4 +1,4 @@
-"""Functions for an app's start and end, which apps and routers can be given."""
+"""Functions of apps and routers that are called at startup and shutdown."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Events:
     def on_event(self, event_type: str) -> Callable[[F], F]:
         """Registers the decorated function for "startup" or "shutdown".
 
-        A lifespan does the same, and keeps together what belongs together: hence the
-        DeprecationWarning. Raises: ValueError for another name.
+        Issues a DeprecationWarning, because a lifespan keeps set-up and clean-up together. Raises:
+        ValueError for another name.
         """
         if event_type not in ("startup", "shutdown"):
             raise ValueError(f"events are 'startup' and 'shutdown', not {event_type!r}")

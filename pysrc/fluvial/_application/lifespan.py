@@ -17,8 +17,8 @@ async def running(app: App) -> AsyncIterator[None]:
     """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields.
 
     Without one, the functions of `app.on_startup` and `app.on_shutdown` are called. The lifespans
-    of routers come after that, and what they yield is added where nothing has that name. Within all
-    that live the dependencies whose scope is "app".
+    of routers follow; what they yield is added unless the name is taken. Dependencies whose scope
+    is "app" are made last and closed first.
     """
     async with contextlib.AsyncExitStack() as stack:
         if app.lifespan is None:

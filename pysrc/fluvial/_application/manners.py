@@ -14,10 +14,10 @@ from .._signature.body import ContentRule
 class Manners:
     """How an app behaves.
 
-    `content` is what becomes of a body that doesn't say that it is JSON. `warns_of_duplicates` says
+    `content` says how a body is read whose Content-Type isn't JSON. `warns_of_duplicates` says
     whether a second handler for the same method and path is a RouteWarning. `checks_results` says
-    whether a return annotation is a response model also where nothing in it has fields, as in
-    `-> dict[str, int]`.
+    whether a return annotation is a response model also where nothing in it has fields, as in `->
+    dict[str, int]`.
     """
 
     content: ContentRule

@@ -1,4 +1,4 @@
-"""Which route a request belongs to, asked from outside: by packages that name it in their figures.
+"""Which route a request belongs to, for packages that name it in their metrics.
 
 Requests themselves are matched by the table of routes in C.
 """
@@ -54,7 +54,8 @@ def pattern_of(path: str) -> re.Pattern[str]:
 def match_route(
     route: Any, methods: Collection[str] | None, scope: Mapping[str, Any]
 ) -> tuple[Match, dict[str, Any]]:
-    """How well a route fits an ASGI scope, and what it would add to it, as Starlette's routes tell.
+    """How well a route fits an ASGI scope, and what it would add to it, in the form of Starlette's
+    routes.
 
     `methods` is None for a WebSocket's route.
     """

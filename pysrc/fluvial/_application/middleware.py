@@ -111,7 +111,8 @@ async def _respond(request: Request, mounts: list[Mount]) -> Response:
 
 
 async def call_plan(plan: _core.Plan, request: Request) -> Response:
-    """The response of a route's handler, without C's part in it. Raises: what the handler does."""
+    """Calls a route's handler from Python and returns its response. Raises: what the handler
+    raises."""
     args, kwargs = plan.bind(request)
     if plan.kind == _core.TASK:
         result = await plan.handler(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Warnings about routes that can never be reached, and about probable typing errors."""
+"""Warnings about routes that can never be reached, and about probable misspellings."""
 
 from __future__ import annotations
 

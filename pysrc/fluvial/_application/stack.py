@@ -1,8 +1,8 @@
 """An app's middleware, compiled once at start to one chain of calls.
 
-Each layer is an ASGI app around the next one. Layers that can also be a function of (request,
-call_next), as those of @app.middleware("http"), need no ASGI between them and the routes: as long
-as all layers within a layer are such, it is called as a function, and C keeps the request.
+Each layer is an ASGI app around the next one. A layer that is also a function of (request,
+call_next), as those of @app.middleware("http"), is called as a function if all layers inside it are
+such functions, too. Then no ASGI stands between it and the routes, and C keeps the request.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Stack:
     """The compiled middleware.
 
     `functions` are next to the routes, innermost first; `outer` is the outermost of the layers
-    around these, an ASGI app, or None when there are none. `watched` is what a package that watches
-    the app has put around all.
+    around these, an ASGI app, or None when there are none. `watched` is what a monitoring package
+    has wrapped around everything.
     """
 
     functions: tuple[Dispatch, ...]

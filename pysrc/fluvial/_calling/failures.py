@@ -1,4 +1,5 @@
-"""What nobody has handled: it is logged, or taken by a test that wants to see it."""
+"""Exceptions that nothing has handled: they are logged, or passed to the test that made the
+request."""
 
 from __future__ import annotations
 

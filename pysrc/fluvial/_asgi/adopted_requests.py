@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..datastructures import URLPath
     from .protocol import Message, Receive, Send
 
-# Where a scope has what was received of its request.
+# The scope's key for the Received of its request.
 _RECEIVED = "fluvial.received"
 _HELD = 64 * 1024  # unread bytes of a body; beyond this, no more events are requested
 _REASON_MAX = 123  # bytes, RFC 6455 section 5.5
@@ -40,7 +40,8 @@ class Received:
     """What has been received of one request.
 
     All objects that are made of its scope and its `receive` share it. A response that sends itself
-    watches for the client's end, and would take events of the body from the app's own request.
+    watches for the client's end, and would otherwise take events of the body from the app's own
+    request.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -55,7 +56,7 @@ class Received:
 
     @classmethod
     def of(cls, scope: Message, receive: Receive) -> Received:
-        """The one of this scope. Middleware that passes on another `receive` starts another."""
+        """The Received of this scope. Middleware that replaces `receive` gets a new one."""
         known: list[Received] = scope.setdefault(_RECEIVED, [])
         for each in known:
             if each.receive == receive:
@@ -156,7 +157,7 @@ class Adopted(HTTPConnection):
         return root.rstrip("/")
 
     def _convert_path_params(self) -> dict[str, Any]:
-        """Also those of what this app is mounted in, or of its host."""
+        """Includes those of the app that this one is mounted in, and of its host."""
         return {**self._scope.get("path_params", {}), **super()._convert_path_params()}
 
     def _make_url(self) -> URL:
@@ -187,8 +188,8 @@ class AdoptedRequest(Adopted, Request):
     async def until_gone(self) -> None:
         """Returns when the client has disconnected.
 
-        Servers also send that event after the response is complete. One that has other events
-        after the body isn't asked again: it may have them at once, and for ever.
+        Servers also send that event after the response is complete. If a server sends other events
+        after the body, no more are requested: it might send them without end.
         """
         await self._received.until_gone()
 
@@ -230,7 +231,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
     # ---- accepting and closing -------------------------------------------------------------
 
     def connect_with(self, send: Send | None) -> None:
-        """Notes what sends; `accept` receives the first event."""
+        """Stores `send`; `accept` receives the first event."""
         if send is not None:
             self._send = send
         self._receiving = asyncio.Lock()

@@ -48,9 +48,9 @@ class Bridge:
     `root_path` is put before every path: it is the prefix that a proxy in front has removed.
     `prefix` is where the app is mounted below it. `scheme` is "http" or, if the server uses TLS,
     "https". `lifespan` is one of LIFESPAN_MODES. `extensions` offers EXTENSIONS, and trailers to
-    clients that accept them; `debug` offers the extension http.response.debug. `errors` make the
-    response when the app raises an HTTPException; if the app is middleware `around` the routes
-    that have these errors, when it raises anything.
+    clients that accept them; `debug` offers the extension http.response.debug. `errors` makes the
+    response when the app raises an HTTPException, or any exception if the app is middleware
+    `around` the routes.
     """
 
     def __init__(

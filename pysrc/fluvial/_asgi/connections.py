@@ -84,7 +84,7 @@ def make_request(
 
 @cache
 def _derived(cls: Any, adopted: Any) -> type[Any]:
-    """A class that is a user's own and yet an adopted one."""
+    """A class that derives from the user's and from the adopted one."""
     return type(cls.__name__, (cls, adopted), {"__module__": cls.__module__})
 
 

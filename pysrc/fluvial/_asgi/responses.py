@@ -50,7 +50,7 @@ class AsgiSender:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def send_file(self, fd: int, offset: int, size: int) -> int:
-        """Sends nothing and says so, so that the caller reads the file instead."""
+        """Returns that nothing was sent, so that the caller reads the file instead."""
         return 0
 
     def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

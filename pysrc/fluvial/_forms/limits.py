@@ -1,4 +1,4 @@
-"""What forms are allowed to be. A limit that refuses one is logged with its flag."""
+"""The limits of forms. When one is exceeded, its flag is logged."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ FLAGS = {
 class FormLimits:
     """The limits of one form. Sizes are in bytes; UNLIMITED is no limit.
 
-    `field_size` is the most of one field, `memory` of all fields together, and also of those files
-    that are kept in memory, which no file is that is larger than `spool`. `name` is the most of a
-    field's name or a file's, `headers` of the header section of a part. `size` is the most of a
-    whole multipart form; Fluvial's own server sees to that before.
+    `field_size` is the maximum of one field, and `memory` that of all fields and of the files in
+    memory; a file larger than `spool` isn't kept there. `name` limits the name of a field or a
+    file, `headers` the header section of a part. `size` limits a whole multipart form; Fluvial's
+    own server enforces it earlier.
     """
 
     size: int = 2 * KIB * KIB * KIB
@@ -56,7 +56,7 @@ class FormLimits:
         max_fields: float | None = None,
         max_part_size: float | None = None,
     ) -> FormLimits:
-        """The same with other limits, where they are given, under Starlette's names for them."""
+        """A copy with the limits that are given, under Starlette's names for them."""
         given = {"files": max_files, "fields": max_fields, "field_size": max_part_size}
         others = {
             name: UNLIMITED if value >= UNLIMITED else int(value)

@@ -87,8 +87,8 @@ class MultipartBody:
         return events
 
     def finish(self) -> None:
-        """To be called at the body's end. Raises: HTTPException 400 when it isn't the form's end,
-        for what is missing would go unnoticed."""
+        """To be called at the body's end. Raises: HTTPException 400 when the form isn't complete;
+        otherwise the loss would go unnoticed."""
         if self._received and not self._complete:
             raise HTTPException(400, MALFORMED)
 
@@ -168,7 +168,7 @@ class MultipartBody:
 
 
 def _known_charset(name: bytes) -> str:
-    """A charset, or latin-1 for what is none; Python has codecs for other things than text, too."""
+    """The charset if Python has it as an encoding of text, otherwise latin-1."""
     known = name.decode("latin-1")
     try:
         "".encode(known)

@@ -1,4 +1,4 @@
-"""The parts of a multipart form as they arrive, of which nothing is kept."""
+"""The parts of a multipart form as they arrive; nothing is kept."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Part:
         return event
 
     async def read(self, limit: int | None = None) -> bytes:
-        """What follows of the content, as a whole.
+        """The rest of the content, as a whole.
 
-        `limit` is the most bytes that it may be, by default those of a form's field. Raises:
-        HTTPException 413 when it is more, and what `Request.parts` raises.
+        `limit` is its maximum in bytes, by default that of a form's field. Raises: HTTPException
+        413 when it is more, and what `Request.parts` raises.
         """
         most = self._limit if limit is None else limit
         content = bytearray()
@@ -64,7 +64,7 @@ class Part:
         return bytes(content)
 
     async def skip(self) -> None:
-        """Drops what follows of the content."""
+        """Drops the rest of the content."""
         async for _ in self:
             pass
 

@@ -83,7 +83,7 @@ class _Gathered:
             spool.discard()
 
     def _take(self, event: Event) -> Coroutine[Any, Any, None] | None:
-        """Takes an event. What it returns is to be awaited before the next one."""
+        """Handles an event. The caller awaits the result, if any, before the next event."""
         if isinstance(event, Head):
             self._begin(event)
         elif event is None:

@@ -1,4 +1,4 @@
-"""One exchange of a test client: a connection with a server of its own, and what is said of it."""
+"""One exchange of a test client: a connection to a server of its own, as the app sees it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ _current: ContextVar[Exchange] = ContextVar("_current")
 class Exchange:
     """A connection between a test and an app, for one request or one WebSocket.
 
-    `client` is what the app is told of the client's address, `scheme` and `server` how it is told
-    to have been reached. `failures` are the exceptions that nothing handled, if `takes` is set.
+    `client`, `scheme` and `server` are the client's address, the URL's scheme and the server's
+    address that the app sees. `failures` are the exceptions that nothing handled, if `takes` is
+    set.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Exchange:
         return self._portal.connect(self._server)
 
     def finish(self) -> None:
-        """Leaves, and waits until the app has done all that this request asked for."""
+        """Closes the connection, and waits until the app has done all that the request started."""
         if not self._finished:
             self._finished = True
             self.socket.close()
@@ -73,7 +74,8 @@ class Exchange:
         self._server.close()
 
     def _tasks(self) -> list[asyncio.Task[Any]]:
-        """The tasks of this exchange that go on, with background tasks and clean-ups."""
+        """The tasks of this exchange that still run; they include background tasks and
+        clean-ups."""
         return [
             task
             for task in asyncio.all_tasks()
@@ -84,7 +86,8 @@ class Exchange:
     def raise_failure(self, instead: BaseException | None = None) -> None:
         """Raises: the first exception that the app raised and nothing handled, if there is one.
 
-        `instead` is what the test has failed with. That the app then missed its client is no news.
+        `instead` is the exception with which the test has failed; the app then isn't blamed for a
+        client that has gone.
         """
         if self.failures:
             failure = self.failures.pop(0)
@@ -93,11 +96,11 @@ class Exchange:
 
 
 class _Told:
-    """What the app is told of the connection, which is a pair of sockets without names."""
+    """The connection as the app sees it. Its real sockets are a pair without addresses."""
 
     @property
     def client(self) -> Address | None:
-        """The client's address, as the test client was told to give it."""
+        """The client's address, as given to the test client."""
         return Address(*_current.get().client)
 
     @property
@@ -112,7 +115,7 @@ class _Told:
 
     @staticmethod
     def tell_scope(scope: MutableMapping[str, Any]) -> None:
-        """Puts the same in the scope that ASGI middleware gets."""
+        """Sets the same in the scope that ASGI middleware gets."""
         told = _current.get()
         scope["client"], scope["server"] = told.client, told.server
         scope["scheme"] = told.scheme

@@ -26,8 +26,8 @@ def write_request(
 ) -> None:
     """Sends a request, chunked if `fields` say so (RFC 9112 section 7.1).
 
-    A server that doesn't want the whole body may have answered and left: then there is a response
-    to read all the same.
+    A server that doesn't want the whole body may respond early and close the connection. The
+    response can be read nevertheless.
     """
     fields = list(fields)
     lines = [b"%s %s HTTP/1.1" % (method.encode(), target)]

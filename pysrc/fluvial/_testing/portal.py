@@ -1,4 +1,4 @@
-"""An app on a loop of ours in a thread of its own, which tests call from theirs."""
+"""An app on a Fluvial loop in a thread of its own, called by tests from their threads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class TestedService(Service):
-    """An app that is served without listening: each exchange makes itself a server."""
+    """An app that is served without listening: each exchange makes a server of its own."""
 
     __test__ = False
     websocket_type = TestedWebSocket

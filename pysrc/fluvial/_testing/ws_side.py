@@ -90,6 +90,7 @@ class Frames:
             length = b"\xfe" + size.to_bytes(2, "big")
         else:
             length = b"\xff" + size.to_bytes(8, "big")
-        # A mask of zeros changes nothing: no proxy reads along that it would have to mislead.
+        # A mask of zeros changes nothing. Masks protect proxies (RFC 6455 section 10.3); there are
+        # none here.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._sock.sendall(bytes([0x80 | opcode]) + length + bytes(4) + payload)

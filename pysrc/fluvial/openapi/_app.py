@@ -1,4 +1,4 @@
-"""What an App says of itself, and the routes at which it says it."""
+"""An App's OpenAPI document, and the routes that serve it and its pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# The parameters of App() that are attributes of the app as they are given.
+# The parameters of App() that become attributes of the app unchanged.
 DESCRIPTION = (
     *("title", "summary", "description", "version", "openapi_url", "openapi_tags", "docs_url"),
     *("redoc_url", "scalar_url", "swagger_ui_oauth2_redirect_url", "swagger_ui_init_oauth"),
@@ -112,8 +112,8 @@ class Documented:
         self._route_list.note(route)
 
     def _plan_page(self, path: str, endpoint: Callable[..., Any], name: str) -> Route:
-        """A route whose endpoint takes the request alone; all apps have it, so none is read from a
-        signature."""
+        """A route whose endpoint takes only the request. All apps have such routes, so no signature
+        is read for them."""
         route = Route(path, endpoint, name=name, include_in_schema=False)
         kind = _core.TASK if is_async(endpoint) else _core.POOL
         request = (_core.Param(_core.REQUEST, "request", "request"),)

@@ -1,7 +1,7 @@
 """The pages' scripts and styles, which come with Fluvial: `scripts/docs_assets.py` puts them here.
 
-They are served below PREFIX. A folder bears the name and version of the npm package that its files
-are from, so that browsers may keep them for ever.
+They are served below PREFIX. A folder has the name and version of the npm package that its files
+are from, so that browsers may cache them without limit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a request's body is made of: one parameter, or a model whose members are several."""
+"""What a request's body consists of: one parameter, or a model with several as its members."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _is_form_model(field: Field) -> bool:
 
 
 def _kinds(field: Field) -> list[Any]:
-    """The members of the annotation's union, but None; the annotation alone if it is none."""
+    """The members of a union without None; for any other annotation, the annotation alone."""
     members = union_members(strip_optional(field.annotation))
     return [split_annotated(each)[0] for each in members]
 
@@ -144,7 +144,8 @@ def _spreading(fields: Sequence[Field]) -> Callable[[Schema], None]:
 
 
 def _model_conditions(field: Field, member: Schema) -> list[Schema]:
-    """What a form has to fulfil for a model. One that may be None is absent without its fields."""
+    """The conditions that a form must meet for a model. One that may be None is absent without its
+    fields."""
     member.pop("default", None)
     if not is_optional(field.annotation):
         return [member]

@@ -52,7 +52,7 @@ VALIDATION_ERRORS: dict[str, Json] = {
     },
 }
 
-# What the statuses are called that stand for several, and for all others.
+# The descriptions of status ranges, and of all other statuses.
 _RANGES = {
     "1XX": "Information",
     "2XX": "Success",
@@ -120,7 +120,7 @@ def _metadata(described: Described) -> Json:
 
 
 def has_default_422(described: Described) -> bool:
-    """Whether the operation can be refused with 422, and the route doesn't say so itself."""
+    """Whether the operation can be refused with 422, and the route doesn't describe that itself."""
     given = {str(status).upper() for status in described.route.options.get("responses") or {}}
     given.add(_status(described))
     return described.takes_input and given.isdisjoint({"422", "4XX", "DEFAULT"})
@@ -135,7 +135,7 @@ def _security(described: Described) -> list[Json]:
 
 
 def _parameters(parameters: list[Parameter], schemas: Schemas) -> list[Json]:
-    """One for each name and place; what is required somewhere is required."""
+    """One for each name and place; it is required if any field with that name is."""
     found: dict[tuple[str, str], Json] = {}
     required: dict[tuple[str, str], Json] = {}
     for each in parameters:

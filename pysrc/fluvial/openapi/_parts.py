@@ -50,8 +50,8 @@ class Part:
         return self.info.title or self.alias.title().replace("_", " ")
 
     def core_schema(self) -> Any:
-        """The type as pydantic's core knows it; that of a placeholder for what only msgspec knows,
-        and that of Any for what neither does."""
+        """The schema of the type in pydantic's core: a placeholder's for types that only msgspec
+        knows, and Any's for types that neither knows."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
             try:
@@ -166,7 +166,7 @@ def _info_part(info: FieldInfo, alias: str) -> Part:
 
 
 def _annotated(info: FieldInfo) -> Any:
-    """The type of a model's field with all that is said of it, but not with its alias."""
+    """The type of a model's field with its metadata, but without its alias."""
     words = copy.copy(info)
     words.alias = words.validation_alias = words.serialization_alias = None
     return Annotated[info.annotation, words]

@@ -32,7 +32,7 @@ _STREAMS = (
 
 @dataclass(slots=True)
 class Described:
-    """One route. `security` has the scopes that are asked of each scheme."""
+    """One route. `security` has the scopes that each scheme requires."""
 
     route: Route
     unique_id: str

@@ -38,8 +38,8 @@ def get_openapi(
     """The OpenAPI document (OpenAPI 3.1 section 4.8.1) of `routes`, equal to FastAPI's.
 
     Routes with `include_in_schema=False` and those for WebSockets are left out. An operation for
-    the method QUERY stands below `query` from 3.2 on, which defines it. A document of 3.1 may only
-    have it as an extension, so it stands below `x-query`.
+    the method QUERY is named `query` from 3.2 on, which defines it. A document of 3.1 may only have
+    it as an extension, named `x-query`.
 
     Raises: pydantic's errors for types that have no JSON Schema.
     """
@@ -121,9 +121,9 @@ def _warn_of_duplicates(shown: list[Described]) -> None:
 
 
 def _with_url(given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A copy whose `url` is written as URLs are: in lower case where that is the same, with a path.
+    """A copy whose `url` is normalized: scheme and host in lower case, with a path.
 
-    Raises: ValidationError of pydantic's when it is no URL.
+    Raises: pydantic's ValidationError when it isn't a URL.
     """
     if not given or given.get("url") is None:
         return given or None

@@ -1,4 +1,4 @@
-"""Middleware: what is around all requests of an app.
+"""Middleware: layers around all requests of an app.
 
 Any ASGI app that is made as `cls(app, **options)` can be one: `app.add_middleware(cls, …)`, or
 `App(middleware=[Middleware(cls, …)])`.

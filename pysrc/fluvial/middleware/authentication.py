@@ -1,4 +1,4 @@
-"""Who asks: a backend of the app's tells, before any route is called."""
+"""Authentication: a backend of the app's identifies the client before any route is called."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Between the routes and other such middleware it is called as a function, without ASGI (see
 _application/stack.py). Around ASGI middleware, the app inside is a coroutine that is run here step
-by step, in the same task: until it sends, while its response passes. So context variables that
-handlers set are seen here, and a cancellation reaches what is waiting inside.
+by step, in the same task, up to each message that it sends. So context variables that handlers set
+are seen here, and a cancellation reaches what is waiting inside.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["BaseHTTPMiddleware", "DispatchFunction", "RequestResponseEndpoint"]
 RequestResponseEndpoint = Callable[[Request], Awaitable[Response]]
 DispatchFunction = Callable[[Request, RequestResponseEndpoint], Awaitable[Response]]
 
-# Messages of a response that was replaced by another one, which are dropped in silence. An app that
-# sends without end then gets an exception.
+# How many messages of a response that was replaced are dropped silently. After that, an app that
+# keeps sending gets an exception.
 _DROPPED_MAX = 16
 
 
@@ -91,7 +91,7 @@ class _Inside:
         raise RuntimeError("the app inside returned without a response")
 
     async def _give(self) -> Message:
-        """`receive` for the app: a body that the middleware has read comes again."""
+        """`receive` for the app; a body that the middleware has read is given again."""
         cache = self._request._cache or {}
         if not self._body_given and ("body" in cache or cache.get("streamed")):
             self._body_given = True

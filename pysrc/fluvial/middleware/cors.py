@@ -1,7 +1,7 @@
 """Cross-origin resource sharing (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-A response to an exception that nothing handles has the header fields too: without them a browser
-hides it, and says that CORS is at fault.
+Responses to unhandled exceptions have the header fields, too. Without them a browser hides the
+response and reports a CORS error instead.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PREFLIGHT_VARY = ", ".join(
 
 
 def _listed(values: Collection[str] | str) -> tuple[str, ...]:
-    """One str is a list of one: taken as a collection, its parts would be allowed as well."""
+    """A str counts as a list of one. Taken as a collection, its parts would be allowed as well."""
     return (values,) if isinstance(values, str) else tuple(values)
 
 

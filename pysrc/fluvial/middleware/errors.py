@@ -1,4 +1,4 @@
-"""Responses to exceptions that nothing handles, for apps of one's own: an App has its own."""
+"""Responses to unhandled exceptions, for the user's own ASGI apps; an App doesn't need it."""
 
 from __future__ import annotations
 
@@ -61,5 +61,5 @@ class ServerErrorMiddleware:
         return PlainTextResponse("".join(traceback.format_exception(exc)), 500)
 
     def error_response(self, request: Request, exc: Exception) -> Response:
-        """A 500 that tells nothing."""
+        """A 500 without details."""
         return PlainTextResponse("Internal Server Error", 500)

@@ -1,4 +1,4 @@
-"""Exception handlers around an ASGI app of one's own: an App has its own."""
+"""Exception handlers around the user's own ASGI app; an App doesn't need it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Handler = Callable[[Request, Any], Any]
 class ExceptionMiddleware:
     """Responds with what `handlers`, by status or exception class, make of an exception.
 
-    Without one an HTTPException is its detail as text, and others are raised again, as they are
-    when the response has started.
+    Without a handler, an HTTPException becomes its detail as text. Other exceptions are raised
+    again; so are all when the response has started.
     """
 
     def __init__(

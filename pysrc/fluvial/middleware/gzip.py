@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_EXCLUDED_CONTENT_TYPES", "GZipMiddleware"]
 
-# What is compressed already, or has to arrive piece by piece.
+# Types that are compressed already, or have to arrive piece by piece.
 DEFAULT_EXCLUDED_CONTENT_TYPES = (
     "application/grpc",
     "application/gzip",
@@ -53,8 +53,8 @@ class GZipMiddleware:
     """Compresses responses of at least `minimum_size` bytes, and those that are streamed.
 
     `compresslevel` is 1, the fastest, to 9, the smallest. Pieces of at least `thread_minimum_size`
-    bytes are compressed in the thread pool. What has a Content-Encoding, is a part of a file or of
-    one of the types in `exclude_content_types` ("image/*" are all images) stays as it is.
+    bytes are compressed in the thread pool. Responses with a Content-Encoding, parts of files, and
+    the types in `exclude_content_types` ("image/*" for all images) stay as they are.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class _Compressing:
         self._compressor: Compressor | None = None
 
     def take(self, response: Response) -> None:
-        """Has the response write to this."""
+        """Makes the response write to this object."""
         respond = response.respond
 
         async def respond_compressed(request: Request, sender: Any) -> None:

@@ -19,8 +19,8 @@ _SECURE = {"http": "https", "ws": "wss"}
 class HTTPSRedirectMiddleware:
     """Redirects from http to https, and from ws to wss, with 307.
 
-    Behind a proxy that ends TLS, the server must be told to believe the proxy's X-Forwarded-Proto:
-    otherwise all requests are redirected for ever.
+    Behind a proxy that ends TLS, the server must be configured to trust the proxy's
+    X-Forwarded-Proto; otherwise clients are redirected in a loop.
     """
 
     def __init__(self, app: Asgi3) -> None:

@@ -21,10 +21,10 @@ _PAST = "expires=Thu, 01 Jan 1970 00:00:00 GMT; "
 
 
 class SessionMiddleware:
-    """Gives requests and WebSockets `session`, a dict of what has a JSON form.
+    """Gives requests and WebSockets a `session`, a dict of values that have a JSON form.
 
     It is kept in the cookie `session_cookie`, which expires after `max_age` seconds (None: with the
-    browser). Whoever has the `secret_key` can make sessions.
+    browser). Anyone who knows the `secret_key` can forge sessions.
 
     Raises: ImportError without itsdangerous.
     """
@@ -76,7 +76,7 @@ class SessionMiddleware:
         await self.app(scope, receive, send_with_cookie)
 
     def _load(self, scope: Message) -> dict[str, Any] | None:
-        """The session that the cookie holds; None without one, or when it isn't to be trusted."""
+        """The session that the cookie holds; None without one, or when it can't be trusted."""
         cookie = HTTPConnection(scope).cookies.get(self.session_cookie)
         if cookie is None:
             return None
@@ -108,7 +108,7 @@ class SessionMiddleware:
 class Session(dict[str, Any]):
     """A session; knows whether it was read or changed.
 
-    What is changed inside a value isn't seen: assign it anew, or call `mark_modified`.
+    Changes inside a value aren't noticed: assign the value again, or call `mark_modified`.
     """
 
     accessed = False

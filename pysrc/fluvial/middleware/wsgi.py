@@ -1,6 +1,6 @@
 """WSGI apps (PEP 3333) to be mounted: `app.mount("/old", WSGIMiddleware(wsgi_app))`.
 
-`app.mount("/old", wsgi_app)` is the same, and what this becomes: C calls the app in the pool.
+`app.mount("/old", wsgi_app)` does the same: C calls the app in the thread pool.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What AuthenticationMiddleware sets, and `requires`, which asks for it."""
+"""What AuthenticationMiddleware sets, and `requires`, which checks it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 
 class AuthenticationError(Exception):
-    """The client says who it is, but it isn't true, or can't be understood."""
+    """The client's credentials are wrong or malformed."""
 
 
 class AuthCredentials:
@@ -42,7 +42,7 @@ class AuthCredentials:
 
 
 class BaseUser:
-    """A user; derive to have one's own."""
+    """A user; derive your own class from it."""
 
     @property
     def is_authenticated(self) -> bool:
@@ -56,7 +56,7 @@ class BaseUser:
 
     @property
     def identity(self) -> str:
-        """What tells the user from all others."""
+        """What identifies the user uniquely."""
         raise NotImplementedError
 
 
@@ -83,7 +83,7 @@ class SimpleUser(BaseUser):
 
 
 class UnauthenticatedUser(BaseUser):
-    """Nobody who is known."""
+    """The user of a client that isn't authenticated."""
 
     @property
     def is_authenticated(self) -> bool:
@@ -102,10 +102,11 @@ class UnauthenticatedUser(BaseUser):
 
 
 class AuthenticationBackend:
-    """Tells who the client is; see AuthenticationMiddleware."""
+    """Identifies the client; see AuthenticationMiddleware."""
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, Any] | None:
-        """Returns (credentials, user), or None. Raises: AuthenticationError."""
+        """Returns (credentials, user), or None. Raises: AuthenticationError for wrong
+        credentials."""
         raise NotImplementedError
 
 

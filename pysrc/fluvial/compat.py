@@ -1,8 +1,8 @@
 """Runs programs that import FastAPI and Starlette, unmodified, on Fluvial.
 
 After `install()` the modules `fastapi.*` and `starlette.*` are Fluvial's, whether or not the real
-packages are installed. It is called only by who wants that: `fluvial run --as-fastapi`, pytest with
-`--as-fastapi`, or a program itself, before its other imports.
+packages are installed. It is called only on request: by `fluvial run --as-fastapi`, by pytest with
+`--as-fastapi`, or by a program itself, before its other imports.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger("fluvial")
 
 
 def installed() -> bool:
-    """Whether the map is in force in this process."""
+    """Whether install() has been called in this process."""
     return any(isinstance(finder, Finder) for finder in sys.meta_path)
 
 
@@ -28,7 +28,7 @@ def install() -> None:
     """Makes `import fastapi` and `import starlette` find Fluvial's modules from now on.
 
     Says so in the log. Raises: RuntimeError when one of the packages has been imported already,
-    since its objects would mean nothing to Fluvial.
+    since Fluvial wouldn't recognize its objects.
     """
     if installed():
         return

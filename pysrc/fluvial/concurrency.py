@@ -31,7 +31,7 @@ _END = object()
 async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Calls `func` on a worker thread and returns what it returns.
 
-    It sees the caller's context variables; what it does to them is lost. A caller that is cancelled
+    It sees the caller's context variables; its changes to them are lost. A caller that is cancelled
     waits until the thread is done, since nothing can stop it.
 
     Raises: HTTPException 503 when too many calls wait for a thread already, or what `func` raises.
@@ -41,7 +41,7 @@ async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwa
 
 
 async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
-    """The items of `iterable`, each of which a worker thread has asked for.
+    """The items of `iterable`, which is iterated on worker threads.
 
     Raises: as `run_in_threadpool`.
     """

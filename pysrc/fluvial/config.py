@@ -27,7 +27,7 @@ class undefined:
 
 
 class EnvironError(Exception):
-    """A variable is changed that has been read: somebody goes on with the old value."""
+    """A variable is changed after it was read, so that some code still uses the old value."""
 
 
 class Environ(MutableMapping[str, str]):
@@ -98,7 +98,7 @@ class Config:
         """The value, or `default`, by way of `cast`: a type, or any function of one argument.
 
         For bool, "true", "1", "false" and "0" are values. Raises: KeyError without value and
-        default; ValueError when `cast` doesn't take the value.
+        default; ValueError when `cast` refuses the value.
         """
         name = self.env_prefix + key
         value = self.environ.get(name, self.file_values.get(name, default))

@@ -115,7 +115,7 @@ class DependencyScopeError(TypeError):
 
 
 class FluvialError(RuntimeError):
-    """An app does what the framework can't go along with, and only finds out when it runs."""
+    """An app uses the framework in a way that can't work, which shows only when it runs."""
 
 
 class ResponseValidationError(Exception):
@@ -182,9 +182,10 @@ def status_phrase(status_code: int) -> str:
 
 
 def note_headers(exc: BaseException, headers: list[tuple[bytes, bytes]]) -> None:
-    """Notes header fields for the response to an exception that nothing handles.
+    """Stores header fields for the response to an unhandled exception.
 
-    Middleware that adds header fields to responses doesn't see that one, which is made outside.
+    Middleware that adds header fields to responses doesn't see that response, which is made outside
+    of it.
     """
     noted: list[tuple[bytes, bytes]] = exc.__dict__.setdefault("_fluvial_headers", [])
     noted.extend(headers)

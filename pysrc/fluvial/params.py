@@ -311,7 +311,7 @@ class Depends:
             return hash((type(self), id(self.dependency)))
 
     def semaphore(self) -> asyncio.Semaphore:
-        """What keeps to `max_concurrency` in the running loop."""
+        """The semaphore that enforces `max_concurrency` in the running loop."""
         assert self.max_concurrency is not None
         loop = asyncio.get_running_loop()
         if loop not in self._semaphores:
@@ -323,15 +323,15 @@ class Depends:
 
 
 class Instance(Depends):
-    """What makes the object of a controller. It is called where the handler is awaited, not in a
-    thread: an `__init__` that only keeps what it gets is over before a thread would begin.
+    """Makes the object of a controller. It is called where the handler is awaited, not in a thread,
+    because an `__init__` that only stores its arguments takes less time than a hop to a thread.
     """
 
     __slots__ = ()
 
 
 class Security(Depends):
-    """A dependency that is told which `scopes` of OAuth 2 its result is needed for.
+    """A dependency with the OAuth 2 `scopes` for which its result is needed.
 
     It sees them, and those of all that depend on it, in a parameter of type SecurityScopes.
     """

@@ -167,8 +167,8 @@ class Registering(Events, ABC):
     def query(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
         """Registers the decorated handler for QUERY (draft-ietf-httpbis-safe-method-w-body).
 
-        A QUERY has a body as a POST has, but is safe to repeat as a GET is. OpenAPI 3.1 has no such
-        operation: it stands below `x-query` there, and below `query` from 3.2 on.
+        A QUERY has a body like a POST, and is safe to repeat like a GET. OpenAPI 3.1 has no such
+        operation, so it is named `x-query` there; from 3.2 on it is `query`.
         """
         return self._decorate("query", path, options)
 
@@ -212,7 +212,7 @@ class Registering(Events, ABC):
         return register
 
     def _add_or_note(self, path: str, endpoint: Any, add: Add) -> None:
-        """Registers a handler. Methods are noted, until their class is decorated."""
+        """Registers a handler. Methods are recorded until their class is decorated."""
         if is_method(endpoint):
             self._methods = [*self._methods, Method(endpoint, path, add)]
         else:
@@ -235,8 +235,8 @@ class Registering(Events, ABC):
         """Registers the decorated methods of the decorated class, and of its bases.
 
         For each request, an object is made, and dependencies are the arguments of its `__init__`.
-        That is called on the loop for an `async def` method, so it shouldn't block: what its
-        dependencies do may. The options are as those of a router.
+        For an `async def` method it is called on the loop, so it must not block; its dependencies
+        may. The options are as those of a router.
 
         Raises: TypeError when it has no such method; and as `add_api_route`.
         """
@@ -250,7 +250,7 @@ class Registering(Events, ABC):
         return register if cls is None else register(cls)
 
     def check_methods(self) -> None:
-        """Raises: TypeError when a method was decorated whose class is no controller."""
+        """Raises: TypeError when a method was decorated whose class isn't a controller."""
         check_claimed(self._methods)
 
     @named_options
@@ -270,7 +270,7 @@ class Registering(Events, ABC):
         max_body_size: int | None = None,
         form_limits: FormOptions | None = None,
     ) -> None:
-        """Registers all routes that `router` has by now, with `prefix` before their paths.
+        """Registers all routes that `router` has now, with `prefix` before their paths.
 
         `tags`, `dependencies` and `responses` come before those of the router, and those before the
         route's own; the nearest response class wins.
@@ -346,8 +346,8 @@ class APIRouter(Registering):
     Their signatures are read when they are included. `lifespan`, `on_startup` and `on_shutdown` are
     as those of an App, and become parts of the app's that includes the router. `route_class` is the
     class of its routes, which derives from APIRoute. `routes` are registered at once.
-    `redirect_slashes` and `dependency_overrides_provider` are the including app's affair, and taken
-    for the sake of classes that pass them on.
+    `redirect_slashes` and `dependency_overrides_provider` are accepted for classes that pass them
+    on; the including app decides both.
     """
 
     _owner = "router"
@@ -389,7 +389,7 @@ class APIRouter(Registering):
 
     @property
     def prefix(self) -> str:
-        """What all paths of the router begin with."""
+        """The prefix of all paths of the router."""
         return self._shared.prefix
 
     def _prefixed(self, path: str) -> str:
@@ -403,7 +403,7 @@ class APIRouter(Registering):
         methods: Collection[str] = ("GET",),
         **options: Unpack[RouteOptions],
     ) -> None:
-        """Notes a handler for when the router is included.
+        """Records a handler, which is registered when the router is included.
 
         Raises: TypeError for an unknown option or methods that aren't a list.
         """
@@ -422,7 +422,7 @@ class APIRouter(Registering):
         *,
         dependencies: Sequence[Depends] | None = None,
     ) -> None:
-        """Notes an `async def` handler for WebSockets. Raises: as `add_api_route`."""
+        """Records an `async def` handler for WebSockets. Raises: as `add_api_route`."""
         check_path(path, "websocket", self._owner)
         before = check_dependencies(dependencies or (), f"@{self._owner}.websocket()")
         all_before = (*self._shared.dependencies, *before)

@@ -23,7 +23,7 @@ __all__ = ["PathLike", "StaticFiles"]
 PathLike = str | os.PathLike[str]
 FALLBACKS = ("auto", "index.html", "404.html", None)
 _READ_METHODS = ("GET", "HEAD")
-# What an operating system says of a path that can't be a file's.
+# The errors of operating systems for a path that can't be a file's.
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 
 
@@ -31,9 +31,9 @@ class StaticFiles:
     """An ASGI app that serves the files below `directory`, and those of `packages`.
 
     An entry of `packages` is the name of one, whose files are in its folder "statics", or (name,
-    folder). Nothing outside these directories is served: a symbolic link that leads out of them
-    is followed only with `follow_symlink`. With `html` a directory is its index.html, and what
-    isn't there is 404.html. Files have ETag and Last-Modified; see FileResponse.
+    folder). Nothing outside these directories is served: a symbolic link that leads out of them is
+    followed only with `follow_symlink`. With `html`, a directory is served as its index.html, and a
+    missing file as 404.html. Files have ETag and Last-Modified; see FileResponse.
 
     Raises: RuntimeError when the directory doesn't exist, unless `check_dir` is false.
     """
@@ -101,7 +101,7 @@ class StaticFiles:
         return os.path.normpath(os.path.join(*parts)) if parts else "."
 
     async def get_response(self, path: str, scope: Message) -> Response:
-        """The response for a path below the directory. Raises: HTTPException."""
+        """The response for a path below the directory. Raises: HTTPException when there is none."""
         if scope["method"] not in _READ_METHODS:
             raise HTTPException(405, headers={"Allow": ", ".join(_READ_METHODS)})
         full_path, status, redirect = await run_internal(self._find, path, scope["path"])
@@ -165,7 +165,7 @@ class StaticFiles:
 
 
 class FrontendFiles(StaticFiles):
-    """The files of a program that runs in the browser; see App.frontend.
+    """The files of a browser application; see App.frontend.
 
     Raises: ValueError for another `fallback`, RuntimeError when what is needed doesn't exist.
     """
@@ -180,7 +180,7 @@ class FrontendFiles(StaticFiles):
             raise RuntimeError(f"Frontend fallback file {named!r} does not exist in {directory!s}")
 
     async def get_response(self, path: str, scope: Message) -> Response:
-        """The file, or what takes the place of one that isn't there. Raises: HTTPException."""
+        """The file, or the fallback for a missing one. Raises: HTTPException when there is none."""
         full_path, status, redirect = await run_internal(self._find, path, scope["path"])
         if scope["method"] not in _READ_METHODS:
             raise HTTPException(405 if full_path else 404)

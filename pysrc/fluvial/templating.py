@@ -31,7 +31,7 @@ class TemplateResponse(HTMLResponse):
 
 
 class Jinja2Templates:
-    """Templates in `directory`, or in several, or of an environment `env` of one's own.
+    """Templates in `directory`, or in several, or those of your own environment `env`.
 
     Values are escaped in .html, .htm and .xml files. Templates have `request` and `url_for`, and
     what `context_processors`, functions of the request, return.

@@ -107,7 +107,7 @@ class TestClient(httpx.Client):
 
     @contextlib.contextmanager
     def _exchange(self, url: httpx.URL) -> Iterator[Exchange]:
-        """A connection for one request, until the app has done all that it asks for."""
+        """A connection for one request, until the app has finished it."""
         with self._running() as portal:
             exchange = Exchange(
                 portal,

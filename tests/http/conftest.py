@@ -6,7 +6,7 @@ import pytest
 from support import http_server
 
 BOTH = (
-    "test_answers",
+    "test_responses",
     "test_bodies",
     "test_connections",
     "test_half_closed",

@@ -153,7 +153,7 @@ body_read(AppState *st, PyObject *request)
 
 /* ---- The client's end --------------------------------------------------------------------- */
 
-/* Waits on the list of the body's readers: whatever wakes them may be the client's end. */
+/* Waits in the list of the body's readers, since what wakes them includes the client's end. */
 static WaitStep
 gone_attempt(PyObject *owner, PyObject **result, WaitList **list)
 {

@@ -105,9 +105,9 @@ static const RequestCoroOps coro_ops = {
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
-/* Deliberately doesn't visit the task. asyncio keeps only weak references to tasks. Were ours visible here,
- * the garbage collector could destroy a task that waits for something to which nothing else refers. So the
- * task lives as long as the request is open. */
+/* Deliberately doesn't visit the task. asyncio keeps only weak references to tasks. If our
+ * reference were visited, the garbage collector could destroy a task that waits for something to
+ * which nothing else refers. So the task lives as long as the request is open. */
 static int
 handler_coro_traverse(PyObject *op, visitproc visit, void *arg)
 {

@@ -1,6 +1,6 @@
-/* Each cache of kept.h has one place per hash value; what comes later takes the place over, so that
- * nothing grows. Any thread with the GIL: nothing between make() and the end of a function lets
- * another thread run.
+/* Each cache of kept.h has one place per hash value. A later value replaces the earlier one, so
+ * that the caches don't grow. Any thread with the GIL: nothing between make() and the end of a
+ * function lets another thread run.
  */
 #include "base/py.h"
 

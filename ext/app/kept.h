@@ -1,5 +1,5 @@
-/* Python objects for what many requests have in common, made once and kept: names of methods and of
- * header fields, addresses of clients. The ASGI and the WSGI bridge have one such cache for each app.
+/* A cache of Python objects for values that many requests share: names of methods and of header
+ * fields, addresses of clients. The ASGI and the WSGI bridge have one such cache for each app.
  *
  * Thread: any, with the GIL.
  */

@@ -276,7 +276,7 @@ request_http(PyObject *obj)
     return ((RequestObject *)obj)->http;
 }
 
-/* Called when the last reference may be about to go, perhaps with an exception set. */
+/* Called when the last reference may be dropped, perhaps with an exception set. */
 void
 call_let_request_go(HttpRequest *req)
 {

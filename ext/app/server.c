@@ -24,7 +24,7 @@ static void
 server_announce_end(AppServer *self)
 {
     if (future_resolve(self->st, self->drained, Py_None) < 0) {
-        loop_report(self->loop, "Nobody could be notified that the server has ended");
+        loop_report(self->loop, "The end of the server could not be reported");
     }
 }
 

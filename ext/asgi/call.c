@@ -365,8 +365,8 @@ asgi_on_hook(LoopHook *hook)
 {
     AsgiApp *app = container_of(hook, AsgiApp, hook);
     Py_INCREF((PyObject *)app);
-    /* What the app does may let another thread run, whose loop may take the queue over once it is empty:
-     * its calls are not this loop's to start. */
+    /* The app's code may let another thread run, whose loop may take over the queue once it is
+     * empty. This loop must not start that loop's calls. */
     const Loop *loop = first_waiting(app)->server->loop;
     while (!ring_is_empty(&app->waiting) && first_waiting(app)->server->loop == loop
            && !loop_is_forked(loop)) {

@@ -189,7 +189,7 @@ int exchange_begin(HttpConn *c);
 int exchange_head(HttpConn *c);
 int exchange_body(HttpConn *c, Slice piece);
 void exchange_message(HttpConn *c);
-/* Ends the exchange when both request and answer are complete. */
+/* Ends the exchange when both request and response are complete. */
 void exchange_advance(HttpConn *c);
 /* Refuses the request with a response of our own if none has begun, and ends the connection. */
 void exchange_reject(HttpConn *c, Fault fault);

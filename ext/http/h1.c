@@ -435,11 +435,12 @@ fault_of_framing(const HttpConn *c, llhttp_errno_t code)
     }
     if (code == HPE_INVALID_CONTENT_LENGTH) {
         return c->parser.flags & F_TRANSFER_ENCODING
-                   ? fault_make(400, "Content-Length stands beside Transfer-Encoding")
+                   ? fault_make(400,
+                                "Content-Length is not allowed with Transfer-Encoding")
                    : fault_make(400, "Content-Length is malformed");
     }
     return c->parser.flags & F_CONTENT_LENGTH
-               ? fault_make(400, "Content-Length stands beside Transfer-Encoding")
+               ? fault_make(400, "Content-Length is not allowed with Transfer-Encoding")
                : fault_make(400, "Transfer-Encoding doesn't end in chunked");
 }
 

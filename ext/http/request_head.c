@@ -187,7 +187,7 @@ codings_check(Slice value, bool *chunked)
     do {
         Slice coding = list_next(&value, ',');
         if (*chunked) {
-            return fault_make(400, "Transfer-Encoding goes on after chunked");
+            return fault_make(400, "Transfer-Encoding has a coding after chunked");
         }
         if (coding.len == 0) {
             return fault_make(400, "Transfer-Encoding has an empty coding");
@@ -211,7 +211,7 @@ transfer_encoding_check(const HttpRequest *req, uint16_t flags)
         return fault_make(400, "Transfer-Encoding is not allowed in HTTP/1.0");
     }
     if (flags & F_CONTENT_LENGTH) {
-        return fault_make(400, "Content-Length stands beside Transfer-Encoding");
+        return fault_make(400, "Content-Length is not allowed with Transfer-Encoding");
     }
     bool chunked = false;
     int32_t i = http_field_find(req, SLICE("transfer-encoding"), 0);

@@ -70,7 +70,7 @@ typedef struct HttpBatch {
 HttpBatch http_batch_begin(HttpRequest *req);
 void http_batch_end(HttpBatch batch);
 
-/* A connection's socket, for a thread that writes a part of a streamed answer itself. */
+/* A connection's socket, for a thread that writes a part of a streamed response itself. */
 typedef struct HttpLoan {
     int fd; /* a duplicate, the borrower's to close; in non-blocking mode */
     uint32_t

@@ -1,6 +1,6 @@
 /* Converts text to int, float and bool. The rules are pydantic's for strings in lax mode, so that a
- * parameter means the same whether C or pydantic reads it. pydantic is asked about what is refused
- * here, so that nothing has to be right about its odder forms, such as "00-1" for -1.
+ * parameter means the same whether C or pydantic reads it. Texts that are refused here are passed
+ * to pydantic, so its rare forms, such as "00-1" for -1, need no code here.
  *
  * Pure functions. Thread: any, with the GIL.
  */

@@ -113,8 +113,7 @@ value_new(Binder *b, const Param *param, Slice text, PyObject **out)
         *out = scalar_from_str(param->kind, str);
     }
     int err = 0;
-    if (*out
-        == NULL) { /* what C refuses, pydantic may accept; if not, it has the words */
+    if (*out == NULL) { /* pydantic may accept it; if not, it says what is wrong */
         err = PyErr_Occurred() ? -1 : value_by_python(b, param, str, out);
     }
     Py_DECREF(str);

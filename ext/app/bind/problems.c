@@ -1,5 +1,5 @@
-/* See problems.h. Values that are absent are reported here. What is wrong with others is said by the converters in
- * Python. Thread: any, with the GIL.
+/* See problems.h. Reports absent values. Errors in values that are present are reported by the
+ * converters in Python. Thread: any, with the GIL.
  */
 #include "base/py.h"
 

@@ -123,7 +123,7 @@ static void
 session_end(WsSession *s, int code, PyObject *reason)
 {
     if (reason == NULL) {
-        PyErr_Clear(); /* MemoryError: the end counts, not its reason */
+        PyErr_Clear(); /* MemoryError: the session ends without its reason */
         reason = PyUnicode_New(0, 0);
     }
     s->by_client = s->state != SESSION_CLOSING;

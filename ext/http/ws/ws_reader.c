@@ -3,7 +3,7 @@
  * thread.
  *
  * Each call to the layer above may end the connection, which frees the WsConn. After such a call
- * HttpConn.ws is compared to find out.
+ * HttpConn.upgraded is compared to find out.
  */
 #include "base/py.h"
 

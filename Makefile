@@ -159,10 +159,11 @@ asan: $(VENV)/.test-needs $(VENV)/.installed
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest $(SPREAD) $(TESTS)
 
 # The floor is for the tests that tests/coverage.json names; with TESTS= it is only reported.
+# In one process: pytest's workers end before gcov has written what they counted.
 coverage: $(VENV)/.coverage-needs $(VENV)/.installed
 	$(SAY) "testing with gcov and coverage.py"
 	@FLUVIAL_COVERAGE=1 $(PY) setup.py --quiet build --build-lib build/coverage
-	@$(PY) scripts/covered.py $(if $(RECORD),--record) $(if $(TESTS),--tests $(TESTS)) -- $(SPREAD)
+	@$(PY) scripts/covered.py $(if $(RECORD),--record) $(if $(TESTS),--tests $(TESTS)) -- -n0
 
 # In copies below build/mutants; minutes for all of them.
 mutants: $(VENV)/.test-needs build

@@ -246,7 +246,7 @@ class App(Documented, Composed):
         fallback: str | None = "auto",
         check_dir: bool | str = "auto",
     ) -> None:
-        """Serves the built files of a program for the browser, below `path`, where no route is.
+        """Serves the built files of a browser application below `path`, for paths without a route.
 
         The response for a path without a file is `fallback`: "404.html", or "index.html" for a
         browser that asks for a page, which the program then makes; "auto" is the first that exists.
@@ -261,10 +261,9 @@ class App(Documented, Composed):
 
     @property
     def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:
-        """Functions that are called in the place of dependencies, of routers' too: for tests.
+        """Functions that are called instead of dependencies, including those of routers; for tests.
 
-        Whoever changes it gets TypeError, and the change is undone, when one of them can't be
-        called for a request.
+        A change raises TypeError, and is undone, when one of them can't be called for a request.
         """
         return self._dependencies.overrides
 
@@ -307,7 +306,8 @@ class App(Documented, Composed):
     def add_middleware(
         self, middleware_class: Callable[..., Any], *args: Any, **options: Any
     ) -> None:
-        """Puts `middleware_class(app, *args, **options)`, an ASGI app, around all that is there.
+        """Puts `middleware_class(app, *args, **options)`, an ASGI app, around everything added
+        before.
 
         The last one added is outermost. Raises: TypeError for options that the class doesn't have,
         RuntimeError when the app has started.

@@ -84,7 +84,7 @@ mount      /other
 
 @pytest.mark.parametrize(
     ("target", "message"),
-    [("none:app", "no module"), ("ours:other", "ours:other is no App of Fluvial's")],
+    [("none:app", "no module"), ("ours:other", "ours:other is not a Fluvial App")],
 )
 def test_what_is_no_app(folder: Path, target: str, message: str) -> None:
     for command in ("openapi", "routes"):

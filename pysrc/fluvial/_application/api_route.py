@@ -47,7 +47,7 @@ class APIRoute(Route):
     request of its routes: `APIRouter(route_class=…)`.
     """
 
-    _within: _core.Plan | None = None  # what the user's class is around
+    _within: _core.Plan | None = None  # what the user's class wraps
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class APIRoute(Route):
         return read_calls(self.endpoint, self.path, before, Special.REQUEST, overrides)
 
     def compile(self, dependencies: Dependencies) -> _core.Plan:
-        """A plan with the overrides of now. Raises: as `make_plan`."""
+        """A plan with the current overrides. Raises: as `make_plan`."""
         plan = self._compile(dependencies)
         if type(self).get_route_handler is APIRoute.get_route_handler:
             return plan
@@ -192,7 +192,7 @@ class APIWebSocketRoute(WebSocketRoute):
         return read_calls(self.endpoint, self.path, before, Special.WEBSOCKET, overrides)
 
     def compile(self, dependencies: Dependencies) -> _core.Plan:
-        """A plan with the overrides of now. Raises: as `make_plan`."""
+        """A plan with the current overrides. Raises: as `make_plan`."""
         self.overridden = uses_any(self.calls, dependencies.overrides)
         calls = self._read(dependencies, dependencies.overrides) if self.overridden else self.calls
         for each in calls:

@@ -19,7 +19,7 @@ _CAPTURE = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 class Host:
-    """An app for a host, of which `{name}` is a label of any text, without regard to case."""
+    """An app for a host name, in which `{name}` stands for any label. Case is ignored."""
 
     def __init__(self, host: str, app: Any, name: str | None = None) -> None:
         """Raises: ValueError when `host` isn't a name, or has one capture twice."""
@@ -66,7 +66,7 @@ class Host:
         return self.values(f"{name}:{port}") if values is None and port else values
 
     def values(self, host: str) -> dict[str, str] | None:
-        """What the host has in the place of the captures; None when it is another host."""
+        """The values of the captures in the host name; None when it doesn't match."""
         match = self.pattern.fullmatch(host)
         return None if match is None else match.groupdict()
 
@@ -78,7 +78,7 @@ class Host:
         return found
 
     def find_path(self, name: str, values: dict[str, Any]) -> URLPath | None:
-        """The path, with the host, of what has this name in the app; None when nothing has."""
+        """Host and path of the route with this name in the app; None when there is none."""
         if not self.captures <= values.keys():
             return None
         inner = {key: value for key, value in values.items() if key not in self.captures}

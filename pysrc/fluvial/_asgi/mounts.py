@@ -93,7 +93,8 @@ class Mount:
         return found
 
     def find_path(self, name: str, values: dict[str, Any]) -> URLPath | None:
-        """The path of what has this name in the app, or with this mount's name; None: nothing has.
+        """The path of the route with this name in the app, or of the mount; None when there is
+        none.
 
         With the mount's own name, `values` has a `path` below it.
         """

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from .._asgi.foreign_app import Foreign
 
 log = logging.getLogger("fluvial")
-# A page on another site can have its own name lead to this machine (DNS rebinding); the browser
-# then takes what we answer for that site's.
+# A page of another site can make its own host name resolve to this machine (DNS rebinding). The
+# browser then treats our responses as that site's.
 _LOCAL = ("localhost", "*.localhost", "127.0.0.1", "[::1]", "::1")
-_GRACE = 1.0  # seconds that requests may take to finish before the program starts again
+_GRACE = 1.0  # seconds that requests have to finish before a restart
 
 
 @click.command()
@@ -69,11 +69,12 @@ def dev(
     log_level: str,
     **which: Any,
 ) -> None:
-    """Serve a program that is being written: it starts again whenever a file changes.
+    """Serve an app during development: it restarts whenever a Python file changes.
 
-    Without MODULE:APP, main.py, app.py, api.py or one of these in app/ is looked for. Browsers see
-    tracebacks and, where the app has no route for it, a list of all routes at /. A line that keeps
-    the event loop from running is named. Only requests for local names are answered.
+    Without MODULE:APP, the first of main.py, app.py and api.py that exists here or in app/ is
+    served. Browsers see tracebacks and, unless the app has a route for /, a list of all routes
+    there. Lines that block the event loop are logged. Only requests for local host names are
+    accepted.
     """
     config = Config(
         host=host, port=port, log_level=log_level, graceful_timeout=_GRACE, cleanup_timeout=_GRACE
@@ -91,11 +92,12 @@ def load_for_dev(
     as_fastapi: bool,
     factory: bool,
 ) -> App | Foreign:
-    """Loads the app, in the process that serves it, with what shows a developer more.
+    """Loads the app in the process that serves it, and adds development pages and the watchdog.
 
     Raises: LoadError when there is no app.
     """
-    # Python takes a cached file for up to date when the source's size and its second are the same.
+    # Python considers a .pyc file up to date if the source's size and its modification time, in
+    # whole seconds, haven't changed.
     sys.dont_write_bytecode = True
     colour_log()
     logging.getLogger("fluvial.error").addFilter(UsersFrames())
@@ -129,7 +131,7 @@ def _show_more(app: App, hosts: tuple[str, ...]) -> None:
 
 
 def _has_root(app: App) -> bool:
-    """Whether a route or a mounted app may have an answer to GET /."""
+    """Whether a route or a mounted app may respond to GET /."""
     paths = {route.path for route in app.http_routes}
     return (
         "/" in paths

@@ -35,7 +35,7 @@ def app_options(command: Command) -> Command:
 
 
 def load_own_app(target: str, app_dir: str, factory: bool, as_fastapi: bool) -> App:
-    """The app. Raises: ClickException when there is none, or one of another framework."""
+    """The app. Raises: ClickException when it can't be loaded, or belongs to another framework."""
     if as_fastapi:
         from ..compat import install
 
@@ -45,7 +45,7 @@ def load_own_app(target: str, app_dir: str, factory: bool, as_fastapi: bool) -> 
     except LoadError as exc:
         raise click.ClickException(str(exc)) from None
     if not isinstance(found, App):
-        raise click.ClickException(f"{target} is no App of Fluvial's")
+        raise click.ClickException(f"{target} is not a Fluvial App")
     return found
 
 
@@ -75,7 +75,7 @@ def routes(**which: Any) -> None:
 
 
 def rows_of(app: App) -> Iterator[tuple[str, str, str, str]]:
-    """Of each route: its methods, its path, its name, and where its handler runs."""
+    """For each route: its methods, its path, its name, and where its handler runs."""
     for route in app.http_routes:
         where = "" if route.plan is None else _WHERE[route.plan.kind]
         yield "|".join(route.methods), route.path, route.name, where

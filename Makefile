@@ -4,7 +4,7 @@
 #   PORT=8000          where `make run` listens
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
 #   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
-#   EXTRAS=test        without the frameworks that tests/asgi/apps starts
+#   EXTRAS=test        without the frameworks that tests/asgi/apps starts, PostgreSQL and the browser
 #   BENCH="..."        options of bench/http.py or bench/loop.py
 #   RECORD=1           `make coverage` writes the new floor
 #   FUZZ_SECONDS=60    how long `make fuzz` runs
@@ -30,6 +30,7 @@ CONFORMANCE ?=
 SPREAD = -n $(JOBS) --dist worksteal
 # The C++ library, too: greenlet throws, and the sanitizer must have seen who catches.
 ASAN_LIBRARIES = $(shell cc -print-file-name=libasan.so) $(shell cc -print-file-name=libstdc++.so.6)
+COMMA = ,
 VERSION_OF = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 ifdef SYSTEM
@@ -56,7 +57,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug wheels wheels-test coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint format clean
+.PHONY: help build run test asan debug wheels wheels-test coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -76,6 +77,7 @@ help:
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
 	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
 	@echo 'make lint     formats, types, lints; C warnings as errors'
+	@echo 'make strict   of it the C warnings alone, with any compiler (CC=clang)'
 	@echo 'make format   lays out all Python and C files'
 	@echo 'make build    the core, in place, and an editable install in $(VENV)'
 	@echo 'make clean    removes whatever the other commands made'
@@ -96,7 +98,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 
 $(VENV)/.test-needs: $(VENV)/.created pyproject.toml
 	$(SAY) "installing what the tests need"
-	@$(PYTHON) scripts/system.py test
+	@$(PYTHON) scripts/system.py $(subst $(COMMA), ,$(EXTRAS))
 	@$(PIP) $$($(PY) scripts/extras.py $(EXTRAS))
 	@touch $@
 
@@ -262,11 +264,15 @@ lint: $(VENV)/.lint-needs $(VENV)/.installed
 	@$(VENV)/bin/mypy
 	$(SAY) "clang-format"
 	@$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
-	$(SAY) "the compiler, warnings as errors"
-	@FLUVIAL_WERROR=1 FLUVIAL_LTO=0 $(PY) setup.py --quiet build_ext --build-lib build/lint
+	@$(MAKE) --no-print-directory strict VENV=$(VENV)
 	$(SAY) "clang-tidy"
 	@find ext -name '*.c' -print0 | xargs -0 -n 6 -P $$(nproc) \
 	$(VENV)/bin/clang-tidy --quiet -p build --extra-arg=-w 2>build/clang-tidy.log || { cat build/clang-tidy.log; exit 1; }
+
+# With any compiler: CC=clang.
+strict: $(VENV)/.installed
+	$(SAY) "the compiler, warnings as errors"
+	@FLUVIAL_WERROR=1 FLUVIAL_LTO=0 $(PY) setup.py --quiet build_ext --build-lib build/lint
 
 format: $(VENV)/.lint-needs
 	@$(VENV)/bin/ruff check --select I --fix --quiet .

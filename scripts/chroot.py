@@ -19,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,8 +30,15 @@ SUITES = {"bookworm": "python3.11", "trixie": "python3.13", "forky": "python3.14
 SCRIPT = "/usr/share/debootstrap/scripts/sid"
 BASE = ("ca-certificates", "git", "make")
 SOURCES = "/fluvial"  # inside
+# Of what needs the network, and the seconds between two.
+TRIES = 3
+PAUSE = 15
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 KEPT = ("SSL_CERT_FILE", "CI", "FLUVIAL_LTO")
+
+# Namespaces of its own for what follows. The group of processes stays the same: a SIGINT of the
+# terminal reaches the command itself.
+OWN = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 
 # $1: the system's root, $2: the sources inside, then the command, which becomes process 1.
 INSIDE = """
@@ -65,18 +73,39 @@ def make_system(suite: str, root: Path) -> None:
     if done.exists() and root.is_dir():
         return
     if shutil.which("debootstrap") is None:
-        subprocess.run(["apt-get", "install", "--yes", "--quiet", "debootstrap"], check=True)
-    done.unlink(missing_ok=True)
-    shutil.rmtree(root, ignore_errors=True)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    known = Path(SCRIPT).with_name(suite)
+        subprocess.run([sys.executable, str(ROOT / "scripts" / "system.py"), "chroot"], check=True)
     print(f"fluvial: making a Debian {suite} in {root}", flush=True)
-    command = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}"]
-    command += [suite, str(root), MIRROR, *([] if known.exists() else [SCRIPT])]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    done.unlink(missing_ok=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    for left in reversed(range(TRIES)):
+        shutil.rmtree(root, ignore_errors=True)
+        made = subprocess.run(
+            debootstrap(suite, root),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if made.returncode == 0:
+            break
+        print("\n".join(made.stdout.splitlines()[-10:]), flush=True)
+        print(f"fluvial: debootstrap failed; {left} more tries", flush=True)
+        time.sleep(PAUSE if left else 0)
+    else:
+        raise SystemExit(f"scripts/chroot.py: no Debian {suite} could be made from {MIRROR}")
     # A mirror may be a snapshot, whose lists have expired.
     (root / "etc/apt/apt.conf.d/90fluvial").write_text('Acquire::Check-Valid-Until "false";\n')
+    # What is lost when the machine fails can be made again.
+    (root / "etc/dpkg/dpkg.cfg.d/90fluvial").write_text("force-unsafe-io\n")
     done.touch()
+
+
+def debootstrap(suite: str, root: Path) -> list[str]:
+    """The command. What it mounts, it mounts for itself alone, so that no mount outlives it."""
+    known = Path(SCRIPT).with_name(suite)
+    command = [*OWN, "debootstrap", "--variant=minbase", f"--include={','.join(BASE)}"]
+    return [*command, suite, str(root), MIRROR, *([] if known.exists() else [SCRIPT])]
 
 
 def install(root: Path, packages: list[str]) -> None:
@@ -84,10 +113,17 @@ def install(root: Path, packages: list[str]) -> None:
     query = ["chroot", str(root), "dpkg-query", "--show", "--showformat=${Package}\\n"]
     present = subprocess.run(query, check=True, capture_output=True, text=True).stdout.split()
     missing = [package for package in packages if package not in present]
-    if missing:
-        command = ["apt-get", "install", "--yes", "--quiet", *missing]
-        if run(root, command, {}, folder="/") != 0:
-            raise SystemExit(f"scripts/chroot.py: in {root}: {' '.join(command)} failed")
+    if not missing:
+        return
+    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
+    # The lists first: a suite that isn't released yet has other versions tomorrow.
+    steps = (["apt-get", "update", "--quiet"], command)
+    for left in reversed(range(TRIES)):
+        if all(run(root, step, {}, folder="/") == 0 for step in steps):
+            return
+        print(f"fluvial: apt-get failed; {left} more tries", flush=True)
+        time.sleep(PAUSE if left else 0)
+    raise SystemExit(f"scripts/chroot.py: in {root}: {' '.join(command)} failed")
 
 
 def copy_sources(root: Path) -> None:
@@ -131,10 +167,8 @@ def run(root: Path, command: list[str], variables: dict[str, str], *, folder: st
     for name, value in os.environ.items():
         if name in KEPT or (name.startswith("PIP_") and name != "PIP_FIND_LINKS"):
             environment[name] = value
-    # The group of processes is left alone: a SIGINT of the terminal reaches the command itself.
-    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     done = subprocess.run(
-        [*own, "sh", "-c", INSIDE, "sh", str(root), folder, *command], env=environment, check=False
+        [*OWN, "sh", "-c", INSIDE, "sh", str(root), folder, *command], env=environment, check=False
     )
     return done.returncode
 

@@ -1,7 +1,7 @@
 """Makes sure that the system has what Fluvial is built, tested or measured with.
 
-    python3 scripts/system.py build [test] [fuzz] [conformance-loop] [conformance-libs]
-                              [bench] [bench-loop] [wheels]
+    python3 scripts/system.py build [test] [test-apps] [fuzz] [conformance-loop]
+                              [conformance-libs] [bench] [bench-loop] [chroot] [wheels]
 
 Looks for each tool or header itself, so that a Python or compiler from elsewhere counts, too.
 What is missing is installed with apt-get where that exists (through sudo unless root);
@@ -92,13 +92,14 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("Python's headers", f"{python}-dev", python_header)
         yield Need("venv", f"{python}-venv", lambda: bool(importlib.util.find_spec("ensurepip")))
     elif purpose == "test":
-        yield Need("PostgreSQL", "postgresql", has_postgres)
         yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("nm", "binutils", on_path("nm"))
         yield Need("the header of static probes", "systemtap-sdt-dev", compiles("sys/sdt.h"))
         yield Need("gdb", "gdb", on_path("gdb"))
         yield Need("valgrind", "valgrind", on_path("valgrind"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
+    elif purpose == "test-apps":
+        yield Need("PostgreSQL", "postgresql", has_postgres)
         yield Need("npm, for the documentation pages", "npm", on_path("npm"))
         yield Need("node, for clients in TypeScript", "nodejs", on_path("node"))
         yield Need("a browser", "chromium", on_path("chromium", "chromium-headless-shell"))
@@ -119,6 +120,9 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("llvm-objcopy", "llvm", on_path("llvm-objcopy"))
         yield Need("openssl", "openssl", on_path("openssl"))
         yield Need("debootstrap", "debootstrap", on_path("debootstrap"))
+    elif purpose == "chroot":
+        yield Need("debootstrap", "debootstrap", on_path("debootstrap"))
+        yield Need("unshare", "util-linux", on_path("unshare"))
     elif purpose == "bench":
         yield Need("wrk", "wrk", on_path("wrk"))
         yield Need("taskset", "util-linux", on_path("taskset"))

@@ -289,8 +289,12 @@ loop_py_held(PyObject *op, PyObject *Py_UNUSED(ignored))
 /* The signature of asyncio's method, in the format that inspect.signature() reads. */
 #define SIGNATURE(text) text "\n--\n\n"
 
-#if PY_VERSION_HEX >= 0x030D0300
+/* 3.13.4 took back half of what 3.13.3 had changed. */
+#if PY_VERSION_HEX >= 0x030E0000                                                       \
+    || (PY_VERSION_HEX >= 0x030D0300 && PY_VERSION_HEX < 0x030D0400)
 #define TASK_KEYWORDS "**kwargs"
+#elif PY_VERSION_HEX >= 0x030D0400
+#define TASK_KEYWORDS "*, name=None, context=None, **kwargs"
 #else
 #define TASK_KEYWORDS "*, name=None, context=None"
 #endif

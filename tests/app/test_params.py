@@ -102,6 +102,11 @@ def query_many(
     return {k: v for k, v in values.items() if k != "raw"} | {"raw": raw.decode()}
 
 
+@app.get("/query/times")
+def query_times(t: datetime.time | None = None, dt: datetime.datetime | None = None) -> Any:
+    return [t, dt]
+
+
 @app.get("/query/required")
 async def query_required(q: str) -> Any:
     return q
@@ -300,6 +305,13 @@ def test_values(client: httpx.Client, url: str, expected: Any) -> None:
         response = client.get(url)
         assert response.status_code == 200, response.text
         assert response.json() == expected
+
+
+@pytest.mark.parametrize("query", ["t=24:00", "t=24:00:00", "dt=2026-01-01T24:00:00"])
+def test_there_is_no_24_o_clock(client: httpx.Client, query: str) -> None:
+    """pydantic says so; datetime's own fromisoformat() takes it since 3.14."""
+    assert client.get("/query/times?t=23:59").json() == ["23:59:00", None]
+    assert client.get(f"/query/times?{query}").status_code == 422
 
 
 def test_every_scalar(client: httpx.Client) -> None:

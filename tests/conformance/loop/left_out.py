@@ -27,6 +27,20 @@ TESTS = {
     "test_subprocess.GenericWatcherTests.test_create_subprocess_fails_with_inactive_watcher": (
         "sets a child watcher, a thing of asyncio's own loop: ours asks none"
     ),
+    # These two replace asyncio's Task and its functions by those in Python; our loops make C's.
+    "test_free_threading.*Py*.test_all_tasks_from_other_thread_includes_eager_tasks": (
+        "asks all_tasks() in Python for tasks that are C's"
+    ),
+    "test_graph.TestCallStackPy.*": "asks the call graph in Python for tasks that are C's",
+    "test_ssl.TestSSL.test_remote_shutdown_receives_trailing_data_on_slow_socket": (
+        "replaces a method of the transport's, which is C's and read-only"
+    ),
+    "test_sslproto.SslProtoHandshakeTests.test_connection_lost_when_busy": (
+        "a mock in place of the socket, whose descriptor is none"
+    ),
+    "test_subprocess.SubprocessThreadedWatcherTests.test_pid_not_reaped_before_exit_published": (
+        "looks into the threads of asyncio's own child watcher"
+    ),
     "test_tasks.*.test_log_destroyed_pending_task": "calls loop._run_once()",
     **{
         f"test_tasks.{method}": "runs the loop until loop._ready is empty"

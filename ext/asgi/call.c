@@ -375,9 +375,9 @@ asgi_on_hook(LoopHook *hook)
     Py_DECREF((PyObject *)app);
 }
 
-/* Queues the call until its body has arrived, or the loop is about to block. Servers on several
- * loops may share an app, but its queue is of one loop at a time. Calls on another loop start at
- * once; so do all calls in a child that was forked while calls of its parent waited. */
+/* Queues the call until its body has arrived, or the loop is about to block. The queue is of one loop at a
+ * time. That is the rule anyway: each server makes AsgiApps of its own, also one that the child of a fork
+ * starts. Should two loops share one all the same, the calls of the second start at once. */
 static void
 call_queue(AsgiCall *self)
 {

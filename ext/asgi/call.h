@@ -78,6 +78,8 @@ struct AsgiCall {
     int status;        /* since http.response.start */
     bool has_trailers; /* the app has announced trailers */
     bool head_only; /* the head was written before the first body, see asgi_send_held */
+    bool
+        unneeded; /* the response is complete without the body that the app is sending */
     HttpFields fields; /* owned: of the head while it is held, then of the trailers */
     WaitList writers;
 };
@@ -146,7 +148,8 @@ int asgi_stream_begin(AsgiCall *call, int64_t length);
  * still reads. */
 void asgi_send_held(AsgiCall *call);
 
-/* What to await for http.response.pathsend, zerocopysend and debug, which Python code handles. */
+/* What to await for http.response.pathsend, zerocopysend and debug, which Python code handles, and for
+ * what is unneeded. */
 PyObject *asgi_send_by_python(AsgiCall *call, PyObject *message);
 
 /* Calls the app, unless that has happened already. */

@@ -89,7 +89,9 @@ PyObject *
 asgi_send_by_python(AsgiCall *call, PyObject *message)
 {
     PyObject *send = asgi_send_new(call);
-    PyObject *copy = send == NULL ? NULL : PyCFunction_New(&copy_def, (PyObject *)call);
+    PyObject *copy = send == NULL     ? NULL
+                     : call->unneeded ? Py_NewRef(Py_None)
+                                      : PyCFunction_New(&copy_def, (PyObject *)call);
     PyObject *done = copy == NULL ? NULL
                                   : PyObject_CallFunctionObjArgs(
                                         call->app->extend, send, copy, message, NULL);

@@ -138,12 +138,17 @@ asgi_stated_length(const AsgiCall *call)
     return call->fields.has_content_length ? call->fields.content_length : -1;
 }
 
+static bool
+is_bodyless(const AsgiCall *call)
+{
+    return call->req->is_head || call->status == 204 || call->status == 304;
+}
+
 int
 asgi_check_length(const AsgiCall *call, int64_t length)
 {
     int64_t stated = asgi_stated_length(call);
-    bool bodyless = call->req->is_head || call->status == 204 || call->status == 304;
-    if (stated < 0 || bodyless || stated == length) {
+    if (stated < 0 || is_bodyless(call) || stated == length) {
         return 0;
     }
     return asgi_raise(call, stated < length ? UV_EMSGSIZE : UV_EPROTO);
@@ -206,6 +211,32 @@ length_is_known(const AsgiCall *call, PyObject *body)
            || asgi_stated_length(call) >= 0;
 }
 
+/* Ends a response without a body whose app streams one, which may have no end. The client has all that it
+ * gets, so its connection goes on to the next request; receive() gives http.disconnect, by which frameworks
+ * cancel their streams. */
+static int
+send_end_early(AsgiCall *call)
+{
+    int err = http_stream_end(call->req);
+    call->unneeded = true;
+    asgi_call_responded(call);
+    return err == 0 ? 0 : asgi_raise(call, err);
+}
+
+/* What `await send(message)` awaits when the message isn't needed: one turn of the loop, in which the tasks
+ * that wait in receive() hear of it. An app that goes on without end gets an exception. */
+static PyObject *
+send_unneeded(AsgiCall *call, PyObject *message)
+{
+    if (call->dropped >= DROPPED_MAX) {
+        PyErr_SetString(call->app->gone_error,
+                        "the response is complete: it has no body");
+        return NULL;
+    }
+    call->dropped++;
+    return asgi_send_by_python(call, message);
+}
+
 /* Writes a piece of the body (borrowed), with the head if that is held. 0, or -1 with an exception set. */
 static int
 send_write_piece(AsgiCall *call, PyObject *body, bool more)
@@ -217,6 +248,9 @@ send_write_piece(AsgiCall *call, PyObject *body, bool more)
         if (asgi_stream_begin(call, asgi_stated_length(call)) < 0) {
             return -1;
         }
+    }
+    if (more && is_bodyless(call)) {
+        return send_end_early(call);
     }
     call->head_only = false;
     int err = http_stream_write(call->req, bytes_slice(body), body);
@@ -344,6 +378,14 @@ send_room(AsgiCall *call)
                        (PyObject *)call);
 }
 
+/* Whether it is a further part of a response that has begun. */
+static bool
+is_of_body(MessageKind kind)
+{
+    return kind == MESSAGE_BODY || kind == MESSAGE_ZEROCOPYSEND
+           || kind == MESSAGE_TRAILERS;
+}
+
 /* Carries out a message that is allowed now. 0, or -1 with an exception set. */
 static int
 send_due(AsgiCall *call, const Message *m, MessageKind kind)
@@ -380,6 +422,9 @@ asgi_http_send(AsgiCall *call, PyObject *message, const Message *m, MessageKind 
         }
         (void)asgi_raise_gone(call);
         return NULL;
+    }
+    if (unlikely(call->unneeded) && is_of_body(kind)) {
+        return send_unneeded(call, message);
     }
     if (call->req == NULL || !asgi_is_expected(call, kind)) {
         (void)asgi_raise_unexpected(call, m->type);

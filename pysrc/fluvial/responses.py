@@ -228,8 +228,12 @@ class Response:
             sender.start(self.status_code, self.raw_headers, len(content))
             await sender.send(content)
 
+    def _is_bodyless(self, request: Request) -> bool:
+        """Whether the client gets the header section alone (RFC 9110 section 6.4.1)."""
+        return request.method == "HEAD" or self.status_code in (204, 304)
+
     async def _write_iterator(self, request: Request, sender: Sender) -> None:
-        if request.method == "HEAD":
+        if self._is_bodyless(request):
             sender.start(self.status_code, self.raw_headers)
             await close_iterator(self._iterator)  # its pieces are not sent
         else:
@@ -444,7 +448,7 @@ class FileResponse(Response):
             sender.whole(self.status_code, self.raw_headers, content)
             return
         sender.start(self.status_code, self.raw_headers, part.length)
-        if request.method == "HEAD":
+        if self._is_bodyless(request):
             return
         sent = await sender.send_file(opened.file.fileno(), part.start, part.length)
         await self._send_by_reading(sender, opened.file, part.start + sent, part.length - sent)

@@ -113,7 +113,7 @@ class EventSourceResponse(StreamingResponse):
         return event.encode()
 
     async def _write(self, request: Request, sender: Sender) -> None:
-        if request.method == "HEAD":
+        if self._is_bodyless(request):
             await super()._write(request, sender)
             return
         pulse = _Pulse(sender, self._ping_seconds)

@@ -213,9 +213,15 @@ def _report(text: str, exc: BaseException | None) -> None:
     log_unhandled(text, exc, logger=log)
 
 
-async def _extend(send: Send, copy: Copy, message: Message) -> None:
-    """Sends a file, or logs the information in a http.response.debug message."""
-    if message["type"] == "http.response.debug":
+async def _extend(send: Send, copy: Copy | None, message: Message) -> None:
+    """Sends a file, or logs the information in a http.response.debug message.
+
+    Without `copy` the message is part of a body that isn't needed, of a response to HEAD. Other
+    tasks of the app get a turn then, which may cancel the one that sends.
+    """
+    if copy is None:
+        await asyncio.sleep(0)
+    elif message["type"] == "http.response.debug":
         _log_debug(message.get("info"))
     else:
         await send_file(send, copy, message)

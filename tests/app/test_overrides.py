@@ -1,10 +1,22 @@
 """`app.dependency_overrides`: other functions in the place of dependencies."""
 
+import gc
+import sys
 import threading
 from typing import Annotated, Any
 
 import pytest
-from fluvial import APIRouter, App, Depends, Header, HTTPException, Response, Security, WebSocket
+from fluvial import (
+    APIRouter,
+    App,
+    Depends,
+    Header,
+    HTTPException,
+    Response,
+    Security,
+    WebSocket,
+    _core,
+)
 from fluvial.security import SecurityScopes
 
 
@@ -192,6 +204,19 @@ def test_requests_that_have_begun_keep_their_plan(serve) -> None:
     thread.join()
     assert answers == ["slow 7"]
     assert served.client.get("/?number=49").json() == "fast 49 7"
+
+
+def test_requests_leave_the_references_to_their_plans_as_they_were(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    async def count() -> list[int]:
+        plans = [each for each in gc.get_objects() if type(each) is _core.Plan]
+        return sorted(map(sys.getrefcount, plans))
+
+    client = serve(app).client
+    first, *others = [client.get("/").json() for _ in range(5)]
+    assert others == [first] * 4
 
 
 def test_objects_that_cannot_be_keys(serve) -> None:

@@ -88,10 +88,8 @@ static int
 value_new(Binder *b, const Param *param, Slice text, PyObject **out)
 {
     *out = NULL;
-    bool encoded =
-        param->source == PARAM_COOKIE
-        || (param->source == PARAM_QUERY
-            && (text_is_quoted(text) || memchr(text.ptr, '+', text.len) != NULL));
+    bool encoded = param->source == PARAM_QUERY
+                   && (text_is_quoted(text) || memchr(text.ptr, '+', text.len) != NULL);
     if (param->kind != PARAM_STR && param->kind != PARAM_PYTHON && !encoded) {
         *out = scalar_convert(param->kind, text);
         if (*out != NULL) {

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import signal
 import socket
 import stat
+import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+from fluvial._serving import sockets
 from support.command import PATIENCE, ServerProcess, launched
 
 APP = """
@@ -99,6 +104,88 @@ def test_an_old_server_leaves_the_new_one_s_file(folder: Path, workers: tuple[st
                 assert get(folder, "/pid").status_code == 200
                 assert new.stop() == 0
                 assert not (folder / "socket").exists()
+
+
+SLOW_LIFESPAN = """
+import asyncio, contextlib, os
+from fluvial import App
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    print("starts", flush=True)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.01)
+    yield
+
+app = App(lifespan=lifespan)
+
+@app.get("/pid")
+def pid():
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_server_that_is_still_starting_keeps_its_path(
+    folder: Path, workers: tuple[str, ...], left: bool
+) -> None:
+    """It has bound the socket, but doesn't listen yet."""
+    (folder / "slow.py").write_text(SLOW_LIFESPAN)
+    if left:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(folder / "socket"))
+    options = ("--uds", "socket", *workers)
+    with launched("slow:app", *options, app_dir=folder) as first:
+        first.expect("starts")
+        with launched("it:app", *options, app_dir=folder) as second:
+            second.expect("Error: can't listen on socket: another server is starting there")
+            assert second.wait() == 1
+        (folder / "go").touch()
+        ready(first, workers)
+        assert get(folder, "/pid").status_code == 200
+        assert first.stop() == 0
+
+
+def test_two_that_find_the_same_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is about to remove it, the other doesn't put its own there."""
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+    bound: list[Any] = []
+
+    def try_to_bind() -> None:
+        with contextlib.suppress(sockets.BindError):
+            bound.append(sockets.bind_unix(path))
+
+    other = threading.Thread(target=try_to_bind)
+
+    def unlink(name: str) -> None:
+        monkeypatch.undo()
+        other.start()
+        other.join(0.5)
+        os.unlink(name)
+
+    monkeypatch.setattr(sockets.os, "unlink", unlink)
+    try_to_bind()
+    other.join()
+    for each in bound:
+        each.close()
+        each.remove_file()
+    assert len(bound) == 1
+
+
+def test_a_folder_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(sockets.fcntl, "flock", flock)
+    sock = sockets.bind_unix(str(tmp_path / "socket"))
+    sock.close()
+    sock.remove_file()
+    assert not (tmp_path / "socket").exists()
 
 
 def wait_until_refused(path: Path) -> None:

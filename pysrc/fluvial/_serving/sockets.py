@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ Address = tuple[int, tuple[Any, ...]]  # the family and what bind() takes
 
 # How many times a port that is free on several addresses is searched for.
 _ATTEMPTS = 10
+
+_LOCK_PATIENCE = 5.0  # seconds for which another server may hold the lock of a Unix socket's folder
 
 # Errors of socket() and bind() that mean: this machine lacks the address, or the protocol.
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
@@ -170,38 +174,83 @@ def bind_unix(path: str, mode: int | None = None) -> UnixSocket:
     Raises: BindError when the socket can't be created, when a process listens on it, or when the
     file at `path` isn't a socket.
     """
-    _remove_stale(path)
     sock = UnixSocket(path)
     try:
         sock.setblocking(False)
-        sock.bind(path, mode)
+        with _one_at_a_time(path):
+            _remove_stale(path)
+            sock.bind(path, mode)
     except OSError as exc:
-        sock.close()
-        sock.remove_file()
         reason = "it is there already" if exc.errno == errno.EADDRINUSE else _reason(exc)
+        _discard(sock)
         raise BindError(f"can't listen on {path}: {reason}") from exc
+    except BindError:
+        _discard(sock)
+        raise
     return sock
 
 
+def _discard(sock: UnixSocket) -> None:
+    sock.close()
+    sock.remove_file()
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: str) -> Iterator[None]:
+    """Servers that start at once look at `path`, and replace a file there, one after the other.
+
+    Otherwise one could remove the file that another has just made. The lock is the folder's; where
+    the system has no such locks, it goes without.
+
+    Raises: BindError when the lock isn't released.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
+            stack.callback(os.close, folder)
+            if not _lock(folder):
+                raise BindError(f"can't listen on {path}: its folder is locked by another process")
+        yield
+
+
+def _lock(file: int) -> bool:
+    """Whether the lock was had within _LOCK_PATIENCE. Raises: OSError where there are no locks."""
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
 def _remove_stale(path: str) -> None:
+    """Removes a socket's file that no process has any more. Raises: BindError for other files."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise BindError(f"can't listen on {path}: there is a file that is not a socket")
     except OSError:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    if _connects(path, socket.SOCK_STREAM) in (0, errno.EAGAIN):  # or its queue is full
+        raise BindError(f"can't listen on {path}: another server listens there")
+    # A server listens only when its app has started. Until then the kernel refuses connections to
+    # its socket, too, but says EPROTOTYPE to sockets of another kind, and not to a file left over.
+    error = _connects(path, socket.SOCK_DGRAM)
+    if error == errno.EPROTOTYPE:
+        raise BindError(f"can't listen on {path}: another server is starting there")
+    if error == errno.ECONNREFUSED:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _connects(path: str, kind: int) -> int:
+    """The error number of connecting a socket of this kind; 0: it can be connected."""
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            return
-        except BlockingIOError:
-            pass  # a server listens, but its queue is full
-        except OSError:
-            return
-    raise BindError(f"can't listen on {path}: another server listens there")
+        return probe.connect_ex(path)
 
 
 def _reason(exc: OSError) -> str:

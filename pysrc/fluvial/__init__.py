@@ -1,5 +1,7 @@
 """Fluvial: a web framework and ASGI server whose core is C on libuv and llhttp."""
 
+from ._serving import early  # noqa: F401  # isort: skip  # first: the others take long to import
+
 from ._loop import Loop, run_async
 from ._serving.config import Config
 from ._serving.embedded import Server, serve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,9 @@ FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
         ({"asgi_debug": 1}, "asgi_debug must be True or False, not 1"),
         ({"uds": 5}, "uds must be a str or None, not 5"),
         ({"uds": ""}, "uds must be the path of a socket, not ''"),
+        ({"uds": "s", "port": 1}, "uds and port can't be combined: give one of them"),
+        ({"uds": "s", "host": ""}, "uds and host can't be combined: give one of them"),
+        ({"uds_mode": 0o600}, "uds_mode is the mode of a socket that uds names: give uds"),
         ({"ssl_certfile": b"x"}, "ssl_certfile must be a str or None, not b'x'"),
         ({"ws_origins": "https://a"}, "ws_origins must be a tuple of str, not 'https://a'"),
         ({"limits": None}, "limits must be a dict, not None"),
@@ -79,6 +83,7 @@ def test_levels_may_be_written_large() -> None:
     [
         (["--uds", "s", "--port", "1"], "--uds and --port can't be combined"),
         (["--uds", "s", "--host", "h"], "--uds and --host can't be combined"),
+        (["--uds-mode", "600"], "--uds-mode is the mode of a socket that --uds names: give --uds"),
         (["--root-path", "http://a"], "root_path must be the path of a URL"),
         (["--graceful-timeout", "nan"], "Invalid value for '--graceful-timeout': 'nan'"),
         (["--graceful-timeout", "inf"], "Invalid value for '--graceful-timeout'"),
@@ -128,6 +133,28 @@ def test_run_refuses_wrong_options(
     with pytest.raises((TypeError, ValueError)) as info:
         fluvial.run(*args, **options)
     assert message in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "address"),
+    [
+        (Config(port=1, host="h"), {"uds": "s"}, ("127.0.0.1", 8000, "s", None)),
+        (Config(uds="s", uds_mode=0o600), {"port": 1}, ("127.0.0.1", 1, None, None)),
+        (Config(uds="s"), {"host": "h"}, ("h", 8000, None, None)),
+        (Config(uds="s", uds_mode=0o600), {"uds": "t"}, ("127.0.0.1", 8000, "t", 0o600)),
+        (Config(uds="s", uds_mode=0o600), {"uds": None}, ("127.0.0.1", 8000, None, None)),
+        (Config(uds="s"), {"log_level": "debug"}, ("127.0.0.1", 8000, "s", None)),
+    ],
+)
+def test_an_address_given_to_run_takes_the_configs_place(
+    monkeypatch: pytest.MonkeyPatch, config: Config, options: dict[str, Any], address: Any
+) -> None:
+    found: list[Config] = []
+    module = importlib.import_module("fluvial._serving.run")
+    monkeypatch.setattr(module, "start", lambda load, config: found.append(config))
+    fluvial.run(App(), config, **options)
+    (used,) = found
+    assert (used.host, used.port, used.uds, used.uds_mode) == address
 
 
 def test_workers_need_the_main_thread() -> None:

@@ -541,3 +541,52 @@ def test_run_leaves_signals_as_they_were(folder: Path) -> None:
     assert done.returncode == -signal.SIGTERM
     assert "Ignoring SIGHUP" in done.stderr
     assert "most recent call first" in done.stderr  # faulthandler's, which stays in place
+
+
+# A library that the command imports: it takes long, as on a slow disk.
+SLOW_LIBRARY = """
+import time
+print("importing", flush=True)
+time.sleep(600)
+"""
+COMMANDS = {
+    "fluvial": [str(Path(sys.executable).with_name("fluvial"))],
+    "python -m": [sys.executable, "-m", "fluvial"],
+}
+
+
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("library", ["click", "msgspec"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_signal_while_the_command_is_imported(
+    tmp_path: Path, command: str, library: str, number: signal.Signals
+) -> None:
+    (tmp_path / f"{library}.py").write_text(SLOW_LIBRARY)
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    with subprocess.Popen(
+        [*COMMANDS[command], "run", "it:app"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "importing\n"
+            process.send_signal(number)
+            assert process.wait(PATIENCE) == (130 if number == signal.SIGINT else 0)
+            assert process.stdout.read() == ""
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", ["fluvial.py", "other.py"])
+def test_programs_keep_their_signals(tmp_path: Path, name: str) -> None:
+    """Only the command's are ours from the first; not those of who imports fluvial."""
+    script = tmp_path / name
+    script.write_text(
+        "import signal, sys; sys.path.pop(0); import fluvial\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    subprocess.run([sys.executable, str(script), "run"], check=True, timeout=PATIENCE)

@@ -147,9 +147,7 @@ def test_a_server_that_is_still_starting_keeps_its_path(
         assert first.stop() == 0
 
 
-def test_two_that_find_the_same_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_that_find_the_same_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one is about to remove it, the other doesn't put its own there."""
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as sock:

@@ -16,8 +16,9 @@ from click.core import ParameterSource
 from .. import __version__
 from .._asgi.foreign_app import INTERFACES
 from .client import client
-from .config import LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
+from .config import ADDRESS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
 from .dev import dev
+from .early import leave_signals
 from .load import load_app
 from .options import (
     app_dir_option,
@@ -54,8 +55,11 @@ class _Seconds(click.FloatRange):
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fluvial")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Fluvial: a web framework and server."""
+    if context.invoked_subcommand not in ("run", "dev"):
+        leave_signals()
 
 
 main.add_command(client)
@@ -309,10 +313,14 @@ def _load_as_fastapi(load: Callable[[], App | Foreign]) -> App | Foreign:
 
 
 def _refuse_two_addresses() -> None:
-    """Raises: click.UsageError when --uds is combined with --host or --port."""
+    """Raises: click.UsageError when --uds is combined with --host or --port, or is missing."""
     context = click.get_current_context()
     if context.params["uds"] is None:
+        if context.params["uds_mode"] is not None:
+            raise click.UsageError(
+                "--uds-mode is the mode of a socket that --uds names: give --uds"
+            )
         return
-    for name in ("host", "port"):
+    for name in ADDRESS:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"--uds and --{name} can't be combined: give one of them")

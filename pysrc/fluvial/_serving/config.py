@@ -34,6 +34,7 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "dict[str, int]": (dict, "a dict"),
 }
 LONGEST_GRACE = 86_400.0  # seconds
+ADDRESS = ("host", "port")  # what can't be combined with uds
 
 
 class Limit(NamedTuple):
@@ -177,8 +178,8 @@ PYTHON_LIMITS = frozenset(f"form_{name}" for name in FLAGS) - {"form_size"}
 class Config:
     """Where and how to serve. `limits` are in C's units, by the names in `LIMITS`.
 
-    An empty `host` means all interfaces; with `uds` neither `host` nor `port` is used. `uds_mode`
-    is the mode of the Unix socket's file; by default the umask determines it.
+    An empty `host` means all interfaces. `uds` takes the place of `host` and `port`. `uds_mode` is
+    the mode of the Unix socket's file; by default the umask determines it.
 
     `root_path` is the prefix that a proxy removes from each request's path. `lifespan` says whether
     ASGI apps are notified of startup and shutdown: "on", "off", or "auto", which notifies those
@@ -244,8 +245,7 @@ class Config:
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, each.name, value := os.fspath(value))
             _check_type(each.name, each.type, value)
-        if self.uds == "":
-            raise ValueError("Config: uds must be the path of a socket, not ''")
+        self._check_address()
         for name, choices in (("log_level", LEVELS), ("lifespan", LIFESPAN_MODES)):
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
@@ -254,6 +254,20 @@ class Config:
             if name not in known:
                 raise ValueError(f"Config: unknown limit {name!r}{did_you_mean(name, known)}")
             _check_number(f"limits[{name!r}]", value, 0, known[name].most)
+
+    def _check_address(self) -> None:
+        if self.uds == "":
+            raise ValueError("Config: uds must be the path of a socket, not ''")
+        if self.uds is None and self.uds_mode is not None:
+            raise ValueError("Config: uds_mode is the mode of a socket that uds names: give uds")
+        for name, default in defaults_of_address().items():
+            if self.uds is not None and getattr(self, name) != default:
+                raise ValueError(f"Config: uds and {name} can't be combined: give one of them")
+
+
+def defaults_of_address() -> dict[str, Any]:
+    """The defaults of the options that `uds` takes the place of."""
+    return {each.name: each.default for each in fields(Config) if each.name in ADDRESS}
 
 
 def make_config(caller: str, config: Config | None, options: dict[str, Any]) -> Config:
@@ -266,10 +280,15 @@ def make_config(caller: str, config: Config | None, options: dict[str, Any]) -> 
         if name not in known:
             hint = did_you_mean(name, known) or "; see fluvial.Config"
             raise TypeError(f"{caller} has no option {name!r}{hint}")
-    if options.get("uds") is not None and (both := {"host", "port"} & options.keys()):
-        raise TypeError(f"{caller}: uds and {min(both)} can't be combined: give one of them")
+    of_address = {*ADDRESS} & options.keys()
+    if options.get("uds") is not None and of_address:
+        raise TypeError(f"{caller}: uds and {min(of_address)} can't be combined: give one of them")
     if config is not None and not isinstance(config, Config):
         raise TypeError(f"{caller}: config must be a fluvial.Config, not {config!r}")
+    if options.get("uds") is not None:  # instead of the config's host and port
+        options = defaults_of_address() | options
+    elif of_address or "uds" in options:  # instead of the config's Unix socket
+        options = {"uds": None, "uds_mode": None} | options
     return replace(config or Config(), **options)
 
 

@@ -380,6 +380,73 @@ def test_defaults_of_models_in_a_named_tuple(serve) -> None:
         assert client.post("/", json=[{}]).json() == 1
 
 
+class WithHash(pydantic.BaseModel, arbitrary_types_allowed=True):
+    """pydantic shares the defaults that have a hash."""
+
+    plain: Plain = Plain()
+    item: int = 0
+
+
+class WithHashFrozen(WithHash, frozen=True):
+    pass
+
+
+class WithHashWithin(pydantic.BaseModel):
+    models: list[WithHash] = []
+    itself: "WithHashWithin | None" = None
+    by_name: dict[str, WithHash | None] = {}
+
+
+@dataclasses.dataclass
+class WithHashOfData:
+    model: WithHash
+
+
+@pydantic.dataclasses.dataclass(config={"arbitrary_types_allowed": True})
+class WithHashPydanticData:
+    plain: Plain = dataclasses.field(default=Plain())
+
+
+WITH_HASH: list[tuple[Any, Any, Callable[[Any], Any]]] = [
+    (WithHash, {}, lambda q: q.plain),
+    (WithHashFrozen, {"item": "5"}, lambda q: q.plain),
+    (WithHash | None, {}, lambda q: q.plain),
+    (list[WithHash], [{}], lambda q: q[0].plain),
+    (WithHashWithin, {"models": [{}]}, lambda q: q.models[0].plain),
+    (WithHashWithin, {"itself": {"models": [{}]}}, lambda q: q.itself.models[0].plain),
+    (WithHashWithin, {"by_name": {"a": {}}}, lambda q: q.by_name["a"].plain),
+    (WithHashOfData, {"model": {}}, lambda q: q.model.plain),
+    (WithHashPydanticData, {}, lambda q: q.plain),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WITH_HASH)))
+def test_defaults_with_a_hash_in_models(serve, number: int) -> None:
+    annotation, content, find = WITH_HASH[number]
+    app = App()
+
+    def handler(q: Any) -> int:
+        return count_first(find(q))
+
+    handler.__annotations__["q"] = annotation
+    app.post("/")(handler)
+    client = serve(app).client
+    assert [client.post("/", json=content).json() for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("marker", [Query(), Header(), Cookie()])
+def test_defaults_with_a_hash_in_parameter_models(serve, marker: Any) -> None:
+    app = App()
+
+    def handler(q: Any) -> int:
+        return count_first(q.plain)
+
+    handler.__annotations__["q"] = Annotated[WithHash, marker]
+    app.get("/")(handler)
+    client = serve(app).client
+    assert [client.get("/").json() for _ in range(3)] == [1, 1, 1]
+
+
 def test_sentinels_stay_themselves(serve) -> None:
     sentinel = object()
     app = App()

@@ -1,15 +1,16 @@
-"""Completes the defaults in dataclasses and Structs that msgspec has made.
+"""Completes the defaults in what msgspec and pydantic have made.
 
 msgspec doesn't store a dataclass's default in the instance if the class has it as an attribute.
 Reading the field finds it there, but code that goes through the instance's own attributes, such as
 msgspec's encoder, misses it. Mutable defaults must also be copied, so that requests don't share
-them.
+them; pydantic copies only those that have no hash.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, get_origin
 
 import msgspec
@@ -36,7 +37,9 @@ class Filler:
             case types.Metadata():
                 return self.make(info.type)
             case types.DataclassType() | types.StructType():
-                return self._object(info)
+                return self._object(info.cls, lambda: self._new_object(info))
+            case types.CustomType() if hasattr(info.cls, "__pydantic_fields__"):
+                return self._object(info.cls, lambda: self._new_model(info.cls))
             case types.UnionType():
                 return self._union(info)
             case types.DictType():
@@ -50,13 +53,13 @@ class Filler:
             return _each(self.make(info.item_type), iter)
         return None
 
-    def _object(self, info: types.DataclassType | types.StructType) -> Fill | None:
-        cls = info.cls  # may be a generic class with arguments
+    def _object(self, cls: type, new: Callable[[], Fill | None]) -> Fill | None:
+        """`cls` may be a generic class with arguments; `new` makes its function."""
         if cls in self._unfinished:
             return lambda value: self._later(cls, value)
         if cls not in self._objects:
             self._unfinished.add(cls)
-            self._objects[cls] = self._new_object(info)
+            self._objects[cls] = new()
             self._unfinished.remove(cls)
         return self._objects[cls]
 
@@ -86,6 +89,34 @@ class Filler:
                     set_field(value, name, make())
             for name, fill_part in parts.items():
                 fill_part(getattr(value, name))
+
+        return fill
+
+    def _new_model(self, cls: Any) -> Fill | None:
+        """For a pydantic model."""
+        parts: dict[str, Fill] = {}
+        copied: dict[str, tuple[Any, Callable[[], Any]]] = {}
+        for name, field in cls.__pydantic_fields__.items():
+            # Of an annotation that msgspec doesn't know the parts aren't looked at; and what
+            # can't be copied is the class's own matter.
+            with suppress(TypeError, ValueError, NameError):
+                if (fill_part := self.make(types.type_info(field.annotation))) is not None:
+                    parts[name] = fill_part
+            with suppress(TypeError):
+                if _has_hash(field.default) and (make := copier(field.default)) is not None:
+                    copied[name] = (field.default, make)
+        if not parts and not copied:
+            return None
+
+        def fill(value: Any) -> None:
+            if type(value) is not cls:
+                return
+            own = value.__dict__
+            for name, (default, make) in copied.items():
+                if own.get(name) is default:
+                    own[name] = make()
+            for name, fill_part in parts.items():
+                fill_part(own.get(name))
 
         return fill
 
@@ -137,6 +168,14 @@ def copies_defaults(annotation: Any) -> Callable[[Any], Any] | None:
         return value
 
     return complete
+
+
+def _has_hash(value: object) -> bool:
+    try:
+        hash(value)
+    except Exception:
+        return False
+    return True
 
 
 def _each(fill_item: Fill | None, items: Callable[[Any], Any]) -> Fill | None:

@@ -315,6 +315,42 @@ def test_what_a_script_has_made_stays_the_script_s(tmp_path: Path) -> None:
         server.stop(signal.SIGKILL)
 
 
+ENDING_SCRIPT = """
+import atexit, contextlib, sys, threading, time
+import fluvial
+
+def end():
+    time.sleep(0.2)
+    print("thread ended", flush=True)
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    yield
+    threading.Thread(target=end).start()
+
+app = fluvial.App(lifespan=lifespan)
+
+if __name__ == "__main__":
+    atexit.register(print, "atexit called")
+    fluvial.run(app, port=0, workers=2)
+    print("run() is over", flush=True)
+"""
+
+
+def test_workers_of_a_script_end_as_processes_of_python_s_do(tmp_path: Path) -> None:
+    """They call the script's atexit functions and join threads, but don't return to the script."""
+    (tmp_path / "script.py").write_text(ENDING_SCRIPT)
+    server = ServerProcess([sys.executable, "script.py"], {"PYTHONUNBUFFERED": ""}, tmp_path)
+    try:
+        server.expect("Fluvial running on", 2)
+        assert server.stop() == 0
+        assert server.log.count("thread ended\n") == 2
+        assert server.log.count("atexit called\n") == 3
+        assert server.log.count("run() is over") == 1
+    finally:
+        server.stop(signal.SIGKILL)
+
+
 def zombies(parent: int) -> int:
     children = psutil.Process(parent).children()
     return [child.status() for child in children].count(psutil.STATUS_ZOMBIE)

@@ -15,10 +15,10 @@ enum {
     OUT_KEEP = 256 * 1024,  /* bytes of memory kept when the buffer is empty */
 };
 
-/* How long a finished response may be held back so that the responses of one iteration go out together.
- * Their reader, most likely a proxy on this machine, then wakes once for all of them. Half of WATCH_NS,
- * so that the thread of watch.h is needed only when a handler takes long. */
-static const uint64_t TOGETHER_NS = 200000;
+/* How long finished responses are held back so that those of one iteration go out together. Their reader,
+ * most likely a proxy on this machine, then wakes once for all of them. Less than WATCH_NS, so that the
+ * thread of watch.h is needed only when a handler takes long. */
+static const uint64_t TOGETHER_NS = WATCH_NS - 20000;
 
 static Slice
 out_slice(const HttpServer *server, size_t from, size_t to)
@@ -118,6 +118,7 @@ out_write_parked(HttpServer *server)
     assert(server->gather == NULL);
     watch_nothing_due(
         &server->watch); /* first, so that the thread doesn't wait for us */
+    watch_rest(server);
     out_take_back(server);
     for (unsigned i = 0; i < server->nparts; i++) {
         if (server->parts[i].conn != NULL) {
@@ -136,6 +137,16 @@ conn_socket(const HttpConn *c)
     return uv_fileno(&c->stream.uv.handle, &fd) == 0 ? fd : -1;
 }
 
+/* Whether the parked parts have waited for as long as they may, or will have when the next response is
+ * parked, if that takes as long as this one. */
+static bool
+out_is_time(HttpServer *server, uint64_t now)
+{
+    uint64_t next = now + (now - server->parked_last);
+    server->parked_last = now;
+    return next - server->parked_at > TOGETHER_NS;
+}
+
 /* Parks the bytes from `mark` on, to be written together with those of other connections. */
 static void
 out_park(HttpConn *c, size_t mark)
@@ -150,14 +161,12 @@ out_park(HttpConn *c, size_t mark)
         *part = (OutPart){.conn = c, .from = mark, .fd = conn_socket(c)};
         c->parked = server->nparts;
         if (server->nparts == 1) {
-            server->parked_at = now;
+            server->parked_at = server->parked_last = now;
         }
     }
     part->to = end;
-    if (server->nparts == OUT_PARTS || end > GATHER_MAX
-        || now - server->parked_at > TOGETHER_NS) {
+    if (server->nparts == OUT_PARTS || end > GATHER_MAX || out_is_time(server, now)) {
         out_write_parked(server);
-        watch_rest(server, now);
         return;
     }
     if (server->nparts > 1 || server->due) {

@@ -69,9 +69,10 @@ struct HttpServer {
     size_t gather_from;       /* where its bytes begin in `out` */
     OutPart parts[OUT_PARTS]; /* parked: the first nparts */
     unsigned nparts;
-    uint64_t parked_at; /* loop_now_ns() of the first */
-    OutWatch watch;     /* bounds how long they wait */
-    bool due;           /* callbacks are running, perhaps those of other connections */
+    uint64_t parked_at;   /* loop_now_ns() of the first */
+    uint64_t parked_last; /* the same of the last */
+    OutWatch watch;       /* bounds how long they wait */
+    bool due; /* callbacks are running, perhaps those of other connections */
     bool
         parking; /* the hook that writes parked bytes will still run in this iteration */
 

@@ -26,7 +26,6 @@ enum {
     LOOKS = 4,
     LOOK_NS = 20000,    /* after each of the first LOOKS tries */
     RETRY_NS = 1000000, /* after each later one */
-    NEAR_NS = 90000,    /* a timer that would expire within this time is stopped */
     SECOND = 1000000000,
 };
 
@@ -199,11 +198,10 @@ watch_wake(HttpServer *server)
 }
 
 void
-watch_rest(HttpServer *server, uint64_t now)
+watch_rest(HttpServer *server)
 {
     OutWatch *watch = &server->watch;
-    if (watch->armed > now && watch->armed - now < NEAR_NS
-        && !loop_is_forked(server->loop)) {
+    if (watch->started && watch->armed != 0 && !loop_is_forked(server->loop)) {
         watch_timer_set(watch, 0);
     }
 }

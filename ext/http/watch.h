@@ -18,7 +18,7 @@
 typedef struct HttpServer HttpServer;
 
 /* Nanoseconds for which bytes may be parked before the thread writes them. */
-enum { WATCH_NS = 400000 };
+enum { WATCH_NS = 200000 };
 
 typedef enum WatchState {
     WATCH_OURS,  /* the loop owns the parked parts */
@@ -66,8 +66,8 @@ bool watch_take_back(HttpServer *server);
  * about to run while responses are parked. */
 void watch_wake(HttpServer *server);
 
-/* Nothing is parked any more at `now`: the thread need not be woken soon. */
-void watch_rest(HttpServer *server, uint64_t now);
+/* The loop is about to write the parked responses: the thread need not be woken while it does so. */
+void watch_rest(HttpServer *server);
 
 /* Ends the thread. */
 void watch_stop(HttpServer *server);

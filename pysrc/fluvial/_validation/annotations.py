@@ -20,10 +20,18 @@ class _Typed(typing.TypedDict):
 
 _MSGSPECS = (msgspec.UnsetType, msgspec.Raw, bytearray)
 _UNIONS = (Union, types.UnionType)
+# What a `type X = …` statement (3.12) or NewType makes.
+_ALIASES = (typing.NewType, getattr(typing, "TypeAliasType", typing.NewType))
+# Of these everything is known; most parameters are of them.
+_SCALARS = frozenset({bool, bytes, float, int, str, NoneType})
+# Annotations that are neither an alias nor an Annotated: by far the most.
+_PLAIN = (type, types.UnionType)
 
 
 def split_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     """`Annotated[T, a, b]` as (T, (a, b)); any other annotation as (annotation, ())."""
+    if isinstance(annotation, _PLAIN):
+        return annotation, ()
     annotation = strip_alias(annotation)
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
@@ -34,18 +42,16 @@ def split_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def strip_alias(annotation: Any) -> Any:
     """What a `type X = …` statement (3.12) or NewType stands for."""
-    alias_type = getattr(typing, "TypeAliasType", None)
-    while True:
-        if alias_type is not None and isinstance(annotation, alias_type):
-            annotation = annotation.__value__
-        elif isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        else:
-            return annotation
+    while isinstance(annotation, _ALIASES):
+        name = "__supertype__" if isinstance(annotation, typing.NewType) else "__value__"
+        annotation = getattr(annotation, name)
+    return annotation
 
 
 def union_members(annotation: Any) -> tuple[Any, ...]:
     """The members of a union; for any other annotation, the annotation alone."""
+    if isinstance(annotation, type):
+        return (annotation,)
     annotation = split_annotated(annotation)[0]
     return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
 
@@ -66,8 +72,9 @@ def is_union(annotation: Any) -> bool:
 
 def strip_optional(annotation: Any) -> Any:
     """`T | None` as T."""
-    bare = split_annotated(annotation)[0]
-    members = union_members(bare)
+    if isinstance(annotation, type):
+        return annotation
+    members = union_members(annotation)
     rest = tuple(m for m in members if m is not NoneType)
     if len(rest) == len(members) or not rest:
         return annotation
@@ -81,6 +88,8 @@ def is_optional(annotation: Any) -> bool:
 
 def concrete(annotation: Any) -> Any:
     """The class of an annotation without its arguments: `list` for `list[int]`."""
+    if isinstance(annotation, type):
+        return annotation
     bare = split_annotated(annotation)[0]
     return get_origin(bare) or bare
 
@@ -100,15 +109,21 @@ def is_sequence(annotation: Any) -> bool:
 
 def is_json_text(annotation: Any) -> bool:
     """Whether a value is a text with JSON in it, as pydantic's `Json` says."""
-    return any(
-        (item if isinstance(item, type) else type(item)).__name__ == "Json"
-        and (item if isinstance(item, type) else type(item)).__module__.startswith("pydantic")
-        for item in (annotation, *split_annotated(annotation)[1])
-    )
+    if _is_plain_scalar(annotation):
+        return False
+    for item in (annotation, *split_annotated(annotation)[1]):
+        kind = item if isinstance(item, type) else type(item)
+        if kind.__name__ == "Json" and kind.__module__.startswith("pydantic"):
+            return True
+    return False
+
+
+def _is_plain_scalar(annotation: Any) -> bool:
+    return type(annotation) is type and annotation in _SCALARS
 
 
 def _is_sequence_class(annotation: Any) -> bool:
-    if is_json_text(annotation):
+    if _is_plain_scalar(annotation) or is_json_text(annotation):
         return False
     kind = concrete(annotation)
     if not isinstance(kind, type) or issubclass(kind, (str, bytes, bytearray, Mapping)):
@@ -124,7 +139,7 @@ def _is_enum(kind: type) -> bool:
 
 def is_model(annotation: Any) -> bool:
     """Whether the annotation is a type with named fields."""
-    if is_json_text(annotation):
+    if _is_plain_scalar(annotation) or is_json_text(annotation):
         return False
     kind = concrete(annotation)
     if not isinstance(kind, type):
@@ -141,7 +156,7 @@ def is_model(annotation: Any) -> bool:
 
 def is_scalar(annotation: Any) -> bool:
     """Whether a value is written as one text. A parameter of such a type is read from the query."""
-    if is_json_text(annotation):
+    if _is_plain_scalar(annotation) or is_json_text(annotation):
         return True
     for member in union_members(annotation):
         kind = concrete(member)

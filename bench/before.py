@@ -25,9 +25,7 @@ from bench.harness.load import Load  # noqa: E402
 from bench.harness.measure import Throughput  # noqa: E402
 from bench.harness.options import some_of  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
-from bench.http import OPEN_FILES, print_machine, run_case  # noqa: E402
-from bench.http import _cpus as cpus  # noqa: E402
-from bench.http import _default_cpus as default_cpus  # noqa: E402
+from bench.harness.run import OPEN_FILES, default_cpus, parse_cpus, print_machine, run_case  # noqa: E402
 
 # Each case: the app, what it is asked for, and how many requests are pipelined.
 CASES = {
@@ -83,7 +81,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--only", type=some_of(list(CASES)), default=list(CASES), metavar="CASE,…")
     parser.add_argument("--rounds", type=int, default=7, help="rounds per case (7)")
     parser.add_argument("--seconds", type=int, default=2, help="seconds per round, whole (2)")
-    parser.add_argument("--cpus", type=cpus, default=default_cpus(), metavar="SERVER,LOAD")
+    parser.add_argument("--cpus", type=parse_cpus, default=default_cpus(), metavar="SERVER,LOAD")
     return parser.parse_args()
 
 

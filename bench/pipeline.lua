@@ -17,8 +17,26 @@ if body > 0 then
    wrk.body = string.rep("x", body)
 end
 
+-- REQUESTS, in hexadecimal digits with commas in between, are sent in turn, as they are.
+
+local requests = {}
+for digits in (os.getenv("REQUESTS") or ""):gmatch("[^,]+") do
+   table.insert(requests, (digits:gsub("..", function(pair)
+      return string.char(tonumber(pair, 16))
+   end)))
+end
+if #requests > 1 then
+   local number = 0
+   function request()
+      number = number % #requests + 1
+      return requests[number]
+   end
+end
+
 local connections = tonumber(os.getenv("CONNECTIONS"))
-local format_one = wrk.format
+local format_one = #requests == 1 and function()
+   return requests[1]
+end or wrk.format
 
 function init(args)
    local depth = tonumber(args[1]) or 1

@@ -21,7 +21,9 @@ sys.path += [str(ROOT), str(ROOT / "scripts")]
 
 
 from bench.harness import servers  # noqa: E402
-from bench.harness.cases import Target  # noqa: E402
+from bench.harness.cases import Field, Target  # noqa: E402
+from bench.harness.expect import Expect, Expected  # noqa: E402
+from bench.harness.framework_cases import FRAMEWORK_TARGETS, framework_cases  # noqa: E402
 from bench.harness.load import Client, LoadFailed, burst_ms  # noqa: E402
 from bench.harness.measure import memory  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess, free_port  # noqa: E402
@@ -163,3 +165,42 @@ def test_ratios_are_taken_within_rounds() -> None:
     assert target.value(results) == 2
     assert target.is_met(2.0)
     assert not target.is_met(1.9)
+
+
+def test_frameworks_are_measured_only_when_their_responses_are_right(tmp_path: Path) -> None:
+    program = (
+        "import http.server, sys\n"
+        "class Handler(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_POST(self):\n"
+        "        content = self.rfile.read(int(self.headers['content-length']))\n"
+        "        self.send_response(200)\n"
+        "        self.send_header('x-stamp', '1')\n"
+        "        self.end_headers()\n"
+        "        self.wfile.write(content)\n"
+        "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()\n"
+    )
+    port = free_port()
+    command = [sys.executable, "-c", program, str(port)]
+    server = ServerProcess.start(
+        "echo", command, port=port, cpu=None, cwd=tmp_path, env={}, log=tmp_path / "log"
+    )
+    with server:
+        server.wait_ready()
+        body = {"name": "Cup", "id": 5}
+        right = Expected("POST", "/a", {"id": 5}, body=body, expected_headers={"x-stamp": "1"})
+        Expect([right])(server)
+        with pytest.raises(LoadFailed, match="echo: /a: 200"):
+            Expect([right, Expected("POST", "/a", {"id": 6}, body=body)])(server)
+        with pytest.raises(LoadFailed, match="x-stamp"):
+            Expect([Expected("POST", "/a", body, body=body, expected_headers={"x-stamp": "2"})])(
+                server
+            )
+    head, _, content = right.request.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /a HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+    assert b"\r\nContent-Length: %d" % len(content) in head
+    assert json.loads(content) == body
+
+
+def test_targets_of_frameworks_are_for_their_cases() -> None:
+    cases = {case.name for case in framework_cases(Field(frozenset()))}
+    assert {target.case for target in FRAMEWORK_TARGETS} <= cases

@@ -11,8 +11,9 @@ from .measure import Beside, Burst, Measure, Throughput, idle, memory
 from .servers import Peers, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from .process import ServerProcess
     from .results import Results
 
 POOL_THREADS = 64
@@ -30,7 +31,8 @@ class Case:
 
     `warm` is the load before the first round. A `fresh` case starts its servers anew for every
     round and sends nothing before it measures. `compare` names the servers to which the figure
-    `ratio_of` is set in relation.
+    `ratio_of` is set in relation. `check` is called once for each server, before it is measured:
+    it raises LoadFailed unless the responses are right.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Case:
     measure: Measure
     columns: Sequence[str]
     warm: Load | None = None
+    check: Callable[[ServerProcess], None] | None = None
     fresh: bool = False
     compare: Sequence[str] = ()
     ratio_of: str = "rps"

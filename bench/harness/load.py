@@ -24,13 +24,14 @@ class LoadFailed(RuntimeError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """What wrk sends: `connections` keep-alive connections, `depth` requests per write; POST
-    with `body` bytes when there are any."""
+    with `body` bytes when there are any. `requests` are sent in turn as they are instead."""
 
     scheme: str = "http"
     path: str
     connections: int = 64
     depth: int = 1
     body: int = 0
+    requests: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +50,10 @@ def start_wrk(load: Load, port: int, seconds: int) -> subprocess.Popen[str]:
         *("wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"),
         *("-s", str(PIPELINE), url, "--", str(load.depth)),
     ]
+    env = {"CONNECTIONS": str(load.connections), "BODY": str(load.body)}
     return subprocess.Popen(
         command,
-        env={**os.environ, "CONNECTIONS": str(load.connections), "BODY": str(load.body)},
+        env={**os.environ, **env, "REQUESTS": ",".join(map(bytes.hex, load.requests))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -35,6 +35,7 @@ class Throughput:
             "p50_ms": reply.p50_ms,
             "p99_ms": reply.p99_ms,
             "cpu_us": cpu_us,
+            "per_cpu_s": 1e6 / cpu_us,
             "user_us": cpu_us * used.user_share,
             "system_us": cpu_us * (1 - used.user_share),
             "rss_mib": server.resident_bytes() / MIB,
@@ -72,6 +73,12 @@ class Burst:
 
     def __call__(self, server: ServerProcess, seconds: int) -> Figures:
         return {"burst_ms": burst_ms(server.port, self.path, self.count)}
+
+
+def start(server: ServerProcess, seconds: int) -> Figures:
+    """What the server has used since it was started: it accepts connections now."""
+    used = server.usage().cpu_ns / 1e6
+    return {"start_ms": used, "rss_mib": server.resident_bytes() / MIB}
 
 
 def idle(server: ServerProcess, seconds: int) -> Figures:

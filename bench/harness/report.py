@@ -31,11 +31,28 @@ _HEADINGS = {
     "idle_cpu_us": "CPU µs/s",
     "threads": "threads",
     "conn_kib": "KiB/connection",
+    "per_cpu_s": "requests/CPU s",
+    "start_ms": "CPU ms to start",
+    "mb_per_cpu_s": "MB/CPU s",
+    "mb_per_s": "MB/s",
+    "user_share": "user",
 }
-_FORMATS = {"rps": "{:,.0f}", "threads": "{:.0f}", "load_busy": "{:.0%}", "server_busy": "{:.0%}"}
+_FORMATS = {
+    "rps": "{:,.0f}",
+    "per_cpu_s": "{:,.0f}",
+    "mb_per_cpu_s": "{:.0f}",
+    "mb_per_s": "{:.0f}",
+    "user_share": "{:.0%}",
+    "threads": "{:.0f}",
+    "load_busy": "{:.0%}",
+    "server_busy": "{:.0%}",
+}
 _NAMES = {
     "rps": "requests/s",
     "def_rps": "requests/s",
+    "per_cpu_s": "requests/CPU s",
+    "start_ms": "CPU to start",
+    "mb_per_cpu_s": "bytes/CPU s",
     "user_us": "user CPU",
     "p50_ms": "p50",
     "p99_ms": "p99",

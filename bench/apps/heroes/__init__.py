@@ -1,0 +1,1 @@
+"""A program as FastAPI's tutorials lead to it: routers, SQLModel on SQLite, a session by yield."""

@@ -29,6 +29,7 @@ from .._core import Request, WebSocket
 from .._validation.annotations import (
     is_class,
     is_model,
+    is_plain_scalar,
     is_scalar,
     is_sequence,
     is_union,
@@ -335,15 +336,18 @@ def _read_parameter(
 ) -> Field | Special | Call | None:
     """Where a parameter's value comes from; None for `*args` and `**kwargs`, which stay empty."""
     bare, metadata = split_annotated(parameter.annotation)
+    is_plain = is_plain_scalar(strip_optional(bare))  # as most are: nothing is inside
     check_metadata(metadata)
-    check_inner(parameter.annotation)
+    if not is_plain:
+        check_inner(parameter.annotation)
     if parameter.default is not parameter.empty:
         refuse_foreign(parameter.default)
     marker, default = _marker_and_default(parameter, metadata)
-    if not isinstance(marker, Depends):
-        check_annotation(bare)
     # A dependency may make a Request or Response of its own.
-    special = None if isinstance(marker, Depends) else _special(bare)
+    special = None
+    if not is_plain and not isinstance(marker, Depends):
+        check_annotation(bare)
+        special = _special(bare)
     if special is not None or parameter.kind in _VARIADIC:
         if marker is not None:
             what = "it takes what is left over" if special is None else "its type says what it is"
@@ -354,7 +358,8 @@ def _read_parameter(
         return read_dependency(dependency, marker, path_names, overrides)
     if default is not MISSING:
         check_default(default)
-    check_types(parameter.annotation, _SPECIALS)
+    if not is_plain:
+        check_types(parameter.annotation, _SPECIALS)
     if marker is None:
         marker = _implied_marker(parameter, path_names)
     if parameter.name in path_names and not isinstance(marker, Path):

@@ -109,7 +109,7 @@ def is_sequence(annotation: Any) -> bool:
 
 def is_json_text(annotation: Any) -> bool:
     """Whether a value is a text with JSON in it, as pydantic's `Json` says."""
-    if _is_plain_scalar(annotation):
+    if is_plain_scalar(annotation):
         return False
     for item in (annotation, *split_annotated(annotation)[1]):
         kind = item if isinstance(item, type) else type(item)
@@ -118,12 +118,13 @@ def is_json_text(annotation: Any) -> bool:
     return False
 
 
-def _is_plain_scalar(annotation: Any) -> bool:
+def is_plain_scalar(annotation: Any) -> bool:
+    """Whether the annotation is one of the classes that need no further question."""
     return type(annotation) is type and annotation in _SCALARS
 
 
 def _is_sequence_class(annotation: Any) -> bool:
-    if _is_plain_scalar(annotation) or is_json_text(annotation):
+    if is_plain_scalar(annotation) or is_json_text(annotation):
         return False
     kind = concrete(annotation)
     if not isinstance(kind, type) or issubclass(kind, (str, bytes, bytearray, Mapping)):
@@ -139,7 +140,7 @@ def _is_enum(kind: type) -> bool:
 
 def is_model(annotation: Any) -> bool:
     """Whether the annotation is a type with named fields."""
-    if _is_plain_scalar(annotation) or is_json_text(annotation):
+    if is_plain_scalar(annotation) or is_json_text(annotation):
         return False
     kind = concrete(annotation)
     if not isinstance(kind, type):
@@ -156,7 +157,7 @@ def is_model(annotation: Any) -> bool:
 
 def is_scalar(annotation: Any) -> bool:
     """Whether a value is written as one text. A parameter of such a type is read from the query."""
-    if _is_plain_scalar(annotation) or is_json_text(annotation):
+    if is_plain_scalar(annotation) or is_json_text(annotation):
         return True
     for member in union_members(annotation):
         kind = concrete(member)

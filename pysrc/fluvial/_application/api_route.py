@@ -14,7 +14,13 @@ from .._signature.foreign import check_returned
 from .._signature.json_lines import response_class_of
 from .._signature.lifetimes import uses_any
 from .._signature.plan import make_target
-from .._signature.results import ModelOptions, make_respond, make_wrap, returned_model
+from .._signature.results import (
+    ModelOptions,
+    make_respond,
+    make_wrap,
+    returned_model,
+    writers_of,
+)
 from .._signature.signature import Call, Overrides, Special, return_annotation
 from .._validation.annotations import is_class
 from ..exceptions import FluvialError, HTTPException
@@ -124,7 +130,7 @@ class APIRoute(Route):
             body=target.body,
             body_limit=self.options.get("body_limit"),
             status_code=status_code,
-            wrap=wrap,
+            **writers_of(wrap),
             info=self,
         )
         if target.program is not None:

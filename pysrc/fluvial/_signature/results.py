@@ -80,6 +80,32 @@ class NoContent(Response):
         return make_respond(self._make(), status_code)(self._result)
 
 
+class JSONWrap:
+    """Makes a Response of a result by `encode`. C can do without: see `writers_of`."""
+
+    def __init__(self, encode: Encode, status_code: int, media_type: str | None) -> None:
+        self.encode = encode
+        self._status_code = status_code
+        self.media_type = media_type
+
+    def __call__(self, result: Any) -> Response:
+        return Response(self.encode(result), self._status_code, media_type=self.media_type)
+
+
+class Writers(TypedDict):
+    """What a plan has to make a response of a result."""
+
+    encode: Encode | None
+    wrap: Wrap | None
+
+
+def writers_of(wrap: Wrap | None) -> Writers:
+    """Plain JSON is written by C, which needs what makes the body only."""
+    if isinstance(wrap, JSONWrap) and wrap.media_type == JSONResponse.media_type:
+        return {"encode": wrap.encode, "wrap": None}
+    return {"encode": None, "wrap": wrap}
+
+
 def make_wrap(
     status_code: int | None,
     response_class: type[Response] | None,
@@ -108,7 +134,7 @@ def make_wrap(
             return lambda result: cls(json.loads(to_json(result)), **status)
         return lambda result: cls(result, **status)  # content, a URL, a path, an iterator
     if issubclass(cls, JSONResponse) and cls.render is JSONResponse.render:
-        return _json_wrap(encode, cls, status_code or 200)
+        return JSONWrap(encode, status_code or 200, cls.media_type)
     return lambda result: cls(json.loads(encode(result)), **status)
 
 
@@ -129,13 +155,6 @@ def make_respond(wrap: Wrap | None, status_code: int) -> Wrap:
         return JSONResponse(result, status_code) if wrap is None else wrap(result)
 
     return respond
-
-
-def _json_wrap(encode: Encode, cls: type[JSONResponse], status_code: int) -> Wrap:
-    def wrap(result: Any) -> Response:
-        return Response(encode(result), status_code, media_type=cls.media_type)
-
-    return wrap
 
 
 def _stream_wrap(

@@ -346,7 +346,10 @@ class _Union:
         self._members = members
 
     def fits(self, value: Any) -> bool:
-        return any(member.fits(value) for member in self._members)
+        for member in self._members:  # noqa: SIM110 - any() costs a generator for each value
+            if member.fits(value):
+                return True
+        return False
 
     def reduce(self, value: Any) -> Any:
         """Reduces `value` by the member whose class is nearest to its own."""

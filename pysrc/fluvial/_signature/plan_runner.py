@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._calling.callables import Flavour
+from .._calling.shields import Shield, shield_here
 from .._calling.threads import (
     adopt_context,
     run_internal,
@@ -171,13 +172,33 @@ class Program:
         if not self._managed:
             await self._run_segments(values, None)
             return self._finished(values)
+        shield = shield_here()
+        if shield is None:
+            return await self._run_async_managed(values, None)
+        try:
+            return await self._run_async_managed(values, shield)
+        except BaseException:
+            shield.leave()
+            raise
+        finally:
+            if not (shield.left or shield.stays):
+                shield.leave()
+
+    async def _run_async_managed(self, values: Values, shield: Shield | None) -> Any:
+        """Runs the steps. With a shield, what cleans up is not interrupted by anyio."""
         response = None
         async with AsyncExitStack() as stack:
             async with AsyncExitStack() if self._early else nullcontext(stack) as inner:
-                await self._run_segments(values, stack, inner)
-                response = self._finished(values)
+                try:
+                    await self._run_segments(values, stack, inner)
+                    response = self._finished(values)
+                finally:
+                    if shield is not None:
+                        shield.up()
             if self.late or _not_swallowed(response).body is None:
-                _not_swallowed(response).clean_up_after(stack.pop_all().aclose)
+                close = stack.pop_all().aclose
+                later = close if shield is None else shield.after_response(close)
+                _not_swallowed(response).clean_up_after(later)
         return _not_swallowed(response)
 
     async def _run_segments(

@@ -42,7 +42,7 @@ class HTTPException(Exception):
         return f"{self.status_code}: {self.detail}"
 
     def __repr__(self) -> str:
-        return f"HTTPException(status_code={self.status_code!r}, detail={self.detail!r})"
+        return f"{type(self).__name__}(status_code={self.status_code!r}, detail={self.detail!r})"
 
 
 def is_http_exception(exc: BaseException) -> bool:
@@ -110,12 +110,12 @@ def _json_problem(loc: tuple[str | int, ...], reason: str) -> dict[str, Any]:
     }
 
 
-class DependencyScopeError(TypeError):
-    """A dependency needs another one, or the request, for longer than that lives."""
-
-
 class FluvialError(RuntimeError):
     """An app uses the framework in a way that can't work, which shows only when it runs."""
+
+
+class DependencyScopeError(TypeError, FluvialError):
+    """A dependency needs another one, or the request, for longer than that lives."""
 
 
 class ResponseValidationError(Exception):
@@ -160,6 +160,12 @@ class WebSocketException(Exception):
         self.code = code
         self.reason = reason or ""
 
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(code={self.code!r}, reason={self.reason!r})"
+
 
 class NoMatchFound(Exception):
     """No route has this name with these parameters in its path."""
@@ -167,6 +173,10 @@ class NoMatchFound(Exception):
     def __init__(self, name: str, path_params: dict[str, Any]) -> None:
         params = ", ".join(path_params)
         super().__init__(f'No route exists for name "{name}" and params "{params}".')
+
+
+class FastAPIDeprecationWarning(UserWarning):
+    """Something that FastAPI is going to drop, such as `regex` where `pattern` is meant."""
 
 
 class RouteWarning(UserWarning):

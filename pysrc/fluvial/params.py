@@ -6,12 +6,15 @@ Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length
 from __future__ import annotations
 
 import asyncio
+import enum
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypedDict, Unpack
 from weakref import WeakKeyDictionary
 
 from ._calling.options import named_options, refuse_unknown
+from .exceptions import FastAPIDeprecationWarning
 
 if TYPE_CHECKING:
     import re
@@ -83,6 +86,15 @@ class MarkerOptions(TypedDict, total=False):
     include_in_schema: bool
 
 
+class ParamTypes(enum.Enum):
+    """The places of parameters in OpenAPI."""
+
+    query = "query"
+    header = "header"
+    path = "path"
+    cookie = "cookie"
+
+
 class Marker:
     """Base of the parameters' markers."""
 
@@ -125,11 +137,13 @@ class Marker:
             refuse_unknown(f"{type(self).__name__}()", unknown, _option_names(type(self)))
         if default is not MISSING and default is not ... and default_factory is not None:
             raise TypeError("give default or default_factory, not both")
+        _warn_of_old_names(regex, example)
         self.default = MISSING if default is ... else default
         self.default_factory = default_factory
         self.alias = alias
+        self.validation_alias = validation_alias
         # The names in the request, tried in this order; empty for the parameter's own name.
-        self.names = _alias_names(alias if validation_alias is None else validation_alias)
+        self.names = alias_names(alias if validation_alias is None else validation_alias)
         limits: dict[str, Any] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
         limits |= {"multiple_of": multiple_of, "pattern": regex if pattern is None else pattern}
         limits |= {"min_length": min_length, "max_length": max_length, "strict": strict}
@@ -146,11 +160,27 @@ class Marker:
         self.deprecated = deprecated
         self.include_in_schema = include_in_schema
 
+    @property
+    def in_(self) -> ParamTypes:
+        """Where a parameter of OpenAPI is."""
+        return ParamTypes(self.source)
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.default!r})"
+        default = "PydanticUndefined" if self.default is MISSING else self.default
+        return f"{type(self).__name__}({default})"
 
 
-def _alias_names(alias: Any) -> tuple[str, ...]:
+def _warn_of_old_names(regex: Any, example: Any) -> None:
+    for name, given, better in (
+        ("regex", regex is not None, "pattern"),
+        ("example", example is not MISSING, "examples"),
+    ):
+        if given:
+            message = f"`{name}` is deprecated: write `{better}`"
+            warnings.warn(message, FastAPIDeprecationWarning, stacklevel=4)
+
+
+def alias_names(alias: Any) -> tuple[str, ...]:
     """The names in a str, or in pydantic's AliasChoices of them."""
     names = () if alias is None else tuple(getattr(alias, "choices", (alias,)))
     for name in names:
@@ -182,6 +212,9 @@ class Query(Marker):
     """A parameter of the query."""
 
     source = "query"
+
+
+Param = Query  # FastAPI's base class of the markers, which means a parameter of the query
 
 
 class Header(Marker):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fluvial import App, Body, Query
+import pydantic
+from fluvial import App, Body, Path, Query
 from fluvial._signature.declared import Field
 
 
@@ -49,3 +50,20 @@ def test_a_field_has_pydantics_validator_and_schema() -> None:
     assert schema["default"] == {"x": 1, "tags": ["a"]}
     assert schema["description"] == "where"
     assert found["names"].info.default == ["x"]
+
+
+def test_aliases_of_pydantic_beside_a_marker(serve) -> None:
+    """`Field(alias=…)` in the Annotated names the value, unless the marker does."""
+    app = App()
+
+    @app.post("/{wire}")
+    async def handler(
+        path: Annotated[int, pydantic.Field(alias="wire"), Path()],
+        query: Annotated[int, Query(), pydantic.Field(validation_alias="q")],
+        other: Annotated[int, Query(alias="mine"), pydantic.Field(alias="theirs")],
+        implied: Annotated[int, pydantic.Field(alias="i")] = 0,
+    ) -> list[int]:
+        return [path, query, other, implied]
+
+    response = serve(app).client.post("/1?q=2&mine=3&i=4")
+    assert response.json() == [1, 2, 3, 4]

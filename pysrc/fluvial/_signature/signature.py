@@ -50,6 +50,7 @@ from ..params import (
     Query,
     Security,
     SecurityScopes,
+    alias_names,
 )
 from ..requests import HTTPConnection
 from ..responses import Response
@@ -444,6 +445,16 @@ def check_dependency(dependency: Any) -> None:
     raise TypeError(f"Depends() needs a callable, not {dependency!r}: write Depends(function)")
 
 
+def _names_beside(annotation: Any) -> tuple[str, ...]:
+    """The names that pydantic's Field(alias=…) gives in an Annotated, beside the marker."""
+    for item in reversed(split_annotated(annotation)[1]):
+        if type(item).__name__ == "FieldInfo":
+            alias = item.alias if item.validation_alias is None else item.validation_alias
+            if alias is not None:
+                return alias_names(alias)
+    return ()
+
+
 def _read_field(
     parameter: inspect.Parameter, marker: Marker, default: Any, path_names: Collection[str]
 ) -> Field:
@@ -451,7 +462,7 @@ def _read_field(
     _check_shape(parameter.annotation, marker)
     if isinstance(marker, Path):
         default = MISSING
-    names = marker.names
+    names = marker.names or _names_beside(parameter.annotation)
     if isinstance(marker, Path) and len(names) > 1:  # routers' paths may have one or the other
         names = tuple(each for each in names if each in path_names)[:1] or names
     alias, further = next(iter(names), None), names[1:]

@@ -161,6 +161,7 @@ class Response:
         secure: bool = False,
         httponly: bool = False,
         samesite: SameSite | None = "lax",
+        partitioned: bool = False,
     ) -> None:
         """Tells the client to forget a cookie."""
         self.set_cookie(
@@ -172,6 +173,7 @@ class Response:
             secure=secure,
             httponly=httponly,
             samesite=samesite,
+            partitioned=partitioned,
         )
 
     @property
@@ -379,7 +381,11 @@ class FileResponse(Response):
     """The file at `path`, with ETag and Last-Modified; supports ranges, preconditions and HEAD.
 
     `filename` sets Content-Disposition. If `media_type` is None, it is guessed from the name.
+    `stat_result` is taken for the sake of programs that pass it: the file is looked at when it is
+    opened, so that what is told of it is true. `chunk_size` likewise changes nothing.
     """
+
+    chunk_size = 64 * 1024
 
     def __init__(
         self,
@@ -389,6 +395,7 @@ class FileResponse(Response):
         media_type: str | None = None,
         background: Background | None = None,
         filename: str | None = None,
+        stat_result: os.stat_result | None = None,
         content_disposition_type: Literal["attachment", "inline"] = "attachment",
     ) -> None:
         os.fspath(path)  # refuses an int, which would be a descriptor

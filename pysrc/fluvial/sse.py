@@ -72,6 +72,19 @@ class ServerSentEvent:
         return b"\n".join((*fields, b"", b""))
 
 
+def format_sse_event(
+    *,
+    data_str: str | None = None,
+    event: str | None = None,
+    id: str | None = None,
+    retry: int | None = None,
+    comment: str | None = None,
+) -> bytes:
+    """The bytes of one event. Raises: as ServerSentEvent."""
+    made = ServerSentEvent(raw_data=data_str, event=event, id=id, retry=retry, comment=comment)
+    return made.encode()
+
+
 class EventSourceResponse(StreamingResponse):
     """Sends the events of an iterator, sync (in the thread pool) or async (on the loop).
 

@@ -11,13 +11,13 @@ def test_events_of_apps_and_routers_in_order() -> None:
     events = []
     app, router = App(), APIRouter(on_startup=[lambda: events.append("router's")])
 
-    with pytest.warns(DeprecationWarning, match="write a lifespan"):
+    with pytest.warns(DeprecationWarning, match="on_event is deprecated"):
 
         @app.on_event("startup")
         async def start() -> None:
             events.append("app's")
 
-    with pytest.warns(DeprecationWarning, match="write a lifespan"):
+    with pytest.warns(DeprecationWarning, match="on_event is deprecated"):
 
         @router.on_event("shutdown")
         def stop() -> None:

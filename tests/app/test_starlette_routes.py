@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -232,3 +233,26 @@ def test_parts_are_apps_by_themselves() -> None:
     for part in (Route("/", told), Mount("/", plain), Router([Route("/", told)])):
         assert TestClient(part).get("/").status_code == 200
     assert TestClient(Router(default=plain)).get("/any").text == "asgi /any"
+
+
+def test_what_nothing_handles_is_raised_to_other_servers() -> None:
+    """After the 500, as Starlette's apps do; an App of Fluvial's own logs it."""
+
+    def fail(request: Any) -> Response:
+        raise ValueError("it is wrong")
+
+    async def call() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request"}
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        with pytest.raises(ValueError, match="it is wrong"):
+            await Starlette(routes=[Route("/", fail)])(scope, receive, send)
+        return sent
+
+    assert asyncio.run(call())[0]["status"] == 500

@@ -169,7 +169,7 @@ def test_two_operations_of_one_id() -> None:
     app = App()
     app.get("/a", operation_id="same")(lambda: None)
     app.get("/b", operation_id="same")(lambda: None)
-    with pytest.warns(UserWarning, match="two operations have the ID same"):
+    with pytest.warns(UserWarning, match="Duplicate Operation ID same"):
         app.openapi()
 
 

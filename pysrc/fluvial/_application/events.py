@@ -57,7 +57,7 @@ class Events:
         """
         if event_type not in ("startup", "shutdown"):
             raise ValueError(f"events are 'startup' and 'shutdown', not {event_type!r}")
-        message = "on_event() is deprecated: write a lifespan, as in App(lifespan=…)"
+        message = "on_event is deprecated, use lifespan event handlers instead: App(lifespan=…)"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
 
         def register(func: F) -> F:

@@ -1,6 +1,6 @@
 """The one switch between Fluvial's ways and FastAPI's, where they differ on purpose.
 
-docs/guide/fastapi.md says why they do. Programs that run by `fluvial.compat` expect FastAPI's.
+docs/guide/from-fastapi.md says why they do. Programs that run by `fluvial.compat` expect FastAPI's.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ class Manners:
 
     `content` says how a body is read whose Content-Type isn't JSON. `warns_of_duplicates` says
     whether a second handler for the same method and path is a RouteWarning. `checks_results` says
-    whether a return annotation is a response model also where nothing in it has fields, as in `->
-    dict[str, int]`.
+    whether a return annotation is a response model also where nothing in it has fields, as in
+    `-> dict[str, int]`. `raises_failures` says whether what nothing has handled is raised, after
+    the response, to the ASGI server or test that called the app, instead of logged.
     """
 
     content: ContentRule
     warns_of_duplicates: bool
     checks_results: bool
+    raises_failures: bool = False
 
 
 FLUVIAL = Manners(ContentRule.REFUSED, warns_of_duplicates=True, checks_results=False)
-STARLETTE = Manners(ContentRule.TEXT, warns_of_duplicates=False, checks_results=False)
-FASTAPI = Manners(ContentRule.TEXT, warns_of_duplicates=False, checks_results=True)
+STARLETTE = Manners(
+    ContentRule.TEXT, warns_of_duplicates=False, checks_results=False, raises_failures=True
+)
+FASTAPI = Manners(
+    ContentRule.TEXT, warns_of_duplicates=False, checks_results=True, raises_failures=True
+)

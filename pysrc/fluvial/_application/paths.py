@@ -78,7 +78,8 @@ def make_path(path: str, values: dict[str, Any]) -> str | None:
     if kinds.keys() != values.keys():
         return None
     texts = {name: _path_text(name, kind, values[name]) for name, kind in kinds.items()}
-    return CAPTURE.sub(lambda match: texts[match[1]], path)
+    made = CAPTURE.sub(lambda match: texts[match[1]], path)
+    return f"/%2F{made[2:]}" if made.startswith("//") else made  # not another host
 
 
 def _path_text(name: str, kind: str, value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import requests, responses
 from .._application import plain_handlers
+from .._calling.failures import taker
 
 if TYPE_CHECKING:
     from ..applications import App
@@ -35,7 +36,27 @@ async def serve(app: App, scope: Message, receive: Receive, send: Send) -> None:
     scope.setdefault("router", app)
     if app.root_path:
         scope["root_path"] = app.root_path.rstrip("/")
-    await side_of(app).call(scope, receive, send)
+    if app.manners.raises_failures and scope["type"] == "http" and taker.get() is None:
+        await _raising(app, scope, receive, send)
+    else:
+        await side_of(app).call(scope, receive, send)
+
+
+async def _raising(app: App, scope: Message, receive: Receive, send: Send) -> None:
+    """Calls the app. Raises: what nothing has handled, after the response, as Starlette does."""
+    failures: list[BaseException] = []
+
+    def take(exc: BaseException) -> bool:
+        failures.append(exc)
+        return True
+
+    token = taker.set(take)
+    try:
+        await side_of(app).call(scope, receive, send)
+    finally:
+        taker.reset(token)
+    if failures:
+        raise failures[0]
 
 
 class Inside:

@@ -54,7 +54,7 @@ def adopt(core: _core.Server, scope: Message, receive: Receive) -> Any:
         .decode(errors="replace")
     )
     adopted: Any = core.adopt(
-        scope.get("method", "GET"),
+        scope.get("method", "GET").upper(),
         0 if scope.get("http_version") == "1.0" else 1,
         path,
         scope.get("raw_path") or quote(whole, errors="replace").encode(),

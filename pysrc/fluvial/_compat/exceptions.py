@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..exceptions import FastAPIDeprecationWarning as FastAPIDeprecationWarning
 from ..exceptions import FluvialError, RequestValidationError
 
 FastAPIError = FluvialError
@@ -15,12 +16,9 @@ class PydanticV1NotSupportedError(FastAPIError):
     """A model of pydantic's first version."""
 
 
-class FastAPIDeprecationWarning(UserWarning):
-    """Something that FastAPI is going to drop."""
-
-
 class StarletteDeprecationWarning(UserWarning):
     """Something that Starlette is going to drop."""
 
 
 ValidationException = RequestValidationError
+WebSocketRequestValidationError = RequestValidationError  # one class for both kinds of connection

@@ -39,6 +39,14 @@ def request_response(func: Callable[[Request], Any]) -> Asgi3:
     return app
 
 
+def get_request_handler(**_: Any) -> Callable[[Request], Any]:
+    """Where packages that watch FastAPI put a function of their own. Plans in C don't call it.
+
+    Raises: NotImplementedError, since the handler of a route is made otherwise here.
+    """
+    raise NotImplementedError("handlers are compiled into plans: override APIRoute instead")
+
+
 def websocket_session(func: Callable[[WebSocket], Awaitable[None]]) -> Asgi3:
     """An ASGI app of a function that gets a WebSocket."""
 
@@ -52,6 +60,7 @@ def websocket_session(func: Callable[[WebSocket], Awaitable[None]]) -> Asgi3:
 __all__ = [
     "BaseRoute",
     "Router",
+    "get_request_handler",
     "request_response",
     "websocket_session",
 ]

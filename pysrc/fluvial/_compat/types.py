@@ -23,3 +23,5 @@ DecoratedCallable = TypeVar("DecoratedCallable", bound=Callable[..., Any])
 IncEx = set[int] | set[str] | dict[int, Any] | dict[str, Any]
 UnionType = type(int | str)
 ModelNameMap = dict[type | type[Enum], str]
+_MiddlewareFactory = Callable[..., ASGIApp]
+ASGIInstance = Callable[[Receive, Send], Awaitable[None]]

@@ -113,7 +113,7 @@ def _warn_of_duplicates(shown: list[Described]) -> None:
     for each in shown:
         if each.unique_id in seen:
             warnings.warn(
-                f"two operations have the ID {each.unique_id}; the second is that of "
+                f"Duplicate Operation ID {each.unique_id}; the second is that of "
                 f"{name_of(each)}: give it an operation_id, or another name",
                 stacklevel=2,
             )

@@ -7,7 +7,7 @@ takes the same time for every wrong value (`secrets.compare_digest`).
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..requests import HTTPConnection  # noqa: TC001 - the signature is read at run time
@@ -31,6 +31,10 @@ class HTTPBasicCredentials:
     username: str
     password: str
 
+    def model_dump(self) -> dict[str, str]:
+        """The parts, as a model of pydantic's gives them."""
+        return asdict(self)
+
 
 @dataclass(slots=True)
 class HTTPAuthorizationCredentials:
@@ -38,6 +42,10 @@ class HTTPAuthorizationCredentials:
 
     scheme: str
     credentials: str
+
+    def model_dump(self) -> dict[str, str]:
+        """The parts, as a model of pydantic's gives them."""
+        return asdict(self)
 
 
 class HTTPBase(SecurityBase[HTTPAuthorizationCredentials]):

@@ -37,6 +37,7 @@ def run(chosen: Suite, way: str, tests: list[str]) -> Outcomes:
     environment = {
         **os.environ,
         "CONFORMANCE_WAY": way,
+        "CONFORMANCE_SUITE": chosen.name,
         "CONFORMANCE_REPORT": str(report),
         "PYTHONPATH": os.pathsep.join([str(suite.HERE), str(suite.ROOT / "pysrc")]),
         "PYTHONDONTWRITEBYTECODE": "1",

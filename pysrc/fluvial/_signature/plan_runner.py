@@ -373,7 +373,7 @@ def _raise_problems(values: Values) -> None:
 def _not_swallowed(response: Any) -> Any:
     if response is None:
         raise FluvialError(
-            "no response: the handler raised an exception, and a dependency with yield caught it "
-            "without raising it again"
+            "no response: that comes of a handler raising an exception and a dependency with yield "
+            "that catches it without raising it again"
         )
     return response

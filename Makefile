@@ -57,13 +57,14 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug wheels wheels-test coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
+.PHONY: help build run test asan debug portable wheels wheels-test coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
 	@echo 'make test     all tests (TESTS=, PYTHON=, PYTHONS=)'
 	@echo 'make asan     all tests under the address and undefined-behaviour sanitizers'
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
+	@echo 'make portable  the core'"'"'s tests on what other systems than Linux get (TESTS=)'
 	@echo 'make coverage  which lines of C and Python the tests execute (TESTS=, RECORD=1)'
 	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
 	@echo 'make fuzz     made-up bytes against connections, with sanitizers (FUZZ_SECONDS=)'
@@ -171,6 +172,12 @@ coverage: $(VENV)/.coverage-needs $(VENV)/.installed
 mutants: $(VENV)/.test-needs build
 	$(SAY) "breaking the sources one by one (tests/mutants)"
 	@set -f; $(PY) tests/mutants/run.py $(MUTANTS)
+
+# What other systems than Linux get.
+portable: $(VENV)/.test-needs $(VENV)/.installed
+	$(SAY) "testing what is compiled for other systems than Linux"
+	@FLUVIAL_PORTABLE=1 $(PY) setup.py --quiet build --build-lib build/portable
+	@PYTHONPATH=build/portable $(PY) -m pytest $(SPREAD) $(or $(TESTS),tests/loop tests/http tests/app)
 
 # Finds what no test asks; fuzz/README.md says what to do then.
 fuzz: $(VENV)/.installed

@@ -8,6 +8,7 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
     FLUVIAL_LTO=0 or 1                   link-time optimisation; default: only in what is
                                          installed for good, since it costs seconds
     FLUVIAL_WERROR=1                     warnings in ext/ stop the build
+    FLUVIAL_PORTABLE=1                   what other systems than Linux get (`make portable`)
     FLUVIAL_PROBES=0 or 1                static probes for tracers (ext/base/probe.h); default:
                                          where the compiler finds <sys/sdt.h>
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
@@ -65,7 +66,9 @@ class Core:
         self.tools = native.Toolchain()
         self.flavour = self._flavour(in_place)
         self.werror = native.is_on(os.environ.get("FLUVIAL_WERROR"))
+        self.portable = native.is_on(os.environ.get("FLUVIAL_PORTABLE"))
         name = f"{self.flavour.name}-werror" if self.werror else self.flavour.name
+        name += "-portable" if self.portable else ""
         python = f"{sys.implementation.name}-{platform.python_version()}{sys.abiflags}"
         target = os.environ.get("FLUVIAL_TARGET")
         self.folder = BUILD / f"{target or f'{python}-{platform.machine()}'}-{name}"
@@ -87,6 +90,8 @@ class Core:
         flags = [*OURS, *self.flavour.cflags, *include, *native.python_flags()]
         if self.werror:
             flags.append("-Werror")
+        if self.portable:
+            flags.append("-DFLUVIAL_PORTABLE")
         if self._has_probes():
             flags.append("-DFLUVIAL_PROBES")
         objects = {}

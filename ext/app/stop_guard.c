@@ -6,6 +6,7 @@
 #include "base/py.h"
 
 #include "app/stop_guard.h"
+#include "base/system.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,7 +14,7 @@
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __linux__
+#if FLUVIAL_LINUX
 #include <sys/prctl.h>
 #else
 #include <sys/time.h>
@@ -36,7 +37,7 @@ typedef struct StopGuard {
     atomic_bool forced;           /* one of them asked for an immediate end */
     atomic_bool ending;           /* the final message is being written */
     atomic_bool counted[NSIG];    /* by the handler, and not yet by guard_note() */
-#ifdef __linux__
+#if FLUVIAL_LINUX
     timer_t timer;
 #endif
 } StopGuard;
@@ -48,7 +49,7 @@ static _Atomic(StopGuard *) signal_slots[NSIG];
 static int
 guard_timer_signal(void)
 {
-#ifdef __linux__
+#if FLUVIAL_LINUX
     return SIGRTMAX - 2;
 #else
     return SIGALRM;
@@ -73,7 +74,7 @@ guard_timer_arm(StopGuard *guard, int64_t deadline)
     if (deadline != NEVER && left < 1000) {
         left = 1000; /* 0 would mean never */
     }
-#ifdef __linux__
+#if FLUVIAL_LINUX
     struct itimerspec spec = {{0, 0}, {left / 1000000000, left % 1000000000}};
     (void)timer_settime(guard->timer, 0, &spec, NULL);
 #else
@@ -166,7 +167,7 @@ seconds_to_ns(double seconds)
 static int
 guard_timer_open(StopGuard *guard)
 {
-#ifdef __linux__
+#if FLUVIAL_LINUX
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL,
                              .sigev_signo = guard_timer_signal()};
     if (timer_create(CLOCK_MONOTONIC, &event, &guard->timer) != 0) {
@@ -200,7 +201,7 @@ signals_take(StopGuard *guard)
 static void
 parent_watch(pid_t parent)
 {
-#ifdef __linux__
+#if FLUVIAL_LINUX
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) {
         (void)raise(SIGTERM); /* it ended before the line above */
@@ -225,7 +226,7 @@ guard_free(StopGuard *guard)
     atomic_store(&signal_slots[SIGINT], NULL);
     atomic_store(&signal_slots[SIGTERM], NULL);
     atomic_store(&signal_slots[guard_timer_signal()], NULL);
-#ifdef __linux__
+#if FLUVIAL_LINUX
     (void)timer_delete(guard->timer);
 #endif
     PyMem_RawFree(guard);

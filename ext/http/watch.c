@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <time.h>
-#ifdef __linux__
+#if FLUVIAL_LINUX
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,6 +30,8 @@ enum {
 };
 
 /* ---- The thread --------------------------------------------------------------------------- */
+
+#if FLUVIAL_LINUX
 
 /* Writes the parked parts, without the GIL. The loop writes what the kernel doesn't take. */
 static void
@@ -66,8 +68,6 @@ watch_look(HttpServer *server)
     }
     return true;
 }
-
-#ifdef __linux__
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -153,7 +153,7 @@ static void
 thread_end(OutWatch *watch)
 {
     atomic_store(&watch->stop, true);
-#ifdef __linux__
+#if FLUVIAL_LINUX
     (void)pthread_kill(watch->thread, SIGRTMIN);
 #endif
     (void)uv_thread_join(&watch->thread);
@@ -232,7 +232,7 @@ watch_stop(HttpServer *server)
     watch->started = false;
     watch->broken = true;
     thread_end(watch);
-#ifdef __linux__
+#if FLUVIAL_LINUX
     (void)timer_delete(watch->timer);
 #endif
 }

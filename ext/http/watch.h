@@ -10,6 +10,7 @@
 #define FLUVIAL_HTTP_WATCH_H
 
 #include "base/py.h"
+#include "base/system.h"
 
 #include <stdatomic.h>
 #include <time.h>
@@ -39,7 +40,7 @@ typedef struct OutWatch {
     uv_pid_t pid; /* of the process that started the thread */
     uv_thread_t thread;
     uv_sem_t ready; /* the thread has its timer */
-#ifdef __linux__
+#if FLUVIAL_LINUX
     timer_t timer;
 #endif
 } OutWatch;

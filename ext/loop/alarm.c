@@ -4,8 +4,9 @@
 #include "base/py.h"
 
 #include "loop/alarm.h"
+#include "base/fd.h"
 
-#ifdef __linux__
+#if FLUVIAL_LINUX
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +62,7 @@ alarm_forked(Alarm *alarm)
     /* The descriptor stays in use until alarm_close; give it to another timer. */
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (fd >= 0) {
-        (void)dup3(fd, alarm->fd, O_CLOEXEC);
+        (void)fd_replace(fd, alarm->fd);
         (void)close(fd);
     }
 }

@@ -7,6 +7,7 @@
 #define FLUVIAL_LOOP_ALARM_H
 
 #include "base/py.h"
+#include "base/system.h"
 
 #include <uv.h>
 
@@ -15,7 +16,7 @@
 typedef struct Alarm {
     uint64_t at; /* when it rings, in nanoseconds of loop_now_ns; or ALARM_NEVER */
     bool rang;   /* since it was set */
-#ifdef __linux__
+#if FLUVIAL_LINUX
     int fd;
     uv_poll_t watch; /* of `fd` */
 #else

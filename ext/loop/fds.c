@@ -1,6 +1,5 @@
-/* The watchers of the user's descriptors and their registration with the kernel (see fds.h). The
- * epoll set is level-triggered: a descriptor that stays ready puts its handle into the ready queue
- * once per iteration, as in asyncio.
+/* The watchers of the user's descriptors (see fds.h). Polls are level-triggered: a descriptor that
+ * stays ready puts its handle into the ready queue once per iteration, as in asyncio.
  */
 #include "base/py.h"
 
@@ -10,8 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 enum {
     FDS_SMALLEST = 64,
@@ -21,7 +18,7 @@ enum {
 void
 fds_init(FdSet *set)
 {
-    *set = (FdSet){.epoll = -1};
+    *set = FDS_CLOSED;
 }
 
 /* The FdReady of handles. */
@@ -66,53 +63,16 @@ fds_make_room(FdSet *set, int fd)
 uint32_t
 fd_entry_mask(const FdEntry *entry)
 {
-    uint32_t reads = entry->sides[FD_READER].owner != NULL ? EPOLLIN : 0;
-    uint32_t writes = entry->sides[FD_WRITER].owner != NULL ? EPOLLOUT : 0;
+    uint32_t reads = entry->sides[FD_READER].owner != NULL ? FD_READS : 0;
+    uint32_t writes = entry->sides[FD_WRITER].owner != NULL ? FD_WRITES : 0;
     return reads | writes;
-}
-
-static int
-fds_register(FdSet *set, int fd, FdEntry *entry, int op, uint32_t mask)
-{
-    uint32_t serial = op == EPOLL_CTL_ADD ? set->serial + 1 : entry->serial;
-    struct epoll_event event = {.events = mask, .data.u64 = fd_tag(fd, serial)};
-    if (epoll_ctl(set->epoll, op, fd, &event) < 0) {
-        return -errno;
-    }
-    if (op == EPOLL_CTL_ADD) {
-        set->serial = entry->serial = serial;
-    }
-    entry->mask = mask;
-    return 0;
-}
-
-/* The descriptor may have been closed since the last call, and its number reused for another file.
- * The kernel then reports ENOENT or EEXIST, and the other operation is right. */
-int
-fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask)
-{
-    Py_CLEAR(entry->kept); /* a weak reference: runs no code */
-    if (mask == 0) {
-        struct epoll_event event = {0};
-        (void)epoll_ctl(set->epoll, EPOLL_CTL_DEL, fd, &event);
-        entry->serial = ++set->serial;
-        entry->mask = 0;
-        return 0;
-    }
-    int op = entry->mask == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    int err = fds_register(set, fd, entry, op, mask);
-    if (err == -ENOENT || err == -EEXIST) {
-        op = err == -ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-        err = fds_register(set, fd, entry, op, mask);
-    }
-    return err;
 }
 
 /* Takes a reference to the new owner; the reference to the old one passes to *old. */
 static int
 fds_put(FdSet *set, Loop *loop, int fd, FdSide side, FdWatch watch, FdWatch *old)
 {
-    int err = set->epoll < 0 ? fds_open(set, loop) : 0;
+    int err = fds_is_open(set) ? 0 : fds_open(set, loop);
     if (err == 0 && (size_t)fd >= set->len) {
         err = fds_make_room(set, fd);
     }
@@ -304,18 +264,6 @@ loop_fd_unwatch(Loop *loop, int fd, FdSide side, const PyObject *owner)
 }
 
 void
-fds_forked(FdSet *set)
-{
-    /* An empty set takes over the descriptor, which libuv still uses: nothing is watched in the
-     * child. */
-    int epoll = set->epoll < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
-    if (epoll >= 0) {
-        (void)dup3(epoll, set->epoll, O_CLOEXEC);
-        (void)close(epoll);
-    }
-}
-
-void
 fds_close(FdSet *set)
 {
     FdEntry *entries = set->entries;
@@ -328,12 +276,8 @@ fds_close(FdSet *set)
         Py_XDECREF(entries[i].file);
         Py_XDECREF(entries[i].kept);
     }
+    fds_shut(set, entries, len);
     PyMem_Free(entries);
-    if (set->epoll >= 0) {
-        uv_close((uv_handle_t *)&set->watch, NULL);
-        (void)close(set->epoll);
-        set->epoll = -1;
-    }
 }
 
 int

@@ -2,13 +2,15 @@
  * sock_*, and those of datagram and pipe transports. libuv aborts the process when a descriptor
  * that it watches is closed without its knowledge (its issue 5130); with this set, that is at worst
  * an OSError. fds.c records the watchers; fds_poll.c waits for this set and libuv's at the same
- * time. Other layers use loop_fd_watch (loop.h).
+ * time. Systems that aren't Linux have no such set: fds_portable.c has libuv watch duplicates.
+ * Other layers use loop_fd_watch (loop.h).
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_LOOP_FDS_H
 #define FLUVIAL_LOOP_FDS_H
 
 #include "base/py.h"
+#include "base/system.h"
 #include "loop/handle.h"
 
 #include <uv.h>
@@ -32,14 +34,25 @@ typedef struct FdEntry {
     /* Owned weak reference or NULL: the socket that stays registered for reading although no owner
      * waits for it (fds_wait). */
     PyObject *kept;
-    uint32_t mask;   /* registered with the kernel: EPOLLIN and EPOLLOUT */
+    uint32_t mask;   /* registered with the kernel: FD_READS and FD_WRITES */
     uint32_t serial; /* of the last registration or its end: see FdSet.serial */
     uint8_t misses; /* failed tries to read since the last successful one (fds_tried) */
+#if !FLUVIAL_LINUX
+    struct FdPoll *poll; /* owned by libuv's loop, or NULL: nothing is registered */
+#endif
 } FdEntry;
 
+#if FLUVIAL_LINUX
+enum { FD_READS = 1, FD_WRITES = 4 }; /* EPOLLIN and EPOLLOUT */
+#else
+enum { FD_READS = UV_READABLE, FD_WRITES = UV_WRITABLE };
+#endif
+
 typedef struct FdSet {
-    int epoll;        /* -1 until first used */
-    uv_poll_t watch;  /* of `epoll`; open when epoll is, active unless `outer` */
+#if FLUVIAL_LINUX
+    int epoll;       /* -1 until first used */
+    uv_poll_t watch; /* of `epoll`; open when epoll is, active unless `outer` */
+#endif
     FdEntry *entries; /* owned memory, by descriptor */
     size_t len;
     uint32_t serial; /* counts registrations and their ends; an event carries its own */
@@ -50,6 +63,14 @@ typedef struct FdSet {
     bool fired;       /* libuv found the set ready in the last poll */
     int score; /* how much more often events came from this set than from libuv's */
 } FdSet;
+
+#if FLUVIAL_LINUX
+#define FDS_CLOSED ((FdSet){.epoll = -1})
+#define fds_is_open(set) ((set)->epoll >= 0)
+#else
+#define FDS_CLOSED ((FdSet){.entries = NULL})
+#define fds_is_open(set) true
+#endif
 
 void fds_init(FdSet *set);
 
@@ -96,10 +117,13 @@ int fds_traverse(FdSet *set, visitproc visit, void *arg);
 /* The epoll events that the watchers of a descriptor need. */
 uint32_t fd_entry_mask(const FdEntry *entry);
 
+/* ---- fds_poll.c; on other systems fds_portable.c ------------------------------------------- */
+
 /* Registers `fd`, the number of `entry`, with the kernel for `mask`. 0 or a negative errno. */
 int fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask);
 
-/* ---- fds_poll.c --------------------------------------------------------------------------- */
+/* Closes the epoll set. `entries` are those that the set had. */
+void fds_shut(FdSet *set, FdEntry *entries, size_t len);
 
 /* Creates the epoll set. 0 or a negative UV_E*. */
 int fds_open(FdSet *set, Loop *loop);

@@ -5,13 +5,13 @@
  */
 #include "base/py.h"
 
-#include "loop/fds.h"
-#include "loop/loop_impl.h"
+#include "loop/fds_ready.h"
+#include "base/fd.h"
+
+#if FLUVIAL_LINUX
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 enum {
     FDS_EVENTS = 128,  /* taken per poll; the others come with the next one */
@@ -20,44 +20,49 @@ enum {
 
 static const uint64_t LIBUV = UINT64_MAX; /* the tag of libuv's set */
 
+_Static_assert((int)FD_READS == (int)EPOLLIN && (int)FD_WRITES == (int)EPOLLOUT,
+               "masks are the kernel's");
+
+/* ---- Registrations ------------------------------------------------------------------------ */
+
+static int
+fds_register(FdSet *set, int fd, FdEntry *entry, int op, uint32_t mask)
+{
+    uint32_t serial = op == EPOLL_CTL_ADD ? set->serial + 1 : entry->serial;
+    struct epoll_event event = {.events = mask, .data.u64 = fd_tag(fd, serial)};
+    if (epoll_ctl(set->epoll, op, fd, &event) < 0) {
+        return -errno;
+    }
+    if (op == EPOLL_CTL_ADD) {
+        set->serial = entry->serial = serial;
+    }
+    entry->mask = mask;
+    return 0;
+}
+
+/* The descriptor may have been closed since the last call, and its number reused for another file.
+ * The kernel then reports ENOENT or EEXIST, and the other operation is right. */
+int
+fds_control(FdSet *set, int fd, FdEntry *entry, uint32_t mask)
+{
+    Py_CLEAR(entry->kept); /* a weak reference: runs no code */
+    if (mask == 0) {
+        struct epoll_event event = {0};
+        (void)epoll_ctl(set->epoll, EPOLL_CTL_DEL, fd, &event);
+        entry->serial = ++set->serial;
+        entry->mask = 0;
+        return 0;
+    }
+    int op = entry->mask == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    int err = fds_register(set, fd, entry, op, mask);
+    if (err == -ENOENT || err == -EEXIST) {
+        op = err == -ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+        err = fds_register(set, fd, entry, op, mask);
+    }
+    return err;
+}
+
 /* ---- Events ------------------------------------------------------------------------------- */
-
-/* Calls the watcher of a side if it is one of `kinds`; otherwise sets `waiting` for FD_CALLS. The
- * watcher may change the set. */
-static void
-side_ready(FdSet *set, size_t fd, FdSide side, unsigned kinds)
-{
-    if (fd >= set->len || set->entries[fd].sides[side].owner == NULL
-        || container_of(set, Loop, fds)->forked) {
-        return;
-    }
-    FdWatch watch = set->entries[fd].sides[side];
-    if ((kinds & watch.kind) != 0) {
-        Py_INCREF(watch.owner);
-        watch.ready(watch.owner);
-        Py_DECREF(watch.owner);
-    } else {
-        set->waiting |= watch.kind == FD_CALLS;
-    }
-}
-
-/* Errors and hang-ups concern the watchers of both sides. */
-static void
-entry_ready(FdSet *set, size_t fd, uint32_t events, unsigned kinds)
-{
-    FdEntry *entry = &set->entries[fd];
-    bool reads = (events & ~(uint32_t)EPOLLOUT) != 0;
-    if (reads && entry->kept != NULL && entry->sides[FD_READER].owner == NULL) {
-        /* The socket stayed registered for the next wait (fds_wait), but data came before it. */
-        (void)fds_control(set, (int)fd, entry, fd_entry_mask(entry));
-    }
-    if (reads) {
-        side_ready(set, fd, FD_READER, kinds);
-    }
-    if ((events & ~(uint32_t)EPOLLIN) != 0) {
-        side_ready(set, fd, FD_WRITER, kinds);
-    }
-}
 
 /* Whether an event belongs to the last registration of its descriptor. `seen` is the set's serial
  * from before the call of epoll_wait. If it doesn't, and the entry has not changed since then, the
@@ -82,16 +87,12 @@ fds_dispatch(FdSet *set, Loop *loop, const struct epoll_event *events, int n,
 {
     for (int i = 0; i < n && !loop->forked; i++) {
         uint64_t tag = events[i].data.u64;
+        uint32_t found = events[i].events;
         if (tag != LIBUV && event_is_current(set, tag, seen)) {
-            entry_ready(set, (uint32_t)tag, events[i].events, kinds);
+            entry_ready(set, (uint32_t)tag, (found & ~(uint32_t)EPOLLOUT) != 0,
+                        (found & ~(uint32_t)EPOLLIN) != 0, kinds);
         }
     }
-}
-
-static unsigned
-fds_kinds(const FdSet *set)
-{
-    return set->ready_first ? FD_QUEUES : FD_QUEUES | FD_CALLS;
 }
 
 static void
@@ -195,7 +196,7 @@ fds_renew(FdSet *set, Loop *loop)
         fds_turn_in(set, loop);
     }
     (void)uv_poll_stop(&set->watch);
-    (void)dup3(epoll, set->epoll, O_CLOEXEC);
+    (void)fd_replace(epoll, set->epoll);
     (void)close(epoll);
     (void)uv_poll_start(&set->watch, UV_READABLE, on_uv_poll);
     set->stale = false;
@@ -282,3 +283,29 @@ fds_poll(FdSet *set, Loop *loop, bool block)
         fds_poll_inner(set, loop, block);
     }
 }
+
+/* ---- The end ------------------------------------------------------------------------------ */
+
+void
+fds_forked(FdSet *set)
+{
+    /* An empty set takes over the descriptor, which libuv still uses: nothing is watched in the
+     * child. */
+    int epoll = set->epoll < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    if (epoll >= 0) {
+        (void)fd_replace(epoll, set->epoll);
+        (void)close(epoll);
+    }
+}
+
+void
+fds_shut(FdSet *set, FdEntry *Py_UNUSED(entries), size_t Py_UNUSED(len))
+{
+    if (set->epoll >= 0) {
+        uv_close((uv_handle_t *)&set->watch, NULL);
+        (void)close(set->epoll);
+        set->epoll = -1;
+    }
+}
+
+#endif

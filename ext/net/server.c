@@ -7,6 +7,7 @@
 #include "net/server.h"
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "net/accept.h"
 
 #include <errno.h>
@@ -88,7 +89,7 @@ listener_accept(Listener *listener, bool first)
     } name;
     socklen_t len = sizeof(name);
     name.any.sa_family = AF_UNSPEC;
-    int fd = accept4(listener->fd, &name.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = fd_accept(listener->fd, &name.any, &len);
     if (fd >= 0) {
         NetAddr peer;
         net_addr_set(&peer, &name.any);

@@ -7,6 +7,7 @@
 
 #include "net/stream_private.h"
 
+#include "base/fd.h"
 #include "base/probe.h"
 #include "net/server_tls_link.h"
 
@@ -79,7 +80,7 @@ stream_forked(uv_handle_t *handle)
     s->reading = false;
     (void)uv_read_stop(&s->uv.stream);
     if (uv_fileno(handle, &fd) == 0) {
-        (void)dup3(uv_backend_fd(handle->loop), fd, O_CLOEXEC);
+        (void)fd_replace(uv_backend_fd(handle->loop), fd);
     }
 }
 

@@ -7,6 +7,8 @@
 
 #include "net/stream_private.h"
 
+#include "base/fd.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -71,7 +73,7 @@ watch_forked(uv_handle_t *handle)
 {
     StreamWatch *watch = watch_of(handle);
     (void)uv_poll_stop(&watch->poll);
-    (void)dup3(uv_backend_fd(handle->loop), watch->fd, O_CLOEXEC);
+    (void)fd_replace(uv_backend_fd(handle->loop), watch->fd);
 }
 
 static const LoopHandleOps watch_ops = {.close = watch_close, .forked = watch_forked};

@@ -4,9 +4,11 @@
 #include "base/py.h"
 
 #include "pool/thread_os.h"
+#include "base/system.h"
 
 #include <sched.h>
 #include <unistd.h>
+#include <uv.h>
 
 /* Python code may recurse deeply; some C libraries give threads only 128 KiB. */
 enum { STACK_MIN = 1 << 20 };
@@ -89,12 +91,11 @@ thread_clock_read(ThreadClock clock)
 uint32_t
 thread_cores(void)
 {
-#ifdef __linux__
+#if FLUVIAL_LINUX
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) {
         return (uint32_t)CPU_COUNT(&set);
     }
 #endif
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 0 ? (uint32_t)cores : 1;
+    return uv_available_parallelism();
 }

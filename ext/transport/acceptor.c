@@ -11,6 +11,7 @@
 #include "net/accept.h"
 #include "base/context.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/module.h"
 #include "transport/transport.h"
 
@@ -200,7 +201,7 @@ acceptor_accept_one(Acceptor *self, bool first)
         struct sockaddr_storage storage;
     } name = {.any.sa_family = AF_UNSPEC};
     socklen_t len = sizeof(name);
-    int fd = accept4(self->fd, &name.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = fd_accept(self->fd, &name.any, &len);
     if (fd < 0) {
         return acceptor_refused(self, errno, first);
     }

@@ -5,6 +5,7 @@
 
 #include "transport/datagram.h"
 #include "base/err.h"
+#include "transport/message.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -71,25 +72,24 @@ typedef struct Incoming {
 /* Receives up to `max` datagrams into equal shares of `buffer`. Returns their number, or -1 with
  * errno. */
 static int
-datagram_socket_receive(int fd, uv_buf_t buffer, int max, Incoming *in,
-                        struct mmsghdr *heads)
+datagram_socket_receive(int fd, uv_buf_t buffer, int max, Incoming *in, Message *heads)
 {
     size_t share = buffer.len / (size_t)max;
     for (int i = 0; i < max; i++) {
         in[i].space = (struct iovec){buffer.base + (size_t)i * share, share};
         in[i].data = NULL;
         in[i].from = NULL;
-        heads[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &in[i].addr,
-                                                .msg_namelen = sizeof(in[i].addr),
-                                                .msg_iov = &in[i].space,
-                                                .msg_iovlen = 1}};
+        heads[i] = (Message){.msg_hdr = {.msg_name = &in[i].addr,
+                                         .msg_namelen = sizeof(in[i].addr),
+                                         .msg_iov = &in[i].space,
+                                         .msg_iovlen = 1}};
     }
-    return recvmmsg(fd, heads, (unsigned)max, MSG_DONTWAIT, NULL);
+    return messages_receive(fd, heads, max);
 }
 
 /* Creates Python objects from a received datagram. False with an exception set. */
 static bool
-datagram_take(Datagram *self, Incoming *in, const struct mmsghdr *head)
+datagram_take(Datagram *self, Incoming *in, const Message *head)
 {
     in->data = PyBytes_FromStringAndSize(in->space.iov_base, head->msg_len);
     if (in->data == NULL) {
@@ -106,7 +106,7 @@ datagram_receive(Datagram *self)
     uv_buf_t buffer = loop_read_buffer(self->base.loop);
     int max = self->family == AF_UNIX ? 1 : BATCH;
     Incoming in[BATCH];
-    struct mmsghdr heads[BATCH];
+    Message heads[BATCH];
     if (endpoint_check_fd(&self->base) < 0) {
         datagram_error(self);
         return false;

@@ -292,6 +292,12 @@ server_start(HttpServer *server)
     server->state = SERVER_RUNNING;
 }
 
+void
+http_server_share(HttpServer *server)
+{
+    server->shared = true;
+}
+
 int
 http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog)
 {
@@ -307,6 +313,9 @@ http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog)
     if (err != 0) {
         PyMem_RawFree(added);
         return err;
+    }
+    if (server->shared) {
+        listener_share(&added->listener);
     }
     added->server = server;
     added->next = server->listeners;

@@ -103,6 +103,9 @@ Loop *http_server_loop(const HttpServer *server);
  * from then on if the result is 0. */
 int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog);
 
+/* Other processes accept from the sockets that http_server_listen gets from now on. */
+void http_server_share(HttpServer *server);
+
 /* Serves the connected Unix socket `fd`, which is non-blocking. The server owns it from then on if the
  * result is 0. */
 int http_server_take(HttpServer *server, int fd);

@@ -57,6 +57,7 @@ struct HttpServer {
     SecureHost *secure; /* owned; NULL: no TLS */
     ServerState state;
     bool freed;        /* http_server_free was called; requests are still held */
+    bool shared;       /* other processes accept from the same sockets */
     bool ends_streams; /* http_server_end_streams is running */
 
     ServerListener *listeners; /* owned */

@@ -319,6 +319,7 @@ static PyMethodDef loop_methods[] = {
     {"get_debug", loop_py_get_debug, METH_NOARGS, SIGNATURE("get_debug($self)")},
     {"_check_closed", loop_py_check_closed, METH_NOARGS, NULL},
     {"_forked", loop_py_forked, METH_NOARGS, NULL},
+    {"_pulse", loop_py_pulse, METH_VARARGS, NULL},
     {"_run", loop_py_run, METH_NOARGS, NULL},
     {"_shut", loop_py_shut, METH_NOARGS, NULL},
     {"_add_reader", FAST(loop_py_add_reader), NULL},

@@ -86,6 +86,8 @@ int loop_type_setup(PyObject *module, LoopState *st);
 
 /* loop._forked(): called in the child of a fork, before anything else can use the loop there. */
 PyObject *loop_py_forked(PyObject *op, PyObject *ignored);
+/* pulse.c: the method `_pulse(cell, seconds)`, see _core.pyi. */
+PyObject *loop_py_pulse(PyObject *op, PyObject *args);
 
 /* ---- run.c -------------------------------------------------------------------------------- */
 

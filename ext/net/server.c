@@ -111,7 +111,7 @@ listener_on_readable(uv_poll_t *poll, int status, int Py_UNUSED(events))
         listener_starve(listener, status, BROKEN_RETRY);
         return;
     }
-    for (int i = 0; i < ACCEPT_BATCH && listener->state == LISTENER_OPEN; i++) {
+    for (int i = 0; i < listener->batch && listener->state == LISTENER_OPEN; i++) {
         if (!listener_accept(listener, i == 0)) {
             break;
         }
@@ -156,7 +156,8 @@ int
 listener_open(Listener *listener, Loop *loop, const ListenerOps *ops, int fd,
               bool is_unix, int backlog)
 {
-    *listener = (Listener){.loop = loop, .ops = ops, .fd = fd, .is_unix = is_unix};
+    *listener = (Listener){
+        .loop = loop, .ops = ops, .fd = fd, .is_unix = is_unix, .batch = ACCEPT_BATCH};
     if (listen(fd, backlog) != 0) {
         return uv_translate_sys_error(errno);
     }

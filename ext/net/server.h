@@ -41,6 +41,7 @@ struct Listener {
     int handles;            /* number of libuv handles not yet closed */
     bool is_unix;
     bool reported; /* the failure of accept4() was reported */
+    int batch;     /* most connections per wake-up */
     ListenerState state;
 };
 
@@ -48,6 +49,14 @@ struct Listener {
  * struct is unused. */
 int listener_open(Listener *listener, Loop *loop, const ListenerOps *ops, int fd,
                   bool is_unix, int backlog);
+
+/* Other processes accept from the same socket: takes one connection per wake-up, so that each process
+ * gets its share of many that come at once. */
+static inline void
+listener_share(Listener *listener)
+{
+    listener->batch = 1;
+}
 
 /* Connections wait in the backlog until listener_resume. */
 void listener_pause(Listener *listener);

@@ -375,9 +375,11 @@ class Server:
         around: bool = False,
         root_path: str = ...,  # left out: none
     ) -> None: ...
-    def listen(self, fd: int, *, unix: bool = False, backlog: int = 2048) -> None:
-        """Takes over the bound socket `fd` and accepts connections. Raises: OSError when it can't
-        listen."""
+    def listen(
+        self, fd: int, *, unix: bool = False, backlog: int = 2048, shared: bool = False
+    ) -> None:
+        """Takes over the bound socket `fd` and accepts connections. With `shared`, so do other
+        processes, and each takes one at a time. Raises: OSError when it can't listen."""
     def take(self, fd: int, /) -> None:
         """Takes over the connected Unix socket `fd`, which is non-blocking, as if it had been
         accepted. Raises: OSError when the server is stopping."""
@@ -596,6 +598,9 @@ class Loop:
     def get_debug(self) -> bool: ...
     def _check_closed(self) -> None: ...
     def _forked(self) -> None: ...
+    def _pulse(self, cell: Any, seconds: float, /) -> None:
+        """Writes the time (CLOCK_MONOTONIC, nanoseconds) into `cell`, 8 aligned bytes, every
+        `seconds` while the loop runs, without the GIL."""
     def _run(self) -> None:
         """Runs iterations until stop()."""
     def _shut(self) -> None:

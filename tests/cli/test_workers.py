@@ -6,17 +6,13 @@ import contextlib
 import re
 import signal
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import psutil
 import pytest
 from support.command import PATIENCE, ServerProcess, launched
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from support.workers import pids_that_answer, until, workers_of
 
 APP = """
 import atexit, contextlib, os, sys, threading, time
@@ -98,31 +94,6 @@ TWO = ("--workers", "2", "--graceful-timeout", "5", "--cleanup-timeout", "5")
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "it.py").write_text(APP)
     return tmp_path
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def workers_of(server: ServerProcess) -> set[int]:
-    return {int(pid) for pid in re.findall(r"Started worker (\d+)", server.log)}
-
-
-def pids_that_answer(server: ServerProcess, count: int) -> set[int]:
-    found: set[int] = set()
-
-    def ask() -> bool:
-        try:
-            found.add(httpx.get(f"{server.url}/pid", timeout=PATIENCE).json())
-        except httpx.TransportError:
-            return False
-        return len(found) >= count
-
-    until(ask)
-    return found
 
 
 def kill_one(server: ServerProcess, count: int = 1) -> int:

@@ -247,16 +247,19 @@ server_began(AppServer *self, int err)
 static PyObject *
 server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"fd", "unix", "backlog", NULL};
+    static const char *const names[] = {"fd", "unix", "backlog", "shared", NULL};
     AppServer *self = (AppServer *)op;
-    int fd, is_unix = 0, backlog = 2048;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pi", (char **)names, &fd,
-                                     &is_unix, &backlog)
+    int fd, is_unix = 0, backlog = 2048, shared = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pip", (char **)names, &fd,
+                                     &is_unix, &backlog, &shared)
         || server_check_open(self) < 0) {
         return NULL;
     }
     if (server_check_loop(self) < 0) {
         return NULL;
+    }
+    if (shared) {
+        http_server_share(self->http);
     }
     int err = http_server_listen(self->http, fd, is_unix != 0, backlog);
     return server_began(self, err);

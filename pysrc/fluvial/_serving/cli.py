@@ -33,6 +33,7 @@ from .options import (
 from .run import start
 from .secure import CERT_REQS
 from .show import openapi, routes
+from .worker_options import worker_options
 
 if TYPE_CHECKING:
     from .._asgi.foreign_app import Foreign
@@ -109,13 +110,7 @@ def _limit_options(command: Command) -> Command:
     metavar="MODE",
     help="The socket's file mode, in octal, such as 660. Default: what the umask leaves.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(*RANGES["workers"]),
-    default=1,
-    show_default=True,
-    help="Number of worker processes.",
-)
+@worker_options
 @click.option(
     "--threads",
     type=click.IntRange(*RANGES["threads"]),

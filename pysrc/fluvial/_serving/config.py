@@ -24,6 +24,9 @@ RANGES = {
     "thread_queue": (1, 2**31 - 1),
     "workers": (1, 1024),
     "backlog": (1, 2**31 - 1),
+    "max_requests": (0, 2**63 - 1),
+    "max_requests_jitter": (0, 2**31 - 1),
+    "max_rss": (0, 2**63 - 1),
 }
 # For an option's annotation: the types that are accepted, and their description.
 _TYPES: dict[str, tuple[Any, str]] = {
@@ -35,6 +38,7 @@ _TYPES: dict[str, tuple[Any, str]] = {
 }
 LONGEST_GRACE = 86_400.0  # seconds
 ADDRESS = ("host", "port")  # what can't be combined with uds
+LONGEST_LIFETIME = 31_536_000.0  # seconds
 
 
 class Limit(NamedTuple):
@@ -192,6 +196,11 @@ class Config:
     number that wait for a thread. `ws_origins` are the origins whose pages may open WebSockets;
     "same" stands for the request's host. If it is empty, all may.
 
+    With several `workers`, one whose event loop has stood still for `worker_timeout` is replaced.
+    So is one that has had `max_requests` plus a random number up to `max_requests_jitter`, that has
+    lived for `max_lifetime`, or that has `max_rss` bytes of memory; 0 stands for no limit. With
+    `preload` the app is loaded once, before the workers are forked.
+
     With `ssl_certfile` the server uses TLS. Files are in PEM form; by default the private key is
     read from `ssl_certfile`, too. `ssl_cert_reqs` says whether clients are asked for certificates:
     "none", "optional" or "required", or the ssl module's numbers for these. The certificates must
@@ -208,6 +217,12 @@ class Config:
     backlog: int = 2048
     access_log: bool = True
     log_level: str = "info"
+    worker_timeout: float = 30.0
+    max_requests: int = 0
+    max_requests_jitter: int = 0
+    max_lifetime: float = 0.0
+    max_rss: int = 0
+    preload: bool = False
     graceful_timeout: float = 8.0
     cleanup_timeout: float = 1.5
     root_path: str = ""
@@ -238,6 +253,8 @@ class Config:
             _check_number(name, getattr(self, name), least, most)
         for name in ("graceful_timeout", "cleanup_timeout"):
             _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
+        for name in ("worker_timeout", "max_lifetime"):
+            _check_number(name, getattr(self, name), 0, LONGEST_LIFETIME, whole=False)
         if self.uds_mode is not None:
             _check_number("uds_mode", self.uds_mode, 0, 0o777)
         for each in fields(self):

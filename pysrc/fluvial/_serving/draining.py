@@ -22,7 +22,7 @@ CANCELLED_SHARE = 0.4
 _FIRST_REQUEST = 0.6
 # Seconds for which a worker that is replaced keeps idle connections: their next response closes
 # them. A connection that is closed under a request which is on its way would lose it.
-_RETIRING = 2.0
+RETIRING = 2.0
 _NAMED = 20  # requests that a line of the log names
 
 Pending = tuple[str, str, float, bool]
@@ -38,7 +38,7 @@ async def drain(
     """
     drained = server.drain(idle=not retiring)
     timeout = config.graceful_timeout
-    idle = min(_RETIRING if retiring else _FIRST_REQUEST, timeout * _STREAMS_SHARE)
+    idle = min(RETIRING if retiring else _FIRST_REQUEST, timeout * _STREAMS_SHARE)
     loop = asyncio.get_running_loop()
     timers = [
         loop.call_later(idle, server.drain),

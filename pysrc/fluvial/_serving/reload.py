@@ -11,7 +11,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .sockets import bind
 from .supervisor import Supervisor, Work
 
 if TYPE_CHECKING:
@@ -100,15 +99,6 @@ class Reloader(Supervisor):
             self._signal_workers(signal.SIGTERM)
 
     # -- Methods that replace the supervisor's ---------------------------------------------------
-
-    def _hold_address(self) -> list[socket.socket]:
-        sockets = bind(self._config)
-        for sock in sockets:
-            sock.listen(self._config.backlog)
-        return sockets
-
-    def _sockets_of_worker(self, held: list[socket.socket]) -> list[socket.socket]:
-        return held
 
     def _may_start(self, place: Any) -> bool:
         return self._wanted and not (place.pid or self._stopping)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import sys
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,19 @@ from . import log
 from .config import Config, make_config
 from .load import Load, LoadError, NestedRunError, loading, make_load
 from .reload import Reloader
+from .rolling import Rolling
 from .secure import SecureError, make_secure
 from .server import StartError, StartStopped, serve_on
 from .signals import StopSignals, ignore_others, ignore_others_until_the_end, restore
 from .sockets import BindError, bind, closing
 from .standard_descriptors import occupy_standard_descriptors
-from .supervisor import START_FAILED, Supervisor
+from .supervisor import START_FAILED
 
 if TYPE_CHECKING:
     import socket
 
     from .._core import SecureContext
-    from .supervisor import Supervised
+    from .supervisor import Supervised, Work
     from .watched_files import WatchedFiles
 
 
@@ -77,9 +79,13 @@ def start(
         try:
             secure = make_secure(config)
             if config.workers > 1 or watched is not None:
+                load = _preload(load) if config.preload and watched is None else load
                 work = functools.partial(_work, load, config, secure)
+                renew = functools.partial(_renew, load, config)
                 supervisor = (
-                    Supervisor(config, work) if watched is None else Reloader(config, work, watched)
+                    Rolling(config, work, renew)
+                    if watched is None
+                    else Reloader(config, work, watched)
                 )
                 return supervisor.run(to_the_end=to_the_end)
             with _stop_signals(config, to_the_end) as signals:
@@ -87,10 +93,33 @@ def start(
         except (BindError, SecureError) as exc:
             _print_error(exc)
             return 1
+        except LoadError as exc:  # of an app that is preloaded
+            _print_error(exc)
+            return exc.status
         except KeyboardInterrupt:  # a SIGINT after the service has ended
             if not to_the_end:
                 raise
             return 130
+
+
+def _preload(load: Load) -> Load:
+    """Loads the app in the supervisor. Raises: LoadError when it can't be loaded."""
+    before = set(threading.enumerate())
+    app = load()
+    for thread in set(threading.enumerate()) - before:
+        log.logger.warning(
+            "--preload: the app has started the thread %r, which workers don't have: start it in "
+            "the lifespan",
+            thread.name,
+        )
+    return lambda: app
+
+
+def _renew(load: Load, config: Config) -> Work:
+    """What new workers run after a SIGHUP. Raises: SecureError when a certificate is wrong."""
+    if config.preload:
+        log.logger.warning("--preload: the app's code stays as it was when the server started")
+    return functools.partial(_work, load, config, make_secure(config))
 
 
 @contextlib.contextmanager

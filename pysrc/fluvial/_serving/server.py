@@ -33,6 +33,7 @@ from ..websockets import WebSocket
 from .config import PYTHON_LIMITS
 from .draining import CANCELLED_SHARE, drain
 from .refusals import log_refused
+from .reporting import RETIRE, report
 from .secure import make_secure
 from .sockets import BindError, describe
 from .standard_descriptors import descriptor_of
@@ -93,6 +94,8 @@ class Service:
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._stopping = Stop()
+        self._retiring = False
+        self.is_over = False  # no request is handled any more
         self._cancel_at = 0  # the number of stop() calls that cancels the task; 0: none
         self._task: asyncio.Task[Any] | None = None
 
@@ -180,7 +183,8 @@ class Service:
         log.info("Fluvial running on %s (press Ctrl+C to stop)", ", ".join(addresses))
         await self._stop.wait()
         self._stopping.set()
-        await drain(server, self._config, self._stop_now)
+        await drain(server, self._config, self._stop_now, retiring=self._retiring)
+        self.is_over = True
         server.close()
 
     def _listen(self, server: _core.Server, sock: socket.socket) -> str:
@@ -191,7 +195,9 @@ class Service:
         address = describe(sock, self._config.scheme)
         is_unix = sock.family == socket.AF_UNIX
         try:
-            server.listen(sock.detach(), unix=is_unix, backlog=self._config.backlog)
+            shared = self._config.workers > 1
+            backlog = self._config.backlog
+            server.listen(sock.detach(), unix=is_unix, backlog=backlog, shared=shared)
         except OSError as exc:
             raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
         return address
@@ -204,6 +210,14 @@ class Service:
             self._stop_now.set()
         if 0 < self._cancel_at <= self._stops:
             self._cancel()
+
+    def retire(self) -> None:
+        """Stops the server gracefully; connections have a little time for a last request.
+
+        For a worker that another one has replaced.
+        """
+        self._retiring = True
+        self._stop.set()
 
     def _make_server(
         self, loop: Loop, pool: _core.Pool, request_type: type[Request] = Request
@@ -346,10 +360,11 @@ async def _main(
         if signals is not None:
             signals.started()
         if supervised is not None:
-            supervised.tell_ready()
+            report(supervised, loop, service)
 
     if supervised is not None:
         loop.add_reader(supervised.lifeline, orphaned, supervised.lifeline)
+        loop.add_signal_handler(RETIRE, service.retire)
     if signals is not None:
         signals.attach(loop, service)
     try:

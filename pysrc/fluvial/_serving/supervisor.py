@@ -1,8 +1,9 @@
 """Several processes on one address: a parent that only starts, watches and stops workers.
 
-Each worker binds the port itself with SO_REUSEPORT, so that the kernel distributes connections. A
-Unix socket is bound once and inherited. The parent has no loop and no threads, so it can fork
-safely.
+The parent binds the sockets and listens on them, and all workers accept from them. So what waits in
+a socket's queue is lost with no worker's end: another one accepts it. (With SO_REUSEPORT each
+worker has a queue of its own, which is reset when the worker ends.) The parent has no loop and no
+threads, so it can fork safely.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .signals import STOPPING, ignore_others
-from .sockets import BindError, bind, bind_tcp, closing
+from .sockets import BindError, bind, closing, describe
 
 if TYPE_CHECKING:
     from .config import Config
@@ -34,7 +35,7 @@ START_FAILED = 3  # the exit status of a worker whose app could not start
 _STEADY = 10.0  # seconds; a worker that has served this long is replaced at once when it ends
 _FIRST_PAUSE = 0.5  # seconds before a new worker starts after failures; doubled each time
 _LONGEST_PAUSE = 10.0
-_LATE = 0.4  # seconds that a worker may exceed its own deadline
+LATE = 0.4  # seconds that a worker may exceed its own deadline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Supervised:
     lifeline: int
     ready: int
     mask: set[int]  # the signals to block once the worker's own handlers are installed
+    cell: memoryview | None = None  # for the loop's pulse and the number of requests, or None
 
     def tell_ready(self) -> None:
         """Reports to the parent that this worker serves."""
@@ -60,8 +62,8 @@ class Supervised:
 Work = Callable[[list[socket.socket], Supervised], int]
 
 
-@dataclasses.dataclass
-class _Place:
+@dataclasses.dataclass(eq=False)
+class Place:
     """One worker's place: the process that has it, and when the next one starts.
 
     Times are those of time.monotonic().
@@ -73,6 +75,7 @@ class _Place:
     ready: bool = False
     failures: int = 0  # in a row
     due: float = 0.0  # when the next worker starts
+    cell: int = -1  # the number of its memory, if the parent watches it
 
 
 class Supervisor:
@@ -81,7 +84,7 @@ class Supervisor:
     def __init__(self, config: Config, work: Work) -> None:
         self._config = config
         self._work = work
-        self._places = [_Place() for _ in range(config.workers)]
+        self._places = [Place() for _ in range(config.workers)]
         self._served = False  # whether any worker has ever been ready
         self._received: list[int] = []  # signals that are not yet handled
         self._stopping = False
@@ -110,6 +113,7 @@ class Supervisor:
                 self._note_ready()
                 self._reap()
                 self._kill_late()
+                self._look_after(held)
         for number, handler in before.items():
             if not to_the_end:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -119,13 +123,22 @@ class Supervisor:
         return self._status
 
     def _hold_address(self) -> list[socket.socket]:
-        """Sockets that reserve the address. Raises: BindError when another process has it."""
-        config = self._config
-        if config.uds is not None:
-            return bind(config)
-        for sock in bind_tcp(config.host, config.port):
-            sock.close()  # it is free: without SO_REUSEPORT, bind() fails if it is in use
-        return bind_tcp(config.host, config.port, shared=True)
+        """Sockets that listen on the address. Raises: BindError when another process has it."""
+        sockets = bind(self._config)
+        for sock in sockets:
+            try:
+                sock.listen(self._config.backlog)
+            except OSError as exc:
+                address = describe(sock, self._config.scheme)
+                raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
+        return sockets
+
+    def _look_after(self, held: list[socket.socket]) -> None:
+        """Called after each event, and when one of `_times` has come."""
+
+    def _times(self) -> list[float]:
+        """When to call `_look_after` at the latest."""
+        return []
 
     # -- Signals ----------------------------------------------------------------------------
 
@@ -135,8 +148,15 @@ class Supervisor:
             for fd in pipe:
                 os.set_blocking(fd, False)
         wakeup = signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
-        numbers = (*STOPPING, signal.SIGCHLD)
+        numbers = (*STOPPING, signal.SIGCHLD, *self._commands())
         return {number: signal.signal(number, self._receive) for number in numbers}, wakeup
+
+    def _commands(self) -> tuple[int, ...]:
+        """The signals that `_obey` handles."""
+        return ()
+
+    def _obey(self, number: int) -> None:
+        """Handles a signal that doesn't stop the server."""
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGCHLD:
@@ -146,7 +166,9 @@ class Supervisor:
         """Passes the first signal on as SIGTERM; a later SIGINT makes workers end at once."""
         while self._received:
             number = self._received.pop(0)
-            if not self._stopping:
+            if number not in STOPPING:
+                self._obey(number)
+            elif not self._stopping:
                 name = signal.Signals(number).name
                 log.info("Received %s; sending SIGTERM to %d workers", name, len(self._pids()))
                 self._stop()
@@ -159,14 +181,14 @@ class Supervisor:
     def _stop(self) -> None:
         self._stopping = True
         config = self._config
-        self._kill_in(config.graceful_timeout + config.cleanup_timeout + _LATE)
+        self._kill_in(config.graceful_timeout + config.cleanup_timeout + LATE)
         self._signal_workers(signal.SIGTERM)
 
     def _hurry(self) -> None:
         if self._interrupts > 1:
             self._kill_in(0)
             return
-        self._kill_in(self._config.cleanup_timeout + _LATE)
+        self._kill_in(self._config.cleanup_timeout + LATE)
         self._signal_workers(signal.SIGINT)
 
     def _kill_in(self, seconds: float) -> None:
@@ -178,7 +200,7 @@ class Supervisor:
             for pid in self._pids():
                 log.warning("Worker %d did not stop in time and was killed", pid)
             self._signal_workers(signal.SIGKILL)
-            self._kill_at = time.monotonic() + _LATE
+            self._kill_at = time.monotonic() + LATE
 
     def _signal_workers(self, number: signal.Signals) -> None:
         for pid in self._pids():
@@ -186,7 +208,11 @@ class Supervisor:
                 os.kill(pid, number)
 
     def _pids(self) -> list[int]:
-        return [place.pid for place in self._places if place.pid]
+        return [place.pid for place in self._records() if place.pid]
+
+    def _records(self) -> list[Place]:
+        """All places that may have a worker."""
+        return self._places
 
     # -- Starting ---------------------------------------------------------------------------
 
@@ -195,14 +221,14 @@ class Supervisor:
             if self._may_start(place) and time.monotonic() >= place.due:
                 self._start(place, held)
 
-    def _may_start(self, place: _Place) -> bool:
+    def _may_start(self, place: Place) -> bool:
         """Whether a worker may be started in `place`.
 
         Until any worker has been ready, each place is used only once: the app may be broken.
         """
         return not (place.pid or self._stopping) and (self._served or place.starts == 0)
 
-    def _start(self, place: _Place, held: list[socket.socket]) -> None:
+    def _start(self, place: Place, held: list[socket.socket]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
@@ -210,13 +236,15 @@ class Supervisor:
         mask: set[int] = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
-            self._end_worker(self._run_worker(parent, held, mask))
+            self._end_worker(self._run_worker(parent, held, mask, place))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         place.pid, place.started, place.ready = pid, time.monotonic(), False
         place.starts += 1
         log.info("Started worker %d", pid)
 
-    def _run_worker(self, parent: int, held: list[socket.socket], mask: set[int]) -> int:
+    def _run_worker(
+        self, parent: int, held: list[socket.socket], mask: set[int], place: Place
+    ) -> int:
         """Runs in the child; returns its exit status.
 
         The child gets a process group of its own, so that a Ctrl+C reaches it only once, through
@@ -225,13 +253,15 @@ class Supervisor:
         os.setpgid(0, 0)
         _leave_to_parent()
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, *self._commands()):
+            signal.signal(number, signal.SIG_DFL)
         ignore_others()  # what is forked has the system's defaults
         for fd in (self._lifeline[1], self._ready[0], *self._wakeup):
             os.close(fd)
-        supervised = Supervised(parent, self._lifeline[0], self._ready[1], mask)
+        lifeline, ready, cell = self._lifeline[0], self._ready[1], self._cell_of(place)
+        supervised = Supervised(parent, lifeline, ready, mask, cell)
         try:
-            return self._work(self._sockets_of_worker(held), supervised)
+            return self._work(held, supervised)
         except KeyboardInterrupt:  # a SIGINT after the service has ended
             return 130
         except BindError as exc:
@@ -240,15 +270,9 @@ class Supervisor:
             log.exception("Worker %d failed", os.getpid())
         return 1
 
-    def _sockets_of_worker(self, held: list[socket.socket]) -> list[socket.socket]:
-        """The sockets on which a worker listens. Raises: BindError when the address can't be
-        bound."""
-        if self._config.uds is not None:
-            return held
-        sockets = bind_tcp(self._config.host, held[0].getsockname()[1], shared=True)
-        for sock in held:
-            sock.close()
-        return sockets
+    def _cell_of(self, place: Place) -> memoryview | None:
+        """The memory that a worker shares with the parent, if there is any."""
+        return None
 
     def _end_worker(self, status: int) -> NoReturn:
         """Exits like the interpreter, but doesn't return to a script that has called run()."""
@@ -278,6 +302,7 @@ class Supervisor:
     def _wait(self) -> None:
         """Waits for a signal, the end of a child, a worker's report or the next deadline."""
         times = [place.due for place in self._places if self._may_start(place)]
+        times += self._times()
         if self._kill_at:
             times.append(self._kill_at)
         timeout = None
@@ -297,7 +322,7 @@ class Supervisor:
             pids = {
                 int.from_bytes(told[at : at + 4], sys.byteorder) for at in range(0, len(told), 4)
             }
-            for place in self._places:
+            for place in self._records():
                 if place.pid in pids:
                     place.ready = self._served = True
                     self._status = 0
@@ -320,11 +345,11 @@ class Supervisor:
                 self._note_end(*os.waitpid(pid, os.WNOHANG))
 
     def _note_end(self, pid: int, status: int) -> None:
-        for place in self._places:
+        for place in self._records():
             if pid != 0 and place.pid == pid:
                 self._ended(place, os.waitstatus_to_exitcode(status))
 
-    def _ended(self, place: _Place, status: int) -> None:
+    def _ended(self, place: Place, status: int) -> None:
         pid, place.pid = place.pid, 0
         if self._stopping:
             return

@@ -1,0 +1,246 @@
+"""The supervisor of workers that are replaced while they serve: when asked to by a signal, when
+they have served for long enough, or when their loop stands still.
+
+A worker is only ever stopped when the one that takes its place is ready. Both accept from the same
+sockets, so nothing that waits there is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from . import stacks
+from .cells import Cells
+from .config import RANGES
+from .draining import RETIRING
+from .reporting import RETIRE
+from .secure import SecureError
+from .signals import OURS
+from .supervisor import LATE, Place, Supervisor, Work
+
+if TYPE_CHECKING:
+    import socket
+
+    from .config import Config
+
+log = logging.getLogger("fluvial")
+
+_LOOK = 1.0  # seconds between two looks at the workers
+_STACKS_TIME = 1.0  # seconds that a worker has for writing its stacks
+_COMMANDS = ("SIGHUP", "SIGTTIN", "SIGTTOU")
+_MOST = RANGES["workers"][1]
+
+
+class Rolling(Supervisor):
+    """Runs workers as Supervisor does, and replaces them.
+
+    `renew()` returns what new workers run from then on, after SIGHUP. Raises: SecureError when that
+    can't be, because of a certificate that is wrong; then everything stays as it is.
+    """
+
+    def __init__(self, config: Config, work: Work, renew: Callable[[], Work]) -> None:
+        super().__init__(config, work)
+        self._renew = renew
+        self._cells = Cells(2 * _MOST)
+        self._coming: dict[Place, Place] = {}  # a place, and the one whose worker it gets
+        self._rolling: list[Place] = []  # whose workers are still to be replaced
+        self._retiring: dict[Place, float] = {}  # places of old workers, and when they are killed
+        self._stalled: dict[Place, float] = {}  # since when their stacks have been asked for
+        self._requests: dict[Place, int] = {}  # after how many a worker is replaced
+        self._taken = _commands_of_ours()
+
+    # -- Signals ----------------------------------------------------------------------------
+
+    def _commands(self) -> tuple[int, ...]:
+        return self._taken
+
+    def _obey(self, number: int) -> None:
+        if self._stopping:
+            return
+        log.info("Received %s", signal.Signals(number).name)
+        if number == signal.SIGHUP:
+            self._restart()
+        elif number == signal.SIGTTIN:
+            if len(self._places) < _MOST:
+                self._places.append(Place())
+        elif len(self._places) > 1:
+            self._remove(self._places[-1])
+
+    def _restart(self) -> None:
+        """Replaces all workers, one after the other."""
+        try:
+            self._work = self._renew()
+        except SecureError as exc:
+            log.error("Nothing is restarted: %s", exc)
+            return
+        for coming in self._coming.values():  # they have the old configuration, or hang
+            self._retire(coming, signal.SIGTERM)
+        self._coming.clear()
+        self._rolling = [place for place in self._places if place.pid]
+
+    def _remove(self, place: Place) -> None:
+        self._places.remove(place)
+        if place in self._rolling:
+            self._rolling.remove(place)
+        if (coming := self._coming.pop(place, None)) is not None:
+            self._retire(coming, signal.SIGTERM)
+        self._retire(place, RETIRE if place.ready else signal.SIGTERM)
+
+    # -- Replacing --------------------------------------------------------------------------
+
+    def _look_after(self, held: list[socket.socket]) -> None:
+        if self._stopping:
+            return
+        now = time.monotonic()
+        for place in self._places:
+            if place.pid and place.ready:
+                self._check_pulse(place, now)
+                self._check_limits(place, now)
+        for place, coming in list(self._coming.items()):
+            if coming.ready:
+                self._promote(place, coming)
+        while self._rolling and not self._coming:
+            place = self._rolling.pop(0)
+            if place.pid:
+                self._coming[place] = coming = Place()
+                self._start(coming, held)
+        for place, kill_at in self._retiring.items():
+            if now >= kill_at:
+                log.warning("Worker %d did not stop in time and was killed", place.pid)
+                self._retiring[place] = now + LATE
+                _kill(place.pid, signal.SIGKILL)
+
+    def _times(self) -> list[float]:
+        times = list(self._retiring.values())
+        config = self._config
+        watched = (config.worker_timeout, config.max_requests, config.max_lifetime, config.max_rss)
+        if any(watched) and not self._stopping:
+            times.append(time.monotonic() + _LOOK)
+        return times
+
+    def _promote(self, place: Place, coming: Place) -> None:
+        """Gives the worker of `coming`, which is ready, the place of the old one."""
+        del self._coming[place]
+        old = Place(place.pid, place.started, ready=place.ready, cell=place.cell)
+        place.pid, place.started, place.ready = coming.pid, coming.started, True
+        place.cell, coming.cell = coming.cell, -1
+        self._requests[place] = self._requests.pop(coming, 0)
+        self._stalled.pop(place, None)
+        if old.pid:
+            log.info("Worker %d takes the place of worker %d", place.pid, old.pid)
+            self._retire(old, RETIRE)
+
+    def _retire(self, place: Place, number: int) -> None:
+        """Asks the worker in `place`, which is no longer one of the places, to end."""
+        self._forget(place)
+        if place.pid:
+            config = self._config
+            patience = config.graceful_timeout + config.cleanup_timeout + RETIRING + LATE
+            self._retiring[place] = time.monotonic() + patience
+            _kill(place.pid, number)
+
+    # -- Reasons ----------------------------------------------------------------------------
+
+    def _check_pulse(self, place: Place, now: float) -> None:
+        """Replaces a worker whose loop stands still, after its stacks have been written."""
+        timeout = self._config.worker_timeout
+        pulse = self._cells.pulse(place.cell)
+        if not timeout or not pulse or now - pulse < timeout:
+            self._stalled.pop(place, None)
+        elif place not in self._stalled:
+            self._stalled[place] = now
+            words = "Worker %d: its event loop has stood still for %.1f seconds; it is replaced"
+            log.error(words, place.pid, now - pulse)
+            if stacks.SIGNAL:
+                _kill(place.pid, stacks.SIGNAL)
+        elif now - self._stalled[place] >= _STACKS_TIME:
+            _kill(place.pid, signal.SIGKILL)
+
+    def _check_limits(self, place: Place, now: float) -> None:
+        if place in self._coming or place in self._rolling:
+            return
+        config = self._config
+        requests, lived = self._cells.requests(place.cell), now - place.started
+        if config.max_requests and requests >= self._requests[place]:
+            reason = f"has had {requests} requests"
+        elif config.max_lifetime and lived >= config.max_lifetime:
+            reason = f"has lived for {lived:.0f} seconds"
+        elif config.max_rss and (size := _resident_size(place.pid)) >= config.max_rss:
+            reason = f"has {size} bytes of memory"
+        else:
+            return
+        log.info("Worker %d %s; replacing it", place.pid, reason)
+        self._rolling.append(place)
+
+    # -- What the supervisor does otherwise ---------------------------------------------------
+
+    def _records(self) -> list[Place]:
+        return [*self._places, *self._coming.values(), *self._retiring]
+
+    def _start(self, place: Place, held: list[socket.socket]) -> None:
+        self._forget(place)
+        place.cell = self._cells.take()
+        config = self._config
+        self._requests[place] = config.max_requests + random.randint(0, config.max_requests_jitter)
+        super()._start(place, held)
+
+    def _cell_of(self, place: Place) -> memoryview | None:
+        return self._cells.view(place.cell)
+
+    def _may_start(self, place: Place) -> bool:
+        return super()._may_start(place) and place not in self._coming
+
+    def _ended(self, place: Place, status: int) -> None:
+        pid = place.pid
+        if place in self._retiring:
+            del self._retiring[place]
+            place.pid = 0
+            self._give_back(place)
+            log.info("Worker %d has ended", pid)
+            return
+        self._forget(place)
+        self._give_back(place)
+        if place in self._places:
+            super()._ended(place, status)
+            return
+        self._coming = {old: new for old, new in self._coming.items() if new is not place}
+        self._rolling.clear()
+        if not self._stopping:
+            words = "Worker %d exited with status %d before it was ready; the others stay"
+            log.error(words, pid, status)
+
+    def _forget(self, place: Place) -> None:
+        self._stalled.pop(place, None)
+        self._requests.pop(place, None)
+
+    def _give_back(self, place: Place) -> None:
+        if place.cell >= 0:
+            self._cells.give_back(place.cell)
+            place.cell = -1
+
+
+def _commands_of_ours() -> tuple[int, ...]:
+    """The signals that are commands, except those for which the app or its parent has a use."""
+    numbers = [getattr(signal, name) for name in _COMMANDS if hasattr(signal, name)]
+    return tuple(number for number in numbers if signal.getsignal(number) in OURS)
+
+
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _resident_size(pid: int) -> int:
+    """The bytes of memory that a process has; 0 where the system doesn't tell."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

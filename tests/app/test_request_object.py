@@ -134,7 +134,7 @@ def test_headers() -> None:
     copy = headers.mutablecopy()
     copy["a"] = "5"
     assert headers["a"] == "4"
-    assert "'a', '4'" in repr(headers)
+    assert "'a': '4'" in repr(headers)
 
 
 def test_query_params() -> None:

@@ -61,7 +61,7 @@ def test_what_is_no_app(tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text("async def app(scope, receive, send): ...\n")
     done = make_client(tmp_path, "--python", "other:app", "--app-dir", ".")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "other:app is no App of Fluvial's" in done.stderr
+    assert "other:app is not a Fluvial App" in done.stderr
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

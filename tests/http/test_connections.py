@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -305,6 +306,16 @@ def drained(server: Server, handler: Handler) -> None:
     handler.wait("drained")
 
 
+def end_of_unused(server: Server, sock: Any) -> bytes:
+    """What comes from a connection without a request, which has a moment for its first one: a
+    server that stops drains again until it is over."""
+    sock.settimeout(0.05)
+    while True:
+        server.call(server.core.drain)
+        with contextlib.suppress(TimeoutError):
+            return bytes(sock.recv(1))
+
+
 def test_drain_closes_idle_connections_and_finishes_the_others() -> None:
     handler = Later()
     with serving(handler) as server:
@@ -320,8 +331,8 @@ def test_drain_closes_idle_connections_and_finishes_the_others() -> None:
         stream = handler.waiting.pop()
         server.call(stream.stream_begin, 200)
         server.call(server.core.drain)
-        assert idle.recv(1) == b""
         assert used.recv(1) == b""
+        assert end_of_unused(server, idle) == b""
         with pytest.raises(ConnectionRefusedError):
             server.connect()
         server.call(handler.release)

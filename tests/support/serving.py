@@ -110,7 +110,8 @@ class Served:
 @contextlib.contextmanager
 def serving(app: Any, **options: Any) -> Iterator[Served]:
     """Serves `app` on a free port, or where `options` (those of Config) say, and stops it."""
-    config = Config(**({"port": 0, "access_log": False, "graceful_timeout": 10} | options))
+    where: dict[str, Any] = {} if options.get("uds") else {"port": 0}
+    config = Config(**(where | {"access_log": False, "graceful_timeout": 10} | options))
     (sock,) = bind(config)
     fix_receive_buffer(sock)
     name = sock.getsockname()

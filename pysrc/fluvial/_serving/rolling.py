@@ -23,7 +23,7 @@ from .draining import RETIRING
 from .reporting import RETIRE
 from .secure import SecureError
 from .signals import OURS
-from .supervisor import LATE, Place, Supervisor, Work
+from .supervisor import LATE, Place, Supervisor, Work, pause_after
 
 if TYPE_CHECKING:
     import socket
@@ -54,6 +54,8 @@ class Rolling(Supervisor):
         self._retiring: dict[Place, float] = {}  # places of old workers, and when they are killed
         self._stalled: dict[Place, float] = {}  # since when their stacks have been asked for
         self._requests: dict[Place, int] = {}  # after how many a worker is replaced
+        self._failures = 0  # of workers that were to take others' places, in a row
+        self._try_at = 0.0  # before that time no other is started for a limit's sake
         self._taken = _commands_of_ours()
 
     # -- Signals ----------------------------------------------------------------------------
@@ -83,6 +85,7 @@ class Rolling(Supervisor):
         for coming in self._coming.values():  # they have the old configuration, or hang
             self._retire(coming, signal.SIGTERM)
         self._coming.clear()
+        self._failures, self._try_at = 0, 0.0
         self._rolling = [place for place in self._places if place.pid]
 
     def _remove(self, place: Place) -> None:
@@ -96,9 +99,10 @@ class Rolling(Supervisor):
     # -- Replacing --------------------------------------------------------------------------
 
     def _look_after(self, held: list[socket.socket]) -> None:
+        now = time.monotonic()
+        self._kill_retired(now)
         if self._stopping:
             return
-        now = time.monotonic()
         for place in self._places:
             if place.pid and place.ready:
                 self._check_pulse(place, now)
@@ -111,6 +115,10 @@ class Rolling(Supervisor):
             if place.pid:
                 self._coming[place] = coming = Place()
                 self._start(coming, held)
+                if not coming.pid:
+                    self._come_to_nothing(coming)
+
+    def _kill_retired(self, now: float) -> None:
         for place, kill_at in self._retiring.items():
             if now >= kill_at:
                 log.warning("Worker %d did not stop in time and was killed", place.pid)
@@ -128,6 +136,7 @@ class Rolling(Supervisor):
     def _promote(self, place: Place, coming: Place) -> None:
         """Gives the worker of `coming`, which is ready, the place of the old one."""
         del self._coming[place]
+        self._failures = 0
         old = Place(place.pid, place.started, ready=place.ready, cell=place.cell)
         place.pid, place.started, place.ready = coming.pid, coming.started, True
         place.cell, coming.cell = coming.cell, -1
@@ -135,7 +144,14 @@ class Rolling(Supervisor):
         self._stalled.pop(place, None)
         if old.pid:
             log.info("Worker %d takes the place of worker %d", place.pid, old.pid)
-            self._retire(old, RETIRE)
+            self._retire(old, RETIRE if old.ready else signal.SIGTERM)
+
+    def _come_to_nothing(self, coming: Place) -> None:
+        """Leaves the old workers in their places, and is in no hurry to try again."""
+        self._coming = {old: new for old, new in self._coming.items() if new is not coming}
+        self._rolling.clear()
+        self._failures += 1
+        self._try_at = time.monotonic() + pause_after(self._failures)
 
     def _retire(self, place: Place, number: int) -> None:
         """Asks the worker in `place`, which is no longer one of the places, to end."""
@@ -164,7 +180,7 @@ class Rolling(Supervisor):
             _kill(place.pid, signal.SIGKILL)
 
     def _check_limits(self, place: Place, now: float) -> None:
-        if place in self._coming or place in self._rolling:
+        if now < self._try_at or place in self._coming or place in self._rolling:
             return
         config = self._config
         requests, lived = self._cells.requests(place.cell), now - place.started
@@ -190,6 +206,8 @@ class Rolling(Supervisor):
         config = self._config
         self._requests[place] = config.max_requests + random.randint(0, config.max_requests_jitter)
         super()._start(place, held)
+        if not place.pid:
+            self._give_back(place)
 
     def _cell_of(self, place: Place) -> memoryview | None:
         return self._cells.view(place.cell)
@@ -210,8 +228,7 @@ class Rolling(Supervisor):
         if place in self._places:
             super()._ended(place, status)
             return
-        self._coming = {old: new for old, new in self._coming.items() if new is not place}
-        self._rolling.clear()
+        self._come_to_nothing(place)
         if not self._stopping:
             words = "Worker %d exited with status %d before it was ready; the others stay"
             log.error(words, pid, status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from contextvars import ContextVar
 
@@ -13,15 +14,15 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
 
     def set(self) -> None:
         """Notes that the server stops, and wakes all who wait for that."""
         with self._lock:
             self._event.set()
-            waiting, self._waiting = self._waiting, []
-        for loop, future in waiting:
-            if not loop.is_closed():
+            waiting, self._waiting = self._waiting, {}
+        for future, loop in waiting.items():
+            with contextlib.suppress(RuntimeError):  # a loop that has been closed waits no more
                 loop.call_soon_threadsafe(_wake, future)
 
     def is_set(self) -> bool:
@@ -39,13 +40,12 @@ class Stop:
         with self._lock:
             if self._event.is_set():
                 return
-            self._waiting.append((loop, future))
+            self._waiting[future] = loop
         try:
             await future
         finally:
             with self._lock:
-                if (loop, future) in self._waiting:
-                    self._waiting.remove((loop, future))
+                self._waiting.pop(future, None)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

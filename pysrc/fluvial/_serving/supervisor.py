@@ -234,7 +234,14 @@ class Supervisor:
         parent = os.getpid()
         # The child must get no signal while it still has the parent's handlers.
         mask: set[int] = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as exc:  # too many processes, or too little memory: those that serve go on
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            place.failures += 1
+            place.due = time.monotonic() + pause_after(place.failures)
+            log.error("A worker can't be started: %s", exc.strerror)
+            return
         if pid == 0:
             self._end_worker(self._run_worker(parent, held, mask, place))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -361,10 +368,15 @@ class Supervisor:
             return
         pause = 0.0
         if place.failures > 1 or not place.ready:
-            pause = min(_FIRST_PAUSE * 2.0 ** min(place.failures - 1, 10), _LONGEST_PAUSE)
+            pause = pause_after(place.failures)
         place.due = time.monotonic() + pause
         when = f"in {pause:g} seconds" if pause else "now"
         log.warning("Worker %d exited with status %d; starting another %s", pid, status, when)
+
+
+def pause_after(failures: int) -> float:
+    """How many seconds pass before the next start, after so many failures in a row."""
+    return min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 10), _LONGEST_PAUSE)
 
 
 def _leave_to_parent() -> None:

@@ -90,6 +90,10 @@ def test_what_is_no_app(tmp_path: Path) -> None:
             "GET /a: path and parameters don't name the same: p",
         ),
         (
+            {"paths": {"http://elsewhere/": document_with()["paths"]["/a"]}},
+            "path 'http://elsewhere/' doesn't begin with a slash",
+        ),
+        (
             document_with() | {"components": {"securitySchemes": {"M": {"type": "mutualTLS"}}}},
             "security scheme 'M': the type 'mutualTLS' is not supported",
         ),
@@ -113,3 +117,25 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     done = make_client(tmp_path, "--python", "odd:app", "--app-dir", ".", "--output", "client.py")
     assert done.returncode == 1
     assert (tmp_path / "client.py").read_text() == "# of before\n"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_union_within_its_own_members(tmp_path: Path, language: str) -> None:
+    """The kind of a member is found without reading its other properties, which lead back."""
+    (tmp_path / "tree.py").write_text(
+        "from typing import Annotated, Literal\n"
+        "from fluvial import App\n"
+        "from pydantic import BaseModel, Field\n"
+        "class Leaf(BaseModel):\n"
+        "    kind: Literal['leaf']\n"
+        "class And(BaseModel):\n"
+        "    kind: Literal['and']\n"
+        "    children: list[Annotated['And | Leaf', Field(discriminator='kind')]]\n"
+        "app = App()\n"
+        "@app.post('/tree')\n"
+        "def take(tree: And) -> And:\n"
+        "    return tree\n"
+    )
+    done = make_client(tmp_path, language, "tree:app", "--app-dir", ".")
+    assert done.returncode == 0, done.stderr
+    assert "And" in done.stdout

@@ -59,6 +59,8 @@ class _Reader:
 
     def _operations(self) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
         for path, item in self._document.get("paths", {}).items():
+            if not path.startswith("/"):  # it could name another host
+                raise DocumentError(f"path {path!r} doesn't begin with a slash")
             if "$ref" in item:
                 raise DocumentError(f"path {path}: '$ref' to another document can't be followed")
             for method in _METHODS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from .api import (
     ANY,
@@ -132,10 +132,24 @@ class SchemaReader:
         for part in parts:
             if not isinstance(part, dict) or "$ref" not in part:
                 return False
-            fields = {field.name: field for field in self.fields_of(part, tag)}
-            if tag not in fields or not isinstance(fields[tag].type, Values):
+            found = self._property(part, tag, frozenset())
+            if not isinstance(found, dict) or not ("const" in found or "enum" in found):
+                return False
+            if not isinstance(self.read(found, tag), Values):
                 return False
         return True
+
+    def _property(self, schema: Schema, name: str, seen: frozenset[str]) -> Schema | None:
+        """The schema of one property; the others, which may lead back here, aren't read."""
+        if not isinstance(schema, dict):
+            return None
+        if (reference := schema.get("$ref")) is not None:
+            key = self._key(reference, name)
+            return None if key in seen else self._property(self._named[key], name, seen | {key})
+        if name in schema.get("properties", {}):
+            return cast("Schema", schema["properties"][name])
+        parts = (self._property(part, name, seen) for part in schema.get("allOf", ()))
+        return next((part for part in parts if part is not None), None)
 
     def _read_all_of(self, schema: dict[str, Any], place: str) -> Type:
         parts = schema["allOf"]

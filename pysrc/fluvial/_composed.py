@@ -18,7 +18,10 @@ from .middleware.wsgi import WSGIMiddleware
 from .routing import Registering, find_by_name, include_route
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from ._application.dependencies import Dependencies
+    from ._application.events import Lifespan
     from ._application.route_list import RouteList
     from ._asgi.under_other_servers import AsgiSide
     from .datastructures import URLPath
@@ -33,6 +36,8 @@ class Composed(Registering):
     hosts: list[Host]
     websockets: WebSocketRoutes
     user_middleware: list[Middleware]
+    openapi_schema: dict[str, Any] | None
+    _parts_lifespans: list[Lifespan]  # of apps below paths with parameters, and of other hosts
     _http_routes: list[Route]
     _unplanned: list[Route]
     _route_list: RouteList
@@ -84,16 +89,45 @@ class Composed(Registering):
         """Registers anew what is in the list."""
         if self.middleware_stack is not None or self.asgi_side is not None:
             raise RuntimeError("the app has started: change its routes before")
+        listed = list(self._route_list)
+        before = (self._router, self.websockets, self._registered)
+        lists: tuple[list[Any], ...] = (
+            *(self._http_routes, self._unplanned, self.mounts, self.hosts),
+            *(self.routers_lifespans, self._parts_lifespans, self._route_list),
+        )
+        contents = [list(each) for each in lists]
+        try:
+            self._register_anew(listed)
+        except BaseException:
+            self._router, self.websockets, self._registered = before
+            for each, content in zip(lists, contents, strict=True):
+                list.__setitem__(each, slice(None), content)
+            raise
+        self.openapi_schema = None
+
+    def _register_anew(self, routes: list[Any]) -> None:
         known = {id(each) for each in (*self._http_routes, *self.websockets.routes)}
         self._router = _core.Router(redirect_slashes=self._redirect_slashes)
         self.websockets = WebSocketRoutes()
+        self._registered = Registered(warns=False)
+        self.routers_lifespans[:] = [
+            each for each in self.routers_lifespans if each not in self._parts_lifespans
+        ]
         for old in (self._http_routes, self._unplanned, self.mounts, self.hosts):
             old.clear()
-        self._registered = Registered(warns=False)
-        listed = list(self._route_list)
+        self._parts_lifespans.clear()
         list.clear(self._route_list)
-        for each in listed:
+        for each in routes:
             (self.take if id(each) in known else self._include_one)(each)
+
+    def _run_within(self, part: Mount) -> None:
+        """Has the lifespan of a mounted app run within this app's."""
+
+        def lifespan(_: object) -> AbstractAsyncContextManager[Any]:
+            return part.running()
+
+        self.routers_lifespans.append(lifespan)
+        self._parts_lifespans.append(lifespan)
 
     @named_options
     def mount(
@@ -124,7 +158,7 @@ class Composed(Registering):
         for path in (mount.prefix, f"{mount.prefix}/{{{REST}:path}}"):
             self._plan_and_add(Route(path, endpoint, name="", include_in_schema=False))
             self.websockets.add(WebSocketRoute(path, endpoint), self._dependencies)
-        self.routers_lifespans.append(lambda _: mount.running())
+        self._run_within(mount)
 
     @named_options
     def host(self, host: str, app: Any, name: str | None = None) -> None:
@@ -145,7 +179,7 @@ class Composed(Registering):
         if not any(layer.cls is HostRouting for layer in self.user_middleware):
             self.user_middleware.append(Middleware(HostRouting, hosts=self.hosts))
         self.hosts.append(host)
-        self.routers_lifespans.append(lambda _: host.mount.running())
+        self._run_within(host.mount)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The path of the first route with this name and these parameters, percent-encoded.

@@ -11,6 +11,7 @@ from ._application.api_route import APIRoute, APIWebSocketRoute
 from ._application.controllers import Add, Method, add_controller, check_claimed, is_method
 from ._application.events import Events, Lifespan
 from ._application.matching import Match
+from ._application.paths import converters_of
 from ._application.plain_handlers import router_makers
 from ._application.routes import (
     Route,
@@ -301,6 +302,8 @@ def under(route: Any, prefix: str) -> Any:
     moved.path = prefix + route.path
     if isinstance(route, Mount):
         moved.prefix = moved.path
+    else:
+        moved.converters = converters_of(moved.path)
     moved.plan = None
     return moved
 

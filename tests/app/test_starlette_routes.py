@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial import (
@@ -24,6 +25,9 @@ from fluvial.exceptions import NoMatchFound
 from fluvial.middleware import Middleware
 from fluvial.routing import Host, Mount, Route, WebSocketRoute
 from fluvial.testclient import TestClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def told(request: Any) -> Response:
@@ -256,3 +260,67 @@ def test_what_nothing_handles_is_raised_to_other_servers() -> None:
         return sent
 
     assert asyncio.run(call())[0]["status"] == 500
+
+
+def test_a_refused_change_of_the_routes_changes_nothing() -> None:
+    app = App()
+    app.get("/a")(lambda: "a")
+    app.get("/b")(lambda: "b")
+    app.mount("/m", App())
+    listed = list(app.routes)
+    with pytest.raises(TypeError):
+        app.routes.insert(1, object())
+    assert list(app.routes) == listed
+    with TestClient(app) as client:
+        assert (client.get("/a").json(), client.get("/b").json()) == ("a", "b")
+
+
+def test_the_document_follows_a_change_of_the_routes() -> None:
+    app = App()
+    app.get("/old")(lambda: "old")
+    other = App()
+    other.get("/new")(lambda: "new")
+    assert "/old" in app.openapi()["paths"]
+    at = [getattr(route, "path", "") for route in app.routes].index("/old")
+    app.routes[at] = next(each for each in other.routes if getattr(each, "path", "") == "/new")
+    assert list(app.openapi()["paths"]) == ["/new"]
+
+
+@pytest.mark.parametrize("kind", ["host", "mount"])
+def test_lifespans_follow_a_change_of_the_routes(kind: str) -> None:
+    events: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[None]:
+        events.append("start")
+        yield
+        events.append("stop")
+
+    inner = App(lifespan=lifespan)
+
+    def compose() -> App:
+        app = App()
+        if kind == "host":
+            app.host("api.example.org", inner)
+        else:
+            app.mount("/p/{name}", inner)
+        return app
+
+    app = compose()
+    app.routes.insert(0, Route("/told", told))
+    with TestClient(app):
+        assert events == ["start"]
+    assert events == ["start", "stop"]
+    app = compose()
+    app.routes.pop()
+    with TestClient(app):
+        pass
+    assert events == ["start", "stop"]
+
+
+def test_parameters_of_a_prefix_are_converted() -> None:
+    router = APIRouter()
+    router.add_route("/x/{m:int}", told)
+    app = App()
+    app.include_router(router, prefix="/{n:int}")
+    assert TestClient(app).get("/5/x/6").json()["params"] == {"n": 5, "m": 6}

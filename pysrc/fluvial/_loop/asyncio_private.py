@@ -3,7 +3,8 @@
 No other file reaches into asyncio's modules for a name with an underscore. What `private_names.py`
 lists besides these are methods and attributes: those that asyncio's code looks for on a loop, a
 transport or a handle, and those that our classes inherit. A name that a version of Python lacks is
-selected here by `sys.version_info`.
+selected here by `sys.version_info`. Functions are looked up in asyncio's modules at each call:
+debuggers and tests replace them there.
 """
 
 from __future__ import annotations
@@ -12,15 +13,33 @@ import asyncio
 from asyncio import base_events, events, format_helpers, sslproto, tasks, unix_events
 from typing import Any
 
-running_loop = events._get_running_loop  # None where no loop runs
-set_running_loop = events._set_running_loop
-
-literal_address = base_events._ipaddr_info  # type: ignore[attr-defined]  # None for a name
-
-transport_context = sslproto._create_transport_context
-
 SSLTransportBase = sslproto._SSLProtocolTransport
 ChildTransportBase = unix_events._UnixSubprocessTransport  # type: ignore[attr-defined]
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread."""
+    return events._get_running_loop()
+
+
+def set_running_loop(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Makes `loop` the one that runs in this thread."""
+    events._set_running_loop(loop)
+
+
+def literal_address(*of: Any) -> Any:
+    """What getaddrinfo() gives for an IP address; None for a name."""
+    return base_events._ipaddr_info(*of)  # type: ignore[attr-defined]
+
+
+def transport_context(server_side: bool, server_hostname: str | None) -> Any:
+    """The SSLContext that asyncio makes where the user has given True."""
+    return sslproto._create_transport_context(server_side, server_hostname)
+
+
+def warn_of_slow(shown: str, seconds: float) -> None:
+    """Logs as asyncio does what has held up the loop."""
+    base_events.logger.warning("Executing %s took %.3f seconds", shown, seconds)  # type: ignore[attr-defined]
 
 
 def describe_callback(handle: Any) -> str:

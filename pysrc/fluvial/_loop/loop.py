@@ -8,11 +8,16 @@ import selectors
 import signal
 import sys
 import threading
-from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _core
-from .asyncio_private import describe_callback, describe_handle, running_loop, set_running_loop
+from .asyncio_private import (
+    describe_callback,
+    describe_handle,
+    running_loop,
+    set_running_loop,
+    warn_of_slow,
+)
 from .datagrams import DatagramsMixin
 from .fork import ForkMixin
 from .main_thread import hears_signals
@@ -186,15 +191,13 @@ class Loop(
     def _callback_ran(self, handle: Any, seconds: float) -> None:
         """Called after each callback in debug mode."""
         if seconds >= self.slow_callback_duration:
-            shown = describe_handle(handle)
-            logger.warning("Executing %s took %.3f seconds", shown, seconds)
+            warn_of_slow(describe_handle(handle), seconds)
 
     def _code_ran(self, what: Any, name: str | None, seconds: float) -> None:
         """Called in debug mode after code that is not a callback: the first step of a task that was
         started eagerly, or the method `name` of a protocol."""
         if seconds >= self.slow_callback_duration:
-            shown = repr(what) if name is None else f"<{name}() of {what!r}>"
-            logger.warning("Executing %s took %.3f seconds", shown, seconds)
+            warn_of_slow(repr(what) if name is None else f"<{name}() of {what!r}>", seconds)
 
 
 def _stop_loop(future: asyncio.Future[Any]) -> None:

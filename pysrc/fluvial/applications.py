@@ -147,7 +147,6 @@ class App(Documented, Composed):
         self.websockets = WebSocketRoutes()
         self.mounts: list[Mount] = []
         self.hosts: list[Host] = []
-        self._parts_lifespans = []
         self.asgi_side: AsgiSide | None = None
         self.served_root = ""  # the root path with which our own server runs the app
         self.lifespan_state: dict[str, Any] = {}

@@ -15,6 +15,8 @@ from fluvial._serving import rolling, supervisor
 from fluvial._serving.rolling import Rolling
 from fluvial._serving.supervisor import Place, Supervisor
 
+pytestmark = pytest.mark.own_process
+
 
 class Clock:
     """time.monotonic() that a test moves on."""

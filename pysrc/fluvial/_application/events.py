@@ -32,6 +32,7 @@ class Events:
         """Sets what the constructor was given."""
         self.lifespan = lifespan
         self.routers_lifespans = []
+        self._parts_lifespans: list[Lifespan] = []  # those of them that are an app's parts
         self.on_startup = list(on_startup or ())
         self.on_shutdown = list(on_shutdown or ())
 

@@ -18,10 +18,7 @@ from .middleware.wsgi import WSGIMiddleware
 from .routing import Registering, find_by_name, include_route
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from ._application.dependencies import Dependencies
-    from ._application.events import Lifespan
     from ._application.route_list import RouteList
     from ._asgi.under_other_servers import AsgiSide
     from .datastructures import URLPath
@@ -37,7 +34,6 @@ class Composed(Registering):
     websockets: WebSocketRoutes
     user_middleware: list[Middleware]
     openapi_schema: dict[str, Any] | None
-    _parts_lifespans: list[Lifespan]  # of apps below paths with parameters, and of other hosts
     _http_routes: list[Route]
     _unplanned: list[Route]
     _route_list: RouteList
@@ -93,7 +89,7 @@ class Composed(Registering):
         before = (self._router, self.websockets, self._registered)
         lists: tuple[list[Any], ...] = (
             *(self._http_routes, self._unplanned, self.mounts, self.hosts),
-            *(self.routers_lifespans, self._parts_lifespans, self._route_list),
+            *(self.parts_lifespans, self._route_list),
         )
         contents = [list(each) for each in lists]
         try:
@@ -110,24 +106,12 @@ class Composed(Registering):
         self._router = _core.Router(redirect_slashes=self._redirect_slashes)
         self.websockets = WebSocketRoutes()
         self._registered = Registered(warns=False)
-        self.routers_lifespans[:] = [
-            each for each in self.routers_lifespans if each not in self._parts_lifespans
-        ]
-        for old in (self._http_routes, self._unplanned, self.mounts, self.hosts):
+        parts = (self._unplanned, self.mounts, self.hosts, self.parts_lifespans)
+        for old in (self._http_routes, *parts):
             old.clear()
-        self._parts_lifespans.clear()
         list.clear(self._route_list)
         for each in routes:
             (self.take if id(each) in known else self._include_one)(each)
-
-    def _run_within(self, part: Mount) -> None:
-        """Has the lifespan of a mounted app run within this app's."""
-
-        def lifespan(_: object) -> AbstractAsyncContextManager[Any]:
-            return part.running()
-
-        self.routers_lifespans.append(lifespan)
-        self._parts_lifespans.append(lifespan)
 
     @named_options
     def mount(
@@ -158,7 +142,7 @@ class Composed(Registering):
         for path in (mount.prefix, f"{mount.prefix}/{{{REST}:path}}"):
             self._plan_and_add(Route(path, endpoint, name="", include_in_schema=False))
             self.websockets.add(WebSocketRoute(path, endpoint), self._dependencies)
-        self._run_within(mount)
+        self.parts_lifespans.append(lambda _: mount.running())
 
     @named_options
     def host(self, host: str, app: Any, name: str | None = None) -> None:
@@ -179,7 +163,7 @@ class Composed(Registering):
         if not any(layer.cls is HostRouting for layer in self.user_middleware):
             self.user_middleware.append(Middleware(HostRouting, hosts=self.hosts))
         self.hosts.append(host)
-        self._run_within(host.mount)
+        self.parts_lifespans.append(lambda _: host.mount.running())
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The path of the first route with this name and these parameters, percent-encoded.

@@ -107,6 +107,10 @@ def native(seen: Seen) -> App:
         seen.go_on.wait(PATIENCE)
         return "finished"
 
+    @app.get("/never")
+    async def never() -> None:
+        await asyncio.Event().wait()
+
     @app.get("/quick")
     async def quick() -> str:
         return "quick"
@@ -166,8 +170,9 @@ def options_of(secure: bool, certificate: Certificate) -> dict[str, Any]:
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_idle_connections_end_at_once_and_others_after_their_response(
-    serve: Serve, certificate: Certificate, secure: bool
+    serve: Serve, certificate: Certificate, secure: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(draining, "_FIRST_REQUEST", 1000)  # then all idle ones are closed
     seen = Seen()
     served = serve(native(seen), graceful_timeout=1000, **options_of(secure, certificate))
     with served.connect() as idle, served.connect() as busy:
@@ -295,14 +300,14 @@ def test_the_log_names_what_was_cut_off(serve: Serve, caplog: pytest.LogCaptureF
         assert seen.begun.wait(PATIENCE)
         for number in range(25):
             sock = stack.enter_context(served.connect())
-            sock.sendall(GET % b"slow?number=%d" % number)
+            sock.sendall(GET % b"never?number=%d" % number)
         deadline = time.monotonic() + PATIENCE
         while served.in_flight() < 25:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         served.finish()
     assert re.search(
-        r"Cut off 25 requests after 0.1 seconds: (GET /slow \(\d+\.\d s\), ){20}and 5 more",
+        r"Cut off 25 requests after 0.1 seconds: (GET /never \(\d+\.\d s\), ){20}and 5 more",
         caplog.text,
     )
     assert re.search(

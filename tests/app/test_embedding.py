@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import fluvial
 import httpx
 import pytest
-from fluvial import App
+from fluvial import App, stopping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -105,29 +105,37 @@ def test_another_loop_is_refused_with_the_ways_to_go(call: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_serve_lets_requests_finish_when_it_is_cancelled() -> None:
+def client_of(path: Path) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    return httpx.AsyncClient(transport=transport, base_url="http://unix", timeout=30)
+
+
+def test_serve_lets_requests_finish_when_it_is_cancelled(tmp_path: Path) -> None:
     events: list[str] = []
     started = asyncio.Event()
     app = make_app(events, started)
     begun = asyncio.Event()
     go_on = asyncio.Event()
 
+    told = asyncio.Event()
+
     @app.get("/slow")
     async def slow() -> str:
         begun.set()
+        await stopping.wait()
+        told.set()
         await go_on.wait()
         return "finished"
 
     async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as sock:
-            port = sock.getsockname()[1]
-        task = asyncio.create_task(fluvial.serve(app, port=port, access_log=False))
+        path = tmp_path / "socket"
+        task = asyncio.create_task(fluvial.serve(app, uds=path, access_log=False))
         await started.wait()
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            request = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow"))
+        async with client_of(path) as client:
+            request = asyncio.create_task(client.get("/slow"))
             await begun.wait()
             task.cancel()
-            await asyncio.sleep(0)
+            await told.wait()
             assert events == ["started"]
             go_on.set()
             assert (await request).json() == "finished"
@@ -138,7 +146,39 @@ def test_serve_lets_requests_finish_when_it_is_cancelled() -> None:
     fluvial.run_async(main())
 
 
-def test_a_second_cancellation_doesnt_wait_for_requests() -> None:
+def test_a_second_cancellation_doesnt_wait_for_requests(tmp_path: Path) -> None:
+    started, begun, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    events: list[str] = []
+    app = make_app(events, started)
+
+    @app.get("/endless")
+    async def endless() -> None:
+        begun.set()
+        await stopping.wait()
+        told.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        path = tmp_path / "socket"
+        options: dict[str, Any] = {"access_log": False, "graceful_timeout": 3600}
+        task = asyncio.create_task(fluvial.serve(app, uds=path, **options))
+        await started.wait()
+        async with client_of(path) as client:
+            request = asyncio.create_task(client.get("/endless"))
+            await begun.wait()
+            task.cancel()
+            await told.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert events == ["started", "ended"]
+            with pytest.raises(httpx.RemoteProtocolError):
+                await request
+
+    fluvial.run_async(main())
+
+
+def test_a_second_stop_doesnt_wait_for_requests() -> None:
     app = make_app()
     begun = asyncio.Event()
 

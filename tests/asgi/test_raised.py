@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fluvial import App, HTTPException, JSONResponse, Request
 from fluvial._serving.load import make_app
-from support.asgi import body, http_only, start
+from support.asgi import PLACES, body, http_only, placed, start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,25 +24,10 @@ def raising(exc: BaseException) -> Any:
     return http_only(app)
 
 
-def placed(app: Any, where: str) -> Any:
-    """`app` as the whole app, below a path, or there behind middleware; always at /x."""
-    if where == "root":
-        return app
-    outer = App()
-    outer.mount("/", app)
-    if where == "behind middleware":
-
-        @outer.middleware("http")
-        async def through(request: Request, call_next: Any) -> Any:
-            return await call_next(request)
-
-    return outer
+AT_ALL_PLACES = pytest.mark.parametrize("where", PLACES)
 
 
-PLACES = pytest.mark.parametrize("where", ["root", "mount", "behind middleware"])
-
-
-@PLACES
+@AT_ALL_PLACES
 @pytest.mark.parametrize(
     "exc",
     [
@@ -59,7 +44,7 @@ def test_http_exceptions_are_their_own_answer(serve: Serve, where: str, exc: Any
         assert answer.headers[name] == value
 
 
-@PLACES
+@AT_ALL_PLACES
 def test_static_files_of_starlette(serve: Serve, tmp_path: Path, where: str) -> None:
     staticfiles = pytest.importorskip("starlette.staticfiles")
     (tmp_path / "page.txt").write_text("text")
@@ -149,7 +134,7 @@ class Slotted:
         return [self.text]
 
 
-@PLACES
+@AT_ALL_PLACES
 @pytest.mark.parametrize("kind", ["asgi3", "asgi2", "wsgi"])
 def test_calls_in_slots(serve: Serve, where: str, kind: str) -> None:
     app = Slotted(b"from a slot", kind)
@@ -181,7 +166,7 @@ def test_native_handlers_in_slots(serve: Serve) -> None:
 # ---- HEAD -----------------------------------------------------------------------------------
 
 
-@PLACES
+@AT_ALL_PLACES
 def test_head_gets_no_invented_length(serve: Serve, where: str) -> None:
     """RFC 9110 section 8.6: it is the length that GET would have had, or none."""
 

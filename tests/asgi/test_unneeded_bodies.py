@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
-from support.asgi import Notes, body, http_only, start
+from support.asgi import PLACES, Notes, body, http_only, placed, start
 from support.responses import Response
 
 if TYPE_CHECKING:
@@ -24,23 +24,6 @@ if TYPE_CHECKING:
 HEAD = b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n"
 GET = HEAD.replace(b"HEAD", b"GET")
 LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-
-PLACES = ("here", "mounted", "below middleware")
-
-
-def placed(app: Any, place: str) -> Any:
-    """`app`, which responds to /last itself, at the root or mounted there."""
-    if place == "here":
-        return app
-    outer = App()
-    outer.mount("/", app)
-    if place == "below middleware":
-
-        @outer.middleware("http")
-        async def around(request: Any, call_next: Any) -> Any:
-            return await call_next(request)
-
-    return outer
 
 
 def streaming(stream: Any, status: int = 200) -> Any:

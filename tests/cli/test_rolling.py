@@ -240,7 +240,7 @@ def test_a_worker_that_is_killed_takes_nothing_from_the_queue_with_it(folder: Pa
 
 
 def test_a_loop_that_stands_still_is_shown_and_replaced(folder: Path) -> None:
-    with running(folder, "--worker-timeout", "1.5") as server:
+    with running(folder, "--worker-timeout", "4") as server:
         with contextlib.suppress(httpx.TransportError):
             httpx.get(f"{server.url}/block", timeout=PATIENCE)
         (pid,) = server.expect(r"Worker (\d+): its event loop has stood still for")
@@ -253,7 +253,7 @@ def test_a_loop_that_stands_still_is_shown_and_replaced(folder: Path) -> None:
 
 
 def test_idle_workers_do_not_stand_still(folder: Path) -> None:
-    with running(folder, "--worker-timeout", "1.5") as server:
+    with running(folder, "--worker-timeout", "4") as server:
         first, second = sorted(workers_of(server))
         psutil.Process(first).suspend()  # only this one stands still
         server.expect(rf"Worker {first}: its event loop has stood still")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 from typing import TYPE_CHECKING, Any
 
+from fluvial import App
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -71,3 +73,22 @@ async def read_body(receive: Any) -> bytes:
         pieces.append(event["body"])
         if not event["more_body"]:
             return b"".join(pieces)
+
+
+# Where `placed` puts an app.
+PLACES = ("root", "mount", "behind middleware")
+
+
+def placed(app: Any, where: str) -> Any:
+    """`app` as the whole app, below a path, or there behind middleware; always at the root."""
+    if where == "root":
+        return app
+    outer = App()
+    outer.mount("/", app)
+    if where == "behind middleware":
+
+        @outer.middleware("http")
+        async def through(request: Any, call_next: Any) -> Any:
+            return await call_next(request)
+
+    return outer

@@ -16,11 +16,11 @@ class Convertor(Generic[T]):
 
     def convert(self, value: str) -> T:
         """The value that a text which fits stands for."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method `convert`")
 
     def to_string(self, value: T) -> str:
         """The text for a value. Raises: ValueError or AssertionError for one that has none."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method `to_string`")
 
 
 class UnfitValue(ValueError, AssertionError):

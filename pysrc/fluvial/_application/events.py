@@ -20,6 +20,7 @@ class Events:
 
     lifespan: Lifespan | None
     routers_lifespans: list[Lifespan]  # of the routers that this one has included
+    parts_lifespans: list[Lifespan]  # of apps for other hosts, and below paths with parameters
     on_startup: list[Callable[[], Any]]
     on_shutdown: list[Callable[[], Any]]
 
@@ -32,7 +33,7 @@ class Events:
         """Sets what the constructor was given."""
         self.lifespan = lifespan
         self.routers_lifespans = []
-        self._parts_lifespans: list[Lifespan] = []  # those of them that are an app's parts
+        self.parts_lifespans = []
         self.on_startup = list(on_startup or ())
         self.on_shutdown = list(on_shutdown or ())
 

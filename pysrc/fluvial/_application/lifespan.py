@@ -17,15 +17,15 @@ async def running(app: App) -> AsyncIterator[None]:
     """Enters and leaves the lifespan of `app`; `request.state` starts with what it yields.
 
     Without one, the functions of `app.on_startup` and `app.on_shutdown` are called. The lifespans
-    of routers follow; what they yield is added unless the name is taken. Dependencies whose scope
-    is "app" are made last and closed first.
+    of routers and of apps within this one follow; what they yield is added unless the name is
+    taken. Dependencies whose scope is "app" are made last and closed first.
     """
     async with contextlib.AsyncExitStack() as stack:
         if app.lifespan is None:
             await _call_each(app.on_startup)
             stack.push_async_callback(_call_each, app.on_shutdown)
         first = () if app.lifespan is None else (app.lifespan,)
-        for lifespan in (*first, *app.routers_lifespans):
+        for lifespan in (*first, *app.routers_lifespans, *app.parts_lifespans):
             state = await stack.enter_async_context(_as_context_manager(lifespan, app))
             if state is not None and not isinstance(state, Mapping):
                 raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")

@@ -42,7 +42,7 @@ def _start_with_letter(text: str, before: str = "n") -> str:
 
 
 class Names:
-    """Names of one scope: what is taken can't be had again."""
+    """The names of one scope, each given out once."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = set(taken)

@@ -40,8 +40,8 @@ class Server:
     is started once.
 
     `app`, `config`, `app_dir`, `factory` and `interface` are those of `fluvial.run`, and `options`
-    are those of `Config`. What concerns a whole process has no effect: `log_level` and
-    `cleanup_timeout`.
+    are those of `Config`. `log_level` has no effect, since the logging is the program's.
+    `cleanup_timeout` counts for handlers that are cancelled, but nothing ends the process after it.
 
     Raises: TypeError or ValueError when an option is wrong, or when `workers` are requested.
     """
@@ -79,7 +79,7 @@ class Server:
     # ---- On the running loop ------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Starts to serve on the running loop; returns when requests are answered.
+        """Starts serving on the running loop; returns when requests are answered.
 
         Raises: RuntimeError when the loop isn't a fluvial.Loop, when the server has been started
         already, or when the app or the certificate can't be loaded; OSError when an address can't
@@ -102,7 +102,9 @@ class Server:
             await self._task
 
     async def stop(self) -> None:
-        """Stops to serve; returns when the app's shutdown is complete. Once more: at once.
+        """Stops serving; returns when the app's shutdown is complete.
+
+        A second call doesn't wait for the requests under way.
 
         Raises: what the app's shutdown raises.
         """
@@ -126,7 +128,7 @@ class Server:
     # ---- In a thread ----------------------------------------------------------------------------
 
     def start_thread(self) -> None:
-        """Starts to serve in a thread; returns when requests are answered.
+        """Starts serving in a thread; returns when requests are answered.
 
         The thread doesn't keep the process alive. Raises: the same as `start()`.
         """
@@ -143,7 +145,9 @@ class Server:
             raise
 
     def stop_thread(self) -> None:
-        """Stops to serve; returns when the thread has ended. Called once more: at once.
+        """Stops serving; returns when the thread has ended.
+
+        A second call, from another thread, doesn't wait for the requests under way.
 
         Raises: what the app's shutdown raises; RuntimeError in the server's own thread.
         """

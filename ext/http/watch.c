@@ -193,6 +193,9 @@ watch_wake(HttpServer *server)
         watch_start(server);
     }
     if (watch->started && !loop_is_forked(server->loop)) {
+        /* Before the timer is set: it may expire before the parts are lent. The thread then sees
+         * that there is something to wait for. */
+        atomic_store(&watch->due, due);
         watch_timer_set(watch, due);
     }
 }

@@ -141,10 +141,11 @@ struct LoopHook {
 };
 void loop_hook_add(Loop *loop, LoopHook *hook);
 void loop_hook_remove(Loop *loop, LoopHook *hook);
-/* A hook that is called after the poll when callbacks are about to run: posted nodes, timers and
- * ready callbacks. */
+/* A hook that is called when others' code is about to run: after the poll before posted nodes, timers
+ * and ready callbacks, and during it before the method of a protocol, by loop_run_due_hooks(). */
 void loop_due_hook_add(Loop *loop, LoopHook *hook);
 void loop_due_hook_remove(Loop *loop, LoopHook *hook);
+void loop_run_due_hooks(Loop *loop);
 /* For a hook that has not finished its work: the hooks run again before the loop blocks. */
 void loop_hooks_again(Loop *loop);
 

@@ -247,7 +247,7 @@ loop_run_hooks(Loop *self)
     }
 }
 
-static void
+void
 loop_run_due_hooks(Loop *self)
 {
     for (LoopHook *hook = self->due_hooks; hook != NULL; hook = hook->next) {

@@ -33,6 +33,7 @@ protocol_call(Loop *loop, PyObject *context, PyObject *name, PyObject **argv,
     }
     PyObject *protocol =
         Py_NewRef(argv[0]); /* set_protocol() may replace it meanwhile */
+    loop_run_due_hooks(loop);
     uint64_t begun = loop_slow_begin(loop);
     PyObject *res = PyObject_VectorcallMethod(name, argv, nargs, NULL);
     loop_slow_end(loop, begun, protocol, name);

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
+import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial import App, StreamingResponse, WebSocket, WebSocketDisconnect
+from support import probe
 from support.asgi import Notes, body, start
 from support.ws_client import TEXT, Client, frame
 
@@ -124,6 +130,20 @@ def stream(pair: Pair) -> App:
     return app
 
 
+class Blocks(asyncio.Protocol):
+    """Of a socket that is no connection of the server's: blocks in data_received()."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.pair.enter()
+        self.transport.write(b'"fine"')
+
+
 def mounted(pair: Pair) -> App:
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -178,6 +198,63 @@ def test_a_message_does_not_wait_for_another_handler(serve: Serve) -> None:
         one.open("/")
         two.open("/")
         pair.check(served, [one.sock, two.sock], frame(TEXT, b"go on"), b"fine")
+
+
+def test_an_answer_does_not_wait_for_a_protocol(serve: Serve) -> None:
+    """Its method is called while the loop polls, not as a callback."""
+    pair = Pair()
+    ours, theirs = socket.socketpair()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(lambda: Blocks(pair), sock=theirs)
+        yield
+        transport.close()
+
+    app = App(lifespan=lifespan)
+
+    @app.get("/", inline=True)
+    def handler() -> str:
+        pair.enter()
+        return "fine"
+
+    @app.get("/gate", inline=True)
+    def gate() -> None:
+        pair.gate()
+
+    served = serve(app)
+    with served.connect() as one, ours:
+        pair.check(served, [one, ours], GET, b'"fine"', b"\r\n4\r\nfine\r\n0\r\n\r\n", b"0\r\n\r\n")
+
+
+def test_the_timer_may_expire_before_the_parts_are_lent(tmp_path: Path) -> None:
+    """The loop's thread loses its core right after it has set the timer."""
+    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    shim = tmp_path / "slow_timer.so"
+    source = Path(__file__).parents[1] / "support" / "slow_timer.c"
+    subprocess.run(
+        [*probe.native.Toolchain().cc, "-shared", "-fPIC", "-O1", "-o", shim, source],
+        env=env,
+        check=True,
+    )
+    tests = [
+        f"{__file__}::{test.__name__}"
+        for test in (
+            test_an_answer_does_not_wait_for_another_handler,
+            test_a_message_does_not_wait_for_another_handler,
+        )
+    ]
+    preload = " ".join((*os.environ.get("LD_PRELOAD", "").split(), str(shim)))
+    process = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+        env={**os.environ, "LD_PRELOAD": preload, "SLOW_TIMER": str(tmp_path / "used")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout
+    assert (tmp_path / "used").exists()
 
 
 @pytest.mark.parametrize("size", [1, 4_000, 16_000])

@@ -78,7 +78,13 @@ request_get_body_limit(PyObject *op, void *Py_UNUSED(closure))
 static PyObject *
 request_get_is_secure(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(((RequestObject *)op)->http->secure);
+    return PyBool_FromLong(((RequestObject *)op)->http->https);
+}
+
+static PyObject *
+request_get_forwarded_prefix(PyObject *op, void *Py_UNUSED(closure))
+{
+    return text_latin1(http_request_prefix(((RequestObject *)op)->http));
 }
 
 /* ---- Methods ------------------------------------------------------------------------------ */
@@ -199,6 +205,7 @@ static PyGetSetDef request_getset[] = {
     {"route_status", request_get_route_status, NULL, NULL, NULL},
     {"disconnected", request_get_disconnected, NULL, NULL, NULL},
     {"is_secure", request_get_is_secure, NULL, NULL, NULL},
+    {"_forwarded_prefix", request_get_forwarded_prefix, NULL, NULL, NULL},
     {"body_limit", request_get_body_limit, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

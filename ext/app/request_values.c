@@ -6,6 +6,7 @@
 #include "app/request_values.h"
 
 #include "app/call.h"
+#include "app/call_place.h"
 #include "base/text.h"
 #include "route/method.h"
 
@@ -80,14 +81,7 @@ request_make_client(HttpRequest *req)
 static PyObject *
 request_make_server(HttpRequest *req)
 {
-    NetName name;
-    if (http_request_server(req, &name) != 0) {
-        Py_RETURN_NONE;
-    }
-    if (req->peer.family == AF_UNSPEC) {
-        return Py_BuildValue("O&O", PyUnicode_DecodeFSDefault, name.host, Py_None);
-    }
-    return Py_BuildValue("si", name.host, name.port);
+    return call_local_pair(req);
 }
 
 static PyObject *
@@ -134,6 +128,17 @@ uri_append(Buf *out, Slice text)
     return err;
 }
 
+/* Appends the prefix that a proxy has removed from the path, if it has. 0, or another number when out of memory. */
+static int
+uri_append_root(Buf *out, HttpRequest *req)
+{
+    if (call_of(req)->rooted) {
+        return 0; /* the path as sent begins with it */
+    }
+    Slice root = call_root_bytes(req);
+    return root.ptr == NULL ? -1 : uri_append(out, root);
+}
+
 /* Appends the path as sent, with a '/' added at its end or removed there. That '/' may have been sent as
  * "%2F". */
 static int
@@ -154,7 +159,8 @@ request_make_location(HttpRequest *req)
 {
     Buf text = {0};
     Slice query = http_request_query(req);
-    int err = uri_append_toggled(&text, req);
+    int err = uri_append_root(&text, req);
+    err = err == 0 ? uri_append_toggled(&text, req) : err;
     if (err == 0 && query.len > 0) {
         err = buf_append(&text, "?", 1);
         err = err == 0 ? uri_append(&text, query) : err;

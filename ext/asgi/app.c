@@ -79,6 +79,7 @@ asgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     self->app = Py_NewRef(app);
     self->root_path = Py_NewRef(root_path);
+    self->prefix = Py_NewRef(prefix);
     self->extensions = Py_NewRef(extensions);
     self->more = PyDict_GetItemString(extensions, "http.response.pathsend") != NULL;
     self->debug = PyDict_GetItemString(extensions, "http.response.debug") != NULL;
@@ -168,6 +169,7 @@ asgi_app_dealloc(PyObject *op)
     PyObject_GC_UnTrack(op);
     (void)asgi_app_clear(op);
     Py_XDECREF(self->root_path);
+    Py_XDECREF(self->prefix);
     kept_clear(&self->kept);
     type->tp_free(op);
     Py_DECREF(type);

@@ -25,6 +25,7 @@ typedef struct AsgiApp {
     bool more; /* they include trailers, files and others that change what apps send */
     PyObject *state;     /* owned: a dict, copied for each scope; NULL: there is none */
     PyObject *root_path; /* owned: str, put before every path */
+    PyObject *prefix;    /* owned: str, where it is mounted below that */
     PyObject *report; /* owned: report(message, exception or None), writes to the log */
     PyObject *extend; /* owned: extend(send, message), an awaitable: see send.c */
     /* owned: the exception type that send() raises without a client */

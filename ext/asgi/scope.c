@@ -8,6 +8,7 @@
 #include "asgi/scope.h"
 
 #include "app/call.h"
+#include "app/call_place.h"
 #include "base/text.h"
 #include "base/dict.h"
 #include "http/ws/ws.h"
@@ -22,21 +23,6 @@ pair_new(const NetName *name)
     return Py_BuildValue("si", name->host, name->port);
 }
 
-/* The pair for our end of the connection: a new reference; None when it is unknown. NULL with an
- * exception set. */
-static PyObject *
-server_pair(const HttpRequest *req)
-{
-    NetName name;
-    if (http_request_server(req, &name) != 0) {
-        Py_RETURN_NONE;
-    }
-    if (req->peer.family == AF_UNSPEC) {
-        return Py_BuildValue("O&O", PyUnicode_DecodeFSDefault, name.host, Py_None);
-    }
-    return pair_new(&name);
-}
-
 /* Whether the template already has this request's server; usually it is that of the last request. */
 static bool
 server_is_known(const AsgiApp *app, const HttpRequest *req)
@@ -48,15 +34,24 @@ server_is_known(const AsgiApp *app, const HttpRequest *req)
 
 /* ---- Entries ------------------------------------------------------------------------------ */
 
+/* Whether a prefix was removed from the path. */
+static bool
+has_root(const AsgiApp *app, const HttpRequest *req)
+{
+    return PyUnicode_GET_LENGTH(app->root_path) != 0 || req->prefix_len != 0;
+}
+
 /* The root path and the path. */
 static PyObject *
 scope_path(AsgiApp *app, HttpRequest *req)
 {
     PyObject *path = text_utf8(call_path(req));
-    if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL) {
+    if (likely(!has_root(app, req)) || path == NULL) {
         return path;
     }
-    PyObject *full = PyUnicode_Concat(app->root_path, path);
+    PyObject *root = call_root(req, app->root_path);
+    PyObject *full = root == NULL ? NULL : PyUnicode_Concat(root, path);
+    Py_XDECREF(root);
     Py_DECREF(path);
     return full;
 }
@@ -65,11 +60,12 @@ static PyObject *
 scope_raw_path(AsgiApp *app, HttpRequest *req)
 {
     PyObject *path = slice_bytes(http_request_path(req));
-    if (likely(PyUnicode_GET_LENGTH(app->root_path) == 0) || path == NULL
-        || call_of(req)->rooted) {
+    if (likely(!has_root(app, req)) || path == NULL || call_of(req)->rooted) {
         return path;
     }
-    PyObject *full = PyUnicode_AsUTF8String(app->root_path);
+    PyObject *root = call_root(req, app->root_path);
+    PyObject *full = root == NULL ? NULL : PyUnicode_AsUTF8String(root);
+    Py_XDECREF(root);
     PyBytes_ConcatAndDel(&full, path);
     return full;
 }
@@ -113,7 +109,7 @@ template_update(AsgiApp *app, const HttpRequest *req)
     if (likely(server_is_known(app, req))) {
         return 0;
     }
-    if (dict_put(app->scope, app->st->str_server, server_pair(req)) < 0) {
+    if (dict_put(app->scope, app->st->str_server, call_local_pair(req)) < 0) {
         return -1;
     }
     if (http_request_local(req, &app->server) != 0) {
@@ -174,6 +170,28 @@ scope_make_extensions(const AsgiApp *app, const HttpRequest *req)
     return extensions;
 }
 
+/* Sets the entries that a trusted proxy may have changed. 0, or -1 with an exception set. */
+static int
+scope_put_forwarded(PyObject *scope, const AsgiApp *app, const HttpRequest *req)
+{
+    bool socket = PyDict_GetItemWithError(scope, app->st->str_type)
+                  == app->st->str_websocket; /* borrowed */
+    const char *scheme = socket ? "wss" : "https";
+    size_t len = strlen(scheme) - !req->https;
+    if (dict_put(scope, app->st->str_scheme,
+                 PyUnicode_FromStringAndSize(scheme, (Py_ssize_t)len))
+        < 0) {
+        return -1;
+    }
+    if (req->prefix_len == 0) {
+        return 0;
+    }
+    PyObject *root = call_root(req, app->root_path);
+    PyObject *full = root == NULL ? NULL : PyUnicode_Concat(root, app->prefix);
+    Py_XDECREF(root);
+    return dict_put(scope, app->st->str_root_path, full);
+}
+
 /* Sets the entries that all scopes have. 0, or -1 with an exception set. */
 static int
 scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
@@ -181,6 +199,8 @@ scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
     const AsgiState *st = app->st;
     bool has_client = req->peer.family != AF_UNSPEC;
     if (scope_put_rare(scope, app, req) < 0
+        || (unlikely(req->https != req->secure || req->forwarded)
+            && scope_put_forwarded(scope, app, req) < 0)
         || dict_put(scope, st->str_path, scope_path(app, req)) < 0
         || dict_put(scope, st->str_raw_path, scope_raw_path(app, req)) < 0
         || dict_put(scope, st->str_headers, scope_make_headers(app, req)) < 0

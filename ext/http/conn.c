@@ -57,7 +57,7 @@ states_after(ConnState state)
  *   left          only when the client has sent FIN
  *   message_done  never: h1_parse clears it at once
  *
- * paused, in_field and expect belong to the exchange. exchange_begin sets them; outside of an exchange
+ * paused, in_field and rare belong to the exchange. exchange_begin sets them; outside of an exchange
  * they mean nothing. */
 static void
 conn_check(const HttpConn *c)
@@ -432,6 +432,9 @@ conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer)
     c->server = server;
     c->peer = *peer;
     c->opened = uv_now(loop_uv(server->loop));
+    net_addr_unmap(&c->peer);
+    c->believed = trust_has(&server->trust, &c->peer) ? server->trust.fields : 0;
+    c->https = server->secure != NULL;
     PROBE(accept, c, fd);
     ring_append(&server->conns, &c->all);
     server->stats.accepted++;

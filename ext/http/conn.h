@@ -87,8 +87,11 @@ struct HttpConn {
         yielded; /* has had its share of this iteration of the loop; continues in the next */
     bool message_done; /* the parser stopped after a message */
     bool in_field;     /* the name of a field has begun */
-    bool expect;       /* the head has an Expect field */
-    bool lent;         /* the socket is lent, see http_stream_lend */
+    uint8_t rare;      /* of RARE_*: what head_check_rare has to look at */
+    uint8_t
+        believed; /* of RARE_*: the fields that the peer, a trusted proxy, is believed */
+    bool https;   /* what HttpRequest.https begins with */
+    bool lent;    /* the socket is lent, see http_stream_lend */
     bool lent_waits; /* the borrower waits for the client to take what it has written */
     Fault fault;     /* set by a parser callback that refuses */
     const char *piece; /* the parser's current input; borrowed while the parser runs */
@@ -181,6 +184,12 @@ size_t h1_parse(HttpConn *c, const char *ptr, size_t len);
 
 /* Checks the complete head and fills in the fields of HttpRequest that depend on it. */
 Fault head_check(HttpConn *c);
+/* Then does what HttpConn.rare asks for. */
+Fault head_check_rare(HttpConn *c);
+/* Whether `host` is a host with or without a port. */
+bool head_is_host(Slice host);
+/* The host without its port. */
+Slice head_host_name(Slice host);
 
 /* ---- exchange.c -------------------------------------------------------------------------- */
 

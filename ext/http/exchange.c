@@ -29,6 +29,7 @@ exchange_begin(HttpConn *c)
     req->began = uv_now(c->stream.uv.handle.loop);
     req->peer = c->peer;
     req->secure = c->stream.secure != NULL;
+    req->https = c->https;
     req->eof = c->eof;
     req->left = c->left;
     c->req = req;
@@ -36,7 +37,7 @@ exchange_begin(HttpConn *c)
     c->paused = false;
     c->held = false;
     c->in_field = false;
-    c->expect = false;
+    c->rare = c->server->rare;
     c->body_received = 0;
     c->body_checked = 0;
     c->unread_left = UNREAD_MAX;
@@ -381,7 +382,7 @@ void
 exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded)
 {
     HttpRequest *req = c->req;
-    access_log_add(&c->server->log, &c->peer, req, 101);
+    access_log_add(&c->server->log, &req->peer, req, 101);
     req->response = HTTP_RESPONSE_DONE;
     c->server->stats.responses++;
     exchange_landed(req);
@@ -397,6 +398,7 @@ exchange_reject(HttpConn *c, Fault fault)
         return;
     }
     HttpRequest *req = c->req;
+    NetAddr peer = req != NULL ? req->peer : c->peer;
     HttpResponseStage response = req != NULL ? req->response : HTTP_RESPONSE_NONE;
     if (response == HTTP_RESPONSE_STREAMING
         || (response == HTTP_RESPONSE_NONE && fault.status == 0)) {
@@ -406,7 +408,7 @@ exchange_reject(HttpConn *c, Fault fault)
     if (response == HTTP_RESPONSE_NONE) {
         c->server->stats.rejected++;
         PROBE(refused, c, req, fault.status);
-        access_log_add(&c->server->log, &c->peer, req, fault.status);
+        access_log_add(&c->server->log, &peer, req, fault.status);
         size_t mark = out_begin(c);
         bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
         (void)response_put_refusal(c->server, fault, bodyless);
@@ -415,7 +417,7 @@ exchange_reject(HttpConn *c, Fault fault)
     exchange_drop(c);
     conn_finish(c);
     if (response == HTTP_RESPONSE_NONE) { /* last, because it runs Python code */
-        server_refused(c->server, &c->peer,
+        server_refused(c->server, &peer,
                        (HttpRefusal){fault.status, fault.detail, fault.limit});
     }
 }

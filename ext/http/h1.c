@@ -6,6 +6,7 @@
 #include "base/py.h"
 
 #include "http/conn.h"
+#include "http/forwarded.h"
 
 enum {
     HEAD_FIRST = 1024, /* bytes reserved for the first head of a request object */
@@ -253,7 +254,7 @@ h1_on_header_value(llhttp_t *parser, const char *at, size_t len)
     return 0;
 }
 
-/* Notes the index of fields that this layer or the next one needs. Host and Content-Type may occur only
+/* Notes the index of fields that this layer or the next one needs; `i` is the last field's. Host and Content-Type may occur only
  * once. */
 static int
 h1_field_note(HttpConn *c, HttpRequest *req, int32_t i)
@@ -272,7 +273,7 @@ h1_field_note(HttpConn *c, HttpRequest *req, int32_t i)
         if (slice_eq(name, SLICE("cookie")) && req->cookie < 0) {
             req->cookie = i;
         } else if (slice_eq(name, SLICE("expect"))) {
-            c->expect = true;
+            c->rare |= RARE_EXPECT;
         }
         return 0;
     case 7:
@@ -286,6 +287,15 @@ h1_field_note(HttpConn *c, HttpRequest *req, int32_t i)
                 return h1_refuse(c, 400, "There is more than one Content-Type field");
             }
             req->content_type = i;
+        }
+        return 0;
+    case 9: /* Forwarded, and X-Forwarded-For to X-Forwarded-Prefix */
+    case 15:
+    case 16:
+    case 17:
+    case 18:
+        if (unlikely(name.ptr[0] == 'f' || name.ptr[0] == 'x')) {
+            forwarded_note(c);
         }
         return 0;
     default:
@@ -317,6 +327,9 @@ h1_on_headers_complete(llhttp_t *parser)
 {
     HttpConn *c = conn_of_parser(parser);
     Fault fault = head_check(c);
+    if (unlikely(c->rare != 0) && fault.status == 0) {
+        fault = head_check_rare(c);
+    }
     if (fault.status != 0) {
         return h1_refuse(c, fault.status, fault.detail);
     }

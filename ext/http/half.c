@@ -111,7 +111,7 @@ half_silent(HttpConn *c)
     uint64_t silence = (uint64_t)++c->silent * HALF_CLOSED_LOOK;
     uint32_t limit = c->server->limits.half_closed;
     bool for_long = limit != 0 && silence >= limit;
-    if (c->peer.family == AF_UNSPEC && !c->req->secure) {
+    if (c->stream.uv.handle.type == UV_NAMED_PIPE && !c->req->secure) {
         return;
     }
     if (probe_suffices(c)) {

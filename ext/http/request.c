@@ -264,6 +264,7 @@ conn_local(HttpConn *c, int fd)
         return uv_translate_sys_error(errno);
     }
     net_addr_set(&c->local, &name.any);
+    net_addr_unmap(&c->local);
     return 0;
 }
 

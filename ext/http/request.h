@@ -51,8 +51,11 @@ struct HttpRequest {
     bool has_body;        /* Content-Length above 0, or chunked */
     bool body_complete;
     bool secure; /* arrived over TLS */
-    bool eof;    /* the client sends nothing more, see HttpOps.on_eof */
-    bool left;   /* the client has probably gone, see HttpOps.on_left */
+    bool
+        https; /* the scheme of its URL: as `secure`, unless a trusted proxy says otherwise */
+    bool forwarded; /* a trusted proxy has sent one of the fields of forwarded.h */
+    bool eof;       /* the client sends nothing more, see HttpOps.on_eof */
+    bool left;      /* the client has probably gone, see HttpOps.on_left */
     HttpBodyMode body_mode;
     HttpResponseStage response;
     int64_t content_length; /* bytes; -1 when chunked or absent */
@@ -65,6 +68,8 @@ struct HttpRequest {
     uint32_t target_len;       /* the target is head.ptr[0 .. target_len) as sent */
     uint32_t path, path_len;   /* the target's path: offset and bytes; never empty */
     uint32_t query, query_len; /* the target's part between '?' and '#' */
+    uint32_t prefix,
+        prefix_len; /* in head: what a trusted proxy has removed from the path */
     uint32_t nfields, cap_fields;
     HttpField *fields; /* owned: in order of arrival, as sent */
     /* Indices into fields; -1 when absent. */
@@ -72,7 +77,8 @@ struct HttpRequest {
 
     Buf body; /* owned; COLLECT only: decoded from its transfer coding */
 
-    NetAddr peer; /* the client's address; family AF_UNSPEC for a Unix socket */
+    /* The client's address; AF_UNSPEC for a Unix socket. A trusted proxy's word replaces it. */
+    NetAddr peer;
 
     /* Private to the http layer: how far the exchange is. */
     bool told;      /* on_head was called */
@@ -116,6 +122,12 @@ static inline Slice
 http_request_query(const HttpRequest *req)
 {
     return slice_of(req->head.ptr + req->query, req->query_len);
+}
+/* What a trusted proxy has removed from the path: empty, or begins with '/' and doesn't end so. */
+static inline Slice
+http_request_prefix(const HttpRequest *req)
+{
+    return slice_of(req->head.ptr + req->prefix, req->prefix_len);
 }
 /* Upper-case name, e.g. "GET". Static memory, and NUL-terminated. */
 Slice http_request_method(const HttpRequest *req);

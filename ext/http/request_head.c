@@ -7,6 +7,7 @@
 
 #include "http/chars.h"
 #include "http/conn.h"
+#include "http/forwarded.h"
 #include "http/list.h"
 
 static const Fault FINE = {0, NULL, NULL};
@@ -61,9 +62,14 @@ host_name_len(Slice host)
     return end;
 }
 
-/* A host with or without a port. */
-static bool
-is_host(Slice host)
+Slice
+head_host_name(Slice host)
+{
+    return slice_of(host.ptr, host_name_len(host));
+}
+
+bool
+head_is_host(Slice host)
 {
     size_t end = host_name_len(host);
     if (end == 0 || end == host.len) {
@@ -114,7 +120,7 @@ target_absolute(HttpRequest *req, uint32_t scheme)
             host = end;
         }
     }
-    if (!is_host(slice_of(ptr + host, end - host))) {
+    if (!head_is_host(slice_of(ptr + host, end - host))) {
         return fault_make(400, "The request target's host is malformed");
     }
     if (req->host >= 0) {
@@ -161,7 +167,7 @@ host_check(const HttpRequest *req)
     if (req->host < 0) {
         return req->minor == 0 ? FINE : fault_make(400, "The Host field is missing");
     }
-    return is_host(http_field_value(req, (uint32_t)req->host))
+    return head_is_host(http_field_value(req, (uint32_t)req->host))
                ? FINE
                : fault_make(400, "The Host field is malformed");
 }
@@ -301,8 +307,50 @@ head_check(HttpConn *c)
     if (fault.status == 0) {
         fault = framing_check(c);
     }
-    if (fault.status == 0 && c->expect) {
-        fault = expect_check(req);
-    }
     return fault;
+}
+
+/* Whether the name is in the server's list, where "*.example.org" stands for what is below it. A dot at
+ * the end makes no difference (RFC 3986 section 3.2.2). */
+static bool
+host_is_allowed(const HttpServer *server, Slice name)
+{
+    Slice rest = buf_slice(&server->hosts);
+    if (name.len > 1 && name.ptr[name.len - 1] == '.') {
+        name.len--;
+    }
+    do {
+        Slice allowed = list_next(&rest, ' ');
+        if (slice_eq(allowed, SLICE("*")) || slice_eq_nocase(name, allowed)) {
+            return true;
+        }
+        if (allowed.len > 2 && allowed.ptr[0] == '*' && name.len >= allowed.len) {
+            size_t below = name.len - (allowed.len - 1);
+            if (slice_eq_nocase(slice_of(name.ptr + below, allowed.len - 1),
+                                slice_of(allowed.ptr + 1, allowed.len - 1))) {
+                return true;
+            }
+        }
+    } while (rest.ptr != NULL);
+    return false;
+}
+
+static Fault
+allowed_check(const HttpRequest *req)
+{
+    Slice host = req->host < 0 ? SLICE("") : http_field_value(req, (uint32_t)req->host);
+    return host_is_allowed(req->server, head_host_name(host))
+               ? FINE
+               : fault_make(400, "The Host field names no allowed host");
+}
+
+Fault
+head_check_rare(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    Fault fault = c->rare & RARE_EXPECT ? expect_check(req) : FINE;
+    if (c->rare & RARE_PROXIES && forwarded_apply(c) != 0) {
+        return fault_make(503, "The server is out of memory");
+    }
+    return fault.status == 0 && c->rare & RARE_HOSTS ? allowed_check(req) : fault;
 }

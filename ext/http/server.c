@@ -76,6 +76,8 @@ server_release(HttpServer *server)
     request_free_spare(server);
     buf_free(&server->out);
     buf_free(&server->ws_origins);
+    buf_free(&server->hosts);
+    trust_clear(&server->trust);
     secure_host_free(server->secure);
     access_log_free(&server->log);
     PyMem_RawFree(server);
@@ -121,6 +123,20 @@ http_server_ws_origins(HttpServer *server, Slice origins)
 {
     buf_clear(&server->ws_origins);
     return buf_append_slice(&server->ws_origins, origins);
+}
+
+int
+http_server_hosts(HttpServer *server, Slice hosts)
+{
+    server->rare = hosts.len != 0 ? RARE_HOSTS : 0;
+    buf_clear(&server->hosts);
+    return buf_append_slice(&server->hosts, hosts);
+}
+
+int
+http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets, uint8_t fields)
+{
+    return trust_set(&server->trust, nets, unix_sockets, fields);
 }
 
 int

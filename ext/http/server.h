@@ -144,8 +144,17 @@ void http_server_free(HttpServer *server);
 void http_server_access_log(HttpServer *server, int fd);
 
 /* The origins whose pages may open WebSockets, in lower case, separated by spaces. `same` stands for
- * the host that the request names. Empty (the default): all origins. 0 or UV_ENOMEM. */
+ * the host that the request names, `*` for all. Empty (the default): all origins, but for a request to a
+ * local name (localhost, 127.0.0.1) that no proxy has forwarded only local ones. 0 or UV_ENOMEM. */
 int http_server_ws_origins(HttpServer *server, Slice origins);
+
+/* The hosts that requests may name, in lower case, separated by spaces; `*.example.org` stands for all
+ * names below it. Others get a 400. Empty (the default): all. 0 or UV_ENOMEM. */
+int http_server_hosts(HttpServer *server, Slice hosts);
+
+/* Who is believed what about clients: the arguments of trust_set (trust.h). The default: nobody. */
+int http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets,
+                        uint8_t fields);
 
 const HttpLimits *http_server_limits(const HttpServer *server);
 

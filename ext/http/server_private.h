@@ -12,6 +12,7 @@
 #include "http/date.h"
 #include "http/deadline.h"
 #include "http/server.h"
+#include "http/trust.h"
 #include "http/watch.h"
 #include "net/server_tls_link.h"
 #include "net/server.h"
@@ -86,6 +87,9 @@ struct HttpServer {
     LoopHook due_hook; /* see loop_due_hook_add */
     DateCache date;
     Buf ws_origins; /* owned: see http_server_ws_origins */
+    Buf hosts;      /* owned: see http_server_hosts */
+    Trust trust;    /* see http_server_proxies */
+    uint8_t rare;   /* of RARE_*: what HttpConn.rare begins with */
     AccessLog log;
     HttpStats stats;
 };

@@ -72,6 +72,18 @@ net_addr_eq(const NetAddr *a, const NetAddr *b)
 }
 
 void
+net_addr_unmap(NetAddr *addr)
+{
+    if (addr->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr)) {
+        struct sockaddr_in in4 = {.sin_family = AF_INET,
+                                  .sin_port = addr->in6.sin6_port};
+        memcpy(&in4.sin_addr, (const char *)&addr->in6.sin6_addr + 12, 4);
+        memset(addr, 0, sizeof *addr);
+        addr->in4 = in4;
+    }
+}
+
+void
 net_addr_name(const NetAddr *addr, NetName *out)
 {
     (void)addr_host(addr, out->host);

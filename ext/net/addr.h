@@ -22,6 +22,8 @@ typedef struct NetName {
 
 void net_addr_set(NetAddr *addr, const struct sockaddr *from);
 bool net_addr_eq(const NetAddr *a, const NetAddr *b);
+/* Makes an IPv4 address of ::ffff:192.0.2.1, which a socket for both families reports. */
+void net_addr_unmap(NetAddr *addr);
 /* Empty host and port 0 for AF_UNSPEC. */
 void net_addr_name(const NetAddr *addr, NetName *out);
 /* Writes "127.0.0.1:53124" or "[::1]:53124", at most NET_ADDR_TEXT bytes, no NUL. Returns the length. */

@@ -166,12 +166,66 @@ environ_put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
     return err;
 }
 
+/* SERVER_NAME and SERVER_PORT by the Host field, which a proxy in front has got: PEP 3333 makes URLs of
+ * them when there is no HTTP_HOST, and some frameworks always take the port. */
+static int
+environ_put_host(PyObject *environ, const WsgiState *st, const HttpRequest *req)
+{
+    if (req->host < 0) {
+        return 0;
+    }
+    Slice host = http_field_value(req, (uint32_t)req->host);
+    size_t len = host.len;
+    while (len != 0 && host.ptr[len - 1] >= '0' && host.ptr[len - 1] <= '9') {
+        len--;
+    }
+    bool has_port = len != 0 && len != host.len && host.ptr[len - 1] == ':';
+    Slice port = has_port     ? slice_of(host.ptr + len, host.len - len)
+                 : req->https ? SLICE("443")
+                              : SLICE("80");
+    host.len -= has_port ? port.len + 1 : 0;
+    return dict_put(environ, st->str_SERVER_NAME, text_latin1(host)) < 0
+                   || dict_put(environ, st->str_SERVER_PORT, text_latin1(port)) < 0
+               ? -1
+               : 0;
+}
+
+/* Sets the entries that a trusted proxy may have changed. 0, or -1 with an exception set. */
+static int
+environ_put_forwarded(PyObject *environ, const WsgiApp *app, const HttpRequest *req)
+{
+    const WsgiState *st = app->st;
+    if (dict_put(environ, st->str_wsgi_url_scheme,
+                 PyUnicode_FromString(req->https ? "https" : "http"))
+            < 0
+        || (req->forwarded && environ_put_host(environ, st, req) < 0)) {
+        return -1;
+    }
+    if (req->prefix_len == 0) {
+        return 0;
+    }
+    Py_ssize_t len;
+    const char *prefix = PyUnicode_AsUTF8AndSize(app->prefix, &len);
+    PyObject *root = text_latin1(http_request_prefix(req));
+    PyObject *below =
+        prefix == NULL ? NULL : text_latin1(slice_of(prefix, (size_t)len));
+    PyObject *full =
+        root == NULL || below == NULL ? NULL : PyUnicode_Concat(root, below);
+    Py_XDECREF(root);
+    Py_XDECREF(below);
+    return dict_put(environ, st->str_SCRIPT_NAME, full);
+}
+
 /* Sets the entries that are mostly as in the template. */
 static int
 environ_put_rare(PyObject *environ, WsgiCall *call)
 {
     const WsgiState *st = call->app->st;
     const HttpRequest *req = call->req;
+    if (unlikely(req->https != req->secure || req->forwarded)
+        && environ_put_forwarded(environ, call->app, req) < 0) {
+        return -1;
+    }
     if (req->method != HTTP_GET
         && dict_put(environ, st->str_REQUEST_METHOD,
                     Py_XNewRef(kept_method(&call->app->kept, req)))

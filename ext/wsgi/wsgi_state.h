@@ -16,6 +16,7 @@
     X(REMOTE_PORT)                                                                     \
     X(REQUEST_METHOD)                                                                  \
     X(REQUEST_URI)                                                                     \
+    X(SCRIPT_NAME)                                                                     \
     X(SERVER_NAME)                                                                     \
     X(SERVER_PORT)                                                                     \
     X(SERVER_PROTOCOL)                                                                 \
@@ -24,6 +25,7 @@
 /* The same for texts that aren't identifiers. */
 #define WSGI_TEXTS(X)                                                                  \
     X(wsgi_input, "wsgi.input")                                                        \
+    X(wsgi_url_scheme, "wsgi.url_scheme")                                              \
     X(wsgi_file_wrapper, "wsgi.file_wrapper")
 
 typedef struct WsgiState {

@@ -179,7 +179,10 @@ class Request:
         """The most bytes of a body that may be kept as a whole; 0 for no limit."""
     @property
     def is_secure(self) -> bool:
-        """Whether the request came over this server's own TLS."""
+        """Whether the URL's scheme is https or wss: this server's own TLS, or a trusted proxy's."""
+    @property
+    def _forwarded_prefix(self) -> str:
+        """What a trusted proxy says that it has removed from the path, or ""."""
     @property
     def tls(self) -> dict[str, Any] | None:
         """What is known about the connection's TLS, in the form of ASGI's "TLS Extension". None
@@ -332,8 +335,11 @@ class Server:
     exceptions for a closed connection and for a message of the wrong kind, both called with (code,
     reason); `run(websocket, coroutine)`, which awaits a handler, closes the connection, and returns
     a Response if it was rejected; and `later(loop, func, *args)`, as for AsgiApp. `ws_origins` are
-    the origins whose pages may open WebSockets, separated by spaces; `same` is the request's host.
-    If it is empty, all may.
+    the origins whose pages may open WebSockets, separated by spaces; `same` is the request's host,
+    `*` all. If it is empty, all may, but for requests to a local name only local ones. `hosts` are
+    those that requests may name, separated by spaces; empty: all. `proxies` says who is believed
+    about clients: networks of 17 bytes (an IPv6 address, the prefix's length), whether peers of
+    Unix sockets are, and the bits of the fields that count.
 
     With `secure` all connections use TLS. `on_refused(host, status, reason, limit)` is called when
     a client is refused: `status` is the status of the response, the close code of a WebSocket, or 0
@@ -374,6 +380,8 @@ class Server:
         on_refused: Callable[[str, int, str, str | None], None] | None = None,
         around: bool = False,
         root_path: str = ...,  # left out: none
+        hosts: str = "",
+        proxies: tuple[bytes, bool, int] = ...,  # left out: nobody is believed
     ) -> None: ...
     def listen(
         self, fd: int, *, unix: bool = False, backlog: int = 2048, shared: bool = False

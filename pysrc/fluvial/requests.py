@@ -133,7 +133,7 @@ class HTTPConnection(_core.Request):
     @property
     def _root_path(self) -> str:
         """What a proxy in front has before the app's paths."""
-        return getattr(self.app, "served_root", "")
+        return self._forwarded_prefix or getattr(self.app, "served_root", "")
 
     def url_for(self, name: str, /, **path_params: Any) -> URL:
         """The absolute URL of the app's route with this name and these parameters.
@@ -382,7 +382,7 @@ def plain_scope(request: HTTPConnection, root_path: str) -> Message:
         "raw_path": raw_path,
         "query_string": request.query_string,
         "headers": list(request.raw_headers),
-        "extensions": {"tls": request.tls} if request.is_secure else {},
+        "extensions": {} if request.tls is None else {"tls": request.tls},
     }
 
 

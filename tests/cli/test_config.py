@@ -50,6 +50,17 @@ FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
         ({"uds_mode": 0o600}, "uds_mode is the mode of a socket that uds names: give uds"),
         ({"ssl_certfile": b"x"}, "ssl_certfile must be a str or None, not b'x'"),
         ({"ws_origins": "https://a"}, "ws_origins must be a tuple of str, not 'https://a'"),
+        ({"allowed_hosts": "a.example"}, "allowed_hosts must be a tuple of str, not 'a.example'"),
+        ({"allowed_hosts": ("a:80",)}, "allowed_hosts takes names without a port, such as"),
+        ({"allowed_hosts": ("https://a",)}, "such as example.org, *.example.org, [::1] or *, not"),
+        ({"forwarded_allow_ips": 5}, "forwarded_allow_ips must be a str or a tuple of str, not 5"),
+        ({"forwarded_allow_ips": "proxy"}, "takes addresses, networks, unix or *, not 'proxy'"),
+        (
+            {"forwarded_allow_ips": ("10.0.0.1/8",)},
+            "forwarded_allow_ips takes addresses, networks, unix or *, not '10.0.0.1/8'; did you "
+            "mean 10.0.0.0/8?",
+        ),
+        ({"forwarded_fields": ("x-real-ip",)}, "forwarded_fields must be of x-forwarded-for, x-fo"),
         ({"limits": None}, "limits must be a dict, not None"),
         ({"root_path": "/a?b"}, "root_path must be the path of a URL, such as /api"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fluvial import App, WebSocket
-from support.ws_client import TEXT, Frame, connect, frame
+from support.ws_client import TEXT, Client, Frame, connect, frame
 
 if TYPE_CHECKING:
     from conftest import Serve
@@ -228,3 +228,42 @@ def test_without_an_origin_nothing_is_refused(serve: Serve) -> None:
     served = serve(app, ws_origins=("https://example.org",))
     assert ask(served, [])[0] == 101
     assert ask(serve(app), ["Origin: https://anywhere.example"])[0] == 101
+    assert ask(serve(app, ws_origins=("*",)), ["Origin: https://anywhere.example"])[0] == 101
+
+
+# A page of another site must not connect to a server on the machine of whoever looks at the page.
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("localhost:8000", "http://evil.example", 403),
+        ("127.0.0.1:8000", "https://evil.example", 403),
+        ("127.0.0.1", "null", 403),
+        ("[::1]:8000", "http://evil.example", 403),
+        ("LOCALHOST", "http://localhost.evil.example", 403),
+        ("0.0.0.0:8000", "http://evil.example", 403),
+        ("app.localhost", "http://evil.example", 403),
+        ("localhost", "http://127.0.0.1.evil.example", 403),
+        ("localhost", "http://localhost@evil.example", 403),
+        ("localhost", "http://evil.example#localhost", 403),
+        ("localhost:8000", "http://localhost:5173", 101),
+        ("localhost:8000", "http://127.0.0.1:8000", 101),
+        ("127.0.0.1:8000", "http://[::1]:3000", 101),
+        ("127.0.0.1:8000", "https://app.localhost", 101),
+        ("example.org", "https://www.example.org", 101),
+        ("127.0.0.1.example.org", "https://other.example", 101),
+        ("notlocalhost", "https://other.example", 101),
+    ],
+)
+def test_pages_of_other_sites_do_not_reach_a_local_server(
+    serve: Serve, host: str, origin: str, status: int
+) -> None:
+    served = serve(app)
+    with served.connect() as sock:
+        client = Client(sock)
+        asked = client.request(fields=[f"Host: {host}", f"Origin: {origin}"], without=["host"])
+        sock.sendall(asked)
+        assert client.answer().status == status
+        asked = asked[:-2] + b"X-Forwarded-For: 192.0.2.1\r\n\r\n"  # through a proxy
+    with served.connect() as sock:
+        sock.sendall(asked)
+        assert Client(sock).answer().status == 101

@@ -8,6 +8,7 @@
 #include "app/result.h"
 #include "app/body.h"
 #include "base/text.h"
+#include "app/call_place.h"
 #include "app/coro.h"
 #include "app/header_pairs.h"
 #include "app/job.h"
@@ -126,20 +127,18 @@ root_strip(HttpRequest *req)
 {
     AppCall *call = call_of(req);
     Slice path = call_path(req);
-    Py_ssize_t len = 0;
-    const char *root = PyUnicode_AsUTF8AndSize(call_server(req)->root_path,
-                                               &len); /* made when it began */
-    if (unlikely(root == NULL)) {
+    Slice root = call_root_bytes(req);
+    if (unlikely(root.ptr == NULL)) {
         PyErr_Clear(); /* no memory */
         return UV_ENOMEM;
     }
-    if (!is_below(path, slice_of(root, (size_t)len))) {
+    if (root.len == 0 || !is_below(path, root)) {
         return 0;
     }
     if (call->path.ptr == NULL && buf_append_slice(&call->path, path) != 0) {
         return UV_ENOMEM;
     }
-    buf_consume(&call->path, (size_t)len);
+    buf_consume(&call->path, root.len);
     call->rooted = true;
     return call->path.len == 0 ? buf_append(&call->path, "/", 1) : 0;
 }
@@ -170,7 +169,8 @@ dispatch_head(HttpRequest *req)
         return HTTP_BODY_DISCARD;
     }
     bool native = server->root == NULL || server->around;
-    if (unlikely(server->root_path != NULL) && native && root_strip(req) != 0) {
+    if (unlikely(server->root_path != NULL || req->prefix_len != 0) && native
+        && root_strip(req) != 0) {
         (void)http_respond_error(req, 500);
         return HTTP_BODY_DISCARD;
     }

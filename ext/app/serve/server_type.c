@@ -24,9 +24,11 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts, *secure, *refused, *root_path;
+        *mounts, *secure, *refused, *root_path, *proxies;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
+    const char *hosts;
+    Py_ssize_t hosts_len;
     int custom_errors, access_log, around;
 } ServerArgs;
 
@@ -57,6 +59,8 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "on_refused",
                                         "around",
                                         "root_path",
+                                        "hosts",
+                                        "proxies",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -68,13 +72,14 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpU", (char **)names, &a->loop,
-            &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type, &PyType_Type,
-            &a->response_type, &a->validation_error, &a->http_exception,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!", (char **)names,
+            &a->loop, &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type,
+            &PyType_Type, &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
             &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
-            &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path)) {
+            &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path,
+            &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -136,6 +141,27 @@ server_take(AppServer *self, const ServerArgs *a)
     self->root_path = Py_XNewRef(a->root_path);
 }
 
+/* `proxies` is (networks, whether Unix sockets are trusted, fields): see trust.h. 0, or -1 with an exception
+ * set. */
+static int
+server_set_proxies(HttpServer *http, PyObject *proxies)
+{
+    const char *nets;
+    Py_ssize_t len;
+    int unix_sockets;
+    unsigned char fields;
+    if (!PyArg_ParseTuple(proxies, "y#pb:proxies", &nets, &len, &unix_sockets,
+                          &fields)) {
+        return -1;
+    }
+    int err = http_server_proxies(http, slice_of(nets, (size_t)len), unix_sockets != 0,
+                                  fields);
+    if (err != 0) {
+        (void)err_set(err);
+    }
+    return err == 0 ? 0 : -1;
+}
+
 /* Makes the HttpServer. 0, or -1 with an exception set. */
 static int
 server_make_http(AppServer *self, PyObject *module, Loop *loop,
@@ -148,13 +174,15 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
     }
     self->http = http_server_new(loop, &dispatch_ops, limits, self);
     Slice origins = slice_of(a->ws_origins, (size_t)a->ws_origins_len);
+    Slice hosts = slice_of(a->hosts, (size_t)a->hosts_len);
     if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0
+        || http_server_hosts(self->http, hosts) != 0
         || (ctx != NULL && http_server_secure(self->http, ctx) != 0)) {
         PyErr_NoMemory();
         return -1;
     }
     http_server_access_log(self->http, a->access_log);
-    return 0;
+    return a->proxies == NULL ? 0 : server_set_proxies(self->http, a->proxies);
 }
 
 static int

@@ -67,13 +67,14 @@ void
 ws_fail(WsConn *ws, WsFault fault)
 {
     HttpConn *c = ws->conn;
+    NetAddr peer = c->req->peer; /* ws_end may release the request */
     Slice reason = slice_of(fault.reason, strlen(fault.reason));
     if (ws->state == WS_OPEN) {
         ws_write_close(ws, fault.code, reason);
     }
     ws_end(ws, fault.code, reason, false);
     conn_finish(c);
-    server_refused(c->server, &c->peer,
+    server_refused(c->server, &peer,
                    (HttpRefusal){fault.code, fault.reason, fault.limit});
 }
 

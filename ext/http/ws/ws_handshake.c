@@ -66,19 +66,59 @@ origin_is_host(const HttpRequest *req, Slice origin)
            && strncasecmp(origin.ptr + from, host.ptr, host.len) == 0;
 }
 
+/* Whether the name stands for this machine wherever it is used: localhost and what is below it, 127.0.0.0/8,
+ * [::1], and 0.0.0.0, which leads here, too. */
+static bool
+name_is_local(Slice name)
+{
+    const Slice below = SLICE(".localhost");
+    if (name.len > below.len
+        && slice_eq_nocase(slice_of(name.ptr + name.len - below.len, below.len),
+                           below)) {
+        return true;
+    }
+    bool digits = name.len > 4 && memcmp(name.ptr, "127.", 4) == 0;
+    for (size_t i = 0; digits && i < name.len; i++) {
+        digits = name.ptr[i] == '.' || (name.ptr[i] >= '0' && name.ptr[i] <= '9');
+    }
+    return digits || slice_eq_nocase(name, SLICE("localhost"))
+           || slice_eq(name, SLICE("[::1]")) || slice_eq(name, SLICE("0.0.0.0"));
+}
+
+/* What is allowed unless the user says otherwise: everything, except that a page of another site may not
+ * connect to a server on the machine of whoever looks at the page. */
+static bool
+origin_is_no_stranger(const HttpRequest *req, Slice origin)
+{
+    if (req->forwarded || req->host < 0
+        || !name_is_local(head_host_name(http_field_value(req, (uint32_t)req->host)))) {
+        return true;
+    }
+    const char *mark = memmem(origin.ptr, origin.len, "://", 3);
+    if (mark == NULL) {
+        return false; /* "null": a sandboxed frame, which may be anyone's */
+    }
+    size_t from = (size_t)(mark - origin.ptr) + 3;
+    Slice host = slice_of(origin.ptr + from, origin.len - from);
+    return head_is_host(host) && name_is_local(head_host_name(host));
+}
+
 /* A request without Origin is allowed: clients other than browsers send none, and could send any. */
 static bool
 origin_is_allowed(const HttpRequest *req)
 {
     Slice rest = buf_slice(&req->server->ws_origins);
     int32_t i = http_field_find(req, SLICE("origin"), 0);
-    if (rest.len == 0 || i < 0) {
+    if (i < 0) {
         return true;
     }
     Slice origin = http_field_value(req, (uint32_t)i);
+    if (rest.len == 0) {
+        return origin_is_no_stranger(req, origin);
+    }
     do {
         Slice allowed = list_next(&rest, ' ');
-        if (slice_eq_nocase(origin, allowed)
+        if (slice_eq_nocase(origin, allowed) || slice_eq(allowed, SLICE("*"))
             || (slice_eq(allowed, SLICE("same")) && origin_is_host(req, origin))) {
             return true;
         }
@@ -129,6 +169,12 @@ ws_check(HttpRequest *req)
     (void)http_respond(req, &head, buf_slice(&body), NULL);
     buf_free(&body);
     http_fields_free(&fields);
+    if (fault.status == 403) {
+        server_refused(req->server, &req->peer,
+                       (HttpRefusal){403,
+                                     "its Origin may not open WebSockets (--ws-origin)",
+                                     NULL});
+    }
     return false;
 }
 

@@ -171,7 +171,8 @@ class Mount:
         """
         scope = request._scope
         if scope is None:
-            scope = {**plain_scope(request, self.root_path), **self.outer(request.app)}
+            root_path = request._forwarded_prefix or self.root_path
+            scope = {**plain_scope(request, root_path), **self.outer(request.app)}
         scope = self.below(scope)
         return await answer_by(self.asgi, scope, request)
 
@@ -184,11 +185,11 @@ class Mount:
         told = self.outer(app)
         if not told:
             return self.foreign
-        told["app_root_path"] = root_path
 
         def call(scope: Message, receive: Receive, send: Send) -> Any:
             if scope["type"] != "lifespan":
-                for name, value in told.items():
+                outside = scope["root_path"].removesuffix(self.prefix)  # a proxy may have said it
+                for name, value in {**told, "app_root_path": outside}.items():
                     scope.setdefault(name, value)
             return self.asgi(scope, receive, send)
 

@@ -30,6 +30,7 @@ from .options import (
     reload_options,
     watched_files,
 )
+from .proxy_options import proxy_options
 from .run import start
 from .secure import CERT_REQS
 from .show import openapi, routes
@@ -187,26 +188,13 @@ def _limit_options(command: Command) -> Command:
     help="Take http.response.debug from ASGI apps and log it (--log-level debug), for tests that "
     "look into an app; not for production.",
 )
-@click.option(
-    "--root-path",
-    default="",
-    metavar="PATH",
-    help="Path prefix that a proxy removes from each request's path.",
-)
+@proxy_options
 @click.option(
     "--ws-per-message-deflate",
     type=bool,
     default=True,
     show_default=True,
     help="Compress WebSocket messages if the client offers it.",
-)
-@click.option(
-    "--ws-origin",
-    "ws_origins",
-    metavar="ORIGIN",
-    multiple=True,
-    help="Origin whose pages may open WebSockets, such as https://example.org, or `same` for the "
-    "request's host; may be repeated. Default: every origin.",
 )
 @click.option(
     "--ssl-certfile",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from .._forms.limits import DEFAULTS, FLAGS
+from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
 
 SECONDS = 1000  # C takes times in milliseconds
 LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -32,6 +33,7 @@ RANGES = {
 _TYPES: dict[str, tuple[Any, str]] = {
     "str": (str, "a str"),
     "str | None": (str | None, "a str or None"),
+    "str | tuple[str, ...]": ((str, tuple, list, set, frozenset), "a str or a tuple of str"),
     "bool": (bool, "True or False"),
     "tuple[str, ...]": ((tuple, list, set, frozenset), "a tuple of str"),
     "dict[str, int]": (dict, "a dict"),
@@ -193,8 +195,15 @@ class Config:
     Times are in seconds. After the first signal to stop, requests have `graceful_timeout` to
     finish, and the rest of the shutdown has `cleanup_timeout`; then the process is terminated.
     `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
-    number that wait for a thread. `ws_origins` are the origins whose pages may open WebSockets;
-    "same" stands for the request's host. If it is empty, all may.
+    number that wait for a thread.
+
+    `ws_origins` are the origins whose pages may open WebSockets; "same" stands for the request's
+    host, "*" for all. If it is empty, all may, but a request for a local name that no proxy has
+    forwarded must come from a page of a local name. `allowed_hosts` are the hosts that requests may
+    name ("*.example.org": all below it); others get a 400. If it is empty, all may.
+
+    `forwarded_allow_ips` are the addresses and networks of proxies ("unix": whoever connects to a
+    Unix socket; "*": all) that are believed what `forwarded_fields` say of a request's client.
 
     With several `workers`, one whose event loop has stood still for `worker_timeout` is replaced.
     So is one that has had `max_requests` plus a random number up to `max_requests_jitter`, that has
@@ -226,6 +235,9 @@ class Config:
     graceful_timeout: float = 8.0
     cleanup_timeout: float = 1.5
     root_path: str = ""
+    forwarded_allow_ips: str | tuple[str, ...] = LOCAL
+    forwarded_fields: tuple[str, ...] = tuple(FIELDS)
+    allowed_hosts: tuple[str, ...] = ()
     lifespan: str = "auto"
     asgi_extensions: bool = False
     asgi_debug: bool = False
@@ -266,6 +278,11 @@ class Config:
         for name, choices in (("log_level", LEVELS), ("lifespan", LIFESPAN_MODES)):
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
+        check_hosts(self.allowed_hosts)
+        try:
+            make_proxies(self.forwarded_allow_ips, self.forwarded_fields)
+        except ValueError as exc:
+            raise ValueError(f"Config: {exc}") from None
         known = {limit.name: limit for limit in LIMITS}
         for name, value in self.limits.items():
             if name not in known:

@@ -32,6 +32,7 @@ from ..requests import Request
 from ..websockets import WebSocket
 from .config import PYTHON_LIMITS
 from .draining import CANCELLED_SHARE, drain
+from .proxies import make_proxies
 from .refusals import log_refused
 from .reporting import RETIRE, report
 from .secure import make_secure
@@ -244,6 +245,8 @@ class Service:
             access_log=descriptor_of("stdout") if self._config.access_log else -1,
             websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
+            hosts=" ".join(self._config.allowed_hosts).lower(),
+            proxies=make_proxies(self._config.forwarded_allow_ips, self._config.forwarded_fields),
             secure=self._secure,
             on_refused=log_refused,
         )

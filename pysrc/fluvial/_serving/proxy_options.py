@@ -1,0 +1,67 @@
+"""Options of `fluvial run` about proxies in front, and about who may ask for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .proxies import FIELDS, LOCAL, split
+
+Command = Callable[..., Any]
+
+
+def _split(context: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...]:
+    return split(value)
+
+
+_OPTIONS = (
+    click.option(
+        "--root-path",
+        default="",
+        metavar="PATH",
+        help="Path prefix that a proxy removes from each request's path.",
+    ),
+    click.option(
+        "--forwarded-allow-ips",
+        metavar="LIST",
+        envvar=["FLUVIAL_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"],
+        default=",".join(LOCAL),
+        show_default=True,
+        help="Proxies that are believed what they say of a request's client: addresses and "
+        "networks; `unix` for Unix sockets, * for everybody. Empty: nobody.",
+    ),
+    click.option(
+        "--forwarded-fields",
+        metavar="LIST",
+        multiple=True,
+        default=tuple(FIELDS),
+        callback=_split,
+        help=f"The header fields in which they are believed. Default: {', '.join(FIELDS)}.",
+    ),
+    click.option(
+        "--allowed-hosts",
+        metavar="LIST",
+        multiple=True,
+        callback=_split,
+        help="Hosts that requests may name, such as example.org or *.example.org, which means all "
+        "below it; others get 400. Default: all.",
+    ),
+    click.option(
+        "--ws-origin",
+        "ws_origins",
+        metavar="ORIGIN",
+        multiple=True,
+        help="Origin whose pages may open WebSockets, such as https://example.org; `same` for the "
+        "request's host, * for all; may be repeated. Default: all, but at a local name such as "
+        "localhost only pages of local names.",
+    ),
+)
+
+
+def proxy_options(command: Command) -> Command:
+    """Adds the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -339,7 +339,7 @@ serve(Reply *reply, Slice data, size_t step)
     int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     const NetAddr nobody = {.family = AF_UNSPEC};
     check(socketpair(AF_UNIX, type, 0, fds) == 0, "no socket pair");
-    conn_open(server, fds[0], true, &nobody);
+    conn_open(server, fds[0], true, &nobody, false);
     reply->len = 0;
     bool open = true;
     while (open && data.len != 0) {
@@ -479,7 +479,8 @@ LLVMFuzzerInitialize(int *Py_UNUSED(argc), char ***Py_UNUSED(argv))
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const struct sockaddr any = {.sa_family = AF_UNIX};
     check(bind(fd, &any, sizeof any.sa_family) == 0, "no address");
-    check(http_server_listen(server, fd, true, 1) == 0, "the server doesn't listen");
+    check(http_server_listen(server, fd, true, 1, false) == 0,
+          "the server doesn't listen");
     Py_DECREF(main);
     Py_DECREF(core);
     return 0;

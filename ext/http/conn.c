@@ -200,10 +200,16 @@ conn_linger_data(HttpConn *c, size_t len)
     }
 }
 
+static void conn_on_greeting(HttpConn *c, Slice data);
+
 static void
 conn_on_data(Stream *stream, Slice data)
 {
     HttpConn *c = conn_of_stream(stream);
+    if (unlikely(c->greeting != NULL)) {
+        conn_on_greeting(c, data);
+        return;
+    }
     c->server->parking = !loop_is_crowded(c->server->loop);
     if (c->state == CONN_LINGER) {
         conn_linger_data(c, data.len);
@@ -217,6 +223,32 @@ conn_on_data(Stream *stream, Slice data)
         }
     }
     conn_settle(c);
+}
+
+/* Bytes of the PROXY protocol have arrived. When its header is complete, TLS begins, or the request. */
+static void
+conn_on_greeting(HttpConn *c, Slice data)
+{
+    Buf rest = {NULL, 0, 0};
+    if (!greeting_data(c, data, &rest)) {
+        conn_settle(c);
+        return;
+    }
+    SecureHost *secure = c->server->secure;
+    SecureLink *link = secure == NULL ? NULL : secure_link_new(secure);
+    if (secure != NULL && link == NULL) {
+        conn_close(c, false);
+    } else if (link != NULL) {
+        stream_read_stop(&c->stream);
+        stream_secure(&c->stream, link);
+        conn_settle(c);
+        stream_secure_feed(&c->stream, buf_slice(&rest));
+    } else if (rest.len != 0) {
+        conn_on_data(&c->stream, buf_slice(&rest));
+    } else {
+        conn_settle(c);
+    }
+    buf_free(&rest);
 }
 
 static void
@@ -374,6 +406,7 @@ conn_free(HttpConn *c)
     assert(c->parked == 0);
     ring_remove(&c->all);
     deadline_clear(&c->deadline);
+    greeting_free(c->greeting);
     PyMem_RawFree(c);
 }
 
@@ -405,13 +438,19 @@ static const StreamOps stream_ops = {
 
 /* A connection on `fd`; NULL when out of memory or when libuv refuses the descriptor. */
 static HttpConn *
-conn_new(HttpServer *server, int fd, bool is_unix)
+conn_new(HttpServer *server, int fd, bool is_unix, bool proxied)
 {
     HttpConn *c = PyMem_RawCalloc(1, sizeof(*c));
-    SecureLink *link = server->secure == NULL ? NULL : secure_link_new(server->secure);
-    if (c == NULL || (server->secure != NULL && link == NULL)
+    bool secure =
+        server->secure != NULL && !proxied; /* else TLS begins after the header */
+    SecureLink *link = secure ? secure_link_new(server->secure) : NULL;
+    if (c == NULL || (secure && link == NULL)
+        || (proxied && (c->greeting = greeting_new()) == NULL)
         || stream_open_fd(&c->stream, server->loop, &stream_ops, fd, is_unix) != 0) {
         secure_link_free(link);
+        if (c != NULL) {
+            greeting_free(c->greeting);
+        }
         PyMem_RawFree(c);
         return NULL;
     }
@@ -422,18 +461,28 @@ conn_new(HttpServer *server, int fd, bool is_unix)
 }
 
 void
-conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer)
+conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer, bool proxied)
 {
-    HttpConn *c = conn_new(server, fd, is_unix);
+    NetAddr addr = *peer;
+    net_addr_unmap(&addr);
+    bool trusted = trust_has(&server->trust, &addr);
+    if (proxied && !trusted) {
+        (void)close(fd);
+        server_refused(
+            server, &addr,
+            (HttpRefusal){.status = -1,
+                          .reason = "it isn't one of --forwarded-allow-ips"});
+        return;
+    }
+    HttpConn *c = conn_new(server, fd, is_unix, proxied);
     if (c == NULL) {
         (void)close(fd);
         return;
     }
     c->server = server;
-    c->peer = *peer;
+    c->peer = addr;
     c->opened = uv_now(loop_uv(server->loop));
-    net_addr_unmap(&c->peer);
-    c->believed = trust_has(&server->trust, &c->peer) ? server->trust.fields : 0;
+    c->believed = trusted ? server->trust.fields : 0;
     c->https = server->secure != NULL;
     PROBE(accept, c, fd);
     ring_append(&server->conns, &c->all);

@@ -2,6 +2,7 @@
  * time; what a client sends ahead is kept until the response is complete.
  *
  *   conn.c      bytes in, bytes kept, end of file, closing
+ *   greeting.c  the header of the PROXY protocol, before everything else
  *   timeout.c   deadlines
  *   half.c      a client that has sent FIN: does it still read?
  *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
@@ -66,6 +67,8 @@ typedef struct UpgradeOps {
     void (*expired)(HttpConn *c, DeadlineKind kind);
 } UpgradeOps;
 
+typedef struct Greeting Greeting;
+
 struct HttpConn {
     Stream stream;
     llhttp_t parser;
@@ -91,7 +94,9 @@ struct HttpConn {
     uint8_t
         believed; /* of RARE_*: the fields that the peer, a trusted proxy, is believed */
     bool https;   /* what HttpRequest.https begins with */
-    bool lent;    /* the socket is lent, see http_stream_lend */
+    /* owned: the header of the PROXY protocol is still to come; see greeting.c. Else NULL */
+    Greeting *greeting;
+    bool lent;       /* the socket is lent, see http_stream_lend */
     bool lent_waits; /* the borrower waits for the client to take what it has written */
     Fault fault;     /* set by a parser callback that refuses */
     const char *piece; /* the parser's current input; borrowed while the parser runs */
@@ -123,8 +128,10 @@ struct HttpConn {
 
 /* ---- conn.c ------------------------------------------------------------------------------ */
 
-/* Serves the connected socket `fd`. Takes ownership of it, also on errors. */
-void conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer);
+/* Serves the connected socket `fd`. Takes ownership of it, also on errors. `proxied`: its peer must be a
+ * trusted proxy and begin with a header of the PROXY protocol. */
+void conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer,
+               bool proxied);
 void conn_set_state(HttpConn *c, ConnState state);
 /* After the last response: sends FIN, then reads until EOF within the linger limits. */
 void conn_finish(HttpConn *c);
@@ -158,6 +165,18 @@ conn_kept(const HttpConn *c)
 void conn_drain(HttpConn *c, bool idle);
 /* Whether a response is being sent whose length isn't known: it may never end. */
 bool conn_streams(const HttpConn *c);
+
+/* ---- greeting.c -------------------------------------------------------------------------- */
+
+/* NULL when out of memory. */
+Greeting *greeting_new(void);
+/* May be NULL. */
+void greeting_free(Greeting *greeting);
+
+/* Bytes have arrived on a connection that has a greeting. True when the header is complete: `*rest` then
+ * has what follows it and belongs to the caller, also when it is empty. False when more is to come, or
+ * when the connection was closed because the header is malformed. */
+bool greeting_data(HttpConn *c, Slice data, Buf *rest);
 
 /* ---- timeout.c --------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 struct ServerListener {
     Listener listener;
     HttpServer *server;   /* borrowed; outlives its listeners */
+    bool proxied;         /* see http_server_listen */
     ServerListener *next; /* in HttpServer.listeners */
 };
 
@@ -217,8 +218,9 @@ server_is_full(const HttpServer *server)
 static void
 server_on_accept(Listener *listener, int fd, const NetAddr *peer)
 {
-    HttpServer *server = container_of(listener, ServerListener, listener)->server;
-    conn_open(server, fd, listener->is_unix, peer);
+    ServerListener *own = container_of(listener, ServerListener, listener);
+    HttpServer *server = own->server;
+    conn_open(server, fd, listener->is_unix, peer, own->proxied);
     if (server_is_full(server)) {
         for (ServerListener *l = server->listeners; l != NULL; l = l->next) {
             listener_pause(&l->listener);
@@ -315,7 +317,7 @@ http_server_share(HttpServer *server)
 }
 
 int
-http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog)
+http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog, bool proxied)
 {
     if (server->state != SERVER_NEW && server->state != SERVER_RUNNING) {
         return UV_EINVAL;
@@ -334,6 +336,7 @@ http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog)
         listener_share(&added->listener);
     }
     added->server = server;
+    added->proxied = proxied;
     added->next = server->listeners;
     server->listeners = added;
     if (server->state == SERVER_NEW) {
@@ -352,7 +355,7 @@ http_server_take(HttpServer *server, int fd)
         server_start(server);
     }
     NetAddr nameless = {.family = AF_UNSPEC};
-    conn_open(server, fd, true, &nameless);
+    conn_open(server, fd, true, &nameless, false);
     return 0;
 }
 

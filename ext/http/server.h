@@ -15,7 +15,9 @@
 
 /* What was refused without calling the upper layer, and why. */
 typedef struct HttpRefusal {
-    int status; /* of the response; a close code (1000 or more) for a WebSocket; 0: the TLS handshake */
+    /* Of the response; a close code (1000 or more) for a WebSocket; 0: the TLS handshake; -1: the whole
+     * connection, by the rules of the PROXY protocol. */
+    int status;
     const char *reason;
     const char *limit; /* the field of HttpLimits that was exceeded, or NULL */
 } HttpRefusal;
@@ -100,8 +102,10 @@ void *http_server_context(const HttpServer *server);
 Loop *http_server_loop(const HttpServer *server);
 
 /* Accepts connections on the socket `fd`, which is bound but not yet listening. The server owns it
- * from then on if the result is 0. */
-int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog);
+ * from then on if the result is 0. `proxied`: each connection begins with a header of the PROXY protocol,
+ * and only trusted proxies may connect. */
+int http_server_listen(HttpServer *server, int fd, bool is_unix, int backlog,
+                       bool proxied);
 
 /* Other processes accept from the sockets that http_server_listen gets from now on. */
 void http_server_share(HttpServer *server);

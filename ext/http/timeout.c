@@ -13,7 +13,7 @@ deadline_wanted(const HttpConn *c)
     DeadlineKind writing = waits ? DEADLINE_WRITE : DEADLINE_NONE;
     switch (c->state) {
     case CONN_IDLE:
-        if (stream_is_handshaking(&c->stream)) {
+        if (stream_is_handshaking(&c->stream) || unlikely(c->greeting != NULL)) {
             return DEADLINE_HEADER;
         }
         return writing != DEADLINE_NONE ? writing : DEADLINE_KEEP_ALIVE;
@@ -85,6 +85,12 @@ header_expired(HttpConn *c)
         server_refused(
             c->server, &c->peer,
             (HttpRefusal){.reason = "it took too long", .limit = "header_timeout"});
+        conn_close(c, false);
+    } else if (c->greeting != NULL) {
+        server_refused(c->server, &c->peer,
+                       (HttpRefusal){.status = -1,
+                                     .reason = "its PROXY header took too long",
+                                     .limit = "header_timeout"});
         conn_close(c, false);
     } else {
         exchange_reject(c, ((Fault){408, "The head of the request took too long",

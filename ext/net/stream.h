@@ -94,6 +94,9 @@ int stream_accept(Stream *s, Loop *loop, const StreamOps *ops, uv_stream_t *list
  * causes on_error with UV_EPROTO. close_notify is sent by stream_shutdown and by a stream_close that
  * flushes. */
 void stream_secure(Stream *s, SecureLink *link);
+/* Passes on bytes of records that the owner has read itself before TLS began. The stream must be reading.
+ * They are copied. */
+void stream_secure_feed(Stream *s, Slice early);
 /* Whether the handshake is complete. For streams with TLS. */
 bool stream_secure_is_ready(const Stream *s);
 /* Why TLS has failed: static text, or NULL. */

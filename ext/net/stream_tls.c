@@ -105,6 +105,19 @@ stream_secure_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
     }
 }
 
+void
+stream_secure_feed(Stream *s, Slice early)
+{
+    uv_buf_t all = loop_read_buffer(s->loop);
+    size_t room = all.len - GAP;
+    while (early.len != 0 && s->state == STREAM_OPEN && s->reading) {
+        size_t size = early.len < room ? early.len : room;
+        memcpy(all.base + GAP, early.ptr, size);
+        early = slice_of(early.ptr + size, early.len - size);
+        link_feed(s, slice_of(all.base + GAP, size));
+    }
+}
+
 /* ---- Writing ------------------------------------------------------------------------------ */
 
 /* Seals `plain` into records, and writes them out whenever SEND_AT_ONCE bytes have gathered. */

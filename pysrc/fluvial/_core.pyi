@@ -384,10 +384,18 @@ class Server:
         proxies: tuple[bytes, bool, int] = ...,  # left out: nobody is believed
     ) -> None: ...
     def listen(
-        self, fd: int, *, unix: bool = False, backlog: int = 2048, shared: bool = False
+        self,
+        fd: int,
+        *,
+        unix: bool = False,
+        backlog: int = 2048,
+        shared: bool = False,
+        proxied: bool = False,
     ) -> None:
         """Takes over the bound socket `fd` and accepts connections. With `shared`, so do other
-        processes, and each takes one at a time. Raises: OSError when it can't listen."""
+        processes, and each takes one at a time. If they are `proxied`, each begins with a header
+        of the PROXY protocol, and only trusted proxies may connect. Raises: OSError when it can't
+        listen."""
     def take(self, fd: int, /) -> None:
         """Takes over the connected Unix socket `fd`, which is non-blocking, as if it had been
         accepted. Raises: OSError when the server is stopping."""

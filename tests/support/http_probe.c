@@ -520,7 +520,7 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     http_server_access_log(self->server, log_fd);
-    int err = http_server_listen(self->server, fd, is_unix, 128);
+    int err = http_server_listen(self->server, fd, is_unix, 128, false);
     if (err != 0) {
         Py_DECREF(self);
         return err_set(err);

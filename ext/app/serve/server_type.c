@@ -275,11 +275,12 @@ server_began(AppServer *self, int err)
 static PyObject *
 server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"fd", "unix", "backlog", "shared", NULL};
+    static const char *const names[] = {"fd",     "unix",    "backlog",
+                                        "shared", "proxied", NULL};
     AppServer *self = (AppServer *)op;
-    int fd, is_unix = 0, backlog = 2048, shared = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pip", (char **)names, &fd,
-                                     &is_unix, &backlog, &shared)
+    int fd, is_unix = 0, backlog = 2048, shared = 0, proxied = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|$pipp", (char **)names, &fd,
+                                     &is_unix, &backlog, &shared, &proxied)
         || server_check_open(self) < 0) {
         return NULL;
     }
@@ -289,7 +290,7 @@ server_listen(PyObject *op, PyObject *args, PyObject *kwargs)
     if (shared) {
         http_server_share(self->http);
     }
-    int err = http_server_listen(self->http, fd, is_unix != 0, backlog);
+    int err = http_server_listen(self->http, fd, is_unix != 0, backlog, proxied != 0);
     return server_began(self, err);
 }
 

@@ -18,11 +18,13 @@ def log_refused(host: str, status: int, reason: str, limit: str | None) -> None:
     """Logs a refusal and, if a limit was exceeded, the limit's flag.
 
     `status` is the status of the response, the close code of a WebSocket, or 0 for a failed TLS
-    handshake.
+    handshake, or -1 for a connection that the rules of the PROXY protocol forbid.
     """
     client = host or "a client"
     flag = "" if limit is None else f" ({_FLAGS[limit]})"
-    if status == 0:
+    if status < 0:
+        log.warning("Closed a connection of %s to --proxy-protocol: %s%s", client, reason, flag)
+    elif status == 0:
         log.debug("TLS handshake with %s failed: %s%s", client, reason, flag)
     elif status < _LEAST_CLOSE_CODE:
         log.debug("Refused a request from %s with %d: %s%s", client, status, reason, flag)

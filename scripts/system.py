@@ -36,6 +36,12 @@ def on_path(*names: str) -> Callable[[], bool]:
     return lambda: any(shutil.which(name) for name in names)
 
 
+def in_sbin(name: str) -> Callable[[], bool]:
+    """Whether a server is there, which users' PATH often doesn't find."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
+    return lambda: shutil.which(name, path=path) is not None
+
+
 def compiles(header: str) -> Callable[[], bool]:
     """Whether the C compiler finds `header`."""
 
@@ -102,6 +108,8 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("PostgreSQL", "postgresql", has_postgres)
         yield Need("npm, for the documentation pages", "npm", on_path("npm"))
         yield Need("node, for clients in TypeScript", "nodejs", on_path("node"))
+        yield Need("nginx", "nginx-light", in_sbin("nginx"))
+        yield Need("haproxy", "haproxy", in_sbin("haproxy"))
         yield Need("a browser", "chromium", on_path("chromium", "chromium-headless-shell"))
     elif purpose == "fuzz":
         yield Need("clang", "clang", on_path("clang"))

@@ -3,8 +3,7 @@
  *
  *   conn.c      bytes in, bytes kept, end of file, closing
  *   greeting.c  the header of the PROXY protocol, before everything else
- *   timeout.c   deadlines
- *   half.c      a client that has sent FIN: does it still read?
+ *   timeout.c   deadlines; half.c: a client that has sent FIN, does it still read?
  *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
  *   request_head.c      what RFC 9112 asks of a complete head beyond llhttp
  *   exchange.c  the exchange: the calls to the upper layer, and when it is over

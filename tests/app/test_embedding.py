@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 import urllib.request
@@ -306,10 +307,31 @@ def test_what_makes_no_sense_here_is_refused() -> None:
     app = make_app()
     with pytest.raises(ValueError, match="workers are those of"):
         fluvial.Server(app, workers=2)
+    for options in ({"user": "u"}, {"group": "g"}, {"umask": 0o22}, {"pid": "file"}):
+        (name,) = options
+        with pytest.raises(ValueError, match=rf"leaves this process as it is: {name} is that of"):
+            fluvial.Server(app, **options)
     with pytest.raises(TypeError, match=r"fluvial\.Server\(\) has no option 'prot'; did you mean"):
         fluvial.Server(app, prot=8000)
     with fluvial.Server(app, **QUIET) as server, pytest.raises(RuntimeError, match="already"):
         server.start_thread()
+
+
+def test_what_a_service_manager_passes_is_left_to_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    with fluvial.Server(make_app(), **QUIET) as server:
+        assert get(server.addresses[0] + "/sync")
+    assert os.environ["LISTEN_FDS"] == "1"
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        fd = os.dup(sock.fileno())
+    with fluvial.Server(make_app(), bind=(f"fd://{fd}",), access_log=False) as server:
+        assert server.addresses == (url,)
+        assert get(url + "/sync")
 
 
 def test_stopping_what_has_not_started_does_nothing() -> None:

@@ -47,7 +47,8 @@ FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
         ({"uds": ""}, "uds must be the path of a socket, not ''"),
         ({"uds": "s", "port": 1}, "uds and port can't be combined: give one of them"),
         ({"uds": "s", "host": ""}, "uds and host can't be combined: give one of them"),
-        ({"uds_mode": 0o600}, "uds_mode is the mode of a socket that uds names: give uds"),
+        ({"uds_mode": 0o600}, "uds_mode is for a Unix socket: give uds, or unix:PATH in bind"),
+        ({"bind": ("a:1",), "uds_group": "g"}, "uds_group is for a Unix socket: give uds, or unix"),
         ({"ssl_certfile": b"x"}, "ssl_certfile must be a str or None, not b'x'"),
         ({"ws_origins": "https://a"}, "ws_origins must be a tuple of str, not 'https://a'"),
         ({"allowed_hosts": "a.example"}, "allowed_hosts must be a tuple of str, not 'a.example'"),
@@ -61,6 +62,16 @@ FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
             "mean 10.0.0.0/8?",
         ),
         ({"forwarded_fields": ("x-real-ip",)}, "forwarded_fields must be of x-forwarded-for, x-fo"),
+        ({"bind": "a:1"}, "bind must be a tuple of str, not 'a:1'"),
+        ({"bind": ("a",)}, "bind takes a port, too, such as a:8000, not 'a'"),
+        ({"bind": ("a:1", 2)}, "bind must be a tuple of str, not ('a:1', 2)"),
+        ({"bind": ("a:1",), "uds": "s"}, "bind and uds can't be combined: give one of them"),
+        ({"bind": ("a:1",), "port": 1}, "bind and port can't be combined: give one of them"),
+        ({"umask": 0o1000}, "umask must be from 0 to 511, not 512"),
+        ({"user": 5}, "user must be a str or None, not 5"),
+        ({"user": ""}, "user must be a name or a number, not ''"),
+        ({"pid": ""}, "pid must be the path of a file, not ''"),
+        ({"group": "g", "preload": True}, "preload can't be combined with user or group: the app "),
         ({"limits": None}, "limits must be a dict, not None"),
         ({"root_path": "/a?b"}, "root_path must be the path of a URL, such as /api"),
     ],
@@ -94,7 +105,21 @@ def test_levels_may_be_written_large() -> None:
     [
         (["--uds", "s", "--port", "1"], "--uds and --port can't be combined"),
         (["--uds", "s", "--host", "h"], "--uds and --host can't be combined"),
-        (["--uds-mode", "600"], "--uds-mode is the mode of a socket that --uds names: give --uds"),
+        (["--uds-mode", "600"], "--uds-mode is for a Unix socket: give --uds or --bind unix:PATH"),
+        (["--bind", "a:1", "--uds-owner", "o"], "--uds-owner is for a Unix socket: give --uds or"),
+        (["--bind", "a:1", "--port", "1"], "--bind and --port can't be combined"),
+        (["--bind", "a:1", "--uds", "s"], "--bind and --uds can't be combined"),
+        (
+            ["--bind", "127.0.0.1"],
+            "bind takes a port, too, such as 127.0.0.1:8000, not '127.0.0.1'",
+        ),
+        (["--bind", "::1:80"], "bind takes IPv6 addresses in brackets, such as [::1]:8000, not"),
+        (["--bind", "/run/x"], "bind takes unix:PATH for a Unix socket, such as unix:/run/x, not"),
+        (["--bind", "a:65536"], "bind takes HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N, not"),
+        (["--bind", "fd://x"], "bind takes HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N, not"),
+        (["--umask", "8"], "Invalid value for '--umask': '8' is not a mode in octal digits"),
+        (["--forwarded-allow-ips", "x"], "forwarded_allow_ips takes addresses, networks, unix or"),
+        (["--user", "u", "--preload"], "preload can't be combined with user or group"),
         (["--root-path", "http://a"], "root_path must be the path of a URL"),
         (["--graceful-timeout", "nan"], "Invalid value for '--graceful-timeout': 'nan'"),
         (["--graceful-timeout", "inf"], "Invalid value for '--graceful-timeout'"),
@@ -135,6 +160,9 @@ def test_wrong_flags_take_one_line(tmp_path: Path, arguments: list[str], message
         ((App(),), {"port": -1}, "Config: port must be from 0 to 65535, not -1"),
         ((App(),), {"uds": "x", "port": 1}, "fluvial.run(): uds and port can't be combined"),
         ((App(),), {"uds": "x", "host": ""}, "fluvial.run(): uds and host can't be combined"),
+        ((App(),), {"bind": ("a:1",), "port": 1}, "fluvial.run(): bind and port can't be combined"),
+        ((App(),), {"bind": ("a:1",), "uds": "x"}, "fluvial.run(): bind and uds can't be combined"),
+        ((App(),), {"bind": 5}, "Config: bind must be a tuple of str, not 5"),
         ((App(), Config(port=1)), {"log_level": "x"}, "Config: log_level must be one of"),
     ],
 )
@@ -149,12 +177,26 @@ def test_run_refuses_wrong_options(
 @pytest.mark.parametrize(
     ("config", "options", "address"),
     [
-        (Config(port=1, host="h"), {"uds": "s"}, ("127.0.0.1", 8000, "s", None)),
-        (Config(uds="s", uds_mode=0o600), {"port": 1}, ("127.0.0.1", 1, None, None)),
-        (Config(uds="s"), {"host": "h"}, ("h", 8000, None, None)),
-        (Config(uds="s", uds_mode=0o600), {"uds": "t"}, ("127.0.0.1", 8000, "t", 0o600)),
-        (Config(uds="s", uds_mode=0o600), {"uds": None}, ("127.0.0.1", 8000, None, None)),
-        (Config(uds="s"), {"log_level": "debug"}, ("127.0.0.1", 8000, "s", None)),
+        (Config(port=1, host="h"), {"uds": "s"}, ("127.0.0.1", 8000, "s", None, ())),
+        (Config(uds="s", uds_mode=0o600), {"port": 1}, ("127.0.0.1", 1, None, None, ())),
+        (Config(uds="s"), {"host": "h"}, ("h", 8000, None, None, ())),
+        (Config(uds="s", uds_mode=0o600), {"uds": "t"}, ("127.0.0.1", 8000, "t", 0o600, ())),
+        (Config(uds="s", uds_mode=0o600), {"uds": None}, ("127.0.0.1", 8000, None, None, ())),
+        (Config(uds="s"), {"log_level": "debug"}, ("127.0.0.1", 8000, "s", None, ())),
+        (Config(port=1), {"bind": ("a:1",)}, ("127.0.0.1", 8000, None, None, ("a:1",))),
+        (Config(bind=("a:1",)), {"bind": ()}, ("127.0.0.1", 8000, None, None, ())),
+        (Config(bind=("a:1",)), {"port": 1}, ("127.0.0.1", 1, None, None, ())),
+        (Config(bind=("a:1",)), {"uds": "s"}, ("127.0.0.1", 8000, "s", None, ())),
+        (
+            Config(uds="s", uds_mode=0o600),
+            {"bind": ("a:1",)},
+            ("127.0.0.1", 8000, None, None, ("a:1",)),
+        ),
+        (
+            Config(uds="s", uds_mode=0o600),
+            {"bind": ("unix:t",)},
+            ("127.0.0.1", 8000, None, 0o600, ("unix:t",)),
+        ),
     ],
 )
 def test_an_address_given_to_run_takes_the_configs_place(
@@ -165,7 +207,7 @@ def test_an_address_given_to_run_takes_the_configs_place(
     monkeypatch.setattr(module, "start", lambda load, config: found.append(config))
     fluvial.run(App(), config, **options)
     (used,) = found
-    assert (used.host, used.port, used.uds, used.uds_mode) == address
+    assert (used.host, used.port, used.uds, used.uds_mode, used.bind) == address
 
 
 def test_workers_need_the_main_thread() -> None:

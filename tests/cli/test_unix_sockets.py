@@ -130,7 +130,7 @@ def pid():
 def test_a_server_that_is_still_starting_keeps_its_path(
     folder: Path, workers: tuple[str, ...], left: bool
 ) -> None:
-    """It has bound the socket, but doesn't listen yet; a parent of workers does."""
+    """It has bound the socket, but doesn't listen yet; with workers their parent does."""
     (folder / "slow.py").write_text(SLOW_LIFESPAN)
     if left:
         with socket.socket(socket.AF_UNIX) as sock:
@@ -139,8 +139,8 @@ def test_a_server_that_is_still_starting_keeps_its_path(
     with launched("slow:app", *options, app_dir=folder) as first:
         first.expect("starts")
         with launched("it:app", *options, app_dir=folder) as second:
-            what = "listens" if workers else "is starting"
-            second.expect(f"Error: can't listen on socket: another server {what} there")
+            does = "listens" if workers else "is starting"
+            second.expect(f"Error: can't listen on socket: another server {does} there")
             assert second.wait() == 1
         (folder / "go").touch()
         ready(first, workers)

@@ -103,9 +103,9 @@ class ServerProcess:
 
 
 def command_of(app: str, app_dir: Path, *options: str) -> list[str]:
-    """`fluvial run`, on a free port where the options name no Unix socket."""
+    """`fluvial run`, on a free port where the options name no address."""
     fluvial = str(Path(sys.executable).with_name("fluvial"))
-    address = () if "--uds" in options else ("--port", "0")
+    address = () if {"--uds", "--bind"} & set(options) else ("--port", "0")
     return [fluvial, "run", app, "--app-dir", str(app_dir), *address, *options]
 
 

@@ -110,8 +110,8 @@ class Served:
 @contextlib.contextmanager
 def serving(app: Any, **options: Any) -> Iterator[Served]:
     """Serves `app` on a free port, or where `options` (those of Config) say, and stops it."""
-    where: dict[str, Any] = {} if options.get("uds") else {"port": 0}
-    config = Config(**(where | {"access_log": False, "graceful_timeout": 10} | options))
+    place = {} if {"uds", "bind"} & options.keys() else {"port": 0}
+    config = Config(**({"access_log": False, "graceful_timeout": 10} | place | options))
     (sock,) = bind(config)
     fix_receive_buffer(sock)
     name = sock.getsockname()

@@ -188,7 +188,9 @@ class Mount:
 
         def call(scope: Message, receive: Receive, send: Send) -> Any:
             if scope["type"] != "lifespan":
-                outside = scope["root_path"].removesuffix(self.prefix)  # a proxy may have said it
+                outside = root_path
+                if "{" not in self.prefix:  # a proxy may have said another one
+                    outside = scope["root_path"].removesuffix(self.prefix)
                 for name, value in {**told, "app_root_path": outside}.items():
                     scope.setdefault(name, value)
             return self.asgi(scope, receive, send)

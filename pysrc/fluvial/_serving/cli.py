@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import math
 import os
-import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from .. import __version__
 from .._asgi.foreign_app import INTERFACES
 from .client import client
-from .config import ADDRESS, LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
+from .config import LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
 from .dev import dev
 from .early import leave_signals
+from .listening_options import listening_options, refuse_two_addresses
 from .load import load_app
 from .options import (
     app_dir_option,
@@ -70,18 +69,6 @@ main.add_command(openapi)
 main.add_command(routes)
 
 
-class _Mode(click.ParamType[int]):
-    """A file's mode, in octal digits."""
-
-    name = "mode"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The mode as an int. Raises: click.UsageError unless it is octal and at most 777."""
-        if re.fullmatch("(0o)?[0-7]{1,4}", value) is None or int(value, 8) > 0o777:
-            self.fail(f"{value!r} is not a mode in octal digits such as 660", param, ctx)
-        return int(value, 8)
-
-
 def _limit_options(command: Command) -> Command:
     """Adds an option for each limit."""
     for limit in reversed(LIMITS):
@@ -104,13 +91,7 @@ def _limit_options(command: Command) -> Command:
 @click.argument("target", metavar="MODULE:APP")
 @host_option
 @port_option
-@click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
-@click.option(
-    "--uds-mode",
-    type=_Mode(),
-    metavar="MODE",
-    help="The socket's file mode, in octal, such as 660. Default: what the umask leaves.",
-)
+@listening_options
 @worker_options
 @click.option(
     "--threads",
@@ -254,7 +235,7 @@ def run(
     **options: Any,
 ) -> None:
     """Serve the app that MODULE:APP names."""
-    _refuse_two_addresses()
+    refuse_two_addresses()
     try:
         limits = {limit.name: round(options.pop(limit.name) * limit.scale) for limit in LIMITS}
         config = Config(**options, limits=limits)
@@ -293,17 +274,3 @@ def _load_as_fastapi(load: Callable[[], App | Foreign]) -> App | Foreign:
 
     install()
     return load()
-
-
-def _refuse_two_addresses() -> None:
-    """Raises: click.UsageError when --uds is combined with --host or --port, or is missing."""
-    context = click.get_current_context()
-    if context.params["uds"] is None:
-        if context.params["uds_mode"] is not None:
-            raise click.UsageError(
-                "--uds-mode is the mode of a socket that --uds names: give --uds"
-            )
-        return
-    for name in ADDRESS:
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--uds and --{name} can't be combined: give one of them")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from .._forms.limits import DEFAULTS, FLAGS
+from .addresses import has_unix_socket, parse_address
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
 
 SECONDS = 1000  # C takes times in milliseconds
@@ -39,7 +40,14 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "dict[str, int]": (dict, "a dict"),
 }
 LONGEST_GRACE = 86_400.0  # seconds
-ADDRESS = ("host", "port")  # what can't be combined with uds
+ADDRESS = ("host", "port")
+WAYS = (("bind",), ("uds",), ADDRESS)  # to say where to listen; one excludes the others
+OF_FILES = ("uds_mode", "uds_owner", "uds_group")  # of Unix sockets
+_NOT_EMPTY = {
+    "uds": "the path of a socket",
+    "pid": "the path of a file",
+    **dict.fromkeys(("user", "group", "uds_owner", "uds_group"), "a name or a number"),
+}
 LONGEST_LIFETIME = 31_536_000.0  # seconds
 
 
@@ -184,8 +192,16 @@ PYTHON_LIMITS = frozenset(f"form_{name}" for name in FLAGS) - {"form_size"}
 class Config:
     """Where and how to serve. `limits` are in C's units, by the names in `LIMITS`.
 
-    An empty `host` means all interfaces. `uds` takes the place of `host` and `port`. `uds_mode` is
-    the mode of the Unix socket's file; by default the umask determines it.
+    An empty `host` means all interfaces. `uds`, a Unix socket's path, takes the place of `host` and
+    `port`; so does `bind`, with any number of "HOST:PORT", "[IPV6]:PORT", "unix:PATH" and "fd://N".
+    `uds_mode`, `uds_owner` and `uds_group` are those of Unix sockets' files; by default the umask
+    determines the mode, and they belong to `user` and `group`. With `reuse_port` other servers may
+    have the same ports. With `proxy_protocol` each connection begins with a header of the PROXY
+    protocol, and only `forwarded_allow_ips` may connect.
+
+    `user` and `group` are names or numbers; the app is loaded and runs as these, for good, while
+    sockets are bound and keys are read before. `umask` is that of the process, `pid` a file for its
+    id.
 
     `root_path` is the prefix that a proxy removes from each request's path. `lifespan` says whether
     ASGI apps are notified of startup and shutdown: "on", "off", or "auto", which notifies those
@@ -220,6 +236,15 @@ class Config:
     port: int = 8000
     uds: str | None = None
     uds_mode: int | None = None
+    uds_owner: str | None = None
+    uds_group: str | None = None
+    bind: tuple[str, ...] = ()
+    reuse_port: bool = False
+    proxy_protocol: bool = False
+    user: str | None = None
+    group: str | None = None
+    umask: int | None = None
+    pid: str | None = None
     threads: int = 64
     thread_queue: int = 16384
     workers: int = 1
@@ -267,19 +292,21 @@ class Config:
             _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
         for name in ("worker_timeout", "max_lifetime"):
             _check_number(name, getattr(self, name), 0, LONGEST_LIFETIME, whole=False)
-        if self.uds_mode is not None:
-            _check_number("uds_mode", self.uds_mode, 0, 0o777)
+        for name in ("uds_mode", "umask"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), 0, 0o777)
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, each.name, value := os.fspath(value))
             _check_type(each.name, each.type, value)
-        self._check_address()
         for name, choices in (("log_level", LEVELS), ("lifespan", LIFESPAN_MODES)):
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
         check_hosts(self.allowed_hosts)
         try:
+            self._check_process()
+            self._check_listening()
             make_proxies(self.forwarded_allow_ips, self.forwarded_fields)
         except ValueError as exc:
             raise ValueError(f"Config: {exc}") from None
@@ -289,19 +316,34 @@ class Config:
                 raise ValueError(f"Config: unknown limit {name!r}{did_you_mean(name, known)}")
             _check_number(f"limits[{name!r}]", value, 0, known[name].most)
 
-    def _check_address(self) -> None:
-        if self.uds == "":
-            raise ValueError("Config: uds must be the path of a socket, not ''")
-        if self.uds is None and self.uds_mode is not None:
-            raise ValueError("Config: uds_mode is the mode of a socket that uds names: give uds")
-        for name, default in defaults_of_address().items():
-            if self.uds is not None and getattr(self, name) != default:
-                raise ValueError(f"Config: uds and {name} can't be combined: give one of them")
+    def _check_listening(self) -> None:
+        """Checks where to listen. Raises: TypeError or ValueError."""
+        for text in self.bind:
+            if not isinstance(text, str):
+                raise TypeError(f"Config: bind must be a tuple of str, not {self.bind!r}")
+            parse_address(text)
+        ways = {"bind": bool(self.bind), "uds": self.uds is not None}
+        used = [way for way, is_used in ways.items() if is_used]
+        used += [name for name in ADDRESS if getattr(self, name) != _default(name)]
+        if len(used) > 1 and used[0] in ways:
+            raise ValueError(f"{used[0]} and {used[1]} can't be combined: give one of them")
+        for name in OF_FILES:
+            if getattr(self, name) is not None and not has_unix_socket(self.uds, self.bind):
+                raise ValueError(f"{name} is for a Unix socket: give uds, or unix:PATH in bind")
+
+    def _check_process(self) -> None:
+        for name, words in _NOT_EMPTY.items():
+            if getattr(self, name) == "":
+                raise ValueError(f"{name} must be {words}, not ''")
+        if self.preload and (self.user is not None or self.group is not None):
+            raise ValueError(
+                "preload can't be combined with user or group: the app would be loaded before the "
+                "process runs as these"
+            )
 
 
-def defaults_of_address() -> dict[str, Any]:
-    """The defaults of the options that `uds` takes the place of."""
-    return {each.name: each.default for each in fields(Config) if each.name in ADDRESS}
+def _default(name: str) -> Any:
+    return next(each.default for each in fields(Config) if each.name == name)
 
 
 def make_config(caller: str, config: Config | None, options: dict[str, Any]) -> Config:
@@ -314,16 +356,35 @@ def make_config(caller: str, config: Config | None, options: dict[str, Any]) -> 
         if name not in known:
             hint = did_you_mean(name, known) or "; see fluvial.Config"
             raise TypeError(f"{caller} has no option {name!r}{hint}")
-    of_address = {*ADDRESS} & options.keys()
-    if options.get("uds") is not None and of_address:
-        raise TypeError(f"{caller}: uds and {min(of_address)} can't be combined: give one of them")
     if config is not None and not isinstance(config, Config):
         raise TypeError(f"{caller}: config must be a fluvial.Config, not {config!r}")
-    if options.get("uds") is not None:  # instead of the config's host and port
-        options = defaults_of_address() | options
-    elif of_address or "uds" in options:  # instead of the config's Unix socket
-        options = {"uds": None, "uds_mode": None} | options
-    return replace(config or Config(), **options)
+    config = config or Config()
+    return replace(config, **_instead(caller, config, options))
+
+
+def _instead(caller: str, config: Config, options: dict[str, Any]) -> dict[str, Any]:
+    """`options`, and the defaults of what they take the place of in `config`.
+
+    Raises: TypeError when they say in two ways where to listen.
+    """
+    ways = [(way, [name for name in way if _says(options, name)]) for way in WAYS]
+    used = [names for _, names in ways if names]
+    if len(used) > 1:
+        raise TypeError(
+            f"{caller}: {used[0][0]} and {used[1][0]} can't be combined: give one of them"
+        )
+    if used:
+        others = [name for way, names in ways if not names for name in way]
+        options = {name: _default(name) for name in others} | options
+    uds, bind = options.get("uds", config.uds), options.get("bind", config.bind)
+    if not has_unix_socket(uds, bind):
+        options = dict.fromkeys(OF_FILES) | options
+    return options
+
+
+def _says(options: dict[str, Any], name: str) -> bool:
+    """Whether the option says where to listen: uds=None and bind=() don't."""
+    return name in options and (name in ADDRESS or options[name] not in (None, ()))
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

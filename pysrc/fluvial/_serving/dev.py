@@ -19,6 +19,7 @@ from .config import Config
 from .dev_log import UsersFrames, colour_log
 from .dev_pages import respond_to_error, routes_page
 from .discover import find_app, find_module
+from .listening_options import bind_option, refuse_two_addresses
 from .load import load_app, load_module
 from .options import (
     app_dir_option,
@@ -46,6 +47,7 @@ _GRACE = 1.0  # seconds that requests have to finish before a restart
 @click.argument("target", metavar="[MODULE:APP]", required=False)
 @host_option
 @port_option
+@bind_option
 @click.option(
     "--allow-host",
     "allowed",
@@ -62,6 +64,7 @@ def dev(
     target: str | None,
     host: str,
     port: int,
+    bind: tuple[str, ...],
     allowed: tuple[str, ...],
     folders: tuple[str, ...],
     included: tuple[str, ...],
@@ -76,9 +79,18 @@ def dev(
     there. Lines that block the event loop are logged. Only requests for local host names are
     accepted.
     """
-    config = Config(
-        host=host, port=port, log_level=log_level, graceful_timeout=_GRACE, cleanup_timeout=_GRACE
-    )
+    refuse_two_addresses()
+    try:
+        config = Config(
+            host=host,
+            port=port,
+            bind=bind,
+            log_level=log_level,
+            graceful_timeout=_GRACE,
+            cleanup_timeout=_GRACE,
+        )
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
     load = functools.partial(load_for_dev, target, hosts=(*_LOCAL, *allowed), **which)
     watched = watched_files(which["app_dir"], folders, included, excluded)
     raise SystemExit(start(load, config, to_the_end=True, watched=watched))

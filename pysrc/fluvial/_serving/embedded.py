@@ -42,8 +42,10 @@ class Server:
     `app`, `config`, `app_dir`, `factory` and `interface` are those of `fluvial.run`, and `options`
     are those of `Config`. `log_level` has no effect, since the logging is the program's.
     `cleanup_timeout` counts for handlers that are cancelled, but nothing ends the process after it.
+    `workers`, `user`, `group`, `umask` and `pid` are refused. Sockets that a service manager has
+    passed to the process are used only if `bind` names them ("fd://3").
 
-    Raises: TypeError or ValueError when an option is wrong, or when `workers` are requested.
+    Raises: TypeError or ValueError when an option is wrong or refused.
     """
 
     def __init__(
@@ -57,10 +59,7 @@ class Server:
         **options: Any,
     ) -> None:
         self._config = make_config("fluvial.Server()", config, options)
-        if self._config.workers > 1:
-            raise ValueError(
-                "fluvial.Server() serves in this process: workers are those of fluvial.run()"
-            )
+        _refuse_options_of_processes(self._config)
         what = "the object given to fluvial.Server()"
         self._load = make_load(app, what, app_dir=app_dir, factory=factory, interface=interface)
         self._addresses: tuple[str, ...] = ()
@@ -213,6 +212,19 @@ class Server:
             return
         with contextlib.suppress(RuntimeError):  # the loop has been closed: it has stopped
             self._loop.call_soon_threadsafe(self._service.stop)
+
+
+def _refuse_options_of_processes(config: Config) -> None:
+    """Raises: ValueError when there is an option that would change the program's process."""
+    if config.workers > 1:
+        raise ValueError(
+            "fluvial.Server() serves in this process: workers are those of fluvial.run()"
+        )
+    for name in ("user", "group", "umask", "pid"):
+        if getattr(config, name) is not None:
+            raise ValueError(
+                f"fluvial.Server() leaves this process as it is: {name} is that of fluvial.run()"
+            )
 
 
 async def serve(app: Any, config: Config | None = None, **options: Any) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     from .config import Config
+    from .manager import ServiceManager
     from .watched_files import WatchedFiles
 
 log = logging.getLogger("fluvial")
@@ -31,8 +32,10 @@ class Reloader(Supervisor):
     separate process watches the files, because this one forks and must not have threads.
     """
 
-    def __init__(self, config: Config, work: Work, files: WatchedFiles) -> None:
-        super().__init__(config, work)
+    def __init__(
+        self, config: Config, work: Work, files: WatchedFiles, manager: ServiceManager | None = None
+    ) -> None:
+        super().__init__(config, work, manager)
         self._files = files
         self._wanted = True  # whether to start the program, now or when the old one has ended
         self._changes = os.pipe()
@@ -94,6 +97,8 @@ class Reloader(Supervisor):
         more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
         log.info("%s%s changed; starting again", ", ".join(names), more)
         self._wanted = True
+        self._told = False
+        self._manager.reloading()
         if self._pids():
             self._kill_in(self._config.graceful_timeout + self._config.cleanup_timeout)
             self._signal_workers(signal.SIGTERM)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import socket
 
     from .config import Config
+    from .manager import ServiceManager
 
 log = logging.getLogger("fluvial")
 
@@ -45,8 +46,14 @@ class Rolling(Supervisor):
     can't be, because of a certificate that is wrong; then everything stays as it is.
     """
 
-    def __init__(self, config: Config, work: Work, renew: Callable[[], Work]) -> None:
-        super().__init__(config, work)
+    def __init__(
+        self,
+        config: Config,
+        work: Work,
+        renew: Callable[[], Work],
+        manager: ServiceManager | None = None,
+    ) -> None:
+        super().__init__(config, work, manager)
         self._renew = renew
         self._cells = Cells(2 * _MOST)
         self._coming: dict[Place, Place] = {}  # a place, and the one whose worker it gets
@@ -77,11 +84,13 @@ class Rolling(Supervisor):
 
     def _restart(self) -> None:
         """Replaces all workers, one after the other."""
+        self._told = False
+        self._manager.reloading()
         try:
             self._work = self._renew()
         except SecureError as exc:
             log.error("Nothing is restarted: %s", exc)
-            return
+            return  # the manager is told that it serves, by _look_after
         for coming in self._coming.values():  # they have the old configuration, or hang
             self._retire(coming, signal.SIGTERM)
         self._coming.clear()
@@ -124,6 +133,7 @@ class Rolling(Supervisor):
                 log.warning("Worker %d did not stop in time and was killed", place.pid)
                 self._retiring[place] = now + LATE
                 _kill(place.pid, signal.SIGKILL)
+        self._tell_ready()
 
     def _times(self) -> list[float]:
         times = list(self._retiring.values())
@@ -196,6 +206,10 @@ class Rolling(Supervisor):
         self._rolling.append(place)
 
     # -- What the supervisor does otherwise ---------------------------------------------------
+
+    def _tell_ready(self) -> None:
+        if not (self._rolling or self._coming):
+            super()._tell_ready()
 
     def _records(self) -> list[Place]:
         return [*self._places, *self._coming.values(), *self._retiring]

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from .._loop.main_thread import hears_signals
 from . import log
 from .config import Config, make_config
+from .identity import IdentityError, become, ids_of, pid_file, with_umask
 from .load import Load, LoadError, NestedRunError, loading, make_load
+from .manager import ServiceManager
 from .reload import Reloader
 from .rolling import Rolling
 from .secure import SecureError, make_secure
@@ -75,22 +77,12 @@ def start(
     """
     occupy_standard_descriptors()
     log.configure(config.log_level)
-    with _ignoring(to_the_end):
+    with _ignoring(to_the_end), with_umask(config.umask):
         try:
             secure = make_secure(config)
-            if config.workers > 1 or watched is not None:
-                load = _preload(load) if config.preload and watched is None else load
-                work = functools.partial(_work, load, config, secure)
-                renew = functools.partial(_renew, load, config)
-                supervisor = (
-                    Rolling(config, work, renew)
-                    if watched is None
-                    else Reloader(config, work, watched)
-                )
-                return supervisor.run(to_the_end=to_the_end)
-            with _stop_signals(config, to_the_end) as signals:
-                return _serve(load, config, secure, signals)
-        except (BindError, SecureError) as exc:
+            with pid_file(config.pid):
+                return _start(load, config, secure, to_the_end, watched)
+        except (BindError, SecureError, IdentityError) as exc:
             _print_error(exc)
             return 1
         except LoadError as exc:  # of an app that is preloaded
@@ -100,6 +92,29 @@ def start(
             if not to_the_end:
                 raise
             return 130
+
+
+def _start(
+    load: Load,
+    config: Config,
+    secure: SecureContext | None,
+    to_the_end: bool,
+    watched: WatchedFiles | None,
+) -> int:
+    ids_of(config)  # so that only one process says that there is no such user
+    manager = ServiceManager.from_environment()
+    if config.workers > 1 or watched is not None:
+        load = _preload(load) if config.preload and watched is None else load
+        work = functools.partial(_work, load, config, secure)
+        renew = functools.partial(_renew, load, config)
+        supervisor = (
+            Rolling(config, work, renew, manager)
+            if watched is None
+            else Reloader(config, work, watched, manager)
+        )
+        return supervisor.run(to_the_end=to_the_end)
+    with _stop_signals(config, to_the_end) as signals:
+        return _serve(load, config, secure, signals, manager=manager)
 
 
 def _preload(load: Load) -> Load:
@@ -160,6 +175,7 @@ def _work(
     supervised: Supervised,
 ) -> int:
     """What a worker does in its process; returns the exit status like `_serve`."""
+    become(config)  # first: it makes the kernel forget whose end the worker's signals watch
     signals = StopSignals(config, supervised.parent, supervised.mask)
     signals.open()
     try:
@@ -175,17 +191,31 @@ def _serve(
     signals: StopSignals | None,
     sockets: list[socket.socket] | None = None,
     supervised: Supervised | None = None,
+    manager: ServiceManager | None = None,
 ) -> int:
     """Loads and serves the app in this process; returns the exit status.
 
-    Raises: BindError when an address can't be listened on.
+    An app that is to run as another user is loaded as that user, after the sockets were bound.
+    Raises: BindError when an address can't be listened on; IdentityError when the process may not
+    run as that user.
     """
+    manager = manager or ServiceManager()
     try:
         if signals is not None:
             signals.listen()  # only here, because KeyboardInterrupt is caught below
-        app = load()
-        with closing(bind(config) if sockets is None else sockets) as bound:
-            serve_on(app, bound, config, secure, signals, supervised=supervised)
+        with contextlib.ExitStack() as stack:
+            if sockets is None and (config.user or config.group or manager.passed):
+                sockets = bind(config, manager.passed)
+            if sockets is not None:
+                stack.enter_context(closing(sockets))
+            if supervised is None:
+                become(config)
+            app = load()
+            if sockets is None:
+                sockets = stack.enter_context(closing(bind(config)))
+            serve_on(
+                *(app, sockets, config, secure, signals), supervised=supervised, manager=manager
+            )
     except LoadError as exc:
         _print_error(exc)
         return exc.status

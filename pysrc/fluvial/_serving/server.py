@@ -32,6 +32,7 @@ from ..requests import Request
 from ..websockets import WebSocket
 from .config import PYTHON_LIMITS
 from .draining import CANCELLED_SHARE, drain
+from .manager import ServiceManager
 from .proxies import make_proxies
 from .refusals import log_refused
 from .reporting import RETIRE, report
@@ -99,9 +100,14 @@ class Service:
         self.is_over = False  # no request is handled any more
         self._cancel_at = 0  # the number of stop() calls that cancels the task; 0: none
         self._task: asyncio.Task[Any] | None = None
+        self._on_stop: Callable[[], None] | None = None
 
-    async def run(self, on_ready: Callable[[], None] | None = None) -> None:
-        """Serves until stopped.
+    async def run(
+        self,
+        on_ready: Callable[[], None] | None = None,
+        on_stop: Callable[[], None] | None = None,
+    ) -> None:
+        """Serves until stopped. `on_stop` is called when that begins.
 
         Raises: StartError when the app's startup fails, StartStopped when stop() ends it; what the
         app's shutdown raises.
@@ -109,6 +115,7 @@ class Service:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         current_stop.set(self._stopping)  # the handlers' contexts are copies of this one
+        self._on_stop = on_stop
         self._app.plan_routes()
         self._app.compile_middleware()
         pool = _core.Pool(loop, threads=self._config.threads, queue=self._config.thread_queue)
@@ -183,6 +190,8 @@ class Service:
             on_ready()  # before the log line, since a reader of the log may then send a signal
         log.info("Fluvial running on %s (press Ctrl+C to stop)", ", ".join(addresses))
         await self._stop.wait()
+        if self._on_stop is not None:
+            self._on_stop()
         self._stopping.set()
         await drain(server, self._config, self._stop_now, retiring=self._retiring)
         self.is_over = True
@@ -196,9 +205,13 @@ class Service:
         address = describe(sock, self._config.scheme)
         is_unix = sock.family == socket.AF_UNIX
         try:
-            shared = self._config.workers > 1
-            backlog = self._config.backlog
-            server.listen(sock.detach(), unix=is_unix, backlog=backlog, shared=shared)
+            server.listen(
+                sock.detach(),
+                unix=is_unix,
+                backlog=self._config.backlog,
+                shared=self._config.workers > 1,
+                proxied=self._config.proxy_protocol,
+            )
         except OSError as exc:
             raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
         return address
@@ -324,6 +337,7 @@ def serve_on(
     signals: StopSignals | None = None,
     *,
     supervised: Supervised | None = None,
+    manager: ServiceManager | None = None,
 ) -> None:
     """Serves `app` on bound sockets, until one of the signals in `signals` arrives.
 
@@ -338,7 +352,7 @@ def serve_on(
 
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(_main(make, config, signals, supervised))
+            runner.run(_main(make, config, signals, supervised, manager or ServiceManager()))
     finally:
         if signals is not None:
             signals.detach()
@@ -349,6 +363,7 @@ async def _main(
     config: Config,
     signals: StopSignals | None,
     supervised: Supervised | None,
+    manager: ServiceManager,
 ) -> None:
     service = make()
     loop = asyncio.get_running_loop()
@@ -364,14 +379,16 @@ async def _main(
             signals.started()
         if supervised is not None:
             report(supervised, loop, service)
+        manager.ready()
 
     if supervised is not None:
         loop.add_reader(supervised.lifeline, orphaned, supervised.lifeline)
         loop.add_signal_handler(RETIRE, service.retire)
     if signals is not None:
         signals.attach(loop, service)
+    manager.live_on(loop)
     try:
-        await service.run(ready)
+        await service.run(ready, manager.stopping)
     finally:
         await _end_tasks(config.cleanup_timeout * CANCELLED_SHARE)
 

@@ -10,8 +10,11 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from .addresses import Address, parse_address
+from .identity import IdentityError, owner_of_sockets
 
 if TYPE_CHECKING:
     from .config import Config
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fluvial")
 
-Address = tuple[int, tuple[Any, ...]]  # the family and what bind() takes
+SockAddr = tuple[int, tuple[Any, ...]]  # the family and what bind() takes
 
 # How many times a port that is free on several addresses is searched for.
 _ATTEMPTS = 10
@@ -38,21 +41,77 @@ class NotHereError(BindError):
     """This machine has no such address."""
 
 
-def bind(config: Config, *, shared: bool = False) -> list[socket.socket]:
-    """Bound sockets for `config`; `shared` lets several processes bind the same port.
+def bind(config: Config, passed: Sequence[int] = ()) -> list[socket.socket]:
+    """Bound sockets for `config`.
 
-    Raises: BindError when the Unix socket, or an address of the host, can't be bound.
+    The sockets that the service manager has `passed` take the place of host, port and uds;
+    `config.bind` adds to them.
+    Raises: BindError when an address can't be bound, or a descriptor isn't a socket to listen on.
     """
-    if config.uds is not None:
-        return [bind_unix(config.uds, config.uds_mode)]
-    return bind_tcp(config.host, config.port, shared=shared)
+    addresses = [Address(fd=fd) for fd in passed]
+    for address in map(parse_address, config.bind):
+        if address.fd is None or address not in addresses:
+            addresses.append(address)
+    if not addresses and config.uds is not None:
+        addresses = [Address(path=config.uds)]
+    addresses = addresses or [Address(config.host, config.port)]
+    sockets: list[socket.socket] = []
+    try:
+        for address in addresses:
+            sockets += _bind_address(address, config)
+    except BaseException:
+        with closing(sockets):
+            raise
+    return sockets
 
 
-def bind_tcp(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+def _bind_address(address: Address, config: Config) -> list[socket.socket]:
+    if address.fd is not None:
+        return [_adopt(address.fd)]
+    if address.path is not None:
+        try:
+            owner = owner_of_sockets(config)
+        except IdentityError as exc:
+            raise BindError(f"can't listen on {address.path}: {exc}") from exc
+        return [bind_unix(address.path, config.uds_mode, owner)]
+    return bind_tcp(address.host, address.port, reuse=config.reuse_port)
+
+
+def _adopt(fd: int) -> socket.socket:
+    """The socket that somebody else has bound. Raises: BindError unless it can be listened on."""
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError as exc:
+        reason = "it isn't open" if exc.errno == errno.EBADF else "it is not a socket"
+        raise BindError(f"can't listen on fd://{fd}: {reason}") from exc
+    families = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+    problem = ""
+    if sock.family not in families or sock.type != socket.SOCK_STREAM:
+        problem = "it is not a stream socket of TCP or Unix"
+    elif not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and _is_connected(sock):
+        problem = "it is a connection, not a socket to listen on (systemd: Accept=no)"
+    if problem:
+        sock.detach()
+        raise BindError(f"can't listen on fd://{fd}: {problem}")
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    return sock
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def bind_tcp(host: str, port: int, *, reuse: bool = False) -> list[socket.socket]:
     """One socket for each address of `host`, all on the same port; port 0 chooses a free one.
 
     An empty host or "*" stands for all interfaces. If a name has several addresses, those that this
-    machine lacks are left out, such as ::1 for localhost on a machine without IPv6.
+    machine lacks are left out, such as ::1 for localhost on a machine without IPv6. With `reuse`
+    other sockets may have the port, if they allow that, too.
 
     Raises: BindError when an address can't be bound, or when this machine has none of them.
     """
@@ -61,17 +120,17 @@ def bind_tcp(host: str, port: int, *, shared: bool = False) -> list[socket.socke
     for _ in range(_ATTEMPTS - 1 if port == 0 and len(addresses) > 1 else 0):
         # The port that the kernel chose for one address may be taken on another.
         with contextlib.suppress(BindError):
-            return _bind_all(addresses, port, shared)
-    return _bind_all(addresses, port, shared)
+            return _bind_all(addresses, port, reuse)
+    return _bind_all(addresses, port, reuse)
 
 
-def _bind_all(addresses: list[Address], port: int, shared: bool) -> list[socket.socket]:
+def _bind_all(addresses: list[SockAddr], port: int, reuse: bool) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     missing: BindError | None = None
     with contextlib.ExitStack() as stack:
         for family, address in addresses:
             try:
-                sock = _bind_one(family, (address[0], port, *address[2:]), shared)
+                sock = _bind_one(family, (address[0], port, *address[2:]), reuse)
             except NotHereError as exc:
                 log.debug("%s", exc)
                 missing = missing or exc
@@ -85,7 +144,7 @@ def _bind_all(addresses: list[Address], port: int, shared: bool) -> list[socket.
     return sockets
 
 
-def _addresses(host: str, port: int) -> list[Address]:
+def _addresses(host: str, port: int) -> list[SockAddr]:
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -98,7 +157,7 @@ def _addresses(host: str, port: int) -> list[Address]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _bind_one(family: int, address: tuple[Any, ...], shared: bool) -> socket.socket:
+def _bind_one(family: int, address: tuple[Any, ...], reuse: bool) -> socket.socket:
     """Raises: NotHereError when this machine has no such address, BindError for other failures."""
     sock = None
     try:
@@ -107,7 +166,7 @@ def _bind_one(family: int, address: tuple[Any, ...], shared: bool) -> socket.soc
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if shared:
+        if reuse:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
     except OSError as exc:
@@ -144,11 +203,16 @@ class UnixSocket(socket.socket):
         self._pid = 0
         self._file = -1
 
-    def bind(self, path: str, mode: int | None = None) -> None:  # type: ignore[override]
-        """Creates the file, with `mode` or else the umask's. Raises: OSError when it can't."""
+    def bind(  # type: ignore[override]
+        self, path: str, mode: int | None = None, owner: tuple[int, int] = (-1, -1)
+    ) -> None:
+        """Creates the file, with `mode` or else the umask's, for `owner`: user and group, -1 for
+        the process's own. Raises: OSError when it can't."""
         super().bind(path)
         self._pid = os.getpid()
         self._file = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW)
+        if owner != (-1, -1):
+            os.chown(path, *owner, follow_symlinks=False)
         if mode is not None:
             os.chmod(path, mode)  # nobody can connect before listen()
 
@@ -168,7 +232,7 @@ class UnixSocket(socket.socket):
         self._file = -1
 
 
-def bind_unix(path: str, mode: int | None = None) -> UnixSocket:
+def bind_unix(path: str, mode: int | None = None, owner: tuple[int, int] = (-1, -1)) -> UnixSocket:
     """A Unix socket at `path`; a file there is replaced if no process listens on it any more.
 
     Raises: BindError when the socket can't be created, when a process listens on it, or when the
@@ -179,7 +243,7 @@ def bind_unix(path: str, mode: int | None = None) -> UnixSocket:
         sock.setblocking(False)
         with _one_at_a_time(path):
             _remove_stale(path)
-            sock.bind(path, mode)
+            sock.bind(path, mode, owner)
     except OSError as exc:
         reason = "it is there already" if exc.errno == errno.EADDRINUSE else _reason(exc)
         _discard(sock)
@@ -264,8 +328,8 @@ def _reason(exc: OSError) -> str:
 def describe(sock: socket.socket, scheme: str = "http") -> str:
     """The socket's address as a URL."""
     name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{name}"
+    if sock.family == socket.AF_UNIX:  # bytes: an abstract name, which systemd writes like this
+        return f"unix:{name}" if isinstance(name, str) else f"unix:@{os.fsdecode(name[1:])}"
     is_ipv6 = sock.family == socket.AF_INET6
     url = f"{scheme}://{f'[{name[0]}]' if is_ipv6 else name[0]}:{name[1]}"
     if name[0] in ("0.0.0.0", "::"):

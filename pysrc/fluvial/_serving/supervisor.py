@@ -24,6 +24,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .identity import IdentityError
+from .manager import ServiceManager
 from .signals import STOPPING, ignore_others
 from .sockets import BindError, bind, closing, describe
 
@@ -81,11 +83,13 @@ class Place:
 class Supervisor:
     """Runs `work(sockets, supervised)` in `config.workers` processes."""
 
-    def __init__(self, config: Config, work: Work) -> None:
+    def __init__(self, config: Config, work: Work, manager: ServiceManager | None = None) -> None:
         self._config = config
+        self._manager = manager or ServiceManager()
         self._work = work
         self._places = [Place() for _ in range(config.workers)]
         self._served = False  # whether any worker has ever been ready
+        self._told = False  # whether the service manager knows of it
         self._received: list[int] = []  # signals that are not yet handled
         self._stopping = False
         self._kill_at = 0.0  # when the remaining workers are killed; 0 until stopping
@@ -123,14 +127,15 @@ class Supervisor:
         return self._status
 
     def _hold_address(self) -> list[socket.socket]:
-        """Sockets that listen on the address. Raises: BindError when another process has it."""
-        sockets = bind(self._config)
+        """Sockets that listen on the addresses. Raises: BindError when another process has one."""
+        sockets = bind(self._config, self._manager.passed)
         for sock in sockets:
             try:
                 sock.listen(self._config.backlog)
             except OSError as exc:
                 address = describe(sock, self._config.scheme)
-                raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
+                with closing(sockets):
+                    raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
         return sockets
 
     def _look_after(self, held: list[socket.socket]) -> None:
@@ -180,6 +185,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._stopping = True
+        self._manager.stopping()
         config = self._config
         self._kill_in(config.graceful_timeout + config.cleanup_timeout + LATE)
         self._signal_workers(signal.SIGTERM)
@@ -271,7 +277,7 @@ class Supervisor:
             return self._work(held, supervised)
         except KeyboardInterrupt:  # a SIGINT after the service has ended
             return 130
-        except BindError as exc:
+        except (BindError, IdentityError) as exc:
             log.error("Worker %d: %s", os.getpid(), exc)
         except BaseException:
             log.exception("Worker %d failed", os.getpid())
@@ -312,6 +318,8 @@ class Supervisor:
         times += self._times()
         if self._kill_at:
             times.append(self._kill_at)
+        if self._manager.interval:
+            times.append(self._manager.due)
         timeout = None
         if times:
             timeout = max(0.0, min(times) - time.monotonic()) * 1000
@@ -322,6 +330,7 @@ class Supervisor:
         poll.poll(timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup[0], 4096)
+        self._manager.live()
 
     def _note_ready(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -333,6 +342,13 @@ class Supervisor:
                 if place.pid in pids:
                     place.ready = self._served = True
                     self._status = 0
+            self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        """Tells the service manager, once, that a worker serves."""
+        if self._served and not self._told:
+            self._told = True
+            self._manager.ready()
 
     def _reap(self) -> None:
         """Records which workers have ended.

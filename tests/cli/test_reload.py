@@ -50,6 +50,16 @@ def test_changes_are_served_on_the_same_port(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_a_change_while_the_program_starts_counts(tmp_path: Path) -> None:
+    """Watching begins later than the program, which is started at the same time."""
+    writes = "other = pathlib.Path('other.py')\nif not other.exists(): other.touch()\n"
+    (tmp_path / "it.py").write_text(APP + writes)
+    with launched("it:app", "--reload", app_dir=tmp_path) as server:
+        server.expect("other.py changed")
+        server.wait_until_ready()
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

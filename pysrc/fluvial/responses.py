@@ -19,18 +19,17 @@ from ._messages.cookies import SameSite, cookie_header
 from ._messages.files import (
     PIECE,
     Opened,
-    Part,
     content_disposition,
     guess_media_type,
     http_date,
     not_modified,
     open_file,
     precondition_failed,
-    requested_part,
     shortened,
 )
 from ._messages.header_fields import RawHeaders, check_head, header_field
 from ._messages.pieces import PieceSender, close_iterator, in_one_piece, in_pool, is_bytes_like
+from ._messages.ranges import Selected, select, whole
 from ._validation.write_json import to_json
 from .datastructures import MutableHeaders
 
@@ -418,47 +417,51 @@ class FileResponse(Response):
             await self._write_file(request, sender, opened)
 
     async def _write_file(self, request: Request, sender: Sender, opened: Opened) -> None:
-        headers = self.headers
+        headers = MutableHeaders(raw=list(self.raw_headers))  # the response may be sent again
         size, mtime = opened.size, opened.status.st_mtime
         headers.setdefault("accept-ranges", "bytes")
         headers.setdefault("last-modified", http_date(mtime))
         headers.setdefault("etag", f'"{opened.status.st_mtime_ns:x}-{size:x}"')
-        whole = Part(0, size, False)
-        if self.status_code != 200 or request.method not in ("GET", "HEAD"):
-            await self._send(request, sender, opened, whole)
-        elif precondition_failed(request, headers["etag"], mtime):
-            sender.start(412, self._headers_without_content(), 0)
-        elif not_modified(request, headers["etag"], mtime):
-            sender.start(304, self._headers_without_content(), 0)
-        elif request.method == "HEAD":  # ranges are for GET only: section 14.2
-            await self._send(request, sender, opened, whole)
-        else:
-            part = requested_part(request, headers, size)
-            await self._send_part(request, sender, opened, part)
+        selected: Selected | None = whole(size)
+        if self.status_code == 200 and request.method in ("GET", "HEAD"):
+            if precondition_failed(request, headers["etag"], mtime):
+                sender.start(412, _without_content(headers), 0)
+                return
+            if not_modified(request, headers["etag"], mtime):
+                sender.start(304, _without_content(headers), 0)
+                return
+            if request.method == "GET":  # ranges are for GET only: section 14.2
+                selected = select(request, headers, size)
+        if selected is None:
+            headers["content-range"] = f"bytes */{size}"
+            sender.start(416, headers.raw, 0)
+            return
+        for name, value in selected.fields:
+            headers[name] = value
+        await self._send(request, sender, opened, selected, headers)
 
-    async def _send_part(
-        self, request: Request, sender: Sender, opened: Opened, part: Part | None
+    async def _send(
+        self,
+        request: Request,
+        sender: Sender,
+        opened: Opened,
+        selected: Selected,
+        headers: MutableHeaders,
     ) -> None:
-        if part is None:
-            self.headers["content-range"] = f"bytes */{opened.size}"
-            sender.start(416, self.raw_headers, 0)
-            return
-        if part.partial:
-            self.status_code = 206
-            last = part.start + part.length - 1
-            self.headers["content-range"] = f"bytes {part.start}-{last}/{opened.size}"
-        await self._send(request, sender, opened, part)
-
-    async def _send(self, request: Request, sender: Sender, opened: Opened, part: Part) -> None:
+        status = 206 if selected.partial else self.status_code
         if opened.content is not None:
-            content = opened.content[part.start : part.start + part.length]
-            sender.whole(self.status_code, self.raw_headers, content)
+            sender.whole(status, headers.raw, selected.cut(opened.content))
             return
-        sender.start(self.status_code, self.raw_headers, part.length)
+        sender.start(status, headers.raw, selected.length)
         if self._is_bodyless(request):
             return
-        sent = await sender.send_file(opened.file.fileno(), part.start, part.length)
-        await self._send_by_reading(sender, opened.file, part.start + sent, part.length - sent)
+        for lead, start, length in selected.pieces:
+            if lead:
+                await sender.send(lead)
+            sent = await sender.send_file(opened.file.fileno(), start, length)
+            await self._send_by_reading(sender, opened.file, start + sent, length - sent)
+        if selected.end:
+            await sender.send(selected.end)
 
     async def _send_by_reading(self, sender: Sender, file: FileIO, offset: int, left: int) -> None:
         """Sends what the kernel can't send itself, as with TLS."""
@@ -470,10 +473,11 @@ class FileResponse(Response):
             left -= len(piece)
             await sender.send(piece)
 
-    def _headers_without_content(self) -> list[tuple[bytes, bytes]]:
-        """The fields of a 200 response without those about content (RFC 9110 section 15.4.5)."""
-        dropped = (b"content-type", b"content-disposition", b"content-length")
-        return [pair for pair in self.raw_headers if pair[0] not in dropped]
+
+def _without_content(headers: MutableHeaders) -> RawHeaders:
+    """The fields of a 200 response without those about content (RFC 9110 section 15.4.5)."""
+    dropped = (b"content-type", b"content-disposition", b"content-length")
+    return [pair for pair in headers.raw if pair[0] not in dropped]
 
 
 def checked(response: Any) -> Any:

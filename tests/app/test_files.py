@@ -100,7 +100,7 @@ def test_ranges(client: httpx.Client, header: str, start: int, end: int) -> None
     assert response.headers["content-range"] == f"bytes {start}-{end - 1}/{SIZE}"
 
 
-@pytest.mark.parametrize("header", ["bytes=a-b", "lines=1-2", "bytes=5-2", "bytes=1-2,4-5", "x"])
+@pytest.mark.parametrize("header", ["bytes=a-b", "lines=1-2", "bytes=5-2", "x"])
 def test_ranges_that_may_be_ignored(client: httpx.Client, header: str) -> None:
     response = client.get("/data", headers={"Range": header})
     assert (response.status_code, response.content) == (200, CONTENT)

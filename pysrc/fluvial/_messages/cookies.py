@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -99,7 +100,7 @@ def _expires(expires: datetime | str | float) -> str:
     from email.utils import format_datetime
 
     if isinstance(expires, (int, float)):
-        expires = datetime.now(UTC) + timedelta(seconds=expires)
+        expires = datetime.fromtimestamp(time.time(), UTC) + timedelta(seconds=expires)
     if not isinstance(expires, datetime):
         raise TypeError(f"a cookie's expires is a datetime, str or seconds, not {expires!r}")
     return format_datetime(expires.astimezone(UTC), usegmt=True)

@@ -1,11 +1,10 @@
-"""Files as responses: opening them, conditions and ranges (RFC 9110, sections 8.8, 13 and 14)."""
+"""Files as responses: opening them, and conditions (RFC 9110, sections 8.8 and 13)."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from collections.abc import Mapping
 from datetime import UTC
 from io import FileIO
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,16 +18,7 @@ if TYPE_CHECKING:
 SMALL = 64 * 1024  # bytes; up to this size a file is read and sent with the head in one write
 # An entity tag, with its quotes or (which is wrong but happens) without them; or "*".
 _TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
-_MAX_DIGITS = 600
 PIECE = 256 * 1024  # bytes that are read at once when the kernel doesn't copy the file
-
-
-class Part(NamedTuple):
-    """The bytes of the file that are requested."""
-
-    start: int
-    length: int
-    partial: bool = True  # requested by a Range field, so that the status is 206
 
 
 class Opened(NamedTuple):
@@ -52,8 +42,10 @@ def open_file(path: str | os.PathLike[str], read: bool, closing: ExitStack) -> O
     """
     try:
         file = closing.enter_context(FileIO(path))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
-        raise RuntimeError(f"there is no file {os.fspath(path)!r}") from exc
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise RuntimeError(f"the file {os.fspath(path)!r} does not exist") from exc
+    except IsADirectoryError as exc:
+        raise RuntimeError(f"{os.fspath(path)!r} is not a file, but a directory") from exc
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise RuntimeError(f"{os.fspath(path)!r} is not a regular file")
@@ -123,40 +115,3 @@ def not_modified(request: Request, etag: str, mtime: float) -> bool:
         return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
     since = _parse_http_date(request.header("if-modified-since"))
     return since is not None and int(mtime) <= since
-
-
-def requested_part(request: Request, headers: Mapping[str, str], size: int) -> Part | None:
-    """The part that Range requests; None when it can't be satisfied.
-
-    It is the whole file when there is no Range field, or one that is to be ignored.
-    """
-    whole = Part(0, size, False)
-    header = request.header("range")
-    repeated = len(request.headers.getlist("range")) > 1
-    if header is None or repeated or not _if_range_holds(request, headers):
-        return whole
-    unit, _, ranges = header.partition("=")
-    first, dash, last = (text.strip() for text in ranges.partition("-"))
-    digits = all(text == "" or (text.isascii() and text.isdecimal()) for text in (first, last))
-    if unit.strip().lower() != "bytes" or not dash or not digits or not (first or last):
-        return whole  # several ranges, or an unknown form: section 14.2 lets us ignore both
-    if not first:
-        length = min(_number(last), size)
-        return Part(size - length, length) if length else None
-    start, end = _number(first), min(_number(last), size - 1) if last else size - 1
-    if last and _number(last) < start:
-        return whole
-    return Part(start, end - start + 1) if start < size else None
-
-
-def _if_range_holds(request: Request, headers: Mapping[str, str]) -> bool:
-    """Whether If-Range matches: a strong entity tag or the exact date (RFC 9110, 13.1.5)."""
-    header = request.header("if-range")
-    if header is None:
-        return True
-    return header in (headers["etag"], headers["last-modified"]) and not header.startswith("W/")
-
-
-def _number(digits: str) -> int:
-    """A position as an int. Python refuses to convert very many digits; no file is that large."""
-    return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS

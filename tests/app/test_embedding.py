@@ -305,8 +305,10 @@ def test_apps_of_other_kinds_and_by_name(tmp_path: Path) -> None:
 
 def test_what_makes_no_sense_here_is_refused() -> None:
     app = make_app()
-    with pytest.raises(ValueError, match="workers are those of"):
-        fluvial.Server(app, workers=2)
+    for options in ({"workers": 2}, {"max_requests": 1}, {"worker_timeout": 3}, {"preload": True}):
+        (name,) = options
+        with pytest.raises(ValueError, match=rf"serves in this process: {name} is an option of"):
+            fluvial.Server(app, **options)
     for options in ({"user": "u"}, {"group": "g"}, {"umask": 0o22}, {"pid": "file"}):
         (name,) = options
         with pytest.raises(ValueError, match=rf"leaves this process as it is: {name} is that of"):

@@ -210,12 +210,22 @@ def test_an_address_given_to_run_takes_the_configs_place(
     assert (used.host, used.port, used.uds, used.uds_mode, used.bind) == address
 
 
-def test_workers_need_the_main_thread() -> None:
+@pytest.mark.parametrize("options", [{"workers": 2}, {"max_lifetime": 5}])
+def test_workers_need_the_main_thread(options: dict[str, Any]) -> None:
+    (name,) = options
     with (
         concurrent.futures.ThreadPoolExecutor() as pool,
-        pytest.raises(RuntimeError, match="starts workers only in the main thread"),
+        pytest.raises(RuntimeError, match=f"only in the main thread, .* or without {name}"),
     ):
-        pool.submit(fluvial.run, App(), workers=2).result()
+        pool.submit(fluvial.run, App(), **options).result()
+
+
+def test_what_asks_for_a_parent_process() -> None:
+    assert Config().supervised == Config(worker_timeout=0, max_requests_jitter=5).supervised == ()
+    assert Config(workers=2).supervised == ("workers",)
+    assert Config(max_rss=1, worker_timeout=5.0).supervised == ("worker_timeout", "max_rss")
+    assert Config().longest_standstill == 30
+    assert Config(worker_timeout=0).longest_standstill == 0
 
 
 def test_run_within_a_loop() -> None:

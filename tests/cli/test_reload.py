@@ -64,6 +64,7 @@ def test_a_change_while_the_program_starts_counts(tmp_path: Path) -> None:
     ("options", "words"),
     [
         (("--reload", "--workers", "2"), "--reload and --workers can't be combined"),
+        (("--reload", "--max-rss", "9"), "--reload and --max-rss can't be combined"),
         (("--reload-include", "*.html"), "need --reload"),
         (("--reload-exclude", "x"), "need --reload"),
         (("--reload-dir", "."), "need --reload"),

@@ -125,9 +125,10 @@ class Load:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *options: str) -> Iterator[ServerProcess]:
-    with launched("it:app", *TWO, *options, app_dir=folder) as server:
-        server.expect(READY, 2)
+def running(folder: Path, *options: str, workers: int = 2) -> Iterator[ServerProcess]:
+    several = TWO if workers == 2 else TWO[2:]
+    with launched("it:app", *several, *options, app_dir=folder) as server:
+        server.expect(READY, workers)
         yield server
         assert server.stop() == 0
 
@@ -279,6 +280,36 @@ def test_requests_lifetime_and_memory(folder: Path) -> None:
         server.expect("takes the place of worker")
 
 
+# ---- One worker ----------------------------------------------------------------------------
+
+
+def test_limits_give_one_worker_a_parent(folder: Path) -> None:
+    """It is replaced as others are: by a limit, by a signal, and when its loop stands still."""
+    options = ("--max-requests", "50", "--worker-timeout", "4")
+    with running(folder, *options, workers=1) as server:
+        before = workers_of(server)
+        assert len(before) == 1
+        with Load(server.url):
+            server.expect("takes the place of worker")
+            server.process.send_signal(signal.SIGHUP)
+            server.expect("Received SIGHUP")
+            server.expect("takes the place of worker", 2)
+        pids = pids_that_answer(server, 1)
+        assert pids.isdisjoint({*before, server.process.pid})
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{server.url}/block", timeout=PATIENCE)
+        server.expect("its event loop has stood still")
+        server.expect("exited with status -9; starting another now")
+        pids_that_answer(server, 1)
+
+
+def test_without_a_parent_the_log_says_what_a_restart_takes(folder: Path) -> None:
+    with running(folder, "--worker-timeout", "0", workers=1) as server:
+        server.process.send_signal(signal.SIGHUP)
+        server.expect("Ignoring SIGHUP: a restart takes a parent process, as --workers 2 or")
+        assert pids_that_answer(server, 1) == {server.process.pid}
+
+
 def test_jitter_differs(folder: Path) -> None:
     from fluvial import Config
     from fluvial._serving.rolling import Rolling
@@ -329,7 +360,7 @@ def test_preloaded_apps_are_imported_once(folder: Path) -> None:
         server.expect("the app's code stays as it was")
         server.expect("takes the place of worker", 2)
     (folder / "it.py").write_text("import nothing_of_that_name")
-    with launched("it:app", *TWO, "--preload", app_dir=folder) as server:
+    with launched("it:app", "--preload", app_dir=folder) as server:  # one worker has a parent, too
         assert server.wait() == 1
         assert "Started worker" not in server.log
 

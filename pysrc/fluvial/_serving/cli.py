@@ -264,8 +264,9 @@ def _load_for_reload(load: Callable[[], App | Foreign]) -> App | Foreign:
 
 
 def _refuse_workers(config: Config) -> None:
-    if config.workers > 1:
-        raise click.UsageError("--reload and --workers can't be combined: give one of them")
+    if config.supervised:
+        flag = config.supervised[0].replace("_", "-")
+        raise click.UsageError(f"--reload and --{flag} can't be combined: give one of them")
 
 
 def _load_as_fastapi(load: Callable[[], App | Foreign]) -> App | Foreign:

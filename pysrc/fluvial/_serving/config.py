@@ -49,6 +49,7 @@ _NOT_EMPTY = {
     **dict.fromkeys(("user", "group", "uds_owner", "uds_group"), "a name or a number"),
 }
 LONGEST_LIFETIME = 31_536_000.0  # seconds
+WORKER_TIMEOUT = 30.0  # seconds; the default where there is a parent
 
 
 class Limit(NamedTuple):
@@ -221,10 +222,12 @@ class Config:
     `forwarded_allow_ips` are the addresses and networks of proxies ("unix": whoever connects to a
     Unix socket; "*": all) that are believed what `forwarded_fields` say of a request's client.
 
-    With several `workers`, one whose event loop has stood still for `worker_timeout` is replaced.
-    So is one that has had `max_requests` plus a random number up to `max_requests_jitter`, that has
-    lived for `max_lifetime`, or that has `max_rss` bytes of memory; 0 stands for no limit. With
-    `preload` the app is loaded once, before the workers are forked.
+    A worker whose event loop has stood still for `worker_timeout` is replaced; by default it is 30
+    with a parent process. So is one that has had `max_requests` plus a random number up to
+    `max_requests_jitter`, that has lived for `max_lifetime`, or that has `max_rss` bytes of memory;
+    0 stands for no limit. With `preload` the app is loaded once, before the workers are forked.
+    With several `workers`, or one of these limits, or `preload`, the process that was started is
+    the parent, which serves nothing itself.
 
     With `ssl_certfile` the server uses TLS. Files are in PEM form; by default the private key is
     read from `ssl_certfile`, too. `ssl_cert_reqs` says whether clients are asked for certificates:
@@ -251,7 +254,7 @@ class Config:
     backlog: int = 2048
     access_log: bool = True
     log_level: str = "info"
-    worker_timeout: float = 30.0
+    worker_timeout: float | None = None
     max_requests: int = 0
     max_requests_jitter: int = 0
     max_lifetime: float = 0.0
@@ -281,6 +284,18 @@ class Config:
         """The scheme of the server's URLs."""
         return "http" if self.ssl_certfile is None else "https"
 
+    @property
+    def supervised(self) -> tuple[str, ...]:
+        """The options that ask for a parent process, which replaces the one that serves."""
+        asked = ("worker_timeout", "max_requests", "max_lifetime", "max_rss", "preload")
+        several = ("workers",) if self.workers > 1 else ()
+        return several + tuple(name for name in asked if getattr(self, name))
+
+    @property
+    def longest_standstill(self) -> float:
+        """How long a worker's loop may stand still; 0 for no limit."""
+        return WORKER_TIMEOUT if self.worker_timeout is None else self.worker_timeout
+
     def __post_init__(self) -> None:
         """Checks all options.
 
@@ -290,8 +305,9 @@ class Config:
             _check_number(name, getattr(self, name), least, most)
         for name in ("graceful_timeout", "cleanup_timeout"):
             _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
-        for name in ("worker_timeout", "max_lifetime"):
-            _check_number(name, getattr(self, name), 0, LONGEST_LIFETIME, whole=False)
+        _check_number("max_lifetime", self.max_lifetime, 0, LONGEST_LIFETIME, whole=False)
+        if self.worker_timeout is not None:
+            _check_number("worker_timeout", self.worker_timeout, 0, LONGEST_LIFETIME, whole=False)
         for name in ("uds_mode", "umask"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), 0, 0o777)

@@ -42,8 +42,9 @@ class Server:
     `app`, `config`, `app_dir`, `factory` and `interface` are those of `fluvial.run`, and `options`
     are those of `Config`. `log_level` has no effect, since the logging is the program's.
     `cleanup_timeout` counts for handlers that are cancelled, but nothing ends the process after it.
-    `workers`, `user`, `group`, `umask` and `pid` are refused. Sockets that a service manager has
-    passed to the process are used only if `bind` names them ("fd://3").
+    Several `workers` and what replaces workers are refused, and so are `user`, `group`, `umask` and
+    `pid`. Sockets that a service manager has passed to the process are used only if `bind` names
+    them ("fd://3").
 
     Raises: TypeError or ValueError when an option is wrong or refused.
     """
@@ -216,9 +217,10 @@ class Server:
 
 def _refuse_options_of_processes(config: Config) -> None:
     """Raises: ValueError when there is an option that would change the program's process."""
-    if config.workers > 1:
+    if config.supervised:
         raise ValueError(
-            "fluvial.Server() serves in this process: workers are those of fluvial.run()"
+            "fluvial.Server() serves in this process: "
+            f"{config.supervised[0]} is an option of fluvial.run()"
         )
     for name in ("user", "group", "umask", "pid"):
         if getattr(config, name) is not None:

@@ -138,8 +138,8 @@ class Rolling(Supervisor):
     def _times(self) -> list[float]:
         times = list(self._retiring.values())
         config = self._config
-        watched = (config.worker_timeout, config.max_requests, config.max_lifetime, config.max_rss)
-        if any(watched) and not self._stopping:
+        limits = (config.max_requests, config.max_lifetime, config.max_rss)
+        if any((config.longest_standstill, *limits)) and not self._stopping:
             times.append(time.monotonic() + _LOOK)
         return times
 
@@ -176,7 +176,7 @@ class Rolling(Supervisor):
 
     def _check_pulse(self, place: Place, now: float) -> None:
         """Replaces a worker whose loop stands still, after its stacks have been written."""
-        timeout = self._config.worker_timeout
+        timeout = self._config.longest_standstill
         pulse = self._cells.pulse(place.cell)
         if not timeout or not pulse or now - pulse < timeout:
             self._stalled.pop(place, None)

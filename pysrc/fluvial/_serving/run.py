@@ -103,7 +103,7 @@ def _start(
 ) -> int:
     ids_of(config)  # so that only one process says that there is no such user
     manager = ServiceManager.from_environment()
-    if config.workers > 1 or watched is not None:
+    if config.supervised or watched is not None:
         load = _preload(load) if config.preload and watched is None else load
         work = functools.partial(_work, load, config, secure)
         renew = functools.partial(_renew, load, config)
@@ -236,10 +236,10 @@ def _check_place(config: Config) -> None:
 
     Raises: RuntimeError in a place where a server could not run, or could never be stopped.
     """
-    if config.workers > 1 and not hears_signals():
+    if config.supervised and not hears_signals():
         raise RuntimeError(
             "fluvial.run() starts workers only in the main thread, which receives signals: call it "
-            "there, or with workers=1"
+            f"there, or without {config.supervised[0]}"
         )
     if (module := loading.get()) is not None:
         raise NestedRunError(

@@ -209,7 +209,7 @@ class Service:
                 sock.detach(),
                 unix=is_unix,
                 backlog=self._config.backlog,
-                shared=self._config.workers > 1,
+                shared=bool(self._config.supervised),
                 proxied=self._config.proxy_protocol,
             )
         except OSError as exc:

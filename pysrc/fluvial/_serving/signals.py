@@ -32,6 +32,9 @@ _NAMES = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
 IGNORED = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 # A terminal sends these again and again while the process reads from it or writes to it.
 _REPEATED = {getattr(signal, name, None) for name in ("SIGTTIN", "SIGTTOU")}
+_RESTART = getattr(signal, "SIGHUP", None)
+_COMMANDS = {_RESTART, *_REPEATED}
+_NO_PARENT = ": a restart takes a parent process, as --workers 2 or --worker-timeout 30 start it"
 
 # Seconds after a second SIGINT until the process is terminated, unless the loop handles it before.
 _URGENCY = 1.0
@@ -39,14 +42,15 @@ _URGENCY = 1.0
 Handler = Callable[[int, FrameType | None], Any]
 
 
-def ignore_others() -> dict[int, Any]:
+def ignore_others(*, worker: bool = False) -> dict[int, Any]:
     """Ignores the signals in IGNORED, with a line in the log for each that arrives.
 
-    Signals whose handling the app, or the program that started the process, has changed are left as
-    they are. Returns the previous handlers, for `restore`.
+    The line of a `worker` says that they are for its parent. Signals whose handling the app, or the
+    program that started the process, has changed are left as they are. Returns the previous
+    handlers, for `restore`.
     """
     return {
-        number: signal.signal(number, _ignored)
+        number: signal.signal(number, _ignored_in_worker if worker else _ignored)
         for number in IGNORED
         if _core.signal_is_default(number)
     }
@@ -66,14 +70,22 @@ def restore(before: dict[int, Any]) -> None:
 
 
 def _ignored(number: int, frame: FrameType | None) -> None:
+    _ignore(number, _NO_PARENT if number == _RESTART else "")
+
+
+def _ignored_in_worker(number: int, frame: FrameType | None) -> None:
+    _ignore(number, ": it is for the parent process" if number in _COMMANDS else "")
+
+
+def _ignore(number: int, why: str) -> None:
     if number in _REPEATED:
         signal.signal(number, signal.SIG_IGN)
-    log.warning("Ignoring %s", signal.Signals(number).name)
+    log.warning("Ignoring %s%s", signal.Signals(number).name, why)
 
 
 def _ignore_silently() -> None:
     for number in IGNORED:
-        if signal.getsignal(number) is _ignored:
+        if signal.getsignal(number) in (_ignored, _ignored_in_worker):
             signal.signal(number, signal.SIG_IGN)
 
 
@@ -183,7 +195,7 @@ class StopSignals:
 
 # The code that the loop's thread runs while it runs no callback.
 _WAITING = Loop.run_forever.__code__
-OURS: list[Handler] = [_ignored]  # all handlers of ours that may be installed
+OURS: list[Handler] = [_ignored, _ignored_in_worker]  # all handlers of ours that may be installed
 
 
 def _in_child() -> None:

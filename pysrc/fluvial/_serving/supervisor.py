@@ -268,7 +268,7 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, *self._commands()):
             signal.signal(number, signal.SIG_DFL)
-        ignore_others()  # what is forked has the system's defaults
+        ignore_others(worker=True)  # what is forked has the system's defaults
         for fd in (self._lifeline[1], self._ready[0], *self._wakeup):
             os.close(fd)
         lifeline, ready, cell = self._lifeline[0], self._ready[1], self._cell_of(place)

@@ -42,11 +42,11 @@ _OPTIONS = (
     click.option(
         "--worker-timeout",
         type=click.FloatRange(0, LONGEST_LIFETIME),
-        default=30.0,
-        show_default=True,
+        default=None,
         metavar="SECONDS",
         help="How long a worker's event loop may stand still; then its stacks are written, and it "
-        "is replaced. 0 for no limit.",
+        "is replaced. 0 for no limit. Default: 30 where there is a parent process, as with several "
+        "workers or any of these limits.",
     ),
     click.option(
         "--max-requests",

@@ -52,12 +52,14 @@ MISSING: Final[Any] = _Missing()
 class MarkerOptions(TypedDict, total=False):
     """What all markers take besides the default; the limits and words are pydantic's `Field`'s.
 
-    `alias` is the name in the request, `validation_alias` this or pydantic's AliasChoices of
+    `validate_default` has defaults pass the limits and validators, too. `alias` is the name in the
+    request, `validation_alias` this or pydantic's AliasChoices of
     several. The document has `title` to `deprecated`; `openapi_examples` are its Example Objects by
     name, and `example` is what it had in their place before version 3.1.
     """
 
     default_factory: Callable[[], Any] | None
+    validate_default: bool | None
     alias: str | None
     validation_alias: Any
     gt: float | None
@@ -105,6 +107,7 @@ class Marker:
         default: Any = MISSING,
         *,
         default_factory: Callable[[], Any] | None = None,
+        validate_default: bool | None = None,
         alias: str | None = None,
         validation_alias: Any = None,
         gt: float | None = None,
@@ -140,6 +143,7 @@ class Marker:
         _warn_of_old_names(regex, example)
         self.default = MISSING if default is ... else default
         self.default_factory = default_factory
+        self.validate_default = validate_default
         self.alias = alias
         self.validation_alias = validation_alias
         # The names in the request, tried in this order; empty for the parameter's own name.

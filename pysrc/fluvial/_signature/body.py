@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from .._validation.problems import Problem, missing
+from .._validation.problems import Loc, Problem, missing
 from .._validation.read_json import read_json, settle
 from .._validation.validators import Validator, load_json
 from ..exceptions import HTTPException, InvalidJSON, RequestValidationError
@@ -18,12 +18,11 @@ _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 @dataclass(frozen=True, slots=True)
 class BodyField:
-    """A parameter that takes the body or a member of it; required if it has no default."""
+    """A parameter that takes the body or a member of it."""
 
     alias: str
     validator: Validator
-    default: Any = MISSING
-    default_factory: Callable[[], Any] | None = None
+    absent: Callable[[Loc], Any]  # the value when none was sent, MISSING if it is required
     further: tuple[str, ...] = ()  # other names that are accepted like `alias`
 
     def name_in(self, members: dict[str, Any]) -> str | None:
@@ -31,10 +30,6 @@ class BodyField:
         if self.alias in members or not self.further:
             return self.alias if self.alias in members else None
         return next((name for name in self.further if name in members), None)
-
-    def absent(self) -> Any:
-        """The value when none was sent, MISSING if it is required."""
-        return self.default if self.default_factory is None else self.default_factory()
 
 
 class ContentRule(Enum):
@@ -56,7 +51,7 @@ class WholeBody:
     def __call__(self, body: bytes, content_type: str | None) -> Any:
         """Raises: RequestValidationError (422) or HTTPException when the body doesn't fit."""
         if not body:
-            value = self._field.absent()
+            value = self._field.absent(("body",))
             if value is MISSING:
                 raise RequestValidationError([missing(("body",))])
             return value
@@ -95,12 +90,10 @@ class EmbeddedBody:
         problems: list[Problem] = []
         for field in self._fields:
             name = field.name_in(decoded)
-            value = field.absent() if name is None else None
-            if value is MISSING:
-                problems.append(missing(("body", field.alias)))
-            elif name is not None:
-                value = _validated(field, name, decoded[name], problems)
-            values.append(value)
+            if name is None:
+                values.append(_absent(field, problems))
+            else:
+                values.append(_validated(field, name, decoded[name], problems))
         if problems:
             raise RequestValidationError(problems, body=settle(body))
         return tuple(values)
@@ -154,6 +147,18 @@ def _charset(parameters: str) -> str:
         if name.strip().lower() == "charset":
             return value.strip().strip('"').lower()
     return "utf-8"
+
+
+def _absent(field: BodyField, problems: list[Problem]) -> Any:
+    loc = ("body", field.alias)
+    try:
+        value = field.absent(loc)
+    except RequestValidationError as exc:
+        problems.extend(exc.errors())
+        return None
+    if value is MISSING:
+        problems.append(missing(loc))
+    return value
 
 
 def _validated(field: BodyField, name: str, value: Any, problems: list[Problem]) -> Any:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
-from .._validation.validators import make_adapter
+from .._validation.validators import Validator, make_adapter, make_validator
 from ..params import MISSING, Marker
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic.fields import FieldInfo
+
+    from .._validation.problems import Loc
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +39,21 @@ class Field:
     default_factory: Callable[[], Any] | None
     further: tuple[str, ...] = ()  # other names that are accepted like `alias`
     given: Any = MISSING  # the default as it is written, also where requests get copies of it
+    validates_default: bool = False
 
-    def absent(self) -> Any:
-        """The value when none was sent, MISSING if it is required."""
-        return self.default if self.default_factory is None else self.default_factory()
+    def absent(self, loc: Loc) -> Any:
+        """The value when none was sent, MISSING if it is required.
+
+        Raises: RequestValidationError when the default is validated, and isn't valid; `loc` is its
+        place.
+        """
+        value = self.default if self.default_factory is None else self.default_factory()
+        return self._validator.from_python(value, loc) if self.validates_default else value
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether the value of an absent one isn't the same object each time."""
+        return self.default_factory is not None or self.validates_default
 
     @property
     def source(self) -> str:
@@ -74,6 +87,10 @@ class Field:
         info: FieldInfo = pydantic.Field(**options)
         info.annotation = self.annotation
         return info
+
+    @cached_property
+    def _validator(self) -> Validator:
+        return make_validator(self.annotation, self.marker.constraints, lambda: self.adapter)
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:

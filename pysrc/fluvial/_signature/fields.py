@@ -65,7 +65,7 @@ def make_param(
         annotation = implied if annotation is Any else annotation
     many = is_sequence(strip_optional(annotation))
     kind, convert = _conversion(field, annotation, many)
-    own_default = field.default_factory is not None
+    own_default = field.needs_python
     return _core.Param(
         _SOURCES[field.source],
         key,
@@ -82,7 +82,7 @@ def make_param(
 def make_body_field(field: Field) -> BodyField:
     """The BodyField for a field whose value comes from the body."""
     validator = validator_for(field, field.annotation)
-    return BodyField(field.alias, validator, field.default, field.default_factory, field.further)
+    return BodyField(field.alias, validator, field.absent, field.further)
 
 
 def _conversion(

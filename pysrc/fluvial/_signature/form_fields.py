@@ -25,6 +25,7 @@ from .param_models import extra_policy, model_inputs
 
 if TYPE_CHECKING:
     from .._forms.limits import FormOptions
+    from .._validation.problems import Loc
     from .._validation.validators import Validator
     from .declared import Field
 
@@ -97,6 +98,14 @@ class _Reader(ABC):
             exc.body = form
             return exc
 
+    def _absent(self, loc: Loc, form: FormData) -> Any:
+        """The default, MISSING if there is none; a RequestValidationError if it isn't valid."""
+        try:
+            return self._field.absent(loc)
+        except RequestValidationError as exc:
+            exc.body = form
+            return exc
+
     def _validator(self) -> Validator:
         if self._made is None:
             self._made = validator_for(self._field, self._field.annotation)
@@ -121,7 +130,7 @@ class _Value(_Reader):
         """The value, or a RequestValidationError."""
         name, value = self._find(form)
         if value is MISSING:
-            default = self._field.absent()
+            default = self._absent(("body", name), form)
             if default is not MISSING:
                 return default
             return RequestValidationError([missing(("body", name))], body=form)
@@ -200,7 +209,7 @@ class _Model(_Reader):
         for name, value in form.multi_items():
             received.setdefault(name, []).append(value)
         if not any(shape.is_supplied(received) for shape in self._shapes):
-            default = self._field.absent()
+            default = self._absent(("body",), form)
             if default is not MISSING:
                 return default
             if self._optional:

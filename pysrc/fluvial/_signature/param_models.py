@@ -46,7 +46,7 @@ def choices_reader(field: Field, validator: Validator) -> Reader:
             if values is not None:
                 value = values if many else values[-1]
                 return validator.from_python(value, (field.source, name))
-        default = field.absent()
+        default = field.absent((field.source, field.alias))
         if default is MISSING:
             raise RequestValidationError([missing((field.source, field.alias))])
         return default
@@ -66,7 +66,7 @@ def model_reader(field: Field, validator: Validator) -> Reader:
         received = _received(request, field.source)
         found, others = _sort(received, inputs)
         if not found and not (extra in ("allow", "forbid") and others):
-            default = field.absent()
+            default = field.absent((field.source,))
             if default is not MISSING:
                 return default
             if optional:

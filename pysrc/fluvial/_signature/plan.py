@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def _is_direct(call: Call, before: list[Call]) -> bool:
     if len(bodies) > 1 or any(_is_embedded(field) or is_form(field) for field in bodies):
         return False
     rest = [field for field in fields if field.source != "body"]
-    return not any(field.default_factory is not None or is_read_in_python(field) for field in rest)
+    return not any(field.needs_python or is_read_in_python(field) for field in rest)
 
 
 def _direct(call: Call, captures: Captures, inline: bool, content: ContentRule) -> Target:
@@ -222,8 +223,9 @@ class _Builder:
             place = len(self._params)
             self._params.append(make_param(field, self._captures, defer=True))
             self._places[id(field)] = place
-            if field.default_factory is not None:
-                self._factories.append((place, field.default_factory))
+            if field.needs_python:
+                make = functools.partial(field.absent, (field.source, field.alias))
+                self._factories.append((place, make))
 
     def _wants_request(self) -> bool:
         return Special.REQUEST in self._specials or bool(self._models) or self._has_form()

@@ -91,7 +91,10 @@ class Layout:
                 values[place] = app_value(key)
         for place, factory in self.factories:
             if values[place] is MISSING:
-                values[place] = factory()
+                try:
+                    values[place] = factory()
+                except RequestValidationError as exc:  # of a default that is validated
+                    values[place] = exc
         for place, read in self.models:
             try:
                 values[place] = read(values[self.request])

@@ -50,10 +50,10 @@ from ..params import (
     Query,
     Security,
     SecurityScopes,
-    alias_names,
 )
 from ..requests import HTTPConnection
 from ..responses import Response
+from .beside import beside
 from .declared import Field
 from .foreign import (
     check_annotation,
@@ -445,24 +445,16 @@ def check_dependency(dependency: Any) -> None:
     raise TypeError(f"Depends() needs a callable, not {dependency!r}: write Depends(function)")
 
 
-def _names_beside(annotation: Any) -> tuple[str, ...]:
-    """The names that pydantic's Field(alias=…) gives in an Annotated, beside the marker."""
-    for item in reversed(split_annotated(annotation)[1]):
-        if type(item).__name__ == "FieldInfo":
-            alias = item.alias if item.validation_alias is None else item.validation_alias
-            if alias is not None:
-                return alias_names(alias)
-    return ()
-
-
 def _read_field(
     parameter: inspect.Parameter, marker: Marker, default: Any, path_names: Collection[str]
 ) -> Field:
     name = parameter.name
     _check_shape(parameter.annotation, marker)
+    said = beside(parameter.annotation, marker)
+    names = said.names
+    default = said.default if default is MISSING else default
     if isinstance(marker, Path):
         default = MISSING
-    names = marker.names or _names_beside(parameter.annotation)
     if isinstance(marker, Path) and len(names) > 1:  # routers' paths may have one or the other
         names = tuple(each for each in names if each in path_names)[:1] or names
     alias, further = next(iter(names), None), names[1:]
@@ -475,13 +467,15 @@ def _read_field(
             f"it is marked Path(), but the path has no {{{alias}}}; "
             f"write {{{alias}}} into the path, or Query()"
         )
-    factory = marker.default_factory
+    factory = None if isinstance(marker, Path) else said.default_factory
     given = MISSING if isinstance(default, Factory) else default
     if default is not MISSING:
         factory = default.make if isinstance(default, Factory) else copier(default)
     if factory is not None:
         default = MISSING
-    return Field(name, alias, parameter.annotation, marker, default, factory, further, given)
+    validates = said.validate_default and (default is not MISSING or factory is not None)
+    annotation = parameter.annotation
+    return Field(name, alias, annotation, marker, default, factory, further, given, validates)
 
 
 def _check_shape(annotation: Any, marker: Marker) -> None:

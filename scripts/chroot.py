@@ -7,16 +7,19 @@
 The system is made by debootstrap under build/debian/SUITE, once, and used again from then on; so is
 the copy of the sources with what was built in it. PYTHON names one of the suite's Pythons. `--with`
 installs other packages that are missing.
-The host's certificates and pip's settings (`PIP_…`, `SSL_CERT_FILE`) hold inside. The mounts belong
-to a namespace of their own (unshare(1)), which ends with the command, however that ends. Root only.
+The host's certificates and pip's settings (`PIP_…`, `SSL_CERT_FILE`) hold inside. Mounts and
+processes belong to namespaces of their own (unshare(1)), which end with the command, and with this
+script, however these end. Root only.
 Standard library only: it runs first.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -36,9 +39,11 @@ PAUSE = 15
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 KEPT = ("SSL_CERT_FILE", "CI", "FLUVIAL_LTO")
 
-# Namespaces of its own for what follows. The group of processes stays the same: a SIGINT of the
-# terminal reaches the command itself.
-OWN = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
+# Namespaces of its own for what follows. unshare(1) dies with this process even if that is killed,
+# the first process inside with unshare(1), and with this all others and the mounts.
+OWN = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
+OWN += ("--propagation", "private", "--")
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # $1: the system's root, $2: the sources inside, then the command, which becomes process 1.
 INSIDE = """
@@ -54,8 +59,17 @@ exec chroot "$root" /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$sources" "$@
 """
 
 
+class Ended(BaseException):
+    """A signal asks this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def main() -> int:
     options = parse_options()
+    notice_signals()
     if os.geteuid() != 0:
         print("scripts/chroot.py: chroot and mount need root", file=sys.stderr)
         return 1
@@ -79,17 +93,10 @@ def make_system(suite: str, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     for left in reversed(range(TRIES)):
         shutil.rmtree(root, ignore_errors=True)
-        made = subprocess.run(
-            debootstrap(suite, root),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if made.returncode == 0:
+        status, output = call_inside(debootstrap(suite, root), capture=True)
+        if status == 0:
             break
-        print("\n".join(made.stdout.splitlines()[-10:]), flush=True)
+        print("\n".join(output.splitlines()[-10:]), flush=True)
         print(f"fluvial: debootstrap failed; {left} more tries", flush=True)
         time.sleep(PAUSE if left else 0)
     else:
@@ -102,9 +109,9 @@ def make_system(suite: str, root: Path) -> None:
 
 
 def debootstrap(suite: str, root: Path) -> list[str]:
-    """The command. What it mounts, it mounts for itself alone, so that no mount outlives it."""
+    """The command."""
     known = Path(SCRIPT).with_name(suite)
-    command = [*OWN, "debootstrap", "--variant=minbase", f"--include={','.join(BASE)}"]
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}"]
     return [*command, suite, str(root), MIRROR, *([] if known.exists() else [SCRIPT])]
 
 
@@ -116,8 +123,9 @@ def install(root: Path, packages: list[str]) -> None:
     if not missing:
         return
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
-    # The lists first: a suite that isn't released yet has other versions tomorrow.
-    steps = (["apt-get", "update", "--quiet"], command)
+    # What an interrupted run has left half installed comes first, then the lists: a suite that
+    # isn't released yet has other versions tomorrow.
+    steps = (["dpkg", "--configure", "-a"], ["apt-get", "update", "--quiet"], command)
     for left in reversed(range(TRIES)):
         if all(run(root, step, {}, folder="/") == 0 for step in steps):
             return
@@ -167,10 +175,61 @@ def run(root: Path, command: list[str], variables: dict[str, str], *, folder: st
     for name, value in os.environ.items():
         if name in KEPT or (name.startswith("PIP_") and name != "PIP_FIND_LINKS"):
             environment[name] = value
-    done = subprocess.run(
-        [*OWN, "sh", "-c", INSIDE, "sh", str(root), folder, *command], env=environment, check=False
-    )
-    return done.returncode
+    inside = ["sh", "-c", INSIDE, "sh", str(root), folder, *command]
+    return call_inside(inside, environment)[0]
+
+
+def call_inside(
+    command: list[str], environment: dict[str, str] | None = None, *, capture: bool = False
+) -> tuple[int, str]:
+    """Runs a command in namespaces of its own. Returns its status, and what it printed if captured.
+
+    What is mounted there is mounted there alone. If an exception ends the wait, as a signal's does,
+    everything that was started has ended, too, when this returns.
+    """
+    with subprocess.Popen(
+        [*OWN, *command],
+        env=environment,
+        stdin=subprocess.DEVNULL if capture else None,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.STDOUT if capture else None,
+        text=True,
+    ) as process:
+        try:
+            output = process.communicate()[0]
+        except BaseException:
+            end(process)
+            raise
+    return process.returncode, output or ""
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kills the first process inside, which ends when all others there have ended."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None:
+        for child in children.read_text().split():  # one, as soon as unshare(1) has come so far
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def notice_signals() -> None:
+    """Turns signals that would end this process, and weren't ignored before, into Ended."""
+
+    def on_signal(number: int, _frame: object) -> None:
+        for each in ENDING:  # the first decides
+            signal.signal(each, signal.SIG_IGN)
+        raise Ended(number)
+
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, on_signal)
+
+
+def die_of(number: int) -> None:
+    """Ends by the signal itself, so that a shell or make sees what has happened."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def parse_options() -> argparse.Namespace:
@@ -186,4 +245,7 @@ def parse_options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Ended as ended:
+        die_of(ended.number)

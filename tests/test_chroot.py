@@ -1,10 +1,15 @@
-"""scripts/chroot.py: a system that can't be made is reported, and nothing of it stays mounted."""
+"""scripts/chroot.py: systems that can't be made are reported; nothing stays mounted or runs on."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,18 +36,86 @@ def fake_debootstrap(folder: Path, *lines: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.fixture
+def bare_system(tmp_path: Path) -> Path:
+    """The smallest system that runs something: a shell, and what it is linked with."""
+    root = tmp_path / "systems" / "forky"
+    for name in ("proc", "sys", "dev", "tmp", "etc/ssl/certs", "usr/bin"):
+        (root / name).mkdir(parents=True)
+    linked = subprocess.run(["ldd", "/bin/sh"], check=True, capture_output=True, text=True).stdout
+    for file in ("/bin/sh", *re.findall(r"(/\S+) \(", linked)):
+        copy = root / file.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    return root
+
+
+@pytest.fixture
+def silent_fifo(tmp_path: Path) -> Iterator[Path]:
+    """Whoever reads from it waits until the test has ended."""
+    path = tmp_path / "silent"
+    os.mkfifo(path)
+    fd = os.open(path, os.O_RDWR)
+    yield path
+    os.close(fd)
+
+
+MAIN = """\
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import chroot
+chroot.PAUSE = 0
+try:
+    sys.exit(chroot.main())
+except chroot.Ended as ended:
+    chroot.die_of(ended.number)
+"""
+# The same for one function, with the arguments ROOT COMMAND...
+INSTALL = MAIN.replace("chroot.main()", "chroot.install(chroot.Path(sys.argv[1]), sys.argv[2:])")
+RUN = MAIN.replace("chroot.main()", "run()").replace(
+    "try:",
+    """\
+def run():
+    chroot.notice_signals()
+    return chroot.run(chroot.Path(sys.argv[1]), sys.argv[2:], {}, folder="/")
+try:""",
+)
+
+
+def python_command(code: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", code, str(SCRIPT.parent), *arguments]
+
+
+def main_command(tmp_path: Path, *command: str) -> list[str]:
+    return python_command(MAIN, "--folder", str(tmp_path / "systems"), "forky", *command)
+
+
 def run_chroot(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import chroot; chroot.PAUSE = 0; "
-    code += "sys.exit(chroot.main())"
-    arguments = [str(SCRIPT.parent), "--folder", str(tmp_path / "systems"), "forky", *command]
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        main_command(tmp_path, *command),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
         timeout=100,
     )
+
+
+@contextmanager
+def started(command: list[str], output: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Starts what writes a line to the FIFO `output` once it runs.
+
+    Yields the process and the FIFO, of which that line was read.
+    """
+    os.mkfifo(output)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        fd = os.open(output, os.O_RDONLY)
+        try:
+            assert os.read(fd, 100) == b"runs\n"
+            yield process, fd
+        finally:
+            os.close(fd)
+            process.kill()
 
 
 def test_a_mirror_that_fails_is_tried_again_and_then_named(
@@ -77,3 +150,54 @@ def test_half_a_system_is_made_again(bin_folder: Path, tmp_path: Path) -> None:
     done = run_chroot(tmp_path, "true")
     assert "something was left" not in done.stdout
     assert (bin_folder / "runs").read_text().count("run") == 3
+
+
+# The last one gives it no chance to do anything.
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+# Writes "runs", and waits with a child: both hold the FIFO open, and neither heeds a signal.
+WAIT = """trap "" INT TERM HUP; exec 3>{fifo}; echo runs >&3; (read line <&4) & read line <&4"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_what_runs_inside(
+    number: signal.Signals, bare_system: Path, tmp_path: Path
+) -> None:
+    (bare_system / "etc" / "started").mkdir()
+    command = ["/bin/sh", "-c", "exec 4<&0; " + WAIT.format(fifo="/etc/started/fifo")]
+    fifo = bare_system / "etc/started/fifo"
+    with started(python_command(RUN, str(bare_system), *command), fifo) as (process, fd):
+        process.send_signal(number)
+        assert os.read(fd, 1) == b""  # nobody is left who could write
+        assert process.wait(60) == -number
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_debootstrap(
+    number: signal.Signals, bin_folder: Path, silent_fifo: Path, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    waiting = f"exec 4<{silent_fifo}; " + WAIT.format(fifo=fifo)
+    mount = 'mkdir --parents "$4/proc" && mount --types proc proc "$4/proc"'
+    fake_debootstrap(bin_folder, mount, waiting)
+    with started(main_command(tmp_path, "true"), fifo) as (process, fd):
+        process.send_signal(number)
+        assert os.read(fd, 1) == b""
+        assert process.wait(60) == -number
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert not (tmp_path / "systems" / "forky.made").exists()  # it is made anew
+    assert (bin_folder / "runs").read_text() == "run\n"  # no second try
+
+
+def test_packages_that_were_left_half_installed_come_first(bare_system: Path) -> None:
+    for name in ("dpkg-query", "dpkg", "apt-get"):
+        program = bare_system / "usr/bin" / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >>/etc/calls\n')
+        program.chmod(0o755)
+    done = subprocess.run(python_command(INSTALL, str(bare_system), "make"), check=False)
+    assert done.returncode == 0
+    calls = (bare_system / "etc/calls").read_text().splitlines()
+    configured = calls.index("dpkg --configure -a")
+    (installed,) = (i for i, call in enumerate(calls) if "apt-get install" in call)
+    assert configured < installed
+    assert calls[installed].endswith(" make")

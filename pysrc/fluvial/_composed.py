@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._application.route_warnings import Registered
 from ._application.routes import Route, WebSocketRoute, WebSocketRoutes
 from ._application.shared import Shared
+from ._asgi.frontends import Frontend
 from ._asgi.hosts import Host, HostRouting
 from ._asgi.mounts import REST, Mount, MountedBelow
 from ._calling.options import named_options
@@ -18,7 +19,7 @@ from .middleware.wsgi import WSGIMiddleware
 from .routing import Registering, find_by_name, include_route
 
 if TYPE_CHECKING:
-    from ._application.dependencies import Dependencies
+    from ._application.dependencies import Change, Dependencies
     from ._application.route_list import RouteList
     from ._asgi.under_other_servers import AsgiSide
     from .datastructures import URLPath
@@ -132,7 +133,14 @@ class Composed(Registering):
             app, interface = app.app, "wsgi"
         self.take(Mount(path, app, name=name, interface=interface))
 
+    def _frontend_changes(self) -> Iterator[Change]:
+        for mount in self.mounts:
+            if isinstance(mount, Frontend):
+                yield from mount.changes(self._dependencies)
+
     def _add_mount(self, mount: Mount) -> None:
+        if isinstance(mount, Frontend):
+            mount.serve_in(self)
         self._registered.add(("mount",), mount.prefix, mount.app)
         if not mount.parameters:
             self.mounts.append(mount)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -38,7 +37,6 @@ from .middleware.base import BaseHTTPMiddleware
 from .middleware.errors import ServerErrorMiddleware
 from .openapi._app import DESCRIPTION, Documented
 from .routing import APIRouter
-from .staticfiles import FrontendFiles
 
 if TYPE_CHECKING:
     from ._application.events import Lifespan
@@ -237,28 +235,6 @@ class App(Documented, Composed):
         before = check_dependencies(dependencies or (), "@app.websocket()")
         self.take(APIWebSocketRoute(path, endpoint, name, before))
 
-    @named_options
-    def frontend(
-        self,
-        path: str,
-        *,
-        directory: str | os.PathLike[str],
-        fallback: str | None = "auto",
-        check_dir: bool | str = "auto",
-    ) -> None:
-        """Serves the built files of a browser application below `path`, for paths without a route.
-
-        The response for a path without a file is `fallback`: "404.html", or "index.html" for a
-        browser that asks for a page, which the program then makes; "auto" is the first that exists.
-        With `check_dir` the directory must exist; "auto" doesn't ask for it when the environment
-        variable FASTAPI_ENV is "development".
-
-        Raises: ValueError for another fallback, RuntimeError when what is needed doesn't exist.
-        """
-        if check_dir == "auto":
-            check_dir = os.environ.get("FASTAPI_ENV") != "development"
-        self.mount(path, FrontendFiles(directory, fallback, check_dir=bool(check_dir)))
-
     @property
     def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:
         """Functions that are called instead of dependencies, including those of routers; for tests.
@@ -277,6 +253,7 @@ class App(Documented, Composed):
             [
                 *changes(self._router, self._http_routes),
                 *changes(self.websockets.router, self.websockets.routes),
+                *self._frontend_changes(),
             ]
         )
 

@@ -21,14 +21,18 @@ from ._application.routes import (
     method_names,
 )
 from ._application.shared import Shared
+from ._asgi.frontends import Frontend
 from ._asgi.hosts import Host
 from ._asgi.mounts import Mount
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
 from ._signature.foreign import check_dependencies, refuse_foreign
 from .exceptions import NoMatchFound
+from .staticfiles import FrontendFiles, must_exist
 
 if TYPE_CHECKING:
+    import os
+
     from ._asgi.protocol import Message, Receive, Send
     from ._forms.limits import FormOptions
     from .datastructures import URLPath
@@ -250,6 +254,33 @@ class Registering(Events, ABC):
 
         return register if cls is None else register(cls)
 
+    @named_options
+    def frontend(
+        self,
+        path: str,
+        *,
+        directory: str | os.PathLike[str],
+        fallback: str | None = "auto",
+        check_dir: bool | str = "auto",
+    ) -> None:
+        """Serves the built files of a browser application below `path`, for paths without a route.
+
+        The response for a path without a file is `fallback`: "404.html", or "index.html" for a
+        browser that asks for a page, which the program then makes; "auto" is the first that exists.
+        With `check_dir` the directory must exist; "auto" only warns when it doesn't and the
+        environment variable FASTAPI_ENV is "development".
+
+        Raises: ValueError for another fallback, RuntimeError when what is needed doesn't exist.
+        """
+        if not path.startswith("/"):
+            raise ValueError(f"the path of a frontend begins with '/', not {path!r}")
+        files = FrontendFiles(directory, fallback, check_dir=must_exist(directory, check_dir))
+        self.take(Frontend(self._prefixed(path), files, self._before_all()))
+
+    def _before_all(self) -> Sequence[Depends]:
+        """The dependencies of a router's routes."""
+        return ()
+
     def check_methods(self) -> None:
         """Raises: TypeError when a method was decorated whose class isn't a controller."""
         check_claimed(self._methods)
@@ -324,8 +355,12 @@ def find_by_name(routes: Iterable[Any], name: str, values: dict[str, Any]) -> UR
 
 def include_route(owner: Registering, route: Any, shared: Shared) -> None:
     """Registers a router's route with `owner`. Raises: as `add_api_route`."""
+    if isinstance(route, Frontend):
+        before = (*owner._before_all(), *shared.dependencies)
+        owner.take(route.included(owner._prefixed(shared.prefix), before))
+        return
     if isinstance(route, (Mount, Host)) or type(route) in (Route, WebSocketRoute):
-        owner.take(under(route, shared.prefix))
+        owner.take(under(route, owner._prefixed(shared.prefix)))
         return
     if not isinstance(route, (Route, WebSocketRoute)):
         refuse_foreign(route)
@@ -397,6 +432,9 @@ class APIRouter(Registering):
 
     def _prefixed(self, path: str) -> str:
         return self.prefix + path
+
+    def _before_all(self) -> Sequence[Depends]:
+        return self._shared.dependencies
 
     def add_api_route(
         self,

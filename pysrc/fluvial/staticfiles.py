@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import os
 import stat
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,8 @@ class StaticFiles:
         self.follow_symlink = follow_symlink
         self.all_directories = self.get_directories(directory, packages)
         if check_dir and directory is not None and not os.path.isdir(directory):
-            raise RuntimeError(f"Directory '{directory}' does not exist")
+            where = os.path.realpath(directory)
+            raise RuntimeError(f"Directory '{directory}' does not exist; it would be {where}")
         self._checked = check_dir
 
     def get_directories(
@@ -164,6 +166,19 @@ class StaticFiles:
         return FileResponse(full_path, status_code)
 
 
+def must_exist(directory: PathLike, check_dir: bool | str) -> bool:
+    """Whether the directory of a frontend must exist already; warns where it should."""
+    if check_dir != "auto":
+        return bool(check_dir)
+    if os.environ.get("FASTAPI_ENV") != "development":
+        return True
+    if not os.path.isdir(directory):
+        where = os.path.realpath(directory)
+        # The frames above are those of frontend() and of its decorator.
+        warnings.warn(f"the directory {where} of a frontend does not exist", stacklevel=4)
+    return False
+
+
 class FrontendFiles(StaticFiles):
     """The files of a browser application; see App.frontend.
 
@@ -177,7 +192,11 @@ class FrontendFiles(StaticFiles):
         self.fallback = fallback
         named = fallback if check_dir and fallback != "auto" else None
         if named is not None and not _is_file(self.lookup_path(named)[1]):
-            raise RuntimeError(f"Frontend fallback file {named!r} does not exist in {directory!s}")
+            raise RuntimeError(self._without_fallback(named))
+
+    def _without_fallback(self, name: str) -> str:
+        where = f"directory '{self.directory}', which is {os.path.realpath(self.directory or '')}"
+        return f"Frontend fallback file {name!r} does not exist in the {where}"
 
     async def get_response(self, path: str, scope: Message) -> Response:
         """The file, or the fallback for a missing one. Raises: HTTPException when there is none."""
@@ -198,7 +217,7 @@ class FrontendFiles(StaticFiles):
                     full_path, status, scope, 404 if name == "404.html" else 200
                 )
             if self.fallback != "auto":
-                raise RuntimeError(f"Frontend fallback file {name!r} does not exist")
+                raise RuntimeError(self._without_fallback(name))
         raise HTTPException(404)
 
 

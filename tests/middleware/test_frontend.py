@@ -64,4 +64,5 @@ def test_what_is_missing_is_told_at_once(dist, monkeypatch) -> None:
         app.frontend("/", directory=dist)
     app.frontend("/unchecked", directory=dist, check_dir=False)
     monkeypatch.setenv("FASTAPI_ENV", "development")
-    app.frontend("/developed", directory=dist)
+    with pytest.warns(UserWarning, match="does not exist"):
+        app.frontend("/developed", directory=dist)

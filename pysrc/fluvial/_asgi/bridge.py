@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._calling.failures import log_unhandled
 from .._calling.threads import call_on_loop
-from ..exceptions import is_http_exception
 from .files import send_file
 
 if TYPE_CHECKING:
@@ -91,8 +90,8 @@ class Bridge:
     def _recover(
         self, request: Request, send: Send, exc: BaseException
     ) -> Coroutine[Any, Any, None] | None:
-        """A coroutine that sends the response when the app has raised an HTTPException."""
-        if self._errors is None or not (self._around or is_http_exception(exc)):
+        """A coroutine that sends the response when the app has raised what the handlers know."""
+        if self._errors is None or not (self._around or self._errors.find(exc) is not None):
             return None
         from .responses import respond_to_exception  # needed by few apps
 

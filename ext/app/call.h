@@ -9,6 +9,7 @@
 
 #include "base/py.h"
 #include "app/mount.h"
+#include "base/ring.h"
 #include "route/router.h"
 #include "http/request.h"
 
@@ -29,11 +30,13 @@ typedef struct AppCall {
     Mount *mount;
     /* the mounted app's own object for the request; it owns and clears it */
     void *mounted;
-    BodyQueue *body; /* owned: pieces of a streamed body; NULL until the first */
-    bool rooted;     /* the server's root path was removed from the path */
-    bool decoded;    /* the collected body isn't as Content-Encoding says any more */
-    bool websocket;  /* for a native WebSocket handler; `request` is a WebSocket */
-    bool gone;       /* the client went away before the response was complete */
+    BodyQueue *body;  /* owned: pieces of a streamed body; NULL until the first */
+    Ring overdue;     /* while its time is limited, see overdue.h */
+    uint64_t expires; /* loop_now_ns() at which that is over */
+    bool rooted;      /* the server's root path was removed from the path */
+    bool decoded;     /* the collected body isn't as Content-Encoding says any more */
+    bool websocket;   /* for a native WebSocket handler; `request` is a WebSocket */
+    bool gone;        /* the client went away before the response was complete */
 } AppCall;
 
 static inline AppCall *

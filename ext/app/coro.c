@@ -23,7 +23,7 @@ struct HandlerCoro {
     /* owned while suspended and the client is there, see handler_coro_traverse */
     PyObject *task;
     CallStage stage; /* what the coroutine computes */
-    /* coro_end_stream has cancelled the task; do not cancel its clean-up again */
+    /* coro_cancel has cancelled the task; do not cancel its clean-up again */
     bool cancelled;
 };
 
@@ -209,9 +209,17 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context)
 void
 coro_end_stream(HttpRequest *req)
 {
+    const HandlerCoro *coro = call_of(req)->coro;
+    if (coro != NULL && coro->stage == CALL_STREAM && !sender_is_awaited(req)) {
+        coro_cancel(req);
+    }
+}
+
+void
+coro_cancel(HttpRequest *req)
+{
     HandlerCoro *coro = call_of(req)->coro;
-    if (coro == NULL || coro->task == NULL || coro->stage != CALL_STREAM
-        || coro->cancelled || sender_is_awaited(req)) {
+    if (coro == NULL || coro->task == NULL || coro->cancelled) {
         return;
     }
     coro->cancelled = true;
@@ -219,7 +227,7 @@ coro_end_stream(HttpRequest *req)
     PyObject *done = PyObject_CallMethodNoArgs(task, call_server(req)->st->str_cancel);
     if (done == NULL) {
         loop_report(call_server(req)->loop,
-                    "A streamed response could not be cancelled");
+                    "The task of a request could not be cancelled");
     }
     Py_XDECREF(done);
     Py_DECREF(task);

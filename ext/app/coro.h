@@ -24,6 +24,9 @@ void coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *con
  * send() is left alone, since send() raises for it. Handlers are never cancelled: they run to their end. */
 void coro_end_stream(HttpRequest *req);
 
+/* Nobody waits for the response any more: cancels the task of the handler or of its streamed response, once. */
+void coro_cancel(HttpRequest *req);
+
 /* The client went away: releases the task. If it waits for something that can no longer happen, the
  * garbage collector may now destroy it. */
 void coro_let_go(HttpRequest *req);

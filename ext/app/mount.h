@@ -12,7 +12,7 @@
 
 typedef struct Mount Mount;
 
-/* What dispatch.c forwards from HttpOps. Only `eof` and `left` may be NULL. */
+/* What dispatch.c forwards from HttpOps. `eof`, `left` and `cancel` may be NULL. */
 typedef struct MountOps {
     HttpBodyMode (*head)(HttpRequest *req);
     void (*request)(HttpRequest *req, Mount *mount);
@@ -20,6 +20,8 @@ typedef struct MountOps {
     void (*body_end)(HttpRequest *req);
     void (*eof)(HttpRequest *req);                 /* may be NULL */
     void (*left)(HttpRequest *req, bool for_long); /* may be NULL */
+    /* May be NULL. Nobody waits for the response any more: cancels what computes it. `gone` follows. */
+    void (*cancel)(HttpRequest *req);
     void (*gone)(HttpRequest *req);
     void (*writable)(HttpRequest *req);
     bool websockets; /* the app takes WebSockets; otherwise the offer is ignored */

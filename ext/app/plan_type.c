@@ -82,21 +82,36 @@ handler_name(PyObject *handler)
     return PyUnicode_FromString(Py_TYPE(handler)->tp_name);
 }
 
+/* A number that isn't negative; -1 for None. 0, or -1 with an exception set. */
+static int
+plan_read_limit(const char *name, PyObject *value, int64_t *out)
+{
+    *out = -1;
+    if (value == Py_None) {
+        return 0;
+    }
+    *out = PyLong_AsLongLong(value);
+    if (*out < 0 && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "%s must not be negative", name);
+    }
+    return *out < 0 ? -1 : 0;
+}
+
 static int
 plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {
-        "handler",     "kind",   "params", "kwnames", "body", "body_limit",
-        "status_code", "encode", "wrap",   "info",    NULL};
+        "handler",     "kind",   "params", "kwnames", "body",    "body_limit",
+        "status_code", "encode", "wrap",   "info",    "timeout", NULL};
     Plan *self = (Plan *)op;
     AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
     int kind = -1, body = HTTP_BODY_DISCARD, status = 200;
     PyObject *handler, *params = NULL, *kwnames = NULL, *limit = Py_None;
-    PyObject *encode = Py_None, *wrap = Py_None, *info = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOO", (char **)names,
+    PyObject *encode = Py_None, *wrap = Py_None, *info = Py_None, *timeout = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOOO", (char **)names,
                                      &handler, &kind, &PyTuple_Type, &params,
                                      &PyTuple_Type, &kwnames, &body, &limit, &status,
-                                     &encode, &wrap, &info)) {
+                                     &encode, &wrap, &info, &timeout)) {
         return -1;
     }
     Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
@@ -108,20 +123,14 @@ plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->info, Py_NewRef(info));
     Py_XSETREF(self->name, handler_name(handler));
     self->status = status;
-    self->body_limit = -1;
     if (self->params == NULL || self->name == NULL
         || plan_check(self, kind, body, nkw) < 0
         || plan_read_params(self, st->param_type) < 0) {
         return -1;
     }
-    if (limit != Py_None) {
-        self->body_limit = PyLong_AsLongLong(limit);
-        if (self->body_limit < 0) {
-            if (!PyErr_Occurred()) {
-                PyErr_SetString(PyExc_ValueError, "body_limit must not be negative");
-            }
-            return -1;
-        }
+    if (plan_read_limit("body_limit", limit, &self->body_limit) < 0
+        || plan_read_limit("timeout", timeout, &self->timeout) < 0) {
+        return -1;
     }
     self->kind = (PlanKind)kind;
     self->body_mode = (HttpBodyMode)body;
@@ -252,6 +261,7 @@ static PyMemberDef plan_members[] = {
     {"info", T_OBJECT, offsetof(Plan, info), READONLY, NULL},
     {"body", T_INT, offsetof(Plan, body_mode), READONLY, NULL},
     {"body_limit", T_LONGLONG, offsetof(Plan, body_limit), READONLY, NULL},
+    {"timeout", T_LONGLONG, offsetof(Plan, timeout), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -9,6 +9,7 @@
 #include "app/app_state.h"
 #include "app/bind/params.h"
 #include "app/call.h"
+#include "app/overdue.h"
 #include "pool/pool.h"
 #include "app/ws_parts.h"
 #include "http/server.h"
@@ -47,6 +48,7 @@ struct AppServer {
     PyObject *refused;
     /* owned: the Future that drain() and abort() return; NULL before */
     PyObject *drained;
+    Overdue overdue;   /* when the requests' time is over */
     HttpFields fields; /* scratch memory: the header fields of one response */
 };
 

@@ -479,6 +479,7 @@ asgi_on_left(HttpRequest *req, bool Py_UNUSED(for_long))
     }
 }
 
+/* Cancels the app's task, if there is one. */
 static void
 asgi_call_cancel(AsgiCall *self)
 {
@@ -487,7 +488,8 @@ asgi_call_cancel(AsgiCall *self)
         task == NULL ? NULL
                      : PyObject_CallMethodNoArgs(task, self->server->st->str_cancel);
     if (task != NULL && done == NULL) {
-        loop_report(self->server->loop, "A streamed response could not be cancelled");
+        loop_report(self->server->loop,
+                    "The task of an ASGI app could not be cancelled");
     }
     Py_XDECREF(done);
     Py_XDECREF(task);
@@ -522,6 +524,15 @@ asgi_call_gone(HttpRequest *req)
 }
 
 static void
+asgi_on_cancel(HttpRequest *req)
+{
+    AsgiCall *self = call_of(req)->mounted;
+    if (self != NULL) {
+        asgi_call_cancel(self);
+    }
+}
+
+static void
 asgi_on_writable(HttpRequest *req)
 {
     AsgiCall *self = call_of(req)->mounted;
@@ -537,6 +548,7 @@ const MountOps asgi_mount_ops = {
     .body_end = asgi_body_end,
     .eof = asgi_on_eof,
     .left = asgi_on_left,
+    .cancel = asgi_on_cancel,
     .gone = asgi_call_gone,
     .writable = asgi_on_writable,
     .websockets = true,

@@ -80,7 +80,8 @@ typedef struct HttpLimits {
     uint64_t linger_bytes;   /* 48 MiB */
     uint32_t connections;    /* 65,536 at once; more wait in the kernel's backlog */
     uint32_t in_flight; /* 16,384 unanswered requests at once; more: 503, Retry-After */
-    uint32_t pipelined; /* 64 KiB read ahead of an unanswered request */
+    uint32_t request_timeout; /* 0 (off) ms for the upper layer's response; more: 504 */
+    uint32_t pipelined;       /* 64 KiB read ahead of an unanswered request */
 
     /* WebSockets. */
     uint64_t ws_message;           /* 16 MiB, decompressed; more: closed with 1009 */

@@ -116,6 +116,7 @@ class Plan:
         encode: Callable[[Any], bytes] | None = None,
         wrap: Callable[[Any], Any] | None = None,
         info: object = None,
+        timeout: int | None = None,
     ) -> None: ...
     @property
     def handler(self) -> Callable[..., Any]: ...
@@ -127,6 +128,8 @@ class Plan:
     def body(self) -> int: ...
     @property
     def body_limit(self) -> int: ...  # bytes; -1: the server's
+    @property
+    def timeout(self) -> int: ...  # ms; 0: none; -1: the server's
     def bind(self, request: Request) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments for the handler. Raises: RequestValidationError when a value is missing or
         can't be converted; HTTPException when the body can't be accepted."""

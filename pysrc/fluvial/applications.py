@@ -59,8 +59,9 @@ class App(Documented, Composed):
     Without it, the functions in `on_startup` and `on_shutdown` are called then. `dependencies` are
     called for every route. `responses`, `callbacks`, `deprecated`, `include_in_schema`,
     `default_response_class` and `generate_unique_id_function` are for all routes that don't say
-    otherwise, and so are `max_body_size`, in bytes, and `form_limits`, for parameters that come
-    from forms: `max_fields`, `max_files` and `max_part_size`, the most bytes of a field.
+    otherwise, and so are `max_body_size`, in bytes, `timeout`, the seconds that a response may
+    take, and `form_limits`, for parameters that come from forms: `max_fields`, `max_files` and
+    `max_part_size`, the most bytes of a field.
     `routes` are registered at once.
 
     The OpenAPI document at `openapi_url` has `title`, `summary`, `description`, `version`,
@@ -120,6 +121,7 @@ class App(Documented, Composed):
         separate_input_output_schemas: bool = True,
         openapi_external_docs: dict[str, Any] | None = None,
         max_body_size: int | None = None,
+        timeout: float | None = None,
         form_limits: FormOptions | None = None,
         strict_content_type: bool | None = None,
     ) -> None:

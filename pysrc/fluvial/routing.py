@@ -300,6 +300,7 @@ class Registering(Events, ABC):
         include_in_schema: bool = True,
         generate_unique_id_function: Callable[[Any], str] | None = None,
         max_body_size: int | None = None,
+        timeout: float | None = None,
         form_limits: FormOptions | None = None,
     ) -> None:
         """Registers all routes that `router` has now, with `prefix` before their paths.
@@ -404,6 +405,7 @@ class APIRouter(Registering):
         include_in_schema: bool = True,
         generate_unique_id_function: Callable[[Any], str] | None = None,
         max_body_size: int | None = None,
+        timeout: float | None = None,
         form_limits: FormOptions | None = None,
         lifespan: Lifespan | None = None,
         on_startup: Sequence[Callable[[], Any]] | None = None,

@@ -57,6 +57,7 @@ typedef struct Plan {
     PlanKind kind;
     HttpBodyMode body_mode;
     int64_t body_limit; /* bytes; -1: the server's */
+    int64_t timeout;    /* ms; 0: none; -1: the server's */
     int status;         /* of results that are not Response objects */
     uint32_t nparams;
     uint32_t npositional; /* the other params are passed by keyword */

@@ -26,6 +26,7 @@
 #include "http/ws/ws.h"
 
 #include <llhttp.h>
+#include <stdio.h>
 #include <uv.h>
 
 /* ---- AppCall ------------------------------------------------------------------------------ */
@@ -35,6 +36,7 @@ dispatch_clear(HttpRequest *req)
 {
     AppCall *call = call_of(req);
     assert(call->request == NULL && call->mounted == NULL);
+    ring_remove(&call->overdue);
     body_clear(call);
     buf_free(&call->path);
     Py_CLEAR(call->match.plan);
@@ -459,6 +461,22 @@ dispatch_for_server(HttpRequest *req)
     http_fields_free(&fields);
 }
 
+/* How long the response may take, in ms; 0: as long as it wants. Handlers of WebSockets aren't limited. */
+static uint32_t
+dispatch_timeout(HttpRequest *req)
+{
+    const AppCall *call = call_of(req);
+    const Plan *plan = (Plan *)call->match.plan;
+    bool sockets =
+        call->websocket || (call->mount != NULL && call->mount->ops->websockets);
+    if (sockets && req->upgrade >= 0 && ws_is_offered(req)) {
+        return 0;
+    }
+    return plan != NULL && plan->timeout >= 0
+               ? (uint32_t)plan->timeout
+               : http_server_limits(req->server)->request_timeout;
+}
+
 static void
 dispatch_request(HttpRequest *req)
 {
@@ -476,6 +494,9 @@ dispatch_request(HttpRequest *req)
         (void)http_respond_error(req, 404);
     } else {
         call_native(req);
+    }
+    if (req->response != HTTP_RESPONSE_DONE) {
+        overdue_watch(&call_server(req)->overdue, req, dispatch_timeout(req));
     }
     http_request_unref(req);
 }
@@ -563,8 +584,50 @@ dispatch_gone(HttpRequest *req)
 }
 
 static void
+dispatch_cancel(HttpRequest *req)
+{
+    const Mount *mount = call_of(req)->mount;
+    if (mount == NULL) {
+        coro_cancel(req);
+    } else if (mount->ops->cancel != NULL) {
+        mount->ops->cancel(req);
+    }
+}
+
+/* Logs whose response took too long. The path is as it was sent, therefore ASCII without spaces. */
+static void
+dispatch_tell_expired(HttpRequest *req)
+{
+    char reason[256];
+    const Plan *plan = (Plan *)call_of(req)->match.plan;
+    bool own = plan != NULL && plan->timeout >= 0;
+    Slice path = http_request_path(req);
+    int len = path.len < 200 ? (int)path.len : 200;
+    (void)snprintf(reason, sizeof reason, "%s %.*s", http_request_method(req).ptr, len,
+                   path.ptr);
+    const HttpRefusal refusal = {504, reason, own ? NULL : "request_timeout"};
+    server_tell_refused(call_server(req), &req->peer, &refusal);
+}
+
+void
+dispatch_expired(HttpRequest *req)
+{
+    http_request_ref(req);
+    dispatch_tell_expired(req);
+    dispatch_cancel(req);
+    if (req->response == HTTP_RESPONSE_NONE) {
+        (void)http_respond_error(req, 504);
+        dispatch_gone(req);
+    } else {
+        http_abort_told(req);
+    }
+    http_request_unref(req);
+}
+
+static void
 dispatch_drained(void *context)
 {
+    overdue_stop(&((AppServer *)context)->overdue);
     server_drained((AppServer *)context);
 }
 

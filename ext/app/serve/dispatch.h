@@ -12,4 +12,8 @@
 /* What the http layer calls; the context of its HttpServer is an AppServer. */
 extern const HttpOps dispatch_ops;
 
+/* The time that a request may take is over (Overdue.expired). Responds with 504, or closes the connection
+ * when the head of the response is out; what computes the response is cancelled. */
+void dispatch_expired(HttpRequest *req);
+
 #endif

@@ -49,6 +49,7 @@ server_limits_read(HttpLimits *out, PyObject *limits)
         {"linger_timeout", &out->linger_timeout},
         {"connections", &out->connections},
         {"in_flight", &out->in_flight},
+        {"request_timeout", &out->request_timeout},
         {"pipelined", &out->pipelined},
         {"ws_queue", &out->ws_queue},
         {"ws_ping_interval", &out->ws_ping_interval},

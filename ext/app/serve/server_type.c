@@ -230,6 +230,7 @@ server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     self->st = st;
     self->loop = loop == NULL ? NULL : (Loop *)Py_NewRef(a.loop);
+    overdue_init(&self->overdue, op, self->loop, dispatch_expired);
     self->router = router;
     self->pool = pool;
     server_take(self, &a);
@@ -364,6 +365,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->mounts);
     Py_VISIT(self->refused);
     Py_VISIT(self->drained);
+    Py_VISIT(self->overdue.timer);
     return ws_parts_traverse(&self->websockets, visit, arg);
 }
 
@@ -379,6 +381,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->mounts);
     Py_CLEAR(self->refused);
     Py_CLEAR(self->drained);
+    overdue_free(&self->overdue);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->context);
     Py_CLEAR(self->router_obj);

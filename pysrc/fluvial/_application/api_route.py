@@ -39,6 +39,7 @@ from .read_signatures import (
     warn_of_untaken,
 )
 from .routes import Route, RouteOptions, WebSocketRoute
+from .timeouts import timeout_of
 
 if TYPE_CHECKING:
     from .dependencies import Dependencies
@@ -120,8 +121,7 @@ class APIRoute(Route):
             content=self._content_rule(),
             streamed=is_class(self._response_class(), StreamingResponse),
         )
-        wrap = self._make_wrap()
-        status_code = self.options.get("status_code") or 200
+        wrap, status_code = self._make_wrap(), self.options.get("status_code") or 200
         plan = _core.Plan(
             target.handler,
             kind=target.kind,
@@ -129,6 +129,7 @@ class APIRoute(Route):
             kwnames=target.kwnames,
             body=target.body,
             body_limit=self.options.get("body_limit"),
+            timeout=timeout_of(self.options),
             status_code=status_code,
             **writers_of(wrap),
             info=self,

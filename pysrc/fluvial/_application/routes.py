@@ -27,6 +27,7 @@ from .plain_handlers import (
     websocket_handler,
 )
 from .route_warnings import Registered
+from .timeouts import check_timeout
 
 if TYPE_CHECKING:
     from .._signature.signature import Call
@@ -40,10 +41,11 @@ class RouteOptions(TypedDict, total=False):
     """What the decorators take besides the path and the methods.
 
     `inline` calls a `def` handler on the loop: for handlers that never block. `body_limit` is in
-    bytes; `max_body_size` is the same. Without `strict_content_type` a body without Content-Type
-    is taken for JSON. `form_limits` is for the parameters that come from a form: `max_fields`,
-    `max_files` and `max_part_size`, the most bytes of a field. Options that only describe the route
-    are kept for its documentation.
+    bytes; `max_body_size` is the same. `timeout` is how many seconds the response may take, in
+    place of `--request-timeout`; 0 stands for no limit. Without `strict_content_type` a body
+    without Content-Type is taken for JSON. `form_limits` is for the parameters that come from a
+    form: `max_fields`, `max_files` and `max_part_size`, the most bytes of a field. Options that
+    only describe the route are kept for its documentation.
     """
 
     status_code: int | None
@@ -58,6 +60,7 @@ class RouteOptions(TypedDict, total=False):
     dependencies: Sequence[Depends] | None
     inline: bool
     body_limit: int | None
+    timeout: float | None
     form_limits: FormOptions | None
     name: str | None
     tags: list[str] | None
@@ -92,6 +95,7 @@ def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> 
         )
     check_dependencies(options.get("dependencies") or (), where)
     check_form_limits(options.get("form_limits"), where)
+    check_timeout(options.get("timeout"), where)
 
 
 def method_names(methods: Collection[str]) -> tuple[str, ...]:

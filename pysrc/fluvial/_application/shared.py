@@ -10,6 +10,7 @@ from .._forms.limits import FormOptions, check_form_limits
 from .._signature.foreign import check_dependencies
 from .._validation.annotations import is_class
 from ..responses import Response
+from .timeouts import check_timeout
 
 if TYPE_CHECKING:
     from ..params import Depends
@@ -30,6 +31,7 @@ class Shared:
     include_in_schema: bool = True
     generate_unique_id_function: Callable[[Any], str] | None = None
     max_body_size: int | None = None
+    timeout: float | None = None
     form_limits: FormOptions = field(default_factory=FormOptions)
     strict_content_type: bool | None = None
 
@@ -56,6 +58,7 @@ class Shared:
             raise TypeError(f"{where}: prefix must be a str, not {prefix!r}")
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
             raise ValueError(f"{where}: a prefix begins with '/' and ends without: {prefix!r}")
+        check_timeout(self.timeout, where)
         default = self.default_response_class
         if not (default is None or is_class(default, Response)):
             raise TypeError(
@@ -76,6 +79,7 @@ class Shared:
             ("response_class", self.default_response_class),
             ("generate_unique_id_function", self.generate_unique_id_function),
             ("strict_content_type", self.strict_content_type),
+            ("timeout", self.timeout),
         ):
             if default is not None and own.get(name) is None:
                 options[name] = default  # type: ignore[literal-required]

@@ -7,8 +7,9 @@ run by the same Runner as on Fluvial's own server, only with a different WebSock
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -111,6 +112,7 @@ class AsgiSide:
         self._entry = entry
         self._runner = Runner(app.errors)
         self.body_limit = BODY_LIMIT  # of routes without one; 0 where our own server has looked
+        self.limits_time = True  # by the routes' timeouts; False where our own server does
         self.core = _make_core(app, app.table, app.websockets.router, app.errors)
 
     async def call(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -155,11 +157,32 @@ class AsgiSide:
         try:
             mount = self._mount_of(request) if self._plain and request.plan is None else None
             if mount is None:
-                await send_response(await self._respond(request), request, send)
+                await self._in_time(self._respond_inside(request, send), request, send)
             else:
                 await self._pass_on(mount, request, send)
         finally:
             self._end(request)
+
+    async def _in_time(self, work: Awaitable[None], request: AdoptedRequest, send: Send) -> None:
+        """Awaits `work` as long as the route's timeout allows; then there is a 504 instead.
+
+        Raises: TimeoutError when the time is over in the middle of the response.
+        """
+        plan = request.plan
+        if plan is None or plan.timeout <= 0 or not self.limits_time:
+            await work
+            return
+        try:
+            async with asyncio.timeout(plan.timeout / 1000) as limit:
+                await work
+        except TimeoutError:
+            if not limit.expired() or has_responded(request):
+                raise
+            response = await self._app.errors.respond(request, HTTPException(504))
+            await send_response(response, request, send)
+
+    async def _respond_inside(self, request: AdoptedRequest, send: Send) -> None:
+        await send_response(await self._respond(request), request, send)
 
     def _end(self, request: AdoptedRequest) -> None:
         if request._at_end is not None:
@@ -195,7 +218,7 @@ class AsgiSide:
         """Handles one request of an app without ASGI middleware, and sends its response."""
         request = adopt(self.core, scope, receive)
         try:
-            await self._respond_and_send(request, send)
+            await self._in_time(self._respond_and_send(request, send), request, send)
         finally:
             self._end(request)
 

@@ -141,6 +141,10 @@ LIMITS = (
     Limit("connections", "--limit-connections", "N", 1, 65536, "Most connections at once."),
     Limit("in_flight", "--limit-in-flight", "N", 1, 16384, "Most unanswered requests; else 503."),
     Limit(
+        *("request_timeout", "--request-timeout", "SECONDS", SECONDS, 0),
+        "How long a response may take; else 504, and the handler is cancelled.",
+    ),
+    Limit(
         *("pipelined", "--limit-pipelined", "BYTES", 1, 64 * KIB),
         "Most bytes that are read ahead while a request is unanswered.",
     ),

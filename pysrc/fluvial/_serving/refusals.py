@@ -1,5 +1,6 @@
 """Logs requests that C refuses without calling the app. This is done at debug level, because
-scanners and lost clients cause such refusals all the time.
+scanners and lost clients cause such refusals all the time. A response that takes too long is a
+warning.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from .config import LIMITS
 log = logging.getLogger("fluvial")
 
 _FLAGS = {limit.name: limit.flag for limit in LIMITS} | {"thread_queue": "--thread-queue"}
+_TOO_SLOW = 504  # the app's fault, not the client's: `reason` is the request
 _LEAST_CLOSE_CODE = 1000  # RFC 6455 section 7.4; smaller numbers are HTTP statuses
 
 
@@ -26,6 +28,8 @@ def log_refused(host: str, status: int, reason: str, limit: str | None) -> None:
         log.warning("Closed a connection of %s to --proxy-protocol: %s%s", client, reason, flag)
     elif status == 0:
         log.debug("TLS handshake with %s failed: %s%s", client, reason, flag)
+    elif status == _TOO_SLOW:
+        log.warning("The response to %s for %s took too long%s", reason, client, flag)
     elif status < _LEAST_CLOSE_CODE:
         log.debug("Refused a request from %s with %d: %s%s", client, status, reason, flag)
     else:

@@ -296,7 +296,9 @@ class Service:
             around=True,
         )
         bridge.core.state = app.lifespan_state
-        side_of(app).body_limit = 0
+        side = side_of(app)
+        side.body_limit = 0
+        side.limits_time = False
         return bridge
 
     def _websockets(self) -> tuple[Any, ...]:

@@ -1,0 +1,186 @@
+/* See overdue.h. The timer is set for the earliest deadline and not moved when that request completes: it
+ * then fires in vain, at most once within the length of a deadline, and is set for the next. The requests
+ * aren't owned; dispatch_clear takes them out of their list.
+ */
+#include "base/py.h"
+
+#include "app/overdue.h"
+
+#include "app/call.h"
+
+#define NS_PER_MS 1000000u
+
+struct OverdueList {
+    OverdueList *next;
+    uint32_t after; /* ms */
+    Ring calls;     /* of AppCall.overdue, the earliest first */
+};
+
+/* The list of this length, made on first use; NULL when out of memory. */
+static OverdueList *
+list_of(Overdue *all, uint32_t after)
+{
+    OverdueList *list = all->lists;
+    while (list != NULL && list->after != after) {
+        list = list->next;
+    }
+    if (list == NULL && (list = PyMem_RawMalloc(sizeof *list)) != NULL) {
+        list->next = all->lists;
+        list->after = after;
+        ring_init(&list->calls);
+        all->lists = list;
+    }
+    return list;
+}
+
+static AppCall *
+list_first(const OverdueList *list)
+{
+    const Ring *ring = &list->calls;
+    return ring_is_empty(ring) ? NULL : container_of(ring->next, AppCall, overdue);
+}
+
+static void overdue_set(Overdue *all, uint64_t due);
+
+/* Sets the timer for the earliest deadline, if there is any. */
+static void
+overdue_set_next(Overdue *all)
+{
+    uint64_t due = UINT64_MAX;
+    for (const OverdueList *list = all->lists; list != NULL; list = list->next) {
+        const AppCall *first = list_first(list);
+        if (first != NULL && first->expires < due) {
+            due = first->expires;
+        }
+    }
+    if (due != UINT64_MAX) {
+        overdue_set(all, due);
+    }
+}
+
+/* Ends the requests of the list whose time has passed. */
+static void
+list_expire(Overdue *all, const OverdueList *list, uint64_t now)
+{
+    AppCall *call;
+    while ((call = list_first(list)) != NULL && call->expires <= now
+           && !loop_is_forked(all->loop)) {
+        HttpRequest *req = (HttpRequest *)call - 1; /* see http_request_app */
+        ring_remove(&call->overdue);
+        if (req->response != HTTP_RESPONSE_DONE) {
+            all->expired(req);
+        }
+    }
+}
+
+static PyObject *
+overdue_on_timer(PyObject *capsule, PyObject *Py_UNUSED(ignored))
+{
+    Overdue *all = PyCapsule_GetPointer(capsule, NULL);
+    if (all == NULL) {
+        return NULL;
+    }
+    PyObject *server = Py_NewRef(all->server); /* the last request may release it */
+    Py_CLEAR(all->timer);
+    all->due = 0;
+    uint64_t now = loop_now_ns();
+    for (const OverdueList *list = all->lists; list != NULL; list = list->next) {
+        list_expire(all, list, now);
+    }
+    if (all->due == 0) {
+        overdue_set_next(all);
+    }
+    Py_DECREF(server);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef overdue_call = {"requests_expire", overdue_on_timer, METH_NOARGS,
+                                   NULL};
+
+/* loop.call_at(<due>, overdue_on_timer, context=<an empty one>): a new reference, or NULL with an exception
+ * set. The call refers to `all` without keeping it alive: overdue_free cancels it. */
+static PyObject *
+overdue_call_at(Overdue *all, uint64_t due)
+{
+    PyObject *capsule = PyCapsule_New(all, NULL, NULL);
+    PyObject *call = capsule == NULL ? NULL : PyCFunction_New(&overdue_call, capsule);
+    PyObject *method = PyObject_GetAttrString((PyObject *)all->loop, "call_at");
+    PyObject *args =
+        call == NULL ? NULL : Py_BuildValue("(dO)", (double)due / 1e9, call);
+    PyObject *kwargs = Py_BuildValue("{sN}", "context", PyContext_New());
+    PyObject *timer = method == NULL || args == NULL || kwargs == NULL
+                          ? NULL
+                          : PyObject_Call(method, args, kwargs);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
+    Py_XDECREF(method);
+    Py_XDECREF(call);
+    Py_XDECREF(capsule);
+    return timer;
+}
+
+/* Makes the timer fire at `due`, which is earlier than now set. */
+static void
+overdue_set(Overdue *all, uint64_t due)
+{
+    overdue_stop(all);
+    all->timer = overdue_call_at(all, due);
+    if (all->timer == NULL) {
+        loop_report(all->loop, "No timer could be set for the requests' deadlines");
+    } else {
+        all->due = due;
+    }
+}
+
+/* ---- What dispatch.c calls ---------------------------------------------------------------- */
+
+void
+overdue_init(Overdue *all, PyObject *server, Loop *loop,
+             void (*expired)(HttpRequest *req))
+{
+    *all = (Overdue){.server = server, .loop = loop, .expired = expired};
+}
+
+void
+overdue_watch(Overdue *all, HttpRequest *req, uint32_t after)
+{
+    AppCall *call = call_of(req);
+    OverdueList *list = after == 0 ? NULL : list_of(all, after);
+    if (list == NULL) {
+        return;
+    }
+    call->expires = loop_now_ns() + (uint64_t)after * NS_PER_MS;
+    ring_append(&list->calls, &call->overdue);
+    if (all->due == 0 || call->expires < all->due) {
+        overdue_set(all, call->expires);
+    }
+}
+
+void
+overdue_stop(Overdue *all)
+{
+    PyObject *timer = all->timer;
+    all->timer = NULL;
+    all->due = 0;
+    PyObject *done = timer == NULL ? NULL : PyObject_CallMethod(timer, "cancel", NULL);
+    if (timer != NULL && done == NULL) {
+        loop_report(all->loop, "The timer of the requests' deadlines still runs");
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(timer);
+}
+
+void
+overdue_free(Overdue *all)
+{
+    overdue_stop(all);
+    while (all->lists != NULL) {
+        OverdueList *list = all->lists;
+        AppCall *call;
+        while ((call = list_first(list)) != NULL) {
+            ring_remove(&call->overdue);
+        }
+        all->lists = list->next;
+        PyMem_RawFree(list);
+    }
+}

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import math
-import os
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__
-from .._asgi.foreign_app import INTERFACES
 from .client import client
-from .config import LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
+from .configured import check, config
 from .dev import dev
 from .early import leave_signals
-from .listening_options import listening_options, refuse_two_addresses
-from .load import load_app
-from .options import (
-    app_dir_option,
-    as_fastapi_option,
-    factory_option,
-    host_option,
-    log_level_option,
-    port_option,
-    reload_options,
-    watched_files,
-)
-from .proxy_options import proxy_options
 from .run import start
-from .secure import CERT_REQS
+from .run_options import prepare, run_options
+from .settings import ConfiguredCommand, read_again
 from .show import openapi, routes
-from .worker_options import worker_options
 
 if TYPE_CHECKING:
-    from .._asgi.foreign_app import Foreign
-    from ..applications import App
-
-Command = Callable[..., Any]
-
-
-class _Seconds(click.FloatRange):
-    """A number within a range; "nan" is refused."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
+    from .config import Config
+    from .load import Load
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,215 +30,40 @@ def main(context: click.Context) -> None:
         leave_signals()
 
 
+main.add_command(check)
 main.add_command(client)
+main.add_command(config)
 main.add_command(dev)
 main.add_command(openapi)
 main.add_command(routes)
 
 
-def _limit_options(command: Command) -> Command:
-    """Adds an option for each limit."""
-    for limit in reversed(LIMITS):
-        most = limit.most // limit.scale
-        kind = _Seconds(0, most) if limit.scale > 1 else click.IntRange(0, most)
-        option = click.option(
-            limit.flag,
-            limit.name,
-            type=kind,
-            metavar=limit.unit,
-            default=limit.default,
-            show_default=True,
-            help=f"{limit.help} 0 for no limit.",
-        )
-        command = option(command)
-    return command
-
-
-@main.command()
+@main.command(cls=ConfiguredCommand)
 @click.argument("target", metavar="MODULE:APP")
-@host_option
-@port_option
-@listening_options
-@worker_options
-@click.option(
-    "--threads",
-    type=click.IntRange(*RANGES["threads"]),
-    default=64,
-    show_default=True,
-    help="Most `def` handlers that run at once in a process.",
-)
-@click.option(
-    "--thread-queue",
-    type=click.IntRange(*RANGES["thread_queue"]),
-    default=16384,
-    show_default=True,
-    metavar="N",
-    help="Most `def` handlers that wait for a thread; further requests get 503.",
-)
-@click.option(
-    "--backlog",
-    type=click.IntRange(*RANGES["backlog"]),
-    default=2048,
-    show_default=True,
-    help="Most connections that the kernel holds until they are accepted.",
-)
-@log_level_option
-@click.option(
-    "--access-log/--no-access-log",
-    default=True,
-    show_default=True,
-    help="Write a line to stdout for each request.",
-)
-@app_dir_option
-@as_fastapi_option
-@factory_option
-@click.option(
-    "--graceful-timeout",
-    type=_Seconds(0, LONGEST_GRACE),
-    default=8.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long requests may take to finish after SIGINT or SIGTERM; streams without an end are "
-    "cancelled after half of it.",
-)
-@click.option(
-    "--cleanup-timeout",
-    type=_Seconds(0, LONGEST_GRACE),
-    default=1.5,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the rest of the shutdown may take: cancelled handlers, the lifespan's end, "
-    "threads, atexit. Then the process is terminated.",
-)
-@click.option(
-    "--interface",
-    type=click.Choice(INTERFACES),
-    default="auto",
-    show_default=True,
-    help="What kind of app APP is; auto detects it.",
-)
-@click.option(
-    "--lifespan",
-    type=click.Choice(LIFESPAN_MODES),
-    default="auto",
-    show_default=True,
-    help="Notify an ASGI app of startup and shutdown; auto: if it supports that.",
-)
-@click.option(
-    "--asgi-extensions",
-    is_flag=True,
-    help="Offer ASGI apps http.response.pathsend, zerocopysend, early_hint and trailers. Leave "
-    "it off for apps with middleware that doesn't know them.",
-)
-@click.option(
-    "--asgi-debug",
-    is_flag=True,
-    help="Take http.response.debug from ASGI apps and log it (--log-level debug), for tests that "
-    "look into an app; not for production.",
-)
-@proxy_options
-@click.option(
-    "--ws-per-message-deflate",
-    type=bool,
-    default=True,
-    show_default=True,
-    help="Compress WebSocket messages if the client offers it.",
-)
-@click.option(
-    "--ssl-certfile",
-    metavar="FILE",
-    help="Serve https and wss with this certificate, followed by its intermediates, in PEM form. "
-    "Default: http and ws.",
-)
-@click.option(
-    "--ssl-keyfile",
-    metavar="FILE",
-    help="The certificate's private key, in PEM form; default: in the certificate's file.",
-)
-@click.option(
-    "--ssl-keyfile-password",
-    metavar="PASSWORD",
-    envvar="FLUVIAL_SSL_KEYFILE_PASSWORD",
-    show_envvar=True,
-    help="Password of the private key. Prefer the environment variable: on the command line other "
-    "users can see it. Default: the key isn't encrypted.",
-)
-@click.option(
-    "--ssl-ca-certs",
-    metavar="FILE",
-    help="Certificates of the authorities that sign client certificates, in PEM form. "
-    "Default: none.",
-)
-@click.option(
-    "--ssl-cert-reqs",
-    type=click.Choice([*CERT_REQS, *map(str, CERT_REQS.values())], case_sensitive=False),
-    default="none",
-    show_default=True,
-    help="Whether clients must present a certificate (numbers: those of Python's ssl module).",
-)
-@click.option(
-    "--ssl-ciphers",
-    metavar="LIST",
-    help="OpenSSL's list of ciphers for TLS 1.2; default: those with forward secrecy and "
-    "authenticated encryption. TLS 1.3 has no others.",
-)
-@click.option(
-    "--reload",
-    is_flag=True,
-    help="Start again when a file changes; for one process. The port stays open meanwhile.",
-)
-@reload_options
-@_limit_options
-def run(
-    target: str,
-    app_dir: str,
-    factory: bool,
-    interface: str,
-    as_fastapi: bool,
-    reload: bool,
-    folders: tuple[str, ...],
-    included: tuple[str, ...],
-    excluded: tuple[str, ...],
-    **options: Any,
-) -> None:
-    """Serve the app that MODULE:APP names."""
-    refuse_two_addresses()
-    try:
-        limits = {limit.name: round(options.pop(limit.name) * limit.scale) for limit in LIMITS}
-        config = Config(**options, limits=limits)
-    except ValueError as exc:
-        raise click.UsageError(str(exc)) from None
-    load = functools.partial(
-        load_app, target, app_dir=os.path.abspath(app_dir), factory=factory, interface=interface
+@run_options
+@click.pass_context
+def run(context: click.Context, /, **options: Any) -> None:
+    """Serve the app that MODULE:APP names.
+
+    Options are also read from the environment (FLUVIAL_PORT, say) and from files, in which they
+    have the same names; `fluvial config` shows where each one is from.
+    """
+    prepared = prepare(**options)
+
+    def again() -> tuple[Load, Config]:
+        """Raises: ValueError when a source is wrong now."""
+        try:
+            with read_again(context) as fresh:
+                found = prepare(**fresh.params)
+        except click.ClickException as exc:
+            raise ValueError(exc.format_message()) from None
+        return found.load, found.config
+
+    raise SystemExit(
+        start(
+            *(prepared.load, prepared.config),
+            to_the_end=True,
+            watched=prepared.watched,
+            again=again,
+        )
     )
-    if as_fastapi:
-        load = functools.partial(_load_as_fastapi, load)
-    watched = None
-    if reload:
-        _refuse_workers(config)
-        load = functools.partial(_load_for_reload, load)
-        watched = watched_files(app_dir, folders, included, excluded)
-    elif folders or included or excluded:
-        raise click.UsageError("--reload-dir, --reload-include and --reload-exclude need --reload")
-    raise SystemExit(start(load, config, to_the_end=True, watched=watched))
-
-
-def _load_for_reload(load: Callable[[], App | Foreign]) -> App | Foreign:
-    """Loads a program that is being edited."""
-    # Python takes a cached file for up to date when the source's size and its second are the same.
-    sys.dont_write_bytecode = True
-    return load()
-
-
-def _refuse_workers(config: Config) -> None:
-    if config.supervised:
-        flag = config.supervised[0].replace("_", "-")
-        raise click.UsageError(f"--reload and --{flag} can't be combined: give one of them")
-
-
-def _load_as_fastapi(load: Callable[[], App | Foreign]) -> App | Foreign:
-    """Loads a program that imports FastAPI, in the process that is going to serve it."""
-    from ..compat import install
-
-    install()
-    return load()

@@ -43,6 +43,11 @@ LONGEST_GRACE = 86_400.0  # seconds
 ADDRESS = ("host", "port")
 WAYS = (("bind",), ("uds",), ADDRESS)  # to say where to listen; one excludes the others
 OF_FILES = ("uds_mode", "uds_owner", "uds_group")  # of Unix sockets
+# What new workers can't have otherwise than those whose places they take.
+KEPT = (
+    *("host", "port", "uds", *OF_FILES, "bind", "reuse_port", "backlog"),
+    *("user", "group", "umask", "pid", "preload"),
+)
 _NOT_EMPTY = {
     "uds": "the path of a socket",
     "pid": "the path of a file",
@@ -407,11 +412,11 @@ def _says(options: dict[str, Any], name: str) -> bool:
     return name in options and (name in ADDRESS or options[name] not in (None, ()))
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, known: Collection[str], *, likeness: float = 0.6) -> str:
     """ "; did you mean …?" if one of the known names is similar, otherwise an empty text."""
     import difflib  # slow to import, and needed only for mistakes
 
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -88,7 +88,7 @@ def refuse_two_addresses() -> None:
 
     def is_given(name: str) -> bool:
         source = context.get_parameter_source(name)
-        return source not in (None, ParameterSource.DEFAULT)
+        return source not in (None, ParameterSource.DEFAULT) and context.params[name] != ()
 
     for one, others in (("bind", ("uds", *ADDRESS)), ("uds", ADDRESS)):
         for other in others:

@@ -26,7 +26,6 @@ _OPTIONS = (
     click.option(
         "--forwarded-allow-ips",
         metavar="LIST",
-        envvar=["FLUVIAL_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"],
         default=",".join(LOCAL),
         show_default=True,
         help="Proxies that are believed what they say of a request's client: addresses and "

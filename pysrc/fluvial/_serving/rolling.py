@@ -42,15 +42,16 @@ _MOST = RANGES["workers"][1]
 class Rolling(Supervisor):
     """Runs workers as Supervisor does, and replaces them.
 
-    `renew()` returns what new workers run from then on, after SIGHUP. Raises: SecureError when that
-    can't be, because of a certificate that is wrong; then everything stays as it is.
+    `renew()` returns the configuration after SIGHUP, and what new workers run from then on. It
+    raises ValueError or SecureError when the configuration or a certificate is wrong; then
+    everything stays as it is.
     """
 
     def __init__(
         self,
         config: Config,
         work: Work,
-        renew: Callable[[], Work],
+        renew: Callable[[], tuple[Config, Work]],
         manager: ServiceManager | None = None,
     ) -> None:
         super().__init__(config, work, manager)
@@ -87,15 +88,23 @@ class Rolling(Supervisor):
         self._told = False
         self._manager.reloading()
         try:
-            self._work = self._renew()
-        except SecureError as exc:
+            config, self._work = self._renew()
+        except (SecureError, ValueError) as exc:
             log.error("Nothing is restarted: %s", exc)
             return  # the manager is told that it serves, by _look_after
+        self._resize(config.workers - self._config.workers)
+        self._config = config
         for coming in self._coming.values():  # they have the old configuration, or hang
             self._retire(coming, signal.SIGTERM)
         self._coming.clear()
         self._failures, self._try_at = 0, 0.0
         self._rolling = [place for place in self._places if place.pid]
+
+    def _resize(self, more: int) -> None:
+        self._places += [Place() for _ in range(min(more, _MOST - len(self._places)))]
+        for place in self._places[len(self._places) + min(more, 0) :]:
+            if len(self._places) > 1:
+                self._remove(place)
 
     def _remove(self, place: Place) -> None:
         self._places.remove(place)

@@ -10,12 +10,13 @@ import contextlib
 import functools
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._loop.main_thread import hears_signals
 from . import log
-from .config import Config, make_config
+from .config import KEPT, Config, make_config
 from .identity import IdentityError, become, ids_of, pid_file, with_umask
 from .load import Load, LoadError, NestedRunError, loading, make_load
 from .manager import ServiceManager
@@ -27,6 +28,8 @@ from .signals import StopSignals, ignore_others, ignore_others_until_the_end, re
 from .sockets import BindError, bind, closing
 from .standard_descriptors import occupy_standard_descriptors
 from .supervisor import START_FAILED
+
+Again = Callable[[], tuple[Load, Config]]
 
 if TYPE_CHECKING:
     import socket
@@ -67,13 +70,19 @@ def run(
 
 
 def start(
-    load: Load, config: Config, *, to_the_end: bool = False, watched: WatchedFiles | None = None
+    load: Load,
+    config: Config,
+    *,
+    to_the_end: bool = False,
+    watched: WatchedFiles | None = None,
+    again: Again | None = None,
 ) -> int:
     """Serves the app that `load` returns; returns the exit status.
 
     If the app can't be served, the reason has been written to stderr. With `to_the_end` the process
     exits afterwards: its signal handlers are kept, and its exit has a deadline, too. With
-    `watched`, the app is loaded and served anew whenever one of these files changes.
+    `watched`, the app is loaded and served anew whenever one of these files changes. `again` reads
+    the configuration once more, for a restart of workers.
     """
     occupy_standard_descriptors()
     log.configure(config.log_level)
@@ -81,7 +90,7 @@ def start(
         try:
             secure = make_secure(config)
             with pid_file(config.pid):
-                return _start(load, config, secure, to_the_end, watched)
+                return _start(load, config, secure, to_the_end, watched, again)
         except (BindError, SecureError, IdentityError) as exc:
             _print_error(exc)
             return 1
@@ -100,13 +109,14 @@ def _start(
     secure: SecureContext | None,
     to_the_end: bool,
     watched: WatchedFiles | None,
+    again: Again | None,
 ) -> int:
     ids_of(config)  # so that only one process says that there is no such user
     manager = ServiceManager.from_environment()
     if config.supervised or watched is not None:
         load = _preload(load) if config.preload and watched is None else load
         work = functools.partial(_work, load, config, secure)
-        renew = functools.partial(_renew, load, config)
+        renew = functools.partial(_renew, load, config, again)
         supervisor = (
             Rolling(config, work, renew, manager)
             if watched is None
@@ -130,11 +140,25 @@ def _preload(load: Load) -> Load:
     return lambda: app
 
 
-def _renew(load: Load, config: Config) -> Work:
-    """What new workers run after a SIGHUP. Raises: SecureError when a certificate is wrong."""
+def _renew(load: Load, config: Config, again: Again | None) -> tuple[Config, Work]:
+    """The configuration after a SIGHUP, and what new workers run.
+
+    Raises: SecureError when a certificate is wrong, ValueError when the configuration is.
+    """
+    before = config
+    if again is not None:
+        loaded, config = again()
+        load = load if before.preload else loaded
+        if changed := [name for name in KEPT if getattr(config, name) != getattr(before, name)]:
+            words = "%s can't change while the server runs: start it anew for that"
+            log.logger.warning(words, ", ".join(changed))
+            config = replace(config, **{name: getattr(before, name) for name in KEPT})
     if config.preload:
         log.logger.warning("--preload: the app's code stays as it was when the server started")
-    return functools.partial(_work, load, config, make_secure(config))
+    secure = make_secure(config)
+    log.configure(config.log_level)
+    several = replace(config, workers=max(config.workers, 2))  # old and new ones share sockets
+    return config, functools.partial(_work, load, several, secure)
 
 
 @contextlib.contextmanager

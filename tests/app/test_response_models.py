@@ -5,8 +5,21 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from collections import ChainMap, OrderedDict, defaultdict
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Container,
+    Generator,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Reversible,
+    ValuesView,
+)
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypeVar
+from typing import TypedDict as TypedDictOfTyping
 
 import attrs
 import msgspec
@@ -17,6 +30,7 @@ from support.serving import serving
 from typing_extensions import TypedDict
 
 T = TypeVar("T")
+Deque = collections.deque
 
 
 @dataclasses.dataclass
@@ -154,6 +168,8 @@ CONTAINERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "list | None": (lambda kind: list[kind] | None, lambda value: [value]),
     "list of optional": (lambda kind: list[kind | None], lambda value: [None, value]),
     "deep": (lambda kind: dict[str, list[list[kind]]], lambda value: {"a": [[value]]}),
+    "deque": (lambda kind: collections.deque[kind], lambda value: Deque([value])),
+    "ordered": (lambda kind: OrderedDict[str, kind], lambda value: OrderedDict(a=value)),
     "annotated": (lambda kind: Annotated[list[kind], "text"], lambda value: [value]),
     "iterable": (lambda kind: Iterable[kind], lambda value: iter([value])),
 }
@@ -221,7 +237,76 @@ def test_containers(container: str) -> None:
 
 def as_json(value: Any) -> Any:
     """What a client reads of it."""
-    return json.loads(json.dumps(list(value) if isinstance(value, Iterator) else value))
+    return json.loads(json.dumps(value, default=dict if isinstance(value, ChainMap) else list))
+
+
+# Containers that pydantic can't make, and so refuses around its own models.
+MORE_CONTAINERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "default": (lambda kind: defaultdict[str, kind], lambda value: defaultdict(None, a=value)),
+    "chain": (lambda kind: ChainMap[str, kind], lambda value: ChainMap({"a": value})),
+    "collection": (lambda kind: Collection[kind], lambda value: [value]),
+    "container": (lambda kind: Container[kind], lambda value: [value]),
+    "reversible": (lambda kind: Reversible[kind], lambda value: [value]),
+    "values": (lambda kind: ValuesView[kind], lambda value: {"a": value}.values()),
+    "items": (lambda kind: ItemsView[str, kind], lambda value: {"a": value}.items()),
+    "iterator": (lambda kind: Iterator[kind], lambda value: iter([value])),
+    "generator": (lambda kind: Generator[kind, None, None], lambda value: (it for it in [value])),
+    "inside": (lambda kind: list[Deque[kind] | None], lambda value: [None, Deque([value])]),
+}
+
+
+@pytest.mark.parametrize("name", ["struct", "renamed", "tagged", "array", "attrs"])
+def test_containers_that_msgspec_does_not_know(name: str) -> None:
+    kind, value, seen = ITEMS[name]
+    cases = []
+    for container, (make_kind, make) in MORE_CONTAINERS.items():
+        held = as_json(make(seen))
+        cases.append((container, make_kind(kind), make, value, held))
+        for holder, (model, hold) in make_holders(make_kind(kind)).items():
+            expected = [held] if holder == "named tuple" else {"held": held}
+            called = f"{container} in a {holder}"
+            cases.append(
+                (called, model, lambda it, make=make, hold=hold: hold(make(it)), value, expected)
+            )
+    check(cases)
+
+
+class Kept(msgspec.Struct, Generic[T]):
+    held: Deque[T]
+    inner: "Deque[Kept[T]] | None" = None
+
+
+class KeptStructs(Kept[Struct]):
+    pass
+
+
+class Sometimes(TypedDictOfTyping):
+    user: NotRequired[Struct]
+
+
+class Pile(list[Struct]):
+    pass
+
+
+def test_generic_classes_with_containers_that_msgspec_does_not_know() -> None:
+    row = Deque([StructRow("ann")])
+    seen = {"held": [ANN], "inner": [{"held": [ANN], "inner": None}]}
+    check(
+        [
+            ("its own", Kept[Struct], lambda it: it, Kept(row, Deque([Kept(row)])), seen),
+            ("its base's", KeptStructs, lambda it: it, KeptStructs(row, Deque([Kept(row)])), seen),
+            ("not required", Sometimes, lambda it: {"user": it}, StructRow("ann"), {"user": ANN}),
+            ("nothing", Sometimes, lambda it: {}, StructRow("ann"), {}),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "model", [Pile, Pile | None, list[Pile], msgspec.defstruct("H", [("x", Pile)])]
+)
+def test_containers_that_nobody_knows(model: Any) -> None:
+    with pytest.raises(TypeError, match=r"GET / .*Pile.* can't be "):
+        App().get("/", response_model=model)(lambda: None)
 
 
 @pytest.mark.parametrize("container", [None, *list(CONTAINERS)[:-1]])

@@ -30,6 +30,7 @@ from .._validation.annotations import (
     walk,
     without_members,
 )
+from .._validation.containers import known_to_msgspec
 from .._validation.problems import problems_of
 from .._validation.validators import StructValidator, make_adapter
 from .._validation.write_json import for_models, plain, to_json
@@ -292,6 +293,7 @@ def _misfit(exc: Any, result: Any) -> ResponseValidationError:
 
 
 def _msgspec_encoder(model: Any) -> Encode:
+    model = known_to_msgspec(model)
     validator = StructValidator(model, {}, lambda: make_adapter(model))
     shape = make_shape(validator.info)
 

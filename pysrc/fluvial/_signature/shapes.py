@@ -11,12 +11,14 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from operator import attrgetter
-from typing import Any, Protocol, get_origin
+from typing import Any, Protocol, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect as types
+
+from .._validation.containers import known_to_msgspec, type_variables
 
 # Types that contain no other values.
 _LEAVES: dict[type[types.Type], type] = {
@@ -68,7 +70,7 @@ def make_shape(info: types.Type) -> Shape | None:
 
 class _Maker:
     def __init__(self) -> None:
-        self._objects: dict[int, _Object] = {}  # by the id of their info, which lives as long
+        self._objects: dict[Any, _Object] = {}  # by their class, with the arguments of a generic
 
     def make(self, info: types.Type, *, inside: bool = False) -> Shape | None:
         """The shape of a type. If it is `inside` an object, its limits are not checked: keeping to
@@ -78,13 +80,10 @@ class _Maker:
         match info:
             case types.Metadata():
                 return self.make(info.type, inside=inside)
-            case types.DataclassType() | types.StructType():
+            case types.DataclassType() | types.StructType() | types.TypedDictType():
                 return self._object(info)
-            case types.TypedDictType():
-                return self._typed_dict(info)
             case types.NamedTupleType():
-                shapes = [self.make(field.type, inside=True) for field in info.fields]
-                return _Tuple(get_origin(info.cls) or info.cls, shapes)
+                return _Tuple(get_origin(info.cls) or info.cls, self._fields(info))
             case types.TupleType():
                 items = [self.make(item, inside=inside) for item in info.item_types]
                 return _Tuple(tuple, items)
@@ -106,19 +105,27 @@ class _Maker:
         leaf = _LEAVES.get(type(info))
         return None if leaf is None else _Leaf({leaf})
 
-    def _object(self, info: _Objects) -> Shape:
-        shape = self._objects.get(id(info))
+    def _object(self, info: _Objects | types.TypedDictType) -> Shape:
+        shape = self._objects.get(info.cls)
         if shape is None:
-            shape = self._objects[id(info)] = _Object(info)  # before its fields, which may be of it
-            shape.settle([self.make(field.type, inside=True) for field in info.fields])
+            is_dict = isinstance(info, types.TypedDictType)
+            shape = _TypedDict(info) if is_dict else _Object(info)  # type: ignore[arg-type]
+            self._objects[info.cls] = shape  # before its fields, which may be of it
+            shape.settle(self._fields(info))
         return shape
 
-    def _typed_dict(self, info: types.TypedDictType) -> Shape:
-        shape = self._objects.get(id(info))
-        if shape is None:
-            shape = self._objects[id(info)] = _TypedDict(info)
-            shape.settle([self.make(field.type, inside=True) for field in info.fields])
-        return shape
+    def _fields(
+        self, info: _Objects | types.TypedDictType | types.NamedTupleType
+    ) -> list[Shape | None]:
+        hints = get_type_hints(get_origin(info.cls) or info.cls, include_extras=True)
+        variables = type_variables(info.cls)
+        made = []
+        for field in info.fields:
+            hint = hints.get(field.name, Any)
+            known = known_to_msgspec(hint, variables)
+            inner = field.type if known is hint else types.type_info(known)
+            made.append(self.make(inner, inside=True))
+        return made
 
     def _union(self, shapes: list[Shape | None]) -> Shape | None:
         if any(shape is None for shape in shapes):
@@ -375,7 +382,7 @@ def _reduced(shape: Shape | None, value: Any) -> Any:
 
 
 def _is_collection(value: Any) -> bool:
-    return isinstance(value, Collection) and not isinstance(
+    return isinstance(value, (Collection, Iterator)) and not isinstance(
         value, (str, bytes, bytearray, memoryview, Mapping)
     )
 

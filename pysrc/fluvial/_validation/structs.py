@@ -24,6 +24,7 @@ from .annotations import (
     split_annotated,
     union_members,
 )
+from .containers import known_to_pydantic, strip_qualifiers, type_variables
 from .copies import copier
 
 _LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length")
@@ -41,7 +42,7 @@ def for_pydantic(annotation: Any, variables: _Vars = types.MappingProxyType({}))
 
     `variables` has what the type variables in it stand for. Imports pydantic.
     """
-    bare, metadata = split_annotated(annotation)
+    bare, metadata = split_annotated(strip_qualifiers(annotation))
     made = _replaced(bare, variables)
     understood = [_field_of(m) if isinstance(m, msgspec.Meta) else m for m in metadata]
     return Annotated[made, *understood] if understood else made
@@ -49,7 +50,8 @@ def for_pydantic(annotation: Any, variables: _Vars = types.MappingProxyType({}))
 
 def _replaced(bare: Any, variables: _Vars) -> Any:
     if isinstance(bare, TypeVar):
-        return for_pydantic(variables.get(bare, bare.__bound__ or Any), variables)
+        meaning = variables.get(bare, bare)
+        return for_pydantic(bare.__bound__ or Any if meaning is bare else meaning, variables)
     if bare in (bytes, bytearray):
         from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
@@ -65,9 +67,8 @@ def _replaced(bare: Any, variables: _Vars) -> Any:
     origin, arguments = get_origin(bare), get_args(bare)
     if not arguments or origin is Literal or origin is Callable:
         return bare
-    return origin[
-        tuple(each if each is ... else for_pydantic(each, variables) for each in arguments)
-    ]
+    parts = (each if each is ... else for_pydantic(each, variables) for each in arguments)
+    return known_to_pydantic(origin, tuple(parts))
 
 
 def _union(union: Any, variables: _Vars) -> Any:
@@ -112,10 +113,8 @@ class _Schema:
     def __init__(self, cls: Any, variables: _Vars) -> None:
         arguments = [variables.get(each, each) for each in get_args(cls)]
         self._cls: Any = get_origin(cls) or cls
-        self._variables = dict(
-            zip(getattr(self._cls, "__parameters__", ()), arguments, strict=False)
-        )
         self._type: Any = self._cls[tuple(arguments)] if arguments else self._cls
+        self._variables = type_variables(self._type)
         names = ",".join(getattr(each, "__name__", repr(each)) for each in arguments)
         end = f"[{names}]" if names else ""
         self._ref = f"{self._cls.__module__}.{self._cls.__qualname__}:{id(self._cls)}{end}"

@@ -97,9 +97,16 @@ coro_suspended(RequestCoro *Py_UNUSED(base))
 {
 }
 
+static const HttpRequest *
+coro_request(const RequestCoro *base)
+{
+    return ((const HandlerCoro *)base)->req;
+}
+
 static const RequestCoroOps coro_ops = {
     .settle = coro_settle,
     .suspended = coro_suspended,
+    .request = coro_request,
     .release = coro_release,
 };
 

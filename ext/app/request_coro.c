@@ -368,6 +368,14 @@ coro_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
+static PyObject *
+coro_pending(PyObject *op, void *Py_UNUSED(closure))
+{
+    const RequestCoro *self = coro_of(op);
+    const HttpRequest *req = self->ops == NULL ? NULL : self->ops->request(self);
+    return PyBool_FromLong(req != NULL && http_request_is_pending(req));
+}
+
 static PyMethodDef coro_methods[] = {
     {"send", coro_send, METH_O, NULL},
     {"throw", coro_throw, METH_VARARGS, NULL},
@@ -383,6 +391,7 @@ static PyGetSetDef coro_getset[] = {
     {"cr_frame", coro_delegate, NULL, NULL, (void *)&coro_frame_attr},
     {"cr_origin", coro_delegate, NULL, NULL, (void *)&coro_origin_attr},
     {"cr_running", coro_running, NULL, NULL, NULL},
+    {"pending", coro_pending, NULL, NULL, NULL},
     {"cr_suspended", coro_is_suspended, NULL, NULL, (void *)&coro_suspended_attr},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -10,6 +10,7 @@
 
 #include "base/py.h"
 #include "app/app_state.h"
+#include "http/server.h"
 #include "loop/loop.h"
 
 typedef struct RequestCoro RequestCoro;
@@ -23,6 +24,8 @@ typedef struct RequestCoroOps {
     PySendResult (*settle)(RequestCoro *self, PyObject *result);
     /* `coro` has suspended. */
     void (*suspended)(RequestCoro *self);
+    /* The request (borrowed); NULL when the call is over. */
+    const HttpRequest *(*request)(const RequestCoro *self);
     /* Releases everything, `coro` included, since the object is being closed, cleared or freed. May be
      * called more than once. */
     void (*release)(RequestCoro *self);

@@ -232,9 +232,16 @@ call_suspended(RequestCoro *base)
     }
 }
 
+static const HttpRequest *
+call_owed(const RequestCoro *base)
+{
+    return ((const AsgiCall *)base)->req;
+}
+
 static const RequestCoroOps call_ops = {
     .settle = call_settle,
     .suspended = call_suspended,
+    .request = call_owed,
     .release = asgi_call_release,
 };
 

@@ -121,8 +121,10 @@ struct HttpConn {
     uint64_t sent;       /* bytes given to the stream */
     uint64_t progress;   /* bytes that the kernel had taken when the deadline was set */
     NetAddr peer, local; /* local: AF_UNSPEC until it is asked for */
-    uint64_t opened;     /* uv_now() when it was accepted */
-    bool used;           /* a request has begun on it */
+    /* uv_now() when it was accepted or, while the server drains, when it had a response that has let the
+     * client expect to send another request */
+    uint64_t opened;
+    bool used; /* a request has begun on it since */
 };
 
 /* ---- conn.c ------------------------------------------------------------------------------ */

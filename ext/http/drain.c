@@ -18,7 +18,8 @@ conn_has_unread(const HttpConn *c)
            && ioctl(fd, FIONREAD, &waiting) == 0 && waiting > 0;
 }
 
-/* Whether a request is probably on its way: bytes of it are there, or the client has only just connected. */
+/* Whether a request is probably on its way: bytes of it are there, or the client has only just connected,
+ * or has only just had a response which said that the connection stays. */
 static bool
 conn_expects_request(const HttpConn *c)
 {
@@ -55,6 +56,12 @@ conn_is_pending(const HttpConn *c)
     const HttpRequest *req = c->req;
     return req != NULL && req->told
            && (req->response != HTTP_RESPONSE_DONE || c->state == CONN_UPGRADED);
+}
+
+bool
+http_request_is_pending(const HttpRequest *req)
+{
+    return req->conn != NULL && req->conn->req == req && conn_is_pending(req->conn);
 }
 
 void

@@ -321,7 +321,7 @@ exchange_advance(HttpConn *c)
         || c->state == CONN_UPGRADED) {
         return;
     }
-    bool last = req->close || c->server->state != SERVER_RUNNING;
+    bool last = req->close; /* what the head has told the client */
     if (!req->body_complete) {
         c->paused = false; /* the rest of the body is read and dropped */
         if (last) {
@@ -335,6 +335,10 @@ exchange_advance(HttpConn *c)
     } else {
         conn_set_state(c, CONN_IDLE);
         deadline_set(&c->server->deadlines, &c->deadline, DEADLINE_KEEP_ALIVE);
+        if (unlikely(c->server->state != SERVER_RUNNING)) {
+            c->used = false; /* as if it had only just connected, see conn_drain */
+            c->opened = uv_now(loop_uv(c->server->loop));
+        }
     }
 }
 

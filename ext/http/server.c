@@ -431,9 +431,9 @@ conn_drain_busy(HttpConn *c)
 }
 
 void
-http_server_drain(HttpServer *server, bool idle)
+http_server_drain(HttpServer *server, bool idle, bool queued)
 {
-    server_stop_listening(server, true);
+    server_stop_listening(server, queued);
     if (server->state == SERVER_DRAINING) {
         server_each_conn(server, idle ? conn_drain_idle : conn_drain_busy);
         server_check_drained(server);

@@ -119,11 +119,12 @@ int http_server_take(HttpServer *server, int fd);
  * before http_server_listen. 0 or UV_ENOMEM. */
 int http_server_secure(HttpServer *server, SSL_CTX *ctx);
 
-/* Begins an orderly stop: accepts what waits in the listeners' queues and then no more connections, and closes
- * each after the response that it owes. With `idle` those that owe none are closed at once, except where
- * a request is on its way; call it again, so that those are closed, too. on_drained follows, never
- * before this returns. */
-void http_server_drain(HttpServer *server, bool idle);
+/* Begins an orderly stop: accepts no more connections but, with `queued`, those that wait in the listeners'
+ * queues, and closes each after the response that it owes. With `idle` those that owe none are closed at once,
+ * except where a request is on its way, or may be because the last response was begun before and has said
+ * that the connection stays. Call it again, so that those are closed, too. on_drained follows, never before
+ * this returns. */
+void http_server_drain(HttpServer *server, bool idle, bool queued);
 /* Breaks off the streamed responses whose length isn't known, which may never end: on_gone follows for
  * each. */
 void http_server_end_streams(HttpServer *server);
@@ -138,6 +139,8 @@ typedef struct HttpPending {
 /* Calls `found` for each, which must not call back into the server. */
 void http_server_pending(HttpServer *server,
                          void (*found)(void *arg, HttpPending pending), void *arg);
+/* Whether http_server_pending finds the request. */
+bool http_request_is_pending(const HttpRequest *req);
 /* Closes every connection now; on_drained follows. */
 void http_server_abort(HttpServer *server);
 /* Frees a server that is drained or never listened. Requests that the layer above still holds

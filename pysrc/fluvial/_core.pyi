@@ -402,11 +402,12 @@ class Server:
     def take(self, fd: int, /) -> None:
         """Takes over the connected Unix socket `fd`, which is non-blocking, as if it had been
         accepted. Raises: OSError when the server is stopping."""
-    def drain(self, *, idle: bool = True) -> asyncio.Future[None]:
+    def drain(self, *, idle: bool = True, queued: bool = True) -> asyncio.Future[None]:
         """Stops accepting; the future is done when the current requests are finished and the last
-        connection is closed. With `idle`, connections on which no request seems to be on its way
-        are closed at once; otherwise they are closed after their next response, or by a later
-        call."""
+        connection is closed. With `queued`, what waits in the listeners' queues is accepted first;
+        without it, another process does that. With `idle`, connections on which no request seems to
+        be on its way are closed at once; otherwise they are closed after their next response, or by
+        a later call. So are those whose last response, begun before, has said that they stay."""
     def end_streams(self) -> None:
         """Breaks off the streamed responses whose length isn't known: their handlers are
         cancelled. They may never end."""
@@ -558,6 +559,8 @@ class RequestCoro(Coroutine[Any, Any, None]):
     cr_origin: Any
     cr_running: bool
     cr_suspended: bool
+    @property
+    def pending(self) -> bool: ...  # whether Server.pending() has the request
 
 @final
 class HandlerCoro(RequestCoro):

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator  # read from a signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App, EventSourceResponse, StreamingResponse, WebSocket, stopping
+from fluvial import (
+    App,
+    EventSourceResponse,
+    StreamingResponse,
+    WebSocket,
+    stopping,
+)
 from fluvial._serving import draining
+from fluvial.background import BackgroundTask
 from support.ws_client import connect
 
 if TYPE_CHECKING:
@@ -201,6 +210,42 @@ def test_connections_without_a_request_end_soon(serve: Serve) -> None:
         assert b"finished" in read_all(busy)
 
 
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("kind", ["native", "asgi", "wsgi"])
+def test_a_connection_that_was_said_to_stay_answers_once_more(
+    serve: Serve, certificate: Certificate, kind: str, secure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head of the response was written before the stop: the client may send another request."""
+    monkeypatch.setattr(draining, "_FIRST_REQUEST", 1000)
+    seen = Seen()
+    app, path = app_of(kind, seen)
+    served = serve(app, graceful_timeout=1000, **options_of(secure, certificate))
+    with served.connect() as sock:
+        sock.sendall(GET % f"{path}?told=1".encode())
+        head = take(sock, b"first")
+        served.stop()
+        head += take(sock, b"\r\n0\r\n\r\n")
+        assert b"connection: close" not in head.lower()
+        sock.sendall(GET % f"{path}?told=1".encode())
+        answer = read_all(sock)
+        assert b"connection: close" in answer.lower()
+        assert b"last" in answer
+
+
+def test_a_connection_that_was_said_to_stay_and_sends_nothing_is_closed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "_FIRST_REQUEST", 0.6)
+    seen = Seen()
+    app, path = app_of("native", seen)
+    served = serve(app, graceful_timeout=1000)
+    with served.connect() as sock:
+        sock.sendall(GET % f"{path}?told=1".encode())
+        take(sock, b"first")
+        served.stop()
+        assert read_all(sock).endswith(b"\r\n0\r\n\r\n")
+
+
 def test_what_waits_in_the_queue_is_answered(serve: Serve) -> None:
     """The loop is held up while clients connect and the stop is asked for."""
     seen = Seen()
@@ -215,6 +260,36 @@ def test_what_waits_in_the_queue_is_answered(serve: Serve) -> None:
         seen.go_on.set()
         for sock in waiting:
             assert b"quick" in read_all(sock)
+
+
+def test_a_worker_that_is_replaced_leaves_the_queue_to_others(serve: Serve) -> None:
+    """Another process, here the test, accepts from the socket, too."""
+    app = App()
+    begun, go_on = threading.Event(), threading.Event()
+
+    @app.get("/drain")
+    async def drain() -> None:
+        begun.set()
+        go_on.wait(PATIENCE)  # the loop accepts nothing meanwhile
+        service = served.service
+        assert service is not None
+        step = draining.drain(service.server, service._config, asyncio.Event(), retiring=True)
+        step.send(None)
+        step.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(PATIENCE)
+        served = serve(app, bind=(f"fd://{os.dup(other.fileno())}",))
+        with served.connect() as busy:
+            busy.sendall(GET % b"drain")
+            assert begun.wait(PATIENCE)
+            with served.connect_plain() as waiting:
+                waiting.sendall(GET % b"quick")
+                go_on.set()
+                assert read_all(busy).startswith(b"HTTP/1.1 200")
+                sock, _ = other.accept()
+                with sock:
+                    assert sock.recv(100) == GET % b"quick"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -313,6 +388,56 @@ def test_the_log_names_what_was_cut_off(serve: Serve, caplog: pytest.LogCaptureF
     assert re.search(
         r"Cut off 1 WebSocket after 0.1 seconds: WebSocket /ws \(\d+\.\d s\)", caplog.text
     )
+
+
+@pytest.mark.parametrize("kind", ["native", "asgi"])
+def test_the_log_counts_background_tasks_beside_requests(
+    serve: Serve, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """Requests without a task of their own, which wait for a thread's handler, don't hide them."""
+    app = App()
+    seen = Seen()
+    waiting = threading.Event()
+
+    @app.get("/blocking")
+    def blocking() -> None:
+        seen.begun.set()
+        waiting.wait(PATIENCE)
+
+    async def task() -> None:
+        seen.go_on.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            waiting.set()
+
+    @app.get("/native")
+    async def handler() -> StreamingResponse:
+        async def piece() -> AsyncIterator[bytes]:
+            yield b"x"
+
+        return StreamingResponse(piece(), background=BackgroundTask(task))
+
+    async def other(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+        await task()
+
+    app.mount("/asgi", other)
+    served = serve(app, graceful_timeout=0.1)
+    path = "asgi/x" if kind == "asgi" else "native"
+    with (
+        served.connect() as first,
+        served.connect() as second,
+        caplog.at_level(logging.WARNING, "fluvial"),
+    ):
+        first.sendall(GET % b"blocking")
+        second.sendall(GET % path.encode())
+        assert seen.begun.wait(PATIENCE)
+        assert seen.go_on.wait(PATIENCE)
+        served.finish()
+    assert "Cut off 1 request after 0.1 seconds: GET /blocking" in caplog.text
+    assert "Cancelled 1 background task after 0.1 seconds" in caplog.text
 
 
 def test_nothing_is_stopping_outside_a_server() -> None:

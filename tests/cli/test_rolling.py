@@ -263,6 +263,13 @@ def test_idle_workers_do_not_stand_still(folder: Path) -> None:
         assert f"Worker {second}: its" not in server.log
 
 
+def test_a_worker_that_does_not_start_is_ended(folder: Path) -> None:
+    (folder / "it.py").write_text("import time; time.sleep(1000)")
+    with launched("it:app", "--startup-timeout", "1", app_dir=folder) as server:
+        assert server.wait() == 1
+        assert "it has not started within 1 seconds; it is ended" in server.log
+
+
 # ---- Limits --------------------------------------------------------------------------------
 
 

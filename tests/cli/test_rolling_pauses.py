@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fluvial import Config
-from fluvial._serving import rolling, supervisor
+from fluvial._serving import rolling, stacks, supervisor
 from fluvial._serving.rolling import Rolling
 from fluvial._serving.supervisor import Place, Supervisor
 
@@ -105,3 +105,36 @@ def test_retired_workers_are_killed_while_the_server_stops(
     assert killed == [(77, signal.SIGTERM), (77, signal.SIGKILL)]
     assert min(made._times()) > clock.now
     assert place.pid == os.getpid()
+
+
+def test_a_replacement_that_does_not_start_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """It writes its stacks and is killed; then the other worker has its turn."""
+    made, first = make_rolling(startup_timeout=60)
+    second = Place(pid=os.getpid(), started=0.0, ready=True, cell=made._cells.take())
+    made._places.append(second)
+    starts: list[float] = []
+    killed: list[tuple[int, int]] = []
+
+    def start(self: Supervisor, coming: Place, held: Any) -> None:
+        starts.append(clock.now)
+        coming.pid, coming.started = 77, clock.now
+
+    monkeypatch.setattr(Supervisor, "_start", start)
+    monkeypatch.setattr(rolling, "_kill", lambda pid, number: killed.append((pid, number)))
+    made._look_after([])
+    (coming,) = made._coming.values()
+    clock.now += 59
+    made._look_after([])
+    assert killed == []
+    assert min(made._times()) <= clock.now + 1
+    for _ in range(2):
+        clock.now += 1
+        made._look_after([])
+    assert killed == [(77, stacks.SIGNAL), (77, signal.SIGKILL)]
+    made._ended(coming, -9)
+    clock.now += 60
+    made._look_after([])
+    assert len(starts) == 2
+    assert (first.pid, second.pid) == (os.getpid(), os.getpid())

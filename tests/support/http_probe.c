@@ -547,7 +547,7 @@ server_dealloc(PyObject *obj)
 static PyObject *
 server_drain(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    http_server_drain(((ProbeServer *)self)->server, true);
+    http_server_drain(((ProbeServer *)self)->server, true, true);
     Py_RETURN_NONE;
 }
 

@@ -26,14 +26,15 @@ server_end(AppServer *self)
 PyObject *
 server_drain(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"idle", NULL};
+    static const char *const names[] = {"idle", "queued", NULL};
     AppServer *self = (AppServer *)op;
-    int idle = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$p:drain", (char **)names, &idle)
+    int idle = 1, queued = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pp:drain", (char **)names, &idle,
+                                     &queued)
         || server_end(self) == NULL) {
         return NULL;
     }
-    http_server_drain(self->http, idle != 0);
+    http_server_drain(self->http, idle != 0, queued != 0);
     return Py_NewRef(self->drained);
 }
 

@@ -54,7 +54,12 @@ _NOT_EMPTY = {
     **dict.fromkeys(("user", "group", "uds_owner", "uds_group"), "a name or a number"),
 }
 LONGEST_LIFETIME = 31_536_000.0  # seconds
-WORKER_TIMEOUT = 30.0  # seconds; the default where there is a parent
+# Where there is a parent, what it allows its workers by default, in seconds.
+WORKER_TIMEOUT = 30.0
+STARTUP_TIMEOUT = 300.0
+_OF_PARENTS = (
+    *("worker_timeout", "startup_timeout", "max_requests", "max_lifetime", "max_rss", "preload"),
+)
 
 
 class Limit(NamedTuple):
@@ -231,8 +236,9 @@ class Config:
     `forwarded_allow_ips` are the addresses and networks of proxies ("unix": whoever connects to a
     Unix socket; "*": all) that are believed what `forwarded_fields` say of a request's client.
 
-    A worker whose event loop has stood still for `worker_timeout` is replaced; by default it is 30
-    with a parent process. So is one that has had `max_requests` plus a random number up to
+    A worker whose event loop has stood still for `worker_timeout` is replaced, and so is one that
+    is not ready after `startup_timeout`; by default these are 30 and 300 where there is a parent
+    process. So is one that has had `max_requests` plus a random number up to
     `max_requests_jitter`, that has lived for `max_lifetime`, or that has `max_rss` bytes of memory;
     0 stands for no limit. With `preload` the app is loaded once, before the workers are forked.
     With several `workers`, or one of these limits, or `preload`, the process that was started is
@@ -264,6 +270,7 @@ class Config:
     access_log: bool = True
     log_level: str = "info"
     worker_timeout: float | None = None
+    startup_timeout: float | None = None
     max_requests: int = 0
     max_requests_jitter: int = 0
     max_lifetime: float = 0.0
@@ -296,30 +303,25 @@ class Config:
     @property
     def supervised(self) -> tuple[str, ...]:
         """The options that ask for a parent process, which replaces the one that serves."""
-        asked = ("worker_timeout", "max_requests", "max_lifetime", "max_rss", "preload")
         several = ("workers",) if self.workers > 1 else ()
-        return several + tuple(name for name in asked if getattr(self, name))
+        return several + tuple(name for name in _OF_PARENTS if getattr(self, name))
 
     @property
     def longest_standstill(self) -> float:
         """How long a worker's loop may stand still; 0 for no limit."""
         return WORKER_TIMEOUT if self.worker_timeout is None else self.worker_timeout
 
+    @property
+    def longest_start(self) -> float:
+        """How long a worker may take to start; 0 for no limit."""
+        return STARTUP_TIMEOUT if self.startup_timeout is None else self.startup_timeout
+
     def __post_init__(self) -> None:
         """Checks all options.
 
         Raises: TypeError or ValueError, with the option and its accepted values in the text.
         """
-        for name, (least, most) in RANGES.items():
-            _check_number(name, getattr(self, name), least, most)
-        for name in ("graceful_timeout", "cleanup_timeout"):
-            _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
-        _check_number("max_lifetime", self.max_lifetime, 0, LONGEST_LIFETIME, whole=False)
-        if self.worker_timeout is not None:
-            _check_number("worker_timeout", self.worker_timeout, 0, LONGEST_LIFETIME, whole=False)
-        for name in ("uds_mode", "umask"):
-            if getattr(self, name) is not None:
-                _check_number(name, getattr(self, name), 0, 0o777)
+        self._check_numbers()
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, os.PathLike):
@@ -340,6 +342,19 @@ class Config:
             if name not in known:
                 raise ValueError(f"Config: unknown limit {name!r}{did_you_mean(name, known)}")
             _check_number(f"limits[{name!r}]", value, 0, known[name].most)
+
+    def _check_numbers(self) -> None:
+        for name, (least, most) in RANGES.items():
+            _check_number(name, getattr(self, name), least, most)
+        for name in ("graceful_timeout", "cleanup_timeout"):
+            _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
+        _check_number("max_lifetime", self.max_lifetime, 0, LONGEST_LIFETIME, whole=False)
+        for name in ("worker_timeout", "startup_timeout"):
+            if (value := getattr(self, name)) is not None:
+                _check_number(name, value, 0, LONGEST_LIFETIME, whole=False)
+        for name in ("uds_mode", "umask"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), 0, 0o777)
 
     def _check_listening(self) -> None:
         """Checks where to listen. Raises: TypeError or ValueError."""

@@ -18,7 +18,8 @@ log = logging.getLogger("fluvial")
 _STREAMS_SHARE = 0.5
 # The share of `cleanup_timeout` that cancelled handlers may take.
 CANCELLED_SHARE = 0.4
-# Seconds after which connections are closed that have sent no request since they were opened.
+# Seconds after which connections are closed that have sent no request since they were opened, or
+# since a response which had said that they stay.
 _FIRST_REQUEST = 0.6
 # Seconds for which a worker that is replaced keeps idle connections: their next response closes
 # them. A connection that is closed under a request which is on its way would lose it.
@@ -34,27 +35,36 @@ async def drain(
     """Lets the current requests finish, within `graceful_timeout` and until `now` is set.
 
     Streams that may never end, and have not ended by themselves, are cancelled when half of the
-    time is over. With `retiring`, connections are given a little time for a last request.
+    time is over. With `retiring`, connections are given a little time for a last request, and what
+    waits in the sockets' queues is left to the worker that accepts from them now.
     """
-    drained = server.drain(idle=not retiring)
+    drained = server.drain(idle=not retiring, queued=not retiring)
     timeout = config.graceful_timeout
     idle = min(RETIRING if retiring else _FIRST_REQUEST, timeout * _STREAMS_SHARE)
     loop = asyncio.get_running_loop()
-    timers = [
-        loop.call_later(idle, server.drain),
-        loop.call_later(timeout * _STREAMS_SHARE, _end_streams, server, timeout * _STREAMS_SHARE),
-    ]
+    streams = timeout * _STREAMS_SHARE
+    timer = loop.call_later(streams, _end_streams, server, streams)
+    closing = asyncio.ensure_future(_close_idle(server, idle))
     finished = asyncio.ensure_future(_finish(server, drained))
     hurried = asyncio.ensure_future(now.wait())
     try:
         await asyncio.wait((finished, hurried), timeout=timeout, return_when="FIRST_COMPLETED")
     finally:
         hurried.cancel()
-        for timer in timers:
-            timer.cancel()
+        closing.cancel()
+        timer.cancel()
     if not finished.done():
         finished.cancel()
         await _abort(server, config, "at once" if now.is_set() else f"after {timeout:g} seconds")
+
+
+async def _close_idle(server: _core.Server, after: float) -> None:
+    """Closes connections without a request, again and again: a response that ends later may have
+    said that its connection stays."""
+    while True:
+        await asyncio.sleep(after)
+        server.drain()
+        after = _FIRST_REQUEST
 
 
 async def _finish(server: _core.Server, drained: asyncio.Future[None]) -> None:
@@ -75,10 +85,11 @@ async def _abort(server: _core.Server, config: Config, when: str) -> None:
     pending = server.pending()
     _tell("request", [each for each in pending if each[0] != "WebSocket"], when)
     _tell("WebSocket", [each for each in pending if each[0] == "WebSocket"], when)
+    others = [task for task in _request_tasks(server) if not _is_pending(task)]
+    if others:
+        log.warning("Cancelled %s %s", _count("background task", len(others)), when)
     await server.abort()
     tasks = _request_tasks(server)
-    if len(tasks) > len(pending):
-        log.warning("Cancelled %s %s", _count("background task", len(tasks) - len(pending)), when)
     for task in tasks:
         task.cancel()
     if tasks:
@@ -104,6 +115,12 @@ def _request_tasks(server: _core.Server) -> list[asyncio.Task[object]]:
     """The tasks of the server's requests that are not over, background and clean-up included."""
     tasks: Iterable[asyncio.Task[object]] = asyncio.all_tasks()
     return [task for task in tasks if _server_of(task) is server]
+
+
+def _is_pending(task: asyncio.Task[object]) -> bool:
+    """Whether the task's request is one of `server.pending()`; its background tasks are not."""
+    coro = task.get_coro()
+    return isinstance(coro, _core.RequestCoro) and coro.pending
 
 
 def _server_of(task: asyncio.Task[object]) -> object:

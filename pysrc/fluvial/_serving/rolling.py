@@ -121,6 +121,9 @@ class Rolling(Supervisor):
         self._kill_retired(now)
         if self._stopping:
             return
+        for place in (*self._places, *self._coming.values()):
+            if place.pid and not place.ready:
+                self._check_start(place, now)
         for place in self._places:
             if place.pid and place.ready:
                 self._check_pulse(place, now)
@@ -148,8 +151,14 @@ class Rolling(Supervisor):
         times = list(self._retiring.values())
         config = self._config
         limits = (config.max_requests, config.max_lifetime, config.max_rss)
-        if any((config.longest_standstill, *limits)) and not self._stopping:
+        if self._stopping:
+            return times
+        if any((config.longest_standstill, *limits)):
             times.append(time.monotonic() + _LOOK)
+        if longest := config.longest_start:
+            starting = (*self._places, *self._coming.values())
+            started = [each.started for each in starting if each.pid and not each.ready]
+            times += [max(at + longest, time.monotonic() + 0.1) for at in started]
         return times
 
     def _promote(self, place: Place, coming: Place) -> None:
@@ -189,10 +198,22 @@ class Rolling(Supervisor):
         pulse = self._cells.pulse(place.cell)
         if not timeout or not pulse or now - pulse < timeout:
             self._stalled.pop(place, None)
-        elif place not in self._stalled:
+        else:
+            words = "its event loop has stood still for %.1f seconds; it is replaced"
+            self._end_stalled(place, now, words % (now - pulse))
+
+    def _check_start(self, place: Place, now: float) -> None:
+        """Ends a worker that isn't ready in time, which others may be waiting for."""
+        timeout = self._config.longest_start
+        if timeout and now - place.started >= timeout:
+            words = "it has not started within %g seconds; it is ended"
+            self._end_stalled(place, now, words % timeout)
+
+    def _end_stalled(self, place: Place, now: float, words: str) -> None:
+        """Kills a worker after its stacks have been written."""
+        if place not in self._stalled:
             self._stalled[place] = now
-            words = "Worker %d: its event loop has stood still for %.1f seconds; it is replaced"
-            log.error(words, place.pid, now - pulse)
+            log.error("Worker %d: %s", place.pid, words)
             if stacks.SIGNAL:
                 _kill(place.pid, stacks.SIGNAL)
         elif now - self._stalled[place] >= _STACKS_TIME:

@@ -49,6 +49,14 @@ _OPTIONS = (
         "workers or any of these limits.",
     ),
     click.option(
+        "--startup-timeout",
+        type=click.FloatRange(0, LONGEST_LIFETIME),
+        default=None,
+        metavar="SECONDS",
+        help="How long a worker may take to start; then its stacks are written, and it is ended. 0 "
+        "for no limit. Default: 300 where there is a parent process.",
+    ),
+    click.option(
         "--max-requests",
         type=click.IntRange(*RANGES["max_requests"]),
         default=0,

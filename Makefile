@@ -57,7 +57,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug portable wheels wheels-test coverage mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
+.PHONY: help build run test asan debug portable wheels wheels-test coverage faults mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -66,6 +66,7 @@ help:
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
 	@echo 'make portable  the core'"'"'s tests on what other systems than Linux get (TESTS=)'
 	@echo 'make coverage  which lines of C and Python the tests execute (TESTS=, RECORD=1)'
+	@echo 'make faults   restarts workers 100 times under load: no request may fail'
 	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
 	@echo 'make fuzz     made-up bytes against connections, with sanitizers (FUZZ_SECONDS=)'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
@@ -167,6 +168,11 @@ coverage: $(VENV)/.coverage-needs $(VENV)/.installed
 	$(SAY) "testing with gcov and coverage.py"
 	@FLUVIAL_COVERAGE=1 $(PY) setup.py --quiet build --build-lib build/coverage
 	@$(PY) scripts/covered.py $(if $(RECORD),--record) $(if $(TESTS),--tests $(TESTS)) -- -n0
+
+# What takes too long for `make test`.
+faults: $(VENV)/.test-needs build
+	$(SAY) "restarting workers 100 times under load (tests/cli/test_rolling.py)"
+	@RESTARTS=100 $(PY) -m pytest -n 0 tests/cli/test_rolling.py::test_a_restart_under_load_fails_no_request
 
 # In copies below build/mutants; minutes for all of them.
 mutants: $(VENV)/.test-needs build

@@ -468,3 +468,60 @@ def test_items_until_the_server_stops(serve: Serve) -> None:
         served.stop()
         assert read_all(sock).endswith(b"1\r\n0\r\n\r\n")
     assert closed.wait(PATIENCE)
+
+
+def test_timeouts_around_the_items_of_a_source(serve: Serve) -> None:
+    """asyncio.timeout() needs all steps of the source in one task."""
+    app = App()
+    begun = threading.Event()
+
+    async def numbers() -> AsyncIterator[str]:
+        try:
+            async with asyncio.timeout(1000):
+                yield "1"
+                yield "2"
+            async with asyncio.timeout(0):
+                yield "3"
+                await asyncio.Event().wait()
+        except TimeoutError:
+            yield "4"
+        begun.set()
+        async with asyncio.timeout(1000):
+            await asyncio.Event().wait()
+
+    async def after() -> AsyncIterator[str]:
+        async for item in stopping.until_stopping(numbers()):
+            yield item
+        await asyncio.sleep(0)  # the task isn't cancelled any more
+        yield "5"
+
+    @app.get("/")
+    async def handler() -> StreamingResponse:
+        return StreamingResponse(after())
+
+    served = serve(app, graceful_timeout=1000)
+    with served.connect() as sock:
+        sock.sendall(GET % b"")
+        assert begun.wait(PATIENCE)
+        served.stop()
+        data = read_all(sock)
+    assert re.findall(rb"\r\n(\d)\r\n(?=1|0)", data) == [b"1", b"2", b"3", b"4", b"5"], data
+
+
+def test_a_source_that_is_cancelled_by_others_is_cancelled() -> None:
+    async def endless() -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield 1
+
+    async def main() -> None:
+        async def take() -> None:
+            async for _ in stopping.until_stopping(endless()):
+                pass
+
+        task = asyncio.create_task(take())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())

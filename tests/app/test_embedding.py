@@ -368,3 +368,66 @@ def test_stopping_ends_a_startup_that_hangs() -> None:
     starter.join(30)
     assert not starter.is_alive()
     assert cleaned.is_set()
+
+
+def test_each_way_to_stop_says_which_one_it_takes() -> None:
+    with (
+        fluvial.Server(make_app(), **QUIET) as server,
+        pytest.raises(RuntimeError, match="runs in a thread: call its stop_thread"),
+    ):
+        asyncio.run(server.stop())
+
+    async def main() -> None:
+        async with fluvial.Server(make_app(), **QUIET) as server:
+            with pytest.raises(RuntimeError, match="runs on a loop: await its stop"):
+                server.stop_thread()
+
+    fluvial.run_async(main())
+
+
+def test_a_function_in_a_thread_of_asyncio_s_holds_no_stop_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = App()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        begun.set()
+        go_on.wait()
+
+    @app.get("/")
+    async def handler() -> None:
+        await asyncio.to_thread(block)
+
+    server = fluvial.Server(app, graceful_timeout=0.1, cleanup_timeout=0.1, **QUIET)
+    server.start_thread()
+    host, port = server.addresses[0].removeprefix("http://").split(":")
+    stopper = threading.Thread(target=server.stop_thread, daemon=True)
+    with socket.create_connection((host, int(port))) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert begun.wait(30)
+        stopper.start()
+        stopper.join(30)
+    is_held_up = stopper.is_alive()
+    go_on.set()
+    assert not is_held_up
+    assert "asyncio's executor: 1 threads still run" in caplog.text
+
+
+def test_a_server_whose_task_is_cancelled_leaves_nothing_open() -> None:
+    async def main() -> None:
+        server = fluvial.Server(make_app(), **QUIET)
+        await server.start()
+        host, port = server.addresses[0].removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as sock:
+            (task,) = (t for t in asyncio.all_tasks() if t.get_name() == "fluvial-server")
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await server.wait_stopped()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((host, int(port)))
+            sock.settimeout(30)
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+
+    fluvial.run_async(main())

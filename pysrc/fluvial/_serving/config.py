@@ -57,7 +57,7 @@ LONGEST_LIFETIME = 31_536_000.0  # seconds
 # Where there is a parent, what it allows its workers by default, in seconds.
 WORKER_TIMEOUT = 30.0
 STARTUP_TIMEOUT = 300.0
-_OF_PARENTS = (
+OF_PARENTS = (
     *("worker_timeout", "startup_timeout", "max_requests", "max_lifetime", "max_rss", "preload"),
 )
 
@@ -304,7 +304,7 @@ class Config:
     def supervised(self) -> tuple[str, ...]:
         """The options that ask for a parent process, which replaces the one that serves."""
         several = ("workers",) if self.workers > 1 else ()
-        return several + tuple(name for name in _OF_PARENTS if getattr(self, name))
+        return several + tuple(name for name in OF_PARENTS if getattr(self, name))
 
     @property
     def longest_standstill(self) -> float:

@@ -15,6 +15,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self
 
 from .._loop import Loop
+from .bounded_executor import BoundedExecutor
 from .config import Config, make_config
 from .load import LoadError, make_load
 from .secure import SecureError, make_secure
@@ -106,8 +107,10 @@ class Server:
 
         A second call doesn't wait for the requests under way.
 
-        Raises: what the app's shutdown raises.
+        Raises: what the app's shutdown raises; RuntimeError when the server runs in a thread.
         """
+        if self._thread is not None:
+            raise RuntimeError("this fluvial.Server runs in a thread: call its stop_thread()")
         if self._task is None:
             return
         self._ask_to_stop()
@@ -147,10 +150,15 @@ class Server:
     def stop_thread(self) -> None:
         """Stops serving; returns when the thread has ended.
 
-        A second call, from another thread, doesn't wait for the requests under way.
+        A second call, from another thread, doesn't wait for the requests under way. Functions that
+        the app runs in threads of asyncio's, and that go on after `cleanup_timeout`, are left
+        behind: the interpreter waits for them when it exits.
 
-        Raises: what the app's shutdown raises; RuntimeError in the server's own thread.
+        Raises: what the app's shutdown raises; RuntimeError in the server's own thread, or when the
+        server runs on a loop.
         """
+        if self._task is not None:
+            raise RuntimeError("this fluvial.Server runs on a loop: await its stop()")
         if self._thread is None:
             return
         if self._thread is threading.current_thread():
@@ -170,6 +178,8 @@ class Server:
         try:
             with asyncio.Runner(loop_factory=Loop) as runner:
                 self._loop = runner.get_loop()  # type: ignore[assignment]  # the factory's
+                executor = BoundedExecutor(self._config.cleanup_timeout)
+                runner.get_loop().set_default_executor(executor)
                 runner.run(self._run(lambda: ready.set_result(None)))
         except BaseException as exc:
             if ready.done():

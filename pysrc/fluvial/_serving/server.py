@@ -185,6 +185,19 @@ class Service:
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
         self.server = server = self._make_server(loop, pool)
+        try:
+            await self._serve_until_stopped(server, on_ready)
+        except BaseException:  # the task was cancelled, perhaps
+            self._stopping.set()
+            await server.abort()
+            raise
+        finally:
+            self.is_over = True
+            server.close()
+
+    async def _serve_until_stopped(
+        self, server: _core.Server, on_ready: Callable[[], None] | None
+    ) -> None:
         addresses = [self._listen(server, sock) for sock in self._sockets]
         if on_ready is not None:
             on_ready()  # before the log line, since a reader of the log may then send a signal
@@ -194,8 +207,6 @@ class Service:
             self._on_stop()
         self._stopping.set()
         await drain(server, self._config, self._stop_now, retiring=self._retiring)
-        self.is_over = True
-        server.close()
 
     def _listen(self, server: _core.Server, sock: socket.socket) -> str:
         """Passes a socket to C; returns its address as a URL.

@@ -31,9 +31,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 _NAMES = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
 IGNORED = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 # A terminal sends these again and again while the process reads from it or writes to it.
-_REPEATED = {getattr(signal, name, None) for name in ("SIGTTIN", "SIGTTOU")}
+TERMINAL = {getattr(signal, name) for name in ("SIGTTIN", "SIGTTOU") if hasattr(signal, name)}
 _RESTART = getattr(signal, "SIGHUP", None)
-_COMMANDS = {_RESTART, *_REPEATED}
+_COMMANDS = {_RESTART, *TERMINAL}
 _NO_PARENT = ": a restart takes a parent process, as --workers 2 or --worker-timeout 30 start it"
 
 # Seconds after a second SIGINT until the process is terminated, unless the loop handles it before.
@@ -78,7 +78,7 @@ def _ignored_in_worker(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore(number: int, why: str) -> None:
-    if number in _REPEATED:
+    if number in TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     log.warning("Ignoring %s%s", signal.Signals(number).name, why)
 

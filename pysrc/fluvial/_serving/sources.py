@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from .addresses import has_unix_socket
-from .config import OF_FILES, WAYS, did_you_mean
+from .config import OF_FILES, OF_PARENTS, WAYS, did_you_mean
 from .env_file import EnvFileError, read_env_file
 
 PREFIX = "FLUVIAL_"
@@ -28,7 +28,7 @@ OTHER_NAMES = {
 _FLAG, _ENVIRONMENT, _ENV_FILE, _FILE = 0, 10, 20, 30  # strengths; 0 is the strongest
 _FILES = ("fluvial.toml", "pyproject.toml")
 # One excludes the others: the stronger source decides which counts.
-_PARENT = ("workers", "worker_timeout", "max_requests", "max_lifetime", "max_rss", "preload")
+_PARENT = ("workers", *OF_PARENTS)
 _EXCLUSIVE = (WAYS, (("reload",), _PARENT))
 _NOTHING: dict[str, tuple[str, ...]] = dict.fromkeys(_PARENT, ("0", "0.0"))
 _NOTHING |= {"reload": ("False",), "bind": ("()",), "workers": ("1",), "preload": ("False",)}

@@ -33,19 +33,29 @@ class Stop:
         """Waits in this thread; whether the server stops."""
         return self._event.wait(timeout)
 
-    async def wait(self) -> None:
-        """Waits on the running loop."""
+    def watch(self) -> asyncio.Future[None]:
+        """A future of the running loop, done when the server stops; `forget` it at the end."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         with self._lock:
             if self._event.is_set():
-                return
-            self._waiting[future] = loop
+                future.set_result(None)
+            else:
+                self._waiting[future] = loop
+        return future
+
+    def forget(self, future: asyncio.Future[None]) -> None:
+        """Releases what `watch` has returned."""
+        with self._lock:
+            self._waiting.pop(future, None)
+
+    async def wait(self) -> None:
+        """Waits on the running loop."""
+        future = self.watch()
         try:
             await future
         finally:
-            with self._lock:
-                self._waiting.pop(future, None)
+            self.forget(future)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .identity import IdentityError
 from .manager import ServiceManager
-from .signals import STOPPING, ignore_others
+from .signals import STOPPING, TERMINAL, ignore_others
 from .sockets import BindError, bind, closing, describe
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class Supervisor:
         self._ready = os.pipe()
         self._wakeup = os.pipe()
         self._watched_fds: tuple[int, ...] = ()  # what else ends a wait
+        self._deaf_to: set[int] = set()  # the signals that are blocked except in a wait
 
     def run(self, *, to_the_end: bool = True) -> int:
         """Runs the workers; returns the exit status when all of them have ended.
@@ -121,6 +122,7 @@ class Supervisor:
         for number, handler in before.items():
             if not to_the_end:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._deaf_to)
         signal.set_wakeup_fd(wakeup)
         for fd in (*self._lifeline, *self._ready, *self._wakeup):
             os.close(fd)
@@ -153,6 +155,10 @@ class Supervisor:
             for fd in pipe:
                 os.set_blocking(fd, False)
         wakeup = signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        # The parent's own log would bring these about, where it goes to a terminal that doesn't
+        # let processes in the background write (stty tostop): they are heard in `_wait` only.
+        repeated = TERMINAL & set(self._commands())
+        self._deaf_to = repeated - signal.pthread_sigmask(signal.SIG_BLOCK, repeated)
         numbers = (*STOPPING, signal.SIGCHLD, *self._commands())
         return {number: signal.signal(number, self._receive) for number in numbers}, wakeup
 
@@ -249,7 +255,7 @@ class Supervisor:
             log.error("A worker can't be started: %s", exc.strerror)
             return
         if pid == 0:
-            self._end_worker(self._run_worker(parent, held, mask, place))
+            self._end_worker(self._run_worker(parent, held, mask - self._deaf_to, place))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         place.pid, place.started, place.ready = pid, time.monotonic(), False
         place.starts += 1
@@ -327,7 +333,9 @@ class Supervisor:
         poll.register(self._wakeup[0], select.POLLIN)
         for fd in (self._ready[0], *self._watched_fds):
             poll.register(fd, select.POLLIN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._deaf_to)
         poll.poll(timeout)
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._deaf_to)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup[0], 4096)
         self._manager.live()

@@ -70,7 +70,7 @@ PACKAGES = {
     "_compat": (
         *("_asgi", "_calling", "_signature", "concurrency", "params", "routing", "templating"),
         *("_application", "applications", "exceptions", "requests", "responses", "status"),
-        *("_starlette", "websockets"),
+        *("_starlette", "_wsgi", "middleware", "websockets"),
     ),
 }
 

@@ -158,10 +158,16 @@ start_check(const WsgiCall *call, PyObject *exc_info)
 static PyObject *response_write_new(WsgiCall *call);
 
 static PyObject *
-start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     WsgiCall *call = (WsgiCall *)op;
-    if (nargs < 2 || nargs > 3) {
+    /* PEP 3333 has apps pass exc_info by position, but other servers take it by name, too. */
+    bool named =
+        kwnames != NULL && PyTuple_GET_SIZE(kwnames) == 1 && nargs == 2
+        && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "exc_info")
+               == 0;
+    nargs += named;
+    if (nargs < 2 || nargs > 3 || (kwnames != NULL && !named)) {
         return PyErr_Format(PyExc_TypeError,
                             "start_response() takes status, headers and, at most, "
                             "exc_info, not %zd arguments",
@@ -183,8 +189,8 @@ start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 }
 
 static PyMethodDef start_response_def = {
-    "start_response", (PyCFunction)(void (*)(void))start_response, METH_FASTCALL,
-    "Begins the response: status, headers, exc_info."};
+    "start_response", (PyCFunction)(void (*)(void))start_response,
+    METH_FASTCALL | METH_KEYWORDS, "Begins the response: status, headers, exc_info."};
 
 PyObject *
 wsgi_start_response_new(WsgiCall *call)

@@ -9,12 +9,13 @@ from ._application.manners import STARLETTE
 from ._application.plain_handlers import router_makers
 from .applications import App
 from .exceptions import HTTPException
+from .middleware import Middleware
+from .middleware.body_limit import RequestBodyLimitMiddleware
 from .responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
     from ._application.events import Lifespan
     from ._application.exception_handlers import Handler
-    from .middleware import Middleware
     from .requests import Request
 
 __all__ = ["Router", "Starlette"]
@@ -47,7 +48,11 @@ class Router(App):
         *,
         middleware: Sequence[Middleware] | None = None,
         exception_handlers: Mapping[Any, Handler] | None = None,
+        max_body_size: int | None = None,
     ) -> None:
+        if max_body_size is not None:
+            limit = Middleware(RequestBodyLimitMiddleware, max_body_size=max_body_size)
+            middleware = [limit, *(middleware or ())]
         handlers = {HTTPException: answer_in_text, **(exception_handlers or {})}
         super().__init__(
             openapi_url=None,
@@ -67,6 +72,7 @@ class Starlette(Router):
     """A web application of functions of the request.
 
     With `debug`, the response to an exception that nothing handles is the traceback.
+    `max_body_size`, in bytes, is around the middleware; a Route's or Mount's replaces it there.
     """
 
     is_part = False
@@ -80,6 +86,8 @@ class Starlette(Router):
         on_startup: Sequence[Callable[[], Any]] | None = None,
         on_shutdown: Sequence[Callable[[], Any]] | None = None,
         lifespan: Lifespan | None = None,
+        *,
+        max_body_size: int | None = None,
     ) -> None:
         super().__init__(
             routes,
@@ -88,6 +96,7 @@ class Starlette(Router):
             lifespan=lifespan,
             middleware=middleware,
             exception_handlers=exception_handlers,
+            max_body_size=max_body_size,
         )
         self.debug = debug
 

@@ -156,8 +156,7 @@ class MutableHeaders(Headers, MutableMapping[str, str]):
 
     def add_vary_header(self, vary: str) -> None:
         """Adds field names to Vary (RFC 9110 section 12.5.5)."""
-        present = self.get("vary")
-        self["vary"] = vary if present is None else f"{present}, {vary}"
+        self["vary"] = ", ".join((*self.getlist("vary"), vary))
 
 
 class UploadFile:

@@ -205,6 +205,10 @@ class HTTPConnection(_core.Request):
         }
 
 
+# What of a request is true of those, too, that the server pushes the responses of.
+_PUSHED = (b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"user-agent")
+
+
 class Request(HTTPConnection):
     """One HTTP request.
 
@@ -335,6 +339,29 @@ class Request(HTTPConnection):
         form = self._store().get("form")
         if form is not None:
             await form.close()
+
+    async def send_early_hints(self, link: str, /, *links: str) -> None:
+        """Sends 103 with Link fields (RFC 8297), where the server offers that.
+
+        Raises: RuntimeError for a Request that was made without `send`.
+        """
+        values = [each.encode("latin-1") for each in (link, *links)]
+        await self._tell("http.response.early_hint", {"links": values})
+
+    async def send_push_promise(self, path: str) -> None:
+        """Pushes `path` to the client, where the server offers that. Raises: as above."""
+        headers = [each for each in self.raw_headers if each[0] in _PUSHED]
+        await self._tell("http.response.push", {"path": path, "headers": headers})
+
+    async def _tell(self, kind: str, content: Message) -> None:
+        """Sends an event that the server offers as an extension."""
+        if kind not in ((self._scope or {}).get("extensions") or ()):
+            return
+        send = getattr(self, "_send", None)
+        if send is None:
+            words = "Send channel has not been made available: write Request(scope, receive, send)"
+            raise RuntimeError(words)
+        await send({"type": kind, **content})
 
     async def is_disconnected(self) -> bool:
         """Whether the client has disconnected."""

@@ -77,3 +77,12 @@ def test_header_fields_are_united() -> None:
     assert repr(one) == "MutableHeaders({'a': '1', 'c': '4'})"
     with pytest.raises(TypeError):
         one |= 3  # type: ignore[arg-type]
+
+
+def test_vary_keeps_what_stands_in_several_fields() -> None:
+    headers = MutableHeaders(
+        raw=[(b"vary", b"Accept-Language"), (b"x", b"y"), (b"vary", b"Cookie")]
+    )
+    headers.add_vary_header("Accept-Encoding")
+    assert headers.getlist("vary") == ["Accept-Language, Cookie, Accept-Encoding"]
+    assert headers["x"] == "y"

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fluvial import App
 from support.asgi import Notes
 from support.responses import Response
 from support.wsgi import GET, TEXT, errors
@@ -188,3 +189,42 @@ def test_write_tells_that_the_client_is_gone(
     assert str(notes.next()) == "the client has gone away"
     served.finish()
     assert errors(caplog) == ""
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_exc_info_may_be_named(serve: Serve, behind: bool) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 Well", [TEXT], exc_info=None)
+        try:
+            raise ValueError
+        except ValueError:
+            start_response("500 Sorry", [TEXT], exc_info=sys.exc_info())
+        return [b"sorry"]
+
+    served: Any = app
+    if behind:
+        served = App()
+        served.mount("/", app)
+
+        @served.middleware("http")
+        async def around(request: Any, call_next: Any) -> Any:
+            return await call_next(request)
+
+    answer, _ = Response.parse(serve(served).exchange(GET))
+    assert (answer.status, answer.body) == (500, b"sorry")
+
+
+@pytest.mark.parametrize("names", [{"status": "200 OK"}, {"exc_info": None, "other": 1}])
+def test_other_names_are_refused(serve: Serve, names: dict[str, Any]) -> None:
+    notes = Notes()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        with pytest.raises(TypeError) as refused:
+            start_response("200 OK", [TEXT], **names)
+        notes.add(str(refused.value))
+        start_response("200 OK", [TEXT])
+        return [b"well"]
+
+    answer, _ = Response.parse(serve(app).exchange(GET))
+    assert answer.body == b"well"
+    assert "takes status, headers and, at most, exc_info" in notes.next()

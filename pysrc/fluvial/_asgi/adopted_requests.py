@@ -168,6 +168,7 @@ class AdoptedRequest(Adopted, Request):
     """A request that another server has received."""
 
     collected = False  # the body has been read for the handler
+    _send: Send | None = None
 
     def body_nowait(self) -> bytes | None:
         """The whole body if it was collected, otherwise None.

@@ -100,6 +100,8 @@ def make_request(
         made.__class__ = derived(cls, type(made))
     if kind == "websocket":
         made.connect_with(send)
+    else:
+        made._send = send
     return made  # type: ignore[no-any-return]
 
 

@@ -36,6 +36,8 @@ _ASGI = {"version": "3.0", "spec_version": "2.3"}
 class Mount:
     """An app below `path`, or a router of `routes`, with the middleware of this mount around it.
 
+    `max_body_size`, in bytes, is a limit of its own for the bodies of its requests.
+
     `prefix` is "" or begins with "/" and doesn't end with one. Parameters in it are path parameters
     of the app. `state` is the state of its lifespan while it runs, `root_path` that of the server.
     """
@@ -49,6 +51,7 @@ class Mount:
         *,
         middleware: Sequence[Any] | None = None,
         interface: str = "auto",
+        max_body_size: int | None = None,
     ) -> None:
         """Raises: ValueError for a malformed path, InterfaceError when `app` isn't an app."""
         self.path = self.prefix = path.rstrip("/")
@@ -62,6 +65,10 @@ class Mount:
         self.app = self.inner
         for cls, args, kwargs in reversed(list(middleware or ())):
             self.app, interface = cls(self.app, *args, **kwargs), "asgi3"
+        if max_body_size is not None:
+            from .body_limit import RequestBodyLimitMiddleware  # few have it
+
+            self.app, interface = RequestBodyLimitMiddleware(self.app, max_body_size), "asgi3"
         self.foreign = make_foreign(self.app, interface)
         self.asgi: Asgi3 = self.foreign.as_asgi3()
         self.name = name or None

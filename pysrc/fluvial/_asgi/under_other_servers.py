@@ -30,6 +30,7 @@ from ..exceptions import (
 from ..responses import Response, checked
 from ..websockets import CLOSED
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
+from .body_limit import LIMITED_BODY
 from .noted_send import NotedSend
 from .responses import as_denial, has_denials, respond_to_exception, send_response
 
@@ -154,6 +155,9 @@ class AsgiSide:
             await serve_lifespan(self._app, scope, receive, send)
             return
         request: AdoptedRequest = adopt(self.core, scope, receive)
+        request._send = send
+        if (limited := scope.get(LIMITED_BODY)) is not None and request.plan is not None:
+            limited.replace_limit(request.plan.body_limit)
         try:
             mount = self._mount_of(request) if self._plain and request.plan is None else None
             if mount is None:
@@ -217,6 +221,7 @@ class AsgiSide:
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handles one request of an app without ASGI middleware, and sends its response."""
         request = adopt(self.core, scope, receive)
+        request._send = send
         try:
             await self._in_time(self._respond_and_send(request, send), request, send)
         finally:

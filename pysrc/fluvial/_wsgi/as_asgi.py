@@ -72,7 +72,7 @@ def make_environ(scope: Message) -> dict[str, Any]:
     environ = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": _as_latin1(root_path),
-        "PATH_INFO": _as_latin1(scope["path"].removeprefix(root_path)),
+        "PATH_INFO": _as_latin1(_below(scope["path"], root_path)),
         "QUERY_STRING": query,
         "REQUEST_URI": target,
         "RAW_URI": target,
@@ -86,6 +86,12 @@ def make_environ(scope: Message) -> dict[str, Any]:
     for raw_name, value in scope["headers"]:
         _add_header(environ, raw_name, value.decode("latin-1"))
     return environ
+
+
+def _below(path: str, root_path: str) -> str:
+    """The path without the root path; some servers leave that out already."""
+    below = path.removeprefix(root_path)
+    return below if below[:1] in ("", "/") or root_path.endswith("/") else path
 
 
 def _as_latin1(text: str) -> str:
@@ -194,7 +200,7 @@ class _AppCall:
         return (b"content-length", b"%d" % len(piece)) in self._start["headers"]
 
     def _start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         if exc_info is not None:
             try:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from fluvial import (
     APIRouter,
     App,
+    Depends,
     HTTPException,
     JSONResponse,
+    Path,
     PlainTextResponse,
     Request,
     Response,
@@ -233,6 +236,84 @@ def test_kinds_of_parameters_can_be_added() -> None:
     assert app.url_path_for("plain", n=255) == "/plain/ff"
 
 
+class Day(Convertor[datetime.date]):
+    regex = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+    def convert(self, value: str) -> datetime.date:
+        return datetime.datetime.strptime(value, "%Y-%m-%d").date()
+
+    def to_string(self, value: datetime.date) -> str:
+        return value.isoformat()
+
+
+class Pair(Convertor[list[str]]):
+    regex = "[a-z]+/[a-z]+"
+
+    def convert(self, value: str) -> list[str]:
+        return value.split("/")
+
+    def to_string(self, value: list[str]) -> str:
+        return "/".join(value)
+
+
+@pytest.mark.parametrize("before", [(), (Depends(lambda: None),)])
+def test_declared_parameters_get_what_a_converter_makes(before: Any) -> None:
+    register_url_convertor("hex", Hex())
+    register_url_convertor("day", Day())
+    app = App(dependencies=before)
+
+    @app.get("/number/{n:hex}")
+    async def number(n: int) -> Any:
+        return [type(n).__name__, n]
+
+    @app.get("/bounded/{n:hex}")
+    async def bounded(n: Annotated[int, Path(lt=256)]) -> Any:
+        return n
+
+    @app.get("/any/{n:hex}")
+    async def unannotated(n) -> Any:  # type: ignore[no-untyped-def]
+        return [type(n).__name__, n]
+
+    @app.get("/day/{d:day}")
+    async def day(d: datetime.date) -> Any:
+        return [type(d).__name__, d]
+
+    client = TestClient(app)
+    assert client.get("/number/ff").json() == ["int", 255]
+    assert client.get("/any/ff").json() == ["int", 255]
+    assert client.get("/bounded/ff").json() == 255
+    problem = client.get("/bounded/100").json()["detail"][0]
+    assert (problem["type"], problem["input"]) == ("less_than", 256)
+    assert client.get("/day/2024-02-29").json() == ["date", "2024-02-29"]
+    assert client.get("/day/2024-02-30").status_code == 422
+    assert client.get("/day/tomorrow").status_code == 404
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_a_converter_leaves_deeper_paths_to_later_routes(around: bool) -> None:
+    register_url_convertor("hex", Hex())
+    register_url_convertor("pair", Pair())
+    register_url_convertor("segment", type("Segment", (Hex,), {"regex": r"[^/]+\.[^/x]+"})())
+    app = App()
+    if around:
+
+        @app.middleware("http")
+        async def pass_on(request: Request, call_next: Any) -> Response:
+            return await call_next(request)
+
+    app.add_route("/a/{n:hex}", told, name="first")
+    app.add_route("/a/{n}/b", lambda request: PlainTextResponse("later"))
+    app.add_route("/s/{n:segment}", lambda request: PlainTextResponse("segment"))
+    app.add_route("/s/{n:path}", lambda request: PlainTextResponse("path"))
+    app.add_route("/p/{n:pair}", lambda request: PlainTextResponse(str(request.path_params["n"])))
+    client = TestClient(app)
+    assert client.get("/a/ff").json()["params"] == {"n": 255}
+    assert client.get("/a/ff/b").text == "later"
+    assert client.get("/s/deep/er").text == "path"
+    assert client.get("/p/one/two").text == "['one', 'two']"
+    assert client.get("/p/one").status_code == 404
+
+
 def test_parts_are_apps_by_themselves() -> None:
     for part in (Route("/", told), Mount("/", plain), Router([Route("/", told)])):
         assert TestClient(part).get("/").status_code == 200
@@ -324,3 +405,39 @@ def test_parameters_of_a_prefix_are_converted() -> None:
     app = App()
     app.include_router(router, prefix="/{n:int}")
     assert TestClient(app).get("/5/x/6").json()["params"] == {"n": 5, "m": 6}
+
+
+def test_a_failure_after_the_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that a request has started may ask an app when the request is over."""
+
+    def fail(request: Any) -> Response:
+        raise ValueError("it failed late")
+
+    inner = Starlette(routes=[Route("/", fail)])
+
+    async def main() -> None:
+        ended, tasks = asyncio.Event(), []
+
+        async def receive() -> Any:
+            return {"type": "http.request"}
+
+        async def send(message: Any) -> None:
+            pass
+
+        def scope() -> Any:
+            return {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+        async def later() -> None:
+            await ended.wait()
+            await inner(scope(), receive, send)
+
+        async def start(request: Any) -> Response:
+            tasks.append(asyncio.create_task(later()))
+            return PlainTextResponse("started")
+
+        await Starlette(routes=[Route("/", start)])(scope(), receive, send)
+        ended.set()
+        await tasks[0]
+
+    asyncio.run(main())
+    assert "it failed late" in caplog.text

@@ -10,23 +10,30 @@ from uuid import UUID
 
 from ..datastructures import URLPath
 from ..exceptions import NoMatchFound
-from .convertors import BUILT_IN, CONVERTOR_TYPES, UnfitValue
+from .convertors import BUILT_IN, CONVERTOR_TYPES, Convertor, UnfitValue
 from .matching import CAPTURE
 
 if TYPE_CHECKING:
     from .._signature.plan import Captures
 
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
+# Parts of a pattern that no slash fits, whatever else they have: classes without it, and dots.
+_WITHOUT_SLASH = re.compile(r"\[\^[^\]\\]*/[^\]\\]*\]|\\\.")
 # What a segment of a path may hold unencoded besides letters, digits and "-._~" (RFC 3986, pchar).
 _SEGMENT = ":@!$&'()*+,;="
 
 
 def read_captures(path: str) -> Captures:
-    """For each parameter of a path, its number and the type that its converter stands for."""
+    """For each parameter of a path, its number and the type that its converter stands for; the
+    converter itself if it is one of the program's own."""
     return {
-        match[1]: (number, _TYPES.get(match[2], Any))
+        match[1]: (number, _TYPES.get(match[2]) or _own(match[2]) or Any)
         for number, match in enumerate(CAPTURE.finditer(path))
     }
+
+
+def _own(kind: str | None) -> Convertor[Any] | None:
+    return None if kind in BUILT_IN or kind is None else CONVERTOR_TYPES.get(kind)
 
 
 def converters_of(path: str) -> dict[str, Callable[[str], Any]]:
@@ -42,15 +49,25 @@ def converters_of(path: str) -> dict[str, Callable[[str], Any]]:
 
 
 def core_path(path: str) -> str:
-    """The path for C's table, which takes any text for a kind that it doesn't know."""
+    """The path for C's table, which takes any text for a kind that it doesn't know: of one segment,
+    or of several if what the kind looks like may have a slash."""
 
     def known(match: re.Match[str]) -> str:
-        kind = match[2]
-        if kind in CONVERTOR_TYPES and kind not in BUILT_IN:
-            return f"{{{match[1]}:path}}"
-        return match[0]
+        own = _own(match[2])
+        if own is None:
+            return match[0]
+        return f"{{{match[1]}:path}}" if _may_have_slash(own.regex) else f"{{{match[1]}}}"
 
     return CAPTURE.sub(known, path)
+
+
+def _may_have_slash(regex: str) -> bool:
+    """Whether a text that fits may have a slash. Where it isn't sure, it may."""
+    rest = _WITHOUT_SLASH.sub("", regex)
+    if re.search(r"[/.]|\\[DWSxuUN0-7]|\[\^", rest):
+        return True
+    spans = re.finditer(r"(\W)-(.)|(.)-(\W)", rest)  # such as [+-9]
+    return any((m[1] or m[3]) <= "/" <= (m[2] or m[4]) for m in spans)
 
 
 def without_converters(path: str) -> str:

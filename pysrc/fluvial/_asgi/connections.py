@@ -45,15 +45,18 @@ async def serve(app: App, scope: Message, receive: Receive, send: Send) -> None:
 async def _raising(app: App, scope: Message, receive: Receive, send: Send) -> None:
     """Calls the app. Raises: what nothing has handled, after the response, as Starlette does."""
     failures: list[BaseException] = []
+    running = True
 
     def take(exc: BaseException) -> bool:
-        failures.append(exc)
-        return True
+        if running:  # tasks that the app has started keep this context, and may fail later
+            failures.append(exc)
+        return running
 
     token = taker.set(take)
     try:
         await side_of(app).call(scope, receive, send)
     finally:
+        running = False
         taker.reset(token)
     if failures:
         raise failures[0]

@@ -58,13 +58,18 @@ def make_param(
 
     `captures` maps the name of each path parameter to its index and type.
     """
-    annotation = field.annotation
+    annotation, own = field.annotation, None
     key: str | int = field.alias.lower() if field.source == "header" else field.alias
     if field.source == "path":
         key, implied = captures[field.alias]
+        if hasattr(implied, "convert"):  # of the program's own
+            own, implied = implied.convert, Any
         annotation = implied if annotation is Any else annotation
     many = is_sequence(strip_optional(annotation))
-    kind, convert = _conversion(field, annotation, many)
+    if own is None or split_annotated(strip_optional(annotation))[0] is str:
+        kind, convert = _conversion(field, annotation, many)
+    else:
+        kind, convert = _core.PYTHON, _converted(own, field, annotation)
     own_default = field.needs_python
     return _core.Param(
         _SOURCES[field.source],
@@ -101,6 +106,24 @@ def _conversion(
             return _core.PYTHON, str.encode
     validator = validator_for(field, annotation)
     return _core.PYTHON, _bound(validator, (field.source, field.alias))
+
+
+def _converted(own: Callable[[str], Any], field: Field, annotation: Any) -> Callable[[Any], Any]:
+    """Validates what a converter of the program's own makes of a text; the text itself, which the
+    validator then refuses in its own words, if the converter can't make anything of it."""
+    plain = annotation is Any and not field.marker.constraints
+    validator = None if plain else validator_for(field, annotation)
+
+    def convert(text: Any) -> Any:
+        try:
+            value = own(text)
+        except (ValueError, TypeError, ArithmeticError, AssertionError, LookupError):
+            value = text
+        if validator is None:
+            return value
+        return validator.from_python(value, (field.source, field.alias))
+
+    return convert
 
 
 def validator_for(field: Field, annotation: Any) -> Validator:

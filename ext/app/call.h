@@ -17,12 +17,15 @@ typedef struct Plan Plan;
 typedef struct AppServer AppServer;
 typedef struct BodyQueue BodyQueue;
 typedef struct HandlerCoro HandlerCoro;
+typedef struct PoolJob PoolJob;
 
 typedef struct AppCall {
     /* captures point into `path`, or into the request's head; `plan` is owned: see call_keep_plan */
     RouteMatch match;
     Buf path; /* owned: the decoded path; empty when nothing in it is percent-encoded */
     PyObject *request; /* owned: the Python Request; NULL until it is needed */
+    PoolJob
+        *job; /* borrowed: the call in the thread pool; NULL when none is on its way */
     /* borrowed: the Sender of a streamed response, which clears this when it dies */
     PyObject *sender;
     HandlerCoro *coro; /* borrowed: what runs for the request; clears this at its end */

@@ -106,15 +106,17 @@ static void
 job_done(InboxNode *node)
 {
     CallJob *job = container_of(node, CallJob, job.done);
+    call_of(job->req)->job = NULL;
     coro_start(job->req, job->plan, job_respond(job), job->context);
     job_free(job);
 }
 
-/* The pool was closed before the job ran: the connections are closed as well, so there is no response. */
+/* The pool was closed before the job ran, or nobody waits for it any more: there is no response. */
 static void
 job_abandon(PoolJob *base)
 {
     CallJob *job = container_of(base, CallJob, job);
+    call_of(job->req)->job = NULL;
     Py_CLEAR(call_of(job->req)->request);
     job_free(job);
 }
@@ -163,5 +165,16 @@ job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context
         Py_CLEAR(call_of(req)->request);
         result_respond_busy(req);
         job_free(job);
+    } else {
+        call_of(req)->job = &job->job;
+    }
+}
+
+void
+job_drop(HttpRequest *req)
+{
+    PoolJob *job = call_of(req)->job;
+    if (job != NULL && pool_withdraw(call_server(req)->pool, job)) {
+        job_abandon(job);
     }
 }

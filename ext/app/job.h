@@ -13,4 +13,7 @@
  * not be entered at the moment; NULL: a copy of the server's is made. */
 void job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context);
 
+/* Nobody waits for the response any more: the call isn't made if no worker has begun it. */
+void job_drop(HttpRequest *req);
+
 #endif

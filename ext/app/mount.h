@@ -20,7 +20,7 @@ typedef struct MountOps {
     void (*body_end)(HttpRequest *req);
     void (*eof)(HttpRequest *req);                 /* may be NULL */
     void (*left)(HttpRequest *req, bool for_long); /* may be NULL */
-    /* May be NULL. Nobody waits for the response any more: cancels what computes it. `gone` follows. */
+    /* May be NULL. Nobody waits for the response any more: cancels what computes it. `gone` may follow. */
     void (*cancel)(HttpRequest *req);
     void (*gone)(HttpRequest *req);
     void (*writable)(HttpRequest *req);

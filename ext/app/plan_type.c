@@ -101,17 +101,18 @@ static int
 plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {
-        "handler",     "kind",   "params", "kwnames", "body",    "body_limit",
-        "status_code", "encode", "wrap",   "info",    "timeout", NULL};
+        "handler", "kind", "params", "kwnames", "body",   "body_limit", "status_code",
+        "encode",  "wrap", "info",   "timeout", "cancel", NULL};
     Plan *self = (Plan *)op;
     AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
     int kind = -1, body = HTTP_BODY_DISCARD, status = 200;
     PyObject *handler, *params = NULL, *kwnames = NULL, *limit = Py_None;
-    PyObject *encode = Py_None, *wrap = Py_None, *info = Py_None, *timeout = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOOO", (char **)names,
+    PyObject *encode = Py_None, *wrap = Py_None, *info = Py_None, *timeout = Py_None,
+             *cancel = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOOOO", (char **)names,
                                      &handler, &kind, &PyTuple_Type, &params,
                                      &PyTuple_Type, &kwnames, &body, &limit, &status,
-                                     &encode, &wrap, &info, &timeout)) {
+                                     &encode, &wrap, &info, &timeout, &cancel)) {
         return -1;
     }
     Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
@@ -130,6 +131,10 @@ plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     if (plan_read_limit("body_limit", limit, &self->body_limit) < 0
         || plan_read_limit("timeout", timeout, &self->timeout) < 0) {
+        return -1;
+    }
+    self->cancel = cancel == Py_None ? -1 : PyObject_IsTrue(cancel);
+    if (self->cancel < 0 && cancel != Py_None) {
         return -1;
     }
     self->kind = (PlanKind)kind;

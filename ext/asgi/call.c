@@ -490,7 +490,8 @@ asgi_on_left(HttpRequest *req, bool Py_UNUSED(for_long))
 static void
 asgi_call_cancel(AsgiCall *self)
 {
-    PyObject *task = Py_XNewRef(self->task);
+    PyObject *task = self->cancelled ? NULL : Py_XNewRef(self->task);
+    self->cancelled = self->cancelled || task != NULL;
     PyObject *done =
         task == NULL ? NULL
                      : PyObject_CallMethodNoArgs(task, self->server->st->str_cancel);

@@ -70,6 +70,7 @@ struct AsgiCall {
     bool told_gone;
     bool
         hears_gone; /* it was waiting in receive() when the client left, or has called it since */
+    bool cancelled;  /* the task: a second time would interrupt its clean-up */
     uint8_t dropped; /* messages since then that raised nothing */
     WaitList readers;
 

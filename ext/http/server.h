@@ -81,6 +81,8 @@ typedef struct HttpLimits {
     uint32_t connections;    /* 65,536 at once; more wait in the kernel's backlog */
     uint32_t in_flight; /* 16,384 unanswered requests at once; more: 503, Retry-After */
     uint32_t request_timeout; /* 0 (off) ms for the upper layer's response; more: 504 */
+    uint32_t
+        cancel_on_disconnect; /* 1: a handler whose client leaves is cancelled; 0 */
     uint32_t pipelined;       /* 64 KiB read ahead of an unanswered request */
 
     /* WebSockets. */

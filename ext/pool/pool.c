@@ -33,6 +33,7 @@ pool_submit(Pool *pool, PoolJob *job)
     if (pool->batched + queue_length(pool) >= pool->config.queue) {
         return UV_EAGAIN;
     }
+    job->waiting = true;
     job_push(&pool->batch, job);
     pool->batched++;
     PROBE(job_queued, job, pool->pending);
@@ -50,6 +51,7 @@ batch_queue(Pool *pool)
     if (pool->queue.first == NULL) {
         pool->queue = pool->batch;
     } else {
+        pool->batch.first->before = pool->queue.last;
         pool->queue.last->next = pool->batch.first;
         pool->queue.last = pool->batch.last;
     }
@@ -87,6 +89,25 @@ pool_hand_over(LoopHook *hook)
     }
     uv_mutex_unlock(&pool->lock);
     worker_rouse(picked);
+}
+
+bool
+pool_withdraw(Pool *pool, PoolJob *job)
+{
+    if (pool->phase != POOL_OPEN || pool->pid != getpid()) {
+        return false;
+    }
+    uv_mutex_lock(&pool->lock);
+    batch_queue(pool); /* the hook wakes workers for what stays */
+    bool waiting = job->waiting;
+    if (waiting) {
+        job->waiting = false;
+        job_remove(&pool->queue, job);
+        (void)atomic_fetch_sub_explicit(&pool->queued, 1, memory_order_relaxed);
+        pool->pending--;
+    }
+    uv_mutex_unlock(&pool->lock);
+    return waiting;
 }
 
 /* ---- Results to the loop --------------------------------------------------------- */

@@ -19,7 +19,8 @@ typedef struct PoolJob PoolJob;
 struct PoolJob {
     /* After `run`: done.run(&job->done) on the loop's thread, with the GIL. */
     InboxNode done;
-    PoolJob *next; /* used by the pool */
+    PoolJob *next, *before; /* used by the pool */
+    bool waiting;           /* the same: no worker has taken it yet */
     /* On a worker, with the GIL; must not leave an exception set. */
     void (*run)(PoolJob *job);
     /* Called with the GIL instead of done.run when the pool was closed before. A job that never ran
@@ -41,6 +42,10 @@ Pool *pool_new(Loop *loop, const PoolConfig *config);
 /* Queues `job`. 0; UV_EAGAIN when the queue is full; UV_ECANCELED when the pool is closed. Unless
  * the result is 0, the job still belongs to the caller. */
 int pool_submit(Pool *pool, PoolJob *job);
+
+/* Takes back a job that no worker has begun, because nobody waits for it any more: it is the caller's
+ * again. False for one that has begun; that comes back as any other. */
+bool pool_withdraw(Pool *pool, PoolJob *job);
 
 /* The number of submitted jobs that have neither come back nor been abandoned. */
 uint32_t pool_pending(const Pool *pool);

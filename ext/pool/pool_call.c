@@ -60,10 +60,31 @@ pool_call_free(PoolCall *call)
 
 /* ---- On the worker --------------------------------------------------------------- */
 
+/* Whether nobody waits for the call any more: its future is done, which only a cancellation can bring
+ * about before the call. */
+static bool
+is_cancelled(PoolCall *call)
+{
+    PyObject *future = Py_XNewRef(call->future); /* the loop's thread may drop it */
+    PyObject *done =
+        future == NULL ? NULL : PyObject_CallMethodNoArgs(future, call->st->str_done);
+    bool cancelled = future == NULL || done == Py_True;
+    if (future != NULL && done == NULL) {
+        PyErr_WriteUnraisable(future);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(future);
+    return cancelled;
+}
+
 static void
 pool_call_run(PoolJob *job)
 {
     PoolCall *call = container_of(job, PoolCall, job);
+    if (is_cancelled(call)) {
+        call_release(call);
+        return;
+    }
     if (PyContext_Enter(call->context) == 0) {
         size_t nargsf = call->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET;
         call->result =
@@ -110,6 +131,9 @@ call_resolve(PoolCall *call)
     Py_XDECREF(done);
     if (is_done != 0) {
         return is_done < 0 ? -1 : 0; /* cancelled in the meantime */
+    }
+    if (call->result == NULL && call->error == NULL) {
+        return 0; /* it was not made, since somebody had cancelled the future */
     }
     PyObject *name = st->str_set_result; /* borrowed */
     PyObject *value = call->result;      /* owned from here */

@@ -102,6 +102,7 @@ static inline void
 job_push(JobList *list, PoolJob *job)
 {
     job->next = NULL;
+    job->before = list->first == NULL ? NULL : list->last;
     if (list->first == NULL) {
         list->first = job;
     } else {
@@ -117,8 +118,19 @@ job_pop(JobList *list)
     PoolJob *job = list->first;
     if (job != NULL) {
         list->first = job->next;
+        if (list->first != NULL) {
+            list->first->before = NULL;
+        }
     }
     return job;
+}
+
+/* Takes out a job that is on the list. */
+static inline void
+job_remove(JobList *list, PoolJob *job)
+{
+    *(job->before == NULL ? &list->first : &job->before->next) = job->next;
+    *(job->next == NULL ? &list->last : &job->next->before) = job->before;
 }
 
 static inline void

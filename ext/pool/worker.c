@@ -216,6 +216,7 @@ worker_take(Worker *worker, bool yield)
         worker_turn(worker, WORKER_IDLE);
         return NULL;
     }
+    job->waiting = false;
     if (worker->state != WORKER_BUSY) {
         worker_turn(worker, WORKER_BUSY);
     }

@@ -296,7 +296,7 @@ call_client_gone(WsgiCall *self)
         (void)shutdown(self->loan.fd, SHUT_RDWR);
     }
     call_wake(self);
-    if (!self->submitted) {
+    if (!self->submitted || pool_withdraw(self->server->pool, &self->job)) {
         call_end(self);
     }
 }

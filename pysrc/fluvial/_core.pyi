@@ -117,6 +117,7 @@ class Plan:
         wrap: Callable[[Any], Any] | None = None,
         info: object = None,
         timeout: int | None = None,
+        cancel: bool | None = None,
     ) -> None: ...
     @property
     def handler(self) -> Callable[..., Any]: ...

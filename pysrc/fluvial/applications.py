@@ -122,6 +122,7 @@ class App(Documented, Composed):
         openapi_external_docs: dict[str, Any] | None = None,
         max_body_size: int | None = None,
         timeout: float | None = None,
+        cancel_on_disconnect: bool | None = None,
         form_limits: FormOptions | None = None,
         strict_content_type: bool | None = None,
     ) -> None:

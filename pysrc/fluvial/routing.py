@@ -301,6 +301,7 @@ class Registering(Events, ABC):
         generate_unique_id_function: Callable[[Any], str] | None = None,
         max_body_size: int | None = None,
         timeout: float | None = None,
+        cancel_on_disconnect: bool | None = None,
         form_limits: FormOptions | None = None,
     ) -> None:
         """Registers all routes that `router` has now, with `prefix` before their paths.
@@ -406,6 +407,7 @@ class APIRouter(Registering):
         generate_unique_id_function: Callable[[Any], str] | None = None,
         max_body_size: int | None = None,
         timeout: float | None = None,
+        cancel_on_disconnect: bool | None = None,
         form_limits: FormOptions | None = None,
         lifespan: Lifespan | None = None,
         on_startup: Sequence[Callable[[], Any]] | None = None,

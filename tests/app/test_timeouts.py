@@ -158,7 +158,7 @@ def test_an_app_of_another_interface_alone(serve: Serve, interface: str) -> None
 
 def test_routes_routers_and_inclusions_say_it_nearest_first(serve: Serve) -> None:
     app, seen = App(timeout=SHORT), Seen()
-    inner, outer = APIRouter(timeout=0), APIRouter()
+    inner, outer = APIRouter(timeout=0.0), APIRouter()
     over = asyncio.Event()
 
     async def patient() -> str:

@@ -58,6 +58,7 @@ typedef struct Plan {
     HttpBodyMode body_mode;
     int64_t body_limit; /* bytes; -1: the server's */
     int64_t timeout;    /* ms; 0: none; -1: the server's */
+    int cancel;         /* on disconnect: 0, 1, or -1: as the server says */
     int status;         /* of results that are not Response objects */
     uint32_t nparams;
     uint32_t npositional; /* the other params are passed by keyword */

@@ -461,15 +461,22 @@ dispatch_for_server(HttpRequest *req)
     http_fields_free(&fields);
 }
 
+/* Whether a WebSocket is offered to a handler that takes it. */
+static bool
+is_socket(HttpRequest *req)
+{
+    const AppCall *call = call_of(req);
+    bool taken =
+        call->websocket || (call->mount != NULL && call->mount->ops->websockets);
+    return taken && req->upgrade >= 0 && ws_is_offered(req);
+}
+
 /* How long the response may take, in ms; 0: as long as it wants. Handlers of WebSockets aren't limited. */
 static uint32_t
 dispatch_timeout(HttpRequest *req)
 {
-    const AppCall *call = call_of(req);
-    const Plan *plan = (Plan *)call->match.plan;
-    bool sockets =
-        call->websocket || (call->mount != NULL && call->mount->ops->websockets);
-    if (sockets && req->upgrade >= 0 && ws_is_offered(req)) {
+    const Plan *plan = (Plan *)call_of(req)->match.plan;
+    if (is_socket(req)) {
         return 0;
     }
     return plan != NULL && plan->timeout >= 0
@@ -547,12 +554,40 @@ dispatch_eof(HttpRequest *req)
     }
 }
 
+static void
+dispatch_cancel(HttpRequest *req)
+{
+    const Mount *mount = call_of(req)->mount;
+    if (mount == NULL) {
+        coro_cancel(req);
+    } else if (mount->ops->cancel != NULL) {
+        mount->ops->cancel(req);
+    }
+}
+
+/* The client has left: cancels the handler where the route or the server asks for that. A WebSocket's
+ * handler learns of it by itself. */
+static void
+dispatch_cancel_if_asked(HttpRequest *req)
+{
+    const Plan *plan = (Plan *)call_of(req)->match.plan;
+    bool asked = plan != NULL && plan->cancel >= 0
+                     ? plan->cancel != 0
+                     : http_server_limits(req->server)->cancel_on_disconnect != 0;
+    if (asked && !is_socket(req)) {
+        dispatch_cancel(req);
+    }
+}
+
 /* The client has probably gone. A streamed response that has waited for long, and not for room to write, is
  * cancelled. */
 static void
 dispatch_left(HttpRequest *req, bool for_long)
 {
     const Mount *mount = call_of(req)->mount;
+    if (for_long) {
+        dispatch_cancel_if_asked(req);
+    }
     if (mount != NULL) {
         if (mount->ops->left != NULL) {
             mount->ops->left(req, for_long);
@@ -570,28 +605,19 @@ static void
 dispatch_gone(HttpRequest *req)
 {
     const Mount *mount = call_of(req)->mount;
+    dispatch_cancel_if_asked(req);
     if (mount != NULL) {
         mount->ops->gone(req);
         return;
     }
     body_gone(req);
+    job_drop(req);
     if (call_of(req)->websocket && call_of(req)->request != NULL) {
         websocket_gone(call_of(req)->request);
     }
     coro_end_stream(req);
     sender_wake(req);
     coro_let_go(req);
-}
-
-static void
-dispatch_cancel(HttpRequest *req)
-{
-    const Mount *mount = call_of(req)->mount;
-    if (mount == NULL) {
-        coro_cancel(req);
-    } else if (mount->ops->cancel != NULL) {
-        mount->ops->cancel(req);
-    }
 }
 
 /* Logs whose response took too long. The path is as it was sent, therefore ASCII without spaces. */

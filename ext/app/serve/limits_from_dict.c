@@ -50,6 +50,7 @@ server_limits_read(HttpLimits *out, PyObject *limits)
         {"connections", &out->connections},
         {"in_flight", &out->in_flight},
         {"request_timeout", &out->request_timeout},
+        {"cancel_on_disconnect", &out->cancel_on_disconnect},
         {"pipelined", &out->pipelined},
         {"ws_queue", &out->ws_queue},
         {"ws_ping_interval", &out->ws_ping_interval},

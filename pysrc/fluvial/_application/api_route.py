@@ -39,7 +39,7 @@ from .read_signatures import (
     warn_of_untaken,
 )
 from .routes import Route, RouteOptions, WebSocketRoute
-from .timeouts import timeout_of
+from .timeouts import ends_of
 
 if TYPE_CHECKING:
     from .dependencies import Dependencies
@@ -129,7 +129,7 @@ class APIRoute(Route):
             kwnames=target.kwnames,
             body=target.body,
             body_limit=self.options.get("body_limit"),
-            timeout=timeout_of(self.options),
+            **ends_of(self.options),
             status_code=status_code,
             **writers_of(wrap),
             info=self,

@@ -13,7 +13,7 @@ from .._calling.callables import is_async, strip_partials
 from .._calling.threads import call_in_pool
 from ..exceptions import HTTPException
 from .paths import own_kinds
-from .timeouts import timeout_of
+from .timeouts import ends_of
 
 if TYPE_CHECKING:
     from ..middleware import Middleware
@@ -136,7 +136,7 @@ def plan_around_request(handler: Handler, route: Any) -> _core.Plan:
         params=(_core.Param(_core.REQUEST, "request", "request"),),
         body=_core.BODY_STREAM if later else _core.BODY_COLLECT,
         body_limit=route.options.get("body_limit"),
-        timeout=timeout_of(route.options),
+        **ends_of(route.options),
         info=route,
     )
 

@@ -42,10 +42,11 @@ class RouteOptions(TypedDict, total=False):
 
     `inline` calls a `def` handler on the loop: for handlers that never block. `body_limit` is in
     bytes; `max_body_size` is the same. `timeout` is how many seconds the response may take, in
-    place of `--request-timeout`; 0 stands for no limit. Without `strict_content_type` a body
-    without Content-Type is taken for JSON. `form_limits` is for the parameters that come from a
-    form: `max_fields`, `max_files` and `max_part_size`, the most bytes of a field. Options that
-    only describe the route are kept for its documentation.
+    place of `--request-timeout`; 0 stands for no limit. `cancel_on_disconnect` says whether the
+    handler is cancelled when its client leaves, in place of `--cancel-on-disconnect`. Without
+    `strict_content_type` a body without Content-Type is taken for JSON. `form_limits` is for the
+    parameters that come from a form: `max_fields`, `max_files` and `max_part_size`, the most bytes
+    of a field. Options that only describe the route are kept for its documentation.
     """
 
     status_code: int | None
@@ -61,6 +62,7 @@ class RouteOptions(TypedDict, total=False):
     inline: bool
     body_limit: int | None
     timeout: float | None
+    cancel_on_disconnect: bool | None
     form_limits: FormOptions | None
     name: str | None
     tags: list[str] | None

@@ -32,6 +32,7 @@ class Shared:
     generate_unique_id_function: Callable[[Any], str] | None = None
     max_body_size: int | None = None
     timeout: float | None = None
+    cancel_on_disconnect: bool | None = None
     form_limits: FormOptions = field(default_factory=FormOptions)
     strict_content_type: bool | None = None
 
@@ -80,6 +81,7 @@ class Shared:
             ("generate_unique_id_function", self.generate_unique_id_function),
             ("strict_content_type", self.strict_content_type),
             ("timeout", self.timeout),
+            ("cancel_on_disconnect", self.cancel_on_disconnect),
         ):
             if default is not None and own.get(name) is None:
                 options[name] = default  # type: ignore[literal-required]

@@ -1,4 +1,4 @@
-"""How long the responses of a route may take."""
+"""When the handlers of a route are ended: after its timeout, or when the client leaves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def check_timeout(seconds: object, where: str) -> None:
         )
 
 
-def timeout_of(options: Mapping[str, Any]) -> int | None:
-    """The milliseconds of a route's `timeout`, 1 at least; 0 stands for no limit, None for the
-    server's.
+def ends_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan's `timeout` and `cancel`, from a route's options.
+
+    The timeout is in milliseconds, 1 at least; 0 stands for no limit. None stands for the server's.
     """
     seconds: float | None = options.get("timeout")
-    if not seconds:
-        return None if seconds is None else 0
-    return max(1, round(seconds * 1000))
+    timeout = None if seconds is None else max(1, round(seconds * 1000)) if seconds else 0
+    return {"timeout": timeout, "cancel": options.get("cancel_on_disconnect")}

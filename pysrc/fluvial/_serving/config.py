@@ -226,7 +226,8 @@ class Config:
     Times are in seconds. After the first signal to stop, requests have `graceful_timeout` to
     finish, and the rest of the shutdown has `cleanup_timeout`; then the process is terminated.
     `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
-    number that wait for a thread.
+    number that wait for a thread. With `cancel_on_disconnect` a handler whose client has left is
+    cancelled, unless its route says otherwise.
 
     `ws_origins` are the origins whose pages may open WebSockets; "same" stands for the request's
     host, "*" for all. If it is empty, all may, but a request for a local name that no proxy has
@@ -285,6 +286,7 @@ class Config:
     lifespan: str = "auto"
     asgi_extensions: bool = False
     asgi_debug: bool = False
+    cancel_on_disconnect: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
     ssl_certfile: str | None = None

@@ -153,6 +153,11 @@ _OPTIONS = (
     ),
     proxy_options,
     click.option(
+        "--cancel-on-disconnect",
+        is_flag=True,
+        help="Cancel a handler when its client has left, unless its route says otherwise.",
+    ),
+    click.option(
         "--ws-per-message-deflate",
         type=bool,
         default=True,

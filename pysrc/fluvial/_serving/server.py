@@ -278,7 +278,9 @@ class Service:
     def _limits(self) -> dict[str, int]:
         """The limits that C knows."""
         limits = {n: v for n, v in self._config.limits.items() if n not in PYTHON_LIMITS}
-        return limits | {"ws_deflate": int(self._config.ws_per_message_deflate)}
+        config = self._config
+        limits["cancel_on_disconnect"] = int(config.cancel_on_disconnect)
+        return limits | {"ws_deflate": int(config.ws_per_message_deflate)}
 
     def _around(self, request_type: type[Request]) -> Bridge | None:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -34,3 +35,14 @@ def test_named_sources_are_there(page: str) -> None:
     for folder in ("ext", "pysrc", "tests", "scripts"):
         paths += [f"/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*.[chp]*")]
     assert [name for name in names if not any(path.endswith(f"/{name}") for path in paths)] == []
+
+
+def test_tables_of_options_are_those_of_the_sources() -> None:
+    spec = importlib.util.spec_from_file_location("_tables", ROOT / "scripts" / "option_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    for page in tables.PAGES:
+        text = page.read_text()
+        assert tables.filled(text) == text, f"{page}: run python scripts/option_tables.py"

@@ -46,7 +46,8 @@ def run(context: click.Context, /, **options: Any) -> None:
     """Serve the app that MODULE:APP names.
 
     Options are also read from the environment (FLUVIAL_PORT, say) and from files, in which they
-    have the same names; `fluvial config` shows where each one is from.
+    have the same names; `fluvial config` shows where each one is from. Where uvicorn, gunicorn,
+    hypercorn and granian have other names for the same, these do as well.
     """
     prepared = prepare(**options)
 

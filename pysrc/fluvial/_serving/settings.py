@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .other_names import RefusedName, translate
 from .sources import Environment, Settings, read_settings
 
 _ENVIRONMENT, _ARGUMENTS, _SETTINGS = (
@@ -53,8 +54,9 @@ class ConfiguredCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Gives click what the other sources say as defaults."""
-        given, _, _ = self.make_parser(ctx).parse_args(list(args))
         ctx.meta[_ARGUMENTS] = list(args)
+        args = self._in_our_words(ctx, args)
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
         if not set(args) & set(ctx.help_option_names):
             named = {each.name for each in self.params}
             own = {name: given[name] for name in given if name in named and _is_set(given[name])}
@@ -66,6 +68,15 @@ class ConfiguredCommand(click.Command):
             others = {name: f.value for name, f in settings.found.items() if name not in own}
             ctx.default_map = others
         return super().parse_args(ctx, args)
+
+    def _in_our_words(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments with our names for what other servers call otherwise."""
+        params = self.get_params(ctx)
+        own = frozenset(flag for each in params for flag in (*each.opts, *each.secondary_opts))
+        try:
+            return translate(args, own, lambda words: click.echo(words, err=True))
+        except RefusedName as exc:
+            raise click.UsageError(str(exc), ctx) from None
 
 
 def _is_set(value: object) -> bool:

@@ -17,6 +17,7 @@ import click
 from .addresses import has_unix_socket
 from .config import OF_FILES, OF_PARENTS, WAYS, did_you_mean
 from .env_file import EnvFileError, read_env_file
+from .other_names import ALIASES
 
 PREFIX = "FLUVIAL_"
 # What platforms and other servers call them. Weaker than our own name in the same place.
@@ -168,6 +169,10 @@ def _is_multiple(param: click.Parameter) -> bool:
 
 def _read_file(params: Sequence[click.Parameter], settings: Settings) -> None:
     path = _value(settings, "config_file")
+    if path and (path.endswith(".py") or path.startswith(("python:", "file:"))):
+        words = f"{path} is Python: write the options in TOML, by our names"
+        settings.problems.append(words)
+        return
     try:
         name, table = _load(path) if path else _load_here()
     except OSError as exc:
@@ -181,7 +186,8 @@ def _read_file(params: Sequence[click.Parameter], settings: Settings) -> None:
     for written, value in table.items():
         key = written.replace("_", "-")
         if key not in by_key:
-            hint = did_you_mean(key, by_key)
+            other = ALIASES.get(f"--{key}", "").partition(" ")[0].lstrip("-")
+            hint = f"; write {other!r}" if other else did_you_mean(key, by_key)
             settings.problems.append(f"{name}: unknown key {written!r}{hint}")
         elif key in seen:
             settings.problems.append(f"{name}: {seen[key]!r} and {written!r} are the same key")

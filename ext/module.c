@@ -54,6 +54,12 @@ asgi_state(PyObject *module)
     return &module_state(module)->asgi;
 }
 
+FilesState *
+files_state(PyObject *module)
+{
+    return &module_state(module)->files;
+}
+
 WsgiState *
 wsgi_state(PyObject *module)
 {
@@ -68,7 +74,7 @@ module_exec(PyObject *module)
         || pool_setup(module, &st->pool) < 0 || net_setup(module, &st->net) < 0
         || transport_setup(module, &st->transport) < 0
         || app_setup(module, &st->app) < 0 || asgi_setup(module, &st->asgi) < 0
-        || wsgi_setup(module, &st->wsgi) < 0) {
+        || wsgi_setup(module, &st->wsgi) < 0 || files_setup(module, &st->files) < 0) {
         return -1;
     }
     return 0;
@@ -86,6 +92,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     err = err != 0 ? err : transport_traverse(&st->transport, visit, arg);
     err = err != 0 ? err : app_traverse(&st->app, visit, arg);
     err = err != 0 ? err : asgi_traverse(&st->asgi, visit, arg);
+    err = err != 0 ? err : files_traverse(&st->files, visit, arg);
     err = err != 0 ? err : wsgi_traverse(&st->wsgi, visit, arg);
     return err;
 }
@@ -94,6 +101,7 @@ static int
 module_clear(PyObject *module)
 {
     ModuleState *st = module_state(module);
+    files_clear(&st->files);
     wsgi_clear(&st->wsgi);
     asgi_clear(&st->asgi);
     app_clear(&st->app);

@@ -11,6 +11,7 @@
 #include "net/net_state.h"
 #include "app/app_state.h"
 #include "asgi/asgi_state.h"
+#include "files/files_state.h"
 #include "pool/pool_state.h"
 #include "route/route_state.h"
 #include "transport/transport_state.h"
@@ -24,6 +25,7 @@ typedef struct ModuleState {
     TransportState transport;
     AppState app;
     AsgiState asgi;
+    FilesState files;
     WsgiState wsgi;
 } ModuleState;
 

@@ -33,6 +33,7 @@ ROOMS = {
     ),
     "asgi": ("base", "route", "loop", "net", "http", "http/ws", "app", "app/ws"),
     "wsgi": ("base", "route", "loop", "pool", "net", "http", "app"),
+    "files": ("base", "loop", "http", "app"),
 }
 
 # What the files of each private package of pysrc/fluvial may import besides their own and _core.
@@ -61,7 +62,7 @@ PACKAGES = {
         *("_loop", "_calling", "_validation", "_forms", "_application", "_wsgi", "_asgi"),
         "exceptions",
         *("requests", "responses", "websockets", "applications", "compat", "__version__"),
-        *("middleware", "_clients"),
+        *("middleware", "_clients", "staticfiles"),
     ),
     "_testing": (
         *("_loop", "_calling", "_serving", "datastructures", "exceptions", "requests"),

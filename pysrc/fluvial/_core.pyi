@@ -367,7 +367,7 @@ class Server:
         entry: Callable[[Request], Coroutine[Any, Any, Any]] | None = None,
         custom_errors: bool = False,
         root: AsgiApp | WsgiApp | None = None,
-        mounts: tuple[tuple[str, AsgiApp | WsgiApp], ...] = (),
+        mounts: tuple[tuple[str, AsgiApp | WsgiApp | StaticFiles], ...] = (),
         limits: dict[str, int] | None = None,
         access_log: int = -1,
         websockets: tuple[
@@ -477,6 +477,31 @@ class AsgiApp:
     @property
     def app(self) -> Callable[..., Awaitable[None]]: ...
     state: dict[str, Any] | None  # what every scope["state"] is a copy of
+
+@final
+class StaticFiles:
+    """The files below `directory`, for Server's `mounts`; `app` gets what isn't served here.
+
+    `prefix` is where this is mounted. Symbolic links may lead out of the directory if `follow`.
+    `describe(path, size, mtime, mtime_ns)` returns (header fields of a response with the file,
+    those of a 304 response, ETag, Last-Modified). The last `files` files are kept, with contents of
+    up to `memory` bytes.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        prefix: bytes,
+        directory: bytes,
+        follow: bool,
+        describe: Callable[
+            [bytes, int, float, int],
+            tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]], bytes, bytes],
+        ],
+        files: int,
+        memory: int,
+    ) -> None: ...
 
 @final
 class WsgiApp:

@@ -417,18 +417,15 @@ class FileResponse(Response):
             await self._write_file(request, sender, opened)
 
     async def _write_file(self, request: Request, sender: Sender, opened: Opened) -> None:
-        headers = MutableHeaders(raw=list(self.raw_headers))  # the response may be sent again
         size, mtime = opened.size, opened.status.st_mtime
-        headers.setdefault("accept-ranges", "bytes")
-        headers.setdefault("last-modified", http_date(mtime))
-        headers.setdefault("etag", f'"{opened.status.st_mtime_ns:x}-{size:x}"')
+        headers = self._headers_with(size, mtime, opened.status.st_mtime_ns)
         selected: Selected | None = whole(size)
         if self.status_code == 200 and request.method in ("GET", "HEAD"):
             if precondition_failed(request, headers["etag"], mtime):
-                sender.start(412, _without_content(headers), 0)
+                sender.start(412, without_content(headers), 0)
                 return
             if not_modified(request, headers["etag"], mtime):
-                sender.start(304, _without_content(headers), 0)
+                sender.start(304, without_content(headers), 0)
                 return
             if request.method == "GET":  # ranges are for GET only: section 14.2
                 selected = select(request, headers, size)
@@ -439,6 +436,14 @@ class FileResponse(Response):
         for name, value in selected.fields:
             headers[name] = value
         await self._send(request, sender, opened, selected, headers)
+
+    def _headers_with(self, size: int, mtime: float, mtime_ns: int) -> MutableHeaders:
+        """The header fields, and what is said of a file with this size and this time of change."""
+        headers = MutableHeaders(raw=list(self.raw_headers))  # the response may be sent again
+        headers.setdefault("accept-ranges", "bytes")
+        headers.setdefault("last-modified", http_date(mtime))
+        headers.setdefault("etag", f'"{mtime_ns:x}-{size:x}"')
+        return headers
 
     async def _send(
         self,
@@ -474,7 +479,7 @@ class FileResponse(Response):
             await sender.send(piece)
 
 
-def _without_content(headers: MutableHeaders) -> RawHeaders:
+def without_content(headers: MutableHeaders) -> RawHeaders:
     """The fields of a 200 response without those about content (RFC 9110 section 15.4.5)."""
     dropped = (b"content-type", b"content-disposition", b"content-length")
     return [pair for pair in headers.raw if pair[0] not in dropped]

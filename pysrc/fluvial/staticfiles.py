@@ -10,14 +10,16 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import _core
 from ._application.matching import path_below
 from ._calling.threads import run_internal
 from .datastructures import Headers
 from .exceptions import HTTPException
-from .responses import FileResponse, RedirectResponse, Response
+from .responses import FileResponse, RedirectResponse, Response, without_content
 
 if TYPE_CHECKING:
     from ._asgi.protocol import Message, Receive, Send
+    from ._messages.header_fields import RawHeaders
 
 __all__ = ["PathLike", "StaticFiles"]
 
@@ -36,7 +38,12 @@ class StaticFiles:
     followed only with `follow_symlink`. With `html`, a directory is served as its index.html, and a
     missing file as 404.html. Files have ETag and Last-Modified; see FileResponse.
 
-    Raises: RuntimeError when the directory doesn't exist, unless `check_dir` is false.
+    Mounted in an App on Fluvial's server, `directory` is served without Python code per request.
+    The last `cached_files` (256; 0: none) are kept, small ones of up to `cached_bytes` (16 MiB) in
+    all with their content. Each is looked at before it is served, so a changed file isn't stale.
+
+    Raises: RuntimeError when the directory doesn't exist, unless `check_dir` is false; ValueError
+    for a negative number.
     """
 
     def __init__(
@@ -47,7 +54,11 @@ class StaticFiles:
         html: bool = False,
         check_dir: bool = True,
         follow_symlink: bool = False,
+        cached_files: int = 256,
+        cached_bytes: int = 16 * 1024 * 1024,
     ) -> None:
+        if cached_files < 0 or cached_bytes < 0:
+            raise ValueError("cached_files and cached_bytes must not be negative")
         self.directory = directory
         self.packages = packages
         self.html = html
@@ -57,6 +68,7 @@ class StaticFiles:
             where = os.path.realpath(directory)
             raise RuntimeError(f"Directory '{directory}' does not exist; it would be {where}")
         self._checked = check_dir
+        self._cached = (cached_files, cached_bytes)
 
     def get_directories(
         self,
@@ -177,6 +189,35 @@ def must_exist(directory: PathLike, check_dir: bool | str) -> bool:
         # The frames above are those of frontend() and of its decorator.
         warnings.warn(f"the directory {where} of a frontend does not exist", stacklevel=4)
     return False
+
+
+def served_by_core(app: Any, core: _core.AsgiApp, prefix: str) -> _core.StaticFiles | None:
+    """What serves `app`, which is mounted at `prefix`, in C; None when only Python code can.
+
+    That is so for subclasses, and for several directories. `core` gets what isn't served in C.
+    """
+    if type(app) is not StaticFiles or app.packages or app.directory is None or "{" in prefix:
+        return None
+    files, memory = app._cached
+    return _core.StaticFiles(
+        core,
+        prefix=prefix.encode(),
+        directory=os.path.abspath(os.fsencode(app.directory)),
+        follow=app.follow_symlink,
+        describe=_describe,
+        files=files,
+        memory=memory,
+    )
+
+
+def _describe(
+    path: bytes, size: int, mtime: float, mtime_ns: int
+) -> tuple[RawHeaders, RawHeaders, bytes, bytes]:
+    """(header fields, those of a 304 response, ETag, Last-Modified) of a file."""
+    response = FileResponse(os.fsdecode(path))
+    headers = response._headers_with(size, mtime, mtime_ns)
+    etag, modified = headers["etag"].encode(), headers["last-modified"].encode()
+    return headers.raw, without_content(headers), etag, modified
 
 
 class FrontendFiles(StaticFiles):

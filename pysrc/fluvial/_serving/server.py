@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from .config import Config
     from .signals import StopSignals
     from .supervisor import Supervised
+
+    MountedInCore = _core.AsgiApp | _core.WsgiApp | _core.StaticFiles
 
 log = logging.getLogger("fluvial")
 
@@ -264,7 +266,7 @@ class Service:
             custom_errors=app.errors.customised,
             root=None if root is None else root.core,
             around=around is not None,
-            mounts=tuple((prefix, bridge.core) for prefix, bridge in self._mounts),
+            mounts=tuple(self._served_mounts()),
             limits=self._limits(),
             access_log=descriptor_of("stdout") if self._config.access_log else -1,
             websockets=self._websockets(),
@@ -274,6 +276,16 @@ class Service:
             secure=self._secure,
             on_refused=log_refused,
         )
+
+    def _served_mounts(self) -> Iterator[tuple[str, MountedInCore]]:
+        for mount, (prefix, bridge) in zip(self._app.mounts, self._mounts, strict=True):
+            from ..staticfiles import served_by_core  # needed by few apps
+
+            core = bridge.core
+            files = None
+            if isinstance(core, _core.AsgiApp):
+                files = served_by_core(mount.app, core, prefix)
+            yield prefix, files or core
 
     def _limits(self) -> dict[str, int]:
         """The limits that C knows."""

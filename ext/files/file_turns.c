@@ -1,0 +1,236 @@
+/* See file_turns.h. The object belongs to the request (AppCall.mounted) until everything is sent or the client
+ * is gone. While the socket is full, the loop's set of descriptors holds a reference, too.
+ */
+#include "base/py.h"
+
+#include "files/file_turns.h"
+
+#include "app/call.h"
+#include "app/server.h"
+#include "http/file_copy.h"
+#include "http/response.h"
+#include "loop/loop.h"
+
+#include <unistd.h>
+#include <uv.h>
+
+enum { TURN = 256 * 1024 }; /* most bytes before other connections get their turn */
+
+typedef struct FileTurns {
+    PyObject_HEAD
+    AppServer *server; /* owned: outlives the requests of its HttpServer */
+    HttpRequest *req;  /* owned reference; NULL once it is over */
+    ServedFile *file;  /* owned */
+    HttpLoan loan;     /* .fd is -1 until the socket is lent */
+    FilePart part;     /* what is left to send */
+    bool watched;
+} FileTurns;
+
+/* ---- The end ------------------------------------------------------------------------------ */
+
+static void
+turns_return_socket(FileTurns *self)
+{
+    if (self->watched) {
+        self->watched = false;
+        loop_fd_unwatch(self->server->loop, self->loan.fd, FD_WRITER, (PyObject *)self);
+    }
+    if (self->loan.fd >= 0) {
+        (void)close(self->loan.fd);
+        self->loan.fd = -1;
+    }
+}
+
+/* The request lets go of this object. The caller holds a reference to the request. */
+static void
+turns_end(FileTurns *self)
+{
+    HttpRequest *req = self->req;
+    turns_return_socket(self);
+    self->req = NULL;
+    call_of(req)->mounted = NULL;
+    http_request_unref(req);
+    Py_DECREF((PyObject *)self);
+}
+
+/* Everything is sent. */
+static void
+turns_complete(FileTurns *self, uint64_t bytes)
+{
+    HttpRequest *req = self->req;
+    turns_end(self);
+    http_stream_lent(req, bytes);
+    (void)http_stream_end(req); /* UV_ECANCELED: the client has gone */
+}
+
+/* The file is shorter than the head says, or there is no memory: the client must see that the response is
+ * incomplete. */
+static void
+turns_break_off(FileTurns *self, uint64_t bytes)
+{
+    HttpRequest *req = self->req;
+    turns_end(self);
+    http_stream_lent(req, bytes);
+    http_abort(req);
+}
+
+/* ---- Turns -------------------------------------------------------------------------------- */
+
+static void turns_go_on(FileTurns *self);
+
+static void
+turns_on_room(PyObject *owner)
+{
+    turns_go_on((FileTurns *)owner);
+}
+
+/* Continues when the socket takes more. */
+static void
+turns_wait(FileTurns *self, uint64_t bytes)
+{
+    if (!self->watched
+        && loop_fd_watch(self->server->loop, self->loan.fd, FD_WRITER, turns_on_room,
+                         (PyObject *)self)
+               < 0) {
+        PyErr_Clear(); /* no memory, or the loop is being closed: the client sees it */
+        turns_break_off(self, bytes);
+        return;
+    }
+    self->watched = true;
+    http_stream_lent_part(self->req, bytes);
+}
+
+static void
+turns_go_on(FileTurns *self)
+{
+    HttpRequest *req = self->req;
+    if (req == NULL) {
+        return;
+    }
+    http_request_ref(req);
+    Py_INCREF((PyObject *)self);
+    FilePart turn = self->part;
+    turn.left = turn.left < TURN ? turn.left : TURN;
+    FileCopied copied = file_copy(self->loan.fd, &turn);
+    uint64_t bytes = (uint64_t)(turn.offset - self->part.offset);
+    self->part.offset = turn.offset;
+    self->part.left -= (int64_t)bytes;
+    if (copied == FILE_GONE) {
+        turns_return_socket(self);
+        http_stream_lost(req); /* file_turns_gone follows */
+    } else if (copied == FILE_ENDED) {
+        turns_break_off(self, bytes);
+    } else if (self->part.left == 0) {
+        turns_complete(self, bytes);
+    } else {
+        turns_wait(self, bytes);
+    }
+    Py_DECREF((PyObject *)self);
+    http_request_unref(req);
+}
+
+/* Borrows the socket when everything before is sent. */
+static void
+turns_borrow(FileTurns *self)
+{
+    int err = http_stream_lend(self->req, &self->loan);
+    if (err == 0) {
+        turns_go_on(self);
+        return;
+    }
+    self->loan.fd = -1;
+    if (err != UV_EAGAIN && err != UV_ECANCELED) { /* as a rule UV_EMFILE */
+        HttpRequest *req = self->req;
+        http_request_ref(req);
+        turns_end(self);
+        http_abort(req);
+        http_request_unref(req);
+    }
+}
+
+/* ---- What StaticFiles calls --------------------------------------------------------------- */
+
+int
+file_turns_start(const FilesState *st, HttpRequest *req, ServedFile *file)
+{
+    FileTurns *self = (FileTurns *)st->turns_type->tp_alloc(st->turns_type, 0);
+    if (self == NULL) {
+        return -1;
+    }
+    self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
+    http_request_ref(req);
+    self->req = req;
+    self->file = (ServedFile *)Py_NewRef((PyObject *)file);
+    self->loan.fd = -1;
+    self->part = (FilePart){.fd = file->fd, .left = (int64_t)file->status.st_size};
+    call_of(req)->mounted = self;
+    turns_borrow(self);
+    return 0;
+}
+
+void
+file_turns_writable(HttpRequest *req)
+{
+    FileTurns *self = call_of(req)->mounted;
+    if (self != NULL && self->loan.fd < 0) {
+        turns_borrow(self);
+    }
+}
+
+void
+file_turns_gone(HttpRequest *req)
+{
+    FileTurns *self = call_of(req)->mounted;
+    if (self != NULL) {
+        turns_end(self);
+    }
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static int
+file_turns_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT((PyObject *)((FileTurns *)op)->server);
+    return 0;
+}
+
+static void
+file_turns_dealloc(PyObject *op)
+{
+    FileTurns *self = (FileTurns *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    assert(self->req == NULL);
+    if (self->loan.fd >= 0) {
+        (void)close(self->loan.fd);
+    }
+    Py_XDECREF((PyObject *)self->file);
+    Py_XDECREF((PyObject *)self->server);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot file_turns_slots[] = {
+    {Py_tp_doc, "A file on its way to a client."},
+    {Py_tp_traverse, file_turns_traverse},
+    {Py_tp_dealloc, file_turns_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec file_turns_spec = {
+    .name = "fluvial._core.FileTurns",
+    .basicsize = sizeof(FileTurns),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = file_turns_slots,
+};
+
+int
+file_turns_setup(PyObject *module, FilesState *st)
+{
+    st->turns_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &file_turns_spec, NULL);
+    return st->turns_type == NULL ? -1 : 0;
+}

@@ -1,0 +1,166 @@
+/* See served_file.h. A file is looked at again, by stat(2), for each request; only then is what is kept of it
+ * served. Times of files are as coarse as the kernel's tick, so that two changes within one can't be told
+ * apart: what changed a moment ago is served, but not kept.
+ */
+#include "base/py.h"
+
+#include "files/served_file.h"
+
+#include "app/header_pairs.h"
+#include "files/beneath.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SETTLED = 2 }; /* seconds after which a change must show in a file's times */
+
+static bool
+time_eq(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool
+served_file_is_current(const ServedFile *self)
+{
+    struct stat now;
+    const struct stat *then = &self->status;
+    return self->settled && stat(PyBytes_AS_STRING(self->path), &now) == 0
+           && now.st_ino == then->st_ino && now.st_dev == then->st_dev
+           && now.st_size == then->st_size && time_eq(now.st_mtim, then->st_mtim)
+           && time_eq(now.st_ctim, then->st_ctim);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+static bool
+is_settled(const struct stat *status)
+{
+    time_t last = status->st_mtim.tv_sec > status->st_ctim.tv_sec
+                      ? status->st_mtim.tv_sec
+                      : status->st_ctim.tv_sec;
+    return time(NULL) > last + SETTLED;
+}
+
+/* Reads the content of a small file, and closes it. 1; 0 when it can't be read as a whole; -1 with
+ * MemoryError. */
+static int
+content_read(ServedFile *self)
+{
+    Py_ssize_t size = (Py_ssize_t)self->status.st_size;
+    self->content = PyBytes_FromStringAndSize(NULL, size);
+    if (self->content == NULL) {
+        return -1;
+    }
+    ssize_t n = pread(self->fd, PyBytes_AS_STRING(self->content), (size_t)size, 0);
+    (void)close(self->fd);
+    self->fd = -1;
+    return n == size;
+}
+
+/* Asks Python for the header fields. 0, or -1 with an exception set. */
+static int
+fields_ask(ServedFile *self, PyObject *describe)
+{
+    const struct timespec *changed = &self->status.st_mtim;
+    long long ns = (long long)changed->tv_sec * 1000000000 + changed->tv_nsec;
+    PyObject *facts =
+        PyObject_CallFunction(describe, "OLdL", self->path,
+                              (long long)self->status.st_size, 1e-9 * (double)ns, ns);
+    PyObject *pairs, *unchanged; /* borrowed */
+    int err = -1;
+    if (facts != NULL
+        && PyArg_ParseTuple(facts, "OOSS", &pairs, &unchanged, &self->etag,
+                            &self->modified)) {
+        Py_INCREF(self->etag);
+        Py_INCREF(self->modified);
+        err = fields_from_pairs(&self->fields, pairs);
+        err = err < 0 ? err : fields_from_pairs(&self->fields_unchanged, unchanged);
+    }
+    Py_XDECREF(facts);
+    return err;
+}
+
+/* Opens the file. 1, 0 when it can't be served from here, or -1 with an exception set. */
+static int
+served_open(ServedFile *self, const ServedPlace *place, const char *below)
+{
+    self->fd = beneath_open(PyBytes_AS_STRING(place->directory), below, place->follow);
+    if (self->fd < 0 || fstat(self->fd, &self->status) != 0
+        || !S_ISREG(self->status.st_mode)) {
+        return 0;
+    }
+    self->settled = is_settled(&self->status);
+    if (fields_ask(self, place->describe) < 0) {
+        return -1;
+    }
+    return self->status.st_size <= SERVED_SMALL ? content_read(self) : 1;
+}
+
+int
+served_file_open(const FilesState *st, const ServedPlace *place, Slice below,
+                 ServedFile **file)
+{
+    ServedFile *self = (ServedFile *)st->served_type->tp_alloc(st->served_type, 0);
+    if (self == NULL) {
+        return -1;
+    }
+    self->fd = -1;
+    self->path = PyBytes_FromFormat("%s/", PyBytes_AS_STRING(place->directory));
+    size_t start = self->path == NULL ? 0 : (size_t)PyBytes_GET_SIZE(self->path);
+    if (self->path != NULL) {
+        PyBytes_ConcatAndDel(&self->path, slice_bytes(below));
+    }
+    int found = self->path == NULL
+                    ? -1
+                    : served_open(self, place, PyBytes_AS_STRING(self->path) + start);
+    if (found == 1) {
+        *file = self;
+    } else {
+        Py_DECREF((PyObject *)self);
+    }
+    return found;
+}
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static void
+served_file_dealloc(PyObject *op)
+{
+    ServedFile *self = (ServedFile *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    if (self->fd >= 0) {
+        (void)close(self->fd);
+    }
+    Py_XDECREF(self->path);
+    Py_XDECREF(self->content);
+    Py_XDECREF(self->etag);
+    Py_XDECREF(self->modified);
+    http_fields_free(&self->fields);
+    http_fields_free(&self->fields_unchanged);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot served_file_slots[] = {
+    {Py_tp_doc, "A file that is kept open, or its content."},
+    {Py_tp_dealloc, served_file_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec served_file_spec = {
+    .name = "fluvial._core.ServedFile",
+    .basicsize = sizeof(ServedFile),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = served_file_slots,
+};
+
+int
+served_file_setup(PyObject *module, FilesState *st)
+{
+    st->served_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &served_file_spec, NULL);
+    return st->served_type == NULL ? -1 : 0;
+}

@@ -1,0 +1,402 @@
+/* See static_files.h. What is served here is the plain case: GET and HEAD of an existing regular file, at once
+ * or as 304. Everything else is passed on unchanged to the other Mount, which is the same StaticFiles as an
+ * ASGI app: directories, missing files, ranges, dates that must be compared.
+ */
+#include "base/py.h"
+
+#include "files/static_files.h"
+
+#include "app/app_state.h"
+#include "app/call.h"
+#include "app/header_pairs.h"
+#include "base/made.h"
+#include "files/file_turns.h"
+#include "files/served_file.h"
+#include "http/response.h"
+
+#include <llhttp.h>
+
+typedef struct StaticFiles {
+    Mount mount;
+    bool initialised; /* __init__ was called */
+    FilesState *st;   /* borrowed from the module, which the type keeps alive */
+    Mount *app;       /* owned: responds to what isn't served here */
+    PyObject *prefix; /* owned: bytes, where the app is mounted */
+    PyObject *directory, *describe; /* owned: see ServedPlace */
+    bool follow;
+    PyObject *kept; /* owned: dict of path below → ServedFile, the oldest first */
+    Py_ssize_t most_files;
+    int64_t most_bytes;
+    int64_t bytes; /* of the contents in `kept` */
+} StaticFiles;
+
+/* ---- What is kept ------------------------------------------------------------------------- */
+
+static int64_t
+kept_size(const ServedFile *file)
+{
+    return file->content == NULL ? 0 : (int64_t)PyBytes_GET_SIZE(file->content);
+}
+
+/* Drops what is kept for the path, if anything is. 0, or -1 with an exception set. */
+static int
+kept_drop(StaticFiles *self, PyObject *below)
+{
+    PyObject *file = PyDict_GetItemWithError(self->kept, below); /* borrowed */
+    if (file == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    self->bytes -= kept_size((ServedFile *)file);
+    return PyDict_DelItem(self->kept, below);
+}
+
+static bool
+kept_is_full(const StaticFiles *self, const ServedFile *more)
+{
+    return PyDict_GET_SIZE(self->kept) != 0
+           && (PyDict_GET_SIZE(self->kept) >= self->most_files
+               || self->bytes + kept_size(more) > self->most_bytes);
+}
+
+/* Keeps the file, in the place of the oldest ones if there are too many. 0, or -1 with an exception set. */
+static int
+kept_add(StaticFiles *self, PyObject *below, ServedFile *file)
+{
+    if (!file->settled || self->most_files == 0 || kept_size(file) > self->most_bytes) {
+        return 0;
+    }
+    while (kept_is_full(self, file)) {
+        Py_ssize_t at = 0;
+        PyObject *oldest = NULL;
+        (void)PyDict_Next(self->kept, &at, &oldest, NULL);
+        Py_INCREF(oldest);
+        int err = kept_drop(self, oldest);
+        Py_DECREF(oldest);
+        if (err < 0) {
+            return -1;
+        }
+    }
+    self->bytes += kept_size(file);
+    return PyDict_SetItem(self->kept, below, (PyObject *)file);
+}
+
+/* The file at the path, kept or opened now. 1 with a new reference in *file, 0 when it can't be served from
+ * here, -1 with an exception set. */
+static int
+kept_find(StaticFiles *self, PyObject *below, ServedFile **file)
+{
+    PyObject *kept = PyDict_GetItemWithError(self->kept, below); /* borrowed */
+    if (kept != NULL && served_file_is_current((ServedFile *)kept)) {
+        *file = (ServedFile *)Py_NewRef(kept);
+        return 1;
+    }
+    if (kept_drop(self, below) < 0) {
+        return -1;
+    }
+    const ServedPlace place = {self->directory, self->follow, self->describe};
+    int found = served_file_open(self->st, &place, bytes_slice(below), file);
+    if (found == 1 && kept_add(self, below, *file) < 0) {
+        Py_CLEAR(*file);
+        return -1;
+    }
+    return found;
+}
+
+/* ---- The request -------------------------------------------------------------------------- */
+
+/* Whether the path, which is below the mount, names a file in one way only: no empty segment, "." or "..",
+ * no NUL, and no "\" for systems where it is a slash. */
+static bool
+is_plain_path(Slice path)
+{
+    size_t start = 0;
+    for (size_t i = 0; i <= path.len; i++) {
+        char c = i == path.len ? '/' : path.ptr[i];
+        if (c == '\0' || c == '\\') {
+            return false;
+        }
+        if (c == '/') {
+            size_t len = i - start;
+            bool dots = len != 0 && len <= 2 && path.ptr[start] == '.'
+                        && path.ptr[i - 1] == '.';
+            if (len == 0 || dots) {
+                return false;
+            }
+            start = i + 1;
+        }
+    }
+    return true;
+}
+
+/* Whether the field can change what the response is, other than If-None-Match and If-Modified-Since. */
+static bool
+is_selective(Slice name)
+{
+    return slice_eq(name, SLICE("range")) || slice_eq(name, SLICE("if-match"))
+           || slice_eq(name, SLICE("if-range"))
+           || slice_eq(name, SLICE("if-unmodified-since"));
+}
+
+/* The path below the mount; empty when the request isn't the plain case. */
+static Slice
+static_path(const StaticFiles *self, HttpRequest *req)
+{
+    const Slice none = {NULL, 0};
+    bool reads = req->method == HTTP_GET || req->method == HTTP_HEAD;
+    if (!reads || req->has_body || req->upgrade >= 0) {
+        return none;
+    }
+    for (uint32_t i = 0; i < req->nfields; i++) {
+        if (is_selective(http_field_name(req, i))) {
+            return none;
+        }
+    }
+    Slice path = call_path(req);
+    size_t skipped = (size_t)PyBytes_GET_SIZE(self->prefix) + 1;
+    if (path.len <= skipped) {
+        return none;
+    }
+    path = slice_of(path.ptr + skipped, path.len - skipped);
+    return is_plain_path(path) ? path : none;
+}
+
+typedef enum Freshness {
+    FRESH_UNKNOWN, /* dates or lists must be compared: not here */
+    FRESH_CHANGED, /* or the client has nothing */
+    FRESH_SAME,
+} Freshness;
+
+/* Whether the client has the file already, as far as equal bytes say so (RFC 9110 section 13.2.2). */
+static Freshness
+static_freshness(const HttpRequest *req, const ServedFile *file)
+{
+    int32_t tag = http_field_find(req, SLICE("if-none-match"), 0);
+    if (tag >= 0) {
+        Slice value = http_field_value(req, (uint32_t)tag);
+        bool one =
+            value.len > 1 && value.ptr[0] == '"'
+            && memchr(value.ptr, ',', value.len) == NULL
+            && http_field_find(req, SLICE("if-none-match"), (uint32_t)tag + 1) < 0;
+        if (!one) {
+            return FRESH_UNKNOWN;
+        }
+        return slice_eq(value, bytes_slice(file->etag)) ? FRESH_SAME : FRESH_CHANGED;
+    }
+    int32_t date = http_field_find(req, SLICE("if-modified-since"), 0);
+    if (date < 0) {
+        return FRESH_CHANGED;
+    }
+    Slice value = http_field_value(req, (uint32_t)date);
+    return slice_eq(value, bytes_slice(file->modified)) ? FRESH_SAME : FRESH_UNKNOWN;
+}
+
+/* Sends the file. 0, or -1 with MemoryError set: nothing was sent. */
+static int
+static_send(const StaticFiles *self, HttpRequest *req, ServedFile *file)
+{
+    const HttpHead head = {.status = 200, .fields = &file->fields};
+    if (file->content != NULL && !req->is_head) {
+        (void)http_respond(req, &head, bytes_slice(file->content), file->content);
+        return 0;
+    }
+    if (http_stream_begin(req, &head, (int64_t)file->status.st_size) != 0) {
+        return 0; /* the client has gone */
+    }
+    if (req->is_head) {
+        (void)http_stream_end(req);
+        return 0;
+    }
+    return file_turns_start(self->st, req, file);
+}
+
+/* Responds if it can: 1 when it has, 0 when the other Mount must, -1 with an exception set. */
+static int
+static_respond(StaticFiles *self, HttpRequest *req)
+{
+    Slice path = static_path(self, req);
+    if (path.len == 0) {
+        return 0;
+    }
+    PyObject *below = slice_bytes(path);
+    ServedFile *file = NULL;
+    int found = below == NULL ? -1 : kept_find(self, below, &file);
+    Py_XDECREF(below);
+    if (found != 1) {
+        return found;
+    }
+    Freshness freshness = static_freshness(req, file);
+    if (freshness == FRESH_SAME) {
+        const HttpHead head = {.status = 304, .fields = &file->fields_unchanged};
+        (void)http_respond(req, &head, SLICE(""), NULL);
+    } else if (freshness == FRESH_UNKNOWN || (file->content == NULL && req->secure)) {
+        found = 0; /* the kernel can't encrypt */
+    } else if (static_send(self, req, file) < 0) {
+        PyErr_Clear(); /* no memory: the client sees that the response breaks off */
+        http_abort(req);
+    }
+    Py_DECREF((PyObject *)file);
+    return found;
+}
+
+/* ---- What dispatch.c calls ---------------------------------------------------------------- */
+
+/* The request is the other Mount's from now on. */
+static HttpBodyMode
+static_pass_on(HttpRequest *req, const StaticFiles *self)
+{
+    call_of(req)->mount = self->app;
+    return self->app->ops->head(req);
+}
+
+static HttpBodyMode
+static_head(HttpRequest *req)
+{
+    const StaticFiles *self = (StaticFiles *)call_of(req)->mount;
+    return static_path(self, req).len != 0 ? HTTP_BODY_DISCARD
+                                           : static_pass_on(req, self);
+}
+
+static void
+static_request(HttpRequest *req, Mount *mount)
+{
+    StaticFiles *self = (StaticFiles *)mount;
+    int done = static_respond(self, req);
+    if (done < 0) {
+        PyErr_WriteUnraisable(
+            (PyObject *)self); /* the app meets it again, and responds */
+    }
+    if (done <= 0) {
+        (void)static_pass_on(req, self);
+        self->app->ops->request(req, self->app);
+    }
+}
+
+static void
+static_body(HttpRequest *Py_UNUSED(req), Slice Py_UNUSED(piece))
+{
+}
+
+static void
+static_body_end(HttpRequest *Py_UNUSED(req))
+{
+}
+
+static const MountOps static_ops = {
+    .head = static_head,
+    .request = static_request,
+    .body = static_body,
+    .body_end = static_body_end,
+    .gone = file_turns_gone,
+    .writable = file_turns_writable,
+    .websockets = true, /* they are passed on */
+};
+
+/* ---- The type ----------------------------------------------------------------------------- */
+
+static int
+static_fill(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"app",      "prefix", "directory", "follow",
+                                        "describe", "files",  "memory",    NULL};
+    StaticFiles *self = (StaticFiles *)op;
+    PyObject *app, *prefix, *directory, *describe; /* all borrowed */
+    int follow;
+    long long memory;
+    Py_ssize_t files;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$SSpOnL:StaticFiles",
+                                     (char **)names, &app, &prefix, &directory, &follow,
+                                     &describe, &files, &memory)) {
+        return -1;
+    }
+    PyObject *module = PyType_GetModule(Py_TYPE(op));
+    Mount *mount = mount_check(app_state(module), app);
+    if (mount == NULL) {
+        return -1;
+    }
+    self->st = files_state(module);
+    self->kept = PyDict_New();
+    if (self->kept == NULL) {
+        return -1;
+    }
+    self->app = (Mount *)Py_NewRef((PyObject *)mount);
+    self->prefix = Py_NewRef(prefix);
+    self->directory = Py_NewRef(directory);
+    self->describe = Py_NewRef(describe);
+    self->follow = follow != 0;
+    self->most_files = files;
+    self->most_bytes = memory;
+    self->mount.ops = &static_ops;
+    return 0;
+}
+
+static PyObject *
+static_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return object_made(type, args, kwargs, static_fill);
+}
+
+static int
+static_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return object_init_once(op, &((StaticFiles *)op)->initialised);
+}
+
+/* The dict needs no visit: what it holds is in no cycle. */
+static int
+static_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    StaticFiles *self = (StaticFiles *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT((PyObject *)self->app);
+    Py_VISIT(self->describe);
+    return 0;
+}
+
+static int
+static_clear(PyObject *op)
+{
+    StaticFiles *self = (StaticFiles *)op;
+    Py_CLEAR(self->describe);
+    return 0;
+}
+
+static void
+static_dealloc(PyObject *op)
+{
+    StaticFiles *self = (StaticFiles *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)static_clear(op);
+    Py_XDECREF((PyObject *)self->app);
+    Py_XDECREF(self->prefix);
+    Py_XDECREF(self->directory);
+    Py_XDECREF(self->kept);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot static_slots[] = {
+    {Py_tp_doc, "Serves files below a directory, for Server's `mounts`."},
+    {Py_tp_new, static_new},
+    {Py_tp_init, static_init},
+    {Py_tp_traverse, static_traverse},
+    {Py_tp_clear, static_clear},
+    {Py_tp_dealloc, static_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec static_spec = {
+    .name = "fluvial._core.StaticFiles",
+    .basicsize = sizeof(StaticFiles),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = static_slots,
+};
+
+int
+static_files_setup(PyObject *module, FilesState *st)
+{
+    PyObject *base = (PyObject *)app_state(module)->mount_type; /* borrowed */
+    st->static_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &static_spec, base);
+    return st->static_type == NULL ? -1 : PyModule_AddType(module, st->static_type);
+}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import fluvial
 import pytest
 from fluvial import App
+from fluvial.staticfiles import StaticFiles
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
@@ -18,6 +19,7 @@ from support.responses import Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from conftest import Serve
 
@@ -86,7 +88,12 @@ def test_an_app_that_listens(serve: Serve, place: str) -> None:
     assert notes.next() == "http.disconnect"
 
 
-def test_the_rest_of_a_short_stream_is_dropped(serve: Serve) -> None:
+@pytest.mark.parametrize(("request_", "status"), [(HEAD, 200), (GET, 204), (GET, 304)])
+@pytest.mark.parametrize("place", [*PLACES, "below an app behind middleware"])
+def test_the_rest_of_a_short_stream_is_dropped(
+    serve: Serve, place: str, request_: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The app's code after that runs, as after any response."""
     notes = Notes()
 
     async def stream(receive: Any, send: Any) -> None:
@@ -95,8 +102,25 @@ def test_the_rest_of_a_short_stream_is_dropped(serve: Serve) -> None:
         await send(body())
         notes.add("sent")
 
-    assert two_responses(serve, streaming(stream), HEAD) == [200, 200]
+    app = streaming(stream, status)
+    if place == "below an app behind middleware":
+        app, place = placed(app, "mount"), "behind middleware"
+    assert two_responses(serve, placed(app, place), request_) == [status, 200]
     assert notes.next() == "sent"
+    assert [r for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+def test_files_that_are_not_modified_below_an_app_behind_middleware(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file.txt").write_text("text")
+    inner = App()
+    inner.mount("/static", StaticFiles(directory=tmp_path))
+    client = serve(placed(inner, "behind middleware")).client
+    etag = client.get("/static/file.txt").headers["etag"]
+    assert client.get("/static/file.txt", headers={"if-none-match": etag}).status_code == 304
+    assert client.get("/static/file.txt").text == "text"  # the first one's exchange has ended
+    assert [r for r in caplog.records if r.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize("suspends", [False, True])

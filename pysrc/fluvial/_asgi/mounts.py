@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # What a path may hold unencoded besides letters, digits and "-._~" (RFC 3986 section 3.3).
 PATH_SAFE = "/:@!$&'()*+,;="
 _GONE = "the client has gone away"
+_BODYLESS = (204, 304)
+_DROPPED_MAX = 16  # as in ext/asgi/send.c
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -282,6 +284,8 @@ class _Exchange:
         self._over = asyncio.Event()
         self._complete = False  # the whole response has been passed on
         self._gone = False  # the response was given up before it was complete
+        self._bodyless = False  # the response has begun, and has no body
+        self._dropped = 0  # messages of a body that nobody needs
         self._watch: asyncio.Future[None] | None = None  # waits until the client disconnects
         self._started = False
         self._body_given = False
@@ -315,10 +319,23 @@ class _Exchange:
         while self._message is not None and not self._over.is_set():
             self._taken.clear()
             await self._taken.wait()
+        if self._gone and self._bodyless:
+            await self._drop()
+            return
         if self._gone:
             raise ClientGone(_GONE)
         self._message = message
         self._sent.set()
+
+    async def _drop(self) -> None:
+        """Lets tasks that wait in receive() hear that the response is complete.
+
+        Raises: ClientGone when the app goes on, perhaps without end.
+        """
+        if self._dropped >= _DROPPED_MAX:
+            raise ClientGone("the response is complete: it has no body")
+        self._dropped += 1
+        await asyncio.sleep(0)
 
     async def start(self) -> Message:
         """Returns http.response.start once the first message of the body has followed it.
@@ -332,6 +349,7 @@ class _Exchange:
             self._task.cancel()
             self._end()
             raise
+        self._bodyless = self._request.method == "HEAD" or start["status"] in _BODYLESS
         return start
 
     def whole(self) -> bytes | None:
@@ -353,7 +371,7 @@ class _Exchange:
                 self._complete = not message.get("more_body", False)
                 yield message.get("body", b"")
         finally:
-            if not self._complete:
+            if not self._complete and not self._bodyless:
                 self._task.cancel()
             self._end()
 

@@ -23,6 +23,8 @@ typedef struct CallJob {
     PyObject *result;
     PyObject *exception; /* owned: what it raised */
     bool encoded;
+    uint64_t posted;  /* loop_now_ns(); 0: nobody wants to know how long it waits */
+    uint64_t waited;  /* ns, from then until the worker began */
     PyObject *argv[]; /* owned: a free slot for vectorcall, then the arguments */
 } CallJob;
 
@@ -50,6 +52,9 @@ static void
 job_run(PoolJob *base)
 {
     CallJob *job = container_of(base, CallJob, job);
+    if (unlikely(job->posted != 0)) {
+        job->waited = loop_now_ns() - job->posted;
+    }
     bool entered = PyContext_Enter(job->context) == 0;
     job->result = entered ? job_call(job) : NULL;
     if (job->result == NULL) {
@@ -107,6 +112,7 @@ job_done(InboxNode *node)
 {
     CallJob *job = container_of(node, CallJob, job.done);
     call_of(job->req)->job = NULL;
+    job->req->waited = job->waited;
     coro_start(job->req, job->plan, job_respond(job), job->context);
     job_free(job);
 }
@@ -144,6 +150,7 @@ job_new(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context)
         .req = req,
         .plan = (Plan *)Py_NewRef((PyObject *)plan),
         .context = context,
+        .posted = http_server_is_timed(req->server) ? loop_now_ns() : 0,
     };
     job->argv[0] = NULL;
     if (plan->nparams != 0) {

@@ -97,6 +97,24 @@ plan_read_limit(const char *name, PyObject *value, int64_t *out)
     return *out < 0 ? -1 : 0;
 }
 
+/* Takes the pattern of the route from `info`. */
+static void
+plan_read_path(Plan *self)
+{
+    PyObject *path = PyObject_GetAttrString(self->info, "path");
+    Py_ssize_t len = 0;
+    const char *text = path == NULL || !PyUnicode_Check(path)
+                           ? NULL
+                           : PyUnicode_AsUTF8AndSize(path, &len);
+    if (text == NULL) {
+        PyErr_Clear(); /* it isn't a route with a path: only the log would use it */
+        Py_XDECREF(path);
+        return;
+    }
+    Py_XSETREF(self->path, path);
+    self->path_text = slice_of(text, (size_t)len);
+}
+
 static int
 plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -123,6 +141,7 @@ plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->wrap, object_or_null(wrap));
     Py_XSETREF(self->info, Py_NewRef(info));
     Py_XSETREF(self->name, handler_name(handler));
+    plan_read_path(self);
     self->status = status;
     if (self->params == NULL || self->name == NULL
         || plan_check(self, kind, body, nkw) < 0
@@ -226,6 +245,7 @@ plan_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->encode);
     Py_VISIT(self->wrap);
     Py_VISIT(self->info);
+    Py_VISIT(self->path);
     return 0;
 }
 
@@ -240,6 +260,7 @@ plan_clear(PyObject *op)
     Py_CLEAR(self->encode);
     Py_CLEAR(self->wrap);
     Py_CLEAR(self->info);
+    Py_CLEAR(self->path);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* The access log (see access_log.h): the format of the lines, and which of them are dropped.
- * log_writer.c writes them.
+/* The access log (see access_log.h): the plain layout of the lines, and which lines are dropped.
+ * access_format.c has the other layouts; log_writer.c writes the lines.
  */
 #include "base/py.h"
 
@@ -12,6 +12,7 @@ enum {
     LOG_FLUSH = 32 * 1024, /* bytes: more than this is handed over at once */
     LOG_FIXED = 160,       /* most bytes of a line without target and reason */
     LOG_REPORT = 64,       /* most bytes of the line that reports dropped lines */
+    LOG_USUAL = 512, /* a formatted line's bytes, as far as the limit is concerned */
 };
 
 static size_t
@@ -69,7 +70,16 @@ log_is_full(const AccessLog *log, size_t more)
 static void
 log_report(AccessLog *log)
 {
-    if (log->dropped == 0 || buf_reserve(&log->lines, LOG_REPORT) != 0) {
+    if (log->dropped == 0) {
+        return;
+    }
+    if (log->format != NULL) {
+        if (access_format_put_dropped(log->format, &log->lines, log->dropped) == 0) {
+            log->dropped = 0;
+        }
+        return;
+    }
+    if (buf_reserve(&log->lines, LOG_REPORT) != 0) {
         return;
     }
     char *line = log->lines.ptr + log->lines.len;
@@ -79,6 +89,26 @@ log_report(AccessLog *log)
     n += log_put(line + n, SLICE(" dropped\n"));
     log->lines.len += n;
     log->dropped = 0;
+}
+
+/* Whether a line of `most` bytes may be added; counts it as dropped otherwise. */
+static bool
+log_has_room(AccessLog *log, size_t most)
+{
+    if (unlikely(log_is_full(log, most))) {
+        log->dropped++;
+        return false;
+    }
+    log_report(log);
+    return true;
+}
+
+static void
+log_flush_much(AccessLog *log)
+{
+    if (log->lines.len >= LOG_FLUSH) {
+        access_log_flush(log);
+    }
 }
 
 void
@@ -92,17 +122,15 @@ access_log_open(AccessLog *log, int fd, size_t limit)
 void
 access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req, int status)
 {
-    if (log->writer == NULL) {
+    if (log->writer == NULL || log->format != NULL) {
         return;
     }
     Slice reason = http_reason(status);
     size_t target_len = req != NULL ? req->target_len : 0;
     size_t most = LOG_FIXED + 3 * target_len + reason.len;
-    if (unlikely(log_is_full(log, most))) {
-        log->dropped++;
+    if (!log_has_room(log, most)) {
         return;
     }
-    log_report(log);
     if (buf_reserve(&log->lines, most) != 0) {
         return;
     }
@@ -117,9 +145,21 @@ access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req, int 
     n += log_put(line + n, reason);
     line[n++] = '\n';
     log->lines.len += n;
-    if (log->lines.len >= LOG_FLUSH) {
-        access_log_flush(log);
+    log_flush_much(log);
+}
+
+void
+access_log_entry(AccessLog *log, const AccessEntry *entry)
+{
+    if (log->writer == NULL) {
+        return;
     }
+    size_t most = LOG_USUAL + (entry->req != NULL ? entry->req->head.len : 0);
+    if (!log_has_room(log, most)) {
+        return;
+    }
+    (void)access_format_put(log->format, &log->lines, entry); /* or the line is lost */
+    log_flush_much(log);
 }
 
 void
@@ -145,5 +185,6 @@ access_log_free(AccessLog *log)
 {
     access_log_settle(log);
     log_writer_free(log->writer);
+    access_format_free(log->format);
     buf_free(&log->lines);
 }

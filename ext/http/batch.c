@@ -90,6 +90,7 @@ lent_count(HttpRequest *req, uint64_t bytes)
         assert(bytes <= (uint64_t)req->length_left);
         req->length_left -= (int64_t)bytes;
     }
+    req->body_out += bytes;
     req->conn->sent += bytes;
 }
 

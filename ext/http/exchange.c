@@ -32,6 +32,9 @@ exchange_begin(HttpConn *c)
     req->https = c->https;
     req->eof = c->eof;
     req->left = c->left;
+    if (unlikely(c->server->log.format != NULL)) {
+        req->began_ns = loop_now_ns();
+    }
     c->req = req;
     c->used = true;
     c->paused = false;
@@ -60,6 +63,26 @@ exchange_landed(HttpRequest *req)
     }
 }
 
+/* Adds the exchange to the log, if that has a format. `rest`: bytes of the response's head and framing. */
+static void
+exchange_log(HttpConn *c, int status, uint64_t body, uint64_t rest)
+{
+    const HttpRequest *req = c->req;
+    if (c->server->log.format == NULL) {
+        return;
+    }
+    const AccessEntry entry = {
+        .req = req,
+        .peer = req != NULL ? &req->peer : &c->peer,
+        .status = status,
+        .body = body,
+        .sent = body + rest,
+        .received = req != NULL ? c->body_received : 0,
+        .took = req != NULL && req->began_ns != 0 ? loop_now_ns() - req->began_ns : 0,
+    };
+    access_log_entry(&c->server->log, &entry);
+}
+
 void
 exchange_drop(HttpConn *c)
 {
@@ -69,6 +92,9 @@ exchange_drop(HttpConn *c)
     HttpRequest *req = c->req;
     if (req == NULL) {
         return;
+    }
+    if (unlikely(c->server->log.format != NULL) && req->status != 0) {
+        exchange_log(c, req->status, req->body_out, req->rest_out);
     }
     c->req = NULL;
     req->conn = NULL;
@@ -387,6 +413,7 @@ exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded)
 {
     HttpRequest *req = c->req;
     access_log_add(&c->server->log, &req->peer, req, 101);
+    exchange_log(c, 101, 0, 0);
     req->response = HTTP_RESPONSE_DONE;
     c->server->stats.responses++;
     exchange_landed(req);
@@ -415,7 +442,9 @@ exchange_reject(HttpConn *c, Fault fault)
         access_log_add(&c->server->log, &peer, req, fault.status);
         size_t mark = out_begin(c);
         bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
-        (void)response_put_refusal(c->server, fault, bodyless);
+        size_t before = c->server->out.len;
+        size_t body = response_put_refusal(c->server, fault, bodyless);
+        exchange_log(c, fault.status, body, c->server->out.len - before - body);
         out_end(c, mark);
     }
     exchange_drop(c);

@@ -144,6 +144,7 @@ http_request_add_field(HttpRequest *req, Slice name, Slice value)
 static void
 request_destroy(HttpRequest *req)
 {
+    buf_free(&req->answered);
     buf_free(&req->head);
     buf_free(&req->body);
     PyMem_RawFree(req->fields);
@@ -155,6 +156,9 @@ static void
 request_recycle(HttpRequest *req)
 {
     HttpServer *server = req->server;
+    if (unlikely(req->answered.cap != 0)) {
+        buf_free(&req->answered);
+    }
     Buf head = req->head;
     Buf body = req->body;
     HttpField *fields = req->fields;

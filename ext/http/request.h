@@ -90,6 +90,14 @@ struct HttpRequest {
     int64_t
         length_left;   /* bytes of the streamed response still to come; -1: not known */
     HttpRequest *next; /* in the server's free list */
+
+    /* For the access log, and only while it has a format (http_server_is_timed). */
+    int status;        /* of the response's head, once that is written; else 0 */
+    uint64_t body_out; /* bytes of the response's body that were written */
+    uint64_t rest_out; /* bytes of its head and framing */
+    uint64_t began_ns; /* loop_now_ns() of the first byte */
+    uint64_t waited;   /* ns for which its handler waited for a thread */
+    Buf answered; /* owned: the header fields of the response, if the log wants them */
 };
 
 static inline void

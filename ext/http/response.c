@@ -81,6 +81,27 @@ response_check_head(const HttpRequest *req, const HttpHead *head)
     return 0;
 }
 
+/* Adds the plain log's line, or keeps for the formatted one what it says of the head, which begins at `before`
+ * in HttpServer.out. */
+static void
+response_log_head(HttpRequest *req, int status, size_t before)
+{
+    HttpServer *server = req->server;
+    Slice head = slice_of(server->out.ptr + before, server->out.len - before);
+    if (server->log.format == NULL) {
+        access_log_add(&server->log, &req->peer, req, status);
+        return;
+    }
+    req->status = status;
+    req->rest_out = head.len;
+    if (access_format_wants_fields(server->log.format)) {
+        const char *line_end = memchr(head.ptr, '\n', head.len);
+        size_t from = (size_t)(line_end + 1 - head.ptr);
+        (void)buf_append(&req->answered, head.ptr + from,
+                         head.len - from); /* or they are missing in the line */
+    }
+}
+
 /* Appends the head of the response. `more` bytes of its body will follow in the same buffer. */
 static int
 response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool whole,
@@ -105,9 +126,10 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
     req->close = wire.close;
     req->length_left = req->bodyless ? -1 : wire.length;
     PROBE(response_head, req->conn, req, head->status, wire.length);
+    size_t before = req->server->out.len;
     int err = response_put_head(req->server, &wire, more);
-    if (err == 0) {
-        access_log_add(&req->server->log, &req->peer, req, head->status);
+    if (unlikely(req->server->log.writer != NULL) && err == 0) {
+        response_log_head(req, head->status, before);
     }
     return err;
 }
@@ -130,7 +152,8 @@ http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner
         return err;
     }
     req->response = HTTP_RESPONSE_DONE;
-    if (req->bodyless || body.len == 0) {
+    req->body_out = req->bodyless ? 0 : body.len;
+    if (req->body_out == 0) {
         out_end(c, mark);
     } else if (copy) {
         (void)buf_append_slice(&c->server->out, body); /* the room is reserved */
@@ -201,6 +224,8 @@ response_write_piece(HttpConn *c, Slice piece, bool chunked, PyObject *owner)
         return err;
     }
     (void)buf_append(out, line, line_len);
+    c->req->body_out += piece.len;
+    c->req->rest_out += line_len + tail.len;
     c->probes = 0;
     if (copy) {
         (void)buf_append_slice(out, piece);
@@ -256,6 +281,7 @@ response_write_last_chunk(HttpConn *c, Slice trailers)
     (void)buf_append(out, "0\r\n", 3);
     (void)buf_append_slice(out, trailers);
     (void)buf_append(out, "\r\n", 2);
+    c->req->rest_out += trailers.len + 5;
     out_end(c, mark);
     return 0;
 }

@@ -109,7 +109,7 @@ response_put_interim(HttpServer *server, int status, const HttpFields *fields)
     return err;
 }
 
-int
+size_t
 response_put_refusal(HttpServer *server, Fault fault, bool bodyless)
 {
     Slice before = SLICE("{\"detail\":\"");
@@ -126,5 +126,5 @@ response_put_refusal(HttpServer *server, Fault fault, bool bodyless)
         (void)buf_append_slice(&server->out, detail);
         (void)buf_append_slice(&server->out, after);
     }
-    return err;
+    return err == 0 && !bodyless ? len : 0;
 }

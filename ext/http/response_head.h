@@ -23,7 +23,8 @@ int response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
 int response_put_interim(HttpServer *server, int status, const HttpFields *fields);
 
 /* Appends a whole response {"detail": fault.detail} that ends the connection. `bodyless`: without the
- * body, for HEAD. The detail must need no JSON escapes. 0 or UV_ENOMEM. */
-int response_put_refusal(HttpServer *server, Fault fault, bool bodyless);
+ * body, for HEAD. The detail must need no JSON escapes. Returns the bytes of its body; 0 also when out of
+ * memory, and then nothing is appended. */
+size_t response_put_refusal(HttpServer *server, Fault fault, bool bodyless);
 
 #endif

@@ -168,6 +168,19 @@ http_server_access_log(HttpServer *server, int fd)
     access_log_open(&server->log, fd, server->limits.log_buffer);
 }
 
+void
+http_server_access_format(HttpServer *server, AccessFormat *format)
+{
+    access_format_free(server->log.format);
+    server->log.format = format;
+}
+
+bool
+http_server_is_timed(const HttpServer *server)
+{
+    return server->log.format != NULL;
+}
+
 /* ---- Before the loop blocks -------------------------------------------------------------- */
 
 /* Writes the parked responses, and gives each ready connection one turn. Connections that become ready

@@ -7,6 +7,7 @@
 #define FLUVIAL_HTTP_SERVER_H
 
 #include "base/py.h"
+#include "http/access_format.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "loop/loop.h"
@@ -48,6 +49,8 @@ typedef struct HttpOps {
      * http_stream_full was true, and when the response is complete. Also called when the response
      * is complete before the request's body. */
     void (*on_writable)(HttpRequest *req);
+    /* May be NULL. The pattern of the path's route, or empty: for the log. Valid as long as the request. */
+    Slice (*route)(const HttpRequest *req);
     /* Release what http_request_app holds. */
     void (*app_clear)(HttpRequest *req);
     /* May be NULL. A client was refused something. `refusal` is valid during the call. */
@@ -152,6 +155,10 @@ void http_server_free(HttpServer *server);
 /* Writes one line per response to the descriptor `fd` (-1: off). The lines are gathered, and handed to
  * the writing thread before the loop blocks. */
 void http_server_access_log(HttpServer *server, int fd);
+/* The layout of these lines, which the server owns from then on. NULL, the default: the plain one. */
+void http_server_access_format(HttpServer *server, AccessFormat *format);
+/* Whether the times of requests are measured. */
+bool http_server_is_timed(const HttpServer *server);
 
 /* The origins whose pages may open WebSockets, in lower case, separated by spaces. `same` stands for
  * the host that the request names, `*` for all. Empty (the default): all origins, but for a request to a

@@ -370,6 +370,7 @@ class Server:
         mounts: tuple[tuple[str, AsgiApp | WsgiApp | StaticFiles], ...] = (),
         limits: dict[str, int] | None = None,
         access_log: int = -1,
+        access_format: tuple[bool, int, tuple[str | tuple[str, str, int], ...]] = ...,
         websockets: tuple[
             Router,
             type[WebSocket],

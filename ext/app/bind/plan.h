@@ -71,6 +71,9 @@ typedef struct Plan {
     PyObject *encode;  /* owned callable, or NULL: the server's */
     PyObject *wrap;    /* owned callable, or NULL */
     PyObject *info;    /* owned: for Python code only */
+    PyObject
+        *path; /* owned str: `info.path`, the route's pattern; NULL when it has none */
+    Slice path_text; /* UTF-8 of path; valid as long as path */
 } Plan;
 
 static inline Param *

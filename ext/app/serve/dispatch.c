@@ -663,6 +663,16 @@ dispatch_refused(void *context, const NetAddr *peer, const HttpRefusal *refusal)
     server_tell_refused(context, peer, refusal);
 }
 
+/* With middleware the request's route is known all the same: dispatch_head has looked it up. */
+static Slice
+dispatch_route(const HttpRequest *req)
+{
+    const AppCall *call = (const AppCall *)(req + 1);
+    const Plan *plan = (const Plan *)call->match.plan;
+    return plan == NULL || call->match.outcome != ROUTE_FOUND ? SLICE("")
+                                                              : plan->path_text;
+}
+
 const HttpOps dispatch_ops = {
     .app_size = sizeof(AppCall),
     .on_head = dispatch_head,
@@ -673,6 +683,7 @@ const HttpOps dispatch_ops = {
     .on_eof = dispatch_eof,
     .on_left = dispatch_left,
     .on_writable = dispatch_writable,
+    .route = dispatch_route,
     .app_clear = dispatch_clear,
     .on_refused = dispatch_refused,
     .on_drained = dispatch_drained,

@@ -5,6 +5,7 @@
 
 #include "app/serve/server_type.h"
 
+#include "app/serve/access_format_read.h"
 #include "app/serve/adopt.h"
 #include "app/serve/dispatch.h"
 #include "app/future.h"
@@ -24,7 +25,7 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts, *secure, *refused, *root_path, *proxies;
+        *mounts, *secure, *refused, *root_path, *proxies, *access_format;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     const char *hosts;
@@ -61,6 +62,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "root_path",
                                         "hosts",
                                         "proxies",
+                                        "access_format",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -72,14 +74,15 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!", (char **)names,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!", (char **)names,
             &a->loop, &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type,
             &PyType_Type, &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
             &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
             &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path,
-            &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies)) {
+            &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies, &PyTuple_Type,
+            &a->access_format)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -179,6 +182,10 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
         || http_server_hosts(self->http, hosts) != 0
         || (ctx != NULL && http_server_secure(self->http, ctx) != 0)) {
         PyErr_NoMemory();
+        return -1;
+    }
+    if (a->access_format != NULL
+        && server_access_format(self->http, a->access_format) < 0) {
         return -1;
     }
     http_server_access_log(self->http, a->access_log);

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from .._forms.limits import DEFAULTS, FLAGS
+from .access_format import read_format
 from .addresses import has_unix_socket, parse_address
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
 
@@ -237,6 +238,9 @@ class Config:
     `forwarded_allow_ips` are the addresses and networks of proxies ("unix": whoever connects to a
     Unix socket; "*": all) that are believed what `forwarded_fields` say of a request's client.
 
+    `access_log_file` is the file of the access log, "-" for stdout; a level above "info" turns the
+    log off. `access_logformat` is "plain", "combined", "json", or a format with gunicorn's atoms.
+
     A worker whose event loop has stood still for `worker_timeout` is replaced, and so is one that
     is not ready after `startup_timeout`; by default these are 30 and 300 where there is a parent
     process. So is one that has had `max_requests` plus a random number up to
@@ -269,6 +273,8 @@ class Config:
     workers: int = 1
     backlog: int = 2048
     access_log: bool = True
+    access_log_file: str = "-"
+    access_logformat: str = "plain"
     log_level: str = "info"
     worker_timeout: float | None = None
     startup_timeout: float | None = None
@@ -377,6 +383,7 @@ class Config:
         for name, words in _NOT_EMPTY.items():
             if getattr(self, name) == "":
                 raise ValueError(f"{name} must be {words}, not ''")
+        read_format(self.access_logformat)
         if self.preload and (self.user is not None or self.group is not None):
             raise ValueError(
                 "preload can't be combined with user or group: the app would be loaded before the "

@@ -79,7 +79,7 @@ class Rolling(Supervisor):
             self._restart()
         elif number == signal.SIGTTIN:
             if len(self._places) < _MOST:
-                self._places.append(Place())
+                self._places.append(Place(number=len(self._places) + 1))
         elif len(self._places) > 1:
             self._remove(self._places[-1])
 
@@ -134,7 +134,7 @@ class Rolling(Supervisor):
         while self._rolling and not self._coming:
             place = self._rolling.pop(0)
             if place.pid:
-                self._coming[place] = coming = Place()
+                self._coming[place] = coming = Place(number=place.number)
                 self._start(coming, held)
                 if not coming.pid:
                     self._come_to_nothing(coming)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._loop.main_thread import hears_signals
 from . import log
+from .access_log import AccessLogError
 from .config import KEPT, Config, make_config
 from .identity import IdentityError, become, ids_of, pid_file, with_umask
 from .load import Load, LoadError, NestedRunError, loading, make_load
@@ -91,7 +92,7 @@ def start(
             secure = make_secure(config)
             with pid_file(config.pid):
                 return _start(load, config, secure, to_the_end, watched, again)
-        except (BindError, SecureError, IdentityError) as exc:
+        except (BindError, SecureError, IdentityError, AccessLogError) as exc:
             _print_error(exc)
             return 1
         except LoadError as exc:  # of an app that is preloaded

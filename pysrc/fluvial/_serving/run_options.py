@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._asgi.foreign_app import INTERFACES
+from .access_log_options import access_log_options
 from .config import LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
 from .listening_options import listening_options, refuse_two_addresses
 from .load import Load, load_app
@@ -98,12 +99,7 @@ _OPTIONS = (
         help="Most connections that the kernel holds until they are accepted.",
     ),
     log_level_option,
-    click.option(
-        "--access-log/--no-access-log",
-        default=True,
-        show_default=True,
-        help="Write a line to stdout for each request.",
-    ),
+    access_log_options,
     app_dir_option,
     as_fastapi_option,
     factory_option,

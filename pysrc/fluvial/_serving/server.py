@@ -30,6 +30,7 @@ from ..exceptions import (
 )
 from ..requests import Request
 from ..websockets import WebSocket
+from .access_log import AccessLog
 from .config import PYTHON_LIMITS
 from .draining import CANCELLED_SHARE, drain
 from .manager import ServiceManager
@@ -38,7 +39,6 @@ from .refusals import log_refused
 from .reporting import RETIRE, report
 from .secure import make_secure
 from .sockets import BindError, describe
-from .standard_descriptors import descriptor_of
 from .stopping import Stop, current_stop
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Service:
     `stop()` lets the current requests finish within the configured time; a second call aborts them
     at once. Both must be called in the loop's thread. The first call also cancels the app's startup
     if that isn't complete, the second one also its shutdown. `secure` is the result of
-    make_secure() for `config`, if it has been called already.
+    make_secure() for `config`, if it has been called already. `worker` is the number of this
+    worker process, counted from 1; 0 if there is only one.
     """
 
     websocket_type: type[WebSocket] = WebSocket
@@ -79,6 +80,7 @@ class Service:
         sockets: list[socket.socket],
         config: Config,
         secure: _core.SecureContext | None = None,
+        worker: int = 0,
     ) -> None:
         if isinstance(app, App):  # what the app says of itself counts
             config = replace(config, root_path=app.root_path or config.root_path)
@@ -93,6 +95,7 @@ class Service:
         self._app.form_limits = limits_of_server(config.limits)
         self._sockets = sockets
         self._config = config
+        self._access_log = AccessLog(config, worker)
         self._secure = make_secure(config) if secure is None else secure
         self._stops = 0
         self._stop = asyncio.Event()
@@ -111,8 +114,8 @@ class Service:
     ) -> None:
         """Serves until stopped. `on_stop` is called when that begins.
 
-        Raises: StartError when the app's startup fails, StartStopped when stop() ends it; what the
-        app's shutdown raises.
+        Raises: StartError when the app's startup fails, StartStopped when stop() ends it;
+        AccessLogError; what the app's shutdown raises.
         """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
@@ -123,8 +126,10 @@ class Service:
         pool = _core.Pool(loop, threads=self._config.threads, queue=self._config.thread_queue)
         register_pool(loop, pool)
         try:
+            self._access_log.open()
             await self._run_lifespan(loop, pool, on_ready)
         finally:
+            self._access_log.close()
             unregister_pool(loop, pool)
             pool.close(0.0 if self._stops > 1 else 1.0)
 
@@ -268,7 +273,7 @@ class Service:
             around=around is not None,
             mounts=tuple(self._served_mounts()),
             limits=self._limits(),
-            access_log=descriptor_of("stdout") if self._config.access_log else -1,
+            **self._access_log.options(),
             websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
             hosts=" ".join(self._config.allowed_hosts).lower(),
@@ -375,7 +380,7 @@ def serve_on(
     """
 
     def make() -> Service:
-        return Service(app, sockets, config, secure)
+        return Service(app, sockets, config, secure, supervised.number if supervised else 0)
 
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .access_log import AccessLogError
 from .identity import IdentityError
 from .manager import ServiceManager
 from .signals import STOPPING, TERMINAL, ignore_others
@@ -54,6 +55,7 @@ class Supervised:
     ready: int
     mask: set[int]  # the signals to block once the worker's own handlers are installed
     cell: memoryview | None = None  # for the loop's pulse and the number of requests, or None
+    number: int = 0  # which of the workers this is, counted from 1
 
     def tell_ready(self) -> None:
         """Reports to the parent that this worker serves."""
@@ -77,6 +79,7 @@ class Place:
     ready: bool = False
     failures: int = 0  # in a row
     due: float = 0.0  # when the next worker starts
+    number: int = 0  # which of the workers it has, counted from 1
     cell: int = -1  # the number of its memory, if the parent watches it
 
 
@@ -87,7 +90,7 @@ class Supervisor:
         self._config = config
         self._manager = manager or ServiceManager()
         self._work = work
-        self._places = [Place() for _ in range(config.workers)]
+        self._places = [Place(number=n + 1) for n in range(config.workers)]
         self._served = False  # whether any worker has ever been ready
         self._told = False  # whether the service manager knows of it
         self._received: list[int] = []  # signals that are not yet handled
@@ -278,12 +281,12 @@ class Supervisor:
         for fd in (self._lifeline[1], self._ready[0], *self._wakeup):
             os.close(fd)
         lifeline, ready, cell = self._lifeline[0], self._ready[1], self._cell_of(place)
-        supervised = Supervised(parent, lifeline, ready, mask, cell)
+        supervised = Supervised(parent, lifeline, ready, mask, cell, place.number)
         try:
             return self._work(held, supervised)
         except KeyboardInterrupt:  # a SIGINT after the service has ended
             return 130
-        except (BindError, IdentityError) as exc:
+        except (BindError, IdentityError, AccessLogError) as exc:
             log.error("Worker %d: %s", os.getpid(), exc)
         except BaseException:
             log.exception("Worker %d failed", os.getpid())

@@ -1,0 +1,44 @@
+/* The atoms of the access log: what each of them is in one exchange.
+ * Thread: the loop's.
+ */
+#ifndef FLUVIAL_HTTP_ACCESS_VALUES_H
+#define FLUVIAL_HTTP_ACCESS_VALUES_H
+
+#include "base/py.h"
+#include "http/access_format.h"
+
+#include <sys/types.h>
+#include <time.h>
+
+typedef enum AccessKind {
+    ACCESS_NOTHING, /* there is no value */
+    ACCESS_BYTES,
+    ACCESS_NUMBER,
+    ACCESS_SECONDS, /* `number` is in microseconds and written as seconds */
+} AccessKind;
+
+typedef struct AccessValue {
+    AccessKind kind;
+    Slice text; /* valid until the next value is asked for */
+    uint64_t number;
+} AccessValue;
+
+/* What values are made in, and of. */
+typedef struct AccessScratch {
+    Buf text; /* owned */
+    char small[128];
+    time_t second; /* of the two times below */
+    char date[32], iso[20];
+    pid_t pid;
+    int worker;
+} AccessScratch;
+
+typedef AccessValue (*AccessGet)(AccessScratch *scratch, const AccessEntry *entry,
+                                 Slice argument);
+
+/* The function for an atom's name, or NULL. */
+AccessGet access_value_named(Slice name);
+/* The time as `2026-11-30T07:21:21.123Z`; valid until the next value is asked for. */
+Slice access_value_time(AccessScratch *scratch);
+
+#endif

@@ -1,0 +1,41 @@
+"""The options of `fluvial run` that are about the access log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .access_format import PLAIN
+
+_OPTIONS = (
+    click.option(
+        "--access-log/--no-access-log",
+        default=True,
+        show_default=True,
+        help="Write a line for each request, unless --log-level is above info.",
+    ),
+    click.option(
+        "--access-log-file",
+        metavar="FILE",
+        default="-",
+        show_default=True,
+        help="The file to which they are appended; - is stdout.",
+    ),
+    click.option(
+        "--access-logformat",
+        metavar="FORMAT",
+        default=PLAIN,
+        show_default=True,
+        help="The lines' layout: plain, combined, json, or a format with atoms such as "
+        "'%(h)s %(s)s %(L)s %({referer}i)s', which are gunicorn's.",
+    ),
+)
+
+
+def access_log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -59,8 +59,8 @@ PACKAGES = {
     ),
     "_clients": (),
     "_serving": (
-        *("_loop", "_calling", "_validation", "_forms", "_application", "_wsgi", "_asgi"),
-        "exceptions",
+        *("_loop", "_calling", "_validation", "_messages", "_forms", "_application", "_wsgi"),
+        *("_asgi", "exceptions"),
         *("requests", "responses", "websockets", "applications", "compat", "__version__"),
         *("middleware", "_clients", "staticfiles"),
     ),

@@ -11,6 +11,7 @@ from .applications import App
 from .exceptions import HTTPException
 from .middleware import Middleware
 from .middleware.body_limit import RequestBodyLimitMiddleware
+from .middleware.errors import traceback_of
 from .responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
@@ -28,7 +29,20 @@ def answer_in_text(request: Request, exc: HTTPException) -> Response:
     return PlainTextResponse(str(exc.detail), exc.status_code, exc.headers)
 
 
-class Router(App):
+class Debugged(App):
+    """An app that may show tracebacks to its clients."""
+
+    @property
+    def debug(self) -> bool:
+        """Whether the response to an exception that nothing handles is the traceback."""
+        return self._errors.debug is not None
+
+    @debug.setter
+    def debug(self, debug: bool) -> None:
+        self._errors.debug = traceback_of if debug else None
+
+
+class Router(Debugged):
     """Routes, WebSockets, mounts and hosts without a document or pages; an ASGI app.
 
     `default` is an ASGI app for what fits none. Errors are answered with text.

@@ -454,6 +454,31 @@ def test_sentinels_stay_themselves(serve) -> None:
     assert serve(app).client.get("/").json() is True
 
 
+@pytest.mark.parametrize("where", ["parameter", "model", "dataclass"])
+def test_objects_without_anything_stay_themselves(serve, where: str) -> None:
+    class Sentinel:
+        pass
+
+    sentinel = Sentinel()
+    app = App()
+    if where == "parameter":
+        app.post("/")(lambda q=sentinel: q is sentinel)
+    else:
+        fields = {"a": (Any, sentinel)}
+        model: Any = (
+            pydantic.create_model("Made", **fields)
+            if where == "model"
+            else dataclasses.make_dataclass("Made", [("a", Any, sentinel)])
+        )
+
+        @app.post("/")
+        def read(body: model) -> bool:
+            return body.a is sentinel
+
+    client = serve(app).client
+    assert client.post("/", json={}).json() is True
+
+
 def test_what_can_not_be_copied_is_refused() -> None:
     lock = threading.Lock()
     plain = Plain()

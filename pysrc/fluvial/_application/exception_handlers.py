@@ -52,7 +52,12 @@ def check_key(key: Any) -> None:
 
 
 class ErrorHandlers:
-    """The handlers of one app, by status and by exception class."""
+    """The handlers of one app, by status and by exception class.
+
+    `debug` is called for what no handler but those for 500 and Exception is for, instead of these.
+    """
+
+    debug: Handler | None = None
 
     def __init__(self) -> None:
         self._by_status: dict[int, Handler] = {}
@@ -116,7 +121,7 @@ class ErrorHandlers:
         return self._last_resort() is not None
 
     def _last_resort(self) -> Handler | None:
-        return self._by_status.get(500) or self._by_class.get(Exception)
+        return self.debug or self._by_status.get(500) or self._by_class.get(Exception)
 
     async def respond(self, request: Request, exc: BaseException) -> Any:
         """The Response for `exc`; its traceback is logged if no handler is registered for it.

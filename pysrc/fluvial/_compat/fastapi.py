@@ -8,18 +8,18 @@ from typing import Any
 
 from .. import status
 from .._application.manners import FASTAPI
-from ..applications import App
+from .._starlette import Debugged
 from .exceptions import FastAPIDeprecationWarning
 
 __version__ = "0.165.0"  # whose grammar this is
 logger = logging.getLogger("fastapi")
 
 
-class FastAPI(App):
+class FastAPI(Debugged):
     """An App with FastAPI's defaults.
 
-    `debug` and `telemetry` are accepted and change nothing: tracebacks are for `fluvial dev`, and
-    spans are made by OpenTelemetry's own instrumentation of ASGI apps.
+    With `debug`, the response to an exception that nothing handles is the traceback. `telemetry` is
+    accepted and changes nothing: spans are made by OpenTelemetry's own instrumentation.
     """
 
     manners = FASTAPI

@@ -5,27 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import sys
-import sysconfig
 import threading
 from collections.abc import AsyncIterator
 from types import FrameType
 from typing import Any
 
+from .._messages.error_page import is_users
+
 log = logging.getLogger("fluvial")
 
 LIMIT = 0.1  # seconds after which a step counts as blocking the loop
 _PAUSE = 0.05  # seconds between two checks
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_LIBRARIES = tuple(
-    os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib")
-)
-
-
-def is_users(filename: str) -> bool:
-    """Whether a file is the user's own code: not Fluvial's, Python's or a library's."""
-    return os.path.isabs(filename) and not filename.startswith((_OURS + os.sep, *_LIBRARIES))
 
 
 def users_frame(frame: FrameType | None) -> FrameType | None:

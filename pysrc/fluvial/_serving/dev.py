@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..applications import App
+from ..middleware.errors import traceback_of
 from ..middleware.trustedhost import TrustedHostMiddleware
 from ..requests import Request  # noqa: TC001  # read from a signature
 from ..responses import HTMLResponse, Response
 from .blocked import watched
 from .config import Config
 from .dev_log import UsersFrames, colour_log
-from .dev_pages import respond_to_error, routes_page
+from .dev_pages import routes_page
 from .discover import find_app, find_module
 from .listening_options import bind_option, refuse_two_addresses
 from .load import load_app, load_module
@@ -132,7 +133,7 @@ def _show_more(app: App, hosts: tuple[str, ...]) -> None:
     """Adds the list of routes, tracebacks and the watchdog to an app."""
     app.routers_lifespans.append(watched)
     if not app.errors.handles_everything:
-        app.add_exception_handler(Exception, respond_to_error)
+        app.add_exception_handler(Exception, traceback_of)
     if not _has_root(app):
 
         async def index(request: Request) -> Response:

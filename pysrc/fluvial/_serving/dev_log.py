@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from .blocked import is_users
+from .._messages.error_page import is_users
 
 _COLOURS = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
 

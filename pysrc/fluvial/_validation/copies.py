@@ -96,9 +96,17 @@ def _is_frozen(value: Any) -> bool:
     )
 
 
+class _Plain:
+    pass
+
+
 def _is_empty(value: Any) -> bool:
-    """Whether an instance can't hold any attributes, like object(): such values are sentinels."""
-    return type(value).__basicsize__ == object.__basicsize__ and not hasattr(value, "__dict__")
+    """Whether an instance holds nothing, like object(): such values are sentinels, which programs
+    compare by identity."""
+    size = type(value).__basicsize__
+    if not hasattr(value, "__dict__"):
+        return size == object.__basicsize__
+    return size == _Plain.__basicsize__ and not value.__dict__
 
 
 def _frozen_fields(value: Any) -> list[str] | None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .._asgi.noted_send import NotedSend
 from .._calling.callables import is_async
 from .._calling.threads import call_in_pool
+from .._messages.error_page import error_page
 from ..exceptions import noted_headers
 from ..requests import Request
-from ..responses import PlainTextResponse, Response
+from ..responses import HTMLResponse, PlainTextResponse, Response
 
 if TYPE_CHECKING:
     from .._asgi.protocol import Asgi3, Message, Receive, Send
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["ServerErrorMiddleware"]
 
 
+def traceback_of(request: Request, exc: Exception) -> Response:
+    """A 500 with the traceback of an exception: HTML for browsers, text for other clients."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse("".join(traceback.format_exception(exc)), 500)
+    return HTMLResponse(error_page(f"{request.method} {request.url.path}", exc), 500)
+
+
 class ServerErrorMiddleware:
     """Responds with 500, or what `handler(request, exc)` returns, and raises the exception again.
 
-    With `debug` the response is the traceback.
+    With `debug` the response is the traceback: a page for browsers, text for other clients.
     """
 
     def __init__(
@@ -57,8 +65,8 @@ class ServerErrorMiddleware:
         return await call_in_pool(self.handler, request, exc)
 
     def debug_response(self, request: Request, exc: Exception) -> Response:
-        """The traceback as text."""
-        return PlainTextResponse("".join(traceback.format_exception(exc)), 500)
+        """The traceback."""
+        return traceback_of(request, exc)
 
     def error_response(self, request: Request, exc: Exception) -> Response:
         """A 500 without details."""

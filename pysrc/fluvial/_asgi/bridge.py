@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._calling.failures import log_unhandled
+from .._calling.failures import is_taken, log_unhandled
 from .._calling.threads import call_on_loop
 from .files import send_file
 
@@ -64,8 +64,10 @@ class Bridge:
         debug: bool = False,
         errors: ErrorHandlers | None = None,
         around: bool = False,
+        bare: bool = False,
     ) -> None:
         self._app = app
+        self._bare = bare
         self._around = around
         self._errors = errors
         self._mode = lifespan
@@ -93,6 +95,8 @@ class Bridge:
         """A coroutine that sends the response when the app has raised what the handlers know."""
         if self._errors is None or not (self._around or self._errors.find(exc) is not None):
             return None
+        if self._bare and is_taken(exc):
+            return None  # nothing of an app of ours is around it that would handle the exception
         from .responses import respond_to_exception  # needed by few apps
 
         return respond_to_exception(self._errors, request, send, exc)

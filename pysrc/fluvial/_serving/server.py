@@ -86,7 +86,9 @@ class Service:
             config = replace(config, root_path=app.root_path or config.root_path)
             app.served_root = config.root_path
         self._app = app if isinstance(app, App) else App(openapi_url=None)
-        self._bridge = None if isinstance(app, App) else _make_bridge(app, config, self._app.errors)
+        self._bridge = None
+        if not isinstance(app, App):
+            self._bridge = _make_bridge(app, config, self._app.errors, bare=True)
         self._mounts = [
             (mount.prefix, _make_bridge(each, config, self._app.errors, mount.prefix))
             for mount in self._app.mounts
@@ -345,7 +347,7 @@ class Service:
 
 
 def _make_bridge(
-    app: Foreign, config: Config, errors: ErrorHandlers, prefix: str = ""
+    app: Foreign, config: Config, errors: ErrorHandlers, prefix: str = "", *, bare: bool = False
 ) -> Bridge | WsgiBridge:
     if app.interface == "wsgi":
         return WsgiBridge(app.app, config, prefix=prefix)
@@ -358,6 +360,7 @@ def _make_bridge(
         extensions=config.asgi_extensions,
         debug=config.asgi_debug,
         errors=errors,
+        bare=bare,
     )
 
 

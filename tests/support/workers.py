@@ -1,8 +1,10 @@
-"""The workers of a server that a test has started, by its log and by what they answer."""
+"""The workers of a server that a test has started, by its log and by what they answer; load."""
 
 from __future__ import annotations
 
 import re
+import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -38,3 +40,56 @@ def pids_that_answer(server: ServerProcess, count: int) -> set[int]:
 
     until(ask)
     return found
+
+
+class Load:
+    """Requests without a pause: on kept connections, and on a new one for each."""
+
+    def __init__(self, url: str) -> None:
+        self._url = httpx.URL(url)
+        self._over = threading.Event()
+        self.answers = 0
+        self.failures: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(keep,)) for keep in (True, True, False)
+        ]
+
+    def _run(self, keep: bool) -> None:
+        sock: socket.socket | None = None
+        try:
+            while not self._over.is_set():
+                if sock is None:
+                    sock = socket.create_connection((self._url.host, self._url.port))
+                    sock.settimeout(PATIENCE)
+                again = b"" if keep else b"Connection: close\r\n"
+                sock.sendall(b"GET /pid HTTP/1.1\r\nHost: x\r\n%s\r\n" % again)
+                answer = b""
+                while b"\r\n\r\n" not in answer or answer.endswith(b"\r\n\r\n"):
+                    piece = sock.recv(4096)
+                    assert piece, f"no answer but {answer!r}"
+                    answer += piece
+                self.answers += 1
+                if b"connection: close" in answer.lower():
+                    sock.close()
+                    sock = None
+        except Exception as exc:
+            self.failures.append(exc)
+        finally:
+            if sock is not None:
+                sock.close()
+
+    def wait_for(self, count: int) -> None:
+        """Returns when `count` more requests have been answered."""
+        goal = self.answers + count
+        until(lambda: self.answers >= goal or bool(self.failures))
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        assert self.failures == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import logging
 import os
 import pwd
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .config import Config
 
+log = logging.getLogger("fluvial")
+
+_SECOND = ".2"  # what is added to the name of a second process's file
 _LAST_ID = 2**32 - 2  # the next one means "no change"
 
 
@@ -101,24 +105,35 @@ def with_umask(mask: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def pid_file(path: str | None) -> Iterator[None]:
+def pid_file(path: str | None, *, second: bool = False) -> Iterator[None]:
     """Keeps this process's id in a file, which is removed on exit if it still holds it.
 
-    Raises: IdentityError when the file can't be written, or names another process that runs.
+    With `second` another process has the file as yet, and this one's is PATH.2 until
+    `take_pid_file` is called. Raises: IdentityError when the file can't be written, or names
+    another process that runs.
     """
     if path is None:
         yield
         return
     pid = os.getpid()
     path = os.path.abspath(path)
-    _write_pid(path, pid)
+    _write_pid(path + _SECOND if second else path, pid)
     try:
         yield
     finally:
-        if os.getpid() == pid:  # not in a worker
+        for name in (path, path + _SECOND) if os.getpid() == pid else ():  # not in a worker
             with contextlib.suppress(OSError):
-                if _read_pid(path) == pid:
-                    os.unlink(path)
+                if _read_pid(name) == pid:
+                    os.unlink(name)
+
+
+def take_pid_file(path: str | None) -> None:
+    """Gives this process's PATH.2 the name of the file that another one had."""
+    if path is not None:
+        try:
+            os.replace(path + _SECOND, path)
+        except OSError as exc:
+            log.error("can't rename %s: %s", path + _SECOND, exc.strerror)
 
 
 def _read_pid(path: str) -> int:

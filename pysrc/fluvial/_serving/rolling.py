@@ -20,9 +20,11 @@ from . import stacks
 from .cells import Cells
 from .config import RANGES
 from .draining import RETIRING
+from .identity import take_pid_file
 from .reporting import RETIRE
 from .secure import SecureError
 from .signals import OURS
+from .succession import Predecessor, leave_files, own_files, start_successor
 from .supervisor import LATE, Place, Supervisor, Work, pause_after
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ log = logging.getLogger("fluvial")
 
 _LOOK = 1.0  # seconds between two looks at the workers
 _STACKS_TIME = 1.0  # seconds that a worker has for writing its stacks
-_COMMANDS = ("SIGHUP", "SIGTTIN", "SIGTTOU")
+_COMMANDS = ("SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR2")
 _MOST = RANGES["workers"][1]
 
 
@@ -53,8 +55,12 @@ class Rolling(Supervisor):
         work: Work,
         renew: Callable[[], tuple[Config, Work]],
         manager: ServiceManager | None = None,
+        before: Predecessor | None = None,
     ) -> None:
         super().__init__(config, work, manager)
+        self._before = before or Predecessor()
+        self._successor = 0  # the process that has our sockets, too, after SIGUSR2
+        self._succeed = False  # whether to start it
         self._renew = renew
         self._cells = Cells(2 * _MOST)
         self._coming: dict[Place, Place] = {}  # a place, and the one whose worker it gets
@@ -77,6 +83,8 @@ class Rolling(Supervisor):
         log.info("Received %s", signal.Signals(number).name)
         if number == signal.SIGHUP:
             self._restart()
+        elif number == signal.SIGUSR2:
+            self._succeed = True
         elif number == signal.SIGTTIN:
             if len(self._places) < _MOST:
                 self._places.append(Place(number=len(self._places) + 1))
@@ -114,13 +122,68 @@ class Rolling(Supervisor):
             self._retire(coming, signal.SIGTERM)
         self._retire(place, RETIRE if place.ready else signal.SIGTERM)
 
+    # -- Another process with the same sockets ------------------------------------------------
+
+    def _find_sockets(self) -> list[socket.socket]:
+        return self._before.sockets() if self._before.pid else super()._find_sockets()
+
+    def _start_successor(self, held: list[socket.socket]) -> None:
+        self._succeed = False
+        if self._successor or self._before.pid:
+            which = self._successor or self._before.pid
+            log.warning("Ignoring SIGUSR2: the process %d has these sockets, too", which)
+            return
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - self._deaf_to
+        try:
+            self._successor = start_successor(held, mask)
+        except OSError as exc:
+            log.error("Another process can't be started: %s", exc.strerror)
+            return
+        log.info("Started process %d with the same sockets; this one stays", self._successor)
+
+    def _note_end(self, pid: int, status: int) -> None:
+        if pid and pid == self._successor:
+            self._successor = 0
+            code = os.waitstatus_to_exitcode(status)
+            log.error("Process %d has ended with status %d; this one stays", pid, code)
+        super()._note_end(pid, status)
+
+    def _pids_to_reap(self) -> list[int]:
+        return [*self._pids(), *([self._successor] if self._successor else [])]
+
+    def _succeed_predecessor(self, held: list[socket.socket]) -> None:
+        log.info("Process %d has ended: this one has its place", self._before.pid)
+        self._before = Predecessor()
+        own_files(held)
+        take_pid_file(self._config.pid)
+
+    def _stop(self) -> None:
+        if not self._successor:
+            super()._stop()
+            return
+        # The clients' next connections are the successor's, so they are treated as when a worker
+        # is replaced.
+        self._stopping = True
+        self._manager.send(f"MAINPID={self._successor}")
+        config = self._config
+        self._kill_in(config.graceful_timeout + config.cleanup_timeout + RETIRING + LATE)
+        for place in self._records():
+            if place.pid:
+                _kill(place.pid, RETIRE if place.ready else signal.SIGTERM)
+
     # -- Replacing --------------------------------------------------------------------------
 
     def _look_after(self, held: list[socket.socket]) -> None:
         now = time.monotonic()
         self._kill_retired(now)
+        if self._before.pid and not self._before.runs():
+            self._succeed_predecessor(held)
         if self._stopping:
+            if self._successor:
+                leave_files(held)
             return
+        if self._succeed:
+            self._start_successor(held)
         for place in (*self._places, *self._coming.values()):
             if place.pid and not place.ready:
                 self._check_start(place, now)
@@ -149,6 +212,8 @@ class Rolling(Supervisor):
 
     def _times(self) -> list[float]:
         times = list(self._retiring.values())
+        if self._before.pid:
+            times.append(time.monotonic() + _LOOK)
         config = self._config
         limits = (config.max_requests, config.max_lifetime, config.max_rss)
         if self._stopping:

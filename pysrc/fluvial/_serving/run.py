@@ -28,6 +28,7 @@ from .server import StartError, StartStopped, serve_on
 from .signals import StopSignals, ignore_others, ignore_others_until_the_end, restore
 from .sockets import BindError, bind, closing
 from .standard_descriptors import occupy_standard_descriptors
+from .succession import Predecessor
 from .supervisor import START_FAILED
 
 Again = Callable[[], tuple[Load, Config]]
@@ -90,8 +91,9 @@ def start(
     with _ignoring(to_the_end), with_umask(config.umask):
         try:
             secure = make_secure(config)
-            with pid_file(config.pid):
-                return _start(load, config, secure, to_the_end, watched, again)
+            before = Predecessor.from_environment()
+            with pid_file(config.pid, second=before.pid != 0):
+                return _start(load, config, secure, to_the_end, watched, again, before)
         except (BindError, SecureError, IdentityError, AccessLogError) as exc:
             _print_error(exc)
             return 1
@@ -111,15 +113,16 @@ def _start(
     to_the_end: bool,
     watched: WatchedFiles | None,
     again: Again | None,
+    before: Predecessor,
 ) -> int:
     ids_of(config)  # so that only one process says that there is no such user
     manager = ServiceManager.from_environment()
-    if config.supervised or watched is not None:
+    if config.supervised or watched is not None or before.pid:
         load = _preload(load) if config.preload and watched is None else load
         work = functools.partial(_work, load, config, secure)
         renew = functools.partial(_renew, load, config, again)
         supervisor = (
-            Rolling(config, work, renew, manager)
+            Rolling(config, work, renew, manager, before)
             if watched is None
             else Reloader(config, work, watched, manager)
         )

@@ -33,7 +33,8 @@ IGNORED = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name
 # A terminal sends these again and again while the process reads from it or writes to it.
 TERMINAL = {getattr(signal, name) for name in ("SIGTTIN", "SIGTTOU") if hasattr(signal, name)}
 _RESTART = getattr(signal, "SIGHUP", None)
-_COMMANDS = {_RESTART, *TERMINAL}
+_SUCCEED = getattr(signal, "SIGUSR2", None)
+_COMMANDS = {_RESTART, _SUCCEED, *TERMINAL}
 _NO_PARENT = ": a restart takes a parent process, as --workers 2 or --worker-timeout 30 start it"
 
 # Seconds after a second SIGINT until the process is terminated, unless the loop handles it before.
@@ -70,7 +71,7 @@ def restore(before: dict[int, Any]) -> None:
 
 
 def _ignored(number: int, frame: FrameType | None) -> None:
-    _ignore(number, _NO_PARENT if number == _RESTART else "")
+    _ignore(number, _NO_PARENT if number in (_RESTART, _SUCCEED) else "")
 
 
 def _ignored_in_worker(number: int, frame: FrameType | None) -> None:

@@ -98,6 +98,17 @@ def _adopt(fd: int) -> socket.socket:
     return sock
 
 
+def take_over(fd: int) -> socket.socket:
+    """A listening socket of another process of ours; a Unix socket's file is that process's."""
+    sock = _adopt(fd)
+    name = sock.getsockname() if sock.family == socket.AF_UNIX else ""
+    if not name or not isinstance(name, str):
+        return sock
+    unix = UnixSocket(name, sock.detach())
+    unix.watch_file()
+    return unix
+
+
 def _is_connected(sock: socket.socket) -> bool:
     try:
         sock.getpeername()
@@ -197,8 +208,8 @@ class UnixSocket(socket.socket):
     inode number tells them apart. A descriptor keeps the inode, so that its number isn't reused.
     """
 
-    def __init__(self, path: str) -> None:
-        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, path: str, fd: int | None = None) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
         self._path = os.path.abspath(path)
         self._pid = 0
         self._file = -1
@@ -215,6 +226,19 @@ class UnixSocket(socket.socket):
             os.chown(path, *owner, follow_symlinks=False)
         if mode is not None:
             os.chmod(path, mode)  # nobody can connect before listen()
+
+    def watch_file(self) -> None:
+        """Keeps the file in view, which belongs to another process as yet."""
+        with contextlib.suppress(OSError):
+            self._file = os.open(self._path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW)
+
+    def own_file(self) -> None:
+        """Makes the file one that this process removes."""
+        self._pid = os.getpid()
+
+    def leave_file(self) -> None:
+        """Leaves the file to another process, which has the socket, too."""
+        self._pid = 0
 
     def remove_file(self) -> None:
         """Removes the file if it is still this socket's and made by this process. Never fails."""

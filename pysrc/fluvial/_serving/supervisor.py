@@ -133,7 +133,7 @@ class Supervisor:
 
     def _hold_address(self) -> list[socket.socket]:
         """Sockets that listen on the addresses. Raises: BindError when another process has one."""
-        sockets = bind(self._config, self._manager.passed)
+        sockets = self._find_sockets()
         for sock in sockets:
             try:
                 sock.listen(self._config.backlog)
@@ -142,6 +142,9 @@ class Supervisor:
                 with closing(sockets):
                     raise BindError(f"can't listen on {address}: {exc.strerror}") from exc
         return sockets
+
+    def _find_sockets(self) -> list[socket.socket]:
+        return bind(self._config, self._manager.passed)
 
     def _look_after(self, held: list[socket.socket]) -> None:
         """Called after each event, and when one of `_times` has come."""
@@ -374,9 +377,12 @@ class Supervisor:
                 if pid == 0:
                     return
                 self._note_end(pid, status)
-        for pid in self._pids():
+        for pid in self._pids_to_reap():
             with contextlib.suppress(ChildProcessError):
                 self._note_end(*os.waitpid(pid, os.WNOHANG))
+
+    def _pids_to_reap(self) -> list[int]:
+        return self._pids()
 
     def _note_end(self, pid: int, status: int) -> None:
         for place in self._records():

@@ -340,9 +340,12 @@ def test_drain_closes_idle_connections_and_finishes_the_others() -> None:
         (response,) = Response.parse_all(data)
         assert (closed, response.body, response["connection"]) == (True, b"/2", "close")
         server.call(stream.stream_end)
+        handler.wait("request", 4)  # that of the stream had let the client expect an answer
+        server.call(handler.release)
         data, closed = read_all(streaming)
-        (response,) = Response.parse_all(data)
-        assert (closed, response.complete) == (True, True)
+        response, last = Response.parse_all(data)
+        assert (closed, response.complete, last.body) == (True, True, b"/4")
+        assert ("connection" in response, last["connection"]) == (False, "close")
         del stream
         for sock in (idle, used, busy, streaming):
             sock.close()

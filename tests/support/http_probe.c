@@ -11,6 +11,7 @@
 
 #include "app/app_state.h"
 #include "asgi/asgi_state.h"
+#include "files/files_state.h"
 #include "wsgi/wsgi_state.h"
 #include "base/err.h"
 #include "http/server.h"
@@ -680,5 +681,23 @@ wsgi_traverse(WsgiState *Py_UNUSED(st), visitproc Py_UNUSED(visit),
 
 void
 wsgi_clear(WsgiState *Py_UNUSED(st))
+{
+}
+
+int
+files_setup(PyObject *Py_UNUSED(module), FilesState *Py_UNUSED(st))
+{
+    return 0;
+}
+
+int
+files_traverse(FilesState *Py_UNUSED(st), visitproc Py_UNUSED(visit),
+               void *Py_UNUSED(arg))
+{
+    return 0;
+}
+
+void
+files_clear(FilesState *Py_UNUSED(st))
 {
 }

@@ -157,6 +157,23 @@ def test_a_module_that_fails(
     assert ("Traceback" in done.stderr) == ("1 / 0" in text)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_startup_that_exits(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "bad.py").write_text(
+        "import sys\nfrom fluvial import App\napp = App()\n"
+        "@app.on_event('startup')\ndef start():\n    sys.exit(4)\n"
+    )
+    command = [sys.executable, "-m", "fluvial", "run", "bad:app", "--port", "0"]
+    command += ["--workers", workers]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 4
+    errors = {line for line in done.stderr.splitlines() if line.startswith("Error: ")}
+    assert errors == {"Error: the app called sys.exit(4)"}
+    assert "Traceback" not in done.stderr
+
+
 def test_the_traceback_at_debug_level(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import nothing_like_it")
     command = [sys.executable, "-m", "fluvial", "run", "bad:app", "--log-level", "debug"]

@@ -216,7 +216,7 @@ def _explained(what: str, deed: str) -> Iterator[None]:
     except (LoadError, KeyboardInterrupt):
         raise
     except SystemExit as exc:
-        status, text = _exit_status(exc)
+        status, text = exit_status(exc)
         raise LoadError(f"{what} can't {deed}: it called sys.exit({text})", status=status) from exc
     except BaseException as exc:  # not only Exception: asyncio.CancelledError, for example
         trace = _own_frames(exc.__traceback__)
@@ -226,7 +226,7 @@ def _explained(what: str, deed: str) -> Iterator[None]:
         raise LoadError(f"{what} can't {deed}: {_describe(exc, trace)}") from exc
 
 
-def _exit_status(exc: SystemExit) -> tuple[int, str]:
+def exit_status(exc: SystemExit) -> tuple[int, str]:
     """The exit status that Python would exit with, and the argument as it was written."""
     if exc.code is None:
         return 0, ""

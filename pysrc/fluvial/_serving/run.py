@@ -19,7 +19,7 @@ from . import log
 from .access_log import AccessLogError
 from .config import KEPT, Config, make_config
 from .identity import IdentityError, become, ids_of, pid_file, with_umask
-from .load import Load, LoadError, NestedRunError, loading, make_load
+from .load import Load, LoadError, NestedRunError, exit_status, loading, make_load
 from .manager import ServiceManager
 from .reload import Reloader
 from .rolling import Rolling
@@ -247,6 +247,10 @@ def _serve(
     except LoadError as exc:
         _print_error(exc)
         return exc.status
+    except SystemExit as exc:  # by the app's startup or its end
+        status, text = exit_status(exc)
+        _print_error(f"the app called sys.exit({text})")
+        return status
     except StartError:
         return START_FAILED
     except (StartStopped, KeyboardInterrupt):
@@ -254,8 +258,8 @@ def _serve(
     return 0
 
 
-def _print_error(exc: Exception) -> None:
-    sys.stderr.write(f"Error: {exc}\n")  # one write: other processes' lines can't split it
+def _print_error(reason: Exception | str) -> None:
+    sys.stderr.write(f"Error: {reason}\n")  # one write: other processes' lines can't split it
     sys.stderr.flush()
 
 

@@ -98,3 +98,12 @@ __all__ = [
     "run_async",
     "serve",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`fluvial.GunicornWorker`, for `gunicorn -k`; only then is gunicorn imported."""
+    if name == "GunicornWorker":
+        from ._serving.gunicorn_worker import GunicornWorker
+
+        return GunicornWorker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -425,10 +425,10 @@ async def _main(
     try:
         await service.run(ready, manager.stopping)
     finally:
-        await _end_tasks(config.cleanup_timeout * CANCELLED_SHARE)
+        await end_tasks(config.cleanup_timeout * CANCELLED_SHARE)
 
 
-async def _end_tasks(patience: float) -> None:
+async def end_tasks(patience: float) -> None:
     """Cancels the tasks that the app has left running, and abandons those that don't end."""
     loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}

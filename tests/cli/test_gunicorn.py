@@ -1,0 +1,183 @@
+"""`fluvial.GunicornWorker` in a real gunicorn, as its users start it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from support.command import PATIENCE, ServerProcess
+from support.workers import until
+
+GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
+APP = """
+import asyncio, os, sys, time
+from fluvial import App
+
+VERSION = 1
+app = App()
+
+@app.get("/")
+async def index():
+    return [os.getpid(), VERSION]
+
+@app.get("/slow")
+async def slow(name: str):
+    print("slow has begun", flush=True)
+    while not os.path.exists(name):
+        await asyncio.sleep(0.01)
+    return "done"
+
+@app.get("/block")
+async def block():
+    time.sleep(1000)
+
+async def asgi(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError("no lifespan")
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+    await send(start)
+    await send({"type": "http.response.body", "body": b"asgi " + scope["scheme"].encode()})
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [])
+    return [b"wsgi ", environ["wsgi.url_scheme"].encode()]
+
+broken = App()
+
+@broken.on_event("startup")
+async def fails():
+    raise RuntimeError("no database")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "it.py").write_text(APP)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, *options: str, app: str = "it:app", bind: str = "127.0.0.1:0"
+) -> Iterator[ServerProcess]:
+    """gunicorn, ready to serve. What is left after the block is killed."""
+    command = [GUNICORN, "-k", "fluvial.GunicornWorker", "--no-control-socket", "-b", bind]
+    server = ServerProcess([*command, *options, app], {"PYTHONPATH": ""}, folder)
+    try:
+        server.expect("Fluvial running on")
+        yield server
+    except BaseException as exc:
+        exc.add_note(f"gunicorn's log:\n{server.log}")
+        raise
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def ask(server: ServerProcess, path: str = "/", **options: str) -> httpx.Response:
+    return httpx.get(server.url + path, params=options, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("app", "body"), [("it:app", ",1]"), ("it:asgi", "asgi http"), ("it:wsgi", "wsgi http")]
+)
+def test_apps_of_each_kind(folder: Path, app: str, body: str) -> None:
+    with running(folder, "--access-logfile", "-", app=app) as server:
+        response = ask(server)
+        assert response.headers["server"] == "fluvial"
+        assert response.text.endswith(body)
+        server.expect('"GET / HTTP/1.1" 200')
+        assert server.stop() == 0
+
+
+def test_a_stop_finishes_requests(folder: Path) -> None:
+    with running(folder) as server:
+        url = httpx.URL(server.url)
+        request = b"GET /slow?name=go HTTP/1.1\r\nHost: x\r\n\r\n"
+        with contextlib.closing(_connect(url)) as sock:
+            sock.sendall(request)
+            server.expect("slow has begun")
+            server.process.send_signal(signal.SIGTERM)
+            server.expect("Handling signal: term")
+            (folder / "go").touch()
+            answer = b""
+            while piece := sock.recv(4096):
+                answer += piece
+            assert answer.endswith(b'"done"')
+        assert server.wait() == 0
+
+
+def _connect(url: httpx.URL) -> socket.socket:
+    sock = socket.create_connection((url.host, url.port or 80))
+    sock.settimeout(PATIENCE)
+    return sock
+
+
+def test_unix_sockets(folder: Path) -> None:
+    path = folder / "s"
+    with running(folder, bind=f"unix:{path}") as server:
+        transport = httpx.HTTPTransport(uds=str(path))
+        with httpx.Client(transport=transport, timeout=PATIENCE) as client:
+            assert client.get("http://x/").json()[1] == 1
+        assert server.stop() == 0
+
+
+def test_workers_are_replaced_after_max_requests(folder: Path) -> None:
+    with running(folder, "--max-requests", "3") as server:
+        first = ask(server).json()[0]
+        until(lambda: ask(server).json()[0] != first)
+        server.expect("Autorestarting worker after")
+        server.stop()
+
+
+def test_a_loop_that_stands_still_is_replaced(folder: Path) -> None:
+    with running(folder, "--timeout", "2") as server:
+        with contextlib.suppress(httpx.TransportError):
+            ask(server, "/block")
+        server.expect("WORKER TIMEOUT")
+        assert ask(server).json()[1] == 1
+
+
+def test_a_restart_reads_the_code_again(folder: Path) -> None:
+    with running(folder) as server:
+        (folder / "it.py").write_text(APP.replace("VERSION = 1", "VERSION = 1000"))
+        server.process.send_signal(signal.SIGHUP)
+        server.expect("Fluvial running on", 2)
+        until(lambda: ask(server).json()[1] == 1000)
+        assert server.stop() == 0
+
+
+def test_reload(folder: Path) -> None:
+    with running(folder, "--reload", "--reload-engine", "poll") as server:
+        (folder / "it.py").write_text(APP.replace("VERSION = 1", "VERSION = 1000"))
+
+        def is_new() -> bool:
+            """gunicorn's reloader compares with what its first look found, whenever that is."""
+            os.utime(folder / "it.py")
+            with contextlib.suppress(httpx.TransportError):
+                return ask(server).json()[1] == 1000
+            return False
+
+        until(is_new)
+
+
+def test_the_access_log_may_be_a_file(folder: Path) -> None:
+    log = folder / "access"
+    with running(folder, "--access-logfile", str(log)) as server:
+        ask(server, "/first")
+        until(lambda: "/first" in log.read_text())
+        assert server.stop() == 0
+
+
+def test_a_startup_that_fails_ends_gunicorn(folder: Path) -> None:
+    command = [GUNICORN, "-k", "fluvial.GunicornWorker", "-b", "127.0.0.1:0", "--no-control-socket"]
+    server = ServerProcess([*command, "it:broken"], {"PYTHONPATH": ""}, folder)
+    assert server.wait() == 3
+    assert "Application startup failed" in server.log
+    assert "no database" in server.log

@@ -160,11 +160,10 @@ debug_check(Loop *self, PyObject *callback, const char *method, bool any_thread)
 
 /* ---- Soon --------------------------------------------------------------------------------- */
 
+/* Queues a new handle (stolen), and returns it; NULL if that fails, or if it is NULL. */
 static Handle *
-loop_schedule(Loop *self, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
-              PyObject *context)
+loop_schedule(Loop *self, Handle *handle)
 {
-    Handle *handle = handle_new(self, callback, args, nargs, context);
     if (unlikely(handle == NULL)) {
         return NULL;
     }
@@ -206,7 +205,8 @@ loop_py_call_soon(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (unlikely(self->debug) && debug_check(self, args[0], "call_soon", false) < 0) {
         return NULL;
     }
-    return (PyObject *)loop_schedule(self, args[0], args + 1, nargs - 1, context);
+    Handle *handle = handle_new(self, args[0], args + 1, nargs - 1, context);
+    return (PyObject *)loop_schedule(self, handle);
 }
 
 /* The GIL guards the ready queue, so a thread that holds it pushes to the queue as the loop's own
@@ -229,7 +229,8 @@ loop_py_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nar
         && debug_check(self, args[0], "call_soon_threadsafe", true) < 0) {
         return NULL;
     }
-    Handle *handle = loop_schedule(self, args[0], args + 1, nargs - 1, context);
+    Handle *handle = loop_schedule(
+        self, handle_new_threadsafe(self, args[0], args + 1, nargs - 1, context));
     if (handle != NULL) {
         loop_wake(self);
     }
@@ -242,7 +243,8 @@ loop_call_soon(Loop *self, PyObject *callback, PyObject *arg, PyObject *context)
     if (loop_check_open(self) < 0) {
         return -1;
     }
-    Handle *handle = loop_schedule(self, callback, &arg, arg != NULL, context);
+    Handle *handle =
+        loop_schedule(self, handle_new(self, callback, &arg, arg != NULL, context));
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;
 }

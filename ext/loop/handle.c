@@ -159,6 +159,7 @@ handle_init(Handle *self, Loop *loop, PyObject *callback, PyObject *const *args,
     self->nargs = 0;
     self->cancelled = false;
     self->running = false;
+    self->threadsafe = false;
     self->tracked = false;
     if (likely(nargs <= HANDLE_ARGS)) {
         for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -216,6 +217,29 @@ timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
         return NULL;
     }
     return (TimerHandle *)op;
+}
+
+Handle *
+handle_new_threadsafe(Loop *loop, PyObject *callback, PyObject *const *args,
+                      Py_ssize_t nargs, PyObject *context)
+{
+    LoopState *st = loop->st;
+    if (st->asyncio_threadsafe_handle == NULL) {
+        return handle_new(loop, callback, args, nargs, context);
+    }
+    ThreadSafeHandle *self =
+        PyObject_GC_New(ThreadSafeHandle, st->threadsafe_handle_type);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->runner = PYTHREAD_INVALID_THREAD_ID;
+    self->gate = NULL;
+    if (handle_init(&self->base, loop, callback, args, nargs, context) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->base.threadsafe = true;
+    return &self->base;
 }
 
 /* ---- Calling ------------------------------------------------------------------------------ */
@@ -292,12 +316,9 @@ context_give_back(Handle *self)
     }
 }
 
-int
-handle_run(Handle *self)
+static int
+handle_run_now(Handle *self)
 {
-    if (self->cancelled) {
-        return 0;
-    }
     bool borrowed = self->context == NULL;
     if (borrowed) {
         context_borrow(self);
@@ -325,6 +346,23 @@ handle_run(Handle *self)
     }
     if (self->cancelled && !outer) {
         handle_drop_call(self);
+    }
+    return err;
+}
+
+int
+handle_run(Handle *self)
+{
+    if (self->cancelled) {
+        return 0;
+    }
+    if (likely(!self->threadsafe)) {
+        return handle_run_now(self);
+    }
+    bool outermost = threadsafe_begin(self);
+    int err = handle_run_now(self);
+    if (outermost) {
+        threadsafe_end(self);
     }
     return err;
 }

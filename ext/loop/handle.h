@@ -1,5 +1,5 @@
-/* Handle and TimerHandle: a callback that waits to be called, as asyncio.Handle and
- * asyncio.TimerHandle. Made and run by the loop.
+/* Handle, TimerHandle and ThreadSafeHandle: a callback that waits to be called, as asyncio.Handle,
+ * asyncio.TimerHandle and asyncio's private _ThreadSafeHandle. Made and run by the loop.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_LOOP_HANDLE_H
@@ -27,7 +27,8 @@ struct Handle {
     uint8_t nargs; /* in slots */
     bool cancelled;
     bool running;
-    bool tracked; /* by garbage collection: see handle_track */
+    bool threadsafe; /* a ThreadSafeHandle */
+    bool tracked;    /* by garbage collection: see handle_track */
 };
 
 typedef struct TimerHandle {
@@ -40,11 +41,25 @@ typedef struct TimerHandle {
 
 #define TIMER_IDLE SIZE_MAX
 
+typedef struct Gate Gate; /* handle_threadsafe.c */
+
+/* What call_soon_threadsafe gives from 3.14 on: while the callback runs, another thread that cancels
+ * it, or asks whether it is cancelled, waits for its end. */
+typedef struct ThreadSafeHandle {
+    Handle base;
+    unsigned long runner; /* the thread that runs the callback, while one does */
+    Gate *gate;           /* owned or NULL: where other threads wait for it */
+} ThreadSafeHandle;
+
 /* New handles, not tracked. `callback`, `args` and `context` are borrowed; with a NULL or None
  * `context`, the handle copies the current context. NULL with an exception set on failure. */
 Handle *handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
                    Py_ssize_t nargs, PyObject *context);
 TimerHandle *timer_handle_new(Loop *loop, PyObject *callback, PyObject *const *args,
+                              Py_ssize_t nargs, PyObject *context);
+
+/* Likewise; a Handle where asyncio has no _ThreadSafeHandle. */
+Handle *handle_new_threadsafe(Loop *loop, PyObject *callback, PyObject *const *args,
                               Py_ssize_t nargs, PyObject *context);
 
 /* Makes the handle visible to garbage collection. A running loop can't be garbage, and neither can
@@ -85,7 +100,14 @@ int handle_clear(PyObject *op);
 void handle_dealloc(PyObject *op);
 void timer_handle_dealloc(PyObject *op);
 
-/* Creates both types. 0, or -1 with an exception set. */
+/* Around the call of a ThreadSafeHandle's callback. begin: false if it runs already, so that the
+ * inner call has no end of its own. */
+bool threadsafe_begin(Handle *op);
+void threadsafe_end(Handle *op);
+/* Creates the type. 0, or -1 with an exception set. */
+int threadsafe_setup(PyObject *module, LoopState *st);
+
+/* Creates all types. 0, or -1 with an exception set. */
 int handle_setup(PyObject *module, LoopState *st);
 /* Frees the lists of spare handles. */
 void handle_free_lists(LoopState *st);

@@ -1,4 +1,4 @@
-/* The Python types Handle and TimerHandle. Rarely used parts (repr) are asyncio's own functions,
+/* The Python types Handle and TimerHandle (ThreadSafeHandle: handle_threadsafe.c). Rarely used parts (repr) are asyncio's own functions,
  * which find the attributes that they read under the same names here.
  */
 #include "base/py.h"
@@ -68,6 +68,9 @@ static PyObject *
 handle_get_class(PyObject *op, void *Py_UNUSED(closure))
 {
     LoopState *st = ((Handle *)op)->loop->st;
+    if (((Handle *)op)->threadsafe) {
+        return Py_NewRef(st->asyncio_threadsafe_handle);
+    }
     bool timer = Py_TYPE(op) == st->timer_handle_type;
     return Py_NewRef(timer ? st->asyncio_timer_handle : st->asyncio_handle);
 }
@@ -228,5 +231,9 @@ handle_setup(PyObject *module, LoopState *st)
         || PyModule_AddType(module, st->timer_handle_type) < 0) {
         return -1;
     }
-    return type_borrow(st->timer_handle_type, st->asyncio_timer_handle, "_repr_info");
+    if (type_borrow(st->timer_handle_type, st->asyncio_timer_handle, "_repr_info")
+        < 0) {
+        return -1;
+    }
+    return threadsafe_setup(module, st);
 }

@@ -13,11 +13,28 @@
 
 /* ---- Set-up ------------------------------------------------------------------------------- */
 
+/* New in 3.14. */
+static int
+import_threadsafe_handle(LoopState *st)
+{
+    if (name_import(&st->asyncio_threadsafe_handle, "asyncio.events",
+                    "_ThreadSafeHandle")
+        == 0) {
+        return 0;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return -1;
+    }
+    PyErr_Clear(); /* an older Python: call_soon_threadsafe gives a Handle */
+    return 0;
+}
+
 static int
 loop_setup_imports(LoopState *st)
 {
     if (name_import(&st->asyncio_handle, "asyncio", "Handle") < 0
         || name_import(&st->asyncio_timer_handle, "asyncio", "TimerHandle") < 0
+        || import_threadsafe_handle(st) < 0
         || name_import(&st->future_type, "asyncio", "Future") < 0
         || name_import(&st->task_type, "asyncio", "Task") < 0
         || name_import(&st->extract_stack, "asyncio.format_helpers", "extract_stack")
@@ -70,8 +87,10 @@ loop_traverse(LoopState *st, visitproc visit, void *arg)
     Py_VISIT(st->loop_type);
     Py_VISIT(st->handle_type);
     Py_VISIT(st->timer_handle_type);
+    Py_VISIT(st->threadsafe_handle_type);
     Py_VISIT(st->asyncio_handle);
     Py_VISIT(st->asyncio_timer_handle);
+    Py_VISIT(st->asyncio_threadsafe_handle);
     Py_VISIT(st->future_type);
     Py_VISIT(st->task_type);
     Py_VISIT(st->base_create_task);
@@ -90,8 +109,10 @@ loop_clear(LoopState *st)
     Py_CLEAR(st->loop_type);
     Py_CLEAR(st->handle_type);
     Py_CLEAR(st->timer_handle_type);
+    Py_CLEAR(st->threadsafe_handle_type);
     Py_CLEAR(st->asyncio_handle);
     Py_CLEAR(st->asyncio_timer_handle);
+    Py_CLEAR(st->asyncio_threadsafe_handle);
     Py_CLEAR(st->future_type);
     Py_CLEAR(st->task_type);
     Py_CLEAR(st->base_create_task);

@@ -49,13 +49,15 @@ typedef struct LoopState {
     PyTypeObject *loop_type;
     PyTypeObject *handle_type;
     PyTypeObject *timer_handle_type;
-    PyObject *asyncio_handle;       /* asyncio.Handle */
-    PyObject *asyncio_timer_handle; /* asyncio.TimerHandle */
-    PyObject *future_type;          /* asyncio.Future */
-    PyObject *task_type;            /* asyncio.Task */
-    PyObject *base_create_task;     /* asyncio.BaseEventLoop.create_task */
-    PyObject *extract_stack;        /* asyncio.format_helpers.extract_stack */
-    PyObject *get_running_loop;     /* asyncio._get_running_loop */
+    PyTypeObject *threadsafe_handle_type;
+    PyObject *asyncio_handle;            /* asyncio.Handle */
+    PyObject *asyncio_timer_handle;      /* asyncio.TimerHandle */
+    PyObject *asyncio_threadsafe_handle; /* asyncio.events._ThreadSafeHandle, or NULL */
+    PyObject *future_type;               /* asyncio.Future */
+    PyObject *task_type;                 /* asyncio.Task */
+    PyObject *base_create_task;          /* asyncio.BaseEventLoop.create_task */
+    PyObject *extract_stack;             /* asyncio.format_helpers.extract_stack */
+    PyObject *get_running_loop;          /* asyncio._get_running_loop */
 
     PyObject *empty_args; /* () */
     /* The tuple ("context",) that asyncio's C code passes as kwnames; NULL before first seen. */

@@ -573,6 +573,13 @@ class TimerHandle(Handle):
     _when: float
     _scheduled: bool
 
+@final
+class ThreadSafeHandle(Handle):
+    """What `call_soon_threadsafe` gives from 3.14 on, like asyncio's private class of that name."""
+
+    def cancel(self) -> None: ...
+    def cancelled(self) -> bool: ...
+
 class RequestCoro(Coroutine[Any, Any, None]):
     """The coroutine that a request's task runs."""
 

@@ -165,6 +165,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 
 # (owner, name): the first version that has the name, and the first that no longer has it.
 SOME_VERSIONS: dict[tuple[str, str], tuple[tuple[int, int], tuple[int, int]]] = {
+    ("asyncio.events", "_ThreadSafeHandle"): ((3, 14), (4, 0)),
     ("asyncio.tasks", "_all_tasks"): ((3, 11), (3, 12)),
     ("asyncio.tasks", "_scheduled_tasks"): ((3, 12), (3, 14)),
     # The parts of the set above (loop/all_tasks.c).

@@ -181,7 +181,7 @@ fds_wait(FdSet *set, Loop *loop, int fd, FdSide side, FdReady ready, PyObject *o
     } else if (fds_put(set, loop, fd, side, watch, &old) < 0) {
         Py_DECREF(ref);
         return -1;
-    } else if (side == FD_READER) {
+    } else if (FDS_KEEP && side == FD_READER) {
         set->entries[fd].kept = ref;
     } else {
         Py_DECREF(ref);

@@ -42,6 +42,10 @@ typedef struct FdEntry {
 #endif
 } FdEntry;
 
+/* Whether a socket may stay registered between two waits for it (fds_wait). A duplicate that libuv
+ * watches would keep a connection open that the user has closed. */
+#define FDS_KEEP FLUVIAL_LINUX
+
 #if FLUVIAL_LINUX
 enum { FD_READS = 1, FD_WRITES = 4 }; /* EPOLLIN and EPOLLOUT */
 #else

@@ -36,16 +36,17 @@ poll_is_current(const FdPoll *poll)
 static void
 poll_on_closed(uv_handle_t *handle)
 {
-    FdPoll *poll = container_of((uv_poll_t *)handle, FdPoll, uv);
-    (void)close(poll->copy);
-    PyMem_RawFree(poll);
+    PyMem_RawFree(container_of((uv_poll_t *)handle, FdPoll, uv));
 }
 
+/* The duplicate is closed at once, which libuv allows from here on: as long as it is open, so is the
+ * connection that the user is about to close. */
 static void
 poll_end(FdEntry *entry)
 {
     if (entry->poll != NULL) {
         uv_close((uv_handle_t *)&entry->poll->uv, poll_on_closed);
+        (void)close(entry->poll->copy);
         entry->poll = NULL;
     }
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -116,6 +117,50 @@ def test_a_watched_socket_is_kept(loop: asyncio.AbstractEventLoop) -> None:
         assert left.fileno() == fd
         loop.remove_reader(left)
         left.close()
+
+    loop.run_until_complete(main())
+
+
+async def receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    assert await loop.sock_recv(sock, 10) == b"x"
+
+
+async def receive_into(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    assert await loop.sock_recv_into(sock, bytearray(10)) == 1
+
+
+async def read(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    await ready.wait()
+    assert loop.remove_reader(sock)
+
+
+async def write(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready = asyncio.Event()
+    loop.add_writer(sock, ready.set)
+    await ready.wait()
+    assert loop.remove_writer(sock)
+
+
+@pytest.mark.parametrize("use", [receive, receive_into, read, write])
+def test_what_the_user_closes_is_closed(
+    loop: asyncio.AbstractEventLoop, use: Callable[..., Awaitable[None]]
+) -> None:
+    """At once: the loop keeps no descriptor of its own for a socket that nothing waits for."""
+
+    async def main() -> None:
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        peer.setblocking(False)
+        using = asyncio.ensure_future(use(loop, ours))
+        await turns()  # it waits now
+        peer.send(b"x")
+        await using
+        ours.close()
+        with contextlib.suppress(ConnectionResetError):  # if not all was read
+            assert peer.recv(10) == b""
+        peer.close()
 
     loop.run_until_complete(main())
 

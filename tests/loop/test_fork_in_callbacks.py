@@ -237,11 +237,15 @@ def test_resume_writing(fluvial_loop: Loop, forker: Forker) -> None:
 
 def test_connection_made(fluvial_loop: Loop, forker: Forker) -> None:
     """The child takes none of the connections that wait to be accepted."""
+    lost = asyncio.Semaphore(0)
 
     class Greeting(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:
             forker("made")
             transport.write(b"hello")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.release()
 
     async def main() -> None:
         server = await fluvial_loop.create_server(Greeting, "127.0.0.1", 0, backlog=10)
@@ -253,6 +257,7 @@ def test_connection_made(fluvial_loop: Loop, forker: Forker) -> None:
         for client in clients:
             expect_nothing(client)
             client.close()
+            await lost.acquire()
         server.close()
         await server.wait_closed()
 
@@ -263,6 +268,7 @@ def test_connection_made(fluvial_loop: Loop, forker: Forker) -> None:
 @pytest.mark.parametrize("many", [1, 4])
 def test_a_factory_of_protocols(fluvial_loop: Loop, forker: Forker, many: int) -> None:
     """It is called while the connections that wait are accepted one after the other."""
+    lost = asyncio.Semaphore(0)
 
     class Greeting(asyncio.Protocol):
         def __init__(self) -> None:
@@ -270,6 +276,9 @@ def test_a_factory_of_protocols(fluvial_loop: Loop, forker: Forker, many: int) -
 
         def connection_made(self, transport: Any) -> None:
             transport.write(b"hello")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.release()
 
     async def main() -> None:
         server = await fluvial_loop.create_server(Greeting, "127.0.0.1", 0, backlog=10)
@@ -281,6 +290,7 @@ def test_a_factory_of_protocols(fluvial_loop: Loop, forker: Forker, many: int) -
         for client in clients:
             expect_nothing(client)
             client.close()
+            await lost.acquire()
         server.close()
         await server.wait_closed()
 

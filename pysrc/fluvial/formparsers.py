@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["FormMessage", "FormParser", "MultiPartException", "MultiPartParser"]
 
 
-class MultiPartException(Exception):
-    """A form isn't well formed, or exceeds a limit."""
+class MultiPartException(HTTPException):
+    """A form isn't well formed, or exceeds a limit: what `request.form()` raises without an app."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status_code: int = 400) -> None:
+        super().__init__(status_code, message)
         self.message = message
 
 
@@ -53,7 +53,7 @@ class _Parser:
         try:
             return await read_form(self, self._limits)
         except HTTPException as exc:
-            raise MultiPartException(str(exc.detail)) from exc
+            raise MultiPartException(str(exc.detail), exc.status_code) from exc
 
 
 class FormParser(_Parser):

@@ -328,7 +328,14 @@ class Request(HTTPConnection):
         if "form" not in cache:
             from ._forms.reading import close_files, read_form  # few apps need it
 
-            form = await read_form(self, limits)
+            try:
+                form = await read_form(self, limits)
+            except HTTPException as exc:
+                if self.app is not None:
+                    raise
+                from .formparsers import MultiPartException  # of bare ASGI apps
+
+                raise MultiPartException(str(exc.detail), exc.status_code) from exc
             if form.files():
                 self._at_end = lambda: close_files(form)
             cache["form"] = form

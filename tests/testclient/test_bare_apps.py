@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from fluvial import App, HTTPException
+from fluvial import App, HTTPException, PlainTextResponse, Request
+from fluvial.formparsers import MultiPartException
 from fluvial.testclient import TestClient
 
 
@@ -28,3 +29,19 @@ def test_a_mounted_one_has_the_handlers_of_the_app_around_it() -> None:
     app = App()
     app.mount("", fail)
     assert TestClient(app).get("/").status_code == 418
+
+
+async def read_form(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        request: Any = Request(scope, receive)  # type: ignore[call-arg]
+        await request.form()
+        await PlainTextResponse("read")(scope, receive, send)
+
+
+def test_a_form_that_is_refused_outside_of_an_app() -> None:
+    sent: Any = {"content": b"x", "headers": {"content-type": "multipart/form-data"}}
+    with pytest.raises(MultiPartException, match="Missing boundary") as raised:
+        TestClient(read_form).post("/", **sent)
+    assert raised.value.message == "Missing boundary in multipart."
+    response = TestClient(read_form, raise_server_exceptions=False).post("/", **sent)
+    assert response.status_code == 400

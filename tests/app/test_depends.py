@@ -592,8 +592,8 @@ if TYPE_CHECKING:
 app = App()
 calls = []
 
-def known(*args) -> str:
-    calls.append(args)
+def known(kind: str = "") -> str:
+    calls.append(kind)
     return "known"
 
 class Checker:

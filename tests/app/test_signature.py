@@ -406,15 +406,27 @@ def test_depends_of_what_a_function_returned() -> None:
         App().get("/", dependencies=[Depends(user())])(lambda: None)
 
 
-def test_markers_on_what_is_left_over() -> None:
-    def args(*q: Annotated[str, Depends(auth)]) -> None: ...
-    def kwargs(**q: Annotated[str, fastapi.Depends(auth)]) -> None: ...
+def test_parameters_that_nothing_fills_in() -> None:
+    """As a decorator's wrapper has, whose function would be called without dependencies."""
 
-    args.__annotations__["q"] = Annotated[str, Depends(auth)]
-    with pytest.raises(TypeError, match=r"'q'.*left over"):
-        App().get("/")(args)
-    with pytest.raises(TypeError, match=r"'q'.*fluvial\.Depends"):
-        App().get("/")(kwargs)
+    def handler(user: Annotated[str, Depends(auth)]) -> None: ...
+
+    def args(*q: Any) -> None: ...
+    def kwargs(a: int = 1, **q: Any) -> None: ...
+
+    class Taking:
+        def __init__(self, *q: Any) -> None: ...
+
+    for function in (args, kwargs):
+        with pytest.raises(TypeError, match=r"parameter 'q' .*functools\.wraps"):
+            App().get("/")(function)
+        with pytest.raises(TypeError, match=r"parameter 'q' .*functools\.wraps"):
+            App().websocket("/")(function)
+        with pytest.raises(TypeError, match=r"parameter 'q' .*functools\.wraps"):
+            App().get("/", dependencies=[Depends(function)])(lambda: None)
+    with pytest.raises(TypeError, match=r"parameter 'q' .*functools\.wraps"):
+        App().get("/")(signature(Any, Depends(Taking)))
+    App().get("/")(functools.wraps(handler)(args))
 
 
 @pytest.mark.parametrize(

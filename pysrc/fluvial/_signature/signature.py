@@ -70,6 +70,10 @@ Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 HANDLER: Final = Depends()  # the marker of a call that is no dependency
 _SPECIALS = (HTTPConnection, Request, WebSocket, Response, BackgroundTasks, SecurityScopes)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_NOTHING_FILLS = (
+    "nothing fills it in; write each parameter, or, if this is the wrapper that a decorator has "
+    "made, give it the function's signature by @functools.wraps(function)"
+)
 
 
 class Special(enum.Enum):
@@ -133,12 +137,12 @@ def read_call(
     call = Call(func, flavour(func), origin, marker)
     for parameter in own_parameters(func):
         try:
+            if parameter.kind in _VARIADIC:
+                raise TypeError(_NOTHING_FILLS)
             value = _read_parameter(parameter, path_names, overrides)
         except TypeError as exc:
             where = f"parameter {parameter.name!r} of {callable_name(func)}"
             raise TypeError(f"{where}: {exc}") from exc
-        if value is None:
-            continue
         positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
         positional_only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
         call.arguments.append(Argument(parameter.name, positional, positional_only, value))
@@ -334,8 +338,8 @@ def _has_forward_reference(annotation: Any) -> bool:
 
 def _read_parameter(
     parameter: inspect.Parameter, path_names: Collection[str], overrides: Overrides
-) -> Field | Special | Call | None:
-    """Where a parameter's value comes from; None for `*args` and `**kwargs`, which stay empty."""
+) -> Field | Special | Call:
+    """Where a parameter's value comes from."""
     bare, metadata = split_annotated(parameter.annotation)
     is_plain = is_plain_scalar(strip_optional(bare))  # as most are: nothing is inside
     check_metadata(metadata)
@@ -349,10 +353,9 @@ def _read_parameter(
     if not is_plain and not isinstance(marker, Depends):
         check_annotation(bare)
         special = _special(bare)
-    if special is not None or parameter.kind in _VARIADIC:
+    if special is not None:
         if marker is not None:
-            what = "it takes what is left over" if special is None else "its type says what it is"
-            raise TypeError(f"has {marker!r}, but {what}; remove one of them")
+            raise TypeError(f"has {marker!r}, but its type says what it is; remove one of them")
         return special
     if isinstance(marker, Depends):
         dependency = bare if marker.dependency is None else marker.dependency

@@ -162,6 +162,12 @@ access_log_entry(AccessLog *log, const AccessEntry *entry)
     log_flush_much(log);
 }
 
+int
+access_log_reopen(AccessLog *log, int fd)
+{
+    return log->writer == NULL ? 0 : log_writer_reopen(log->writer, fd);
+}
+
 void
 access_log_flush(AccessLog *log)
 {

@@ -29,6 +29,9 @@ void access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req,
                     int status);
 /* Adds one line by the format. */
 void access_log_entry(AccessLog *log, const AccessEntry *entry);
+/* Writes to a duplicate of `fd` from now on; lines that were added before may still go to the old file. 0 or a
+ * negative UV_E*. Does nothing to a log that is off. */
+int access_log_reopen(AccessLog *log, int fd);
 void access_log_flush(AccessLog *log);
 /* Waits until the last lines are written, but not for a reader that has stopped. */
 void access_log_settle(AccessLog *log);

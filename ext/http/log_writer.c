@@ -29,7 +29,8 @@ struct LogWriter {
     _Atomic size_t waiting; /* bytes taken over and not yet written */
     _Atomic uint64_t
         moved; /* when bytes were last written, or handed over while none were waiting */
-    int fd;    /* owned */
+    int fd;    /* owned; changed by the thread, under the lock */
+    int next;  /* owned: what takes its place, or -1; under the lock */
     int refs;  /* one of the owner and one of the thread; under the lock */
     bool started, idle; /* under the lock */
     atomic_bool closed;
@@ -44,6 +45,7 @@ log_writer_new(int fd)
         return NULL;
     }
     writer->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    writer->next = -1;
     writer->refs = 1;
     writer->pid = getpid();
     if (writer->fd < 0 || uv_mutex_init(&writer->lock) != 0) {
@@ -74,6 +76,9 @@ writer_unref(LogWriter *writer)
         return;
     }
     (void)close(writer->fd);
+    if (writer->next >= 0) {
+        (void)close(writer->next);
+    }
     buf_free(&writer->pending);
     buf_free(&writer->writing);
     uv_cond_destroy(&writer->progress);
@@ -88,6 +93,17 @@ static void
 writer_rest(int ms)
 {
     (void)poll(NULL, 0, ms);
+}
+
+/* Takes the file of log_writer_reopen, if there is one. With the lock. */
+static void
+writer_take_next(LogWriter *writer)
+{
+    if (writer->next >= 0) {
+        (void)close(writer->fd);
+        writer->fd = writer->next;
+        writer->next = -1;
+    }
 }
 
 /* Waits after a failed write. Whether to try again: an error may pass, but once the writer is closed
@@ -121,6 +137,9 @@ writer_write_all(LogWriter *writer)
                 (void)atomic_fetch_sub(&writer->waiting, lines->len - done);
                 break;
             }
+            uv_mutex_lock(&writer->lock);
+            writer_take_next(writer);
+            uv_mutex_unlock(&writer->lock);
             continue;
         }
         done += (size_t)n;
@@ -137,10 +156,12 @@ writer_run(void *arg)
     uv_mutex_lock(&writer->lock);
     for (;;) {
         while (writer->pending.len == 0 && !atomic_load(&writer->closed)) {
+            writer_take_next(writer);
             writer->idle = true;
             uv_cond_wait(&writer->lines_came, &writer->lock);
             writer->idle = false;
         }
+        writer_take_next(writer);
         if (writer->pending.len == 0) {
             break;
         }
@@ -212,6 +233,30 @@ log_writer_put(LogWriter *writer, Buf *lines)
         uv_cond_signal(&writer->lines_came);
     }
     uv_mutex_unlock(&writer->lock);
+}
+
+int
+log_writer_reopen(LogWriter *writer, int fd)
+{
+    if (writer->pid != getpid()) {
+        return 0;
+    }
+    int next = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (next < 0) {
+        return uv_translate_sys_error(errno);
+    }
+    uv_mutex_lock(&writer->lock);
+    int skipped = writer->next;
+    writer->next = next;
+    if (!writer->started) {
+        writer_take_next(writer);
+    }
+    uv_cond_signal(&writer->lines_came);
+    uv_mutex_unlock(&writer->lock);
+    if (skipped >= 0) {
+        (void)close(skipped);
+    }
+    return 0;
 }
 
 size_t

@@ -17,6 +17,9 @@ LogWriter *log_writer_new(int fd);
 /* Takes the lines over and leaves `lines` empty. When out of memory the lines are lost. When no thread
  * can be started, `lines` stays as it is. */
 void log_writer_put(LogWriter *writer, Buf *lines);
+/* Writes to a duplicate of `fd` from now on; a write that has begun still goes to the old file. 0 or a negative
+ * UV_E*, and then nothing has changed. */
+int log_writer_reopen(LogWriter *writer, int fd);
 /* The number of bytes that were taken over and are not yet written. */
 size_t log_writer_waiting(const LogWriter *writer);
 /* Returns when everything is written, or when nothing has been written for half a second. */

@@ -168,6 +168,12 @@ http_server_access_log(HttpServer *server, int fd)
     access_log_open(&server->log, fd, server->limits.log_buffer);
 }
 
+int
+http_server_reopen_log(HttpServer *server, int fd)
+{
+    return access_log_reopen(&server->log, fd);
+}
+
 void
 http_server_access_format(HttpServer *server, AccessFormat *format)
 {

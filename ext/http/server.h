@@ -155,6 +155,8 @@ void http_server_free(HttpServer *server);
 /* Writes one line per response to the descriptor `fd` (-1: off). The lines are gathered, and handed to
  * the writing thread before the loop blocks. */
 void http_server_access_log(HttpServer *server, int fd);
+/* Writes them to `fd` from now on: see access_log_reopen. */
+int http_server_reopen_log(HttpServer *server, int fd);
 /* The layout of these lines, which the server owns from then on. NULL, the default: the plain one. */
 void http_server_access_format(HttpServer *server, AccessFormat *format);
 /* Whether the times of requests are measured. */

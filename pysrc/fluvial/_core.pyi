@@ -438,6 +438,11 @@ class Server:
         Content-Encoding doesn't count any more."""
     def release(self, request: Request, /) -> None:
         """Ends an adopted request or WebSocket."""
+    def reopen_log(self, fd: int, /) -> None:
+        """Writes the access log to a duplicate of `fd`; lines already added may go to the old one.
+
+        Raises: OSError when there are no more descriptors.
+        """
     def close(self) -> None:
         """Frees the server, which must have been drained."""
     def stats(self) -> dict[str, int]: ...

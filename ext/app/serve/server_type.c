@@ -315,6 +315,21 @@ server_take_socket(PyObject *op, PyObject *arg)
 }
 
 static PyObject *
+server_reopen_log(PyObject *op, PyObject *arg)
+{
+    AppServer *self = (AppServer *)op;
+    int fd;
+    if (!PyArg_Parse(arg, "i:reopen_log", &fd) || server_check_open(self) < 0) {
+        return NULL;
+    }
+    int err = http_server_reopen_log(self->http, fd);
+    if (err != 0) {
+        return err_set(err);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     AppServer *self = (AppServer *)op;
@@ -436,6 +451,8 @@ static PyMethodDef server_methods[] = {
     {"collect", server_collect, METH_VARARGS,
      "Adds a piece to the body of an adopted request."},
     {"release", server_release_adopted, METH_O, "Ends an adopted request."},
+    {"reopen_log", server_reopen_log, METH_O,
+     "Writes the access log to another descriptor."},
     {"close", server_close, METH_NOARGS, "Releases the drained server."},
     {"stats", server_stats, METH_NOARGS, "Counters since the start, as a dict."},
     {NULL, NULL, 0, NULL},

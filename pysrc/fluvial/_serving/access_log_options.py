@@ -1,4 +1,4 @@
-"""The options of `fluvial run` that are about the access log."""
+"""The options of `fluvial run` that are about logs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from .access_format import PLAIN
 
 _OPTIONS = (
     click.option(
+        "--log-config",
+        metavar="FILE",
+        help="A dict for logging.config.dictConfig(), as JSON or TOML. Default: to stderr.",
+    ),
+    click.option(
         "--access-log/--no-access-log",
         default=True,
         show_default=True,
@@ -21,7 +26,8 @@ _OPTIONS = (
         metavar="FILE",
         default="-",
         show_default=True,
-        help="The file to which they are appended; - is stdout.",
+        help="The file to which they are appended, opened anew on SIGUSR1; - is stdout; logging is "
+        "the logger fluvial.access; syslog, or syslog:/dev/log or syslog:HOST:PORT.",
     ),
     click.option(
         "--access-logformat",

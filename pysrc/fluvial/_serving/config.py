@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .._forms.limits import DEFAULTS, FLAGS
 from .access_format import read_format
+from .access_log import syslog_address
 from .addresses import has_unix_socket, parse_address
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
 
@@ -52,6 +53,7 @@ KEPT = (
 _NOT_EMPTY = {
     "uds": "the path of a socket",
     "pid": "the path of a file",
+    "access_log_file": "a file, -, logging or syslog",
     **dict.fromkeys(("user", "group", "uds_owner", "uds_group"), "a name or a number"),
 }
 LONGEST_LIFETIME = 31_536_000.0  # seconds
@@ -238,8 +240,9 @@ class Config:
     `forwarded_allow_ips` are the addresses and networks of proxies ("unix": whoever connects to a
     Unix socket; "*": all) that are believed what `forwarded_fields` say of a request's client.
 
-    `access_log_file` is the file of the access log, "-" for stdout; a level above "info" turns the
-    log off. `access_logformat` is "plain", "combined", "json", or a format with gunicorn's atoms.
+    `access_log_file` is the file of the access log, or "-" for stdout, "logging", "syslog:ADDRESS";
+    a level above "info" turns it off. `log_config` is a file with a dict for dictConfig(), as JSON
+    or TOML. `access_logformat` is "plain", "combined", "json", or a format with gunicorn's atoms.
 
     A worker whose event loop has stood still for `worker_timeout` is replaced, and so is one that
     is not ready after `startup_timeout`; by default these are 30 and 300 where there is a parent
@@ -276,6 +279,7 @@ class Config:
     access_log_file: str = "-"
     access_logformat: str = "plain"
     log_level: str = "info"
+    log_config: str | None = None
     worker_timeout: float | None = None
     startup_timeout: float | None = None
     max_requests: int = 0
@@ -384,6 +388,7 @@ class Config:
             if getattr(self, name) == "":
                 raise ValueError(f"{name} must be {words}, not ''")
         read_format(self.access_logformat)
+        syslog_address(self.access_log_file)
         if self.preload and (self.user is not None or self.group is not None):
             raise ValueError(
                 "preload can't be combined with user or group: the app would be loaded before the "

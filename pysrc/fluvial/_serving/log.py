@@ -59,9 +59,21 @@ class NonBlockingHandler(logging.Handler):
         return any(events & select.POLLOUT for _, events in found)
 
 
-def configure(level: str) -> None:
-    """Sends the log to stderr, unless the app has set up handlers for it."""
-    logger.setLevel(level.upper())
+class LogConfigError(ValueError):
+    """The file of --log-config can't be used; the message says why."""
+
+
+def configure(level: str, file: str | None = None) -> None:
+    """Sends the log to stderr, unless the app or `file` has set up handlers for it.
+
+    `file` is a dict for logging.config.dictConfig(), as JSON or TOML. A level of its own for the
+    logger "fluvial" takes the place of `level`. Raises: LogConfigError.
+    """
+    if file is not None:
+        logger.setLevel(logging.NOTSET)
+        _apply(file)
+    if file is None or logger.level == logging.NOTSET:
+        logger.setLevel(level.upper())
     if logger.handlers or logging.getLogger().handlers:
         return
     handler: logging.Handler = logging.StreamHandler()
@@ -71,6 +83,26 @@ def configure(level: str) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.propagate = False
+
+
+def _apply(file: str) -> None:
+    import json  # these three are slow to import, and seldom needed
+    import logging.config
+    import tomllib
+
+    try:
+        with open(file, "rb") as source:
+            read = tomllib.load if file.endswith(".toml") else json.load
+            found = read(source)
+        if not isinstance(found, dict):
+            raise ValueError('it must be an object, such as {"root": …}')
+        # Loggers that exist already, ours among them, go on, unless the file says otherwise.
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | found)
+    except OSError as exc:
+        raise LogConfigError(f"can't read {exc.filename or file}: {exc.strerror}") from exc
+    except (ValueError, TypeError, AttributeError, ImportError) as exc:
+        cause = f" ({exc.__cause__})" if exc.__cause__ is not None else ""
+        raise LogConfigError(f"--log-config {file}: {exc}{cause}") from exc
 
 
 def _is_the_process_s_own() -> bool:

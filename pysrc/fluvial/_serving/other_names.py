@@ -66,7 +66,7 @@ _REPLACED = "workers that end are always replaced"
 IDLE_FLAGS = {
     "-R": "descriptors are inherited as the system does it",
     "--capture-output": "redirect stdout and stderr where the server is started",
-    "--disable-redirect-access-to-syslog": "nothing is sent to syslog",
+    "--disable-redirect-access-to-syslog": "--access-log-file says where lines go",
     "--do-handshake-on-connect": "handshakes never hold up others",
     "--enable-stdio-inheritance": "descriptors are inherited as the system does it",
     "--http1-keep-alive": "connections are kept alive, for --keep-alive",
@@ -119,7 +119,7 @@ IDLE_OPTIONS = {
 _DIRTY = "there are no such workers: use a task queue"
 _DAEMON = "a service manager or a shell's & starts it in the background"
 _HTTP2 = "HTTP/2 is not served yet: let a proxy do it"
-_LOGGING = "set up logging in the app; the server's loggers are `fluvial` and `fluvial.error`"
+_LOGGING = "--log-config FILE sets up logging, by JSON or TOML"
 _METRICS = "there are none yet"
 _STATIC = "mount fluvial.staticfiles.StaticFiles in the app"
 _STATSD = "statsd is not spoken"
@@ -171,7 +171,6 @@ REFUSED = {
     "--http2-max-send-buffer-size": _HTTP2,
     "--insecure-bind": "start a second server for it",
     "--limit-request-field_size": "use --limit-headers, the size of all fields",
-    "--log-config": _LOGGING,
     "--log-config-json": _LOGGING,
     "--log-file": "the log goes to stderr: redirect it",
     "--log-syslog": _SYSLOG,

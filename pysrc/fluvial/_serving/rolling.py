@@ -21,6 +21,7 @@ from .cells import Cells
 from .config import RANGES
 from .draining import RETIRING
 from .identity import take_pid_file
+from .reopening import REOPEN, reopens
 from .reporting import RETIRE
 from .secure import SecureError
 from .signals import OURS
@@ -71,6 +72,8 @@ class Rolling(Supervisor):
         self._failures = 0  # of workers that were to take others' places, in a row
         self._try_at = 0.0  # before that time no other is started for a limit's sake
         self._taken = _commands_of_ours()
+        if reopens(config):
+            self._taken += (signal.SIGUSR1,)
 
     # -- Signals ----------------------------------------------------------------------------
 
@@ -81,7 +84,9 @@ class Rolling(Supervisor):
         if self._stopping:
             return
         log.info("Received %s", signal.Signals(number).name)
-        if number == signal.SIGHUP:
+        if number == REOPEN:
+            self._signal_workers(signal.SIGUSR1)
+        elif number == signal.SIGHUP:
             self._restart()
         elif number == signal.SIGUSR2:
             self._succeed = True

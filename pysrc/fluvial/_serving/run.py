@@ -20,6 +20,7 @@ from .access_log import AccessLogError
 from .config import KEPT, Config, make_config
 from .identity import IdentityError, become, ids_of, pid_file, with_umask
 from .load import Load, LoadError, NestedRunError, exit_status, loading, make_load
+from .log import LogConfigError
 from .manager import ServiceManager
 from .reload import Reloader
 from .rolling import Rolling
@@ -87,14 +88,14 @@ def start(
     the configuration once more, for a restart of workers.
     """
     occupy_standard_descriptors()
-    log.configure(config.log_level)
     with _ignoring(to_the_end), with_umask(config.umask):
         try:
+            log.configure(config.log_level, config.log_config)
             secure = make_secure(config)
             before = Predecessor.from_environment()
             with pid_file(config.pid, second=before.pid != 0):
                 return _start(load, config, secure, to_the_end, watched, again, before)
-        except (BindError, SecureError, IdentityError, AccessLogError) as exc:
+        except (BindError, SecureError, IdentityError, AccessLogError, LogConfigError) as exc:
             _print_error(exc)
             return 1
         except LoadError as exc:  # of an app that is preloaded
@@ -147,7 +148,8 @@ def _preload(load: Load) -> Load:
 def _renew(load: Load, config: Config, again: Again | None) -> tuple[Config, Work]:
     """The configuration after a SIGHUP, and what new workers run.
 
-    Raises: SecureError when a certificate is wrong, ValueError when the configuration is.
+    Raises: SecureError when a certificate is wrong, ValueError when the configuration is, also that
+    of logging.
     """
     before = config
     if again is not None:
@@ -160,7 +162,7 @@ def _renew(load: Load, config: Config, again: Again | None) -> tuple[Config, Wor
     if config.preload:
         log.logger.warning("--preload: the app's code stays as it was when the server started")
     secure = make_secure(config)
-    log.configure(config.log_level)
+    log.configure(config.log_level, config.log_config)
     several = replace(config, workers=max(config.workers, 2))  # old and new ones share sockets
     return config, functools.partial(_work, load, several, secure)
 

@@ -36,6 +36,7 @@ from .draining import CANCELLED_SHARE, drain
 from .manager import ServiceManager
 from .proxies import make_proxies
 from .refusals import log_refused
+from .reopening import reopening
 from .reporting import RETIRE, report
 from .secure import make_secure
 from .sockets import BindError, describe
@@ -253,6 +254,11 @@ class Service:
         self._retiring = True
         self._stop.set()
 
+    def reopen_logs(self) -> None:
+        """Opens the access log's file anew. For the loop's thread."""
+        if not self.is_over:
+            self._access_log.reopen(getattr(self, "server", None))
+
     def _make_server(
         self, loop: Loop, pool: _core.Pool, request_type: type[Request] = Request
     ) -> _core.Server:
@@ -423,7 +429,8 @@ async def _main(
         signals.attach(loop, service)
     manager.live_on(loop)
     try:
-        await service.run(ready, manager.stopping)
+        with reopening(loop, config, service):
+            await service.run(ready, manager.stopping)
     finally:
         await end_tasks(config.cleanup_timeout * CANCELLED_SHARE)
 

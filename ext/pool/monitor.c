@@ -87,11 +87,12 @@ monitor_look(Pool *pool, Before *before)
     uint64_t wanted_at = loop_gil_wanted_at(pool->loop);
     uint32_t queued = atomic_load_explicit(&pool->queued, memory_order_relaxed);
     uint32_t begun = (uint32_t)(pool->begun - before->begun);
+    uint32_t left = before->queued > begun ? before->queued - begun : 0;
     Look look = {
         .elapsed = now - before->at,
         .loop_waits = wanted_at != 0 && now > wanted_at ? now - wanted_at : 0,
         .queued = queued,
-        .left_queued = before->queued > begun ? before->queued - begun : 0,
+        .left_queued = left < queued ? left : queued, /* others were withdrawn */
     };
     Before next = {.valid = true, .at = now, .begun = pool->begun, .queued = queued};
     ThreadClock loop_clock = pool->loop_clock;

@@ -289,6 +289,17 @@ conn_on_secure(Stream *stream)
     conn_settle(conn_of_stream(stream));
 }
 
+/* A request came without TLS, perhaps of a browser that was given http:// and this port. */
+static void
+conn_on_plain(Stream *stream)
+{
+    HttpConn *c = conn_of_stream(stream);
+    exchange_reject(
+        c,
+        fault_make(400, "This port takes HTTPS only: write https:// and not http://"));
+    conn_settle(c);
+}
+
 static void
 conn_on_drain(Stream *stream)
 {
@@ -434,6 +445,7 @@ static const StreamOps stream_ops = {
     .on_drain = conn_on_drain,
     .on_closed = conn_on_closed,
     .on_secure = conn_on_secure,
+    .on_plain = conn_on_plain,
 };
 
 /* A connection on `fd`; NULL when out of memory or when libuv refuses the descriptor. */

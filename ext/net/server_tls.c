@@ -24,9 +24,11 @@ static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 typedef struct SecureArgs {
     const char *cert, *key; /* file names */
     const char *cas;        /* file name; NULL: none */
+    const char *crl;        /* the same, of revoked certificates */
     const char *password;   /* NULL: none */
     const char *ciphers;    /* NULL: the default */
     int verify;             /* SecureVerify */
+    int least;              /* TLS1_2_VERSION or TLS1_3_VERSION */
 } SecureArgs;
 
 /* ---- Errors ------------------------------------------------------------------------------- */
@@ -154,6 +156,35 @@ context_load_key(SSL_CTX *ctx, const SecureArgs *args)
 
 /* ---- Clients ------------------------------------------------------------------------------ */
 
+/* Certificates are refused that the lists in the file name; a list of each authority that has signed one
+ * must be there. */
+static int
+context_load_revoked(SSL_CTX *ctx, const char *file)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx); /* borrowed */
+    if (file_check_readable(file) < 0) {
+        return -1;
+    }
+    ERR_clear_error();
+    X509_LOOKUP *lookup =
+        X509_STORE_add_lookup(store, X509_LOOKUP_file()); /* borrowed */
+    if (lookup == NULL || X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) < 1) {
+        return context_raise_for(
+            file, "there is no list of revoked certificates in PEM form");
+    }
+    unsigned long flags = X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+    (void)X509_STORE_set_flags(store, flags);
+    return 0;
+}
+
+/* Where certificates are optional, a bad one doesn't end the handshake: the app is told what is wrong with
+ * it, see server_tls_facts.c. */
+static int
+context_on_verify(int Py_UNUSED(good), X509_STORE_CTX *Py_UNUSED(store))
+{
+    return 1;
+}
+
 static int
 context_load_authorities(SSL_CTX *ctx, const SecureArgs *args)
 {
@@ -169,12 +200,15 @@ context_load_authorities(SSL_CTX *ctx, const SecureArgs *args)
         }
         SSL_CTX_set_client_CA_list(ctx, names); /* takes it */
     }
+    if (args->crl != NULL && context_load_revoked(ctx, args->crl) < 0) {
+        return -1;
+    }
     switch ((SecureVerify)args->verify) {
     case SECURE_VERIFY_NONE:
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
         break;
     case SECURE_VERIFY_OPTIONAL:
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, context_on_verify);
         break;
     case SECURE_VERIFY_REQUIRED:
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
@@ -213,7 +247,7 @@ context_set_protocol(SSL_CTX *ctx, const SecureArgs *args)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(ctx, context_on_alpn, NULL);
     ERR_clear_error();
-    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1
+    if (SSL_CTX_set_min_proto_version(ctx, args->least) != 1
         || SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) != 1) {
         return context_raise_for("TLS", "the context can't be set up");
     }
@@ -248,26 +282,34 @@ context_make(const SecureArgs *args)
 static PyObject *
 context_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"certfile", "keyfile", "password", "ca_certs",
-                                        "verify",   "ciphers", NULL};
-    PyObject *cert = NULL, *key = NULL, *cas = NULL; /* owned: bytes */
-    PyObject *cas_name = Py_None;                    /* borrowed */
-    SecureArgs a = {.verify = SECURE_VERIFY_NONE};
+    static const char *const names[] = {"certfile", "keyfile",         "password",
+                                        "ca_certs", "verify",          "ciphers",
+                                        "crl",      "minimum_version", NULL};
+    PyObject *cert = NULL, *key = NULL, *cas = NULL, *crl = NULL; /* owned: bytes */
+    PyObject *cas_name = Py_None, *crl_name = Py_None;            /* borrowed */
+    SecureArgs a = {.verify = SECURE_VERIFY_NONE, .least = TLS1_2_VERSION};
     SecureContext *self = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$zOiz:SecureContext",
-                                     (char **)names, PyUnicode_FSConverter, &cert,
-                                     PyUnicode_FSConverter, &key, &a.password,
-                                     &cas_name, &a.verify, &a.ciphers)
-        || (cas_name != Py_None && !PyUnicode_FSConverter(cas_name, &cas))) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O&O&|$zOizOi:SecureContext", (char **)names,
+            PyUnicode_FSConverter, &cert, PyUnicode_FSConverter, &key, &a.password,
+            &cas_name, &a.verify, &a.ciphers, &crl_name, &a.least)
+        || (cas_name != Py_None && !PyUnicode_FSConverter(cas_name, &cas))
+        || (crl_name != Py_None && !PyUnicode_FSConverter(crl_name, &crl))) {
         goto done;
     }
     if (a.verify < SECURE_VERIFY_NONE || a.verify > SECURE_VERIFY_REQUIRED) {
         PyErr_Format(PyExc_ValueError, "verify must be 0, 1 or 2, not %d", a.verify);
         goto done;
     }
+    if (a.least != TLS1_2_VERSION && a.least != TLS1_3_VERSION) {
+        PyErr_Format(PyExc_ValueError, "minimum_version must be 0x303 or 0x304, not %d",
+                     a.least);
+        goto done;
+    }
     a.cert = PyBytes_AS_STRING(cert);
     a.key = PyBytes_AS_STRING(key);
     a.cas = cas == NULL ? NULL : PyBytes_AS_STRING(cas);
+    a.crl = crl == NULL ? NULL : PyBytes_AS_STRING(crl);
     self = (SecureContext *)type->tp_alloc(type, 0);
     if (self != NULL && (self->ctx = context_make(&a)) == NULL) {
         Py_CLEAR(self);
@@ -276,6 +318,7 @@ done:
     Py_XDECREF(cert);
     Py_XDECREF(key);
     Py_XDECREF(cas);
+    Py_XDECREF(crl);
     return (PyObject *)self;
 }
 

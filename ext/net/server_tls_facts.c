@@ -84,7 +84,9 @@ facts_new(const SSL *ssl)
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     PyObject *cert = server == NULL ? Py_NewRef(Py_None) : pem_of(server);
     PyObject *chain = chain_of(ssl, client);
-    PyObject *name = client == NULL ? Py_NewRef(Py_None) : facts_name_of(client);
+    long verified = client == NULL ? X509_V_OK : SSL_get_verify_result(ssl);
+    bool named = client != NULL && verified == X509_V_OK;
+    PyObject *name = named ? facts_name_of(client) : Py_NewRef(Py_None);
     X509_free(client);
     if (cert == NULL || chain == NULL || name == NULL) {
         Py_XDECREF(cert);
@@ -92,9 +94,11 @@ facts_new(const SSL *ssl)
         Py_XDECREF(name);
         return NULL;
     }
-    /* client_cert_error is None: the handshake fails for a client whose certificate isn't valid. */
-    return Py_BuildValue("{sN sN sN sO si si}", "server_cert", cert, CHAIN, chain,
-                         "client_cert_name", name, "client_cert_error", Py_None,
+    /* Anybody may call himself anything in a certificate that isn't valid, so that there is no name then. */
+    const char *error =
+        verified == X509_V_OK ? NULL : X509_verify_cert_error_string(verified);
+    return Py_BuildValue("{sN sN sN sz si si}", "server_cert", cert, CHAIN, chain,
+                         "client_cert_name", name, "client_cert_error", error,
                          "tls_version", SSL_version(ssl), "cipher_suite",
                          cipher == NULL ? 0 : SSL_CIPHER_get_protocol_id(cipher));
 }

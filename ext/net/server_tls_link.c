@@ -124,9 +124,9 @@ static SecureStep
 link_failed(SecureLink *link)
 {
     long verified = SSL_get_verify_result(link->ssl);
-    const char *reason = verified != X509_V_OK
-                             ? X509_verify_cert_error_string(verified)
-                             : ERR_reason_error_string(ERR_peek_error());
+    bool refused = !link->ready && verified != X509_V_OK;
+    const char *reason = refused ? X509_verify_cert_error_string(verified)
+                                 : ERR_reason_error_string(ERR_peek_error());
     link->reason = reason == NULL ? "protocol error" : reason;
     ERR_clear_error();
     return SECURE_FAILED;

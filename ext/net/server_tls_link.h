@@ -32,6 +32,7 @@ typedef struct SecureLink {
     uint64_t plain;     /* bytes passed to secure_link_write */
     uint64_t sealed;    /* bytes of all records produced, including TLS's own */
     size_t unasked;     /* bytes of TLS's own records while the peer reads nothing */
+    bool begun;         /* bytes have arrived */
     bool ready;         /* the handshake is complete */
     bool shut;          /* close_notify was produced */
 } SecureLink;

@@ -49,6 +49,9 @@ typedef struct StreamOps {
     void (*on_alloc)(Stream *s, uv_buf_t *buf);
     /* The TLS handshake is complete: data may follow at once. May be NULL. */
     void (*on_secure)(Stream *s);
+    /* The first byte of a connection that should use TLS is a capital letter, as of an HTTP request without
+     * it: the stream is plain now, and not reading. NULL: that is an error as any other. */
+    void (*on_plain)(Stream *s);
 } StreamOps;
 
 typedef enum StreamState {

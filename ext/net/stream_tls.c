@@ -67,12 +67,36 @@ link_send_own(Stream *s)
     return err == 0 && link->unasked > UNASKED_MAX ? UV_ENOBUFS : err;
 }
 
+/* Whether the first bytes are an HTTP request's. Those of TLS begin with 22 (RFC 8446 section 5.1). */
+static bool
+link_is_plain(const Stream *s, Slice first)
+{
+    return s->ops->on_plain != NULL && first.ptr[0] >= 'A' && first.ptr[0] <= 'Z';
+}
+
+/* Goes on without TLS. */
+static void
+link_give_up(Stream *s)
+{
+    stream_read_stop(s);
+    secure_link_free(s->secure);
+    s->secure = NULL;
+    s->ops->on_plain(s);
+}
+
 /* Handles records that have arrived. The owner may close the stream in each callback. Plaintext that
  * arrives together with a broken record is dropped, because no response could be sent any more. */
 static void
 link_feed(Stream *s, Slice records)
 {
     SecureLink *link = s->secure;
+    if (unlikely(!link->begun)) {
+        link->begun = true;
+        if (link_is_plain(s, records)) {
+            link_give_up(s);
+            return;
+        }
+    }
     bool was_ready = link->ready;
     char *plain = (char *)records.ptr - GAP;
     size_t got;
@@ -110,7 +134,8 @@ stream_secure_feed(Stream *s, Slice early)
 {
     uv_buf_t all = loop_read_buffer(s->loop);
     size_t room = all.len - GAP;
-    while (early.len != 0 && s->state == STREAM_OPEN && s->reading) {
+    while (early.len != 0 && s->state == STREAM_OPEN && s->reading
+           && s->secure != NULL) {
         size_t size = early.len < room ? early.len : room;
         memcpy(all.base + GAP, early.ptr, size);
         early = slice_of(early.ptr + size, early.len - size);

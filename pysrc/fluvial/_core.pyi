@@ -292,8 +292,8 @@ class SecureContext:
 
     `certfile` has the certificate, followed by any intermediate ones; `keyfile` has its private
     key. `verify` is an ssl.VerifyMode: whether clients are asked for certificates, which must be
-    signed by an authority in `ca_certs`. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its
-    own.
+    signed by an authority in `ca_certs`, and not be in the lists of `crl`. `ciphers` is OpenSSL's
+    list for TLS 1.2; TLS 1.3 has its own. `minimum_version` is an ssl.TLSVersion.
 
     Raises: ValueError, with the file's name and the reason, when a file can't be used.
     """
@@ -306,6 +306,8 @@ class SecureContext:
         ca_certs: str | os.PathLike[str] | None = None,
         verify: int = 0,
         ciphers: str | None = None,
+        crl: str | os.PathLike[str] | None = None,
+        minimum_version: int = ...,
     ) -> SecureContext: ...
 
 @final

@@ -171,7 +171,7 @@ def test_a_chain(
     assert facts["client_cert_name"] == "CN=bob"
 
 
-@pytest.mark.parametrize("requirement", ["optional", "REQUIRED", 1, "2", ssl.CERT_REQUIRED])
+@pytest.mark.parametrize("requirement", ["REQUIRED", "2", ssl.CERT_REQUIRED])
 @pytest.mark.parametrize("whose", ["another's", "none"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_others_are_refused(
@@ -197,9 +197,6 @@ def test_others_are_refused(
             sock.sendall(GET)
             return Response.parse(sock.recv(65536))[0].status
 
-    if whose == "none" and requirement in ("optional", 1):
-        assert ask() == 200
-        return
     with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         ask()
     served.finish()
@@ -208,6 +205,81 @@ def test_others_are_refused(
     assert line.levelname == "DEBUG"
     assert line.message.startswith("TLS handshake with 127.0.0.1 failed: ")
     assert reason in line.message
+
+
+@pytest.mark.parametrize("requirement", ["optional", 1])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_where_it_is_optional_apps_learn_what_is_wrong(
+    serve: Serve,
+    asking: dict[str, Any],
+    certificate: Certificate,
+    tmp_path: Path,
+    requirement: str | int,
+    version: ssl.TLSVersion,
+) -> None:
+    eve = Authority(tmp_path, "another").issue("eve", "/CN=alice")
+    notes = Notes()
+    options = asking | {"ssl_cert_reqs": requirement}
+    served = serve(noting(notes), lifespan="off", **options)
+    for client in (None, eve):
+        context = client_context(certificate.cert, client)
+        context.maximum_version = version
+        with served.connect(context) as sock:
+            sock.sendall(GET)
+            assert Response.parse(sock.recv(65536))[0].status == 200
+        facts = notes.next()["extensions"]["tls"]
+        assert facts["client_cert_name"] is None
+        bad = "unable to verify the first certificate"
+        assert facts["client_cert_error"] == (None if client is None else bad)
+        assert facts["client_cert_chain"] == ([] if client is None else [pem(eve)])
+
+
+def test_a_resumed_session_has_the_error_still(
+    serve: Serve, asking: dict[str, str], certificate: Certificate, tmp_path: Path
+) -> None:
+    eve = Authority(tmp_path, "another").issue("eve", "/CN=alice")
+    notes = Notes()
+    served = serve(noting(notes), lifespan="off", **asking)
+    context = client_context(certificate.cert, eve)
+    with served.connect(context) as sock:
+        sock.sendall(GET)
+        assert Response.parse(sock.recv(65536))[0].status == 200
+        session = sock.tls.session
+    with served.connect(context, session) as sock:
+        sock.sendall(GET)
+        assert Response.parse(sock.recv(65536))[0].status == 200
+        assert sock.tls.session_reused
+    for _ in range(2):
+        facts = notes.next()["extensions"]["tls"]
+        assert facts["client_cert_name"] is None
+        assert facts["client_cert_error"] == "unable to verify the first certificate"
+
+
+def test_a_certificate_that_was_revoked(
+    serve: Serve, asking: dict[str, str], certificate: Certificate, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    good, bad = authority.issue("good", "/CN=good"), authority.issue("bad", "/CN=bad")
+    crl = authority.revoke(bad)
+    notes = Notes()
+    options = asking | {"ssl_ca_certs": str(authority.cert), "ssl_crl": str(crl)}
+    served = serve(noting(notes), lifespan="off", **options)
+    for client in (good, bad):
+        with served.connect(client_context(certificate.cert, client)) as sock:
+            sock.sendall(GET)
+            assert Response.parse(sock.recv(65536))[0].status == 200
+    facts = [notes.next()["extensions"]["tls"] for _ in range(2)]
+    assert [each["client_cert_name"] for each in facts] == ["CN=good", None]
+    assert [each["client_cert_error"] for each in facts] == [None, "certificate revoked"]
+
+
+def test_the_minimum_version(serve: Serve, tls: dict[str, str], certificate: Certificate) -> None:
+    served = serve(answering(start(), body()), ssl_minimum_version="TLSv1.3", **tls)
+    context = client_context(certificate.cert)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+        served.connect(context)
+    assert served.client.get("/").status_code == 200
 
 
 def test_a_resumed_session_has_the_certificate_still(

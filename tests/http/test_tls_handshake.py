@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from support.certificate import Certificate
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+HTTPS_ONLY = "This port takes HTTPS only: write https:// and not http://"
 LAST = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 
@@ -169,15 +170,16 @@ def test_renegotiation_is_off(certificate: Certificate) -> None:
 # ---- Bad ones ------------------------------------------------------------------------------
 
 
-def test_plain_http(certificate: Certificate) -> None:
-    handler = Handler()
-    with serving(handler, certificate=certificate) as server:
+@pytest.mark.parametrize("request_", [GET, GET[:1], b"POST / HTTP/1.1\r\n" + 70_000 * b"x"])
+def test_plain_http(certificate: Certificate, request_: bytes) -> None:
+    with serving(Handler(), certificate=certificate) as server:
         sock = server.connect_plain()
-        sock.sendall(GET)
-        assert b"HTTP" not in until_closed(sock)
-        assert handler.wait("refused") == ("refused", "http request")
+        sock.sendall(request_)
+        response = Response.parse(until_closed(sock))[0]
+        assert response.status == 400
+        assert response["connection"] == "close"
+        assert response.body == b'{"detail":"%b"}' % HTTPS_ONLY.encode()
         assert serves(server)
-    assert [event for event in handler.events if event[0] == "refused"] == [handler.wait("refused")]
 
 
 @pytest.mark.parametrize(

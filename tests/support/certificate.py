@@ -61,6 +61,19 @@ class Authority:
         """A certificate of the subject's, e.g. "/O=Some Company/CN=alice"."""
         return self._issue(name, subject, False, self)
 
+    def revoke(self, certificate: Certificate) -> Path:
+        """Revokes it; the file with the list of what is revoked."""
+        config, crl = self.folder / "ca.conf", self.folder / "revoked.crl"
+        (self.folder / "index.txt").touch()
+        config.write_text(
+            "[ca]\ndefault_ca = own\n[own]\ndefault_md = sha256\ndefault_crl_days = 2\n"
+            f"database = {self.folder}/index.txt\n"
+        )
+        own = ("ca", "-config", config, "-cert", self.cert, "-keyfile", self.key)
+        openssl(*own, "-revoke", certificate.cert)
+        openssl(*own, "-gencrl", "-out", crl)
+        return crl
+
     def _issue(
         self, name: str, subject: str, is_authority: bool, signer: Authority | None
     ) -> Certificate:

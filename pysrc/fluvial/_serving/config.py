@@ -16,6 +16,7 @@ from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
 SECONDS = 1000  # C takes times in milliseconds
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LIFESPAN_MODES = ("auto", "on", "off")
+TLS_VERSIONS = ("tlsv1.2", "tlsv1.3")
 
 # The sizes of C's types: 64 bits for limits that may exceed 4 GiB, 32 bits for the others.
 _LARGE = frozenset({"body", "form_size", "ws_message", "ws_frame"})
@@ -255,7 +256,8 @@ class Config:
     With `ssl_certfile` the server uses TLS. Files are in PEM form; by default the private key is
     read from `ssl_certfile`, too. `ssl_cert_reqs` says whether clients are asked for certificates:
     "none", "optional" or "required", or the ssl module's numbers for these. The certificates must
-    be signed by an authority in `ssl_ca_certs`. `ssl_ciphers` is OpenSSL's list for TLS 1.2.
+    be signed by an authority in `ssl_ca_certs`; `ssl_crl` has lists of those that were revoked.
+    `ssl_minimum_version` is "TLSv1.2" or "TLSv1.3", `ssl_ciphers` OpenSSL's list for TLS 1.2.
     """
 
     host: str = "127.0.0.1"
@@ -304,6 +306,8 @@ class Config:
     ssl_keyfile_password: str | None = field(default=None, repr=False)
     ssl_ca_certs: str | None = None
     ssl_cert_reqs: str | int = "none"
+    ssl_crl: str | None = None
+    ssl_minimum_version: str = "tlsv1.2"
     ssl_ciphers: str | None = None
     limits: dict[str, int] = field(default_factory=dict)
 
@@ -339,7 +343,11 @@ class Config:
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, each.name, value := os.fspath(value))
             _check_type(each.name, each.type, value)
-        for name, choices in (("log_level", LEVELS), ("lifespan", LIFESPAN_MODES)):
+        for name, choices in (
+            ("log_level", LEVELS),
+            ("lifespan", LIFESPAN_MODES),
+            ("ssl_minimum_version", TLS_VERSIONS),
+        ):
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
         check_hosts(self.allowed_hosts)

@@ -191,6 +191,18 @@ _OPTIONS = (
         help="Whether clients must present a certificate (numbers: those of Python's ssl module).",
     ),
     click.option(
+        "--ssl-crl",
+        metavar="FILE",
+        help="Lists of clients' certificates that were revoked, in PEM form. Default: none.",
+    ),
+    click.option(
+        "--ssl-minimum-version",
+        type=click.Choice(["TLSv1.2", "TLSv1.3"], case_sensitive=False),
+        default="TLSv1.2",
+        show_default=True,
+        help="Oldest version of TLS that clients may use.",
+    ),
+    click.option(
         "--ssl-ciphers",
         metavar="LIST",
         help="OpenSSL's list of ciphers for TLS 1.2; default: those with forward secrecy and "

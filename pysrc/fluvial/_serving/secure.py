@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 CERT_REQS = {"none": 0, "optional": 1, "required": 2}
 
 
+# The values of --ssl-minimum-version.
+MINIMUM_VERSIONS = {"tlsv1.2": ssl.TLSVersion.TLSv1_2, "tlsv1.3": ssl.TLSVersion.TLSv1_3}
+
+
 class SecureError(Exception):
     """TLS can't be set up; the message names the file or option and the reason, in one line."""
 
@@ -27,6 +31,8 @@ def make_secure(config: Config) -> _core.SecureContext | None:
         _refuse_leftovers(config)
         return None
     verify = read_cert_reqs(config.ssl_cert_reqs)
+    if config.ssl_crl is not None and not verify:
+        raise SecureError("can't use TLS: --ssl-crl needs --ssl-cert-reqs optional or required")
     if verify and config.ssl_ca_certs is None:
         raise SecureError(
             "can't use TLS: --ssl-cert-reqs needs --ssl-ca-certs, the authorities to trust"
@@ -39,6 +45,8 @@ def make_secure(config: Config) -> _core.SecureContext | None:
             ca_certs=config.ssl_ca_certs,
             verify=verify,
             ciphers=config.ssl_ciphers,
+            crl=config.ssl_crl,
+            minimum_version=MINIMUM_VERSIONS[config.ssl_minimum_version],
         )
     except ValueError as exc:
         raise SecureError(f"can't use TLS: {exc}") from exc
@@ -56,7 +64,7 @@ def read_cert_reqs(value: str | int) -> int:
 
 def _refuse_leftovers(config: Config) -> None:
     """Raises: SecureError when an option for TLS is set, but no certificate."""
-    for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_ciphers"):
+    for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_crl", "ssl_ciphers"):
         if getattr(config, name) is not None:
             flag = name.replace("_", "-")
             raise SecureError(f"can't use TLS: --{flag} needs --ssl-certfile")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fluvial._serving.config import LIMITS
+from fluvial._serving.limits import LIMITS
 from fluvial._serving.other_names import ALIASES, IDLE_FLAGS, IDLE_OPTIONS, REFUSED
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"

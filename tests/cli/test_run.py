@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 from fluvial import __version__
-from fluvial._serving.config import LIMITS, PYTHON_LIMITS
+from fluvial._serving.limits import LIMITS, PYTHON_LIMITS
 from support.command import URL, serving
 from support.sanitizer import measures_memory
 

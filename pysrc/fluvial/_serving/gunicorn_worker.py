@@ -20,7 +20,8 @@ from gunicorn.workers.base import Worker
 
 from .._loop import Loop
 from .access_log import AccessLogError
-from .config import SECONDS, Config
+from .config import Config
+from .limits import SECONDS
 from .load import LoadError, make_app
 from .secure import SecureError, make_secure
 from .server import Service, StartError, StartStopped, end_tasks

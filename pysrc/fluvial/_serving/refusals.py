@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from .config import LIMITS
+from .limits import LIMITS
 
 log = logging.getLogger("fluvial")
 

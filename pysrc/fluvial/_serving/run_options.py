@@ -14,7 +14,8 @@ import click
 
 from .._asgi.foreign_app import INTERFACES
 from .access_log_options import access_log_options
-from .config import LIFESPAN_MODES, LIMITS, LONGEST_GRACE, RANGES, Config
+from .config import LIFESPAN_MODES, LONGEST_GRACE, RANGES, Config
+from .limits import LIMITS
 from .listening_options import listening_options, refuse_two_addresses
 from .load import Load, load_app
 from .options import (

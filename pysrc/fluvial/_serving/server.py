@@ -31,8 +31,8 @@ from ..exceptions import (
 from ..requests import Request
 from ..websockets import WebSocket
 from .access_log import AccessLog
-from .config import PYTHON_LIMITS
 from .draining import CANCELLED_SHARE, drain
+from .limits import PYTHON_LIMITS
 from .manager import ServiceManager
 from .proxies import make_proxies
 from .refusals import log_refused

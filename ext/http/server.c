@@ -40,6 +40,7 @@ http_limits_default(HttpLimits *limits)
         .linger_bytes = 48 * 1024 * 1024,
         .connections = 65536,
         .in_flight = 16384,
+        .request_timeout = 0,
         .pipelined = 64 * 1024,
         .ws_message = 16 * 1024 * 1024,
         .ws_frame = 16 * 1024 * 1024,

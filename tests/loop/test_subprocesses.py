@@ -228,7 +228,7 @@ def test_without_pidfds_after_the_loop(
     monkeypatch.delattr(os, "pidfd_open")
 
     async def main() -> Any:
-        return await execute("/bin/cat", stdout=None, stderr=None)
+        return await execute("/bin/sleep", "60", stdin=None, stdout=None, stderr=None)
 
     loop = Loop()
     protocol = loop.run_until_complete(main())

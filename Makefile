@@ -172,7 +172,7 @@ coverage: $(VENV)/.coverage-needs $(VENV)/.installed
 # What takes too long for `make test`.
 faults: $(VENV)/.test-needs build
 	$(SAY) "restarting workers 100 times under load (tests/cli/test_rolling.py)"
-	@RESTARTS=100 $(PY) -m pytest -n 0 tests/cli/test_rolling.py::test_a_restart_under_load_fails_no_request
+	@RESTARTS=100 $(PY) -m pytest -n 0 -o timeout=900 tests/cli/test_rolling.py::test_a_restart_under_load_fails_no_request
 
 # In copies below build/mutants; minutes for all of them.
 mutants: $(VENV)/.test-needs build

@@ -137,7 +137,7 @@ def test_workers_are_replaced_after_max_requests(folder: Path) -> None:
 
 
 def test_a_loop_that_stands_still_is_replaced(folder: Path) -> None:
-    with running(folder, "--timeout", "2") as server:
+    with running(folder, "--timeout", "8") as server:
         with contextlib.suppress(httpx.TransportError):
             ask(server, "/block")
         server.expect("WORKER TIMEOUT")

@@ -94,8 +94,8 @@ overdue_on_timer(PyObject *capsule, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyMethodDef overdue_call = {"requests_expire", overdue_on_timer, METH_NOARGS,
-                                   NULL};
+static PyMethodDef overdue_def = {"requests_expire", overdue_on_timer, METH_NOARGS,
+                                  NULL};
 
 /* loop.call_at(<due>, overdue_on_timer, context=<an empty one>): a new reference, or NULL with an exception
  * set. The call refers to `all` without keeping it alive: overdue_free cancels it. */
@@ -103,7 +103,7 @@ static PyObject *
 overdue_call_at(Overdue *all, uint64_t due)
 {
     PyObject *capsule = PyCapsule_New(all, NULL, NULL);
-    PyObject *call = capsule == NULL ? NULL : PyCFunction_New(&overdue_call, capsule);
+    PyObject *call = capsule == NULL ? NULL : PyCFunction_New(&overdue_def, capsule);
     PyObject *method = PyObject_GetAttrString((PyObject *)all->loop, "call_at");
     PyObject *args =
         call == NULL ? NULL : Py_BuildValue("(dO)", (double)due / 1e9, call);

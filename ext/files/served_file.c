@@ -68,13 +68,12 @@ fields_ask(ServedFile *self, PyObject *describe)
     PyObject *facts =
         PyObject_CallFunction(describe, "OLdL", self->path,
                               (long long)self->status.st_size, 1e-9 * (double)ns, ns);
-    PyObject *pairs, *unchanged; /* borrowed */
+    PyObject *pairs, *unchanged, *etag, *modified; /* all borrowed */
     int err = -1;
     if (facts != NULL
-        && PyArg_ParseTuple(facts, "OOSS", &pairs, &unchanged, &self->etag,
-                            &self->modified)) {
-        Py_INCREF(self->etag);
-        Py_INCREF(self->modified);
+        && PyArg_ParseTuple(facts, "OOSS", &pairs, &unchanged, &etag, &modified)) {
+        self->etag = Py_NewRef(etag);
+        self->modified = Py_NewRef(modified);
         err = fields_from_pairs(&self->fields, pairs);
         err = err < 0 ? err : fields_from_pairs(&self->fields_unchanged, unchanged);
     }

@@ -1,6 +1,6 @@
 /* See static_files.h. What is served here is the plain case: GET and HEAD of an existing regular file, at once
  * or as 304. Everything else is passed on unchanged to the other Mount, which is the same StaticFiles as an
- * ASGI app: directories, missing files, ranges, dates that must be compared.
+ * ASGI app (ADR 25): directories, missing files, ranges, dates that must be compared.
  */
 #include "base/py.h"
 

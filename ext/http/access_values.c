@@ -102,7 +102,9 @@ ATOM(user)
             if (c == ':') {
                 break;
             }
-            scratch->small[n++] = c;
+            /* The name stands unquoted between others: it must be one word. */
+            bool divides = c == ' ' || c == '[' || c == ']';
+            scratch->small[n++] = divides ? '?' : c;
         }
     }
     return value_bytes(slice_of(scratch->small, n));

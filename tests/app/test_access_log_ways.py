@@ -131,7 +131,7 @@ def test_the_logging_module(layout: str, text: str) -> None:
 
 
 def test_a_handler_that_hangs_does_not_stop_the_server() -> None:
-    free, count = threading.Event(), 3000
+    free, count = threading.Event(), 20_000
 
     class Hanging(Records):
         def emit(self, record: logging.LogRecord) -> None:

@@ -26,6 +26,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        self.entered = threading.Event()
         self.leave = threading.Event()
         self.left = threading.Event()
 
@@ -39,6 +40,7 @@ class Seen:
 
     def block(self) -> str:
         """Blocks its thread until `leave`."""
+        self.entered.set()
         assert self.leave.wait(60)
         self.left.set()
         return "late"
@@ -105,8 +107,9 @@ def test_a_def_handler_runs_on_and_its_result_is_dropped(
         return "next"
 
     client = serve(app).client
-    response = client.get("/")
-    assert (response.status_code, response.json()) == (504, BODY)
+    while not seen.entered.is_set():  # a call that no thread has begun is withdrawn
+        response = client.get("/")
+        assert (response.status_code, response.json()) == (504, BODY)
     assert not seen.left.is_set()
     seen.leave.set()
     assert seen.left.wait(60)
@@ -242,7 +245,7 @@ def test_a_stream_of_a_wsgi_app_is_cut_off(serve: Serve) -> None:
         yield seen.block().encode()
 
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
-        serve(app, limits={"request_timeout": 20}).client.get("/")
+        serve(app, limits={"request_timeout": 2000}).client.get("/")
     seen.leave.set()
     assert seen.left.wait(60)
 

@@ -147,6 +147,9 @@ def test_only_local_names_are_answered(tmp_path: Path) -> None:
             for path in ("/", "/docs", "/items/1"):
                 answer = httpx.get(server.url + path, headers={"host": host})
                 assert answer.status_code == status, (host, path)
+        for field in ({"x-forwarded-host": "localhost"}, {"forwarded": "host=localhost"}):
+            answer = httpx.get(server.url, headers={"host": "evil.example"} | field)
+            assert answer.status_code == 400, field
         talk = server.url.replace("http:", "ws:") + "/talk"
         with connect(talk) as socket:
             assert list(socket) == []

@@ -141,6 +141,7 @@ def test_a_loop_that_stands_still_is_replaced(folder: Path) -> None:
         with contextlib.suppress(httpx.TransportError):
             ask(server, "/block")
         server.expect("WORKER TIMEOUT")
+        server.expect("Fluvial running on", 2)  # the old one, which is told so first, has ended
         assert ask(server).json()[1] == 1
 
 
@@ -172,6 +173,16 @@ def test_the_access_log_may_be_a_file(folder: Path) -> None:
     with running(folder, "--access-logfile", str(log)) as server:
         ask(server, "/first")
         until(lambda: "/first" in log.read_text())
+        log.rename(folder / "rotated")
+        server.process.send_signal(signal.SIGUSR1)
+        until(log.exists)
+
+        def is_logged() -> bool:
+            """gunicorn makes the file before its workers, which hear of it later, open it."""
+            ask(server, "/second")
+            return "/second" in log.read_text()
+
+        until(is_logged)
         assert server.stop() == 0
 
 

@@ -250,6 +250,7 @@ def test_limits_give_one_worker_a_parent(folder: Path) -> None:
             server.expect("takes the place of worker", 2)
         pids = pids_that_answer(server, 1)
         assert pids.isdisjoint({*before, server.process.pid})
+    with running(folder, "--worker-timeout", "4", workers=1) as server:
         with contextlib.suppress(httpx.TransportError):
             httpx.get(f"{server.url}/block", timeout=PATIENCE)
         server.expect("its event loop has stood still")

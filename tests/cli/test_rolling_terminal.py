@@ -77,7 +77,6 @@ def test_a_terminal_that_stops_writers_takes_no_worker_away(tmp_path: Path) -> N
         assert len(server.children()) == 1
         server.send_signal(signal.SIGTERM)
         assert leader.wait(PATIENCE) == 0
-        assert "has ended" in terminal.text
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, and so have they
             for process in psutil.Process(leader.pid).children(recursive=True):

@@ -186,6 +186,14 @@ def test_a_stronger_source_excludes_what_does_not_go_with_it(
     assert found[gone][1] == "default"
 
 
+@pytest.mark.parametrize("text", ["0", "false", "no", "off"])
+def test_what_a_variable_switches_off_excludes_nothing(folder: Path, text: str) -> None:
+    (folder / "fluvial.toml").write_text("workers = 4\n")
+    found = shown(env={"FLUVIAL_RELOAD": text, "FLUVIAL_PRELOAD": text})
+    assert found["workers"][0] == 4
+    assert (found["reload"][0], found["preload"][0]) == (False, False)
+
+
 def test_what_does_not_go_together_in_one_source_is_refused(folder: Path) -> None:
     (folder / "fluvial.toml").write_text("bind = ['a:1']\nport = 1\n")
     result = ask("check", "main:app")

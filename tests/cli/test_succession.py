@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from fluvial._serving.succession import Predecessor, start_successor
 from support.command import PATIENCE, ServerProcess, launched
 from support.workers import Load, pids_that_answer, until
 
@@ -129,3 +130,23 @@ def test_a_successor_that_ends_leaves_the_old_process_as_it_was(folder: Path) ->
         assert not (folder / "pid.2").exists()
         assert server.stop() == 0
         assert not (folder / "sock").exists()
+
+
+@pytest.mark.own_process
+def test_signals_are_heard_after_a_fork_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError("there are too many processes")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with pytest.raises(BlockingIOError):
+        start_successor([], ())
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_a_predecessor_may_have_ended_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sockets are there all the same, and would block the address otherwise."""
+    monkeypatch.setenv("_FLUVIAL_TAKES_OVER", f"{2**30} 7 8")
+    found = Predecessor.from_environment()
+    assert (found.fds, found.runs()) == ((7, 8), False)
+    assert "_FLUVIAL_TAKES_OVER" not in os.environ

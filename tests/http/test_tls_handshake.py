@@ -185,7 +185,7 @@ def test_plain_http(certificate: Certificate, request_: bytes) -> None:
 @pytest.mark.parametrize(
     "garbage",
     [
-        os.urandom(1000),
+        b"\xff" + os.urandom(999),  # a capital letter would begin a plain request
         b"\0" * 1000,
         b"\x16\x03\x01\xff\xff" + bytes(1000),  # a record too long
         b"\x16\x03\x01\x00\x04\x0e\x00\x00\x00",  # a message that is the server's

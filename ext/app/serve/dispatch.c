@@ -171,7 +171,8 @@ dispatch_head(HttpRequest *req)
         return HTTP_BODY_DISCARD;
     }
     bool native = server->root == NULL || server->around;
-    if (unlikely(server->root_path != NULL || req->prefix_len != 0) && native
+    /* A prefix that a proxy tells has been removed by it: the path isn't below it any more. */
+    if (unlikely(server->root_path != NULL) && req->prefix_len == 0 && native
         && root_strip(req) != 0) {
         (void)http_respond_error(req, 500);
         return HTTP_BODY_DISCARD;
@@ -480,7 +481,7 @@ dispatch_timeout(HttpRequest *req)
         return 0;
     }
     return plan != NULL && plan->timeout >= 0
-               ? (uint32_t)plan->timeout
+               ? (uint32_t)(plan->timeout < UINT32_MAX ? plan->timeout : UINT32_MAX)
                : http_server_limits(req->server)->request_timeout;
 }
 
@@ -642,8 +643,9 @@ dispatch_expired(HttpRequest *req)
     dispatch_tell_expired(req);
     dispatch_cancel(req);
     if (req->response == HTTP_RESPONSE_NONE) {
-        (void)http_respond_error(req, 504);
-        dispatch_gone(req);
+        if (http_respond_error(req, 504) == 0) {
+            dispatch_gone(req);
+        } /* otherwise the connection is broken, and on_gone follows */
     } else {
         http_abort_told(req);
     }

@@ -67,10 +67,19 @@ origin_is_host(const HttpRequest *req, Slice origin)
 }
 
 /* Whether the name stands for this machine wherever it is used: localhost and what is below it, 127.0.0.0/8,
- * [::1], and 0.0.0.0, which leads here, too. */
+ * [::1], and 0.0.0.0 and [::], which lead here, too. */
 static bool
 name_is_local(Slice name)
 {
+    if (name.len > 1 && name.ptr[name.len - 1] == '.') {
+        name.len--; /* the root of all names */
+    }
+    const Slice mapped = SLICE("[::ffff:7f"); /* as browsers write [::ffff:127.0.0.1] */
+    if (slice_eq(name, SLICE("[::]"))
+        || (name.len > mapped.len
+            && slice_eq_nocase(slice_of(name.ptr, mapped.len), mapped))) {
+        return true;
+    }
     const Slice below = SLICE(".localhost");
     if (name.len > below.len
         && slice_eq_nocase(slice_of(name.ptr + name.len - below.len, below.len),

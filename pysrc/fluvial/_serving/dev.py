@@ -87,6 +87,8 @@ def dev(
             port=port,
             bind=bind,
             log_level=log_level,
+            # Any page may send these fields; a host among them would pass for a local one.
+            forwarded_fields=("x-forwarded-for", "x-forwarded-proto"),
             graceful_timeout=_GRACE,
             cleanup_timeout=_GRACE,
         )

@@ -79,7 +79,7 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         loop = asyncio.get_running_loop()
         service = self._service = _Service(app, sockets, config, secure)
         loop.add_signal_handler(signal.SIGTERM, self._stop)
-        loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen)
         for number in (signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._hurry)
         loop.add_reader(self.PIPE[0], self._woken)
@@ -91,6 +91,12 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             await end_tasks(config.cleanup_timeout)
 
     # ---- On the loop ------------------------------------------------------------------------
+
+    def _reopen(self) -> None:
+        """Opens the log's files again, after others have been renamed."""
+        self.log.reopen_files()
+        if self._service is not None:
+            self._service.reopen_logs()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tells gunicorn that the loop runs, and looks whether the worker should end."""

@@ -70,8 +70,13 @@ def configure(level: str, file: str | None = None) -> None:
     logger "fluvial" takes the place of `level`. Raises: LogConfigError.
     """
     if file is not None:
+        before = logger.level
         logger.setLevel(logging.NOTSET)
-        _apply(file)
+        try:
+            _apply(file)
+        except LogConfigError:
+            logger.setLevel(before)
+            raise
     if file is None or logger.level == logging.NOTSET:
         logger.setLevel(level.upper())
     if logger.handlers or logging.getLogger().handlers:

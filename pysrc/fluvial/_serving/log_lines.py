@@ -45,7 +45,10 @@ class LogLines:
             for line in lines:
                 level = _LEVELS.get(line[:10], logging.INFO)
                 text = line[10:] if line[:10] in _LEVELS else line
-                self._emit(level, text.decode("utf-8", "backslashreplace").rstrip("\n"))
+                try:
+                    self._emit(level, text.decode("utf-8", "backslashreplace").rstrip("\n"))
+                except Exception:  # of a filter, for example; the next lines arrive all the same
+                    logging.getLogger("fluvial").exception("A line of the access log is lost")
         if self._end is not None:
             self._end()
 

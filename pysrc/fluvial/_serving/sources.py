@@ -139,7 +139,7 @@ def _read_environment(
                 continue
             items = _split(param, text)
             if all(_is_right(param, item, f"{where}: {variable}", settings) for item in items):
-                value = items if _is_multiple(param) else text
+                value = items if _is_multiple(param) else _as_written(param, text)
                 settings.add(param.name, Found(value, f"{where}: {variable}", rank + weaker))
     for variable in environ:
         if variable.startswith(PREFIX) and variable not in known:
@@ -255,6 +255,12 @@ def _as_text(param: click.Parameter, value: Any) -> tuple[str, list[str]]:
     if isinstance(value, str) or (is_number and kind.name in ("choice", "workers")):
         return "", [str(value)]
     return "a string", []
+
+
+def _as_written(param: click.Parameter, text: str) -> str:
+    """The text of a variable; "True" or "False" for "1", "off" and other ways to say so."""
+    is_flag = getattr(param, "is_flag", False) or param.type is click.BOOL
+    return str(param.type.convert(text, param, None)) if is_flag else text
 
 
 def _is_right(param: click.Parameter, text: str, where: str, settings: Settings) -> bool:

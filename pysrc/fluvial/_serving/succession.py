@@ -47,7 +47,7 @@ class Predecessor:
     def from_environment(cls) -> Predecessor:
         """What the environment says, which is removed from it."""
         numbers = os.environ.pop(_VARIABLE, "").split()
-        if not numbers or numbers[0] != str(os.getppid()):
+        if not numbers:  # the predecessor may have ended already: the sockets are ours all the same
             return cls()
         pid, *fds = map(int, numbers)
         return cls(pid, tuple(fds))
@@ -74,10 +74,12 @@ def start_successor(sockets: Sequence[socket.socket], mask: Collection[int]) -> 
     environment.pop("WATCHDOG_PID", None)  # the watchdog will be the successor's
     environment[_VARIABLE] = " ".join(map(str, (os.getpid(), *fds)))
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if pid == 0:
-        _execute(environment, fds, mask)
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _execute(environment, fds, mask)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     return pid
 
 

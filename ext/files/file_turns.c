@@ -53,25 +53,17 @@ turns_end(FileTurns *self)
     Py_DECREF((PyObject *)self);
 }
 
-/* Everything is sent. */
+/* Ends the response. If bytes are missing, http_stream_end closes the connection: the client must see that
+ * the response is incomplete. */
 static void
-turns_complete(FileTurns *self, uint64_t bytes)
+turns_finish(FileTurns *self, uint64_t bytes)
 {
     HttpRequest *req = self->req;
+    http_request_ref(req);
     turns_end(self);
     http_stream_lent(req, bytes);
-    (void)http_stream_end(req); /* UV_ECANCELED: the client has gone */
-}
-
-/* The file is shorter than the head says, or there is no memory: the client must see that the response is
- * incomplete. */
-static void
-turns_break_off(FileTurns *self, uint64_t bytes)
-{
-    HttpRequest *req = self->req;
-    turns_end(self);
-    http_stream_lent(req, bytes);
-    http_abort(req);
+    (void)http_stream_end(req);
+    http_request_unref(req);
 }
 
 /* ---- Turns -------------------------------------------------------------------------------- */
@@ -93,7 +85,7 @@ turns_wait(FileTurns *self, uint64_t bytes)
                          (PyObject *)self)
                < 0) {
         PyErr_Clear(); /* no memory, or the loop is being closed: the client sees it */
-        turns_break_off(self, bytes);
+        turns_finish(self, bytes);
         return;
     }
     self->watched = true;
@@ -118,10 +110,8 @@ turns_go_on(FileTurns *self)
     if (copied == FILE_GONE) {
         turns_return_socket(self);
         http_stream_lost(req); /* file_turns_gone follows */
-    } else if (copied == FILE_ENDED) {
-        turns_break_off(self, bytes);
-    } else if (self->part.left == 0) {
-        turns_complete(self, bytes);
+    } else if (copied == FILE_ENDED || self->part.left == 0) {
+        turns_finish(self, bytes);
     } else {
         turns_wait(self, bytes);
     }
@@ -140,11 +130,7 @@ turns_borrow(FileTurns *self)
     }
     self->loan.fd = -1;
     if (err != UV_EAGAIN && err != UV_ECANCELED) { /* as a rule UV_EMFILE */
-        HttpRequest *req = self->req;
-        http_request_ref(req);
-        turns_end(self);
-        http_abort(req);
-        http_request_unref(req);
+        turns_finish(self, 0);
     }
 }
 

@@ -1,6 +1,7 @@
 /* See served_file.h. A file is looked at again, by stat(2), for each request; only then is what is kept of it
- * served. Times of files are as coarse as the kernel's tick, so that two changes within one can't be told
- * apart: what changed a moment ago is served, but not kept.
+ * served. Before Linux 6.13, and on many network file systems, the times of files are as coarse as a clock
+ * tick or worse, so two changes within one tick look alike. Therefore what changed a moment ago is served,
+ * but not kept.
  */
 #include "base/py.h"
 

@@ -7,6 +7,7 @@
 #include "app/overdue.h"
 
 #include "app/call.h"
+#include "base/err.h"
 
 #define NS_PER_MS 1000000u
 
@@ -173,7 +174,12 @@ overdue_stop(Overdue *all)
 void
 overdue_free(Overdue *all)
 {
+    /* The server may be deallocated while an exception is on its way, which the call mustn't replace. */
+    PyObject *raised = PyErr_Occurred() ? err_take() : NULL;
     overdue_stop(all);
+    if (raised != NULL) {
+        err_restore(raised);
+    }
     while (all->lists != NULL) {
         OverdueList *list = all->lists;
         AppCall *call;

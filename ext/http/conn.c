@@ -295,8 +295,8 @@ conn_on_plain(Stream *stream)
 {
     HttpConn *c = conn_of_stream(stream);
     exchange_reject(
-        c,
-        fault_make(400, "This port takes HTTPS only: write https:// and not http://"));
+        c, fault_make(400,
+                      "This port speaks HTTPS only: use https:// instead of http://"));
     conn_settle(c);
 }
 

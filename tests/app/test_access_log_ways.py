@@ -76,7 +76,7 @@ def test_a_file_that_cant_be_opened_anew_stays_open(
     finally:
         logging.getLogger("fluvial").removeHandler(caplog.handler)
     assert (tmp_path / "gone" / "access.log").read_text() == "/one\n"
-    assert "The access log stays as it is: can't open the access log" in caplog.text
+    assert "The access log was not reopened: can't open the access log" in caplog.text
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fluvial import APIRouter, App, WebSocket, WebSocketDisconnect
 from support import ws_client
+from support.middleware import Passing, pass_on
 
 if TYPE_CHECKING:
     from conftest import Serve
@@ -58,20 +59,6 @@ class Waiting:
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http", "no lifespan"
         await self.handle()
-
-
-class Passing:
-    """An ASGI middleware that only passes on."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
-
-
-async def pass_on(request: Any, call_next: Any) -> Any:
-    return await call_next(request)
 
 
 def by_route(waiting: Waiting) -> App:

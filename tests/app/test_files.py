@@ -14,6 +14,7 @@ from fluvial import App, FileResponse, Request, Response
 from support.asgi import Notes
 from support.responses import Response as Answer
 from support.responses import read_all
+from support.ways import WAYS, served_by
 from support.wsgi import errors
 
 CONTENT = bytes(range(256)) * 3000
@@ -280,10 +281,8 @@ BEFORE, AT, AFTER = (
 )
 
 
-@pytest.fixture(scope="module", params=["native", "middleware", "adopted", "tls"])
+@pytest.fixture(scope="module", params=WAYS)
 def anywhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificate):
-    from support.serving import serving
-
     folder = tmp_path_factory.mktemp("files")
     for name, content in (("small.bin", CONTENT[:1000]), ("large.bin", CONTENT)):
         (folder / name).write_bytes(content)
@@ -294,19 +293,8 @@ def anywhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     def file(name: str, etag: str = '"v"') -> FileResponse:
         return FileResponse(folder / name, headers={"etag": etag})
 
-    if request.param == "middleware":
-
-        @app.middleware("http")
-        async def around(request: Request, call_next: Any) -> Response:
-            return await call_next(request)
-
-    async def adopted(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
-
-    files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
-    options = files if request.param == "tls" else {}
-    with serving(adopted if request.param == "adopted" else app, **options) as served:
-        yield served.client
+    with served_by(request.param, app, certificate) as client:
+        yield client
 
 
 CONDITIONS: list[tuple[list[tuple[str, str]], int]] = [

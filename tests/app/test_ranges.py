@@ -3,20 +3,18 @@
 import email
 import itertools
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from fluvial import App, FileResponse, Request, Response
+from fluvial import App, FileResponse
+from support.ways import WAYS, served_by
 
 SMALL = bytes(range(256)) * 4
 LARGE = bytes(range(256)) * 1000
 
 
-@pytest.fixture(scope="module", params=["native", "middleware", "adopted", "tls"])
+@pytest.fixture(scope="module", params=WAYS)
 def anywhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificate):
-    from support.serving import serving
-
     folder = tmp_path_factory.mktemp("files")
     (folder / "small.txt").write_bytes(SMALL)
     (folder / "large.txt").write_bytes(LARGE)
@@ -26,19 +24,8 @@ def anywhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     def file(name: str) -> FileResponse:
         return FileResponse(folder / name)
 
-    if request.param == "middleware":
-
-        @app.middleware("http")
-        async def around(request: Request, call_next: Any) -> Response:
-            return await call_next(request)
-
-    async def adopted(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
-
-    files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
-    options = files if request.param == "tls" else {}
-    with serving(adopted if request.param == "adopted" else app, **options) as served:
-        yield served.client
+    with served_by(request.param, app, certificate) as client:
+        yield client
 
 
 def parts(response: httpx.Response) -> list[tuple[str, str, bytes]]:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fluvial import APIRouter, App, Depends, StreamingResponse, WebSocket
 from support import ws_client
+from support.middleware import Passing, pass_on
 from support.responses import read_all
 
 if TYPE_CHECKING:
@@ -44,20 +45,6 @@ class Seen:
         assert self.leave.wait(60)
         self.left.set()
         return "late"
-
-
-class Passing:
-    """An ASGI middleware that only passes on."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
-
-
-async def pass_on(request: Any, call_next: Any) -> Any:
-    return await call_next(request)
 
 
 def with_nothing(app: App) -> None:

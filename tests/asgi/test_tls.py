@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Serve
+    from support.serving import Served
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
@@ -234,13 +235,8 @@ def test_where_it_is_optional_apps_learn_what_is_wrong(
         assert facts["client_cert_chain"] == ([] if client is None else [pem(eve)])
 
 
-def test_a_resumed_session_has_the_error_still(
-    serve: Serve, asking: dict[str, str], certificate: Certificate, tmp_path: Path
-) -> None:
-    eve = Authority(tmp_path, "another").issue("eve", "/CN=alice")
-    notes = Notes()
-    served = serve(noting(notes), lifespan="off", **asking)
-    context = client_context(certificate.cert, eve)
+def ask_and_resume(served: Served, context: ssl.SSLContext) -> None:
+    """Two requests: the second one on a connection with the first one's session."""
     with served.connect(context) as sock:
         sock.sendall(GET)
         assert Response.parse(sock.recv(65536))[0].status == 200
@@ -249,6 +245,15 @@ def test_a_resumed_session_has_the_error_still(
         sock.sendall(GET)
         assert Response.parse(sock.recv(65536))[0].status == 200
         assert sock.tls.session_reused
+
+
+def test_a_resumed_session_has_the_error_still(
+    serve: Serve, asking: dict[str, str], certificate: Certificate, tmp_path: Path
+) -> None:
+    eve = Authority(tmp_path, "another").issue("eve", "/CN=alice")
+    notes = Notes()
+    served = serve(noting(notes), lifespan="off", **asking)
+    ask_and_resume(served, client_context(certificate.cert, eve))
     for _ in range(2):
         facts = notes.next()["extensions"]["tls"]
         assert facts["client_cert_name"] is None
@@ -288,15 +293,7 @@ def test_a_resumed_session_has_the_certificate_still(
     client = authority.issue("carol", "/CN=carol")
     notes = Notes()
     served = serve(noting(notes), lifespan="off", **asking)
-    context = client_context(certificate.cert, client)
-    with served.connect(context) as sock:
-        sock.sendall(GET)
-        assert Response.parse(sock.recv(65536))[0].status == 200
-        session = sock.tls.session
-    with served.connect(context, session) as sock:
-        sock.sendall(GET)
-        assert Response.parse(sock.recv(65536))[0].status == 200
-        assert sock.tls.session_reused
+    ask_and_resume(served, client_context(certificate.cert, client))
     for _ in range(2):
         facts = notes.next()["extensions"]["tls"]
         assert facts["client_cert_chain"] == [pem(client)]

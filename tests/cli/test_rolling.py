@@ -156,7 +156,7 @@ def test_a_wrong_certificate_restarts_nothing(folder: Path, certificate) -> None
         before = workers_of(server)
         cert.write_text("nonsense")
         server.process.send_signal(signal.SIGHUP)
-        server.expect("Nothing is restarted: .*cert.pem")
+        server.expect("No worker was restarted: .*cert.pem")
         assert workers_of(server) == before
         cert.write_bytes(certificate.cert.read_bytes())
         server.process.send_signal(signal.SIGHUP)
@@ -214,7 +214,7 @@ def test_a_worker_that_does_not_start_is_ended(folder: Path) -> None:
     (folder / "it.py").write_text("import time; time.sleep(1000)")
     with launched("it:app", "--startup-timeout", "1", app_dir=folder) as server:
         assert server.wait() == 1
-        assert "it has not started within 1 seconds; it is ended" in server.log
+        assert "it did not start within 1 seconds and will be killed" in server.log
 
 
 # ---- Limits --------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def test_restarts_read_the_files_again(tmp_path: Path) -> None:
 
         settings.write_text("worker = 2\n")
         server.process.send_signal(signal.SIGHUP)
-        server.expect(r"Nothing is restarted: fluvial.toml: unknown key 'worker'; did you mean")
+        server.expect(r"No worker was restarted: fluvial.toml: unknown key 'worker'; did you mean")
         assert answers() == (["1", None], 413)
 
         settings.write_text("workers = 1\nenv-file = 'e'\nbacklog = 7\nworker-timeout = 0\n")

@@ -59,7 +59,7 @@ def running(folder: Path, *options: str) -> Iterator[ServerProcess]:
 
 def succeed(server: ServerProcess, times: int = 1) -> int:
     server.process.send_signal(signal.SIGUSR2)
-    return int(server.expect(r"Started process (\d+) with the same sockets", times)[-1])
+    return int(server.expect(r"Started process (\d+) on the same sockets", times)[-1])
 
 
 def answers_on(path: Path) -> bool:
@@ -96,7 +96,7 @@ def test_a_successor_takes_over_under_load(folder: Path) -> None:
             *before, last = told(manager)
             assert last == f"MAINPID={new}"
             assert all(each.startswith("READY=1") for each in before)
-            server.expect(f"Process {server.process.pid} has ended: this one has its place")
+            server.expect(f"Process {server.process.pid} has exited; this one takes its place")
             load.wait_for(20)
         until(lambda: not (folder / "pid.2").exists())
         assert (folder / "pid").read_text() == f"{new}\n"
@@ -116,14 +116,14 @@ def test_a_successor_that_ends_leaves_the_old_process_as_it_was(folder: Path) ->
         (worker,) = pids_that_answer(server, 1)
         (folder / "broken").touch()
         new = succeed(server)
-        server.expect(f"Process {new} has ended with status 1; this one stays")
+        server.expect(f"Process {new} exited with status 1; this one keeps serving")
         (folder / "broken").unlink()
         new = succeed(server, 2)
         server.expect(READY, 2)
         server.process.send_signal(signal.SIGUSR2)
-        server.expect(f"Ignoring SIGUSR2: the process {new} has these sockets, too")
+        server.expect(f"Ignoring SIGUSR2: process {new} already shares these sockets")
         os.kill(new, signal.SIGTERM)
-        server.expect(f"Process {new} has ended with status 0; this one stays")
+        server.expect(f"Process {new} exited with status 0; this one keeps serving")
         assert pids_that_answer(server, 1) == {worker}
         assert answers_on(folder / "sock")
         assert (folder / "pid").read_text() == f"{server.process.pid}\n"

@@ -189,7 +189,7 @@ def test_plain_requests_are_told_to_those_who_ask(folder: Path, level: str, told
     with serving("it:app", *options, app_dir=folder) as server:
         assert httpx.get(server.url.replace("https", "http")).status_code == 400
         assert server.stop() == 0
-        line = "DEBUG Refused a request from 127.0.0.1 with 400: This port takes HTTPS only"
+        line = "DEBUG Refused a request from 127.0.0.1 with 400: This port speaks HTTPS only"
         assert (line in server.log) == told
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from support.certificate import Certificate
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-HTTPS_ONLY = "This port takes HTTPS only: write https:// and not http://"
+HTTPS_ONLY = "This port speaks HTTPS only: use https:// instead of http://"
 LAST = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 

@@ -79,7 +79,7 @@ class AccessLog:
             if server is not None:
                 server.reopen_log(self._fd)
         except (AccessLogError, OSError) as exc:
-            log.error("The access log stays as it is: %s", exc)
+            log.error("The access log was not reopened: %s", exc)
         else:
             log.info("Reopened the access log")
         if self._fd != before:

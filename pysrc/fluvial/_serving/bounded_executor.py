@@ -31,4 +31,6 @@ class BoundedExecutor(ThreadPoolExecutor):
         for thread in self._begun if wait else ():
             thread.join(max(0.0, deadline - time.monotonic()))
         if wait and (left := sum(thread.is_alive() for thread in self._begun)):
-            log.warning("asyncio's executor: %d threads still run; left behind", left)
+            log.warning(
+                "%d threads of asyncio's executor are still running; not waiting for them", left
+            )

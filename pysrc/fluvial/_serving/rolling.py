@@ -103,7 +103,7 @@ class Rolling(Supervisor):
         try:
             config, self._work = self._renew()
         except (SecureError, ValueError) as exc:
-            log.error("Nothing is restarted: %s", exc)
+            log.error("No worker was restarted: %s", exc)
             return  # the manager is told that it serves, by _look_after
         self._resize(config.workers - self._config.workers)
         self._config = config
@@ -136,28 +136,28 @@ class Rolling(Supervisor):
         self._succeed = False
         if self._successor or self._before.pid:
             which = self._successor or self._before.pid
-            log.warning("Ignoring SIGUSR2: the process %d has these sockets, too", which)
+            log.warning("Ignoring SIGUSR2: process %d already shares these sockets", which)
             return
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - self._deaf_to
         try:
             self._successor = start_successor(held, mask)
         except OSError as exc:
-            log.error("Another process can't be started: %s", exc.strerror)
+            log.error("Could not start another process: %s", exc.strerror)
             return
-        log.info("Started process %d with the same sockets; this one stays", self._successor)
+        log.info("Started process %d on the same sockets; this one keeps serving", self._successor)
 
     def _note_end(self, pid: int, status: int) -> None:
         if pid and pid == self._successor:
             self._successor = 0
             code = os.waitstatus_to_exitcode(status)
-            log.error("Process %d has ended with status %d; this one stays", pid, code)
+            log.error("Process %d exited with status %d; this one keeps serving", pid, code)
         super()._note_end(pid, status)
 
     def _pids_to_reap(self) -> list[int]:
         return [*self._pids(), *([self._successor] if self._successor else [])]
 
     def _succeed_predecessor(self, held: list[socket.socket]) -> None:
-        log.info("Process %d has ended: this one has its place", self._before.pid)
+        log.info("Process %d has exited; this one takes its place", self._before.pid)
         self._before = Predecessor()
         own_files(held)
         take_pid_file(self._config.pid)
@@ -276,7 +276,7 @@ class Rolling(Supervisor):
         """Ends a worker that isn't ready in time, which others may be waiting for."""
         timeout = self._config.longest_start
         if timeout and now - place.started >= timeout:
-            words = "it has not started within %g seconds; it is ended"
+            words = "it did not start within %g seconds and will be killed"
             self._end_stalled(place, now, words % timeout)
 
     def _end_stalled(self, place: Place, now: float, words: str) -> None:

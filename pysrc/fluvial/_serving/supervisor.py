@@ -258,7 +258,7 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             place.failures += 1
             place.due = time.monotonic() + pause_after(place.failures)
-            log.error("A worker can't be started: %s", exc.strerror)
+            log.error("Could not start a worker: %s", exc.strerror)
             return
         if pid == 0:
             self._end_worker(self._run_worker(parent, held, mask - self._deaf_to, place))

@@ -53,7 +53,7 @@ _OPTIONS = (
         type=click.FloatRange(0, LONGEST_LIFETIME),
         default=None,
         metavar="SECONDS",
-        help="How long a worker may take to start; then its stacks are written, and it is ended. 0 "
+        help="How long a worker may take to start; then it writes its stacks and is killed. 0 "
         "for no limit. Default: 300 where there is a parent process.",
     ),
     click.option(

@@ -1,0 +1,34 @@
+"""The same app on each of the ways that a response can take to a client."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from .middleware import pass_on
+from .serving import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+    from fluvial import App
+
+    from .certificate import Certificate
+
+WAYS = ("native", "middleware", "adopted", "tls")
+
+
+@contextlib.contextmanager
+def served_by(way: str, app: App, certificate: Certificate) -> Iterator[httpx.Client]:
+    """A client of the app, which is served on one of WAYS; `certificate` is for "tls"."""
+
+    async def adopted(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    if way == "middleware":
+        app.middleware("http")(pass_on)
+    files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
+    options = files if way == "tls" else {}
+    with serving(adopted if way == "adopted" else app, **options) as served:
+        yield served.client

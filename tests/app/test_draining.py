@@ -246,6 +246,19 @@ def test_a_connection_that_was_said_to_stay_and_sends_nothing_is_closed(
         assert read_all(sock).endswith(b"\r\n0\r\n\r\n")
 
 
+def test_a_connection_whose_response_ends_later_is_closed_too(serve: Serve) -> None:
+    """Connections without a request are closed again and again, not once."""
+    seen = Seen()
+    served = serve(native(seen), graceful_timeout=1000)
+    with served.connect() as fresh, served.connect() as sock:
+        sock.sendall(GET % b"sized")
+        assert b"connection: close" not in take(sock, b"he").lower()
+        served.stop()
+        assert read_all(fresh) == b""  # that was the first time
+        seen.broken.set()
+        assert read_all(sock).endswith(b"llo")
+
+
 def test_what_waits_in_the_queue_is_answered(serve: Serve) -> None:
     """The loop is held up while clients connect and the stop is asked for."""
     seen = Seen()

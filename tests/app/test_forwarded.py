@@ -253,6 +253,7 @@ FORWARDED = {
     ("for=192.0.2.1;proto=https;x",): (LOCAL, "http", "a.example"),
     ("for=192.0.2.1;for=192.0.2.2",): (LOCAL, "http", "a.example"),
     ('for="192.0.2.1',): (LOCAL, "http", "a.example"),
+    ("for=192.0.2.9;proto=https", 'for="192.0.2.1'): (LOCAL, "http", "a.example"),
     ('for=192.0.2.9;x=", for=192.0.2.1',): (LOCAL, "http", "a.example"),
     ('for=192.0.2.9;x=", for="[2001:db8::1]"',): (LOCAL, "http", "a.example"),
     ('for=192.0.2.9;proto=https;x="\\", for=192.0.2.1',): (LOCAL, "http", "a.example"),

@@ -69,7 +69,7 @@ def running(
 ) -> Iterator[ServerProcess]:
     """gunicorn, ready to serve. What is left after the block is killed."""
     command = [GUNICORN, "-k", "fluvial.GunicornWorker", "--no-control-socket", "-b", bind]
-    server = ServerProcess([*command, *options, app], {"PYTHONPATH": ""}, folder)
+    server = ServerProcess([*command, *options, app], {}, folder)
     try:
         server.expect("Fluvial running on")
         yield server
@@ -188,7 +188,7 @@ def test_the_access_log_may_be_a_file(folder: Path) -> None:
 
 def test_a_startup_that_fails_ends_gunicorn(folder: Path) -> None:
     command = [GUNICORN, "-k", "fluvial.GunicornWorker", "-b", "127.0.0.1:0", "--no-control-socket"]
-    server = ServerProcess([*command, "it:broken"], {"PYTHONPATH": ""}, folder)
+    server = ServerProcess([*command, "it:broken"], {}, folder)
     assert server.wait() == 3
     assert "Application startup failed" in server.log
     assert "no database" in server.log

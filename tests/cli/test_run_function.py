@@ -45,7 +45,9 @@ if __name__ == "__main__":
 def script(folder: Path, call: str) -> Iterator[ServerProcess]:
     """`python main.py`, whose last line is `fluvial.run(CALL)`."""
     (folder / "main.py").write_text(SCRIPT.format(call=call))
-    server = ServerProcess([sys.executable, str(folder / "main.py")], {"PYTHONPATH": str(folder)})
+    paths = filter(None, (str(folder), os.environ.get("PYTHONPATH")))
+    env = {"PYTHONPATH": os.pathsep.join(paths)}
+    server = ServerProcess([sys.executable, str(folder / "main.py")], env)
     try:
         server.wait_until_ready()
         yield server

@@ -411,7 +411,7 @@ def test_a_function_in_a_thread_of_asyncio_s_holds_no_stop_up(
     is_held_up = stopper.is_alive()
     go_on.set()
     assert not is_held_up
-    assert "asyncio's executor: 1 threads still run" in caplog.text
+    assert "1 threads of asyncio's executor are still running" in caplog.text
 
 
 def test_a_server_whose_task_is_cancelled_leaves_nothing_open() -> None:

@@ -236,10 +236,10 @@ class Request(HTTPConnection):
             yield b""
             return
         if cache.get("streamed"):
-            raise RuntimeError("the body has already been consumed by stream()")
-        cache["streamed"] = True
+            raise RuntimeError("Stream consumed: the body has been read by an earlier stream()")
         while piece := await self.read():
             yield piece
+        cache["streamed"] = True
         yield b""
 
     async def body(self) -> bytes:

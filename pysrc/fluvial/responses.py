@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from ._calling.threads import run_internal
+from ._messages.afterwards import Afterwards, Background
 from ._messages.cookies import SameSite, cookie_header
 from ._messages.files import (
     PIECE,
@@ -52,7 +53,6 @@ __all__ = [
     "StreamingResponse",
 ]
 
-Background = Callable[[], Awaitable[None]]
 Content = str | bytes | memoryview | None
 # What sends a response as ASGI messages: sender(response, scope, receive, send). See
 # _asgi/connections.py, which puts it here.
@@ -61,7 +61,7 @@ senders: list[Callable[..., Awaitable[None]]] = []
 _TURN = 256 * 1024
 
 
-class Response:
+class Response(Afterwards):
     """A response: a status, header fields and a body.
 
     `content` is text, bytes or None. `media_type` is the value of Content-Type; the charset is
@@ -88,8 +88,6 @@ class Response:
             self.media_type = media_type
         self.raw_headers = self._initial_headers(headers)
         self.body = self.render(content)
-        self.background: Background | None = None
-        self._cleanups: list[Background] = []
         if background is not None:
             self.run_after(background)
 
@@ -211,14 +209,18 @@ class Response:
             await self._write(request, sender)
             if sender.started:
                 sender.end()  # so that the client doesn't wait for the background
-            if self.background is not None:
-                await self.background()
+            await self.run_backgrounds()
         except BaseException:
             if sender.started:
                 request._store()["responded"] = True
             raise
         finally:
             await self.clean_up()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the whole body is."""
+        return self._iterator is None and (self.body is not None or self._content is not None)
 
     async def _write(self, request: Request, sender: Sender) -> None:
         if self._iterator is not None:
@@ -260,48 +262,9 @@ class Response:
         """A piece of `body_iterator` as bytes; `render` is only for a whole content."""
         return self._as_bytes(piece, "piece")
 
-    def run_after(self, background: Background) -> None:
-        """Sets `background` to be awaited after the response, unless there is a background already.
-
-        Raises: TypeError when it isn't callable.
-        """
-        if not callable(background):
-            raise TypeError(
-                "background is a BackgroundTask, BackgroundTasks or an async function without "
-                f"parameters, not {type(background).__name__}"
-            )
-        if self.background is None:
-            self.background = background
-            self._write_by_itself()
-
-    def clean_up_after(self, cleanup: Background) -> None:
-        """Adds `cleanup`, which is awaited after the response and its background.
-
-        It is awaited even if these fail.
-        """
-        self._cleanups.append(cleanup)
-        self._write_by_itself()
-
-    async def clean_up(self) -> None:
-        """Awaits all clean-ups, the last one first, even if some of them fail."""
-        try:
-            if self._cleanups:
-                await self._cleanups.pop()()
-        finally:
-            if self._cleanups:
-                await self.clean_up()
-
-    def take_over(self, other: Response) -> None:
-        """Takes over the background and clean-ups of `other`, which won't be sent."""
-        cleanups, other._cleanups = other._cleanups, []
-        background, other.background = other.background, None
-        for each in (*cleanups, background):
-            if each is not None:
-                self.clean_up_after(each)
-
     def _write_by_itself(self) -> None:
         """Makes C call `respond`."""
-        if self.body is not None:
+        if getattr(self, "body", None) is not None:  # classes that derive may set it last
             self._content = self.body
             self.body = None
 

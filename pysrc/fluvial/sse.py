@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ._validation.write_json import to_json
-from .responses import Background, StreamingResponse
+from .responses import StreamingResponse
 
 if TYPE_CHECKING:
     from ._core import Sender
+    from ._messages.afterwards import Background
     from .requests import Request
 
 __all__ = ["EventSourceResponse", "ServerSentEvent"]

@@ -11,9 +11,9 @@ from .responses import HTMLResponse
 if TYPE_CHECKING:
     import jinja2
 
+    from ._messages.afterwards import Background
     from .datastructures import URL
     from .requests import Request
-    from .responses import Background
 
 __all__ = ["Jinja2Templates"]
 

@@ -45,3 +45,30 @@ def test_a_form_that_is_refused_outside_of_an_app() -> None:
     assert raised.value.message == "Missing boundary in multipart."
     response = TestClient(read_form, raise_server_exceptions=False).post("/", **sent)
     assert response.status_code == 400
+
+
+async def tell_scope(scope: Any, receive: Any, send: Any) -> None:
+    told = f"{scope['scheme']} {scope['server']} {scope['client']}"
+    await PlainTextResponse(told)(scope, receive, send)
+
+
+def tell_environ(environ: Any, start_response: Any) -> list[bytes]:
+    names = ("wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [" ".join(environ[name] for name in names).encode()]
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_they_are_told_of_the_connection_what_the_test_says(mounted: bool) -> None:
+    answers = []
+    for told in (tell_scope, tell_environ):
+        app: Any = told
+        if mounted:
+            app = App()
+            app.mount("/sub", told)
+        client = TestClient(app, base_url="https://example.org:123", client=("10.0.0.9", 7))
+        answers.append(client.get("/sub/x").text)
+    assert answers == [
+        "https ('example.org', 123) ('10.0.0.9', 7)",
+        "https example.org 123 10.0.0.9",
+    ]

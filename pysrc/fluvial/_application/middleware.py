@@ -79,15 +79,25 @@ def _take_response(request: Request) -> Response | None:
 
 def _around(middleware: Dispatch, call_next: Entry) -> Entry:
     async def entry(request: Request) -> Response:
-        return await middleware(request, call_next)
+        response = await middleware(request, call_next)
+        _set_apart(response)
+        return response
 
     return entry
+
+
+def _set_apart(response: Any) -> None:
+    """Keeps the response's background where the next layer can't replace it by its own."""
+    if getattr(response, "_background", None) is not None:  # it may be anything that is returned
+        response.set_background_apart()
 
 
 def _innermost(errors: ErrorHandlers, mounts: list[Mount]) -> Entry:
     """The routes, with the user's exception handlers around them."""
 
     async def respond(request: Request) -> Response:
+        if request._cache is not None:  # of a stream that middleware has read, the rest is left
+            request._cache.pop("streamed", None)
         try:
             response = await _respond(request, mounts)
         except Exception as exc:
@@ -95,6 +105,7 @@ def _innermost(errors: ErrorHandlers, mounts: list[Mount]) -> Entry:
                 raise  # middleware may handle it; otherwise the response is a 500
             response = await errors.respond(request, exc)
         _keep_response(request, response)
+        _set_apart(response)
         return response
 
     return respond

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _core
@@ -75,6 +75,17 @@ class Received:
             else:
                 await self._take_event(reading=False)
 
+    async def poll(self) -> None:
+        """Takes the events that are there already, as long as they wait for nothing."""
+        while not (self.disconnected or self.repeats or self.lock.locked()):
+            if len(self.held) >= _HELD and not self.complete:
+                return
+            async with self.lock:
+                event = _result_at_once(self.receive())
+                if event is None:
+                    return
+                self._take(event)
+
     async def read(self, reader: object) -> bytes:
         """The next piece of the body; empty at its end. Raises: as `AdoptedRequest.read`."""
         while not (self.held or self.complete):
@@ -94,14 +105,30 @@ class Received:
         async with self.lock:
             if self.disconnected or (reading and (self.held or self.complete)):
                 return
-            event = await self.receive()
-            if event["type"] == "http.disconnect":
-                self.disconnected = True
-            elif self.complete:
-                self.repeats = True
-            elif event["type"] == "http.request":
-                self.held += event.get("body", b"")
-                self.complete = not event.get("more_body", False)
+            self._take(await self.receive())
+
+    def _take(self, event: Message) -> None:
+        if event["type"] == "http.disconnect":
+            self.disconnected = True
+        elif self.complete:
+            self.repeats = True
+        elif event["type"] == "http.request":
+            self.held += event.get("body", b"")
+            self.complete = not event.get("more_body", False)
+
+
+def _result_at_once(awaitable: Awaitable[Any]) -> Any:
+    """What it returns without waiting; None if it would wait, and then it is cancelled."""
+    steps: Any = awaitable.__await__()
+    try:
+        steps.send(None)
+        steps.throw(asyncio.CancelledError())
+    except StopIteration as end:
+        return end.value
+    except asyncio.CancelledError:
+        return None
+    steps.close()
+    return None
 
 
 class Adopted(HTTPConnection):
@@ -198,6 +225,16 @@ class AdoptedRequest(Adopted, Request):
     def disconnected(self) -> bool:
         """Whether the client is known to have disconnected."""
         return self._received.disconnected
+
+    async def is_disconnected(self) -> bool:
+        """Whether the client has disconnected: asks for events that are there already."""
+        await self._received.poll()
+        return self._received.disconnected
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the body has been read to its end."""
+        return self._received.complete and not self._received.held
 
     @property
     def _received(self) -> Received:

@@ -26,6 +26,8 @@ class AsgiSender:
         self._send = send
         self._start: Message | None = None
         self._body = b""
+        self._length = -1  # of the whole body, if it is known
+        self._complete = False  # the last message has been sent
         self._end: asyncio.Future[None] | None = None
 
     def start(self, status_code: int, headers: list[tuple[bytes, bytes]], length: int = -1) -> None:
@@ -43,11 +45,14 @@ class AsgiSender:
             "headers": headers,
         }
         self.started = True
+        self._length = length
 
     async def send(self, data: bytes) -> None:
-        """Writes a piece."""
+        """Writes a piece, which completes the response if it is as long as all of it."""
         await self._begin()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        whole = len(data) == self._length
+        await self._send({"type": "http.response.body", "body": data, "more_body": not whole})
+        self._complete = whole
 
     async def send_file(self, fd: int, offset: int, size: int) -> int:
         """Returns that nothing was sent, so that the caller reads the file instead."""
@@ -63,14 +68,14 @@ class AsgiSender:
         self._body = last or self._body
         if self.watch is not None:
             self.watch.cancel()
-        if self._end is None:
+        if self._end is None and not self._complete:
             self._end = asyncio.ensure_future(self._last())
 
     async def finish(self) -> None:
         """Sends the end of the response, and returns when the response is complete."""
         self.end()
-        assert self._end is not None
-        await self._end
+        if self._end is not None:
+            await self._end
 
     async def _begin(self) -> None:
         start, self._start = self._start, None
@@ -79,7 +84,7 @@ class AsgiSender:
 
     async def _last(self) -> None:
         await self._begin()
-        await self._send({"type": "http.response.body", "body": self._body})
+        await self._send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
 async def send_response(response: Response, request: Request, send: Send) -> None:
@@ -88,10 +93,10 @@ async def send_response(response: Response, request: Request, send: Send) -> Non
         return
     sender = AsgiSender(send)
     core = cast("_core.Sender", sender)
-    if isinstance(request, AdoptedRequest):
+    if isinstance(request, AdoptedRequest) and not response.is_in_memory:
         async with _Watch(request, sender):
             await response.respond(request, core)
-    else:  # a WebSocket's opening handshake is rejected
+    else:  # soon sent; or a WebSocket's opening handshake is rejected
         await response.respond(request, core)
     if sender.started and not sender.given_up:
         await sender.finish()

@@ -43,7 +43,6 @@ from .sockets import BindError, describe
 from .stopping import Stop, current_stop
 
 if TYPE_CHECKING:
-    from .._application.exception_handlers import ErrorHandlers
     from .._asgi.foreign_app import Foreign
     from .config import Config
     from .signals import StopSignals
@@ -73,6 +72,8 @@ class Service:
     """
 
     websocket_type: type[WebSocket] = WebSocket
+    # What puts a connection's facts into each scope or environ, where they aren't the socket's.
+    tell: Callable[[Any], None] | None = None
     server: _core.Server  # once the app has started
 
     def __init__(
@@ -89,9 +90,9 @@ class Service:
         self._app = app if isinstance(app, App) else App(openapi_url=None)
         self._bridge = None
         if not isinstance(app, App):
-            self._bridge = _make_bridge(app, config, self._app.errors, bare=True)
+            self._bridge = self._make_bridge(app, config, bare=True)
         self._mounts = [
-            (mount.prefix, _make_bridge(each, config, self._app.errors, mount.prefix))
+            (mount.prefix, self._make_bridge(each, config, mount.prefix))
             for mount in self._app.mounts
             for each in [mount.within(self._app, config.root_path)]
         ]
@@ -263,7 +264,7 @@ class Service:
         self, loop: Loop, pool: _core.Pool, request_type: type[Request] = Request
     ) -> _core.Server:
         app = self._app
-        around = self._around(request_type)
+        around = self._around()
         root = self._bridge or around
         core = core_options(app.errors)
         if app.served_root:
@@ -307,7 +308,7 @@ class Service:
         limits["cancel_on_disconnect"] = int(config.cancel_on_disconnect)
         return limits | {"ws_deflate": int(config.ws_per_message_deflate)}
 
-    def _around(self, request_type: type[Request]) -> Bridge | None:
+    def _around(self) -> Bridge | None:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""
         stack = self._app.compile_middleware()
         outer = stack.watched or stack.outer
@@ -315,17 +316,13 @@ class Service:
             return None
         app = self._app
 
-        tell = getattr(request_type, "tell_scope", None)  # a test client's
-
         def call(scope: Any, receive: Any, send: Any) -> Any:
             scope["app"] = scope["router"] = app
-            if tell is not None:
-                tell(scope)
             return outer(scope, receive, send)
 
         config = self._config
         bridge = Bridge(
-            call,
+            _told(self.tell, call),
             root_path=config.root_path,
             scheme=config.scheme,
             extensions=config.asgi_extensions,
@@ -338,6 +335,24 @@ class Service:
         side.body_limit = 0
         side.limits_time = False
         return bridge
+
+    def _make_bridge(
+        self, app: Foreign, config: Config, prefix: str = "", *, bare: bool = False
+    ) -> Bridge | WsgiBridge:
+        """What serves an app of another interface, alone or mounted at `prefix`."""
+        if app.interface == "wsgi":
+            return WsgiBridge(_told(self.tell, app.app), config, prefix=prefix)
+        return Bridge(
+            _told(self.tell, app.as_asgi3()),
+            root_path=config.root_path,
+            prefix=prefix,
+            scheme=config.scheme,
+            lifespan=config.lifespan,
+            extensions=config.asgi_extensions,
+            debug=config.asgi_debug,
+            errors=self._app.errors,
+            bare=bare,
+        )
 
     def _websockets(self) -> tuple[Any, ...]:
         run = Runner(self._app.errors).run
@@ -352,22 +367,16 @@ class Service:
         )
 
 
-def _make_bridge(
-    app: Foreign, config: Config, errors: ErrorHandlers, prefix: str = "", *, bare: bool = False
-) -> Bridge | WsgiBridge:
-    if app.interface == "wsgi":
-        return WsgiBridge(app.app, config, prefix=prefix)
-    return Bridge(
-        app.as_asgi3(),
-        root_path=config.root_path,
-        prefix=prefix,
-        scheme=config.scheme,
-        lifespan=config.lifespan,
-        extensions=config.asgi_extensions,
-        debug=config.asgi_debug,
-        errors=errors,
-        bare=bare,
-    )
+def _told(tell: Callable[[Any], None] | None, app: Any) -> Any:
+    """The app, called after `tell` has changed its scope or environ."""
+    if tell is None:
+        return app
+
+    def call(facts: Any, *args: Any) -> Any:
+        tell(facts)
+        return app(facts, *args)
+
+    return call
 
 
 def serve_on(

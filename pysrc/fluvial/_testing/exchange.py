@@ -113,12 +113,16 @@ class _Told:
         """Whether the test asked for an https or wss URL."""
         return _current.get().scheme in ("https", "wss")
 
-    @staticmethod
-    def tell_scope(scope: MutableMapping[str, Any]) -> None:
-        """Sets the same in the scope that ASGI middleware gets."""
-        told = _current.get()
-        scope["client"], scope["server"] = told.client, told.server
-        scope["scheme"] = told.scheme
+
+def tell(facts: MutableMapping[str, Any]) -> None:
+    """Sets the same in the scope that an ASGI app gets, or in the environ of a WSGI app."""
+    told = _current.get()
+    if "wsgi.version" in facts:
+        facts["REMOTE_ADDR"], facts["wsgi.url_scheme"] = told.client[0], told.scheme
+        facts["SERVER_NAME"], facts["SERVER_PORT"] = told.server[0], str(told.server[1])
+    elif facts["type"] != "lifespan":
+        facts["client"], facts["server"] = told.client, told.server
+        facts["scheme"] = told.scheme
 
 
 class TestedRequest(_Told, Request):

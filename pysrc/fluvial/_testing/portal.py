@@ -16,7 +16,7 @@ from .._loop import Loop
 from .._serving.config import Config
 from .._serving.load import adapt
 from .._serving.server import Service, StartError
-from .exchange import TestedWebSocket
+from .exchange import TestedWebSocket, tell
 
 if TYPE_CHECKING:
     from .. import _core
@@ -29,6 +29,7 @@ class TestedService(Service):
 
     __test__ = False
     websocket_type = TestedWebSocket
+    tell = staticmethod(tell)
 
     def __init__(self, app: Any, root_path: str, *, lifespan: bool) -> None:
         config = Config(root_path=root_path, access_log=False)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from ..requests import Request
+from ..requests import ClientDisconnect, Request
 from ..responses import Response, StreamingResponse
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class BaseHTTPMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope, receive)
-        inside = _Inside(self.app, request, receive, send)
+        request = Request(scope, receive, send)
+        inside = _Inside(self.app, request, send)
         try:
             response = await self.dispatch_func(request, inside.call_next)
             await response(scope, receive, send)
@@ -68,10 +68,9 @@ class BaseHTTPMiddleware:
 class _Inside:
     """The app inside, called for one request."""
 
-    def __init__(self, app: Asgi3, request: Request, receive: Receive, send: Send) -> None:
+    def __init__(self, app: Asgi3, request: Any, send: Send) -> None:
         self._app = app
         self._request = request
-        self._receive = receive
         self._send = send
         self._run: _Steps | None = None
         self._body_given = False
@@ -91,14 +90,25 @@ class _Inside:
         raise RuntimeError("the app inside returned without a response")
 
     async def _give(self) -> Message:
-        """`receive` for the app; a body that the middleware has read is given again."""
+        """`receive` for the app. A body that the middleware has read is given again.
+
+        What has been taken from stream() is not: the app gets the rest, which may be nothing.
+        """
+        if not self._over:
+            with contextlib.suppress(ClientDisconnect):
+                if not self._body_given:
+                    return await self._next_piece()
+                await self._request.until_gone()
+        return {"type": "http.disconnect"}
+
+    async def _next_piece(self) -> Message:
+        """A piece of the body as an event. Raises: ClientDisconnect."""
         cache = self._request._cache or {}
-        if not self._body_given and ("body" in cache or cache.get("streamed")):
-            self._body_given = True
-            return {"type": "http.request", "body": cache.get("body", b""), "more_body": False}
-        if self._over:
-            return {"type": "http.disconnect"}
-        return await self._receive()
+        body = cache.get("body")
+        if body is None:
+            body = await self._request.read()
+        self._body_given = "body" in cache or self._request.is_read
+        return {"type": "http.request", "body": body, "more_body": not self._body_given}
 
     async def _take(self, message: Message) -> None:
         """`send` for the app."""
@@ -157,8 +167,7 @@ class _Passing(StreamingResponse):
                 data = self._render_piece(piece)
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        if self.background is not None:
-            await self.background()
+        await self.run_backgrounds()
 
 
 class _Steps:

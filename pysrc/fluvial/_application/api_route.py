@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from .. import _core
 from .._calling.callables import Flavour
 from .._signature.body import ContentRule
-from .._signature.foreign import check_returned
+from .._signature.foreign import check_model, check_returned
 from .._signature.json_lines import response_class_of
 from .._signature.lifetimes import uses_any
 from .._signature.plan import make_target
@@ -22,6 +22,7 @@ from .._signature.results import (
     writers_of,
 )
 from .._signature.signature import Call, Overrides, Special, return_annotation
+from .._signature.type_variables import settled
 from .._validation.annotations import is_class
 from ..exceptions import FluvialError, HTTPException
 from ..params import MISSING
@@ -149,11 +150,6 @@ class APIRoute(Route):
 
     def _make_wrap(self) -> Callable[[Any], Response] | None:
         options = self.options
-        model_options: Any = {
-            name: options[f"response_model_{name}"]  # type: ignore[literal-required]  # all are options
-            for name in ModelOptions.__annotations__
-            if f"response_model_{name}" in options
-        }
         try:
             annotation = return_annotation(self.endpoint)
         except NameError:
@@ -161,20 +157,35 @@ class APIRoute(Route):
                 raise
             annotation = MISSING
         check_returned(annotation)
-        if self.options.get("manners", FLUVIAL).checks_results and "response_model" not in options:
-            options = {**options, "response_model": returned_model(annotation)}
+        for status, response in (options.get("responses") or {}).items():
+            check_model(response.get("model"), f"the model of responses[{status!r}]")
+        strict = not options.get("manners", FLUVIAL).checks_results
+        model = options.get("response_model", MISSING)
+        if model is not MISSING:
+            model = settled(model, "response_model", strict=strict)
+        else:
+            annotation = settled(annotation, "its return annotation", strict=strict)
+            model = MISSING if strict else returned_model(annotation)
         try:
             return make_wrap(
                 options.get("status_code"),
                 self._response_class(),
-                options.get("response_model", MISSING),
+                model,
                 annotation,
-                model_options,
+                _model_options(options),
             )
         except TypeError as exc:
-            if not self.options.get("manners", FLUVIAL).checks_results:
+            if strict:
                 raise
             raise FluvialError(f"not a valid Pydantic field type for a response: {exc}") from exc
+
+
+def _model_options(options: RouteOptions) -> Any:
+    return {
+        name: options[f"response_model_{name}"]  # type: ignore[literal-required]  # all are options
+        for name in ModelOptions.__annotations__
+        if f"response_model_{name}" in options
+    }
 
 
 class APIWebSocketRoute(WebSocketRoute):

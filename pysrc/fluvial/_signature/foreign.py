@@ -7,8 +7,11 @@ Ignoring them could disable an authentication or a limit. Checked once, at regis
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,7 +22,7 @@ from .._validation.annotations import (
     strip_alias,
     union_members,
 )
-from ..params import Depends, Marker
+from ..params import MISSING, Depends, Marker
 
 # Packages whose markers and classes may be used by mistake instead of ours.
 _FRAMEWORKS = frozenset(
@@ -31,7 +34,8 @@ _FRAMEWORKS = frozenset(
         *("taskiq_dependencies", "tornado", "webob", "werkzeug", "wireup", "xpresso"),
     )
 )
-# Classes with these names are taken for dependency markers, whatever package they come from.
+# Classes with these names, or with Depends in their name, are taken for dependency markers,
+# whatever package they come from.
 _INJECTING = frozenset({"Depends", "Security", "Inject", "Injected", "Provide", "TaskiqDepends"})
 
 _DEPENDS = "fluvial.Depends(function)"
@@ -63,6 +67,8 @@ _CONNECTIONS = {
 # Packages whose objects in Annotated have an effect, because the validators read them.
 _UNDERSTOOD = frozenset({"annotated_types", "msgspec", "pydantic", "pydantic_core"})
 _HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
+# Bases of users' classes, which say nothing about what an object of such a class is for.
+_BASES = frozenset({"BaseModel", "Struct", "_StructMixin"})
 
 
 def check_metadata(metadata: tuple[Any, ...]) -> None:
@@ -138,10 +144,37 @@ def check_annotation(annotation: Any) -> None:
                 f"its annotation is {member!r}, which is no type; "
                 f"write Annotated[T, Depends({member.__name__})] to have it called"
             )
-        if isinstance(member, (list, tuple, set, dict)):
-            raise TypeError(f"its annotation is {member!r}, which is no type; write list[…] …")
-        if not isinstance(member, type):
-            refuse_foreign(member)
+        _refuse_object(member, "its annotation")
+
+
+def check_model(model: Any, what: str) -> None:
+    """Refuses a `response_model`, and the like, that is no type.
+
+    Raises: TypeError for a marker, a function, an object of a model's class or a display of types.
+    """
+    for item in (*union_members(model), *split_annotated(model)[1], *_inner_metadata(model)):
+        if is_marker(item):
+            raise TypeError(
+                f"{what} has {item!r}, where nothing calls it; write the type of the result, and "
+                "a dependency into dependencies=[Depends(function)]"
+            )
+        refuse_foreign(item)
+    for member in union_members(model):
+        _refuse_object(member, what)
+
+
+def _refuse_object(member: Any, what: str) -> None:
+    """Refuses an object where a type is expected."""
+    if isinstance(member, (str, type)):
+        return
+    if isinstance(member, (list, tuple, set, dict)):
+        raise TypeError(f"{what} is {member!r}, which is no type; write list[…] …")
+    refuse_foreign(member)
+    if inspect.isroutine(member) or not (member is None or hasattr(member, "__module__")):
+        raise TypeError(f"{what} must be a type, not {member!r}")
+    if is_model(type(member)):
+        kind = type(member).__name__
+        raise TypeError(f"{what} is {member!r}, an object; write its class, {kind}")
 
 
 def check_types(annotation: Any, ours: tuple[type, ...]) -> None:
@@ -225,6 +258,8 @@ def check_returned(annotation: Any) -> None:
         found = foreign_class(concrete(member))
         if found is not None and found.__name__.endswith("Response"):
             raise TypeError(f"it returns {_full_name(found)}; write fluvial.{found.__name__}")
+    if annotation is not MISSING:
+        check_model(annotation, "its return annotation")
 
 
 def _check_given(parameter: inspect.Parameter) -> None:
@@ -259,11 +294,58 @@ def refuse_foreign(item: Any) -> None:
         if _root(item) in _FRAMEWORKS:
             _refuse(item)
         return
+    if isinstance(item, (Marker, Depends)):
+        return
     for cls in type(item).__mro__:
-        if _root(cls) in _FRAMEWORKS or cls.__name__ in _INJECTING:
-            if isinstance(item, Depends):
-                return
+        if _root(cls) in _FRAMEWORKS or _is_injecting(cls.__name__):
             _refuse(cls)
+    if not _is_understood(item):
+        _refuse_holder(item)
+
+
+def _is_injecting(name: str) -> bool:
+    return name in _INJECTING or "Depends" in name
+
+
+def _is_understood(item: Any) -> bool:
+    """Whether the validators read `item`, or it is a value of Python's own."""
+    if _root(type(item)) == "fluvial" or isinstance(item, Enum):
+        return True
+    if _root(type(item)) in sys.stdlib_module_names or any(hasattr(item, h) for h in _HOOKS):
+        return not hasattr(item, "dependency")
+    return any(
+        _root(cls) in _UNDERSTOOD and cls.__name__ not in _BASES for cls in type(item).__mro__
+    )
+
+
+def _refuse_holder(item: Any) -> None:
+    """Refuses an object that holds a function, as dependency markers of any package do.
+
+    Nothing would call the function, which may be an authentication. A marker whose `dependency` is
+    None asks for the class in the annotation.
+    """
+    for name, value in _attributes(item):
+        if _is_function(value) or (name == "dependency" and (value is None or callable(value))):
+            what = getattr(value, "__name__", None) or "function"
+            raise TypeError(
+                f"{_full_name(type(item))} has {name}={value!r}, which nothing calls; "
+                f"write fluvial.Depends({what})"
+            )
+
+
+def _is_function(value: Any) -> bool:
+    return inspect.isroutine(value) or isinstance(value, functools.partial)
+
+
+def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
+    """The attributes that the object itself has, those in slots included."""
+    with suppress(AttributeError):  # it has only slots
+        yield from object.__getattribute__(item, "__dict__").items()
+    for cls in type(item).__mro__:
+        for name, member in vars(cls).items():
+            if inspect.ismemberdescriptor(member):
+                with suppress(AttributeError):  # not set
+                    yield name, member.__get__(item)
 
 
 def _refuse(found: Any) -> None:
@@ -277,7 +359,7 @@ def _instead(found: Any) -> str | None:
     instead = _CONNECTIONS.get(name) or _INSTEAD.get(name)
     if instead is None:  # JSONResponse …
         instead = next((said for end, said in _CONNECTIONS.items() if name.endswith(end)), None)
-    return instead
+    return _DEPENDS if instead is None and "Depends" in name else instead
 
 
 def _refuse_callable(item: Any) -> None:
@@ -374,6 +456,8 @@ def _check_field(field: tuple[Any, tuple[Any, ...]]) -> None:
             )
         if _instead(item if inspect.isroutine(item) else type(item)) is not None:
             refuse_foreign(item)
+        if callable(getattr(item, "dependency", None)) and not inspect.isclass(item):
+            _refuse_holder(item)
 
 
 def _is_field_of_a_model(default: Any) -> bool:

@@ -4,7 +4,6 @@ classes, response models, statuses without content.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import (
     AsyncGenerator,
@@ -38,6 +37,7 @@ from ..exceptions import FluvialError, RequestValidationError, ResponseValidatio
 from ..params import MISSING
 from ..responses import JSONResponse, Response, StreamingResponse
 from ..sse import EventSourceResponse, ServerSentEvent
+from .foreign import check_model
 from .json_lines import JSONLinesResponse, lines_of
 from .shapes import make_shape
 
@@ -208,8 +208,7 @@ def returned_model(annotation: Any) -> Any:
 
 def _model_encoder(response_model: Any, annotation: Any, options: ModelOptions) -> Encode | None:
     if response_model is not MISSING:
-        if inspect.isroutine(response_model):
-            raise TypeError(f"response_model must be a type, not {response_model!r}")
+        check_model(response_model, "response_model")
         return None if response_model is None else _encoder_of(response_model, options)
     annotation = without_members(annotation, (Response,), MISSING)
     if annotation is MISSING or not any(map(is_model, walk(annotation))):
@@ -268,18 +267,25 @@ def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:
     """
     try:
         adapter.dump_python(value, warnings="error")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):  # of TypeError: see _made_anew
         return _made_anew(adapter, value)
     return value
 
 
 def _made_anew(adapter: TypeAdapter[Any], value: Any) -> Any:
+    """A new model from the data of `value`.
+
+    pydantic can't dump a set of models to Python: dicts can't be in a set. To JSON it can.
+    """
     try:
         try:
             plain = adapter.dump_python(value, warnings=False, by_alias=False, exclude_unset=True)
         except AttributeError:  # only models know which of their fields were set
             plain = adapter.dump_python(value, warnings=False, by_alias=False)
         return adapter.validate_python(plain, from_attributes=True, by_name=True)
+    except TypeError:
+        text = adapter.dump_json(value, warnings=False, by_alias=False, exclude_unset=True)
+        return adapter.validate_json(text, by_name=True)
     except ValueError as exc:
         with suppress(ValueError, TypeError):
             return adapter.validate_python(json.loads(to_json(value)), by_name=True)

@@ -1,0 +1,206 @@
+"""Type variables and sets in the types of results: only the declared fields are sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+import pydantic
+import pytest
+from fluvial import App, Response
+from fluvial._compat.fastapi import FastAPI
+
+
+class User(pydantic.BaseModel):
+    name: str = "ann"
+
+
+class UserRow(User):
+    password: str = "secret"
+
+
+class StructUser(msgspec.Struct):
+    name: str = "ann"
+
+
+class StructRow(StructUser):
+    password: str = "secret"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataUser:
+    name: str = "ann"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataRow(DataUser):
+    password: str = "secret"
+
+
+T = TypeVar("T")
+OfModel = TypeVar("OfModel", bound=User)
+ByName = TypeVar("ByName", bound="User")
+OfStruct = TypeVar("OfStruct", bound=StructUser)
+OfData = TypeVar("OfData", bound=DataUser)
+OneOf = TypeVar("OneOf", User, DataUser)
+Answer = TypeVar("Answer", bound=Response)
+
+
+class Page(pydantic.BaseModel, Generic[OfModel]):
+    items: list[OfModel]
+
+
+class Pair(pydantic.BaseModel, Generic[T, OfModel]):
+    first: T
+    second: OfModel
+
+
+@dataclasses.dataclass
+class DataPage(Generic[OfData]):
+    items: list[OfData]
+
+
+class StructPage(msgspec.Struct, Generic[OfStruct]):
+    items: list[OfStruct]
+
+
+ANN = {"name": "ann"}
+CASES: list[tuple[Any, Any, Any]] = [
+    (OfModel, UserRow(), ANN),
+    (ByName, UserRow(), ANN),
+    (OfModel | None, UserRow(), ANN),
+    (list[OfModel], [UserRow()], [ANN]),
+    (dict[str, list[OfModel]], {"a": [UserRow()]}, {"a": [ANN]}),
+    (tuple[OfModel, ...], (UserRow(),), [ANN]),
+    (Annotated[list[OfModel], "words"], [UserRow()], [ANN]),
+    (list[Annotated[OfModel, "words"]], [UserRow()], [ANN]),
+    (list[OfModel | Literal["none"]], [UserRow(), "none"], [ANN, "none"]),
+    (list[OfStruct], [StructRow()], [ANN]),
+    (list[OfData], [DataRow()], [ANN]),
+    (OneOf, UserRow(), ANN),
+    (list[OneOf], [DataRow(), UserRow()], [ANN, ANN]),
+    (Page, Page(items=[UserRow()]), {"items": [ANN]}),
+    (Page[OfModel], Page(items=[UserRow()]), {"items": [ANN]}),
+    (list[Page], [Page(items=[UserRow()])], [{"items": [ANN]}]),
+    (Pair, Pair(first=1, second=UserRow()), {"first": 1, "second": ANN}),
+    (Pair[int, OfModel], Pair(first=1, second=UserRow()), {"first": 1, "second": ANN}),
+    (DataPage, DataPage([DataRow()]), {"items": [ANN]}),
+    (DataPage[OfData], DataPage([DataRow()]), {"items": [ANN]}),
+    (StructPage, StructPage([StructRow()]), {"items": [ANN]}),
+    (list[int], [1], [1]),
+]
+
+
+def returning(kind: Any, result: Any) -> Any:
+    def handler() -> Any:
+        return result
+
+    handler.__annotations__["return"] = kind
+    return handler
+
+
+def test_a_variable_stands_for_its_bound(serve) -> None:
+    app, compat = App(), FastAPI()
+    for number, (kind, result, _) in enumerate(CASES):
+        handler = returning(kind, result)
+        app.get(f"/{number}")(handler)
+        app.get(f"/{number}/model", response_model=kind)(handler)
+        if "Struct" not in str(kind):
+            compat.get(f"/{number}")(handler)
+    client, other = serve(app).client, serve(compat).client
+    for number, (kind, _, expected) in enumerate(CASES):
+        assert client.get(f"/{number}").json() == expected, kind
+        assert client.get(f"/{number}/model").json() == expected, kind
+        if "Struct" not in str(kind):
+            assert other.get(f"/{number}").json() == expected, kind
+
+
+def test_responses_by_a_variable(serve) -> None:
+    app = App()
+
+    def handler() -> Answer:  # type: ignore[type-var]
+        return Response(b"own")  # type: ignore[return-value]
+
+    app.get("/")(handler)
+    assert serve(app).client.get("/").text == "own"
+
+
+@pytest.mark.parametrize("kind", [T, list[T], dict[str, T], T | None, AsyncIterator[T]])
+def test_a_variable_that_stands_for_nothing(serve, kind: Any) -> None:
+    """FastAPI takes it for Any and sends all fields, as in its compatibility mode here."""
+
+    handler = returning(kind, [1])
+    with pytest.raises(TypeError, match=r"GET / .*return annotation.*variable T.*write a class"):
+        App().get("/")(handler)
+    with pytest.raises(TypeError, match=r"GET / .*response_model.*variable T.*write a class"):
+        App().get("/", response_model=kind)(lambda: None)
+    app = App()
+    app.get("/", response_model=None)(handler)
+    assert serve(app).client.get("/").json() == [1]
+
+
+def test_fastapi_programs_may_have_such_variables(serve) -> None:
+    app = FastAPI()
+
+    def handler() -> list[T]:  # type: ignore[type-var]
+        return [1]  # type: ignore[list-item]
+
+    app.get("/")(handler)
+    assert serve(app).client.get("/").json() == [1]
+
+
+# ---- Sets of models, which pydantic can't dump to Python objects ----------------------------
+
+
+class FrozenUser(pydantic.BaseModel, frozen=True):
+    name: str = "ann"
+
+
+class FrozenRow(FrozenUser, frozen=True):
+    password: str = "secret"
+
+
+@dataclasses.dataclass(frozen=True)
+class Team:
+    users: AbstractSet[DataUser]
+    others: frozenset[FrozenUser] = frozenset()
+
+
+class Club(pydantic.BaseModel):
+    users: AbstractSet[DataUser]
+
+
+class StrictClub(pydantic.BaseModel, strict=True):
+    users: frozenset[FrozenUser]
+
+
+SETS: list[tuple[Any, Any, Any]] = [
+    (set[DataUser], {DataRow()}, [ANN]),
+    (AbstractSet[DataUser], {DataRow()}, [ANN]),
+    (frozenset[FrozenUser], {FrozenRow()}, [ANN]),
+    (Team, Team({DataRow()}), {"users": [ANN], "others": []}),
+    (Team, Team(frozenset(), {FrozenRow()}), {"users": [], "others": [ANN]}),  # type: ignore[arg-type]
+    (list[Team], [Team({DataUser()})], [{"users": [ANN], "others": []}]),
+    (Club, Club.model_construct(users={DataRow()}), {"users": [ANN]}),
+    (StrictClub, StrictClub.model_construct(users={FrozenRow()}), {"users": [ANN]}),
+]
+
+
+def test_sets_of_models(serve) -> None:
+    app = App()
+    for number, (kind, result, _) in enumerate(SETS):
+        app.get(f"/{number}", response_model=kind)(functools.partial(lambda it: it, result))
+    client = serve(app).client
+    for number, (kind, _, expected) in enumerate(SETS):
+        assert client.get(f"/{number}").json() == expected, kind
+
+
+def test_sets_with_what_the_model_does_not_have(serve) -> None:
+    app = App()
+    app.get("/", response_model=Team)(lambda: Team({5}))  # type: ignore[arg-type]
+    response = serve(app).client.get("/")
+    assert response.status_code == 500

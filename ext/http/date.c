@@ -18,9 +18,9 @@ date_format(char *line, time_t second)
     struct tm tm;
     (void)gmtime_r(&second, &tm);
     memcpy(line, "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", DATE_LINE + 1);
-    memcpy(line + 6, "SunMonTueWedThuFriSat" + 3 * tm.tm_wday, 3);
+    memcpy(line + 6, &"SunMonTueWedThuFriSat"[3 * tm.tm_wday], 3);
     digits_put(line + 11, tm.tm_mday);
-    memcpy(line + 14, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * tm.tm_mon, 3);
+    memcpy(line + 14, &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * tm.tm_mon], 3);
     digits_put(line + 18, (tm.tm_year + 1900) / 100);
     digits_put(line + 20, tm.tm_year % 100);
     digits_put(line + 23, tm.tm_hour);

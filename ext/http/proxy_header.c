@@ -14,7 +14,8 @@ enum {
     TLV_SSL_USED = 1,  /* PP2_CLIENT_SSL */
 };
 
-static const char SIGNATURE[12] = "\r\n\r\n\0\r\nQUIT\n";
+/* What version 2 begins with; the NUL at its end isn't part of it. */
+static const char SIGNATURE[] = "\r\n\r\n\0\r\nQUIT\n";
 
 /* ---- Version 1 ----------------------------------------------------------------------------- */
 
@@ -176,7 +177,7 @@ ProxyStep
 proxy_header_read(Slice data, ProxyHeader *out)
 {
     memset(out, 0, sizeof *out);
-    size_t n = data.len < sizeof SIGNATURE ? data.len : sizeof SIGNATURE;
+    size_t n = data.len < sizeof SIGNATURE - 1 ? data.len : sizeof SIGNATURE - 1;
     if (memcmp(data.ptr, SIGNATURE, n) == 0) {
         return binary_read(data, out);
     }

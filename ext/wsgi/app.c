@@ -13,9 +13,9 @@
 
 /* Copies the environ given by Python and adds the entries that C knows. */
 static PyObject *
-environ_template(const WsgiApp *self, PyObject *environ)
+environ_template(const WsgiApp *self, PyObject *env)
 {
-    PyObject *copy = PyDict_Copy(environ);
+    PyObject *copy = PyDict_Copy(env);
     if (copy != NULL
         && (PyDict_SetItem(copy, self->st->str_wsgi_input, self->no_input) < 0
             || PyDict_SetItem(copy, self->st->str_wsgi_file_wrapper, self->file_type)
@@ -31,14 +31,14 @@ wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     static const char *const names[] = {"app",       "environ",    "prefix", "report",
                                         "file_type", "file_facts", NULL};
     WsgiApp *self = (WsgiApp *)op;
-    PyObject *app, *environ = NULL, *prefix = NULL, *report = NULL; /* all borrowed */
+    PyObject *app, *env = NULL, *prefix = NULL, *report = NULL; /* all borrowed */
     PyObject *file_type = NULL, *file_facts = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O!UOO!O:WsgiApp", (char **)names,
-                                     &app, &PyDict_Type, &environ, &prefix, &report,
+                                     &app, &PyDict_Type, &env, &prefix, &report,
                                      &PyType_Type, &file_type, &file_facts)) {
         return -1;
     }
-    if (environ == NULL || prefix == NULL || report == NULL || file_type == NULL
+    if (env == NULL || prefix == NULL || report == NULL || file_type == NULL
         || file_facts == NULL) {
         PyErr_SetString(PyExc_TypeError, "WsgiApp() needs all of its arguments");
         return -1;
@@ -50,7 +50,7 @@ wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->file_type = Py_NewRef(file_type);
     self->file_facts = Py_NewRef(file_facts);
     self->no_input = wsgi_input_new(self->st, NULL);
-    self->environ = self->no_input == NULL ? NULL : environ_template(self, environ);
+    self->environ = self->no_input == NULL ? NULL : environ_template(self, env);
     if (self->environ == NULL) {
         return -1;
     }

@@ -232,17 +232,17 @@ call_new(HttpRequest *req, WsgiApp *app)
 {
     AppServer *server = call_server(req);
     PyTypeObject *type = app->st->wsgi_call_type;
-    PyObject *environ = wsgi_environ_template(app, req);
-    WsgiCall *self = environ == NULL ? NULL : (WsgiCall *)type->tp_alloc(type, 0);
+    PyObject *env = wsgi_environ_template(app, req);
+    WsgiCall *self = env == NULL ? NULL : (WsgiCall *)type->tp_alloc(type, 0);
     if (self == NULL) {
-        Py_XDECREF(environ);
+        Py_XDECREF(env);
         return NULL;
     }
     self->job = (PoolJob){
         .done = {.run = call_job_done}, .run = wsgi_run, .abandon = call_job_abandon};
     self->server = (AppServer *)Py_NewRef((PyObject *)server);
     self->app = (WsgiApp *)Py_NewRef((PyObject *)app);
-    self->environ = environ;
+    self->environ = env;
     self->left = -1;
     self->loan.fd = -1;
     http_request_ref(req);

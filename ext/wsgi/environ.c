@@ -73,15 +73,15 @@ key_new(Slice name)
 /* For another field of the same name: environ[key] gets both values as one list (RFC 9110 section
  * 5.3). Cookies have a different separator (RFC 9113 section 8.2.3). */
 static int
-environ_put_joined(PyObject *environ, PyObject *key, PyObject *before, PyObject *value,
+environ_put_joined(PyObject *env, PyObject *key, PyObject *before, PyObject *value,
                    bool is_cookie)
 {
     const char *format = is_cookie ? "%U; %U" : "%U, %U";
-    return dict_put(environ, key, PyUnicode_FromFormat(format, before, value));
+    return dict_put(env, key, PyUnicode_FromFormat(format, before, value));
 }
 
 static int
-environ_put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint32_t i)
+environ_put_field(PyObject *env, WsgiApp *app, const HttpRequest *req, uint32_t i)
 {
     Slice name = http_field_name(req, i);
     if (unlikely(memchr(name.ptr, '_', name.len) != NULL)) {
@@ -91,11 +91,11 @@ environ_put_field(PyObject *environ, WsgiApp *app, const HttpRequest *req, uint3
     PyObject *value = text_latin1(http_field_value(req, i));
     int err = -1;
     if (key != NULL && value != NULL) {
-        Py_ssize_t before = PyDict_GET_SIZE(environ);
-        PyObject *kept = PyDict_SetDefault(environ, key, value); /* borrowed */
+        Py_ssize_t before = PyDict_GET_SIZE(env);
+        PyObject *kept = PyDict_SetDefault(env, key, value); /* borrowed */
         err = kept == NULL ? -1 : 0;
-        if (unlikely(kept != NULL && PyDict_GET_SIZE(environ) == before)) {
-            err = environ_put_joined(environ, key, kept, value,
+        if (unlikely(kept != NULL && PyDict_GET_SIZE(env) == before)) {
+            err = environ_put_joined(env, key, kept, value,
                                      slice_eq(name, SLICE("cookie")));
         }
     }
@@ -115,20 +115,18 @@ client_new(const NetName *name)
 }
 
 static int
-environ_put_client(PyObject *environ, WsgiApp *app, const HttpRequest *req)
+environ_put_client(PyObject *env, WsgiApp *app, const HttpRequest *req)
 {
     if (req->peer.family == AF_UNSPEC) {
         return 0;
     }
     PyObject *client = kept_client(&app->kept, req, client_new); /* borrowed */
     if (client == NULL
-        || PyDict_SetItem(environ, app->st->str_REMOTE_ADDR,
-                          PyTuple_GET_ITEM(client, 0))
+        || PyDict_SetItem(env, app->st->str_REMOTE_ADDR, PyTuple_GET_ITEM(client, 0))
                < 0) {
         return -1;
     }
-    return PyDict_SetItem(environ, app->st->str_REMOTE_PORT,
-                          PyTuple_GET_ITEM(client, 1));
+    return PyDict_SetItem(env, app->st->str_REMOTE_PORT, PyTuple_GET_ITEM(client, 1));
 }
 
 /* The rest of the path, below the one at which the app is mounted. */
@@ -148,20 +146,20 @@ path_info(const WsgiApp *app, HttpRequest *req)
 
 /* Sets the entries for the decoded path, the query and the target as sent. */
 static int
-environ_put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
+environ_put_target(PyObject *env, const WsgiApp *app, HttpRequest *req)
 {
     const WsgiState *st = app->st;
     Slice path = path_info(app, req);
     Slice query = http_request_query(req);
     PyObject *target = text_latin1(http_request_target(req));
-    int err = target == NULL || PyDict_SetItem(environ, st->str_REQUEST_URI, target) < 0
-                      || PyDict_SetItem(environ, st->str_RAW_URI, target) < 0
-                      || dict_put(environ, st->str_PATH_INFO, text_latin1(path)) < 0
+    int err = target == NULL || PyDict_SetItem(env, st->str_REQUEST_URI, target) < 0
+                      || PyDict_SetItem(env, st->str_RAW_URI, target) < 0
+                      || dict_put(env, st->str_PATH_INFO, text_latin1(path)) < 0
                   ? -1
                   : 0;
     Py_XDECREF(target);
     if (err == 0 && query.len != 0) {
-        err = dict_put(environ, st->str_QUERY_STRING, text_latin1(query));
+        err = dict_put(env, st->str_QUERY_STRING, text_latin1(query));
     }
     return err;
 }
@@ -169,7 +167,7 @@ environ_put_target(PyObject *environ, const WsgiApp *app, HttpRequest *req)
 /* SERVER_NAME and SERVER_PORT by the Host field, which a proxy in front has got: PEP 3333 makes URLs of
  * them when there is no HTTP_HOST, and some frameworks always take the port. */
 static int
-environ_put_host(PyObject *environ, const WsgiState *st, const HttpRequest *req)
+environ_put_host(PyObject *env, const WsgiState *st, const HttpRequest *req)
 {
     if (req->host < 0) {
         return 0;
@@ -184,21 +182,21 @@ environ_put_host(PyObject *environ, const WsgiState *st, const HttpRequest *req)
                  : req->https ? SLICE("443")
                               : SLICE("80");
     host.len -= has_port ? port.len + 1 : 0;
-    return dict_put(environ, st->str_SERVER_NAME, text_latin1(host)) < 0
-                   || dict_put(environ, st->str_SERVER_PORT, text_latin1(port)) < 0
+    return dict_put(env, st->str_SERVER_NAME, text_latin1(host)) < 0
+                   || dict_put(env, st->str_SERVER_PORT, text_latin1(port)) < 0
                ? -1
                : 0;
 }
 
 /* Sets the entries that a trusted proxy may have changed. 0, or -1 with an exception set. */
 static int
-environ_put_forwarded(PyObject *environ, const WsgiApp *app, const HttpRequest *req)
+environ_put_forwarded(PyObject *env, const WsgiApp *app, const HttpRequest *req)
 {
     const WsgiState *st = app->st;
-    if (dict_put(environ, st->str_wsgi_url_scheme,
+    if (dict_put(env, st->str_wsgi_url_scheme,
                  PyUnicode_FromString(req->https ? "https" : "http"))
             < 0
-        || (req->forwarded && environ_put_host(environ, st, req) < 0)) {
+        || (req->forwarded && environ_put_host(env, st, req) < 0)) {
         return -1;
     }
     if (req->prefix_len == 0) {
@@ -213,33 +211,32 @@ environ_put_forwarded(PyObject *environ, const WsgiApp *app, const HttpRequest *
         root == NULL || below == NULL ? NULL : PyUnicode_Concat(root, below);
     Py_XDECREF(root);
     Py_XDECREF(below);
-    return dict_put(environ, st->str_SCRIPT_NAME, full);
+    return dict_put(env, st->str_SCRIPT_NAME, full);
 }
 
 /* Sets the entries that are mostly as in the template. */
 static int
-environ_put_rare(PyObject *environ, WsgiCall *call)
+environ_put_rare(PyObject *env, WsgiCall *call)
 {
     const WsgiState *st = call->app->st;
     const HttpRequest *req = call->req;
     if (unlikely(req->https != req->secure || req->forwarded)
-        && environ_put_forwarded(environ, call->app, req) < 0) {
+        && environ_put_forwarded(env, call->app, req) < 0) {
         return -1;
     }
     if (req->method != HTTP_GET
-        && dict_put(environ, st->str_REQUEST_METHOD,
+        && dict_put(env, st->str_REQUEST_METHOD,
                     Py_XNewRef(kept_method(&call->app->kept, req)))
                < 0) {
         return -1;
     }
     if (req->minor == 0
-        && dict_put(environ, st->str_SERVER_PROTOCOL, PyUnicode_FromString("HTTP/1.0"))
+        && dict_put(env, st->str_SERVER_PROTOCOL, PyUnicode_FromString("HTTP/1.0"))
                < 0) {
         return -1;
     }
-    return !req->has_body
-               ? 0
-               : dict_put(environ, st->str_wsgi_input, wsgi_input_new(st, call));
+    return !req->has_body ? 0
+                          : dict_put(env, st->str_wsgi_input, wsgi_input_new(st, call));
 }
 
 PyObject *
@@ -247,18 +244,17 @@ wsgi_environ_new(WsgiCall *call)
 {
     WsgiApp *app = call->app;
     HttpRequest *req = call->req;
-    PyObject *environ = PyDict_Copy(call->environ);
-    if (environ == NULL || environ_put_target(environ, app, req) < 0
-        || environ_put_client(environ, app, req) < 0
-        || environ_put_rare(environ, call) < 0) {
-        Py_XDECREF(environ);
+    PyObject *env = PyDict_Copy(call->environ);
+    if (env == NULL || environ_put_target(env, app, req) < 0
+        || environ_put_client(env, app, req) < 0 || environ_put_rare(env, call) < 0) {
+        Py_XDECREF(env);
         return NULL;
     }
     for (uint32_t i = 0; i < req->nfields; i++) {
-        if (environ_put_field(environ, app, req, i) < 0) {
-            Py_DECREF(environ);
+        if (environ_put_field(env, app, req, i) < 0) {
+            Py_DECREF(env);
             return NULL;
         }
     }
-    return environ;
+    return env;
 }

@@ -128,9 +128,9 @@ run_close_result(WsgiCall *call, PyObject *result)
 
 /* app(environ, start_response): a new reference, or NULL with an exception set. */
 static PyObject *
-run_app(WsgiCall *call, PyObject *environ)
+run_app(WsgiCall *call, PyObject *env)
 {
-    PyObject *argv[] = {NULL, environ, wsgi_start_response_new(call)};
+    PyObject *argv[] = {NULL, env, wsgi_start_response_new(call)};
     if (argv[2] == NULL) {
         return NULL;
     }
@@ -143,8 +143,8 @@ run_app(WsgiCall *call, PyObject *environ)
 static void
 run_call(WsgiCall *call)
 {
-    PyObject *environ = wsgi_environ_new(call);
-    PyObject *result = environ == NULL ? NULL : run_app(call, environ);
+    PyObject *env = wsgi_environ_new(call);
+    PyObject *result = env == NULL ? NULL : run_app(call, env);
     Py_CLEAR(call->environ);
     if (result == NULL || run_send_result(call, result) < 0) {
         run_report_raised(call, "the app raised an exception");
@@ -154,7 +154,7 @@ run_call(WsgiCall *call)
         run_close_result(call, result);
         Py_DECREF(result);
     }
-    Py_XDECREF(environ);
+    Py_XDECREF(env);
 }
 
 void

@@ -29,6 +29,16 @@ import_threadsafe_handle(LoopState *st)
     return 0;
 }
 
+/* Where the Task is that asyncio.current_task() knows. Before 3.14 that function knows tasks in Python as
+ * well as those in C; since then it knows those in C alone, and nest_asyncio may have put the
+ * others into asyncio before this runs.
+ */
+#if PY_VERSION_HEX >= 0x030E0000
+#define TASK_MODULE "_asyncio"
+#else
+#define TASK_MODULE "asyncio"
+#endif
+
 static int
 loop_setup_imports(LoopState *st)
 {
@@ -36,7 +46,7 @@ loop_setup_imports(LoopState *st)
         || name_import(&st->asyncio_timer_handle, "asyncio", "TimerHandle") < 0
         || import_threadsafe_handle(st) < 0
         || name_import(&st->future_type, "asyncio", "Future") < 0
-        || name_import(&st->task_type, "asyncio", "Task") < 0
+        || name_import(&st->task_type, TASK_MODULE, "Task") < 0
         || name_import(&st->extract_stack, "asyncio.format_helpers", "extract_stack")
                < 0
         || name_import(&st->get_running_loop, "asyncio", "_get_running_loop") < 0) {

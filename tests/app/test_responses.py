@@ -533,7 +533,8 @@ def test_cookies_come_back_as_they_were_set(serve) -> None:
         sent = client.get("/get", headers={"cookie": f"x=1; {pair}; y=2"})
         assert sent.json() == [value, value]
         assert starlette.requests.cookie_parser(f"x=1; {pair}")["k"] == value
-        assert http.cookies.SimpleCookie(pair)["k"].value == value
+        if not re.search(r"[\x00-\x1f\x7f]", value):  # which http.cookies refuses since 3.15
+            assert http.cookies.SimpleCookie(pair)["k"].value == value
 
 
 @pytest.mark.parametrize("value", ["한글", "a\u0100", "\ud800", "🍪"])

@@ -142,11 +142,21 @@ http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets, uint8_t f
 }
 
 int
-http_server_secure(HttpServer *server, SSL_CTX *ctx)
+http_server_secure(HttpServer *server, SecureSet *set)
 {
-    assert(server->state == SERVER_NEW && server->secure == NULL);
-    server->secure = secure_host_new(ctx);
+    if (server->secure != NULL) {
+        secure_host_renew(server->secure, set);
+        return 0;
+    }
+    assert(server->state == SERVER_NEW);
+    server->secure = secure_host_new(set);
     return server->secure == NULL ? UV_ENOMEM : 0;
+}
+
+bool
+http_server_is_secure(const HttpServer *server)
+{
+    return server->secure != NULL;
 }
 
 void

@@ -11,8 +11,7 @@
 #include "http/request.h"
 #include "http/response.h"
 #include "loop/loop.h"
-
-#include <openssl/types.h>
+#include "net/server_tls_set.h"
 
 /* What was refused without calling the upper layer, and why. */
 typedef struct HttpRefusal {
@@ -120,9 +119,10 @@ void http_server_share(HttpServer *server);
  * result is 0. */
 int http_server_take(HttpServer *server, int fd);
 
-/* Uses TLS on all connections, configured by `ctx` (borrowed; a reference is taken). Must be called
- * before http_server_listen. 0 or UV_ENOMEM. */
-int http_server_secure(HttpServer *server, SSL_CTX *ctx);
+/* Uses TLS on all connections, configured by `set` (borrowed; a reference is taken). Must be called
+ * before http_server_listen; after that again at any time, for the connections that come then. 0 or UV_ENOMEM. */
+int http_server_secure(HttpServer *server, SecureSet *set);
+bool http_server_is_secure(const HttpServer *server);
 
 /* Begins an orderly stop: accepts no more connections but, with `queued`, those that wait in the listeners'
  * queues, and closes each after the response that it owes. With `idle` those that owe none are closed at once,

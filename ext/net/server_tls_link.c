@@ -53,7 +53,7 @@ on_bio_ctrl(BIO *Py_UNUSED(bio), int command, long Py_UNUSED(number),
 /* ---- The host ----------------------------------------------------------------------------- */
 
 SecureHost *
-secure_host_new(SSL_CTX *ctx)
+secure_host_new(SecureSet *set)
 {
     SecureHost *host = PyMem_RawCalloc(1, sizeof(*host));
     if (host == NULL) {
@@ -67,16 +67,23 @@ secure_host_new(SSL_CTX *ctx)
     (void)BIO_meth_set_read_ex(host->method, on_bio_read);
     (void)BIO_meth_set_write_ex(host->method, on_bio_write);
     (void)BIO_meth_set_ctrl(host->method, on_bio_ctrl);
-    (void)SSL_CTX_up_ref(ctx);
-    host->ctx = ctx;
+    host->set = secure_set_ref(set);
     return host;
+}
+
+void
+secure_host_renew(SecureHost *host, SecureSet *set)
+{
+    SecureSet *old = host->set;
+    host->set = secure_set_ref(set);
+    secure_set_unref(old);
 }
 
 void
 secure_host_free(SecureHost *host)
 {
     if (host != NULL) {
-        SSL_CTX_free(host->ctx);
+        secure_set_unref(host->set);
         BIO_meth_free(host->method);
         buf_free(&host->out);
         PyMem_RawFree(host);
@@ -90,7 +97,7 @@ secure_link_new(SecureHost *host)
 {
     ERR_clear_error();
     SecureLink *link = PyMem_RawCalloc(1, sizeof(*link));
-    SSL *ssl = link == NULL ? NULL : SSL_new(host->ctx);
+    SSL *ssl = link == NULL ? NULL : secure_set_connection(host->set);
     BIO *bio = ssl == NULL ? NULL : BIO_new(host->method);
     if (bio == NULL) {
         SSL_free(ssl);
@@ -99,6 +106,7 @@ secure_link_new(SecureHost *host)
         return NULL;
     }
     link->ssl = ssl;
+    link->set = secure_set_ref(host->set);
     link->host = host;
     BIO_set_data(bio, link);
     BIO_set_init(bio, 1);
@@ -112,6 +120,7 @@ secure_link_free(SecureLink *link)
 {
     if (link != NULL) {
         SSL_free(link->ssl);
+        secure_set_unref(link->set);
         Py_CLEAR(link->facts);
         PyMem_RawFree(link);
     }

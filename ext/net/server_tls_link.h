@@ -10,6 +10,7 @@
 #include "base/py.h"
 #include "base/buf.h"
 #include "base/slice.h"
+#include "net/server_tls_set.h"
 
 #include <openssl/bio.h>
 
@@ -17,7 +18,7 @@ enum { SECURE_RECORD = 16 * 1024 }; /* bytes of plaintext in one record, at most
 
 /* Shared by all connections of a server. */
 typedef struct SecureHost {
-    SSL_CTX *ctx;               /* owned: a reference */
+    SecureSet *set;             /* owned: a reference; for new connections */
     BIO_METHOD *method;         /* owned */
     Buf out;                    /* owned: records on their way to the kernel */
     char record[SECURE_RECORD]; /* for joining the small pieces of one write */
@@ -25,6 +26,7 @@ typedef struct SecureHost {
 
 typedef struct SecureLink {
     SSL *ssl;           /* owned */
+    SecureSet *set;     /* owned: a reference */
     SecureHost *host;   /* borrowed; outlives its links */
     Slice in;           /* borrowed during secure_link_read: records not read yet */
     PyObject *facts;    /* owned dict, or NULL: see server_tls_facts.h */
@@ -43,8 +45,10 @@ typedef enum SecureStep {
     SECURE_FAILED, /* see SecureLink.reason; an alert may have been produced */
 } SecureStep;
 
-/* Takes a reference to `ctx`. NULL when out of memory. */
-SecureHost *secure_host_new(SSL_CTX *ctx);
+/* Takes a reference to `set`. NULL when out of memory. */
+SecureHost *secure_host_new(SecureSet *set);
+/* New connections have `set` from now on; takes a reference. */
+void secure_host_renew(SecureHost *host, SecureSet *set);
 void secure_host_free(SecureHost *host); /* may be NULL */
 
 /* A link for one connection, before its handshake. NULL when out of memory. */

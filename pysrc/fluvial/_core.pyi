@@ -1,7 +1,6 @@
 """Types of the C extension. A test compares this file with the module."""
 
 import asyncio
-import os
 import socket
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
@@ -288,25 +287,26 @@ class ResponseProtocol(Protocol):
 
 @final
 class SecureContext:
-    """The configuration of a server's TLS, from files in PEM form.
+    """The configuration of a server's TLS, of the contents of files in PEM form.
 
-    `certfile` has the certificate, followed by any intermediate ones; `keyfile` has its private
-    key. `verify` is an ssl.VerifyMode: whether clients are asked for certificates, which must be
-    signed by an authority in `ca_certs`, and not be in the lists of `crl`. `ciphers` is OpenSSL's
-    list for TLS 1.2; TLS 1.3 has its own. `minimum_version` is an ssl.TLSVersion.
+    A file is its name, for messages, and what is in it. Each of `pairs` is a certificate, followed
+    by any intermediate ones, and its private key. Clients get the one for the server name that they
+    ask for, or the first. `verify` is an ssl.VerifyMode: whether clients are asked for
+    certificates, which must be signed by an authority in `ca_certs`, and not be in the lists of
+    `crl`. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own. `minimum_version` is an
+    ssl.TLSVersion.
 
     Raises: ValueError, with the file's name and the reason, when a file can't be used.
     """
     def __new__(
         cls,
-        certfile: str | os.PathLike[str],
-        keyfile: str | os.PathLike[str],
+        pairs: tuple[tuple[tuple[str, bytes], tuple[str, bytes]], ...],
         *,
         password: str | None = None,
-        ca_certs: str | os.PathLike[str] | None = None,
+        ca_certs: tuple[str, bytes] | None = None,
         verify: int = 0,
         ciphers: str | None = None,
-        crl: str | os.PathLike[str] | None = None,
+        crl: tuple[str, bytes] | None = None,
         minimum_version: int = ...,
     ) -> SecureContext: ...
 
@@ -444,6 +444,11 @@ class Server:
         """Writes the access log to a duplicate of `fd`; lines already added may go to the old one.
 
         Raises: OSError when there are no more descriptors.
+        """
+    def renew_secure(self, secure: SecureContext, /) -> None:
+        """Sets up the TLS of connections that are accepted from now on.
+
+        Raises: RuntimeError when the server has no TLS.
         """
     def close(self) -> None:
         """Frees the server, which must have been drained."""

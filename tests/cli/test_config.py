@@ -49,7 +49,8 @@ FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
         ({"uds": "s", "host": ""}, "uds and host can't be combined: give one of them"),
         ({"uds_mode": 0o600}, "uds_mode is for a Unix socket: give uds, or unix:PATH in bind"),
         ({"bind": ("a:1",), "uds_group": "g"}, "uds_group is for a Unix socket: give uds, or unix"),
-        ({"ssl_certfile": b"x"}, "ssl_certfile must be a str or None, not b'x'"),
+        ({"ssl_certfile": b"x"}, "ssl_certfile must be a str or a tuple of str, not b'x'"),
+        ({"ssl_keyfile": ("a", 1)}, "ssl_keyfile must be a str, not 1"),
         ({"ws_origins": "https://a"}, "ws_origins must be a tuple of str, not 'https://a'"),
         ({"allowed_hosts": "a.example"}, "allowed_hosts must be a tuple of str, not 'a.example'"),
         ({"allowed_hosts": ("a:80",)}, "allowed_hosts takes names without a port, such as"),
@@ -94,6 +95,11 @@ def test_root_paths_are_read_as_they_are_meant(written: str, meant: str) -> None
 def test_files_may_be_paths() -> None:
     config = Config(uds=Path("a"), ssl_certfile=Path("b"))  # type: ignore[arg-type]
     assert (config.uds, config.ssl_certfile) == ("a", "b")
+    assert Config(ssl_certfile=(Path("a"), "b")).ssl_certfile == ("a", "b")  # type: ignore[arg-type]
+    assert (Config(ssl_certfile=("a",)).ssl_certfile, Config(ssl_certfile=()).scheme) == (
+        "a",
+        "http",
+    )
 
 
 def test_levels_may_be_written_large() -> None:

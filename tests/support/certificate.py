@@ -37,13 +37,21 @@ def openssl(*arguments: str | Path, **owner: Any) -> str:
     return done.stdout
 
 
-def make_certificate(folder: Path, *, key: tuple[str, ...] = EC, **owner: Any) -> Certificate:
-    """A self-signed certificate in `folder` for this machine's loopback names, good for two days.
+def make_certificate(
+    folder: Path,
+    *,
+    key: tuple[str, ...] = EC,
+    name: str = "server",
+    names_of: str = "DNS:localhost,IP:127.0.0.1",
+    **owner: Any,
+) -> Certificate:
+    """A self-signed certificate in `folder`, by default for this machine's loopback names, good for
+    two days.
 
-    `owner`: user and group, as subprocess.run takes them.
+    `name` is that of its files, `owner` user and group, as subprocess.run takes them.
     """
-    made = Certificate(folder / "server.crt", folder / "server.key")
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    made = Certificate(folder / f"{name}.crt", folder / f"{name}.key")
+    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName={names_of}"]
     files = ["-keyout", made.key, "-out", made.cert]
     openssl("req", "-x509", "-nodes", "-days", "2", *key, *names, *files, **owner)
     made.key.chmod(0o600)

@@ -513,10 +513,10 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
-    SSL_CTX *ctx = NULL;
+    SecureSet *set = NULL;
     if (secure != Py_None
-        && ((ctx = secure_context_of(net_state(module), secure)) == NULL
-            || http_server_secure(self->server, ctx) != 0)) {
+        && ((set = secure_context_of(net_state(module), secure)) == NULL
+            || http_server_secure(self->server, set) != 0)) {
         Py_DECREF(self);
         return NULL;
     }

@@ -163,6 +163,12 @@ class Server:
 usual_certificate: Certificate | None = None
 
 
+def secure_context(core: Any, *certificates: Certificate) -> Any:
+    """A SecureContext of the core, which may be another than fluvial's."""
+    pairs = [[(str(file), file.read_bytes()) for file in each] for each in certificates]
+    return core.SecureContext(tuple(map(tuple, pairs)))
+
+
 @contextlib.contextmanager
 def serving(
     handler: Handler,
@@ -176,7 +182,7 @@ def serving(
     certificate. Afterwards the server is drained, and no request or connection is left."""
     core, loop_type = http_core.load()
     certificate = certificate or usual_certificate
-    secure = None if certificate is None else core.SecureContext(*certificate)
+    secure = None if certificate is None else secure_context(core, certificate)
     bound = socket.socket(socket.AF_UNIX if path is not None else socket.AF_INET)
     bound.bind(str(path) if path is not None else ("127.0.0.1", 0))
     fix_receive_buffer(bound)

@@ -116,7 +116,8 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
     fix_receive_buffer(sock)
     name = sock.getsockname()
     certfile = config.ssl_certfile
-    trust = None if certfile is None else client_context(Path(certfile))
+    first = certfile[0] if isinstance(certfile, tuple) else certfile
+    trust = None if first is None else client_context(Path(first))
     served = Served(name if isinstance(name, str) else name[:2], trust)
     ready: Future[None] = Future()
     done: Future[None] = Future()

@@ -170,9 +170,9 @@ static int
 server_make_http(AppServer *self, PyObject *module, Loop *loop,
                  const HttpLimits *limits, const ServerArgs *a)
 {
-    SSL_CTX *ctx = NULL;
+    SecureSet *set = NULL;
     if (a->secure != Py_None
-        && (ctx = secure_context_of(net_state(module), a->secure)) == NULL) {
+        && (set = secure_context_of(net_state(module), a->secure)) == NULL) {
         return -1;
     }
     self->http = http_server_new(loop, &dispatch_ops, limits, self);
@@ -180,7 +180,7 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
     Slice hosts = slice_of(a->hosts, (size_t)a->hosts_len);
     if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0
         || http_server_hosts(self->http, hosts) != 0
-        || (ctx != NULL && http_server_secure(self->http, ctx) != 0)) {
+        || (set != NULL && http_server_secure(self->http, set) != 0)) {
         PyErr_NoMemory();
         return -1;
     }
@@ -330,6 +330,26 @@ server_reopen_log(PyObject *op, PyObject *arg)
 }
 
 static PyObject *
+server_renew_secure(PyObject *op, PyObject *arg)
+{
+    AppServer *self = (AppServer *)op;
+    if (server_check_open(self) < 0) {
+        return NULL;
+    }
+    PyObject *module = PyType_GetModule(Py_TYPE(op));
+    SecureSet *set = secure_context_of(net_state(module), arg);
+    if (set == NULL) {
+        return NULL;
+    }
+    if (!http_server_is_secure(self->http)) {
+        PyErr_SetString(PyExc_RuntimeError, "the server has no TLS");
+        return NULL;
+    }
+    (void)http_server_secure(self->http, set);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     AppServer *self = (AppServer *)op;
@@ -453,6 +473,8 @@ static PyMethodDef server_methods[] = {
     {"release", server_release_adopted, METH_O, "Ends an adopted request."},
     {"reopen_log", server_reopen_log, METH_O,
      "Writes the access log to another descriptor."},
+    {"renew_secure", server_renew_secure, METH_O,
+     "Sets up the TLS of connections that are accepted from now on."},
     {"close", server_close, METH_NOARGS, "Releases the drained server."},
     {"stats", server_stats, METH_NOARGS, "Counters since the start, as a dict."},
     {NULL, NULL, 0, NULL},

@@ -33,6 +33,7 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "str": (str, "a str"),
     "str | None": (str | None, "a str or None"),
     "str | tuple[str, ...]": ((str, tuple, list, set, frozenset), "a str or a tuple of str"),
+    "str | tuple[str, ...] | None": ((str, tuple, list, type(None)), "a str or a tuple of str"),
     "bool": (bool, "True or False"),
     "tuple[str, ...]": ((tuple, list, set, frozenset), "a tuple of str"),
     "dict[str, int]": (dict, "a dict"),
@@ -41,6 +42,7 @@ LONGEST_GRACE = 86_400.0  # seconds
 ADDRESS = ("host", "port")
 WAYS = (("bind",), ("uds",), ADDRESS)  # to say where to listen; one excludes the others
 OF_FILES = ("uds_mode", "uds_owner", "uds_group")  # of Unix sockets
+OF_CERTIFICATES = ("ssl_certfile", "ssl_keyfile")  # one name, or several
 # What new workers can't have otherwise than those whose places they take.
 KEPT = (
     *("host", "port", "uds", *OF_FILES, "bind", "reuse_port", "backlog"),
@@ -108,10 +110,12 @@ class Config:
     the parent, which serves nothing itself.
 
     With `ssl_certfile` the server uses TLS. Files are in PEM form; by default the private key is
-    read from `ssl_certfile`, too. `ssl_cert_reqs` says whether clients are asked for certificates:
-    "none", "optional" or "required", or the ssl module's numbers for these. The certificates must
-    be signed by an authority in `ssl_ca_certs`; `ssl_crl` has lists of those that were revoked.
-    `ssl_minimum_version` is "TLSv1.2" or "TLSv1.3", `ssl_ciphers` OpenSSL's list for TLS 1.2.
+    read from `ssl_certfile`, too. There may be several, of which each client gets the one for the
+    server name that it asks for, or the first; `ssl_keyfile` then has as many. `ssl_cert_reqs` says
+    whether clients are asked for certificates: "none", "optional" or "required", or the ssl
+    module's numbers for these. The certificates must be signed by an authority in `ssl_ca_certs`;
+    `ssl_crl` has lists of those that were revoked. `ssl_minimum_version` is "TLSv1.2" or "TLSv1.3",
+    `ssl_ciphers` OpenSSL's list for TLS 1.2.
     """
 
     host: str = "127.0.0.1"
@@ -155,8 +159,8 @@ class Config:
     cancel_on_disconnect: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
-    ssl_certfile: str | None = None
-    ssl_keyfile: str | None = None
+    ssl_certfile: str | tuple[str, ...] | None = None
+    ssl_keyfile: str | tuple[str, ...] | None = None
     ssl_keyfile_password: str | None = field(default=None, repr=False)
     ssl_ca_certs: str | None = None
     ssl_cert_reqs: str | int = "none"
@@ -197,6 +201,8 @@ class Config:
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, each.name, value := os.fspath(value))
             _check_type(each.name, each.type, value)
+        for name in OF_CERTIFICATES:
+            object.__setattr__(self, name, _one_or_several(name, getattr(self, name)))
         for name, choices in (
             ("log_level", LEVELS),
             ("lifespan", LIFESPAN_MODES),
@@ -331,6 +337,19 @@ def _check_type(name: str, kind: Any, value: object) -> None:
     allowed, words = _TYPES.get(kind, (object, ""))
     if not isinstance(value, allowed):
         raise TypeError(f"Config: {name} must be {words}, not {value!r}")
+
+
+def _one_or_several(name: str, files: Any) -> str | tuple[str, ...] | None:
+    """Files' names: none of them is None, and one stands for itself.
+
+    Raises: TypeError when one isn't a name.
+    """
+    if files is None or isinstance(files, str):
+        return files
+    names = tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in files)
+    for each in names:
+        _check_text(name, each)
+    return names if len(names) > 1 else names[0] if names else None
 
 
 def _check_text(name: str, value: object) -> None:

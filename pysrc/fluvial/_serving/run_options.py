@@ -29,8 +29,8 @@ from .options import (
     watched_files,
 )
 from .proxy_options import proxy_options
-from .secure import CERT_REQS
 from .settings import source_options
+from .tls_options import tls_options
 from .worker_options import worker_options
 
 if TYPE_CHECKING:
@@ -161,54 +161,7 @@ _OPTIONS = (
         show_default=True,
         help="Compress WebSocket messages if the client offers it.",
     ),
-    click.option(
-        "--ssl-certfile",
-        metavar="FILE",
-        help="Serve https and wss with this certificate, followed by its intermediates, in PEM "
-        "form. Default: http and ws.",
-    ),
-    click.option(
-        "--ssl-keyfile",
-        metavar="FILE",
-        help="The certificate's private key, in PEM form; default: in the certificate's file.",
-    ),
-    click.option(
-        "--ssl-keyfile-password",
-        metavar="PASSWORD",
-        help="Password of the private key. Prefer FLUVIAL_SSL_KEYFILE_PASSWORD in the environment: "
-        "on the command line other users can see it. Default: the key isn't encrypted.",
-    ),
-    click.option(
-        "--ssl-ca-certs",
-        metavar="FILE",
-        help="Certificates of the authorities that sign client certificates, in PEM form. "
-        "Default: none.",
-    ),
-    click.option(
-        "--ssl-cert-reqs",
-        type=click.Choice([*CERT_REQS, *map(str, CERT_REQS.values())], case_sensitive=False),
-        default="none",
-        show_default=True,
-        help="Whether clients must present a certificate (numbers: those of Python's ssl module).",
-    ),
-    click.option(
-        "--ssl-crl",
-        metavar="FILE",
-        help="Lists of clients' certificates that were revoked, in PEM form. Default: none.",
-    ),
-    click.option(
-        "--ssl-minimum-version",
-        type=click.Choice(["TLSv1.2", "TLSv1.3"], case_sensitive=False),
-        default="TLSv1.2",
-        show_default=True,
-        help="Oldest version of TLS that clients may use.",
-    ),
-    click.option(
-        "--ssl-ciphers",
-        metavar="LIST",
-        help="OpenSSL's list of ciphers for TLS 1.2; default: those with forward secrecy and "
-        "authenticated encryption. TLS 1.3 has no others.",
-    ),
+    tls_options,
     click.option(
         "--reload",
         is_flag=True,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .config import Config
 
 # The values of --ssl-cert-reqs: names, or the numbers of Python's ssl module.
@@ -23,7 +26,7 @@ class SecureError(Exception):
 
 
 def make_secure(config: Config) -> _core.SecureContext | None:
-    """Reads the certificate and the key; returns None if `config` names no certificate.
+    """Reads the certificates and keys; returns None if `config` names no certificate.
 
     Raises: SecureError when they can't be used, or when an option needs another that isn't set.
     """
@@ -37,19 +40,47 @@ def make_secure(config: Config) -> _core.SecureContext | None:
         raise SecureError(
             "can't use TLS: --ssl-cert-reqs needs --ssl-ca-certs, the authorities to trust"
         )
+    minimum = MINIMUM_VERSIONS[config.ssl_minimum_version]
     try:
         return _core.SecureContext(
-            config.ssl_certfile,
-            config.ssl_certfile if config.ssl_keyfile is None else config.ssl_keyfile,
+            tuple((_read(cert), _read(key)) for cert, key in _pairs(config)),
             password=config.ssl_keyfile_password,
-            ca_certs=config.ssl_ca_certs,
+            ca_certs=_read_any(config.ssl_ca_certs),
             verify=verify,
             ciphers=config.ssl_ciphers,
-            crl=config.ssl_crl,
-            minimum_version=MINIMUM_VERSIONS[config.ssl_minimum_version],
+            crl=_read_any(config.ssl_crl),
+            minimum_version=minimum,
         )
     except ValueError as exc:
         raise SecureError(f"can't use TLS: {exc}") from exc
+
+
+def _pairs(config: Config) -> Iterator[tuple[str, str]]:
+    """The names of each certificate's file and of its key's. Raises: SecureError."""
+    certs, keys = _listed(config.ssl_certfile), _listed(config.ssl_keyfile)
+    if keys and len(keys) != len(certs):
+        raise SecureError(
+            f"can't use TLS: there are {len(certs)} of --ssl-certfile and {len(keys)} of "
+            "--ssl-keyfile: name a key for each, in the same order, or put each key into its "
+            "certificate's file"
+        )
+    return zip(certs, keys or certs, strict=True)
+
+
+def _listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return names if isinstance(names, tuple) else () if names is None else (names,)
+
+
+def _read_any(name: str | None) -> tuple[str, bytes] | None:
+    return None if name is None else _read(name)
+
+
+def _read(name: str) -> tuple[str, bytes]:
+    """A file's name and contents. Raises: SecureError."""
+    try:
+        return name, Path(name).read_bytes()
+    except OSError as exc:
+        raise SecureError(f"can't use TLS: {name}: {exc.strerror}") from exc
 
 
 def read_cert_reqs(value: str | int) -> int:

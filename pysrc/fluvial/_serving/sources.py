@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from .addresses import has_unix_socket
-from .config import OF_FILES, OF_PARENTS, WAYS, did_you_mean
+from .config import OF_CERTIFICATES, OF_FILES, OF_PARENTS, WAYS, did_you_mean
 from .env_file import EnvFileError, read_env_file
 from .other_names import ALIASES
 
@@ -157,6 +157,8 @@ def _refuse_typo(variable: str, known: set[str], where: str, settings: Settings)
 def _split(param: click.Parameter, text: str) -> tuple[str, ...]:
     if not _is_multiple(param):
         return (text,)
+    if param.name in OF_CERTIFICATES:  # whose names may have spaces: as in PATH
+        return tuple(item for item in text.split(os.pathsep) if item)
     return tuple(item for item in re.split(r"[\s,]+", text) if item)
 
 

@@ -1,0 +1,255 @@
+/* Creates the SSL_CTXs (see server_tls_set.h) and chooses between them. All of a set have the same rules, so
+ * that nothing but the certificate depends on the name that a client asks for.
+ */
+#include "base/py.h"
+
+#include "net/server_tls_set.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+/* The default ciphers of TLS 1.2: those with forward secrecy and authenticated encryption. All cipher
+ * suites of TLS 1.3 have both. */
+static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
+
+/* Raises ValueError("TLS: <why>"). Returns -1. */
+static int
+tls_raise(const char *why)
+{
+    PyErr_Format(PyExc_ValueError, "TLS: %s", why);
+    ERR_clear_error();
+    return -1;
+}
+
+/* ---- What connections ask ------------------------------------------------------------------ */
+
+/* Selects HTTP/1.1. A client that offers only other protocols is refused (RFC 7301 section 3.2). For a
+ * client that offers none this isn't called. */
+static int
+tls_on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *out_len,
+            const unsigned char *offer, unsigned int offer_len, void *Py_UNUSED(data))
+{
+    static const unsigned char ours[] = "\x08http/1.1\x08http/1.0";
+    int found = SSL_select_next_proto((unsigned char **)out, out_len, ours,
+                                      sizeof ours - 1, offer, offer_len);
+    return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK
+                                           : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* Chooses the certificate. A client that asks for a name that none has gets the first, and decides itself
+ * what that is worth. */
+static int
+tls_on_name(SSL *ssl, int *Py_UNUSED(alert), void *data)
+{
+    const SecureSet *set = data;
+    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    int found = host == NULL ? -1 : secure_names_find(&set->names, host);
+    if (found < 0) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+    return SSL_set_SSL_CTX(ssl, set->contexts[found]) == NULL
+               ? SSL_TLSEXT_ERR_ALERT_FATAL
+               : SSL_TLSEXT_ERR_OK;
+}
+
+/* Where certificates are optional, a bad one doesn't end the handshake: the app is told what is wrong with
+ * it, see server_tls_facts.c. */
+static int
+tls_on_verify(int Py_UNUSED(good), X509_STORE_CTX *Py_UNUSED(store))
+{
+    return 1;
+}
+
+/* ---- One context --------------------------------------------------------------------------- */
+
+/* Sets protocol versions, options and ciphers. Sessions are kept in tickets by the client; the server
+ * stores none. */
+static int
+tls_set_protocol(SSL_CTX *ctx, const SecureRules *rules)
+{
+    static const unsigned char id[] = "fluvial";
+    const char *ciphers = rules->ciphers == NULL ? default_ciphers : rules->ciphers;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    /* An idle connection then keeps no buffers, which saves 34 KiB. */
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_alpn_select_cb(ctx, tls_on_alpn, NULL);
+    ERR_clear_error();
+    if (SSL_CTX_set_min_proto_version(ctx, rules->least) != 1
+        || SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) != 1) {
+        return tls_raise("the context can't be set up");
+    }
+    if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
+        PyErr_Format(PyExc_ValueError, "'%s' names no cipher of TLS 1.2", ciphers);
+        ERR_clear_error();
+        return -1;
+    }
+    return 0;
+}
+
+/* What is asked of clients. `first` has read the authorities already, or is NULL. */
+static int
+tls_set_verification(SSL_CTX *ctx, const SecureRules *rules, SSL_CTX *first)
+{
+    if (first != NULL) {
+        SSL_CTX_set1_cert_store(ctx, SSL_CTX_get_cert_store(first));
+        SSL_CTX_set_client_CA_list(ctx,
+                                   SSL_dup_CA_list(SSL_CTX_get_client_CA_list(first)));
+    } else if ((rules->cas.name != NULL
+                && secure_load_authorities(ctx, &rules->cas) < 0)
+               || (rules->crl.name != NULL
+                   && secure_load_revoked(ctx, &rules->crl) < 0)) {
+        return -1;
+    }
+    switch ((SecureVerify)rules->verify) {
+    case SECURE_VERIFY_NONE:
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+        break;
+    case SECURE_VERIFY_OPTIONAL:
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, tls_on_verify);
+        break;
+    case SECURE_VERIFY_REQUIRED:
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                           NULL);
+        break;
+    }
+    return 0;
+}
+
+/* A context without a certificate; NULL with an exception set. */
+static SSL_CTX *
+tls_make_context(const SecureSet *set, const SecureRules *rules)
+{
+    ERR_clear_error();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL) {
+        (void)tls_raise("OpenSSL can't be set up");
+        return NULL;
+    }
+    SSL_CTX *first = set->ncontexts == 0 ? NULL : set->contexts[0];
+    if (tls_set_protocol(ctx, rules) < 0
+        || tls_set_verification(ctx, rules, first) < 0) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    (void)SSL_CTX_set_tlsext_servername_callback(ctx, tls_on_name);
+    (void)SSL_CTX_set_tlsext_servername_arg(ctx, (void *)set);
+    return ctx;
+}
+
+/* ---- The set ------------------------------------------------------------------------------- */
+
+SecureSet *
+secure_set_new(void)
+{
+    SecureSet *set = PyMem_RawCalloc(1, sizeof(*set));
+    if (set != NULL) {
+        set->refs = 1;
+    }
+    return set;
+}
+
+/* The names in the certificate as they are encoded (borrowed from it); NULL for none. */
+static const ASN1_OCTET_STRING *
+names_encoded(X509 *cert)
+{
+    int at = X509_get_ext_by_NID(cert, NID_subject_alt_name, -1);
+    return at < 0 ? NULL : X509_EXTENSION_get_data(X509_get_ext(cert, at));
+}
+
+/* Whether both are for the same names, with keys of different kinds: clients then get the one that they
+ * understand. */
+static bool
+certs_are_one(X509 *a, X509 *b)
+{
+    const ASN1_OCTET_STRING *x = names_encoded(a), *y = names_encoded(b);
+    return x != NULL && y != NULL && ASN1_OCTET_STRING_cmp(x, y) == 0
+           && EVP_PKEY_get_base_id(X509_get0_pubkey(a))
+                  != EVP_PKEY_get_base_id(X509_get0_pubkey(b));
+}
+
+/* Adds the pair to the context that is for the same names, if there is one: 1 then, 0 for none, or -1 with an
+ * exception set. */
+static int
+tls_join(SecureSet *set, const SecureRules *rules, X509 *added, const SecureFile *cert,
+         const SecureFile *key)
+{
+    for (unsigned i = 0; i < set->ncontexts; i++) {
+        bool more = SSL_CTX_set_current_cert(set->contexts[i], SSL_CERT_SET_FIRST) == 1;
+        bool one = more;
+        while (one && more) {
+            one = certs_are_one(SSL_CTX_get0_certificate(set->contexts[i]), added);
+            more = SSL_CTX_set_current_cert(set->contexts[i], SSL_CERT_SET_NEXT) == 1;
+        }
+        if (one) {
+            return secure_load_pair(set->contexts[i], cert, key, rules->password) < 0
+                       ? -1
+                       : 1;
+        }
+    }
+    return 0;
+}
+
+int
+secure_set_add(SecureSet *set, const SecureRules *rules, const SecureFile *cert,
+               const SecureFile *key)
+{
+    SSL_CTX *ctx = tls_make_context(set, rules);
+    if (ctx == NULL || secure_load_pair(ctx, cert, key, rules->password) < 0) {
+        SSL_CTX_free(ctx);
+        return -1;
+    }
+    X509 *added = SSL_CTX_get0_certificate(ctx); /* borrowed from `ctx` */
+    int joined = tls_join(set, rules, added, cert, key);
+    if (joined != 0) {
+        SSL_CTX_free(ctx);
+        return joined < 0 ? -1 : 0;
+    }
+    SSL_CTX **grown =
+        PyMem_RawRealloc(set->contexts, (set->ncontexts + 1) * sizeof(SSL_CTX *));
+    if (grown != NULL) {
+        set->contexts = grown;
+        set->contexts[set->ncontexts++] = ctx;
+    } else {
+        SSL_CTX_free(ctx);
+    }
+    if (grown == NULL || secure_names_add(&set->names, added, set->ncontexts - 1) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+void
+secure_set_seal(SecureSet *set)
+{
+    secure_names_sort(&set->names);
+}
+
+SecureSet *
+secure_set_ref(SecureSet *set)
+{
+    set->refs++;
+    return set;
+}
+
+void
+secure_set_unref(SecureSet *set)
+{
+    if (set == NULL || --set->refs != 0) {
+        return;
+    }
+    for (unsigned i = 0; i < set->ncontexts; i++) {
+        SSL_CTX_free(set->contexts[i]);
+    }
+    PyMem_RawFree(set->contexts);
+    secure_names_free(&set->names);
+    PyMem_RawFree(set);
+}
+
+SSL *
+secure_set_connection(const SecureSet *set)
+{
+    return SSL_new(set->contexts[0]);
+}

@@ -1,0 +1,53 @@
+/* What a server's TLS is set up with: its certificates, with one SSL_CTX for each, of which a connection gets
+ * the one for the server name that the client asks for (SNI, RFC 6066 section 3). A set isn't changed once it
+ * is made: a server whose files have changed gets another one for its next connections, while those that are
+ * open keep theirs.
+ * Thread: any, with the GIL.
+ */
+#ifndef FLUVIAL_NET_SERVER_TLS_SET_H
+#define FLUVIAL_NET_SERVER_TLS_SET_H
+
+#include "base/py.h"
+#include "net/server_tls_files.h"
+#include "net/server_tls_names.h"
+
+/* Whether clients are asked for certificates; the numbers are those of Python's ssl.CERT_*. */
+typedef enum SecureVerify {
+    SECURE_VERIFY_NONE,
+    SECURE_VERIFY_OPTIONAL, /* the app is told whether one that is sent is valid */
+    SECURE_VERIFY_REQUIRED,
+} SecureVerify;
+
+/* What holds for all certificates of a set; all borrowed. */
+typedef struct SecureRules {
+    SecureFile cas;       /* authorities for clients' certificates; may be none */
+    SecureFile crl;       /* the same, of revoked certificates */
+    const char *password; /* of the keys; NULL: none */
+    const char *ciphers;  /* of TLS 1.2; NULL: the default */
+    int verify;           /* SecureVerify */
+    int least;            /* TLS1_2_VERSION or TLS1_3_VERSION */
+} SecureRules;
+
+typedef struct SecureSet {
+    unsigned refs;
+    SSL_CTX **
+        contexts; /* owned, and each a reference; the first is for clients without a name that we know */
+    unsigned ncontexts;
+    SecureNames names; /* owned; the indices are those of `contexts` */
+} SecureSet;
+
+/* An empty set with one reference; NULL when out of memory. */
+SecureSet *secure_set_new(void);
+/* Adds a certificate and its key. 0, or -1 with an exception set. */
+int secure_set_add(SecureSet *set, const SecureRules *rules, const SecureFile *cert,
+                   const SecureFile *key);
+/* Call it when all were added. */
+void secure_set_seal(SecureSet *set);
+
+SecureSet *secure_set_ref(SecureSet *set); /* returns `set` */
+void secure_set_unref(SecureSet *set);     /* may be NULL */
+
+/* The TLS of a new connection; NULL when out of memory. `set` must outlive its handshake. */
+SSL *secure_set_connection(const SecureSet *set);
+
+#endif

@@ -129,7 +129,7 @@ TOGETHER = (
     "net/stream net/stream_private",
     "route/pattern route/router route/router_tree",
     "http/access_format http/access_log http/access_values http/conn http/out http/request "
-    "http/response http/response_head http/server http/server_private http/watch",
+    "http/request_id http/response http/response_head http/server http/server_private http/watch",
     "http/ws/ws http/ws/ws_conn http/ws/ws_frame",
     "pool/monitor pool/pool pool/pool_shared pool/worker",
     "asgi/app asgi/call asgi/scope",

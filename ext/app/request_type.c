@@ -87,6 +87,13 @@ request_get_forwarded_prefix(PyObject *op, void *Py_UNUSED(closure))
     return text_latin1(http_request_prefix(((RequestObject *)op)->http));
 }
 
+static PyObject *
+request_get_id(PyObject *op, void *Py_UNUSED(closure))
+{
+    Slice id = http_request_id(((RequestObject *)op)->http);
+    return id.len == 0 ? Py_NewRef(Py_None) : text_latin1(id);
+}
+
 /* ---- Methods ------------------------------------------------------------------------------ */
 
 /* The value of the first field of that name, as str. NULL without an exception when there is none. */
@@ -206,6 +213,7 @@ static PyGetSetDef request_getset[] = {
     {"disconnected", request_get_disconnected, NULL, NULL, NULL},
     {"is_secure", request_get_is_secure, NULL, NULL, NULL},
     {"_forwarded_prefix", request_get_forwarded_prefix, NULL, NULL, NULL},
+    {"_id", request_get_id, NULL, NULL, NULL},
     {"body_limit", request_get_body_limit, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

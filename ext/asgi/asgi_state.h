@@ -33,6 +33,7 @@
     X(query_string)                                                                    \
     X(raw_path)                                                                        \
     X(request)                                                                         \
+    X(request_id)                                                                      \
     X(root_path)                                                                       \
     X(scheme)                                                                          \
     X(server)                                                                          \

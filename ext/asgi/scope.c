@@ -192,6 +192,27 @@ scope_put_forwarded(PyObject *scope, const AsgiApp *app, const HttpRequest *req)
     return dict_put(scope, app->st->str_root_path, full);
 }
 
+/* Sets scope["state"]: a copy of what the lifespan has set up, and the request's id. 0, or -1 with an exception
+ * set. */
+static int
+scope_put_state(PyObject *scope, const AsgiApp *app, const HttpRequest *req)
+{
+    Slice id = http_request_id(req);
+    if (likely(app->state == NULL && id.len == 0)) {
+        return 0;
+    }
+    PyObject *state = app->state == NULL ? PyDict_New() : PyDict_Copy(app->state);
+    int err = state == NULL ? -1 : 0;
+    if (err == 0 && id.len != 0) {
+        err = dict_put(state, app->st->str_request_id, text_latin1(id));
+    }
+    if (err == 0) {
+        err = PyDict_SetItem(scope, app->st->str_state, state);
+    }
+    Py_XDECREF(state);
+    return err;
+}
+
 /* Sets the entries that all scopes have. 0, or -1 with an exception set. */
 static int
 scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
@@ -210,8 +231,7 @@ scope_put_common(PyObject *scope, AsgiApp *app, HttpRequest *req)
                    < 0)) {
         return -1;
     }
-    return app->state == NULL ? 0
-                              : dict_put(scope, st->str_state, PyDict_Copy(app->state));
+    return scope_put_state(scope, app, req);
 }
 
 PyObject *

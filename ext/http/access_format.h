@@ -25,6 +25,7 @@ typedef enum AccessStyle {
 typedef struct AccessEntry {
     const HttpRequest *req; /* borrowed; NULL when nothing of it could be read */
     const NetAddr *peer;    /* borrowed */
+    Slice id;               /* of the request; empty: none */
     int status;
     uint64_t body;     /* bytes of the response's body */
     uint64_t sent;     /* bytes of the whole response, before TLS */

@@ -6,7 +6,7 @@
 #include "http/access_log.h"
 
 #include "base/fmt.h"
-#include "http/response.h"
+#include "http/access_values.h"
 
 enum {
     LOG_FLUSH = 32 * 1024, /* bytes: more than this is handed over at once */
@@ -125,7 +125,7 @@ access_log_add(AccessLog *log, const NetAddr *peer, const HttpRequest *req, int 
     if (log->writer == NULL || log->format != NULL) {
         return;
     }
-    Slice reason = http_reason(status);
+    Slice reason = access_reason(status);
     size_t target_len = req != NULL ? req->target_len : 0;
     size_t most = LOG_FIXED + 3 * target_len + reason.len;
     if (!log_has_room(log, most)) {

@@ -162,6 +162,11 @@ ATOM(field)
     return i < 0 ? NOTHING : value_bytes(http_field_value(entry->req, (uint32_t)i));
 }
 
+ATOM(request_id)
+{
+    return entry->id.len == 0 ? NOTHING : value_bytes(entry->id);
+}
+
 ATOM(route)
 {
     const HttpRequest *req = entry->req;
@@ -193,9 +198,15 @@ ATOM(status)
     return value_number((uint64_t)entry->status);
 }
 
+Slice
+access_reason(int status)
+{
+    return status == 499 ? SLICE("Client Closed Request") : http_reason(status);
+}
+
 ATOM(reason)
 {
-    return value_bytes(http_reason(entry->status));
+    return value_bytes(access_reason(entry->status));
 }
 
 ATOM(body)
@@ -352,21 +363,37 @@ access_value_named(Slice name)
         const char *name;
         AccessGet get;
     } atoms[] = {
-        {"h", atom_host},         {"l", atom_nothing},
-        {"u", atom_user},         {"t", atom_date},
-        {"r", atom_request_line}, {"m", atom_method},
-        {"U", atom_path},         {"q", atom_query},
-        {"H", atom_protocol},     {"s", atom_status},
-        {"B", atom_body},         {"b", atom_body_or_nothing},
-        {"T", atom_took_s},       {"M", atom_took_ms},
-        {"D", atom_took_us},      {"L", atom_took},
-        {"p", atom_process},      {"i", atom_field},
-        {"o", atom_answered},     {"bytes_in", atom_received},
-        {"bytes_out", atom_sent}, {"client", atom_client},
-        {"pid", atom_pid},        {"queue", atom_queued},
-        {"reason", atom_reason},  {"route", atom_route},
-        {"scheme", atom_scheme},  {"time", atom_time},
-        {"tls", atom_tls},        {"worker", atom_worker},
+        {"h", atom_host},
+        {"l", atom_nothing},
+        {"u", atom_user},
+        {"t", atom_date},
+        {"r", atom_request_line},
+        {"m", atom_method},
+        {"U", atom_path},
+        {"q", atom_query},
+        {"H", atom_protocol},
+        {"s", atom_status},
+        {"B", atom_body},
+        {"b", atom_body_or_nothing},
+        {"T", atom_took_s},
+        {"M", atom_took_ms},
+        {"D", atom_took_us},
+        {"L", atom_took},
+        {"p", atom_process},
+        {"i", atom_field},
+        {"o", atom_answered},
+        {"bytes_in", atom_received},
+        {"bytes_out", atom_sent},
+        {"client", atom_client},
+        {"pid", atom_pid},
+        {"queue", atom_queued},
+        {"reason", atom_reason},
+        {"route", atom_route},
+        {"scheme", atom_scheme},
+        {"time", atom_time},
+        {"tls", atom_tls},
+        {"worker", atom_worker},
+        {"request_id", atom_request_id},
     };
     for (size_t i = 0; i < sizeof atoms / sizeof *atoms; i++) {
         if (slice_eq(name, slice_of(atoms[i].name, strlen(atoms[i].name)))) {

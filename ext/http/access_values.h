@@ -36,6 +36,8 @@ typedef struct AccessScratch {
 typedef AccessValue (*AccessGet)(AccessScratch *scratch, const AccessEntry *entry,
                                  Slice argument);
 
+/* http_reason, and nginx's words for 499, which no response has. */
+Slice access_reason(int status);
 /* The function for an atom's name, or NULL. */
 AccessGet access_value_named(Slice name);
 /* The time as `2026-11-30T07:21:21.123Z`; valid until the next value is asked for. */

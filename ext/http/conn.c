@@ -121,6 +121,19 @@ conn_is_blocked(const HttpConn *c)
 
 /* ---- Bytes in ---------------------------------------------------------------------------- */
 
+/* Gives bytes to the protocol of an upgraded connection, and counts those that it uses. They are counted before,
+ * since the exchange may be over, and logged, when it returns. */
+static size_t
+conn_read_upgraded(HttpConn *c, char *ptr, size_t len)
+{
+    c->body_received += len;
+    size_t used = c->upgrade->read(c, ptr, len);
+    if (c->state == CONN_UPGRADED) {
+        c->body_received -= len - used;
+    }
+    return used;
+}
+
 /* Parses as far as the state allows, and writes what this produced. Returns the number of bytes used.
  * A WebSocket may have changed the bytes. */
 static size_t
@@ -131,7 +144,7 @@ conn_parse(HttpConn *c, Slice data)
     while ((used < data.len || c->held) && !conn_is_blocked(c)) {
         c->held = false;
         if (c->state == CONN_UPGRADED) {
-            used += c->upgrade->read(c, (char *)data.ptr + used, data.len - used);
+            used += conn_read_upgraded(c, (char *)data.ptr + used, data.len - used);
             continue;
         }
         used += h1_parse(c, data.ptr + used, data.len - used);
@@ -494,6 +507,7 @@ conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer, bool pr
     c->server = server;
     c->peer = addr;
     c->opened = uv_now(loop_uv(server->loop));
+    c->trusted = trusted;
     c->believed = trusted ? server->trust.fields : 0;
     c->https = server->secure != NULL;
     PROBE(accept, c, fd);

@@ -92,6 +92,7 @@ struct HttpConn {
     uint8_t rare;      /* of RARE_*: what head_check_rare has to look at */
     uint8_t
         believed; /* of RARE_*: the fields that the peer, a trusted proxy, is believed */
+    bool trusted; /* the peer is a trusted proxy */
     bool https;   /* what HttpRequest.https begins with */
     /* owned: the header of the PROXY protocol is still to come; see greeting.c. Else NULL */
     Greeting *greeting;
@@ -116,9 +117,10 @@ struct HttpConn {
     uint32_t silent; /* checks since the last byte of the response, see half.c */
     bool left;       /* on_left was called, perhaps for an earlier request */
 
-    unsigned parked;     /* position in HttpServer.parts, counted from 1; 0: none */
-    uint64_t linger_end; /* uv_now() at which lingering ends; 0: never */
-    uint64_t sent;       /* bytes given to the stream */
+    unsigned parked;      /* position in HttpServer.parts, counted from 1; 0: none */
+    uint64_t linger_end;  /* uv_now() at which lingering ends; 0: never */
+    uint64_t sent;        /* bytes given to the stream */
+    uint64_t sent_before; /* those before the response that began a WebSocket */
     uint64_t progress;   /* bytes that the kernel had taken when the deadline was set */
     NetAddr peer, local; /* local: AF_UNSPEC until it is asked for */
     /* uv_now() when it was accepted or, while the server drains, when it had a response that has let the

@@ -65,7 +65,7 @@ exchange_landed(HttpRequest *req)
 
 /* Adds the exchange to the log, if that has a format. `rest`: bytes of the response's head and framing. */
 static void
-exchange_log(HttpConn *c, int status, uint64_t body, uint64_t rest)
+exchange_log(HttpConn *c, Slice id, int status, uint64_t body, uint64_t rest)
 {
     const HttpRequest *req = c->req;
     if (c->server->log.format == NULL) {
@@ -74,6 +74,7 @@ exchange_log(HttpConn *c, int status, uint64_t body, uint64_t rest)
     const AccessEntry entry = {
         .req = req,
         .peer = req != NULL ? &req->peer : &c->peer,
+        .id = id,
         .status = status,
         .body = body,
         .sent = body + rest,
@@ -81,6 +82,36 @@ exchange_log(HttpConn *c, int status, uint64_t body, uint64_t rest)
         .took = req != NULL && req->began_ns != 0 ? loop_now_ns() - req->began_ns : 0,
     };
     access_log_entry(&c->server->log, &entry);
+}
+
+/* The status in the log of a request that gets no response: nginx's 499 when the client has given it up, or what
+ * it would have been told. */
+static int
+exchange_status_without_response(const HttpConn *c)
+{
+    if (c->server->aborting) {
+        return 503;
+    }
+    bool ours = c->req->response == HTTP_RESPONSE_DONE; /* http_abort */
+    return ours && !c->left && !c->eof ? 500 : 499;
+}
+
+/* Adds the exchange that is over to the log, in which its line is still missing unless the layout is plain and
+ * the response has begun. */
+static void
+exchange_log_end(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    if (!req->told || req->refused) {
+        return;
+    }
+    if (req->status == 0) {
+        req->status = exchange_status_without_response(c);
+        access_log_add(&c->server->log, &req->peer, req, req->status);
+    } else if (req->status == 101) {
+        req->body_out = c->sent - c->sent_before;
+    }
+    exchange_log(c, http_request_id(req), req->status, req->body_out, req->rest_out);
 }
 
 void
@@ -93,8 +124,8 @@ exchange_drop(HttpConn *c)
     if (req == NULL) {
         return;
     }
-    if (unlikely(c->server->log.format != NULL) && req->status != 0) {
-        exchange_log(c, req->status, req->body_out, req->rest_out);
+    if (unlikely(c->server->log.writer != NULL)) {
+        exchange_log_end(c);
     }
     c->req = NULL;
     req->conn = NULL;
@@ -200,6 +231,9 @@ exchange_head(HttpConn *c)
 {
     HttpRequest *req = c->req;
     c->server->stats.requests++;
+    if (unlikely(request_ids_on(&c->server->ids))) {
+        request_id_give(&c->server->ids, req, c->trusted);
+    }
     PROBE(request_head, c, req, http_request_path(req).ptr, req->path_len);
     if (c->deadline.kind == DEADLINE_HEADER) {
         deadline_clear(&c->deadline);
@@ -413,13 +447,50 @@ exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded)
 {
     HttpRequest *req = c->req;
     access_log_add(&c->server->log, &req->peer, req, 101);
-    exchange_log(c, 101, 0, 0);
+    req->status = 101;
+    c->sent_before = c->sent; /* the handshake is not written yet */
+    c->body_received = 0;
     req->response = HTTP_RESPONSE_DONE;
     c->server->stats.responses++;
     exchange_landed(req);
     c->upgrade = ops;
     c->upgraded = upgraded;
     conn_set_state(c, CONN_UPGRADED);
+}
+
+/* The id of a request that is refused, perhaps before it could be read; `made` is where to make one. Empty: there are
+ * no ids. */
+static Slice
+exchange_id(HttpConn *c, char made[REQUEST_ID_MADE])
+{
+    RequestIds *ids = &c->server->ids;
+    if (!request_ids_on(ids)) {
+        return SLICE("");
+    }
+    if (c->req != NULL) {
+        request_id_give(ids, c->req, c->trusted);
+        return http_request_id(c->req);
+    }
+    request_id_make(ids, made);
+    return slice_of(made, REQUEST_ID_MADE);
+}
+
+/* Writes the response that refuses the request, and its line in the log. */
+static void
+exchange_refuse(HttpConn *c, Fault fault)
+{
+    HttpRequest *req = c->req;
+    char made[REQUEST_ID_MADE];
+    Slice id = exchange_id(c, made);
+    size_t mark = out_begin(c);
+    bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
+    size_t before = c->server->out.len;
+    size_t body = response_put_refusal(c->server, fault, id, bodyless);
+    exchange_log(c, id, fault.status, body, c->server->out.len - before - body);
+    out_end(c, mark);
+    if (req != NULL) {
+        req->refused = true;
+    }
 }
 
 void
@@ -440,12 +511,7 @@ exchange_reject(HttpConn *c, Fault fault)
         c->server->stats.rejected++;
         PROBE(refused, c, req, fault.status);
         access_log_add(&c->server->log, &peer, req, fault.status);
-        size_t mark = out_begin(c);
-        bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
-        size_t before = c->server->out.len;
-        size_t body = response_put_refusal(c->server, fault, bodyless);
-        exchange_log(c, fault.status, body, c->server->out.len - before - body);
-        out_end(c, mark);
+        exchange_refuse(c, fault);
     }
     exchange_drop(c);
     conn_finish(c);

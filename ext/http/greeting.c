@@ -36,13 +36,15 @@ greeting_apply(HttpConn *c, const ProxyHeader *header)
     if (header->local) {
         return;
     }
+    c->trusted = false;
     c->believed = 0;
     c->https = c->https || header->https;
     if (header->known) {
         const Trust *trust = &c->server->trust;
         c->peer = header->from;
         c->local = header->to;
-        c->believed = trust_has(trust, &c->peer) ? trust->fields : 0;
+        c->trusted = trust_has(trust, &c->peer);
+        c->believed = c->trusted ? trust->fields : 0;
     }
 }
 

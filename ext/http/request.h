@@ -69,7 +69,8 @@ struct HttpRequest {
     uint32_t path, path_len;   /* the target's path: offset and bytes; never empty */
     uint32_t query, query_len; /* the target's part between '?' and '#' */
     uint32_t prefix,
-        prefix_len; /* in head: what a trusted proxy has removed from the path */
+        prefix_len;      /* in head: what a trusted proxy has removed from the path */
+    uint32_t id, id_len; /* in head: see http_request_id */
     uint32_t nfields, cap_fields;
     HttpField *fields; /* owned: in order of arrival, as sent */
     /* Indices into fields; -1 when absent. */
@@ -91,8 +92,10 @@ struct HttpRequest {
         length_left;   /* bytes of the streamed response still to come; -1: not known */
     HttpRequest *next; /* in the server's free list */
 
+    bool refused; /* exchange_reject has responded, and logged it */
+    int status;   /* of the response's head, once that is written; else 0 */
+
     /* For the access log, and only while it has a format (http_server_is_timed). */
-    int status;        /* of the response's head, once that is written; else 0 */
     uint64_t body_out; /* bytes of the response's body that were written */
     uint64_t rest_out; /* bytes of its head and framing */
     uint64_t began_ns; /* loop_now_ns() of the first byte */
@@ -136,6 +139,12 @@ static inline Slice
 http_request_prefix(const HttpRequest *req)
 {
     return slice_of(req->head.ptr + req->prefix, req->prefix_len);
+}
+/* The id of the request; empty: it has none (see request_id.h). */
+static inline Slice
+http_request_id(const HttpRequest *req)
+{
+    return slice_of(req->head.ptr + req->id, req->id_len);
 }
 /* Upper-case name, e.g. "GET". Static memory, and NUL-terminated. */
 Slice http_request_method(const HttpRequest *req);

@@ -92,7 +92,6 @@ response_log_head(HttpRequest *req, int status, size_t before)
         access_log_add(&server->log, &req->peer, req, status);
         return;
     }
-    req->status = status;
     req->rest_out = head.len;
     if (access_format_wants_fields(server->log.format)) {
         const char *line_end = memchr(head.ptr, '\n', head.len);
@@ -116,6 +115,7 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
         .fields = fields,
         .reason = head->reason,
         .length = stated_length(req, head, length),
+        .id = http_request_id(req),
     };
     bool unknown = wire.length < 0 && !status_has_no_body(head->status);
     wire.chunked = unknown && req->minor != 0;
@@ -128,6 +128,7 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
     PROBE(response_head, req->conn, req, head->status, wire.length);
     size_t before = req->server->out.len;
     int err = response_put_head(req->server, &wire, more);
+    req->status = head->status;
     if (unlikely(req->server->log.writer != NULL) && err == 0) {
         response_log_head(req, head->status, before);
     }

@@ -64,6 +64,16 @@ head_put_server_fields(char *out, HttpServer *server, const HttpFields *fields)
     return out;
 }
 
+/* The request's id, in the field that it may come in. */
+static char *
+head_put_id(char *out, const HttpServer *server, Slice id)
+{
+    out = head_put(out, buf_slice(&server->ids.name));
+    out = PUT(out, ": ");
+    out = head_put(out, id);
+    return PUT(out, "\r\n");
+}
+
 int
 response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
 {
@@ -71,6 +81,10 @@ response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
     Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
     size_t most =
         HEAD_FIXED + head->reason.len + head->content_type.len + raw.len + more;
+    bool has_id = head->id.len != 0 && !request_ids_has(&server->ids, raw);
+    if (unlikely(has_id)) {
+        most += server->ids.name.len + head->id.len + 4;
+    }
     int err = buf_reserve(&server->out, most);
     if (err != 0) {
         return err;
@@ -84,6 +98,9 @@ response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
         out = PUT(out, "\r\n");
     }
     out = head_put_framing(out, head);
+    if (unlikely(has_id)) {
+        out = head_put_id(out, server, head->id);
+    }
     if (raw.len != 0) {
         out = head_put(out, raw);
     }
@@ -110,7 +127,7 @@ response_put_interim(HttpServer *server, int status, const HttpFields *fields)
 }
 
 size_t
-response_put_refusal(HttpServer *server, Fault fault, bool bodyless)
+response_put_refusal(HttpServer *server, Fault fault, Slice id, bool bodyless)
 {
     Slice before = SLICE("{\"detail\":\"");
     Slice after = SLICE("\"}");
@@ -119,7 +136,8 @@ response_put_refusal(HttpServer *server, Fault fault, bool bodyless)
     const ResponseHead head = {.status = fault.status,
                                .content_type = SLICE("application/json"),
                                .length = (int64_t)len,
-                               .close = true};
+                               .close = true,
+                               .id = id};
     int err = response_put_head(server, &head, len);
     if (err == 0 && !bodyless) { /* response_put_head has reserved the room */
         (void)buf_append_slice(&server->out, before);

@@ -14,6 +14,7 @@ typedef struct ResponseHead {
     bool
         keep_alive; /* send "Connection: keep-alive": the default of HTTP/1.0 is close */
     Slice reason;   /* empty: http_reason(status) */
+    Slice id;       /* of the request; empty: none */
 } ResponseHead;
 
 /* Appends the head, and reserves room for `more` bytes after it. 0 or UV_ENOMEM. */
@@ -22,9 +23,9 @@ int response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
 /* Appends an interim response: a status line and fields. 0 or UV_ENOMEM. */
 int response_put_interim(HttpServer *server, int status, const HttpFields *fields);
 
-/* Appends a whole response {"detail": fault.detail} that ends the connection. `bodyless`: without the
- * body, for HEAD. The detail must need no JSON escapes. Returns the bytes of its body; 0 also when out of
+/* Appends a whole response {"detail": fault.detail} to the request with this id that ends the connection.
+ * `bodyless`: without the body, for HEAD. The detail must need no JSON escapes. Returns the bytes of its body; 0 also when out of
  * memory, and then nothing is appended. */
-size_t response_put_refusal(HttpServer *server, Fault fault, bool bodyless);
+size_t response_put_refusal(HttpServer *server, Fault fault, Slice id, bool bodyless);
 
 #endif

@@ -80,6 +80,7 @@ server_release(HttpServer *server)
     buf_free(&server->ws_origins);
     buf_free(&server->hosts);
     trust_clear(&server->trust);
+    request_ids_clear(&server->ids);
     secure_host_free(server->secure);
     access_log_free(&server->log);
     PyMem_RawFree(server);
@@ -139,6 +140,12 @@ int
 http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets, uint8_t fields)
 {
     return trust_set(&server->trust, nets, unix_sockets, fields);
+}
+
+int
+http_server_request_ids(HttpServer *server, Slice name)
+{
+    return request_ids_set(&server->ids, name);
 }
 
 int
@@ -490,6 +497,7 @@ void
 http_server_abort(HttpServer *server)
 {
     server_stop_listening(server, false);
+    server->aborting = true;
     if (server->state == SERVER_DRAINING) {
         server_each_conn(server,
                          out_flush); /* parked responses are not to be dropped */

@@ -175,6 +175,10 @@ int http_server_hosts(HttpServer *server, Slice hosts);
 int http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets,
                         uint8_t fields);
 
+/* Gives each request an id, which a trusted peer may send in the field `name`, and sends it back in that field:
+ * see request_ids_set. */
+int http_server_request_ids(HttpServer *server, Slice name);
+
 const HttpLimits *http_server_limits(const HttpServer *server);
 
 /* Counters since the start, for tests and metrics. */

@@ -11,6 +11,7 @@
 #include "http/access_log.h"
 #include "http/date.h"
 #include "http/deadline.h"
+#include "http/request_id.h"
 #include "http/server.h"
 #include "http/trust.h"
 #include "http/watch.h"
@@ -60,6 +61,7 @@ struct HttpServer {
     bool freed;        /* http_server_free was called; requests are still held */
     bool shared;       /* other processes accept from the same sockets */
     bool ends_streams; /* http_server_end_streams is running */
+    bool aborting;     /* http_server_abort was called */
 
     ServerListener *listeners; /* owned */
     Ring conns;                /* HttpConn.all */
@@ -90,6 +92,7 @@ struct HttpServer {
     Buf hosts;      /* owned: see http_server_hosts */
     Trust trust;    /* see http_server_proxies */
     uint8_t rare;   /* of RARE_*: what HttpConn.rare begins with */
+    RequestIds ids; /* see http_server_request_ids */
     AccessLog log;
     HttpStats stats;
 };

@@ -235,6 +235,11 @@ environ_put_rare(PyObject *env, WsgiCall *call)
                < 0) {
         return -1;
     }
+    Slice id = http_request_id(req);
+    if (unlikely(id.len != 0)
+        && dict_put(env, st->str_fluvial_request_id, text_latin1(id)) < 0) {
+        return -1;
+    }
     return !req->has_body ? 0
                           : dict_put(env, st->str_wsgi_input, wsgi_input_new(st, call));
 }

@@ -24,6 +24,7 @@
 
 /* The same for texts that aren't identifiers. */
 #define WSGI_TEXTS(X)                                                                  \
+    X(fluvial_request_id, "fluvial.request_id")                                        \
     X(wsgi_input, "wsgi.input")                                                        \
     X(wsgi_url_scheme, "wsgi.url_scheme")                                              \
     X(wsgi_file_wrapper, "wsgi.file_wrapper")

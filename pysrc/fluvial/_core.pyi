@@ -187,6 +187,9 @@ class Request:
     def _forwarded_prefix(self) -> str:
         """What a trusted proxy says that it has removed from the path, or ""."""
     @property
+    def _id(self) -> str | None:
+        """The request's id; None where the server gives none (--request-id-header)."""
+    @property
     def tls(self) -> dict[str, Any] | None:
         """What is known about the connection's TLS, in the form of ASGI's "TLS Extension". None
         without TLS, or when it is first read after the client has disconnected."""
@@ -373,6 +376,7 @@ class Server:
         limits: dict[str, int] | None = None,
         access_log: int = -1,
         access_format: tuple[bool, int, tuple[str | tuple[str, str, int], ...]] = ...,
+        request_ids: str = "",
         websockets: tuple[
             Router,
             type[WebSocket],

@@ -151,10 +151,15 @@ class HTTPConnection(_core.Request):
 
     @property
     def state(self) -> State:
-        """The app's data for this request; starts as a copy of what its lifespan yielded."""
+        """The app's data for this request; starts as a copy of what its lifespan yielded.
+
+        With `request_id_header` it has the request's id as `request_id`.
+        """
         state = _state.__get__(self)
         if state is None:
             state = State(getattr(self.app, "lifespan_state", None))
+            if (given := self._id) is not None:
+                state.request_id = given
             _state.__set__(self, state)
         return cast("State", state)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import fcntl
 import json
 import os
 import re
+import socket
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import pytest
 from fluvial import App, Config, WebSocket
 from fluvial.responses import FileResponse, Response, StreamingResponse
 from support.serving import Served, serving
+from support.ws_client import BINARY, CLOSE, close_payload, frame
 
 
 def make_app() -> App:
@@ -116,6 +121,7 @@ def test_json(tmp_path: Path) -> None:
         "bytes_in": 0,
         "referer": "http://here/",
         "user_agent": "test/1",
+        "request_id": None,
         "traceparent": "00-ab-cd-01",
         "tls": None,
         "worker": None,
@@ -182,11 +188,108 @@ def test_bytes_out_are_those_of_the_whole_response(tmp_path: Path) -> None:
     assert list(map(int, logged(tmp_path, "%(bytes_out)s", *exchanges))) == sizes
 
 
-def test_a_websocket_has_a_line_at_its_handshake(tmp_path: Path) -> None:
-    fields = (b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", b"Connection: upgrade")
-    key = b"Sec-WebSocket-Key: " + base64.b64encode(bytes(16))
-    request = get("/ws/me", *fields, key)
-    assert one(tmp_path, "%(s)s %(route)s %(r)s", request) == "101 /ws/{name} GET /ws/me HTTP/1.1"
+def socket_request(path: str) -> bytes:
+    """The request that opens a WebSocket."""
+    key = base64.b64encode(bytes(16)).decode()
+    fields = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13"
+    text = f"GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    return text.encode()
+
+
+@pytest.mark.parametrize("layout", ["plain", "%(s)s %(route)s %(r)s"])
+def test_a_websocket_has_one_line(tmp_path: Path, layout: str) -> None:
+    line = one(tmp_path, layout, lambda server: server.exchange(socket_request("/ws/me")))
+    if layout == "plain":
+        assert line.endswith('"GET /ws/me HTTP/1.1" 101 Switching Protocols')
+    else:
+        assert line == "101 /ws/{name} GET /ws/me HTTP/1.1"
+
+
+async def asgi_socket(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI app that echoes one message and closes."""
+    assert scope["type"] == "websocket"
+    await receive()
+    await send({"type": "websocket.accept"})
+    message = await receive()
+    await send({"type": "websocket.send", "bytes": message["bytes"]})
+    await send({"type": "websocket.close"})
+
+
+def native_socket() -> App:
+    app = App()
+
+    @app.websocket("/")
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_bytes(await websocket.receive_bytes())
+
+    return app
+
+
+@pytest.mark.parametrize("app", [native_socket(), asgi_socket], ids=["native", "ASGI"])
+def test_the_bytes_of_a_websocket_are_counted(tmp_path: Path, app: Any) -> None:
+    sent: list[int] = []
+    client = frame(BINARY, b"x" * 1000) + frame(CLOSE, close_payload(1000))
+
+    def talk(server: Served) -> None:
+        with server.connect() as sock:
+            sock.sendall(socket_request("/"))
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += sock.recv(1)
+            sock.sendall(client)
+            frames = b"".join(iter(lambda: sock.recv(65536), b""))
+        sent.append(len(head) + len(frames))
+
+    options = {} if isinstance(app, App) else {"lifespan": "off"}
+    line = one(tmp_path, "%(s)s %(bytes_in)s %(bytes_out)s", talk, app=app, **options)
+    assert line == f"101 {len(client)} {sent[0]}"
+
+
+def waiting_app(begun: threading.Event) -> App:
+    app = App()
+
+    @app.get("/wait")
+    async def wait() -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    return app
+
+
+@pytest.mark.parametrize("layout", ["plain", "%(s)s %(reason)s %(route)s %(B)s %(bytes_out)s"])
+def test_a_request_that_its_client_gives_up_has_a_line(tmp_path: Path, layout: str) -> None:
+    begun = threading.Event()
+
+    def leave(server: Served) -> None:
+        with server.connect() as sock:
+            sock.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert begun.wait(30)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        while server.in_flight():
+            pass
+
+    options: dict[str, Any] = {"cancel_on_disconnect": True}
+    line = one(tmp_path, layout, leave, app=waiting_app(begun), **options)
+    if layout == "plain":
+        assert line.endswith('"GET /wait HTTP/1.1" 499 Client Closed Request')
+    else:
+        assert line == "499 Client Closed Request /wait 0 0"
+
+
+def test_a_request_that_the_server_gives_up_has_a_line(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def stop(server: Served) -> None:
+        with server.connect() as sock:
+            sock.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert begun.wait(30)
+            server.stop()
+            server.stop()  # at once
+            assert sock.recv(100) == b""
+
+    line = one(tmp_path, "%(s)s %(route)s", stop, app=waiting_app(begun))
+    assert line == "503 /wait"
 
 
 def test_requests_on_one_connection_have_a_line_each(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ typedef struct ServerArgs {
     Py_ssize_t ws_origins_len;
     const char *hosts;
     Py_ssize_t hosts_len;
+    const char *request_ids;
+    Py_ssize_t request_ids_len;
     int custom_errors, access_log, around;
 } ServerArgs;
 
@@ -63,6 +65,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "hosts",
                                         "proxies",
                                         "access_format",
+                                        "request_ids",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -74,7 +77,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!", (char **)names,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#", (char **)names,
             &a->loop, &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type,
             &PyType_Type, &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
@@ -82,7 +85,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
             &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path,
             &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies, &PyTuple_Type,
-            &a->access_format)) {
+            &a->access_format, &a->request_ids, &a->request_ids_len)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -186,6 +189,12 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
     }
     if (a->access_format != NULL
         && server_access_format(self->http, a->access_format) < 0) {
+        return -1;
+    }
+    int err = http_server_request_ids(
+        self->http, slice_of(a->request_ids, (size_t)a->request_ids_len));
+    if (err != 0) {
+        (void)err_set(err);
         return -1;
     }
     http_server_access_log(self->http, a->access_log);

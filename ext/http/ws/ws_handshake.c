@@ -280,7 +280,8 @@ ws_handshake_write(HttpRequest *req, const WsAccept *accept,
         err = buf_append_slice(&fields.raw, buf_slice(&more->raw));
     }
     if (err == 0) {
-        const ResponseHead head = {.status = 101, .fields = &fields, .length = -1};
+        const ResponseHead head = {
+            .status = 101, .fields = &fields, .length = -1, .id = http_request_id(req)};
         err = response_put_head(req->server, &head, 0);
     }
     http_fields_free(&fields);

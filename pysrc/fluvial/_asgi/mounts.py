@@ -182,6 +182,8 @@ class Mount:
         if scope is None:
             root_path = request._forwarded_prefix or self.root_path
             scope = {**plain_scope(request, root_path), **self.outer(request.app)}
+            if request._id is not None:
+                scope["state"] = {"request_id": request._id}
         scope = self.below(scope)
         return await answer_by(self.asgi, scope, request)
 
@@ -211,7 +213,7 @@ class Mount:
         root = scope.get("root_path", "")
         path = scope["path"]
         inner = dict(scope)
-        inner.pop("state", None)
+        outer_state = inner.pop("state", None) or {}
         inner["root_path"] = root + self.prefix
         inner.setdefault("app_root_path", root)
         if not is_below(path, root):  # some servers leave root_path out of the path
@@ -220,6 +222,8 @@ class Mount:
                 inner["raw_path"] = quote(root).encode() + raw_path
         if self.state is not None:
             inner["state"] = dict(self.state)
+        if "request_id" in outer_state:  # the server's word for the request
+            inner.setdefault("state", {})["request_id"] = outer_state["request_id"]
         return inner
 
 

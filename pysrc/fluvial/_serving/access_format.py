@@ -16,7 +16,8 @@ JSON = (
     '"scheme":%(scheme)j,"host":%({host}i)j,"path":%(U)j,"query":%(q)j,"protocol":%(H)j,'
     '"route":%(route)j,"status":%(s)j,"duration":%(L)j,"queue":%(queue)j,'
     '"bytes_in":%(bytes_in)j,"bytes_out":%(bytes_out)j,"referer":%({referer}i)j,'
-    '"user_agent":%({user-agent}i)j,"traceparent":%({traceparent}i)j,"tls":%(tls)j,'
+    '"user_agent":%({user-agent}i)j,"request_id":%(request_id)j,'
+    '"traceparent":%({traceparent}i)j,"tls":%(tls)j,'
     '"worker":%(worker)j,"pid":%(pid)j}'
 )
 _NAMED = {"combined": COMBINED, "json": JSON}
@@ -25,7 +26,7 @@ _NAMED = {"combined": COMBINED, "json": JSON}
 LETTERS = ("h", "l", "u", "t", "r", "m", "U", "q", "H", "s", "B", "b", "T", "D", "M", "L", "p")
 NAMES = (
     *("bytes_in", "bytes_out", "client", "pid", "queue", "reason", "route", "scheme", "time"),
-    *("tls", "worker"),
+    *("tls", "worker", "request_id"),
 )
 # Atoms that are others by another name.
 _SAME = {"f": ("i", "referer"), "a": ("i", "user-agent"), "traceparent": ("i", "traceparent")}

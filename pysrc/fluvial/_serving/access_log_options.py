@@ -37,6 +37,14 @@ _OPTIONS = (
         help="The lines' layout: plain, combined, json, or a format with atoms such as "
         "'%(h)s %(s)s %(L)s %({referer}i)s', which are gunicorn's.",
     ),
+    click.option(
+        "--request-id-header",
+        metavar="NAME",
+        default="",
+        help="Give each request an id, as request.state.request_id, in the log and in this header "
+        "field of the response; one of --forwarded-allow-ips may send it in the same field. "
+        "Default: no ids.",
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from .access_log import syslog_address
 from .addresses import has_unix_socket, parse_address
 from .limits import LIMITS
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
+from .request_ids import check_id_header
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LIFESPAN_MODES = ("auto", "on", "off")
@@ -101,6 +102,9 @@ class Config:
     a level above "info" turns it off. `log_config` is a file with a dict for dictConfig(), as JSON
     or TOML. `access_logformat` is "plain", "combined", "json", or a format with gunicorn's atoms.
 
+    With `request_id_header`, the name of a header field, each request has an id, which responses
+    have in that field: what one of `forwarded_allow_ips` has sent in it, or one that is made.
+
     A worker whose event loop has stood still for `worker_timeout` is replaced, and so is one that
     is not ready after `startup_timeout`; by default these are 30 and 300 where there is a parent
     process. So is one that has had `max_requests` plus a random number up to
@@ -140,6 +144,7 @@ class Config:
     access_logformat: str = "plain"
     log_level: str = "info"
     log_config: str | None = None
+    request_id_header: str = ""
     worker_timeout: float | None = None
     startup_timeout: float | None = None
     max_requests: int = 0
@@ -257,6 +262,7 @@ class Config:
                 raise ValueError(f"{name} must be {words}, not ''")
         read_format(self.access_logformat)
         syslog_address(self.access_log_file)
+        check_id_header(self.request_id_header)
         if self.preload and (self.user is not None or self.group is not None):
             raise ValueError(
                 "preload can't be combined with user or group: the app would be loaded before the "

@@ -283,6 +283,7 @@ class Service:
             mounts=tuple(self._served_mounts()),
             limits=self._limits(),
             **self._access_log.options(),
+            request_ids=self._config.request_id_header,
             websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
             hosts=" ".join(self._config.allowed_hosts).lower(),

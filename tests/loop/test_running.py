@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _asyncio
 import asyncio
 import contextlib
 import functools
@@ -10,6 +11,7 @@ import sys
 import threading
 import warnings
 import weakref
+from asyncio import events
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,22 @@ def test_a_loop_runs_once_at_a_time(fluvial_loop: Loop) -> None:
         other.close()
 
     loop.run_until_complete(main())
+
+
+def test_python_functions_in_the_place_of_those_in_c(
+    fluvial_loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both accounts of the running loop have it: tasks in C, since 3.14, run by theirs alone."""
+    monkeypatch.setattr(events, "_set_running_loop", events._py__set_running_loop)
+    monkeypatch.setattr(events, "_get_running_loop", events._py__get_running_loop)
+
+    async def main() -> list[object]:
+        await asyncio.sleep(0)
+        return [events._py__get_running_loop(), _asyncio._get_running_loop()]
+
+    assert fluvial_loop.run_until_complete(main()) == [fluvial_loop, fluvial_loop]
+    assert events._py__get_running_loop() is None
+    assert _asyncio._get_running_loop() is None
 
 
 def test_close_is_idempotent(loop: asyncio.AbstractEventLoop) -> None:

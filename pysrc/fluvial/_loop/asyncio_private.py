@@ -9,6 +9,7 @@ debuggers and tests replace them there.
 
 from __future__ import annotations
 
+import _asyncio
 import asyncio
 from asyncio import base_events, events, format_helpers, sslproto, tasks, unix_events
 from typing import Any
@@ -23,8 +24,14 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def set_running_loop(loop: asyncio.AbstractEventLoop | None) -> None:
-    """Makes `loop` the one that runs in this thread."""
-    events._set_running_loop(loop)
+    """Makes `loop` the one that runs in this thread.
+
+    C's tasks ask C's account of it, and since 3.14 refuse to run where that has no loop, whatever
+    function was put into asyncio.
+    """
+    _asyncio._set_running_loop(loop)
+    if events._set_running_loop is not _asyncio._set_running_loop:
+        events._set_running_loop(loop)
 
 
 def literal_address(*of: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 # Names that exist in all supported versions. An owner is a module, or a class with its bases.
 NAMES: dict[str, tuple[str, ...]] = {
+    "_asyncio": ("_set_running_loop",),
     "asyncio.base_events": ("_format_handle", "_ipaddr_info"),
     "asyncio.constants": ("_SendfileMode",),
     "asyncio.events": ("_get_running_loop", "_set_running_loop"),

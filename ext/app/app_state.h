@@ -12,6 +12,7 @@
 
 /* The names that the room looks up in Python objects; each is AppState.str_<name>. */
 #define APP_STRINGS(X)                                                                 \
+    X(args)                                                                            \
     X(body)                                                                            \
     X(cancel)                                                                          \
     X(create_future)                                                                   \
@@ -21,7 +22,8 @@
     X(respond)                                                                         \
     X(route_headers)                                                                   \
     X(set_result)                                                                      \
-    X(status_code)
+    X(status_code)                                                                     \
+    X(uncancel)
 
 typedef struct AppState {
     PyObject *module;        /* borrowed: the module that owns this state */

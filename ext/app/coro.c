@@ -7,6 +7,7 @@
 
 #include "app/body.h"
 #include "app/call.h"
+#include "app/first_step.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
 #include "app/server.h"
@@ -158,18 +159,22 @@ coro_setup(PyObject *module, AppState *st)
     return st->coro_type == NULL ? -1 : PyModule_AddType(module, st->coro_type);
 }
 
-/* Runs `coro` in a new task: a new reference, or NULL with an exception set. */
-static PyObject *
-coro_run(AppServer *server, PyObject *coro, const Plan *plan, PyObject *context)
+/* Takes the first step in `context` (borrowed), or in a copy of the server's when that is NULL. *task: see
+ * first_step_take. 0, or -1 with an exception set. */
+static int
+coro_run(HandlerCoro *self, PyObject *context, PyObject **task)
 {
-    PyObject *name = plan != NULL ? plan->name : server->st->str_request;
-    return context == NULL
-               ? loop_task_eager_apart(server->loop, coro, name, server->context)
-               : loop_task_eager(server->loop, coro, name, context);
+    const AppServer *server = self->server;
+    PyObject *name = self->plan != NULL ? self->plan->name : server->st->str_request;
+    PyObject *own =
+        context == NULL ? PyContext_Copy(server->context) : Py_NewRef(context);
+    int err = own == NULL ? -1 : first_step_take(&self->base, name, own, task);
+    Py_XDECREF(own);
+    return err;
 }
 
 /* A HandlerCoro for the call: a new reference, or NULL with an exception set. next.coro is stolen. */
-static PyObject *
+static HandlerCoro *
 coro_new(HttpRequest *req, const Plan *plan, CallNext next)
 {
     AppState *st = call_server(req)->st;
@@ -183,10 +188,10 @@ coro_new(HttpRequest *req, const Plan *plan, CallNext next)
     call_of(req)->coro = self;
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
     self->plan = plan == NULL ? NULL : (Plan *)Py_NewRef((PyObject *)plan);
-    request_coro_init(&self->base, &coro_ops, self->server->loop);
+    request_coro_init(&self->base, &coro_ops, st, self->server->loop);
     self->base.coro = next.coro;
     self->stage = next.stage;
-    return (PyObject *)self;
+    return self;
 }
 
 void
@@ -196,21 +201,18 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context)
         Py_CLEAR(call_of(req)->request);
         return;
     }
-    AppServer *server = call_server(req);
-    Loop *loop = server->loop;
-    PyObject *coro = coro_new(req, plan, next);
-    PyObject *task = coro == NULL ? NULL : coro_run(server, coro, plan, context);
-    if (task != NULL && ((HandlerCoro *)coro)->req != NULL) {
-        ((HandlerCoro *)coro)->task = Py_NewRef(task);
-    }
-    Py_XDECREF(coro);
-    if (task == NULL) {
+    Loop *loop = call_server(req)->loop;
+    HandlerCoro *coro = coro_new(req, plan, next);
+    PyObject *task = NULL;
+    if (coro == NULL || coro_run(coro, context, &task) < 0) {
         loop_report(loop, "No task could be made for a request");
         Py_CLEAR(call_of(req)->request);
         (void)http_respond_error(req, 500);
-        return;
+    } else if (task != NULL && coro->req != NULL) {
+        coro->task = Py_NewRef(task);
     }
-    Py_DECREF(task);
+    Py_XDECREF(task);
+    Py_XDECREF((PyObject *)coro);
 }
 
 void

@@ -14,9 +14,11 @@ coro_of(PyObject *op)
 }
 
 void
-request_coro_init(RequestCoro *self, const RequestCoroOps *ops, Loop *loop)
+request_coro_init(RequestCoro *self, const RequestCoroOps *ops, AppState *st,
+                  Loop *loop)
 {
     self->ops = ops;
+    self->st = st;
     self->loop = loop;
     self->thread = PyThread_get_thread_ident();
 }
@@ -99,6 +101,9 @@ request_coro_send(PyObject *op, PyObject *value, PyObject **result)
 {
     RequestCoro *self = coro_of(op);
     *result = NULL;
+    if (unlikely(self->replay.ready)) {
+        return replay_send(&self->replay, result);
+    }
     if (!coro_enter(self)) {
         return PYGEN_ERROR;
     }
@@ -186,6 +191,11 @@ static PyObject *
 coro_throw(PyObject *op, PyObject *args)
 {
     RequestCoro *self = coro_of(op);
+    if (unlikely(self->replay.ready)) {
+        PyObject *given = NULL;
+        PySendResult sent = replay_throw(&self->replay, args, &given);
+        return coro_outcome(sent, given);
+    }
     if (!coro_enter(self)) {
         return NULL;
     }
@@ -338,6 +348,7 @@ request_coro_clear(PyObject *op)
 {
     RequestCoro *self = coro_of(op);
     self->ops->release(self);
+    replay_clear(&self->replay);
     return 0;
 }
 

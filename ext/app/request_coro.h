@@ -10,6 +10,7 @@
 
 #include "base/py.h"
 #include "app/app_state.h"
+#include "app/replay.h"
 #include "http/server.h"
 #include "loop/loop.h"
 
@@ -39,10 +40,13 @@ struct RequestCoro {
     Loop *loop; /* borrowed from the request's server; valid while `coro` is not NULL */
     unsigned long thread; /* the loop's when last seen, see coro_is_here */
     bool running;         /* a step is being taken: of the coroutine, or of `settle` */
+    AppState *st;         /* borrowed: the type holds the module that owns it */
+    Replay replay;
 };
 
 /* Initialises a new object. On the loop's thread. */
-void request_coro_init(RequestCoro *self, const RequestCoroOps *ops, Loop *loop);
+void request_coro_init(RequestCoro *self, const RequestCoroOps *ops, AppState *st,
+                       Loop *loop);
 
 /* Creates AppState.request_coro_type and adds it to the module. 0, or -1 with an exception set. */
 int request_coro_setup(PyObject *module, AppState *st);

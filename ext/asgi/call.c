@@ -5,6 +5,7 @@
 
 #include "asgi/call.h"
 
+#include "app/first_step.h"
 #include "asgi/scope.h"
 #include "base/context.h"
 #include "base/err.h"
@@ -302,21 +303,22 @@ static void
 call_run_task(AsgiCall *self, PyObject *context)
 {
     Loop *loop = self->server->loop;
-    PyObject *name = self->server->st->str_request;
-    PyObject *task =
-        context == NULL
-            ? loop_task_eager_apart(loop, (PyObject *)self, name, self->server->context)
-            : loop_task_eager(loop, (PyObject *)self, name, context);
-    if (task == NULL) {
+    PyObject *own =
+        context == NULL ? PyContext_Copy(self->server->context) : Py_NewRef(context);
+    PyObject *task = NULL;
+    if (own == NULL
+        || first_step_take(&self->base, self->server->st->str_request, own, &task)
+               < 0) {
         loop_report(loop, "No task could be made for a request");
         if (self->req != NULL) {
             (void)http_respond_error(self->req, 500);
             self->base.ops->release(&self->base);
         }
-    } else if (self->req != NULL && !self->gone) {
+    } else if (task != NULL && self->req != NULL && !self->gone) {
         self->task = Py_NewRef(task);
     }
     Py_XDECREF(task);
+    Py_XDECREF(own);
 }
 
 /* Calling the app gave no coroutine: an exception is set, which is cleared. `context` is as for
@@ -431,7 +433,7 @@ asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiAp
     }
     self->kind = kind;
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
-    request_coro_init(&self->base, &call_ops, self->server->loop);
+    request_coro_init(&self->base, &call_ops, self->server->st, self->server->loop);
     self->app = (AsgiApp *)Py_NewRef((PyObject *)app);
     http_request_ref(req);
     self->req = req;

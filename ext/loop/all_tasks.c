@@ -41,7 +41,8 @@ all_tasks_commit_removals(AllTasks *tasks)
     return 0;
 }
 
-int
+/* Adds `task` (borrowed), as the set's own `add` would. 0, or -1 with an exception set. */
+static int
 all_tasks_add(LoopState *st, PyObject *task)
 {
     AllTasks *tasks = &st->all_tasks;
@@ -75,8 +76,7 @@ static PyObject *
 all_tasks_py_add(PyObject *module, PyObject *task)
 {
     LoopState *st = loop_state(module);
-    bool skip = st->all_tasks.refs == NULL || st->eager_starting;
-    if (!skip && all_tasks_add(st, task) < 0) {
+    if (st->all_tasks.refs != NULL && all_tasks_add(st, task) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -11,9 +11,6 @@
  * made. 0, or -1 with an exception set. */
 int all_tasks_setup(LoopState *st);
 
-/* Adds `task` (borrowed), as the set's own `add` would. 0, or -1 with an exception set. */
-int all_tasks_add(LoopState *st, PyObject *task);
-
 int all_tasks_traverse(AllTasks *tasks, visitproc visit, void *arg);
 void all_tasks_clear(AllTasks *tasks);
 

@@ -58,8 +58,7 @@ loop_traverse_self(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->spare_context);
     Py_VISIT(self->future_keywords);
     Py_VISIT(self->task_keywords);
-    Py_VISIT(self->eager_in.dict);
-    Py_VISIT(self->eager_apart.dict);
+    Py_VISIT(self->eager.dict);
     int err = ready_traverse(&self->ready, visit, arg);
     if (err == 0) {
         err = timers_traverse(&self->timers, visit, arg);
@@ -80,9 +79,8 @@ loop_clear_self(PyObject *op)
     Py_CLEAR(self->fatal);
     Py_CLEAR(self->captured);
     Py_CLEAR(self->captured_context);
-    self->eager_in.name = self->eager_apart.name = NULL;
-    Py_CLEAR(self->eager_in.dict);
-    Py_CLEAR(self->eager_apart.dict);
+    self->eager.name = NULL;
+    Py_CLEAR(self->eager.dict);
     Py_CLEAR(self->future_keywords);
     Py_CLEAR(self->task_keywords);
     Py_CLEAR(self->spare_context);
@@ -354,6 +352,7 @@ static PyType_Slot loop_slots[] = {
     {Py_tp_dealloc, loop_dealloc},
     {Py_tp_traverse, loop_traverse_self},
     {Py_tp_clear, loop_clear_self},
+    {Py_tp_hash, loop_hash},
     {Py_tp_methods, loop_methods},
     {Py_tp_members, loop_members},
     {Py_tp_getset, loop_getset},

@@ -160,18 +160,27 @@ bool loop_post(Loop *loop, InboxNode *node);
 
 /* ---- Tasks ------------------------------------------------------------------------------- */
 
-/* Makes an asyncio.Task of `coro` (borrowed; anything that asyncio accepts as a coroutine), named
- * `name` (a str, borrowed), in `context` (borrowed; not entered by anyone). Its first step runs
- * before this returns, with the task as asyncio.current_task(). A coroutine that never suspends
- * uses no entry of the ready queue, and asyncio.all_tasks() contains the task only after it has
- * suspended. Must be called on the loop's thread, outside any task's step. Returns the task, or
- * NULL with an exception set when no task could be made; an exception that the coroutine raises
- * stays in the task. */
-PyObject *loop_task_eager(Loop *loop, PyObject *coro, PyObject *name,
-                          PyObject *context);
-/* The same in a copy of the context `base` (borrowed; not entered by anyone). */
-PyObject *loop_task_eager_apart(Loop *loop, PyObject *coro, PyObject *name,
-                                PyObject *base);
+/* A Task that was made for a step which had begun before (eager.c). */
+typedef struct LateTask {
+    PyObject *task; /* owned; NULL: nobody needed it */
+    PyObject *
+        step; /* owned: takes the Task's own first step; NULL: it takes that by itself */
+} LateTask;
+
+/* The first step of `coro` (borrowed: whatever asyncio accepts as a coroutine) on the loop's thread, outside
+ * any task's step. loop_step_enter enters `context` (borrowed; not entered by anyone); the caller then sends
+ * None to the coroutine, and calls loop_step_leave. In between asyncio.current_task() is an asyncio.Task of
+ * the coroutine, named `name` (a str, borrowed), in that context. asyncio.all_tasks() has it when the
+ * coroutine has suspended, or was asked for. Once its own first step is taken, the Task sends to `coro`
+ * again, which must then do what it did before.
+ *
+ * loop_step_enter returns 0; 1 when the Task in *late has taken the step already, as from Python 3.14 on; or
+ * -1 with an exception set. */
+int loop_step_enter(Loop *loop, PyObject *coro, PyObject *name, PyObject *context,
+                    LateTask *late);
+/* Leaves the context. *late has the Task if the coroutine has `suspended` or if it was asked for. 0, or -1
+ * with an exception set when no task could be made. */
+int loop_step_leave(Loop *loop, PyObject *coro, bool suspended, LateTask *late);
 
 /* The running loop of this thread, borrowed, if it is one of ours; else NULL without an
  * exception. */

@@ -21,6 +21,14 @@ typedef struct TaskKeywords {
     PyObject *name; /* borrowed from the dict */
 } TaskKeywords;
 
+/* A first step that is running, see eager.c. */
+typedef struct FirstStep {
+    PyObject *coro;           /* borrowed; NULL: no step runs */
+    PyObject *name, *context; /* owned */
+    LateTask late;
+    uint64_t begun; /* see loop_slow_begin */
+} FirstStep;
+
 struct Loop {
     PyObject_HEAD
     LoopState *st; /* borrowed: the type holds the module that owns it */
@@ -73,9 +81,10 @@ struct Loop {
     /* While set, call_soon stores the first step of a Task in `captured` instead of queueing it
      * (eager.c). */
     bool capture;
-    PyObject *captured;                 /* owned or NULL: the step */
-    PyObject *captured_context;         /* owned or NULL */
-    TaskKeywords eager_in, eager_apart; /* of tasks in a given context, and in a copy */
+    PyObject *captured;         /* owned or NULL: the step */
+    PyObject *captured_context; /* owned or NULL */
+    TaskKeywords eager;
+    FirstStep first;
 };
 
 /* ---- loop.c ------------------------------------------------------------------------------- */
@@ -128,6 +137,12 @@ object_make(PyObject *type_object, PyObject *args, PyObject *kwargs)
 
 /* RuntimeError and -1 when the loop is closed. */
 int loop_check_open(Loop *self);
+
+/* ---- eager.c ------------------------------------------------------------------------------ */
+
+/* tp_hash: the object's address. In a first step it makes the Task that asyncio.current_task() is about to
+ * look up. */
+Py_hash_t loop_hash(PyObject *op);
 
 /* ---- task.c ------------------------------------------------------------------------------- */
 

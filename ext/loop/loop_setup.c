@@ -131,8 +131,9 @@ loop_clear(LoopState *st)
     Py_CLEAR(st->empty_args);
     Py_CLEAR(st->kw_context);
     Py_CLEAR(st->eager_keywords);
+    Py_CLEAR(st->enter_task);
+    Py_CLEAR(st->leave_task);
     Py_CLEAR(st->str_name);
-    Py_CLEAR(st->str_done);
     Py_CLEAR(st->str_context);
     Py_CLEAR(st->str_call_exception_handler);
     Py_CLEAR(st->str_callback_failed);

@@ -65,10 +65,12 @@ typedef struct LoopState {
     uint64_t tasks_named; /* default names given so far (task.c) */
 
     /* For Tasks that start at once (eager.c). Owned. */
-    PyObject *eager_keywords; /* dict: their keywords other than loop and name */
+    PyObject
+        *eager_keywords;  /* dict: their keywords other than loop, name and context */
+    PyObject *enter_task; /* asyncio.tasks._enter_task, up to 3.13 */
+    PyObject *leave_task;
     PyObject *str_name;
-    PyObject *str_done;
-    bool eager_starting; /* 3.11: do not register the Task that is being made */
+    PyTypeObject *eager_types[4]; /* borrowed, to compare with: see type_is_new() */
     AllTasks all_tasks;
     SocketOps sockops;
 

@@ -168,6 +168,9 @@ NAMES: dict[str, tuple[str, ...]] = {
 SOME_VERSIONS: dict[tuple[str, str], tuple[tuple[int, int], tuple[int, int]]] = {
     ("asyncio.events", "_ThreadSafeHandle"): ((3, 14), (4, 0)),
     ("asyncio.tasks", "_all_tasks"): ((3, 11), (3, 12)),
+    # Tasks that are made during their first step (loop/eager.c, ADR 26).
+    ("asyncio.tasks", "_enter_task"): ((3, 11), (3, 14)),
+    ("asyncio.tasks", "_leave_task"): ((3, 11), (3, 14)),
     ("asyncio.tasks", "_scheduled_tasks"): ((3, 12), (3, 14)),
     # The parts of the set above (loop/all_tasks.c).
     ("weakref.WeakSet", "_iterating"): ((3, 11), (3, 14)),

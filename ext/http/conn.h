@@ -113,9 +113,11 @@ struct HttpConn {
     uint8_t trailer_name_len;
     char trailer_name[TRAILER_NAME_MAX];
 
-    uint8_t probes;  /* digits already written of the next chunk's size, see half.c */
-    uint32_t silent; /* checks since the last byte of the response, see half.c */
-    bool left;       /* on_left was called, perhaps for an earlier request */
+    uint8_t probes; /* digits already written of the next chunk's size, see half.c */
+    uint32_t
+        silent; /* HALF_CLOSED_LOOKs since the last byte of the response, see half.c */
+    uint64_t silent_since; /* uv_now() at that byte, if `silent` isn't 0 */
+    bool left;             /* on_left was called, perhaps for an earlier request */
 
     unsigned parked;      /* position in HttpServer.parts, counted from 1; 0: none */
     uint64_t linger_end;  /* uv_now() at which lingering ends; 0: never */

@@ -96,26 +96,36 @@ half_reset(HttpConn *c)
     }
 }
 
-/* Whether it is time for another probe: after 1, 4, 16, 64 … checks. */
+/* Whether it is time for another probe: after 1, 4, 16, 64 … times HALF_CLOSED_LOOK. */
 static bool
-probe_is_due(uint32_t silent)
+probe_is_due(uint32_t before, uint32_t silent)
 {
-    return (silent & (silent - 1)) == 0 && (silent & 0x55555555) != 0;
+    for (uint64_t due = 1; due <= silent; due *= 4) {
+        if (due > before) {
+            return true;
+        }
+    }
+    return false;
 }
 
-/* HALF_CLOSED_LOOK has passed without a byte of the response. A Unix socket needs no probe: it reports
- * at once that its peer has closed. */
+/* HALF_CLOSED_LOOK or more has passed without a byte of the response. A Unix socket needs no probe: it
+ * reports at once that its peer has closed. */
 static void
 half_silent(HttpConn *c)
 {
-    uint64_t silence = (uint64_t)++c->silent * HALF_CLOSED_LOOK;
+    if (c->silent == 0) {
+        c->silent_since = c->deadline.since;
+    }
+    uint32_t before = c->silent;
+    uint64_t silence = uv_now(c->stream.uv.handle.loop) - c->silent_since;
+    c->silent = (uint32_t)(silence / HALF_CLOSED_LOOK);
     uint32_t limit = c->server->limits.half_closed;
     bool for_long = limit != 0 && silence >= limit;
     if (c->stream.uv.handle.type == UV_NAMED_PIPE && !c->req->secure) {
         return;
     }
     if (probe_suffices(c)) {
-        if (probe_is_due(c->silent)) {
+        if (probe_is_due(before, c->silent)) {
             probe_write(c);
         }
     } else if (for_long || c->req->response == HTTP_RESPONSE_NONE) {

@@ -61,6 +61,9 @@ conn_settle_deadline(HttpConn *c)
         return;
     }
     if (want != DEADLINE_NONE) {
+        if (kind == DEADLINE_WRITE) {
+            c->silent = 0;
+        }
         deadline_start(c, want);
     } else if (kind != DEADLINE_KEEP_ALIVE) {
         /* DEADLINE_KEEP_ALIVE stays set while a request is handled, because moving it afterwards is

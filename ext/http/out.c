@@ -266,6 +266,26 @@ out_release(HttpConn *c)
 }
 
 void
+out_offer(HttpConn *c)
+{
+    HttpServer *server = c->server;
+    out_take_back(server);
+    bool gathers = server->gather == c;
+    if (gathers) {
+        server->gather = NULL;
+        out_leave(c, server->gather_from);
+    }
+    if (server->nparts != 0) {
+        watch_wake(server);
+    }
+    if (gathers) {
+        server->gather = c;
+        server->gather_from = server->out.len;
+    }
+    out_lend(server);
+}
+
+void
 out_flush(HttpConn *c)
 {
     HttpServer *server = c->server;

@@ -41,6 +41,9 @@ void out_end_with(HttpConn *c, size_t mark, Slice body, Slice tail, PyObject *ow
 void out_gather(HttpConn *c);
 /* Stops gathering, and writes or parks the gathered bytes. */
 void out_release(HttpConn *c);
+/* The application may go on for long after what it has just written: what the connection has gathered
+ * or parked leaves in WATCH_NS at the latest, whatever runs until then. */
+void out_offer(HttpConn *c);
 /* Writes what the connection has gathered or parked so far. */
 void out_flush(HttpConn *c);
 /* Drops what the connection has gathered or parked so far. */

@@ -264,6 +264,7 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
         conn_break(c);
         return err;
     }
+    out_offer(c);
     exchange_responded(c);
     return 0;
 }
@@ -315,6 +316,7 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
     }
     req->response = HTTP_RESPONSE_DONE;
     req->close = req->close || unread_is_much(req);
+    out_offer(c);
     exchange_responded(c);
     return 0;
 }

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App, StreamingResponse, WebSocket, WebSocketDisconnect
+from fluvial import (
+    App,
+    BackgroundTask,
+    Depends,
+    PlainTextResponse,
+    StreamingResponse,
+    WebSocket,
+    WebSocketDisconnect,
+)
 from support import probe
 from support.asgi import Notes, body, start
 from support.ws_client import TEXT, Client, frame
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from conftest import Serve
+    from support.certificate import Certificate
 
 PATIENCE = 30  # seconds that the blocking handler waits for the other's client
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -226,6 +235,123 @@ def test_an_answer_does_not_wait_for_a_protocol(serve: Serve) -> None:
     served = serve(app)
     with served.connect() as one, ours:
         pair.check(served, [one, ours], GET, b'"fine"', b"\r\n4\r\nfine\r\n0\r\n\r\n", b"0\r\n\r\n")
+
+
+class Alone:
+    """One request, whose handler blocks the loop after it has written something, until its client
+    has that."""
+
+    def __init__(self) -> None:
+        self.received = threading.Event()
+        self.notes = Notes()
+
+    def block(self) -> None:
+        self.notes.add(self.received.wait(PATIENCE))
+
+
+def own_stream(alone: Alone) -> App:
+    app = App()
+
+    @app.get("/")
+    async def handler() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"first"
+            alone.block()
+
+        return StreamingResponse(pieces())
+
+    return app
+
+
+def own_background(alone: Alone) -> App:
+    app = App()
+
+    async def later() -> None:
+        alone.block()
+
+    @app.get("/")
+    async def handler() -> PlainTextResponse:
+        return PlainTextResponse("first", background=BackgroundTask(later))
+
+    return app
+
+
+def own_clean_up(alone: Alone) -> App:
+    app = App()
+
+    async def resource() -> AsyncIterator[None]:
+        yield
+        alone.block()
+
+    @app.get("/", dependencies=[Depends(resource, scope="request")])
+    async def handler() -> PlainTextResponse:
+        return PlainTextResponse("first")
+
+    return app
+
+
+def own_mounted(alone: Alone, more: bool = True) -> App:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise LookupError
+        await send(start())
+        await send(body(b"first", more=True))
+        if not more:
+            await send(body(b""))
+        alone.block()
+        if more:
+            await send(body(b""))
+
+    app = App()
+    app.mount("/", inner)
+    return app
+
+
+def own_end(alone: Alone) -> App:
+    return own_mounted(alone, more=False)
+
+
+OWN: list[Callable[[Alone], App]] = [
+    own_stream,
+    own_background,
+    own_clean_up,
+    own_mounted,
+    own_end,
+]
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("make", OWN)
+def test_what_is_written_does_not_wait_for_its_own_handler(
+    serve: Serve, certificate: Certificate, make: Callable[[Alone], App], secure: bool
+) -> None:
+    """The request is handled while the connection's input is still being parsed."""
+    alone = Alone()
+    tls = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
+    with serve(make(alone), **(tls if secure else {})).connect() as sock:
+        sock.sendall(GET)
+        data = b""
+        while b"first" not in data:
+            data += sock.recv(65536)
+        alone.received.set()
+        assert alone.notes.next() is True
+
+
+def test_a_first_message_does_not_wait_for_its_own_handler(serve: Serve) -> None:
+    alone = Alone()
+    app = App()
+
+    @app.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("first")
+        alone.block()
+
+    with Client(serve(app).connect()) as client:
+        client.open("/")
+        assert client.read().payload == b"first"
+        alone.received.set()
+        assert alone.notes.next() is True
 
 
 def test_the_timer_may_expire_before_the_parts_are_lent(tmp_path: Path) -> None:

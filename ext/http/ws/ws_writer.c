@@ -105,6 +105,9 @@ writer_send_message(WsConn *ws, WsOpcode opcode, Slice data, PyObject *owner)
         conn_break(c);
         return err;
     }
+    if (c->server->gather == c) { /* the handler runs while its input is parsed */
+        out_offer(c);
+    }
     writer_settle(c);
     return 0;
 }

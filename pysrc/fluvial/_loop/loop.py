@@ -111,7 +111,10 @@ class Loop(
 
     def _check_running(self) -> None:
         if self.is_running():
-            raise RuntimeError("This event loop is already running")
+            words = "This event loop is already running"
+            if "nest_asyncio" in sys.modules:
+                words += "; nest_asyncio can't nest this one: await the coroutine"
+            raise RuntimeError(words)
         if running_loop() is not None:
             raise RuntimeError("Cannot run the event loop while another loop is running")
 

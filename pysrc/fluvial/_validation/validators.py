@@ -81,7 +81,8 @@ def make_adapter(annotation: Any) -> TypeAdapter[Any]:
     except (pydantic.errors.PydanticUserError, TypeError, ValueError, SchemaError) as exc:
         if isinstance(exc, pydantic.errors.PydanticUndefinedAnnotation):
             raise
-        words = str(exc).partition("\n")[0]
+        first, _, rest = str(exc).partition("\n")
+        words = f"{first} {rest.strip()}" if first.endswith(":") else first  # the reason follows
         hint = ""
         if isinstance(exc, pydantic.errors.PydanticSchemaGenerationError):
             hint = "; write Depends(function) for what isn't in the request"

@@ -41,6 +41,8 @@ struct AppServer {
     bool around;         /* `root` is middleware around the routes, whose limits hold */
     /* owned: tuple of (prefix: str, Mount), or NULL; for paths without a route */
     PyObject *mounts;
+    /* owned: tuple of (path: str, Mount), or NULL: what the server itself responds to, before the app */
+    PyObject *own;
     WebSocketParts websockets;
     bool custom_errors;
     bool listening; /* holds a reference on itself until the HttpServer is drained */

@@ -335,11 +335,24 @@ host_is_allowed(const HttpServer *server, Slice name)
     return false;
 }
 
+bool
+http_request_is_probe(const HttpRequest *req)
+{
+    Slice rest = buf_slice(&req->server->probes);
+    while (rest.len != 0) {
+        if (slice_eq(list_next(&rest, ' '), http_request_path(req))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static Fault
 allowed_check(const HttpRequest *req)
 {
     Slice host = req->host < 0 ? SLICE("") : http_field_value(req, (uint32_t)req->host);
-    return host_is_allowed(req->server, head_host_name(host))
+    return http_request_is_probe(req)
+                   || host_is_allowed(req->server, head_host_name(host))
                ? FINE
                : fault_make(400, "The Host field names no allowed host");
 }

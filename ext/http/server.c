@@ -79,6 +79,7 @@ server_release(HttpServer *server)
     buf_free(&server->out);
     buf_free(&server->ws_origins);
     buf_free(&server->hosts);
+    buf_free(&server->probes);
     trust_clear(&server->trust);
     request_ids_clear(&server->ids);
     secure_host_free(server->secure);
@@ -134,6 +135,13 @@ http_server_hosts(HttpServer *server, Slice hosts)
     server->rare = hosts.len != 0 ? RARE_HOSTS : 0;
     buf_clear(&server->hosts);
     return buf_append_slice(&server->hosts, hosts);
+}
+
+int
+http_server_probes(HttpServer *server, Slice paths)
+{
+    buf_clear(&server->probes);
+    return buf_append_slice(&server->probes, paths);
 }
 
 int

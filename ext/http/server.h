@@ -171,6 +171,12 @@ int http_server_ws_origins(HttpServer *server, Slice origins);
  * names below it. Others get a 400. Empty (the default): all. 0 or UV_ENOMEM. */
 int http_server_hosts(HttpServer *server, Slice hosts);
 
+/* The paths, separated by spaces, of what tells whether the server is well. They are asked for by addresses, so any
+ * host may be named for them, and they get an answer however many requests are in flight. 0 or UV_ENOMEM. */
+int http_server_probes(HttpServer *server, Slice paths);
+/* Whether the request, whose head is complete, is for one of them. */
+bool http_request_is_probe(const HttpRequest *req);
+
 /* Who is believed what about clients: the arguments of trust_set (trust.h). The default: nobody. */
 int http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets,
                         uint8_t fields);

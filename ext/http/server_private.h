@@ -90,6 +90,7 @@ struct HttpServer {
     DateCache date;
     Buf ws_origins; /* owned: see http_server_ws_origins */
     Buf hosts;      /* owned: see http_server_hosts */
+    Buf probes;     /* owned: see http_server_probes */
     Trust trust;    /* see http_server_proxies */
     uint8_t rare;   /* of RARE_*: what HttpConn.rare begins with */
     RequestIds ids; /* see http_server_request_ids */

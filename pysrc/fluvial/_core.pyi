@@ -377,6 +377,8 @@ class Server:
         access_log: int = -1,
         access_format: tuple[bool, int, tuple[str | tuple[str, str, int], ...]] = ...,
         request_ids: str = "",
+        own: tuple[tuple[str, AsgiApp | WsgiApp], ...] = (),
+        probes: str = "",
         websockets: tuple[
             Router,
             type[WebSocket],

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from support.command import PATIENCE, ServerProcess, command_of, launched
+from support.command import PATIENCE, ServerProcess, command_of, launched, serving
 
 APP = """
 import asyncio, atexit, contextlib, itertools, logging, os, signal, threading, time
@@ -592,3 +592,17 @@ def test_programs_keep_their_signals(tmp_path: Path, name: str) -> None:
         "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
     )
     subprocess.run([sys.executable, str(script), "run"], check=True, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_delay_for_load_balancers(workers: int) -> None:
+    options = ("--health", "--drain-delay", "60", "--workers", str(workers))
+    with serving("tutorial:app", *options) as server:
+        server.expect("Fluvial running", workers)
+        assert httpx.get(f"{server.url}/-/ready").status_code == 200
+        os.kill(server.process.pid, signal.SIGTERM)
+        server.expect("Not ready any more; still serving for 60 seconds", workers)
+        assert httpx.get(f"{server.url}/-/ready").status_code == 503
+        assert httpx.get(f"{server.url}/-/live").status_code == 200
+        server.process.send_signal(signal.SIGINT)  # ends the delay
+        assert server.wait() == 0

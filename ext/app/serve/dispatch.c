@@ -70,6 +70,23 @@ mount_find(const AppServer *server, Slice path)
     return NULL;
 }
 
+/* What of the server's own has that path (borrowed), or NULL. */
+static Mount *
+own_find(const AppServer *server, Slice path)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(server->own); i++) {
+        PyObject *own = PyTuple_GET_ITEM(server->own, i);
+        Py_ssize_t len;
+        const char *known = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(own, 0), &len);
+        if (known == NULL) {
+            PyErr_Clear(); /* as in mount_find */
+        } else if (slice_eq(path, slice_of(known, (size_t)len))) {
+            return (Mount *)PyTuple_GET_ITEM(own, 1);
+        }
+    }
+    return NULL;
+}
+
 /* Gives the request to a mounted app. */
 static HttpBodyMode
 mount_head(HttpRequest *req, Mount *mount)
@@ -166,6 +183,12 @@ dispatch_head(HttpRequest *req)
     AppServer *server = call_server(req);
     Slice path = http_request_path(req);
     HttpBodyMode mode = HTTP_BODY_DISCARD;
+    if (unlikely(server->own != NULL)) {
+        Mount *own = own_find(server, path);
+        if (own != NULL) {
+            return mount_head(req, own);
+        }
+    }
     if (unlikely(text_is_quoted(path)) && text_unquote(path, &call->path) != 0) {
         (void)http_respond_error(req, 500);
         return HTTP_BODY_DISCARD;

@@ -25,13 +25,15 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts, *secure, *refused, *root_path, *proxies, *access_format;
+        *mounts, *own, *secure, *refused, *root_path, *proxies, *access_format;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     const char *hosts;
     Py_ssize_t hosts_len;
     const char *request_ids;
     Py_ssize_t request_ids_len;
+    const char *probes;
+    Py_ssize_t probes_len;
     int custom_errors, access_log, around;
 } ServerArgs;
 
@@ -66,6 +68,8 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "proxies",
                                         "access_format",
                                         "request_ids",
+                                        "own",
+                                        "probes",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -77,7 +81,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#", (char **)names,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#O!s#", (char **)names,
             &a->loop, &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type,
             &PyType_Type, &a->response_type, &a->validation_error, &a->http_exception,
             &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
@@ -85,7 +89,8 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
             &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
             &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path,
             &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies, &PyTuple_Type,
-            &a->access_format, &a->request_ids, &a->request_ids_len)) {
+            &a->access_format, &a->request_ids, &a->request_ids_len, &PyTuple_Type,
+            &a->own, &a->probes, &a->probes_len)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -141,6 +146,7 @@ server_take(AppServer *self, const ServerArgs *a)
     self->entry = object_or_null(a->entry);
     self->root = (Mount *)object_or_null(a->root);
     self->mounts = Py_XNewRef(a->mounts);
+    self->own = Py_XNewRef(a->own);
     self->refused = object_or_null(a->refused);
     self->custom_errors = a->custom_errors != 0;
     self->around = a->around != 0;
@@ -181,8 +187,10 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
     self->http = http_server_new(loop, &dispatch_ops, limits, self);
     Slice origins = slice_of(a->ws_origins, (size_t)a->ws_origins_len);
     Slice hosts = slice_of(a->hosts, (size_t)a->hosts_len);
+    Slice probes = slice_of(a->probes, (size_t)a->probes_len);
     if (self->http == NULL || http_server_ws_origins(self->http, origins) != 0
         || http_server_hosts(self->http, hosts) != 0
+        || http_server_probes(self->http, probes) != 0
         || (set != NULL && http_server_secure(self->http, set) != 0)) {
         PyErr_NoMemory();
         return -1;
@@ -225,7 +233,8 @@ server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     if ((a.root != Py_None && mount_check(st, a.root) == NULL)
-        || (a.mounts != NULL && mounts_check(st, a.mounts) < 0)) {
+        || (a.mounts != NULL && mounts_check(st, a.mounts) < 0)
+        || (a.own != NULL && mounts_check(st, a.own) < 0)) {
         return -1;
     }
     HttpLimits limits;
@@ -414,6 +423,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->entry);
     Py_VISIT((PyObject *)self->root);
     Py_VISIT(self->mounts);
+    Py_VISIT(self->own);
     Py_VISIT(self->refused);
     Py_VISIT(self->drained);
     Py_VISIT(self->overdue.timer);
@@ -430,6 +440,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->entry);
     Py_CLEAR(self->root);
     Py_CLEAR(self->mounts);
+    Py_CLEAR(self->own);
     Py_CLEAR(self->refused);
     Py_CLEAR(self->drained);
     overdue_free(&self->overdue);

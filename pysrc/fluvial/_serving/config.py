@@ -86,6 +86,8 @@ class Config:
 
     Times are in seconds. After the first signal to stop, requests have `graceful_timeout` to
     finish, and the rest of the shutdown has `cleanup_timeout`; then the process is terminated.
+    With `health` the server responds to /-/live and /-/ready; for `drain_delay` after the first
+    signal it serves on, but is not ready, and only then begins to stop.
     `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
     number that wait for a thread. With `cancel_on_disconnect` a handler whose client has left is
     cancelled, unless its route says otherwise.
@@ -154,6 +156,8 @@ class Config:
     preload: bool = False
     graceful_timeout: float = 8.0
     cleanup_timeout: float = 1.5
+    health: bool = False
+    drain_delay: float = 0.0
     root_path: str = ""
     forwarded_allow_ips: str | tuple[str, ...] = LOCAL
     forwarded_fields: tuple[str, ...] = tuple(FIELDS)
@@ -184,6 +188,11 @@ class Config:
         """The options that ask for a parent process, which replaces the one that serves."""
         several = ("workers",) if self.workers > 1 else ()
         return several + tuple(name for name in OF_PARENTS if getattr(self, name))
+
+    @property
+    def longest_stop(self) -> float:
+        """How long a stop takes at most, from the first signal on."""
+        return self.drain_delay + self.graceful_timeout + self.cleanup_timeout
 
     @property
     def longest_standstill(self) -> float:
@@ -231,7 +240,7 @@ class Config:
     def _check_numbers(self) -> None:
         for name, (least, most) in RANGES.items():
             _check_number(name, getattr(self, name), least, most)
-        for name in ("graceful_timeout", "cleanup_timeout"):
+        for name in ("graceful_timeout", "cleanup_timeout", "drain_delay"):
             _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
         _check_number("max_lifetime", self.max_lifetime, 0, LONGEST_LIFETIME, whole=False)
         for name in ("worker_timeout", "startup_timeout"):

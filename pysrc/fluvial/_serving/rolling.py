@@ -256,7 +256,7 @@ class Rolling(Supervisor):
         self._forget(place)
         if place.pid:
             config = self._config
-            patience = config.graceful_timeout + config.cleanup_timeout + RETIRING + LATE
+            patience = config.longest_stop + RETIRING + LATE
             self._retiring[place] = time.monotonic() + patience
             _kill(place.pid, number)
 

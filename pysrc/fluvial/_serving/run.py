@@ -91,6 +91,8 @@ def start(
     with _ignoring(to_the_end), with_umask(config.umask):
         try:
             log.configure(config.log_level, config.log_config)
+            if watched is not None:  # each reload would wait for it
+                config = replace(config, drain_delay=0.0)
             secure = make_secure(config)
             before = Predecessor.from_environment()
             with pid_file(config.pid, second=before.pid != 0):

@@ -123,6 +123,21 @@ _OPTIONS = (
         "threads, atexit. Then the process is terminated.",
     ),
     click.option(
+        "--health",
+        is_flag=True,
+        help="Respond to /-/live and, with 503 while the server isn't ready, to /-/ready, whatever "
+        "the app is.",
+    ),
+    click.option(
+        "--drain-delay",
+        type=_Seconds(0, LONGEST_GRACE),
+        default=0.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to serve on after SIGINT or SIGTERM while /-/ready says 503, so that load "
+        "balancers notice; then --graceful-timeout begins.",
+    ),
+    click.option(
         "--interface",
         type=click.Choice(INTERFACES),
         default="auto",

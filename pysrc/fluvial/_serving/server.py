@@ -34,6 +34,7 @@ from .access_log import AccessLog
 from .draining import CANCELLED_SHARE, drain
 from .limits import PYTHON_LIMITS
 from .manager import ServiceManager
+from .probes import PROBES, Health
 from .proxies import make_proxies
 from .refusals import log_refused
 from .reopening import reopening
@@ -100,6 +101,7 @@ class Service:
         self._sockets = sockets
         self._config = config
         self._access_log = AccessLog(config, worker)
+        self._health = Health()
         self._secure = make_secure(config) if secure is None else secure
         self._stops = 0
         self._stop = asyncio.Event()
@@ -209,6 +211,7 @@ class Service:
     async def _serve_until_stopped(
         self, server: _core.Server, on_ready: Callable[[], None] | None
     ) -> None:
+        self._health.ready = True
         addresses = [self._listen(server, sock) for sock in self._sockets]
         if on_ready is not None:
             on_ready()  # before the log line, since a reader of the log may then send a signal
@@ -216,8 +219,18 @@ class Service:
         await self._stop.wait()
         if self._on_stop is not None:
             self._on_stop()
+        if not self._retiring:
+            await self._delay()
         self._stopping.set()
         await drain(server, self._config, self._stop_now, retiring=self._retiring)
+
+    async def _delay(self) -> None:
+        """Serves on, but isn't ready any more, until load balancers have seen that."""
+        self._health.ready = False
+        if seconds := self._config.drain_delay:
+            log.info("Not ready any more; still serving for %g seconds", seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_now.wait(), seconds)
 
     def _listen(self, server: _core.Server, sock: socket.socket) -> str:
         """Passes a socket to C; returns its address as a URL.
@@ -284,6 +297,8 @@ class Service:
             limits=self._limits(),
             **self._access_log.options(),
             request_ids=self._config.request_id_header,
+            own=self._health.core() if self._config.health else (),
+            probes=" ".join(PROBES) if self._config.health else "",
             websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
             hosts=" ".join(self._config.allowed_hosts).lower(),

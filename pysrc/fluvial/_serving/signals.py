@@ -140,8 +140,7 @@ class StopSignals:
     def started(self) -> None:
         """Records that the startup is complete: a shutdown may now take the configured time."""
         self._started = True
-        config = self._config
-        _core.guard_patience(config.graceful_timeout + config.cleanup_timeout)
+        _core.guard_patience(self._config.longest_stop)
 
     def detach(self) -> None:
         """Records that the service has ended, and sets a deadline for the interpreter's exit."""

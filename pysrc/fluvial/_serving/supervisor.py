@@ -198,8 +198,7 @@ class Supervisor:
     def _stop(self) -> None:
         self._stopping = True
         self._manager.stopping()
-        config = self._config
-        self._kill_in(config.graceful_timeout + config.cleanup_timeout + LATE)
+        self._kill_in(self._config.longest_stop + LATE)
         self._signal_workers(signal.SIGTERM)
 
     def _hurry(self) -> None:

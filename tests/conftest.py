@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +41,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from support import http_core
 
         http_core.build()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Sets aside what collecting ten thousand tests has made: the many tests that have the garbage
+    collector look for what they left behind would go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

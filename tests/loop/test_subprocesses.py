@@ -270,6 +270,36 @@ def test_reaped_through_the_popen_object(
     assert not caplog.records
 
 
+def test_a_status_that_cannot_be_read(fluvial_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is reported once, not in each iteration, and leaves no descriptor."""
+    tries = []
+
+    def refuse(pid: int, flags: int) -> tuple[int, int]:
+        tries.append(pid)
+        raise PermissionError("no waitpid here")
+
+    async def main() -> None:
+        before = descriptors_before()
+        reported = fluvial_loop.create_future()
+        fluvial_loop.set_exception_handler(lambda _, context: reported.set_result(context))
+        process = await execute("/bin/sleep", "600", stdin=None, stdout=None, stderr=None)
+        pid = process.transport.get_pid()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "waitpid", refuse)
+            os.kill(pid, signal.SIGKILL)
+            assert isinstance((await reported)["exception"], PermissionError)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert tries == [pid]
+        assert descriptors() == before
+        os.waitpid(pid, 0)  # noqa: ASYNC222  # it has ended
+        process.transport._process_exited(-signal.SIGKILL)
+        await process.lost
+        process.transport.close()
+
+    fluvial_loop.run_until_complete(main())
+
+
 # ---- Pipes ----------------------------------------------------------------------------------
 
 

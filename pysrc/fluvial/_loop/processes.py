@@ -110,7 +110,11 @@ class _Child:
 
     def on_exit(self, pidfd: int) -> None:
         """Called by the loop when the pidfd reports that the child has exited."""
-        returncode = self.reap(os.WNOHANG)
+        try:
+            returncode = self.reap(os.WNOHANG)
+        except BaseException:
+            self.loop._forget_child(pidfd)  # which would report it in each iteration from now on
+            raise
         if returncode is None:
             return
         self.loop._forget_child(pidfd)

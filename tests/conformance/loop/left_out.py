@@ -24,6 +24,12 @@ TESTS = {
     "test_base_events.BaseEventLoopWithSelectorTests.test_create_datagram_endpoint_ip_addr": (
         "replaces socket.socket by a mock, whose descriptor no poll can watch"
     ),
+    **{
+        f"test_base_events.BaseEventLoopTests.test_create_connection_happy_eyeballs{end}": (
+            "asks asyncio's own transport for its socket, a mock"
+        )
+        for end in ("", "_ipv4_only")
+    },
     "test_subprocess.GenericWatcherTests.test_create_subprocess_fails_with_inactive_watcher": (
         "sets a child watcher, a thing of asyncio's own loop: ours asks none"
     ),

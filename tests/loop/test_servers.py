@@ -20,6 +20,8 @@ from fluvial._loop import Loop
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.tls import Contexts
+
 
 class Greeting(asyncio.Protocol):
     """Says hello; keeps its transport."""
@@ -233,6 +235,53 @@ def test_a_server_has_the_context_that_it_was_made_in(loop: asyncio.AbstractEven
 
     loop.run_until_complete(main())
     assert seen == ["made"]
+
+
+@pytest.mark.parametrize("over", ["tcp", "tls"])
+def test_a_task_that_resumes_reading_lends_its_context_to_nothing(
+    fluvial_loop: Loop, tls: Contexts, over: str
+) -> None:
+    """As asyncio has it since 3.15."""
+    var: contextvars.ContextVar[str] = contextvars.ContextVar("var")
+    seen = []
+
+    class Pausing(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+            seen.append(("made", var.get()))
+
+        def data_received(self, data: bytes) -> None:
+            seen.append(("data", var.get()))
+            self.transport.pause_reading()
+            self.resuming = asyncio.create_task(self.resume())
+
+        async def resume(self) -> None:
+            seen.append(("task", var.get()))
+            var.set("task")
+            self.transport.resume_reading()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            seen.append(("lost", var.get()))
+            lost.set()
+
+    async def main() -> None:
+        var.set("server")
+        server_side, client_side = (tls.server, tls.client) if over == "tls" else (None, None)
+        server = await fluvial_loop.create_server(Pausing, "127.0.0.1", 0, ssl=server_side)
+        var.set("later")
+        name = "localhost" if over == "tls" else None
+        _, writer = await asyncio.open_connection(
+            *address_of(server), ssl=client_side, server_hostname=name
+        )
+        writer.write(b"anything")
+        writer.close()
+        await lost.wait()
+        await writer.wait_closed()
+        server.close()
+
+    lost = asyncio.Event()
+    fluvial_loop.run_until_complete(main())
+    assert seen == [("made", "server"), ("data", "server"), ("task", "server"), ("lost", "server")]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="new in 3.13")

@@ -33,6 +33,10 @@ typedef struct PoolConfig {
     uint32_t threads;      /* maximum number of workers; at least 1 */
     uint32_t queue;        /* maximum number of waiting jobs */
     uint32_t idle_seconds; /* a worker ends after this long without a job */
+    /* Each worker calls `greeter` before the first job at which the module `greeted` has been
+     * imported. Both NULL, or borrowed from who closes the pool before they go. */
+    PyObject *greeted;
+    PyObject *greeter;
 } PoolConfig;
 
 /* `loop` is borrowed and must stay alive until pool_close has returned. No thread is

@@ -34,6 +34,7 @@ typedef struct Worker {
     struct Pool *pool;
     WorkerState state;
     bool fresh;     /* WAKING, and its thread is not started yet */
+    bool greeted;   /* the worker's thread only */
     uint32_t index; /* in pool->workers */
     uint64_t
         began; /* jobs started in this slot; shows the monitor that a new one began */

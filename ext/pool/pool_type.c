@@ -19,6 +19,7 @@ typedef struct PoolObject {
     PyObject_HEAD
     Pool *pool;         /* owned */
     PyObject *loop;     /* owned */
+    PyObject *greet;    /* owned or NULL: (module's name, function), see PoolConfig */
     PyObject *exit;     /* owned or NULL: the callback registered with atexit */
     PyObject *weakrefs; /* the interpreter's */
     PoolCall *calls;    /* those not freed yet; each owns a reference to this object */
@@ -101,15 +102,33 @@ number_check(const char *name, Py_ssize_t value, Py_ssize_t max, uint32_t *out)
     return 0;
 }
 
+/* Reads `greet`, borrowed: (module's name, function) or None. 0, or -1 with TypeError set. */
+static int
+greet_check(PyObject *greet, PoolConfig *config)
+{
+    config->greeted = config->greeter = NULL;
+    if (greet == Py_None) {
+        return 0;
+    }
+    if (!PyTuple_Check(greet)) {
+        PyErr_SetString(PyExc_TypeError, "greet is a tuple (module, function)");
+        return -1;
+    }
+    return PyArg_ParseTuple(greet, "UO:greet", &config->greeted, &config->greeter) ? 0
+                                                                                   : -1;
+}
+
 static PyObject *
 pool_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"", "threads", "queue", "idle_seconds", NULL};
-    PyObject *loop; /* borrowed */
+    static const char *const names[] = {"",      "threads", "queue", "idle_seconds",
+                                        "greet", NULL};
+    PyObject *loop, *greet = Py_None; /* borrowed */
     Py_ssize_t threads = 64, queue = 16384, idle_seconds = 10;
     PoolConfig config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nnn:Pool", (char **)names, &loop,
-                                     &threads, &queue, &idle_seconds)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nnnO:Pool", (char **)names,
+                                     &loop, &threads, &queue, &idle_seconds, &greet)
+        || greet_check(greet, &config) < 0
         || number_check("threads", threads, THREADS_MAX, &config.threads) < 0
         || number_check("queue", queue, INT32_MAX, &config.queue) < 0
         || number_check("idle_seconds", idle_seconds, INT32_MAX, &config.idle_seconds)
@@ -125,6 +144,7 @@ pool_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->loop = Py_NewRef(loop);
+    self->greet = Py_NewRef(greet);
     self->pool = pool_new(target, &config);
     if (self->pool == NULL || exit_register(self) < 0) {
         Py_DECREF(self);
@@ -139,6 +159,7 @@ pool_type_traverse(PyObject *op, visitproc visit, void *arg)
     PoolObject *self = (PoolObject *)op;
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->loop);
+    Py_VISIT(self->greet);
     Py_VISIT(self->exit);
     return 0;
 }
@@ -164,6 +185,7 @@ pool_type_dealloc(PyObject *op)
     if (exit_unregister(self) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
+    Py_CLEAR(self->greet);
     Py_CLEAR(self->loop);
     if (raised != NULL) {
         err_restore(raised);

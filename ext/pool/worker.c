@@ -281,13 +281,37 @@ worker_wait(Worker *worker)
     return more;
 }
 
+/* Calls the pool's greeter on a worker's thread, as soon as its module has been imported. With the
+ * GIL, and a job, without which the pool may be closed and the greeter gone. */
+static void
+worker_greet(Worker *worker)
+{
+    const PoolConfig *config = &worker->pool->config;
+    if (config->greeter == NULL
+        || PyDict_GetItemWithError(PyImport_GetModuleDict(), config->greeted) == NULL) {
+        return;
+    }
+    worker->greeted = true;
+    PyObject *greeter = Py_NewRef(config->greeter); /* owned */
+    PyObject *res = PyObject_CallNoArgs(greeter);
+    if (res == NULL) {
+        PyErr_WriteUnraisable(greeter);
+    }
+    Py_XDECREF(res);
+    Py_DECREF(greeter);
+}
+
 /* Runs jobs until the worker should end; with the GIL. */
 static void
 worker_serve(Worker *worker)
 {
+    worker->greeted = false;
     for (;;) {
         PoolJob *job = worker_next(worker, NULL);
         while (job != NULL) {
+            if (!worker->greeted) {
+                worker_greet(worker);
+            }
             PROBE(job_begin, job, worker->index);
             job->run(job);
             PROBE(job_end, job, worker->index);

@@ -262,9 +262,18 @@ class Sender:
 
 @final
 class Pool:
-    """The thread pool for `def` handlers: at most `threads` threads and `queue` waiting jobs."""
+    """The thread pool for `def` handlers: at most `threads` threads and `queue` waiting jobs.
+
+    `greet` is (module, function): each thread calls the function once, before the first job at
+    which the module has been imported."""
     def __init__(
-        self, loop: Loop, *, threads: int = 64, queue: int = 16384, idle_seconds: int = 10
+        self,
+        loop: Loop,
+        *,
+        threads: int = 64,
+        queue: int = 16384,
+        idle_seconds: int = 10,
+        greet: tuple[str, Callable[[], object]] | None = None,
     ) -> None: ...
     def submit(
         self, context: Context | None, func: Callable[..., Any], /, *args: Any, **kwargs: Any

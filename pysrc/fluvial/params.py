@@ -10,7 +10,7 @@ import enum
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Never, Self, TypedDict, Unpack
 from weakref import WeakKeyDictionary
 
 from ._calling.options import named_options, refuse_unknown
@@ -290,6 +290,23 @@ class File(Form):
         super().__init__(default, media_type=media_type, **options)
 
 
+class _Waiting(NamedTuple):
+    tasks_waiting: int
+
+
+class Limit(asyncio.Semaphore):
+    """How many calls of a dependency may run at once."""
+
+    @property
+    def value(self) -> int:
+        """How many more may begin now."""
+        return self._value
+
+    def statistics(self) -> _Waiting:
+        """How many tasks wait."""
+        return _Waiting(sum(not each.done() for each in self._waiters or ()))
+
+
 class Depends:
     """The result of another callable, whose own parameters come from the request like a handler's.
 
@@ -328,9 +345,7 @@ class Depends:
         self.use_cache = use_cache
         self.scope = scope
         self.max_concurrency = max_concurrency
-        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
-            WeakKeyDictionary()
-        )
+        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, Limit] = WeakKeyDictionary()
 
     def _key(self) -> tuple[Any, ...]:
         return (self.dependency, self.use_cache, self.scope)
@@ -347,13 +362,18 @@ class Depends:
         except TypeError:  # of a callable object that isn't hashable
             return hash((type(self), id(self.dependency)))
 
-    def semaphore(self) -> asyncio.Semaphore:
+    def get_semaphore(self) -> Limit:
         """The semaphore that enforces `max_concurrency` in the running loop."""
         assert self.max_concurrency is not None
         loop = asyncio.get_running_loop()
         if loop not in self._semaphores:
-            self._semaphores[loop] = asyncio.Semaphore(self.max_concurrency)
+            self._semaphores[loop] = Limit(self.max_concurrency)
         return self._semaphores[loop]
+
+    @property
+    def _concurrency(self) -> Self | None:
+        """Where FastAPI keeps `get_semaphore`, for those who look how many calls run."""
+        return None if self.max_concurrency is None else self
 
     def __repr__(self) -> str:
         return f"Depends({self.dependency!r})"

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 
-def _current_scope() -> Any:
+def current_scope() -> Any:
     """The cancel scope of anyio that the current task is in; None without one.
 
     anyio has no public name for that. Where the private one is missing, there is no shield.
@@ -56,7 +56,7 @@ class Shield:
         The scope stays open until then only if a dependency has opened one within it.
         """
         self._scope.shield = False
-        self.stays = _current_scope() is not self._scope
+        self.stays = current_scope() is not self._scope
         if not self.stays:
             self.leave()
 
@@ -73,4 +73,4 @@ class Shield:
 
 def shield_here() -> Shield | None:
     """A shield, if the current task is in a cancel scope of anyio's."""
-    return None if _current_scope() is None else Shield()
+    return None if current_scope() is None else Shield()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..exceptions import HTTPException
+from .anyio_threads import call_within, greet
+from .shields import current_scope, shield_here
 
 if TYPE_CHECKING:
     from .._core import Pool
@@ -39,12 +41,20 @@ def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Futu
     """
     loop = asyncio.get_running_loop()
     pools = _pools.get(loop)
+    if (scope := current_scope()) is not None:
+        args, func = (scope, func, *args), call_within
     if not pools:
-        return loop.run_in_executor(None, context.run, func, *args)
+        return loop.run_in_executor(None, _greeted, loop, context.run, func, *args)
     try:
         return pools[-1].submit(context, func, *args)
     except RuntimeError as exc:
         raise HTTPException(503, headers={"retry-after": "1"}) from exc
+
+
+def _greeted(loop: asyncio.AbstractEventLoop, func: Callable[..., T], *args: Any) -> T:
+    """Calls `func` on a thread of an executor, from which anyio.from_thread finds `loop`."""
+    greet(loop)
+    return func(*args)
 
 
 async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T:
@@ -57,6 +67,17 @@ async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T
 
 async def to_its_end(future: asyncio.Future[T]) -> T:
     """Awaits a thread's work. When cancelled, raises only after the thread has finished."""
+    shield = shield_here()
+    if shield is None:
+        return await _to_its_end(future)
+    shield.up()  # anyio would cancel this task at each turn of the loop
+    try:
+        return await _to_its_end(future)
+    finally:
+        shield.leave()
+
+
+async def _to_its_end(future: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -100,7 +121,10 @@ async def run_internal(func: Callable[..., T], *args: Any) -> T:
     `func` sees the caller's context variables.
     """
     loop = asyncio.get_running_loop()
-    return await to_its_end(loop.run_in_executor(None, copy_context().run, func, *args))
+    if (scope := current_scope()) is not None:
+        args, func = (scope, func, *args), call_within
+    call = copy_context().run
+    return await to_its_end(loop.run_in_executor(None, _greeted, loop, call, func, *args))
 
 
 async def run_later(context: Context, func: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
 from .._asgi.connections import side_of
+from .._calling.anyio_threads import greeting
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._forms.limits import limits_of_server
 from .._loop import Loop
@@ -129,7 +130,12 @@ class Service:
         self._on_stop = on_stop
         self._app.plan_routes()
         self._app.compile_middleware()
-        pool = _core.Pool(loop, threads=self._config.threads, queue=self._config.thread_queue)
+        pool = _core.Pool(
+            loop,
+            threads=self._config.threads,
+            queue=self._config.thread_queue,
+            greet=greeting(loop),
+        )
         register_pool(loop, pool)
         try:
             self._access_log.open()

@@ -214,10 +214,10 @@ class Program:
             if not _is_limited(first):
                 await _run_segment(threads, segment, values, stack)
             elif stack is not None and "GENERATOR" in first.flavour.name:
-                await stack.enter_async_context(first.marker.semaphore())
+                await stack.enter_async_context(first.marker.get_semaphore())
                 await _run_segment(threads, segment, values, stack)
             else:
-                async with first.marker.semaphore():
+                async with first.marker.get_semaphore():
                     await _run_segment(threads, segment, values, stack)
         _raise_problems(values)
 

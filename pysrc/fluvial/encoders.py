@@ -5,13 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from ._validation.write_json import NoJson, attributes_of, is_missing, is_model, plain_known
+from ._validation.write_json import (
+    NoJson,
+    attributes_of,
+    is_missing,
+    is_model,
+    plain_known,
+    to_json,
+)
 
 __all__ = ["jsonable_encoder"]
 
@@ -163,6 +170,26 @@ def _number(value: Decimal) -> int | float:
     exponent = value.as_tuple().exponent
     whole = isinstance(exponent, int) and 0 <= exponent <= _MAX_EXPONENT
     return int(value) if whole else float(value)
+
+
+def encode_as_fastapi(obj: Any) -> bytes:
+    """`obj` as JSON in which bytes are text, and a timedelta its seconds.
+
+    Raises: what `jsonable_encoder` and `to_json` raise.
+    """
+    return to_json(jsonable_encoder(obj) if _differs(obj) else obj)
+
+
+def _differs(obj: Any) -> bool:
+    """Whether something in it is written otherwise than by `to_json`."""
+    kind = type(obj)
+    if kind is dict:
+        return any(map(_differs, obj.values())) or any(type(key) not in _PLAIN for key in obj)
+    if kind in (list, tuple, set):
+        return any(map(_differs, obj))
+    return kind not in _PLAIN and (
+        isinstance(obj, (bytes, timedelta, datetime, time)) or dataclasses.is_dataclass(obj)
+    )
 
 
 _SCALARS: dict[type, Callable[[Any], Any]] = {

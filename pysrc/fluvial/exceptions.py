@@ -58,17 +58,44 @@ def is_http_exception(exc: BaseException) -> bool:
     )
 
 
-class RequestValidationError(Exception):
+class _OfEndpoint(Exception):
+    """An error of a route's parameters or result, which says whose it is.
+
+    `endpoint_ctx` may have "path" (with the method), "function", "file" and "line".
+    """
+
+    endpoint_ctx: Mapping[str, Any] = {}
+
+    def place(self) -> str:
+        """The route and its function, each on a line of its own; empty if they aren't known."""
+        told = self.endpoint_ctx
+        lines = [f"Endpoint: {told['path']}"] if told.get("path") else []
+        if told.get("file"):
+            lines.append(f'File "{told["file"]}", line {told.get("line")}, in {told["function"]}')
+        elif told.get("function"):
+            lines.append(f"in {told['function']}")
+        return "".join(f"\n  {line}" for line in lines)
+
+
+class RequestValidationError(_OfEndpoint):
     """The request doesn't fit the handler's parameters; the response has the status 422.
 
     `errors()` gives dicts with `type`, `loc`, `msg`, `input` and sometimes `ctx`; `body` is the
-    decoded body if that was at fault.
+    decoded body if that was at fault. `endpoint_ctx` says of which route the error is.
     """
 
-    def __init__(self, errors: Sequence[dict[str, Any]], *, body: Any = None) -> None:
+    def __init__(
+        self,
+        errors: Sequence[dict[str, Any]],
+        *,
+        body: Any = None,
+        endpoint_ctx: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(errors)
         self._errors = errors
         self.body = body
+        if endpoint_ctx:
+            self.endpoint_ctx = endpoint_ctx
 
     def errors(self) -> Sequence[dict[str, Any]]:
         """What is wrong: one dict for each error."""
@@ -76,7 +103,11 @@ class RequestValidationError(Exception):
 
     def __str__(self) -> str:
         places = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in self._errors)
-        return "; ".join(places)
+        return f"{_counted(self._errors)}: {'; '.join(places)}{self.place()}"
+
+
+def _counted(errors: Sequence[Any]) -> str:
+    return f"{len(errors)} validation error{'' if len(errors) == 1 else 's'}"
 
 
 class InvalidJSON(json.JSONDecodeError, RequestValidationError):
@@ -92,7 +123,7 @@ class InvalidJSON(json.JSONDecodeError, RequestValidationError):
         self.body = doc
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return f"{self.args[0]}{self.place()}"
 
     def at(self, loc: tuple[str | int, ...]) -> RequestValidationError:
         """The same error for the parameter at `loc`, whose value this text is."""
@@ -118,17 +149,28 @@ class DependencyScopeError(TypeError, FluvialError):
     """A dependency needs another one, or the request, for longer than that lives."""
 
 
-class ResponseValidationError(Exception):
+class ResponseValidationError(_OfEndpoint):
     """A handler's result doesn't fit the response model; the response has the status 500.
 
     `errors()` gives dicts as those of RequestValidationError; `body` is the result.
     """
 
-    def __init__(self, errors: Sequence[Any] = (), *, body: Any = None, message: str = "") -> None:
-        many = "" if len(errors) == 1 else "s"
-        super().__init__(message or f"{len(errors)} validation error{many}")
+    def __init__(
+        self,
+        errors: Sequence[Any] = (),
+        *,
+        body: Any = None,
+        message: str = "",
+        endpoint_ctx: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message or _counted(errors))
         self._errors = errors
         self.body = body
+        if endpoint_ctx:
+            self.endpoint_ctx = endpoint_ctx
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}{self.place()}"
 
     def errors(self) -> Sequence[Any]:
         """What is wrong with the result."""

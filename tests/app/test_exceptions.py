@@ -243,7 +243,7 @@ def test_texts() -> None:
     assert str(HTTPException(404, "gone")) == "404: gone"
     assert "404" in repr(HTTPException(404))
     error = RequestValidationError([{"type": "missing", "loc": ("query", "q"), "msg": "needed"}])
-    assert str(error) == "query.q: needed"
+    assert str(error) == "1 validation error: query.q: needed"
 
 
 # ---- Exceptions of exception handlers --------------------------------------------------------

@@ -1,7 +1,10 @@
 """What FastAPI's programs return: their annotations are response models, as there."""
 
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import fastapi
 import pytest
 from fluvial import App, Response
 from fluvial._compat.fastapi import FastAPI
@@ -47,3 +50,38 @@ def test_types_that_are_no_models() -> None:
         with pytest.raises(FluvialError, match="valid Pydantic field type"):
             returning(FastAPI(), annotation, None)
     returning(FastAPI(), Response, Response())
+
+
+@dataclass
+class Held:
+    data: bytes
+    until: timedelta
+
+
+RAW = {
+    "data": b"text",
+    "until": timedelta(minutes=2),
+    "many": [b"a", (b"b", {b"c"})],
+    "at": datetime(2026, 1, 2, tzinfo=UTC),
+    "held": Held(b"d", timedelta(seconds=1)),
+}
+
+
+@pytest.mark.parametrize("value", [RAW, b"text", timedelta(1), [1, None, {"a": b""}], {b"k": 1}])
+def test_bytes_and_times_without_a_model_are_as_in_fastapi(serve, value: Any) -> None:
+    theirs = fastapi.FastAPI()
+    answers = []
+    for app in (FastAPI(), theirs):
+
+        @app.get("/")
+        def handler():
+            return value
+
+        answers.append(serve(app).client.get("/").json())
+    assert answers[0] == answers[1]
+
+
+def test_they_are_base64_and_iso_8601_in_an_app_of_fluvial(serve) -> None:
+    app = App()
+    app.get("/")(lambda: {"data": b"text", "until": timedelta(minutes=2)})
+    assert serve(app).client.get("/").json() == {"data": "dGV4dA==", "until": "PT120S"}

@@ -15,6 +15,7 @@ from .._signature.json_lines import response_class_of
 from .._signature.lifetimes import uses_any
 from .._signature.plan import make_target
 from .._signature.results import (
+    JSONWrap,
     ModelOptions,
     make_respond,
     make_wrap,
@@ -27,7 +28,7 @@ from .._validation.annotations import is_class
 from ..exceptions import FluvialError, HTTPException
 from ..params import MISSING
 from ..requests import Request
-from ..responses import Response, StreamingResponse
+from ..responses import JSONResponse, Response, StreamingResponse
 from .manners import FLUVIAL
 from .middleware import call_plan
 from .paths import read_captures
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from .dependencies import Dependencies
 
 RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+JSON = JSONResponse.media_type
 
 
 class APIRoute(Route):
@@ -122,7 +125,9 @@ class APIRoute(Route):
             content=self._content_rule(),
             streamed=is_class(self._response_class(), StreamingResponse),
         )
-        wrap, status_code = self._make_wrap(), self.options.get("status_code") or 200
+        status_code = self.options.get("status_code") or 200
+        encode = self.options.get("manners", FLUVIAL).encode
+        wrap = self._make_wrap() or (encode and JSONWrap(encode, status_code, JSON))
         plan = _core.Plan(
             target.handler,
             kind=target.kind,

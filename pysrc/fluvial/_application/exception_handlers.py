@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from ..exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
+    ResponseValidationError,
     is_http_exception,
     noted_headers,
 )
@@ -129,6 +131,7 @@ class ErrorHandlers:
         If a handler raises an exception, the handler for that exception is called. The handlers for
         500 and Exception are called only when there is no other.
         """
+        _locate(request, exc)
         if has_responded(request):
             log_failure(request, exc)
             return server_error(exc)
@@ -164,6 +167,7 @@ class ErrorHandlers:
 
     def respond_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
         """Like `respond`, but returns the Response itself if no handler of the user is involved."""
+        _locate(request, exc)
         handler = self.find(exc)
         unhandled = handler is None and self._last_resort() is None
         if unhandled or has_responded(request):
@@ -177,6 +181,22 @@ class ErrorHandlers:
         except Exception as error:
             error.__cause__ = exc
             return self.respond(request, error)
+
+
+def _locate(request: Request, exc: BaseException) -> None:
+    """Tells an error of parameters or a result of which route it is."""
+    if not isinstance(exc, (RequestValidationError, ResponseValidationError)) or exc.endpoint_ctx:
+        return
+    route: Any = getattr(request.plan, "info", None)
+    endpoint = getattr(route, "endpoint", None)
+    if endpoint is None:
+        return
+    where = {"path": f"{request.method} {request._root_path}{route.path}"}
+    where["function"] = callable_name(endpoint)
+    code = getattr(inspect.unwrap(endpoint), "__code__", None)
+    if code is not None:
+        where |= {"file": code.co_filename, "line": code.co_firstlineno}
+    exc.endpoint_ctx = where
 
 
 def has_responded(request: Request) -> bool:

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-JSON = JSONResponse.media_type
-
 
 class APIRoute(Route):
     """One path with its handler.
@@ -125,9 +123,7 @@ class APIRoute(Route):
             content=self._content_rule(),
             streamed=is_class(self._response_class(), StreamingResponse),
         )
-        status_code = self.options.get("status_code") or 200
-        encode = self.options.get("manners", FLUVIAL).encode
-        wrap = self._make_wrap() or (encode and JSONWrap(encode, status_code, JSON))
+        wrap, status_code = self._wrap(), self.options.get("status_code") or 200
         plan = _core.Plan(
             target.handler,
             kind=target.kind,
@@ -152,6 +148,13 @@ class APIRoute(Route):
 
     def _response_class(self) -> type[Response] | None:
         return response_class_of(self.endpoint, self.options.get("response_class"))
+
+    def _wrap(self) -> Callable[[Any], Response] | None:
+        wrap, encode = self._make_wrap(), self.options.get("manners", FLUVIAL).encode
+        if wrap is not None or encode is None:
+            return wrap
+        status_code = self.options.get("status_code") or 200
+        return JSONWrap(encode, status_code, JSONResponse.media_type)
 
     def _make_wrap(self) -> Callable[[Any], Response] | None:
         options = self.options

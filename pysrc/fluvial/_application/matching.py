@@ -31,6 +31,28 @@ def path_below(scope: Mapping[str, Any]) -> str:
     return (path.removeprefix(root) if is_below(path, root) else path) or "/"
 
 
+# In the scope of a mounted app: the scope of the app around it, and the path of the mount there as
+# it was registered, with the names of parameters.
+OUTER, TEMPLATE = "fluvial.outer", "fluvial.template"
+ROUTE_PATH = "fluvial.route_path"  # the same of the route that was found
+
+
+def tell_route(scope: Any, route: Any, path_params: dict[str, Any]) -> None:
+    """Says in an ASGI scope, and in those of the apps around, which route the request is for.
+
+    Middleware sees it there from then on, as with Starlette.
+    """
+    found = {
+        "route": route,
+        "endpoint": route.endpoint,
+        "path_params": path_params,
+        ROUTE_PATH: scope.get(TEMPLATE, scope.get("root_path", "").rstrip("/")) + route.path,
+    }
+    while scope is not None:
+        scope.update(found)
+        scope = scope.get(OUTER)
+
+
 def is_below(path: str, prefix: str) -> bool:
     """Whether `path` is `prefix` or below it."""
     return path == prefix or path.startswith(f"{prefix}/")

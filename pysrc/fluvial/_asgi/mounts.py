@@ -13,7 +13,15 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .._application.matching import CAPTURE, Match, is_below, path_below, pattern_of
+from .._application.matching import (
+    CAPTURE,
+    OUTER,
+    TEMPLATE,
+    Match,
+    is_below,
+    path_below,
+    pattern_of,
+)
 from .._application.paths import converters_of, make_path
 from .._application.plain_handlers import router_makers
 from ..datastructures import URLPath
@@ -215,6 +223,7 @@ class Mount:
         inner = dict(scope)
         outer_state = inner.pop("state", None) or {}
         inner["root_path"] = root + self.prefix
+        inner[OUTER], inner[TEMPLATE] = scope, scope.get(TEMPLATE, root) + self.prefix
         inner.setdefault("app_root_path", root)
         if not is_below(path, root):  # some servers leave root_path out of the path
             inner["path"] = root + path
@@ -251,7 +260,7 @@ async def answer_by(asgi: Asgi3, scope: Message, request: Request) -> Response:
 
 async def respond(asgi: Asgi3, request: Request) -> Response:
     """The response of an ASGI app that is a route's endpoint. Raises: as `answer_by`."""
-    return await answer_by(asgi, dict(request.scope), request)
+    return await answer_by(asgi, {**request.scope, OUTER: request.scope}, request)
 
 
 class MountedBelow:

@@ -18,7 +18,7 @@ from .. import _core
 from .._application.core_options import core_options
 from .._application.exception_handlers import ErrorHandlers, has_responded
 from .._application.lifespan import running
-from .._application.matching import path_below
+from .._application.matching import path_below, tell_route
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
 from .._calling.threads import call_on_loop
@@ -31,6 +31,7 @@ from ..responses import Response, checked
 from ..websockets import CLOSED
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .body_limit import LIMITED_BODY
+from .mounts import MountedBelow
 from .noted_send import NotedSend
 from .responses import as_denial, has_denials, respond_to_exception, send_response
 
@@ -68,6 +69,13 @@ def adopt(core: _core.Server, scope: Message, receive: Receive) -> Any:
     adopted._receive = receive
     adopted._scheme = scope.get("scheme", "ws" if websocket else "http")
     return adopted
+
+
+def _tell_route(request: HTTPConnection) -> None:
+    route: Any = None if request.plan is None else request.plan.info
+    if hasattr(route, "endpoint") and not isinstance(route.endpoint, MountedBelow):
+        assert request._scope is not None
+        tell_route(request._scope, route, request.path_params)
 
 
 def _make_core(
@@ -156,6 +164,7 @@ class AsgiSide:
             return
         request: AdoptedRequest = adopt(self.core, scope, receive)
         request._send = send
+        _tell_route(request)
         if (limited := scope.get(LIMITED_BODY)) is not None and request.plan is not None:
             limited.replace_limit(request.plan.body_limit)
         try:
@@ -222,6 +231,7 @@ class AsgiSide:
         """Handles one request of an app without ASGI middleware, and sends its response."""
         request = adopt(self.core, scope, receive)
         request._send = send
+        _tell_route(request)
         try:
             await self._in_time(self._respond_and_send(request, send), request, send)
         finally:
@@ -267,6 +277,7 @@ class AsgiSide:
         websocket: AdoptedWebSocket = adopt(self.core, scope, receive)
         try:
             if websocket.plan is not None:
+                _tell_route(websocket)
                 await self._converse(websocket, send)
                 return
         finally:

@@ -50,7 +50,7 @@ PACKAGES = {
     ),
     "_application": (
         *("_calling", "_validation", "_forms", "_signature", "exceptions", "params", "requests"),
-        *("datastructures", "responses", "websockets"),
+        *("datastructures", "encoders", "responses", "websockets"),
     ),
     "_wsgi": ("_calling", "exceptions"),
     "_asgi": (

@@ -71,7 +71,7 @@ PACKAGES = {
     "_compat": (
         *("_asgi", "_calling", "_signature", "concurrency", "params", "routing", "templating"),
         *("_application", "applications", "exceptions", "requests", "responses", "status"),
-        *("_starlette", "_wsgi", "middleware", "websockets"),
+        *("_starlette", "_wsgi", "datastructures", "middleware", "websockets"),
     ),
 }
 

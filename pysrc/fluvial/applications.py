@@ -371,7 +371,7 @@ class App(Documented, Composed):
         Packages that watch apps put another method in its place, which wraps what this returns.
         Otherwise the middleware is called without it.
         """
-        return ServerErrorMiddleware(connections.Layers(self))
+        return ServerErrorMiddleware(connections.Layers(self), self._errors.last_resort())
 
     def compile_middleware(self) -> Stack:
         """The middleware, made and compiled once."""

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fluvial import App, WebSocket
+from fluvial import App, PlainTextResponse, Response, WebSocket
 from fluvial.testclient import TestClient
 from support.both import serve_both
 
@@ -96,3 +96,21 @@ def test_that_of_a_websocket_too() -> None:
         with client.websocket_connect("/ws/a") as websocket:
             assert websocket.receive_json() == ["/ws/{room}", {"room": "a"}]
         assert seen[-1] == ("/ws/{room}", "socket")
+
+
+def test_an_app_that_is_watched_calls_its_own_handler_of_last_resort(serve) -> None:
+    """Packages wrap `build_middleware_stack`."""
+    app = App()
+
+    @app.get("/")
+    async def fails() -> None:
+        raise ValueError
+
+    @app.exception_handler(Exception)
+    async def on_failure(request: Any, exc: Exception) -> Response:
+        return PlainTextResponse("sorry", 500)
+
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: build()  # type: ignore[method-assign]
+    answer = serve(app).client.get("/")
+    assert (answer.status_code, answer.text) == (500, "sorry")

@@ -120,9 +120,10 @@ class ErrorHandlers:
     @property
     def handles_everything(self) -> bool:
         """Whether the user has a handler for 500 or Exception."""
-        return self._last_resort() is not None
+        return self.last_resort() is not None
 
-    def _last_resort(self) -> Handler | None:
+    def last_resort(self) -> Handler | None:
+        """What responds to exceptions that nothing else handles."""
         return self.debug or self._by_status.get(500) or self._by_class.get(Exception)
 
     async def respond(self, request: Request, exc: BaseException) -> Any:
@@ -150,7 +151,7 @@ class ErrorHandlers:
     async def _respond_last(self, request: Request, exc: BaseException) -> Any:
         """The response for an exception without a handler, or whose handler raised it again."""
         log_failure(request, exc)
-        last = self._last_resort()
+        last = self.last_resort()
         if last is None:
             return server_error(exc)
         try:
@@ -169,7 +170,7 @@ class ErrorHandlers:
         """Like `respond`, but returns the Response itself if no handler of the user is involved."""
         _locate(request, exc)
         handler = self.find(exc)
-        unhandled = handler is None and self._last_resort() is None
+        unhandled = handler is None and self.last_resort() is None
         if unhandled or has_responded(request):
             log_failure(request, exc)
             return server_error(exc)

@@ -35,6 +35,7 @@ def path_below(scope: Mapping[str, Any]) -> str:
 # it was registered, with the names of parameters.
 OUTER, TEMPLATE = "fluvial.outer", "fluvial.template"
 ROUTE_PATH = "fluvial.route_path"  # the same of the route that was found
+ON_REQUEST = "fluvial.on_request"  # what a layer around wants called with the route's request
 
 
 def tell_route(scope: Any, route: Any, path_params: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from .. import _core
 from .._application.core_options import core_options
 from .._application.exception_handlers import ErrorHandlers, has_responded
 from .._application.lifespan import running
-from .._application.matching import path_below, tell_route
+from .._application.matching import ON_REQUEST, path_below, tell_route
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
 from .._calling.threads import call_on_loop
@@ -76,6 +76,8 @@ def _tell_route(request: HTTPConnection) -> None:
     if hasattr(route, "endpoint") and not isinstance(route.endpoint, MountedBelow):
         assert request._scope is not None
         tell_route(request._scope, route, request.path_params)
+        if (notice := request._scope.get(ON_REQUEST)) is not None:
+            notice(request)
 
 
 def _make_core(

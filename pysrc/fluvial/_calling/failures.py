@@ -12,6 +12,9 @@ log = logging.getLogger("fluvial.error")
 # Set in the context of a test client's requests; returns whether the exception was taken.
 taker: ContextVar[Callable[[BaseException], bool] | None] = ContextVar("taker", default=None)
 
+# Set by what watches requests: is told of what nothing has handled, before it is logged.
+observer: ContextVar[Callable[[BaseException], None] | None] = ContextVar("observer", default=None)
+
 
 def is_taken(exc: BaseException | None) -> bool:
     """Offers `exc` to the test that made the request; returns whether it takes the exception."""
@@ -21,5 +24,7 @@ def is_taken(exc: BaseException | None) -> bool:
 
 def log_unhandled(text: str, exc: BaseException | None, *, logger: logging.Logger = log) -> None:
     """Logs `exc` as an error, with its traceback, unless a test takes it."""
+    if exc is not None and (observe := observer.get()) is not None:
+        observe(exc)
     if not is_taken(exc):
         logger.error(text, exc_info=exc)

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from .. import status
 from .._application.manners import FASTAPI
+from .._asgi import connections
 from .._starlette import Debugged
+from ..middleware.errors import ServerErrorMiddleware
 from .exceptions import FastAPIDeprecationWarning
+
+if TYPE_CHECKING:
+    from .._application.stack import Stack
 
 __version__ = "0.165.0"  # whose grammar this is
 logger = logging.getLogger("fastapi")
+TELEMETRY = {
+    *("tracer_provider", "meter_provider", "logger_provider", "tracing", "metrics", "logs"),
+    *("operation_spans", "auto_configure", "exclude"),
+}
 
 
 class FastAPI(Debugged):
     """An App with FastAPI's defaults.
 
     With `debug`, the response to an exception that nothing handles is the traceback. `telemetry` is
-    accepted and changes nothing: spans are made by OpenTelemetry's own instrumentation.
+    a TelemetryConfig: spans, metrics and log records of OpenTelemetry's are made of requests where
+    it is given, or the program imports OpenTelemetry's SDK, unless another instrumentation does.
     """
 
     manners = FASTAPI
 
     def __init__(
-        self, *, title: str = "FastAPI", debug: bool = False, telemetry: Any = None, **options: Any
+        self,
+        *,
+        title: str = "FastAPI",
+        debug: bool = False,
+        telemetry: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         if options.get("root_path"):
             hint = (
@@ -35,7 +53,27 @@ class FastAPI(Debugged):
             warnings.warn(message, FastAPIDeprecationWarning, stacklevel=2)
         super().__init__(title=title, **options)
         self.debug = debug
-        self.telemetry = telemetry
+        self._telemetry = dict(telemetry or {})
+        if unknown := self._telemetry.keys() - TELEMETRY:
+            raise TypeError(f"FastAPI(telemetry=…): unknown: {', '.join(sorted(unknown))}")
+
+    def compile_middleware(self) -> Stack:
+        """The middleware, with what makes spans around it."""
+        fresh = self._stack is None
+        stack = super().compile_middleware()
+        if fresh and stack.watched is None and self._has_telemetry():
+            from .telemetry import NotingFailures, Telemetry
+
+            inner = NotingFailures(connections.Layers(self))
+            answering = ServerErrorMiddleware(inner, self.errors.last_resort())
+            self._stack = replace(stack, watched=Telemetry(answering, self._telemetry))
+        return self._stack or stack
+
+    def _has_telemetry(self) -> bool:
+        others = (each.cls.__module__ for each in self.user_middleware)
+        if any(name.startswith("opentelemetry.instrumentation") for name in others):
+            return False
+        return bool(self._telemetry) or "opentelemetry.sdk" in sys.modules
 
 
 __all__ = ["FastAPI", "__version__", "logger", "status"]

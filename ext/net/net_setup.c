@@ -15,6 +15,7 @@ int
 net_traverse(NetState *st, visitproc visit, void *arg)
 {
     Py_VISIT(st->secure_type);
+    Py_VISIT(st->tickets_type);
     return 0;
 }
 
@@ -22,4 +23,5 @@ void
 net_clear(NetState *st)
 {
     Py_CLEAR(st->secure_type);
+    Py_CLEAR(st->tickets_type);
 }

@@ -7,7 +7,8 @@
 #include "base/py.h"
 
 typedef struct NetState {
-    PyTypeObject *secure_type; /* owned: SecureContext, for the server's own TLS */
+    PyTypeObject *secure_type;  /* owned: SecureContext, for the server's own TLS */
+    PyTypeObject *tickets_type; /* owned: SessionTickets, of that */
 } NetState;
 
 /* The layer's part of the state of `module`; borrowed. Defined in module.c. */

@@ -6,6 +6,12 @@
 #include "net/server_tls.h"
 
 #include <openssl/ssl.h>
+#include <uv.h>
+
+typedef struct TicketsObject {
+    PyObject_HEAD
+    SecureTickets *tickets; /* owned: a reference */
+} TicketsObject;
 
 typedef struct SecureContext {
     PyObject_HEAD
@@ -77,18 +83,24 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {"pairs",           "password", "ca_certs",
                                         "verify",          "ciphers",  "crl",
-                                        "minimum_version", NULL};
-    PyObject *pairs, *cas = Py_None, *crl = Py_None; /* borrowed */
+                                        "minimum_version", "tickets",  NULL};
+    PyObject *pairs, *cas = Py_None, *crl = Py_None, *tickets = Py_None; /* borrowed */
     SecureRules rules = {.verify = SECURE_VERIFY_NONE, .least = TLS1_2_VERSION};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|$zOizOi:SecureContext",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|$zOizOiO:SecureContext",
                                      (char **)names, &PyTuple_Type, &pairs,
                                      &rules.password, &cas, &rules.verify,
-                                     &rules.ciphers, &crl, &rules.least)
+                                     &rules.ciphers, &crl, &rules.least, &tickets)
         || rules_check(&rules) < 0 || file_parse(cas, &rules.cas) < 0
         || file_parse(crl, &rules.crl) < 0) {
         return NULL;
     }
-    SecureSet *set = secure_set_new();
+    const NetState *st = net_state(PyType_GetModule(type));
+    if (tickets != Py_None && !Py_IS_TYPE(tickets, st->tickets_type)) {
+        return PyErr_Format(PyExc_TypeError, "tickets must be SessionTickets, not %R",
+                            tickets);
+    }
+    SecureSet *set =
+        secure_set_new(tickets == Py_None ? NULL : ((TicketsObject *)tickets)->tickets);
     if (set == NULL) {
         return PyErr_NoMemory();
     }
@@ -135,6 +147,73 @@ static PyType_Spec context_spec = {
     .slots = context_slots,
 };
 
+/* ---- The keys of tickets ------------------------------------------------------------------- */
+
+static PyObject *
+tickets_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"lifetime", NULL};
+    long lifetime;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "l:SessionTickets", (char **)names,
+                                     &lifetime)) {
+        return NULL;
+    }
+    if (lifetime < 1) {
+        return PyErr_Format(PyExc_ValueError, "lifetime must be at least 1, not %ld",
+                            lifetime);
+    }
+    TicketsObject *self = (TicketsObject *)type->tp_alloc(type, 0);
+    if (self != NULL && (self->tickets = secure_tickets_new(lifetime)) == NULL) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *
+tickets_advance(PyObject *op, PyObject *args)
+{
+    unsigned ahead = 0;
+    if (!PyArg_ParseTuple(args, "|I:advance", &ahead)) {
+        return NULL;
+    }
+    uint64_t now = uv_hrtime() + ahead * UINT64_C(1000000000);
+    secure_tickets_advance(((TicketsObject *)op)->tickets, now);
+    Py_RETURN_NONE;
+}
+
+static void
+tickets_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    secure_tickets_unref(((TicketsObject *)op)->tickets);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef tickets_def[] = {
+    {"advance", tickets_advance, METH_VARARGS, "Changes the keys if that is due."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot tickets_slots[] = {
+    {Py_tp_doc, "The keys of session tickets."},
+    {Py_tp_new, tickets_new},
+    {Py_tp_traverse, context_traverse},
+    {Py_tp_dealloc, tickets_dealloc},
+    {Py_tp_methods, tickets_def},
+    {0, NULL},
+};
+
+static PyType_Spec tickets_spec = {
+    .name = "fluvial._core.SessionTickets",
+    .basicsize = sizeof(TicketsObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = tickets_slots,
+};
+
+/* ---- The module ---------------------------------------------------------------------------- */
+
 SecureSet *
 secure_context_of(const NetState *st, PyObject *obj)
 {
@@ -150,5 +229,10 @@ secure_setup(PyObject *module, NetState *st)
 {
     st->secure_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &context_spec, NULL);
-    return st->secure_type == NULL ? -1 : PyModule_AddType(module, st->secure_type);
+    if (st->secure_type == NULL || PyModule_AddType(module, st->secure_type) < 0) {
+        return -1;
+    }
+    st->tickets_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &tickets_spec, NULL);
+    return st->tickets_type == NULL ? -1 : PyModule_AddType(module, st->tickets_type);
 }

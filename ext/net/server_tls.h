@@ -1,6 +1,6 @@
 /* `_core.SecureContext`: the configuration of the server's own TLS: certificates, keys, the authorities
- * for clients' certificates, ciphers. It is made before workers are started, so that all of them have the
- * same keys for session tickets. See ADR 14. (TLS for asyncio is separate, see asyncio_tls.h.)
+ * for clients' certificates, ciphers. `_core.SessionTickets`: keys
+ * that contexts may share. See ADR 14. (TLS for asyncio is separate, see asyncio_tls.h.)
  * Thread: any, with the GIL; it isn't changed after it is created.
  */
 #ifndef FLUVIAL_NET_SERVER_TLS_H

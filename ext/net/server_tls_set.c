@@ -53,6 +53,15 @@ tls_on_name(SSL *ssl, int *Py_UNUSED(alert), void *data)
                : SSL_TLSEXT_ERR_OK;
 }
 
+/* Encrypts and decrypts tickets. Only contexts of a set that has tickets call this. */
+static int
+tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+              EVP_MAC_CTX *mac, int writing)
+{
+    const SecureSet *set = SSL_get_app_data(ssl);
+    return secure_tickets_use(set->tickets, name, iv, cipher, mac, writing != 0);
+}
+
 /* Where certificates are optional, a bad one doesn't end the handshake: the app is told what is wrong with
  * it, see server_tls_facts.c. */
 static int
@@ -86,6 +95,20 @@ tls_set_protocol(SSL_CTX *ctx, const SecureRules *rules)
         return -1;
     }
     return 0;
+}
+
+/* Whether sessions may be resumed, and for how long. */
+static void
+tls_set_tickets(SSL_CTX *ctx, const SecureTickets *tickets)
+{
+    if (tickets == NULL) {
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+        (void)SSL_CTX_set_num_tickets(ctx,
+                                      0); /* TLS 1.3 has others, for stored sessions */
+        return;
+    }
+    (void)SSL_CTX_set_timeout(ctx, tickets->lifetime);
+    (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_on_ticket);
 }
 
 /* What is asked of clients. `first` has read the authorities already, or is NULL. */
@@ -133,6 +156,7 @@ tls_make_context(const SecureSet *set, const SecureRules *rules)
         SSL_CTX_free(ctx);
         return NULL;
     }
+    tls_set_tickets(ctx, set->tickets);
     (void)SSL_CTX_set_tlsext_servername_callback(ctx, tls_on_name);
     (void)SSL_CTX_set_tlsext_servername_arg(ctx, (void *)set);
     return ctx;
@@ -141,11 +165,12 @@ tls_make_context(const SecureSet *set, const SecureRules *rules)
 /* ---- The set ------------------------------------------------------------------------------- */
 
 SecureSet *
-secure_set_new(void)
+secure_set_new(SecureTickets *tickets)
 {
     SecureSet *set = PyMem_RawCalloc(1, sizeof(*set));
     if (set != NULL) {
         set->refs = 1;
+        set->tickets = tickets == NULL ? NULL : secure_tickets_ref(tickets);
     }
     return set;
 }
@@ -245,11 +270,16 @@ secure_set_unref(SecureSet *set)
     }
     PyMem_RawFree(set->contexts);
     secure_names_free(&set->names);
+    secure_tickets_unref(set->tickets);
     PyMem_RawFree(set);
 }
 
 SSL *
 secure_set_connection(const SecureSet *set)
 {
-    return SSL_new(set->contexts[0]);
+    SSL *ssl = SSL_new(set->contexts[0]);
+    if (ssl != NULL) {
+        SSL_set_app_data(ssl, (void *)set);
+    }
+    return ssl;
 }

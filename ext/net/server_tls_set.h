@@ -1,7 +1,7 @@
 /* What a server's TLS is set up with: its certificates, with one SSL_CTX for each, of which a connection gets
  * the one for the server name that the client asks for (SNI, RFC 6066 section 3). A set isn't changed once it
  * is made: a server whose files have changed gets another one for its next connections, while those that are
- * open keep theirs.
+ * open keep theirs. See ADR 27.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_NET_SERVER_TLS_SET_H
@@ -10,6 +10,7 @@
 #include "base/py.h"
 #include "net/server_tls_files.h"
 #include "net/server_tls_names.h"
+#include "net/server_tls_tickets.h"
 
 /* Whether clients are asked for certificates; the numbers are those of Python's ssl.CERT_*. */
 typedef enum SecureVerify {
@@ -33,11 +34,12 @@ typedef struct SecureSet {
     SSL_CTX **
         contexts; /* owned, and each a reference; the first is for clients without a name that we know */
     unsigned ncontexts;
-    SecureNames names; /* owned; the indices are those of `contexts` */
+    SecureNames names;      /* owned; the indices are those of `contexts` */
+    SecureTickets *tickets; /* owned: a reference; NULL: sessions can't be resumed */
 } SecureSet;
 
-/* An empty set with one reference; NULL when out of memory. */
-SecureSet *secure_set_new(void);
+/* An empty set with one reference, which takes another one to `tickets`; NULL when out of memory. */
+SecureSet *secure_set_new(SecureTickets *tickets);
 /* Adds a certificate and its key. 0, or -1 with an exception set. */
 int secure_set_add(SecureSet *set, const SecureRules *rules, const SecureFile *cert,
                    const SecureFile *key);

@@ -298,6 +298,15 @@ class ResponseProtocol(Protocol):
         sender.end() if the coroutine hasn't."""
 
 @final
+class SessionTickets:
+    """Keys of TLS's session tickets, which change every `lifetime` seconds, or minute if that is
+    longer. Processes that were forked afterwards have the same ones at any time."""
+    def __new__(cls, lifetime: int) -> SessionTickets: ...
+    def advance(self, ahead: int = 0, /) -> None:
+        """Changes the keys if that is due, or will be `ahead` seconds from now. When they are used
+        that happens by itself."""
+
+@final
 class SecureContext:
     """The configuration of a server's TLS, of the contents of files in PEM form.
 
@@ -306,7 +315,7 @@ class SecureContext:
     ask for, or the first. `verify` is an ssl.VerifyMode: whether clients are asked for
     certificates, which must be signed by an authority in `ca_certs`, and not be in the lists of
     `crl`. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own. `minimum_version` is an
-    ssl.TLSVersion.
+    ssl.TLSVersion. Without `tickets` sessions can't be resumed.
 
     Raises: ValueError, with the file's name and the reason, when a file can't be used.
     """
@@ -320,6 +329,7 @@ class SecureContext:
         ciphers: str | None = None,
         crl: tuple[str, bytes] | None = None,
         minimum_version: int = ...,
+        tickets: SessionTickets | None = None,
     ) -> SecureContext: ...
 
 @final

@@ -166,7 +166,7 @@ usual_certificate: Certificate | None = None
 def secure_context(core: Any, *certificates: Certificate) -> Any:
     """A SecureContext of the core, which may be another than fluvial's."""
     pairs = [[(str(file), file.read_bytes()) for file in each] for each in certificates]
-    return core.SecureContext(tuple(map(tuple, pairs)))
+    return core.SecureContext(tuple(map(tuple, pairs)), tickets=core.SessionTickets(7200))
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ RANGES = {
     "max_requests": (0, 2**63 - 1),
     "max_requests_jitter": (0, 2**31 - 1),
     "max_rss": (0, 2**63 - 1),
+    "ssl_session_lifetime": (0, 604_800),  # RFC 8446 section 4.6.1
 }
 # For an option's annotation: the types that are accepted, and their description.
 _TYPES: dict[str, tuple[Any, str]] = {
@@ -121,7 +122,9 @@ class Config:
     whether clients are asked for certificates: "none", "optional" or "required", or the ssl
     module's numbers for these. The certificates must be signed by an authority in `ssl_ca_certs`;
     `ssl_crl` has lists of those that were revoked. `ssl_minimum_version` is "TLSv1.2" or "TLSv1.3",
-    `ssl_ciphers` OpenSSL's list for TLS 1.2.
+    `ssl_ciphers` OpenSSL's list for TLS 1.2. Sessions may be resumed for `ssl_session_lifetime`; 0
+    for never. Every `ssl_watch_interval` the files are looked at, and read again when they have
+    changed; 0 for never.
     """
 
     host: str = "127.0.0.1"
@@ -176,6 +179,8 @@ class Config:
     ssl_crl: str | None = None
     ssl_minimum_version: str = "tlsv1.2"
     ssl_ciphers: str | None = None
+    ssl_session_lifetime: int = 7200
+    ssl_watch_interval: float = 1.0
     limits: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -243,6 +248,7 @@ class Config:
         for name in ("graceful_timeout", "cleanup_timeout", "drain_delay"):
             _check_number(name, getattr(self, name), 0, LONGEST_GRACE, whole=False)
         _check_number("max_lifetime", self.max_lifetime, 0, LONGEST_LIFETIME, whole=False)
+        _check_number("ssl_watch_interval", self.ssl_watch_interval, 0, LONGEST_GRACE, whole=False)
         for name in ("worker_timeout", "startup_timeout"):
             if (value := getattr(self, name)) is not None:
                 _check_number(name, value, 0, LONGEST_LIFETIME, whole=False)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from . import log
-from .config import ADDRESS
+from .config import ADDRESS, OF_CERTIFICATES
 from .load import LoadError
 from .run_options import prepare, run_options
 from .secure import SecureError, make_secure
@@ -64,6 +64,8 @@ def _plain(param: click.Parameter, value: Any) -> Any:
         return "***"
     if param.type.name == "mode" and value is not None:
         return f"{value:03o}"
+    if param.name in OF_CERTIFICATES and len(value) < 2:
+        return value[0] if value else None
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return list(value) if isinstance(value, tuple) else value

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .._loop import Loop
 from .bounded_executor import BoundedExecutor
+from .certificates import Certificates
 from .config import Config, make_config
 from .load import LoadError, make_load
-from .secure import SecureError, make_secure
+from .secure import SecureError
 from .server import Service, StartError, StartStopped
 from .sockets import BindError, bind, closing, describe
 
@@ -199,11 +200,11 @@ class Server:
         config = self._config
         try:
             app = self._load()
-            secure = make_secure(config)
+            certificates = Certificates(config)
             with closing(bind(config)) as sockets:
                 found = (describe(sock, config.scheme) for sock in sockets)
                 self._addresses = tuple(address.partition(" ")[0] for address in found)
-                self._service = Service(app, sockets, config, secure)
+                self._service = Service(app, sockets, config, certificates)
                 if self._stops:
                     self._service.stop()
                 await self._service.run(on_ready)

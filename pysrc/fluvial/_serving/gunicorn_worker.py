@@ -20,10 +20,11 @@ from gunicorn.workers.base import Worker
 
 from .._loop import Loop
 from .access_log import AccessLogError
+from .certificates import Certificates
 from .config import Config
 from .limits import SECONDS
 from .load import LoadError, make_app
-from .secure import SecureError, make_secure
+from .secure import SecureError
 from .server import Service, StartError, StartStopped, end_tasks
 
 if TYPE_CHECKING:
@@ -54,14 +55,14 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         try:
             app = make_app(self.wsgi, "the app", factory=False, interface="auto")
             config = _config_of(self.cfg)
-            secure = make_secure(config)
+            certificates = Certificates(config)
         except (LoadError, SecureError, TypeError, ValueError) as exc:
             self.log.error("%s", exc)
             sys.exit(Arbiter.APP_LOAD_ERROR)
         sockets = [socket.socket(fileno=os.dup(sock.fileno())) for sock in self.sockets]
         try:
             with asyncio.Runner(loop_factory=Loop) as runner:
-                runner.run(self._serve(app, sockets, config, secure))
+                runner.run(self._serve(app, sockets, config, certificates))
         except AccessLogError as exc:
             self.log.error("%s", exc)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
@@ -74,10 +75,14 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 sock.close()
 
     async def _serve(
-        self, app: App | Foreign, sockets: list[socket.socket], config: Config, secure: Any
+        self,
+        app: App | Foreign,
+        sockets: list[socket.socket],
+        config: Config,
+        certificates: Certificates,
     ) -> None:
         loop = asyncio.get_running_loop()
-        service = self._service = _Service(app, sockets, config, secure)
+        service = self._service = _Service(app, sockets, config, certificates)
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen)
         for number in (signal.SIGINT, signal.SIGQUIT):

@@ -31,6 +31,7 @@ from .supervisor import LATE, Place, Supervisor, Work, pause_after
 if TYPE_CHECKING:
     import socket
 
+    from .certificates import Certificates
     from .config import Config
     from .manager import ServiceManager
 
@@ -45,24 +46,29 @@ _MOST = RANGES["workers"][1]
 class Rolling(Supervisor):
     """Runs workers as Supervisor does, and replaces them.
 
-    `renew()` returns the configuration after SIGHUP, and what new workers run from then on. It
-    raises ValueError or SecureError when the configuration or a certificate is wrong; then
-    everything stays as it is.
+    `renew()` returns the configuration after SIGHUP, what new workers run from then on, and their
+    certificates. It raises ValueError or SecureError when the configuration or a certificate is
+    wrong; then everything stays as it is. `certificates` are renewed when their files change, and
+    the workers get them while they serve.
     """
 
     def __init__(
         self,
         config: Config,
         work: Work,
-        renew: Callable[[], tuple[Config, Work]],
-        manager: ServiceManager | None = None,
-        before: Predecessor | None = None,
+        renew: Callable[[Certificates], tuple[Config, Work, Certificates]],
+        manager: ServiceManager | None,
+        before: Predecessor | None,
+        certificates: Certificates,
     ) -> None:
         super().__init__(config, work, manager)
         self._before = before or Predecessor()
         self._successor = 0  # the process that has our sockets, too, after SIGUSR2
         self._succeed = False  # whether to start it
         self._renew = renew
+        self._certificates = certificates
+        certificates.share()
+        self._look_at = 0.0  # when to look for new certificates
         self._cells = Cells(2 * _MOST)
         self._coming: dict[Place, Place] = {}  # a place, and the one whose worker it gets
         self._rolling: list[Place] = []  # whose workers are still to be replaced
@@ -101,10 +107,11 @@ class Rolling(Supervisor):
         self._told = False
         self._manager.reloading()
         try:
-            config, self._work = self._renew()
+            config, self._work, self._certificates = self._renew(self._certificates)
         except (SecureError, ValueError) as exc:
             log.error("No worker was restarted: %s", exc)
             return  # the manager is told that it serves, by _look_after
+        self._certificates.share()
         self._resize(config.workers - self._config.workers)
         self._config = config
         for coming in self._coming.values():  # they have the old configuration, or hang
@@ -189,6 +196,9 @@ class Rolling(Supervisor):
             return
         if self._succeed:
             self._start_successor(held)
+        if (interval := self._certificates.interval) and now >= self._look_at:
+            self._look_at = now + interval
+            self._certificates.look()
         for place in (*self._places, *self._coming.values()):
             if place.pid and not place.ready:
                 self._check_start(place, now)
@@ -223,6 +233,8 @@ class Rolling(Supervisor):
         limits = (config.max_requests, config.max_lifetime, config.max_rss)
         if self._stopping:
             return times
+        if self._certificates.interval:
+            times.append(self._look_at)
         if any((config.longest_standstill, *limits)):
             times.append(time.monotonic() + _LOOK)
         if longest := config.longest_start:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .._loop.main_thread import hears_signals
 from . import log
 from .access_log import AccessLogError
+from .certificates import Certificates
 from .config import KEPT, Config, make_config
 from .identity import IdentityError, become, ids_of, pid_file, with_umask
 from .load import Load, LoadError, NestedRunError, exit_status, loading, make_load
@@ -24,7 +25,7 @@ from .log import LogConfigError
 from .manager import ServiceManager
 from .reload import Reloader
 from .rolling import Rolling
-from .secure import SecureError, make_secure
+from .secure import SecureError
 from .server import StartError, StartStopped, serve_on
 from .signals import StopSignals, ignore_others, ignore_others_until_the_end, restore
 from .sockets import BindError, bind, closing
@@ -37,7 +38,6 @@ Again = Callable[[], tuple[Load, Config]]
 if TYPE_CHECKING:
     import socket
 
-    from .._core import SecureContext
     from .supervisor import Supervised, Work
     from .watched_files import WatchedFiles
 
@@ -93,10 +93,10 @@ def start(
             log.configure(config.log_level, config.log_config)
             if watched is not None:  # each reload would wait for it
                 config = replace(config, drain_delay=0.0)
-            secure = make_secure(config)
+            certificates = Certificates(config)
             before = Predecessor.from_environment()
             with pid_file(config.pid, second=before.pid != 0):
-                return _start(load, config, secure, to_the_end, watched, again, before)
+                return _start(load, config, certificates, to_the_end, watched, again, before)
         except (BindError, SecureError, IdentityError, AccessLogError, LogConfigError) as exc:
             _print_error(exc)
             return 1
@@ -112,7 +112,7 @@ def start(
 def _start(
     load: Load,
     config: Config,
-    secure: SecureContext | None,
+    certificates: Certificates,
     to_the_end: bool,
     watched: WatchedFiles | None,
     again: Again | None,
@@ -122,16 +122,16 @@ def _start(
     manager = ServiceManager.from_environment()
     if config.supervised or watched is not None or before.pid:
         load = _preload(load) if config.preload and watched is None else load
-        work = functools.partial(_work, load, config, secure)
+        work = functools.partial(_work, load, config, certificates)
         renew = functools.partial(_renew, load, config, again)
         supervisor = (
-            Rolling(config, work, renew, manager, before)
+            Rolling(config, work, renew, manager, before, certificates)
             if watched is None
             else Reloader(config, work, watched, manager)
         )
         return supervisor.run(to_the_end=to_the_end)
     with _stop_signals(config, to_the_end) as signals:
-        return _serve(load, config, secure, signals, manager=manager)
+        return _serve(load, config, certificates, signals, manager=manager)
 
 
 def _preload(load: Load) -> Load:
@@ -147,8 +147,11 @@ def _preload(load: Load) -> Load:
     return lambda: app
 
 
-def _renew(load: Load, config: Config, again: Again | None) -> tuple[Config, Work]:
-    """The configuration after a SIGHUP, and what new workers run.
+def _renew(
+    load: Load, config: Config, again: Again | None, certificates: Certificates
+) -> tuple[Config, Work, Certificates]:
+    """The configuration after a SIGHUP, what new workers run, and their certificates, instead of
+    `certificates`.
 
     Raises: SecureError when a certificate is wrong, ValueError when the configuration is, also that
     of logging.
@@ -163,10 +166,11 @@ def _renew(load: Load, config: Config, again: Again | None) -> tuple[Config, Wor
             config = replace(config, **{name: getattr(before, name) for name in KEPT})
     if config.preload:
         log.logger.warning("--preload: the app's code stays as it was when the server started")
-    secure = make_secure(config)
+    certificates = Certificates(config, certificates)
     log.configure(config.log_level, config.log_config)
     several = replace(config, workers=max(config.workers, 2))  # old and new ones share sockets
-    return config, functools.partial(_work, load, several, secure)
+    work = functools.partial(_work, load, several, certificates)
+    return config, work, certificates
 
 
 @contextlib.contextmanager
@@ -202,7 +206,7 @@ def _stop_signals(config: Config, to_the_end: bool) -> Iterator[StopSignals | No
 def _work(
     load: Load,
     config: Config,
-    secure: SecureContext | None,
+    certificates: Certificates,
     sockets: list[socket.socket],
     supervised: Supervised,
 ) -> int:
@@ -211,7 +215,7 @@ def _work(
     signals = StopSignals(config, supervised.parent, supervised.mask)
     signals.open()
     try:
-        return _serve(load, config, secure, signals, sockets, supervised)
+        return _serve(load, config, certificates, signals, sockets, supervised)
     finally:
         signals.detach()
 
@@ -219,7 +223,7 @@ def _work(
 def _serve(
     load: Load,
     config: Config,
-    secure: SecureContext | None,
+    certificates: Certificates,
     signals: StopSignals | None,
     sockets: list[socket.socket] | None = None,
     supervised: Supervised | None = None,
@@ -245,9 +249,8 @@ def _serve(
             app = load()
             if sockets is None:
                 sockets = stack.enter_context(closing(bind(config)))
-            serve_on(
-                *(app, sockets, config, secure, signals), supervised=supervised, manager=manager
-            )
+            what = (app, sockets, config, certificates, signals)
+            serve_on(*what, supervised=supervised, manager=manager)
     except LoadError as exc:
         _print_error(exc)
         return exc.status

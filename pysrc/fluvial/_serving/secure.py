@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import ssl
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .config import Config
+
+Stamps = dict[str, tuple[int, ...] | None]
 
 # The values of --ssl-cert-reqs: names, or the numbers of Python's ssl module.
 CERT_REQS = {"none": 0, "optional": 1, "required": 2}
@@ -25,8 +29,31 @@ class SecureError(Exception):
     """TLS can't be set up; the message names the file or option and the reason, in one line."""
 
 
-def make_secure(config: Config) -> _core.SecureContext | None:
-    """Reads the certificates and keys; returns None if `config` names no certificate.
+@dataclass(frozen=True)
+class Files:
+    """What is in the files that a configuration names, and what they were when they were read."""
+
+    contents: dict[str, bytes]
+    stamps: Stamps
+
+    def file(self, name: str) -> tuple[str, bytes]:
+        """A file's name and contents. Raises: SecureError when it was not read."""
+        if name not in self.contents:
+            raise SecureError(f"can't use TLS: {name} was not read")
+        return name, self.contents[name]
+
+    def any(self, name: str | None) -> tuple[str, bytes] | None:
+        """The same where there may be no file."""
+        return None if name is None else self.file(name)
+
+
+def make_secure(
+    config: Config,
+    files: Files | None = None,
+    tickets: _core.SessionTickets | None = None,
+) -> _core.SecureContext | None:
+    """Makes the SecureContext of `files`, by default of those that are there now; returns None if
+    `config` names no certificate. `tickets` are the keys for sessions that clients take up again.
 
     Raises: SecureError when they can't be used, or when an option needs another that isn't set.
     """
@@ -41,15 +68,17 @@ def make_secure(config: Config) -> _core.SecureContext | None:
             "can't use TLS: --ssl-cert-reqs needs --ssl-ca-certs, the authorities to trust"
         )
     minimum = MINIMUM_VERSIONS[config.ssl_minimum_version]
+    files = read_files(config) if files is None else files
     try:
         return _core.SecureContext(
-            tuple((_read(cert), _read(key)) for cert, key in _pairs(config)),
+            tuple((files.file(cert), files.file(key)) for cert, key in _pairs(config)),
             password=config.ssl_keyfile_password,
-            ca_certs=_read_any(config.ssl_ca_certs),
+            ca_certs=files.any(config.ssl_ca_certs),
             verify=verify,
             ciphers=config.ssl_ciphers,
-            crl=_read_any(config.ssl_crl),
+            crl=files.any(config.ssl_crl),
             minimum_version=minimum,
+            tickets=tickets,
         )
     except ValueError as exc:
         raise SecureError(f"can't use TLS: {exc}") from exc
@@ -71,16 +100,39 @@ def _listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return names if isinstance(names, tuple) else () if names is None else (names,)
 
 
-def _read_any(name: str | None) -> tuple[str, bytes] | None:
-    return None if name is None else _read(name)
+def read_files(config: Config) -> Files:
+    """Reads all files that `config` names. Raises: SecureError."""
+    if config.ssl_certfile is None:
+        return Files({}, {})
+    pairs = _pairs(config)
+    others = [name for name in (config.ssl_ca_certs, config.ssl_crl) if name is not None]
+    contents: dict[str, bytes] = {}
+    stamps: Stamps = {}
+    for name in dict.fromkeys([*itertools.chain(*pairs), *others]):
+        try:
+            with open(name, "rb") as file:
+                stamps[name] = _stamp(os.fstat(file.fileno()))
+                contents[name] = file.read()
+        except OSError as exc:
+            raise SecureError(f"can't use TLS: {name}: {exc.strerror}") from exc
+    return Files(contents, stamps)
 
 
-def _read(name: str) -> tuple[str, bytes]:
-    """A file's name and contents. Raises: SecureError."""
-    try:
-        return name, Path(name).read_bytes()
-    except OSError as exc:
-        raise SecureError(f"can't use TLS: {name}: {exc.strerror}") from exc
+def stamps_of(names: Iterable[str]) -> Stamps:
+    """What the files are now: the same as before, as long as nobody has written or replaced them,
+    or a link on the way to them. None stands for one that can't be found.
+    """
+    found: Stamps = {}
+    for name in names:
+        try:
+            found[name] = _stamp(os.stat(name))
+        except OSError:
+            found[name] = None
+    return found
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def read_cert_reqs(value: str | int) -> int:

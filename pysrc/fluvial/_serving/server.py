@@ -32,6 +32,7 @@ from ..exceptions import (
 from ..requests import Request
 from ..websockets import WebSocket
 from .access_log import AccessLog
+from .certificates import Certificates, renewing, watching
 from .draining import CANCELLED_SHARE, drain
 from .limits import PYTHON_LIMITS
 from .manager import ServiceManager
@@ -40,7 +41,6 @@ from .proxies import make_proxies
 from .refusals import log_refused
 from .reopening import reopening
 from .reporting import RETIRE, report
-from .secure import make_secure
 from .sockets import BindError, describe
 from .stopping import Stop, current_stop
 
@@ -68,9 +68,9 @@ class Service:
 
     `stop()` lets the current requests finish within the configured time; a second call aborts them
     at once. Both must be called in the loop's thread. The first call also cancels the app's startup
-    if that isn't complete, the second one also its shutdown. `secure` is the result of
-    make_secure() for `config`, if it has been called already. `worker` is the number of this
-    worker process, counted from 1; 0 if there is only one.
+    if that isn't complete, the second one also its shutdown. `certificates` are those of `config`,
+    if they have been read already. `worker` is the number of this worker process, counted from 1; 0
+    if there is only one.
     """
 
     websocket_type: type[WebSocket] = WebSocket
@@ -83,7 +83,7 @@ class Service:
         app: App | Foreign,
         sockets: list[socket.socket],
         config: Config,
-        secure: _core.SecureContext | None = None,
+        certificates: Certificates | None = None,
         worker: int = 0,
     ) -> None:
         if isinstance(app, App):  # what the app says of itself counts
@@ -103,7 +103,7 @@ class Service:
         self._config = config
         self._access_log = AccessLog(config, worker)
         self._health = Health()
-        self._secure = make_secure(config) if secure is None else secure
+        self.certificates = Certificates(config) if certificates is None else certificates
         self._stops = 0
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -222,7 +222,8 @@ class Service:
         if on_ready is not None:
             on_ready()  # before the log line, since a reader of the log may then send a signal
         log.info("Fluvial running on %s (press Ctrl+C to stop)", ", ".join(addresses))
-        await self._stop.wait()
+        with watching(asyncio.get_running_loop(), self.certificates, server):
+            await self._stop.wait()
         if self._on_stop is not None:
             self._on_stop()
         if not self._retiring:
@@ -279,6 +280,13 @@ class Service:
         if not self.is_over:
             self._access_log.reopen(getattr(self, "server", None))
 
+    def renew_certificates(self) -> None:
+        """Reads the certificates' files again, for new connections. For the loop's thread."""
+        log.info("Received SIGHUP")
+        secure = self.certificates.secure if self.certificates.read_now() else None
+        if secure is not None and hasattr(self, "server") and not self.is_over:
+            self.server.renew_secure(secure)
+
     def _make_server(
         self, loop: Loop, pool: _core.Pool, request_type: type[Request] = Request
     ) -> _core.Server:
@@ -309,7 +317,7 @@ class Service:
             ws_origins=" ".join(self._config.ws_origins).lower(),
             hosts=" ".join(self._config.allowed_hosts).lower(),
             proxies=make_proxies(self._config.forwarded_allow_ips, self._config.forwarded_fields),
-            secure=self._secure,
+            secure=self.certificates.secure,
             on_refused=log_refused,
         )
 
@@ -405,7 +413,7 @@ def serve_on(
     app: App | Foreign,
     sockets: list[socket.socket],
     config: Config,
-    secure: _core.SecureContext | None = None,
+    certificates: Certificates | None = None,
     signals: StopSignals | None = None,
     *,
     supervised: Supervised | None = None,
@@ -413,14 +421,14 @@ def serve_on(
 ) -> None:
     """Serves `app` on bound sockets, until one of the signals in `signals` arrives.
 
-    `secure` is the result of make_secure() for `config`. A worker also stops when its supervisor
-    has ended.
+    `certificates` are those of `config`. A worker also stops when its supervisor has ended.
 
     Raises: StartError when the app's startup fails, StartStopped when a signal ends it.
     """
 
     def make() -> Service:
-        return Service(app, sockets, config, secure, supervised.number if supervised else 0)
+        number = supervised.number if supervised else 0
+        return Service(app, sockets, config, certificates, number)
 
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:
@@ -460,7 +468,8 @@ async def _main(
         signals.attach(loop, service)
     manager.live_on(loop)
     try:
-        with reopening(loop, config, service):
+        alone = supervised is None
+        with reopening(loop, config, service), renewing(loop, service, alone=alone):
             await service.run(ready, manager.stopping)
     finally:
         await end_tasks(config.cleanup_timeout * CANCELLED_SHARE)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .config import LONGEST_GRACE, RANGES
 from .secure import CERT_REQS
 
 _OPTIONS = (
@@ -61,6 +62,24 @@ _OPTIONS = (
         metavar="LIST",
         help="OpenSSL's list of ciphers for TLS 1.2; default: those with forward secrecy and "
         "authenticated encryption. TLS 1.3 has no others.",
+    ),
+    click.option(
+        "--ssl-session-lifetime",
+        type=click.IntRange(*RANGES["ssl_session_lifetime"]),
+        default=7200,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long clients may resume a session, by a ticket whose keys change as often; 0 for "
+        "never.",
+    ),
+    click.option(
+        "--ssl-watch-interval",
+        type=click.FloatRange(0, LONGEST_GRACE),
+        default=1.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Time between two looks whether the files of certificates have changed, which are "
+        "then read again, for new connections; 0 for never.",
     ),
 )
 

@@ -1,0 +1,50 @@
+/* The keys of session tickets (RFC 5077, RFC 8446 section 4.6.1), which change as time passes. They follow
+ * from a secret that each change replaces by a hash of itself, so that processes that were forked from one
+ * have the same keys without a word between them, and nobody who gets hold of a secret can read what was
+ * recorded before. See ADR 27.
+ * Thread: any, with the GIL.
+ */
+#ifndef FLUVIAL_NET_SERVER_TLS_TICKETS_H
+#define FLUVIAL_NET_SERVER_TLS_TICKETS_H
+
+#include "base/py.h"
+
+#include <openssl/types.h>
+
+enum {
+    SECURE_TICKET_SECRET = 32,     /* bytes */
+    SECURE_TICKET_NAME = 16,       /* the same; RFC 5077 section 4 */
+    SECURE_TICKET_PERIOD_MIN = 60, /* seconds */
+};
+
+typedef struct SecureTicketKey {
+    unsigned char name
+        [SECURE_TICKET_SECRET]; /* of which the ticket has SECURE_TICKET_NAME bytes */
+    unsigned char cipher[SECURE_TICKET_SECRET], mac[SECURE_TICKET_SECRET];
+} SecureTicketKey;
+
+typedef struct SecureTickets {
+    unsigned refs;
+    long lifetime; /* seconds for which a session may be resumed */
+    uint64_t
+        started; /* nanoseconds of the monotonic clock: when the first key began to count */
+    uint64_t changes; /* how often the keys have changed since */
+    unsigned char secret[SECURE_TICKET_SECRET];
+    SecureTicketKey now, before; /* the first writes tickets; both read them */
+    bool has_before;
+} SecureTickets;
+
+/* With one reference; NULL with an exception set. */
+SecureTickets *secure_tickets_new(long lifetime);
+SecureTickets *secure_tickets_ref(SecureTickets *tickets); /* returns `tickets` */
+void secure_tickets_unref(SecureTickets *tickets);         /* may be NULL */
+
+/* Changes the keys as often as is due at `now`, in nanoseconds of the monotonic clock. */
+void secure_tickets_advance(SecureTickets *tickets, uint64_t now);
+
+/* Sets up how a ticket is encrypted (`writing`) or decrypted. As OpenSSL's callback: 1; 2 for a ticket that is
+ * to be replaced by a new one; 0 for one of other keys; -1 when that failed. */
+int secure_tickets_use(SecureTickets *tickets, unsigned char *name, unsigned char *iv,
+                       EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bool writing);
+
+#endif

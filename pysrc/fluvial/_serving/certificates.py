@@ -1,0 +1,168 @@
+"""Certificates that are renewed while the server runs: their files are looked at now and then, and
+what is new in them counts for connections that are accepted from then on.
+
+With a parent process it is the parent that looks, since workers may run as a user who can't read
+the keys. It passes the files' contents on, so that all workers have the same ones. See ADR 27.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import marshal
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .._loop.main_thread import hears_signals
+from .posted import Posted
+from .secure import Files, SecureError, Stamps, make_secure, read_files, stamps_of
+from .signals import OURS
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .._loop import Loop
+    from .config import Config
+    from .server import Service
+
+log = logging.getLogger("fluvial")
+_RENEW = getattr(signal, "SIGHUP", None)
+
+
+class Certificates:
+    """The SecureContext of a server's configuration; None without TLS.
+
+    Raises: SecureError when it can't be made.
+    """
+
+    def __init__(self, config: Config, before: Certificates | None = None) -> None:
+        self._config = config
+        files = read_files(config)
+        self._used = self._seen = files.stamps
+        self._refused: Stamps | None = None  # of files that couldn't be used
+        self._tickets = _tickets(config, before)
+        self.secure = make_secure(config, files, self._tickets)
+        self.posted: Posted | None = None if before is None else before.posted
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks; 0 when there is nothing to look at."""
+        return 0.0 if self.secure is None else self._config.ssl_watch_interval
+
+    # ---- For who looks at the files -----------------------------------------------------------
+
+    def share(self) -> None:
+        """What is renewed is from now on passed on to the processes that are forked then."""
+        if self.secure is not None and self.posted is None:
+            self.posted = Posted()
+
+    def look(self) -> bool:
+        """Whether there are new certificates, which `secure` has then.
+
+        Files that are still changing, from one look to the next, are left to another look: they may
+        be half of a pair. Those that can't be used are told of once, and the old ones stay.
+        """
+        if self._tickets is not None:
+            self._tickets.advance()  # in a parent, which uses none itself
+        now = stamps_of(self._used)
+        settled = now == self._seen
+        self._seen = now
+        if now in (self._used, self._refused) or not settled:
+            return False
+        return self._read(settled=False)
+
+    def read_now(self) -> bool:
+        """The same without waiting until the files stay as they are."""
+        return self._read(settled=True)
+
+    def _read(self, *, settled: bool) -> bool:
+        now = stamps_of(self._used)
+        try:
+            files = read_files(self._config)
+            if not settled and files.stamps != stamps_of(self._used):
+                return False  # something has changed meanwhile: the next look sees it
+            secure = make_secure(self._config, files, self._tickets)
+        except SecureError as exc:
+            self._refused = now
+            reason = str(exc).removeprefix("can't use TLS: ")
+            log.error("The certificates stay as they are: %s", reason)
+            return False
+        self._used = self._seen = files.stamps
+        self._refused = None
+        self.secure = secure
+        log.info("The certificates were read again, for new connections")
+        if self.posted is not None:
+            self.posted.post(marshal.dumps(files.contents))
+        return True
+
+    # ---- For workers ---------------------------------------------------------------------------
+
+    def take(self) -> bool:
+        """Whether the parent has passed new certificates on, which `secure` has then."""
+        data = None if self.posted is None else self.posted.take()
+        if data is None:
+            return False
+        try:
+            self.secure = make_secure(self._config, Files(marshal.loads(data), {}), self._tickets)
+        except SecureError:  # of a configuration with other files, which takes this worker's place
+            return False
+        return True
+
+
+def _tickets(config: Config, before: Certificates | None) -> _core.SessionTickets | None:
+    """The keys of session tickets: those of `before`, so that its sessions can be taken up."""
+    lifetime = config.ssl_session_lifetime
+    if before is not None and before._config.ssl_session_lifetime == lifetime:
+        return before._tickets
+    return _core.SessionTickets(lifetime) if config.ssl_certfile and lifetime else None
+
+
+@contextlib.contextmanager
+def watching(
+    loop: asyncio.AbstractEventLoop, certificates: Certificates, server: _core.Server
+) -> Iterator[None]:
+    """Looks for new certificates as long as the block runs, for new connections of `server`."""
+    if not certificates.interval:
+        yield
+        return
+    look = certificates.look if certificates.posted is None else certificates.take
+    timers: list[asyncio.TimerHandle] = []  # the one that runs
+
+    def again() -> None:
+        timers[:] = [loop.call_later(certificates.interval, again)]
+        if look() and certificates.secure is not None:
+            server.renew_secure(certificates.secure)
+
+    timers.append(loop.call_later(certificates.interval, again))
+    try:
+        yield
+    finally:
+        timers[0].cancel()
+
+
+@contextlib.contextmanager
+def renewing(loop: Loop, service: Service, *, alone: bool) -> Iterator[None]:
+    """Reads the certificates of `service` again on SIGHUP, if there are any and the process has no
+    parent, unless the app has a use for the signal.
+    """
+    is_free = _RENEW is not None and hears_signals() and signal.getsignal(_RENEW) in OURS
+    if service.certificates.secure is None or not alone or not is_free:
+        yield
+        return
+    assert _RENEW is not None
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(service.renew_certificates)
+
+    OURS.append(on_signal)
+    before = signal.signal(_RENEW, on_signal)
+    try:
+        yield
+    finally:
+        if signal.getsignal(_RENEW) is on_signal:
+            signal.signal(_RENEW, before)
+        OURS.remove(on_signal)

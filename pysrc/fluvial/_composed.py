@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._application.paths import find_by_name
 from ._application.route_warnings import Registered
 from ._application.routes import Route, WebSocketRoute, WebSocketRoutes
 from ._application.shared import Shared
@@ -16,7 +17,7 @@ from ._asgi.mounts import REST, Mount, MountedBelow
 from ._calling.options import named_options
 from .middleware import Middleware
 from .middleware.wsgi import WSGIMiddleware
-from .routing import Registering, find_by_name, include_route
+from .routing import Registering, include_route
 
 if TYPE_CHECKING:
     from ._application.dependencies import Change, Dependencies

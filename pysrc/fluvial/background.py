@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec
 
 from ._calling.callables import is_async
@@ -35,8 +35,8 @@ class BackgroundTask:
 class BackgroundTasks:
     """Calls to make, one after the other, after the response has been sent."""
 
-    def __init__(self) -> None:
-        self.tasks: list[BackgroundTask] = []
+    def __init__(self, tasks: Iterable[BackgroundTask] | None = None) -> None:
+        self.tasks: list[BackgroundTask] = list(tasks or ())
 
     def add_task(self, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
         """Adds a call."""

@@ -164,5 +164,11 @@ def _read(file: str | Path, encoding: str) -> dict[str, str]:
     for line in Path(file).read_text(encoding).splitlines():
         key, equals, value = line.strip().partition("=")
         if equals and not key.startswith("#"):
-            values[key.strip()] = value.strip().strip("\"'")
+            values[key.strip()] = _unquoted(value.strip())
     return values
+
+
+def _unquoted(value: str) -> str:
+    """The value without the quotes around it, if there are two of a kind."""
+    quoted = len(value) > 1 and value[0] in "\"'" and value[0] == value[-1]
+    return value[1:-1] if quoted else value

@@ -145,6 +145,10 @@ class FluvialError(RuntimeError):
     """An app uses the framework in a way that can't work, which shows only when it runs."""
 
 
+class PathError(ValueError, FluvialError):
+    """A path that no request can have."""
+
+
 class DependencyScopeError(TypeError, FluvialError):
     """A dependency needs another one, or the request, for longer than that lives."""
 

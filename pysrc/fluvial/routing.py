@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from ._application.api_route import APIRoute, APIWebSocketRoute
 from ._application.controllers import Add, Method, add_controller, check_claimed, is_method
 from ._application.events import Events, Lifespan
 from ._application.matching import Match
-from ._application.paths import converters_of
+from ._application.paths import converters_of, find_by_name
 from ._application.plain_handlers import router_makers
 from ._application.routes import (
     Route,
@@ -27,7 +28,7 @@ from ._asgi.mounts import Mount
 from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
 from ._signature.foreign import check_dependencies, refuse_foreign
-from .exceptions import NoMatchFound
+from .exceptions import NoMatchFound, PathError
 from .staticfiles import FrontendFiles, must_exist
 
 if TYPE_CHECKING:
@@ -180,18 +181,22 @@ class Registering(Events, ABC):
     def add_route(
         self,
         path: str,
-        route: Callable[..., Any],
+        route: Callable[..., Any] | None = None,
         methods: Collection[str] | None = None,
         name: str | None = None,
         include_in_schema: bool = True,
+        *,
+        endpoint: Callable[..., Any] | None = None,
     ) -> None:
-        """Registers `route(request)`, whose signature is not read, or an ASGI app.
+        """Registers `route(request)`, whose signature is not read, or an ASGI app. Starlette's
+        Router calls it `endpoint`.
 
         Raises: as `add_api_route`.
         """
         check_path(path, "get", self._owner)
         options: RouteOptions = {"name": name, "include_in_schema": include_in_schema}
-        self.take(Route(self._prefixed(path), route, methods=methods, **options))
+        given: Any = route if endpoint is None else endpoint
+        self.take(Route(self._prefixed(path), given, methods=methods, **options))
 
     @named_options
     def websocket(
@@ -304,7 +309,8 @@ class Registering(Events, ABC):
         cancel_on_disconnect: bool | None = None,
         form_limits: FormOptions | None = None,
     ) -> None:
-        """Registers all routes that `router` has now, with `prefix` before their paths.
+        """Registers all routes that `router` has now or gets later, with `prefix` before their
+        paths.
 
         `tags`, `dependencies` and `responses` come before those of the router, and those before the
         route's own; the nearest response class wins.
@@ -324,6 +330,7 @@ class Registering(Events, ABC):
         router.check_methods()
         for route in router.routes:
             include_route(self, route, shared)
+        router.included_by(self, shared)
         self.include_events(router)
 
 
@@ -341,20 +348,6 @@ def under(route: Any, prefix: str) -> Any:
     return moved
 
 
-def find_by_name(routes: Iterable[Any], name: str, values: dict[str, Any]) -> URLPath:
-    """The path of the first route with this name and these parameters.
-
-    Raises: NoMatchFound when there is none; ValueError when it could not match a value.
-    """
-    for route in routes:
-        try:
-            found: URLPath = route.url_path_for(name, **values)
-        except NoMatchFound:
-            continue
-        return found
-    raise NoMatchFound(name, values)
-
-
 def include_route(owner: Registering, route: Any, shared: Shared) -> None:
     """Registers a router's route with `owner`. Raises: as `add_api_route`."""
     if isinstance(route, Frontend):
@@ -370,7 +363,7 @@ def include_route(owner: Registering, route: Any, shared: Shared) -> None:
     path = shared.prefix + route.path
     if not path:
         name = callable_name(route.endpoint)
-        raise ValueError(f"route {name}: prefix and path can't both be empty")
+        raise PathError(f"route {name}: prefix and path can't both be empty")
     if isinstance(route, Route):
         options = shared.options(route.options)
         options["route_class_override"] = type(route)
@@ -425,6 +418,7 @@ class APIRouter(Registering):
         self.route_class = route_class
         self.routes: list[Route | WebSocketRoute | Mount | Host] = []
         self._alone: Any = None
+        self._includers: list[tuple[Callable[[], Registering | None], Shared]] = []
         self.set_events(lifespan, on_startup, on_shutdown)
         for route in routes or ():
             include_route(self, route, Shared())
@@ -456,7 +450,7 @@ class APIRouter(Registering):
         check_options(options, "get", self._owner)
         names = method_names(methods)
         path = self.prefix + path
-        self.routes.append(self._make_route(path, names, endpoint, self._shared.options(options)))
+        self.take(self._make_route(path, names, endpoint, self._shared.options(options)))
 
     @named_options
     def add_api_websocket_route(
@@ -471,11 +465,18 @@ class APIRouter(Registering):
         check_path(path, "websocket", self._owner)
         before = check_dependencies(dependencies or (), f"@{self._owner}.websocket()")
         all_before = (*self._shared.dependencies, *before)
-        self.routes.append(APIWebSocketRoute(self.prefix + path, endpoint, name, all_before))
+        self.take(APIWebSocketRoute(self.prefix + path, endpoint, name, all_before))
 
     def take(self, route: Any) -> None:
-        """Notes a route of any kind as it is."""
+        """Notes a route of any kind as it is, also for those who have included the router."""
         self.routes.append(route)
+        for includer, shared in self._includers:
+            if (owner := includer()) is not None:
+                include_route(owner, route, shared)
+
+    def included_by(self, owner: Registering, shared: Shared) -> None:
+        """Remembers an app or router that gets later routes, too, for as long as it is there."""
+        self._includers.append((weakref.ref(owner), shared))
 
     @named_options
     def mount(

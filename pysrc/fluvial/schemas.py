@@ -5,6 +5,7 @@ What follows a line `---` in a docstring, or all of it, is the operation in YAML
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -81,12 +82,13 @@ class SchemaGenerator(BaseSchemaGenerator):
 
     def get_schema(self, routes: Iterable[Any]) -> dict[str, Any]:
         """The document."""
-        paths: dict[str, Any] = dict(self.base_schema.get("paths", {}))
+        base = copy.deepcopy(self.base_schema)  # the paths in it get operations
+        paths: dict[str, Any] = base.setdefault("paths", {})
         for endpoint in self.get_endpoints(routes):
             said = self.parse_docstring(endpoint.func)
             if said:
                 paths.setdefault(endpoint.path, {})[endpoint.http_method] = said
-        return {**self.base_schema, "paths": paths}
+        return base
 
 
 def _operations(routes: Iterable[Any], prefix: str) -> Iterator[EndpointInfo]:

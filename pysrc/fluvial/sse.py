@@ -42,14 +42,14 @@ class ServerSentEvent:
 
     def __post_init__(self) -> None:
         if self.data is not None and self.raw_data is not None:
-            raise ValueError("an event has either data or raw_data, not both")
+            raise ValueError("Cannot set both data and raw_data of an event")
         for name in ("event", "id", "comment", "raw_data"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise TypeError(f"an event's {name} is a str, not {type(value).__name__}")
         for name, value in (("event", self.event), ("id", self.id)):
             if value is not None and ("\r" in value or "\n" in value):
-                raise ValueError(f"an event's {name} must be one line, not {value!r}")
+                raise ValueError(f"SSE '{name}' must be a single line, not {value!r}")
         if self.id is not None and "\0" in self.id:
             raise ValueError(f"an event's id must not contain NUL: {self.id!r}")
         if self.retry is not None and (not isinstance(self.retry, int) or self.retry < 0):

@@ -157,7 +157,7 @@ def test_what_lives_longer_cannot_need_what_ends_earlier() -> None:
 
     def handler(value: int) -> None: ...
 
-    with pytest.raises(DependencyScopeError, match=r"long has the scope 'request'.*short"):
+    with pytest.raises(DependencyScopeError, match=r'"long" has a scope of "request".*short'):
         app.get("/", dependencies=[Depends(long)])(lambda: None)
     app.get("/", dependencies=[Depends(long, scope="function")])(lambda: None)
     app.get("/app", dependencies=[Depends(once, scope="app")])(lambda: None)

@@ -489,7 +489,7 @@ def test_headers_and_cookies(serve) -> None:
     assert response.headers.get_list("x-two") == ["a", "b"]
     assert "gone" not in response.headers
     first, second, third = response.headers.get_list("set-cookie")
-    assert first == "plain=value; Max-Age=60; Path=/; SameSite=lax; Secure; HttpOnly"
+    assert first == "plain=value; HttpOnly; Max-Age=60; Path=/; SameSite=lax; Secure"
     assert second == ('odd="a \\"b\\"\\073 \\351"; Domain=example.org; Path=/sub; SameSite=strict')
     assert third.startswith("old=; expires=")
     assert "Max-Age=0" in third

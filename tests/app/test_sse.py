@@ -160,12 +160,12 @@ def test_the_generator_is_closed_when_the_client_goes() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"event": "a\nb"}, "event must be one line"),
-        ({"id": "a\rb"}, "id must be one line"),
+        ({"event": "a\nb"}, "'event' must be a single line"),
+        ({"id": "a\rb"}, "'id' must be a single line"),
         ({"id": "a\0b"}, "must not contain NUL"),
         ({"retry": -1}, "milliseconds >= 0, not -1"),
         ({"retry": 1.5}, "milliseconds >= 0, not 1.5"),
-        ({"data": 1, "raw_data": "1"}, "not both"),
+        ({"data": 1, "raw_data": "1"}, "Cannot set both"),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(fields: dict[str, Any], message: str) -> None:

@@ -3,7 +3,15 @@
 from typing import Any
 
 import pytest
-from fluvial import App, HTTPException, PlainTextResponse, Request
+from fluvial import (
+    App,
+    HTTPException,
+    PlainTextResponse,
+    Request,
+    RequestValidationError,
+    WebSocket,
+    WebSocketDisconnect,
+)
 from fluvial.formparsers import MultiPartException
 from fluvial.testclient import TestClient
 
@@ -72,3 +80,39 @@ def test_they_are_told_of_the_connection_what_the_test_says(mounted: bool) -> No
         "https ('example.org', 123) ('10.0.0.9', 7)",
         "https example.org 123 10.0.0.9",
     ]
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 4001, "reason": "no"})
+
+
+class Noting:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+async def close_it(websocket: WebSocket, exc: Exception) -> None:
+    await websocket.close(4001, "no")
+
+
+@pytest.mark.parametrize("kind", ["bare", "mounted", "handler", "behind"])
+def test_a_websocket_that_they_refuse_has_their_code_and_reason(kind: str) -> None:
+    app: Any = refuse
+    if kind != "bare":
+        app = App()
+        app.mount("/sub", refuse)
+
+        @app.websocket("/own/{number}")
+        async def own(websocket: WebSocket, number: int) -> None: ...
+
+        app.exception_handler(RequestValidationError)(close_it)
+        if kind == "behind":
+            app.add_middleware(Noting)
+    path = "/own/x" if kind in ("handler", "behind") else "/sub/x"
+    with pytest.raises(WebSocketDisconnect) as raised:
+        TestClient(app).websocket_connect(path).__enter__()
+    assert (raised.value.code, raised.value.reason) == (4001, "no")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -116,3 +116,17 @@ def path_of(route: Any, protocol: str, name: str, values: dict[str, Any]) -> URL
     if path is None:
         raise NoMatchFound(name, values)
     return URLPath(path, protocol)
+
+
+def find_by_name(routes: Iterable[Any], name: str, values: dict[str, Any]) -> URLPath:
+    """The path of the first route with this name and these parameters.
+
+    Raises: NoMatchFound when there is none; ValueError when it could not match a value.
+    """
+    for route in routes:
+        try:
+            found: URLPath = route.url_path_for(name, **values)
+        except NoMatchFound:
+            continue
+        return found
+    raise NoMatchFound(name, values)

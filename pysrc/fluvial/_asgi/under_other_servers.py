@@ -28,7 +28,7 @@ from ..exceptions import (
     WebSocketException,
 )
 from ..responses import Response, checked
-from ..websockets import CLOSED
+from ..websockets import CLOSED, WAITING
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .body_limit import LIMITED_BODY
 from .mounts import MountedBelow
@@ -303,7 +303,7 @@ class AsgiSide:
                 websocket,  # type: ignore[arg-type]  # users' handlers get either kind
                 exc,
             )
-        if response is not None:
+        if response is not None and websocket.session_state == WAITING:  # not closed by a handler
             await _deny(websocket, response)
 
     async def _respond_to_offer(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 
@@ -25,9 +26,14 @@ def flavour(func: Callable[..., Any]) -> Flavour:
             return Flavour.ASYNC_GENERATOR
         if inspect.isgeneratorfunction(candidate):
             return Flavour.SYNC_GENERATOR
-        if inspect.iscoroutinefunction(candidate):
+        if inspect.iscoroutinefunction(candidate) or _is_marked(candidate):
             return Flavour.ASYNC
     return Flavour.SYNC
+
+
+def _is_marked(func: Any) -> bool:
+    """Whether unittest.mock, before Python 3.12, says that it stands for a coroutine function."""
+    return isinstance(func, FunctionType) and hasattr(func, "_is_coroutine")
 
 
 def is_async(func: Callable[..., Any]) -> bool:

@@ -28,7 +28,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "fastapi.openapi": (),
     "fastapi.openapi.constants": ("fluvial.openapi.constants",),
     "fastapi.openapi.docs": ("fluvial.openapi.docs",),
-    "fastapi.openapi.models": ("fluvial.openapi.models",),
+    "fastapi.openapi.models": ("fluvial.openapi.models", "fluvial._compat.openapi_models"),
     "fastapi.openapi.utils": ("fluvial.openapi.utils",),
     "fastapi.param_functions": ("fluvial.params",),
     "fastapi.params": ("fluvial.params",),

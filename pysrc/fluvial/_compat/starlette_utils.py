@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from .._application.matching import path_below as get_route_path
+from .._application.matching import path_below
 from .._calling.callables import is_async as is_async_callable
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
+
+    from .._asgi.protocol import Message
 
 __all__ = ["create_collapsing_task_group", "get_route_path", "is_async_callable"]
 
@@ -29,3 +31,9 @@ async def create_collapsing_task_group() -> AsyncIterator[TaskGroup]:
         (alone,) = raised.exceptions
         context = None if alone.__suppress_context__ else alone.__context__
         raise alone from (alone.__cause__ or context)
+
+
+def get_route_path(scope: Message) -> str:
+    """The path of a scope without its root path; empty for the root path itself."""
+    root = scope.get("root_path", "")
+    return "" if root and scope["path"] == root else path_below(scope)

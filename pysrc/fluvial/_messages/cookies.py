@@ -34,6 +34,9 @@ def cookie_pairs(header: str) -> Iterator[tuple[str, str]]:
             yield name, _unquote(value)
 
 
+_FLAGS = ("HttpOnly", "Partitioned", "Secure")  # attributes without a value
+
+
 def cookie_header(
     key: str,
     value: str,
@@ -55,23 +58,27 @@ def cookie_header(
         raise ValueError(f"{key!r} can't be a cookie's name: write a token of ASCII (RFC 6265)")
     if samesite is not None and str(samesite).lower() not in _SAMESITE:
         raise ValueError(f"{samesite!r} can't be a cookie's SameSite: write one of {_SAMESITE}")
-    attributes = {
-        "expires": None if expires is None else _expires(expires),
-        "Max-Age": None if max_age is None else _seconds(max_age),
+    attributes = {  # in the order of Python's http.cookies
         "Domain": domain,
+        "expires": None if expires is None else _expires(expires),
+        "HttpOnly": httponly,
+        "Max-Age": None if max_age is None else _seconds(max_age),
+        "Partitioned": partitioned,
         "Path": path,
         "SameSite": samesite,
+        "Secure": secure,
     }
     parts = [f"{key}={_quote(_text(key, value))}"]
     for name, given in attributes.items():
-        if given is not None:
+        if name in _FLAGS:
+            parts += [name] if given else []
+        elif given is not None:
             if not _ATTRIBUTE.match(str(given)):
                 raise ValueError(
                     f"{given!r} can't be a cookie's {name}: write ASCII without ';' and controls"
                 )
             parts.append(f"{name}={given}")
-    flags = {"Secure": secure, "HttpOnly": httponly, "Partitioned": partitioned}
-    return "; ".join(parts + [name for name, is_set in flags.items() if is_set])
+    return "; ".join(parts)
 
 
 def _text(key: str, value: object) -> str:

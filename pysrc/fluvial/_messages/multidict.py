@@ -56,7 +56,13 @@ class ImmutableMultiDict(Mapping[str, V], Generic[V]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ImmutableMultiDict):
             return NotImplemented
-        return sorted(self._pairs, key=str) == sorted(other._pairs, key=str)
+        return self._by_key() == other._by_key()
+
+    def _by_key(self) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for key, value in self._pairs:
+            found.setdefault(key, []).append(value)
+        return found
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -74,8 +74,9 @@ class Service:
     """
 
     websocket_type: type[WebSocket] = WebSocket
-    # What puts a connection's facts into each scope or environ, where they aren't the socket's.
-    tell: Callable[[Any], None] | None = None
+    # What puts a connection's facts into each scope or environ, where they aren't the socket's. It
+    # may return what makes another `send` of the server's.
+    tell: Callable[[Any], Any] | None = None
     server: _core.Server  # once the app has started
 
     def __init__(
@@ -397,13 +398,14 @@ class Service:
         )
 
 
-def _told(tell: Callable[[Any], None] | None, app: Any) -> Any:
+def _told(tell: Callable[[Any], Any] | None, app: Any) -> Any:
     """The app, called after `tell` has changed its scope or environ."""
     if tell is None:
         return app
 
     def call(facts: Any, *args: Any) -> Any:
-        tell(facts)
+        if (make_send := tell(facts)) is not None:
+            args = (args[0], make_send(args[1]))
         return app(facts, *args)
 
     return call

@@ -51,10 +51,15 @@ def check_lifetimes(call: Call) -> None:
             continue
         if call.lifetime == "request" and inner.marker.scope == "function":
             raise DependencyScopeError(
-                f"the dependency {callable_name(call.origin)} has the scope 'request', so it can't "
-                f"depend on {callable_name(inner.origin)}, whose scope 'function' ends earlier"
+                f'The dependency "{_short_name(call.origin)}" has a scope of "request", it cannot '
+                f'depend on dependencies with scope "function", which ends earlier: '
+                f"{callable_name(inner.origin)}"
             )
         check_lifetimes(inner)
+
+
+def _short_name(func: Any) -> str:
+    return callable_name(func).rpartition(".")[2]
 
 
 def _check_for_app(call: Call) -> None:

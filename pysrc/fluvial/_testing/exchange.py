@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -15,9 +16,11 @@ from ..websockets import WAITING, WebSocket
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
 
     from .portal import Portal
+
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _current: ContextVar[Exchange] = ContextVar("_current")
 
@@ -114,8 +117,11 @@ class _Told:
         return _current.get().scheme in ("https", "wss")
 
 
-def tell(facts: MutableMapping[str, Any]) -> None:
-    """Sets the same in the scope that an ASGI app gets, or in the environ of a WSGI app."""
+def tell(facts: MutableMapping[str, Any]) -> Callable[[Send], Send] | None:
+    """Sets the same in the scope that an ASGI app gets, or in the environ of a WSGI app.
+
+    For a WebSocket it returns what makes the `send` that sees it refused.
+    """
     told = _current.get()
     if "wsgi.version" in facts:
         facts["REMOTE_ADDR"], facts["wsgi.url_scheme"] = told.client[0], told.scheme
@@ -123,6 +129,22 @@ def tell(facts: MutableMapping[str, Any]) -> None:
     elif facts["type"] != "lifespan":
         facts["client"], facts["server"] = told.client, told.server
         facts["scheme"] = told.scheme
+        if facts["type"] == "websocket":
+            return partial(_note_refusal, told)
+    return None
+
+
+def _note_refusal(told: Exchange, send: Send) -> Send:
+    waiting = True
+
+    async def send_noted(message: MutableMapping[str, Any]) -> None:
+        nonlocal waiting
+        if waiting and message["type"] == "websocket.close":
+            told.refusal = (message.get("code", 1000), message.get("reason") or "")
+        waiting = False
+        await send(message)
+
+    return send_noted
 
 
 class TestedRequest(_Told, Request):

@@ -40,6 +40,7 @@ from fluvial import (
     RouteWarning,
     WebSocket,
 )
+from fluvial._asgi.foreign_app import InterfaceError
 from typing_extensions import Doc
 
 T = TypeVar("T")
@@ -404,6 +405,19 @@ def test_depends_of_what_a_function_returned() -> None:
         App().get("/")(signature(Any, Depends(user())))
     with pytest.raises(TypeError, match=r"GET / .*without \(\)"):
         App().get("/", dependencies=[Depends(user())])(lambda: None)
+
+
+def test_registrations_that_nothing_would_come_to() -> None:
+    app = App()
+    with pytest.raises(TypeError, match="methods must be a list of names"):
+        app.api_route("/", methods=[])
+    with pytest.raises(ValueError, match="status of 100 to 599, not 700"):
+        app.exception_handler(700)
+    with pytest.raises(InterfaceError, match=r"mounted at '/m' is not an app.*then call it"):
+        app.mount("/m", lambda: app)
+    for register in (app.mount, app.websocket, app.include_router):
+        with pytest.raises(TypeError, match=rf"^app\.{register.__name__}\(\) has no option 'nme'"):
+            register("/", nme="x")  # type: ignore[operator]
 
 
 def test_parameters_that_nothing_fills_in() -> None:

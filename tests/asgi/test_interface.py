@@ -83,7 +83,7 @@ def test_fluvial_apps() -> None:
     assert adapt(app, "fluvial") is app
 
 
-FACTORY = "is it a factory? then say --factory"
+FACTORY = "is not an app but an object of type function"
 
 
 @pytest.mark.parametrize(

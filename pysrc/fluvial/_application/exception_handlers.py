@@ -38,7 +38,8 @@ _GAVE_UP = f"gave up after {_ATTEMPTS} exception handlers, each of which raised 
 def check_key(key: Any) -> None:
     """Checks what an exception handler is registered for.
 
-    Raises: TypeError when `key` is neither an exception class nor a status.
+    Raises: TypeError when `key` is neither an exception class nor a status, ValueError for a status
+    that no response has.
     """
     if isinstance(key, type) and issubclass(key, BaseException):
         if key.__module__ == "fastapi.exceptions" and key.__name__.endswith("ValidationError"):
@@ -46,6 +47,8 @@ def check_key(key: Any) -> None:
             raise TypeError(f"nothing here raises fastapi's {key.__name__}; write fluvial.{name}")
         return
     if isinstance(key, int):
+        if not 100 <= key <= 599:
+            raise ValueError(f"an exception handler is for a status of 100 to 599, not {key}")
         return
     if callable(key):
         name = callable_name(key)

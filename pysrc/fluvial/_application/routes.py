@@ -101,8 +101,9 @@ def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> 
 
 
 def method_names(methods: Collection[str]) -> tuple[str, ...]:
-    """The names, sorted and in upper case. Raises: TypeError for one str instead of a list."""
-    if isinstance(methods, str) or not all(isinstance(method, str) for method in methods):
+    """The names, sorted and in upper case. Raises: TypeError for what is no list of some names."""
+    names = not isinstance(methods, str) and all(isinstance(method, str) for method in methods)
+    if not names or not methods:
         raise TypeError(f'methods must be a list of names such as ["GET"], not {methods!r}')
     return tuple(sorted({method.upper() for method in methods}))
 

@@ -19,7 +19,14 @@ _BY_ARGUMENTS = {3: "asgi3", 2: "wsgi", 1: "asgi2"}
 
 
 class InterfaceError(Exception):
-    """The object isn't an app, or isn't of the requested kind; the message says why."""
+    """The object isn't an app, or isn't of the requested kind; the message says why.
+
+    `factory`: it can be called without arguments, so that it may return an app.
+    """
+
+    def __init__(self, message: str, *, factory: bool = False) -> None:
+        super().__init__(message)
+        self.factory = factory
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +77,7 @@ def _detect(app: Callable[..., Any]) -> str:
         raise _unclear(app, "it needs arguments by keyword")
     needed = sum(p.default is p.empty for p in positional)
     if needed == 0:
-        hint = "is it a factory? then say --factory"
-        raise InterfaceError(f"is not an app but {kind_of(app)}; {hint}")
+        raise InterfaceError(f"is not an app but {kind_of(app)}", factory=True)
     for count, interface in _BY_ARGUMENTS.items():
         if needed <= count <= len(positional):
             if interface != "asgi3" and is_async(app):

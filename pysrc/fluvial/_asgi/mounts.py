@@ -29,7 +29,7 @@ from ..exceptions import ClientDisconnect, NoMatchFound
 from ..requests import plain_scope
 from ..responses import Response, StreamingResponse
 from .bridge import ClientGone, running_asgi
-from .foreign_app import Foreign, make_foreign
+from .foreign_app import Foreign, InterfaceError, make_foreign
 
 if TYPE_CHECKING:
     from ..requests import Request
@@ -79,7 +79,11 @@ class Mount:
             from .body_limit import RequestBodyLimitMiddleware  # few have it
 
             self.app, interface = RequestBodyLimitMiddleware(self.app, max_body_size), "asgi3"
-        self.foreign = make_foreign(self.app, interface)
+        try:
+            self.foreign = make_foreign(self.app, interface)
+        except InterfaceError as exc:
+            hint = "; is it a factory? then call it" if exc.factory else ""
+            raise InterfaceError(f"what is mounted at {path!r} {exc}{hint}") from None
         self.asgi: Asgi3 = self.foreign.as_asgi3()
         self.name = name or None
         self.state: dict[str, Any] | None = None

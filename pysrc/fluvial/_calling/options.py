@@ -35,6 +35,8 @@ def named_options(func: Callable[P, R]) -> Callable[P, R]:
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = [each.name for each in parameters if each.kind in by_name and each.name != "self"]
     where = f"{func.__qualname__.removesuffix('.__init__')}()"
+    if where.startswith(("Registering.", "Composed.")):  # App's bases, which users don't know
+        where = f"app.{func.__name__}()"
 
     @functools.wraps(func)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -92,7 +92,8 @@ def make_app(found: Any, name: str, *, factory: bool, interface: str) -> App | F
     try:
         made = adapt(found, interface)
     except InterfaceError as exc:
-        raise LoadError(f"{name} {exc}") from None
+        hint = "; is it a factory? then say --factory" if exc.factory else ""
+        raise LoadError(f"{name} {exc}{hint}") from None
     if isinstance(made, App):
         try:
             made.plan_routes()

@@ -128,8 +128,9 @@ TOGETHER = (
     "loop/alarm loop/fds loop/handle loop/loop loop/loop_impl loop/ready loop/sockop loop/timers",
     "net/stream net/stream_private",
     "route/pattern route/router route/router_tree",
-    "http/access_format http/access_log http/access_values http/conn http/out http/request "
-    "http/request_id http/response http/response_head http/server http/server_private http/watch",
+    "http/access_format http/access_log http/access_values http/conn http/measure http/out "
+    "http/request http/request_id http/response http/response_head http/server "
+    "http/server_private http/watch",
     "http/ws/ws http/ws/ws_conn http/ws/ws_frame",
     "pool/monitor pool/pool pool/pool_shared pool/worker",
     "asgi/app asgi/call asgi/scope",

@@ -50,6 +50,7 @@ struct AppServer {
     PyObject *refused;
     /* owned: the Future that drain() and abort() return; NULL before */
     PyObject *drained;
+    Py_buffer metrics; /* owned: where the HttpServer counts; obj is NULL: nowhere */
     Overdue overdue;   /* when the requests' time is over */
     HttpFields fields; /* scratch memory: the header fields of one response */
 };

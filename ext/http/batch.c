@@ -91,7 +91,7 @@ lent_count(HttpRequest *req, uint64_t bytes)
         req->length_left -= (int64_t)bytes;
     }
     req->body_out += bytes;
-    req->conn->sent += bytes;
+    conn_note_sent(req->conn, bytes);
 }
 
 void

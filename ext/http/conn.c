@@ -224,6 +224,7 @@ conn_on_data(Stream *stream, Slice data)
         return;
     }
     c->server->parking = !loop_is_crowded(c->server->loop);
+    c->server->stats.received += data.len;
     if (c->state == CONN_LINGER) {
         conn_linger_data(c, data.len);
     } else if (c->state != CONN_CLOSING) {
@@ -299,7 +300,9 @@ conn_on_error(Stream *stream, int err)
 static void
 conn_on_secure(Stream *stream)
 {
-    conn_settle(conn_of_stream(stream));
+    HttpConn *c = conn_of_stream(stream);
+    c->server->stats.tls_done++;
+    conn_settle(c);
 }
 
 /* A request came without TLS, perhaps of a browser that was given http:// and this port. */

@@ -158,6 +158,14 @@ void conn_settle_later(HttpConn *c);
 /* Does the work for which the connection waits in HttpServer.ready. */
 void conn_resume(HttpConn *c);
 
+/* The stream has got so many bytes. */
+static inline void
+conn_note_sent(HttpConn *c, uint64_t bytes)
+{
+    c->sent += bytes;
+    c->server->stats.sent += bytes;
+}
+
 static inline size_t
 conn_kept(const HttpConn *c)
 {

@@ -8,6 +8,7 @@
 #include "http/conn.h"
 
 #include "base/probe.h"
+#include "http/measure.h"
 #include "http/response_head.h"
 #include "http/out.h"
 
@@ -32,7 +33,7 @@ exchange_begin(HttpConn *c)
     req->https = c->https;
     req->eof = c->eof;
     req->left = c->left;
-    if (unlikely(c->server->log.format != NULL)) {
+    if (unlikely(http_server_is_timed(c->server))) {
         req->began_ns = loop_now_ns();
     }
     c->req = req;
@@ -112,6 +113,9 @@ exchange_log_end(HttpConn *c)
         req->body_out = c->sent - c->sent_before;
     }
     exchange_log(c, http_request_id(req), req->status, req->body_out, req->rest_out);
+    if (c->server->metrics != NULL && req->status != 101) {
+        measure_exchange(c->server, req, req->status);
+    }
 }
 
 void
@@ -124,9 +128,10 @@ exchange_drop(HttpConn *c)
     if (req == NULL) {
         return;
     }
-    if (unlikely(c->server->log.writer != NULL)) {
+    if (unlikely(c->server->log.writer != NULL || c->server->metrics != NULL)) {
         exchange_log_end(c);
     }
+    c->server->stats.websockets -= req->status == 101;
     c->req = NULL;
     req->conn = NULL;
     bool owed = req->response != HTTP_RESPONSE_DONE;
@@ -448,6 +453,11 @@ exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded)
     HttpRequest *req = c->req;
     access_log_add(&c->server->log, &req->peer, req, 101);
     req->status = 101;
+    c->server->stats.websockets++;
+    c->server->stats.websockets_accepted++;
+    if (c->server->metrics != NULL) { /* now: its life is no response's time */
+        measure_exchange(c->server, req, 101);
+    }
     c->sent_before = c->sent; /* the handshake is not written yet */
     c->body_received = 0;
     req->response = HTTP_RESPONSE_DONE;
@@ -488,6 +498,9 @@ exchange_refuse(HttpConn *c, Fault fault)
     size_t body = response_put_refusal(c->server, fault, id, bodyless);
     exchange_log(c, id, fault.status, body, c->server->out.len - before - body);
     out_end(c, mark);
+    if (c->server->metrics != NULL) {
+        measure_exchange(c->server, req, fault.status);
+    }
     if (req != NULL) {
         req->refused = true;
     }

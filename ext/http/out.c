@@ -62,7 +62,7 @@ part_write(HttpConn *c)
     if (bytes.len == 0) {
         return; /* the thread has written it */
     }
-    c->sent += bytes.len;
+    conn_note_sent(c, bytes.len);
     if (stream_write(&c->stream, bytes) != 0) {
         conn_break(c);
     } else if (c->stream.queued != 0) {
@@ -105,7 +105,7 @@ out_settle_sent(HttpServer *server)
         HttpConn *c = part->conn;
         if (c != NULL) {
             part->from += part->sent;
-            c->sent += part->sent;
+            conn_note_sent(c, part->sent);
             part->sent = 0;
             part_write(c); /* the bytes that the kernel didn't take from the thread */
         }
@@ -186,7 +186,7 @@ out_write(HttpConn *c, size_t mark)
     if (bytes.len == 0) {
         return;
     }
-    c->sent += bytes.len;
+    conn_note_sent(c, bytes.len);
     int err = stream_write(&c->stream, bytes);
     out_cut(server, from);
     if (err != 0) {
@@ -229,7 +229,7 @@ out_end_with(HttpConn *c, size_t mark, Slice body, Slice tail, PyObject *owner)
     HttpServer *server = c->server;
     size_t from = part_take(c, server->gather == c ? server->gather_from : mark);
     Slice slices[3] = {out_slice(server, from, server->out.len), body, tail};
-    c->sent += slices[0].len + body.len + tail.len;
+    conn_note_sent(c, slices[0].len + body.len + tail.len);
     int err = stream_writev(&c->stream, slices, tail.len != 0 ? 3 : 2, owner);
     out_cut(server, from);
     if (server->gather == c) {

@@ -7,6 +7,7 @@
 #include "http/server.h"
 
 #include "http/conn.h"
+#include "http/measure.h"
 #include "http/out.h"
 
 #include <uv.h>
@@ -84,6 +85,7 @@ server_release(HttpServer *server)
     request_ids_clear(&server->ids);
     secure_host_free(server->secure);
     access_log_free(&server->log);
+    metrics_free(server->metrics);
     PyMem_RawFree(server);
 }
 
@@ -177,6 +179,7 @@ http_server_is_secure(const HttpServer *server)
 void
 server_refused(HttpServer *server, const NetAddr *peer, HttpRefusal refusal)
 {
+    server->stats.tls_failed += refusal.status == 0;
     if (server->ops->on_refused != NULL) {
         server->ops->on_refused(server->context, peer, &refusal);
     }
@@ -210,7 +213,7 @@ http_server_access_format(HttpServer *server, AccessFormat *format)
 bool
 http_server_is_timed(const HttpServer *server)
 {
-    return server->log.format != NULL;
+    return server->log.format != NULL || server->metrics != NULL;
 }
 
 /* ---- Before the loop blocks -------------------------------------------------------------- */
@@ -237,6 +240,9 @@ server_on_hook(LoopHook *hook)
     }
     if (server->log.lines.len != 0) {
         access_log_flush(&server->log);
+    }
+    if (unlikely(server->metrics != NULL)) {
+        measure_turn(server);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/py.h"
 #include "http/access_format.h"
+#include "http/metrics.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "loop/loop.h"
@@ -50,6 +51,10 @@ typedef struct HttpOps {
     void (*on_writable)(HttpRequest *req);
     /* May be NULL. The pattern of the path's route, or empty: for the log. Valid as long as the request. */
     Slice (*route)(const HttpRequest *req);
+    /* May be NULL. The path of the request's route, or another text by which requests are counted: few of them. */
+    Slice (*label)(const HttpRequest *req);
+    /* May be NULL. An iteration of the loop is about to end: count what this layer doesn't know. */
+    void (*on_turn)(void *context, Metrics *metrics);
     /* Release what http_request_app holds. */
     void (*app_clear)(HttpRequest *req);
     /* May be NULL. A client was refused something. `refusal` is valid during the call. */
@@ -159,6 +164,8 @@ void http_server_access_log(HttpServer *server, int fd);
 int http_server_reopen_log(HttpServer *server, int fd);
 /* The layout of these lines, which the server owns from then on. NULL, the default: the plain one. */
 void http_server_access_format(HttpServer *server, AccessFormat *format);
+/* Counts in that memory: the arguments of metrics_new. Once, before the server listens. 0 or a negative UV_E*. */
+int http_server_metrics(HttpServer *server, void *memory, size_t size, uint64_t slot);
 /* Whether the times of requests are measured. */
 bool http_server_is_timed(const HttpServer *server);
 
@@ -190,7 +197,9 @@ const HttpLimits *http_server_limits(const HttpServer *server);
 /* Counters since the start, for tests and metrics. */
 typedef struct HttpStats {
     uint64_t accepted, requests, responses, rejected;
-    uint32_t open, in_flight;
+    uint64_t received, sent; /* bytes, without TLS */
+    uint64_t tls_done, tls_failed, websockets_accepted;
+    uint32_t open, in_flight, websockets;
 } HttpStats;
 HttpStats http_server_stats(const HttpServer *server);
 

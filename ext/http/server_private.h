@@ -96,6 +96,9 @@ struct HttpServer {
     RequestIds ids; /* see http_server_request_ids */
     AccessLog log;
     HttpStats stats;
+    Metrics *metrics; /* owned; NULL: off */
+    uint64_t
+        turn_ended; /* loop_now_ns() at the end of the last iteration, while they are on */
 };
 
 /* A limit of 0 is off. */

@@ -38,6 +38,8 @@ uint64_t loop_now_ns(void);
 /* Any thread, GIL or not: the time (loop_now_ns) at which loop_enter began to wait for the GIL, or
  * 0 when it isn't waiting. A hint for threads that could release the GIL. */
 uint64_t loop_gil_wanted_at(const Loop *loop);
+/* loop_now_ns() at which the last poll that blocked has ended. The loop's thread. */
+uint64_t loop_woke_at(const Loop *loop);
 
 /* Whether other threads are running Python code, so that the loop will get the GIL back late after
  * it has blocked. Send what clients are waiting for before that. */

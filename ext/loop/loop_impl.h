@@ -52,6 +52,7 @@ struct Loop {
     PyThreadState *parked; /* non-NULL while the loop's thread has released the GIL */
     uint64_t gil_taken;    /* when it last took the GIL, in libuv's milliseconds */
     _Atomic uint64_t gil_wanted_at; /* see loop_gil_wanted_at */
+    uint64_t woke_at;               /* see loop_woke_at */
     uint64_t crowded_until;         /* a time of loop_now_ns */
     bool crowded;                   /* see loop_is_crowded */
     Inbox inbox;

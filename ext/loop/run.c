@@ -63,6 +63,7 @@ loop_enter(Loop *self)
         PyThreadState *state = self->parked;
         uint64_t wanted_at = loop_now_ns();
         self->parked = NULL;
+        self->woke_at = wanted_at;
         atomic_store_explicit(&self->gil_wanted_at, wanted_at, memory_order_relaxed);
         PROBE(gil_wait, self);
         PyEval_RestoreThread(state);
@@ -106,6 +107,12 @@ uint64_t
 loop_gil_wanted_at(const Loop *self)
 {
     return atomic_load_explicit(&self->gil_wanted_at, memory_order_relaxed);
+}
+
+uint64_t
+loop_woke_at(const Loop *self)
+{
+    return self->woke_at;
 }
 
 static void

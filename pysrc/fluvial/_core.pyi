@@ -57,6 +57,15 @@ def guard_deadline(seconds: float, replace: bool = False, /) -> None:
 def guard_patience(seconds: float, /) -> None:
     """Changes the deadline that the first signal sets, in seconds after that signal."""
 
+def metrics_layout() -> dict[str, int]:
+    """Where what stands in the memory of metrics, in words of 8 bytes (ext/http/metrics.h)."""
+
+def metrics_size(slots: int, series: int, /) -> int:
+    """How many bytes such memory has."""
+
+def metrics_bounds() -> tuple[int, ...]:
+    """The upper bounds of a histogram's buckets, in ns; the last bucket has none."""
+
 def signal_is_default(number: int, /) -> bool:
     """Whether the signal's action is the system's default, also if C code has set it. Raises:
     OSError for an invalid signal."""
@@ -398,6 +407,7 @@ class Server:
         request_ids: str = "",
         own: tuple[tuple[str, AsgiApp | WsgiApp], ...] = (),
         probes: str = "",
+        metrics: tuple[memoryview, int] = ...,
         websockets: tuple[
             Router,
             type[WebSocket],

@@ -13,6 +13,7 @@
 #include "app/request_type.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
+#include "app/serve/metrics_layout.h"
 #include "app/serve/server_type.h"
 #include "app/stop_guard.h"
 #include "app/waiting.h"
@@ -32,7 +33,8 @@ app_setup(PyObject *module, AppState *st)
         || sender_setup(module, st) < 0 || file_send_setup(module, st) < 0
         || param_setup(module, &st->param_type) < 0 || plan_setup(module, st) < 0
         || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
-        || server_setup(module, st) < 0 || stop_guard_setup(module) < 0) {
+        || server_setup(module, st) < 0 || stop_guard_setup(module) < 0
+        || metrics_layout_setup(module) < 0) {
         return -1;
     }
     route_state(module)->target_type = st->plan_type;

@@ -25,7 +25,8 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts, *own, *secure, *refused, *root_path, *proxies, *access_format;
+        *mounts, *own, *secure, *refused, *root_path, *proxies, *access_format,
+        *metrics;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     const char *hosts;
@@ -70,6 +71,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "request_ids",
                                         "own",
                                         "probes",
+                                        "metrics",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -81,16 +83,16 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#O!s#", (char **)names,
-            &a->loop, &a->router, &a->pool, &a->app, &PyType_Type, &a->request_type,
-            &PyType_Type, &a->response_type, &a->validation_error, &a->http_exception,
-            &a->client_disconnect, &a->encode, &a->on_error, &a->encode_fallback,
-            &a->entry, &a->custom_errors, &a->root, &PyTuple_Type, &a->mounts,
-            &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#O!s#O!",
+            (char **)names, &a->loop, &a->router, &a->pool, &a->app, &PyType_Type,
+            &a->request_type, &PyType_Type, &a->response_type, &a->validation_error,
+            &a->http_exception, &a->client_disconnect, &a->encode, &a->on_error,
+            &a->encode_fallback, &a->entry, &a->custom_errors, &a->root, &PyTuple_Type,
+            &a->mounts, &a->limits, &a->access_log, &a->websockets, &a->ws_origins,
             &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path,
             &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies, &PyTuple_Type,
             &a->access_format, &a->request_ids, &a->request_ids_len, &PyTuple_Type,
-            &a->own, &a->probes, &a->probes_len)) {
+            &a->own, &a->probes, &a->probes_len, &PyTuple_Type, &a->metrics)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -174,6 +176,22 @@ server_set_proxies(HttpServer *http, PyObject *proxies)
     return err == 0 ? 0 : -1;
 }
 
+/* `metrics` is (memory, slot): see metrics.h. 0, or -1 with an exception set. */
+static int
+server_set_metrics(AppServer *self, PyObject *metrics)
+{
+    unsigned long long slot;
+    if (!PyArg_ParseTuple(metrics, "w*K:metrics", &self->metrics, &slot)) {
+        return -1;
+    }
+    int err = http_server_metrics(self->http, self->metrics.buf,
+                                  (size_t)self->metrics.len, slot);
+    if (err != 0) {
+        (void)err_set(err);
+    }
+    return err == 0 ? 0 : -1;
+}
+
 /* Makes the HttpServer. 0, or -1 with an exception set. */
 static int
 server_make_http(AppServer *self, PyObject *module, Loop *loop,
@@ -203,6 +221,9 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
         self->http, slice_of(a->request_ids, (size_t)a->request_ids_len));
     if (err != 0) {
         (void)err_set(err);
+        return -1;
+    }
+    if (a->metrics != NULL && server_set_metrics(self, a->metrics) < 0) {
         return -1;
     }
     http_server_access_log(self->http, a->access_log);
@@ -470,6 +491,7 @@ server_dealloc(PyObject *op)
     }
     (void)server_clear(op);
     http_fields_free(&self->fields);
+    PyBuffer_Release(&self->metrics);
     Py_XDECREF(self->root_path);
     type->tp_free(op);
     Py_DECREF(type);

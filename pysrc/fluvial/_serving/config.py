@@ -11,6 +11,7 @@ from .access_format import read_format
 from .access_log import syslog_address
 from .addresses import has_unix_socket, parse_address
 from .limits import LIMITS
+from .metrics_address import check_metrics
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
 from .request_ids import check_id_header
 
@@ -29,6 +30,7 @@ RANGES = {
     "max_requests_jitter": (0, 2**31 - 1),
     "max_rss": (0, 2**63 - 1),
     "ssl_session_lifetime": (0, 604_800),  # RFC 8446 section 4.6.1
+    "metrics_series": (10, 100_000),
 }
 # For an option's annotation: the types that are accepted, and their description.
 _TYPES: dict[str, tuple[Any, str]] = {
@@ -48,7 +50,7 @@ OF_CERTIFICATES = ("ssl_certfile", "ssl_keyfile")  # one name, or several
 # What new workers can't have otherwise than those whose places they take.
 KEPT = (
     *("host", "port", "uds", *OF_FILES, "bind", "reuse_port", "backlog"),
-    *("user", "group", "umask", "pid", "preload"),
+    *("user", "group", "umask", "pid", "preload", "metrics", "metrics_series"),
 )
 _NOT_EMPTY = {
     "uds": "the path of a socket",
@@ -87,6 +89,9 @@ class Config:
 
     Times are in seconds. After the first signal to stop, requests have `graceful_timeout` to
     finish, and the rest of the shutdown has `cleanup_timeout`; then the process is terminated.
+    With `metrics` requests and much else are counted: it is the path that tells them, or HOST:PORT,
+    a port of its own, which has them at /metrics. `metrics_series` is the maximum number of routes,
+    methods and statuses that are told apart.
     With `health` the server responds to /-/live and /-/ready; for `drain_delay` after the first
     signal it serves on, but is not ready, and only then begins to stop.
     `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
@@ -160,6 +165,8 @@ class Config:
     graceful_timeout: float = 8.0
     cleanup_timeout: float = 1.5
     health: bool = False
+    metrics: str = ""
+    metrics_series: int = 1000
     drain_delay: float = 0.0
     root_path: str = ""
     forwarded_allow_ips: str | tuple[str, ...] = LOCAL
@@ -278,6 +285,7 @@ class Config:
         read_format(self.access_logformat)
         syslog_address(self.access_log_file)
         check_id_header(self.request_id_header)
+        check_metrics(self.metrics)
         if self.preload and (self.user is not None or self.group is not None):
             raise ValueError(
                 "preload can't be combined with user or group: the app would be loaded before the "

@@ -8,6 +8,7 @@ sockets, so nothing that waits there is lost.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import random
@@ -21,10 +22,13 @@ from .cells import Cells
 from .config import RANGES
 from .draining import RETIRING
 from .identity import take_pid_file
+from .metrics import Counting, close_sockets, make_counting
+from .metrics_text import resident_size
 from .reopening import REOPEN, reopens
 from .reporting import RETIRE
 from .secure import SecureError
 from .signals import OURS
+from .sockets import BindError, closing
 from .succession import Predecessor, leave_files, own_files, start_successor
 from .supervisor import LATE, Place, Supervisor, Work, pause_after
 
@@ -70,6 +74,7 @@ class Rolling(Supervisor):
         certificates.share()
         self._look_at = 0.0  # when to look for new certificates
         self._cells = Cells(2 * _MOST)
+        self._counting: Counting | None = None
         self._coming: dict[Place, Place] = {}  # a place, and the one whose worker it gets
         self._rolling: list[Place] = []  # whose workers are still to be replaced
         self._retiring: dict[Place, float] = {}  # places of old workers, and when they are killed
@@ -136,6 +141,22 @@ class Rolling(Supervisor):
 
     # -- Another process with the same sockets ------------------------------------------------
 
+    def _hold_address(self) -> list[socket.socket]:
+        sockets = super()._hold_address()
+        try:
+            self._counting = make_counting(self._config, max(2, self._config.workers))
+        except BindError:
+            with closing(sockets):
+                raise
+        return sockets
+
+    def run(self, *, to_the_end: bool = True) -> int:
+        """As Supervisor.run()."""
+        try:
+            return super().run(to_the_end=to_the_end)
+        finally:
+            close_sockets(self._counting)
+
     def _find_sockets(self) -> list[socket.socket]:
         return self._before.sockets() if self._before.pid else super()._find_sockets()
 
@@ -170,6 +191,8 @@ class Rolling(Supervisor):
         take_pid_file(self._config.pid)
 
     def _stop(self) -> None:
+        if self._counting is not None and not self._successor:
+            self._counting.memory.note_stop()
         if not self._successor:
             super()._stop()
             return
@@ -247,9 +270,12 @@ class Rolling(Supervisor):
         """Gives the worker of `coming`, which is ready, the place of the old one."""
         del self._coming[place]
         self._failures = 0
-        old = Place(place.pid, place.started, ready=place.ready, cell=place.cell)
+        old = Place(place.pid, place.started, ready=place.ready, cell=place.cell, slot=place.slot)
         place.pid, place.started, place.ready = coming.pid, coming.started, True
         place.cell, coming.cell = coming.cell, -1
+        place.slot, coming.slot = coming.slot, -1
+        if self._counting is not None:
+            self._counting.memory.note_restart()
         self._requests[place] = self._requests.pop(coming, 0)
         self._stalled.pop(place, None)
         if old.pid:
@@ -310,7 +336,7 @@ class Rolling(Supervisor):
             reason = f"has had {requests} requests"
         elif config.max_lifetime and lived >= config.max_lifetime:
             reason = f"has lived for {lived:.0f} seconds"
-        elif config.max_rss and (size := _resident_size(place.pid)) >= config.max_rss:
+        elif config.max_rss and (size := resident_size(place.pid)) >= config.max_rss:
             reason = f"has {size} bytes of memory"
         else:
             return
@@ -329,11 +355,18 @@ class Rolling(Supervisor):
     def _start(self, place: Place, held: list[socket.socket]) -> None:
         self._forget(place)
         place.cell = self._cells.take()
+        if self._counting is not None:
+            place.slot = self._counting.memory.take()
+            if place.starts:
+                self._counting.memory.note_restart()
         config = self._config
         self._requests[place] = config.max_requests + random.randint(0, config.max_requests_jitter)
         super()._start(place, held)
         if not place.pid:
             self._give_back(place)
+
+    def _counting_of(self, place: Place) -> Counting | None:
+        return self._counting and dataclasses.replace(self._counting, slot=place.slot)
 
     def _cell_of(self, place: Place) -> memoryview | None:
         return self._cells.view(place.cell)
@@ -367,6 +400,9 @@ class Rolling(Supervisor):
         if place.cell >= 0:
             self._cells.give_back(place.cell)
             place.cell = -1
+        if self._counting is not None:
+            self._counting.memory.give_back(place.slot)
+            place.slot = -1
 
 
 def _commands_of_ours() -> tuple[int, ...]:
@@ -378,12 +414,3 @@ def _commands_of_ours() -> tuple[int, ...]:
 def _kill(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _resident_size(pid: int) -> int:
-    """The bytes of memory that a process has; 0 where the system doesn't tell."""
-    try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

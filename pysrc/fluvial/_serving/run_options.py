@@ -129,6 +129,23 @@ _OPTIONS = (
         "the app is.",
     ),
     click.option(
+        "--metrics",
+        metavar="PATH|HOST:PORT",
+        default="",
+        help="Count requests by route, method and status, and much else, and tell it as Prometheus "
+        "and OpenMetrics want it: at this path, or at /metrics on a port of its own, which has the "
+        "paths of --health, too. Default: nothing is counted.",
+    ),
+    click.option(
+        "--metrics-series",
+        type=click.IntRange(*RANGES["metrics_series"]),
+        default=1000,
+        show_default=True,
+        metavar="N",
+        help="Most combinations of route, method and status that are told apart; further ones "
+        "count as other.",
+    ),
+    click.option(
         "--drain-delay",
         type=_Seconds(0, LONGEST_GRACE),
         default=0.0,

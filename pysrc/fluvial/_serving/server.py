@@ -36,7 +36,7 @@ from .certificates import Certificates, renewing, watching
 from .draining import CANCELLED_SHARE, drain
 from .limits import PYTHON_LIMITS
 from .manager import ServiceManager
-from .probes import PROBES, Health
+from .own import Own
 from .proxies import make_proxies
 from .refusals import log_refused
 from .reopening import reopening
@@ -47,6 +47,7 @@ from .stopping import Stop, current_stop
 if TYPE_CHECKING:
     from .._asgi.foreign_app import Foreign
     from .config import Config
+    from .metrics import Counting
     from .signals import StopSignals
     from .supervisor import Supervised
 
@@ -86,6 +87,7 @@ class Service:
         config: Config,
         certificates: Certificates | None = None,
         worker: int = 0,
+        counting: Counting | None = None,
     ) -> None:
         if isinstance(app, App):  # what the app says of itself counts
             config = replace(config, root_path=app.root_path or config.root_path)
@@ -103,7 +105,7 @@ class Service:
         self._sockets = sockets
         self._config = config
         self._access_log = AccessLog(config, worker)
-        self._health = Health()
+        self._own = Own(config, counting)
         self.certificates = Certificates(config) if certificates is None else certificates
         self._stops = 0
         self._stop = asyncio.Event()
@@ -140,7 +142,8 @@ class Service:
         register_pool(loop, pool)
         try:
             self._access_log.open()
-            await self._run_lifespan(loop, pool, on_ready)
+            async with self._own.serving(loop, pool):
+                await self._run_lifespan(loop, pool, on_ready)
         finally:
             self._access_log.close()
             unregister_pool(loop, pool)
@@ -218,7 +221,7 @@ class Service:
     async def _serve_until_stopped(
         self, server: _core.Server, on_ready: Callable[[], None] | None
     ) -> None:
-        self._health.ready = True
+        self._own.set_ready(True)
         addresses = [self._listen(server, sock) for sock in self._sockets]
         if on_ready is not None:
             on_ready()  # before the log line, since a reader of the log may then send a signal
@@ -234,7 +237,7 @@ class Service:
 
     async def _delay(self) -> None:
         """Serves on, but isn't ready any more, until load balancers have seen that."""
-        self._health.ready = False
+        self._own.set_ready(False)
         if seconds := self._config.drain_delay:
             log.info("Not ready any more; still serving for %g seconds", seconds)
             with contextlib.suppress(TimeoutError):
@@ -312,8 +315,7 @@ class Service:
             limits=self._limits(),
             **self._access_log.options(),
             request_ids=self._config.request_id_header,
-            own=self._health.core() if self._config.health else (),
-            probes=" ".join(PROBES) if self._config.health else "",
+            **self._own.options(),
             websockets=self._websockets(),
             ws_origins=" ".join(self._config.ws_origins).lower(),
             hosts=" ".join(self._config.allowed_hosts).lower(),
@@ -429,8 +431,8 @@ def serve_on(
     """
 
     def make() -> Service:
-        number = supervised.number if supervised else 0
-        return Service(app, sockets, config, certificates, number)
+        number, counting = (supervised.number, supervised.counting) if supervised else (0, None)
+        return Service(app, sockets, config, certificates, number, counting)
 
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:

@@ -32,6 +32,7 @@ from .sockets import BindError, bind, closing, describe
 
 if TYPE_CHECKING:
     from .config import Config
+    from .metrics import Counting
 
 log = logging.getLogger("fluvial")
 START_FAILED = 3  # the exit status of a worker whose app could not start
@@ -56,6 +57,7 @@ class Supervised:
     mask: set[int]  # the signals to block once the worker's own handlers are installed
     cell: memoryview | None = None  # for the loop's pulse and the number of requests, or None
     number: int = 0  # which of the workers this is, counted from 1
+    counting: Counting | None = None  # where it counts, if all do that together
 
     def tell_ready(self) -> None:
         """Reports to the parent that this worker serves."""
@@ -81,6 +83,7 @@ class Place:
     due: float = 0.0  # when the next worker starts
     number: int = 0  # which of the workers it has, counted from 1
     cell: int = -1  # the number of its memory, if the parent watches it
+    slot: int = -1  # the number of its memory for metrics, if there are any
 
 
 class Supervisor:
@@ -283,7 +286,8 @@ class Supervisor:
         for fd in (self._lifeline[1], self._ready[0], *self._wakeup):
             os.close(fd)
         lifeline, ready, cell = self._lifeline[0], self._ready[1], self._cell_of(place)
-        supervised = Supervised(parent, lifeline, ready, mask, cell, place.number)
+        counting = self._counting_of(place)
+        supervised = Supervised(parent, lifeline, ready, mask, cell, place.number, counting)
         try:
             return self._work(held, supervised)
         except KeyboardInterrupt:  # a SIGINT after the service has ended
@@ -296,6 +300,10 @@ class Supervisor:
 
     def _cell_of(self, place: Place) -> memoryview | None:
         """The memory that a worker shares with the parent, if there is any."""
+        return None
+
+    def _counting_of(self, place: Place) -> Counting | None:
+        """Where a worker counts together with the others; None if they don't."""
         return None
 
     def _end_worker(self, status: int) -> NoReturn:

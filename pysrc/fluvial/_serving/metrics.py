@@ -1,0 +1,154 @@
+"""Metrics: where the workers count, and who is told: a path of the server, or a port of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._application.core_options import core_options
+from .._asgi.bridge import Bridge
+from ..applications import App
+from ..requests import Request
+from .metrics_address import host_and_port
+from .metrics_memory import SPARE_SLOTS, MetricsMemory
+from .metrics_text import OPEN_METRICS, PROMETHEUS, takes_openmetrics, text_of
+from .sockets import bind_tcp, closing, describe
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+    from .._asgi.protocol import Message, Receive, Send
+    from .._loop import Loop
+    from .config import Config
+    from .probes import Health
+
+log = logging.getLogger("fluvial")
+
+PORT_PATH = "/metrics"  # on a port of its own
+_BEAT = 0.5  # seconds; what other threads change, such as the pool's, is seen so late at most
+
+
+@dataclass(slots=True)
+class Counting:
+    """Where one process counts, and on which sockets it tells that: made before workers are forked.
+
+    A process whose `slot` is -1 doesn't count.
+    """
+
+    memory: MetricsMemory
+    sockets: list[socket.socket] = field(default_factory=list)
+    slot: int = -1
+
+
+def make_counting(config: Config, workers: int) -> Counting | None:
+    """What `workers` processes share; None when no metrics are wanted.
+
+    Raises: BindError when the port can't be bound.
+    """
+    if not config.metrics:
+        return None
+    sockets: list[socket.socket] = []
+    if not config.metrics.startswith("/"):
+        # Another binary that takes the server over has the port at the same time.
+        sockets = bind_tcp(*host_and_port(config.metrics), reuse=workers > 1)
+    slots = 1 if workers == 1 else 2 * workers + SPARE_SLOTS
+    return Counting(MetricsMemory(slots, config.metrics_series), sockets)
+
+
+class Metrics:
+    """The metrics of one process, as an ASGI app that responds with those of all."""
+
+    def __init__(self, counting: Counting, config: Config, health: Health) -> None:
+        self._counting = counting
+        self._config = config
+        self._health = health
+        self._timer: asyncio.TimerHandle
+        self.addresses: list[str] = []  # of the port of its own, as URLs
+
+    @property
+    def path(self) -> str:
+        """The path on the server's own port, or ""."""
+        return self._config.metrics if self._config.metrics.startswith("/") else ""
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of the C server."""
+        counting = self._counting
+        if counting.slot < 0:
+            return {}
+        counting.memory.begin(counting.slot, self._config.threads)
+        return {"metrics": (counting.memory.words, counting.slot)}
+
+    def core(self) -> tuple[tuple[str, _core.AsgiApp], ...]:
+        """What C calls for the path on the server's own port, if there is one."""
+        return ((self.path, Bridge(self, lifespan="off").core),) if self.path else ()
+
+    def set_ready(self, ready: bool) -> None:
+        """Notes whether this process may get requests."""
+        if self._counting.slot >= 0:
+            self._counting.memory.set_ready(self._counting.slot, ready)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Responds with the text."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
+        status, headers, body = 405, [(b"allow", b"GET, HEAD")], b""
+        if scope["method"] in ("GET", "HEAD"):
+            accept = ",".join(v.decode("latin-1") for n, v in scope["headers"] if n == b"accept")
+            openmetrics = takes_openmetrics(accept)
+            kind = OPEN_METRICS if openmetrics else PROMETHEUS
+            status, headers = 200, [(b"content-type", kind.encode()), (b"vary", b"accept")]
+            body = text_of(self._counting.memory, openmetrics=openmetrics)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    # ---- The port of its own ------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def serving(self, loop: Loop, pool: _core.Pool) -> AsyncIterator[None]:
+        """Serves on the port of its own, and keeps what is counted fresh."""
+        self._keep_fresh(loop)
+        server = self._listen(loop, pool) if self._counting.sockets else None
+        try:
+            yield
+        finally:
+            self._timer.cancel()
+            if server is not None:
+                await server.abort()
+                server.close()
+
+    def _keep_fresh(self, loop: Loop) -> None:
+        """Makes the loop run, at whose turn's end C copies what it counts."""
+        self._timer = loop.call_later(_BEAT, self._keep_fresh, loop)
+
+    def _listen(self, loop: Loop, pool: _core.Pool) -> _core.Server:
+        app = App(openapi_url=None)
+        app.plan_routes()
+        probes = self._health.core(self._counting.memory) if self._config.health else ()
+        server = _core.Server(
+            loop,
+            app.table,
+            pool,
+            app=app,
+            request_type=Request,
+            **core_options(app.errors),
+            own=((PORT_PATH, Bridge(self, lifespan="off").core), *probes),
+        )
+        for sock in self._counting.sockets:
+            shared = self._counting.memory.slots > 1
+            self.addresses.append(describe(sock) + PORT_PATH)
+            server.listen(sock.detach(), backlog=self._config.backlog, shared=shared)
+        log.info("Metrics on %s", ", ".join(self.addresses))
+        return server
+
+
+def close_sockets(counting: Counting | None) -> None:
+    """Closes the sockets of a parent, which doesn't serve."""
+    if counting is not None:
+        with closing(counting.sockets):
+            pass

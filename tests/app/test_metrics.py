@@ -1,0 +1,307 @@
+"""Metrics of one process: what is counted, under which labels, in which format."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from fluvial import App, Config, WebSocket
+from support.metrics import Scraped, scraped, until
+from support.serving import Served, serving
+from support.ws_client import upgraded
+
+if TYPE_CHECKING:
+    from support.certificate import Certificate
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
+OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def make_app() -> App:
+    app = App()
+
+    @app.get("/items/{number}")
+    async def item(number: int) -> int:
+        return number
+
+    @app.get("/sync")
+    def sync() -> None: ...
+
+    @app.websocket("/ws/{name}")
+    async def talk(websocket: WebSocket, name: str) -> None:
+        await websocket.accept()
+        await websocket.send_text(await websocket.receive_text() + name)
+
+    return app
+
+
+def port_of(server: Served) -> str:
+    """The URL of the metrics on a port of their own."""
+    assert server.service is not None
+    assert server.service._own.metrics is not None
+    (url,) = server.service._own.metrics.addresses
+    return url
+
+
+def scrape(server: Served, **headers: str) -> Scraped:
+    """What the server tells, at its own path or port."""
+    assert server.service is not None
+    config = server.service._config
+    url = f"{server.url}/metrics" if config.metrics.startswith("/") else port_of(server)
+    answer = httpx.get(url, headers=headers, verify=server.context or False)
+    assert answer.status_code == 200
+    return scraped(answer.text)
+
+
+def tls(certificate: Certificate) -> dict[str, str]:
+    return {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
+
+
+async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 201, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def test_requests_by_route_method_and_status() -> None:
+    app = make_app()
+    app.mount("/below", asgi_app)
+    with serving(app, metrics="/metrics", health=True) as server:
+        client = server.client
+        for path in ("/items/1", "/items/2", "/items/x", "/sync", "/none", "/nothing"):
+            client.get(path)
+        client.head("/items/3")
+        client.get("/below/x")
+        client.get("/-/ready")
+        client.request("PROPFIND", "/none")
+        client.request("MKCOL", "/none")
+        server.exchange(b"\x16\x03\x01\r\n\r\n")
+        found = until(
+            lambda: scrape(server), lambda got: ("/metrics", "GET", "200") in got.requests()
+        )
+    requests = found.requests()
+    del requests["/metrics", "GET", "200"]
+    assert requests == {
+        ("/items/{number}", "GET", "200"): 2,
+        ("/items/{number}", "GET", "422"): 1,
+        ("/items/{number}", "HEAD", "200"): 1,
+        ("/sync", "GET", "200"): 1,
+        ("/below", "GET", "201"): 1,
+        ("/-/ready", "GET", "200"): 1,
+        ("none", "GET", "404"): 2,
+        ("none", "OTHER", "404"): 2,
+        ("invalid", "OTHER", "400"): 1,
+    }
+
+
+def test_an_app_of_another_interface() -> None:
+    with serving(asgi_app, metrics="/metrics", lifespan="off") as server:
+        server.client.get("/any")
+        assert scrape(server).requests() == {("app", "GET", "201"): 1}
+
+
+def test_times_are_by_route_and_complete() -> None:
+    with serving(make_app(), metrics="/metrics") as server:
+        for number in range(5):
+            server.client.get(f"/items/{number}")
+        server.client.get("/items/x")
+        found = scrape(server)
+    name = "fluvial_request_duration_seconds"
+    labels = 'route="/items/{number}",method="GET"'
+    buckets = [v for k, v in found.items() if k.startswith(f"{name}_bucket{{{labels}")]
+    assert len(buckets) == 15
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == found[f"{name}_count{{{labels}}}"] == 6
+    assert found[f'{name}_bucket{{{labels},le="+Inf"}}'] == 6
+    assert found[f"{name}_sum{{{labels}}}"] > 0
+
+
+def test_a_websocket_counts_as_a_request_without_a_time_of_its_own() -> None:
+    with serving(make_app(), metrics="/metrics") as server:
+        client = upgraded(server, "/ws/me")
+        opened = until(lambda: scrape(server), lambda got: got["fluvial_websockets"] == 1)
+        client.sock.close()
+        closed = until(lambda: scrape(server), lambda got: got["fluvial_websockets"] == 0)
+    assert opened.requests()["/ws/{name}", "GET", "101"] == 1
+    assert closed.requests()["/ws/{name}", "GET", "101"] == 1
+    assert closed["fluvial_websockets_accepted_total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5", True),
+        ("text/plain;q=0.5, Application/OpenMetrics-Text", True),
+        ("application/openmetrics-text;q=0,*/*", False),
+        ("text/plain", False),
+        ("*/*", False),
+    ],
+)
+def test_the_format_is_that_which_is_accepted(accept: str, openmetrics: bool) -> None:
+    with serving(make_app(), metrics="/metrics") as server:
+        server.client.get("/items/1")
+        answer = server.client.get("/metrics", headers={"accept": accept})
+    expected = OPEN if openmetrics else "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers["content-type"] == expected
+    found = scraped(answer.text)
+    assert answer.text.endswith("# EOF\n") is openmetrics
+    assert found.requests() == {("/items/{number}", "GET", "200"): 1}
+
+
+def test_labels_are_escaped() -> None:
+    app = App()
+    path = '/a"b\\c'
+
+    @app.get(path)
+    async def odd() -> None: ...
+
+    with serving(app, metrics="/metrics") as server:
+        server.client.get("/a%22b%5Cc")
+        (route, _, status), *_ = scrape(server).requests()
+    assert (route, status) == ('/a\\"b\\\\c', "200")
+
+
+def test_methods() -> None:
+    with serving(make_app(), metrics="/metrics") as server:
+        assert server.client.head("/metrics").status_code == 200
+        assert server.client.post("/metrics").status_code == 405
+
+
+def test_what_has_no_room_counts_as_other() -> None:
+    app = App()
+    for number in range(30):
+        app.get(f"/{number}")(lambda: None)
+    with serving(app, metrics="/metrics", metrics_series=10) as server:
+        for _ in range(2):
+            for number in range(30):
+                server.client.get(f"/{number}")
+        found = scrape(server).requests()
+    assert len(found) == 10
+    assert found["other", "other", "other"] == 2 * (30 - 9)
+    assert sum(found.values()) == 60
+
+
+def test_a_port_of_its_own() -> None:
+    with serving(make_app(), metrics="127.0.0.1:0", health=True) as server:
+        url = port_of(server).removesuffix("/metrics")
+        assert server.client.get("/metrics").status_code == 404
+        assert httpx.get(f"{url}/items/1").status_code == 404
+        assert httpx.get(f"{url}/-/ready").json() == {"status": "ready"}
+        assert scrape(server).requests() == {("none", "GET", "404"): 1}
+
+
+def test_bytes_and_connections() -> None:
+    request = b"GET /items/1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    with serving(make_app(), metrics="127.0.0.1:0") as server:
+        answer = server.exchange(request)
+        found = until(lambda: scrape(server), lambda got: got["fluvial_connections"] == 0)
+        with server.connect():
+            until(lambda: scrape(server), lambda got: got["fluvial_connections"] == 1)
+    assert found["fluvial_received_bytes_total"] == len(request)
+    assert found["fluvial_sent_bytes_total"] == len(answer)
+    assert found["fluvial_connections_accepted_total"] == 1
+
+
+def test_threads_and_requests_in_flight() -> None:
+    go_on = threading.Event()
+    app = App()
+
+    @app.get("/")
+    def wait() -> None:
+        go_on.wait(60)
+
+    options: dict[str, Any] = {"threads": 1, "metrics": "127.0.0.1:0"}
+    with serving(app, **options) as server, server.connect() as one, server.connect() as two:
+        for sock in (one, two):
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        found = until(
+            lambda: scrape(server),
+            lambda got: got["fluvial_pool_queue"] == 1 and got["fluvial_pool_threads_busy"] == 1,
+        )
+        go_on.set()
+        assert one.recv(12) == two.recv(12) == b"HTTP/1.1 200"
+        end = until(lambda: scrape(server), lambda got: got["fluvial_requests_in_flight"] == 0)
+    assert found["fluvial_requests_in_flight"] == 2
+    assert found["fluvial_pool_saturation_ratio"] == 2
+    assert found["fluvial_pool_threads_max"] == 1
+    assert end["fluvial_pool_jobs_total"] == end["fluvial_pool_wait_seconds_count"] == 2
+    assert end["fluvial_pool_wait_seconds_sum"] > 0
+
+
+def test_tls_handshakes(certificate: Certificate) -> None:
+    with serving(make_app(), metrics="127.0.0.1:0", **tls(certificate)) as server:
+        server.client.get("/items/1")
+        with server.connect_plain() as sock, pytest.raises((ssl.SSLError, OSError)):
+            ssl.create_default_context().wrap_socket(sock, server_hostname="localhost")
+        found = until(
+            lambda: scrape(server),
+            lambda got: got['fluvial_tls_handshakes_total{result="failed"}'] == 1,
+        )
+    assert found['fluvial_tls_handshakes_total{result="done"}'] == 1
+
+
+def test_rejected_requests_and_the_process() -> None:
+    with serving(make_app(), metrics="/metrics") as server:
+        server.exchange(b"GET / HTTP/1.1\r\n\r\n")
+        found = scrape(server)
+    assert found["fluvial_requests_rejected_total"] == 1
+    assert found["fluvial_workers"] == found["fluvial_workers_ready"] == 1
+    assert found["fluvial_worker_starts_total"] == 1
+    assert found["fluvial_worker_restarts_total"] == 0
+    assert found.sum("fluvial_worker_resident_memory_bytes") > 2**20
+
+
+def test_the_time_for_which_the_loop_is_away() -> None:
+    app = App()
+    begun, go_on = threading.Event(), threading.Event()
+
+    @app.get("/")
+    async def block() -> None:
+        begun.set()
+        go_on.wait(60)
+
+    with serving(app, metrics="/metrics") as server:
+        threading.Timer(0.3, go_on.set).start()
+        server.client.get("/")
+        found = scrape(server)
+    name = "fluvial_loop_lag_seconds"
+    assert found[f"{name}_count"] - found[f'{name}_bucket{{le="0.25"}}'] >= 1
+    assert found[f"{name}_sum"] >= 0.25
+
+
+def test_nothing_is_counted_unless_asked() -> None:
+    with serving(make_app()) as server:
+        assert server.client.get("/metrics").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "text", ["metrics", "/a b", "/a?b", "/%20", "1.2.3.4", "unix:/x", "fd://3", "h:99999", ":"]
+)
+def test_where_metrics_can_not_be(text: str) -> None:
+    with pytest.raises(ValueError, match="metrics must be"):
+        Config(metrics=text)
+
+
+def test_the_dashboard_and_the_guide_name_what_there_is(certificate: Certificate) -> None:
+    with serving(make_app(), metrics="/metrics", **tls(certificate)) as server:
+        server.client.get("/items/1")
+        server.client.get("/sync")
+        found = scrape(server)
+    names = {key.split("{")[0] for key in found}
+    dashboard = json.loads((GUIDE / "grafana.json").read_text())
+    queries = [t["expr"] for panel in dashboard["panels"] for t in panel.get("targets", ())]
+    assert len(queries) > 10
+    used = {name for query in queries for name in re.findall(r"\bfluvial_\w+", query)}
+    assert used <= names
+    guide = (GUIDE / "metrics.md").read_text()
+    told = set(re.findall(r"`(fluvial_\w+)`", guide))
+    assert told == set(found.types)
+    labels = {label for query in queries for label in re.findall(r"by \(([\w, ]+)\)", query)}
+    known = {"le", *(re.findall(r'(\w+)="', " ".join(found)))}
+    assert {each.strip() for label in labels for each in label.split(",")} <= known

@@ -74,7 +74,7 @@ response_check_head(const HttpRequest *req, const HttpHead *head)
         return UV_ECANCELED;
     }
     if (head->status < 200 || head->status > 599
-        || !http_value_is_clean(head->content_type)
+        || (!head->checked && !http_value_is_clean(head->content_type))
         || !http_value_is_clean(head->reason)) {
         return UV_EINVAL;
     }
@@ -175,7 +175,8 @@ http_respond_error(HttpRequest *req, int status)
     memcpy(body + n, reason.ptr, reason.len);
     n += reason.len;
     memcpy(body + n, "\"}", 2);
-    const HttpHead head = {.status = status, .content_type = SLICE("application/json")};
+    const HttpHead head = {
+        .status = status, .content_type = SLICE("application/json"), .checked = true};
     return http_respond(req, &head, slice_of(body, n + 2), NULL);
 }
 

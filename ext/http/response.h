@@ -40,6 +40,7 @@ typedef struct HttpHead {
     Slice content_type;       /* empty: none, or among the fields */
     const HttpFields *fields; /* borrowed; may be NULL */
     Slice reason;             /* the reason phrase; empty: http_reason(status) */
+    bool checked; /* content_type is known to be clean: see http_value_is_clean() */
 } HttpHead;
 
 /* Sends a whole response. A small `body` is copied; a larger one is kept alive by `owner` until it is

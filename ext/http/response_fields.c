@@ -86,7 +86,10 @@ typedef enum FieldKind {
 static FieldKind
 field_kind_if(Slice name, Slice lower, FieldKind kind)
 {
-    return slice_eq(name, lower) || slice_eq_nocase(name, lower) ? kind : FIELD_PLAIN;
+    bool first =
+        ascii_lower(name.ptr[0]) == lower.ptr[0]; /* mostly it isn't the name */
+    bool same = first && (slice_eq(name, lower) || slice_eq_nocase(name, lower));
+    return same ? kind : FIELD_PLAIN;
 }
 
 /* The kind of the field with this name: whether it needs special treatment. */

@@ -6,6 +6,7 @@
 #define FLUVIAL_APP_APP_STATE_H
 
 #include "base/py.h"
+#include "base/recycle.h"
 #include "base/strings.h"
 #include "pool/pool_state.h"
 #include "route/route_state.h"
@@ -46,6 +47,8 @@ typedef struct AppState {
     PyTypeObject *coro_type;         /* HandlerCoro */
     PyTypeObject *server_type;
     PyObject *cancelled_error; /* asyncio.CancelledError */
+
+    Recycler coros; /* of the type HandlerCoro */
 
     /* Interned strings, all owned. */
     APP_STRINGS(STRING_FIELD)

@@ -156,6 +156,7 @@ coro_setup(PyObject *module, AppState *st)
 {
     st->coro_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &coro_spec, (PyObject *)st->request_coro_type);
+    st->coros.room = CORO_SPARES;
     return st->coro_type == NULL ? -1 : PyModule_AddType(module, st->coro_type);
 }
 
@@ -178,7 +179,7 @@ static HandlerCoro *
 coro_new(HttpRequest *req, const Plan *plan, CallNext next)
 {
     AppState *st = call_server(req)->st;
-    HandlerCoro *self = (HandlerCoro *)st->coro_type->tp_alloc(st->coro_type, 0);
+    HandlerCoro *self = (HandlerCoro *)recycle_new(&st->coros, st->coro_type);
     if (self == NULL) {
         Py_DECREF(next.coro);
         return NULL;
@@ -189,6 +190,7 @@ coro_new(HttpRequest *req, const Plan *plan, CallNext next)
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
     self->plan = plan == NULL ? NULL : (Plan *)Py_NewRef((PyObject *)plan);
     request_coro_init(&self->base, &coro_ops, st, self->server->loop);
+    self->base.memory = &st->coros;
     self->base.coro = next.coro;
     self->stage = next.stage;
     return self;

@@ -355,11 +355,9 @@ request_coro_clear(PyObject *op)
 void
 request_coro_dealloc(PyObject *op)
 {
-    PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    (void)type->tp_clear(op);
-    type->tp_free(op);
-    Py_DECREF(type);
+    (void)Py_TYPE(op)->tp_clear(op);
+    recycle_free(coro_of(op)->memory, op);
 }
 
 bool

@@ -41,8 +41,11 @@ struct RequestCoro {
     unsigned long thread; /* the loop's when last seen, see coro_is_here */
     bool running;         /* a step is being taken: of the coroutine, or of `settle` */
     AppState *st;         /* borrowed: the type holds the module that owns it */
+    Recycler *memory;     /* likewise: where the object's memory goes; NULL: nowhere */
     Replay replay;
 };
+
+enum { CORO_SPARES = 64 }; /* objects whose memory is kept, of each kind */
 
 /* Initialises a new object. On the loop's thread. */
 void request_coro_init(RequestCoro *self, const RequestCoroOps *ops, AppState *st,

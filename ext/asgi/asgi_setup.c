@@ -29,6 +29,7 @@ asgi_traverse(AsgiState *st, visitproc visit, void *arg)
 void
 asgi_clear(AsgiState *st)
 {
+    recycle_end(&st->calls);
     Py_CLEAR(st->asgi_app_type);
     Py_CLEAR(st->asgi_call_type);
     Py_CLEAR(st->asgi_socket_type);

@@ -5,6 +5,7 @@
 #define FLUVIAL_ASGI_ASGI_STATE_H
 
 #include "base/py.h"
+#include "base/recycle.h"
 #include "base/strings.h"
 
 /* The names that the room looks up in Python objects; each is AsgiState.str_<name>. */
@@ -58,6 +59,7 @@ typedef struct AsgiState {
     PyTypeObject *asgi_app_type;
     PyTypeObject *asgi_call_type;
     PyTypeObject *asgi_socket_type;
+    Recycler calls; /* of the type AsgiCall */
 
     /* Interned strings, all owned. */
     ASGI_STRINGS(STRING_FIELD)

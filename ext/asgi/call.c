@@ -427,13 +427,16 @@ static const AsgiKind http_kind = {
 AsgiCall *
 asgi_call_new(PyTypeObject *type, const AsgiKind *kind, HttpRequest *req, AsgiApp *app)
 {
-    AsgiCall *self = (AsgiCall *)type->tp_alloc(type, 0);
+    Recycler *memory = type == app->st->asgi_call_type ? &app->st->calls : NULL;
+    AsgiCall *self = (AsgiCall *)(memory != NULL ? recycle_new(memory, type)
+                                                 : type->tp_alloc(type, 0));
     if (self == NULL) {
         return NULL;
     }
     self->kind = kind;
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
     request_coro_init(&self->base, &call_ops, self->server->st, self->server->loop);
+    self->base.memory = memory;
     self->app = (AsgiApp *)Py_NewRef((PyObject *)app);
     http_request_ref(req);
     self->req = req;
@@ -617,6 +620,7 @@ asgi_call_setup(PyObject *module, AsgiState *st)
 {
     st->asgi_call_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &asgi_call_spec, (PyObject *)app_state(module)->request_coro_type);
+    st->calls.room = CORO_SPARES;
     return st->asgi_call_type == NULL ? -1
                                       : PyModule_AddType(module, st->asgi_call_type);
 }

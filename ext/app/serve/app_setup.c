@@ -66,6 +66,7 @@ app_clear(AppState *st)
     if (st->module != NULL) {
         route_state(st->module)->target_type = NULL; /* it was borrowed from here */
     }
+    recycle_end(&st->coros);
     Py_CLEAR(st->request_type);
     Py_CLEAR(st->websocket_type);
     Py_CLEAR(st->sender_type);

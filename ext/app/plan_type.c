@@ -11,6 +11,8 @@
 #include "app/request_type.h"
 #include "app/server.h"
 #include "base/made.h"
+#include "app/header_pairs.h"
+#include "http/response.h"
 
 #include <structmember.h>
 
@@ -115,22 +117,37 @@ plan_read_path(Plan *self)
     self->path_text = slice_of(text, (size_t)len);
 }
 
+/* Takes the content type of texts. 0, or -1 with an exception set. */
+static int
+plan_read_text(Plan *self, PyObject *text)
+{
+    if (text == Py_None) {
+        return 0;
+    }
+    if (!PyBytes_CheckExact(text) || !http_value_is_clean(bytes_slice(text))) {
+        PyErr_Format(PyExc_ValueError, "text must be a field's value, not %R", text);
+        return -1;
+    }
+    Py_XSETREF(self->text, Py_NewRef(text));
+    return 0;
+}
+
 static int
 plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {
         "handler", "kind", "params", "kwnames", "body",   "body_limit", "status_code",
-        "encode",  "wrap", "info",   "timeout", "cancel", NULL};
+        "encode",  "wrap", "info",   "timeout", "cancel", "text",       NULL};
     Plan *self = (Plan *)op;
     AppState *st = app_state(PyType_GetModule(Py_TYPE(op)));
     int kind = -1, body = HTTP_BODY_DISCARD, status = 200;
     PyObject *handler, *params = NULL, *kwnames = NULL, *limit = Py_None;
     PyObject *encode = Py_None, *wrap = Py_None, *info = Py_None, *timeout = Py_None,
-             *cancel = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOOOO", (char **)names,
+             *cancel = Py_None, *text = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iO!O!iOiOOOOOO", (char **)names,
                                      &handler, &kind, &PyTuple_Type, &params,
                                      &PyTuple_Type, &kwnames, &body, &limit, &status,
-                                     &encode, &wrap, &info, &timeout, &cancel)) {
+                                     &encode, &wrap, &info, &timeout, &cancel, &text)) {
         return -1;
     }
     Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
@@ -148,7 +165,8 @@ plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
         || plan_read_params(self, st->param_type) < 0) {
         return -1;
     }
-    if (plan_read_limit("body_limit", limit, &self->body_limit) < 0
+    if (plan_read_text(self, text) < 0
+        || plan_read_limit("body_limit", limit, &self->body_limit) < 0
         || plan_read_limit("timeout", timeout, &self->timeout) < 0) {
         return -1;
     }
@@ -244,6 +262,7 @@ plan_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->kwnames);
     Py_VISIT(self->encode);
     Py_VISIT(self->wrap);
+    Py_VISIT(self->text);
     Py_VISIT(self->info);
     Py_VISIT(self->path);
     return 0;
@@ -259,6 +278,7 @@ plan_clear(PyObject *op)
     Py_CLEAR(self->kwnames);
     Py_CLEAR(self->encode);
     Py_CLEAR(self->wrap);
+    Py_CLEAR(self->text);
     Py_CLEAR(self->info);
     Py_CLEAR(self->path);
     return 0;

@@ -54,7 +54,7 @@ result_respond_json(HttpRequest *req, const Plan *plan, PyObject *body)
     HttpHead head = {
         .status = plan == NULL ? 200 : plan->status,
         .content_type = SLICE("application/json"),
-        .fields = NULL,
+        .checked = true,
     };
     if (head.status == 204 || head.status == 304) {
         head.content_type.len = 0;
@@ -188,6 +188,38 @@ result_as_response(HttpRequest *req, const Plan *plan, PyObject *result)
     return response;
 }
 
+/* ---- Texts -------------------------------------------------------------------------------- */
+
+/* Whether the result is the whole body of a response whose class adds nothing but a content type. */
+static bool
+result_is_text(const Plan *plan, PyObject *result)
+{
+    return plan != NULL && plan->text != NULL
+           && (PyUnicode_CheckExact(result) || PyBytes_CheckExact(result));
+}
+
+/* Responds with a str, in UTF-8, or bytes. 0, or -1 with an exception set. */
+static int
+result_respond_text(HttpRequest *req, const Plan *plan, PyObject *result)
+{
+    const HttpHead head = {.status = plan->status,
+                           .content_type = bytes_slice(plan->text),
+                           .checked = true};
+    Slice text;
+    if (PyBytes_CheckExact(result)) {
+        text = bytes_slice(result);
+    } else {
+        Py_ssize_t len;
+        const char *utf8 = PyUnicode_AsUTF8AndSize(result, &len);
+        if (utf8 == NULL) {
+            return -1;
+        }
+        text = slice_of(utf8, (size_t)len);
+    }
+    (void)http_respond(req, &head, text, result);
+    return 0;
+}
+
 /* ---- Results ------------------------------------------------------------------------------ */
 
 /* Responds with any result. 0 with *next set, or -1 with an exception set. */
@@ -196,6 +228,9 @@ result_respond_any(HttpRequest *req, const Plan *plan, PyObject *result, CallNex
 {
     AppServer *server = call_server(req);
     *next = ALL_DONE;
+    if (unlikely(result_is_text(plan, result))) {
+        return result_respond_text(req, plan, result);
+    }
     if (result_is_data(req, plan, result)) {
         PyObject *body = result_encode(req, plan, result);
         int err = body == NULL ? -1 : bytes_check(body);

@@ -109,6 +109,7 @@ class Plan:
     `params` are the arguments in order; the last `len(kwnames)` of them are passed by keyword.
     `status_code` and `wrap` apply to results that are not Response objects: `wrap(result)` makes
     such a result a Response; without it, the result is sent as JSON, by `encode(result) -> bytes`.
+    `text` is the content type of results that are str or bytes, when such a Response has no more.
     `info` is kept for Python's own use.
     """
     def __init__(
@@ -126,6 +127,7 @@ class Plan:
         info: object = None,
         timeout: int | None = None,
         cancel: bool | None = None,
+        text: bytes | None = None,
     ) -> None: ...
     @property
     def handler(self) -> Callable[..., Any]: ...

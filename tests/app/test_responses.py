@@ -416,6 +416,47 @@ def test_classes_that_write_something_else_get_the_result(serve) -> None:
     assert serve(app).client.get("/").text == "{Decimal('1')}"
 
 
+class Text(str):
+    """Not exactly a str."""
+
+
+@pytest.mark.parametrize("way", ["async", "def", "middleware"])
+@pytest.mark.parametrize("kind", [PlainTextResponse, HTMLResponse, Shown])
+def test_texts_are_as_their_response_class_makes_them(
+    serve, kind: type[Response], way: str
+) -> None:
+    app = App()
+    results = ["plain", "é", "", b"\xff\x00", bytearray(b"x"), Text("x"), "ab" * 50_000, None]
+    results += [7, "\ud800"]  # what none of the classes but Shown can send
+    add: Any = app.add_api_route
+
+    def give(result: Any) -> Any:
+        async def later() -> Any:
+            return result
+
+        return (lambda: result) if way == "def" else later
+
+    for number, result in enumerate(results):
+        add(f"/text/{number}", give(result), response_class=kind, status_code=202)
+        add(f"/made/{number}", functools.partial(lambda it: kind(it, 202), result))
+    if way == "middleware":
+
+        @app.middleware("http")
+        async def outer(request: Request, call_next: Any) -> Any:
+            return await call_next(request)
+
+    client = serve(app).client
+    for number in range(len(results)):
+        text, made = client.get(f"/text/{number}"), client.get(f"/made/{number}")
+        assert (text.status_code, text.content) == (made.status_code, made.content)
+        for headers in (text.headers, made.headers):
+            del headers["date"]
+        assert text.headers == made.headers
+        head = client.head(f"/text/{number}")
+        assert head.headers.get("content-length") == made.headers.get("content-length")
+    assert text.status_code == (202 if kind is Shown else 500)
+
+
 def test_route_options(serve) -> None:
     app = App()
 

@@ -70,7 +70,9 @@ typedef struct Plan {
     PyObject *kwnames; /* owned tuple of str, or NULL when empty */
     PyObject *encode;  /* owned callable, or NULL: the server's */
     PyObject *wrap;    /* owned callable, or NULL */
-    PyObject *info;    /* owned: for Python code only */
+    PyObject *
+        text; /* owned bytes, or NULL: the content type of results that are str or bytes */
+    PyObject *info; /* owned: for Python code only */
     PyObject
         *path; /* owned str: `info.path`, the route's pattern; NULL when it has none */
     Slice path_text; /* UTF-8 of path; valid as long as path */

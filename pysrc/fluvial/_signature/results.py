@@ -35,7 +35,13 @@ from .._validation.validators import StructValidator, make_adapter
 from .._validation.write_json import for_models, plain, to_json
 from ..exceptions import FluvialError, RequestValidationError, ResponseValidationError
 from ..params import MISSING
-from ..responses import JSONResponse, Response, StreamingResponse
+from ..responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from ..sse import EventSourceResponse, ServerSentEvent
 from .foreign import check_model
 from .json_lines import JSONLinesResponse, lines_of
@@ -93,18 +99,33 @@ class JSONWrap:
         return Response(self.encode(result), self._status_code, media_type=self.media_type)
 
 
+class TextWrap:
+    """Makes a response of a text. For str and bytes C can do without: see `writers_of`."""
+
+    def __init__(self, cls: Any, status: Any) -> None:
+        self._cls = cls
+        self._status = status
+        ((_, self.content_type),) = cls("").raw_headers
+
+    def __call__(self, result: Any) -> Response:
+        response: Response = self._cls(result, **self._status)
+        return response
+
+
 class Writers(TypedDict):
     """What a plan has to make a response of a result."""
 
     encode: Encode | None
     wrap: Wrap | None
+    text: bytes | None
 
 
 def writers_of(wrap: Wrap | None) -> Writers:
-    """Plain JSON is written by C, which needs what makes the body only."""
+    """Plain JSON is written by C, which needs what makes the body only; so are texts."""
     if isinstance(wrap, JSONWrap) and wrap.media_type == JSONResponse.media_type:
-        return {"encode": wrap.encode, "wrap": None}
-    return {"encode": None, "wrap": wrap}
+        return {"encode": wrap.encode, "wrap": None, "text": None}
+    text = wrap.content_type if isinstance(wrap, TextWrap) else None
+    return {"encode": None, "wrap": wrap, "text": text}
 
 
 def make_wrap(
@@ -133,6 +154,8 @@ def make_wrap(
             return None
         if _writes_json(cls):
             return lambda result: cls(json.loads(to_json(result)), **status)
+        if cls in (PlainTextResponse, HTMLResponse):
+            return TextWrap(cls, status)
         return lambda result: cls(result, **status)  # content, a URL, a path, an iterator
     if issubclass(cls, JSONResponse) and cls.render is JSONResponse.render:
         return JSONWrap(encode, status_code or 200, cls.media_type)

@@ -37,12 +37,12 @@ def main() -> int:
         return 1
     profile = servers.WORK / "callgrind.out"
     try:
-        with start(options.server, profile, options.threads) as server:
+        with start(options, profile) as server:
             server.wait_ready(START_SECONDS)
             client = Client(server.port)
-            ask(client, options.path, WARM_UP, options.depth)
+            ask(client, options, WARM_UP)
             control(server, "--instr=on")
-            ask(client, options.path, options.requests, options.depth)
+            ask(client, options, options.requests)
             control(server, "--dump")
     except ServerFailed as error:
         print(error, file=sys.stderr)
@@ -52,12 +52,13 @@ def main() -> int:
     return 0
 
 
-def start(name: str, profile: Path, threads: int | None) -> ServerProcess:
+def start(options: argparse.Namespace, profile: Path) -> ServerProcess:
+    name = options.server
     for old in profile.parent.glob(f"{profile.name}*"):
         old.unlink()
     server = {
         "raw": servers.raw,
-        "fluvial": lambda: servers.fluvial(threads=threads),
+        "fluvial": lambda: servers.fluvial(threads=options.threads, app=options.app),
         "fluvial-asgi": servers.fluvial_asgi,
     }[name]()
     port = free_port()
@@ -76,11 +77,11 @@ def start(name: str, profile: Path, threads: int | None) -> ServerProcess:
     )
 
 
-def ask(client: Client, path: str, count: int, depth: int) -> None:
-    """Sends `count` requests, `depth` at a time."""
-    for _ in range(count // depth):
-        client.send(path, depth)
-        client.receive(depth)
+def ask(client: Client, options: argparse.Namespace, count: int) -> None:
+    """Sends `count` requests, `options.depth` at a time."""
+    for _ in range(count // options.depth):
+        client.send(options.path, options.depth, options.json)
+        client.receive(options.depth)
 
 
 def control(server: ServerProcess, command: str) -> None:
@@ -144,7 +145,9 @@ def _number(text: str) -> int:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("path", help="what to request, a route of bench/apps/fluvial_app.py")
+    parser.add_argument("path", help="what to request")
+    parser.add_argument("--app", default="fluvial_app:app", help="of bench/apps (fluvial_app:app)")
+    parser.add_argument("--json", metavar="BODY", help="to POST; otherwise it is a GET")
     parser.add_argument("--server", choices=("fluvial", "fluvial-asgi", "raw"), default="fluvial")
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--depth", type=int, default=1, help="requests per write (1)")

@@ -102,9 +102,13 @@ class Client:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS)
         self._unread = b""
 
-    def send(self, path: str, times: int = 1) -> None:
-        """Sends a request, or several pipelined in one write."""
-        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() * times)
+    def send(self, path: str, times: int = 1, body: str | None = None) -> None:
+        """Sends a request, or several pipelined in one write; with a body it is a POST of JSON."""
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        if body is not None:
+            fields = f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}"
+            request = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}\r\n\r\n{body}"
+        self.sock.sendall(request.encode() * times)
 
     def receive(self, times: int = 1) -> None:
         """Reads as many answers to their ends; each must be a 200."""

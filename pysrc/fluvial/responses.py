@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -61,6 +62,14 @@ senders: list[Callable[..., Awaitable[None]]] = []
 _TURN = 256 * 1024
 
 
+@lru_cache(maxsize=256)
+def _type_field(media_type: str, charset: str) -> tuple[bytes, bytes]:
+    """Content-Type, with the charset for text. Raises: as `header_field`."""
+    if media_type.startswith("text/") and "charset=" not in media_type.lower():
+        media_type += f"; charset={charset}"
+    return header_field("content-type", media_type)
+
+
 class Response(Afterwards):
     """A response: a status, header fields and a body.
 
@@ -93,6 +102,8 @@ class Response(Afterwards):
 
     def render(self, content: Any) -> bytes:
         """`content` as the body's bytes. Raises: TypeError when it is neither text nor bytes."""
+        if isinstance(content, str):
+            return content.encode() if self.charset == "utf-8" else content.encode(self.charset)
         return b"" if content is None else self._as_bytes(content, "content")
 
     def _as_bytes(self, content: Any, what: str) -> bytes:
@@ -275,10 +286,7 @@ class Response(Afterwards):
             if any(name == b"content-type" for name, _ in raw):
                 return raw
         if self.media_type is not None:
-            media_type = self.media_type
-            if media_type.startswith("text/") and "charset=" not in media_type.lower():
-                media_type += f"; charset={self.charset}"
-            raw.append(header_field("content-type", media_type))
+            raw.append(_type_field(self.media_type, self.charset))
         return raw
 
 

@@ -3,7 +3,8 @@
 #
 #   PORT=8000          where `make run` listens
 #   TESTS="PATH ..."   what the test verbs run, with any options of pytest's
-#   JOBS=auto          how many tests run at once; 0 for one process, as a debugger needs
+#   JOBS=...           how many tests run at once, two more than there are cores; 0 for one process, as
+#                      a debugger needs
 #   EXTRAS=test        without the frameworks that tests/asgi/apps starts, PostgreSQL and the browser
 #   BENCH="..."        options of bench/http.py or bench/loop.py
 #   RECORD=1           `make coverage` writes the new floor
@@ -18,7 +19,8 @@
 
 PORT ?= 8000
 TESTS ?=
-JOBS ?= auto
+# Many tests wait for processes that start, or for something to time out.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 EXTRAS ?= test,test-apps
 BENCH ?=
 MUTANTS ?=

@@ -1,6 +1,6 @@
 """Fluvial: a web framework and ASGI server whose core is C on libuv and llhttp."""
 
-from ._serving import early  # noqa: F401  # isort: skip  # first: the others take long to import
+from ._serving import early  # isort: skip  # first: the others take long to import
 
 from ._loop import Loop, run_async
 from ._serving.config import Config
@@ -98,6 +98,8 @@ __all__ = [
     "run_async",
     "serve",
 ]
+
+early.imported()
 
 
 def __getattr__(name: str) -> object:

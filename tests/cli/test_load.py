@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fluvial._asgi.foreign_app import Foreign
 from fluvial._serving.load import LoadError, load_app
+from support.command import command_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -241,6 +242,17 @@ def test_pydantic_and_click_are_not_imported_for_nothing() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def test_a_server_imports_what_it_needs(tmp_path: Path) -> None:
+    """And the garbage collector, which rests while Fluvial is imported, works again."""
+    others = {"fluvial._serving.dev", "fluvial._serving.show", "html", "tomllib", "zoneinfo"}
+    (tmp_path / "it.py").write_text(
+        f"import gc, sys\nprint(gc.isenabled(), sorted({others} & set(sys.modules)))\n"
+    )
+    command = command_of("it:app", tmp_path)
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert found.stdout == "True []\n"
 
 
 def test_pydantic_is_imported_for_what_needs_it() -> None:

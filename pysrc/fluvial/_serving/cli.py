@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__
-from .client import client
-from .configured import check, config
-from .dev import dev
 from .early import leave_signals
 from .run import start
 from .run_options import prepare, run_options
 from .settings import ConfiguredCommand, read_again
-from .show import openapi, routes
 
 if TYPE_CHECKING:
     from .config import Config
     from .load import Load
 
+# The modules of all commands but `run`, which imports none of them: a server starts sooner.
+_OTHERS = {
+    "check": "configured",
+    "client": "client",
+    "config": "configured",
+    "dev": "dev",
+    "openapi": "show",
+    "routes": "show",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """A command is imported when it is called or described."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted((*_OTHERS, *super().list_commands(ctx)))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _OTHERS:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f".{_OTHERS[cmd_name]}", __package__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fluvial")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Fluvial: a web framework and server."""
     if context.invoked_subcommand not in ("run", "dev"):
         leave_signals()
-
-
-main.add_command(check)
-main.add_command(client)
-main.add_command(config)
-main.add_command(dev)
-main.add_command(openapi)
-main.add_command(routes)
 
 
 @main.command(cls=ConfiguredCommand)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,7 +179,7 @@ def _read_file(params: Sequence[click.Parameter], settings: Settings) -> None:
     except OSError as exc:
         settings.problems.append(f"{path} can't be read: {exc.strerror}")
         return
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as exc:
+    except (ValueError, TypeError) as exc:  # not TOML, not UTF-8
         settings.problems.append(f"{path}: {exc}" if path else str(exc))
         return
     by_key = {key_of(param): param for param in params if key_of(param) != "config"}
@@ -205,7 +204,7 @@ def _load_here() -> tuple[str, dict[str, Any]]:
             found, table = _load(name)
         except FileNotFoundError:
             continue
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as exc:
+        except (ValueError, TypeError) as exc:  # not TOML, not UTF-8
             raise TypeError(f"{name}: {exc}") from None
         if table or name == _FILES[0]:
             return found, table
@@ -215,6 +214,8 @@ def _load_here() -> tuple[str, dict[str, Any]]:
 def _load(path: str) -> tuple[str, dict[str, Any]]:
     """Raises: OSError, TOMLDecodeError, UnicodeDecodeError; TypeError when it isn't a table."""
     text = Path(path).read_text("utf-8")
+    import tomllib  # most servers start without a file, and sooner without this
+
     if os.path.basename(path) != "pyproject.toml":
         return path, tomllib.loads(text)
     if "fluvial" not in text:  # others' faults in it are not ours

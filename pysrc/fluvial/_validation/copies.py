@@ -9,28 +9,33 @@ import copy
 import dataclasses
 import datetime
 import decimal
-import fractions
 import functools
 import ipaddress
 import pathlib
 import re
 import types
 import uuid
-import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-# Immutable types. Some of them copy.deepcopy() doesn't know to be immutable.
-_ATOMS = (
-    *(str, int, float, complex, bool, bytes, type(None), type(...), type(NotImplemented)),
-    *(range, slice, decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern),
-    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
-    *(zoneinfo.ZoneInfo, pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath),
-    *(ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network),
-    *(ipaddress.IPv4Interface, ipaddress.IPv6Interface, msgspec.UnsetType),
-)
+
+@functools.cache
+def _atoms() -> tuple[type, ...]:
+    """Immutable types. Some of them copy.deepcopy() doesn't know to be immutable."""
+    import fractions  # not needed for apps whose parameters have no defaults
+    import zoneinfo
+
+    return (
+        *(str, int, float, complex, bool, bytes, type(None), type(...), type(NotImplemented)),
+        *(range, slice, decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern),
+        *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
+        *(zoneinfo.ZoneInfo, pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath),
+        *(ipaddress.IPv4Address, ipaddress.IPv6Address),
+        *(ipaddress.IPv4Network, ipaddress.IPv6Network),
+        *(ipaddress.IPv4Interface, ipaddress.IPv6Interface, msgspec.UnsetType),
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def copier(value: Any) -> Callable[[], Any] | None:
 def _is_frozen(value: Any) -> bool:
     """Whether `value` is immutable at every depth."""
     kind = type(value)
-    if kind in _ATOMS or _is_empty(value):
+    if kind in _atoms() or _is_empty(value):
         return True
     if kind in (tuple, frozenset) or (isinstance(value, tuple) and hasattr(kind, "_fields")):
         return not hasattr(value, "__dict__") and all(map(_is_frozen, value))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from .._asgi.noted_send import NotedSend
 from .._calling.callables import is_async
 from .._calling.threads import call_in_pool
-from .._messages.error_page import error_page
 from ..exceptions import noted_headers
 from ..requests import Request
 from ..responses import HTMLResponse, PlainTextResponse, Response
@@ -24,6 +23,8 @@ def traceback_of(request: Request, exc: Exception) -> Response:
     """A 500 with the traceback of an exception: HTML for browsers, text for other clients."""
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse("".join(traceback.format_exception(exc)), 500)
+    from .._messages.error_page import error_page  # imports much, which only developers need
+
     return HTMLResponse(error_page(f"{request.method} {request.url.path}", exc), 500)
 
 

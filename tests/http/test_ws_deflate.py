@@ -304,6 +304,13 @@ def test_a_message_that_is_cut_off(served: Served) -> None:
     assert reason in ("The compressed data is cut off", "The compressed data is malformed")
 
 
+def test_a_block_that_is_longer_than_the_message(served: Served) -> None:
+    """A stored block of 20 bytes has three, and would take what the server appends for data."""
+    block = b"\x00" + (20).to_bytes(2, "little") + (20 ^ 0xFFFF).to_bytes(2, "little") + b"abc"
+    data = frame(BINARY, block, rsv=COMPRESSED)
+    assert refused(served, data) == (1007, "The compressed data is cut off")
+
+
 def test_text_that_is_not_utf8(served: Served) -> None:
     whole = zlib.compressobj(9, zlib.DEFLATED, -15)
     payload = (whole.compress(b"x" * 100 + b"\xff") + whole.flush(zlib.Z_SYNC_FLUSH))[:-4]

@@ -298,6 +298,14 @@ def test_invalid_text_is_refused_when_it_comes(served: Served) -> None:
         assert client.read().code == 1007
 
 
+def test_a_character_that_ascii_follows_is_refused_when_it_comes(served: Served) -> None:
+    """In two frames, of a message that doesn't end."""
+    with upgraded(served) as client:
+        client.send_frame(TEXT, b"\xe1\x80", fin=False)
+        client.send_frame(CONT, b"a", fin=False)
+        assert client.read().code == 1007
+
+
 def test_an_invalid_close_reason(served: Served) -> None:
     with upgraded(served) as client:
         client.send_frame(CLOSE, close_payload(1000, b"\xc3"))

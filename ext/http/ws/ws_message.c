@@ -282,19 +282,20 @@ message_object(WsMessage *message)
     return bytes;
 }
 
+/* Whether a text ends within a character is noticed when it is decoded. */
 static WsFault
 message_check_end(WsConn *ws)
 {
-    if (ws->message.compressed) {
-        WsFault fault = inflate_piece(ws, WS_DEFLATE_TAIL);
-        if (fault.code != 0) {
-            return fault;
-        }
-        if (!ws_inflate_end(&ws->deflate)) {
-            return ws_fault_make(WS_INVALID_DATA, "The compressed data is cut off");
-        }
+    if (!ws->message.compressed) {
+        return FINE;
     }
-    return utf8_is_whole(&ws->message.utf8) ? FINE : fault_text();
+    WsFault fault = inflate_piece(ws, WS_DEFLATE_TAIL);
+    if (fault.code != 0) {
+        return fault;
+    }
+    return ws_inflate_end(&ws->deflate)
+               ? FINE
+               : ws_fault_make(WS_INVALID_DATA, "The compressed data is cut off");
 }
 
 WsFault

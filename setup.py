@@ -11,6 +11,9 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
     FLUVIAL_PORTABLE=1                   what other systems than Linux get (`make portable`)
     FLUVIAL_PROBES=0 or 1                static probes for tracers (ext/base/probe.h); default:
                                          where the compiler finds <sys/sdt.h>
+    FLUVIAL_BROTLI=0 or 1, FLUVIAL_ZSTD=0 or 1
+                                         the content codings br and zstd; default: where
+                                         pkg-config finds their libraries
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
     FLUVIAL_PYTHON_HEADERS=DIR           the headers of the Python that is built for
     FLUVIAL_TARGET=PYTHON-SYSTEM         what is built for, where that isn't this Python here: names
@@ -54,6 +57,17 @@ THEIRS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-w"]
 LIBUV = native.Library(name="libuv", minimum="1.46", header="uv.h", debian="libuv1-dev")
 # What WebSockets are compressed with; older ones have known holes.
 ZLIB = native.Library(name="zlib", minimum="1.2.12", header="zlib.h", debian="zlib1g-dev")
+# What else responses are compressed with, where the machine has it.
+CODINGS = {
+    "FLUVIAL_BROTLI": (
+        native.Library(
+            name="libbrotlienc", minimum="1.0", header="brotli/encode.h", debian="libbrotli-dev"
+        ),
+    ),
+    "FLUVIAL_ZSTD": (
+        native.Library(name="libzstd", minimum="1.4", header="zstd.h", debian="libzstd-dev"),
+    ),
+}
 OPENSSL = native.Library(name="openssl", minimum="3.0", header="openssl/ssl.h", debian="libssl-dev")
 SYSTEM_LIBUV = os.environ.get("FLUVIAL_LIBUV") == "system"
 
@@ -127,8 +141,9 @@ class Core:
         )
         zlib_flags, zlib = native.pkg_config(ZLIB)
         ssl_flags, ssl = native.pkg_config(OPENSSL)
-        include = ["-isystem", str(llhttp / "include"), *zlib_flags, *ssl_flags]
-        system = [*zlib, *ssl]
+        coding_flags, codings = self._codings()
+        include = ["-isystem", str(llhttp / "include"), *zlib_flags, *ssl_flags, *coding_flags]
+        system = [*zlib, *ssl, *codings]
         if SYSTEM_LIBUV:
             uv_flags, uv_libraries = native.pkg_config(LIBUV)
             return [*include, *uv_flags], [http, *uv_libraries, *system]
@@ -138,6 +153,22 @@ class Core:
         uv = self._archive("libuv", libuv / "src", sources, flags)
         include += ["-isystem", str(libuv / "include")]
         return include, [http, uv, *self.system.libuv_libraries, *system]
+
+    def _codings(self) -> tuple[list[str], list[str]]:
+        """(compiler flags, linker flags) of the content codings that can be had."""
+        flags: list[str] = []
+        linked: list[str] = []
+        for switch, libraries in CODINGS.items():
+            wanted = os.environ.get(switch)
+            if wanted is None and not all(map(native.has_library, libraries)):
+                continue
+            if wanted is None or native.is_on(wanted):
+                flags.append(f"-D{switch}")
+                for library in libraries:
+                    found = native.pkg_config(library)
+                    flags += found[0]
+                    linked += found[1]
+        return flags, linked
 
     def _archive(
         self, name: str, folder: Path, sources: tuple[str, ...], flags: list[str | Path]

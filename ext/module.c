@@ -4,6 +4,7 @@
 #include "base/py.h"
 
 #include "base/module.h"
+#include "coding/coding_state.h"
 #include "state.h"
 
 static ModuleState *
@@ -70,8 +71,9 @@ static int
 module_exec(PyObject *module)
 {
     ModuleState *st = module_state(module);
-    if (route_setup(module, &st->route) < 0 || loop_setup(module, &st->loop) < 0
-        || pool_setup(module, &st->pool) < 0 || net_setup(module, &st->net) < 0
+    if (coding_setup(module) < 0 || route_setup(module, &st->route) < 0
+        || loop_setup(module, &st->loop) < 0 || pool_setup(module, &st->pool) < 0
+        || net_setup(module, &st->net) < 0
         || transport_setup(module, &st->transport) < 0
         || app_setup(module, &st->app) < 0 || asgi_setup(module, &st->asgi) < 0
         || wsgi_setup(module, &st->wsgi) < 0 || files_setup(module, &st->files) < 0) {

@@ -64,8 +64,7 @@ def _lacks(libraries: Iterable[native.Library]) -> Iterator[Lack]:
 
 def _version(tool: str, library: native.Library) -> bool | str:
     """Whether pkg-config knows the library; its version, where that is too old."""
-    wanted = f"{library.name} >= {library.minimum}"
-    if subprocess.run([tool, "--exists", wanted], check=False).returncode == 0:
+    if native.has_library(library):
         return True
     command = [tool, "--modversion", library.name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

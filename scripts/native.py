@@ -257,6 +257,15 @@ def pkg_config_tool() -> str:
     return os.environ.get("PKG_CONFIG") or "pkg-config"
 
 
+def has_library(library: Library) -> bool:
+    """Whether pkg-config knows the library, in a version that is new enough."""
+    tool = shutil.which(pkg_config_tool())
+    wanted = f"{library.name} >= {library.minimum}"
+    return (
+        tool is not None and subprocess.run([tool, "--exists", wanted], check=False).returncode == 0
+    )
+
+
 def pkg_config(library: Library) -> tuple[list[str], list[str]]:
     """(compiler flags, linker flags) of a system library that `missing.check` has found."""
     answers = []

@@ -64,11 +64,12 @@ def test_extension_exports_only_its_init_function(release: tuple[Path, Path]) ->
     assert [line.split()[0] for line in lines] == ["PyInit__core"]
 
 
-def test_extension_needs_only_the_c_library_zlib_and_openssl(release: tuple[Path, Path]) -> None:
+def test_extension_needs_only_the_c_library_codings_and_openssl(release: tuple[Path, Path]) -> None:
     dynamic = run("readelf", "--dynamic", "--wide", release[0])
     needed = set(re.findall(r"\(NEEDED\).*\[(.+)\.so", dynamic))
     system = {"libc", "libpthread", "libdl", "librt", "libm"}
-    assert needed - system == {"libz", "libssl", "libcrypto"}
+    codings = {"libz", "libbrotlienc", "libzstd"}
+    assert needed - system == codings | {"libssl", "libcrypto"}
 
 
 def test_no_mutable_globals(release: tuple[Path, Path]) -> None:

@@ -19,10 +19,11 @@ ROOMS = {
     "base": (),
     "route": ("base",),
     "loop": ("base",),
+    "coding": ("base",),
     "pool": ("base", "loop"),
     "net": ("base", "loop"),
     "transport": ("base", "loop", "net"),
-    "http": ("base", "loop", "net"),
+    "http": ("base", "loop", "net", "coding"),
     "http/ws": ("base", "loop", "net", "http"),
     "app/bind": ("base", "route", "http"),
     "app": ("base", "route", "loop", "pool", "net", "http", "app/bind"),
@@ -128,8 +129,9 @@ TOGETHER = (
     "loop/alarm loop/fds loop/handle loop/loop loop/loop_impl loop/ready loop/sockop loop/timers",
     "net/stream net/stream_private",
     "route/pattern route/router route/router_tree",
-    "http/access_format http/access_log http/access_values http/conn http/measure http/out "
-    "http/request http/request_id http/response http/response_head http/server "
+    "http/access_format http/access_log http/access_values http/coded http/conn "
+    "http/measure http/out http/request http/request_id http/response "
+    "http/response_head http/response_private http/server "
     "http/server_private http/watch",
     "http/ws/ws http/ws/ws_conn http/ws/ws_frame",
     "pool/monitor pool/pool pool/pool_shared pool/worker",

@@ -190,6 +190,15 @@ static_freshness(const HttpRequest *req, const ServedFile *file)
     return slice_eq(value, bytes_slice(file->modified)) ? FRESH_SAME : FRESH_UNKNOWN;
 }
 
+/* Whether the kernel may copy the file to the socket: it neither encrypts nor compresses. */
+static bool
+static_can_copy(const HttpRequest *req, const ServedFile *file)
+{
+    const HttpHead head = {.status = 200, .fields = &file->fields};
+    return !req->secure
+           && !http_is_compressed(req, &head, (int64_t)file->status.st_size);
+}
+
 /* Sends the file. 0, or -1 with MemoryError set: nothing was sent. */
 static int
 static_send(const StaticFiles *self, HttpRequest *req, ServedFile *file)
@@ -228,8 +237,9 @@ static_respond(StaticFiles *self, HttpRequest *req)
     if (freshness == FRESH_SAME) {
         const HttpHead head = {.status = 304, .fields = &file->fields_unchanged};
         (void)http_respond(req, &head, SLICE(""), NULL);
-    } else if (freshness == FRESH_UNKNOWN || (file->content == NULL && req->secure)) {
-        found = 0; /* the kernel can't encrypt */
+    } else if (freshness == FRESH_UNKNOWN
+               || (file->content == NULL && !static_can_copy(req, file))) {
+        found = 0;
     } else if (static_send(self, req, file) < 0) {
         PyErr_Clear(); /* no memory: the client sees that the response breaks off */
         http_abort(req);

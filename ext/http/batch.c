@@ -40,7 +40,8 @@ http_batch_end(HttpBatch batch)
 bool
 http_can_lend(const HttpRequest *req)
 {
-    return !req->secure && !req->chunked && !req->bodyless;
+    bool coded = req->conn != NULL && req->conn->coded != NULL;
+    return !req->secure && !req->chunked && !req->bodyless && !coded;
 }
 
 int

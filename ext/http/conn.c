@@ -566,8 +566,9 @@ void
 conn_cut(HttpConn *c)
 {
     const HttpRequest *req = c->req;
-    if (req == NULL || req->response != HTTP_RESPONSE_STREAMING || req->bodyless
-        || req->length_left == 0) {
+    bool streams =
+        req != NULL && (req->response == HTTP_RESPONSE_STREAMING || c->coded != NULL);
+    if (!streams || req->bodyless || req->length_left == 0) {
         return;
     }
     /* Chunked framing and Content-Length show by themselves that something is missing. There is one

@@ -19,6 +19,7 @@
 #include "base/py.h"
 #include "base/buf.h"
 #include "base/ring.h"
+#include "http/coded.h"
 #include "http/deadline.h"
 #include "http/server_private.h"
 #include "net/stream.h"
@@ -96,6 +97,7 @@ struct HttpConn {
     bool https;   /* what HttpRequest.https begins with */
     /* owned: the header of the PROXY protocol is still to come; see greeting.c. Else NULL */
     Greeting *greeting;
+    Coded *coded;    /* owned: the response that is being compressed; else NULL */
     bool lent;       /* the socket is lent, see http_stream_lend */
     bool lent_waits; /* the borrower waits for the client to take what it has written */
     Fault fault;     /* set by a parser callback that refuses */
@@ -164,6 +166,13 @@ conn_note_sent(HttpConn *c, uint64_t bytes)
 {
     c->sent += bytes;
     c->server->stats.sent += bytes;
+}
+
+/* Whether the exchange's response isn't complete, or not all of it is compressed yet. */
+static inline bool
+conn_owes(const HttpConn *c)
+{
+    return c->req->response != HTTP_RESPONSE_DONE || c->coded != NULL;
 }
 
 static inline size_t

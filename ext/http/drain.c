@@ -55,7 +55,7 @@ conn_is_pending(const HttpConn *c)
 {
     const HttpRequest *req = c->req;
     return req != NULL && req->told
-           && (req->response != HTTP_RESPONSE_DONE || c->state == CONN_UPGRADED);
+           && (conn_owes(c) || c->state == CONN_UPGRADED);
 }
 
 bool

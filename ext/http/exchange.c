@@ -121,6 +121,7 @@ exchange_log_end(HttpConn *c)
 void
 exchange_drop(HttpConn *c)
 {
+    coded_drop(c);
     if (c->upgraded != NULL) {
         c->upgrade->drop(c);
     }
@@ -320,10 +321,13 @@ exchange_message(HttpConn *c)
     if (c->deadline.kind == DEADLINE_BODY) {
         deadline_clear(&c->deadline);
     }
-    if (req->response == HTTP_RESPONSE_DONE) {
+    if (!conn_owes(c)) {
         return; /* exchange_advance continues */
     }
     conn_set_state(c, CONN_RESPONSE);
+    if (req->response == HTTP_RESPONSE_DONE) {
+        return;
+    }
     http_request_ref(req);
     if (req->body_mode == HTTP_BODY_STREAM) {
         ops_of(c)->on_body_end(req);
@@ -389,10 +393,13 @@ exchange_advance(HttpConn *c)
     bool last = req->close; /* what the head has told the client */
     if (!req->body_complete) {
         c->paused = false; /* the rest of the body is read and dropped */
-        if (last) {
+        if (last && !conn_owes(c)) {
             conn_finish(c);
         }
         return;
+    }
+    if (conn_owes(c)) {
+        return; /* the rest of it is being compressed */
     }
     exchange_drop(c);
     if (last) {
@@ -423,8 +430,8 @@ exchange_over(HttpConn *c)
 {
     /* A later on_drain, or the rest of the body, no longer reaches this exchange: wake its writers
      * and readers now. */
-    if (unlikely(c->stream.over_high || c->stream.want_empty
-                 || !c->req->body_complete)) {
+    if (unlikely(c->stream.over_high || c->stream.want_empty || !c->req->body_complete
+                 || c->coded != NULL)) {
         exchange_writable(c);
     }
 }
@@ -515,7 +522,7 @@ exchange_reject(HttpConn *c, Fault fault)
     HttpRequest *req = c->req;
     NetAddr peer = req != NULL ? req->peer : c->peer;
     HttpResponseStage response = req != NULL ? req->response : HTTP_RESPONSE_NONE;
-    if (response == HTTP_RESPONSE_STREAMING
+    if (response == HTTP_RESPONSE_STREAMING || c->coded != NULL
         || (response == HTTP_RESPONSE_NONE && fault.status == 0)) {
         conn_close(c, true);
         return;

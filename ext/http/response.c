@@ -3,11 +3,12 @@
  */
 #include "base/py.h"
 
-#include "http/response.h"
+#include "http/response_private.h"
 
 #include "base/fmt.h"
 #include "base/probe.h"
 #include "http/response_head.h"
+#include "http/coded.h"
 #include "http/conn.h"
 #include "http/out.h"
 
@@ -138,16 +139,13 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
 /* ---- In one call ------------------------------------------------------------------------- */
 
 int
-http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
+response_whole(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
 {
-    int err = response_check_head(req, head);
-    if (err != 0) {
-        return err;
-    }
     HttpConn *c = req->conn;
     bool copy = body.len <= COPY_MAX || owner == NULL;
     size_t mark = out_begin(c);
-    err = response_write_head(req, head, (int64_t)body.len, true, copy ? body.len : 0);
+    int err =
+        response_write_head(req, head, (int64_t)body.len, true, copy ? body.len : 0);
     if (err != 0) {
         conn_break(c);
         return err;
@@ -167,6 +165,18 @@ http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner
 }
 
 int
+http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
+{
+    int err = response_check_head(req, head);
+    if (err != 0) {
+        return err;
+    }
+    return likely(req->server->compressor == NULL)
+               ? response_whole(req, head, body, owner)
+               : coded_respond(req, head, body, owner);
+}
+
+int
 http_respond_error(HttpRequest *req, int status)
 {
     char body[96] = "{\"detail\":\"";
@@ -183,15 +193,11 @@ http_respond_error(HttpRequest *req, int status)
 /* ---- In pieces --------------------------------------------------------------------------- */
 
 int
-http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
+response_begin(HttpRequest *req, const HttpHead *head, int64_t length)
 {
-    int err = response_check_head(req, head);
-    if (err != 0) {
-        return err;
-    }
     HttpConn *c = req->conn;
     size_t mark = out_begin(c);
-    err = response_write_head(req, head, length, false, 0);
+    int err = response_write_head(req, head, length, false, 0);
     if (err != 0) {
         conn_break(c);
         return err;
@@ -200,6 +206,17 @@ http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
     out_end(c, mark);
     exchange_responded(c);
     return 0;
+}
+
+int
+http_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
+{
+    int err = response_check_head(req, head);
+    if (err != 0) {
+        return err;
+    }
+    return likely(req->server->compressor == NULL) ? response_begin(req, head, length)
+                                                   : coded_begin(req, head, length);
 }
 
 /* Writes the line before a chunk of `size` bytes to `out`, which has room for it. Returns the line's
@@ -212,9 +229,10 @@ chunk_line(char *out, size_t size)
     return n + 2;
 }
 
-static int
-response_write_piece(HttpConn *c, Slice piece, bool chunked, PyObject *owner)
+int
+response_piece(HttpConn *c, Slice piece, PyObject *owner)
 {
+    bool chunked = c->req->chunked;
     char line[FMT_HEX_MAX + 2];
     size_t line_len = chunked ? chunk_line(line, piece.len) : 0;
     Slice tail = chunked ? SLICE("\r\n") : slice_of("", 0);
@@ -223,6 +241,7 @@ response_write_piece(HttpConn *c, Slice piece, bool chunked, PyObject *owner)
     Buf *out = &c->server->out;
     int err = buf_reserve(out, line_len + (copy ? piece.len + tail.len : 0));
     if (err != 0) {
+        conn_break(c);
         return err;
     }
     (void)buf_append(out, line, line_len);
@@ -260,20 +279,21 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
         }
         req->length_left -= (int64_t)piece.len;
     }
-    int err = response_write_piece(c, piece, req->chunked, owner);
-    if (err != 0) {
-        conn_break(c);
-        return err;
+    int err = likely(c->coded == NULL) ? response_piece(c, piece, owner)
+                                       : coded_write(c, piece);
+    if (err == 0) {
+        out_offer(c);
+        exchange_responded(c);
     }
-    out_offer(c);
-    exchange_responded(c);
-    return 0;
+    return err;
 }
 
-/* The end of a chunked body. */
-static int
-response_write_last_chunk(HttpConn *c, Slice trailers)
+int
+response_last(HttpConn *c, Slice trailers)
 {
+    if (!c->req->chunked || c->req->bodyless) {
+        return 0;
+    }
     Buf *out = &c->server->out;
     size_t mark = out_begin(c);
     int err = buf_reserve(out, trailers.len + 5);
@@ -289,6 +309,23 @@ response_write_last_chunk(HttpConn *c, Slice trailers)
     return 0;
 }
 
+void
+response_done(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    req->response = HTTP_RESPONSE_DONE;
+    req->close = req->close || unread_is_much(req);
+    out_offer(c);
+    exchange_responded(c);
+}
+
+/* Whether bytes that were promised are missing. */
+static bool
+response_falls_short(const HttpConn *c)
+{
+    return c->req->length_left > 0 || (c->coded != NULL && coded_missing(c->coded) > 0);
+}
+
 int
 http_stream_end(HttpRequest *req)
 {
@@ -302,24 +339,18 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
     if (c == NULL || req->response != HTTP_RESPONSE_STREAMING) {
         return UV_ECANCELED;
     }
-    if (req->length_left > 0 || unlikely(c->lent)) {
+    if (response_falls_short(c) || unlikely(c->lent)) {
         bool gone =
             c->broken; /* then http_stream_write has refused the missing bytes */
         http_abort(req);
         return gone ? UV_ECANCELED : UV_EPROTO;
     }
-    if (req->chunked && !req->bodyless) {
-        int err = response_write_last_chunk(
-            c, trailers != NULL ? buf_slice(&trailers->raw) : slice_of("", 0));
-        if (err != 0) {
-            return err;
-        }
+    Slice last = trailers != NULL ? buf_slice(&trailers->raw) : slice_of("", 0);
+    int err = likely(c->coded == NULL) ? response_last(c, last) : coded_end(c, last);
+    if (err == 0) {
+        response_done(c);
     }
-    req->response = HTTP_RESPONSE_DONE;
-    req->close = req->close || unread_is_much(req);
-    out_offer(c);
-    exchange_responded(c);
-    return 0;
+    return err;
 }
 
 int
@@ -348,7 +379,8 @@ bool
 http_stream_full(const HttpRequest *req)
 {
     return req->conn != NULL && req->response != HTTP_RESPONSE_DONE
-           && req->conn->stream.over_high;
+           && (req->conn->stream.over_high
+               || (req->conn->coded != NULL && coded_is_busy(req->conn->coded)));
 }
 
 void

@@ -71,6 +71,10 @@ typedef struct HttpBatch {
 HttpBatch http_batch_begin(HttpRequest *req);
 void http_batch_end(HttpBatch batch);
 
+/* Whether the server compresses the response, so that its bytes don't reach the socket as they are. `length`
+ * as in http_stream_begin. */
+bool http_is_compressed(const HttpRequest *req, const HttpHead *head, int64_t length);
+
 /* A connection's socket, for a thread that writes a part of a streamed response itself. */
 typedef struct HttpLoan {
     int fd; /* a duplicate, the borrower's to close; in non-blocking mode */
@@ -78,7 +82,7 @@ typedef struct HttpLoan {
         timeout; /* ms without the peer taking a byte after which to give up; 0: none */
 } HttpLoan;
 /* Whether the bytes of a streamed response reach the socket as they are: neither chunked nor
- * encrypted. */
+ * compressed nor encrypted. */
 bool http_can_lend(const HttpRequest *req);
 /* Lends the socket of a streamed response. Until http_stream_lent nothing else can be written
  * (UV_EBUSY). UV_EAGAIN while bytes are queued; on_writable follows when the queue is empty.

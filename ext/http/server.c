@@ -81,6 +81,7 @@ server_release(HttpServer *server)
     buf_free(&server->ws_origins);
     buf_free(&server->hosts);
     buf_free(&server->probes);
+    compressor_free(server->compressor);
     trust_clear(&server->trust);
     request_ids_clear(&server->ids);
     secure_host_free(server->secure);

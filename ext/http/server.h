@@ -7,6 +7,7 @@
 #define FLUVIAL_HTTP_SERVER_H
 
 #include "base/py.h"
+#include "coding/coding.h"
 #include "http/access_format.h"
 #include "http/metrics.h"
 #include "http/request.h"
@@ -191,6 +192,19 @@ int http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets,
 /* Gives each request an id, which a trusted peer may send in the field `name`, and sends it back in that field:
  * see request_ids_set. */
 int http_server_request_ids(HttpServer *server, Slice name);
+
+/* Which responses are compressed, and how (coded.h). */
+typedef struct HttpCompression {
+    Coding codings[CODINGS - 1]; /* the best one first */
+    int levels[CODINGS - 1];
+    unsigned n;     /* how many; 0 (the default): nothing is compressed */
+    uint64_t least; /* bytes: a shorter body stays as it is */
+    /* Content types, in lower case and separated by spaces: whole ones, a star for the subtype, or a star
+     * followed by "+json" or the like. */
+    Slice types;
+} HttpCompression;
+/* Before http_server_listen. 0 or UV_ENOMEM. */
+int http_server_compress(HttpServer *server, const HttpCompression *rules);
 
 const HttpLimits *http_server_limits(const HttpServer *server);
 

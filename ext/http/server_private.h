@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/ring.h"
 #include "http/access_log.h"
+#include "http/coded.h"
 #include "http/date.h"
 #include "http/deadline.h"
 #include "http/request_id.h"
@@ -95,6 +96,7 @@ struct HttpServer {
     uint8_t rare;   /* of RARE_*: what HttpConn.rare begins with */
     RequestIds ids; /* see http_server_request_ids */
     AccessLog log;
+    Compressor *compressor; /* owned; NULL: nothing is compressed */
     HttpStats stats;
     Metrics *metrics; /* owned; NULL: off */
     uint64_t

@@ -271,6 +271,23 @@ class Sender:
     @property
     def started(self) -> bool: ...
 
+CODINGS: dict[str, tuple[int, int, int]]
+"""The content codings that are built, and their levels: the lowest, highest and usual one."""
+
+@final
+class Encoder:
+    """Encodes one body in a content coding (RFC 9110 section 8.4.1).
+
+    Raises: ValueError for a coding or level that CODINGS doesn't have.
+    """
+
+    def __init__(self, coding: str, level: int, /) -> None: ...
+    def piece(self, data: bytes, /) -> bytes:
+        """Encodes bytes so that a decoder has all of them once it has what is returned. Raises:
+        RuntimeError after finish(), or when another thread uses the encoder."""
+    def finish(self, data: bytes, /) -> bytes:
+        """Encodes the last bytes. Raises: as piece()."""
+
 @final
 class Pool:
     """The thread pool for `def` handlers: at most `threads` threads and `queue` waiting jobs.
@@ -443,6 +460,11 @@ class Server:
     def take(self, fd: int, /) -> None:
         """Takes over the connected Unix socket `fd`, which is non-blocking, as if it had been
         accepted. Raises: OSError when the server is stopping."""
+    def compress(self, choices: tuple[tuple[str, int], ...], least: int, types: str, /) -> None:
+        """Compresses responses from now on: `choices` are names of CODINGS with a level, the best
+        one first. Bodies of fewer than `least` bytes stay as they are, and those of other content
+        types than `types`, patterns separated by spaces. Raises: ValueError for a coding or level
+        that there isn't."""
     def drain(self, *, idle: bool = True, queued: bool = True) -> asyncio.Future[None]:
         """Stops accepting; the future is done when the current requests are finished and the last
         connection is closed. With `queued`, what waits in the listeners' queues is accepted first;

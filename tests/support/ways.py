@@ -20,7 +20,9 @@ WAYS = ("native", "middleware", "adopted", "tls")
 
 
 @contextlib.contextmanager
-def served_by(way: str, app: App, certificate: Certificate) -> Iterator[httpx.Client]:
+def served_by(
+    way: str, app: App, certificate: Certificate, **options: Any
+) -> Iterator[httpx.Client]:
     """A client of the app, which is served on one of WAYS; `certificate` is for "tls"."""
 
     async def adopted(scope: Any, receive: Any, send: Any) -> None:
@@ -29,6 +31,7 @@ def served_by(way: str, app: App, certificate: Certificate) -> Iterator[httpx.Cl
     if way == "middleware":
         app.middleware("http")(pass_on)
     files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
-    options = files if way == "tls" else {}
+    if way == "tls":
+        options |= files
     with serving(adopted if way == "adopted" else app, **options) as served:
         yield served.client

@@ -501,6 +501,8 @@ static PyMethodDef server_methods[] = {
     {"listen", (PyCFunction)(void (*)(void))server_listen, METH_VARARGS | METH_KEYWORDS,
      "Takes over a bound socket and accepts connections."},
     {"take", server_take_socket, METH_O, "Serves a connected Unix socket."},
+    {"compress", server_compress, METH_VARARGS,
+     "Says which responses are compressed, and how."},
     {"drain", (PyCFunction)(void (*)(void))server_drain, METH_VARARGS | METH_KEYWORDS,
      "Finishes the requests in progress; returns a future."},
     {"end_streams", server_end_streams, METH_NOARGS,

@@ -13,6 +13,8 @@ int server_setup(PyObject *module, AppState *st);
 int server_check_open(const AppServer *self);
 int server_check_loop(const AppServer *self);
 
+/* server_coding.c: a method. */
+PyObject *server_compress(PyObject *op, PyObject *args);
 /* server_stop.c: methods. */
 PyObject *server_drain(PyObject *op, PyObject *args, PyObject *kwargs);
 PyObject *server_abort(PyObject *op, PyObject *ignored);

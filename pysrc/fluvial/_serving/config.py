@@ -10,6 +10,7 @@ from typing import Any
 from .access_format import read_format
 from .access_log import syslog_address
 from .addresses import has_unix_socket, parse_address
+from .compression import MINIMUM_SIZE, TYPES, check_types, read_codings
 from .limits import LIMITS
 from .metrics_address import check_metrics
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
@@ -31,6 +32,7 @@ RANGES = {
     "max_rss": (0, 2**63 - 1),
     "ssl_session_lifetime": (0, 604_800),  # RFC 8446 section 4.6.1
     "metrics_series": (10, 100_000),
+    "compress_min_size": (0, 2**31 - 1),
 }
 # For an option's annotation: the types that are accepted, and their description.
 _TYPES: dict[str, tuple[Any, str]] = {
@@ -106,6 +108,10 @@ class Config:
     `forwarded_allow_ips` are the addresses and networks of proxies ("unix": whoever connects to a
     Unix socket; "*": all) that are believed what `forwarded_fields` say of a request's client.
 
+    `compress` are the content codings for clients that accept one: "zstd", "br" and "gzip", the
+    best one first, each with ":LEVEL" or without, or "all". Bodies of fewer than
+    `compress_min_size` bytes, and of other types than `compress_types`, stay as they are.
+
     `access_log_file` is the file of the access log, or "-" for stdout, "logging", "syslog:ADDRESS";
     a level above "info" turns it off. `log_config` is a file with a dict for dictConfig(), as JSON
     or TOML. `access_logformat` is "plain", "combined", "json", or a format with gunicorn's atoms.
@@ -175,6 +181,9 @@ class Config:
     lifespan: str = "auto"
     asgi_extensions: bool = False
     asgi_debug: bool = False
+    compress: tuple[str, ...] = ()
+    compress_min_size: int = MINIMUM_SIZE
+    compress_types: tuple[str, ...] = TYPES
     cancel_on_disconnect: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
@@ -241,6 +250,8 @@ class Config:
             self._check_process()
             self._check_listening()
             make_proxies(self.forwarded_allow_ips, self.forwarded_fields)
+            read_codings(self.compress)
+            check_types(self.compress_types)
         except ValueError as exc:
             raise ValueError(f"Config: {exc}") from None
         known = {limit.name: limit for limit in LIMITS}

@@ -14,6 +14,7 @@ import click
 
 from .._asgi.foreign_app import INTERFACES
 from .access_log_options import access_log_options
+from .compression_options import compression_options
 from .config import LIFESPAN_MODES, LONGEST_GRACE, RANGES, Config
 from .limits import LIMITS
 from .listening_options import listening_options, refuse_two_addresses
@@ -181,6 +182,7 @@ _OPTIONS = (
         "that look into an app; not for production.",
     ),
     proxy_options,
+    compression_options,
     click.option(
         "--cancel-on-disconnect",
         is_flag=True,

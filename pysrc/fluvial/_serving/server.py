@@ -33,6 +33,7 @@ from ..requests import Request
 from ..websockets import WebSocket
 from .access_log import AccessLog
 from .certificates import Certificates, renewing, watching
+from .compression import tell_core
 from .draining import CANCELLED_SHARE, drain
 from .limits import PYTHON_LIMITS
 from .manager import ServiceManager
@@ -300,7 +301,7 @@ class Service:
         core = core_options(app.errors)
         if app.served_root:
             core["root_path"] = app.served_root
-        return _core.Server(
+        server = _core.Server(
             loop,
             app.table,
             pool,
@@ -323,6 +324,8 @@ class Service:
             secure=self.certificates.secure,
             on_refused=log_refused,
         )
+        tell_core(server, self._config)
+        return server
 
     def _served_mounts(self) -> Iterator[tuple[str, MountedInCore]]:
         for mount, (prefix, bridge) in zip(self._app.mounts, self._mounts, strict=True):

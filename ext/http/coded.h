@@ -1,0 +1,36 @@
+/* Responses in a content coding, for clients that accept it (RFC 9110 sections 8.4 and 12.5.3): which
+ * response is, how its head changes, and its body on the way through an encoder. response.c asks here
+ * whenever a server compresses.
+ *
+ * Pieces of OFF_LOOP bytes and more are encoded on one of libuv's threads. Meanwhile further ones wait, and the
+ * writer is told to wait, too (http_stream_full).
+ * Thread: the loop's, with the GIL.
+ */
+#ifndef FLUVIAL_HTTP_CODED_H
+#define FLUVIAL_HTTP_CODED_H
+
+#include "base/py.h"
+#include "http/response.h"
+
+typedef struct Compressor
+    Compressor;             /* what all compressed responses of a server share */
+typedef struct Coded Coded; /* one that is being written; HttpConn.coded owns it */
+
+/* http_server_free: no response is being written any more. May be NULL. */
+void compressor_free(Compressor *self);
+
+/* http_respond, http_stream_begin, http_stream_write and http_stream_end_with, after their checks. */
+int coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner);
+int coded_begin(HttpRequest *req, const HttpHead *head, int64_t length);
+int coded_write(HttpConn *c, Slice piece);
+int coded_end(HttpConn *c, Slice trailers);
+
+/* Whether a piece is being encoded. */
+bool coded_is_busy(const Coded *self);
+/* Bytes that the length promised by coded_begin lacks; 0 also when none was. */
+int64_t coded_missing(const Coded *self);
+
+/* The exchange is over, perhaps before its response was complete. */
+void coded_drop(HttpConn *c);
+
+#endif

@@ -10,9 +10,9 @@ static const struct {
     Slice name;
     bool built;
     CodingLevels levels;
-} codings[CODINGS] = {
+} known[CODINGS] = {
     [CODING_NONE] = {{"identity", 8}, false, {0, 0, 0}},
-    [CODING_GZIP] = {{"gzip", 4}, true, {1, 9, 5}},
+    [CODING_GZIP] = {{"gzip", 4}, true, {0, 9, 4}},
 #ifdef FLUVIAL_BROTLI
     [CODING_BROTLI] = {{"br", 2}, true, {0, 11, 4}},
 #else
@@ -28,26 +28,26 @@ static const struct {
 Slice
 coding_name(Coding coding)
 {
-    return codings[coding].name;
+    return known[coding].name;
 }
 
 bool
 coding_is_built(Coding coding)
 {
-    return codings[coding].built;
+    return known[coding].built;
 }
 
 CodingLevels
 coding_levels(Coding coding)
 {
-    return codings[coding].levels;
+    return known[coding].levels;
 }
 
 Coding
 coding_find(Slice name)
 {
     for (Coding coding = CODING_GZIP; coding < CODINGS; coding++) {
-        if (codings[coding].built && slice_eq_nocase(name, codings[coding].name)) {
+        if (known[coding].built && slice_eq_nocase(name, known[coding].name)) {
             return coding;
         }
     }
@@ -97,7 +97,7 @@ coding_weight(Slice accept, Coding coding)
     while (accept.ptr != NULL) {
         Slice parameters = list_next(&accept, ',');
         Slice name = list_next(&parameters, ';');
-        if (slice_eq_nocase(name, codings[coding].name)
+        if (slice_eq_nocase(name, known[coding].name)
             || (coding == CODING_GZIP && slice_eq_nocase(name, SLICE("x-gzip")))) {
             return weight_of(parameters);
         }
@@ -106,4 +106,18 @@ coding_weight(Slice accept, Coding coding)
         }
     }
     return others;
+}
+
+Coding
+coding_choose(Slice accept, const Coding *codings, unsigned n, unsigned *most)
+{
+    Coding best = CODING_NONE;
+    for (unsigned i = 0; i < n; i++) {
+        unsigned weight = coding_weight(accept, codings[i]);
+        if (weight > *most) {
+            *most = weight;
+            best = codings[i];
+        }
+    }
+    return best;
 }

@@ -16,14 +16,10 @@ enum {
     KEEP = 64 * 1024,     /* bytes of scratch memory that stay allocated */
 };
 
-typedef struct CodingChoice {
-    Coding coding;
-    int level;
-} CodingChoice;
-
 struct Compressor {
-    CodingChoice choices[CODINGS - 1]; /* the best one first */
+    Coding codings[CODINGS - 1]; /* the best one first */
     unsigned n;
+    int levels[CODINGS];     /* of each */
     uint64_t least;          /* bytes of a body */
     Buf types;               /* owned: see HttpCompression.types */
     Encoder *spare[CODINGS]; /* owned; NULL: none */
@@ -81,8 +77,8 @@ http_server_compress(HttpServer *server, const HttpCompression *rules)
     }
     self->least = rules->least;
     for (; self->n < rules->n; self->n++) {
-        self->choices[self->n] =
-            (CodingChoice){rules->codings[self->n], rules->levels[self->n]};
+        self->codings[self->n] = rules->codings[self->n];
+        self->levels[rules->codings[self->n]] = rules->levels[self->n];
     }
     server->compressor = self;
     return 0;
@@ -122,22 +118,17 @@ type_is_compressible(const Compressor *self, Slice content_type)
 }
 
 /* The coding that the client likes best; among equals the server's first. CODING_NONE: none. */
-static CodingChoice
-coding_choose(const Compressor *self, const HttpRequest *req)
+static Coding
+coding_for(const Compressor *self, const HttpRequest *req)
 {
-    CodingChoice best = {CODING_NONE, 0};
+    Coding best = CODING_NONE;
     unsigned most = 0;
     int32_t i = http_field_find(req, SLICE("accept-encoding"), 0);
-    for (; i >= 0;
-         i = http_field_find(req, SLICE("accept-encoding"), (uint32_t)i + 1)) {
+    while (i >= 0) {
         Slice accept = http_field_value(req, (uint32_t)i);
-        for (unsigned k = 0; k < self->n; k++) {
-            unsigned weight = coding_weight(accept, self->choices[k].coding);
-            if (weight > most) {
-                most = weight;
-                best = self->choices[k];
-            }
-        }
+        Coding coding = coding_choose(accept, self->codings, self->n, &most);
+        best = coding != CODING_NONE ? coding : best;
+        i = http_field_find(req, SLICE("accept-encoding"), (uint32_t)i + 1);
     }
     return best;
 }
@@ -267,24 +258,23 @@ fields_change(HttpFields *fields, const HttpFields *before, Coding coding)
 
 /* Decides what becomes of the response. If it depends on Accept-Encoding, `*head` gets other fields, valid
  * until the next call. When there is no memory it stays as it is. */
-static CodingChoice
+static Coding
 head_change(HttpRequest *req, HttpHead *head, int64_t length)
 {
     Compressor *self = req->server->compressor;
-    const CodingChoice none = {CODING_NONE, 0};
     bool stated = head->fields != NULL && head->fields->has_content_length;
     if (stated && (length < 0 || (req->is_head && length == 0))) {
         length = head->fields->content_length;
     }
     if (!head_is_compressible(self, head, length)) {
-        return none;
+        return CODING_NONE;
     }
-    CodingChoice choice = coding_choose(self, req);
-    if (fields_change(&self->fields, head->fields, choice.coding) != 0) {
-        return none;
+    Coding coding = coding_for(self, req);
+    if (fields_change(&self->fields, head->fields, coding) != 0) {
+        return CODING_NONE;
     }
     head->fields = &self->fields;
-    return choice;
+    return coding;
 }
 
 bool
@@ -292,21 +282,21 @@ http_is_compressed(const HttpRequest *req, const HttpHead *head, int64_t length)
 {
     const Compressor *self = req->server->compressor;
     return unlikely(self != NULL) && head_is_compressible(self, head, length)
-           && coding_choose(self, req).coding != CODING_NONE;
+           && coding_for(self, req) != CODING_NONE;
 }
 
 /* ---- Encoders ----------------------------------------------------------------------------- */
 
 static Encoder *
-encoder_take(Compressor *self, CodingChoice choice, int64_t size)
+encoder_take(Compressor *self, Coding coding, int64_t size)
 {
-    Encoder *encoder = self->spare[choice.coding];
-    self->spare[choice.coding] = NULL;
+    Encoder *encoder = self->spare[coding];
+    self->spare[coding] = NULL;
     if (encoder != NULL && encoder_again(encoder, size)) {
         return encoder;
     }
     encoder_close(encoder);
-    return encoder_open(choice.coding, choice.level, size);
+    return encoder_open(coding, self->levels[coding], size);
 }
 
 static void
@@ -429,13 +419,13 @@ on_encoded(uv_work_t *work, int Py_UNUSED(status))
 
 /* NULL when out of memory. */
 static Coded *
-coded_new(HttpConn *c, CodingChoice choice, int64_t length)
+coded_new(HttpConn *c, Coding coding, int64_t length)
 {
     Coded *self = PyMem_RawCalloc(1, sizeof(*self));
     if (self == NULL) {
         return NULL;
     }
-    self->encoder = encoder_take(c->server->compressor, choice, length);
+    self->encoder = encoder_take(c->server->compressor, coding, length);
     if (self->encoder == NULL) {
         PyMem_RawFree(self);
         return NULL;
@@ -466,8 +456,8 @@ coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
 {
     HttpConn *c = req->conn;
     HttpHead changed = *head;
-    CodingChoice choice = head_change(req, &changed, length);
-    if (choice.coding == CODING_NONE) {
+    Coding coding = head_change(req, &changed, length);
+    if (coding == CODING_NONE) {
         return response_begin(req, &changed, length);
     }
     if (req->is_head) {
@@ -475,7 +465,7 @@ coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
     }
     bool stated =
         length < 0 && head->fields != NULL && head->fields->has_content_length;
-    Coded *coded = coded_new(c, choice, stated ? head->fields->content_length : length);
+    Coded *coded = coded_new(c, coding, stated ? head->fields->content_length : length);
     if (coded == NULL) {
         return response_begin(req, head, length);
     }
@@ -528,11 +518,10 @@ coded_end(HttpConn *c, Slice trailers)
 
 /* A body of OFF_LOOP bytes and more: its head now, the rest when it is encoded. */
 static int
-coded_respond_later(HttpRequest *req, const HttpHead *head, CodingChoice choice,
-                    Slice body)
+coded_respond_later(HttpRequest *req, const HttpHead *head, Coding coding, Slice body)
 {
     HttpConn *c = req->conn;
-    Coded *self = coded_new(c, choice, (int64_t)body.len);
+    Coded *self = coded_new(c, coding, (int64_t)body.len);
     if (self == NULL || buf_append_slice(&self->waiting, body) != 0) {
         if (self != NULL) {
             coded_free(self, c->server->compressor);
@@ -557,8 +546,8 @@ coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owne
     HttpConn *c = req->conn;
     Compressor *shared = c->server->compressor;
     HttpHead changed = *head;
-    CodingChoice choice = head_change(req, &changed, (int64_t)body.len);
-    if (choice.coding == CODING_NONE) {
+    Coding coding = head_change(req, &changed, (int64_t)body.len);
+    if (coding == CODING_NONE) {
         return response_whole(req, &changed, body, owner);
     }
     if (req->is_head) {
@@ -569,9 +558,9 @@ coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owne
         return err;
     }
     if (body.len >= OFF_LOOP) {
-        return coded_respond_later(req, &changed, choice, body);
+        return coded_respond_later(req, &changed, coding, body);
     }
-    Encoder *encoder = encoder_take(shared, choice, (int64_t)body.len);
+    Encoder *encoder = encoder_take(shared, coding, (int64_t)body.len);
     if (encoder == NULL) {
         return response_whole(req, head, body, owner);
     }

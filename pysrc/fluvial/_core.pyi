@@ -274,6 +274,10 @@ class Sender:
 CODINGS: dict[str, tuple[int, int, int]]
 """The content codings that are built, and their levels: the lowest, highest and usual one."""
 
+def choose_coding(accept: str, codings: tuple[str, ...], /) -> str | None:
+    """The one of the codings that a value of Accept-Encoding likes best; among equals the first.
+    None: it accepts none of them."""
+
 @final
 class Encoder:
     """Encodes one body in a content coding (RFC 9110 section 8.4.1).

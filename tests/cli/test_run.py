@@ -105,7 +105,8 @@ def wait_for(condition: object) -> None:
 
 
 def test_version_and_help() -> None:
-    assert fluvial("--version").stdout == f"fluvial, version {__version__}\n"
+    words = f"fluvial, version {__version__}\nContent codings: gzip, br, zstd\n"
+    assert fluvial("--version").stdout == words
     text = fluvial("run", "--help").stdout
     for flag in ("--host", "--uds", "--workers", "--factory", "--graceful-timeout"):
         assert flag in text

@@ -424,7 +424,7 @@ def test_middleware_that_compresses_goes_first(serve: Any) -> None:
     ("options", "words"),
     [
         ({"compress": ("deflate",)}, "compress takes zstd, br, gzip, each with :LEVEL or without"),
-        ({"compress": ("gzip:10",)}, "the level of gzip is 1 to 9, not '10'"),
+        ({"compress": ("gzip:10",)}, "the level of gzip is 0 to 9, not '10'"),
         ({"compress": ("br:fast",)}, "the level of br is 0 to 11, not 'fast'"),
         ({"compress": "gzip"}, "compress must be a tuple of str, not 'gzip'"),
         ({"compress_types": ("html",)}, "compress_types takes content types, such as text/html"),

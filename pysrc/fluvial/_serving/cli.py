@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
+from .._core import CODINGS
 from .early import leave_signals
 from .run import start
 from .run_options import prepare, run_options
@@ -43,7 +44,11 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="fluvial")
+@click.version_option(
+    __version__,
+    prog_name="fluvial",
+    message=f"%(prog)s, version %(version)s\nContent codings: {', '.join(CODINGS)}",
+)
 @click.pass_context
 def main(context: click.Context) -> None:
     """Fluvial: a web framework and server."""

@@ -63,6 +63,9 @@ CODINGS = {
         native.Library(
             name="libbrotlienc", minimum="1.0", header="brotli/encode.h", debian="libbrotli-dev"
         ),
+        native.Library(
+            name="libbrotlidec", minimum="1.0", header="brotli/decode.h", debian="libbrotli-dev"
+        ),
     ),
     "FLUVIAL_ZSTD": (
         native.Library(name="libzstd", minimum="1.4", header="zstd.h", debian="libzstd-dev"),

@@ -68,7 +68,7 @@ def test_extension_needs_only_the_c_library_codings_and_openssl(release: tuple[P
     dynamic = run("readelf", "--dynamic", "--wide", release[0])
     needed = set(re.findall(r"\(NEEDED\).*\[(.+)\.so", dynamic))
     system = {"libc", "libpthread", "libdl", "librt", "libm"}
-    codings = {"libz", "libbrotlienc", "libzstd"}
+    codings = {"libz", "libbrotlienc", "libbrotlidec", "libzstd"}
     assert needed - system == codings | {"libssl", "libcrypto"}
 
 

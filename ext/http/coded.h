@@ -1,6 +1,6 @@
 /* Responses in a content coding, for clients that accept it (RFC 9110 sections 8.4 and 12.5.3): which
  * response is, how its head changes, and its body on the way through an encoder. response.c asks here
- * whenever a server compresses (ADR 27).
+ * whenever a server compresses (ADR 28).
  *
  * Pieces of OFF_LOOP bytes and more are encoded on one of libuv's threads. Meanwhile further ones wait, and the
  * writer is told to wait, too (http_stream_full).

@@ -21,6 +21,7 @@
 #include "base/ring.h"
 #include "http/coded.h"
 #include "http/deadline.h"
+#include "http/decoded.h"
 #include "http/server_private.h"
 #include "net/stream.h"
 
@@ -97,8 +98,9 @@ struct HttpConn {
     bool https;   /* what HttpRequest.https begins with */
     /* owned: the header of the PROXY protocol is still to come; see greeting.c. Else NULL */
     Greeting *greeting;
-    Coded *coded;    /* owned: the response that is being compressed; else NULL */
-    bool lent;       /* the socket is lent, see http_stream_lend */
+    Coded *coded;     /* owned: the response that is being compressed; else NULL */
+    Decoded *decoded; /* owned: the request's body is being decompressed; else NULL */
+    bool lent;        /* the socket is lent, see http_stream_lend */
     bool lent_waits; /* the borrower waits for the client to take what it has written */
     Fault fault;     /* set by a parser callback that refuses */
     const char *piece; /* the parser's current input; borrowed while the parser runs */

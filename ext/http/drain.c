@@ -54,8 +54,7 @@ static bool
 conn_is_pending(const HttpConn *c)
 {
     const HttpRequest *req = c->req;
-    return req != NULL && req->told
-           && (conn_owes(c) || c->state == CONN_UPGRADED);
+    return req != NULL && req->told && (conn_owes(c) || c->state == CONN_UPGRADED);
 }
 
 bool

@@ -122,6 +122,7 @@ void
 exchange_drop(HttpConn *c)
 {
     coded_drop(c);
+    decoded_drop(c);
     if (c->upgraded != NULL) {
         c->upgrade->drop(c);
     }
@@ -246,6 +247,9 @@ exchange_head(HttpConn *c)
     }
     if (req->has_body) {
         conn_set_state(c, CONN_BODY);
+        if (unlikely(c->server->decodes[CODING_NONE]) && decoded_begin(c) != 0) {
+            return HPE_USER;
+        }
     }
     http_request_ref(req);
     exchange_tell(c, req);
@@ -282,21 +286,11 @@ exchange_body_stream(HttpConn *c, HttpRequest *req, Slice piece)
     return 0;
 }
 
-int
-exchange_body(HttpConn *c, Slice piece)
+/* A piece of the body as the layer above gets it. */
+static int
+exchange_body_piece(HttpConn *c, Slice piece)
 {
     HttpRequest *req = c->req;
-    if (piece.len == 0) { /* llhttp has resumed after a pause without new bytes */
-        return 0;
-    }
-    c->body_received += piece.len;
-    if (req->response == HTTP_RESPONSE_DONE) {
-        if (piece.len > c->unread_left) {
-            return HPE_USER; /* exchange_reject ends the connection */
-        }
-        c->unread_left -= (uint32_t)piece.len;
-        return 0;
-    }
     switch (req->body_mode) {
     case HTTP_BODY_DISCARD:
         return 0;
@@ -312,10 +306,40 @@ exchange_body(HttpConn *c, Slice piece)
     Py_UNREACHABLE();
 }
 
+int
+exchange_body(HttpConn *c, Slice piece)
+{
+    HttpRequest *req = c->req;
+    if (piece.len == 0) { /* llhttp has resumed after a pause without new bytes */
+        return 0;
+    }
+    c->body_received += piece.len;
+    if (req->response == HTTP_RESPONSE_DONE) {
+        if (piece.len > c->unread_left) {
+            return HPE_USER; /* exchange_reject ends the connection */
+        }
+        c->unread_left -= (uint32_t)piece.len;
+        return 0;
+    }
+    if (unlikely(c->decoded != NULL) && req->body_mode != HTTP_BODY_DISCARD) {
+        int err = decoded_piece(c, piece, &piece);
+        if (err != 0 || piece.len == 0) {
+            return err;
+        }
+    }
+    return exchange_body_piece(c, piece);
+}
+
 void
 exchange_message(HttpConn *c)
 {
     HttpRequest *req = c->req;
+    if (unlikely(decoded_is_cut(c)) && req->body_mode != HTTP_BODY_DISCARD
+        && req->response != HTTP_RESPONSE_DONE) {
+        exchange_reject(
+            c, fault_make(400, "The body ends in the middle of its content coding"));
+        return;
+    }
     req->body_complete = true;
     PROBE(request_complete, c, req, c->body_received);
     if (c->deadline.kind == DEADLINE_BODY) {

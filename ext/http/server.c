@@ -51,6 +51,7 @@ http_limits_default(HttpLimits *limits)
         .ws_close_timeout = 10 * 1000,
         .ws_deflate = 1,
         .ws_deflate_threshold = 64,
+        .decode_ratio = 100,
         .log_buffer = 1024 * 1024,
     };
 }
@@ -81,6 +82,7 @@ server_release(HttpServer *server)
     buf_free(&server->ws_origins);
     buf_free(&server->hosts);
     buf_free(&server->probes);
+    buf_free(&server->scratch);
     compressor_free(server->compressor);
     trust_clear(&server->trust);
     request_ids_clear(&server->ids);

@@ -102,7 +102,8 @@ typedef struct HttpLimits {
     uint32_t ws_close_timeout;     /* 10,000 ms for the reply to a close frame */
     uint32_t ws_deflate;           /* 1: permessage-deflate where offered; 0: never */
     uint32_t ws_deflate_threshold; /* 64 bytes; shorter messages aren't compressed */
-    uint32_t log_buffer; /* 1 MiB of log lines not yet written; more are dropped */
+    uint32_t decode_ratio; /* 100: bytes that one of a compressed body may stand for */
+    uint32_t log_buffer;   /* 1 MiB of log lines not yet written; more are dropped */
 } HttpLimits;
 void http_limits_default(HttpLimits *limits);
 
@@ -203,6 +204,9 @@ typedef struct HttpCompression {
      * followed by "+json" or the like. */
     Slice types;
 } HttpCompression;
+/* The codings in which bodies of requests are decoded; others are refused with 415. By default all bodies are
+ * left as they are, with their Content-Encoding. */
+void http_server_decode(HttpServer *server, const bool codings[CODINGS]);
 /* Before http_server_listen. 0 or UV_ENOMEM. */
 int http_server_compress(HttpServer *server, const HttpCompression *rules);
 

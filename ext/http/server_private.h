@@ -97,6 +97,8 @@ struct HttpServer {
     RequestIds ids; /* see http_server_request_ids */
     AccessLog log;
     Compressor *compressor; /* owned; NULL: nothing is compressed */
+    bool decodes[CODINGS];  /* of request bodies; CODING_NONE: any of the others */
+    Buf scratch;            /* owned: a decoded piece */
     HttpStats stats;
     Metrics *metrics; /* owned; NULL: off */
     uint64_t

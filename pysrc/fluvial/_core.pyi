@@ -469,6 +469,9 @@ class Server:
         one first. Bodies of fewer than `least` bytes stay as they are, and those of other content
         types than `types`, patterns separated by spaces. Raises: ValueError for a coding or level
         that there isn't."""
+    def decompress(self, codings: tuple[str, ...], /) -> None:
+        """Decodes bodies of requests in these codings from now on, and refuses other codings with
+        415. Raises: ValueError for a coding that there isn't."""
     def drain(self, *, idle: bool = True, queued: bool = True) -> asyncio.Future[None]:
         """Stops accepting; the future is done when the current requests are finished and the last
         connection is closed. With `queued`, what waits in the listeners' queues is accepted first;

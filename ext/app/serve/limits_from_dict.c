@@ -58,6 +58,7 @@ server_limits_read(HttpLimits *out, PyObject *limits)
         {"ws_close_timeout", &out->ws_close_timeout},
         {"ws_deflate", &out->ws_deflate},
         {"ws_deflate_threshold", &out->ws_deflate_threshold},
+        {"decode_ratio", &out->decode_ratio},
         {"log_buffer", &out->log_buffer},
     };
     Py_ssize_t known = 0;

@@ -1,5 +1,5 @@
-/* Server.compress(((coding, level), ...), least, types): what C is told of compressed responses. Runs once per
- * server. The loop's thread. */
+/* Server.compress(((coding, level), ...), least, types) and Server.decompress((coding, ...)): what C is told of
+ * compressed responses and requests. Each runs once per server. The loop's thread. */
 #include "base/py.h"
 
 #include "app/serve/server_type.h"
@@ -53,5 +53,33 @@ server_compress(PyObject *op, PyObject *args)
     if (err != 0) {
         return err_set(err);
     }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+server_decompress(PyObject *op, PyObject *names)
+{
+    AppServer *self = (AppServer *)op;
+    bool codings[CODINGS] = {false};
+    if (!PyTuple_Check(names)) {
+        PyErr_SetString(PyExc_TypeError, "decompress() takes a tuple of str");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        Py_ssize_t len;
+        const char *name = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(names, i), &len);
+        if (name == NULL) {
+            return NULL;
+        }
+        Coding coding = coding_find(slice_of(name, (size_t)len));
+        if (coding == CODING_NONE) {
+            return PyErr_Format(PyExc_ValueError, "no content coding %s", name);
+        }
+        codings[coding] = true;
+    }
+    if (server_check_open(self) < 0) {
+        return NULL;
+    }
+    http_server_decode(self->http, codings);
     Py_RETURN_NONE;
 }

@@ -503,6 +503,7 @@ static PyMethodDef server_methods[] = {
     {"take", server_take_socket, METH_O, "Serves a connected Unix socket."},
     {"compress", server_compress, METH_VARARGS,
      "Says which responses are compressed, and how."},
+    {"decompress", server_decompress, METH_O, "Says which request bodies are decoded."},
     {"drain", (PyCFunction)(void (*)(void))server_drain, METH_VARARGS | METH_KEYWORDS,
      "Finishes the requests in progress; returns a future."},
     {"end_streams", server_end_streams, METH_NOARGS,

@@ -13,8 +13,9 @@ int server_setup(PyObject *module, AppState *st);
 int server_check_open(const AppServer *self);
 int server_check_loop(const AppServer *self);
 
-/* server_coding.c: a method. */
+/* server_coding.c: methods. */
 PyObject *server_compress(PyObject *op, PyObject *args);
+PyObject *server_decompress(PyObject *op, PyObject *names);
 /* server_stop.c: methods. */
 PyObject *server_drain(PyObject *op, PyObject *args, PyObject *kwargs);
 PyObject *server_abort(PyObject *op, PyObject *ignored);

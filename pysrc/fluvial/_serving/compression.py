@@ -1,4 +1,4 @@
-"""Which responses the server compresses: what `compress` and `compress_types` mean."""
+"""What the server compresses and decompresses: the meaning of `compress` and its like."""
 
 from __future__ import annotations
 
@@ -47,15 +47,28 @@ def read_codings(codings: tuple[str, ...]) -> tuple[Choice, ...]:
     return tuple(choices.values())
 
 
+def read_decoders(codings: tuple[str, ...]) -> tuple[str, ...]:
+    """The codings of --decompress: names, or "all" for those that there are. Raises: ValueError."""
+    names: dict[str, None] = {}
+    for text in codings:
+        if text == "all":
+            names |= dict.fromkeys(_core.CODINGS)
+        else:
+            _check_name("decompress", text, text, "or all")
+            names[text] = None
+    return tuple(names)
+
+
+def _check_name(option: str, name: str, text: str, words: str) -> None:
+    if name not in PREFERENCE:
+        raise ValueError(f"{option} takes {', '.join(PREFERENCE)}, {words}; not {text!r}")
+    if name not in _core.CODINGS:
+        raise ValueError(f"{option}: {name} was not there when Fluvial was compiled")
+
+
 def _read_coding(text: str) -> Choice:
     name, colon, level = text.partition(":")
-    if name not in PREFERENCE:
-        raise ValueError(
-            f"compress takes {', '.join(PREFERENCE)}, each with :LEVEL or without, or all; "
-            f"not {text!r}"
-        )
-    if name not in _core.CODINGS:
-        raise ValueError(f"compress: {name} was not there when Fluvial was compiled")
+    _check_name("compress", name, text, "each with :LEVEL or without, or all")
     lowest, highest, usual = _core.CODINGS[name]
     if not colon:
         return Choice(name, usual)
@@ -77,7 +90,9 @@ def check_types(types: tuple[str, ...]) -> None:
 
 
 def tell_core(server: _core.Server, config: Config) -> None:
-    """Turns compression on, if the configuration says so."""
+    """Turns on what the configuration says."""
+    if config.decompress:
+        server.decompress(read_decoders(config.decompress))
     choices = read_codings(config.compress)
     if choices:
         types = " ".join(config.compress_types).lower()

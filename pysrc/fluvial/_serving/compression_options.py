@@ -1,4 +1,4 @@
-"""Options of `fluvial run` about compressed responses."""
+"""Options of `fluvial run` about compressed responses and requests."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ _OPTIONS = (
         callback=_split,
         help="Content types that are compressed, such as text/html, text/* or *+json. Default: "
         "texts, JSON, XML and the like, and fonts and images that aren't compressed already.",
+    ),
+    click.option(
+        "--decompress",
+        metavar="LIST",
+        multiple=True,
+        callback=_split,
+        help="Decode bodies of requests: zstd, br and gzip; or all. Others get 415. Default: bodies"
+        " are left as they are.",
     ),
 )
 

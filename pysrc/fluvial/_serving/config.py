@@ -10,7 +10,7 @@ from typing import Any
 from .access_format import read_format
 from .access_log import syslog_address
 from .addresses import has_unix_socket, parse_address
-from .compression import MINIMUM_SIZE, TYPES, check_types, read_codings
+from .compression import MINIMUM_SIZE, TYPES, check_types, read_codings, read_decoders
 from .limits import LIMITS
 from .metrics_address import check_metrics
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
@@ -110,7 +110,8 @@ class Config:
 
     `compress` are the content codings for clients that accept one: "zstd", "br" and "gzip", the
     best one first, each with ":LEVEL" or without, or "all". Bodies of fewer than
-    `compress_min_size` bytes, and of other types than `compress_types`, stay as they are.
+    `compress_min_size` bytes, and of other types than `compress_types`, stay as they are. Bodies of
+    requests in the codings `decompress` are decoded, and others refused; by default they are left.
 
     `access_log_file` is the file of the access log, or "-" for stdout, "logging", "syslog:ADDRESS";
     a level above "info" turns it off. `log_config` is a file with a dict for dictConfig(), as JSON
@@ -184,6 +185,7 @@ class Config:
     compress: tuple[str, ...] = ()
     compress_min_size: int = MINIMUM_SIZE
     compress_types: tuple[str, ...] = TYPES
+    decompress: tuple[str, ...] = ()
     cancel_on_disconnect: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
@@ -252,6 +254,7 @@ class Config:
             make_proxies(self.forwarded_allow_ips, self.forwarded_fields)
             read_codings(self.compress)
             check_types(self.compress_types)
+            read_decoders(self.decompress)
         except ValueError as exc:
             raise ValueError(f"Config: {exc}") from None
         known = {limit.name: limit for limit in LIMITS}

@@ -137,6 +137,10 @@ LIMITS = (
         "Shorter WebSocket messages are not compressed.",
     ),
     Limit(
+        *("decode_ratio", "--limit-decompress-ratio", "N", 1, 100),
+        "Most bytes that one of a compressed request body may stand for; else 413.",
+    ),
+    Limit(
         *("log_buffer", "--access-log-buffer", "BYTES", 1, KIB * KIB),
         "Most bytes of the access log that wait to be written; more are dropped and counted.",
     ),

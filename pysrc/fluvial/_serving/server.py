@@ -209,6 +209,7 @@ class Service:
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
         self.server = server = self._make_server(loop, pool)
+        tell_core(server, self._config)
         try:
             await self._serve_until_stopped(server, on_ready)
         except BaseException:  # the task was cancelled, perhaps
@@ -301,7 +302,7 @@ class Service:
         core = core_options(app.errors)
         if app.served_root:
             core["root_path"] = app.served_root
-        server = _core.Server(
+        return _core.Server(
             loop,
             app.table,
             pool,
@@ -324,8 +325,6 @@ class Service:
             secure=self.certificates.secure,
             on_refused=log_refused,
         )
-        tell_core(server, self._config)
-        return server
 
     def _served_mounts(self) -> Iterator[tuple[str, MountedInCore]]:
         for mount, (prefix, bridge) in zip(self._app.mounts, self._mounts, strict=True):

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 
 from bench.harness import servers  # noqa: E402
+from bench.harness.layers import by_layer  # noqa: E402
 from bench.harness.load import Client  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess, free_port  # noqa: E402
 
@@ -111,6 +112,10 @@ def print_report(dump: Path, options: argparse.Namespace) -> None:
     print(f"{options.server} {options.path}: {requests} requests, depth {options.depth}")
     all_of_it = _number(total.group(1))
     print(f"{all_of_it / requests:>12,.0f}  instructions per request, outside the kernel")
+    if options.layers:
+        for layer, count in by_layer(dump).items():
+            print(f"{count / requests:>12,.0f}  {layer}")
+        return
     if options.tree:
         text = _around(text, options.tree)
     # The counters were zeroed inside main() and its like: callgrind charges them with everything.
@@ -153,6 +158,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=1, help="requests per write (1)")
     parser.add_argument("--threads", type=int, help="the pool's limit")
     parser.add_argument("--top", type=int, default=30, help="lines to print (30)")
+    parser.add_argument("--layers", action="store_true", help="what reading, parsing … cost")
     parser.add_argument("--inclusive", action="store_true", help="with what a function calls")
     parser.add_argument("--tree", metavar="FUNCTION", help="its callers (<) and callees (>)")
     return parser.parse_args()

@@ -24,6 +24,7 @@ from bench.harness import servers  # noqa: E402
 from bench.harness.cases import Field, Target  # noqa: E402
 from bench.harness.expect import Expect, Expected  # noqa: E402
 from bench.harness.framework_cases import FRAMEWORK_TARGETS, framework_cases  # noqa: E402
+from bench.harness.layers import by_layer  # noqa: E402
 from bench.harness.load import Client, LoadFailed, burst_ms  # noqa: E402
 from bench.harness.measure import memory  # noqa: E402
 from bench.harness.process import ServerFailed, ServerProcess, free_port  # noqa: E402
@@ -204,3 +205,52 @@ def test_frameworks_are_measured_only_when_their_responses_are_right(tmp_path: P
 def test_targets_of_frameworks_are_for_their_cases() -> None:
     cases = {case.name for case in framework_cases(Field(frozenset()))}
     assert {target.case for target in FRAMEWORK_TARGETS} <= cases
+
+
+CALLGRIND = """\
+# callgrind format
+events: Ir
+fl=(1) /src/ext/http/h1.c
+fn=(1) h1_parse
+10 100
+cfi=(2) /src/ext/app/coro.c
+cfn=(2) coro_go_on
+calls=1 20
+11 90
+cfi=(3) ???
+cfn=(3) memcpy
+calls=2 0
+12 10
+fl=(2)
+fn=(2)
+20 30
+cfi=(3)
+cfn=(4) PyIter_Send
+calls=1 0
+21 40
+cfi=(3)
+cfn=(3)
+calls=6 0
+22 20
+fl=(3)
+fn=(3)
+0 30
+fn=(4)
+0 35
+cfn=(3)
+calls=1 0
+0 5
+"""
+
+
+def test_layers_share_what_they_have_called(tmp_path: Path) -> None:
+    """memcpy belongs to its callers in proportion: 10, 20 and 5 of 35."""
+    dump = tmp_path / "callgrind.out"
+    dump.write_text(CALLGRIND)
+    costs = {name: round(cost, 1) for name, cost in by_layer(dump).items() if cost}
+    share = 30 / 35
+    assert costs == {
+        "parse": round(100 + 10 * share, 1),
+        "call": round(30 + 20 * share, 1),
+        "handler": round(35 + 5 * share, 1),
+    }

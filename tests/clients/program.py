@@ -257,13 +257,20 @@ async def who_query(q: Annotated[str, Security(query)]) -> str:
 
 @app.get(
     "/errors/{status}",
-    responses={404: {"model": Message}, 409: {"model": Error}, 418: {"model": Message}},
+    responses={
+        404: {"model": Message},
+        409: {"model": Error},
+        410: {"model": Message},
+        418: {"model": Message},
+    },
 )
 async def fail(status: int) -> Message:
     if status == 409:
         return Response('{"code": 7}', 409, media_type="application/json")
     if status == 404:
         return Response('{"message": "gone"}', 404, media_type="application/json")
+    if status == 410:
+        return Response("{no JSON", 410, media_type="application/json")
     raise HTTPException(status, "no such thing")
 
 

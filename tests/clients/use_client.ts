@@ -119,6 +119,9 @@ async function errors(client: Client): Promise<void> {
   const other = await thrown(() => client.fail({ status: 503 }));
   if (!(other instanceof ApiError)) throw other;
   same([other.name, other.content], ["ApiError", { detail: "no such thing" }]);
+  const broken = await thrown(() => client.fail({ status: 410 }));
+  if (!(broken instanceof ApiError)) throw broken;
+  same([broken.name, broken.status, broken.content], ["ApiError", 410, "{no JSON"]);
   const wrong = { status: "x" as unknown as number };
   const invalid = await thrown(() => client.fail(wrong));
   if (!(invalid instanceof UnprocessableContentError)) throw invalid;

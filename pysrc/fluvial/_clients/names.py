@@ -7,6 +7,14 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+|[^\W\d_a-zA-Z]+")
+# What source code can't hold as it is: controls other than the end of a line, and halves of
+# characters. U+2028 and U+2029 end lines in JavaScript.
+_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def for_comments(text: str) -> str:
+    """A description as comments and docstrings can hold it."""
+    return _UNPRINTABLE.sub(" ", text.replace("\r\n", "\n")).strip()
 
 
 def words_of(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import Errors
 from .names import Names, snake_case
 from .python_methods import MethodWriter
-from .python_types import TypeWriter, docstring
+from .python_types import BUILTINS, TypeWriter, docstring
 
 if TYPE_CHECKING:
     from .api import Api
@@ -95,6 +95,6 @@ class _Writer:
         names = Names({*_METHODS, *keyword.kwlist})
         for operation in self._api.operations:
             yield ""
-            yield from self._methods.write(
-                operation, names.add(snake_case(operation.name)), is_async
-            )
+            method = snake_case(operation.name)
+            method += "_" * (method in BUILTINS)  # annotations in the class mean the types
+            yield from self._methods.write(operation, names.add(method), is_async)

@@ -26,7 +26,7 @@ from .api import (
     Union,
     Values,
 )
-from .names import Names, pascal_case, snake_case, upper_case
+from .names import Names, for_comments, pascal_case, snake_case, upper_case
 
 _PLAIN = {
     "any": "_t.Any",
@@ -42,19 +42,19 @@ _PLAIN = {
     "duration": "_datetime.timedelta",
     "uuid": "_uuid.UUID",
 }
-_BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
-_MODELS_OWN = {*dir(BaseModel), *keyword.kwlist, *_BUILTINS}
+BUILTINS = {"bool", "bytes", "dict", "float", "int", "list", "str", "tuple"}
+_MODELS_OWN = {*dir(BaseModel), *keyword.kwlist, *BUILTINS}
 
 
 def docstring(text: str, indent: str = "    ") -> list[str]:
     """The lines of a docstring."""
-    text = text.strip().replace("\\", "\\\\").replace('"""', "'''")
+    text = for_comments(text).replace("\\", "\\\\").replace('"""', "'''")
     if not text:
         return []
     closing = ' """' if text.endswith('"') else '"""'
-    lines = f'"""{text}'.splitlines()
+    lines = f'"""{text}'.split("\n")
     lines = [*lines, '"""'] if len(lines) > 1 else [lines[0] + closing]
-    return textwrap.indent("\n".join(line.rstrip() for line in lines), indent).splitlines()
+    return textwrap.indent("\n".join(line.rstrip() for line in lines), indent).split("\n")
 
 
 class TypeWriter:

@@ -95,10 +95,19 @@ async function contentOf_(response: Response): Promise<unknown> {
   return text;
 }
 
+/** JSON; an ApiError with the text if it is none. */
+function parsed_(response: Response, text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new ApiError(response, text);
+  }
+}
+
 async function read_(response: Response, kind: Kind_): Promise<unknown> {
   switch (kind) {
     case "json":
-      return response.json();
+      return parsed_(response, await response.text());
     case "any":
       return contentOf_(response);
     case "text":
@@ -119,11 +128,12 @@ function find_<T>(table: Readonly<Record<string, T>>, status: number): T | undef
 async function error_(call: Call_, response: Response): Promise<ApiError> {
   const errors = call.errors ?? {};
   const [error, kind] = find_(errors, response.status) ?? errors["default"] ?? [ApiError, "any"];
+  if (kind !== "json") {
+    return new error(response, await read_(response, kind));
+  }
+  const text = await response.text();
   const isJson = /json/.test(response.headers.get("content-type") ?? "");
-  const fits = kind !== "json" || isJson;
-  return fits
-    ? new error(response, await read_(response, kind))
-    : new ApiError(response, await contentOf_(response));
+  return isJson ? new error(response, parsed_(response, text)) : new ApiError(response, text);
 }
 
 /** What a client may be told besides the server's address. */

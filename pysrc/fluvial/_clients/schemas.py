@@ -45,7 +45,27 @@ class SchemaReader:
             schema = self._named[key]
             self.types[key] = Alias("", ANY)  # what a schema that contains itself finds
             self.types[key] = self._declare(schema, key)
+            self._cut_circle(key)
         return Ref(key)
+
+    def _cut_circle(self, key: str) -> None:
+        """Leaves out of an alias what leads back to it without anything between."""
+        alias = self.types[key]
+        if not isinstance(alias, Alias):
+            return
+        members = alias.type.members if isinstance(alias.type, Union) else (alias.type,)
+        kept = [each for each in members if not self._leads_to(each, key, frozenset())]
+        if len(kept) < len(members):
+            self.types[key] = Alias(alias.doc, union(kept) if kept else ANY)
+
+    def _leads_to(self, of: Type, key: str, seen: frozenset[str]) -> bool:
+        if isinstance(of, Union):
+            return any(self._leads_to(each, key, seen) for each in of.members)
+        if not isinstance(of, Ref) or of.key in seen:
+            return False
+        found = self.types.get(of.key)
+        behind = found.type if isinstance(found, Alias) else ANY
+        return of.key == key or self._leads_to(behind, key, seen | {of.key})
 
     def read(self, schema: Schema, place: str, *, form: bool = False) -> Type:
         """The type of a schema. `place` names it in messages, and if it needs a name."""
@@ -69,12 +89,23 @@ class SchemaReader:
         found = self._read_kind(schema, place, form)
         return union([found, NULL]) if schema.get("nullable") else found
 
-    def fields_of(self, schema: Schema, place: str, *, form: bool = False) -> tuple[Field, ...]:
-        """The properties of an object's schema, which may be a reference."""
-        assert isinstance(schema, dict)
+    def fields_of(
+        self,
+        schema: Schema,
+        place: str,
+        *,
+        form: bool = False,
+        seen: frozenset[str] = frozenset(),
+    ) -> tuple[Field, ...]:
+        """The properties of an object's schema, which may be a reference; `seen` are those that
+        have led here."""
+        if not isinstance(schema, dict):
+            return ()
         if (reference := schema.get("$ref")) is not None:
             key = self._key(reference, place)
-            return self.fields_of(self._named[key], place, form=form)
+            if key in seen:
+                return ()
+            return self.fields_of(self._named[key], place, form=form, seen=seen | {key})
         required = schema.get("required", ())
         properties: dict[str, Schema] = dict(schema.get("properties", {}))
         fields = {
@@ -82,7 +113,7 @@ class SchemaReader:
             for name, each in properties.items()
         }
         for part in schema.get("allOf", ()):
-            for field in self.fields_of(part, place, form=form):
+            for field in self.fields_of(part, place, form=form, seen=seen):
                 fields.setdefault(field.name, field)
         return tuple(fields.values())
 

@@ -26,7 +26,7 @@ from .api import (
     Values,
 )
 from .errors import Errors, is_error
-from .names import Names, camel_case, pascal_case, snake_case
+from .names import Names, camel_case, for_comments, pascal_case, snake_case
 
 _RUNTIME = Path(__file__).with_name("runtime.ts")
 _PLAIN = {"any": "unknown", "binary": "Blob", "boolean": "boolean", "null": "null"}
@@ -54,9 +54,10 @@ def write_typescript(api: Api, name: str) -> str:
 
 def _comment(text: str, indent: str = "") -> list[str]:
     """The lines of a comment."""
-    lines = [line.rstrip() for line in text.strip().replace("*/", "* /").splitlines()]
-    if not lines:
+    text = for_comments(text).replace("*/", "* /")
+    if not text:
         return []
+    lines = [line.rstrip() for line in text.split("\n")]
     if len(lines) == 1:
         return [f"{indent}/** {lines[0]} */"]
     return [f"{indent}/**", *(f"{indent} * {line}".rstrip() for line in lines), f"{indent} */"]

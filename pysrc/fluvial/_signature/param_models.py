@@ -26,13 +26,14 @@ Received = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A name in the request, its name for the validator, whether its values form a list, and which
-    field of the model it is for, which may have several."""
+    """A name in the request, its name for the validator, whether its values form a list, which
+    field of the model it is for, which may have several, and the name that errors tell."""
 
     sent: str
     name: str
     many: bool
     field: str
+    shown: str
 
 
 def choices_reader(field: Field, validator: Validator) -> Reader:
@@ -44,7 +45,7 @@ def choices_reader(field: Field, validator: Validator) -> Reader:
         for name in (field.alias, *field.further):
             values = received.get(name.lower() if field.source == "header" else name)
             if values is not None:
-                value = values if many else values[-1]
+                value = values if many else _one(values, field.source)
                 return validator.from_python(value, (field.source, name))
         default = field.absent((field.source, field.alias))
         if default is MISSING:
@@ -58,13 +59,13 @@ def model_reader(field: Field, validator: Validator) -> Reader:
     """Makes a function that reads the fields of a model from the request."""
     model = concrete(strip_optional(field.annotation))
     inputs = model_inputs(model, field)
-    sent = {each.name: each.sent for each in reversed(inputs)}
+    shown = {each.name: each.shown for each in reversed(inputs)}
     extra = extra_policy(model)
     optional = is_optional(field.annotation)
 
     def read(request: Any) -> Any:
         received = _received(request, field.source)
-        found, others = _sort(received, inputs)
+        found, others = _sort(received, inputs, field.source)
         if not found and not (extra in ("allow", "forbid") and others):
             default = field.absent((field.source,))
             if default is not MISSING:
@@ -76,7 +77,7 @@ def model_reader(field: Field, validator: Validator) -> Reader:
         except RequestValidationError as exc:
             for error in exc.errors():
                 loc = error["loc"]
-                error["loc"] = (*loc[:1], *(sent.get(name, name) for name in loc[1:2]), *loc[2:])
+                error["loc"] = (*loc[:1], *(shown.get(name, name) for name in loc[1:2]), *loc[2:])
             raise
 
     return read
@@ -97,7 +98,14 @@ def _received(request: Any, source: str) -> Received:
     return received
 
 
-def _sort(received: Received, inputs: list[Input]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _one(values: list[str], source: str) -> str:
+    """The value of a name that was sent several times: of header fields the first."""
+    return values[0] if source == "header" else values[-1]
+
+
+def _sort(
+    received: Received, inputs: list[Input], source: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of the model's fields, and the other values in the request."""
     found: dict[str, Any] = {}
     rest = dict(received)
@@ -107,7 +115,7 @@ def _sort(received: Received, inputs: list[Input]) -> tuple[dict[str, Any], dict
             continue
         rest.pop(each.sent, None)
         if each.name not in found:
-            found[each.name] = values if each.many else values[-1]
+            found[each.name] = values if each.many else _one(values, source)
     for each in inputs:  # not sent under the name that belongs to the field
         rest.pop(each.name, None)
     others = {name: values if len(values) > 1 else values[0] for name, values in rest.items()}
@@ -121,17 +129,18 @@ def model_inputs(model: Any, field: Field) -> list[Input]:
     hyphens = is_header and getattr(field.marker, "convert_underscores", True)
     for name, annotation, aliases in _model_fields(model):
         is_list = is_sequence(strip_optional(annotation))
-        for alias, indexed in aliases:
+        for alias, indexed, given in aliases:
             many = is_list or indexed
             # The underscores of an explicit alias are meant.
-            sent = alias.replace("_", "-") if hyphens and alias == name else alias
-            inputs.append(Input(sent.lower() if is_header else sent, alias, many, name))
+            shown = alias.replace("_", "-") if hyphens and not given else alias
+            sent = shown.lower() if is_header else shown
+            inputs.append(Input(sent, alias, many, name, shown))
     return inputs
 
 
-def _model_fields(model: Any) -> list[tuple[str, Any, list[tuple[str, bool]]]]:
+def _model_fields(model: Any) -> list[tuple[str, Any, list[tuple[str, bool, bool]]]]:
     """For each field: its name, its annotation, and its names in the request. Each of these comes
-    with whether it is followed by an index, as in an AliasPath."""
+    with whether it is followed by an index, as in an AliasPath, and whether it is an alias."""
     pydantic_fields = getattr(model, "__pydantic_fields__", None)
     if pydantic_fields is not None:
         config = _config(model)
@@ -143,9 +152,14 @@ def _model_fields(model: Any) -> list[tuple[str, Any, list[tuple[str, bool]]]]:
     try:
         info: Any = msgspec.inspect.type_info(model)
     except TypeError:  # it contains something that only pydantic knows
-        return [(name, hint, [(name, False)]) for name, hint in hints.items()]
+        return [(name, hint, [(name, False, False)]) for name, hint in hints.items()]
     return [
-        (item.name, hints.get(item.name, Any), [(item.encode_name, False)]) for item in info.fields
+        (
+            item.name,
+            hints.get(item.name, Any),
+            [(item.encode_name, False, item.encode_name != item.name)],
+        )
+        for item in info.fields
     ]
 
 
@@ -153,16 +167,17 @@ def _config(model: Any) -> Any:
     return getattr(model, "model_config", None) or getattr(model, "__pydantic_config__", None) or {}
 
 
-def _aliases(name: str, info: Any, config: Any) -> list[tuple[str, bool]]:
+def _aliases(name: str, info: Any, config: Any) -> list[tuple[str, bool, bool]]:
     alias = info.validation_alias or info.alias
-    names: list[tuple[str, bool]] = []
+    names: list[tuple[str, bool, bool]] = []
     if alias is not None and config.get("validate_by_alias") is not False:
         for choice in getattr(alias, "choices", (alias,)):
             path = getattr(choice, "path", None)  # of an AliasPath
-            names.append((choice, False) if path is None else (path[0], len(path) > 1))
+            first, indexed = (choice, False) if path is None else (path[0], len(path) > 1)
+            names.append((first, indexed, True))
     by_name = config.get("populate_by_name") or config.get("validate_by_name")
     if alias is None or by_name or not names:
-        names.append((name, False))
+        names.append((name, False, False))
     return names
 
 

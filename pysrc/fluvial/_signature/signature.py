@@ -459,7 +459,8 @@ def _read_field(
     if isinstance(marker, Path):
         default = MISSING
     if isinstance(marker, Path) and len(names) > 1:  # routers' paths may have one or the other
-        names = tuple(each for each in names if each in path_names)[:1] or names
+        every = (*names, marker.alias or name, name)
+        names = tuple(each for each in every if each in path_names)[:1] or names
     alias, further = next(iter(names), None), names[1:]
     if alias is None:
         alias = name

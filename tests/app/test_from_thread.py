@@ -152,3 +152,26 @@ def test_a_cancelled_scope_cancels_what_the_thread_awaits_and_waits_for_the_thre
 
     asyncio.run(main())
     assert done == ["cancelled", "thread", "scope"]
+
+
+def test_what_a_thread_begins_to_await_after_that_is_cancelled_too() -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        begun, go_on = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            go_on.wait()
+            with pytest.raises((asyncio.CancelledError, concurrent.futures.CancelledError)):
+                from_thread.run(forever)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run_in_threadpool, work)
+            await begun.wait()
+            group.cancel_scope.cancel()
+            loop.call_later(0.01, go_on.set)
+
+    asyncio.run(main())

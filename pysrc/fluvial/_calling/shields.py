@@ -12,6 +12,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+_AGAIN = 0.05  # seconds
+
 
 def current_scope() -> Any:
     """The cancel scope of anyio that the current task is in; None without one.
@@ -69,6 +71,32 @@ class Shield:
                 shield.leave()
 
         return shielded
+
+
+class Redelivery:
+    """Cancels anew, now and then, what belongs to a cancelled scope.
+
+    A thread may begin to await something on the loop after the scope that it was called in was
+    cancelled, which anyio only tells those that are there at that moment.
+    """
+
+    def __init__(self, scope: Any) -> None:
+        self._scope = scope
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_AGAIN, self._look)
+
+    def _look(self) -> None:
+        scope = self._scope
+        while scope is not None:
+            deliver = getattr(scope, "_deliver_cancellation", None)
+            if scope.cancel_called and deliver is not None:
+                deliver(scope)
+            scope = None if scope.shield else getattr(scope, "_parent_scope", None)
+        self._timer = self._loop.call_later(_AGAIN, self._look)
+
+    def end(self) -> None:
+        """Ends that."""
+        self._timer.cancel()
 
 
 def shield_here() -> Shield | None:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ..exceptions import HTTPException
 from .anyio_threads import call_within, greet
-from .shields import current_scope, shield_here
+from .shields import Redelivery, Shield, current_scope
 
 if TYPE_CHECKING:
     from .._core import Pool
@@ -67,14 +67,16 @@ async def run_in_pool(context: Context, func: Callable[..., T], *args: Any) -> T
 
 async def to_its_end(future: asyncio.Future[T]) -> T:
     """Awaits a thread's work. When cancelled, raises only after the thread has finished."""
-    shield = shield_here()
-    if shield is None:
+    scope = current_scope()
+    if scope is None:
         return await _to_its_end(future)
+    again, shield = Redelivery(scope), Shield()
     shield.up()  # anyio would cancel this task at each turn of the loop
     try:
         return await _to_its_end(future)
     finally:
         shield.leave()
+        again.end()
 
 
 async def _to_its_end(future: asyncio.Future[T]) -> T:

@@ -190,6 +190,24 @@ def test_a_log_whose_reader_is_gone(folder: Path) -> None:
     os.close(writer)
 
 
+def test_records_that_found_no_reader_are_counted(folder: Path) -> None:
+    log, found = folder / "log", []
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(log, os.O_WRONLY)
+    with running(folder, "--no-access-log", stderr=writer):
+        os.close(writer)
+        os.close(reader)
+        assert get(folder, "/fails").status_code == 500
+        with open(log, "rb") as lines:
+            assert get(folder, "/fails").status_code == 500
+            for line in lines:
+                found.append(line)
+                if line.startswith(b"RuntimeError: "):
+                    break
+    assert b"1 log records dropped\n" in found
+
+
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_no_file_of_the_app_s_gets_log_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -38,21 +39,23 @@ class NonBlockingHandler(logging.Handler):
             self.handleError(record)
 
     def _write(self, data: bytes) -> None:
-        sys.stderr.flush()
-        fd = sys.stderr.fileno()
-        poll = select.poll()
-        poll.register(fd, select.POLLOUT)
         done = 0
-        while done < len(data):
-            if not self._is_ready(poll):
-                self._dropped += 1
-                self._broken = self._broken or done > 0
-                return
-            try:
-                done += os.write(fd, data[done : done + _AT_ONCE])
-            except BlockingIOError:
-                continue
-        self._dropped, self._broken = 0, False
+        try:
+            sys.stderr.flush()
+            fd = sys.stderr.fileno()
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            while done < len(data) and self._is_ready(poll):
+                with contextlib.suppress(BlockingIOError):
+                    done += os.write(fd, data[done : done + _AT_ONCE])
+        except OSError:  # a full disk, or a reader that is gone
+            # logging's report of it would stay in sys.stderr, and since 3.14 be the exit status.
+            pass
+        if done < len(data):
+            self._dropped += 1
+            self._broken = self._broken or done > 0
+        else:
+            self._dropped, self._broken = 0, False
 
     def _is_ready(self, poll: select.poll) -> bool:
         found = poll.poll(0 if self._dropped else _PATIENCE_MS)

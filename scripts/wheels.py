@@ -224,7 +224,15 @@ def finish(wheel: Path, name: str, python: str, dist: Path) -> Path:
         tags = ["--python-tag", tag(python), "--abi-tag", tag(python), "--platform-tag", name]
         _call([*wheel_tool, "tags", "--remove", *tags, str(packed)])
         (tagged,) = Path(scratch).glob("*.whl")
-        return Path(shutil.copy(tagged, dist))
+        return deflate(tagged, dist / tagged.name)
+
+
+def deflate(wheel: Path, target: Path) -> Path:
+    """Writes the same archive with as few bytes as zlib can."""
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(target, "w") as copy:
+        for info in source.infolist():
+            copy.writestr(info, source.read(info), zipfile.ZIP_DEFLATED, compresslevel=9)
+    return target
 
 
 def split(extension: Path, debug: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
@@ -94,6 +95,7 @@ class Config:
     With `metrics` requests and much else are counted: it is the path that tells them, or HOST:PORT,
     a port of its own, which has them at /metrics. `metrics_series` is the maximum number of routes,
     methods and statuses that are told apart.
+    With `otel` OpenTelemetry's spans and measurements of requests are sent by OTLP.
     With `health` the server responds to /-/live and /-/ready; for `drain_delay` after the first
     signal it serves on, but is not ready, and only then begins to stop.
     `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
@@ -174,6 +176,7 @@ class Config:
     health: bool = False
     metrics: str = ""
     metrics_series: int = 1000
+    otel: bool = False
     drain_delay: float = 0.0
     root_path: str = ""
     forwarded_allow_ips: str | tuple[str, ...] = LOCAL
@@ -300,11 +303,23 @@ class Config:
         syslog_address(self.access_log_file)
         check_id_header(self.request_id_header)
         check_metrics(self.metrics)
+        if self.otel:
+            _check_otel()
         if self.preload and (self.user is not None or self.group is not None):
             raise ValueError(
                 "preload can't be combined with user or group: the app would be loaded before the "
                 "process runs as these"
             )
+
+
+def _check_otel() -> None:
+    """Raises: ValueError when OpenTelemetry is not installed."""
+    try:
+        found = importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise ValueError("otel needs OpenTelemetry: pip install 'fluvial[otel]'")
 
 
 def _default(name: str) -> Any:

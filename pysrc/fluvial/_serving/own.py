@@ -11,8 +11,14 @@ from .probes import PROBES, Health
 
 if TYPE_CHECKING:
     from .. import _core
+    from .._asgi.protocol import Asgi3
     from .._loop import Loop
     from .config import Config
+    from .telemetry import Telemetry
+
+
+# The share of `cleanup_timeout` in which OpenTelemetry may send what is left.
+_SENDING_SHARE = 0.5
 
 
 class Own:
@@ -24,6 +30,11 @@ class Own:
     def __init__(self, config: Config, counting: Counting | None) -> None:
         self._config = config
         self._health = Health()
+        self._telemetry: Telemetry | None = None
+        if config.otel:
+            from .telemetry import Telemetry  # and with it OpenTelemetry
+
+            self._telemetry = Telemetry()
         self.metrics: Metrics | None = None
         if counting is None and (counting := make_counting(config, 1)) is not None:
             counting.slot = counting.memory.take()
@@ -39,6 +50,10 @@ class Own:
             options["probes"] = " ".join(PROBES)
         return {**options, "own": own} if own else options
 
+    def around(self, app: Asgi3) -> Asgi3:
+        """The app, with what tells OpenTelemetry of its requests around it if that is wanted."""
+        return app if self._telemetry is None else self._telemetry.around(app)
+
     def set_ready(self, ready: bool) -> None:
         """Notes whether the server may get requests."""
         self._health.ready = ready
@@ -47,9 +62,11 @@ class Own:
 
     @contextlib.asynccontextmanager
     async def serving(self, loop: Loop, pool: _core.Pool) -> AsyncIterator[None]:
-        """Serves on the metrics' own port, if they have one."""
-        if self.metrics is None:
-            yield
-            return
-        async with self.metrics.serving(loop, pool):
+        """Serves on the metrics' own port, if they have one; sends to OpenTelemetry."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._telemetry is not None:
+                patience = self._config.cleanup_timeout * _SENDING_SHARE
+                await stack.enter_async_context(self._telemetry.sending(patience))
+            if self.metrics is not None:
+                await stack.enter_async_context(self.metrics.serving(loop, pool))
             yield

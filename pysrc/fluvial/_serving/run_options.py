@@ -147,6 +147,12 @@ _OPTIONS = (
         "count as other.",
     ),
     click.option(
+        "--otel",
+        is_flag=True,
+        help="Send OpenTelemetry's spans and measurements of requests by OTLP, as its variables in "
+        "the environment say; needs fluvial[otel].",
+    ),
+    click.option(
         "--drain-delay",
         type=_Seconds(0, LONGEST_GRACE),
         default=0.0,

@@ -17,7 +17,7 @@ from .._application.core_options import core_options
 from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
-from .._asgi.connections import side_of
+from .._asgi.connections import Layers, side_of
 from .._calling.anyio_threads import greeting
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._forms.limits import limits_of_server
@@ -25,10 +25,7 @@ from .._loop import Loop
 from .._loop.asyncio_private import forget_task
 from .._wsgi.bridge import WsgiBridge
 from ..applications import App
-from ..exceptions import (
-    WebSocketDisconnect,
-    WebSocketException,
-)
+from ..exceptions import WebSocketDisconnect, WebSocketException
 from ..requests import Request
 from ..websockets import WebSocket
 from .access_log import AccessLog
@@ -94,6 +91,7 @@ class Service:
             config = replace(config, root_path=app.root_path or config.root_path)
             app.served_root = config.root_path
         self._app = app if isinstance(app, App) else App(openapi_url=None)
+        self._own = Own(config, counting)
         self._bridge = None
         if not isinstance(app, App):
             self._bridge = self._make_bridge(app, config, bare=True)
@@ -106,7 +104,6 @@ class Service:
         self._sockets = sockets
         self._config = config
         self._access_log = AccessLog(config, worker)
-        self._own = Own(config, counting)
         self.certificates = Certificates(config) if certificates is None else certificates
         self._stops = 0
         self._stop = asyncio.Event()
@@ -347,9 +344,11 @@ class Service:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""
         stack = self._app.compile_middleware()
         outer = stack.watched or stack.outer
+        app = self._app
+        if self._config.otel and self._bridge is None:
+            outer = self._own.around(outer or Layers(app))
         if outer is None:
             return None
-        app = self._app
 
         def call(scope: Any, receive: Any, send: Any) -> Any:
             scope["app"] = scope["router"] = app
@@ -377,8 +376,9 @@ class Service:
         """What serves an app of another interface, alone or mounted at `prefix`."""
         if app.interface == "wsgi":
             return WsgiBridge(_told(self.tell, app.app), config, prefix=prefix)
+        asgi = app.as_asgi3()
         return Bridge(
-            _told(self.tell, app.as_asgi3()),
+            _told(self.tell, self._own.around(asgi) if bare else asgi),
             root_path=config.root_path,
             prefix=prefix,
             scheme=config.scheme,

@@ -119,7 +119,7 @@ _DIRTY = "there are no such workers: use a task queue"
 _DAEMON = "a service manager or a shell's & starts it in the background"
 _HTTP2 = "HTTP/2 is not served yet: let a proxy do it"
 _LOGGING = "--log-config FILE sets up logging, by JSON or TOML"
-_METRICS = "there are none yet"
+_METRICS = "--metrics PATH or HOST:PORT says where they are"
 _STATIC = "mount fluvial.staticfiles.StaticFiles in the app"
 _STATSD = "statsd is not spoken"
 _STRICT = "requests that RFC 9112 doesn't allow are always refused"
@@ -177,7 +177,6 @@ REFUSED = {
     "--log-syslog-prefix": _SYSLOG,
     "--log-syslog-to": _SYSLOG,
     "--logger-class": _LOGGING,
-    "--metrics": _METRICS,
     "--metrics-address": _METRICS,
     "--metrics-port": _METRICS,
     "--metrics-scrape-interval": _METRICS,

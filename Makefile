@@ -8,6 +8,7 @@
 #   EXTRAS=test        without the frameworks that tests/asgi/apps starts, PostgreSQL and the browser
 #   BENCH="..."        options of bench/http.py or bench/loop.py
 #   RECORD=1           `make coverage` writes the new floor
+#   DURATION=600       how many seconds `make soak` takes
 #   FUZZ_SECONDS=60    how long `make fuzz` runs
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
 #   WHEELS="..."       options of scripts/wheels.py: --python 3.13 --target manylinux_2_28_x86_64
@@ -26,6 +27,7 @@ BENCH ?=
 MUTANTS ?=
 WHEELS ?=
 FUZZ_SECONDS ?= 60
+DURATION ?= 600
 RECORD ?=
 CONFORMANCE ?=
 # Slow tests come last in some files: workers that run dry take over tests of others.
@@ -59,7 +61,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug portable wheels wheels-test coverage faults mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
+.PHONY: help build run test asan debug portable wheels wheels-test coverage faults soak mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -68,7 +70,8 @@ help:
 	@echo 'make debug    all tests with the core at -O0 and its assertions on'
 	@echo 'make portable  the core'"'"'s tests on what other systems than Linux get (TESTS=)'
 	@echo 'make coverage  which lines of C and Python the tests execute (TESTS=, RECORD=1)'
-	@echo 'make faults   restarts workers 100 times under load: no request may fail'
+	@echo 'make faults   what clients, systems and restarts do to a server, many times (tests/faults)'
+	@echo 'make soak     ten minutes of mixed traffic, a restart in each (DURATION=, seconds)'
 	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
 	@echo 'make fuzz     made-up bytes against connections, with sanitizers (FUZZ_SECONDS=)'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
@@ -171,10 +174,16 @@ coverage: $(VENV)/.coverage-needs $(VENV)/.installed
 	@FLUVIAL_COVERAGE=1 $(PY) setup.py --quiet build --build-lib build/coverage
 	@$(PY) scripts/covered.py $(if $(RECORD),--record) $(if $(TESTS),--tests $(TESTS)) -- -n0
 
-# What takes too long for `make test`.
+# What takes too long for `make test`, where a few rounds of each are run.
 faults: $(VENV)/.test-needs build
 	$(SAY) "restarting workers 100 times under load (tests/cli/test_rolling.py)"
 	@RESTARTS=100 $(PY) -m pytest -n 0 -o timeout=900 tests/cli/test_rolling.py::test_a_restart_under_load_fails_no_request
+	$(SAY) "what clients and systems do to a server (tests/faults)"
+	@FAULTS=1 $(PY) -m pytest -n 0 -o timeout=900 tests/faults
+
+soak: $(VENV)/.test-needs build
+	$(SAY) "traffic of all kinds for $(DURATION) s"
+	@DURATION=$(DURATION) $(PY) -m pytest -n 0 -o timeout=$$(($(DURATION) + 300)) tests/faults/test_soak.py
 
 # In copies below build/mutants; minutes for all of them.
 mutants: $(VENV)/.test-needs build

@@ -7,6 +7,7 @@
 #include "http/request_id.h"
 
 #include "http/chars.h"
+#include "http/response.h"
 
 #include <uv.h>
 
@@ -109,15 +110,5 @@ request_id_give(RequestIds *ids, HttpRequest *req, bool trusted)
 bool
 request_ids_has(const RequestIds *ids, Slice raw)
 {
-    Slice name = buf_slice(&ids->name);
-    while (raw.len > name.len) {
-        if (raw.ptr[name.len] == ':'
-            && slice_eq_nocase(slice_of(raw.ptr, name.len), name)) {
-            return true;
-        }
-        const char *end = memchr(raw.ptr, '\n', raw.len);
-        size_t used = end == NULL ? raw.len : (size_t)(end + 1 - raw.ptr);
-        raw = slice_of(raw.ptr + used, raw.len - used);
-    }
-    return false;
+    return http_lines_have(raw, buf_slice(&ids->name));
 }

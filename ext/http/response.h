@@ -29,6 +29,8 @@ typedef struct HttpFields {
 int http_fields_add(HttpFields *fields, Slice name, Slice value);
 void http_fields_clear(HttpFields *fields);
 void http_fields_free(HttpFields *fields);
+/* Whether `lines`, which are "name: value\r\n" …, have a field of this name; that is in lower case. */
+bool http_lines_have(Slice lines, Slice name);
 /* Whether a field value has no control characters except tabs, so that it can't end its line. */
 bool http_value_is_clean(Slice value);
 

@@ -140,6 +140,21 @@ fields_append_line(Buf *raw, Slice name, Slice value)
 }
 
 bool
+http_lines_have(Slice lines, Slice name)
+{
+    while (lines.len > name.len) {
+        if (lines.ptr[name.len] == ':'
+            && slice_eq_nocase(slice_of(lines.ptr, name.len), name)) {
+            return true;
+        }
+        const char *end = memchr(lines.ptr, '\n', lines.len);
+        size_t used = end == NULL ? lines.len : (size_t)(end + 1 - lines.ptr);
+        lines = slice_of(lines.ptr + used, lines.len - used);
+    }
+    return false;
+}
+
+bool
 http_is_hop_by_hop(Slice name)
 {
     FieldKind kind = field_kind_of(name);

@@ -54,10 +54,10 @@ head_put_framing(char *out, const ResponseHead *head)
 static char *
 head_put_server_fields(char *out, HttpServer *server, const HttpFields *fields)
 {
-    if (fields == NULL || !fields->has_server) {
+    if (likely(!server->no_server) && (fields == NULL || !fields->has_server)) {
         out = PUT(out, "server: fluvial\r\n");
     }
-    if (fields == NULL || !fields->has_date) {
+    if (likely(!server->no_date) && (fields == NULL || !fields->has_date)) {
         uint64_t now = uv_now(loop_uv(server->loop));
         out = (char *)memcpy(out, date_line(&server->date, now), DATE_LINE) + DATE_LINE;
     }
@@ -74,13 +74,57 @@ head_put_id(char *out, const HttpServer *server, Slice id)
     return PUT(out, "\r\n");
 }
 
+/* Takes the next line off `lines`, without its end; false when there is none. */
+static bool
+head_next_line(Slice *lines, Slice *line)
+{
+    const char *end = lines->len == 0 ? NULL : memchr(lines->ptr, '\r', lines->len);
+    if (end == NULL) {
+        return false;
+    }
+    *line = slice_of(lines->ptr, (size_t)(end - lines->ptr));
+    *lines = slice_of(end + 2, lines->len - line->len - 2);
+    return true;
+}
+
+/* The name in a line "name: value". */
+static Slice
+head_name_of(Slice line)
+{
+    const char *colon = memchr(line.ptr, ':', line.len);
+    return slice_of(line.ptr, colon == NULL ? line.len : (size_t)(colon - line.ptr));
+}
+
+/* Whether the response has a field of this name, which is in lower case. */
+static bool
+head_has(const ResponseHead *head, Slice name)
+{
+    Slice raw = head->fields == NULL ? slice_of("", 0) : buf_slice(&head->fields->raw);
+    return http_lines_have(raw, name)
+           || (head->content_type.len != 0 && slice_eq(name, SLICE("content-type")));
+}
+
+/* Puts the operator's fields; the application's win. */
+static char *
+head_put_added(char *out, HttpServer *server, const ResponseHead *head)
+{
+    Slice lines = buf_slice(&server->added), line;
+    while (head_next_line(&lines, &line)) {
+        if (!head_has(head, head_name_of(line))) {
+            out = head_put(out, line);
+            out = PUT(out, "\r\n");
+        }
+    }
+    return out;
+}
+
 int
 response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
 {
     const HttpFields *fields = head->fields;
     Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
-    size_t most =
-        HEAD_FIXED + head->reason.len + head->content_type.len + raw.len + more;
+    size_t most = HEAD_FIXED + server->added.len + head->reason.len
+                  + head->content_type.len + raw.len + more;
     bool has_id = head->id.len != 0 && !request_ids_has(&server->ids, raw);
     if (unlikely(has_id)) {
         most += server->ids.name.len + head->id.len + 4;
@@ -103,6 +147,9 @@ response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
     }
     if (raw.len != 0) {
         out = head_put(out, raw);
+    }
+    if (unlikely(server->added.len != 0)) {
+        out = head_put_added(out, server, head);
     }
     out = PUT(out, "\r\n");
     server->out.len += (size_t)(out - start);

@@ -81,6 +81,7 @@ server_release(HttpServer *server)
     buf_free(&server->out);
     buf_free(&server->ws_origins);
     buf_free(&server->hosts);
+    buf_free(&server->added);
     buf_free(&server->probes);
     buf_free(&server->scratch);
     compressor_free(server->compressor);
@@ -147,6 +148,15 @@ http_server_probes(HttpServer *server, Slice paths)
 {
     buf_clear(&server->probes);
     return buf_append_slice(&server->probes, paths);
+}
+
+int
+http_server_fields(HttpServer *server, Slice lines, bool no_server, bool no_date)
+{
+    server->no_server = no_server;
+    server->no_date = no_date;
+    buf_clear(&server->added);
+    return buf_append_slice(&server->added, lines);
 }
 
 int

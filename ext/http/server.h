@@ -180,6 +180,11 @@ int http_server_ws_origins(HttpServer *server, Slice origins);
  * names below it. Others get a 400. Empty (the default): all. 0 or UV_ENOMEM. */
 int http_server_hosts(HttpServer *server, Slice hosts);
 
+/* The fields that responses have which don't bring their own of that name: `lines` are "name: value\r\n" …, none of
+ * them about framing or the connection. `no_server` and `no_date`: without the usual Server, the usual Date.
+ * 0 or UV_ENOMEM. */
+int http_server_fields(HttpServer *server, Slice lines, bool no_server, bool no_date);
+
 /* The paths, separated by spaces, of what tells whether the server is well. They are asked for by addresses, so any
  * host may be named for them, and they get an answer however many requests are in flight. 0 or UV_ENOMEM. */
 int http_server_probes(HttpServer *server, Slice paths);

@@ -89,12 +89,14 @@ struct HttpServer {
     LoopHook hook;
     LoopHook due_hook; /* see loop_due_hook_add */
     DateCache date;
-    Buf ws_origins; /* owned: see http_server_ws_origins */
-    Buf hosts;      /* owned: see http_server_hosts */
-    Buf probes;     /* owned: see http_server_probes */
-    Trust trust;    /* see http_server_proxies */
-    uint8_t rare;   /* of RARE_*: what HttpConn.rare begins with */
-    RequestIds ids; /* see http_server_request_ids */
+    Buf ws_origins;          /* owned: see http_server_ws_origins */
+    Buf hosts;               /* owned: see http_server_hosts */
+    Buf added;               /* owned: see http_server_fields */
+    bool no_server, no_date; /* the same */
+    Buf probes;              /* owned: see http_server_probes */
+    Trust trust;             /* see http_server_proxies */
+    uint8_t rare;            /* of RARE_*: what HttpConn.rare begins with */
+    RequestIds ids;          /* see http_server_request_ids */
     AccessLog log;
     Compressor *compressor; /* owned; NULL: nothing is compressed */
     bool decodes[CODINGS];  /* of request bodies; CODING_NONE: any of the others */

@@ -407,6 +407,9 @@ class Server:
     """
     def __init__(
         self,
+    `fields` are lines that responses have unless they bring their own field of that name, whether
+    there is no Server, and no Date.
+
         loop: Loop | None,  # None, and no pool: for adopt() alone
         router: Router,
         pool: Pool | None,
@@ -453,6 +456,7 @@ class Server:
         fd: int,
         *,
         unix: bool = False,
+        fields: tuple[bytes, bool, bool] = ...,  # left out: Server and Date
         backlog: int = 2048,
         shared: bool = False,
         proxied: bool = False,

@@ -83,6 +83,8 @@ def test_the_list_is_that_of_the_installed_version(server: str) -> None:
         ("--timeout-keep-alive=3", {"keep-alive": 3}),
         ("--limit-concurrency 3 --timeout-graceful-shutdown 4", {"limit-in-flight": 3}),
         ("--fd 3", {"bind": ["fd://3"]}),
+        ("--header X-A:b --header c:d", {"header": ["X-A:b", "c:d"]}),
+        ("--no-server-header --no-date-header", {"server-header": False, "date-header": False}),
         ("--fd=3", {"bind": ["fd://3"]}),
         ("--no-proxy-headers", {"forwarded-allow-ips": ""}),
         ("--ssl-client-verify --certfile c", {"ssl-cert-reqs": "required", "ssl-certfile": "c"}),

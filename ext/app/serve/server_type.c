@@ -26,7 +26,7 @@ typedef struct ServerArgs {
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
         *mounts, *own, *secure, *refused, *root_path, *proxies, *access_format,
-        *metrics;
+        *metrics, *fields;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     const char *hosts;
@@ -72,6 +72,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "own",
                                         "probes",
                                         "metrics",
+                                        "fields",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -83,7 +84,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#O!s#O!",
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#O!s#O!O!",
             (char **)names, &a->loop, &a->router, &a->pool, &a->app, &PyType_Type,
             &a->request_type, &PyType_Type, &a->response_type, &a->validation_error,
             &a->http_exception, &a->client_disconnect, &a->encode, &a->on_error,
@@ -92,7 +93,8 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
             &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path,
             &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies, &PyTuple_Type,
             &a->access_format, &a->request_ids, &a->request_ids_len, &PyTuple_Type,
-            &a->own, &a->probes, &a->probes_len, &PyTuple_Type, &a->metrics)) {
+            &a->own, &a->probes, &a->probes_len, &PyTuple_Type, &a->metrics,
+            &PyTuple_Type, &a->fields)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -192,6 +194,25 @@ server_set_metrics(AppServer *self, PyObject *metrics)
     return err == 0 ? 0 : -1;
 }
 
+/* `fields` is (lines, without Server, without Date): see http_server_fields. 0, or -1 with an exception set. */
+static int
+server_set_fields(HttpServer *http, PyObject *fields)
+{
+    const char *lines;
+    Py_ssize_t len;
+    int no_server, no_date;
+    if (!PyArg_ParseTuple(fields, "y#pp:fields", &lines, &len, &no_server, &no_date)) {
+        return -1;
+    }
+    if (http_server_fields(http, slice_of(lines, (size_t)len), no_server != 0,
+                           no_date != 0)
+        != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
 /* Makes the HttpServer. 0, or -1 with an exception set. */
 static int
 server_make_http(AppServer *self, PyObject *module, Loop *loop,
@@ -224,6 +245,9 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
         return -1;
     }
     if (a->metrics != NULL && server_set_metrics(self, a->metrics) < 0) {
+        return -1;
+    }
+    if (a->fields != NULL && server_set_fields(self->http, a->fields) < 0) {
         return -1;
     }
     http_server_access_log(self->http, a->access_log);

@@ -12,6 +12,7 @@ from .access_format import read_format
 from .access_log import syslog_address
 from .addresses import has_unix_socket, parse_address
 from .compression import MINIMUM_SIZE, TYPES, check_types, read_codings, read_decoders
+from .default_fields import read_field
 from .limits import LIMITS
 from .metrics_address import check_metrics
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
@@ -102,6 +103,9 @@ class Config:
     number that wait for a thread. With `cancel_on_disconnect` a handler whose client has left is
     cancelled, unless its route says otherwise.
 
+    `header` are fields ("NAME:VALUE", or a tuple of both) that all responses get which don't have
+    their own of that name; `server_header` and `date_header` say whether there are Server and Date.
+
     `ws_origins` are the origins whose pages may open WebSockets; "same" stands for the request's
     host, "*" for all. If it is empty, all may, but a request for a local name that no proxy has
     forwarded must come from a page of a local name. `allowed_hosts` are the hosts that requests may
@@ -181,6 +185,9 @@ class Config:
     root_path: str = ""
     forwarded_allow_ips: str | tuple[str, ...] = LOCAL
     forwarded_fields: tuple[str, ...] = tuple(FIELDS)
+    header: tuple[str, ...] = ()
+    server_header: bool = True
+    date_header: bool = True
     allowed_hosts: tuple[str, ...] = ()
     lifespan: str = "auto"
     asgi_extensions: bool = False
@@ -258,6 +265,7 @@ class Config:
             read_codings(self.compress)
             check_types(self.compress_types)
             read_decoders(self.decompress)
+            object.__setattr__(self, "header", tuple(map(read_field, self.header)))
         except ValueError as exc:
             raise ValueError(f"Config: {exc}") from None
         known = {limit.name: limit for limit in LIMITS}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .. import _core
+from .._loop.asyncio_private import forget_task
 
 if TYPE_CHECKING:
     from .config import Config
@@ -126,3 +127,21 @@ def _is_pending(task: asyncio.Task[object]) -> bool:
 def _server_of(task: asyncio.Task[object]) -> object:
     coro = task.get_coro()
     return coro.server if isinstance(coro, _core.HandlerCoro | _core.AsgiCall) else None
+
+
+async def end_tasks(patience: float) -> None:
+    """Cancels the tasks that the app has left running, and abandons those that don't end."""
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    done, pending = await asyncio.wait(tasks, timeout=patience)
+    for task in done:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            message = "unhandled exception while the server stopped"
+            loop.call_exception_handler({"message": message, "exception": exc, "task": task})
+    for task in pending:
+        log.warning("A task keeps running although it was cancelled: %r", task)
+        forget_task(task)

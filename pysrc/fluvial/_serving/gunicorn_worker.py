@@ -22,10 +22,11 @@ from .._loop import Loop
 from .access_log import AccessLogError
 from .certificates import Certificates
 from .config import Config
+from .draining import end_tasks
 from .limits import SECONDS
 from .load import LoadError, make_app
 from .secure import SecureError
-from .server import Service, StartError, StartStopped, end_tasks
+from .server import Service, StartError, StartStopped
 
 if TYPE_CHECKING:
     from .._asgi.foreign_app import Foreign

@@ -190,6 +190,25 @@ _OPTIONS = (
     proxy_options,
     compression_options,
     click.option(
+        "--header",
+        multiple=True,
+        metavar="NAME:VALUE",
+        help="Field that all responses get which don't have their own of that name; may be "
+        "repeated.",
+    ),
+    click.option(
+        "--server-header/--no-server-header",
+        default=True,
+        show_default=True,
+        help="Send the field Server.",
+    ),
+    click.option(
+        "--date-header/--no-date-header",
+        default=True,
+        show_default=True,
+        help="Send the field Date.",
+    ),
+    click.option(
         "--cancel-on-disconnect",
         is_flag=True,
         help="Cancel a handler when its client has left, unless its route says otherwise.",

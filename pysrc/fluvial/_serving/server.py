@@ -22,7 +22,6 @@ from .._calling.anyio_threads import greeting
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._forms.limits import limits_of_server
 from .._loop import Loop
-from .._loop.asyncio_private import forget_task
 from .._wsgi.bridge import WsgiBridge
 from ..applications import App
 from ..exceptions import WebSocketDisconnect, WebSocketException
@@ -31,7 +30,8 @@ from ..websockets import WebSocket
 from .access_log import AccessLog
 from .certificates import Certificates, renewing, watching
 from .compression import tell_core
-from .draining import CANCELLED_SHARE, drain
+from .default_fields import make_fields
+from .draining import CANCELLED_SHARE, drain, end_tasks
 from .limits import PYTHON_LIMITS
 from .manager import ServiceManager
 from .own import Own
@@ -316,9 +316,7 @@ class Service:
             request_ids=self._config.request_id_header,
             **self._own.options(),
             websockets=self._websockets(),
-            ws_origins=" ".join(self._config.ws_origins).lower(),
-            hosts=" ".join(self._config.allowed_hosts).lower(),
-            proxies=make_proxies(self._config.forwarded_allow_ips, self._config.forwarded_fields),
+            **self._rules(),
             secure=self.certificates.secure,
             on_refused=log_refused,
         )
@@ -332,6 +330,16 @@ class Service:
             if isinstance(core, _core.AsgiApp):
                 files = served_by_core(mount.app, core, prefix)
             yield prefix, files or core
+
+    def _rules(self) -> dict[str, Any]:
+        """Who may ask for what, who is believed, and what responses say."""
+        config = self._config
+        return {
+            "ws_origins": " ".join(config.ws_origins).lower(),
+            "hosts": " ".join(config.allowed_hosts).lower(),
+            "proxies": make_proxies(config.forwarded_allow_ips, config.forwarded_fields),
+            "fields": make_fields(config.header, config.server_header, config.date_header),
+        }
 
     def _limits(self) -> dict[str, int]:
         """The limits that C knows."""
@@ -479,21 +487,3 @@ async def _main(
             await service.run(ready, manager.stopping)
     finally:
         await end_tasks(config.cleanup_timeout * CANCELLED_SHARE)
-
-
-async def end_tasks(patience: float) -> None:
-    """Cancels the tasks that the app has left running, and abandons those that don't end."""
-    loop = asyncio.get_running_loop()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if not tasks:
-        return
-    done, pending = await asyncio.wait(tasks, timeout=patience)
-    for task in done:
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            message = "unhandled exception while the server stopped"
-            loop.call_exception_handler({"message": message, "exception": exc, "task": task})
-    for task in pending:
-        log.warning("A task keeps running although it was cancelled: %r", task)
-        forget_task(task)

@@ -26,6 +26,8 @@ OTHER_NAMES = {
     "forwarded_allow_ips": "FORWARDED_ALLOW_IPS",
 }
 _FLAG, _ENVIRONMENT, _ENV_FILE, _FILE = 0, 10, 20, 30  # strengths; 0 is the strongest
+# What stands between several values in a variable, where these may have spaces and commas.
+_SEPARATORS = {**dict.fromkeys(OF_CERTIFICATES, os.pathsep), "header": "\n"}
 _FILES = ("fluvial.toml", "pyproject.toml")
 # One excludes the others: the stronger source decides which counts.
 _PARENT = ("workers", *OF_PARENTS)
@@ -156,8 +158,8 @@ def _refuse_typo(variable: str, known: set[str], where: str, settings: Settings)
 def _split(param: click.Parameter, text: str) -> tuple[str, ...]:
     if not _is_multiple(param):
         return (text,)
-    if param.name in OF_CERTIFICATES:  # whose names may have spaces: as in PATH
-        return tuple(item for item in text.split(os.pathsep) if item)
+    if (mark := _SEPARATORS.get(param.name or "")) is not None:
+        return tuple(item for item in text.split(mark) if item)
     return tuple(item for item in re.split(r"[\s,]+", text) if item)
 
 

@@ -4,11 +4,12 @@
 #include "net/net_state.h"
 
 #include "net/server_tls.h"
+#include "net/server_tls_dev.h"
 
 int
 net_setup(PyObject *module, NetState *st)
 {
-    return secure_setup(module, st);
+    return secure_setup(module, st) < 0 ? -1 : secure_dev_setup(module);
 }
 
 int

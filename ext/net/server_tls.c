@@ -38,7 +38,7 @@ file_parse(PyObject *obj, SecureFile *file)
     return 0;
 }
 
-/* Adds each of `pairs`: (certificate, key), both files. 0, or -1 with an exception set. */
+/* Adds each of `pairs`: (certificate, key) or (certificate, key, OCSP response), all of them files. 0, or -1 with an exception set. */
 static int
 pairs_add(SecureSet *set, const SecureRules *rules, PyObject *pairs)
 {
@@ -47,14 +47,16 @@ pairs_add(SecureSet *set, const SecureRules *rules, PyObject *pairs)
         return -1;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pairs); i++) {
-        PyObject *pair = PyTuple_GET_ITEM(pairs, i), *cert, *key; /* borrowed */
-        SecureFile files[2];
-        if (!PyTuple_Check(pair) || !PyArg_ParseTuple(pair, "OO:pair", &cert, &key)) {
-            PyErr_Format(PyExc_TypeError, "a pair is (file, file), not %R", pair);
+        PyObject *each = PyTuple_GET_ITEM(pairs, i), *cert, *key, *ocsp = Py_None;
+        SecurePair pair;
+        if (!PyTuple_Check(each)) {
+            PyErr_Format(PyExc_TypeError, "a pair is (file, file), not %R", each);
             return -1;
         }
-        if (file_parse(cert, &files[0]) < 0 || file_parse(key, &files[1]) < 0
-            || secure_set_add(set, rules, &files[0], &files[1]) < 0) {
+        if (!PyArg_ParseTuple(each, "OO|O:pair", &cert, &key, &ocsp)
+            || file_parse(cert, &pair.cert) < 0 || file_parse(key, &pair.key) < 0
+            || file_parse(ocsp, &pair.ocsp) < 0
+            || secure_set_add(set, rules, &pair) < 0) {
             return -1;
         }
     }

@@ -62,6 +62,20 @@ tls_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *
     return secure_tickets_use(set->tickets, name, iv, cipher, mac, writing != 0);
 }
 
+/* What the authority says of the certificate, for a client that asks. */
+static int
+tls_on_status(SSL *ssl, void *Py_UNUSED(data))
+{
+    const SecureSet *set = SSL_get_app_data(ssl);
+    const X509 *cert = SSL_get_certificate(ssl);
+    for (unsigned i = 0; i < set->nstaples; i++) {
+        if (set->staples[i].cert == cert) {
+            return secure_staple_give(&set->staples[i], ssl);
+        }
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
 /* Where certificates are optional, a bad one doesn't end the handshake: the app is told what is wrong with
  * it, see server_tls_facts.c. */
 static int
@@ -157,6 +171,7 @@ tls_make_context(const SecureSet *set, const SecureRules *rules)
         return NULL;
     }
     tls_set_tickets(ctx, set->tickets);
+    (void)SSL_CTX_set_tlsext_status_cb(ctx, tls_on_status);
     (void)SSL_CTX_set_tlsext_servername_callback(ctx, tls_on_name);
     (void)SSL_CTX_set_tlsext_servername_arg(ctx, (void *)set);
     return ctx;
@@ -194,11 +209,9 @@ certs_are_one(X509 *a, X509 *b)
                   != EVP_PKEY_get_base_id(X509_get0_pubkey(b));
 }
 
-/* Adds the pair to the context that is for the same names, if there is one: 1 then, 0 for none, or -1 with an
- * exception set. */
-static int
-tls_join(SecureSet *set, const SecureRules *rules, X509 *added, const SecureFile *cert,
-         const SecureFile *key)
+/* The context that is for the same names as `added`, with keys of other kinds; NULL for none. */
+static SSL_CTX *
+tls_find_sibling(const SecureSet *set, X509 *added)
 {
     for (unsigned i = 0; i < set->ncontexts; i++) {
         bool more = SSL_CTX_set_current_cert(set->contexts[i], SSL_CERT_SET_FIRST) == 1;
@@ -208,42 +221,74 @@ tls_join(SecureSet *set, const SecureRules *rules, X509 *added, const SecureFile
             more = SSL_CTX_set_current_cert(set->contexts[i], SSL_CERT_SET_NEXT) == 1;
         }
         if (one) {
-            return secure_load_pair(set->contexts[i], cert, key, rules->password) < 0
-                       ? -1
-                       : 1;
+            return set->contexts[i];
         }
     }
-    return 0;
+    return NULL;
 }
 
-int
-secure_set_add(SecureSet *set, const SecureRules *rules, const SecureFile *cert,
-               const SecureFile *key)
+/* Adds `ctx` (stolen) as the one for its certificate's names. 0, or -1 with an exception set. */
+static int
+tls_append(SecureSet *set, SSL_CTX *ctx)
 {
-    SSL_CTX *ctx = tls_make_context(set, rules);
-    if (ctx == NULL || secure_load_pair(ctx, cert, key, rules->password) < 0) {
-        SSL_CTX_free(ctx);
-        return -1;
-    }
-    X509 *added = SSL_CTX_get0_certificate(ctx); /* borrowed from `ctx` */
-    int joined = tls_join(set, rules, added, cert, key);
-    if (joined != 0) {
-        SSL_CTX_free(ctx);
-        return joined < 0 ? -1 : 0;
-    }
     SSL_CTX **grown =
         PyMem_RawRealloc(set->contexts, (set->ncontexts + 1) * sizeof(SSL_CTX *));
-    if (grown != NULL) {
-        set->contexts = grown;
-        set->contexts[set->ncontexts++] = ctx;
-    } else {
+    if (grown == NULL) {
         SSL_CTX_free(ctx);
+        PyErr_NoMemory();
+        return -1;
     }
-    if (grown == NULL || secure_names_add(&set->names, added, set->ncontexts - 1) < 0) {
+    set->contexts = grown;
+    set->contexts[set->ncontexts++] = ctx;
+    X509 *cert = SSL_CTX_get0_certificate(ctx); /* borrowed */
+    if (secure_names_add(&set->names, cert, set->ncontexts - 1) < 0) {
         PyErr_NoMemory();
         return -1;
     }
     return 0;
+}
+
+static int
+tls_add_staple(SecureSet *set, const SecureFile *file, X509 *cert)
+{
+    SecureStaple *grown =
+        PyMem_RawRealloc(set->staples, (set->nstaples + 1) * sizeof(SecureStaple));
+    if (grown == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    set->staples = grown;
+    if (secure_staple_read(&grown[set->nstaples], file, cert) < 0) {
+        return -1;
+    }
+    set->nstaples++;
+    return 0;
+}
+
+int
+secure_set_add(SecureSet *set, const SecureRules *rules, const SecurePair *pair)
+{
+    SSL_CTX *ctx = tls_make_context(set, rules);
+    if (ctx == NULL
+        || secure_load_pair(ctx, &pair->cert, &pair->key, rules->password) < 0) {
+        SSL_CTX_free(ctx);
+        return -1;
+    }
+    SSL_CTX *sibling = tls_find_sibling(set, SSL_CTX_get0_certificate(ctx));
+    if (sibling == NULL) {
+        if (tls_append(set, ctx) < 0) {
+            return -1;
+        }
+    } else {
+        SSL_CTX_free(ctx);
+        ctx = sibling;
+        if (secure_load_pair(ctx, &pair->cert, &pair->key, rules->password) < 0) {
+            return -1;
+        }
+    }
+    return pair->ocsp.name == NULL
+               ? 0
+               : tls_add_staple(set, &pair->ocsp, SSL_CTX_get0_certificate(ctx));
 }
 
 void
@@ -269,6 +314,10 @@ secure_set_unref(SecureSet *set)
         SSL_CTX_free(set->contexts[i]);
     }
     PyMem_RawFree(set->contexts);
+    for (unsigned i = 0; i < set->nstaples; i++) {
+        secure_staple_free(&set->staples[i]);
+    }
+    PyMem_RawFree(set->staples);
     secure_names_free(&set->names);
     secure_tickets_unref(set->tickets);
     PyMem_RawFree(set);

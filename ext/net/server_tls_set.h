@@ -10,6 +10,7 @@
 #include "base/py.h"
 #include "net/server_tls_files.h"
 #include "net/server_tls_names.h"
+#include "net/server_tls_staple.h"
 #include "net/server_tls_tickets.h"
 
 /* Whether clients are asked for certificates; the numbers are those of Python's ssl.CERT_*. */
@@ -34,15 +35,22 @@ typedef struct SecureSet {
     SSL_CTX **
         contexts; /* owned, and each a reference; the first is for clients without a name that we know */
     unsigned ncontexts;
+    SecureStaple *staples; /* owned */
+    unsigned nstaples;
     SecureNames names;      /* owned; the indices are those of `contexts` */
     SecureTickets *tickets; /* owned: a reference; NULL: sessions can't be resumed */
 } SecureSet;
 
 /* An empty set with one reference, which takes another one to `tickets`; NULL when out of memory. */
 SecureSet *secure_set_new(SecureTickets *tickets);
+/* The files of one certificate. */
+typedef struct SecurePair {
+    SecureFile cert, key;
+    SecureFile ocsp; /* may be none */
+} SecurePair;
+
 /* Adds a certificate and its key. 0, or -1 with an exception set. */
-int secure_set_add(SecureSet *set, const SecureRules *rules, const SecureFile *cert,
-                   const SecureFile *key);
+int secure_set_add(SecureSet *set, const SecureRules *rules, const SecurePair *pair);
 /* Call it when all were added. */
 void secure_set_seal(SecureSet *set);
 

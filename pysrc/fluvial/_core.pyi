@@ -32,6 +32,12 @@ BODY_STREAM: Final = 2
 
 # ---- app: the guard, which terminates a process that doesn't stop in time ------------------
 
+def make_certificate(names: str, days: int, /) -> bytes:
+    """A certificate that signs itself and its key, in PEM form, for "DNS:localhost,IP:::1".
+
+    Raises: ValueError when these are none.
+    """
+
 def guard_open(
     patience: float, urgency: float, parent: int = 0, error: int = 2, stacks: int = 0, /
 ) -> None:
@@ -343,17 +349,17 @@ class SecureContext:
     """The configuration of a server's TLS, of the contents of files in PEM form.
 
     A file is its name, for messages, and what is in it. Each of `pairs` is a certificate, followed
-    by any intermediate ones, and its private key. Clients get the one for the server name that they
-    ask for, or the first. `verify` is an ssl.VerifyMode: whether clients are asked for
-    certificates, which must be signed by an authority in `ca_certs`, and not be in the lists of
-    `crl`. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own. `minimum_version` is an
-    ssl.TLSVersion. Without `tickets` sessions can't be resumed.
+    by any intermediate ones, its private key and, perhaps, an OCSP response about it. Clients get
+    the one for the server name that they ask for, or the first. `verify` is an ssl.VerifyMode:
+    whether clients are asked for certificates, which must be signed by an authority in `ca_certs`,
+    and not be in the lists of `crl`. `ciphers` is OpenSSL's list for TLS 1.2; TLS 1.3 has its own.
+    `minimum_version` is an ssl.TLSVersion. Without `tickets` sessions can't be resumed.
 
     Raises: ValueError, with the file's name and the reason, when a file can't be used.
     """
     def __new__(
         cls,
-        pairs: tuple[tuple[tuple[str, bytes], tuple[str, bytes]], ...],
+        pairs: tuple[tuple[tuple[str, bytes] | None, ...], ...],
         *,
         password: str | None = None,
         ca_certs: tuple[str, bytes] | None = None,
@@ -401,15 +407,15 @@ class Server:
     about clients: networks of 17 bytes (an IPv6 address, the prefix's length), whether peers of
     Unix sockets are, and the bits of the fields that count.
 
+    `fields` are lines that responses have unless they bring their own field of that name, whether
+    there is no Server, and no Date.
+
     With `secure` all connections use TLS. `on_refused(host, status, reason, limit)` is called when
     a client is refused: `status` is the status of the response, the close code of a WebSocket, or 0
     for a failed TLS handshake; `limit` is the name of the limit that was exceeded, or None.
     """
     def __init__(
         self,
-    `fields` are lines that responses have unless they bring their own field of that name, whether
-    there is no Server, and no Date.
-
         loop: Loop | None,  # None, and no pool: for adopt() alone
         router: Router,
         pool: Pool | None,
@@ -450,13 +456,13 @@ class Server:
         root_path: str = ...,  # left out: none
         hosts: str = "",
         proxies: tuple[bytes, bool, int] = ...,  # left out: nobody is believed
+        fields: tuple[bytes, bool, bool] = ...,  # left out: Server and Date
     ) -> None: ...
     def listen(
         self,
         fd: int,
         *,
         unix: bool = False,
-        fields: tuple[bytes, bool, bool] = ...,  # left out: Server and Date
         backlog: int = 2048,
         shared: bool = False,
         proxied: bool = False,

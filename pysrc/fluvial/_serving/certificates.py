@@ -40,7 +40,8 @@ class Certificates:
 
     def __init__(self, config: Config, before: Certificates | None = None) -> None:
         self._config = config
-        files = read_files(config)
+        files = _files_of(config, before)
+        self._dev = files if config.tls_dev else None
         self._used = self._seen = files.stamps
         self._refused: Stamps | None = None  # of files that couldn't be used
         self._tickets = _tickets(config, before)
@@ -50,7 +51,7 @@ class Certificates:
     @property
     def interval(self) -> float:
         """Seconds between two looks; 0 when there is nothing to look at."""
-        return 0.0 if self.secure is None else self._config.ssl_watch_interval
+        return self._config.ssl_watch_interval if self._used else 0.0
 
     # ---- For who looks at the files -----------------------------------------------------------
 
@@ -76,7 +77,7 @@ class Certificates:
 
     def read_now(self) -> bool:
         """The same without waiting until the files stay as they are."""
-        return self._read(settled=True)
+        return bool(self._used) and self._read(settled=True)
 
     def _read(self, *, settled: bool) -> bool:
         now = stamps_of(self._used)
@@ -112,12 +113,18 @@ class Certificates:
         return True
 
 
+def _files_of(config: Config, before: Certificates | None) -> Files:
+    """The files; the certificate for development stays the same when workers are restarted."""
+    made = None if before is None or not config.tls_dev else before._dev
+    return read_files(config) if made is None else made
+
+
 def _tickets(config: Config, before: Certificates | None) -> _core.SessionTickets | None:
     """The keys of session tickets: those of `before`, so that its sessions can be taken up."""
     lifetime = config.ssl_session_lifetime
     if before is not None and before._config.ssl_session_lifetime == lifetime:
         return before._tickets
-    return _core.SessionTickets(lifetime) if config.ssl_certfile and lifetime else None
+    return _core.SessionTickets(lifetime) if config.scheme == "https" and lifetime else None
 
 
 @contextlib.contextmanager

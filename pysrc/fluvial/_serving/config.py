@@ -50,7 +50,7 @@ LONGEST_GRACE = 86_400.0  # seconds
 ADDRESS = ("host", "port")
 WAYS = (("bind",), ("uds",), ADDRESS)  # to say where to listen; one excludes the others
 OF_FILES = ("uds_mode", "uds_owner", "uds_group")  # of Unix sockets
-OF_CERTIFICATES = ("ssl_certfile", "ssl_keyfile")  # one name, or several
+OF_CERTIFICATES = ("ssl_certfile", "ssl_keyfile", "ssl_ocsp_file")  # one name, or several
 # What new workers can't have otherwise than those whose places they take.
 KEPT = (
     *("host", "port", "uds", *OF_FILES, "bind", "reuse_port", "backlog"),
@@ -136,13 +136,15 @@ class Config:
 
     With `ssl_certfile` the server uses TLS. Files are in PEM form; by default the private key is
     read from `ssl_certfile`, too. There may be several, of which each client gets the one for the
-    server name that it asks for, or the first; `ssl_keyfile` then has as many. `ssl_cert_reqs` says
+    server name that it asks for, or the first; `ssl_keyfile` then has as many. So has
+    `ssl_ocsp_file`, with OCSP responses in DER form, or "-" for none. `ssl_cert_reqs` says
     whether clients are asked for certificates: "none", "optional" or "required", or the ssl
     module's numbers for these. The certificates must be signed by an authority in `ssl_ca_certs`;
     `ssl_crl` has lists of those that were revoked. `ssl_minimum_version` is "TLSv1.2" or "TLSv1.3",
     `ssl_ciphers` OpenSSL's list for TLS 1.2. Sessions may be resumed for `ssl_session_lifetime`; 0
     for never. Every `ssl_watch_interval` the files are looked at, and read again when they have
-    changed; 0 for never.
+    changed; 0 for never. With `tls_dev` there is a certificate for local names that is made in
+    memory and signed by itself.
     """
 
     host: str = "127.0.0.1"
@@ -183,11 +185,11 @@ class Config:
     otel: bool = False
     drain_delay: float = 0.0
     root_path: str = ""
-    forwarded_allow_ips: str | tuple[str, ...] = LOCAL
-    forwarded_fields: tuple[str, ...] = tuple(FIELDS)
     header: tuple[str, ...] = ()
     server_header: bool = True
     date_header: bool = True
+    forwarded_allow_ips: str | tuple[str, ...] = LOCAL
+    forwarded_fields: tuple[str, ...] = tuple(FIELDS)
     allowed_hosts: tuple[str, ...] = ()
     lifespan: str = "auto"
     asgi_extensions: bool = False
@@ -202,6 +204,7 @@ class Config:
     ssl_certfile: str | tuple[str, ...] | None = None
     ssl_keyfile: str | tuple[str, ...] | None = None
     ssl_keyfile_password: str | None = field(default=None, repr=False)
+    ssl_ocsp_file: str | tuple[str, ...] | None = None
     ssl_ca_certs: str | None = None
     ssl_cert_reqs: str | int = "none"
     ssl_crl: str | None = None
@@ -209,12 +212,13 @@ class Config:
     ssl_ciphers: str | None = None
     ssl_session_lifetime: int = 7200
     ssl_watch_interval: float = 1.0
+    tls_dev: bool = False
     limits: dict[str, int] = field(default_factory=dict)
 
     @property
     def scheme(self) -> str:
         """The scheme of the server's URLs."""
-        return "http" if self.ssl_certfile is None else "https"
+        return "https" if self.tls_dev or self.ssl_certfile is not None else "http"
 
     @property
     def supervised(self) -> tuple[str, ...]:
@@ -258,6 +262,7 @@ class Config:
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
         check_hosts(self.allowed_hosts)
+        object.__setattr__(self, "header", tuple(map(read_field, self.header)))
         try:
             self._check_process()
             self._check_listening()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import _core
+from .dev_certificate import DEV, make_dev_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from .config import Config
 
 Stamps = dict[str, tuple[int, ...] | None]
+
+_OF_TLS = (
+    *("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_crl", "ssl_ciphers"),
+    "ssl_ocsp_file",
+)
 
 # The values of --ssl-cert-reqs: names, or the numbers of Python's ssl module.
 CERT_REQS = {"none": 0, "optional": 1, "required": 2}
@@ -57,7 +63,9 @@ def make_secure(
 
     Raises: SecureError when they can't be used, or when an option needs another that isn't set.
     """
-    if config.ssl_certfile is None:
+    if config.tls_dev:
+        _refuse_mixture(config)
+    elif config.ssl_certfile is None:
         _refuse_leftovers(config)
         return None
     verify = read_cert_reqs(config.ssl_cert_reqs)
@@ -71,7 +79,7 @@ def make_secure(
     files = read_files(config) if files is None else files
     try:
         return _core.SecureContext(
-            tuple((files.file(cert), files.file(key)) for cert, key in _pairs(config)),
+            tuple(tuple(map(files.any, names)) for names in _pairs(config)),
             password=config.ssl_keyfile_password,
             ca_certs=files.any(config.ssl_ca_certs),
             verify=verify,
@@ -84,16 +92,28 @@ def make_secure(
         raise SecureError(f"can't use TLS: {exc}") from exc
 
 
-def _pairs(config: Config) -> Iterator[tuple[str, str]]:
-    """The names of each certificate's file and of its key's. Raises: SecureError."""
+def _pairs(config: Config) -> Iterator[tuple[str, str, str | None]]:
+    """The names of each certificate's file, of its key's and of its OCSP response's.
+
+    Raises: SecureError.
+    """
+    if config.tls_dev:
+        yield DEV, DEV, None
+        return
     certs, keys = _listed(config.ssl_certfile), _listed(config.ssl_keyfile)
+    staples = [None if each == "-" else each for each in _listed(config.ssl_ocsp_file)]
+    if staples and len(staples) != len(certs):
+        raise SecureError(
+            f"can't use TLS: there are {len(certs)} of --ssl-certfile and {len(staples)} of "
+            "--ssl-ocsp-file: name a response for each, in the same order, or - for none"
+        )
     if keys and len(keys) != len(certs):
         raise SecureError(
             f"can't use TLS: there are {len(certs)} of --ssl-certfile and {len(keys)} of "
             "--ssl-keyfile: name a key for each, in the same order, or put each key into its "
             "certificate's file"
         )
-    return zip(certs, keys or certs, strict=True)
+    yield from zip(certs, keys or certs, staples or [None] * len(certs), strict=True)
 
 
 def _listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -102,6 +122,8 @@ def _listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 def read_files(config: Config) -> Files:
     """Reads all files that `config` names. Raises: SecureError."""
+    if config.tls_dev:
+        return Files({DEV: make_dev_certificate(config)}, {})
     if config.ssl_certfile is None:
         return Files({}, {})
     pairs = _pairs(config)
@@ -109,6 +131,8 @@ def read_files(config: Config) -> Files:
     contents: dict[str, bytes] = {}
     stamps: Stamps = {}
     for name in dict.fromkeys([*itertools.chain(*pairs), *others]):
+        if name is None:
+            continue
         try:
             with open(name, "rb") as file:
                 stamps[name] = _stamp(os.fstat(file.fileno()))
@@ -145,9 +169,18 @@ def read_cert_reqs(value: str | int) -> int:
         raise SecureError(f"can't use TLS: --ssl-cert-reqs is {value!r}, not {names}") from None
 
 
+def _refuse_mixture(config: Config) -> None:
+    """Raises: SecureError when there is a certificate, too."""
+    if config.ssl_certfile is not None:
+        raise SecureError(
+            "can't use TLS: --tls-dev makes a certificate for development, and --ssl-certfile "
+            "names one: give one of them"
+        )
+
+
 def _refuse_leftovers(config: Config) -> None:
     """Raises: SecureError when an option for TLS is set, but no certificate."""
-    for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_crl", "ssl_ciphers"):
+    for name in _OF_TLS:
         if getattr(config, name) is not None:
             flag = name.replace("_", "-")
             raise SecureError(f"can't use TLS: --{flag} needs --ssl-certfile")

@@ -33,6 +33,13 @@ _OPTIONS = (
         "environment: on the command line other users can see it. Default: they aren't encrypted.",
     ),
     click.option(
+        "--ssl-ocsp-file",
+        metavar="FILE",
+        multiple=True,
+        help="OCSP response about the certificate, in DER form, for clients that ask for it; as "
+        "often as --ssl-certfile and in the same order, - for none. Default: none.",
+    ),
+    click.option(
         "--ssl-ca-certs",
         metavar="FILE",
         help="Certificates of the authorities that sign client certificates, in PEM form. "
@@ -80,6 +87,12 @@ _OPTIONS = (
         metavar="SECONDS",
         help="Time between two looks whether the files of certificates have changed, which are "
         "then read again, for new connections; 0 for never.",
+    ),
+    click.option(
+        "--tls-dev",
+        is_flag=True,
+        help="Serve https and wss with a certificate for local names that is made in memory and "
+        "signed by itself; for development.",
     ),
 )
 

@@ -83,6 +83,12 @@ def test_the_list_is_that_of_the_installed_version(server: str) -> None:
         ("--timeout-keep-alive=3", {"keep-alive": 3}),
         ("--limit-concurrency 3 --timeout-graceful-shutdown 4", {"limit-in-flight": 3}),
         ("--fd 3", {"bind": ["fd://3"]}),
+        ("--interface asgi", {"interface": "asgi3"}),
+        ("--interface=asginl", {"interface": "asgi3", "lifespan": "off"}),
+        ("--interface wsgi --workers 2", {"interface": "wsgi", "workers": 2}),
+        ("--workers-lifetime 1h30m", {"max-lifetime": 5400}),
+        ("--workers-lifetime=90", {"max-lifetime": 90}),
+        ("--workers-lifetime 2d", {"max-lifetime": 172800}),
         ("--header X-A:b --header c:d", {"header": ["X-A:b", "c:d"]}),
         ("--no-server-header --no-date-header", {"server-header": False, "date-header": False}),
         ("--fd=3", {"bind": ["fd://3"]}),
@@ -114,6 +120,13 @@ def test_what_is_refused_has_its_reason(flag: str) -> None:
     result = CliRunner().invoke(main, ["run", "main:app", flag, "x"])
     assert result.exit_code == 2
     assert f"there is no {flag}: {REFUSED[flag]}" in " ".join(result.stderr.split())
+
+
+def test_values_that_mean_nothing_here() -> None:
+    result = CliRunner().invoke(main, ["run", "main:app", "--interface", "rsgi"])
+    assert (result.exit_code, "it is granian's own" in result.stderr) == (2, True)
+    result = CliRunner().invoke(main, ["run", "main:app", "--workers-lifetime", "soon"])
+    assert (result.exit_code, "'soon' is not a valid float" in result.stderr) == (2, True)
 
 
 def test_what_follows_two_hyphens_is_left_alone() -> None:

@@ -28,7 +28,7 @@ def test_restarts_read_the_files_again(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text(APP)
     settings.write_text("workers = 2\nenv-file = 'e'\nlimit-body = 3\nworker-timeout = 0\n")
     variables.write_text("FIRST=1\n")
-    with launched("it:app", "--no-access-log", app_dir=tmp_path) as server:
+    with launched("it:app", app_dir=tmp_path) as server:
 
         def answers() -> tuple[list[str | None], int]:
             with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
@@ -50,9 +50,14 @@ def test_restarts_read_the_files_again(tmp_path: Path) -> None:
         assert answers() == ([None, "2"], 200)
         assert len(server.expect("Started worker")) == 3
 
-        settings.write_text("workers = 2\n")
+        server.process.send_signal(signal.SIGUSR1)
+        server.expect("Ignoring SIGUSR1")
+
+        settings.write_text("workers = 2\naccess-log-file = 'access.log'\n")
         server.process.send_signal(signal.SIGHUP)
         server.expect("Fluvial running on", 5)
         server.expect("has ended", 3)
         assert answers() == ([None, None], 200)
+        server.process.send_signal(signal.SIGUSR1)
+        server.expect("Reopened the access log", 2)
         assert server.stop() == 0

@@ -109,6 +109,24 @@ def test_a_successor_takes_over_under_load(folder: Path) -> None:
         assert not (folder / "pid").exists()
 
 
+def test_a_successor_and_the_end_in_one_breath(folder: Path) -> None:
+    """Both signals are there before the first is handled."""
+    with running(folder, "--workers", "2") as server:
+        server.expect(READY, 2)
+        parent = psutil.Process(server.process.pid)
+        parent.suspend()
+        until(lambda: parent.status() == psutil.STATUS_STOPPED)
+        server.process.send_signal(signal.SIGUSR2)
+        server.process.send_signal(signal.SIGTERM)
+        parent.resume()
+        (new,) = server.expect(r"Started process (\d+) on the same sockets")
+        assert server.process.wait(PATIENCE) == 0
+        server.expect(READY, 4)
+        assert len(pids_that_answer(server, 2)) == 2
+        os.kill(int(new), signal.SIGTERM)
+        server.wait()
+
+
 def test_a_successor_that_ends_leaves_the_old_process_as_it_was(folder: Path) -> None:
     """It doesn't start, or is told to stop; then there may be another one."""
     with running(folder, "--worker-timeout", "0", "--max-lifetime", "10000") as server:

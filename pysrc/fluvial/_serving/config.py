@@ -262,7 +262,6 @@ class Config:
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
         check_hosts(self.allowed_hosts)
-        object.__setattr__(self, "header", tuple(map(read_field, self.header)))
         try:
             self._check_process()
             self._check_listening()
@@ -270,7 +269,6 @@ class Config:
             read_codings(self.compress)
             check_types(self.compress_types)
             read_decoders(self.decompress)
-            object.__setattr__(self, "header", tuple(map(read_field, self.header)))
         except ValueError as exc:
             raise ValueError(f"Config: {exc}") from None
         known = {limit.name: limit for limit in LIMITS}
@@ -309,6 +307,7 @@ class Config:
                 raise ValueError(f"{name} is for a Unix socket: give uds, or unix:PATH in bind")
 
     def _check_process(self) -> None:
+        object.__setattr__(self, "header", tuple(map(read_field, self.header)))
         for name, words in _NOT_EMPTY.items():
             if getattr(self, name) == "":
                 raise ValueError(f"{name} must be {words}, not ''")

@@ -213,6 +213,14 @@ REFUSED = {
     "--working-dir": "change the folder before, or use --app-dir",
 }
 
+# Values that others give to a name that we have, too: what the command line has for them.
+VALUES = {"--interface": {"asgi": ("asgi3",), "asginl": ("asgi3", "--lifespan=off")}}
+REFUSED_VALUES = {"--interface": {"rsgi": "it is granian's own: serve the app by ASGI or WSGI"}}
+# Times that may have units, such as 1h30m; ours are seconds.
+DURATIONS = {"--workers-lifetime"}
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_SECONDS = (86400, 3600, 60, 1)
+
 _SHORT = re.compile("(-[A-Za-z])(.+)")
 
 
@@ -234,7 +242,9 @@ def translate(args: Sequence[str], own: frozenset[str], note: Callable[[str], ob
         name, equals, value = arg.partition("=")
         if (short := _SHORT.fullmatch(arg)) and short[1] not in own:
             name, equals, value = short[1], "=", short[2]
-        if name in own or not name.startswith("-"):
+        if name in own and name in VALUES:
+            found += _of_value(name, equals, value, left)
+        elif name in own or not name.startswith("-"):
             found.append(arg)
         elif name in ALIASES:
             found += _in_our_words(ALIASES[name], name, equals, value, left)
@@ -251,6 +261,9 @@ def translate(args: Sequence[str], own: frozenset[str], note: Callable[[str], ob
 
 def _in_our_words(ours: str, name: str, equals: str, value: str, left: list[str]) -> list[str]:
     flag, space, form = ours.partition(" ")
+    if name in DURATIONS:
+        value = value if equals else left.pop(0) if left else ""
+        return [f"{flag}={_seconds(value)}"]
     if not space:
         return [f"{flag}={value}"] if equals else [flag]
     if "{}" not in form:
@@ -258,3 +271,23 @@ def _in_our_words(ours: str, name: str, equals: str, value: str, left: list[str]
     if not equals:
         value = left.pop(0) if left else ""
     return [f"{flag}={form.format(value)}"]
+
+
+def _of_value(name: str, equals: str, value: str, left: list[str]) -> list[str]:
+    """An option of ours, of which others have other values. Raises: RefusedName."""
+    if not equals:
+        if not left:
+            return [name]
+        value = left.pop(0)
+    if (reason := REFUSED_VALUES[name].get(value)) is not None:
+        raise RefusedName(f"there is no {name} {value}: {reason}")
+    first, *more = VALUES[name].get(value, (value,))
+    return [f"{name}={first}", *more]
+
+
+def _seconds(text: str) -> str:
+    """The seconds of "1h30m"; a text that isn't of this kind stays as it is."""
+    found = _DURATION.fullmatch(text)
+    if not text or found is None:
+        return text
+    return str(sum(int(n) * each for n, each in zip(found.groups("0"), _SECONDS, strict=True)))

@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 REOPEN = getattr(signal, "SIGUSR1", None)
 
 
-def reopens(config: Config) -> bool:
-    """Whether the signal is free, and there is a file to be opened."""
-    if REOPEN is None or not config.access_log or not is_file(config.access_log_file):
-        return False
-    return signal.getsignal(REOPEN) in OURS
+def has_file(config: Config) -> bool:
+    """Whether there is a file to be opened."""
+    return config.access_log and is_file(config.access_log_file)
+
+
+def is_free() -> bool:
+    """Whether there is such a signal, of which neither the app nor its parent makes use."""
+    return REOPEN is not None and signal.getsignal(REOPEN) in OURS
 
 
 @contextlib.contextmanager
 def reopening(loop: Loop, config: Config, service: Service) -> Iterator[None]:
     """Listens to the signal, if there is a file, unless the app or its parent has a use for it."""
-    if not hears_signals() or not reopens(config):
+    if not hears_signals() or not has_file(config) or not is_free():
         yield
         return
     assert REOPEN is not None

@@ -24,7 +24,7 @@ from .draining import RETIRING
 from .identity import take_pid_file
 from .metrics import Counting, close_sockets, make_counting
 from .metrics_text import resident_size
-from .reopening import REOPEN, reopens
+from .reopening import REOPEN, has_file, is_free
 from .reporting import RETIRE
 from .secure import SecureError
 from .signals import OURS
@@ -68,7 +68,7 @@ class Rolling(Supervisor):
         super().__init__(config, work, manager)
         self._before = before or Predecessor()
         self._successor = 0  # the process that has our sockets, too, after SIGUSR2
-        self._succeed = False  # whether to start it
+        self._held: list[socket.socket] = []
         self._renew = renew
         self._certificates = certificates
         certificates.share()
@@ -83,7 +83,7 @@ class Rolling(Supervisor):
         self._failures = 0  # of workers that were to take others' places, in a row
         self._try_at = 0.0  # before that time no other is started for a limit's sake
         self._taken = _commands_of_ours()
-        if reopens(config):
+        if is_free():  # even if there is no file yet, since SIGHUP may bring one
             self._taken += (signal.SIGUSR1,)
 
     # -- Signals ----------------------------------------------------------------------------
@@ -91,7 +91,14 @@ class Rolling(Supervisor):
     def _commands(self) -> tuple[int, ...]:
         return self._taken
 
+    def _handle_signals(self, held: list[socket.socket]) -> None:
+        self._held = held
+        super()._handle_signals(held)
+
     def _obey(self, number: int) -> None:
+        if number == REOPEN and not has_file(self._config):
+            log.warning("Ignoring SIGUSR1")
+            return
         if self._stopping:
             return
         log.info("Received %s", signal.Signals(number).name)
@@ -100,7 +107,7 @@ class Rolling(Supervisor):
         elif number == signal.SIGHUP:
             self._restart()
         elif number == signal.SIGUSR2:
-            self._succeed = True
+            self._start_successor(self._held)  # now: a SIGTERM may have come with it
         elif number == signal.SIGTTIN:
             if len(self._places) < _MOST:
                 self._places.append(Place(number=len(self._places) + 1))
@@ -161,7 +168,6 @@ class Rolling(Supervisor):
         return self._before.sockets() if self._before.pid else super()._find_sockets()
 
     def _start_successor(self, held: list[socket.socket]) -> None:
-        self._succeed = False
         if self._successor or self._before.pid:
             which = self._successor or self._before.pid
             log.warning("Ignoring SIGUSR2: process %d already shares these sockets", which)
@@ -217,8 +223,6 @@ class Rolling(Supervisor):
             if self._successor:
                 leave_files(held)
             return
-        if self._succeed:
-            self._start_successor(held)
         if (interval := self._certificates.interval) and now >= self._look_at:
             self._look_at = now + interval
             self._certificates.look()

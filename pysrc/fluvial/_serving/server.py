@@ -36,7 +36,7 @@ from .limits import PYTHON_LIMITS
 from .manager import ServiceManager
 from .own import Own
 from .proxies import make_proxies
-from .refusals import log_refused
+from .refusals import Refusals
 from .reopening import reopening
 from .reporting import RETIRE, report
 from .sockets import BindError, describe
@@ -318,7 +318,7 @@ class Service:
             websockets=self._websockets(),
             **self._rules(),
             secure=self.certificates.secure,
-            on_refused=log_refused,
+            on_refused=Refusals().log,
         )
 
     def _served_mounts(self) -> Iterator[tuple[str, MountedInCore]]:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import native  # noqa: E402
 import vendor  # noqa: E402
 
-LAYERS = ("base", "route", "loop", "pool", "net", "transport", "http")
+LAYERS = ("base", "route", "loop", "pool", "net", "transport", "coding", "http")
 FLAGS = ("-std=c11", "-fPIC", "-fvisibility=hidden", "-g", "-O1", "-UNDEBUG")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

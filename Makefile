@@ -21,7 +21,7 @@
 PORT ?= 8000
 TESTS ?=
 # Many tests wait for processes that start, or for something to time out.
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 2)
 EXTRAS ?= test,test-apps
 BENCH ?=
 MUTANTS ?=
@@ -105,7 +105,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 
 $(VENV)/.test-needs: $(VENV)/.created pyproject.toml
 	$(SAY) "installing what the tests need"
-	@$(PYTHON) scripts/system.py $(subst $(COMMA), ,$(EXTRAS))
+	@$(PYTHON) scripts/system.py build $(subst $(COMMA), ,$(EXTRAS))
 	@$(PIP) $$($(PY) scripts/extras.py $(EXTRAS))
 	@touch $@
 

@@ -47,6 +47,19 @@ class StructMarker(msgspec.Struct):
     what: Any
 
 
+class DependsOn(enum.Enum):
+    """Named like a marker, which it isn't."""
+
+    ALL = "all"
+
+
+class Filters(pydantic.BaseModel):
+    """Has a field that is called like a marker's."""
+
+    dependency: str | None = None
+    on: DependsOn = DependsOn.ALL
+
+
 class Op(enum.Enum):
     """Its members hold functions, and are values."""
 
@@ -168,6 +181,7 @@ def test_markers_on_fields_are_refused(marker: Any) -> None:
         ("words", Sentinel(), "Sentinel"),
         ("words", object(), "object"),
         ("words", Op.ADD, "Op"),
+        ("words", DependsOn.ALL, "DependsOn"),
     ],
 )
 def test_what_is_no_marker(serve, metadata: Any, default: Any, expected: str | None) -> None:
@@ -226,3 +240,19 @@ def test_annotations_that_are_objects() -> None:
         handler.__annotations__["q"] = annotation
         with pytest.raises(TypeError, match=f"GET / .*'q'.*{match}"):
             App().get("/")(handler)
+
+
+def test_a_model_may_have_fields_that_are_called_so(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    def handler(filters: Annotated[Filters, Query()] = Filters()) -> Filters:  # noqa: B008
+        return filters
+
+    @app.post("/")
+    def create(filters: Filters) -> Filters:
+        return filters
+
+    client = serve(app).client
+    assert client.get("/?dependency=a").json() == {"dependency": "a", "on": "all"}
+    assert client.post("/", json={}).json() == {"dependency": None, "on": "all"}

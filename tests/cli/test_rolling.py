@@ -266,12 +266,11 @@ def test_without_a_parent_the_log_says_what_a_restart_takes(folder: Path) -> Non
 
 
 def test_jitter_differs(folder: Path) -> None:
-    from fluvial import Config
-    from fluvial._serving.rolling import Rolling
     from fluvial._serving.supervisor import Place, Supervisor
+    from support.rolling import make_rolling
 
-    config = Config(workers=2, max_requests=100, max_requests_jitter=10**6)
-    rolling = Rolling(config, lambda *_: 0, lambda: lambda *_: 0)
+    options = {"workers": 2, "max_requests": 100, "max_requests_jitter": 10**6}
+    rolling = make_rolling(lambda *_: 0, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Supervisor, "_start", lambda *_: None)
         places = [Place() for _ in range(5)]

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fluvial import Config
 from fluvial._serving import rolling, stacks, supervisor
-from fluvial._serving.rolling import Rolling
 from fluvial._serving.supervisor import Place, Supervisor
+from support.rolling import make_rolling
 
 pytestmark = pytest.mark.own_process
 
@@ -37,9 +36,9 @@ def work(held: Any, supervised: Any) -> int:
     raise AssertionError("no process is started here")
 
 
-def make_rolling(**options: Any) -> tuple[Rolling, Place]:
+def make_aged(**options: Any) -> tuple[rolling.Rolling, Place]:
     """A supervisor whose one worker, which serves, has lived for long enough."""
-    made = Rolling(Config(workers=2, max_lifetime=1, **options), work, lambda: work)
+    made = make_rolling(work, workers=2, max_lifetime=1, **options)
     place = Place(pid=os.getpid(), started=0.0, ready=True, cell=made._cells.take())
     made._places[:] = [place]
     return made, place
@@ -48,7 +47,7 @@ def make_rolling(**options: Any) -> tuple[Rolling, Place]:
 def test_replacements_that_fail_are_tried_ever_more_seldom(
     monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    made, place = make_rolling()
+    made, place = make_aged()
     starts: list[float] = []
 
     def start(self: Supervisor, coming: Place, held: Any) -> None:
@@ -77,7 +76,7 @@ def test_a_process_that_cannot_be_made_is_tried_again_later(
 
     monkeypatch.setattr(os, "fork", fork)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    made, place = make_rolling()
+    made, place = make_aged()
     made._look_after([])
     assert made._coming == {}
     assert (place.pid, place.ready) == (os.getpid(), True)
@@ -94,7 +93,7 @@ def test_retired_workers_are_killed_while_the_server_stops(
     monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     """Their time comes, too; else the parent would wait for it without a pause."""
-    made, place = make_rolling(graceful_timeout=1)
+    made, place = make_aged(graceful_timeout=1)
     killed: list[tuple[int, int]] = []
     monkeypatch.setattr(rolling, "_kill", lambda pid, number: killed.append((pid, number)))
     old = Place(pid=77, ready=True)
@@ -111,7 +110,7 @@ def test_a_replacement_that_does_not_start_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     """It writes its stacks and is killed; then the other worker has its turn."""
-    made, first = make_rolling(startup_timeout=60)
+    made, first = make_aged(startup_timeout=60)
     second = Place(pid=os.getpid(), started=0.0, ready=True, cell=made._cells.take())
     made._places.append(second)
     starts: list[float] = []

@@ -596,7 +596,8 @@ def test_programs_keep_their_signals(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_delay_for_load_balancers(workers: int) -> None:
-    options = ("--health", "--drain-delay", "60", "--workers", str(workers))
+    options = ("--health", "--drain-delay", "60", "--cleanup-timeout", "60")
+    options += ("--workers", str(workers))
     with serving("tutorial:app", *options) as server:
         server.expect("Fluvial running", workers)
         assert httpx.get(f"{server.url}/-/ready").status_code == 200

@@ -45,14 +45,17 @@ def leave_signals() -> None:
 
 
 def imported() -> None:
-    """Has the garbage collector work again."""
-    gc.enable()
+    """Has the garbage collector work again, if it rests for our sake."""
+    if _RESTS:
+        gc.enable()
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     os._exit(130 if number == signal.SIGINT else 0)  # as if a startup had been interrupted
 
 
+_RESTS = is_command() and gc.isenabled()
 if is_command():
     end_on_signals()
+if _RESTS:
     gc.disable()

@@ -297,7 +297,7 @@ def refuse_foreign(item: Any) -> None:
     if isinstance(item, (Marker, Depends)):
         return
     for cls in type(item).__mro__:
-        if _root(cls) in _FRAMEWORKS or _is_injecting(cls.__name__):
+        if _root(cls) in _FRAMEWORKS or (_is_injecting(cls.__name__) and not _is_understood(item)):
             _refuse(cls)
     if not _is_understood(item):
         _refuse_holder(item)
@@ -322,10 +322,12 @@ def _refuse_holder(item: Any) -> None:
     """Refuses an object that holds a function, as dependency markers of any package do.
 
     Nothing would call the function, which may be an authentication. A marker whose `dependency` is
-    None asks for the class in the annotation.
+    None asks for the class in the annotation, unless it is the field of a model.
     """
+    is_model = hasattr(item, "__pydantic_fields__") or hasattr(item, "__struct_fields__")
     for name, value in _attributes(item):
-        if _is_function(value) or (name == "dependency" and (value is None or callable(value))):
+        asks = value is None and not is_model
+        if _is_function(value) or (name == "dependency" and (asks or callable(value))):
             what = getattr(value, "__name__", None) or "function"
             raise TypeError(
                 f"{_full_name(type(item))} has {name}={value!r}, which nothing calls; "

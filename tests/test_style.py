@@ -70,7 +70,16 @@ PACKAGES = {
         "websockets",
     ),
     "_compat": (
-        *("_asgi", "_calling", "_signature", "concurrency", "params", "routing", "templating"),
+        *(
+            "_asgi",
+            "_calling",
+            "_messages",
+            "_signature",
+            "concurrency",
+            "params",
+            "routing",
+            "templating",
+        ),
         *("_application", "applications", "exceptions", "requests", "responses", "status"),
         *("_starlette", "_wsgi", "datastructures", "middleware", "websockets"),
     ),

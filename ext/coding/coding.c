@@ -112,6 +112,10 @@ Coding
 coding_choose(Slice accept, const Coding *codings, unsigned n, unsigned *most)
 {
     Coding best = CODING_NONE;
+    unsigned plain = coding_weight(accept, CODING_NONE);
+    if (plain > *most + 1) {
+        *most = plain - 1; /* what the client likes better than that */
+    }
     for (unsigned i = 0; i < n; i++) {
         unsigned weight = coding_weight(accept, codings[i]);
         if (weight > *most) {

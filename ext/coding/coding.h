@@ -33,7 +33,7 @@ CodingLevels coding_levels(Coding coding);
  * 12.5.3): by its name, by `*`, or 0 when it has neither. Malformed weights count as 0. */
 unsigned coding_weight(Slice accept, Coding coding);
 /* The first of `n` codings to which the value gives the largest weight above `*most`, which becomes that
- * weight; CODING_NONE when there is none. */
+ * weight, and no less than to `identity`; CODING_NONE when there is none. */
 Coding coding_choose(Slice accept, const Coding *codings, unsigned n, unsigned *most);
 
 #endif

@@ -30,6 +30,6 @@ decoder_room(Buf *out, size_t before, size_t most, size_t *size)
     }
     size_t made = out->len - before;
     size_t room = out->cap - out->len;
-    *size = room < most - made ? room : most - made + 1;
+    *size = room <= most - made ? room : most - made + 1;
     return out->ptr + out->len;
 }

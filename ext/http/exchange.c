@@ -103,7 +103,7 @@ static void
 exchange_log_end(HttpConn *c)
 {
     HttpRequest *req = c->req;
-    if (!req->told || req->refused) {
+    if ((!req->told && req->status == 0) || req->refused) {
         return;
     }
     if (req->status == 0) {
@@ -314,6 +314,9 @@ exchange_body(HttpConn *c, Slice piece)
         return 0;
     }
     c->body_received += piece.len;
+    if (unlikely(c->coded != NULL && req->response == HTTP_RESPONSE_DONE)) {
+        return 0; /* until the response is written, too, which takes milliseconds */
+    }
     if (req->response == HTTP_RESPONSE_DONE) {
         if (piece.len > c->unread_left) {
             return HPE_USER; /* exchange_reject ends the connection */

@@ -104,13 +104,14 @@ head_has(const ResponseHead *head, Slice name)
            || (head->content_type.len != 0 && slice_eq(name, SLICE("content-type")));
 }
 
-/* Puts the operator's fields; the application's win. */
+/* Puts the operator's fields; the application's win, but what a response varies with adds up. */
 static char *
 head_put_added(char *out, HttpServer *server, const ResponseHead *head)
 {
     Slice lines = buf_slice(&server->added), line;
     while (head_next_line(&lines, &line)) {
-        if (!head_has(head, head_name_of(line))) {
+        Slice name = head_name_of(line);
+        if (!head_has(head, name) || slice_eq_nocase(name, SLICE("vary"))) {
             out = head_put(out, line);
             out = PUT(out, "\r\n");
         }

@@ -6,6 +6,7 @@
 #include "net/server_tls_set.h"
 
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -86,12 +87,30 @@ tls_on_verify(int Py_UNUSED(good), X509_STORE_CTX *Py_UNUSED(store))
 
 /* ---- One context --------------------------------------------------------------------------- */
 
+/* Sessions are resumed only under the rules for clients' certificates by which they were begun: what was
+ * verified then isn't verified again, and a renewed list of revoked ones counts for those clients, too. */
+static bool
+tls_set_session_context(SSL_CTX *ctx, const SecureRules *rules)
+{
+    unsigned char id[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    const size_t sizes[] = {rules->cas.text.len, rules->crl.text.len};
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool made = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1
+                && EVP_DigestUpdate(md, &rules->verify, sizeof rules->verify) == 1
+                && EVP_DigestUpdate(md, sizes, sizeof sizes) == 1
+                && EVP_DigestUpdate(md, rules->cas.text.ptr, sizes[0]) == 1
+                && EVP_DigestUpdate(md, rules->crl.text.ptr, sizes[1]) == 1
+                && EVP_DigestFinal_ex(md, id, &len) == 1;
+    EVP_MD_CTX_free(md);
+    return made && SSL_CTX_set_session_id_context(ctx, id, len) == 1;
+}
+
 /* Sets protocol versions, options and ciphers. Sessions are kept in tickets by the client; the server
  * stores none. */
 static int
 tls_set_protocol(SSL_CTX *ctx, const SecureRules *rules)
 {
-    static const unsigned char id[] = "fluvial";
     const char *ciphers = rules->ciphers == NULL ? default_ciphers : rules->ciphers;
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     /* An idle connection then keeps no buffers, which saves 34 KiB. */
@@ -100,7 +119,7 @@ tls_set_protocol(SSL_CTX *ctx, const SecureRules *rules)
     SSL_CTX_set_alpn_select_cb(ctx, tls_on_alpn, NULL);
     ERR_clear_error();
     if (SSL_CTX_set_min_proto_version(ctx, rules->least) != 1
-        || SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1) != 1) {
+        || !tls_set_session_context(ctx, rules)) {
         return tls_raise("the context can't be set up");
     }
     if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {

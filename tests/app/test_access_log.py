@@ -292,6 +292,27 @@ def test_a_request_that_the_server_gives_up_has_a_line(tmp_path: Path) -> None:
     assert line == "503 /wait"
 
 
+@pytest.mark.parametrize("layout", ["plain", "%(s)s %(U)s"])
+def test_a_request_that_is_one_too_many_has_a_line(tmp_path: Path, layout: str) -> None:
+    begun = threading.Event()
+
+    def exceed(server: Served) -> None:
+        with server.connect() as sock:
+            sock.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert begun.wait(30)
+            request = b"GET /more HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            assert server.exchange(request).startswith(b"HTTP/1.1 503")
+            server.stop()
+            server.stop()  # at once
+
+    options: dict[str, Any] = {"limits": {"in_flight": 1}}
+    lines = logged(tmp_path, layout, exceed, app=waiting_app(begun), **options)
+    if layout == "plain":
+        assert lines[0].endswith('"GET /more HTTP/1.1" 503 Service Unavailable')
+    else:
+        assert lines[0] == "503 /more"
+
+
 def test_requests_on_one_connection_have_a_line_each(tmp_path: Path) -> None:
     def ask(server: Served) -> None:
         request = b"GET /items/%d HTTP/1.1\r\nHost: h\r\n%s\r\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fluvial import App, Config, Request
 from fluvial._serving.certificates import Certificates
-from support.certificate import Certificate, make_certificate
+from support.certificate import Authority, Certificate, make_certificate
 from support.serving import Served, serving
 from support.tls_socket import client_context
 from support.workers import until
@@ -264,3 +264,38 @@ def test_sessions_outlive_a_renewal(made: list[Certificate], live: Certificate) 
         until(lambda: presented(served, context) == made[1].cert.read_text())
         with served.connect(context, session) as sock:
             assert sock.tls.session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_is_revoked_cannot_resume(
+    made: list[Certificate], live: Certificate, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """A session's ticket has what was verified before, and nothing verifies it again."""
+    authority = Authority(tmp_path, "authority")
+    stays, goes = authority.issue("stays", "/CN=stays"), authority.issue("goes", "/CN=goes")
+    crl = tmp_path / "live.crl"
+    crl.write_bytes(authority.revoke(authority.issue("other", "/CN=other")).read_bytes())
+    asking = {"ssl_ca_certs": str(authority.cert), "ssl_crl": str(crl), "ssl_cert_reqs": "required"}
+    renewing = options(live, ssl_watch_interval=OFTEN, **asking)
+    with serving(make_app(), **renewing) as served:
+        clients = {}
+        for client in (stays, goes):
+            context = client_context(made[0].cert, client)
+            context.minimum_version = context.maximum_version = version
+            with served.connect(context) as sock:
+                sock.sendall(GET)
+                assert sock.recv(65536)
+                clients[client] = context, sock.tls.session
+        crl.write_bytes(authority.revoke(goes).read_bytes())
+        until(lambda: not is_served(served, clients[goes][0], None))
+        assert not is_served(served, *clients[goes])
+        assert is_served(served, *clients[stays])
+
+
+def is_served(served: Served, context: ssl.SSLContext, session: ssl.SSLSession | None) -> bool:
+    try:
+        with served.connect(context, session) as sock:
+            sock.sendall(GET)
+            return bool(sock.recv(65536))
+    except OSError:  # also ssl.SSLError
+        return False

@@ -1,9 +1,11 @@
 """Responses in a content coding, by --compress: which are, their framing, and when they leave."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import socket
+import threading
 from typing import Any
 
 import httpx
@@ -133,6 +135,8 @@ def test_a_client_that_does_not_accept_it_gets_the_body(anywhere: httpx.Client, 
         ("zstd;q=1.001, br;q=, gzip;q=0.1", "gzip"),
         ("zstd;q=0.0001, br;q=-1, gzip;q=.5", None),
         ("zstd;q=0.000, br;q=0.", None),
+        ("identity, gzip;q=0.1", None),
+        ("identity;q=0.5, gzip;q=0.5", "gzip"),
         (",;,q=1,;q=1", None),
     ],
 )
@@ -406,6 +410,44 @@ def test_a_body_that_is_sent_late_does_not_disturb(serve: Any) -> None:
         reply = b"".join(iter(lambda: sock.recv(65536), b""))
     assert reply.count(b"HTTP/1.1 ") == 2
     assert b"404 Not Found" in reply
+
+
+def test_a_client_that_still_sends_gets_the_whole_response(serve: Any) -> None:
+    """The response is complete for the app, a thread compresses it, and nobody reads the rest."""
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        fields = [(b"content-type", b"text/plain")]
+        await send({"type": "http.response.start", "status": 403, "headers": fields})
+        await send({"type": "http.response.body", "body": LARGE * 2})
+
+    served = serve(refuse, lifespan="off", compress=("gzip:9",))
+    size = 8 * 2**20
+    head = raw_get("/", "1.1").replace(b"GET", b"POST").removesuffix(b"\r\n")
+    with served.connect() as sock:
+        sock.sendall(head + f"Content-Length: {size}\r\n\r\n".encode())
+        sender = threading.Thread(target=send_all, args=(sock, bytes(size)))
+        sender.start()
+        reply = b"".join(iter(lambda: sock.recv(65536), b""))
+        sender.join(30)
+    assert reply.startswith(b"HTTP/1.1 403")
+    assert reply.endswith(b"\r\n0\r\n\r\n")
+
+
+def send_all(sock: Any, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # the server has read enough of it
+        sock.sendall(data)
+
+
+def test_the_operator_s_vary_stays(serve: Any) -> None:
+    app = App()
+    app.get("/")(lambda: TEXT)
+    client = serve(app, header=("Vary: Origin",), **ON).client
+    for accept in ("gzip", "identity"):
+        response, _ = fetch(client, "/", accept)
+        assert set(response.headers.get_list("vary", split_commas=True)) == {
+            "Origin",
+            "Accept-Encoding",
+        }
 
 
 def test_middleware_that_compresses_goes_first(serve: Any) -> None:

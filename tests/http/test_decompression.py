@@ -220,3 +220,12 @@ def test_a_wrong_option_is_named() -> None:
 
     with pytest.raises(ValueError, match="decompress takes zstd, br, gzip, or all; not 'deflate'"):
         Config(decompress=("deflate",))
+
+
+@pytest.mark.parametrize("limit", [16_384, 32_768, 49_152])
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_limit_that_is_the_size_of_a_buffer_holds(serve: Any, coding: str, limit: int) -> None:
+    client = serve(make(), **ON, limits={"body": limit, "decode_ratio": 0}).client
+    for size, status in ((limit, 200), (limit + 1, 413)):
+        answer = post(client, "/stream", coding, coded(coding, TEXT[:size]))
+        assert answer.status_code == status

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from opentelemetry import _logs, context, metrics, propagate, trace
 from opentelemetry._logs import SeverityNumber
@@ -21,6 +21,7 @@ from opentelemetry.propagators.textmap import Getter
 
 from .._application.matching import ON_REQUEST, ROUTE_PATH
 from .._calling.failures import observer
+from .._messages.signed_urls import without_signatures
 from ..datastructures import Headers
 from ..exceptions import WebSocketDisconnect
 from .fastapi import __version__
@@ -36,8 +37,6 @@ SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 # Seconds: the bounds that the semantic conventions recommend.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 METHODS = "CONNECT,DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT,QUERY,TRACE"
-# Parameters of signed URLs, whose values the semantic conventions hide.
-_HIDDEN = {"X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "sig", "X-Goog-Signature"}
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _KEY = "fastapi.telemetry"  # in the scope: the request's Told, or None if it is excluded
 _CONTEXT = context.create_key("fluvial.telemetry")
@@ -408,10 +407,7 @@ def _of_url(scope: Message, method: str) -> dict[str, Any]:
         return {}
     told = {"url.path": scope["path"]}
     if scope.get("query_string"):
-        pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        told["url.query"] = urlencode(
-            [(name, "REDACTED" if name in _HIDDEN else value) for name, value in pairs]
-        )
+        told["url.query"] = without_signatures(scope["query_string"].decode("latin-1"))
     if method == "HTTP":
         told["http.request.method_original"] = scope.get("method", "")
     return told

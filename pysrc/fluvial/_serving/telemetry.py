@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -25,6 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from .. import __version__
 from .._application.matching import ROUTE_PATH
+from .._messages.signed_urls import without_signatures
 
 if TYPE_CHECKING:
     from .._asgi.protocol import Asgi3, Message, Receive, Send
@@ -157,16 +159,23 @@ def _headers(scope: Message) -> dict[str, list[str]]:
     return headers
 
 
+def _host_of(value: str) -> str | None:
+    """The name in a Host field."""
+    try:
+        return urlsplit(f"//{value}").hostname
+    except ValueError:  # [::1
+        return value
+
+
 def _attributes(scope: Message) -> dict[str, str | int]:
     """What spans have, and metrics don't, since its values are many."""
     headers = _headers(scope)
     client, server = scope.get("client"), scope.get("server")
     told: dict[str, str | int | None] = {
         "url.path": scope["path"],
-        "url.query": scope["query_string"].decode("latin-1") or None,
+        "url.query": without_signatures(scope["query_string"].decode("latin-1")) or None,
         "client.address": client[0] if client else None,
-        "server.address": headers.get("host", [""])[0].rpartition(":")[0]
-        or headers.get("host", [None])[0],
+        "server.address": _host_of(headers.get("host", [""])[0]),
         "server.port": server[1] if server else None,
         "user_agent.original": headers.get("user-agent", [None])[0],
         "http.request.method_original": scope.get("method"),

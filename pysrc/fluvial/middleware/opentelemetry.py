@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._application.matching import ROUTE_PATH
+from .._messages.signed_urls import without_signatures
 from ..datastructures import URL
 
 try:
@@ -106,7 +107,7 @@ def _attributes(
         "http.request.method": method,
         "url.path": scope.get("path", ""),
         "url.scheme": scope.get("scheme", "http"),
-        "url.query": url.query or None,
+        "url.query": without_signatures(url.query) or None,
         "server.address": url.hostname,
         "server.port": port,
         "network.protocol.version": scope.get("http_version") or None,

@@ -21,6 +21,7 @@ http_batch_begin(HttpRequest *req)
         return (HttpBatch){NULL};
     }
     out_gather(c);
+    c->server->batching = true;
     return (HttpBatch){c};
 }
 
@@ -31,6 +32,7 @@ http_batch_end(HttpBatch batch)
 {
     HttpConn *c = batch.conn;
     if (c != NULL) {
+        c->server->batching = false;
         out_release(c);
         exchange_advance(c);
         conn_settle(c);

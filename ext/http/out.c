@@ -269,6 +269,9 @@ void
 out_offer(HttpConn *c)
 {
     HttpServer *server = c->server;
+    if (server->batching) {
+        return; /* more follows at once */
+    }
     out_take_back(server);
     bool gathers = server->gather == c;
     if (gathers) {

@@ -72,6 +72,7 @@ struct HttpServer {
     Buf out;
     HttpConn *gather;         /* borrowed: the gathering connection, or NULL */
     size_t gather_from;       /* where its bytes begin in `out` */
+    bool batching;            /* what it writes is a batch, see http_batch_begin */
     OutPart parts[OUT_PARTS]; /* parked: the first nparts */
     unsigned nparts;
     uint64_t parked_at;   /* loop_now_ns() of the first */

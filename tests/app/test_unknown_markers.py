@@ -63,7 +63,7 @@ class Filters(pydantic.BaseModel):
 class Op(enum.Enum):
     """Its members hold functions, and are values."""
 
-    ADD = functools.partial(sum)
+    ADD = enum.member(functools.partial(sum))
 
 
 class Sentinel:

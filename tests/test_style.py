@@ -24,7 +24,7 @@ ROOMS = {
     "net": ("base", "loop"),
     "transport": ("base", "loop", "net"),
     "http": ("base", "loop", "net", "coding"),
-    "http/ws": ("base", "loop", "net", "http"),
+    "http/ws": ("base", "loop", "net", "coding", "http"),
     "app/bind": ("base", "route", "http"),
     "app": ("base", "route", "loop", "pool", "net", "http", "app/bind"),
     "app/ws": ("base", "route", "loop", "http", "http/ws", "app/bind", "app"),

@@ -3,6 +3,7 @@
 #include "base/py.h"
 
 #include "coding/decoder.h"
+#include "coding/memory.h"
 
 #ifdef FLUVIAL_BROTLI
 
@@ -14,20 +15,6 @@ typedef struct BrotliDecoder {
     BrotliDecoderState *state; /* owned */
 } BrotliDecoder;
 
-static void *
-unbrotli_alloc(void *opaque, size_t size)
-{
-    (void)opaque;
-    return PyMem_RawMalloc(size);
-}
-
-static void
-unbrotli_free(void *opaque, void *ptr)
-{
-    (void)opaque;
-    PyMem_RawFree(ptr);
-}
-
 static Decoder *
 unbrotli_open(void)
 {
@@ -36,7 +23,7 @@ unbrotli_open(void)
         return NULL;
     }
     self->base.ops = &decoder_brotli_ops;
-    self->state = BrotliDecoderCreateInstance(unbrotli_alloc, unbrotli_free, NULL);
+    self->state = BrotliDecoderCreateInstance(coding_alloc, coding_free, NULL);
     if (self->state == NULL) {
         PyMem_RawFree(self);
         return NULL;

@@ -3,6 +3,7 @@
 #include "base/py.h"
 
 #include "coding/decoder.h"
+#include "coding/memory.h"
 
 #include <uv.h>
 #include <zlib.h>
@@ -14,20 +15,6 @@ typedef struct GzipDecoder {
     z_stream stream;
 } GzipDecoder;
 
-static voidpf
-inflate_alloc(voidpf opaque, uInt n, uInt size)
-{
-    (void)opaque;
-    return PyMem_RawMalloc((size_t)n * size);
-}
-
-static void
-inflate_free(voidpf opaque, voidpf ptr)
-{
-    (void)opaque;
-    PyMem_RawFree(ptr);
-}
-
 static Decoder *
 gunzip_open(void)
 {
@@ -36,8 +23,8 @@ gunzip_open(void)
         return NULL;
     }
     self->base.ops = &decoder_gzip_ops;
-    self->stream.zalloc = inflate_alloc;
-    self->stream.zfree = inflate_free;
+    self->stream.zalloc = coding_zalloc;
+    self->stream.zfree = coding_free;
     if (inflateInit2(&self->stream, MAX_WBITS + GZIP_WRAP) != Z_OK) {
         PyMem_RawFree(self);
         return NULL;

@@ -3,6 +3,7 @@
 #include "base/py.h"
 
 #include "coding/encoder.h"
+#include "coding/memory.h"
 
 #ifdef FLUVIAL_BROTLI
 
@@ -19,20 +20,6 @@ typedef struct BrotliEncoder {
     BrotliEncoderState *state; /* owned */
 } BrotliEncoder;
 
-static void *
-brotli_alloc(void *opaque, size_t size)
-{
-    (void)opaque;
-    return PyMem_RawMalloc(size);
-}
-
-static void
-brotli_free(void *opaque, void *ptr)
-{
-    (void)opaque;
-    PyMem_RawFree(ptr);
-}
-
 static Encoder *
 brotli_open(int level, int64_t size)
 {
@@ -41,7 +28,7 @@ brotli_open(int level, int64_t size)
         return NULL;
     }
     self->base.ops = &encoder_brotli_ops;
-    self->state = BrotliEncoderCreateInstance(brotli_alloc, brotli_free, NULL);
+    self->state = BrotliEncoderCreateInstance(coding_alloc, coding_free, NULL);
     if (self->state == NULL) {
         PyMem_RawFree(self);
         return NULL;

@@ -3,6 +3,7 @@
 #include "base/py.h"
 
 #include "coding/encoder.h"
+#include "coding/memory.h"
 
 #include <uv.h>
 #include <zlib.h>
@@ -17,20 +18,6 @@ typedef struct GzipEncoder {
     z_stream stream;
 } GzipEncoder;
 
-static voidpf
-gzip_alloc(voidpf opaque, uInt n, uInt size)
-{
-    (void)opaque;
-    return PyMem_RawMalloc((size_t)n * size);
-}
-
-static void
-gzip_free(voidpf opaque, voidpf ptr)
-{
-    (void)opaque;
-    PyMem_RawFree(ptr);
-}
-
 static Encoder *
 gzip_open(int level, int64_t Py_UNUSED(size))
 {
@@ -39,8 +26,8 @@ gzip_open(int level, int64_t Py_UNUSED(size))
         return NULL;
     }
     self->base.ops = &encoder_gzip_ops;
-    self->stream.zalloc = gzip_alloc;
-    self->stream.zfree = gzip_free;
+    self->stream.zalloc = coding_zalloc;
+    self->stream.zfree = coding_free;
     if (deflateInit2(&self->stream, level, Z_DEFLATED, MAX_WBITS + GZIP_WRAP,
                      MAX_MEM_LEVEL - 1, Z_DEFAULT_STRATEGY)
         != Z_OK) {

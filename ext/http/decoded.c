@@ -1,4 +1,4 @@
-/* See decoded.h. One coding is undone: several, one on the other, are only seen in attacks. What a read brings is
+/* See decoded.h. A body in several codings is refused: only attackers send one. What a read brings is
  * decoded as a whole, so that at most 64 KiB times HttpLimits.decode_ratio, and 1 MiB, are in memory at once. */
 #include "base/py.h"
 
@@ -124,8 +124,7 @@ decoded_piece(HttpConn *c, Slice piece, Slice *out)
     case UV_ENOMEM:
         return decoded_refuse(c, fault_make(503, "The server is out of memory"));
     default:
-        return decoded_refuse(
-            c, fault_make(400, "The content coding of the body is malformed"));
+        return decoded_refuse(c, fault_make(400, "The compressed body is malformed"));
     }
 }
 

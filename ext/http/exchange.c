@@ -339,8 +339,7 @@ exchange_message(HttpConn *c)
     HttpRequest *req = c->req;
     if (unlikely(decoded_is_cut(c)) && req->body_mode != HTTP_BODY_DISCARD
         && req->response != HTTP_RESPONSE_DONE) {
-        exchange_reject(
-            c, fault_make(400, "The body ends in the middle of its content coding"));
+        exchange_reject(c, fault_make(400, "The compressed body is cut off"));
         return;
     }
     req->body_complete = true;

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fluvial import App, RequestValidationError, Response, WebSocket
 from fluvial.exceptions import ResponseValidationError
-from fluvial.testclient import TestClient
+from fluvial.testclient import TestClient, WebSocketDenialResponse
 from pydantic import BaseModel
 from support.middleware import Passing, pass_on
 
@@ -78,7 +78,7 @@ def test_errors_name_the_route_and_the_function(way: str, prefix: str) -> None:
 def test_those_of_a_websocket_do_too() -> None:
     told: list[BaseException] = []
     client = TestClient(make(told))
-    with pytest.raises(Exception), client.websocket_connect("/ws/x"):  # noqa: B017, PT011
+    with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws/x"):
         pass
     assert "Endpoint: GET /ws/{number}\n" in str(told.pop())
 

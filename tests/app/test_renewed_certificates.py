@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App, Config, Request
+from fluvial import Config
 from fluvial._serving.certificates import Certificates
 from support.certificate import Authority, Certificate, make_certificate
+from support.presented import presenting
 from support.serving import Served, serving
 from support.tls_socket import client_context
 from support.workers import until
@@ -64,16 +65,6 @@ def remove(live: Certificate, new: Certificate) -> None:
     write(live, new)
 
 
-def make_app() -> App:
-    app = App()
-
-    @app.get("/")
-    async def presented(request: Request) -> Any:
-        return (request.tls or {})["server_cert"]
-
-    return app
-
-
 def options(live: Certificate, **more: Any) -> dict[str, Any]:
     return {"ssl_certfile": str(live.cert), "ssl_keyfile": str(live.key)} | more
 
@@ -100,7 +91,7 @@ def test_new_connections_get_the_new_one(
 ) -> None:
     context = trusting(made)
     with (
-        serving(make_app(), **options(live, ssl_watch_interval=OFTEN)) as served,
+        serving(presenting(), **options(live, ssl_watch_interval=OFTEN)) as served,
         served.connect(context) as kept,
     ):
         assert presented(served, context) == made[0].cert.read_text()
@@ -187,7 +178,7 @@ def test_clients_authorities_are_read_again_too(made: list[Certificate], live: C
     cas.write_bytes(made[0].cert.read_bytes())
     more = {"ssl_ca_certs": str(cas), "ssl_cert_reqs": "required", "ssl_watch_interval": OFTEN}
     context = client_context(made[0].cert, made[1])
-    with serving(make_app(), **options(live, **more)) as served:
+    with serving(presenting(), **options(live, **more)) as served:
 
         def accepted() -> bool:
             try:
@@ -216,7 +207,7 @@ def test_keys_of_tickets_change(
     """What the last keys have encrypted can still be read, what older ones have can't."""
     context = trusting(made)
     context.minimum_version = context.maximum_version = version
-    with serving(make_app(), **options(live, ssl_session_lifetime=3600)) as served:
+    with serving(presenting(), **options(live, ssl_session_lifetime=3600)) as served:
         assert served.service is not None
         tickets = served.service.certificates._tickets
         assert tickets is not None
@@ -244,7 +235,7 @@ def test_no_sessions(made: list[Certificate], live: Certificate, version: ssl.TL
     context = trusting(made)
     context.minimum_version = context.maximum_version = version
     with (
-        serving(make_app(), **options(live, ssl_session_lifetime=0)) as served,
+        serving(presenting(), **options(live, ssl_session_lifetime=0)) as served,
         served.connect(context) as sock,
     ):
         sock.sendall(GET)
@@ -255,7 +246,7 @@ def test_no_sessions(made: list[Certificate], live: Certificate, version: ssl.TL
 
 def test_sessions_outlive_a_renewal(made: list[Certificate], live: Certificate) -> None:
     context = trusting(made)
-    with serving(make_app(), **options(live, ssl_watch_interval=OFTEN)) as served:
+    with serving(presenting(), **options(live, ssl_watch_interval=OFTEN)) as served:
         with served.connect(context) as sock:
             sock.sendall(GET)
             assert sock.recv(65536)
@@ -277,7 +268,7 @@ def test_a_client_that_is_revoked_cannot_resume(
     crl.write_bytes(authority.revoke(authority.issue("other", "/CN=other")).read_bytes())
     asking = {"ssl_ca_certs": str(authority.cert), "ssl_crl": str(crl), "ssl_cert_reqs": "required"}
     renewing = options(live, ssl_watch_interval=OFTEN, **asking)
-    with serving(make_app(), **renewing) as served:
+    with serving(presenting(), **renewing) as served:
         clients = {}
         for client in (stays, goes):
             context = client_context(made[0].cert, client)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App, Config, Request
+from fluvial import Config
 from fluvial._serving.secure import SecureError, make_secure
 from support.certificate import RSA, Certificate, make_certificate
+from support.presented import presenting
 from support.serving import Served, serving
 
 if TYPE_CHECKING:
@@ -45,19 +46,9 @@ def options(made: dict[str, Certificate]) -> dict[str, Any]:
     }
 
 
-def make_app() -> App:
-    app = App()
-
-    @app.get("/")
-    async def presented(request: Request) -> Any:
-        return (request.tls or {})["server_cert"]
-
-    return app
-
-
 @pytest.fixture(scope="module")
 def served(made: dict[str, Certificate]) -> Iterator[Served]:
-    with serving(make_app(), **options(made)) as served:
+    with serving(presenting(), **options(made)) as served:
         yield served
 
 
@@ -128,7 +119,7 @@ def test_behind_the_proxy_protocol_and_on_unix_sockets(
     bind = ("127.0.0.1:0",), (f"unix:{tmp_path / 'socket'}",)
     for addresses in bind:
         every = options(made) | {"bind": addresses, "proxy_protocol": True}
-        with serving(make_app(), **every) as served:
+        with serving(presenting(), **every) as served:
             sock = served.connect_plain()
             sock.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
             assert presented(sock, made, "very.wild.test") == "very"

@@ -6,7 +6,6 @@ import contextlib
 import signal
 import socket
 import ssl
-import threading
 from pathlib import Path
 
 import httpx
@@ -14,7 +13,7 @@ import pytest
 from support.certificate import Certificate, make_certificate
 from support.command import PATIENCE, ServerProcess, launched, serving
 from support.tls_socket import TlsSocket, client_context
-from support.workers import until
+from support.workers import Threads, read_answer, until
 
 APP = """
 import os
@@ -59,20 +58,18 @@ def trusting(made: list[Certificate]) -> ssl.SSLContext:
     return context
 
 
-class Load:
+class Load(Threads):
     """Handshakes and requests without a pause, and requests on one connection that is kept.
 
     `shown` are the certificates that new connections were shown, `pids` who has answered them.
     """
 
     def __init__(self, server: ServerProcess, context: ssl.SSLContext) -> None:
+        super().__init__(self._run, (True, False))
         self._url = httpx.URL(server.url)
         self._context = context
-        self._over = threading.Event()
         self.shown: list[str] = []
         self.pids: list[bytes] = []
-        self.failures: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._run, args=(k,)) for k in (True, False)]
 
     def connect(self) -> TlsSocket:
         plain = socket.create_connection((self._url.host, self._url.port))
@@ -98,12 +95,7 @@ class Load:
 
     def _ask(self, sock: TlsSocket) -> bytes:
         sock.sendall(GET)
-        answer = b""
-        while b"\r\n\r\n" not in answer or answer.endswith(b"\r\n\r\n"):
-            piece = sock.recv(65536)
-            assert piece, f"no answer but {answer!r}"
-            answer += piece
-        return answer.rpartition(b"\r\n")[2]
+        return read_answer(sock).rpartition(b"\r\n")[2]
 
     def until_shown(self, certificate: Certificate, workers: int) -> None:
         """Returns when this is what so many processes show in their next handshakes."""
@@ -114,17 +106,6 @@ class Load:
             return bool(self.failures) or len({p for p, s in new if s == text}) == workers
 
         until(come)
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        assert self.failures == []
 
 
 def flags(live: Certificate, interval: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import httpx
 import psutil
 import websockets.exceptions
 from support.command import PATIENCE, ServerProcess, launched
-from support.workers import Load, until
+from support.workers import Load, Threads, until
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
@@ -65,16 +64,14 @@ async def echo(ws: WebSocket):
 """
 
 
-class Traffic:
+class Traffic(Threads):
     """Threads that each repeat one kind of exchange until the block ends."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._over = threading.Event()
-        self.failures: list[BaseException] = []
-        self.times: dict[str, int] = {}
         kinds: list[Callable[[], None]] = [self.requests, self.uploads, self.leaves, self.websocket]
-        self._threads = [threading.Thread(target=self._repeat, args=(kind,)) for kind in kinds]
+        super().__init__(self._repeat, kinds)
+        self._url = url
+        self.times: dict[str, int] = {}
 
     def requests(self) -> None:
         with httpx.Client(base_url=self._url, timeout=PATIENCE) as client:
@@ -113,17 +110,6 @@ class Traffic:
 
     def has_each(self) -> bool:
         return len(self.times) == len(self._threads) or bool(self.failures)
-
-    def __enter__(self) -> Traffic:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        assert self.failures == []
 
 
 def workers(server: ServerProcess) -> list[psutil.Process]:

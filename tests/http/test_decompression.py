@@ -157,9 +157,9 @@ def test_what_is_not_the_coding_is_refused(serve: Any, path: str, coding: str) -
     client = serve(make(), **ON).client
     whole = coded(coding, TEXT)
     for body, words in (
-        (b"\xff\xff not this coding at all", "The content coding of the body is malformed"),
-        (whole[:-3], "The body ends in the middle of its content coding"),
-        (whole + b"\xffmore", "The content coding of the body is malformed"),
+        (b"\xff\xff not this coding at all", "The compressed body is malformed"),
+        (whole[:-3], "The compressed body is cut off"),
+        (whole + b"\xffmore", "The compressed body is malformed"),
     ):
         answer = post(client, path, coding, body, **JSON)
         assert (answer.status_code, answer.json()) == (400, {"detail": words})

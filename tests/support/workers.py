@@ -6,15 +6,16 @@ import re
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from support.command import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from support.command import ServerProcess
+    from support.tls_socket import TlsSocket
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -42,17 +43,43 @@ def pids_that_answer(server: ServerProcess, count: int) -> set[int]:
     return found
 
 
-class Load:
+class Threads:
+    """Threads that run within a block, until `_over` is set; none may add to `failures`."""
+
+    def __init__(self, target: Callable[[Any], None], arguments: Iterable[Any]) -> None:
+        self._over = threading.Event()
+        self.failures: list[BaseException] = []
+        self._threads = [threading.Thread(target=target, args=(each,)) for each in arguments]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        assert self.failures == []
+
+
+def read_answer(sock: socket.socket | TlsSocket) -> bytes:
+    """The answer to one request, whose body comes as a whole."""
+    answer = b""
+    while b"\r\n\r\n" not in answer or answer.endswith(b"\r\n\r\n"):
+        piece = sock.recv(65536)
+        assert piece, f"no answer but {answer!r}"
+        answer += piece
+    return answer
+
+
+class Load(Threads):
     """Requests without a pause: on kept connections, and on a new one for each."""
 
     def __init__(self, url: str) -> None:
+        super().__init__(self._run, (True, True, False))
         self._url = httpx.URL(url)
-        self._over = threading.Event()
         self.answers = 0
-        self.failures: list[BaseException] = []
-        self._threads = [
-            threading.Thread(target=self._run, args=(keep,)) for keep in (True, True, False)
-        ]
 
     def _run(self, keep: bool) -> None:
         sock: socket.socket | None = None
@@ -63,11 +90,7 @@ class Load:
                     sock.settimeout(PATIENCE)
                 again = b"" if keep else b"Connection: close\r\n"
                 sock.sendall(b"GET /pid HTTP/1.1\r\nHost: x\r\n%s\r\n" % again)
-                answer = b""
-                while b"\r\n\r\n" not in answer or answer.endswith(b"\r\n\r\n"):
-                    piece = sock.recv(4096)
-                    assert piece, f"no answer but {answer!r}"
-                    answer += piece
+                answer = read_answer(sock)
                 self.answers += 1
                 if b"connection: close" in answer.lower():
                     sock.close()
@@ -82,14 +105,3 @@ class Load:
         """Returns when `count` more requests have been answered."""
         goal = self.answers + count
         until(lambda: self.answers >= goal or bool(self.failures))
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        assert self.failures == []

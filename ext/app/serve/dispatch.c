@@ -5,6 +5,7 @@
 
 #include "app/serve/dispatch.h"
 
+#include "app/serve/counted.h"
 #include "app/result.h"
 #include "app/body.h"
 #include "base/text.h"
@@ -688,66 +689,6 @@ dispatch_refused(void *context, const NetAddr *peer, const HttpRefusal *refusal)
     server_tell_refused(context, peer, refusal);
 }
 
-/* With middleware the request's route is known all the same: dispatch_head has looked it up. */
-static Slice
-dispatch_route(const HttpRequest *req)
-{
-    const AppCall *call = (const AppCall *)(req + 1);
-    const Plan *plan = (const Plan *)call->match.plan;
-    return plan == NULL || call->match.outcome != ROUTE_FOUND ? SLICE("")
-                                                              : plan->path_text;
-}
-
-/* The path in `mounts` at which the app is that handles the request; empty: it isn't there. */
-static Slice
-mount_label(const PyObject *mounts, const Mount *mount)
-{
-    Py_ssize_t count = mounts == NULL ? 0 : PyTuple_GET_SIZE(mounts);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *item = PyTuple_GET_ITEM(mounts, i);
-        Py_ssize_t len;
-        if ((const Mount *)PyTuple_GET_ITEM(item, 1) == mount) {
-            const char *text = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(item, 0), &len);
-            if (text != NULL) { /* it was made when the path was compared */
-                return slice_of(text, (size_t)len);
-            }
-        }
-    }
-    return SLICE("");
-}
-
-/* By what a request is counted: a path that the app declares, or a word for all others. */
-static Slice
-dispatch_label(const HttpRequest *req)
-{
-    const AppCall *call = (const AppCall *)(req + 1);
-    const AppServer *server = call_server(req);
-    Slice label = dispatch_route(req);
-    if (label.len == 0 && call->mount != NULL) {
-        bool own = mount_label(server->own, call->mount).len != 0;
-        label = own ? http_request_path(req) : mount_label(server->mounts, call->mount);
-    }
-    if (label.len != 0) {
-        return label;
-    }
-    bool whole = call->mount != NULL && call->mount == server->root && !server->around;
-    return whole ? SLICE("app") : SLICE("none");
-}
-
-static void
-dispatch_turn(void *context, Metrics *metrics)
-{
-    const AppServer *server = context;
-    if (server->pool != NULL) {
-        PoolStats stats = pool_stats(server->pool);
-        metrics_count(metrics, METRICS_JOBS, stats.jobs);
-        metrics_gauge(metrics, METRICS_THREADS, stats.threads);
-        metrics_gauge(metrics, METRICS_THREADS_BUSY, stats.busy);
-        metrics_gauge(metrics, METRICS_THREADS_LIMIT, stats.limit);
-        metrics_gauge(metrics, METRICS_QUEUED, stats.queued);
-    }
-}
-
 const HttpOps dispatch_ops = {
     .app_size = sizeof(AppCall),
     .on_head = dispatch_head,
@@ -758,9 +699,9 @@ const HttpOps dispatch_ops = {
     .on_eof = dispatch_eof,
     .on_left = dispatch_left,
     .on_writable = dispatch_writable,
-    .route = dispatch_route,
-    .label = dispatch_label,
-    .on_turn = dispatch_turn,
+    .route = counted_route,
+    .label = counted_label,
+    .on_turn = counted_turn,
     .app_clear = dispatch_clear,
     .on_refused = dispatch_refused,
     .on_drained = dispatch_drained,

@@ -5,6 +5,8 @@
 
 #include "http/ws/ws_deflate.h"
 
+#include "coding/memory.h"
+
 #include <uv.h>
 
 enum {
@@ -16,27 +18,13 @@ enum {
     TAIL = 4,     /* bytes of WS_DEFLATE_TAIL */
 };
 
-static voidpf
-zlib_alloc(voidpf opaque, uInt n, uInt size)
-{
-    (void)opaque;
-    return PyMem_RawMalloc((size_t)n * size);
-}
-
-static void
-zlib_free(voidpf opaque, voidpf ptr)
-{
-    (void)opaque;
-    PyMem_RawFree(ptr);
-}
-
 static z_stream *
 stream_new(void)
 {
     z_stream *stream = PyMem_RawCalloc(1, sizeof(*stream));
     if (stream != NULL) {
-        stream->zalloc = zlib_alloc;
-        stream->zfree = zlib_free;
+        stream->zalloc = coding_zalloc;
+        stream->zfree = coding_free;
     }
     return stream;
 }

@@ -168,7 +168,7 @@ class Telemetry:
         provider = self._provider("tracer", trace.get_tracer_provider)
         if provider is None or not self._config["tracing"]:
             return None
-        make = lambda: provider.get_tracer("fastapi", __version__, schema_url=SCHEMA)  # noqa: E731
+        make = partial(provider.get_tracer, "fastapi", __version__, schema_url=SCHEMA)
         return self._maker("tracer", provider, make)
 
     def _meters(self) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
 from .access_format import PLAIN
+from .option_lists import adding
 
 _OPTIONS = (
     click.option(
@@ -47,9 +45,4 @@ _OPTIONS = (
     ),
 )
 
-
-def access_log_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+access_log_options = adding(_OPTIONS)

@@ -63,7 +63,7 @@ def _check_name(option: str, name: str, text: str, words: str) -> None:
     if name not in PREFERENCE:
         raise ValueError(f"{option} takes {', '.join(PREFERENCE)}, {words}; not {text!r}")
     if name not in _core.CODINGS:
-        raise ValueError(f"{option}: {name} was not there when Fluvial was compiled")
+        raise ValueError(f"{option}: this build of Fluvial has no {name}")
 
 
 def _read_coding(text: str) -> Choice:

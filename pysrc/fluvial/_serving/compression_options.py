@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
 from .compression import MINIMUM_SIZE, TYPES
-from .proxies import split
-
-Command = Callable[..., Any]
-
-
-def _split(context: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...]:
-    return split(value)
-
+from .option_lists import adding, split_values
 
 _OPTIONS = (
     click.option(
         "--compress",
         metavar="LIST",
         multiple=True,
-        callback=_split,
+        callback=split_values,
         help="Compress responses for clients that accept it: zstd, br and gzip, the best one first,"
         " each with :LEVEL or without; or all. Default: none.",
     ),
@@ -39,7 +29,7 @@ _OPTIONS = (
         metavar="LIST",
         multiple=True,
         default=TYPES,
-        callback=_split,
+        callback=split_values,
         help="Content types that are compressed, such as text/html, text/* or *+json. Default: "
         "texts, JSON, XML and the like, and fonts and images that aren't compressed already.",
     ),
@@ -47,15 +37,10 @@ _OPTIONS = (
         "--decompress",
         metavar="LIST",
         multiple=True,
-        callback=_split,
+        callback=split_values,
         help="Decode bodies of requests: zstd, br and gzip; or all. Others get 415. Default: bodies"
         " are left as they are.",
     ),
 )
 
-
-def compression_options(command: Command) -> Command:
-    """Adds the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+compression_options = adding(_OPTIONS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,8 +10,7 @@ from click.core import ParameterSource
 
 from .addresses import has_unix_socket
 from .config import ADDRESS, OF_FILES
-
-Command = Callable[..., Any]
+from .option_lists import adding
 
 
 class _Mode(click.ParamType[int]):
@@ -73,12 +71,7 @@ _OPTIONS = (
     click.option("--pid", metavar="FILE", help="Keep the process's id in a file."),
 )
 
-
-def listening_options(command: Command) -> Command:
-    """Adds the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+listening_options = adding(_OPTIONS)
 
 
 def refuse_two_addresses() -> None:

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from .proxies import FIELDS, LOCAL, split
-
-Command = Callable[..., Any]
-
-
-def _split(context: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...]:
-    return split(value)
-
+from .option_lists import adding, split_values
+from .proxies import FIELDS, LOCAL
 
 _OPTIONS = (
     click.option(
@@ -36,14 +27,14 @@ _OPTIONS = (
         metavar="LIST",
         multiple=True,
         default=tuple(FIELDS),
-        callback=_split,
+        callback=split_values,
         help=f"The header fields in which they are believed. Default: {', '.join(FIELDS)}.",
     ),
     click.option(
         "--allowed-hosts",
         metavar="LIST",
         multiple=True,
-        callback=_split,
+        callback=split_values,
         help="Hosts that requests may name, such as example.org or *.example.org, which means all "
         "below it; others get 400. Default: all.",
     ),
@@ -58,9 +49,4 @@ _OPTIONS = (
     ),
 )
 
-
-def proxy_options(command: Command) -> Command:
-    """Adds the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+proxy_options = adding(_OPTIONS)

@@ -19,6 +19,7 @@ from .config import LIFESPAN_MODES, LONGEST_GRACE, RANGES, Config
 from .limits import LIMITS
 from .listening_options import listening_options, refuse_two_addresses
 from .load import Load, load_app
+from .option_lists import adding
 from .options import (
     app_dir_option,
     as_fastapi_option,
@@ -230,12 +231,7 @@ _OPTIONS = (
     _limit_options,
 )
 
-
-def run_options(command: Command) -> Command:
-    """Adds the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+run_options = adding(_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)

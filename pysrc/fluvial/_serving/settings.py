@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
+from .option_lists import adding
 from .other_names import RefusedName, translate
 from .sources import Environment, Settings, read_settings
 
@@ -99,8 +99,4 @@ def read_again(ctx: click.Context) -> click.Context:
     return ctx.command.make_context(ctx.info_name, arguments, parent=ctx.parent)
 
 
-def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that name files."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+source_options = adding(_OPTIONS)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
 from .config import LONGEST_GRACE, RANGES
+from .option_lists import adding
 from .secure import CERT_REQS
 
 _OPTIONS = (
@@ -96,9 +94,4 @@ _OPTIONS = (
     ),
 )
 
-
-def tls_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds these options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+tls_options = adding(_OPTIONS)

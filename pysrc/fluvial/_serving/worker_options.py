@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from .config import LONGEST_LIFETIME, RANGES
 from .cpus import usable_cpus
+from .option_lists import adding
 
 
 class _Workers(click.ParamType[int]):
@@ -90,9 +90,4 @@ _OPTIONS = (
     ),
 )
 
-
-def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds these options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+worker_options = adding(_OPTIONS)

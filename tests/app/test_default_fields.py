@@ -139,11 +139,11 @@ def test_another_server_and_content_type() -> None:
 @pytest.mark.parametrize(
     ("field", "words"),
     [
-        ("X-Frame-Options", "must be of NAME:VALUE"),
-        ("X Y:1", "must be of NAME:VALUE"),
-        (":1", "must be of NAME:VALUE"),
-        ("X:a\r\nY:b", "must be of NAME:VALUE"),
-        ("X:\u20ac", "must be of NAME:VALUE"),
+        ("X-Frame-Options", "must have the form NAME:VALUE"),
+        ("X Y:1", "must have the form NAME:VALUE"),
+        (":1", "must have the form NAME:VALUE"),
+        ("X:a\r\nY:b", "must have the form NAME:VALUE"),
+        ("X:\u20ac", "must have the form NAME:VALUE"),
         ("Content-Length:5", "header can't be content-length"),
         ("transfer-encoding: chunked", "header can't be transfer-encoding"),
         ("Connection:close", "header can't be connection"),

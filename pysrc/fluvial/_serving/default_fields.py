@@ -28,14 +28,14 @@ def read_field(field: Any) -> str:
     elif isinstance(field, str):
         name, colon, value = field.partition(":")
     else:
-        raise TypeError(f"header must be of NAME:VALUE, not {field!r}")
+        raise TypeError(f"header must have the form NAME:VALUE, not {field!r}")
     name, value = str(name).strip().lower(), str(value).strip(" \t")
     if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
         raise ValueError(
-            f"header must be of NAME:VALUE, such as X-Frame-Options:DENY, not {field!r}"
+            f"header must have the form NAME:VALUE, such as X-Frame-Options:DENY, not {field!r}"
         )
     if name in _FRAMING:
-        raise ValueError(f"header can't be {name}: the server decides about it")
+        raise ValueError(f"header can't be {name}: the server sets it itself")
     return f"{name}: {value}"
 
 

@@ -28,7 +28,7 @@ def make_dev_certificate(config: Config) -> bytes:
     text = pem.decode().partition("-----END CERTIFICATE-----")[0].partition("-----\n")[2]
     digest = hashlib.sha256(base64.b64decode(text)).hexdigest().upper()
     log.warning(
-        "--tls-dev: clients don't trust this certificate, which signs itself, for %s, for %d days; "
+        "--tls-dev: self-signed certificate for %s, valid for %d days; clients will not trust it; "
         "SHA-256 fingerprint %s",
         ", ".join(name.partition(":")[2] for name in names),
         _DAYS,

@@ -27,6 +27,7 @@ from .exceptions import (
     RouteWarning,
     WebSocketDisconnect,
     WebSocketException,
+    WebSocketRequestValidationError,
 )
 from .params import Body, Cookie, Depends, File, Form, Header, Path, Query, Security
 from .requests import HTTPConnection, Request
@@ -92,6 +93,7 @@ __all__ = [
     "WebSocket",
     "WebSocketDisconnect",
     "WebSocketException",
+    "WebSocketRequestValidationError",
     "WebSocketState",
     "jsonable_encoder",
     "run",

@@ -142,7 +142,7 @@ class App(Documented, Composed):
         self._router = _core.Router(redirect_slashes=redirect_slashes)
         self.user_middleware: list[Middleware] = [check_layer(each) for each in middleware or ()]
         self._stack: Stack | None = None
-        self._errors = ErrorHandlers()
+        self._errors = ErrorHandlers(closes_unfit=self.manners.closes_unfit)
         self._unplanned: list[Route] = []
         self._registered = Registered(self.manners.warns_of_duplicates)
         self.websockets = WebSocketRoutes()

@@ -16,8 +16,10 @@ __all__ = [
     "RequestValidationError",
     "ResponseValidationError",
     "RouteWarning",
+    "ValidationException",
     "WebSocketDisconnect",
     "WebSocketException",
+    "WebSocketRequestValidationError",
 ]
 
 
@@ -58,13 +60,50 @@ def is_http_exception(exc: BaseException) -> bool:
     )
 
 
-class _OfEndpoint(Exception):
+class ValidationException(Exception):
     """An error of a route's parameters or result, which says whose it is.
 
-    `endpoint_ctx` may have "path" (with the method), "function", "file" and "line".
+    `errors()` gives dicts with `type`, `loc`, `msg`, `input` and sometimes `ctx`. `endpoint_ctx`
+    may have "path" (with the method), "function", "file" and "line".
     """
 
     endpoint_ctx: Mapping[str, Any] = {}
+
+    def __init__(
+        self, errors: Sequence[Any], *, endpoint_ctx: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(errors)
+        self._errors = errors
+        if endpoint_ctx:
+            self.endpoint_ctx = endpoint_ctx
+
+    def errors(self) -> Sequence[Any]:
+        """What is wrong: one dict for each error."""
+        return self._errors
+
+    @property
+    def endpoint_path(self) -> str | None:
+        """The method and the path of the route."""
+        return self.endpoint_ctx.get("path")
+
+    @property
+    def endpoint_function(self) -> str | None:
+        """The name of the route's function."""
+        return self.endpoint_ctx.get("function")
+
+    @property
+    def endpoint_file(self) -> str | None:
+        """The file that the function stands in."""
+        return self.endpoint_ctx.get("file")
+
+    @property
+    def endpoint_line(self) -> int | None:
+        """The line at which it begins."""
+        return self.endpoint_ctx.get("line")
+
+    def __str__(self) -> str:
+        places = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in self._errors)
+        return f"{_counted(self._errors)}: {'; '.join(places)}{self.place()}"
 
     def place(self) -> str:
         """The route and its function, each on a line of its own; empty if they aren't known."""
@@ -77,11 +116,10 @@ class _OfEndpoint(Exception):
         return "".join(f"\n  {line}" for line in lines)
 
 
-class RequestValidationError(_OfEndpoint):
+class RequestValidationError(ValidationException):
     """The request doesn't fit the handler's parameters; the response has the status 422.
 
-    `errors()` gives dicts with `type`, `loc`, `msg`, `input` and sometimes `ctx`; `body` is the
-    decoded body if that was at fault. `endpoint_ctx` says of which route the error is.
+    `body` is the decoded body if that was at fault.
     """
 
     def __init__(
@@ -91,19 +129,16 @@ class RequestValidationError(_OfEndpoint):
         body: Any = None,
         endpoint_ctx: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(errors)
-        self._errors = errors
+        super().__init__(errors, endpoint_ctx=endpoint_ctx)
         self.body = body
-        if endpoint_ctx:
-            self.endpoint_ctx = endpoint_ctx
 
-    def errors(self) -> Sequence[dict[str, Any]]:
-        """What is wrong: one dict for each error."""
-        return self._errors
 
-    def __str__(self) -> str:
-        places = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in self._errors)
-        return f"{_counted(self._errors)}: {'; '.join(places)}{self.place()}"
+class WebSocketRequestValidationError(ValidationException):
+    """A WebSocket's opening handshake doesn't fit the handler's parameters.
+
+    The handshake is refused with 422; once a dependency has accepted it, the WebSocket is closed
+    with 1008.
+    """
 
 
 def _counted(errors: Sequence[Any]) -> str:
@@ -153,10 +188,10 @@ class DependencyScopeError(TypeError, FluvialError):
     """A dependency needs another one, or the request, for longer than that lives."""
 
 
-class ResponseValidationError(_OfEndpoint):
+class ResponseValidationError(ValidationException):
     """A handler's result doesn't fit the response model; the response has the status 500.
 
-    `errors()` gives dicts as those of RequestValidationError; `body` is the result.
+    `body` is the result.
     """
 
     def __init__(
@@ -167,18 +202,12 @@ class ResponseValidationError(_OfEndpoint):
         message: str = "",
         endpoint_ctx: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(message or _counted(errors))
-        self._errors = errors
+        super().__init__(errors, endpoint_ctx=endpoint_ctx)
+        self.args = (message or _counted(errors),)
         self.body = body
-        if endpoint_ctx:
-            self.endpoint_ctx = endpoint_ctx
 
     def __str__(self) -> str:
         return f"{self.args[0]}{self.place()}"
-
-    def errors(self) -> Sequence[Any]:
-        """What is wrong with the result."""
-        return self._errors
 
 
 class ClientDisconnect(Exception):

@@ -16,6 +16,7 @@ from ._testing.portal import HerePortal, Portal
 from ._testing.ws_session import WebSocketTestSession
 from ._testing.ws_side import make_key
 from .exceptions import WebSocketDisconnect
+from .websockets import POLICY_VIOLATION
 
 if TYPE_CHECKING:
     import http.client
@@ -222,7 +223,10 @@ class AsyncClient(httpx.AsyncClient):
 
 
 def _refuse(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Exception:
-    return WebSocketDenialResponse(status, headers=headers, content=body)
+    denial = WebSocketDenialResponse(status, headers=headers, content=body)
+    if status == 422:
+        denial.code = POLICY_VIOLATION  # as the close frame of an accepted one
+    return denial
 
 
 class _Transport(httpx.BaseTransport):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fluvial import App, RequestValidationError, Response, WebSocket
-from fluvial.exceptions import ResponseValidationError
+from fluvial.exceptions import ResponseValidationError, WebSocketRequestValidationError
 from fluvial.testclient import TestClient, WebSocketDenialResponse
 from pydantic import BaseModel
 from support.middleware import Passing, pass_on
@@ -34,6 +34,7 @@ def make(told: list[BaseException]) -> App:
 
         @each.exception_handler(RequestValidationError)
         @each.exception_handler(ResponseValidationError)
+        @each.exception_handler(WebSocketRequestValidationError)
         async def note(request: Any, exc: Exception) -> Response:
             told.append(exc)
             return Response(status_code=400)
@@ -80,7 +81,7 @@ def test_those_of_a_websocket_do_too() -> None:
     client = TestClient(make(told))
     with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/ws/x"):
         pass
-    assert "Endpoint: GET /ws/{number}\n" in str(told.pop())
+    assert "Endpoint: WS /ws/{number}\n" in str(told.pop())
 
 
 def test_an_error_that_programs_make() -> None:

@@ -8,9 +8,9 @@ from fluvial import (
     HTTPException,
     PlainTextResponse,
     Request,
-    RequestValidationError,
     WebSocket,
     WebSocketDisconnect,
+    WebSocketRequestValidationError,
 )
 from fluvial.formparsers import MultiPartException
 from fluvial.testclient import TestClient
@@ -109,7 +109,7 @@ def test_a_websocket_that_they_refuse_has_their_code_and_reason(kind: str) -> No
         @app.websocket("/own/{number}")
         async def own(websocket: WebSocket, number: int) -> None: ...
 
-        app.exception_handler(RequestValidationError)(close_it)
+        app.exception_handler(WebSocketRequestValidationError)(close_it)
         if kind == "behind":
             app.add_middleware(Noting)
     path = "/own/x" if kind in ("handler", "behind") else "/sub/x"

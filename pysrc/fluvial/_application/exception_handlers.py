@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,19 +19,24 @@ from ..exceptions import (
     ClientDisconnect,
     HTTPException,
     RequestValidationError,
-    ResponseValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
     is_http_exception,
     noted_headers,
 )
-from ..requests import Request
 from ..responses import JSONResponse, PlainTextResponse, Response, checked
+from ..websockets import POLICY_VIOLATION, WAITING, WebSocket
 
-Handler = Callable[[Request, Any], Any]
+if TYPE_CHECKING:
+    from ..requests import Request
+
+Handler = Callable[[Any, Any], Any]
 
 # RFC 9110 sections 15.2, 15.3.5, 15.4.5: no content.
 _WITHOUT_CONTENT = frozenset({100, 101, 102, 103, 204, 205, 304})
 # How many handlers are called for one request, each for what the previous one raised.
 _ATTEMPTS = 8
+_REASON_MAX = 123  # bytes of a close frame's reason
 _GAVE_UP = f"gave up after {_ATTEMPTS} exception handlers, each of which raised an exception"
 
 
@@ -43,8 +48,8 @@ def check_key(key: Any) -> None:
     """
     if isinstance(key, type) and issubclass(key, BaseException):
         if key.__module__ == "fastapi.exceptions" and key.__name__.endswith("ValidationError"):
-            name = key.__name__.removeprefix("WebSocket")
-            raise TypeError(f"nothing here raises fastapi's {key.__name__}; write fluvial.{name}")
+            name = key.__name__
+            raise TypeError(f"nothing here raises fastapi's {name}; write fluvial.{name}")
         return
     if isinstance(key, int):
         if not 100 <= key <= 599:
@@ -64,11 +69,14 @@ class ErrorHandlers:
 
     debug: Handler | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, *, closes_unfit: bool = False) -> None:
         self._by_status: dict[int, Handler] = {}
         self._by_class: dict[type[BaseException], Handler] = {
             HTTPException: http_exception_handler,
             RequestValidationError: validation_exception_handler,
+            WebSocketRequestValidationError: (
+                close_unfit if closes_unfit else validation_exception_handler
+            ),
             ClientDisconnect: client_disconnect_handler,
         }
 
@@ -106,8 +114,11 @@ class ErrorHandlers:
         Returns False if there is no such handler. Raises: what the handler raises, unless another
         one handles it.
         """
+        exc = of_connection(connection, exc)
         for _ in range(_ATTEMPTS):
             handler = self.find(exc)
+            if isinstance(exc, WebSocketRequestValidationError) and handler in _OWN:
+                handler = close_unfit  # an accepted WebSocket gets no response
             if handler is None or handler in _OWN:
                 return False
             try:
@@ -135,7 +146,7 @@ class ErrorHandlers:
         If a handler raises an exception, the handler for that exception is called. The handlers for
         500 and Exception are called only when there is no other.
         """
-        _locate(request, exc)
+        exc = of_connection(request, exc)
         if has_responded(request):
             log_failure(request, exc)
             return server_error(exc)
@@ -145,7 +156,7 @@ class ErrorHandlers:
             if handler is None:
                 return await self._respond_last(request, exc)
             try:
-                return checked(await _call(handler, request, exc))
+                return _checked(request, await _call(handler, request, exc))
             except Exception as error:
                 raised, exc = exc, error
         log.error("%s %s: %s", request.method, request.path, _GAVE_UP)
@@ -171,7 +182,7 @@ class ErrorHandlers:
 
     def respond_now(self, request: Request, exc: BaseException) -> Response | Awaitable[Any]:
         """Like `respond`, but returns the Response itself if no handler of the user is involved."""
-        _locate(request, exc)
+        exc = of_connection(request, exc)
         handler = self.find(exc)
         unhandled = handler is None and self.last_resort() is None
         if unhandled or has_responded(request):
@@ -187,15 +198,34 @@ class ErrorHandlers:
             return self.respond(request, error)
 
 
-def _locate(request: Request, exc: BaseException) -> None:
-    """Tells an error of parameters or a result of which route it is."""
-    if not isinstance(exc, (RequestValidationError, ResponseValidationError)) or exc.endpoint_ctx:
+def of_connection(connection: Any, exc: Any) -> Any:
+    """The error that handlers get: one of parameters or a result knows of which route it is, and
+    a WebSocket's has a class of its own."""
+    if isinstance(exc, ValidationException):
+        _locate(connection, exc)
+        if type(exc) is RequestValidationError and isinstance(connection, WebSocket):
+            unfit = WebSocketRequestValidationError(exc.errors(), endpoint_ctx=exc.endpoint_ctx)
+            return unfit.with_traceback(exc.__traceback__)
+    return exc
+
+
+def _checked(connection: Any, response: Any) -> Any:
+    """What a handler has returned, as a response: for a WebSocket that may be nothing."""
+    if response is None and isinstance(connection, WebSocket):
+        return Response(status_code=403)
+    return checked(response)
+
+
+def _locate(request: Any, exc: ValidationException) -> None:
+    """Tells an error of which route it is."""
+    if exc.endpoint_ctx:
         return
     route: Any = getattr(request.plan, "info", None)
     endpoint = getattr(route, "endpoint", None)
     if endpoint is None:
         return
-    where = {"path": f"{request.method} {request._root_path}{route.path}"}
+    kind = "WS" if isinstance(request, WebSocket) else request.method
+    where = {"path": f"{kind} {request._root_path}{route.path}"}
     where["function"] = callable_name(endpoint)
     code = getattr(inspect.unwrap(endpoint), "__code__", None)
     if code is not None:
@@ -254,7 +284,7 @@ def http_exception_handler(request: Request, exc: HTTPException) -> Response:
     return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
 
 
-def validation_exception_handler(request: Request, exc: RequestValidationError) -> Response:
+def validation_exception_handler(request: Request, exc: ValidationException) -> Response:
     """A response with status 422 that says what is wrong with each parameter."""
     content = {"detail": exc.errors()}
     try:
@@ -262,6 +292,17 @@ def validation_exception_handler(request: Request, exc: RequestValidationError) 
     except Exception:  # no value that a client sends may make this fail
         body = encode_leniently(content, _plain_problem)
     return Response(body, 422, media_type="application/json")
+
+
+async def close_unfit(websocket: WebSocket, exc: WebSocketRequestValidationError) -> None:
+    """Closes a WebSocket that doesn't fit its handler's parameters, with 1008 and what is wrong.
+
+    Before the acceptance there is no close frame: the response is a 403.
+    """
+    reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+    if websocket.session_state != WAITING:  # RFC 6455 section 5.5
+        reason = reason.encode(errors="replace")[:_REASON_MAX].decode(errors="ignore")
+    await websocket.close(POLICY_VIOLATION, reason)
 
 
 def client_disconnect_handler(request: Request, exc: ClientDisconnect) -> Response:

@@ -21,14 +21,17 @@ class Manners:
     whether a second handler for the same method and path is a RouteWarning. `checks_results` says
     whether a return annotation is a response model also where nothing in it has fields, as in
     `-> dict[str, int]`. `raises_failures` says whether what nothing has handled is raised, after
-    the response, to the ASGI server or test that called the app, instead of logged. `encode` writes
-    results without a model; None stands for msgspec, by which bytes are Base64, and times ISO 8601.
+    the response, to the ASGI server or test that called the app, instead of logged. `closes_unfit`
+    says whether a WebSocket that doesn't fit its parameters is closed with 1008, which before its
+    acceptance is a bare 403, instead of refused with a 422 that says why. `encode` writes results
+    without a model; None stands for msgspec, by which bytes are Base64, and times ISO 8601.
     """
 
     content: ContentRule
     warns_of_duplicates: bool
     checks_results: bool
     raises_failures: bool = False
+    closes_unfit: bool = False
     encode: Callable[[Any], bytes] | None = None
 
 
@@ -41,5 +44,6 @@ FASTAPI = Manners(
     warns_of_duplicates=False,
     checks_results=True,
     raises_failures=True,
+    closes_unfit=True,
     encode=encode_as_fastapi,
 )

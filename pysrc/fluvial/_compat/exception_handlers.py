@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from .._application import exception_handlers as ours
 
 if TYPE_CHECKING:
-    from ..exceptions import HTTPException, RequestValidationError, WebSocketException
+    from ..exceptions import (
+        HTTPException,
+        RequestValidationError,
+        WebSocketRequestValidationError,
+    )
     from ..requests import Request
     from ..responses import Response
     from ..websockets import WebSocket
@@ -26,7 +30,7 @@ async def request_validation_exception_handler(
 
 
 async def websocket_request_validation_exception_handler(
-    websocket: WebSocket, exc: WebSocketException
+    websocket: WebSocket, exc: WebSocketRequestValidationError
 ) -> None:
     """Closes a WebSocket whose opening handshake doesn't fit."""
-    await websocket.close(1008, str(exc))
+    await ours.close_unfit(websocket, exc)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..exceptions import FastAPIDeprecationWarning as FastAPIDeprecationWarning
-from ..exceptions import FluvialError, RequestValidationError
+from ..exceptions import FluvialError
 
 FastAPIError = FluvialError
 
@@ -18,7 +18,3 @@ class PydanticV1NotSupportedError(FastAPIError):
 
 class StarletteDeprecationWarning(UserWarning):
     """Something that Starlette is going to drop."""
-
-
-ValidationException = RequestValidationError
-WebSocketRequestValidationError = RequestValidationError  # one class for both kinds of connection

@@ -6,13 +6,14 @@ import dataclasses
 import functools
 from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import pydantic
 import pytest
 from fluvial import App, Response
 from fluvial._compat.fastapi import FastAPI
+from typing_extensions import TypedDict
 
 
 class User(pydantic.BaseModel):
@@ -151,6 +152,169 @@ def test_fastapi_programs_may_have_such_variables(serve) -> None:
 
     app.get("/")(handler)
     assert serve(app).client.get("/").json() == [1]
+
+
+# ---- Generic classes without arguments in the fields of others --------------------------------
+
+Bound = TypeVar("Bound", bound=User)
+
+
+class Box(pydantic.BaseModel, Generic[Bound]):
+    user: Bound
+
+
+class Boxes(pydantic.BaseModel, Generic[Bound]):
+    users: list[Bound]
+    named: dict[str, Bound]
+    maybe: Bound | None
+
+
+class Deeper(pydantic.BaseModel, Generic[Bound]):
+    box: Box[Bound]
+
+
+class Several(pydantic.RootModel[list[Bound]], Generic[Bound]):
+    pass
+
+
+class Tree(pydantic.BaseModel, Generic[Bound]):
+    user: Bound
+    under: list[Tree[Bound]] = []
+
+
+@dataclasses.dataclass
+class DataBox(Generic[Bound]):
+    user: Bound
+
+
+class DictBox(TypedDict, Generic[Bound]):
+    user: Bound
+
+
+class TupleBox(NamedTuple, Generic[Bound]):
+    user: Bound
+
+
+class StructBox(msgspec.Struct, Generic[Bound]):
+    user: Bound
+
+
+class Computed(pydantic.BaseModel):
+    @pydantic.computed_field
+    def box(self) -> Box:  # type: ignore[type-arg]
+        return Box(user=UserRow())
+
+
+class ComputedUser(pydantic.BaseModel, Generic[Bound]):
+    hidden: Bound = pydantic.Field(exclude=True)
+
+    @pydantic.computed_field
+    def user(self) -> Bound:
+        return self.hidden
+
+
+BOX = {"user": ANN}
+FIELDS: dict[str, tuple[Any, Any, Any]] = {
+    "model": (Box, Box(user=UserRow()), BOX),
+    "list": (list[Box], [Box(user=UserRow())], [BOX]),
+    "dict": (dict[str, Box], {"a": Box(user=UserRow())}, {"a": BOX}),
+    "optional": (Box | None, Box(user=UserRow()), BOX),
+    "tuple": (tuple[Box, ...], (Box(user=UserRow()),), [BOX]),
+    "annotated": (Annotated[Box, "words"], Box(user=UserRow()), BOX),
+    "containers": (
+        Boxes,
+        Boxes(users=[UserRow()], named={"a": UserRow()}, maybe=UserRow()),
+        {"users": [ANN], "named": {"a": ANN}, "maybe": ANN},
+    ),
+    "deeper": (Deeper, Deeper(box=Box(user=UserRow())), {"box": BOX}),
+    "root": (Several, Several([UserRow()]), [ANN]),
+    "tree": (
+        Tree,
+        Tree(user=UserRow(), under=[Tree(user=UserRow())]),
+        {"user": ANN, "under": [{"user": ANN, "under": []}]},
+    ),
+    "dataclass": (DataBox, DataBox(UserRow()), BOX),
+    "TypedDict": (DictBox, {"user": UserRow()}, BOX),
+    "NamedTuple": (TupleBox, TupleBox(UserRow()), [ANN]),
+    "Struct": (StructBox, StructBox(UserRow()), BOX),
+    "computed": (Computed, Computed(), {"box": BOX}),
+    "computed variable": (ComputedUser, ComputedUser(hidden=UserRow()), BOX),
+}
+
+
+def holders(kind: Any, value: Any, expected: Any) -> dict[str, tuple[Any, Any, Any]]:
+    """Classes with a field of this kind, with an instance and what is to be sent of it."""
+    named = {"it": expected}
+    struct = msgspec.defstruct("Holder", [("it", kind)])
+    if "StructBox" in str(kind):
+        return {"struct": (struct, struct(value), named)}
+    model = pydantic.create_model("Holder", it=(kind, ...))
+    made = model.model_construct(it=value)
+    outer = msgspec.defstruct("Outer", [("it", model)])
+    data = dataclasses.make_dataclass("Holder", [("it", kind)])
+    pair = NamedTuple("pair", [("it", kind)])  # type: ignore[misc]  # noqa: UP014
+    return {
+        "alone": (kind, value, expected),
+        "model": (model, made, named),
+        "models": (list[model], [made], [named]),  # type: ignore[valid-type]
+        "dataclass": (data, data(value), named),
+        "TypedDict": (TypedDict("Holder", {"it": kind}), {"it": value}, named),  # type: ignore[misc]
+        "NamedTuple": (pair, pair(value), [expected]),
+        "struct": (struct, struct(value), named),
+        "model in a struct": (outer, outer(made), {"it": named}),
+    }
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_variables_of_a_field_s_generic_class(serve, name: str) -> None:
+    app, cases = App(), holders(*FIELDS[name])
+    for holder, (kind, value, _) in cases.items():
+        app.get(f"/{holder}")(returning(kind, value))
+    client = serve(app).client
+    for holder, (_, _, expected) in cases.items():
+        assert client.get(f"/{holder}").json() == expected, holder
+
+
+def test_what_is_asked_for_is_sent(serve) -> None:
+    """`SerializeAsAny` is pydantic's word for the value's own class."""
+
+    class Asked(pydantic.BaseModel, Generic[Bound]):
+        one: pydantic.SerializeAsAny[User]
+        variable: pydantic.SerializeAsAny[Bound]
+        box: Box  # type: ignore[type-arg]
+
+    class Holder(pydantic.BaseModel):
+        asked: Asked  # type: ignore[type-arg]
+
+    asked = Asked(one=UserRow(), variable=UserRow(), box=Box(user=UserRow()))
+    app = App()
+    app.get("/", response_model=Holder)(lambda: Holder(asked=asked))
+    row = {"name": "ann", "password": "secret"}
+    expected = {"asked": {"one": row, "variable": row, "box": BOX}}
+    assert serve(app).client.get("/").json() == expected
+
+
+def test_a_class_that_is_defined_after_the_route(serve) -> None:
+    class Early(pydantic.BaseModel):
+        box: "Late"  # noqa: UP037 - isn't defined yet
+
+    app = App()
+    app.get("/", response_model=Early)(lambda: Early(box=Late(user=UserRow())))
+
+    class Late(pydantic.BaseModel, Generic[Bound]):
+        user: Bound
+
+    Early.model_rebuild(_types_namespace={"Late": Late})
+    assert serve(app).client.get("/").json() == {"box": BOX}
+
+
+def test_lone_surrogates_beside_a_variable(serve) -> None:
+    """JSON in UTF-8 can't hold them, so that the response takes another way."""
+    holder = msgspec.defstruct("Holder", [("it", Box), ("word", str)])
+    app = App()
+    app.get("/", response_model=holder)(lambda: holder(Box(user=UserRow()), "\ud800"))
+    response = serve(app).client.get("/")
+    assert response.text == '{"it":{"user":{"name":"ann"}},"word":"\\ud800"}'
 
 
 # ---- Sets of models, which pydantic can't dump to Python objects ----------------------------

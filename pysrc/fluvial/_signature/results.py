@@ -15,7 +15,7 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
@@ -30,9 +30,17 @@ from .._validation.annotations import (
     without_members,
 )
 from .._validation.containers import known_to_msgspec
+from .._validation.declared_fields import declared_serializer, serializer_of
 from .._validation.problems import problems_of
 from .._validation.validators import StructValidator, make_adapter
-from .._validation.write_json import for_models, plain, to_json
+from .._validation.write_json import (
+    REFUSED,
+    encode_fallback,
+    for_models,
+    plain,
+    plain_once,
+    to_json,
+)
 from ..exceptions import FluvialError, RequestValidationError, ResponseValidationError
 from ..params import MISSING
 from ..responses import (
@@ -45,10 +53,11 @@ from ..responses import (
 from ..sse import EventSourceResponse, ServerSentEvent
 from .foreign import check_model
 from .json_lines import JSONLinesResponse, lines_of
-from .shapes import make_shape
+from .shapes import Shape, make_shape
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+    from pydantic_core import SchemaSerializer
 
 Wrap = Callable[[Any], Response]
 Encode = Callable[[Any], bytes]
@@ -255,16 +264,21 @@ def _encoder_of(model: Any, options: ModelOptions) -> Encode:
 def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encode:
     dump: ModelOptions = {"by_alias": True, **options}
 
+    # At the first result the schema is complete, also that of classes that were defined later.
+    @cache
+    def serializer() -> SchemaSerializer:
+        return declared_serializer(adapter.core_schema) or adapter.serializer
+
     def encode(result: Any) -> bytes:
         value = _validated(adapter, result)
         try:
-            return adapter.dump_json(value, warnings="error", **dump)
+            return serializer().to_json(value, warnings="error", **dump)
         except ValueError:
             value = _as_declared(adapter, value)
         try:
-            return adapter.dump_json(value, warnings=False, **dump)
+            return serializer().to_json(value, warnings=False, **dump)
         except ValueError:  # lone surrogates
-            return to_json(adapter.dump_python(value, warnings=False, **dump))
+            return to_json(serializer().to_python(value, warnings=False, **dump))
 
     return encode
 
@@ -324,7 +338,8 @@ def _misfit(exc: Any, result: Any) -> ResponseValidationError:
 def _msgspec_encoder(model: Any) -> Encode:
     model = known_to_msgspec(model)
     validator = StructValidator(model, {}, lambda: make_adapter(model))
-    shape = make_shape(validator.info)
+    shape, models = make_shape(validator.info)
+    write = to_json if shape is None or not models else _writer_of(shape, models)
 
     def encode(result: Any) -> bytes:
         if shape is not None and not shape.fits(result):
@@ -333,6 +348,28 @@ def _msgspec_encoder(model: Any) -> Encode:
                 result = validator.from_python(fields, ("response",))
             except RequestValidationError as exc:
                 raise ResponseValidationError(exc.errors(), body=result, message=str(exc)) from exc
-        return to_json(result)
+        return write(result)
 
     return encode
+
+
+def _writer_of(shape: Shape, models: list[Any]) -> Encode:
+    """As to_json(), for what contains these pydantic models, of which no more is written than
+    they declare."""
+    known = frozenset(models)
+
+    def hook(value: Any) -> Any:
+        kind = type(value)
+        if kind not in known:
+            return plain_once(value)
+        return serializer_of(kind).to_python(value, mode="json", by_alias=True)
+
+    encoder = msgspec.json.Encoder(enc_hook=hook, decimal_format="number")
+
+    def write(value: Any) -> bytes:
+        try:
+            return encoder.encode(value)
+        except REFUSED:
+            return encode_fallback(shape.reduce(value))
+
+    return write

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import inspect as types
 
 from .._validation.containers import known_to_msgspec, type_variables
+from .._validation.declared_fields import serializer_of
 
 # Types that contain no other values.
 _LEAVES: dict[type[types.Type], type] = {
@@ -63,14 +64,17 @@ class Shape(Protocol):
         """How far the class of `value` is from this one; FAR if they are unrelated."""
 
 
-def make_shape(info: types.Type) -> Shape | None:
-    """The shape of a type; None where any value of it may be encoded as it is."""
-    return _Maker().make(info)
+def make_shape(info: types.Type) -> tuple[Shape | None, list[Any]]:
+    """The shape of a type, None where any value of it may be encoded as it is; and the pydantic
+    models in it."""
+    maker = _Maker()
+    return maker.make(info), maker.models
 
 
 class _Maker:
     def __init__(self) -> None:
         self._objects: dict[Any, _Object] = {}  # by their class, with the arguments of a generic
+        self.models: list[Any] = []
 
     def make(self, info: types.Type, *, inside: bool = False) -> Shape | None:
         """The shape of a type. If it is `inside` an object, its limits are not checked: keeping to
@@ -95,7 +99,7 @@ class _Maker:
             case types.LiteralType():
                 return _Leaf({type(value) for value in info.values}) if inside else _Checked()
             case types.EnumType() | types.CustomType():
-                return _Class(info.cls)
+                return self._class(info.cls)
         return self._simple(info, inside)
 
     def _simple(self, info: types.Type, inside: bool) -> Shape | None:
@@ -104,6 +108,11 @@ class _Maker:
                 return _Items(self.make(info.item_type, inside=inside), classes)  # type: ignore[attr-defined]
         leaf = _LEAVES.get(type(info))
         return None if leaf is None else _Leaf({leaf})
+
+    def _class(self, cls: type) -> Shape:
+        if hasattr(cls, "__pydantic_serializer__"):
+            self.models.append(cls)
+        return _Class(cls)
 
     def _object(self, info: _Objects | types.TypedDictType) -> Shape:
         shape = self._objects.get(info.cls)
@@ -173,10 +182,11 @@ class _Class:
     def reduce(self, value: Any) -> Any:
         if not self._exact or not isinstance(value, self._cls):
             return value
-        cls: Any = self._cls
-        return cls.__pydantic_serializer__.to_python(
-            value, mode="json", by_alias=True, warnings="error"
-        )
+        serializer = serializer_of(self._cls)
+        try:
+            return serializer.to_python(value, mode="json", by_alias=True, warnings="error")
+        except ValueError:
+            return serializer.to_python(value, by_alias=True, warnings="error")  # lone surrogates
 
     def distance(self, value: Any) -> int:
         return _distance(value, self._cls)

@@ -53,7 +53,7 @@ def is_missing(value: Any) -> bool:
     return kind.__name__ in _MISSING and kind.__module__.startswith("pandas")
 
 
-def _hook(value: Any) -> Any:
+def plain_once(value: Any) -> Any:
     """msgspec's enc_hook. Raises: TypeError when `value` has no JSON form, or is an iterator."""
     if isinstance(value, Iterator):
         raise _OneShot
@@ -200,7 +200,7 @@ def _pairs_or_list(items: list[Any]) -> Any:
     return items
 
 
-json_encoder = msgspec.json.Encoder(enc_hook=_hook, decimal_format="number")
+json_encoder = msgspec.json.Encoder(enc_hook=plain_once, decimal_format="number")
 
 # Encodes a result as compact JSON in UTF-8. Raises: TypeError or ValueError when it refuses a
 # value, RecursionError when the result is nested too deeply.

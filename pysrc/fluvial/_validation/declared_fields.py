@@ -1,0 +1,172 @@
+"""Serializers of pydantic's that write declared fields only, also those of type variables.
+
+pydantic validates a variable by its bound. Then it writes the value by its own class, with all
+fields that a subclass has. Here a variable is written as its bound is, at any depth. What asks for
+the value's own class (`SerializeAsAny`) stays as it is.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
+
+from .annotations import strip_alias
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaSerializer
+
+# Schemas of classes, and where they name the class.
+_CLASSES = {
+    **dict.fromkeys(("model", "dataclass", "typed-dict", "named-tuple"), "cls"),
+    "call": "function",  # before pydantic 2.14, a named tuple
+}
+# What has no schemas in it, but may have dicts of the user's.
+_OPAQUE = ("metadata", "config", "default", "expected", "ref")
+
+
+def declared_serializer(schema: Any) -> SchemaSerializer | None:
+    """The serializer of one of pydantic's core schemas that writes type variables as their bounds
+    are. None if there is none to write, so that pydantic's own will do."""
+    rewriter = _Rewriter()
+    rewritten = rewriter.rewrite(schema)
+    return _build(rewritten, rewriter.classes) if rewriter.has_changed else None
+
+
+def serializer_of(cls: Any) -> SchemaSerializer:
+    """The serializer that writes instances of a model with what is declared, and no more."""
+    found = _serializers.get(cls)
+    if found is None:
+        found = declared_serializer(cls.__pydantic_core_schema__) or cls.__pydantic_serializer__
+        _serializers[cls] = found
+    return found
+
+
+_serializers: WeakKeyDictionary[type, SchemaSerializer] = WeakKeyDictionary()
+
+
+class _Rewriter:
+    """Copies a schema without the marks that have variables written by the value's class."""
+
+    def __init__(self) -> None:
+        self.has_changed = False
+        self.classes: list[Any] = []  # whose schemas are in it
+        self._free: set[str] = set()  # names of definitions that stand in the place of a variable
+
+    def rewrite(self, schema: Any) -> Any:
+        if not isinstance(schema, dict) or schema.get("type") != "definitions":
+            return self._copy(schema, None, False)
+        known = -1
+        made: Any = None
+        while len(self._free) > known:  # a definition may be needed before it turns out to be free
+            known = len(self._free)
+            made = {**schema, "schema": self._copy(schema["schema"], None, False)}
+            made["definitions"] = [
+                self._copy(each, None, each.get("ref") in self._free)
+                for each in schema["definitions"]
+            ]
+        return made
+
+    def _copy(self, node: Any, owner: Any, free: bool) -> Any:
+        """A part of the schema, which belongs to a field of `owner`. It is `free` if a type
+        variable is in the field's annotation."""
+        if isinstance(node, (list, tuple)):
+            return type(node)([self._copy(item, owner, free) for item in node])
+        if not isinstance(node, dict):
+            return node
+        kind = node.get("type")
+        made = dict(node)
+        if free and isinstance(kind, str) and made.get("serialization") == {"type": "any"}:
+            del made["serialization"]
+            self.has_changed = True
+        if free and kind == "definition-ref":
+            self._free.add(made["schema_ref"])
+        if kind in _CLASSES:
+            owner = made.get(_CLASSES[kind])
+            self.classes.append(owner)
+            free = bool(made.get("root_model")) and _is_free(owner, "root")
+        made = {name: self._copy_part(name, part, owner, free) for name, part in made.items()}
+        if kind == "call" and hasattr(owner, "_fields"):
+            made["serialization"] = _as_tuple(made["arguments_schema"])
+            self.has_changed = True
+        return made
+
+    def _copy_part(self, name: str, part: Any, owner: Any, free: bool) -> Any:
+        if name in _OPAQUE:
+            return part
+        if name == "fields" and isinstance(part, dict):
+            return {
+                key: self._copy(each, owner, _is_free(owner, key)) for key, each in part.items()
+            }
+        if name in ("fields", "arguments_schema", "computed_fields") and isinstance(part, list):
+            return [self._copy(each, owner, _is_free(owner, _name_in(each))) for each in part]
+        return self._copy(part, owner, free)
+
+
+def _as_tuple(arguments: Any) -> Any:
+    """How to write a named tuple, which pydantic wrote by the values' own classes before 2.14."""
+    from pydantic_core import core_schema
+
+    items = [argument["schema"] for argument in arguments["arguments_schema"]]
+    return core_schema.wrap_serializer_function_ser_schema(
+        lambda value, write: write(tuple(value)), schema=core_schema.tuple_schema(items)
+    )
+
+
+def _name_in(field: Any) -> Any:
+    """Of a dataclass both the schemas of its fields and their mere names are listed."""
+    return field.get("name", field.get("property_name")) if isinstance(field, dict) else field
+
+
+def _is_free(owner: Any, name: Any) -> bool:
+    """Whether a type variable is in the annotation of a field."""
+    return any(map(_has_variable, _annotations(owner, name)))
+
+
+def _annotations(owner: Any, name: Any) -> Iterator[Any]:
+    field = (getattr(owner, "__pydantic_fields__", None) or {}).get(name)
+    decorators = getattr(owner, "__pydantic_decorators__", None)
+    computed = getattr(decorators, "computed_fields", {}).get(name)
+    if field is not None:
+        yield Annotated[(field.annotation, *field.metadata, "")]
+    elif computed is not None:
+        yield computed.info.return_type
+    else:
+        with suppress(NameError, TypeError):
+            yield get_type_hints(owner, include_extras=True).get(name)
+
+
+def _has_variable(annotation: Any) -> bool:
+    bare = strip_alias(annotation)
+    if isinstance(bare, TypeVar):
+        return True
+    arguments = get_args(bare)
+    if get_origin(bare) is Annotated:
+        if any(type(each).__name__ == "SerializeAsAny" for each in arguments[1:]):
+            return False
+        arguments = arguments[:1]
+    return get_origin(bare) is not typing.Literal and any(map(_has_variable, arguments))
+
+
+def _build(schema: Any, classes: list[Any]) -> SchemaSerializer:
+    from pydantic_core import SchemaSerializer
+
+    # By default the serializers that the classes in it have would be taken.
+    with suppress(TypeError):
+        return SchemaSerializer(schema, None, _use_prebuilt=False)
+    with _incomplete(classes):  # before pydantic 2.13
+        return SchemaSerializer(schema)
+
+
+@contextmanager
+def _incomplete(classes: list[Any]) -> Iterator[None]:
+    complete = [each for each in classes if vars(each).get("__pydantic_complete__")]
+    for each in complete:
+        each.__pydantic_complete__ = False
+    try:
+        yield
+    finally:
+        for each in complete:
+            each.__pydantic_complete__ = True

@@ -14,6 +14,7 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
     FLUVIAL_BROTLI=0 or 1, FLUVIAL_ZSTD=0 or 1
                                          the content codings br and zstd; default: where
                                          pkg-config finds their libraries
+    FLUVIAL_HTTP2=0 or 1                 HTTP/2; default: where pkg-config finds nghttp2
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
     FLUVIAL_PYTHON_HEADERS=DIR           the headers of the Python that is built for
     FLUVIAL_TARGET=PYTHON-SYSTEM         what is built for, where that isn't this Python here: names
@@ -80,6 +81,7 @@ class Core:
 
     def __init__(self, *, in_place: bool) -> None:
         self.system = native.this_system()
+        self.http2 = native.http2()
         self.tools = native.Toolchain()
         self.flavour = self._flavour(in_place)
         self.werror = native.is_on(os.environ.get("FLUVIAL_WERROR"))
@@ -113,6 +115,8 @@ class Core:
             flags.append("-DFLUVIAL_PROBES")
         objects = {}
         for source in sorted((ROOT / "ext").rglob("*.c")):
+            if self.http2 is None and native.is_for_http2(source):
+                continue
             name = source.relative_to(ROOT / "ext").with_suffix(".o")
             objects[self.folder / name] = (source, flags)
         self.tools.describe(BUILD / "compile_commands.json", objects)
@@ -145,8 +149,10 @@ class Core:
         zlib_flags, zlib = native.pkg_config(ZLIB)
         ssl_flags, ssl = native.pkg_config(OPENSSL)
         coding_flags, codings = self._codings()
-        include = ["-isystem", str(llhttp / "include"), *zlib_flags, *ssl_flags, *coding_flags]
-        system = [*zlib, *ssl, *codings]
+        h2_flags, h2 = self.http2 or ((), ())
+        include = ["-isystem", str(llhttp / "include")]
+        include += [*zlib_flags, *ssl_flags, *coding_flags, *h2_flags]
+        system = [*zlib, *ssl, *codings, *h2]
         if SYSTEM_LIBUV:
             uv_flags, uv_libraries = native.pkg_config(LIBUV)
             return [*include, *uv_flags], [http, *uv_libraries, *system]

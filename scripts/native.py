@@ -222,6 +222,12 @@ class Library:
     debian: str
 
 
+# Priorities by RFC 9218 came with this version.
+NGHTTP2 = Library(
+    name="libnghttp2", minimum="1.50", header="nghttp2/nghttp2.h", debian="libnghttp2-dev"
+)
+
+
 def python_include() -> list[str]:
     """The folders of the running Python's headers, or FLUVIAL_PYTHON_HEADERS; none without them."""
     paths = sysconfig.get_paths()
@@ -276,6 +282,20 @@ def pkg_config(library: Library) -> tuple[list[str], list[str]]:
             raise BuildError(f"failed: {shlex.join(command)}\n{done.stderr.strip()}")
         answers.append(shlex.split(done.stdout))
     return answers[0], answers[1]
+
+
+def http2() -> tuple[list[str], list[str]] | None:
+    """The same of nghttp2, for HTTP/2; None without it: then that is left out."""
+    wanted = os.environ.get("FLUVIAL_HTTP2")
+    if not (has_library(NGHTTP2) if wanted is None else is_on(wanted)):
+        return None
+    flags, libraries = pkg_config(NGHTTP2)
+    return ["-DFLUVIAL_HTTP2", *flags], libraries
+
+
+def is_for_http2(source: Path) -> bool:
+    """Whether this file of ext/ is compiled with HTTP/2 alone."""
+    return source.parent.name == "http" and source.name.startswith("h2")
 
 
 def find_command(variable: str, fallback: str) -> list[str] | None:

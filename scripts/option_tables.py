@@ -15,7 +15,7 @@ from fluvial._serving.other_names import ALIASES, IDLE_FLAGS, IDLE_OPTIONS, REFU
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"
 PAGES = (GUIDE / "configuration.md", GUIDE / "other-servers.md")
-UNITS = {"BYTES": "bytes", "BYTES/S": "bytes/s", "SECONDS": "s", "N": "number"}
+UNITS = {"BYTES": "bytes", "BYTES/S": "bytes/s", "SECONDS": "s", "N": "number", "N/S": "number/s"}
 _TABLE = re.compile(r"(<!-- ([a-z-]+) -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
 
 

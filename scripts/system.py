@@ -96,6 +96,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
         yield Need("brotli's headers", "libbrotli-dev", compiles("brotli/encode.h"))
         yield Need("zstd's headers", "libzstd-dev", compiles("zstd.h"))
+        yield Need("nghttp2's headers", "libnghttp2-dev", compiles("nghttp2/nghttp2.h"))
         yield Need("pkg-config", "pkg-config", on_path("pkg-config"))
         yield Need("Python's headers", f"{python}-dev", python_header)
         yield Need("venv", f"{python}-venv", lambda: bool(importlib.util.find_spec("ensurepip")))

@@ -119,7 +119,7 @@ turn_done(FileSend *self)
     if (self->unwanted) {
         self->ops->abort(req);
     }
-    if (req->conn == NULL) {
+    if (!http_request_is_open(req)) {
         file_send_end(self, UV_ECONNRESET);
         return;
     }
@@ -217,8 +217,8 @@ file_send_attempt(PyObject *owner, PyObject **result, WaitList **list)
         return file_send_begin(self, result);
     case FILE_COPIES:
     case FILE_BLOCKED: /* after a lost connection the turn ends by itself */
-        return self->req->conn != NULL ? WAIT_BLOCKED
-                                       : file_send_fail(self, UV_ECONNRESET);
+        return http_request_is_open(self->req) ? WAIT_BLOCKED
+                                               : file_send_fail(self, UV_ECONNRESET);
     case FILE_OVER:
         return file_send_result(self, result);
     }

@@ -41,7 +41,9 @@ request_make_query_string(HttpRequest *req)
 static PyObject *
 request_make_http_version(HttpRequest *req)
 {
-    return PyUnicode_FromString(req->minor == 0 ? "1.0" : "1.1");
+    return PyUnicode_FromString(req->minor == 1   ? "1.1"
+                                : req->minor == 0 ? "1.0"
+                                                  : "2");
 }
 
 /* (name, value) as bytes. */

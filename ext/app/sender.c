@@ -44,7 +44,7 @@ sender_raise(const SenderObject *self, int err)
     /* When writing fails although the response isn't complete, its connection is about to be closed. */
     AppCall *call = call_of(self->http);
     bool lost = self->http->response == HTTP_RESPONSE_STREAMING;
-    bool gone = call->gone || self->http->conn == NULL || lost;
+    bool gone = call->gone || !http_request_is_open(self->http) || lost;
     bool reset = err == UV_ECANCELED || err == UV_ECONNRESET;
     call->gone = call->gone || (reset && lost);
     if (err == UV_ECANCELED && !gone) {

@@ -49,6 +49,7 @@
     X(websocket_disconnect, "websocket.disconnect")                                    \
     X(websocket_connect, "websocket.connect")                                          \
     X(1_0, "1.0")                                                                      \
+    X(2, "2")                                                                          \
     X(1_1, "1.1")                                                                      \
     X(http_disconnect, "http.disconnect")                                              \
     X(http_request, "http.request")                                                    \

@@ -65,7 +65,7 @@ call_report(AsgiCall *self, const char *what, PyObject *exc)
 static bool
 call_is_owed(const AsgiCall *self)
 {
-    return self->req->conn != NULL && self->req->response != HTTP_RESPONSE_DONE;
+    return http_request_is_open(self->req) && self->req->response != HTTP_RESPONSE_DONE;
 }
 
 /* If the app has ended before its response was complete: responds with 500, when nothing has been

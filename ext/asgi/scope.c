@@ -129,8 +129,10 @@ scope_put_rare(PyObject *scope, AsgiApp *app, const HttpRequest *req)
                < 0) {
         return -1;
     }
-    if (req->minor == 0
-        && PyDict_SetItem(scope, st->str_http_version, st->str_1_0) < 0) {
+    if (req->minor != 1
+        && PyDict_SetItem(scope, st->str_http_version,
+                          req->minor == 0 ? st->str_1_0 : st->str_2)
+               < 0) {
         return -1;
     }
     return query.len == 0 ? 0

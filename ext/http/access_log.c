@@ -51,7 +51,8 @@ log_put_request_line(char *out, const HttpRequest *req)
     size_t n = log_put(out, http_request_method(req));
     out[n++] = ' ';
     n += log_put_target(out + n, http_request_target(req));
-    n += log_put(out + n, req->minor == 0 ? SLICE(" HTTP/1.0") : SLICE(" HTTP/1.1"));
+    out[n++] = ' ';
+    n += log_put(out + n, http_request_version(req));
     return n;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/fmt.h"
 #include "http/conn.h"
+#include "http/h2.h"
 #include "net/server_tls_link.h"
 
 #include <openssl/ssl.h>
@@ -119,9 +120,8 @@ ATOM(request_line)
     if (!has_line(entry) || buf_append_slice(line, http_request_method(entry->req)) != 0
         || buf_append(line, " ", 1) != 0
         || buf_append_slice(line, http_request_target(entry->req)) != 0
-        || buf_append_slice(line, entry->req->minor == 0 ? SLICE(" HTTP/1.0")
-                                                         : SLICE(" HTTP/1.1"))
-               != 0) {
+        || buf_append(line, " ", 1) != 0
+        || buf_append_slice(line, http_request_version(entry->req)) != 0) {
         return NOTHING;
     }
     return value_bytes(buf_slice(line));
@@ -144,9 +144,7 @@ ATOM(query)
 
 ATOM(protocol)
 {
-    return !has_line(entry) ? NOTHING
-                            : value_bytes(entry->req->minor == 0 ? SLICE("HTTP/1.0")
-                                                                 : SLICE("HTTP/1.1"));
+    return !has_line(entry) ? NOTHING : value_bytes(http_request_version(entry->req));
 }
 
 ATOM(scheme)
@@ -183,7 +181,9 @@ ATOM(received)
 
 ATOM(tls)
 {
-    const HttpConn *c = entry->req == NULL ? NULL : entry->req->conn;
+    const HttpConn *c = entry->req == NULL         ? NULL
+                        : entry->req->conn != NULL ? entry->req->conn
+                                                   : h2_conn_of(entry->req);
     if (c == NULL || c->stream.secure == NULL) {
         return NOTHING;
     }

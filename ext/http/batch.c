@@ -42,8 +42,9 @@ http_batch_end(HttpBatch batch)
 bool
 http_can_lend(const HttpRequest *req)
 {
-    bool coded = req->conn != NULL && req->conn->coded != NULL;
-    return !req->secure && !req->chunked && !req->bodyless && !coded;
+    const HttpConn *c = req->conn;
+    return c != NULL && !req->secure && !req->chunked && !req->bodyless
+           && c->coded == NULL;
 }
 
 int
@@ -51,8 +52,11 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
 {
     HttpConn *c = req->conn;
     uv_os_fd_t fd;
-    if (c == NULL || req->response != HTTP_RESPONSE_STREAMING) {
+    if (req->response != HTTP_RESPONSE_STREAMING || !http_request_is_open(req)) {
         return UV_ECANCELED;
+    }
+    if (c == NULL) { /* HTTP/2 */
+        return UV_ENOTSUP;
     }
     out_flush(c);
     if (c->broken) {

@@ -281,7 +281,8 @@ bool
 http_is_compressed(const HttpRequest *req, const HttpHead *head, int64_t length)
 {
     const Compressor *self = req->server->compressor;
-    return unlikely(self != NULL) && head_is_compressible(self, head, length)
+    return unlikely(self != NULL) && req->conn != NULL
+           && head_is_compressible(self, head, length)
            && coding_for(self, req) != CODING_NONE;
 }
 
@@ -455,6 +456,9 @@ int
 coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
 {
     HttpConn *c = req->conn;
+    if (c == NULL) { /* HTTP/2: as it is */
+        return response_begin(req, head, length);
+    }
     HttpHead changed = *head;
     Coding coding = head_change(req, &changed, length);
     if (coding == CODING_NONE) {
@@ -544,6 +548,9 @@ int
 coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
 {
     HttpConn *c = req->conn;
+    if (c == NULL) {
+        return response_whole(req, head, body, owner);
+    }
     Compressor *shared = c->server->compressor;
     HttpHead changed = *head;
     Coding coding = head_change(req, &changed, (int64_t)body.len);

@@ -7,6 +7,7 @@
 #include "http/conn.h"
 
 #include "base/probe.h"
+#include "http/h2.h"
 #include "http/out.h"
 #include "net/server_tls_link.h"
 
@@ -27,9 +28,10 @@ states_after(ConnState state)
     enum { END = 1 << CONN_LINGER | 1 << CONN_CLOSING };
     switch (state) {
     case CONN_IDLE:
-        return 1 << CONN_HEAD | END;
+        return 1 << CONN_HEAD | 1 << CONN_UPGRADED | END; /* HTTP/2 by ALPN */
     case CONN_HEAD: /* to IDLE when there is no body and on_head has responded */
-        return 1 << CONN_BODY | 1 << CONN_RESPONSE | 1 << CONN_IDLE | END;
+        return 1 << CONN_BODY | 1 << CONN_RESPONSE | 1 << CONN_IDLE | 1 << CONN_UPGRADED
+               | END; /* HTTP/2 by its preface */
     case CONN_BODY:
         return 1 << CONN_RESPONSE | 1 << CONN_IDLE | END;
     case CONN_RESPONSE:
@@ -48,7 +50,7 @@ states_after(ConnState state)
  * a state has been entered; for CONN_CLOSING once conn_close has tidied up. Does nothing without
  * assertions. A flag may be set only as follows:
  *
- *   req           in HEAD, BODY, RESPONSE and UPGRADED
+ *   req           in HEAD, BODY, RESPONSE, and UPGRADED to WebSockets
  *   upgraded      in UPGRADED
  *   held          in BODY (paused) and UPGRADED (a violation that is dealt with later)
  *   yielded       in UPGRADED
@@ -66,7 +68,7 @@ conn_check(const HttpConn *c)
     bool body = c->state == CONN_BODY;
     bool upgraded = c->state == CONN_UPGRADED;
     bool over = c->state == CONN_LINGER || c->state == CONN_CLOSING;
-    assert((c->req != NULL) == (c->state != CONN_IDLE && !over));
+    assert((c->req != NULL) == (c->state != CONN_IDLE && !over && !h2_is_spoken(c)));
     assert((c->upgraded != NULL) == upgraded);
     assert(!c->held || body || upgraded);
     assert(!c->yielded || upgraded);
@@ -302,6 +304,9 @@ conn_on_secure(Stream *stream)
 {
     HttpConn *c = conn_of_stream(stream);
     c->server->stats.tls_done++;
+    if (h2_is_chosen(c)) {
+        h2_begin(c, false);
+    }
     conn_settle(c);
 }
 

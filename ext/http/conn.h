@@ -9,7 +9,7 @@
  *   exchange.c  the exchange: the calls to the upper layer, and when it is over
  *   out.c       bytes out
  *
- * After a 101 response the connection hands its bytes to another protocol, through UpgradeOps: http/ws.
+ * It hands its bytes to another protocol, through UpgradeOps, after a 101 response (http/ws) and for HTTP/2 (h2.h).
  *
  * Thread: the loop's, with the GIL. Lifetime: from conn_open to the stream's on_closed.
  */
@@ -32,7 +32,7 @@ typedef enum ConnState {
     CONN_HEAD,     /* part of a head has arrived */
     CONN_BODY,     /* the body is arriving; the response may be complete already */
     CONN_RESPONSE, /* the request is complete, the response isn't */
-    CONN_UPGRADED, /* the response was 101: the bytes are another protocol's */
+    CONN_UPGRADED, /* the bytes are another protocol's: the response was 101, or it is HTTP/2 */
     CONN_LINGER, /* the last response and FIN are out; what arrives is dropped until EOF */
     CONN_CLOSING, /* stream_close was called */
 } ConnState;
@@ -42,11 +42,12 @@ enum {
     LINGER_DRAINING = 2000, /* ms of lingering at most while the server drains */
     FIRST_REQUEST = 500,    /* ms for the first request when the server drains */
     HALF_CLOSED_LOOK = 500, /* ms between two checks of a client that has sent FIN */
+    H2_LOOK = 1000,         /* ms between two looks at the streams of HTTP/2 */
     TRAILER_NAME_MAX = 20,  /* no forbidden trailer field has a longer name */
 };
 
-/* The protocol that a connection speaks after a 101 response. It stands above this layer; the connection
- * keeps its object, and still manages stream, deadlines and unparsed bytes. */
+/* The protocol that a connection speaks in CONN_UPGRADED. The connection keeps its object, and still manages
+ * stream, deadlines and unparsed bytes. WebSockets stand above this layer. */
 typedef struct UpgradeOps {
     /* Reads bytes, which it may change, until they are used up, or the connection is paused or ended.
      * Returns the number of bytes used. */
@@ -227,6 +228,8 @@ size_t h1_parse(HttpConn *c, const char *ptr, size_t len);
 
 /* Checks the complete head and fills in the fields of HttpRequest that depend on it. */
 Fault head_check(HttpConn *c);
+/* Of it what isn't llhttp's: Host and the target. */
+Fault head_check_target(HttpRequest *req);
 /* Then does what HttpConn.rare asks for. */
 Fault head_check_rare(HttpConn *c);
 /* Whether `host` is a host with or without a port. */
@@ -247,6 +250,11 @@ void exchange_advance(HttpConn *c);
 void exchange_reject(HttpConn *c, Fault fault);
 /* The fault of a request whose body exceeds its limit. */
 Fault exchange_excess(const HttpRequest *req);
+/* Adds the exchange to the log, if that has a format. Sets AccessEntry.took. */
+void exchange_log(HttpServer *server, AccessEntry entry);
+/* Adds the exchange that is over to the log, in which its line is still missing unless the layout is plain and the
+ * response has begun. `status`: if it hasn't. */
+void exchange_log_end(HttpRequest *req, int status, uint64_t received);
 /* Releases the request. Calls on_gone when its response isn't complete. */
 void exchange_drop(HttpConn *c);
 /* Sends "100 Continue" when it is due. */

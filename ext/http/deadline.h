@@ -23,6 +23,8 @@ typedef enum DeadlineKind {
     DEADLINE_LINGER,
     DEADLINE_LINGER_LAST, /* the same while the server drains */
     DEADLINE_HALF_CLOSED, /* the client may have left */
+    DEADLINE_H2_IDLE,     /* no stream is open */
+    DEADLINE_H2_LOOK,     /* the streams are to be looked at, see h2_guard.c */
     DEADLINE_WS_PING,     /* a ping is due */
     DEADLINE_WS_PONG,     /* the pong is overdue */
     DEADLINE_WS_CLOSE,    /* the reply to a close frame is overdue */

@@ -4,6 +4,7 @@
 #include "base/py.h"
 
 #include "http/conn.h"
+#include "http/h2.h"
 
 #include <sys/ioctl.h>
 
@@ -60,7 +61,10 @@ conn_is_pending(const HttpConn *c)
 bool
 http_request_is_pending(const HttpRequest *req)
 {
-    return req->conn != NULL && req->conn->req == req && conn_is_pending(req->conn);
+    if (req->conn == NULL) {
+        return h2_request_is_pending(req);
+    }
+    return req->conn->req == req && conn_is_pending(req->conn);
 }
 
 void
@@ -70,7 +74,9 @@ http_server_pending(HttpServer *server, void (*found)(void *arg, HttpPending pen
     uint64_t now = uv_now(loop_uv(server->loop));
     for (Ring *link = server->conns.next; link != &server->conns; link = link->next) {
         const HttpConn *c = container_of(link, HttpConn, all);
-        if (conn_is_pending(c)) {
+        if (h2_is_spoken(c)) {
+            h2_each_pending(c, now, found, arg);
+        } else if (conn_is_pending(c)) {
             found(arg, (HttpPending){.request = c->req,
                                      .websocket = c->state == CONN_UPGRADED,
                                      .stream = conn_streams(c),

@@ -8,6 +8,7 @@
 #include "http/conn.h"
 
 #include "base/probe.h"
+#include "http/h2.h"
 #include "http/measure.h"
 #include "http/response_head.h"
 #include "http/out.h"
@@ -64,25 +65,15 @@ exchange_landed(HttpRequest *req)
     }
 }
 
-/* Adds the exchange to the log, if that has a format. `rest`: bytes of the response's head and framing. */
-static void
-exchange_log(HttpConn *c, Slice id, int status, uint64_t body, uint64_t rest)
+void
+exchange_log(HttpServer *server, AccessEntry entry)
 {
-    const HttpRequest *req = c->req;
-    if (c->server->log.format == NULL) {
+    if (server->log.format == NULL) {
         return;
     }
-    const AccessEntry entry = {
-        .req = req,
-        .peer = req != NULL ? &req->peer : &c->peer,
-        .id = id,
-        .status = status,
-        .body = body,
-        .sent = body + rest,
-        .received = req != NULL ? c->body_received : 0,
-        .took = req != NULL && req->began_ns != 0 ? loop_now_ns() - req->began_ns : 0,
-    };
-    access_log_entry(&c->server->log, &entry);
+    const HttpRequest *req = entry.req;
+    entry.took = req != NULL && req->began_ns != 0 ? loop_now_ns() - req->began_ns : 0;
+    access_log_entry(&server->log, &entry);
 }
 
 /* The status in the log of a request that gets no response: nginx's 499 when the client has given it up, or what
@@ -97,24 +88,25 @@ exchange_status_without_response(const HttpConn *c)
     return ours && !c->left && !c->eof ? 500 : 499;
 }
 
-/* Adds the exchange that is over to the log, in which its line is still missing unless the layout is plain and
- * the response has begun. */
-static void
-exchange_log_end(HttpConn *c)
+void
+exchange_log_end(HttpRequest *req, int status, uint64_t received)
 {
-    HttpRequest *req = c->req;
     if ((!req->told && req->status == 0) || req->refused) {
         return;
     }
     if (req->status == 0) {
-        req->status = exchange_status_without_response(c);
-        access_log_add(&c->server->log, &req->peer, req, req->status);
-    } else if (req->status == 101) {
-        req->body_out = c->sent - c->sent_before;
+        req->status = status;
+        access_log_add(&req->server->log, &req->peer, req, status);
     }
-    exchange_log(c, http_request_id(req), req->status, req->body_out, req->rest_out);
-    if (c->server->metrics != NULL && req->status != 101) {
-        measure_exchange(c->server, req, req->status);
+    exchange_log(req->server, (AccessEntry){.req = req,
+                                            .peer = &req->peer,
+                                            .id = http_request_id(req),
+                                            .status = req->status,
+                                            .body = req->body_out,
+                                            .sent = req->body_out + req->rest_out,
+                                            .received = received});
+    if (req->server->metrics != NULL && req->status != 101) {
+        measure_exchange(req->server, req, req->status);
     }
 }
 
@@ -131,7 +123,10 @@ exchange_drop(HttpConn *c)
         return;
     }
     if (unlikely(c->server->log.writer != NULL || c->server->metrics != NULL)) {
-        exchange_log_end(c);
+        if (req->status == 101) {
+            req->body_out = c->sent - c->sent_before;
+        }
+        exchange_log_end(req, exchange_status_without_response(c), c->body_received);
     }
     c->server->stats.websockets -= req->status == 101;
     c->req = NULL;
@@ -387,8 +382,9 @@ exchange_continue(HttpConn *c)
 void
 http_body_pause(HttpRequest *req)
 {
-    if (req->conn != NULL && !req->body_complete
-        && req->response != HTTP_RESPONSE_DONE) {
+    if (req->conn == NULL) {
+        h2_body_pause(req);
+    } else if (!req->body_complete && req->response != HTTP_RESPONSE_DONE) {
         req->conn->paused = true;
     }
 }
@@ -397,7 +393,9 @@ void
 http_body_resume(HttpRequest *req)
 {
     HttpConn *c = req->conn;
-    if (c != NULL && c->paused) {
+    if (c == NULL) {
+        h2_body_resume(req);
+    } else if (c->paused) {
         c->paused = false;
         if (c->server->gather != c) {
             exchange_continue(c);
@@ -529,7 +527,14 @@ exchange_refuse(HttpConn *c, Fault fault)
     bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
     size_t before = c->server->out.len;
     size_t body = response_put_refusal(c->server, fault, id, bodyless);
-    exchange_log(c, id, fault.status, body, c->server->out.len - before - body);
+    exchange_log(c->server,
+                 (AccessEntry){.req = req,
+                               .peer = req != NULL ? &req->peer : &c->peer,
+                               .id = id,
+                               .status = fault.status,
+                               .body = body,
+                               .sent = c->server->out.len - before,
+                               .received = req != NULL ? c->body_received : 0});
     out_end(c, mark);
     if (c->server->metrics != NULL) {
         measure_exchange(c->server, req, fault.status);

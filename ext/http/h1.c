@@ -7,6 +7,7 @@
 
 #include "http/conn.h"
 #include "http/forwarded.h"
+#include "http/h2.h"
 
 enum {
     HEAD_FIRST = 1024, /* bytes reserved for the first head of a request object */
@@ -125,11 +126,26 @@ h1_on_protocol(llhttp_t *parser, const char *at, size_t len)
     return 0;
 }
 
+/* Whether this is the preface of HTTP/2 (RFC 9113 section 3.4), "PRI * HTTP/2.0" …, at the beginning of a
+ * connection without TLS. llhttp checks the rest of it, and stops behind it. */
+static bool
+h2_may_begin(const HttpConn *c)
+{
+    const HttpServer *server = c->server;
+    bool first = c->sent == 0 && c->parked == 0 && server->gather == c
+                 && server->out.len == server->gather_from;
+    return c->parser.method == HTTP_PRI && c->parser.http_major == 2
+           && server->limits.h2 != 0 && c->stream.secure == NULL && first;
+}
+
 /* RFC 9110 section 2.5: a later minor version is treated as the latest one known. */
 static int
 h1_on_version_complete(llhttp_t *parser)
 {
     if (unlikely(parser->http_major != 1)) {
+        if (h2_may_begin(conn_of_parser(parser))) {
+            return 0;
+        }
         return h1_refuse(conn_of_parser(parser), 505,
                          "The version of HTTP is not supported");
     }
@@ -510,6 +526,11 @@ h1_parse(HttpConn *c, const char *ptr, size_t len)
             h1_keep_before(c, ptr, len);
         }
         return len;
+    }
+    if (unlikely(code == HPE_PAUSED_H2_UPGRADE) && h2_may_begin(c)) {
+        size_t preface = (size_t)(llhttp_get_error_pos(&c->parser) - ptr);
+        h2_begin(c, true);
+        return preface;
     }
     if (code != HPE_PAUSED) {
         Fault fault = c->fault.status != 0 || code == HPE_USER

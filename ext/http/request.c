@@ -5,6 +5,7 @@
 #include "base/py.h"
 
 #include "http/conn.h"
+#include "http/h2.h"
 
 #include "net/server_tls_facts.h"
 
@@ -272,10 +273,17 @@ conn_local(HttpConn *c, int fd)
     return 0;
 }
 
+/* The connection that it came on; NULL once the exchange is over. */
+static HttpConn *
+request_conn(const HttpRequest *req)
+{
+    return likely(req->conn != NULL) ? req->conn : h2_conn_of(req);
+}
+
 int
 http_request_local(const HttpRequest *req, NetAddr *out)
 {
-    HttpConn *c = req->conn;
+    HttpConn *c = request_conn(req);
     uv_os_fd_t fd;
     if (c == NULL || uv_fileno(&c->stream.uv.handle, &fd) != 0) {
         return UV_ENOTCONN;
@@ -288,7 +296,7 @@ http_request_local(const HttpRequest *req, NetAddr *out)
 int
 http_request_server(const HttpRequest *req, NetName *out)
 {
-    HttpConn *c = req->conn;
+    HttpConn *c = request_conn(req);
     uv_os_fd_t fd;
     if (c == NULL || uv_fileno(&c->stream.uv.handle, &fd) != 0) {
         return UV_ENOTCONN;
@@ -307,8 +315,9 @@ http_request_server(const HttpRequest *req, NetName *out)
 PyObject *
 http_request_tls(const HttpRequest *req)
 {
-    if (!req->secure || req->conn == NULL) {
+    HttpConn *c = request_conn(req);
+    if (!req->secure || c == NULL) {
         Py_RETURN_NONE;
     }
-    return secure_facts(req->conn->stream.secure);
+    return secure_facts(c->stream.secure);
 }

@@ -16,6 +16,7 @@
 #include "net/addr.h"
 
 typedef struct HttpConn HttpConn;
+typedef struct H2Stream H2Stream;
 typedef struct HttpServer HttpServer;
 
 /* Offsets into HttpRequest.head. Names are in lower case; values have no outer white space. */
@@ -40,11 +41,11 @@ typedef struct HttpRequest HttpRequest;
 struct HttpRequest {
     uint32_t refs;
     HttpServer *server; /* borrowed; outlives its requests */
-    HttpConn
-        *conn; /* borrowed; NULL once the exchange is over or the client has gone */
+    HttpConn *conn; /* borrowed; NULL once the exchange is over or the client has gone,
+                     * and for HTTP/2: see http_request_is_open */
 
     uint8_t method; /* llhttp_method_t */
-    uint8_t minor;  /* of HTTP/1.x: 0 or 1 */
+    uint8_t minor;  /* of HTTP/1.x: 0 or 1; HTTP_2 */
     bool is_head;
     bool keep_alive;      /* what the request asks for */
     bool expect_continue; /* 100 (Continue) must be sent before the body is read */
@@ -89,8 +90,12 @@ struct HttpRequest {
     bool bodyless;  /* the response has no body: HEAD, 204, 304 */
     bool chunked;   /* the streamed response is */
     int64_t
-        length_left;   /* bytes of the streamed response still to come; -1: not known */
-    HttpRequest *next; /* in the server's free list */
+        length_left; /* bytes of the streamed response still to come; -1: not known */
+    union {
+        HttpRequest *next; /* in the server's free list */
+        H2Stream
+            *h2; /* borrowed, of HTTP/2; NULL otherwise and once the exchange is over */
+    };
 
     bool refused; /* exchange_reject has responded, and logged it */
     int status;   /* of the response's head, once that is written; else 0 */
@@ -102,6 +107,24 @@ struct HttpRequest {
     uint64_t waited;   /* ns for which its handler waited for a thread */
     Buf answered; /* owned: the header fields of the response, if the log wants them */
 };
+
+enum { HTTP_2 = 2 }; /* HttpRequest.minor of a request by HTTP/2 */
+
+/* Whether its exchange lasts: the client is there, and the response isn't complete. */
+static inline bool
+http_request_is_open(const HttpRequest *req)
+{
+    return req->conn != NULL || req->h2 != NULL;
+}
+
+/* "HTTP/1.1" …, NUL-terminated. */
+static inline Slice
+http_request_version(const HttpRequest *req)
+{
+    return req->minor == 1   ? SLICE("HTTP/1.1")
+           : req->minor == 0 ? SLICE("HTTP/1.0")
+                             : SLICE("HTTP/2.0");
+}
 
 static inline void
 http_request_ref(HttpRequest *req)

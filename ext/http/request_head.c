@@ -294,15 +294,19 @@ request_line_check(HttpConn *c)
 }
 
 Fault
+head_check_target(HttpRequest *req)
+{
+    Fault fault = host_check(req);
+    return fault.status == 0 ? target_check(req) : fault;
+}
+
+Fault
 head_check(HttpConn *c)
 {
     HttpRequest *req = c->req;
     Fault fault = request_line_check(c);
     if (fault.status == 0) {
-        fault = host_check(req);
-    }
-    if (fault.status == 0) {
-        fault = target_check(req);
+        fault = head_check_target(req);
     }
     if (fault.status == 0) {
         fault = framing_check(c);

@@ -10,6 +10,7 @@
 #include "http/response_head.h"
 #include "http/coded.h"
 #include "http/conn.h"
+#include "http/h2.h"
 #include "http/out.h"
 
 #include <uv.h>
@@ -17,13 +18,6 @@
 enum { COPY_MAX = 16 * 1024 }; /* bytes: a longer body isn't copied into the buffer */
 
 /* ---- The decisions ----------------------------------------------------------------------- */
-
-/* Whether a response with this status never has a body (RFC 9110 section 6.4.1). */
-static bool
-status_has_no_body(int status)
-{
-    return status == 204 || status == 304;
-}
 
 /* Whether more than UNREAD_MAX is left of the request's body: too much to read after the response. */
 static bool
@@ -53,9 +47,8 @@ response_ends_connection(const HttpRequest *req, const HttpHead *head, bool whol
            || (whole && unread_is_much(req));
 }
 
-/* The value of Content-Length for a body of `length` bytes (-1: not known). -1: no such field. */
-static int64_t
-stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
+int64_t
+response_stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
 {
     const HttpFields *fields = head->fields;
     bool stated = fields != NULL && fields->has_content_length;
@@ -71,7 +64,7 @@ stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
 static int
 response_check_head(const HttpRequest *req, const HttpHead *head)
 {
-    if (req->conn == NULL || req->response != HTTP_RESPONSE_NONE) {
+    if (req->response != HTTP_RESPONSE_NONE) {
         return UV_ECANCELED;
     }
     if (head->status < 200 || head->status > 599
@@ -109,16 +102,16 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
 {
     const HttpFields *fields = head->fields;
     bool typed = fields != NULL && fields->has_content_type;
-    req->bodyless = req->is_head || status_has_no_body(head->status);
+    req->bodyless = req->is_head || response_has_no_body(head->status);
     ResponseHead wire = {
         .status = head->status,
         .content_type = typed ? slice_of("", 0) : head->content_type,
         .fields = fields,
         .reason = head->reason,
-        .length = stated_length(req, head, length),
+        .length = response_stated_length(req, head, length),
         .id = http_request_id(req),
     };
-    bool unknown = wire.length < 0 && !status_has_no_body(head->status);
+    bool unknown = wire.length < 0 && !response_has_no_body(head->status);
     wire.chunked = unknown && req->minor != 0;
     wire.close = response_ends_connection(req, head, whole)
                  || (unknown && req->minor == 0 && !req->bodyless);
@@ -142,6 +135,9 @@ int
 response_whole(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
 {
     HttpConn *c = req->conn;
+    if (unlikely(c == NULL)) {
+        return h2_respond(req, head, body, owner);
+    }
     bool copy = body.len <= COPY_MAX || owner == NULL;
     size_t mark = out_begin(c);
     int err =
@@ -196,6 +192,9 @@ int
 response_begin(HttpRequest *req, const HttpHead *head, int64_t length)
 {
     HttpConn *c = req->conn;
+    if (unlikely(c == NULL)) {
+        return h2_stream_begin(req, head, length);
+    }
     size_t mark = out_begin(c);
     int err = response_write_head(req, head, length, false, 0);
     if (err != 0) {
@@ -262,9 +261,12 @@ int
 http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
 {
     HttpConn *c = req->conn;
+    if (unlikely(c == NULL)) {
+        return h2_stream_write(req, piece, owner);
+    }
     /* A broken connection is closed when the loop runs again. Refuse the write here: a handler that
      * writes without ever waiting would keep the loop from running. */
-    if (c == NULL || c->broken || req->response != HTTP_RESPONSE_STREAMING) {
+    if (c->broken || req->response != HTTP_RESPONSE_STREAMING) {
         return UV_ECANCELED;
     }
     if (unlikely(c->lent)) {
@@ -336,7 +338,10 @@ int
 http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
 {
     HttpConn *c = req->conn;
-    if (c == NULL || req->response != HTTP_RESPONSE_STREAMING) {
+    if (unlikely(c == NULL)) {
+        return h2_stream_end(req, trailers);
+    }
+    if (req->response != HTTP_RESPONSE_STREAMING) {
         return UV_ECANCELED;
     }
     if (response_falls_short(c) || unlikely(c->lent)) {
@@ -358,7 +363,10 @@ http_inform(HttpRequest *req, int status, const HttpFields *fields)
 {
     assert(status >= 100 && status < 200);
     HttpConn *c = req->conn;
-    if (c == NULL || c->broken || req->response != HTTP_RESPONSE_NONE) {
+    if (unlikely(c == NULL)) {
+        return h2_inform(req, status, fields);
+    }
+    if (c->broken || req->response != HTTP_RESPONSE_NONE) {
         return UV_ECANCELED;
     }
     if (req->minor == 0) {
@@ -378,9 +386,12 @@ http_inform(HttpRequest *req, int status, const HttpFields *fields)
 bool
 http_stream_full(const HttpRequest *req)
 {
-    return req->conn != NULL && req->response != HTTP_RESPONSE_DONE
-           && (req->conn->stream.over_high
-               || (req->conn->coded != NULL && coded_is_busy(req->conn->coded)));
+    const HttpConn *c = req->conn;
+    if (unlikely(c == NULL)) {
+        return h2_stream_full(req);
+    }
+    return req->response != HTTP_RESPONSE_DONE
+           && (c->stream.over_high || (c->coded != NULL && coded_is_busy(c->coded)));
 }
 
 void
@@ -392,6 +403,8 @@ http_abort(HttpRequest *req)
         req->response = HTTP_RESPONSE_DONE; /* so that on_gone isn't called */
         exchange_over(c);
         conn_close(c, true);
+    } else {
+        h2_abort(req, false);
     }
 }
 
@@ -401,5 +414,7 @@ http_abort_told(HttpRequest *req)
     HttpConn *c = req->conn;
     if (c != NULL) {
         conn_close(c, true);
+    } else {
+        h2_abort(req, true);
     }
 }

@@ -74,16 +74,16 @@ head_put_id(char *out, const HttpServer *server, Slice id)
     return PUT(out, "\r\n");
 }
 
-/* Takes the next line off `lines`, without its end; false when there is none. */
+/* Takes the next line off `lines`, with its end; false when there is none. */
 static bool
 head_next_line(Slice *lines, Slice *line)
 {
-    const char *end = lines->len == 0 ? NULL : memchr(lines->ptr, '\r', lines->len);
+    const char *end = lines->len == 0 ? NULL : memchr(lines->ptr, '\n', lines->len);
     if (end == NULL) {
         return false;
     }
-    *line = slice_of(lines->ptr, (size_t)(end - lines->ptr));
-    *lines = slice_of(end + 2, lines->len - line->len - 2);
+    *line = slice_of(lines->ptr, (size_t)(end + 1 - lines->ptr));
+    *lines = slice_of(end + 1, lines->len - line->len);
     return true;
 }
 
@@ -104,17 +104,25 @@ head_has(const ResponseHead *head, Slice name)
            || (head->content_type.len != 0 && slice_eq(name, SLICE("content-type")));
 }
 
-/* Puts the operator's fields; the application's win, but what a response varies with adds up. */
+/* The application's fields win, but what a response varies with adds up. */
+bool
+response_next_added(const ResponseHead *head, Slice *lines, Slice *line)
+{
+    while (head_next_line(lines, line)) {
+        Slice name = head_name_of(*line);
+        if (!head_has(head, name) || slice_eq_nocase(name, SLICE("vary"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static char *
 head_put_added(char *out, HttpServer *server, const ResponseHead *head)
 {
     Slice lines = buf_slice(&server->added), line;
-    while (head_next_line(&lines, &line)) {
-        Slice name = head_name_of(line);
-        if (!head_has(head, name) || slice_eq_nocase(name, SLICE("vary"))) {
-            out = head_put(out, line);
-            out = PUT(out, "\r\n");
-        }
+    while (response_next_added(head, &lines, &line)) {
+        out = head_put(out, line);
     }
     return out;
 }

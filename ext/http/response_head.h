@@ -17,6 +17,21 @@ typedef struct ResponseHead {
     Slice id;       /* of the request; empty: none */
 } ResponseHead;
 
+/* Whether a response with this status never has a body (RFC 9110 section 6.4.1). */
+static inline bool
+response_has_no_body(int status)
+{
+    return status == 204 || status == 304;
+}
+
+/* The value of Content-Length for a body of `length` bytes (-1: not known). -1: no such field. */
+int64_t response_stated_length(const HttpRequest *req, const HttpHead *head,
+                               int64_t length);
+
+/* Takes fields off `lines`, which are those of http_server_fields that are left, until one is found that the response
+ * gets, too: "name: value\r\n". False: there is none. */
+bool response_next_added(const ResponseHead *head, Slice *lines, Slice *line);
+
 /* Appends the head, and reserves room for `more` bytes after it. 0 or UV_ENOMEM. */
 int response_put_head(HttpServer *server, const ResponseHead *head, size_t more);
 

@@ -7,6 +7,7 @@
 #include "http/server.h"
 
 #include "http/conn.h"
+#include "http/h2.h"
 #include "http/measure.h"
 #include "http/out.h"
 
@@ -43,6 +44,13 @@ http_limits_default(HttpLimits *limits)
         .in_flight = 16384,
         .request_timeout = 0,
         .pipelined = 64 * 1024,
+        .h2 = 1,
+        .h2_streams = 128,
+        .h2_window = 256 * 1024,
+        .h2_resets = 200,
+        .h2_controls = 1000,
+        .h2_continuations = 16,
+        .h2_stall = 30 * 1000,
         .ws_message = 16 * 1024 * 1024,
         .ws_frame = 16 * 1024 * 1024,
         .ws_queue = 32,
@@ -196,6 +204,12 @@ server_refused(HttpServer *server, const NetAddr *peer, HttpRefusal refusal)
     if (server->ops->on_refused != NULL) {
         server->ops->on_refused(server->context, peer, &refusal);
     }
+}
+
+const char *
+http_nghttp2_version(void)
+{
+    return h2_version();
 }
 
 HttpStats
@@ -359,6 +373,8 @@ server_start(HttpServer *server)
         [DEADLINE_LINGER] = linger_look(limits),
         [DEADLINE_LINGER_LAST] = LINGER_DRAINING,
         [DEADLINE_HALF_CLOSED] = HALF_CLOSED_LOOK,
+        [DEADLINE_H2_IDLE] = limits->keep_alive,
+        [DEADLINE_H2_LOOK] = H2_LOOK,
         [DEADLINE_WS_PING] = limits->ws_ping_interval,
         [DEADLINE_WS_PONG] = limits->ws_ping_timeout,
         [DEADLINE_WS_CLOSE] = limits->ws_close_timeout,
@@ -507,7 +523,9 @@ http_server_drain(HttpServer *server, bool idle, bool queued)
 static void
 conn_end_stream(HttpConn *c)
 {
-    if (conn_streams(c)) {
+    if (h2_is_spoken(c)) {
+        h2_end_streams(c);
+    } else if (conn_streams(c)) {
         conn_close(c, true);
     }
 }

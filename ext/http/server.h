@@ -18,11 +18,13 @@
 /* What was refused without calling the upper layer, and why. */
 typedef struct HttpRefusal {
     /* Of the response; a close code (1000 or more) for a WebSocket; 0: the TLS handshake; -1: the whole
-     * connection, by the rules of the PROXY protocol. */
+     * connection, by the rules of the PROXY protocol; HTTP_REFUSED_H2: the same by those of HTTP/2. */
     int status;
     const char *reason;
     const char *limit; /* the field of HttpLimits that was exceeded, or NULL */
 } HttpRefusal;
+
+enum { HTTP_REFUSED_H2 = -2 };
 
 typedef struct HttpOps {
     size_t app_size; /* bytes of http_request_app */
@@ -92,6 +94,19 @@ typedef struct HttpLimits {
     uint32_t
         cancel_on_disconnect; /* 1: a handler whose client leaves is cancelled; 0 */
     uint32_t pipelined;       /* 64 KiB read ahead of an unanswered request */
+
+    /* HTTP/2. */
+    uint32_t h2;         /* 1: spoken where the client asks for it; 0: HTTP/1.1 only */
+    uint32_t h2_streams; /* 128 at once on a connection; more are refused */
+    uint32_t
+        h2_window; /* 256 KiB of a stream's body that may wait for the upper layer */
+    uint32_t
+        h2_resets; /* 200 streams of a connection reset in a second; more: it is closed */
+    uint32_t
+        h2_controls; /* 1,000 frames in a second that ask for nothing; more: closed */
+    uint32_t h2_continuations; /* 16 CONTINUATION frames in one head; more: closed */
+    uint32_t
+        h2_stall; /* 30,000 ms in which a response is read slower than body_rate: reset */
 
     /* WebSockets. */
     uint64_t ws_message;           /* 16 MiB, decompressed; more: closed with 1009 */
@@ -216,6 +231,9 @@ void http_server_decode(HttpServer *server, const bool codings[CODINGS]);
 int http_server_compress(HttpServer *server, const HttpCompression *rules);
 
 const HttpLimits *http_server_limits(const HttpServer *server);
+
+/* Of the library for HTTP/2; empty without it. */
+const char *http_nghttp2_version(void);
 
 /* Counters since the start, for tests and metrics. */
 typedef struct HttpStats {

@@ -156,6 +156,8 @@ conn_expired(HttpConn *c, DeadlineKind kind)
     case DEADLINE_LINGER_LAST:
         conn_close(c, false);
         break;
+    case DEADLINE_H2_IDLE:
+    case DEADLINE_H2_LOOK:
     case DEADLINE_WS_PING:
     case DEADLINE_WS_PONG:
     case DEADLINE_WS_CLOSE:

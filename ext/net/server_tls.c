@@ -83,15 +83,15 @@ rules_check(const SecureRules *rules)
 static PyObject *
 context_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"pairs",           "password", "ca_certs",
-                                        "verify",          "ciphers",  "crl",
-                                        "minimum_version", "tickets",  NULL};
+    static const char *const names[] = {
+        "pairs", "password",        "ca_certs", "verify", "ciphers",
+        "crl",   "minimum_version", "tickets",  "http2",  NULL};
     PyObject *pairs, *cas = Py_None, *crl = Py_None, *tickets = Py_None; /* borrowed */
     SecureRules rules = {.verify = SECURE_VERIFY_NONE, .least = TLS1_2_VERSION};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|$zOizOiO:SecureContext",
-                                     (char **)names, &PyTuple_Type, &pairs,
-                                     &rules.password, &cas, &rules.verify,
-                                     &rules.ciphers, &crl, &rules.least, &tickets)
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!|$zOizOiOp:SecureContext", (char **)names, &PyTuple_Type,
+            &pairs, &rules.password, &cas, &rules.verify, &rules.ciphers, &crl,
+            &rules.least, &tickets, &rules.http2)
         || rules_check(&rules) < 0 || file_parse(cas, &rules.cas) < 0
         || file_parse(crl, &rules.crl) < 0) {
         return NULL;

@@ -25,15 +25,20 @@ tls_raise(const char *why)
 
 /* ---- What connections ask ------------------------------------------------------------------ */
 
-/* Selects HTTP/1.1. A client that offers only other protocols is refused (RFC 7301 section 3.2). For a
- * client that offers none this isn't called. */
+/* The protocols in order of preference; HTTP/2, the first, is left out unless it is wanted. */
+static const unsigned char protocols[] = "\x02h2\x08http/1.1\x08http/1.0";
+enum { ALPN_H2 = 3 }; /* bytes of "\x02h2" */
+
+/* Selects a protocol. A client that offers only others is refused (RFC 7301 section 3.2). For a client that
+ * offers none this isn't called. `data` is where ours begin in `protocols`. */
 static int
 tls_on_alpn(SSL *Py_UNUSED(ssl), const unsigned char **out, unsigned char *out_len,
-            const unsigned char *offer, unsigned int offer_len, void *Py_UNUSED(data))
+            const unsigned char *offer, unsigned int offer_len, void *data)
 {
-    static const unsigned char ours[] = "\x08http/1.1\x08http/1.0";
+    const unsigned char *ours = data;
+    size_t len = (size_t)(protocols + sizeof protocols - 1 - ours);
     int found = SSL_select_next_proto((unsigned char **)out, out_len, ours,
-                                      sizeof ours - 1, offer, offer_len);
+                                      (unsigned)len, offer, offer_len);
     return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK
                                            : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -116,7 +121,8 @@ tls_set_protocol(SSL_CTX *ctx, const SecureRules *rules)
     /* An idle connection then keeps no buffers, which saves 34 KiB. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_alpn_select_cb(ctx, tls_on_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, tls_on_alpn,
+                               (void *)(protocols + (rules->http2 ? 0 : ALPN_H2)));
     ERR_clear_error();
     if (SSL_CTX_set_min_proto_version(ctx, rules->least) != 1
         || !tls_set_session_context(ctx, rules)) {

@@ -28,6 +28,7 @@ typedef struct SecureRules {
     const char *ciphers;  /* of TLS 1.2; NULL: the default */
     int verify;           /* SecureVerify */
     int least;            /* TLS1_2_VERSION or TLS1_3_VERSION */
+    int http2;            /* whether ALPN may choose HTTP/2 */
 } SecureRules;
 
 typedef struct SecureSet {

@@ -230,8 +230,9 @@ environ_put_rare(PyObject *env, WsgiCall *call)
                < 0) {
         return -1;
     }
-    if (req->minor == 0
-        && dict_put(env, st->str_SERVER_PROTOCOL, PyUnicode_FromString("HTTP/1.0"))
+    if (req->minor != 1
+        && dict_put(env, st->str_SERVER_PROTOCOL,
+                    PyUnicode_FromString(http_request_version(req).ptr))
                < 0) {
         return -1;
     }

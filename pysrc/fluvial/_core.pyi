@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol, final
 
 # ---- app: routing and plans ---------------------------------------------------------------
 
+nghttp2_version: Final[str]  # "" without HTTP/2
+
 INLINE: Final = 0  # call on the loop, at once
 TASK: Final = 1  # await in an asyncio task
 POOL: Final = 2  # call in the thread pool
@@ -368,6 +370,7 @@ class SecureContext:
         crl: tuple[str, bytes] | None = None,
         minimum_version: int = ...,
         tickets: SessionTickets | None = None,
+        http2: bool = False,
     ) -> SecureContext: ...
 
 @final

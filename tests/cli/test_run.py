@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from fluvial import __version__
+from fluvial import __version__, _core
 from fluvial._serving.limits import LIMITS, PYTHON_LIMITS
 from support.command import URL, serving
 from support.sanitizer import measures_memory
@@ -106,7 +106,9 @@ def wait_for(condition: object) -> None:
 
 def test_version_and_help() -> None:
     words = f"fluvial, version {__version__}\nContent codings: gzip, br, zstd\n"
-    assert fluvial("--version").stdout == words
+    found = fluvial("--version").stdout
+    assert found.startswith(words)
+    assert f"nghttp2 {_core.nghttp2_version}".rstrip() in found
     text = fluvial("run", "--help").stdout
     for flag in ("--host", "--uds", "--workers", "--factory", "--graceful-timeout"):
         assert flag in text
@@ -122,7 +124,7 @@ def test_limits_have_the_defaults_of_the_core() -> None:
         header.read_text().partition("typedef struct HttpLimits")[2].partition("} HttpLimits")[0]
     )
     fields = re.findall(r"\buint(?:32|64)_t\s+(\w+);", struct)
-    for name in ("ws_deflate", "cancel_on_disconnect"):  # no numbers: flags of their own
+    for name in ("h2", "ws_deflate", "cancel_on_disconnect"):  # no numbers: flags of their own
         fields.remove(name)
     limits = [limit for limit in LIMITS if limit.name not in PYTHON_LIMITS]
     assert fields == [limit.name for limit in limits]

@@ -64,9 +64,14 @@ def build() -> Path:
     for name in ("llhttp", "libuv"):
         flags += ["-isystem", str(vendor.fetch(name) / "include")]
     flags += native.python_flags()
+    h2_flags, h2 = native.http2() or ([], [])
+    flags += h2_flags
     folder = ROOT / "build" / f"tests-http-{platform.python_version()}-{kind}"
     sources = [EXT / "module.c", Path(__file__).with_name("http_probe.c")]
-    sources += [path for layer in LAYERS for path in sorted((EXT / layer).rglob("*.c"))]
+    for layer in LAYERS:
+        for path in sorted((EXT / layer).rglob("*.c")):
+            if h2 or not native.is_for_http2(path):
+                sources.append(path)
     objects = {
         folder / source.relative_to(ROOT).with_suffix(".o"): (source, flags) for source in sources
     }
@@ -75,7 +80,7 @@ def build() -> Path:
     exports = EXT / "fluvial.map"
     libraries = ["-lz", "-lssl", "-lcrypto"]
     link = [*system.shared, system.exports.format(exports), *system.libuv_libraries, *libraries]
-    link += extra[:1]
+    link += [*h2, *extra[:1]]
     target = folder / "_core.so"
     archives = _archives()
     with _without_preload(), native.alone(target):

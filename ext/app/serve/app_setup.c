@@ -19,6 +19,7 @@
 #include "app/waiting.h"
 #include "app/ws/ws_type.h"
 #include "base/names.h"
+#include "http/server.h"
 
 int
 app_setup(PyObject *module, AppState *st)
@@ -34,7 +35,9 @@ app_setup(PyObject *module, AppState *st)
         || param_setup(module, &st->param_type) < 0 || plan_setup(module, st) < 0
         || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
         || server_setup(module, st) < 0 || stop_guard_setup(module) < 0
-        || metrics_layout_setup(module) < 0) {
+        || metrics_layout_setup(module) < 0
+        || PyModule_AddStringConstant(module, "nghttp2_version", http_nghttp2_version())
+               < 0) {
         return -1;
     }
     route_state(module)->target_type = st->plan_type;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import __version__
+from .. import __version__, _core
 from .._core import CODINGS
 from .early import leave_signals
 from .run import start
@@ -29,6 +29,12 @@ _OTHERS = {
 }
 
 
+def libraries() -> str:
+    """What this build has that others may lack."""
+    version = _core.nghttp2_version
+    return f"with nghttp2 {version}" if version else "without nghttp2"
+
+
 class Commands(click.Group):
     """A command is imported when it is called or described."""
 
@@ -47,7 +53,7 @@ class Commands(click.Group):
 @click.version_option(
     __version__,
     prog_name="fluvial",
-    message=f"%(prog)s, version %(version)s\nContent codings: {', '.join(CODINGS)}",
+    message=f"%(prog)s, version %(version)s\nContent codings: {', '.join(CODINGS)}\n{libraries()}",
 )
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -20,7 +20,15 @@ from .request_ids import check_id_header
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LIFESPAN_MODES = ("auto", "on", "off")
+# Also what other servers call them; all but "auto" and "2" stand for HTTP/1.1 alone.
+HTTP_VERSIONS = ("auto", "1.1", "1", "2", "h11", "httptools")
 TLS_VERSIONS = ("tlsv1.2", "tlsv1.3")
+_CHOICES = (
+    ("log_level", LEVELS),
+    ("lifespan", LIFESPAN_MODES),
+    ("ssl_minimum_version", TLS_VERSIONS),
+    ("http", HTTP_VERSIONS),
+)
 
 # The ranges of integer options: (least, most).
 RANGES = {
@@ -145,6 +153,8 @@ class Config:
     for never. Every `ssl_watch_interval` the files are looked at, and read again when they have
     changed; 0 for never. With `tls_dev` there is a certificate for local names that is made in
     memory and signed by itself.
+
+    With `http` "auto" clients that ask for HTTP/2 get it, by ALPN or its preface.
     """
 
     host: str = "127.0.0.1"
@@ -201,6 +211,7 @@ class Config:
     cancel_on_disconnect: bool = False
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
+    http: str = "1.1"
     ssl_certfile: str | tuple[str, ...] | None = None
     ssl_keyfile: str | tuple[str, ...] | None = None
     ssl_keyfile_password: str | None = field(default=None, repr=False)
@@ -254,11 +265,7 @@ class Config:
             _check_type(each.name, each.type, value)
         for name in OF_CERTIFICATES:
             object.__setattr__(self, name, _one_or_several(name, getattr(self, name)))
-        for name, choices in (
-            ("log_level", LEVELS),
-            ("lifespan", LIFESPAN_MODES),
-            ("ssl_minimum_version", TLS_VERSIONS),
-        ):
+        for name, choices in _CHOICES:
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
         check_hosts(self.allowed_hosts)

@@ -109,6 +109,30 @@ LIMITS = (
         "Most bytes that are read ahead while a request is unanswered.",
     ),
     Limit(
+        *("h2_streams", "--h2-max-streams", "N", 1, 128),
+        "Most requests at once on a connection of HTTP/2.",
+    ),
+    Limit(
+        *("h2_window", "--h2-window", "BYTES", 1, 256 * KIB),
+        "Most bytes of a request's body by HTTP/2 that wait for the app.",
+    ),
+    Limit(
+        *("h2_resets", "--h2-max-resets", "N/S", 1, 200),
+        "Most requests of a connection of HTTP/2 that are given up in a second; else it is closed.",
+    ),
+    Limit(
+        *("h2_controls", "--h2-max-controls", "N/S", 1, 1000),
+        "Most frames of HTTP/2 in a second that ask for nothing; else the connection is closed.",
+    ),
+    Limit(
+        *("h2_continuations", "--h2-max-continuations", "N", 1, 16),
+        "Most CONTINUATION frames of a header section; else the connection is closed.",
+    ),
+    Limit(
+        *("h2_stall", "--h2-stall-timeout", "SECONDS", SECONDS, 30),
+        "How long a client may read a response by HTTP/2 more slowly than --body-rate.",
+    ),
+    Limit(
         *("ws_message", "--ws-max-size", "BYTES", 1, 16 * KIB * KIB),
         "Largest WebSocket message; else closed with 1009.",
     ),

@@ -93,9 +93,8 @@ IDLE_OPTIONS = {
     "--asgi-disconnect-grace-period": "use --cancel-on-disconnect, which knows no grace",
     "--asgi-loop": _ONE_LOOP,
     "--blocking-threads-idle-timeout": _THREADS,
-    "--http": _ONE_PARSER,
     "--http-parser": _ONE_PARSER,
-    "--http-protocols": "HTTP/1.1 is served",
+    "--http-protocols": "--http auto serves HTTP/2, too",
     "--loop": _ONE_LOOP,
     "--name": "the processes keep their names",
     "--process-name": "the processes keep their names",
@@ -117,7 +116,7 @@ IDLE_OPTIONS = {
 # What means something else, or is not there, and what to do instead.
 _DIRTY = "there are no such workers: use a task queue"
 _DAEMON = "a service manager or a shell's & starts it in the background"
-_HTTP2 = "HTTP/2 is not served yet: let a proxy do it"
+_HTTP2 = "use --http auto, and the options that begin with --h2"
 _LOGGING = "--log-config FILE sets up logging, by JSON or TOML"
 _METRICS = "--metrics PATH or HOST:PORT says where they are"
 _STATIC = "mount fluvial.staticfiles.StaticFiles in the app"

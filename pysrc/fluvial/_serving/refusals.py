@@ -15,6 +15,8 @@ from .limits import LIMITS
 log = logging.getLogger("fluvial")
 
 _FLAGS = {limit.name: limit.flag for limit in LIMITS} | {"thread_queue": "--thread-queue"}
+_FORBIDDEN = -1
+_HTTP_2 = -2
 _TOO_SLOW = 504  # the app's fault, not the client's: `reason` is the request
 _QUIET = 10.0  # seconds; anybody may open connections, and fill the log
 _LEAST_CLOSE_CODE = 1000  # RFC 6455 section 7.4; smaller numbers are HTTP statuses
@@ -32,12 +34,13 @@ class Refusals:
         """Logs a refusal and, if a limit was exceeded, the limit's flag.
 
         `status` is the status of the response, the close code of a WebSocket, or 0 for a failed TLS
-        handshake, or -1 for a connection that the rules of the PROXY protocol forbid. Of these only
-        one in ten seconds is logged, with the number of the others.
+        handshake, or -1 for a connection that the rules of the PROXY protocol forbid, or -2 for one
+        that has exceeded a bound of HTTP/2. Of those with -1 only one in ten seconds is logged,
+        with the number of the others.
         """
         client = host or "a client"
         flag = "" if limit is None else f" ({_FLAGS[limit]})"
-        if status < 0:
+        if status == _FORBIDDEN:
             self._log_forbidden(client, reason + flag)
         else:
             _log_refused(client, status, reason, flag)
@@ -53,7 +56,9 @@ class Refusals:
 
 
 def _log_refused(client: str, status: int, reason: str, flag: str) -> None:
-    if status == 0:
+    if status == _HTTP_2:
+        log.debug("Closed a connection of HTTP/2 of %s: %s%s", client, reason, flag)
+    elif status == 0:
         log.debug("TLS handshake with %s failed: %s%s", client, reason, flag)
     elif status == _TOO_SLOW:
         log.warning("The response to %s for %s took too long%s", reason, client, flag)

@@ -15,7 +15,7 @@ import click
 from .._asgi.foreign_app import INTERFACES
 from .access_log_options import access_log_options
 from .compression_options import compression_options
-from .config import LIFESPAN_MODES, LONGEST_GRACE, RANGES, Config
+from .config import HTTP_VERSIONS, LIFESPAN_MODES, LONGEST_GRACE, RANGES, Config
 from .limits import LIMITS
 from .listening_options import listening_options, refuse_two_addresses
 from .load import Load, load_app
@@ -220,6 +220,14 @@ _OPTIONS = (
         default=True,
         show_default=True,
         help="Compress WebSocket messages if the client offers it.",
+    ),
+    click.option(
+        "--http",
+        type=click.Choice(HTTP_VERSIONS),
+        default="1.1",
+        show_default=True,
+        help="auto or 2: HTTP/2, too, with clients that ask for it: by ALPN where there is TLS, by "
+        "its preface where there is none. All others: HTTP/1.1 alone.",
     ),
     tls_options,
     click.option(

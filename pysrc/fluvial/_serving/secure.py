@@ -87,9 +87,15 @@ def make_secure(
             crl=files.any(config.ssl_crl),
             minimum_version=minimum,
             tickets=tickets,
+            http2=speaks_http2(config),
         )
     except ValueError as exc:
         raise SecureError(f"can't use TLS: {exc}") from exc
+
+
+def speaks_http2(config: Config) -> bool:
+    """Whether HTTP/2 is spoken with clients that ask for it; never without nghttp2."""
+    return config.http in ("auto", "2") and bool(_core.nghttp2_version)
 
 
 def _pairs(config: Config) -> Iterator[tuple[str, str, str | None]]:

@@ -39,6 +39,7 @@ from .proxies import make_proxies
 from .refusals import Refusals
 from .reopening import reopening
 from .reporting import RETIRE, report
+from .secure import speaks_http2
 from .sockets import BindError, describe
 from .stopping import Stop, current_stop
 
@@ -346,6 +347,7 @@ class Service:
         limits = {n: v for n, v in self._config.limits.items() if n not in PYTHON_LIMITS}
         config = self._config
         limits["cancel_on_disconnect"] = int(config.cancel_on_disconnect)
+        limits["h2"] = int(speaks_http2(config))
         return limits | {"ws_deflate": int(config.ws_per_message_deflate)}
 
     def _around(self) -> Bridge | None:

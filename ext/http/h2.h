@@ -1,0 +1,165 @@
+/* HTTP/2 (RFC 9113) on a connection of this layer: what the files of HTTP/1.1 know of it. Framing, HPACK
+ * and flow control are nghttp2's; see h2_conn.h for the rest, and ADR 29.
+ *
+ * A request that came by HTTP/2 has HttpRequest.conn NULL and HttpRequest.h2 set while its exchange lasts.
+ * So the functions of response.h try the connection first, and these functions when there is none: they
+ * return UV_ECANCELED when the exchange is over. Without nghttp2 they are all that is left.
+ * Thread: the loop's, with the GIL.
+ */
+#ifndef FLUVIAL_HTTP_H2_H
+#define FLUVIAL_HTTP_H2_H
+
+#include "base/py.h"
+#include "http/conn.h"
+
+#include <uv.h>
+
+#ifdef FLUVIAL_HTTP2
+
+/* nghttp2's version; empty without it. */
+const char *h2_version(void);
+/* The connection speaks HTTP/2 from now on. `prefaced`: the client's preface has been read. */
+void h2_begin(HttpConn *c, bool prefaced);
+/* Whether the TLS handshake has chosen HTTP/2. */
+bool h2_is_chosen(const HttpConn *c);
+/* Whether the connection speaks it. */
+bool h2_is_spoken(const HttpConn *c);
+/* The connection of a request that came by HTTP/2; NULL when its exchange is over. */
+HttpConn *h2_conn_of(const HttpRequest *req);
+
+/* As the functions of response.h that begin with http_. */
+int h2_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner);
+int h2_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length);
+int h2_stream_write(HttpRequest *req, Slice piece, PyObject *owner);
+int h2_stream_end(HttpRequest *req, const HttpFields *trailers);
+int h2_inform(HttpRequest *req, int status, const HttpFields *fields);
+bool h2_stream_full(const HttpRequest *req);
+void h2_abort(HttpRequest *req, bool told);
+void h2_body_pause(HttpRequest *req);
+void h2_body_resume(HttpRequest *req);
+
+/* What drain.c asks of a connection that speaks HTTP/2. */
+bool h2_request_is_pending(const HttpRequest *req);
+void h2_each_pending(const HttpConn *c, uint64_t now,
+                     void (*found)(void *arg, HttpPending pending), void *arg);
+void h2_end_streams(HttpConn *c);
+
+#else
+
+static inline const char *
+h2_version(void)
+{
+    return "";
+}
+
+static inline void
+h2_begin(HttpConn *c, bool prefaced)
+{
+    (void)prefaced;
+    conn_close(c, false);
+}
+
+static inline bool
+h2_is_chosen(const HttpConn *c)
+{
+    (void)c;
+    return false;
+}
+
+static inline bool
+h2_is_spoken(const HttpConn *c)
+{
+    (void)c;
+    return false;
+}
+
+static inline HttpConn *
+h2_conn_of(const HttpRequest *req)
+{
+    (void)req;
+    return NULL;
+}
+
+static inline int
+h2_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
+{
+    (void)req, (void)head, (void)body, (void)owner;
+    return UV_ECANCELED;
+}
+
+static inline int
+h2_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
+{
+    (void)req, (void)head, (void)length;
+    return UV_ECANCELED;
+}
+
+static inline int
+h2_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
+{
+    (void)req, (void)piece, (void)owner;
+    return UV_ECANCELED;
+}
+
+static inline int
+h2_stream_end(HttpRequest *req, const HttpFields *trailers)
+{
+    (void)req, (void)trailers;
+    return UV_ECANCELED;
+}
+
+static inline int
+h2_inform(HttpRequest *req, int status, const HttpFields *fields)
+{
+    (void)req, (void)status, (void)fields;
+    return UV_ECANCELED;
+}
+
+static inline bool
+h2_stream_full(const HttpRequest *req)
+{
+    (void)req;
+    return false;
+}
+
+static inline void
+h2_abort(HttpRequest *req, bool told)
+{
+    (void)req, (void)told;
+}
+
+static inline void
+h2_body_pause(HttpRequest *req)
+{
+    (void)req;
+}
+
+static inline void
+h2_body_resume(HttpRequest *req)
+{
+    (void)req;
+}
+
+static inline bool
+h2_request_is_pending(const HttpRequest *req)
+{
+    (void)req;
+    return false;
+}
+
+static inline void
+h2_each_pending(const HttpConn *c, uint64_t now,
+                void (*found)(void *arg, HttpPending pending), void *arg)
+{
+    (void)c, (void)now, (void)found, (void)arg;
+}
+
+static inline void
+h2_end_streams(HttpConn *c)
+{
+    (void)c;
+}
+
+#endif
+
+#endif

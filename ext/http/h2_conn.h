@@ -1,0 +1,219 @@
+/* One HTTP/2 connection and its streams, behind the interface of h2.h. Each stream is one exchange: an
+ * HttpRequest from its first HEADERS frame to the end of its response.
+ *
+ *   h2.c        the connection: bytes to nghttp2 and back, deadlines, the ways to end
+ *   h2_in.c     nghttp2's callbacks: frames to the parts of a request
+ *   h2_head.c   header fields to an HttpRequest, and the limits on them
+ *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
+ *   h2_out.c    responses: header fields, pieces of the body, trailers
+ *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
+ *
+ * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls
+ * back from within nghttp2_session_mem_recv and _mem_send, and callbacks call the upper layer, which may
+ * close the connection. Then the H2Conn is detached (`conn` is NULL) and freed when those have returned.
+ * Thread: the loop's, with the GIL.
+ */
+#ifndef FLUVIAL_HTTP_H2_CONN_H
+#define FLUVIAL_HTTP_H2_CONN_H
+
+#include "base/py.h"
+#include "base/buf.h"
+#include "base/ring.h"
+#include "http/h2.h"
+
+#include <nghttp2/nghttp2.h>
+
+enum {
+    H2_HIGH = 64
+        * 1024, /* bytes of a response that wait: the writer should wait, too */
+    H2_LOW = 16 * 1024,
+    H2_CLOSED = 16,
+    H2_CONN_WINDOWS = 4, /* a connection's window, in windows of a stream */
+    H2_DECODED_TIMES =
+        4, /* of HttpLimits.header_block, decoded: more ends the connection */
+};
+
+typedef struct H2Conn H2Conn;
+typedef struct H2Stream H2Stream;
+
+/* A piece of a response's body. Its bytes follow the struct, unless `owner` keeps them. */
+typedef struct H2Piece H2Piece;
+struct H2Piece {
+    H2Piece *next;
+    PyObject *owner; /* owned; NULL: the bytes follow */
+    Slice left;
+    char bytes[];
+};
+
+struct H2Stream {
+    Ring all;         /* in H2Conn.streams */
+    Ring writable;    /* in H2Conn.writable, or unlinked */
+    H2Conn *h2;       /* borrowed; outlives its streams */
+    HttpRequest *req; /* owned; NULL: its exchange is over */
+    int32_t id;
+
+    /* The head, while it arrives. */
+    nghttp2_rcbuf *path, *authority, *method; /* owned; NULL: not there */
+    Buf cookie;       /* owned: the fields joined (RFC 9113 section 8.2.3) */
+    uint64_t decoded; /* bytes of names and values */
+    bool begun;       /* the pseudo-header fields are in HttpRequest.head */
+    bool trailing;    /* the head is complete: fields are trailers */
+    Fault fault;
+
+    /* The request's body. */
+    Buf held; /* owned: bytes that wait for http_body_resume */
+    bool paused;
+    bool ended_in; /* END_STREAM or RST_STREAM has arrived */
+    bool end_told; /* and the upper layer knows */
+    uint64_t received;
+    uint64_t checked; /* `received` at `checked_at` */
+    uint64_t checked_at;
+    uint32_t unread_left; /* of UNREAD_MAX, once the response is complete */
+
+    /* The response. */
+    H2Piece *first, **last; /* owned: what nghttp2 hasn't taken */
+    size_t queued;          /* bytes of them */
+    bool submitted;         /* nghttp2 has the head */
+    bool ended_out;         /* the body is complete */
+    bool deferred;          /* nghttp2 waits for nghttp2_session_resume_data */
+    bool over_high;
+    bool sent_end;          /* END_STREAM has left */
+    bool reset;             /* RST_STREAM is submitted */
+    Buf trailers;           /* owned: "name: value\r\n" … */
+    uint64_t taken;         /* bytes that nghttp2 has framed */
+    uint64_t taken_checked; /* `taken` at `taken_at` */
+    uint64_t taken_at;
+};
+
+/* The head of the frame that is arriving, read beside nghttp2, which keeps some frames to itself. */
+typedef struct H2Frame {
+    unsigned char head[13]; /* and of PRIORITY the stream that it depends on */
+    uint8_t have;           /* bytes of it */
+    uint8_t type, flags;
+    int32_t id;
+    int32_t depends; /* PRIORITY */
+    uint32_t length; /* of the payload */
+    uint32_t skip;   /* bytes of it that are still to come */
+} H2Frame;
+
+/* A count of events within a second. */
+typedef struct H2Count {
+    uint64_t since;
+    int64_t left;
+} H2Count;
+
+struct H2Conn {
+    HttpConn *conn;           /* borrowed; NULL: detached */
+    nghttp2_session *session; /* owned */
+    Ring streams;
+    Ring writable; /* streams whose writers may go on */
+    H2Piece *done; /* owned: pieces to be freed once nghttp2 has returned */
+    uint32_t nstreams;
+    unsigned busy; /* calls of nghttp2's that are running */
+    Buf nv, text;  /* owned: a response's head, while it is submitted */
+
+    bool again;        /* something was submitted since nghttp2 was last asked */
+    bool resumed;      /* http_body_resume was called */
+    bool draining;     /* the first GOAWAY is submitted */
+    bool last_goaway;  /* and the one that names the last stream */
+    bool refused;      /* the connection is to end: `error` says why */
+    uint32_t error;    /* NGHTTP2_… */
+    const char *limit; /* the field of HttpLimits that was exceeded, or NULL */
+    const char *detail;
+    uint64_t drain_at;  /* uv_now() when it began to drain */
+    uint64_t head_at;   /* uv_now() when the head that is arriving began; 0: none */
+    unsigned continued; /* CONTINUATION frames of it */
+    H2Frame frame;
+    H2Count resets, controls;
+    int32_t newest;            /* the last stream that the client has opened */
+    uint64_t opened;           /* bit n: it has opened newest - 2n, too */
+    int32_t closed[H2_CLOSED]; /* streams that the client itself has ended, of late */
+    unsigned nclosed;          /* where the next of them goes */
+    uint64_t wrote;            /* bytes that the kernel had taken at `wrote_at` */
+    uint64_t wrote_at;         /* uv_now() */
+};
+
+static inline const HttpLimits *
+h2_limits(const H2Stream *s)
+{
+    return &s->req->server->limits;
+}
+
+/* ---- h2.c -------------------------------------------------------------------------------- */
+
+/* Something was submitted: it is written before the loop blocks, or at the end of the current read. */
+void h2_wake(H2Conn *h2);
+/* Ends a time in which `busy` was one more: frees a detached connection, or sees to what was submitted. */
+void h2_release(H2Conn *h2);
+/* Ends the connection with GOAWAY once nghttp2 has returned. */
+void h2_refuse(H2Conn *h2, uint32_t error, const char *detail, const char *limit);
+uint64_t h2_now(const H2Conn *h2);
+/* Refuses new streams, and ends the connection after those that there are. */
+void h2_last_goaway(H2Conn *h2);
+
+/* ---- h2_in.c ----------------------------------------------------------------------------- */
+
+/* Sets the callbacks. 0 or an error of nghttp2's. */
+int h2_in_callbacks(nghttp2_session_callbacks **out);
+
+/* ---- h2_head.c --------------------------------------------------------------------------- */
+
+/* Adds a field of the request's head. */
+void h2_head_field(H2Stream *s, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+/* The head is complete: checks it, and fills in HttpRequest. Sets H2Stream.fault. */
+void h2_head_end(H2Stream *s, bool end_stream);
+void h2_head_clear(H2Stream *s);
+
+/* ---- h2_stream.c ------------------------------------------------------------------------- */
+
+/* NULL when out of memory. */
+H2Stream *h2_stream_new(H2Conn *h2, int32_t id);
+/* Frees it; the exchange, if it isn't over, ends with on_gone. */
+void h2_stream_free(H2Stream *s);
+/* The parts of the request, in order. Each may call the upper layer. */
+void h2_exchange_head(H2Stream *s);
+void h2_exchange_body(H2Stream *s, Slice piece);
+void h2_exchange_end(H2Stream *s);
+/* The response is complete: wakes who waits, and releases the request. */
+void h2_exchange_over(H2Stream *s);
+/* Releases the request; on_gone follows when its response isn't complete. */
+void h2_exchange_drop(H2Stream *s);
+/* Refuses the request with a response of our own if none has begun. */
+void h2_exchange_reject(H2Stream *s, Fault fault);
+/* Submits RST_STREAM, once. */
+void h2_stream_reset(H2Stream *s, uint32_t error);
+/* Passes on what waits for http_body_resume. */
+void h2_exchange_flow(H2Stream *s);
+
+/* ---- h2_out.c ---------------------------------------------------------------------------- */
+
+void h2_out_free(H2Stream *s);
+/* Frees pieces that nghttp2 has used. May run Python code. */
+void h2_out_release(H2Conn *h2);
+/* nghttp2's callback that copies bytes of a stream to the connection. */
+int h2_out_send_data(nghttp2_session *session, nghttp2_frame *frame,
+                     const uint8_t *head, size_t len, nghttp2_data_source *source,
+                     void *user);
+/* The whole response {"detail": fault.detail}. Returns the bytes of its body. */
+size_t h2_out_refusal(H2Stream *s, Fault fault);
+
+/* ---- h2_guard.c -------------------------------------------------------------------------- */
+
+/* A stream was reset, by whichever side. */
+void h2_guard_reset(H2Conn *h2);
+/* A frame has arrived that asks for nothing. */
+void h2_guard_control(H2Conn *h2);
+/* Something useful has happened, which goes with a few such frames. */
+void h2_guard_useful(H2Conn *h2);
+/* The client has opened a stream, or one that it has ended is over. */
+void h2_guard_opened(H2Conn *h2, int32_t id);
+void h2_guard_closed(H2Conn *h2, int32_t id);
+/* Reads a frame's head, as far as it has come, or skips its payload. Returns the bytes used, at least one;
+ * `*whole`: the head is complete. */
+size_t h2_frame_read(H2Frame *frame, Slice bytes, bool *whole);
+/* Whether the frame may come now; if not, the connection is refused. */
+bool h2_guard_frame(H2Conn *h2, const H2Frame *frame);
+/* H2_LOOK has passed: looks at each stream. */
+void h2_guard_look(H2Conn *h2);
+
+#endif

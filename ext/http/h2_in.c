@@ -1,0 +1,268 @@
+/* nghttp2's callbacks: which frame has arrived or left, and what that means for a stream or the connection.
+ * nghttp2 has checked each frame by RFC 9113 before. Callbacks run within nghttp2_session_mem_recv and
+ * _mem_send, in h2_read; once the connection is detached or refused they make nghttp2 stop. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/h2_conn.h"
+
+static bool
+h2_is_over(const H2Conn *h2)
+{
+    return h2->conn == NULL || h2->refused;
+}
+
+static H2Stream *
+h2_stream_of(const H2Conn *h2, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(h2->session, id);
+}
+
+static int
+h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    H2Conn *h2 = user;
+    if (h2_is_over(h2)) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        return 0;
+    }
+    h2_guard_opened(h2, frame->hd.stream_id);
+    H2Stream *s = h2_stream_new(h2, frame->hd.stream_id);
+    if (s == NULL) {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    return nghttp2_session_set_stream_user_data(session, s->id, s);
+}
+
+/* ---- Fields -------------------------------------------------------------------------------- */
+
+/* Trailer fields are counted and dropped. */
+static int
+h2_trailer(H2Stream *s, size_t len)
+{
+    s->decoded += len;
+    if (limit_exceeded(s->h2->conn->server->limits.trailer_block, s->decoded)) {
+        h2_stream_reset(s, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    return 0;
+}
+
+/* Whether so much was decoded that refusing the request isn't enough: a few bytes of HPACK can stand for many. */
+static bool
+h2_is_bomb(const H2Stream *s)
+{
+    uint64_t limit = s->h2->conn->server->limits.header_block;
+    return limit_exceeded(limit * H2_DECODED_TIMES, s->decoded);
+}
+
+static int
+h2_on_header(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *frame,
+             nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t Py_UNUSED(flags),
+             void *user)
+{
+    H2Conn *h2 = user;
+    if (h2_is_over(h2)) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    H2Stream *s = h2_stream_of(h2, frame->hd.stream_id);
+    if (s == NULL) {
+        return 0;
+    }
+    if (s->trailing) {
+        return h2_trailer(s, nghttp2_rcbuf_get_buf(name).len
+                                 + nghttp2_rcbuf_get_buf(value).len);
+    }
+    h2_head_field(s, name, value);
+    if (h2_is_bomb(s)) {
+        h2_refuse(h2, NGHTTP2_ENHANCE_YOUR_CALM, "a header section is far too large",
+                  "header_block");
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    return 0;
+}
+
+/* A field that RFC 9113 section 8.2.1 forbids: the whole request is malformed. */
+static int
+h2_on_invalid_header(nghttp2_session *Py_UNUSED(session),
+                     const nghttp2_frame *Py_UNUSED(frame),
+                     nghttp2_rcbuf *Py_UNUSED(name), nghttp2_rcbuf *Py_UNUSED(value),
+                     uint8_t Py_UNUSED(flags), void *Py_UNUSED(user))
+{
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* ---- Whole frames -------------------------------------------------------------------------- */
+
+static void
+h2_headers_received(H2Conn *h2, const nghttp2_frame *frame)
+{
+    bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    H2Stream *s = h2_stream_of(h2, frame->hd.stream_id);
+    h2->head_at = 0;
+    if (s == NULL) {
+        return;
+    }
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        h2_head_end(s, end);
+        h2_guard_useful(h2);
+        h2_exchange_head(s);
+    }
+    if (end && h2->conn != NULL) {
+        h2_exchange_end(s);
+    }
+}
+
+static void
+h2_data_received(H2Conn *h2, const nghttp2_frame *frame)
+{
+    H2Stream *s = h2_stream_of(h2, frame->hd.stream_id);
+    if (s != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+        h2_exchange_end(s);
+    }
+}
+
+static void
+h2_ping_received(H2Conn *h2, const nghttp2_frame *frame)
+{
+    if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && h2->draining) {
+        h2_last_goaway(h2);
+    }
+}
+
+/* on_stream_close follows. */
+static void
+h2_reset_received(H2Conn *h2, int32_t id)
+{
+    H2Stream *s = h2_stream_of(h2, id);
+    if (s != NULL) {
+        s->ended_in = true;
+    }
+    h2_guard_reset(h2);
+}
+
+static int
+h2_on_frame_recv(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *frame,
+                 void *user)
+{
+    H2Conn *h2 = user;
+    if (h2_is_over(h2)) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        h2_headers_received(h2, frame);
+        break;
+    case NGHTTP2_DATA:
+        h2_data_received(h2, frame);
+        break;
+    case NGHTTP2_RST_STREAM:
+        h2_reset_received(h2, frame->hd.stream_id);
+        break;
+    case NGHTTP2_PING:
+        h2_ping_received(h2, frame);
+        break;
+    case NGHTTP2_SETTINGS:
+        h2->head_at = 0;
+        break;
+    default: /* h2_guard_frame has seen it */
+        break;
+    }
+    return h2_is_over(h2) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int
+h2_on_data_chunk(nghttp2_session *session, uint8_t Py_UNUSED(flags), int32_t id,
+                 const uint8_t *data, size_t len, void *user)
+{
+    H2Conn *h2 = user;
+    if (h2_is_over(h2)) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    H2Stream *s = h2_stream_of(h2, id);
+    if (s == NULL) {
+        (void)nghttp2_session_consume_connection(session, len);
+    } else {
+        h2_exchange_body(s, slice_of((const char *)data, len));
+    }
+    return h2_is_over(h2) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* ---- Frames that left, streams that ended -------------------------------------------------- */
+
+static int
+h2_on_frame_send(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *frame,
+                 void *user)
+{
+    H2Conn *h2 = user;
+    bool end = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS)
+               && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (h2_is_over(h2)) {
+        return 0;
+    }
+    if (frame->hd.type == NGHTTP2_RST_STREAM
+        && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) {
+        h2_guard_reset(h2);
+    }
+    H2Stream *s = end ? h2_stream_of(h2, frame->hd.stream_id) : NULL;
+    if (s != NULL) {
+        s->sent_end = true;
+        if (!s->ended_in && s->unread_left == 0) {
+            h2_stream_reset(s, NGHTTP2_NO_ERROR);
+        }
+    }
+    return 0;
+}
+
+/* A response's head couldn't be sent, being too large, for one. */
+static int
+h2_on_frame_not_send(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *frame,
+                     int Py_UNUSED(err), void *user)
+{
+    H2Conn *h2 = user;
+    H2Stream *s = h2_is_over(h2) || frame->hd.type != NGHTTP2_HEADERS
+                      ? NULL
+                      : h2_stream_of(h2, frame->hd.stream_id);
+    if (s != NULL) {
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    }
+    return 0;
+}
+
+static int
+h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t Py_UNUSED(error),
+                   void *user)
+{
+    H2Conn *h2 = user;
+    H2Stream *s = h2_stream_of(h2, id);
+    if (s != NULL) {
+        (void)nghttp2_session_set_stream_user_data(session, id, NULL);
+        if (s->ended_in) {
+            h2_guard_closed(h2, id);
+        }
+        h2_stream_free(s);
+    }
+    return 0;
+}
+
+int
+h2_in_callbacks(nghttp2_session_callbacks **out)
+{
+    nghttp2_session_callbacks *to;
+    int err = nghttp2_session_callbacks_new(&to);
+    if (err != 0) {
+        return err;
+    }
+    nghttp2_session_callbacks_set_on_begin_headers_callback(to, h2_on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(to, h2_on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback2(to, h2_on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(to, h2_on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(to, h2_on_data_chunk);
+    nghttp2_session_callbacks_set_on_frame_send_callback(to, h2_on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(to, h2_on_frame_not_send);
+    nghttp2_session_callbacks_set_on_stream_close_callback(to, h2_on_stream_close);
+    nghttp2_session_callbacks_set_send_data_callback(to, h2_out_send_data);
+    *out = to;
+    return 0;
+}

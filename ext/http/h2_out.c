@@ -1,0 +1,497 @@
+/* Responses of HTTP/2: a head for nghttp2, and a body that waits in pieces until both the stream's window and the
+ * connection have room for it. How a response is framed (HEAD, 204, 304, Content-Length) is decided by
+ * response_stated_length, as for HTTP/1.1. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/h2_conn.h"
+
+#include "base/fmt.h"
+#include "base/probe.h"
+#include "http/out.h"
+#include "http/response_head.h"
+
+enum {
+    H2_COPY_MAX = 16 * 1024, /* bytes: a longer piece isn't copied if it has an owner */
+    H2_DATA_HEAD = 9,
+    H2_FIELDS_FIXED = 7, /* fields of a head beside those that the caller adds */
+    H2_TEXT_FIXED = 64,
+};
+
+/* ---- Heads ----------------------------------------------------------------------------------- */
+
+static nghttp2_nv *
+h2_nv(const H2Conn *h2)
+{
+    return (nghttp2_nv *)(void *)h2->nv.ptr;
+}
+
+static size_t
+h2_nv_count(const H2Conn *h2)
+{
+    return h2->nv.len / sizeof(nghttp2_nv);
+}
+
+static size_t
+h2_lines(Slice raw)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < raw.len; i++) {
+        lines += raw.ptr[i] == '\n';
+    }
+    return lines;
+}
+
+/* Makes room for the fields of `raw` and `added`, and a few more. 0 or UV_ENOMEM. */
+static int
+h2_nv_begin(H2Conn *h2, Slice raw, Slice added)
+{
+    size_t lines = h2_lines(raw) + h2_lines(added);
+    buf_clear(&h2->nv);
+    buf_clear(&h2->text);
+    int err = buf_reserve(&h2->nv, (lines + H2_FIELDS_FIXED) * sizeof(nghttp2_nv));
+    return err != 0 ? err : buf_reserve(&h2->text, raw.len + added.len + H2_TEXT_FIXED);
+}
+
+/* Adds a field to the room that h2_nv_begin has made; nghttp2 copies it when it is submitted. */
+static void
+h2_nv_add(H2Conn *h2, Slice name, Slice value)
+{
+    const nghttp2_nv nv = {.name = (uint8_t *)name.ptr,
+                           .value = (uint8_t *)value.ptr,
+                           .namelen = name.len,
+                           .valuelen = value.len,
+                           .flags = NGHTTP2_NV_FLAG_NONE};
+    (void)buf_append(&h2->nv, (const char *)&nv, sizeof nv);
+}
+
+static void
+h2_nv_add_number(H2Conn *h2, Slice name, uint64_t number)
+{
+    char *text = h2->text.ptr + h2->text.len;
+    size_t n = fmt_decimal(text, number);
+    h2->text.len += n;
+    h2_nv_add(h2, name, slice_of(text, n));
+}
+
+/* Adds the fields "name: value\r\n" …; their names are copied in lower case. */
+static void
+h2_nv_add_raw(H2Conn *h2, Slice raw)
+{
+    while (raw.len != 0) {
+        const char *colon = memchr(raw.ptr, ':', raw.len);
+        const char *end = memchr(raw.ptr, '\n', raw.len);
+        size_t len = (size_t)(colon - raw.ptr);
+        char *name = h2->text.ptr + h2->text.len;
+        for (size_t i = 0; i < len; i++) {
+            name[i] = ascii_lower(raw.ptr[i]);
+        }
+        h2->text.len += len;
+        h2_nv_add(h2, slice_of(name, len),
+                  slice_of(colon + 2, (size_t)(end - colon) - 3));
+        size_t line = (size_t)(end + 1 - raw.ptr);
+        raw = slice_of(raw.ptr + line, raw.len - line);
+    }
+}
+
+/* Puts the head into H2Conn.nv. 0 or UV_ENOMEM. */
+static int
+h2_nv_head(H2Conn *h2, HttpServer *server, const ResponseHead *head)
+{
+    const HttpFields *fields = head->fields;
+    Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
+    Slice added = buf_slice(&server->added), line;
+    int err = h2_nv_begin(h2, raw, added);
+    if (err != 0) {
+        return err;
+    }
+    h2_nv_add_number(h2, SLICE(":status"), (uint64_t)head->status);
+    if (!server->no_server && (fields == NULL || !fields->has_server)) {
+        h2_nv_add(h2, SLICE("server"), SLICE("fluvial"));
+    }
+    if (!server->no_date && (fields == NULL || !fields->has_date)) {
+        const char *line = date_line(&server->date, uv_now(loop_uv(server->loop)));
+        h2_nv_add(h2, SLICE("date"), slice_of(line + 6, DATE_LINE - 8));
+    }
+    if (head->content_type.len != 0) {
+        h2_nv_add(h2, SLICE("content-type"), head->content_type);
+    }
+    if (head->length >= 0) {
+        h2_nv_add_number(h2, SLICE("content-length"), (uint64_t)head->length);
+    }
+    if (head->id.len != 0 && !request_ids_has(&server->ids, raw)) {
+        h2_nv_add(h2, buf_slice(&server->ids.name), head->id);
+    }
+    h2_nv_add_raw(h2, raw);
+    while (response_next_added(head, &added, &line)) {
+        h2_nv_add_raw(h2, line);
+    }
+    return 0;
+}
+
+/* Notes for the access log what the head says. */
+static void
+h2_log_head(H2Stream *s, int status)
+{
+    HttpRequest *req = s->req;
+    H2Conn *h2 = s->h2;
+    AccessLog *log = &req->server->log;
+    req->status = status;
+    if (log->writer == NULL) {
+        return;
+    }
+    if (log->format == NULL) {
+        if (!req->refused) {
+            access_log_add(log, &req->peer, req, status);
+        }
+        return;
+    }
+    bool wanted = access_format_wants_fields(log->format);
+    for (size_t i = 0; i < h2_nv_count(h2); i++) {
+        const nghttp2_nv *nv = &h2_nv(h2)[i];
+        req->rest_out += nv->namelen + nv->valuelen;
+        if (wanted && i != 0) { /* or they are missing in the line */
+            (void)buf_append(&req->answered, (const char *)nv->name, nv->namelen);
+            (void)buf_append(&req->answered, ": ", 2);
+            (void)buf_append(&req->answered, (const char *)nv->value, nv->valuelen);
+            (void)buf_append(&req->answered, "\r\n", 2);
+        }
+    }
+}
+
+/* ---- The body -------------------------------------------------------------------------------- */
+
+static void
+h2_piece_free(H2Piece *piece)
+{
+    Py_XDECREF(piece->owner);
+    PyMem_RawFree(piece);
+}
+
+void
+h2_out_release(H2Conn *h2)
+{
+    while (h2->done != NULL) {
+        H2Piece *piece = h2->done;
+        h2->done = piece->next;
+        h2_piece_free(piece);
+    }
+}
+
+/* The pieces are freed by h2_out_release: an owner's end may run Python code, which nghttp2's caller
+ * isn't prepared for. */
+void
+h2_out_free(H2Stream *s)
+{
+    *s->last = s->h2->done;
+    s->h2->done = s->first;
+    s->first = NULL;
+    s->last = &s->first;
+    s->queued = 0;
+}
+
+/* Adds a piece; `owner` is borrowed. 0 or UV_ENOMEM. */
+static int
+h2_out_add(H2Stream *s, Slice bytes, PyObject *owner)
+{
+    bool copy = bytes.len <= H2_COPY_MAX || owner == NULL;
+    H2Piece *piece = PyMem_RawMalloc(sizeof(*piece) + (copy ? bytes.len : 0));
+    if (piece == NULL) {
+        return UV_ENOMEM;
+    }
+    *piece = (H2Piece){.owner = copy ? NULL : Py_NewRef(owner), .left = bytes};
+    if (copy) {
+        memcpy(piece->bytes, bytes.ptr, bytes.len);
+        piece->left.ptr = piece->bytes;
+    }
+    *s->last = piece;
+    s->last = &piece->next;
+    s->queued += bytes.len;
+    s->over_high = s->over_high || s->queued > H2_HIGH;
+    return 0;
+}
+
+/* The body goes on: nghttp2 asks for it again. */
+static void
+h2_out_resume(H2Stream *s)
+{
+    if (s->deferred) {
+        s->deferred = false;
+        (void)nghttp2_session_resume_data(s->h2->session, s->id);
+    }
+    h2_wake(s->h2);
+}
+
+/* nghttp2's callback: how much the next DATA frame has. */
+static ssize_t
+h2_out_read(nghttp2_session *session, int32_t id, uint8_t *Py_UNUSED(buf), size_t len,
+            uint32_t *flags, nghttp2_data_source *source, void *Py_UNUSED(user))
+{
+    H2Stream *s = source->ptr;
+    H2Conn *h2 = s->h2;
+    size_t n = len < s->queued ? len : s->queued;
+    if (n == 0 && !s->ended_out) {
+        s->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (!s->ended_out || n != s->queued) {
+        return (ssize_t)n;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    Slice trailers = buf_slice(&s->trailers);
+    if (trailers.len != 0 && h2_nv_begin(h2, trailers, SLICE("")) == 0) {
+        h2_nv_add_raw(h2, trailers);
+        if (nghttp2_submit_trailer(session, id, h2_nv(h2), h2_nv_count(h2)) == 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        }
+    }
+    return (ssize_t)n;
+}
+
+/* Moves `len` bytes of the pieces to `out`, which has room. */
+static void
+h2_out_take(H2Stream *s, Buf *out, size_t len)
+{
+    s->queued -= len;
+    s->taken += len;
+    while (len != 0) {
+        H2Piece *piece = s->first;
+        size_t n = len < piece->left.len ? len : piece->left.len;
+        (void)buf_append(out, piece->left.ptr, n);
+        piece->left = slice_of(piece->left.ptr + n, piece->left.len - n);
+        len -= n;
+        if (piece->left.len == 0) {
+            s->first = piece->next;
+            s->last = s->first == NULL ? &s->first : s->last;
+            piece->next = s->h2->done;
+            s->h2->done = piece;
+        }
+    }
+    if (s->over_high && s->queued <= H2_LOW) {
+        s->over_high = false;
+        if (s->req != NULL && !ring_is_linked(&s->writable)) {
+            ring_append(&s->h2->writable, &s->writable);
+        }
+    }
+}
+
+int
+h2_out_send_data(nghttp2_session *Py_UNUSED(session), nghttp2_frame *Py_UNUSED(frame),
+                 const uint8_t *head, size_t len, nghttp2_data_source *source,
+                 void *user)
+{
+    H2Conn *h2 = user;
+    HttpConn *c = h2->conn;
+    if (c == NULL || h2->refused || c->broken) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    if (c->stream.over_high) {
+        return NGHTTP2_ERR_WOULDBLOCK;
+    }
+    Buf *out = &c->server->out;
+    size_t mark = out_begin(c);
+    if (buf_reserve(out, H2_DATA_HEAD + len) != 0) {
+        conn_break(c);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    (void)buf_append(out, (const char *)head, H2_DATA_HEAD); /* no frame is padded */
+    h2_out_take(source->ptr, out, len);
+    out_end(c, mark);
+    h2_guard_useful(h2);
+    return 0;
+}
+
+/* ---- Responses ------------------------------------------------------------------------------- */
+
+/* Submits the head; nghttp2 then asks for the body, unless there is none. */
+static int
+h2_submit(H2Stream *s, const HttpHead *head, int64_t length, bool whole)
+{
+    HttpRequest *req = s->req;
+    const HttpFields *fields = head->fields;
+    bool typed = fields != NULL && fields->has_content_type;
+    req->bodyless = req->is_head || response_has_no_body(head->status);
+    const ResponseHead wire = {
+        .status = head->status,
+        .content_type = typed ? slice_of("", 0) : head->content_type,
+        .fields = fields,
+        .length = response_stated_length(req, head, length),
+        .id = http_request_id(req),
+    };
+    req->length_left = req->bodyless ? -1 : wire.length;
+    req->chunked = true; /* framed: its socket can't be lent */
+    PROBE(response_head, s->h2->conn, req, head->status, wire.length);
+    int err = h2_nv_head(s->h2, req->server, &wire);
+    if (err == 0) {
+        bool empty = req->bodyless || (whole && length == 0);
+        const nghttp2_data_provider body = {.source = {.ptr = s},
+                                            .read_callback = h2_out_read};
+        int code = nghttp2_submit_response(s->h2->session, s->id, h2_nv(s->h2),
+                                           h2_nv_count(s->h2), empty ? NULL : &body);
+        err = code == 0 ? 0 : code == NGHTTP2_ERR_NOMEM ? UV_ENOMEM : UV_ECANCELED;
+    }
+    if (err == 0) {
+        s->submitted = true;
+        h2_log_head(s, head->status);
+    }
+    return err;
+}
+
+/* The stream of a request that can get a response: NULL when it can't any more. */
+static H2Stream *
+h2_stream_for(const HttpRequest *req, HttpResponseStage stage)
+{
+    H2Stream *s = req->h2;
+    return s != NULL && s->h2->conn != NULL && !s->reset && req->response == stage
+               ? s
+               : NULL;
+}
+
+int
+h2_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
+{
+    H2Stream *s = h2_stream_for(req, HTTP_RESPONSE_NONE);
+    if (s == NULL) {
+        return UV_ECANCELED;
+    }
+    int err = h2_submit(s, head, (int64_t)body.len, true);
+    if (err == 0 && !req->bodyless && body.len != 0) {
+        err = h2_out_add(s, body, owner);
+    }
+    if (err != 0) {
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR); /* on_gone follows */
+        return err;
+    }
+    s->ended_out = true;
+    req->response = HTTP_RESPONSE_DONE;
+    req->body_out = req->bodyless ? 0 : body.len;
+    h2_wake(s->h2);
+    h2_exchange_over(s);
+    return 0;
+}
+
+int
+h2_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
+{
+    H2Stream *s = h2_stream_for(req, HTTP_RESPONSE_NONE);
+    if (s == NULL) {
+        return UV_ECANCELED;
+    }
+    int err = h2_submit(s, head, length, false);
+    if (err != 0) {
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+        return err;
+    }
+    req->response = HTTP_RESPONSE_STREAMING;
+    h2_wake(s->h2);
+    return 0;
+}
+
+int
+h2_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
+{
+    H2Stream *s = h2_stream_for(req, HTTP_RESPONSE_STREAMING);
+    if (s == NULL || s->h2->conn->broken) {
+        return UV_ECANCELED;
+    }
+    if (req->bodyless || piece.len == 0) {
+        return 0;
+    }
+    if (req->length_left >= 0) {
+        if (piece.len > (uint64_t)req->length_left) {
+            return UV_EMSGSIZE;
+        }
+        req->length_left -= (int64_t)piece.len;
+    }
+    int err = h2_out_add(s, piece, owner);
+    if (err != 0) {
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+        return err;
+    }
+    req->body_out += piece.len;
+    h2_out_resume(s);
+    return 0;
+}
+
+int
+h2_stream_end(HttpRequest *req, const HttpFields *trailers)
+{
+    H2Stream *s = h2_stream_for(req, HTTP_RESPONSE_STREAMING);
+    if (s == NULL) {
+        return UV_ECANCELED;
+    }
+    if (req->length_left > 0) {
+        h2_abort(req, false);
+        return UV_EPROTO;
+    }
+    if (trailers != NULL && !req->bodyless) {
+        (void)buf_append_slice(&s->trailers, buf_slice(&trailers->raw));
+    }
+    s->ended_out = true;
+    req->response = HTTP_RESPONSE_DONE;
+    h2_out_resume(s);
+    h2_exchange_over(s);
+    return 0;
+}
+
+int
+h2_inform(HttpRequest *req, int status, const HttpFields *fields)
+{
+    H2Stream *s = h2_stream_for(req, HTTP_RESPONSE_NONE);
+    if (s == NULL) {
+        return UV_ECANCELED;
+    }
+    H2Conn *h2 = s->h2;
+    int err = h2_nv_begin(h2, buf_slice(&fields->raw), SLICE(""));
+    if (err != 0) {
+        return err;
+    }
+    h2_nv_add_number(h2, SLICE(":status"), (uint64_t)status);
+    h2_nv_add_raw(h2, buf_slice(&fields->raw));
+    err = nghttp2_submit_headers(h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, h2_nv(h2),
+                                 h2_nv_count(h2), NULL);
+    h2_wake(h2);
+    return err == 0 ? 0 : UV_ENOMEM;
+}
+
+bool
+h2_stream_full(const HttpRequest *req)
+{
+    return req->h2 != NULL && req->response != HTTP_RESPONSE_DONE && req->h2->over_high;
+}
+
+void
+h2_abort(HttpRequest *req, bool told)
+{
+    H2Stream *s = req->h2;
+    if (s == NULL) {
+        return;
+    }
+    h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    if (!told) {
+        req->response = HTTP_RESPONSE_DONE; /* so that on_gone isn't called */
+    }
+    h2_exchange_over(s);
+}
+
+size_t
+h2_out_refusal(H2Stream *s, Fault fault)
+{
+    char body[160];
+    int n = PyOS_snprintf(body, sizeof body, "{\"detail\":\"%s\"}", fault.detail);
+    const HttpHead head = {.status = fault.status,
+                           .content_type = SLICE("application/json")};
+    Slice text = slice_of(body, (size_t)n);
+    s->req->refused = true; /* its line is the caller's */
+    int err = h2_submit(s, &head, n, true);
+    if (err == 0 && !s->req->bodyless) {
+        err = h2_out_add(s, text, NULL);
+    }
+    s->ended_out = true;
+    if (err != 0) {
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    }
+    h2_wake(s->h2);
+    return s->req->bodyless ? 0 : text.len;
+}

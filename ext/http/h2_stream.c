@@ -1,0 +1,437 @@
+/* A stream of HTTP/2 and its exchange: when the layer above is called (see HttpOps), as exchange.c does it for
+ * HTTP/1.1. The layer above may respond, reset the stream or close the connection while it is called; the stream's
+ * memory stays until nghttp2 closes it, or the connection's H2Conn is freed, which is never during such a
+ * call. The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/h2_conn.h"
+
+#include "base/probe.h"
+#include "http/measure.h"
+
+/* ---- Beginning and end ------------------------------------------------------------------------ */
+
+H2Stream *
+h2_stream_new(H2Conn *h2, int32_t id)
+{
+    HttpConn *c = h2->conn;
+    H2Stream *s = PyMem_RawCalloc(1, sizeof(*s));
+    HttpRequest *req = s == NULL ? NULL : http_request_new(c->server);
+    if (req == NULL) {
+        PyMem_RawFree(s);
+        return NULL;
+    }
+    s->h2 = h2;
+    s->id = id;
+    s->req = req;
+    s->last = &s->first;
+    s->unread_left = UNREAD_MAX;
+    s->checked_at = s->taken_at = req->began = h2_now(h2);
+    req->h2 = s;
+    req->peer = c->peer;
+    req->secure = c->stream.secure != NULL;
+    req->https = c->https;
+    if (http_server_is_timed(c->server)) {
+        req->began_ns = loop_now_ns();
+    }
+    c->used = true;
+    c->rare = c->server->rare;
+    ring_append(&h2->streams, &s->all);
+    h2->nstreams++;
+    return s;
+}
+
+void
+h2_stream_free(H2Stream *s)
+{
+    H2Conn *h2 = s->h2;
+    ring_remove(&s->all);
+    ring_remove(&s->writable);
+    h2->nstreams--;
+    h2_exchange_drop(s);
+    h2_head_clear(s);
+    h2_out_free(s);
+    buf_free(&s->held);
+    buf_free(&s->trailers);
+    PyMem_RawFree(s);
+}
+
+void
+h2_stream_reset(H2Stream *s, uint32_t error)
+{
+    if (!s->reset) {
+        s->reset = true;
+        (void)nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
+                                        error);
+        h2_wake(s->h2);
+    }
+}
+
+/* The request no longer counts as unanswered. */
+static void
+h2_exchange_landed(HttpRequest *req)
+{
+    if (req->in_flight) {
+        req->in_flight = false;
+        req->server->stats.in_flight--;
+    }
+}
+
+void
+h2_exchange_drop(H2Stream *s)
+{
+    HttpRequest *req = s->req;
+    if (req == NULL) {
+        return;
+    }
+    const HttpOps *ops = req->server->ops;
+    if (req->server->log.writer != NULL || req->server->metrics != NULL) {
+        bool ours = req->response == HTTP_RESPONSE_DONE; /* http_abort */
+        int status = req->server->aborting ? 503 : ours ? 500 : 499;
+        exchange_log_end(req, status, s->received);
+    }
+    s->req = NULL;
+    req->h2 = NULL;
+    bool owed = req->response != HTTP_RESPONSE_DONE;
+    req->response = HTTP_RESPONSE_DONE;
+    h2_exchange_landed(req);
+    if (owed && req->told) {
+        ops->on_gone(req);
+    }
+    http_request_unref(req);
+}
+
+void
+h2_exchange_over(H2Stream *s)
+{
+    HttpRequest *req = s->req;
+    PROBE(response_complete, s->h2->conn, req);
+    if (req->in_flight) {
+        req->server->stats.responses++;
+        h2_exchange_landed(req);
+    }
+    if (req->told && (s->over_high || !req->body_complete)) {
+        http_request_ref(req);
+        req->server->ops->on_writable(req);
+        http_request_unref(req);
+    }
+    if (s->req == req) {
+        h2_exchange_drop(s);
+    }
+}
+
+void
+h2_exchange_reject(H2Stream *s, Fault fault)
+{
+    HttpRequest *req = s->req;
+    if (req == NULL) {
+        return;
+    }
+    HttpServer *server = req->server;
+    NetAddr peer = req->peer;
+    if (req->response != HTTP_RESPONSE_NONE) {
+        h2_stream_reset(s, NGHTTP2_CANCEL);
+        h2_exchange_drop(s);
+        return;
+    }
+    server->stats.rejected++;
+    access_log_add(&server->log, &peer, req, fault.status);
+    size_t body = h2_out_refusal(s, fault);
+    exchange_log(server, (AccessEntry){.req = req,
+                                       .peer = &req->peer,
+                                       .id = http_request_id(req),
+                                       .status = fault.status,
+                                       .body = body,
+                                       .sent = body + req->rest_out,
+                                       .received = s->received});
+    if (server->metrics != NULL) {
+        measure_exchange(server, req, fault.status);
+    }
+    h2_exchange_drop(s);
+    server_refused(server, &peer,
+                   (HttpRefusal){fault.status, fault.detail, fault.limit});
+}
+
+/* ---- The request comes in --------------------------------------------------------------------- */
+
+static void
+h2_exchange_request(HttpRequest *req)
+{
+    req->requested = true;
+    if (req->server->nparts != 0) {
+        watch_wake(req->server); /* parked responses mustn't wait for this handler */
+    }
+    req->server->ops->on_request(req);
+}
+
+static bool
+h2_is_too_large(const HttpRequest *req)
+{
+    return req->response == HTTP_RESPONSE_NONE && req->content_length > 0
+           && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
+}
+
+/* Calls on_head, and on_request if the handler need not wait for the body. Either may respond. */
+static void
+h2_exchange_tell(H2Stream *s, HttpRequest *req)
+{
+    HttpServer *server = req->server;
+    if (limit_exceeded(server->limits.in_flight, (uint64_t)server->stats.in_flight + 1)
+        && !http_request_is_probe(req)) {
+        server->stats.rejected++;
+        (void)http_respond_busy(req);
+        server_refused(
+            server, &req->peer,
+            (HttpRefusal){503, "There are too many requests at once", "in_flight"});
+        return;
+    }
+    server->stats.in_flight++;
+    req->in_flight = true;
+    req->told = true;
+    req->body_mode = server->ops->on_head(req);
+    if (s->req != req || h2_is_too_large(req)) {
+        return;
+    }
+    bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
+    if (req->response == HTTP_RESPONSE_NONE
+        && (req->body_mode == HTTP_BODY_STREAM || no_wait)) {
+        h2_exchange_request(req);
+    }
+}
+
+/* Sends "100 Continue" when it is due. */
+static void
+h2_exchange_continue(H2Stream *s)
+{
+    HttpRequest *req = s->req;
+    if (req != NULL && req->expect_continue && !s->paused && s->received == 0
+        && req->body_mode != HTTP_BODY_DISCARD && req->response == HTTP_RESPONSE_NONE) {
+        const HttpFields none = {.has_date = false};
+        req->expect_continue = false;
+        (void)h2_inform(req, 100, &none);
+    }
+}
+
+void
+h2_exchange_head(H2Stream *s)
+{
+    HttpRequest *req = s->req;
+    if (req == NULL) {
+        return;
+    }
+    req->server->stats.requests++;
+    if (request_ids_on(&req->server->ids)) {
+        request_id_give(&req->server->ids, req, s->h2->conn->trusted);
+    }
+    if (s->fault.status != 0) {
+        h2_exchange_reject(s, s->fault);
+        return;
+    }
+    PROBE(request_head, s->h2->conn, req, http_request_path(req).ptr, req->path_len);
+    http_request_ref(req);
+    h2_exchange_tell(s, req);
+    if (s->req == req && h2_is_too_large(req)) {
+        h2_exchange_reject(s, exchange_excess(req));
+    }
+    http_request_unref(req);
+    h2_exchange_continue(s);
+}
+
+/* Lets the client send as much again. */
+static void
+h2_stream_consume(H2Stream *s, size_t len)
+{
+    (void)nghttp2_session_consume(s->h2->session, s->id, len);
+}
+
+/* Bytes that nobody reads: some are taken, so that a client which sends before it reads gets its response. */
+static void
+h2_exchange_unread(H2Stream *s, size_t len)
+{
+    if (len <= s->unread_left) {
+        s->unread_left -= (uint32_t)len;
+        h2_stream_consume(s, len);
+        return;
+    }
+    s->unread_left = 0;
+    (void)nghttp2_session_consume_connection(s->h2->session, len);
+    if (s->sent_end) { /* else when it has: see h2_on_frame_send */
+        h2_stream_reset(s, NGHTTP2_NO_ERROR);
+    }
+}
+
+static void
+h2_exchange_pass(H2Stream *s, HttpRequest *req, Slice piece)
+{
+    h2_stream_consume(s, piece.len);
+    http_request_ref(req);
+    req->server->ops->on_body(req, piece);
+    http_request_unref(req);
+}
+
+void
+h2_exchange_body(H2Stream *s, Slice piece)
+{
+    HttpRequest *req = s->req;
+    if (piece.len == 0) {
+        return;
+    }
+    s->received += piece.len;
+    if (req == NULL || req->response == HTTP_RESPONSE_DONE) {
+        h2_exchange_unread(s, piece.len);
+        return;
+    }
+    if (limit_exceeded(req->body_limit, s->received)) {
+        h2_exchange_unread(s, piece.len);
+        h2_exchange_reject(s, exchange_excess(req));
+        return;
+    }
+    switch (req->body_mode) {
+    case HTTP_BODY_DISCARD:
+        h2_stream_consume(s, piece.len);
+        return;
+    case HTTP_BODY_COLLECT:
+        h2_stream_consume(s, piece.len);
+        if (buf_append_slice(&req->body, piece) != 0) {
+            h2_exchange_reject(s, fault_make(503, "The server is out of memory"));
+        }
+        return;
+    case HTTP_BODY_STREAM:
+        if (!s->paused && s->held.len == 0) {
+            h2_exchange_pass(s, req, piece);
+        } else if (buf_append_slice(&s->held, piece) != 0) {
+            h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+        }
+        return;
+    }
+    Py_UNREACHABLE();
+}
+
+/* The body is complete, and nothing of it waits. */
+static void
+h2_exchange_complete(H2Stream *s)
+{
+    HttpRequest *req = s->req;
+    if (req == NULL || s->end_told || req->response == HTTP_RESPONSE_DONE) {
+        return;
+    }
+    s->end_told = true;
+    req->body_complete = true;
+    PROBE(request_complete, s->h2->conn, req, s->received);
+    http_request_ref(req);
+    if (req->body_mode == HTTP_BODY_STREAM) {
+        req->server->ops->on_body_end(req);
+    } else if (!req->requested) {
+        h2_exchange_request(req);
+    }
+    http_request_unref(req);
+}
+
+void
+h2_exchange_end(H2Stream *s)
+{
+    s->ended_in = true;
+    if (s->held.len == 0 && !s->paused) {
+        h2_exchange_complete(s);
+    }
+}
+
+/* ---- Back-pressure ---------------------------------------------------------------------------- */
+
+void
+h2_exchange_flow(H2Stream *s)
+{
+    if (s->req == NULL || s->paused) {
+        return;
+    }
+    if (s->held.len != 0) {
+        Buf held = s->held;
+        s->held = (Buf){NULL, 0, 0};
+        h2_exchange_pass(s, s->req, buf_slice(&held));
+        buf_free(&held);
+    }
+    h2_exchange_continue(s);
+    if (s->ended_in && !s->paused) {
+        h2_exchange_complete(s);
+    }
+}
+
+void
+h2_body_pause(HttpRequest *req)
+{
+    H2Stream *s = req->h2;
+    if (s != NULL && !req->body_complete && req->response != HTTP_RESPONSE_DONE) {
+        s->paused = true;
+    }
+}
+
+void
+h2_body_resume(HttpRequest *req)
+{
+    H2Stream *s = req->h2;
+    if (s != NULL && s->paused) {
+        s->paused = false;
+        s->checked = s->received;
+        s->checked_at = h2_now(s->h2);
+        s->h2->resumed = true;
+        h2_wake(s->h2);
+    }
+}
+
+/* ---- What drain.c asks ------------------------------------------------------------------------ */
+
+static bool
+h2_exchange_is_pending(const HttpRequest *req)
+{
+    return req != NULL && req->told && req->response != HTTP_RESPONSE_DONE;
+}
+
+static bool
+h2_exchange_streams(const HttpRequest *req)
+{
+    return req != NULL && req->response == HTTP_RESPONSE_STREAMING
+           && req->length_left < 0;
+}
+
+HttpConn *
+h2_conn_of(const HttpRequest *req)
+{
+    return req->h2 == NULL ? NULL : req->h2->h2->conn;
+}
+
+bool
+h2_request_is_pending(const HttpRequest *req)
+{
+    return req->h2 != NULL && h2_exchange_is_pending(req);
+}
+
+void
+h2_each_pending(const HttpConn *c, uint64_t now,
+                void (*found)(void *arg, HttpPending pending), void *arg)
+{
+    const H2Conn *h2 = c->upgraded;
+    for (Ring *link = h2->streams.next; link != &h2->streams; link = link->next) {
+        const HttpRequest *req = container_of(link, H2Stream, all)->req;
+        if (h2_exchange_is_pending(req)) {
+            found(arg, (HttpPending){.request = req,
+                                     .stream = h2_exchange_streams(req),
+                                     .age = now - req->began});
+        }
+    }
+}
+
+void
+h2_end_streams(HttpConn *c)
+{
+    H2Conn *h2 = c->upgraded;
+    h2->busy++; /* so that it stays while Python code runs */
+    for (Ring *link = h2->streams.next; link != &h2->streams; link = link->next) {
+        H2Stream *s = container_of(link, H2Stream, all);
+        if (h2_exchange_streams(s->req)) {
+            h2_stream_reset(s, NGHTTP2_CANCEL);
+            h2_exchange_drop(s);
+        }
+    }
+    h2_release(h2);
+}

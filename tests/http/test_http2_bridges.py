@@ -1,0 +1,168 @@
+"""ASGI and WSGI apps by HTTP/2."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import fluvial._core
+import pytest
+from fluvial import App
+from support.h2_client import CANCEL, DATA, END_STREAM, Answer, H2Client, frame
+from support.serving import serving
+
+pytestmark = pytest.mark.skipif(
+    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
+)
+LARGE = bytes(range(256)) * 4096  # 1 MiB
+
+
+async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"
+    assert scope["http_version"] == "2"
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    extensions = scope["extensions"]
+    if scope["path"] == "/hint":
+        link = b"</style.css>; rel=preload"
+        await send({"type": "http.response.early_hint", "links": [link]})
+    trailers = scope["path"] == "/trailers"
+    assert not trailers or "http.response.trailers" in extensions
+    headers = [(b"X-Method", scope["method"].encode()), (b"x-length", b"%d" % len(body))]
+    start = {"type": "http.response.start", "status": 200, "headers": headers}
+    await send(start | ({"trailers": True} if trailers else {}))
+    for at in range(0, len(body), 50_000):
+        piece = body[at : at + 50_000]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"end"})
+    if trailers:
+        await send({"type": "http.response.trailers", "headers": [(b"X-Sum", b"1")]})
+
+
+def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+    assert environ["SERVER_PROTOCOL"] == "HTTP/2.0"
+    body = environ["wsgi.input"].read()
+    start_response("200 Fine", [("X-Host", environ["HTTP_HOST"]), ("X-Length", str(len(body)))])
+    yield from (body[at : at + 50_000] for at in range(0, len(body), 50_000))
+    yield b"end"
+
+
+def mounted(kind: str) -> Any:
+    """The app alone, or mounted in one of ours."""
+    inner = asgi if kind.startswith("asgi") else wsgi
+    if not kind.endswith("mounted"):
+        return inner
+    app = App()
+    app.mount("/in", inner)
+    return app
+
+
+@pytest.mark.parametrize("kind", ["asgi", "asgi mounted", "wsgi", "wsgi mounted"])
+def test_requests_and_responses(kind: str) -> None:
+    prefix = "/in" if kind.endswith("mounted") else ""
+    with serving(mounted(kind), http="auto") as served, H2Client.to(served) as client:
+        client.settled()
+        empty = client.get(f"{prefix}/path")
+        assert (empty.body, empty.head["x-length"]) == (b"end", "0")
+        stream = client.request(f"{prefix}/path", "POST", end=False)
+        client.upload(stream, LARGE)
+        answer = client.answer(stream)
+        assert answer.head["x-length"] == str(len(LARGE))
+        assert answer.body == LARGE + b"end"
+        head = client.answer(client.request(f"{prefix}/path", "HEAD"))
+        assert (head.status, head.body) == (200, b"")
+
+
+def test_trailers() -> None:
+    with serving(asgi, http="auto", asgi_extensions=True) as served, H2Client.to(served) as client:
+        answer = client.get("/trailers", ("te", "trailers"))
+        assert answer.body == b"end"
+        assert answer.heads[-1] == {"x-sum": "1"}
+
+
+def test_early_hints() -> None:
+    with serving(asgi, http="auto", asgi_extensions=True) as served, H2Client.to(served) as client:
+        answer = client.get("/hint")
+        assert answer.heads[0] == {":status": "103", "link": "</style.css>; rel=preload"}
+        assert (answer.status, answer.body) == (200, b"end")
+
+
+@pytest.mark.parametrize("leaves", ["resets", "closes"])
+def test_a_client_that_leaves(leaves: str) -> None:
+    """receive() tells of it; other requests of the connection go on."""
+    waiting, gone = threading.Event(), threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/wait":
+            assert (await receive())["type"] == "http.request"
+            waiting.set()
+            assert (await receive())["type"] == "http.disconnect"
+            gone.set()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"there"})
+
+    with serving(app, http="auto") as served, H2Client.to(served) as client:
+        stream = client.request("/wait")
+        assert waiting.wait(30)
+        if leaves == "resets":
+            client.reset(stream, CANCEL)
+            assert client.get("/").body == b"there"
+        else:
+            client.sock.close()
+        assert gone.wait(30)
+
+
+def test_an_app_that_reads_slowly_holds_up_its_client() -> None:
+    """No more than the window waits in the server (--h2-window)."""
+    go_on = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        length = 0
+        if scope["path"] == "/read":
+            await go_on.wait()
+            while True:
+                message = await receive()
+                length += len(message["body"])
+                if not message["more_body"]:
+                    break
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % length})
+
+    limits = {"h2_window": 65536}
+    with serving(app, http="auto", limits=limits) as served, H2Client.to(served) as client:
+        client.settled()
+        stream = client.request("/read", "POST", end=False)
+        sent = 0
+        while client.windows.get(stream, client.initial) > 0:
+            client.send(frame(DATA, 0, stream, b"x" * 8192))
+            client._widen(stream, -8192)
+            sent += 8192
+        client.settled()  # what the server grants, it has granted
+        waiting = sent + max(0, client.windows.get(stream, 0))
+        assert waiting <= 4 * 65536
+        assert client.get("/").body == b"0"
+        assert served.loop is not None
+        served.loop.call_soon_threadsafe(go_on.set)
+        client.send(frame(DATA, END_STREAM, stream, b""))
+        assert client.answer(stream).body == b"%d" % sent
+
+
+def test_an_app_that_fails_in_the_middle() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/fail":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"some", "more_body": True})
+            raise RuntimeError("in the middle")
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with serving(app, http="auto") as served, H2Client.to(served) as client:
+        answer: Answer = client.get("/fail")
+        assert answer.reset is not None
+        assert client.get("/").status == 204

@@ -61,7 +61,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug portable wheels wheels-test coverage faults soak mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-loop lint strict format clean
+.PHONY: help build run test asan debug portable wheels wheels-test coverage faults soak mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-arena bench-loop lint strict format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -82,6 +82,7 @@ help:
 	@echo 'make wheels   wheels of all Pythons and systems, in dist/ (WHEELS=)'
 	@echo 'make wheels-test  installs them where there is no compiler, and asks a server there'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
+	@echo 'make bench-arena  beside other languages, on the profiles of HttpArena (BENCH=)'
 	@echo 'make bench-loop  fluvial.Loop beside asyncio and uvloop (BENCH=)'
 	@echo 'make lint     formats, types, lints; C warnings as errors'
 	@echo 'make strict   of it the C warnings alone, with any compiler (CC=clang)'
@@ -271,6 +272,12 @@ bench: build
 	@$(PYTHON) scripts/system.py bench
 	@$(PY) setup.py --quiet build --build-lib build/release
 	@PYTHONPATH=build/release $(PY) bench/http.py $(BENCH)
+
+bench-arena: build
+	$(SAY) "measuring beside Python, Go, Rust and nginx (bench/README.md)"
+	@$(PYTHON) scripts/system.py bench
+	@$(PY) setup.py --quiet build --build-lib build/release
+	@PYTHONPATH=build/release $(PY) bench/arena $(BENCH)
 
 bench-loop: build
 	$(SAY) "measuring beside other event loops (bench/README.md)"

@@ -77,7 +77,7 @@ def case_table(case: Case, results: Results) -> str:
             for other in ratios
         ]
         rows.append([server, *cells])
-    return _table(["server", *heads, *(f"x {other}" for other in ratios)], rows)
+    return table(["server", *heads, *(f"x {other}" for other in ratios)], rows)
 
 
 def disturbance(case: Case, results: Results) -> str:
@@ -106,7 +106,7 @@ def target_table(targets: Sequence[Target], results: Results) -> str:
                 "met" if target.is_met(value) else "MISSED",
             ]
         )
-    return _table(["route", "target", "measured", ""], rows, left=3)
+    return table(["route", "target", "measured", ""], rows, left=3)
 
 
 def loop_table(case: LoopCase, results: Results) -> str:
@@ -133,7 +133,7 @@ def loop_table(case: LoopCase, results: Results) -> str:
         for loop in loops
     ]
     heads = [columns[name] for name in shown]
-    return _table(["loop", *heads, *(f"x {other}" for other in others)], rows)
+    return table(["loop", *heads, *(f"x {other}" for other in others)], rows)
 
 
 def loop_target_table(cases: Sequence[LoopCase], results: Results) -> str:
@@ -155,7 +155,7 @@ def loop_target_table(cases: Sequence[LoopCase], results: Results) -> str:
                 "met" if value >= case.target else "MISSED",
             ]
         )
-    return _table(["what", *loops, "x asyncio", "x uvloop", "target", ""], rows)
+    return table(["what", *loops, "x asyncio", "x uvloop", "target", ""], rows)
 
 
 def _cost(case: LoopCase, results: Results, loop: str) -> str:
@@ -173,7 +173,7 @@ def _format(name: str, value: float | None) -> str:
     return _FORMATS.get(name, "{:.2f}").format(value)
 
 
-def _table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
     """A Markdown table, padded for the terminal; the first `left` columns to the left."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]

@@ -1,0 +1,1 @@
+"""Fluvial beside servers of several languages, on HttpArena's profiles."""

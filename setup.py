@@ -104,7 +104,11 @@ class Core:
         return native.Flavour.from_environment({"FLUVIAL_LTO": "0"}, optimise=False)
 
     def build(self) -> Path:
-        """Brings the shared object up to date and returns its path."""
+        """Brings the shared object up to date, when no other build does; returns its path."""
+        with native.alone(self.folder / "build"):
+            return self._build()
+
+    def _build(self) -> Path:
         include, libraries = self._libraries()
         flags = [*OURS, *self.flavour.cflags, *include, *native.python_flags()]
         if self.werror:
@@ -187,9 +191,10 @@ class Core:
             (self.static / name / source).with_suffix(".o"): (folder / source, command)
             for source in sources
         }
-        self.tools.compile(objects)
         target = self.static / f"{name}.a"
-        self.tools.archive(target, objects)
+        with native.alone(target):  # of all Pythons' builds
+            self.tools.compile(objects)
+            self.tools.archive(target, objects)
         return str(target)
 
 
@@ -247,7 +252,7 @@ def _install(built: Path, target: Path) -> None:
     """Copies by renaming: a process may be running from the old file."""
     if not target.is_file() or not filecmp.cmp(built, target, shallow=False):
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_suffix(".new")
+        scratch = target.with_suffix(f".{os.getpid()}")
         shutil.copy2(built, scratch)
         os.replace(scratch, target)
 

@@ -1,8 +1,9 @@
 """Compiles C: incremental objects, static archives, the extension module.
 
 setup.py decides what is built and this file how. An object is compiled again when its command
-line, its source or one of the headers that the compiler listed (-MMD) changed; independent
-objects are compiled in parallel. What differs between systems is in `SYSTEMS`.
+line, its source or one of the headers that the compiler listed (-MMD) changed; its time is that at
+which its compilation began, so that what changes meanwhile counts. Independent objects are compiled
+in parallel. What differs between systems is in `SYSTEMS`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,11 +45,31 @@ class BuildError(RuntimeError):
 
 @contextmanager
 def alone(target: Path) -> Iterator[None]:
-    """Keeps other processes that use this from building `target` meanwhile."""
+    """Keeps other processes that use this from building `target` meanwhile; says when it waits."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"fluvial: waiting for another build of {target}", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def moment(folder: Path) -> int:
+    """A time in nanoseconds by the clock of the file system of `folder`.
+
+    What is written before the call has an earlier one, and what is written after it this or a later
+    one. Such clocks advance by milliseconds, so that the next step is waited for.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        first = os.fstat(file.fileno()).st_mtime_ns
+        for _ in range(3000):  # FAT has the coarsest, of two seconds
+            time.sleep(0.001)
+            os.utime(file.fileno())
+            if os.fstat(file.fileno()).st_mtime_ns > first:
+                break
+        return os.fstat(file.fileno()).st_mtime_ns
 
 
 def is_on(value: str | None) -> bool:
@@ -178,9 +201,14 @@ class Toolchain:
             command += ["-o", str(target)]
             if not _is_fresh(target, command):
                 jobs.append((target, command))
+        if not jobs:
+            return False
+        folder = jobs[0][0].parent
+        folder.mkdir(parents=True, exist_ok=True)
+        began = moment(folder)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(lambda job: _produce(*job), jobs))
-        return bool(jobs)
+            list(pool.map(lambda job: _produce(*job, began), jobs))
+        return True
 
     def archive(self, target: Path, objects: Iterable[Path]) -> None:
         """Makes a static library, unless it is newer than all its objects."""
@@ -188,7 +216,7 @@ class Toolchain:
         command = [*self.ar, "rcsD", str(target), *members]
         if not _is_fresh(target, command, members):
             target.unlink(missing_ok=True)
-            _produce(target, command)
+            _produce(target, command, moment(target.parent))
 
     def link(
         self, target: Path, inputs: Sequence[str], flags: Sequence[str], *, script: Path
@@ -196,7 +224,7 @@ class Toolchain:
         """Links a shared object from `inputs` (files) and `flags`, which use the file `script`."""
         command = [*self.cc, "-o", str(target), *inputs, *flags, *self.env_ldflags]
         if not _is_fresh(target, command, [*inputs, str(script)]):
-            _produce(target, command)
+            _produce(target, command, moment(target.parent))
 
     def describe(self, path: Path, objects: Mapping[Path, tuple[Path, list[str]]]) -> None:
         """Writes compile_commands.json for editors and analysers."""
@@ -325,7 +353,7 @@ def _is_fresh(target: Path, command: Sequence[str], inputs: Iterable[str] = ()) 
         return False
     built = target.stat().st_mtime_ns
     sources = [Path(path) for path in (*inputs, *_dependencies(target))]
-    return all(path.is_file() and path.stat().st_mtime_ns <= built for path in sources)
+    return all(path.is_file() and path.stat().st_mtime_ns < built for path in sources)
 
 
 def _dependencies(target: Path) -> list[str]:
@@ -341,8 +369,8 @@ def _recipe(target: Path) -> Path:
     return target.with_suffix(target.suffix + ".cmd")
 
 
-def _produce(target: Path, command: Sequence[str]) -> None:
-    """Runs `command`, which makes `target`, and notes the command line for the next time."""
+def _produce(target: Path, command: Sequence[str], began: int) -> None:
+    """Runs `command`, which makes `target`; notes the command line and when it began."""
     target.parent.mkdir(parents=True, exist_ok=True)
     recipe = _recipe(target)
     recipe.unlink(missing_ok=True)
@@ -350,6 +378,7 @@ def _produce(target: Path, command: Sequence[str]) -> None:
     sys.stderr.write(done.stderr)
     if done.returncode != 0:
         raise BuildError(f"failed: {shlex.join(command)}{_hint(done.stderr)}")
+    os.utime(target, ns=(began, began))
     recipe.write_text(shlex.join(command))
 
 

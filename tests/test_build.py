@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fluvial._core
 import pytest
@@ -243,6 +245,36 @@ def test_a_changed_header_recompiles_what_includes_it(project: Path) -> None:
     compile_all(project)
     touch(project / "one.h", newer_than=project / "one.o")
     assert compile_all(project) == ["one"]
+
+
+def test_a_header_that_changes_while_it_is_compiled_recompiles(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an editor or a checkout does it during a build."""
+    (cc,) = native.find_command("CC", "cc")[-1:]
+    compiler = project / "compiler"
+    header, done = project / "one.h", project / "done"
+    edit = f"[ -e {done} ] || echo '#define ONE 2' >{header}; : >{done}"
+    compiler.write_text(f'#!/bin/sh\nset -e\n{cc} "$@"\n{edit}\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert "one" in compile_all(project)
+    assert "one" in compile_all(project)
+    assert compile_all(project) == []
+
+
+def test_two_builds_of_one_kind_come_one_after_the_other(tmp_path: Path) -> None:
+    """The second would otherwise link what the first compiles from an older header."""
+    python = f"cpython-{'.'.join(map(str, sys.version_info[:3]))}{sys.abiflags}"
+    folder = ROOT / "build" / f"{python}-{platform.machine()}-debug"
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", tmp_path]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("FLUVIAL_", "LD_PRELOAD"))}
+    pipe: dict[str, Any] = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
+    env["FLUVIAL_DEBUG"] = "1"
+    with native.alone(folder / "build"), subprocess.Popen(command, env=env, **pipe) as second:
+        said = next((line for line in second.stderr if "another build" in line), "")
+        second.kill()
+    assert str(folder) in said
 
 
 def test_a_header_that_is_gone_recompiles_too(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from support.serving import Served, serving
 from support.workers import until
 
 GIVEN = "OCSP Response Status: successful"
-NONE = "OCSP response: no response sent"
+NONE = re.compile("OCSP responses?: no responses? sent")  # plural since OpenSSL 3.6
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_clients_that_ask_get_it(authority: Authority, issued: Certificate, vers
 def test_one_that_is_out_of_date_is_not_given(authority: Authority, issued: Certificate) -> None:
     """Clients would take that for worse than none."""
     with serving(App(), **options(issued, authority.staple(issued, old=True))) as served:
-        assert NONE in asked(served)
+        assert NONE.search(asked(served))
 
 
 def test_each_certificate_has_its_own(
@@ -72,11 +73,11 @@ def test_each_certificate_has_its_own(
         "ssl_ocsp_file": ("-", str(authority.staple(issued))),
     }
     with serving(App(), **several) as served:
-        assert NONE in asked(served, "-servername", "other.test")
+        assert NONE.search(asked(served, "-servername", "other.test"))
     back = {name: tuple(reversed(each)) for name, each in several.items()}
     with serving(App(), **back) as served:
         assert GIVEN in asked(served)
-        assert NONE in asked(served, "-servername", "other.test")
+        assert NONE.search(asked(served, "-servername", "other.test"))
 
 
 def test_it_is_renewed(authority: Authority, issued: Certificate, tmp_path: Path) -> None:

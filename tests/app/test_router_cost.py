@@ -50,6 +50,7 @@ def instructions(routes: int, folder: Path) -> float:
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 @pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a sanitizer is loaded")
+@pytest.mark.timeout(600)  # valgrind takes 18 s of CPU time to import what 3.14's asyncio imports
 def test_a_look_up_costs_the_same_for_any_number_of_routes(tmp_path: Path) -> None:
     few = instructions(5, tmp_path)
     many = instructions(1_000, tmp_path)

@@ -80,7 +80,7 @@ def test_without_a_client_certificate(
     context.minimum_version = context.maximum_version = version
     with served.connect(context) as sock:
         sock.sendall(GET)
-        assert Response.parse(sock.recv(65536))[0].status == 200
+        assert Response.receive(sock).status == 200
         cipher = sock.tls.cipher()
     scope = notes.next()
     facts = scope["extensions"]["tls"]
@@ -144,7 +144,7 @@ def test_a_good_client_certificate(
     for _ in range(2):
         with served.connect(context) as sock:
             sock.sendall(GET)
-            assert Response.parse(sock.recv(65536))[0].status == 200
+            assert Response.receive(sock).status == 200
         facts = notes.next()["extensions"]["tls"]
         assert facts["client_cert_chain"] == [pem(client)]
         assert facts["client_cert_name"] == r"CN=alice,OU=a\+b,O=Ääh\, Inc.,C=DE"
@@ -166,7 +166,7 @@ def test_a_chain(
     served = serve(noting(notes), lifespan="off", **asking)
     with served.connect(client_context(certificate.cert, both)) as sock:
         sock.sendall(GET)
-        assert Response.parse(sock.recv(65536))[0].status == 200
+        assert Response.receive(sock).status == 200
     facts = notes.next()["extensions"]["tls"]
     assert facts["client_cert_chain"] == [pem(client), between.cert.read_text()]
     assert facts["client_cert_name"] == "CN=bob"
@@ -196,7 +196,7 @@ def test_others_are_refused(
     def ask() -> int:
         with served.connect(context) as sock:
             sock.sendall(GET)
-            return Response.parse(sock.recv(65536))[0].status
+            return Response.receive(sock).status
 
     with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         ask()
@@ -227,7 +227,7 @@ def test_where_it_is_optional_apps_learn_what_is_wrong(
         context.maximum_version = version
         with served.connect(context) as sock:
             sock.sendall(GET)
-            assert Response.parse(sock.recv(65536))[0].status == 200
+            assert Response.receive(sock).status == 200
         facts = notes.next()["extensions"]["tls"]
         assert facts["client_cert_name"] is None
         bad = "unable to verify the first certificate"
@@ -239,11 +239,11 @@ def ask_and_resume(served: Served, context: ssl.SSLContext) -> None:
     """Two requests: the second one on a connection with the first one's session."""
     with served.connect(context) as sock:
         sock.sendall(GET)
-        assert Response.parse(sock.recv(65536))[0].status == 200
+        assert Response.receive(sock).status == 200
         session = sock.tls.session
     with served.connect(context, session) as sock:
         sock.sendall(GET)
-        assert Response.parse(sock.recv(65536))[0].status == 200
+        assert Response.receive(sock).status == 200
         assert sock.tls.session_reused
 
 
@@ -272,7 +272,7 @@ def test_a_certificate_that_was_revoked(
     for client in (good, bad):
         with served.connect(client_context(certificate.cert, client)) as sock:
             sock.sendall(GET)
-            assert Response.parse(sock.recv(65536))[0].status == 200
+            assert Response.receive(sock).status == 200
     facts = [notes.next()["extensions"]["tls"] for _ in range(2)]
     assert [each["client_cert_name"] for each in facts] == ["CN=good", None]
     assert [each["client_cert_error"] for each in facts] == [None, "certificate revoked"]
@@ -333,7 +333,7 @@ def test_urls(serve: Serve, tls: dict[str, str], certificate: Certificate) -> No
         assert client.recv() == httpx.Response(200, json=[address, facts]).text
     with served.connect() as sock:
         sock.sendall(b"GET /url HTTP/1.0\r\n\r\n")
-        assert f'"{served.url}/url"'.encode() in Response.parse(sock.recv(65536))[0].body
+        assert f'"{served.url}/url"'.encode() in Response.receive(sock).body
 
 
 def test_urls_without_tls(serve: Serve) -> None:

@@ -46,19 +46,6 @@ class Later(Handler):
         return result
 
 
-def receive(sock: socket.socket, count: int) -> list[Response]:
-    """That many responses."""
-    data = b""
-    while True:
-        data += sock.recv(1 << 20)
-        try:
-            found = Response.parse_all(data)
-        except AssertionError:
-            continue
-        if len(found) == count and found[-1].complete:
-            return found
-
-
 # ---- Order ---------------------------------------------------------------------------------
 
 
@@ -70,7 +57,7 @@ def test_pipelined_requests_are_answered_in_order(count: int) -> None:
 
     with serving(Target()) as server, server.connect() as sock:
         sock.sendall(b"".join(GET % i for i in range(count)))
-        responses = receive(sock, count)
+        responses = Response.receive_all(sock, count)
     assert [r.body for r in responses] == [b"/%d" % i for i in range(count)]
 
 
@@ -92,7 +79,7 @@ def test_one_request_is_handled_at_a_time() -> None:
             assert len(handler.waiting) == 1
             assert server.stats()["in_flight"] == 1
             server.call(handler.release)
-            assert receive(sock, 1)[0].body == b"/%d" % i
+            assert Response.receive_all(sock, 1)[0].body == b"/%d" % i
 
 
 def test_late_answers_with_many_requests_waiting() -> None:
@@ -109,7 +96,7 @@ def test_late_answers_with_many_requests_waiting() -> None:
     count = 3000
     with serving(Soon(), pipelined=4096) as server, server.connect() as sock:
         sock.sendall(b"".join(GET % i for i in range(count)))
-        responses = receive(sock, count)
+        responses = Response.receive_all(sock, count)
     assert [r.body for r in responses] == [b"/%d" % i for i in range(count)]
 
 
@@ -126,7 +113,10 @@ def test_reading_stops_while_too_much_is_pipelined() -> None:
         assert sent < len(raw), "all was read, and kept in memory"
         server.call(handler.answer_all)
         plain.sendall(raw[sent:])
-        assert [r.body for r in receive(sock, 801)] == [b"/9999", *(b"/%d" % i for i in range(800))]
+        assert [r.body for r in Response.receive_all(sock, 801)] == [
+            b"/9999",
+            *(b"/%d" % i for i in range(800)),
+        ]
 
 
 def test_a_client_that_does_not_read_is_not_served_on() -> None:
@@ -286,13 +276,13 @@ def test_overload_is_answered_with_503() -> None:
         busy.sendall(GET % 1)
         handler.wait("request")
         sock.sendall(GET % 2)
-        (refused,) = receive(sock, 1)
+        (refused,) = Response.receive_all(sock, 1)
         assert (refused.status, refused["retry-after"]) == (503, "1")
         server.call(handler.release)
         sock.sendall(GET % 3)
         handler.wait("request", 2)
         server.call(handler.release)
-        assert receive(sock, 1)[0].body == b"/3"
+        assert Response.receive_all(sock, 1)[0].body == b"/3"
     assert [event for event in handler.events if event[0] == "head"] == [
         ("head", "GET", "/1"),
         ("head", "GET", "/3"),
@@ -323,7 +313,7 @@ def test_drain_closes_idle_connections_and_finishes_the_others() -> None:
         used.sendall(GET % 1)
         handler.wait("request")
         server.call(handler.release)
-        receive(used, 1)
+        Response.receive_all(used, 1)
         busy.sendall(GET % 2)
         handler.wait("request", 2)
         streaming.sendall((GET % 3) + (GET % 4))

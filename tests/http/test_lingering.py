@@ -61,7 +61,8 @@ def test_an_early_answer_reaches_a_client_that_sends_on(
 ) -> None:
     """All of it, before it reads: as most clients do."""
     limits = {} if status in (413, 501) else {"body": 30_000_000}
-    with serving(handler(), **limits) as server, server.connect() as sock:
+    patient = {"linger_time": 60_000, "linger_timeout": 60_000}  # however slow the client is
+    with serving(handler(), **limits, **patient) as server, server.connect() as sock:
         sock.sendall(raw)
         for _ in range(20):
             sock.sendall(MEGABYTE)

@@ -69,20 +69,6 @@ def connected(handler: Script, count: int, raw: bytes = GET, **options: Any) -> 
         yield server, clients, server.connect()
 
 
-def read_response(sock: socket.socket) -> Response:
-    """The next response on a connection that stays open."""
-    data = b""
-    while True:
-        piece = sock.recv(1 << 18)
-        data += piece
-        with contextlib.suppress(AssertionError):
-            response, rest = Response.parse(data)
-            if response.complete:
-                assert rest == b""
-                return response
-        assert piece, data
-
-
 # ---- Orders --------------------------------------------------------------------------------
 
 
@@ -103,8 +89,8 @@ def test_pieces_to_several_connections_interleave(when: str) -> None:
 
     with connected(Script(script, when), 4) as (_, clients, trigger):
         trigger.sendall(GO)
-        bodies = [read_response(client).body for client in clients]
-        assert read_response(trigger).body == b"gone"
+        bodies = [Response.receive(client).body for client in clients]
+        assert Response.receive(trigger).body == b"gone"
     assert bodies == [b"A" * sum(sizes) * 10, *(c * 420 for c in (b"B", b"C", b"D"))]
 
 
@@ -122,7 +108,7 @@ def test_a_connection_is_written_to_again_and_again_between_others(when: str) ->
 
     with connected(Script(script, when), 130) as (_, clients, trigger):
         trigger.sendall(GO)
-        first, *others = (read_response(client).body for client in clients)
+        first, *others = (Response.receive(client).body for client in clients)
     assert first == b"".join(b"%d," % i for i in range(129))
     assert others == [b"%d" % i for i in range(129)]
 
@@ -148,7 +134,7 @@ def test_large_bodies_beside_parked_heads(when: str) -> None:
 
     with connected(Script(script, when), 3) as (_, clients, trigger):
         trigger.sendall(GO)
-        bodies = [read_response(client).body for client in clients]
+        bodies = [Response.receive(client).body for client in clients]
     assert bodies == [b"abc" + large + b"de", b"x" + large + b"y", large]
 
 
@@ -200,7 +186,7 @@ def test_random_orders(when: str, seed: int) -> None:
         trigger.sendall(GO)
         for reader in readers:
             reader.join()
-        assert read_response(trigger).body == b"gone"
+        assert Response.receive(trigger).body == b"gone"
     answers = [Response.parse(data)[0] for data in found]
     for i, answer in enumerate(answers):
         assert answer.body == writer.wanted[i], i
@@ -266,9 +252,9 @@ def test_an_interim_answer_comes_before_the_answer() -> None:
     )
     with connected(Waiting(lambda _: None), 1, raw) as (_, (client,), trigger):
         trigger.sendall(GO)
-        assert read_response(client).status == 100
+        assert Response.receive(client).status == 100
         client.sendall(b"x")
-        assert read_response(client).body == b"has it"
+        assert Response.receive(client).body == b"has it"
 
 
 # ---- Ends ----------------------------------------------------------------------------------
@@ -292,7 +278,7 @@ def test_the_connection_ends_right_behind_its_answer() -> None:
         assert closed
         answer, _ = Response.parse(data)
         assert (answer.body, answer.complete) == (b"begun", False)
-        assert read_response(whole).body == b"kept"
+        assert Response.receive(whole).body == b"kept"
 
 
 def test_a_client_that_has_sent_its_end_gets_the_answer() -> None:
@@ -324,7 +310,7 @@ def test_a_client_that_is_gone_takes_nothing_from_others() -> None:
         clients[2].close()
         trigger.sendall(GO)
         held.set()
-        assert [read_response(clients[i]).body for i in (1, 3, 4)] == [b"1", b"3", b"4"]
+        assert [Response.receive(clients[i]).body for i in (1, 3, 4)] == [b"1", b"3", b"4"]
 
 
 @pytest.mark.parametrize("how", ["drain", "abort"])
@@ -380,7 +366,7 @@ def test_a_handler_that_takes_its_time_holds_up_whole_answers() -> None:
 
     with connected(Script(script), 4) as (_, clients, trigger):
         trigger.sendall(GO)
-        assert [read_response(client).body for client in clients] == [b"x" * 5_000] * 4
+        assert [Response.receive(client).body for client in clients] == [b"x" * 5_000] * 4
 
 
 def taken(sock: socket.socket) -> int:
@@ -404,9 +390,9 @@ def test_what_the_kernel_does_not_take_has_a_deadline(tmp_path: Path) -> None:
             before = now
             sock.sendall(GET)
             other.sendall(GET)
-            read_response(other)
+            Response.receive(other)
             other.sendall(GET)
-            read_response(other)  # the first request's iteration is over
+            Response.receive(other)  # the first request's iteration is over
             now = taken(sock)
         gone = select.poll()
         gone.register(sock, 0)
@@ -456,7 +442,7 @@ def test_answers_leave_when_an_exception_ends_the_loop(
         client.sendall(GET)
         with pytest.raises(error):
             loop.run_forever()
-        assert read_response(client).body == b"answered"
+        assert Response.receive(client).body == b"answered"
         client.sendall(GET)
         client.shutdown(socket.SHUT_WR)
         loop.call_soon(server.drain)

@@ -36,7 +36,7 @@ def test_a_request_says_what_was_sent() -> None:
     handler = Described()
     with serving(handler) as server, server.connect() as sock:
         sock.sendall(GET)
-        Response.parse(sock.recv(4096))
+        Response.receive(sock)
         client = sock.getsockname()
     seen = handler.seen[0]
     assert (seen["method"], seen["target"], seen["path"]) == (b"GET", b"/a/b?x=1&y", b"/a/b")
@@ -56,7 +56,7 @@ def test_a_later_minor_version_is_told_as_the_latest_known() -> None:
     handler = Described()
     with serving(handler) as server, server.connect() as sock:
         sock.sendall(GET.replace(b"HTTP/1.1", b"HTTP/1.9"))
-        Response.parse(sock.recv(4096))
+        Response.receive(sock)
     assert handler.seen[0]["minor"] == 1
 
 

@@ -424,5 +424,5 @@ def test_a_client_of_ssl_s_own(certificate: Certificate) -> None:
         plain = server.connect_plain()
         with context.wrap_socket(plain, server_hostname="localhost") as sock:
             sock.sendall(GET % 5)
-            assert Response.parse(sock.recv(65536))[0].body == b"/5"
+            assert Response.receive(sock).body == b"/5"
             assert isinstance(sock.unwrap(), socket.socket)

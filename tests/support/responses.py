@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket
@@ -81,6 +82,26 @@ class Response:
         if self["connection"] != "close":
             raise Malformed("a body without an end")
         return rest, b"", True
+
+    @classmethod
+    def receive(cls, sock: Any) -> Response:
+        """The next response, as soon as all of it is there, which must be all that has come. Not
+        for one that only the connection's end ends. Raises: EOFError."""
+        (response,) = cls.receive_all(sock, 1)
+        return response
+
+    @classmethod
+    def receive_all(cls, sock: Any, count: int) -> list[Response]:
+        """Likewise the next `count` responses."""
+        data = b""
+        while piece := sock.recv(1 << 20):
+            data += piece
+            with contextlib.suppress(Malformed):  # it ends within a head
+                found = cls.parse_all(data)
+                if len(found) >= count and found[-1].complete:
+                    assert len(found) == count, data
+                    return found
+        raise EOFError(f"the connection ended after {data!r}")
 
     @classmethod
     def parse_all(cls, data: bytes, *, is_head: bool = False) -> list[Response]:

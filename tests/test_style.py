@@ -82,6 +82,7 @@ PACKAGES = {
         ),
         *("_application", "applications", "exceptions", "requests", "responses", "status"),
         *("_starlette", "_wsgi", "datastructures", "middleware", "websockets"),
+        *("encoders", "sse"),
     ),
 }
 

@@ -7,7 +7,7 @@ from ._serving.config import Config
 from ._serving.embedded import Server, serve
 from ._serving.run import run
 from ._starlette import Router, Starlette
-from .applications import App
+from .applications import App, FastAPI
 from .background import BackgroundTask, BackgroundTasks
 from .datastructures import (
     URL,
@@ -43,8 +43,6 @@ from .responses import (
 from .routing import APIRouter
 from .sse import EventSourceResponse, ServerSentEvent
 from .websockets import WebSocket, WebSocketState
-
-FastAPI = App  # so that a program moves by changing an import
 
 __version__ = "0.1.0"
 __all__ = [

@@ -15,9 +15,10 @@ from ._asgi.frontends import Frontend
 from ._asgi.hosts import Host, HostRouting
 from ._asgi.mounts import REST, Mount, MountedBelow
 from ._calling.options import named_options
+from ._include import include_route
 from .middleware import Middleware
 from .middleware.wsgi import WSGIMiddleware
-from .routing import Registering, include_route
+from .routing import Registering
 
 if TYPE_CHECKING:
     from ._application.dependencies import Change, Dependencies

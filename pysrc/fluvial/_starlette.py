@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import applications, routing
 from ._application.manners import STARLETTE
 from ._application.plain_handlers import router_makers
+from ._calling.callables import is_async
 from .applications import App
+from .concurrency import run_in_threadpool
 from .exceptions import HTTPException
 from .middleware import Middleware
 from .middleware.body_limit import RequestBodyLimitMiddleware
 from .middleware.errors import traceback_of
+from .requests import Request
 from .responses import PlainTextResponse, Response
+from .routing import Host, Mount, Route, WebSocketRoute
+from .websockets import WebSocket
 
 if TYPE_CHECKING:
     from ._application.events import Lifespan
     from ._application.exception_handlers import Handler
-    from .requests import Request
+    from ._asgi.protocol import Asgi3, Message, Receive, Send
 
 __all__ = ["Router", "Starlette"]
 
@@ -116,3 +123,44 @@ class Starlette(Router):
 
 
 router_makers.append(Router)
+
+
+class BaseRoute(ABC):  # noqa: B024  # for isinstance() alone
+    """Whatever has a path: routes, WebSockets' routes and mounted apps."""
+
+
+for _kind in (Route, WebSocketRoute, Mount, Host):
+    BaseRoute.register(_kind)
+
+
+def request_response(func: Callable[[Request], Any]) -> Asgi3:
+    """An ASGI app of a function that gets a request and returns its response."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        request: Any = Request(scope, receive, send)
+        if is_async(func):
+            response = await func(request)
+        else:
+            response = await run_in_threadpool(func, request)
+        await response(scope, receive, send)
+
+    return app
+
+
+def websocket_session(func: Callable[[WebSocket], Awaitable[None]]) -> Asgi3:
+    """An ASGI app of a function that gets a WebSocket."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        socket: Any = WebSocket(scope, receive, send)
+        await func(socket)
+
+    return app
+
+
+routing.later.update(
+    Router=Router,
+    BaseRoute=BaseRoute,
+    request_response=request_response,
+    websocket_session=websocket_session,
+)
+applications.later["Starlette"] = Starlette

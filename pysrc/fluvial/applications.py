@@ -43,11 +43,13 @@ if TYPE_CHECKING:
     from ._asgi.hosts import Host
     from ._asgi.mounts import Mount
     from ._asgi.under_other_servers import AsgiSide
+    from ._starlette import Starlette as Starlette
     from .params import Depends
     from .responses import Response
 
-__all__ = ["App"]
+__all__ = ["App", "FastAPI", "Starlette"]
 
+later: dict[str, Any] = {}  # Starlette, which derives from App
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -390,3 +392,12 @@ class App(Documented, Composed):
 
 def _describe(route: Route) -> str:
     return f"route {'|'.join(route.methods)} {route.path} ({callable_name(route.endpoint)})"
+
+
+FastAPI = App  # so that a program moves by changing an import
+
+
+def __getattr__(name: str) -> Any:
+    if name in later:
+        return later[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

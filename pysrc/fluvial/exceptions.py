@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "ClientDisconnect",
     "DependencyScopeError",
+    "FastAPIError",
     "FluvialError",
     "HTTPException",
     "NoMatchFound",
@@ -178,6 +179,9 @@ def _json_problem(loc: tuple[str | int, ...], reason: str) -> dict[str, Any]:
 
 class FluvialError(RuntimeError):
     """An app uses the framework in a way that can't work, which shows only when it runs."""
+
+
+FastAPIError = FluvialError  # so that a program moves by changing an import
 
 
 class PathError(ValueError, FluvialError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
@@ -12,7 +11,7 @@ from ._application.api_route import APIRoute, APIWebSocketRoute
 from ._application.controllers import Add, Method, add_controller, check_claimed, is_method
 from ._application.events import Events, Lifespan
 from ._application.matching import Match
-from ._application.paths import converters_of, find_by_name
+from ._application.paths import find_by_name
 from ._application.plain_handlers import router_makers
 from ._application.routes import (
     Route,
@@ -25,10 +24,10 @@ from ._application.shared import Shared
 from ._asgi.frontends import Frontend
 from ._asgi.hosts import Host
 from ._asgi.mounts import Mount
-from ._calling.callables import callable_name
 from ._calling.options import check_path, named_options
+from ._include import include_route
 from ._signature.foreign import check_dependencies, refuse_foreign
-from .exceptions import NoMatchFound, PathError
+from .exceptions import NoMatchFound
 from .staticfiles import FrontendFiles, must_exist
 
 if TYPE_CHECKING:
@@ -36,6 +35,10 @@ if TYPE_CHECKING:
 
     from ._asgi.protocol import Message, Receive, Send
     from ._forms.limits import FormOptions
+    from ._starlette import BaseRoute as BaseRoute
+    from ._starlette import Router as Router
+    from ._starlette import request_response as request_response
+    from ._starlette import websocket_session as websocket_session
     from .datastructures import URLPath
     from .params import Depends
     from .responses import Response
@@ -44,14 +47,19 @@ __all__ = [
     "APIRoute",
     "APIRouter",
     "APIWebSocketRoute",
+    "BaseRoute",
     "Host",
     "Match",
     "Mount",
     "NoMatchFound",
     "Route",
+    "Router",
     "WebSocketRoute",
+    "request_response",
+    "websocket_session",
 ]
 
+later: dict[str, Any] = {}  # Starlette's Router and its kin: they need App, which needs this
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -334,45 +342,6 @@ class Registering(Events, ABC):
         self.include_events(router)
 
 
-def under(route: Any, prefix: str) -> Any:
-    """The route, mount or host with `prefix` before its path."""
-    if not prefix or isinstance(route, Host):
-        return route
-    moved = copy.copy(route)
-    moved.path = prefix + route.path
-    if isinstance(route, Mount):
-        moved.prefix = moved.path
-    else:
-        moved.converters = converters_of(moved.path)
-    moved.plan = None
-    return moved
-
-
-def include_route(owner: Registering, route: Any, shared: Shared) -> None:
-    """Registers a router's route with `owner`. Raises: as `add_api_route`."""
-    if isinstance(route, Frontend):
-        before = (*owner._before_all(), *shared.dependencies)
-        owner.take(route.included(owner._prefixed(shared.prefix), before))
-        return
-    if isinstance(route, (Mount, Host)) or type(route) in (Route, WebSocketRoute):
-        owner.take(under(route, owner._prefixed(shared.prefix)))
-        return
-    if not isinstance(route, (Route, WebSocketRoute)):
-        refuse_foreign(route)
-        raise TypeError(f"routes are Route, WebSocketRoute, Mount and Host, not {route!r}")
-    path = shared.prefix + route.path
-    if not path:
-        name = callable_name(route.endpoint)
-        raise PathError(f"route {name}: prefix and path can't both be empty")
-    if isinstance(route, Route):
-        options = shared.options(route.options)
-        options["route_class_override"] = type(route)
-        owner.add_api_route(path, route.endpoint, methods=route.methods, **options)
-    else:
-        before = (*shared.dependencies, *route.dependencies)
-        owner.add_api_websocket_route(path, route.endpoint, route.name, dependencies=before)
-
-
 class APIRouter(Registering):
     """Routes of one subject, in a module of their own, that an app or another router includes.
 
@@ -498,3 +467,9 @@ class APIRouter(Registering):
         if self._alone is None:
             self._alone = router_makers[0](self.routes)
         await self._alone(scope, receive, send)
+
+
+def __getattr__(name: str) -> Any:
+    if name in later:
+        return later[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -98,6 +98,8 @@ class EventSourceResponse(StreamingResponse):
     media_type = "text/event-stream"
     # Encodes an event's data as JSON, with the route's response model if it has one.
     encode_data: Callable[[Any], bytes] = staticmethod(to_json)
+    encode_event_data: Callable[[Any], bytes] | None = None  # of a ServerSentEvent, if different
+    cache_control = "no-store"
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class EventSourceResponse(StreamingResponse):
             raise ValueError(f"ping must be more than 0 seconds, not {ping!r}")
         super().__init__(content, status_code, headers, media_type, background)
         self._ping_seconds = ping
-        for name, value in (("cache-control", "no-store"), ("x-accel-buffering", "no")):
+        for name, value in (("cache-control", self.cache_control), ("x-accel-buffering", "no")):
             self.headers.setdefault(name, value)
 
     def _render_piece(self, piece: Any) -> bytes:
@@ -123,7 +125,8 @@ class EventSourceResponse(StreamingResponse):
             return ServerSentEvent(raw_data=self.encode_data(piece).decode()).encode()
         event: ServerSentEvent = piece
         if event.data is not None:
-            event = replace(event, data=None, raw_data=self.encode_data(event.data).decode())
+            encode = self.encode_event_data or self.encode_data
+            event = replace(event, data=None, raw_data=encode(event.data).decode())
         return event.encode()
 
     async def _write(self, request: Request, sender: Sender) -> None:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import fastapi
 import pytest
-from fluvial import App, Response
+from fluvial import App, File, Response
 from fluvial._compat.fastapi import FastAPI
 from fluvial.exceptions import FluvialError
 
@@ -85,3 +85,17 @@ def test_they_are_base64_and_iso_8601_in_an_app_of_fluvial(serve) -> None:
     app = App()
     app.get("/")(lambda: {"data": b"text", "until": timedelta(minutes=2)})
     assert serve(app).client.get("/").json() == {"data": "dGV4dA==", "until": "PT120S"}
+
+
+@pytest.mark.parametrize("kind", [App, FastAPI])
+def test_a_file_in_an_error_is_shown_as_text(serve, kind: type[App]) -> None:
+    app = kind()
+
+    @app.post("/")
+    def read(
+        data: Annotated[bytes, File(min_length=9)], more: Annotated[list[bytes], File(max_length=0)]
+    ) -> None: ...
+
+    files = [("data", b"caf\xc3\xa9"), ("more", b"\xff!")]
+    found = serve(app).client.post("/", files=files).json()
+    assert [each["input"] for each in found["detail"]] == ["café", ["\ufffd!"]]

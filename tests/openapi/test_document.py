@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 def test_equal_to_fastapis(serve: "Serve", separate: bool) -> None:
     ours = make_app(names_of("fluvial"), separate_input_output_schemas=separate)
     theirs = make_app(names_of("fastapi"), separate_input_output_schemas=separate)
-    expected = serve(theirs).client.get("/openapi.json").json()
-    found = serve(ours).client.get("/openapi.json").json()
+    wanted = serve(theirs).client.get("/openapi.json")
+    sent = serve(ours).client.get("/openapi.json")
+    expected, found = wanted.json(), sent.json()
     for key in expected["paths"]:
         assert found["paths"][key] == expected["paths"][key], key
     for key, schema in expected["components"]["schemas"].items():
         assert found["components"]["schemas"][key] == schema, key
     assert found == expected
+    assert sent.text == wanted.text  # the order of keys, too
 
 
 def test_options_for_all_routes() -> None:

@@ -286,12 +286,23 @@ def http_exception_handler(request: Request, exc: HTTPException) -> Response:
 
 def validation_exception_handler(request: Request, exc: ValidationException) -> Response:
     """A response with status 422 that says what is wrong with each parameter."""
-    content = {"detail": exc.errors()}
+    content = {"detail": [_shown(each) for each in exc.errors()]}
     try:
         body = _problem_encoder.encode(content)
     except Exception:  # no value that a client sends may make this fail
         body = encode_leniently(content, _plain_problem)
     return Response(body, 422, media_type="application/json")
+
+
+def _shown(error: Any) -> Any:
+    """An error in which bytes, such as a file's, are shown as text: in Base64 nobody reads them."""
+    found = error.get("input") if isinstance(error, dict) else None
+    if type(found) is bytes:
+        return {**error, "input": found.decode(errors="replace")}
+    if type(found) is list and any(type(each) is bytes for each in found):
+        texts = [x.decode(errors="replace") if type(x) is bytes else x for x in found]
+        return {**error, "input": texts}
+    return error
 
 
 async def close_unfit(websocket: WebSocket, exc: WebSocketRequestValidationError) -> None:

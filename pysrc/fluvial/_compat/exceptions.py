@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from ..exceptions import FastAPIDeprecationWarning as FastAPIDeprecationWarning
-from ..exceptions import FluvialError
-
-FastAPIError = FluvialError
-
-
-class DependencyScopeError(FastAPIError):
-    """A dependency outlives one that it depends on."""
+from ..exceptions import FastAPIError
 
 
 class PydanticV1NotSupportedError(FastAPIError):

@@ -1,10 +1,13 @@
-"""Response classes that only FastAPI has. Ours writes JSON as fast as either."""
+"""Response classes as FastAPI has them: two that are deprecated there, and that of events."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
+from .. import sse
+from ..encoders import jsonable_encoder
 from ..responses import JSONResponse
 from .exceptions import FastAPIDeprecationWarning
 
@@ -22,3 +25,17 @@ class ORJSONResponse(_Deprecated):
 
 class UJSONResponse(_Deprecated):
     """A JSONResponse."""
+
+
+def to_spaced_json(value: Any) -> bytes:
+    """Encodes as json.dumps() does by default, with spaces."""
+    return json.dumps(jsonable_encoder(value)).encode()
+
+
+class EventSourceResponse(sse.EventSourceResponse):
+    """Events whose field Cache-Control is FastAPI's. The data of a ServerSentEvent doesn't have to
+    fit the response model."""
+
+    cache_control = "no-cache"
+    encode_data = staticmethod(to_spaced_json)
+    encode_event_data = staticmethod(to_spaced_json)

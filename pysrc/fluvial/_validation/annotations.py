@@ -20,8 +20,6 @@ class _Typed(typing.TypedDict):
 
 _MSGSPECS = (msgspec.UnsetType, msgspec.Raw, bytearray)
 _UNIONS = (Union, types.UnionType)
-# What a `type X = …` statement (3.12) or NewType makes.
-_ALIASES = (typing.NewType, getattr(typing, "TypeAliasType", typing.NewType))
 # Of these everything is known; most parameters are of them.
 _SCALARS = frozenset({bool, bytes, float, int, str, NoneType})
 # Annotations that are neither an alias nor an Annotated: by far the most.
@@ -41,11 +39,17 @@ def split_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def strip_alias(annotation: Any) -> Any:
-    """What a `type X = …` statement (3.12) or NewType stands for."""
-    while isinstance(annotation, _ALIASES):
-        name = "__supertype__" if isinstance(annotation, typing.NewType) else "__value__"
-        annotation = getattr(annotation, name)
-    return annotation
+    """What NewType, a `type X = …` statement (3.12), or typing_extensions' TypeAliasType stands
+    for."""
+    while True:
+        if isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif type(annotation).__name__ == "TypeAliasType":
+            annotation = annotation.__value__
+        elif type(origin := get_origin(annotation)).__name__ == "TypeAliasType":
+            annotation = origin.__value__[get_args(annotation)]
+        else:
+            return annotation
 
 
 def union_members(annotation: Any) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from .._application.api_route import APIRoute
 from .._application.described import generate_unique_id
 from ..encoders import jsonable_encoder
 from ._operations import VALIDATION_ERRORS, has_default_422, make_path_item
+from ._order import in_order
 from ._routes import Described, describe, name_of
 from ._schemas import Schemas
 
@@ -69,7 +70,7 @@ def get_openapi(
         "externalDocs": _with_url(external_docs),
     }
     encoded: dict[str, Any] = jsonable_encoder(document, by_alias=True, exclude_none=True)
-    return encoded
+    return in_order(encoded)
 
 
 def _included(routes: Iterable[Any]) -> list[APIRoute]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._application import exception_handlers as ours
+from ._application import exception_handlers as ours
 
 if TYPE_CHECKING:
-    from ..exceptions import (
+    from .exceptions import (
         HTTPException,
         RequestValidationError,
         WebSocketRequestValidationError,
     )
-    from ..requests import Request
-    from ..responses import Response
-    from ..websockets import WebSocket
+    from .requests import Request
+    from .responses import Response
+    from .websockets import WebSocket
+
+__all__ = [
+    "http_exception_handler",
+    "request_validation_exception_handler",
+    "websocket_request_validation_exception_handler",
+]
 
 
 async def http_exception_handler(request: Request, exc: HTTPException) -> Response:

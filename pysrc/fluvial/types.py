@@ -1,4 +1,4 @@
-"""Names of types in annotations."""
+"""Names of types in annotations, as Starlette's and FastAPI's programs import them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, TypeVar
+
+__all__ = [
+    "ASGIApp",
+    "AppType",
+    "DecoratedCallable",
+    "ExceptionHandler",
+    "HTTPExceptionHandler",
+    "IncEx",
+    "Lifespan",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "StatefulLifespan",
+    "StatelessLifespan",
+    "UnionType",
+    "WebSocketExceptionHandler",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -190,8 +190,10 @@ static void
 exchange_request(HttpConn *c, HttpRequest *req)
 {
     req->requested = true;
-    if (c->server->nparts != 0) {
-        watch_wake(c->server); /* parked responses mustn't wait for this handler */
+    if (c->server->gather == c && c->server->out.len != c->server->gather_from) {
+        out_offer(c); /* responses to earlier requests mustn't wait for this handler */
+    } else if (c->server->nparts != 0) {
+        watch_wake(c->server); /* nor parked ones of other connections */
     }
     ops_of(c)->on_request(req);
     if (unlikely(c->eof)) {

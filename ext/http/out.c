@@ -165,6 +165,7 @@ out_park(HttpConn *c, size_t mark)
         }
     }
     part->to = end;
+    server->batch++;
     if (server->nparts == OUT_PARTS || end > GATHER_MAX || out_is_time(server, now)) {
         out_write_parked(server);
         return;
@@ -265,6 +266,14 @@ out_release(HttpConn *c)
     out_lend(server);
 }
 
+/* Whether what is parked will most likely have no company in this iteration. Then a timer would be dearer
+ * than to write it. */
+static bool
+out_is_alone(const HttpServer *server)
+{
+    return server->batch == 1 && server->last_batch <= 1;
+}
+
 void
 out_offer(HttpConn *c)
 {
@@ -277,6 +286,9 @@ out_offer(HttpConn *c)
     if (gathers) {
         server->gather = NULL;
         out_leave(c, server->gather_from);
+    }
+    if (gathers && out_is_alone(server)) {
+        out_write_parked(server);
     }
     if (server->nparts != 0) {
         watch_wake(server);

@@ -252,6 +252,8 @@ server_on_hook(LoopHook *hook)
 {
     HttpServer *server = container_of(hook, HttpServer, hook);
     server->parking = server->due = false;
+    server->last_batch = server->batch != 0 ? server->batch : server->last_batch;
+    server->batch = 0;
     out_write_parked(server);
     if (!ring_is_empty(&server->ready)) {
         Ring turn;

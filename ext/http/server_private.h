@@ -75,6 +75,8 @@ struct HttpServer {
     bool batching;            /* what it writes is a batch, see http_batch_begin */
     OutPart parts[OUT_PARTS]; /* parked: the first nparts */
     unsigned nparts;
+    /* How often something was parked in this iteration, and in the last one in which anything was. */
+    unsigned batch, last_batch;
     uint64_t parked_at;   /* loop_now_ns() of the first */
     uint64_t parked_last; /* the same of the last */
     OutWatch watch;       /* bounds how long they wait */

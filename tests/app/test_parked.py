@@ -311,19 +311,79 @@ def own_end(alone: Alone) -> App:
     return own_mounted(alone, more=False)
 
 
-OWN: list[Callable[[Alone], App]] = [
+def own_whole(alone: Alone) -> Any:
+    """An ASGI app that is served alone and goes on after its whole response."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise LookupError
+        await send(start((b"content-length", b"5")))
+        await send(body(b"first" if scope["path"] == "/" else b"other"))
+        if scope["path"] == "/":
+            alone.block()
+
+    return served
+
+
+def own_whole_mounted(alone: Alone) -> App:
+    app = App()
+    app.mount("/", own_whole(alone))
+    return app
+
+
+def own_middleware(alone: Alone) -> App:
+    """What stands around the native routes goes on after their response."""
+    app = App()
+
+    @app.get("/{path:path}")
+    async def handler(path: str) -> str:
+        return "other" if path else "first"
+
+    class Outer:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+            if scope["type"] == "http" and scope["path"] == "/":
+                alone.block()
+
+    app.add_middleware(Outer)
+    return app
+
+
+def own_hint(alone: Alone) -> App:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise LookupError
+        links = [b"</first>; rel=preload"]
+        await send({"type": "http.response.early_hint", "links": links})
+        alone.block()
+        await send(start())
+        await send(body(b""))
+
+    app = App()
+    app.mount("/", inner)
+    return app
+
+
+OWN: list[Callable[[Alone], Any]] = [
     own_stream,
     own_background,
     own_clean_up,
     own_mounted,
     own_end,
+    own_whole,
+    own_whole_mounted,
+    own_middleware,
+    own_hint,
 ]
 
 
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("make", OWN)
 def test_what_is_written_does_not_wait_for_its_own_handler(
-    serve: Serve, certificate: Certificate, make: Callable[[Alone], App], secure: bool
+    serve: Serve, certificate: Certificate, make: Callable[[Alone], Any], secure: bool
 ) -> None:
     """The request is handled while the connection's input is still being parsed."""
     alone = Alone()
@@ -335,6 +395,85 @@ def test_what_is_written_does_not_wait_for_its_own_handler(
             data += sock.recv(65536)
         alone.received.set()
         assert alone.notes.next() is True
+
+
+def read_until(sock: Any, *ends: bytes) -> bytes:
+    data = b""
+    while not data.endswith(ends):
+        data += sock.recv(65536)
+    return data
+
+
+@pytest.mark.parametrize("make", [own_whole, own_whole_mounted, own_middleware])
+def test_whole_responses_under_load(serve: Serve, make: Callable[[Alone], Any]) -> None:
+    """Where several responses left together before, more are expected, and a timer is set."""
+    alone = Alone()
+    other = GET.replace(b"/ ", b"/other ", 1)
+    with serve(make(alone)).connect() as sock:
+        sock.sendall(other * 3)
+        data = b""
+        while data.count(b"other") < 3:
+            data += sock.recv(65536)
+        sock.sendall(other + GET)
+        read_until(sock, b"first", b'"first"')
+        alone.received.set()
+        assert alone.notes.next() is True
+
+
+def second_native(alone: Alone) -> App:
+    app = App()
+
+    @app.get("/")
+    async def handler() -> str:
+        return "first"
+
+    @app.get("/blocks")
+    async def blocks() -> str:
+        alone.block()
+        return "second"
+
+    return app
+
+
+def second_mounted(alone: Alone) -> App:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise LookupError
+        blocks = scope["path"] == "/blocks"
+        if blocks:
+            alone.block()
+        await send(start())
+        await send(body(b"second" if blocks else b"first"))
+
+    app = App()
+    app.mount("/", inner)
+    return app
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("before", [1, 2, 5])
+@pytest.mark.parametrize("make", [second_native, second_mounted])
+def test_a_response_does_not_wait_for_the_next_request_of_its_connection(
+    serve: Serve,
+    certificate: Certificate,
+    make: Callable[[Alone], App],
+    before: int,
+    secure: bool,
+) -> None:
+    """Pipelined requests are handled one after the other, in one turn of the loop."""
+    alone = Alone()
+    tls = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
+    with serve(make(alone), **(tls if secure else {})).connect() as sock:
+        for _ in range(2):  # the second time more responses are expected than the first time
+            alone.received.clear()
+            sock.sendall(GET * before + GET.replace(b"/ ", b"/blocks ", 1))
+            data = b""
+            while data.count(b"first") < before:
+                data += sock.recv(65536)
+            alone.received.set()
+            assert alone.notes.next() is True
+            while b"second" not in data:
+                data += sock.recv(65536)
 
 
 def test_a_first_message_does_not_wait_for_its_own_handler(serve: Serve) -> None:

@@ -34,7 +34,8 @@ COPIES = ROOT / "build" / "mutants"
 
 TEST_TIMEOUT = 40  # seconds for one test, after which pytest-timeout ends the process
 RUN_TIMEOUT = 120  # seconds for all tests of a mutant, should pytest itself hang
-FIRST_TIMEOUT = 1800  # seconds for all tests without breakage
+FIRST_TIMEOUT = 3600  # seconds for all tests without breakage
+FIRST_TEST_TIMEOUT = 240  # for one of them, on a busy machine
 
 KILLED, SURVIVED, ERROR = "killed", "SURVIVED", "ERROR"
 
@@ -100,8 +101,8 @@ class Copy:
 
     def test(self, nodes: list[str], options: list[str], timeout: float) -> tuple[int | None, str]:
         """(pytest's exit status, or None when it had to be killed; its output)"""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-        command += [f"--timeout={TEST_TIMEOUT}", "--timeout-method=thread", *nodes]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += [f"--timeout={TEST_TIMEOUT}", "--timeout-method=thread", *options, *nodes]
         pytest = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -209,7 +210,8 @@ def prepare(copies: list[Copy], mutants: list[Mutant], jobs: int, unchecked: boo
         return
     nodes = sorted({node for mutant in mutants for node in mutant.tests})
     print(f"{len(mutants)} mutants; first {len(nodes)} tests without any")
-    status, output = copies[0].test(nodes, ["-n", str(jobs)], FIRST_TIMEOUT)
+    options = ["-n", str(jobs), f"--timeout={FIRST_TEST_TIMEOUT}"]
+    status, output = copies[0].test(nodes, options, FIRST_TIMEOUT)
     if status != 0:
         sys.exit(f"{output}\nthe tests must pass before anything is broken (status {status})")
 

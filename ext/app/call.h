@@ -9,6 +9,7 @@
 
 #include "base/py.h"
 #include "app/mount.h"
+#include "app/overdue.h"
 #include "base/ring.h"
 #include "route/router.h"
 #include "http/request.h"
@@ -33,13 +34,12 @@ typedef struct AppCall {
     Mount *mount;
     /* the mounted app's own object for the request; it owns and clears it */
     void *mounted;
-    BodyQueue *body;  /* owned: pieces of a streamed body; NULL until the first */
-    Ring overdue;     /* while its time is limited, see overdue.h */
-    uint64_t expires; /* loop_now_ns() at which that is over */
-    bool rooted;      /* the server's root path was removed from the path */
-    bool decoded;     /* the collected body isn't as Content-Encoding says any more */
-    bool websocket;   /* for a native WebSocket handler; `request` is a WebSocket */
-    bool gone;        /* the client went away before the response was complete */
+    BodyQueue *body;      /* owned: pieces of a streamed body; NULL until the first */
+    OverdueEntry overdue; /* while its time is limited */
+    bool rooted;          /* the server's root path was removed from the path */
+    bool decoded;   /* the collected body isn't as Content-Encoding says any more */
+    bool websocket; /* for a native WebSocket handler; `request` is a WebSocket */
+    bool gone;      /* the client went away before the response was complete */
 } AppCall;
 
 static inline AppCall *
@@ -66,6 +66,10 @@ call_path(HttpRequest *req)
 
 /* The server that the request came to; borrowed. */
 AppServer *call_server(const HttpRequest *req);
+/* Whether the request is urgent, and there is a pool for such ones. */
+bool call_is_urgent(const HttpRequest *req);
+/* The context that the request's own is a copy of; borrowed from the server. */
+PyObject *call_context(const HttpRequest *req);
 
 /* The Python Request, made on first use: a new reference, or NULL with an exception. */
 PyObject *call_request(HttpRequest *req);

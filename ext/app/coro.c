@@ -168,7 +168,7 @@ coro_run(HandlerCoro *self, PyObject *context, PyObject **task)
     const AppServer *server = self->server;
     PyObject *name = self->plan != NULL ? self->plan->name : server->st->str_request;
     PyObject *own =
-        context == NULL ? PyContext_Copy(server->context) : Py_NewRef(context);
+        context == NULL ? PyContext_Copy(call_context(self->req)) : Py_NewRef(context);
     int err = own == NULL ? -1 : first_step_take(&self->base, name, own, task);
     Py_XDECREF(own);
     return err;

@@ -13,6 +13,8 @@
 #include "base/context.h"
 #include "base/err.h"
 
+#define NS_PER_MS 1000000u
+
 typedef struct CallJob {
     PoolJob job;
     AppServer *server; /* owned */
@@ -23,10 +25,65 @@ typedef struct CallJob {
     PyObject *result;
     PyObject *exception; /* owned: what it raised */
     bool encoded;
+    OverdueEntry late;
     uint64_t posted;  /* loop_now_ns(); 0: nobody wants to know how long it waits */
     uint64_t waited;  /* ns, from then until the worker began */
     PyObject *argv[]; /* owned: a free slot for vectorcall, then the arguments */
 } CallJob;
+
+/* ---- Waiting for a thread ----------------------------------------------------------------- */
+
+static Pool *
+job_pool(const HttpRequest *req)
+{
+    const AppServer *server = call_server(req);
+    return call_is_urgent(req) ? server->urgent : server->pool;
+}
+
+int
+job_submit(HttpRequest *req, PoolJob *job, OverdueEntry *late)
+{
+    Pool *pool = job_pool(req);
+    int err = pool_submit(pool, job);
+    if (err != 0) {
+        return err;
+    }
+    call_of(req)->job = job;
+    uint64_t patience = pool_patience(pool);
+    if (unlikely(patience != 0)) {
+        uint64_t ms = (patience + NS_PER_MS - 1) / NS_PER_MS;
+        overdue_watch(&call_server(req)->waiting, late, req, (uint32_t)ms);
+    }
+    return 0;
+}
+
+bool
+job_withdraw(HttpRequest *req, PoolJob *job)
+{
+    return pool_withdraw(job_pool(req), job);
+}
+
+void
+job_over(HttpRequest *req, OverdueEntry *late)
+{
+    call_of(req)->job = NULL;
+    overdue_forget(late);
+}
+
+void
+job_late(OverdueEntry *entry)
+{
+    HttpRequest *req = entry->req;
+    PoolJob *job = call_of(req)->job;
+    if (job == NULL || !pool_refuse(job_pool(req), job)) {
+        return;
+    }
+    http_request_ref(req);
+    req->waited = loop_now_ns() - entry->since;
+    result_respond_late(req);
+    job->abandon(job);
+    http_request_unref(req);
+}
 
 /* ---- On the worker ------------------------------------------------------------------------ */
 
@@ -111,7 +168,7 @@ static void
 job_done(InboxNode *node)
 {
     CallJob *job = container_of(node, CallJob, job.done);
-    call_of(job->req)->job = NULL;
+    job_over(job->req, &job->late);
     job->req->waited = job->waited;
     coro_start(job->req, job->plan, job_respond(job), job->context);
     job_free(job);
@@ -122,7 +179,7 @@ static void
 job_abandon(PoolJob *base)
 {
     CallJob *job = container_of(base, CallJob, job);
-    call_of(job->req)->job = NULL;
+    job_over(job->req, &job->late);
     Py_CLEAR(call_of(job->req)->request);
     job_free(job);
 }
@@ -131,8 +188,7 @@ job_abandon(PoolJob *base)
 static CallJob *
 job_new(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context)
 {
-    context = context != NULL ? Py_NewRef(context)
-                              : PyContext_Copy(call_server(req)->context);
+    context = context != NULL ? Py_NewRef(context) : PyContext_Copy(call_context(req));
     if (context == NULL) {
         return NULL;
     }
@@ -168,12 +224,10 @@ job_start(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context
         coro_start(req, NULL, result_respond_exception(req, CALL_HANDLER), context);
         return;
     }
-    if (pool_submit(job->server->pool, &job->job) != 0) {
+    if (job_submit(req, &job->job, &job->late) != 0) {
         Py_CLEAR(call_of(req)->request);
         result_respond_busy(req);
         job_free(job);
-    } else {
-        call_of(req)->job = &job->job;
     }
 }
 
@@ -181,7 +235,7 @@ void
 job_drop(HttpRequest *req)
 {
     PoolJob *job = call_of(req)->job;
-    if (job != NULL && pool_withdraw(call_server(req)->pool, job)) {
+    if (job != NULL && job_withdraw(req, job)) {
         job_abandon(job);
     }
 }

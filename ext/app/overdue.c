@@ -1,12 +1,10 @@
 /* See overdue.h. The timer is set for the earliest deadline and not moved when that request completes: it
- * then fires in vain, at most once within the length of a deadline, and is set for the next. The requests
- * aren't owned; dispatch_clear takes them out of their list.
+ * then fires in vain, at most once within the length of a deadline, and is set for the next.
  */
 #include "base/py.h"
 
 #include "app/overdue.h"
 
-#include "app/call.h"
 #include "base/err.h"
 
 #define NS_PER_MS 1000000u
@@ -14,7 +12,7 @@
 struct OverdueList {
     OverdueList *next;
     uint32_t after; /* ms */
-    Ring calls;     /* of AppCall.overdue, the earliest first */
+    Ring entries;   /* of OverdueEntry.link, the earliest first */
 };
 
 /* The list of this length, made on first use; NULL when out of memory. */
@@ -28,17 +26,17 @@ list_of(Overdue *all, uint32_t after)
     if (list == NULL && (list = PyMem_RawMalloc(sizeof *list)) != NULL) {
         list->next = all->lists;
         list->after = after;
-        ring_init(&list->calls);
+        ring_init(&list->entries);
         all->lists = list;
     }
     return list;
 }
 
-static AppCall *
+static OverdueEntry *
 list_first(const OverdueList *list)
 {
-    const Ring *ring = &list->calls;
-    return ring_is_empty(ring) ? NULL : container_of(ring->next, AppCall, overdue);
+    const Ring *ring = &list->entries;
+    return ring_is_empty(ring) ? NULL : container_of(ring->next, OverdueEntry, link);
 }
 
 static void overdue_set(Overdue *all, uint64_t due);
@@ -49,7 +47,7 @@ overdue_set_next(Overdue *all)
 {
     uint64_t due = UINT64_MAX;
     for (const OverdueList *list = all->lists; list != NULL; list = list->next) {
-        const AppCall *first = list_first(list);
+        const OverdueEntry *first = list_first(list);
         if (first != NULL && first->expires < due) {
             due = first->expires;
         }
@@ -63,13 +61,12 @@ overdue_set_next(Overdue *all)
 static void
 list_expire(Overdue *all, const OverdueList *list, uint64_t now)
 {
-    AppCall *call;
-    while ((call = list_first(list)) != NULL && call->expires <= now
+    OverdueEntry *entry;
+    while ((entry = list_first(list)) != NULL && entry->expires <= now
            && !loop_is_forked(all->loop)) {
-        HttpRequest *req = (HttpRequest *)call - 1; /* see http_request_app */
-        ring_remove(&call->overdue);
-        if (req->response != HTTP_RESPONSE_DONE) {
-            all->expired(req);
+        overdue_forget(entry);
+        if (entry->req->response != HTTP_RESPONSE_DONE) {
+            all->expired(entry);
         }
     }
 }
@@ -137,23 +134,24 @@ overdue_set(Overdue *all, uint64_t due)
 
 void
 overdue_init(Overdue *all, PyObject *server, Loop *loop,
-             void (*expired)(HttpRequest *req))
+             void (*expired)(OverdueEntry *entry))
 {
     *all = (Overdue){.server = server, .loop = loop, .expired = expired};
 }
 
 void
-overdue_watch(Overdue *all, HttpRequest *req, uint32_t after)
+overdue_watch(Overdue *all, OverdueEntry *entry, HttpRequest *req, uint32_t after)
 {
-    AppCall *call = call_of(req);
     OverdueList *list = after == 0 ? NULL : list_of(all, after);
     if (list == NULL) {
         return;
     }
-    call->expires = loop_now_ns() + (uint64_t)after * NS_PER_MS;
-    ring_append(&list->calls, &call->overdue);
-    if (all->due == 0 || call->expires < all->due) {
-        overdue_set(all, call->expires);
+    entry->req = req;
+    entry->since = loop_now_ns();
+    entry->expires = entry->since + (uint64_t)after * NS_PER_MS;
+    ring_append(&list->entries, &entry->link);
+    if (all->due == 0 || entry->expires < all->due) {
+        overdue_set(all, entry->expires);
     }
 }
 
@@ -182,9 +180,9 @@ overdue_free(Overdue *all)
     }
     while (all->lists != NULL) {
         OverdueList *list = all->lists;
-        AppCall *call;
-        while ((call = list_first(list)) != NULL) {
-            ring_remove(&call->overdue);
+        OverdueEntry *entry;
+        while ((entry = list_first(list)) != NULL) {
+            overdue_forget(entry);
         }
         all->lists = list->next;
         PyMem_RawFree(list);

@@ -72,6 +72,15 @@ result_respond_busy(HttpRequest *req)
     server_tell_refused(call_server(req), &req->peer, &refusal);
 }
 
+void
+result_respond_late(HttpRequest *req)
+{
+    (void)http_respond_busy(req);
+    const HttpRefusal refusal = {
+        503, "The request has waited for a thread for too long", "queue_time"};
+    server_tell_refused(call_server(req), &req->peer, &refusal);
+}
+
 static int
 bytes_check(PyObject *obj)
 {

@@ -33,6 +33,8 @@ void result_respond_json(HttpRequest *req, const Plan *plan, PyObject *body);
 
 /* Responds with 503 and Retry-After, because the queue of the thread pool is full. */
 void result_respond_busy(HttpRequest *req);
+/* The same, because it has waited for a thread for too long. */
+void result_respond_late(HttpRequest *req);
 
 /* Responds with what the exception handlers make of the exception that is set, and clears that. `stage`
  * says what raised it. */

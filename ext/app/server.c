@@ -1,4 +1,6 @@
-/* What is asked of a request's AppServer, and what the http layer notifies it of (see server.h). Thread: the loop's, with the GIL. */
+/* What other files ask an AppServer for (see server.h): the server of a request, the threads and the context that are for it, the
+ * arguments of its handler. Thread: the loop's, with the GIL.
+ */
 #include "base/py.h"
 
 #include "app/server.h"
@@ -9,6 +11,19 @@ AppServer *
 call_server(const HttpRequest *req)
 {
     return (AppServer *)http_server_context(req->server);
+}
+
+bool
+call_is_urgent(const HttpRequest *req)
+{
+    return unlikely(call_server(req)->urgent != NULL) && http_request_is_urgent(req);
+}
+
+PyObject *
+call_context(const HttpRequest *req)
+{
+    const AppServer *server = call_server(req);
+    return call_is_urgent(req) ? server->urgent_context : server->context;
 }
 
 int

@@ -26,14 +26,18 @@ struct AppServer {
     Router *router;                  /* borrowed from router_obj */
     Pool *pool;                      /* borrowed from pool_obj */
     PyObject *router_obj, *pool_obj; /* owned */
-    PyObject *app;                   /* owned: Request.app */
-    PyTypeObject *request_type;      /* owned: subclass of _core.Request */
-    PyTypeObject *response_type;     /* owned */
-    BindErrors errors;               /* both owned */
-    PyObject *client_disconnect;     /* owned: exception type */
-    PyObject *encode;                /* owned callable: result → bytes */
-    PyObject *encode_fallback;       /* owned callable, or NULL */
-    PyObject *on_error;              /* owned callable */
+    Pool *urgent;         /* borrowed from urgent_obj: for urgent requests, or NULL */
+    PyObject *urgent_obj; /* owned */
+    /* owned: `context`, in which Python code finds that pool; NULL without */
+    PyObject *urgent_context;
+    PyObject *app;               /* owned: Request.app */
+    PyTypeObject *request_type;  /* owned: subclass of _core.Request */
+    PyTypeObject *response_type; /* owned */
+    BindErrors errors;           /* both owned */
+    PyObject *client_disconnect; /* owned: exception type */
+    PyObject *encode;            /* owned callable: result → bytes */
+    PyObject *encode_fallback;   /* owned callable, or NULL */
+    PyObject *on_error;          /* owned callable */
     /* owned: coroutine function that runs the middleware; NULL: there is none */
     PyObject *entry;
     Mount *root; /* owned: the app that gets all requests; NULL: the routes decide */
@@ -52,6 +56,7 @@ struct AppServer {
     PyObject *drained;
     Py_buffer metrics; /* owned: where the HttpServer counts; obj is NULL: nowhere */
     Overdue overdue;   /* when the requests' time is over */
+    Overdue waiting;   /* when those that wait for a thread have waited too long */
     HttpFields fields; /* scratch memory: the header fields of one response */
 };
 

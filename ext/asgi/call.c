@@ -303,8 +303,9 @@ static void
 call_run_task(AsgiCall *self, PyObject *context)
 {
     Loop *loop = self->server->loop;
-    PyObject *own =
-        context == NULL ? PyContext_Copy(self->server->context) : Py_NewRef(context);
+    PyObject *base =
+        self->req == NULL ? self->server->context : call_context(self->req);
+    PyObject *own = context == NULL ? PyContext_Copy(base) : Py_NewRef(context);
     PyObject *task = NULL;
     if (own == NULL
         || first_step_take(&self->base, self->server->st->str_request, own, &task)
@@ -348,7 +349,7 @@ asgi_call_start(AsgiCall *self)
     PyObject *context = NULL;
     if (callable_is_plain(self->app->app)) {
         self->base.coro = call_app(self);
-    } else if ((context = context_enter_copy(self->server->context)) != NULL) {
+    } else if ((context = context_enter_copy(call_context(self->req))) != NULL) {
         self->base.coro = call_app(self);
         context_leave(context);
     }

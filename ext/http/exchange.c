@@ -207,7 +207,7 @@ exchange_tell(HttpConn *c, HttpRequest *req)
 {
     HttpServer *server = c->server;
     if (limit_exceeded(server->limits.in_flight, (uint64_t)server->stats.in_flight + 1)
-        && !http_request_is_probe(req)) {
+        && !http_request_is_urgent(req)) {
         exchange_overload(req);
         return;
     }

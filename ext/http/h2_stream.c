@@ -178,7 +178,7 @@ h2_exchange_tell(H2Stream *s, HttpRequest *req)
 {
     HttpServer *server = req->server;
     if (limit_exceeded(server->limits.in_flight, (uint64_t)server->stats.in_flight + 1)
-        && !http_request_is_probe(req)) {
+        && !http_request_is_urgent(req)) {
         server->stats.rejected++;
         (void)http_respond_busy(req);
         server_refused(

@@ -40,8 +40,9 @@ typedef enum MetricsWord {
     METRICS_SENT,
     METRICS_WEBSOCKETS_TOTAL,
     METRICS_JOBS,
+    METRICS_JOBS_REFUSED,
     METRICS_COUNTERS,                               /* how many these are */
-    METRICS_LAG = 8,                                /* a histogram */
+    METRICS_LAG = METRICS_COUNTERS,                 /* a histogram */
     METRICS_WAIT = METRICS_LAG + METRICS_HISTOGRAM, /* a histogram */
     METRICS_GAUGES = METRICS_WAIT + METRICS_HISTOGRAM,
     METRICS_OPEN = METRICS_GAUGES,

@@ -339,16 +339,29 @@ host_is_allowed(const HttpServer *server, Slice name)
     return false;
 }
 
-bool
-http_request_is_probe(const HttpRequest *req)
+/* Whether the request's path is one of `paths`, which spaces separate. */
+static bool
+path_is_in(const HttpRequest *req, Slice paths)
 {
-    Slice rest = buf_slice(&req->server->probes);
-    while (rest.len != 0) {
-        if (slice_eq(list_next(&rest, ' '), http_request_path(req))) {
+    while (paths.len != 0) {
+        if (slice_eq(list_next(&paths, ' '), http_request_path(req))) {
             return true;
         }
     }
     return false;
+}
+
+bool
+http_request_is_probe(const HttpRequest *req)
+{
+    return path_is_in(req, buf_slice(&req->server->probes));
+}
+
+bool
+http_request_is_urgent(const HttpRequest *req)
+{
+    return http_request_is_probe(req)
+           || path_is_in(req, buf_slice(&req->server->urgent));
 }
 
 static Fault

@@ -91,6 +91,7 @@ server_release(HttpServer *server)
     buf_free(&server->hosts);
     buf_free(&server->added);
     buf_free(&server->probes);
+    buf_free(&server->urgent);
     buf_free(&server->scratch);
     compressor_free(server->compressor);
     trust_clear(&server->trust);
@@ -156,6 +157,13 @@ http_server_probes(HttpServer *server, Slice paths)
 {
     buf_clear(&server->probes);
     return buf_append_slice(&server->probes, paths);
+}
+
+int
+http_server_urgent(HttpServer *server, Slice paths)
+{
+    buf_clear(&server->urgent);
+    return buf_append_slice(&server->urgent, paths);
 }
 
 int

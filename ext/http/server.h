@@ -206,6 +206,11 @@ int http_server_probes(HttpServer *server, Slice paths);
 /* Whether the request, whose head is complete, is for one of them. */
 bool http_request_is_probe(const HttpRequest *req);
 
+/* More paths whose requests get an answer however many are in flight, separated by spaces. 0 or UV_ENOMEM. */
+int http_server_urgent(HttpServer *server, Slice paths);
+/* Whether the request, whose head is complete, is for one of these, or is a probe. */
+bool http_request_is_urgent(const HttpRequest *req);
+
 /* Who is believed what about clients: the arguments of trust_set (trust.h). The default: nobody. */
 int http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets,
                         uint8_t fields);

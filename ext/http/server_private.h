@@ -97,6 +97,7 @@ struct HttpServer {
     Buf added;               /* owned: see http_server_fields */
     bool no_server, no_date; /* the same */
     Buf probes;              /* owned: see http_server_probes */
+    Buf urgent;              /* owned: see http_server_urgent */
     Trust trust;             /* see http_server_proxies */
     uint8_t rare;            /* of RARE_*: what HttpConn.rare begins with */
     RequestIds ids;          /* see http_server_request_ids */

@@ -13,6 +13,9 @@
 
 #include <unistd.h>
 
+/* Which share of the time that jobs may wait is left to them while the queue stands. */
+#define STANDING_SHARE 10
+
 /* How long pool_close waits for threads that are not in a job and only clean up. */
 #define TIDY_SECONDS 1.0
 
@@ -32,6 +35,10 @@ pool_submit(Pool *pool, PoolJob *job)
     }
     if (pool->batched + queue_length(pool) >= pool->config.queue) {
         return UV_EAGAIN;
+    }
+    if (unlikely(pool->config.patience != 0)
+        && pool->batched + queue_length(pool) == 0) {
+        pool->emptied = loop_now_ns();
     }
     job->waiting = true;
     job_push(&pool->batch, job);
@@ -108,6 +115,25 @@ pool_withdraw(Pool *pool, PoolJob *job)
     }
     uv_mutex_unlock(&pool->lock);
     return waiting;
+}
+
+uint64_t
+pool_patience(const Pool *pool)
+{
+    uint64_t most = pool->config.patience;
+    if (likely(most == 0)) {
+        return 0;
+    }
+    bool stands = loop_now_ns() - pool->emptied > most;
+    return stands ? (most + STANDING_SHARE - 1) / STANDING_SHARE : most;
+}
+
+bool
+pool_refuse(Pool *pool, PoolJob *job)
+{
+    bool refused = pool_withdraw(pool, job);
+    pool->refused += refused;
+    return refused;
 }
 
 /* ---- Results to the loop --------------------------------------------------------- */
@@ -325,6 +351,7 @@ pool_stats(Pool *pool)
         .limit = pool->limit.value,
         .peak_threads = pool->peak,
         .jobs = pool->begun,
+        .refused = pool->refused,
     };
     uv_mutex_unlock(&pool->lock);
     return stats;

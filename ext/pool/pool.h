@@ -33,6 +33,7 @@ typedef struct PoolConfig {
     uint32_t threads;      /* maximum number of workers; at least 1 */
     uint32_t queue;        /* maximum number of waiting jobs */
     uint32_t idle_seconds; /* a worker ends after this long without a job */
+    uint64_t patience;     /* ns that a job may wait, see pool_patience; 0: any time */
     /* Each worker calls `greeter` before the first job at which the module `greeted` has been
      * imported. Both NULL, or borrowed from who closes the pool before they go. */
     PyObject *greeted;
@@ -51,6 +52,14 @@ int pool_submit(Pool *pool, PoolJob *job);
  * again. False for one that has begun; that comes back as any other. */
 bool pool_withdraw(Pool *pool, PoolJob *job);
 
+/* How many ns the job that was submitted last may wait before the submitter should refuse it; 0: any time.
+ * It is PoolConfig.patience, or a tenth of it when the queue has not been empty for that long: then jobs
+ * come faster than they are done, and a longer queue only makes all of them late. */
+uint64_t pool_patience(const Pool *pool);
+
+/* pool_withdraw for a job that has waited too long; counts those that it takes back. */
+bool pool_refuse(Pool *pool, PoolJob *job);
+
 /* The number of submitted jobs that have neither come back nor been abandoned. */
 uint32_t pool_pending(const Pool *pool);
 
@@ -61,6 +70,7 @@ typedef struct PoolStats {
     uint32_t limit;        /* how many workers may be busy now */
     uint32_t peak_threads; /* the most that were alive at once */
     uint64_t jobs;         /* started since the pool was made */
+    uint64_t refused;      /* by pool_refuse, since then */
 } PoolStats;
 PoolStats pool_stats(Pool *pool);
 

@@ -260,6 +260,15 @@ pool_call_job(PoolCall *call)
     return &call->job;
 }
 
+PoolCall *
+pool_call_find(PoolCall *list, const PyObject *future)
+{
+    while (list != NULL && list->future != future) {
+        list = list->next;
+    }
+    return list;
+}
+
 PyObject *
 pool_call_future(PoolCall *call)
 {

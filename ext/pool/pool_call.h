@@ -21,6 +21,9 @@ void pool_call_free(PoolCall *call);
 
 PoolJob *pool_call_job(PoolCall *call);
 
+/* The call of the list that has this future; NULL: none has. */
+PoolCall *pool_call_find(PoolCall *list, const PyObject *future);
+
 /* The future; borrowed. */
 PyObject *pool_call_future(PoolCall *call);
 

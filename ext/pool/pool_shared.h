@@ -74,6 +74,9 @@ struct Pool {
     JobList batch; /* submitted, but not yet moved to `queue` */
     uint32_t batched;
     uint32_t pending;
+    uint64_t
+        emptied; /* loop_now_ns() when a job last met no other; see pool_patience */
+    uint64_t refused; /* jobs that have waited too long */
 
     uv_mutex_t lock;
     PoolPhase phase;

@@ -13,7 +13,7 @@
 #include <structmember.h>
 
 #define CLOSE_SECONDS 10.0
-enum { THREADS_MAX = 10000 };
+enum { THREADS_MAX = 10000, PATIENCE_MAX = 86400 /* seconds */ };
 
 typedef struct PoolObject {
     PyObject_HEAD
@@ -118,17 +118,32 @@ greet_check(PyObject *greet, PoolConfig *config)
                                                                                    : -1;
 }
 
+/* Stores `seconds` as PoolConfig.patience. 0, or -1 with ValueError set. */
+static int
+patience_check(double seconds, PoolConfig *config)
+{
+    if (!(seconds >= 0 && seconds <= PATIENCE_MAX)) {
+        PyErr_Format(PyExc_ValueError, "patience must be from 0 to %d seconds",
+                     PATIENCE_MAX);
+        return -1;
+    }
+    config->patience = (uint64_t)(seconds * 1e9);
+    return 0;
+}
+
 static PyObject *
 pool_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"",      "threads", "queue", "idle_seconds",
-                                        "greet", NULL};
+    static const char *const names[] = {"",      "threads",  "queue", "idle_seconds",
+                                        "greet", "patience", NULL};
     PyObject *loop, *greet = Py_None; /* borrowed */
+    double patience = 0;              /* seconds */
     Py_ssize_t threads = 64, queue = 16384, idle_seconds = 10;
     PoolConfig config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nnnO:Pool", (char **)names,
-                                     &loop, &threads, &queue, &idle_seconds, &greet)
-        || greet_check(greet, &config) < 0
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nnnOd:Pool", (char **)names,
+                                     &loop, &threads, &queue, &idle_seconds, &greet,
+                                     &patience)
+        || patience_check(patience, &config) < 0 || greet_check(greet, &config) < 0
         || number_check("threads", threads, THREADS_MAX, &config.threads) < 0
         || number_check("queue", queue, INT32_MAX, &config.queue) < 0
         || number_check("idle_seconds", idle_seconds, INT32_MAX, &config.idle_seconds)
@@ -250,20 +265,43 @@ pool_type_close(PyObject *op, PyObject *args, PyObject *kwargs)
 }
 
 static PyObject *
+pool_type_patience(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble((double)pool_patience(((PoolObject *)op)->pool) / 1e9);
+}
+
+static PyObject *
+pool_type_refuse(PyObject *op, PyObject *future)
+{
+    PoolObject *self = (PoolObject *)op;
+    PoolCall *call = pool_call_find(self->calls, future);
+    if (call == NULL || !pool_refuse(self->pool, pool_call_job(call))) {
+        Py_RETURN_FALSE;
+    }
+    pool_call_free(call);
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
 pool_type_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     PoolObject *self = (PoolObject *)op;
     PoolStats stats = pool_stats(self->pool);
-    return Py_BuildValue("{sIsIsIsIsIsIsK}", "threads", stats.threads, "busy",
+    return Py_BuildValue("{sIsIsIsIsIsIsKsK}", "threads", stats.threads, "busy",
                          stats.busy, "queued", stats.queued, "pending",
                          pool_pending(self->pool), "limit", stats.limit, "peak_threads",
-                         stats.peak_threads, "jobs", (unsigned long long)stats.jobs);
+                         stats.peak_threads, "jobs", (unsigned long long)stats.jobs,
+                         "refused", (unsigned long long)stats.refused);
 }
 
 static PyMethodDef pool_type_methods[] = {
     {"submit", (PyCFunction)(void (*)(void))pool_type_submit,
      METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("Runs a callable on a worker; returns a future of its result.")},
+    {"patience", pool_type_patience, METH_NOARGS,
+     PyDoc_STR("How many seconds the last submitted call may wait; 0: any time.")},
+    {"refuse", pool_type_refuse, METH_O,
+     PyDoc_STR("Takes back the call of a future, unless a thread has begun it.")},
     {"close", (PyCFunction)(void (*)(void))pool_type_close,
      METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("Finishes the submitted jobs and ends the threads.")},

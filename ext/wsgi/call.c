@@ -5,6 +5,7 @@
 
 #include "wsgi/call.h"
 
+#include "app/job.h"
 #include "app/result.h"
 #include "app/header_pairs.h"
 #include "wsgi/environ.h"
@@ -196,6 +197,7 @@ static void
 call_end(WsgiCall *self)
 {
     HttpRequest *req = self->req;
+    job_over(req, &self->late);
     self->req = NULL;
     self->gone = true;
     call_return_fields(self);
@@ -255,7 +257,7 @@ static void
 call_submit(WsgiCall *self)
 {
     self->submitted = true;
-    if (pool_submit(self->server->pool, &self->job) != 0) {
+    if (job_submit(self->req, &self->job, &self->late) != 0) {
         result_respond_busy(self->req);
         call_end(self);
     }
@@ -296,7 +298,7 @@ call_client_gone(WsgiCall *self)
         (void)shutdown(self->loan.fd, SHUT_RDWR);
     }
     call_wake(self);
-    if (!self->submitted || pool_withdraw(self->server->pool, &self->job)) {
+    if (!self->submitted || job_withdraw(self->req, &self->job)) {
         call_end(self);
     }
 }

@@ -53,6 +53,7 @@ enum {
 typedef struct WsgiCall {
     PyObject_HEAD
     PoolJob job;
+    OverdueEntry late; /* of the job, while it waits for a thread */
     AppServer *server; /* owned */
     WsgiApp *app;      /* owned */
     /* owned: the template of the environ; NULL once the environ was made */

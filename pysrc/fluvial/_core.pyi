@@ -305,7 +305,8 @@ class Pool:
     """The thread pool for `def` handlers: at most `threads` threads and `queue` waiting jobs.
 
     `greet` is (module, function): each thread calls the function once, before the first job at
-    which the module has been imported."""
+    which the module has been imported. `patience` is how many seconds a request's job may wait; 0:
+    any time."""
     def __init__(
         self,
         loop: Loop,
@@ -314,6 +315,7 @@ class Pool:
         queue: int = 16384,
         idle_seconds: int = 10,
         greet: tuple[str, Callable[[], object]] | None = None,
+        patience: float = 0,
     ) -> None: ...
     def submit(
         self, context: Context | None, func: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -324,8 +326,15 @@ class Pool:
         """Accepts no more jobs, finishes the present ones and ends the threads. Blocks for at most
         `timeout` seconds; then futures are cancelled, and threads that still run a job are
         abandoned."""
+    def patience(self) -> float:
+        """How many seconds the call that was submitted last may wait before refuse() should be
+        called: 0 for any time, or less than allowed while the queue doesn't empty."""
+    def refuse(self, future: asyncio.Future[Any], /) -> bool:
+        """Takes back the call of a future, which then never gets a result. False if a thread has
+        begun it. Counts what it takes back."""
     def stats(self) -> dict[str, int]:
-        """threads, busy, queued, pending, limit, peak_threads, jobs (all that were started)."""
+        """threads, busy, queued, pending, limit, peak_threads, jobs (all that were started),
+        refused."""
 
 class ResponseProtocol(Protocol):
     """What C uses of a Response object (an instance of Server's `response_type`)."""
@@ -413,6 +422,9 @@ class Server:
     `fields` are lines that responses have unless they bring their own field of that name, whether
     there is no Server, and no Date.
 
+    `urgent` has paths, separated by spaces, whose requests get a response however many others there
+    are; the pool for their `def` handlers; and the context that theirs are copies of.
+
     With `secure` all connections use TLS. `on_refused(host, status, reason, limit)` is called when
     a client is refused: `status` is the status of the response, the close code of a WebSocket, or 0
     for a failed TLS handshake; `limit` is the name of the limit that was exceeded, or None.
@@ -460,6 +472,7 @@ class Server:
         hosts: str = "",
         proxies: tuple[bytes, bool, int] = ...,  # left out: nobody is believed
         fields: tuple[bytes, bool, bool] = ...,  # left out: Server and Date
+        urgent: tuple[str, Pool | None, Context] = ...,  # left out: none
     ) -> None: ...
     def listen(
         self,

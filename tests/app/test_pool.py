@@ -452,3 +452,68 @@ def test_many_jobs_leave_nothing_behind() -> None:
         assert sys.getallocatedblocks() - before < 200
 
     with_pool(main, threads=1)
+
+
+# ---- How long jobs may wait -------------------------------------------------------------------
+
+
+def test_jobs_may_wait_for_less_while_the_queue_does_not_empty() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        begun.set()
+        go_on.wait(60)
+
+    async def main(pool: _core.Pool) -> None:
+        first = pool.submit(None, block)
+        assert await asyncio.to_thread(begun.wait, 60)
+        others = [pool.submit(None, int)]
+        await until(lambda: pool.patience() == 0.05)
+        others.append(pool.submit(None, int))
+        assert pool.patience() == 0.05
+        go_on.set()
+        await asyncio.gather(first, *others)
+
+        async def waits_long() -> bool:
+            future = pool.submit(None, int)
+            patience = pool.patience()
+            await future
+            return patience == 0.5
+
+        while not await waits_long():  # the test itself may have been away for so long
+            pass
+
+    with_pool(main, threads=1, patience=0.5)
+
+
+def test_a_job_that_has_begun_is_not_refused() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def block() -> str:
+        begun.set()
+        go_on.wait(60)
+        return "done"
+
+    async def main(pool: _core.Pool) -> None:
+        first = pool.submit(None, block)
+        assert await asyncio.to_thread(begun.wait, 60)
+        second = pool.submit(None, int)
+        assert pool.refuse(second)
+        assert not pool.refuse(second)
+        assert not pool.refuse(first)
+        assert pool.stats()["refused"] == 1
+        go_on.set()
+        assert await first == "done"
+        assert not pool.refuse(first)
+        assert not second.done()
+
+    with_pool(main, threads=1)
+
+
+@pytest.mark.parametrize("patience", [-1, 86_401, float("nan")])
+def test_a_patience_that_is_none(patience: Any) -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="patience"):
+            _core.Pool(asyncio.get_running_loop(), patience=patience)  # type: ignore[arg-type]
+
+    run(main())

@@ -16,11 +16,11 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
         return runner.run(main)
 
 
-def with_pool(main: Callable[[_core.Pool], Coroutine[Any, Any, Any]], **config: int) -> Any:
+def with_pool(main: Callable[[_core.Pool], Coroutine[Any, Any, Any]], **config: float) -> Any:
     """Runs `main(pool)` and closes the pool."""
 
     async def around() -> Any:
-        pool = _core.Pool(asyncio.get_running_loop(), **config)
+        pool = _core.Pool(asyncio.get_running_loop(), **config)  # type: ignore[arg-type]
         try:
             return await main(pool)
         finally:

@@ -60,6 +60,7 @@ counted_turn(void *context, Metrics *metrics)
     if (server->pool != NULL) {
         PoolStats stats = pool_stats(server->pool);
         metrics_count(metrics, METRICS_JOBS, stats.jobs);
+        metrics_count(metrics, METRICS_JOBS_REFUSED, stats.refused);
         metrics_gauge(metrics, METRICS_THREADS, stats.threads);
         metrics_gauge(metrics, METRICS_THREADS_BUSY, stats.busy);
         metrics_gauge(metrics, METRICS_THREADS_LIMIT, stats.limit);

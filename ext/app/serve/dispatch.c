@@ -37,7 +37,7 @@ dispatch_clear(HttpRequest *req)
 {
     AppCall *call = call_of(req);
     assert(call->request == NULL && call->mounted == NULL);
-    ring_remove(&call->overdue);
+    overdue_forget(&call->overdue);
     body_clear(call);
     buf_free(&call->path);
     Py_CLEAR(call->match.plan);
@@ -266,7 +266,7 @@ static void
 dispatch_failed(HttpRequest *req)
 {
     PyObject *exc = err_take();
-    PyObject *context = context_enter_copy(call_server(req)->context);
+    PyObject *context = context_enter_copy(call_context(req));
     if (context == NULL) {
         loop_report(call_server(req)->loop, "No context could be made for a request");
         (void)http_respond_error(req, 500);
@@ -444,7 +444,7 @@ call_native(HttpRequest *req)
         call_plain(req, plan);
         return;
     }
-    PyObject *context = context_enter_copy(server->context);
+    PyObject *context = context_enter_copy(call_context(req));
     if (context == NULL) {
         loop_report(server->loop, "No context could be made for a request");
         (void)http_respond_error(req, 500);
@@ -528,7 +528,8 @@ dispatch_request(HttpRequest *req)
         call_native(req);
     }
     if (req->response != HTTP_RESPONSE_DONE) {
-        overdue_watch(&call_server(req)->overdue, req, dispatch_timeout(req));
+        overdue_watch(&call_server(req)->overdue, &call->overdue, req,
+                      dispatch_timeout(req));
     }
     http_request_unref(req);
 }
@@ -661,8 +662,9 @@ dispatch_tell_expired(HttpRequest *req)
 }
 
 void
-dispatch_expired(HttpRequest *req)
+dispatch_expired(OverdueEntry *entry)
 {
+    HttpRequest *req = entry->req;
     http_request_ref(req);
     dispatch_tell_expired(req);
     dispatch_cancel(req);
@@ -680,6 +682,7 @@ static void
 dispatch_drained(void *context)
 {
     overdue_stop(&((AppServer *)context)->overdue);
+    overdue_stop(&((AppServer *)context)->waiting);
     server_drained((AppServer *)context);
 }
 

@@ -7,6 +7,7 @@
 #define FLUVIAL_APP_SERVE_DISPATCH_H
 
 #include "base/py.h"
+#include "app/overdue.h"
 #include "http/server.h"
 
 /* What the http layer calls; the context of its HttpServer is an AppServer. */
@@ -14,6 +15,6 @@ extern const HttpOps dispatch_ops;
 
 /* The time that a request may take is over (Overdue.expired). Responds with 504, or closes the connection
  * when the head of the response is out; what computes the response is cancelled. */
-void dispatch_expired(HttpRequest *req);
+void dispatch_expired(OverdueEntry *entry);
 
 #endif

@@ -29,6 +29,7 @@ metrics_py_layout(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         {"sent", METRICS_SENT},
         {"websockets_total", METRICS_WEBSOCKETS_TOTAL},
         {"jobs", METRICS_JOBS},
+        {"jobs_refused", METRICS_JOBS_REFUSED},
         {"lag", METRICS_LAG},
         {"wait", METRICS_WAIT},
         {"gauges", METRICS_GAUGES},

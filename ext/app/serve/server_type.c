@@ -13,6 +13,7 @@
 #include "app/request_type.h"
 #include "route/router_type.h"
 #include "app/server.h"
+#include "app/job.h"
 #include "app/serve/limits_from_dict.h"
 #include "base/err.h"
 #include "base/made.h"
@@ -26,7 +27,7 @@ typedef struct ServerArgs {
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
         *mounts, *own, *secure, *refused, *root_path, *proxies, *access_format,
-        *metrics, *fields;
+        *metrics, *fields, *urgent;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;
     const char *hosts;
@@ -73,6 +74,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "probes",
                                         "metrics",
                                         "fields",
+                                        "urgent",
                                         NULL};
     *a = (ServerArgs){.encode_fallback = Py_None,
                       .entry = Py_None,
@@ -84,7 +86,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                       .refused = Py_None,
                       .access_log = -1};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#O!s#O!O!",
+            args, kwargs, "OOO|$OO!O!OOOOOOOpOO!OiOs#OOpUs#O!O!s#O!s#O!O!O!",
             (char **)names, &a->loop, &a->router, &a->pool, &a->app, &PyType_Type,
             &a->request_type, &PyType_Type, &a->response_type, &a->validation_error,
             &a->http_exception, &a->client_disconnect, &a->encode, &a->on_error,
@@ -94,7 +96,7 @@ args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
             &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies, &PyTuple_Type,
             &a->access_format, &a->request_ids, &a->request_ids_len, &PyTuple_Type,
             &a->own, &a->probes, &a->probes_len, &PyTuple_Type, &a->metrics,
-            &PyTuple_Type, &a->fields)) {
+            &PyTuple_Type, &a->fields, &PyTuple_Type, &a->urgent)) {
         return -1;
     }
     PyObject *const required[] = {a->app,
@@ -213,6 +215,31 @@ server_set_fields(HttpServer *http, PyObject *fields)
     return 0;
 }
 
+/* `urgent` is (paths, a pool or None, a context): see http_server_urgent and AppServer. 0, or -1 with an exception
+ * set. */
+static int
+server_set_urgent(AppServer *self, PyObject *module, PyObject *urgent)
+{
+    const char *paths;
+    Py_ssize_t len;
+    PyObject *pool, *context;
+    if (!PyArg_ParseTuple(urgent, "s#OO!:urgent", &paths, &len, &pool, &PyContext_Type,
+                          &context)) {
+        return -1;
+    }
+    if (pool != Py_None
+        && (self->urgent = pool_check(app_state(module)->pool, pool)) == NULL) {
+        return -1;
+    }
+    self->urgent_obj = Py_NewRef(pool);
+    self->urgent_context = Py_NewRef(context);
+    if (http_server_urgent(self->http, slice_of(paths, (size_t)len)) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
 /* Makes the HttpServer. 0, or -1 with an exception set. */
 static int
 server_make_http(AppServer *self, PyObject *module, Loop *loop,
@@ -248,6 +275,9 @@ server_make_http(AppServer *self, PyObject *module, Loop *loop,
         return -1;
     }
     if (a->fields != NULL && server_set_fields(self->http, a->fields) < 0) {
+        return -1;
+    }
+    if (a->urgent != NULL && server_set_urgent(self, module, a->urgent) < 0) {
         return -1;
     }
     http_server_access_log(self->http, a->access_log);
@@ -301,6 +331,7 @@ server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->st = st;
     self->loop = loop == NULL ? NULL : (Loop *)Py_NewRef(a.loop);
     overdue_init(&self->overdue, op, self->loop, dispatch_expired);
+    overdue_init(&self->waiting, op, self->loop, job_late);
     self->router = router;
     self->pool = pool;
     server_take(self, &a);
@@ -472,6 +503,9 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->refused);
     Py_VISIT(self->drained);
     Py_VISIT(self->overdue.timer);
+    Py_VISIT(self->waiting.timer);
+    Py_VISIT(self->urgent_obj);
+    Py_VISIT(self->urgent_context);
     return ws_parts_traverse(&self->websockets, visit, arg);
 }
 
@@ -489,6 +523,10 @@ server_clear(PyObject *op)
     Py_CLEAR(self->refused);
     Py_CLEAR(self->drained);
     overdue_free(&self->overdue);
+    overdue_free(&self->waiting);
+    self->urgent = NULL;
+    Py_CLEAR(self->urgent_obj);
+    Py_CLEAR(self->urgent_context);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->context);
     Py_CLEAR(self->router_obj);

@@ -7,7 +7,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._calling.threads import call_in_pool
+from .._calling.threads import call_handler_in_pool
 from ..exceptions import HTTPException
 from ..requests import Request
 from ..responses import Response
@@ -130,7 +130,7 @@ async def call_plan(plan: _core.Plan, request: Request) -> Response:
     elif plan.kind == _core.INLINE:
         result = plan.handler(*args, **kwargs)
     else:
-        result = await call_in_pool(_call_handler, plan.handler, args, kwargs)
+        result = await call_handler_in_pool(_call_handler, plan.handler, args, kwargs)
     while isinstance(result, CoroutineType):  # from a `def` that calls an `async def`
         result = await result
     response: Response = plan.respond(request, result)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._calling.callables import is_async, strip_partials
-from .._calling.threads import call_in_pool
+from .._calling.threads import call_handler_in_pool
 from ..exceptions import HTTPException
 from .paths import own_kinds
 from .timeouts import ends_of
@@ -63,7 +63,9 @@ def _as_app(endpoint: Handler) -> Asgi:
 
         request = Request(scope, receive, send)
         response = (
-            await endpoint(request) if is_async(endpoint) else await call_in_pool(endpoint, request)
+            await endpoint(request)
+            if is_async(endpoint)
+            else await call_handler_in_pool(endpoint, request)
         )
         await response(scope, receive, send)
 
@@ -122,7 +124,7 @@ def guarded(handler: Handler, path: str) -> Handler:
             raise HTTPException(404)
         if is_async(handler):
             return await handler(connection)
-        return await call_in_pool(handler, connection)
+        return await call_handler_in_pool(handler, connection)
 
     return handle
 

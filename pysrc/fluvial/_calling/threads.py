@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 # Each server on a loop registers its own; the last one is used.
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Pool]] = WeakKeyDictionary()
+# The pool for an urgent request, whose context has it.
+urgent_pool: ContextVar[Pool | None] = ContextVar("urgent_pool", default=None)
 
 
 def register_pool(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
@@ -46,9 +48,32 @@ def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Futu
     if not pools:
         return loop.run_in_executor(None, _greeted, loop, context.run, func, *args)
     try:
-        return pools[-1].submit(context, func, *args)
+        return (urgent_pool.get() or pools[-1]).submit(context, func, *args)
     except RuntimeError as exc:
-        raise HTTPException(503, headers={"retry-after": "1"}) from exc
+        raise _busy() from exc
+
+
+def submit_request(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    """Queues a request's handler or its dependencies, which may wait for a limited time only.
+
+    Raises: as `submit`; the future raises the same when they have waited for too long.
+    """
+    loop = asyncio.get_running_loop()
+    future = submit(context, func, *args)
+    pools = _pools.get(loop)
+    if pools and (patience := (pool := urgent_pool.get() or pools[-1]).patience()):
+        timer = loop.call_later(patience, _refuse, pool, future, context=Context())
+        future.add_done_callback(lambda _: timer.cancel())
+    return future
+
+
+def _refuse(pool: Pool, future: asyncio.Future[Any]) -> None:
+    if pool.refuse(future) and not future.done():
+        future.set_exception(_busy())
+
+
+def _busy() -> HTTPException:
+    return HTTPException(503, headers={"retry-after": "1"})
 
 
 def _greeted(loop: asyncio.AbstractEventLoop, func: Callable[..., T], *args: Any) -> T:
@@ -98,6 +123,15 @@ async def call_in_pool(func: Callable[..., T], *args: Any) -> T:
     context = copy_context()
     try:
         return await run_in_pool(context, func, *args)
+    finally:
+        adopt_context(context)
+
+
+async def call_handler_in_pool(func: Callable[..., T], *args: Any) -> T:
+    """The same for a request's handler, see `submit_request`."""
+    context = copy_context()
+    try:
+        return await submit_request(context, func, *args)
     finally:
         adopt_context(context)
 

@@ -15,6 +15,7 @@ from .compression import MINIMUM_SIZE, TYPES, check_types, read_codings, read_de
 from .default_fields import read_field
 from .limits import LIMITS
 from .metrics_address import check_metrics
+from .priority import check_paths
 from .proxies import FIELDS, LOCAL, check_hosts, make_proxies
 from .request_ids import check_id_header
 
@@ -109,7 +110,8 @@ class Config:
     signal it serves on, but is not ready, and only then begins to stop.
     `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
     number that wait for a thread. With `cancel_on_disconnect` a handler whose client has left is
-    cancelled, unless its route says otherwise.
+    cancelled, unless its route says otherwise. Requests for one of `priority_path` are never one
+    too many, and their `def` handlers have two threads of their own.
 
     `header` are fields ("NAME:VALUE", or a tuple of both) that all responses get which don't have
     their own of that name; `server_header` and `date_header` say whether there are Server and Date.
@@ -209,6 +211,7 @@ class Config:
     compress_types: tuple[str, ...] = TYPES
     decompress: tuple[str, ...] = ()
     cancel_on_disconnect: bool = False
+    priority_path: tuple[str, ...] = ()
     ws_per_message_deflate: bool = True
     ws_origins: tuple[str, ...] = ()
     http: str = "1.1"
@@ -269,6 +272,7 @@ class Config:
             object.__setattr__(self, name, _check_choice(name, getattr(self, name), choices))
         object.__setattr__(self, "root_path", normal_root_path(self.root_path))
         check_hosts(self.allowed_hosts)
+        object.__setattr__(self, "priority_path", tuple(self.priority_path))
         try:
             self._check_process()
             self._check_listening()
@@ -322,6 +326,7 @@ class Config:
         syslog_address(self.access_log_file)
         check_id_header(self.request_id_header)
         check_metrics(self.metrics)
+        check_paths(self.priority_path)
         if self.otel:
             _check_otel()
         if self.preload and (self.user is not None or self.group is not None):

@@ -10,6 +10,7 @@ SECONDS = 1000  # C takes times in milliseconds
 # The sizes of C's types: 64 bits for limits that may exceed 4 GiB, 32 bits for the others.
 _LARGE = frozenset({"body", "form_size", "ws_message", "ws_frame"})
 _LARGEST, _LARGEST_SMALL = 2**63 - 1, 2**32 - 1
+_LONGEST_WAIT = 86_400_000  # ms; as the thread pool has it
 
 
 class Limit(NamedTuple):
@@ -25,6 +26,8 @@ class Limit(NamedTuple):
     @property
     def most(self) -> int:
         """The largest value that C can hold, in C's units."""
+        if self.name == "queue_time":
+            return _LONGEST_WAIT
         return _LARGEST if self.name in _LARGE else _LARGEST_SMALL
 
 
@@ -105,6 +108,10 @@ LIMITS = (
         "How long a response may take; else 504, and the handler is cancelled.",
     ),
     Limit(
+        *("queue_time", "--max-queue-time", "SECONDS", SECONDS, 0),
+        "How long a request may wait for a thread; else 503. A tenth of it while the queue stands.",
+    ),
+    Limit(
         *("pipelined", "--limit-pipelined", "BYTES", 1, 64 * KIB),
         "Most bytes that are read ahead while a request is unanswered.",
     ),
@@ -178,4 +185,4 @@ LIMITS = (
     _form_limit("spool", "BYTES", "Largest file of a form in memory; larger ones are on disk."),
 )
 # The limits that C doesn't know.
-PYTHON_LIMITS = frozenset(f"form_{name}" for name in FLAGS) - {"form_size"}
+PYTHON_LIMITS = frozenset(f"form_{name}" for name in FLAGS) - {"form_size"} | {"queue_time"}

@@ -31,6 +31,10 @@ _COUNTERS = {
     "fluvial_sent_bytes": ("sent", "Bytes written to connections, before TLS."),
     "fluvial_websockets_accepted": ("websockets_total", "WebSockets that were accepted."),
     "fluvial_pool_jobs": ("jobs", "Calls of `def` handlers that a thread has begun."),
+    "fluvial_pool_refused": (
+        "jobs_refused",
+        "Requests that got 503 because they had waited for a thread for too long.",
+    ),
 }
 _GAUGES = {
     "fluvial_connections": ("open", "Connections that are open."),

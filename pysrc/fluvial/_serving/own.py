@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
+from .._calling.anyio_threads import greeting
+from .._calling.threads import urgent_pool
 from .metrics import Counting, Metrics, make_counting
 from .probes import PROBES, Health
 
 if TYPE_CHECKING:
-    from .. import _core
     from .._asgi.protocol import Asgi3
     from .._loop import Loop
     from .config import Config
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 # The share of `cleanup_timeout` in which OpenTelemetry may send what is left.
 _SENDING_SHARE = 0.5
+_URGENT_THREADS = 2  # for `def` handlers of `priority_path`
 
 
 class Own:
@@ -30,6 +34,7 @@ class Own:
     def __init__(self, config: Config, counting: Counting | None) -> None:
         self._config = config
         self._health = Health()
+        self._urgent: _core.Pool | None = None
         self._telemetry: Telemetry | None = None
         if config.otel:
             from .telemetry import Telemetry  # and with it OpenTelemetry
@@ -41,14 +46,37 @@ class Own:
         if counting is not None:
             self.metrics = Metrics(counting, config, self._health)
 
-    def options(self) -> dict[str, Any]:
+    def options(self, loop: Loop) -> dict[str, Any]:
         """The arguments of the C server."""
         options = {} if self.metrics is None else self.metrics.options()
         own = () if self.metrics is None else self.metrics.core()
         if self._config.health:
             own += self._health.core()
             options["probes"] = " ".join(PROBES)
-        return {**options, "own": own} if own else options
+        if own:
+            options["own"] = own
+        return options | self._urgent_options(loop)
+
+    def _urgent_options(self, loop: Loop) -> dict[str, Any]:
+        """What of the arguments says which requests are never one too many."""
+        paths = self._config.priority_path
+        if paths:
+            self._urgent = _core.Pool(
+                loop,
+                threads=_URGENT_THREADS,
+                queue=self._config.thread_queue,
+                greet=greeting(loop),
+            )
+        if self.metrics is not None and self.metrics.path:
+            paths += (self.metrics.path,)
+        context = copy_context()
+        context.run(urgent_pool.set, self._urgent)
+        return {"urgent": (" ".join(paths), self._urgent, context)} if paths else {}
+
+    def close(self, patience: float) -> None:
+        """Ends the threads for urgent requests; those that run have `patience` seconds."""
+        if self._urgent is not None:
+            self._urgent.close(patience)
 
     def around(self, app: Asgi3) -> Asgi3:
         """The app, with what tells OpenTelemetry of its requests around it if that is wanted."""

@@ -215,6 +215,13 @@ _OPTIONS = (
         help="Cancel a handler when its client has left, unless its route says otherwise.",
     ),
     click.option(
+        "--priority-path",
+        multiple=True,
+        metavar="PATH",
+        help="Respond to requests for this path however many others there are, with two threads "
+        "for `def` handlers of such paths alone; may be repeated.",
+    ),
+    click.option(
         "--ws-per-message-deflate",
         type=bool,
         default=True,

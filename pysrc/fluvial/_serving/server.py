@@ -32,7 +32,7 @@ from .certificates import Certificates, renewing, watching
 from .compression import tell_core
 from .default_fields import make_fields
 from .draining import CANCELLED_SHARE, drain, end_tasks
-from .limits import PYTHON_LIMITS
+from .limits import PYTHON_LIMITS, SECONDS
 from .manager import ServiceManager
 from .own import Own
 from .proxies import make_proxies
@@ -132,12 +132,7 @@ class Service:
         self._on_stop = on_stop
         self._app.plan_routes()
         self._app.compile_middleware()
-        pool = _core.Pool(
-            loop,
-            threads=self._config.threads,
-            queue=self._config.thread_queue,
-            greet=greeting(loop),
-        )
+        pool = self._make_pool(loop)
         register_pool(loop, pool)
         try:
             self._access_log.open()
@@ -146,7 +141,19 @@ class Service:
         finally:
             self._access_log.close()
             unregister_pool(loop, pool)
-            pool.close(0.0 if self._stops > 1 else 1.0)
+            patience = 0.0 if self._stops > 1 else 1.0
+            self._own.close(patience)
+            pool.close(patience)
+
+    def _make_pool(self, loop: Loop) -> _core.Pool:
+        config = self._config
+        return _core.Pool(
+            loop,
+            threads=config.threads,
+            queue=config.thread_queue,
+            greet=greeting(loop),
+            patience=config.limits.get("queue_time", 0) / SECONDS,
+        )
 
     async def _run_lifespan(
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
@@ -315,7 +322,7 @@ class Service:
             limits=self._limits(),
             **self._access_log.options(),
             request_ids=self._config.request_id_header,
-            **self._own.options(),
+            **self._own.options(loop),
             websockets=self._websockets(),
             **self._rules(),
             secure=self.certificates.secure,

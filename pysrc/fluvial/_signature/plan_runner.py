@@ -19,7 +19,7 @@ from .._calling.threads import (
     adopt_context,
     run_internal,
     run_later,
-    submit,
+    submit_request,
     to_its_end,
     update_context,
 )
@@ -284,7 +284,7 @@ class _Threads:
         try:
             # Wait for the thread even when cancelled: the context managers that it enters must be
             # on the stack before the stack unwinds.
-            await to_its_end(submit(self._context, self._run, steps, values, stack))
+            await to_its_end(submit_request(self._context, self._run, steps, values, stack))
         finally:
             adopt_context(self._context)
 

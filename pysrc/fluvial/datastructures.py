@@ -267,6 +267,11 @@ class State:
     def __init__(self, items: Mapping[str, Any] | None = None) -> None:
         object.__setattr__(self, "_items", {} if items is None else dict(items))
 
+    @property
+    def _state(self) -> dict[str, Any]:
+        """The data, under the name that it has in Starlette: programs look at it."""
+        return self._items
+
     @classmethod
     def over(cls, items: dict[str, Any]) -> State:
         """A state whose items are those of the dict itself, so that others who have it see them."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._calling.rendered import rendered
 from .responses import HTMLResponse
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class TemplateResponse(HTMLResponse):
         self.template = template
         self.context = context
         super().__init__(template.render(context), *args, **options)
+        if (tell := rendered.get()) is not None:
+            tell(template, context)
 
 
 class Jinja2Templates:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urljoin
 
 from ._loop import Loop
@@ -54,7 +54,8 @@ class TestClient(httpx.Client):
     come to its end, background tasks and clean-ups included, when the method that sends it returns.
 
     An exception that the app doesn't handle is raised here, unless `raise_server_exceptions` is
-    false: then the response has the status 500. `client` is the address that the app sees.
+    false: then the response has the status 500. `client` is the address that the app sees. A
+    response that a Jinja2 template has made has it as `template`, and its values as `context`.
     """
 
     __test__ = False
@@ -149,7 +150,8 @@ class TestClient(httpx.Client):
     def websocket_connect(
         self, url: str, subprotocols: Sequence[str] | None = None, **options: Any
     ) -> WebSocketTestSession:
-        """A WebSocket to `url`, opened by `with`; `options` are those of httpx's requests.
+        """A WebSocket to `url`, opened by `with`; `options` are those of httpx's requests, `auth`
+        among them.
 
         Entering raises WebSocketDisconnect when the app doesn't accept it.
         """
@@ -163,7 +165,8 @@ class TestClient(httpx.Client):
             fields["sec-websocket-protocol"] = ", ".join(subprotocols)
         options["headers"] = {**fields, **(options.get("headers") or {})}
         base = self.base_url.copy_with(scheme="wss" if self.base_url.scheme == "https" else "ws")
-        request = self.build_request("GET", urljoin(str(base), url), **options)
+        auth = options.pop("auth", self.auth)
+        request = _signed(self.build_request("GET", urljoin(str(base), url), **options), auth)
         return WebSocketTestSession(
             lambda: self._exchange(request.url),
             request.url.raw_path,
@@ -229,6 +232,16 @@ def _refuse(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Exc
     return denial
 
 
+def _signed(request: httpx.Request, auth: Any) -> httpx.Request:
+    """The request as it is sent first with `auth`: a tuple, a function or an object of httpx's."""
+    if isinstance(auth, tuple):
+        auth = httpx.BasicAuth(*auth)
+    if isinstance(auth, httpx.Auth):
+        return next(auth.sync_auth_flow(request))
+    signed: httpx.Request = request if auth is None else auth(request)
+    return signed
+
+
 class _Transport(httpx.BaseTransport):
     def __init__(self, client: TestClient) -> None:
         self._client = client
@@ -245,13 +258,16 @@ class _Transport(httpx.BaseTransport):
                     request.stream,  # type: ignore[arg-type]  # a sync client has sync streams
                 )
                 raw = stack.enter_context(read_head(exchange.socket, request.method))
-            return httpx.Response(
+            response: Any = httpx.Response(
                 raw.status,
                 headers=[(n.encode(), v.encode("latin-1")) for n, v in raw.getheaders()],
                 stream=_Stream(raw, stack.pop_all()),
                 request=request,
                 extensions={"http_version": b"HTTP/1.1", "reason_phrase": raw.reason.encode()},
             )
+            if exchange.template is not None:
+                response.template, response.context = exchange.template
+            return cast("httpx.Response", response)
 
 
 class _Stream(httpx.SyncByteStream):

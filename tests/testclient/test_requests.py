@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import io
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fluvial import (
@@ -18,7 +20,9 @@ from fluvial import (
     Response,
     StreamingResponse,
 )
+from fluvial.templating import Jinja2Templates
 from fluvial.testclient import TestClient
+from support.middleware import pass_on
 
 
 def echo() -> App:
@@ -345,3 +349,24 @@ def test_what_the_lifespan_raises_is_raised(when: str) -> None:
 
     with pytest.raises(LookupError, match=when), TestClient(App(lifespan=lifespan)):
         assert when == "shutdown"
+
+
+def test_templates_and_their_values(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<p>{{ name }}</p>")
+    app, templates = App(), Jinja2Templates(tmp_path)
+
+    @app.get("/{way}/{name}")
+    def page(request: Request, way: str, name: str) -> Response:
+        return templates.TemplateResponse(request, "page.html", {"name": name})
+
+    @app.get("/")
+    async def plain() -> None: ...
+
+    app.middleware("http")(pass_on)
+    with TestClient(app) as client:
+        for name in ("a", "b"):
+            response: Any = client.get(f"/def/{name}")
+            assert (response.text, response.template.name) == (f"<p>{name}</p>", "page.html")
+            assert response.context["name"] == name
+            assert set(response.context) == {"name", "request"}
+        assert not hasattr(client.get("/"), "template")

@@ -1,5 +1,7 @@
 """TestClient: WebSockets."""
 
+from typing import Any
+
 import pytest
 from fluvial import (
     App,
@@ -171,3 +173,24 @@ def test_dependencies_end_before_the_block_does() -> None:
     with TestClient(app).websocket_connect("/"):
         assert events == ["open"]
     assert events == ["open", "closed"]
+
+
+def test_auth() -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def read(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(websocket.headers.get("authorization", "none"))
+
+    def by_token(request: Any) -> Any:
+        request.headers["authorization"] = "Bearer token"
+        return request
+
+    client = TestClient(app)
+    for auth, sent in ((("a", "b"), "Basic YTpi"), (by_token, "Bearer token"), (None, "none")):
+        with client.websocket_connect("/", auth=auth) as websocket:
+            assert websocket.receive_text() == sent
+    client.auth = ("a", "b")
+    with client.websocket_connect("/") as websocket:
+        assert websocket.receive_text() == "Basic YTpi"

@@ -66,9 +66,12 @@ class Host:
         return self.values(f"{name}:{port}") if values is None and port else values
 
     def values(self, host: str) -> dict[str, str] | None:
-        """The values of the captures in the host name; None when it doesn't match."""
+        """The values of the captures in the host name, which has no case; None when it doesn't
+        match."""
         match = self.pattern.fullmatch(host)
-        return None if match is None else match.groupdict()
+        if match is None:
+            return None
+        return {key: value.lower() for key, value in match.groupdict().items()}
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The path, with the host, of what has this name. Raises: NoMatchFound if nothing has."""

@@ -31,6 +31,7 @@ from ..responses import Response, checked
 from ..websockets import CLOSED, WAITING
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .body_limit import LIMITED_BODY
+from .layered_lifespan import answer, heeds_lifespan, reach, through_layers
 from .mounts import MountedBelow
 from .noted_send import NotedSend
 from .responses import as_denial, has_denials, respond_to_exception, send_response
@@ -116,7 +117,7 @@ class AsgiSide:
         app.plan_routes()
         stack = app.compile_middleware()
         self.layers = stack.outer or self.inside
-        self._outer = stack.watched or stack.outer
+        self.outermost = stack.watched or stack.outer
         self._plain = not stack.functions
         entry = make_entry(stack.functions, app.errors, app.mounts, always=True)
         assert entry is not None
@@ -129,8 +130,11 @@ class AsgiSide:
     async def call(self, scope: Message, receive: Receive, send: Send) -> None:
         """The app with its middleware, for another server or another app."""
         if scope["type"] == "lifespan":
-            await serve_lifespan(self._app, scope, receive, send)
-        elif self._outer is not None:
+            if self.outermost is not None and heeds_lifespan(self._app):
+                await through_layers(self.outermost, self._app, _running, scope, receive, send)
+            else:
+                await answer(self._app, _running, scope, receive, send)
+        elif self.outermost is not None:
             await self._guarded(scope, receive, send)
         elif scope["type"] == "websocket":
             await self.websocket(scope, receive, send)
@@ -142,10 +146,10 @@ class AsgiSide:
 
         On our own server C does this, see `Bridge`.
         """
-        assert self._outer is not None
+        assert self.outermost is not None
         noted = NotedSend(send)
         try:
-            await self._outer(scope, receive, noted)
+            await self.outermost(scope, receive, noted)
         except Exception as exc:
             if noted.started or scope["type"] != "http":
                 raise
@@ -162,7 +166,7 @@ class AsgiSide:
             await self.websocket(scope, receive, send)
             return
         if scope["type"] != "http":
-            await serve_lifespan(self._app, scope, receive, send)
+            await reach(self._app, _running, scope, receive, send)
             return
         request: AdoptedRequest = adopt(self.core, scope, receive)
         request._send = send
@@ -318,7 +322,7 @@ class AsgiSide:
             return
         scheme = "https" if scope.get("scheme") == "wss" else "http"
         request = {**scope, "type": "http", "method": "GET", "scheme": scheme, "extensions": {}}
-        call = self.http if self._outer is None else self.inside
+        call = self.http if self.outermost is None else self.inside
         await call(request, _without_body(receive), as_denial(send))
 
 
@@ -362,24 +366,3 @@ async def _running(app: App) -> AsyncIterator[None]:
         for mount in app.mounts:
             await stack.enter_async_context(mount.running())
         yield
-
-
-async def serve_lifespan(app: App, scope: Message, receive: Receive, send: Send) -> None:
-    """Runs the app's lifespan, as the server's lifespan events direct."""
-    await receive()
-    manager = _running(app)
-    try:
-        await manager.__aenter__()
-    except Exception as exc:
-        await send({"type": "lifespan.startup.failed", "message": f"{type(exc).__name__}: {exc}"})
-        raise
-    if "state" in scope:
-        scope["state"].update(app.lifespan_state)
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    try:
-        await manager.__aexit__(None, None, None)
-    except Exception as exc:
-        await send({"type": "lifespan.shutdown.failed", "message": f"{type(exc).__name__}: {exc}"})
-        raise
-    await send({"type": "lifespan.shutdown.complete"})

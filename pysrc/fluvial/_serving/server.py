@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._application.core_options import core_options
-from .._application.lifespan import running
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
 from .._asgi.connections import Layers, side_of
+from .._asgi.layered_lifespan import running_within_layers
 from .._calling.anyio_threads import greeting
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
 from .._forms.limits import limits_of_server
@@ -204,7 +204,8 @@ class Service:
         self._app.root_path = self._app.root_path or self._config.root_path
         async with contextlib.AsyncExitStack() as stack:
             bridge = self._bridge
-            await stack.enter_async_context(bridge.running() if bridge else running(self._app))
+            run = bridge.running() if bridge else running_within_layers(self._app)
+            await stack.enter_async_context(run)
             for mount, (_, mounted) in zip(self._app.mounts, self._mounts, strict=True):
                 await stack.enter_async_context(mounted.running())
                 mount.state, mount.root_path = mounted.state, self._config.root_path

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._calling.failures import taker
+from .._calling.rendered import rendered
 from ..datastructures import Address
 from ..exceptions import WebSocketDisconnect
 from ..requests import Request
@@ -47,6 +48,7 @@ class Exchange:
         self.server = server
         self.failures: list[BaseException] = []
         self.refusal: tuple[int, str] | None = None  # a WebSocket's, which HTTP has no place for
+        self.template: tuple[Any, dict[str, Any]] | None = None  # the last one, with its values
         self._portal = portal
         self._takes = takes
         self._finished = False
@@ -57,9 +59,13 @@ class Exchange:
             self.failures.append(exc)
         return self._takes
 
+    def _note_template(self, template: Any, context: dict[str, Any]) -> None:
+        self.template = template, context
+
     async def _open(self) -> socket.socket:
         _current.set(self)  # here and in the requests' contexts, which are copies of this one
         taker.set(self._take)
+        rendered.set(self._note_template)
         self._server = self._portal.service.make_server(request_type=TestedRequest)
         return self._portal.connect(self._server)
 
@@ -122,11 +128,13 @@ def tell(facts: MutableMapping[str, Any]) -> Callable[[Send], Send] | None:
 
     For a WebSocket it returns what makes the `send` that sees it refused.
     """
+    if facts.get("type") == "lifespan":  # of no exchange
+        return None
     told = _current.get()
     if "wsgi.version" in facts:
         facts["REMOTE_ADDR"], facts["wsgi.url_scheme"] = told.client[0], told.scheme
         facts["SERVER_NAME"], facts["SERVER_PORT"] = told.server[0], str(told.server[1])
-    elif facts["type"] != "lifespan":
+    else:
         facts["client"], facts["server"] = told.client, told.server
         facts["scheme"] = told.scheme
         if facts["type"] == "websocket":

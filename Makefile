@@ -12,7 +12,8 @@
 #   FUZZ_SECONDS=60    how long `make fuzz` runs
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
 #   WHEELS="..."       options of scripts/wheels.py: --python 3.13 --target manylinux_2_28_x86_64
-#   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py, .../fastapi/run.py or .../ws/run.py
+#   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py, .../fastapi/run.py, .../ws/run.py or
+#                      .../h2/run.py
 #   PYTHON=...         another interpreter than the first CPython >= 3.11 found; it gets .venv-X.Y
 #   PYTHONS="... ..."  `make test` with each of these in turn
 #   SYSTEM=forky       `make test` in a minimal Debian of that suite, made under build/ (root only), with
@@ -61,7 +62,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 SAY := @echo fluvial:
 C_FILES = $(shell find ext bench fuzz tests -name '*.[ch]')
 
-.PHONY: help build run test asan debug portable wheels wheels-test coverage faults soak mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws bench bench-arena bench-loop lint strict format clean
+.PHONY: help build run test asan debug portable wheels wheels-test coverage faults soak mutants fuzz packages conformance-loop conformance-libs conformance-fastapi conformance-ws conformance-h2 bench bench-arena bench-loop lint strict format clean
 
 help:
 	@echo 'make run      the example app on http://127.0.0.1:8000 (PORT=)'
@@ -79,6 +80,7 @@ help:
 	@echo '              fluvial.Loop and on uvloop, about twenty minutes (CONFORMANCE=)'
 	@echo 'make conformance-fastapi  the tests of FastAPI'"'"'s tutorial on Fluvial (CONFORMANCE=)'
 	@echo 'make conformance-ws  the Autobahn cases on WebSockets (CONFORMANCE=)'
+	@echo 'make conformance-h2  the cases of h2spec, and a client in Go, on HTTP/2 (CONFORMANCE=)'
 	@echo 'make wheels   wheels of all Pythons and systems, in dist/ (WHEELS=)'
 	@echo 'make wheels-test  installs them where there is no compiler, and asks a server there'
 	@echo 'make bench    Fluvial beside its peers and the limit (BENCH=)'
@@ -241,6 +243,11 @@ conformance-fastapi: $(FASTAPI)/.needs build
 conformance-ws: $(VENV)/.conformance-ws-needs build
 	$(SAY) "the Autobahn cases for WebSocket (tests/conformance/ws)"
 	@$(PY) tests/conformance/ws/run.py $(CONFORMANCE)
+
+conformance-h2: build
+	$(SAY) "the cases of h2spec and a client in Go (tests/conformance/h2)"
+	@$(PYTHON) scripts/system.py conformance-h2
+	@$(PY) tests/conformance/h2/run.py $(CONFORMANCE)
 
 # ---- Wheels ---------------------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("nm", "binutils", on_path("nm"))
         yield Need("the header of static probes", "systemtap-sdt-dev", compiles("sys/sdt.h"))
         yield Need("gdb", "gdb", on_path("gdb"))
+        yield Need("curl", "curl", on_path("curl"))
+        yield Need("nghttp and h2load", "nghttp2-client", on_path("nghttp"))
         yield Need("valgrind", "valgrind", on_path("valgrind"))
         yield Need("OpenSSL's headers", "libssl-dev", compiles("openssl/ssl.h"))
     elif purpose == "test-apps":
@@ -123,6 +125,8 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("PostgreSQL", "postgresql", has_postgres)
         yield Need("Redis", "redis-server", on_path("redis-server"))
         yield Need("openssl", "openssl", on_path("openssl"))
+    elif purpose == "conformance-h2":
+        yield Need("go", "golang-go", on_path("go"))
     elif purpose == "wheels":
         yield Need("cargo, which fetches OpenSSL's and zlib's sources", "cargo", on_path("cargo"))
         yield Need("perl", "perl", on_path("perl"))

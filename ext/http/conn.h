@@ -226,10 +226,9 @@ size_t h1_parse(HttpConn *c, const char *ptr, size_t len);
 
 /* ---- request_head.c ------------------------------------------------------------------------------ */
 
-/* Checks the complete head and fills in the fields of HttpRequest that depend on it. */
-Fault head_check(HttpConn *c);
-/* Of it what isn't llhttp's: Host and the target. */
-Fault head_check_target(HttpRequest *req);
+/* Checks the complete head and fills in the fields of HttpRequest that depend on it. Of one that came by HTTP/2:
+ * Host and the target. */
+Fault head_check(HttpRequest *req);
 /* Then does what HttpConn.rare asks for. */
 Fault head_check_rare(HttpConn *c);
 /* Whether `host` is a host with or without a port. */

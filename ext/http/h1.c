@@ -342,7 +342,7 @@ static int
 h1_on_headers_complete(llhttp_t *parser)
 {
     HttpConn *c = conn_of_parser(parser);
-    Fault fault = head_check(c);
+    Fault fault = head_check(c->req);
     if (unlikely(c->rare != 0) && fault.status == 0) {
         fault = head_check_rare(c);
     }

@@ -232,7 +232,7 @@ static Fault
 h2_head_check(HttpConn *c, HttpRequest *req)
 {
     c->req = req;
-    Fault fault = head_check_target(req);
+    Fault fault = head_check(req);
     if (fault.status == 0 && c->rare != 0) {
         fault = head_check_rare(c);
     }

@@ -100,7 +100,7 @@ h2_nv_head(H2Conn *h2, HttpServer *server, const ResponseHead *head)
 {
     const HttpFields *fields = head->fields;
     Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
-    Slice added = buf_slice(&server->added), line;
+    Slice added = buf_slice(&server->added), next;
     int err = h2_nv_begin(h2, raw, added);
     if (err != 0) {
         return err;
@@ -123,8 +123,8 @@ h2_nv_head(H2Conn *h2, HttpServer *server, const ResponseHead *head)
         h2_nv_add(h2, buf_slice(&server->ids.name), head->id);
     }
     h2_nv_add_raw(h2, raw);
-    while (response_next_added(head, &added, &line)) {
-        h2_nv_add_raw(h2, line);
+    while (response_next_added(head, &added, &next)) {
+        h2_nv_add_raw(h2, next);
     }
     return 0;
 }

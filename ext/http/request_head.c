@@ -294,21 +294,17 @@ request_line_check(HttpConn *c)
 }
 
 Fault
-head_check_target(HttpRequest *req)
+head_check(HttpRequest *req)
 {
-    Fault fault = host_check(req);
-    return fault.status == 0 ? target_check(req) : fault;
-}
-
-Fault
-head_check(HttpConn *c)
-{
-    HttpRequest *req = c->req;
-    Fault fault = request_line_check(c);
+    HttpConn *c = req->conn;
+    Fault fault = likely(c != NULL) ? request_line_check(c) : FINE;
     if (fault.status == 0) {
-        fault = head_check_target(req);
+        fault = host_check(req);
     }
     if (fault.status == 0) {
+        fault = target_check(req);
+    }
+    if (fault.status == 0 && likely(c != NULL)) {
         fault = framing_check(c);
     }
     return fault;

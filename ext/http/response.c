@@ -47,20 +47,6 @@ response_ends_connection(const HttpRequest *req, const HttpHead *head, bool whol
            || (whole && unread_is_much(req));
 }
 
-int64_t
-response_stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
-{
-    const HttpFields *fields = head->fields;
-    bool stated = fields != NULL && fields->has_content_length;
-    if (head->status == 204) {
-        return -1;
-    }
-    if (head->status == 304 || (req->is_head && length <= 0)) {
-        return stated ? fields->content_length : head->status == 304 ? -1 : length;
-    }
-    return length < 0 && stated ? fields->content_length : length;
-}
-
 static int
 response_check_head(const HttpRequest *req, const HttpHead *head)
 {

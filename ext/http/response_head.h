@@ -25,8 +25,19 @@ response_has_no_body(int status)
 }
 
 /* The value of Content-Length for a body of `length` bytes (-1: not known). -1: no such field. */
-int64_t response_stated_length(const HttpRequest *req, const HttpHead *head,
-                               int64_t length);
+static inline int64_t
+response_stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
+{
+    const HttpFields *fields = head->fields;
+    bool stated = fields != NULL && fields->has_content_length;
+    if (head->status == 204) {
+        return -1;
+    }
+    if (head->status == 304 || (req->is_head && length <= 0)) {
+        return stated ? fields->content_length : head->status == 304 ? -1 : length;
+    }
+    return length < 0 && stated ? fields->content_length : length;
+}
 
 /* Takes fields off `lines`, which are those of http_server_fields that are left, until one is found that the response
  * gets, too: "name: value\r\n". False: there is none. */

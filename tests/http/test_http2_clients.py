@@ -1,0 +1,120 @@
+"""HTTP/2 with the clients that people have: curl, nghttp, h2load, node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fluvial._core
+import pytest
+from fluvial import App, Request
+from fluvial.responses import Response, StreamingResponse
+from support.serving import Served, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from support.certificate import Certificate
+
+pytestmark = pytest.mark.skipif(
+    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
+)
+TIMEOUT = 60
+NODE = Path(__file__).with_name("http2_client.mjs")
+PIECE = b"0123456789abcdef" * 1024
+app = App()
+
+
+@app.get("/")
+async def index(request: Request) -> dict[str, str]:
+    return {"version": request.scope["http_version"]}
+
+
+@app.post("/echo")
+async def echo(request: Request) -> Response:
+    return Response(await request.body(), media_type="application/octet-stream")
+
+
+@app.get("/pieces")
+async def pieces() -> StreamingResponse:
+    async def produce() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield PIECE
+
+    return StreamingResponse(produce(), media_type="text/plain")
+
+
+@pytest.fixture(params=["tls", "h2c"])
+def served(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[Served]:
+    files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
+    with serving(app, http="auto", **(files if request.param == "tls" else {})) as found:
+        yield found
+
+
+def run(*command: str, stdin: bytes = b"") -> bytes:
+    program = shutil.which(command[0])
+    if program is None:
+        pytest.skip(f"{command[0]} isn't installed")
+    done = subprocess.run(
+        [program, *command[1:]], input=stdin, capture_output=True, timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
+    return done.stdout
+
+
+def curl(served: Served, certificate: Certificate, *options: str, stdin: bytes = b"") -> bytes:
+    how = (
+        ["--http2-prior-knowledge"]
+        if served.context is None
+        else ["--http2", "--cacert", str(certificate.cert)]
+    )
+    return run("curl", "--silent", "--show-error", "--fail", *how, *options, stdin=stdin)
+
+
+def test_curl(served: Served, certificate: Certificate) -> None:
+    found = curl(served, certificate, "--write-out", " %{http_version}", f"{served.url}/")
+    assert found == b'{"version":"2"} 2'
+
+
+def test_curl_with_bodies(served: Served, certificate: Certificate) -> None:
+    """More than the windows hold, both ways."""
+    body = PIECE * 64
+    options = ("--data-binary", "@-", f"{served.url}/echo")
+    assert curl(served, certificate, *options, stdin=body) == body
+    assert curl(served, certificate, f"{served.url}/pieces") == PIECE * 20
+
+
+@pytest.mark.parametrize("served", ["tls"], indirect=True)
+def test_curl_with_many_at_once(served: Served, certificate: Certificate) -> None:
+    """On one connection. Without TLS curl 7 fails at its second request, whatever the server."""
+    parallel = ("--parallel", "--parallel-max", "20", "--no-progress-meter")
+    found = curl(served, certificate, *parallel, f"{served.url}/?n=[1-50]")
+    assert found == b'{"version":"2"}' * 50
+
+
+def test_nghttp(served: Served) -> None:
+    """It sends PRIORITY frames, and asks for all at once."""
+    found = run("nghttp", "--no-verify-peer", "--multiply=5", f"{served.url}/pieces")
+    assert len(found) == len(PIECE) * 20 * 5
+
+
+def test_h2load(served: Served) -> None:
+    options = ("--requests=400", "--clients=4", "--max-concurrent-streams=25")
+    found = run("h2load", *options, f"{served.url}/")
+    assert b"400 succeeded, 0 failed, 0 errored, 0 timeout" in found
+
+
+def test_node(served: Served, certificate: Certificate) -> None:
+    """Many at once, a body that comes back, one that is given up, and then all is well still."""
+    authority = str(certificate.cert) if served.context is not None else ""
+    found = json.loads(run("node", str(NODE), served.url, authority))
+    assert found == {
+        "answers": ["2"] * 30,
+        "echoed": len(PIECE) * 20,
+        "given up": True,
+        "after": 200,
+    }

@@ -62,6 +62,13 @@ async def _raising(app: App, scope: Message, receive: Receive, send: Send) -> No
         raise failures[0]
 
 
+def own_call(app: App) -> Asgi3 | None:
+    """The app itself, if its class has a __call__ of its own, a user's or one that a package which
+    watches apps has put there; otherwise it isn't called on our server."""
+    call = type(app).__call__
+    return None if call.__module__.startswith("fluvial.") else app
+
+
 class Inside:
     """The routes of an app, as the ASGI app that its middleware is around."""
 

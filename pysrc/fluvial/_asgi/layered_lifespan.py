@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._application.lifespan import running
-from .connections import side_of
+from .connections import own_call, side_of
 
 if TYPE_CHECKING:
     from ..applications import App
@@ -27,8 +27,15 @@ Running = Callable[["App"], AbstractAsyncContextManager[None]]
 
 
 def heeds_lifespan(app: App) -> bool:
-    """Whether a layer isn't known to let the lifespan pass."""
+    """Whether a layer, or the app's own __call__, isn't known to let the lifespan pass."""
+    if own_call(app) is not None:
+        return True
     return any(not _passes(layer.cls) for layer in app.user_middleware)
+
+
+def is_passed_on(scope: Message) -> bool:
+    """Whether the lifespan is on its way through the layers already."""
+    return _PASSED in scope
 
 
 def _passes(cls: Any) -> bool:
@@ -131,7 +138,7 @@ class _Driver:
         self._task = asyncio.create_task(self._run(app), name="lifespan")
 
     async def _run(self, app: App) -> None:
-        outermost = side_of(app).outermost
+        outermost = own_call(app) or side_of(app).outermost
         assert outermost is not None  # it has a layer
         scope = {"type": "lifespan", "asgi": dict(_VERSIONS), "state": self.state}
         await through_layers(outermost, app, running, scope, self._events.get, self._send)

@@ -31,7 +31,7 @@ from ..responses import Response, checked
 from ..websockets import CLOSED, WAITING
 from .adopted_requests import AdoptedRequest, AdoptedWebSocket
 from .body_limit import LIMITED_BODY
-from .layered_lifespan import answer, heeds_lifespan, reach, through_layers
+from .layered_lifespan import answer, heeds_lifespan, is_passed_on, reach, through_layers
 from .mounts import MountedBelow
 from .noted_send import NotedSend
 from .responses import as_denial, has_denials, respond_to_exception, send_response
@@ -130,7 +130,9 @@ class AsgiSide:
     async def call(self, scope: Message, receive: Receive, send: Send) -> None:
         """The app with its middleware, for another server or another app."""
         if scope["type"] == "lifespan":
-            if self.outermost is not None and heeds_lifespan(self._app):
+            if is_passed_on(scope):
+                await (self.outermost or self.inside)(scope, receive, send)
+            elif self.outermost is not None and heeds_lifespan(self._app):
                 await through_layers(self.outermost, self._app, _running, scope, receive, send)
             else:
                 await answer(self._app, _running, scope, receive, send)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import status
 from .._application.manners import FASTAPI
 from .._asgi import connections
-from .._starlette import Debugged
+from .._starlette import Router, Starlette
 from ..middleware.errors import ServerErrorMiddleware
 from .exceptions import FastAPIDeprecationWarning
 
@@ -27,7 +27,7 @@ TELEMETRY = {
 }
 
 
-class FastAPI(Debugged):
+class FastAPI(Starlette):
     """An App with FastAPI's defaults.
 
     With `debug`, the response to an exception that nothing handles is the traceback. `telemetry` is
@@ -51,7 +51,7 @@ class FastAPI(Debugged):
             )
             message = f"FastAPI(root_path=…) is deprecated: {hint}"
             warnings.warn(message, FastAPIDeprecationWarning, stacklevel=2)
-        super().__init__(title=title, **options)
+        super(Router, self).__init__(title=title, **options)  # not as a Starlette app
         self.debug = debug
         self._telemetry = dict(telemetry or {})
         if unknown := self._telemetry.keys() - TELEMETRY:

@@ -16,7 +16,7 @@ from .. import _core
 from .._application.core_options import core_options
 from .._application.websocket_runner import Runner
 from .._asgi.bridge import Bridge, LifespanError
-from .._asgi.connections import Layers, side_of
+from .._asgi.connections import Layers, own_call, side_of
 from .._asgi.layered_lifespan import running_within_layers
 from .._calling.anyio_threads import greeting
 from .._calling.threads import call_on_loop, register_pool, unregister_pool
@@ -361,8 +361,8 @@ class Service:
     def _around(self) -> Bridge | None:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""
         stack = self._app.compile_middleware()
-        outer = stack.watched or stack.outer
         app = self._app
+        outer = own_call(app) or stack.watched or stack.outer
         if self._config.otel and self._bridge is None:
             outer = self._own.around(outer or Layers(app))
         if outer is None:

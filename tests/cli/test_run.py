@@ -425,4 +425,6 @@ def test_the_tutorial_is_small() -> None:
         for path in ("/sync", "/async", "/items/5?q=x"):
             assert httpx.get(server.url + path).status_code == 200
         rss = psutil.Process(server.process.pid).memory_info().rss
-    assert rss <= 35 * 1024 * 1024, json.dumps(rss)
+    # asyncio and ssl alone take 1 MiB more on 3.14 than on 3.11, and 2.4 on 3.15.
+    limit = 35 if sys.version_info < (3, 14) else 40
+    assert rss <= limit * 1024 * 1024, json.dumps(rss)

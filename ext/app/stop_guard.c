@@ -1,7 +1,7 @@
 /* The guard (see stop_guard.h) consists of handlers for SIGINT and SIGTERM, which run before
- * Python's own, and of a kernel timer whose signal ends the process. It has no thread, so that
- * forking stays safe. A signal handler gets no context argument, so it finds the guard in a table,
- * signal_slots.
+ * Python's own, and of a kernel timer whose signal reminds Python of theirs or ends the process. It
+ * has no thread, so that forking stays safe. A signal handler gets no context argument, so it finds
+ * the guard in a table, signal_slots.
  */
 #include "base/py.h"
 
@@ -23,6 +23,7 @@
 enum { STATUS_INTERRUPTED = 128 + SIGINT };
 #define NEVER INT64_MAX
 #define STACKS_TIME 500000000 /* ns that writing the stacks may take */
+#define REMIND 50000000       /* ns until the first reminder */
 #define LATE "WARNING The server did not stop in time; its process is ended now\n"
 
 typedef struct StopGuard {
@@ -30,9 +31,10 @@ typedef struct StopGuard {
     pid_t parent; /* of a worker: a SIGINT from the parent ends it at once; else 0 */
     int error;    /* borrowed: descriptor for the final message, or -1 */
     int stacks;   /* the signal whose handler writes the stacks of all threads, or 0 */
-    _Atomic int64_t patience;     /* ns from the first signal to the end */
-    _Atomic int64_t urgency;      /* ns from a second SIGINT to the end */
-    _Atomic int64_t deadline;     /* on the monotonic clock, or NEVER */
+    _Atomic int64_t patience; /* ns from the first signal to the end */
+    _Atomic int64_t urgency;  /* ns from a second SIGINT to the end */
+    _Atomic int64_t deadline; /* on the monotonic clock, or NEVER */
+    _Atomic int64_t pause;    /* ns until the next reminder, doubled by each; or 0 */
     atomic_int stops, interrupts; /* signals so far */
     atomic_bool forced;           /* one of them asked for an immediate end */
     atomic_bool ending;           /* the final message is being written */
@@ -66,6 +68,17 @@ now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Whether Python hasn't called its handler yet. It looks for signals between two calls. One that
+ * arrives after that look, and before a call such as time.sleep() blocks, would wait until the call
+ * returns; 3.14 and later don't even look after a call with keywords. The timer's signal interrupts
+ * such a call, and Python looks again. */
+static bool
+guard_has_unnoted(StopGuard *guard)
+{
+    return atomic_load(&guard->counted[SIGINT])
+           || atomic_load(&guard->counted[SIGTERM]);
+}
+
 static void
 guard_timer_arm(StopGuard *guard, int64_t deadline)
 {
@@ -73,6 +86,10 @@ guard_timer_arm(StopGuard *guard, int64_t deadline)
     int64_t left = deadline == NEVER ? 0 : deadline - now_ns();
     if (deadline != NEVER && left < 1000) {
         left = 1000; /* 0 would mean never */
+    }
+    int64_t pause = guard_has_unnoted(guard) ? atomic_load(&guard->pause) : 0;
+    if (pause != 0 && (left == 0 || pause < left)) {
+        left = pause;
     }
 #if FLUVIAL_LINUX
     struct itimerspec spec = {{0, 0}, {left / 1000000000, left % 1000000000}};
@@ -126,9 +143,11 @@ on_stop(int number, siginfo_t *info, void *Py_UNUSED(context))
     if (guard == NULL || guard->pid != getpid()) {
         signal_default(number);
     } else {
+        atomic_store(&guard->counted[number], true);
+        atomic_store(&guard->pause, REMIND);
         signal_count(guard, number,
                      guard->parent != 0 && info->si_pid == guard->parent);
-        atomic_store(&guard->counted[number], true);
+        guard_timer_arm(guard, atomic_load(&guard->deadline));
         PyErr_SetInterruptEx(number);
     }
     errno = saved;
@@ -138,8 +157,13 @@ static void
 on_deadline(int number)
 {
     StopGuard *guard = atomic_load(&signal_slots[number]);
-    if (guard == NULL || guard->pid != getpid()
-        || atomic_load(&guard->deadline) > now_ns()) {
+    if (guard == NULL || guard->pid != getpid()) {
+        return;
+    }
+    int64_t deadline = atomic_load(&guard->deadline);
+    if (deadline > now_ns()) {
+        atomic_store(&guard->pause, atomic_load(&guard->pause) * 2);
+        guard_timer_arm(guard, deadline);
         return;
     }
     struct pollfd error = {.fd = guard->error, .events = POLLOUT};
@@ -292,6 +316,7 @@ guard_note(PyObject *Py_UNUSED(module), PyObject *arg)
         signal_count(guard, (int)number,
                      false); /* another handler replaced ours and called Python's */
     }
+    guard_timer_arm(guard, atomic_load(&guard->deadline)); /* without the reminder */
     return PyBool_FromLong(atomic_load(&guard->forced));
 }
 

@@ -20,7 +20,8 @@ import pytest
 from support.command import PATIENCE, ServerProcess, command_of, launched, serving
 
 APP = """
-import asyncio, atexit, contextlib, itertools, logging, os, signal, threading, time
+import asyncio, atexit, contextlib, ctypes, functools, itertools, logging, operator, os
+import signal, threading, time
 from fluvial import App
 
 mode = os.environ.get("MODE", "")
@@ -31,6 +32,10 @@ def hang(kind):
         time.sleep(1000)
     if kind == "compute":
         sum(itertools.repeat(1))  # keeps the GIL, looks at no signal
+    if kind.startswith("unseen"):
+        # Between these calls, which C makes, Python doesn't look for signals.
+        kill = functools.partial(ctypes.PyDLL(None).kill, os.getpid(), int(kind.split()[1]))
+        list(map(operator.call, [kill, functools.partial(time.sleep, 1000)]))
     while kind == "refuse":
         with contextlib.suppress(BaseException):
             time.sleep(1000)
@@ -186,6 +191,15 @@ def test_the_first_signal_ends_a_start(
     with launched("it:app", *PATIENT, *workers, app_dir=folder, env={"MODE": mode}) as server:
         server.expect("hangs", 2 if workers else 1)
         assert server.stop(number) == (130 if number == signal.SIGINT and not workers else 0)
+
+
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("when", ["import", "start"])
+def test_a_signal_just_before_a_call_that_blocks(folder: Path, when: str, number: int) -> None:
+    """Python looks for signals before the call, and after it."""
+    mode = f"{when} unseen {int(number)}"
+    with launched("it:app", *PATIENT, app_dir=folder, env={"MODE": mode}) as server:
+        assert server.wait() == (130 if number == signal.SIGINT else 0)
 
 
 @pytest.mark.parametrize("number", STOPS)

@@ -309,7 +309,7 @@ h2_drained(HttpConn *c)
 static void
 h2_drain(HttpConn *c)
 {
-    static const uint8_t ping[8] = "draining";
+    static const uint8_t ping[8] = {'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'};
     H2Conn *h2 = c->upgraded;
     if (!h2->draining) {
         h2->draining = true;

@@ -34,7 +34,7 @@ ROOMS = {
     ),
     "asgi": ("base", "route", "loop", "net", "http", "http/ws", "app", "app/ws"),
     "wsgi": ("base", "route", "loop", "pool", "net", "http", "app"),
-    "files": ("base", "loop", "http", "app"),
+    "files": ("base", "loop", "coding", "http", "app"),
 }
 
 # What the files of each private package of pysrc/fluvial may import besides their own and _core.

@@ -44,14 +44,21 @@ coding_levels(Coding coding)
 }
 
 Coding
-coding_find(Slice name)
+coding_named(Slice name)
 {
     for (Coding coding = CODING_GZIP; coding < CODINGS; coding++) {
-        if (known[coding].built && slice_eq_nocase(name, known[coding].name)) {
+        if (slice_eq_nocase(name, known[coding].name)) {
             return coding;
         }
     }
     return slice_eq_nocase(name, SLICE("x-gzip")) ? CODING_GZIP : CODING_NONE;
+}
+
+Coding
+coding_find(Slice name)
+{
+    Coding coding = coding_named(name);
+    return known[coding].built ? coding : CODING_NONE;
 }
 
 /* ---- Accept-Encoding ---------------------------------------------------------------------- */

@@ -20,6 +20,8 @@ typedef enum Coding {
 /* The name in Content-Encoding: "gzip", "br" or "zstd". Static memory. */
 Slice coding_name(Coding coding);
 bool coding_is_built(Coding coding);
+/* The coding with this name, also one that isn't built; CODING_NONE when it is unknown. */
+Coding coding_named(Slice name);
 /* The coding with this name, ignoring case, also "x-gzip"; CODING_NONE when it is unknown or not built. */
 Coding coding_find(Slice name);
 

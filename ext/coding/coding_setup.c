@@ -33,7 +33,7 @@ codings_read(PyObject *names, Coding *codings)
         if (name == NULL) {
             return -1;
         }
-        codings[n++] = coding_find(slice_of(name, (size_t)len));
+        codings[n++] = coding_named(slice_of(name, (size_t)len));
     }
     return n;
 }

@@ -1,4 +1,4 @@
-/* See file_turns.h. The object belongs to the request (AppCall.mounted) until everything is sent or the client
+/* See file_turns.h. Where the kernel can't copy the file, it is read in pieces instead. The object belongs to the request (AppCall.mounted) until everything is sent or the client
  * is gone. While the socket is full, the loop's set of descriptors holds a reference, too.
  */
 #include "base/py.h"
@@ -14,7 +14,11 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { TURN = 256 * 1024 }; /* most bytes before other connections get their turn */
+enum {
+    TURN = 512 * 1024, /* most bytes before other connections get their turn */
+    PIECE = 64
+        * 1024, /* bytes that are read at once where the kernel can't copy them */
+};
 
 typedef struct FileTurns {
     PyObject_HEAD
@@ -24,6 +28,8 @@ typedef struct FileTurns {
     HttpLoan loan;     /* .fd is -1 until the socket is lent */
     FilePart part;     /* what is left to send */
     bool watched;
+    bool reads;     /* the kernel can't copy: with TLS, by HTTP/2, or compressed */
+    bool scheduled; /* the loop is going to call this object */
 } FileTurns;
 
 /* ---- The end ------------------------------------------------------------------------------ */
@@ -119,6 +125,80 @@ turns_go_on(FileTurns *self)
     http_request_unref(req);
 }
 
+/* ---- Turns in which the file is read ------------------------------------------------------- */
+
+/* Reads and sends a piece. False when there is none, or no memory: the response can't be completed. */
+static bool
+turns_read_piece(FileTurns *self)
+{
+    int64_t size = self->part.left < PIECE ? self->part.left : PIECE;
+    PyObject *piece = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (piece == NULL) {
+        PyErr_Clear(); /* the client sees that the response is incomplete */
+        return false;
+    }
+    char *bytes = PyBytes_AS_STRING(piece);
+    ssize_t n = pread(self->part.fd, bytes, (size_t)size, self->part.offset);
+    if (n > 0) {
+        self->part.offset += n;
+        self->part.left -= n;
+        /* If the client has gone, file_turns_gone has been called. */
+        (void)http_stream_write(self->req, slice_of(bytes, (size_t)n),
+                                n == size ? piece : NULL);
+    }
+    Py_DECREF(piece);
+    return n > 0;
+}
+
+/* Lets others have their turn, too. False without memory. */
+static bool
+turns_schedule(FileTurns *self)
+{
+    if (!self->scheduled
+        && loop_call_soon(self->server->loop, (PyObject *)self, NULL, NULL) < 0) {
+        PyErr_Clear(); /* no memory, or the loop is being closed: the client sees it */
+        return false;
+    }
+    self->scheduled = true;
+    return true;
+}
+
+static void
+turns_read(FileTurns *self)
+{
+    HttpRequest *req = self->req;
+    if (req == NULL) {
+        return;
+    }
+    http_request_ref(req);
+    Py_INCREF((PyObject *)self);
+    int64_t until = self->part.left > TURN ? self->part.left - TURN : 0;
+    bool sound = true;
+    while (sound && self->req != NULL && self->part.left > until
+           && !http_stream_full(req)) {
+        sound = turns_read_piece(self);
+    }
+    if (self->req != NULL && sound && self->part.left > 0 && !http_stream_full(req)) {
+        sound = turns_schedule(self);
+    }
+    if (self->req != NULL && (!sound || self->part.left == 0)) {
+        turns_finish(self, 0);
+    }
+    Py_DECREF((PyObject *)self);
+    http_request_unref(req);
+}
+
+/* The loop calls this object. */
+static PyObject *
+file_turns_call(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    ((FileTurns *)op)->scheduled = false;
+    turns_read((FileTurns *)op);
+    Py_RETURN_NONE;
+}
+
+/* ---- The beginning ------------------------------------------------------------------------- */
+
 /* Borrows the socket when everything before is sent. */
 static void
 turns_borrow(FileTurns *self)
@@ -129,6 +209,11 @@ turns_borrow(FileTurns *self)
         return;
     }
     self->loan.fd = -1;
+    if (err == UV_ENOTSUP) {
+        self->reads = true;
+        turns_read(self);
+        return;
+    }
     if (err != UV_EAGAIN && err != UV_ECANCELED) { /* as a rule UV_EMFILE */
         turns_finish(self, 0);
     }
@@ -158,7 +243,9 @@ void
 file_turns_writable(HttpRequest *req)
 {
     FileTurns *self = call_of(req)->mounted;
-    if (self != NULL && self->loan.fd < 0) {
+    if (self != NULL && self->reads) {
+        turns_read(self);
+    } else if (self != NULL && self->loan.fd < 0) {
         turns_borrow(self);
     }
 }
@@ -202,6 +289,7 @@ static PyType_Slot file_turns_slots[] = {
     {Py_tp_doc, "A file on its way to a client."},
     {Py_tp_traverse, file_turns_traverse},
     {Py_tp_dealloc, file_turns_dealloc},
+    {Py_tp_call, file_turns_call},
     {0, NULL},
 };
 

@@ -1,5 +1,5 @@
-/* Sends a large file as the body of a response: the kernel copies it to the connection's socket in turns, on
- * the loop, whenever the socket takes more.
+/* Sends a large file as the body of a response, in turns, on the loop, whenever the socket takes more. The
+ * kernel copies it to the connection's socket, unless it has to be encrypted, framed or compressed.
  *
  * Thread: the loop's, with the GIL.
  */

@@ -10,7 +10,8 @@
 #include "app/header_pairs.h"
 #include "files/beneath.h"
 
-#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,18 +23,13 @@ time_eq(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-bool
-served_file_is_current(const ServedFile *self)
+/* Whether nothing has changed between the two. */
+static bool
+status_eq(const struct stat *a, const struct stat *b)
 {
-    struct stat now;
-    const struct stat *then = &self->status;
-    return self->settled && stat(PyBytes_AS_STRING(self->path), &now) == 0
-           && now.st_ino == then->st_ino && now.st_dev == then->st_dev
-           && now.st_size == then->st_size && time_eq(now.st_mtim, then->st_mtim)
-           && time_eq(now.st_ctim, then->st_ctim);
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size
+           && time_eq(a->st_mtim, b->st_mtim) && time_eq(a->st_ctim, b->st_ctim);
 }
-
-/* ---- Opening ------------------------------------------------------------------------------ */
 
 static bool
 is_settled(const struct stat *status)
@@ -43,6 +39,93 @@ is_settled(const struct stat *status)
                       : status->st_ctim.tv_sec;
     return time(NULL) > last + SETTLED;
 }
+
+/* ---- Siblings ----------------------------------------------------------------------------- */
+
+/* How their names end. br is as a rule the smallest. */
+static const struct {
+    Coding coding;
+    const char *suffix;
+} siblings_known[] = {
+    {CODING_BROTLI, ".br"},
+    {CODING_ZSTD, ".zst"},
+    {CODING_GZIP, ".gz"},
+};
+enum { SIBLINGS = sizeof siblings_known / sizeof *siblings_known };
+
+unsigned
+served_siblings(const ServedFile *self, Coding codings[CODINGS])
+{
+    unsigned n = 0;
+    for (int i = 0; i < SIBLINGS; i++) {
+        Coding coding = siblings_known[i].coding;
+        if (self->siblings & 1U << coding) {
+            codings[n++] = coding;
+        }
+    }
+    return n;
+}
+
+static const char *
+sibling_suffix(Coding coding)
+{
+    for (int i = 0; i < SIBLINGS; i++) {
+        if (siblings_known[i].coding == coding) {
+            return siblings_known[i].suffix;
+        }
+    }
+    return "";
+}
+
+/* Whether there is a sibling that isn't older than the file: else it is what the file was. Archives round times
+ * to two seconds. */
+static bool
+sibling_is_there(const ServedFile *self, const char *suffix)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    int len =
+        snprintf(path, sizeof path, "%s%s", PyBytes_AS_STRING(self->path), suffix);
+    return len < (int)sizeof path && stat(path, &status) == 0 && S_ISREG(status.st_mode)
+           && status.st_mtim.tv_sec + 2 >= self->status.st_mtim.tv_sec;
+}
+
+/* The siblings that are there now. Only if something in the file's directory may have changed does it look at
+ * each. */
+static unsigned
+siblings_look(ServedFile *self)
+{
+    char folder[PATH_MAX];
+    struct stat parent;
+    const char *path = PyBytes_AS_STRING(self->path);
+    int len = (int)(strrchr(path, '/') - path);
+    if (snprintf(folder, sizeof folder, "%.*s", len, path) >= (int)sizeof folder
+        || stat(folder, &parent) != 0) {
+        return 0;
+    }
+    if (status_eq(&parent, &self->parent) && is_settled(&parent)) {
+        return self->siblings;
+    }
+    self->parent = parent;
+    unsigned there = 0;
+    for (int i = 0; i < SIBLINGS; i++) {
+        if (sibling_is_there(self, siblings_known[i].suffix)) {
+            there |= 1U << siblings_known[i].coding;
+        }
+    }
+    return there;
+}
+
+bool
+served_file_is_current(ServedFile *self)
+{
+    struct stat now;
+    return self->settled && stat(PyBytes_AS_STRING(self->path), &now) == 0
+           && status_eq(&now, &self->status)
+           && (!self->negotiated || siblings_look(self) == self->siblings);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
 
 /* Reads the content of a small file, and closes it. 1; 0 when it can't be read as a whole; -1 with
  * MemoryError. */
@@ -66,9 +149,13 @@ fields_ask(ServedFile *self, PyObject *describe)
 {
     const struct timespec *changed = &self->status.st_mtim;
     long long ns = (long long)changed->tv_sec * 1000000000 + changed->tv_nsec;
-    PyObject *facts =
-        PyObject_CallFunction(describe, "OLdL", self->path,
-                              (long long)self->status.st_size, 1e-9 * (double)ns, ns);
+    Py_ssize_t named =
+        PyBytes_GET_SIZE(self->path) - (Py_ssize_t)strlen(sibling_suffix(self->coding));
+    bool varies = self->coding != CODING_NONE || self->siblings != 0;
+    PyObject *facts = PyObject_CallFunction(
+        describe, "y#LdLsO", PyBytes_AS_STRING(self->path), named,
+        (long long)self->status.st_size, 1e-9 * (double)ns, ns,
+        coding_name(self->coding).ptr, varies ? Py_True : Py_False);
     PyObject *pairs, *unchanged, *etag, *modified; /* all borrowed */
     int err = -1;
     if (facts != NULL
@@ -92,6 +179,8 @@ served_open(ServedFile *self, const ServedPlace *place, const char *below)
         return 0;
     }
     self->settled = is_settled(&self->status);
+    self->negotiated = place->precompressed && self->coding == CODING_NONE;
+    self->siblings = self->negotiated ? siblings_look(self) : 0;
     if (fields_ask(self, place->describe) < 0) {
         return -1;
     }
@@ -100,17 +189,21 @@ served_open(ServedFile *self, const ServedPlace *place, const char *below)
 
 int
 served_file_open(const FilesState *st, const ServedPlace *place, Slice below,
-                 ServedFile **file)
+                 Coding coding, ServedFile **file)
 {
     ServedFile *self = (ServedFile *)st->served_type->tp_alloc(st->served_type, 0);
     if (self == NULL) {
         return -1;
     }
     self->fd = -1;
+    self->coding = coding;
     self->path = PyBytes_FromFormat("%s/", PyBytes_AS_STRING(place->directory));
     size_t start = self->path == NULL ? 0 : (size_t)PyBytes_GET_SIZE(self->path);
     if (self->path != NULL) {
         PyBytes_ConcatAndDel(&self->path, slice_bytes(below));
+    }
+    if (self->path != NULL) {
+        PyBytes_ConcatAndDel(&self->path, PyBytes_FromString(sibling_suffix(coding)));
     }
     int found = self->path == NULL
                     ? -1

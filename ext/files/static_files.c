@@ -10,6 +10,7 @@
 #include "app/call.h"
 #include "app/header_pairs.h"
 #include "base/made.h"
+#include "coding/coding.h"
 #include "files/file_turns.h"
 #include "files/served_file.h"
 #include "http/response.h"
@@ -23,8 +24,9 @@ typedef struct StaticFiles {
     Mount *app;       /* owned: responds to what isn't served here */
     PyObject *prefix; /* owned: bytes, where the app is mounted */
     PyObject *directory, *describe; /* owned: see ServedPlace */
-    bool follow;
-    PyObject *kept; /* owned: dict of path below → ServedFile, the oldest first */
+    bool follow, precompressed;
+    PyObject *
+        kept; /* owned: dict of path below (see static_key) → ServedFile, the oldest first */
     Py_ssize_t most_files;
     int64_t most_bytes;
     int64_t bytes; /* of the contents in `kept` */
@@ -80,10 +82,10 @@ kept_add(StaticFiles *self, PyObject *below, ServedFile *file)
     return PyDict_SetItem(self->kept, below, (PyObject *)file);
 }
 
-/* The file at the path, kept or opened now. 1 with a new reference in *file, 0 when it can't be served from
- * here, -1 with an exception set. */
+/* The file at the path, or its sibling in a coding, kept or opened now. 1 with a new reference in *file, 0 when
+ * it can't be served from here, -1 with an exception set. `below` is the key, too: see static_key. */
 static int
-kept_find(StaticFiles *self, PyObject *below, ServedFile **file)
+kept_find(StaticFiles *self, PyObject *below, Coding coding, ServedFile **file)
 {
     PyObject *kept = PyDict_GetItemWithError(self->kept, below); /* borrowed */
     if (kept != NULL && served_file_is_current((ServedFile *)kept)) {
@@ -93,8 +95,11 @@ kept_find(StaticFiles *self, PyObject *below, ServedFile **file)
     if (kept_drop(self, below) < 0) {
         return -1;
     }
-    const ServedPlace place = {self->directory, self->follow, self->describe};
-    int found = served_file_open(self->st, &place, bytes_slice(below), file);
+    const ServedPlace place = {self->directory, self->follow, self->precompressed,
+                               self->describe};
+    const char *path = PyBytes_AS_STRING(below); /* a key's path ends at its NUL */
+    int found =
+        served_file_open(self->st, &place, slice_of(path, strlen(path)), coding, file);
     if (found == 1 && kept_add(self, below, *file) < 0) {
         Py_CLEAR(*file);
         return -1;
@@ -190,15 +195,6 @@ static_freshness(const HttpRequest *req, const ServedFile *file)
     return slice_eq(value, bytes_slice(file->modified)) ? FRESH_SAME : FRESH_UNKNOWN;
 }
 
-/* Whether the kernel may copy the file to the socket: it neither encrypts nor compresses. */
-static bool
-static_can_copy(const HttpRequest *req, const ServedFile *file)
-{
-    const HttpHead head = {.status = 200, .fields = &file->fields};
-    return !req->secure
-           && !http_is_compressed(req, &head, (int64_t)file->status.st_size);
-}
-
 /* Sends the file. 0, or -1 with MemoryError set: nothing was sent. */
 static int
 static_send(const StaticFiles *self, HttpRequest *req, ServedFile *file)
@@ -218,6 +214,63 @@ static_send(const StaticFiles *self, HttpRequest *req, ServedFile *file)
     return file_turns_start(self->st, req, file);
 }
 
+/* The key of what is kept for the path, which no path equals: it has a NUL, if it is a sibling's. A new
+ * reference, or NULL with MemoryError set. */
+static PyObject *
+static_key(Slice path, Coding coding)
+{
+    if (coding == CODING_NONE) {
+        return slice_bytes(path);
+    }
+    PyObject *key = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)path.len + 2);
+    if (key != NULL) {
+        char *text = PyBytes_AS_STRING(key);
+        memcpy(text, path.ptr, path.len);
+        text[path.len] = '\0';
+        text[path.len + 1] = (char)('0' + coding);
+    }
+    return key;
+}
+
+/* As kept_find, by the request's path. */
+static int
+static_find(StaticFiles *self, Slice path, Coding coding, ServedFile **file)
+{
+    PyObject *key = static_key(path, coding);
+    int found = key == NULL ? -1 : kept_find(self, key, coding, file);
+    Py_XDECREF(key);
+    return found;
+}
+
+/* The coding of the sibling that the client likes best; CODING_NONE when the file itself is as good. */
+static Coding
+static_coding(const HttpRequest *req, const ServedFile *file)
+{
+    Coding there[CODINGS], best = CODING_NONE;
+    unsigned n = served_siblings(file, there), most = 0;
+    int32_t i = n == 0 ? -1 : http_field_find(req, SLICE("accept-encoding"), 0);
+    while (i >= 0) {
+        Slice accept = http_field_value(req, (uint32_t)i);
+        Coding coding = coding_choose(accept, there, n, &most);
+        best = coding != CODING_NONE ? coding : best;
+        i = http_field_find(req, SLICE("accept-encoding"), (uint32_t)i + 1);
+    }
+    return best;
+}
+
+/* Puts the sibling that the client likes best in the file's place. As kept_find. */
+static int
+static_negotiate(StaticFiles *self, HttpRequest *req, Slice path, ServedFile **file)
+{
+    Coding coding = static_coding(req, *file);
+    ServedFile *sibling = NULL;
+    int found = coding == CODING_NONE ? 0 : static_find(self, path, coding, &sibling);
+    if (found == 1) {
+        Py_SETREF(*file, sibling);
+    }
+    return found < 0 ? -1 : 1;
+}
+
 /* Responds if it can: 1 when it has, 0 when the other Mount must, -1 with an exception set. */
 static int
 static_respond(StaticFiles *self, HttpRequest *req)
@@ -226,19 +279,20 @@ static_respond(StaticFiles *self, HttpRequest *req)
     if (path.len == 0) {
         return 0;
     }
-    PyObject *below = slice_bytes(path);
     ServedFile *file = NULL;
-    int found = below == NULL ? -1 : kept_find(self, below, &file);
-    Py_XDECREF(below);
+    int found = static_find(self, path, CODING_NONE, &file);
+    if (found == 1) {
+        found = static_negotiate(self, req, path, &file);
+    }
     if (found != 1) {
+        Py_XDECREF((PyObject *)file);
         return found;
     }
     Freshness freshness = static_freshness(req, file);
     if (freshness == FRESH_SAME) {
         const HttpHead head = {.status = 304, .fields = &file->fields_unchanged};
         (void)http_respond(req, &head, SLICE(""), NULL);
-    } else if (freshness == FRESH_UNKNOWN
-               || (file->content == NULL && !static_can_copy(req, file))) {
+    } else if (freshness == FRESH_UNKNOWN) {
         found = 0;
     } else if (static_send(self, req, file) < 0) {
         PyErr_Clear(); /* no memory: the client sees that the response breaks off */
@@ -306,16 +360,17 @@ static const MountOps static_ops = {
 static int
 static_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"app",      "prefix", "directory", "follow",
-                                        "describe", "files",  "memory",    NULL};
+    static const char *const names[] = {"app",    "prefix",        "directory",
+                                        "follow", "precompressed", "describe",
+                                        "files",  "memory",        NULL};
     StaticFiles *self = (StaticFiles *)op;
     PyObject *app, *prefix, *directory, *describe; /* all borrowed */
-    int follow;
+    int follow, precompressed;
     long long memory;
     Py_ssize_t files;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$SSpOnL:StaticFiles",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$SSppOnL:StaticFiles",
                                      (char **)names, &app, &prefix, &directory, &follow,
-                                     &describe, &files, &memory)) {
+                                     &precompressed, &describe, &files, &memory)) {
         return -1;
     }
     PyObject *module = PyType_GetModule(Py_TYPE(op));
@@ -333,6 +388,7 @@ static_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->directory = Py_NewRef(directory);
     self->describe = Py_NewRef(describe);
     self->follow = follow != 0;
+    self->precompressed = precompressed != 0;
     self->most_files = files;
     self->most_bytes = memory;
     self->mount.ops = &static_ops;

@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 HttpBatch
@@ -47,31 +50,26 @@ http_can_lend(const HttpRequest *req)
            && c->coded == NULL;
 }
 
-int
-http_stream_lend(HttpRequest *req, HttpLoan *loan)
+/* Whether the kernel is to keep what doesn't fill a segment: so a response's head leaves with the beginning of
+ * the file. Fails on a Unix socket, which has no segments. */
+static void
+socket_cork(const HttpConn *c, int on)
 {
-    HttpConn *c = req->conn;
+#ifdef TCP_CORK
     uv_os_fd_t fd;
-    if (req->response != HTTP_RESPONSE_STREAMING || !http_request_is_open(req)) {
-        return UV_ECANCELED;
+    if (uv_fileno(&c->stream.uv.handle, &fd) == 0) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
     }
-    if (c == NULL) { /* HTTP/2 */
-        return UV_ENOTSUP;
-    }
-    out_flush(c);
-    if (c->broken) {
-        return UV_ECANCELED;
-    }
-    if (!http_can_lend(req)) {
-        return UV_ENOTSUP;
-    }
-    if (c->lent) {
-        return UV_EBUSY;
-    }
-    if (c->stream.queued != 0) {
-        stream_drain(&c->stream);
-        return UV_EAGAIN;
-    }
+#else
+    (void)c, (void)on;
+#endif
+}
+
+/* Lends the socket, which nothing is to be written to before. 0 or a negative UV_E*. */
+static int
+conn_lend(HttpConn *c, HttpLoan *loan)
+{
+    uv_os_fd_t fd;
     int err = uv_fileno(&c->stream.uv.handle, &fd);
     if (err != 0) {
         return err;
@@ -80,6 +78,37 @@ http_stream_lend(HttpRequest *req, HttpLoan *loan)
     loan->timeout = c->server->limits.write_timeout;
     c->lent = loan->fd >= 0;
     return c->lent ? 0 : uv_translate_sys_error(errno);
+}
+
+int
+http_stream_lend(HttpRequest *req, HttpLoan *loan)
+{
+    HttpConn *c = req->conn;
+    if (req->response != HTTP_RESPONSE_STREAMING || !http_request_is_open(req)) {
+        return UV_ECANCELED;
+    }
+    if (c == NULL) { /* HTTP/2 */
+        return UV_ENOTSUP;
+    }
+    if (!http_can_lend(req)) {
+        out_flush(c);
+        return c->broken ? UV_ECANCELED : UV_ENOTSUP;
+    }
+    if (c->lent) {
+        return UV_EBUSY;
+    }
+    socket_cork(c, 1);
+    out_flush(c);
+    int err = c->broken               ? UV_ECANCELED
+              : c->stream.queued != 0 ? UV_EAGAIN
+                                      : conn_lend(c, loan);
+    if (err != 0) {
+        socket_cork(c, 0);
+    }
+    if (err == UV_EAGAIN) {
+        stream_drain(&c->stream);
+    }
+    return err;
 }
 
 /* The connection whose socket is lent for `req`; NULL when it is closed. */
@@ -118,6 +147,7 @@ http_stream_lent(HttpRequest *req, uint64_t bytes)
     HttpConn *c = lent_conn(req);
     if (c != NULL) {
         lent_count(req, bytes);
+        socket_cork(c, 0);
         c->lent = false;
         c->lent_waits = false;
         if (c->server->gather != c) {

@@ -588,9 +588,10 @@ class StaticFiles:
     """The files below `directory`, for Server's `mounts`; `app` gets what isn't served here.
 
     `prefix` is where this is mounted. Symbolic links may lead out of the directory if `follow`.
-    `describe(path, size, mtime, mtime_ns)` returns (header fields of a response with the file,
-    those of a 304 response, ETag, Last-Modified). The last `files` files are kept, with contents of
-    up to `memory` bytes.
+    With `precompressed`, app.js.br is a sibling of app.js, for clients that accept its coding.
+    `describe(path, size, mtime, mtime_ns, coding, varies)` returns (header fields of a response
+    with the file, those of a 304 response, ETag, Last-Modified); `varies` if it has siblings. The
+    last `files` files are kept, with contents of up to `memory` bytes.
     """
 
     def __init__(
@@ -600,8 +601,9 @@ class StaticFiles:
         prefix: bytes,
         directory: bytes,
         follow: bool,
+        precompressed: bool,
         describe: Callable[
-            [bytes, int, float, int],
+            [bytes, int, float, int, str, bool],
             tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]], bytes, bytes],
         ],
         files: int,

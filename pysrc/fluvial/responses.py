@@ -423,7 +423,9 @@ class FileResponse(Response):
         headers = MutableHeaders(raw=list(self.raw_headers))  # the response may be sent again
         headers.setdefault("accept-ranges", "bytes")
         headers.setdefault("last-modified", http_date(mtime))
-        headers.setdefault("etag", f'"{mtime_ns:x}-{size:x}"')
+        coding = headers.get("content-encoding")  # another representation: section 8.8.3.3
+        suffix = "" if coding is None else f"-{coding}"
+        headers.setdefault("etag", f'"{mtime_ns:x}-{size:x}{suffix}"')
         return headers
 
     async def _send(
@@ -462,7 +464,7 @@ class FileResponse(Response):
 
 def without_content(headers: MutableHeaders) -> RawHeaders:
     """The fields of a 200 response without those about content (RFC 9110 section 15.4.5)."""
-    dropped = (b"content-type", b"content-disposition", b"content-length")
+    dropped = (b"content-type", b"content-disposition", b"content-length", b"content-encoding")
     return [pair for pair in headers.raw if pair[0] not in dropped]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import importlib.util
 import os
+import re
 import stat
 import warnings
 from collections.abc import Sequence
@@ -28,6 +31,12 @@ FALLBACKS = ("auto", "index.html", "404.html", None)
 _READ_METHODS = ("GET", "HEAD")
 # The errors of operating systems for a path that can't be a file's.
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+# Siblings of a file in content codings, the best first; served_file.c has the same.
+_SIBLINGS = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+# Names with a hash of their content as build tools write it: app.3f2a9c1b.js, app-3f2a9c1b.js. Only
+# hexadecimal ones with a digit and a letter: a word or a date is no hash.
+_HASHED = r"[.-](?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,64}\."
+_FOR_EVER = "public, max-age=31536000, immutable"  # RFC 8246
 
 
 class StaticFiles:
@@ -38,12 +47,17 @@ class StaticFiles:
     followed only with `follow_symlink`. With `html`, a directory is served as its index.html, and a
     missing file as 404.html. Files have ETag and Last-Modified; see FileResponse.
 
+    With `precompressed` a client that accepts br, zstd or gzip gets the sibling app.js.br,
+    app.js.zst or app.js.gz of app.js, unless it is older than the file. Files whose name has a hash
+    of their content are `immutable`: browsers ask for them once a year. A text is a regular
+    expression for such names.
+
     Mounted in an App on Fluvial's server, `directory` is served without Python code per request.
     The last `cached_files` (256; 0: none) are kept, small ones of up to `cached_bytes` (16 MiB) in
     all with their content. Each is looked at before it is served, so a changed file isn't stale.
 
     Raises: RuntimeError when the directory doesn't exist, unless `check_dir` is false; ValueError
-    for a negative number.
+    for a negative number; re.error for a wrong expression.
     """
 
     def __init__(
@@ -54,6 +68,8 @@ class StaticFiles:
         html: bool = False,
         check_dir: bool = True,
         follow_symlink: bool = False,
+        precompressed: bool = True,
+        immutable: bool | str = True,
         cached_files: int = 256,
         cached_bytes: int = 16 * 1024 * 1024,
     ) -> None:
@@ -63,6 +79,8 @@ class StaticFiles:
         self.packages = packages
         self.html = html
         self.follow_symlink = follow_symlink
+        self.precompressed = precompressed
+        self._hashed = _hashed_names(immutable)
         self.all_directories = self.get_directories(directory, packages)
         if check_dir and directory is not None and not os.path.isdir(directory):
             where = os.path.realpath(directory)
@@ -122,12 +140,50 @@ class StaticFiles:
         if redirect:
             return _redirect(scope)
         if full_path:
-            return self.file_response(full_path, status, scope)
+            return await self._negotiate(full_path, status, scope)
         if self.html:
             full_path, status = await run_internal(self.lookup_path, "404.html")
             if _is_file(status):
-                return self.file_response(full_path, status, scope, 404)
+                return await self._negotiate(full_path, status, scope, 404)
         raise HTTPException(404)
+
+    async def _negotiate(
+        self,
+        full_path: PathLike,
+        status: os.stat_result | None,
+        scope: Message,
+        status_code: int = 200,
+    ) -> Response:
+        """The response with the file, or with its sibling that the client likes best."""
+        response = self.file_response(full_path, status, scope, status_code)
+        if self.precompressed and status is not None and isinstance(response, FileResponse):
+            siblings = await run_internal(self._siblings, full_path, status)
+            accepted = ", ".join(Headers(raw=scope["headers"]).getlist("accept-encoding"))
+            coding = _core.choose_coding(accepted, tuple(siblings)) if siblings else None
+            _mark_coding(response, coding, bool(siblings))
+            if coding is not None:
+                response.path = siblings[coding]
+        return response
+
+    def _siblings(self, full_path: PathLike, status: os.stat_result) -> dict[str, str]:
+        """Where the file's siblings are, by their codings. Older ones are what the file was."""
+        found = {}
+        for coding, suffix in _SIBLINGS.items():
+            path = f"{os.fspath(full_path)}{suffix}"
+            with contextlib.suppress(OSError):
+                sibling = os.stat(path)
+                fresh = int(sibling.st_mtime) + 2 >= int(status.st_mtime)  # as archives round
+                if _is_file(sibling) and fresh and self._is_inside(path):
+                    found[coding] = path
+        return found
+
+    def _is_inside(self, path: str) -> bool:
+        """Whether no symbolic link leads out of the directories, unless that is allowed."""
+        if self.follow_symlink:
+            return True
+        bases = (os.path.realpath(os.fspath(each)) for each in self.all_directories)
+        full_path = os.path.realpath(path)
+        return any(full_path.startswith(os.path.join(base, "")) for base in bases)
 
     def _find(self, path: str, url_path: str) -> tuple[str, os.stat_result | None, bool]:
         """(the file, its status, whether to redirect to the directory); "" when there is none."""
@@ -175,7 +231,29 @@ class StaticFiles:
         status_code: int = 200,
     ) -> Response:
         """The response with a file."""
-        return FileResponse(full_path, status_code)
+        response = FileResponse(full_path, status_code)
+        hashed = self._hashed
+        if hashed is not None and status_code == 200 and hashed.search(_name_of(full_path)):
+            response.headers.setdefault("cache-control", _FOR_EVER)
+        return response
+
+
+def _hashed_names(immutable: bool | str) -> re.Pattern[str] | None:
+    if not immutable:
+        return None
+    return re.compile(_HASHED if immutable is True else immutable)
+
+
+def _name_of(path: PathLike) -> str:
+    return os.path.basename(os.fspath(path))
+
+
+def _mark_coding(response: FileResponse, coding: str | None, varies: bool) -> None:
+    """What is said of a file that has siblings, or is one."""
+    if varies:
+        response.headers.add_vary_header("Accept-Encoding")
+    if coding is not None:
+        response.headers["content-encoding"] = coding
 
 
 def must_exist(directory: PathLike, check_dir: bool | str) -> bool:
@@ -204,17 +282,26 @@ def served_by_core(app: Any, core: _core.AsgiApp, prefix: str) -> _core.StaticFi
         prefix=prefix.encode(),
         directory=os.path.abspath(os.fsencode(app.directory)),
         follow=app.follow_symlink,
-        describe=_describe,
+        precompressed=app.precompressed,
+        describe=functools.partial(_describe, app),
         files=files,
         memory=memory,
     )
 
 
 def _describe(
-    path: bytes, size: int, mtime: float, mtime_ns: int
+    app: StaticFiles,
+    path: bytes,
+    size: int,
+    mtime: float,
+    mtime_ns: int,
+    coding: str,
+    varies: bool,
 ) -> tuple[RawHeaders, RawHeaders, bytes, bytes]:
     """(header fields, those of a 304 response, ETag, Last-Modified) of a file."""
-    response = FileResponse(os.fsdecode(path))
+    response = app.file_response(os.fsdecode(path), None, {})
+    assert isinstance(response, FileResponse)
+    _mark_coding(response, None if coding == "identity" else coding, varies)
     headers = response._headers_with(size, mtime, mtime_ns)
     etag, modified = headers["etag"].encode(), headers["last-modified"].encode()
     return headers.raw, without_content(headers), etag, modified
@@ -247,16 +334,15 @@ class FrontendFiles(StaticFiles):
         if redirect:
             return _redirect(scope)
         if full_path:
-            return self.file_response(full_path, status, scope)
+            return await self._negotiate(full_path, status, scope)
         names = (self.fallback,) if self.fallback != "auto" else ("404.html", "index.html")
         for name in names:
             if name is None or (name == "index.html" and not _wants_page(scope)):
                 continue
             full_path, status = await run_internal(self.lookup_path, name)
             if _is_file(status):
-                return self.file_response(
-                    full_path, status, scope, 404 if name == "404.html" else 200
-                )
+                status_code = 404 if name == "404.html" else 200
+                return await self._negotiate(full_path, status, scope, status_code)
             if self.fallback != "auto":
                 raise RuntimeError(self._without_fallback(name))
         raise HTTPException(404)

@@ -8,9 +8,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import fluvial._core
+import httpx
 import pytest
 from fluvial import App
 from fluvial.staticfiles import StaticFiles
+from support.h2_client import H2Client
 
 LIBRARY = Path(os.__file__).parent  # files that nobody has changed for long, which are kept
 SMALL = ("keyword.py", "stat.py", "bisect.py", "this.py")
@@ -191,11 +194,55 @@ def test_a_file_that_becomes_shorter(serve, large) -> None:
         assert len(file.read()) < size
 
 
-def test_over_tls(serve, certificate, large) -> None:
+@pytest.fixture
+def encrypted(serve, certificate, large) -> Any:
+    app = make(large.parent)
+    return serve(app, ssl_certfile=certificate.cert, ssl_keyfile=certificate.key)
+
+
+@pytest.mark.usefixtures("no_python")
+def test_over_tls(encrypted, large) -> None:
     (large.parent / "small.txt").write_text("small")
-    served = serve(make(large.parent), ssl_certfile=certificate.cert, ssl_keyfile=certificate.key)
-    assert served.client.get("/static/small.txt").text == "small"
-    assert served.client.get("/static/large.bin").content == large.read_bytes()
+    for _ in range(2):
+        assert encrypted.client.get("/static/small.txt").text == "small"
+        assert encrypted.client.get("/static/large.bin").content == large.read_bytes()
+    assert encrypted.client.head("/static/large.bin").headers["content-length"] == str(SIZE)
+
+
+def test_clients_that_go_away_over_tls(encrypted, large) -> None:
+    for _ in range(3):
+        with encrypted.client.stream("GET", "/static/large.bin") as answer:
+            assert next(answer.iter_raw())
+    assert encrypted.client.get("/static/large.bin").content == large.read_bytes()
+
+
+def test_a_file_that_becomes_shorter_over_tls(encrypted, large) -> None:
+    os.truncate(large, 200_000_000)
+    with encrypted.client.stream("GET", "/static/large.bin") as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces)
+        os.truncate(large, 10)
+        with pytest.raises(httpx.HTTPError):
+            list(pieces)
+
+
+@pytest.mark.usefixtures("no_python")
+def test_a_large_file_is_compressed(serve, tmp_path) -> None:
+    text = "".join(f"line {n}\n" for n in range(200_000))
+    (tmp_path / "large.txt").write_text(text)
+    client = serve(make(tmp_path), compress=("gzip",)).client
+    for _ in range(2):
+        answer = client.get("/static/large.txt", headers={"accept-encoding": "gzip"})
+        assert (answer.headers["content-encoding"], answer.text) == ("gzip", text)
+
+
+@pytest.mark.usefixtures("no_python")
+@pytest.mark.skipif(not fluvial._core.nghttp2_version, reason="this build has no HTTP/2")
+def test_large_files_by_http_2(serve, large) -> None:
+    with H2Client.to(serve(make(large.parent), http="auto")) as client:
+        for _ in range(2):
+            answer = client.get("/static/large.bin")
+            assert (answer.status, bytes(answer.body)) == (200, large.read_bytes())
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/a/b"])

@@ -361,7 +361,7 @@ coded_write_made(Coded *self)
     }
     PyObject *owner = slice_bytes(buf_slice(&self->made));
     if (owner == NULL) {
-        PyErr_Clear();
+        PyErr_Clear(); /* the error says it: no memory */
         return UV_ENOMEM;
     }
     const Slice piece = {PyBytes_AS_STRING(owner), self->made.len};

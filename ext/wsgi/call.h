@@ -1,13 +1,14 @@
 /* One request to a WSGI app (PEP 3333): a job for the pool, and the mailbox between its worker and
  * the loop.
  *
- *   call.c      the loop's half: starts the job, takes in the body, writes the response
- *   run.c       the worker's half: calls the app, iterates over its result, closes that
- *   response.c  start_response, write(), and the rules for the pieces of the body
- *   input.c     wsgi.input
- *   file.c      wsgi.file_wrapper: files that the kernel copies
- *   environ.c   makes the environ
- *   app.c       what all requests to the app have in common
+ *   call.c            the loop's half: starts the job, takes in the body, writes the response
+ *   run.c             the worker's half: calls the app, iterates over its result, closes that
+ *   start_response.c  status and headers
+ *   response.c        write(), and the rules for the pieces of the body
+ *   input.c           wsgi.input
+ *   file.c            wsgi.file_wrapper: files that the kernel copies
+ *   environ.c         makes the environ
+ *   app.c             what all requests to the app have in common
  *
  * Threads: the GIL guards everything. A worker that must wait releases it (wsgi_wait). A worker
  * never touches the connection: it leaves orders, which the loop carries out (ADR 11).
@@ -118,6 +119,11 @@ void wsgi_run(PoolJob *job);
 /* Logs what went wrong with the request. `exc` (borrowed) may be NULL. */
 void wsgi_report(WsgiCall *call, const char *what, PyObject *exc);
 
+/* ---- start_response.c ------------------------------------------------------------------ */
+
+/* start_response for the app: a new reference, or NULL with an exception set. */
+PyObject *wsgi_start_response_new(WsgiCall *call);
+
 /* ---- response.c ------------------------------------------------------------------------ */
 
 typedef enum WsgiSent {
@@ -126,8 +132,8 @@ typedef enum WsgiSent {
     WSGI_SENT_ENOUGH,      /* stop: nothing that follows would reach the client */
 } WsgiSent;
 
-/* start_response for the app: a new reference, or NULL with an exception set. */
-PyObject *wsgi_start_response_new(WsgiCall *call);
+/* write() for the app: a new reference, or NULL with an exception set. */
+PyObject *wsgi_write_new(WsgiCall *call);
 
 /* Checks and sends one piece (borrowed) of the body; then waits if the client is slow. */
 WsgiSent wsgi_send(WsgiCall *call, PyObject *piece);

@@ -75,6 +75,7 @@ PACKAGES = {
             "_calling",
             "_messages",
             "_signature",
+            "_validation",
             "concurrency",
             "params",
             "routing",

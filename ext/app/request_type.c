@@ -8,11 +8,13 @@
 
 #include "app/body.h"
 #include "app/call.h"
+#include "app/header_pairs.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "app/bind/plan.h"
 #include "app/request_object.h"
 #include "app/server.h"
+#include "http/out.h"
 
 #include <structmember.h>
 
@@ -146,6 +148,32 @@ request_body_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
     return Py_XNewRef(request_cached(self, REQUEST_BODY));
 }
 
+/* 103 (RFC 8297) with these fields. Nothing is sent once the response has begun, or the client has
+ * left. */
+static PyObject *
+request_send_hints(PyObject *op, PyObject *headers)
+{
+    RequestObject *self = (RequestObject *)op;
+    HttpRequest *req = self->http;
+    if (!loop_runs_here(self->server->loop)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "send_early_hints() must be awaited on the server's loop");
+        return NULL;
+    }
+    HttpFields fields = {.has_date = false};
+    PyObject *done = NULL;
+    if (fields_from_pairs(&fields, headers) == 0) {
+        HttpConn *conn = req->conn;
+        int err = http_inform(req, 103, &fields);
+        if (conn != NULL && err == 0) {
+            out_offer(conn);
+        }
+        done = err == UV_ENOMEM ? PyErr_NoMemory() : Py_NewRef(Py_None);
+    }
+    http_fields_free(&fields);
+    return done;
+}
+
 /* ---- The type ----------------------------------------------------------------------------- */
 
 int
@@ -233,6 +261,8 @@ static PyMethodDef request_methods[] = {
      "The next piece of the body; b\"\" at its end."},
     {"until_gone", request_until_gone, METH_NOARGS,
      "Waits until the client has left, or the response is complete."},
+    {"send_hints", request_send_hints, METH_O,
+     "Sends an interim response, 103, with these pairs."},
     {"body_nowait", request_body_nowait, METH_NOARGS,
      "The whole body when it was collected, else None."},
     {NULL, NULL, 0, NULL},

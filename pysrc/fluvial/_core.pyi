@@ -212,6 +212,8 @@ class Request:
     def tls(self) -> dict[str, Any] | None:
         """What is known about the connection's TLS, in the form of ASGI's "TLS Extension". None
         without TLS, or when it is first read after the client has disconnected."""
+    def send_hints(self, headers: Iterable[tuple[bytes, bytes]], /) -> None:
+        """Sends an interim response, 103, with these fields, unless the response has begun."""
     def header(self, name: str, default: str | None = None) -> str | None:
         """The first field of this name (case-insensitive), decoded as latin-1."""
     def read(self) -> Awaitable[bytes]:

@@ -353,11 +353,16 @@ class Request(HTTPConnection):
             await form.close()
 
     async def send_early_hints(self, link: str, /, *links: str) -> None:
-        """Sends 103 with Link fields (RFC 8297), where the server offers that.
+        """Sends 103 with Link fields (RFC 8297), unless the response has begun; behind ASGI
+        middleware and under other servers only where the server offers that extension.
 
-        Raises: RuntimeError for a Request that was made without `send`.
+        Raises: ValueError for what no field can hold, RuntimeError for a Request that was made
+        without `send`.
         """
         values = [each.encode("latin-1") for each in (link, *links)]
+        if self._scope is None:
+            self.send_hints([(b"link", value) for value in values])
+            return
         await self._tell("http.response.early_hint", {"links": values})
 
     async def send_push_promise(self, path: str) -> None:

@@ -1,11 +1,12 @@
 """Request.send_early_hints() and send_push_promise()."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from conftest import Serve
-from fluvial import App, Request, Response
+from fluvial import App, Request, Response, StreamingResponse
 from support.responses import Response as Answer
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -33,7 +34,7 @@ def make_app(how: str) -> Any:
     return {"native": app, "adopted": adopted, "bare": bare}[how]
 
 
-@pytest.mark.parametrize("how", ["adopted", "bare"])
+@pytest.mark.parametrize("how", ["native", "adopted", "bare"])
 def test_hints_come_before_the_response(serve: Serve, how: str) -> None:
     raw = serve(make_app(how), asgi_extensions=True).exchange(GET)
     first, rest = Answer.parse(raw)
@@ -42,10 +43,49 @@ def test_hints_come_before_the_response(serve: Serve, how: str) -> None:
     assert Answer.parse(rest)[0].body == b"page"
 
 
-@pytest.mark.parametrize("how", ["native", "adopted", "bare"])
+@pytest.mark.parametrize("how", ["adopted", "bare"])
 def test_without_the_extension_nothing_is_sent(serve: Serve, how: str) -> None:
     answer, rest = Answer.parse(serve(make_app(how)).exchange(GET))
     assert (answer.status, answer.body, rest) == (200, b"page", b"")
+
+
+def test_a_native_handler_needs_no_extension(serve: Serve) -> None:
+    app = App()
+
+    @app.get("/")
+    async def page(request: Request) -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"pa"
+            await request.send_early_hints(LINKS[1])  # too late
+            yield b"ge"
+
+        await request.send_early_hints(LINKS[0])
+        await request.send_early_hints(LINKS[1])
+        return StreamingResponse(pieces())
+
+    @app.get("/wrong")
+    async def wrong(request: Request) -> str:
+        with pytest.raises(ValueError, match="link"):
+            await request.send_early_hints("a\r\nb: c")
+        return "said so"
+
+    @app.get("/thread")
+    def thread(request: Request) -> str:
+        with pytest.raises(RuntimeError, match="on the server's loop"):
+            asyncio.run(request.send_early_hints(LINKS[0]))
+        return "said so"
+
+    served = serve(app)
+    first, rest = Answer.parse(served.exchange(GET))
+    second, rest = Answer.parse(rest)
+    assert [(each.status, each.fields) for each in (first, second)] == [
+        (103, [("link", link)]) for link in LINKS
+    ]
+    assert Answer.parse(rest)[0].body == b"page"
+    old = served.exchange(b"GET / HTTP/1.0\r\n\r\n")  # RFC 9110 section 15.2
+    assert Answer.parse(old)[0].status == 200
+    for path in ("/wrong", "/thread"):
+        assert served.client.get(path).json() == "said so"
 
 
 def test_what_is_pushed_has_fields_of_the_request() -> None:

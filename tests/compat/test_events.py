@@ -1,6 +1,7 @@
 """Server-sent events of FastAPI's programs."""
 
 from collections.abc import AsyncIterable
+from math import nan
 
 import pytest
 from fluvial._compat.fastapi import FastAPI
@@ -22,12 +23,14 @@ def test_events_beside_a_model_are_as_they_are() -> None:
     async def read() -> AsyncIterable[Item]:
         yield Item(name="a")
         yield ServerSentEvent(data={"b": 1}, event="other")  # type: ignore[misc]
-        yield ServerSentEvent(data="text")  # type: ignore[misc]
+        yield ServerSentEvent(data=["text", nan])  # type: ignore[misc]
+        yield ServerSentEvent(data=Item(name="b"))  # type: ignore[misc]
 
     response = TestClient(app).get("/")
     assert response.headers["cache-control"] == "no-cache"
     assert response.text == (
-        'data: {"name":"a"}\n\nevent: other\ndata: {"b": 1}\n\ndata: "text"\n\n'
+        'data: {"name":"a"}\n\nevent: other\ndata: {"b": 1}\n\ndata: ["text", null]\n\n'
+        'data: {"name":"b"}\n\n'
     )
 
 

@@ -99,3 +99,15 @@ def test_a_file_in_an_error_is_shown_as_text(serve, kind: type[App]) -> None:
     files = [("data", b"caf\xc3\xa9"), ("more", b"\xff!")]
     found = serve(app).client.post("/", files=files).json()
     assert [each["input"] for each in found["detail"]] == ["café", ["\ufffd!"]]
+
+
+def test_models_of_described_responses_are_looked_at() -> None:
+    class Unknown: ...
+
+    def register(app: App, model: Any) -> None:
+        app.get("/", responses={404: {"model": model}})(lambda: None)
+
+    for model in (Unknown, list[Unknown]):
+        with pytest.raises(FluvialError, match=r"valid Pydantic field type for responses\[404\]"):
+            register(FastAPI(), model)
+    register(FastAPI(), list[int])

@@ -4,7 +4,7 @@ may be around.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import _core
@@ -25,6 +25,7 @@ from .._signature.results import (
 from .._signature.signature import Call, Overrides, Special, return_annotation
 from .._signature.type_variables import settled
 from .._validation.annotations import is_class
+from .._validation.validators import make_adapter
 from ..exceptions import FluvialError, HTTPException
 from ..params import MISSING
 from ..requests import Request
@@ -165,9 +166,8 @@ class APIRoute(Route):
                 raise
             annotation = MISSING
         check_returned(annotation)
-        for status, response in (options.get("responses") or {}).items():
-            check_model(response.get("model"), f"the model of responses[{status!r}]")
         strict = not options.get("manners", FLUVIAL).checks_results
+        _check_described(options.get("responses") or {}, strict)
         model = options.get("response_model", MISSING)
         if model is not MISSING:
             model = settled(model, "response_model", strict=strict)
@@ -186,6 +186,19 @@ class APIRoute(Route):
             if strict:
                 raise
             raise FluvialError(f"not a valid Pydantic field type for a response: {exc}") from exc
+
+
+def _check_described(responses: Mapping[int | str, dict[str, Any]], strict: bool) -> None:
+    """Raises: TypeError for a model that is no type, and unless `strict` is set, FluvialError for
+    one that pydantic has no schema for."""
+    for status, response in responses.items():
+        model, what = response.get("model"), f"responses[{status!r}]"
+        check_model(model, f"the model of {what}")
+        if model is not None and not strict:
+            try:
+                make_adapter(model)
+            except TypeError as exc:
+                raise FluvialError(f"not a valid Pydantic field type for {what}: {exc}") from exc
 
 
 def _model_options(options: RouteOptions) -> Any:

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from .. import sse
+from .._validation.write_json import to_json
 from ..encoders import jsonable_encoder
 from ..responses import JSONResponse
 from .exceptions import FastAPIDeprecationWarning
@@ -28,8 +29,18 @@ class UJSONResponse(_Deprecated):
 
 
 def to_spaced_json(value: Any) -> bytes:
-    """Encodes as json.dumps() does by default, with spaces."""
-    return json.dumps(jsonable_encoder(value)).encode()
+    """Encodes as json.dumps() does by default, with spaces; NaN and infinities are null."""
+    plain = jsonable_encoder(value)
+    try:
+        return json.dumps(plain, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(json.loads(to_json(plain))).encode()
+
+
+def to_event_json(value: Any) -> bytes:
+    """Encodes the data of a ServerSentEvent: a model writes itself, without spaces."""
+    dump = getattr(value, "model_dump_json", None)
+    return to_spaced_json(value) if dump is None else dump().encode()
 
 
 class EventSourceResponse(sse.EventSourceResponse):
@@ -38,4 +49,4 @@ class EventSourceResponse(sse.EventSourceResponse):
 
     cache_control = "no-cache"
     encode_data = staticmethod(to_spaced_json)
-    encode_event_data = staticmethod(to_spaced_json)
+    encode_event_data = staticmethod(to_event_json)

@@ -56,7 +56,9 @@ def body_of(fields: Sequence[Field], unique_id: str) -> Body | None:
 
 def _is_embedded(fields: Sequence[Field]) -> bool:
     first = fields[0]
-    if len({each.name for each in fields}) > 1 or getattr(first.marker, "embed", None):
+    # Dependencies may name their models alike; the fields of all of them are in the form.
+    several = {(each.name, str(each.annotation) * _is_form_model(each)) for each in fields}
+    if len(several) > 1 or getattr(first.marker, "embed", None):
         return True
     return is_form(first) and not _is_form_model(first)
 

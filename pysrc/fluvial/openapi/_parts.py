@@ -135,6 +135,8 @@ def _model_fields(model: Any) -> Iterator[tuple[str, str, FieldInfo]]:
         for name, info in model.model_fields.items():
             choice = getattr(info.validation_alias, "choices", (info.validation_alias,))[0]
             alias = choice if isinstance(choice, str) else info.alias or name
+            if model.model_config.get("validate_by_alias") is False:
+                alias = name
             yield name, alias, info
         return
     hints = get_type_hints(model, include_extras=True)

@@ -261,12 +261,15 @@ def test_an_answer_that_takes_too_long_is_cut_off(serve: Serve, huge: Path) -> N
 
     class Hasty(Noting):
         async def respond(self, request: Request, sender: Any) -> None:
-            async with asyncio.timeout(0.05):
+            async with asyncio.timeout(None) as limit:
+                notes.add((asyncio.get_running_loop(), limit))
                 await super().respond(request, sender)
 
     with serve(answering(lambda: Hasty(huge, notes))).connect() as sock:
         sock.sendall(GET)
+        loop, limit = notes.next()
         assert sock.recv(1000)
+        loop.call_soon_threadsafe(limit.reschedule, 0)
         notes.next()
         rest, closed = read_all(sock)
     assert closed

@@ -6,8 +6,10 @@ without a word. CI is where the environment variable CI is set.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +34,28 @@ ALLOWED = (
     # What asyncio itself can't do is tried on our loop alone.
     r"asyncio gives the first 1,000 bytes only",
 )
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is such a package or module; nothing is imported."""
+    package, *inside = name.split(".")
+    spec = importlib.util.find_spec(package)
+    places = [] if spec is None else list(spec.submodule_search_locations or ())
+    found = (Path(place, *inside) for place in places)
+    if not inside:
+        return spec is not None
+    return any(path.is_dir() or path.with_suffix(".py").is_file() for path in found)
+
+
+def need(*names: str) -> None:
+    """Skips a whole test file where one of these packages is missing.
+
+    pytest.importorskip() would import them in each of pytest's workers: frameworks that only the
+    servers need which the tests start.
+    """
+    for name in names:
+        if not is_installed(name):
+            pytest.skip(f"could not import {name!r}", allow_module_level=True)
 
 
 def is_allowed(reason: str) -> bool:

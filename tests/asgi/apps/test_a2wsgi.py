@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from .conftest import Client
 
-pytest.importorskip("a2wsgi")
-pytest.importorskip("flask")
+need("a2wsgi", "flask")
 
 
 def test_requests(client: Client) -> None:

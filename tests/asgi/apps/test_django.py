@@ -12,14 +12,14 @@ from support.django_checks import (
     check_the_orm,
     environment_with,
 )
+from support.skips import need
 
 if TYPE_CHECKING:
     from support.postgres import Postgres
 
     from .conftest import Client
 
-pytest.importorskip("django")
-pytest.importorskip("psycopg")
+need("django", "psycopg")
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.skips import need
 from websockets.exceptions import InvalidStatus
 
 if TYPE_CHECKING:
     from .conftest import Client
 
-pytest.importorskip("falcon")
+need("falcon")
 
 
 def test_handlers(client: Client) -> None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from support.command import serving
+from support.skips import need
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest.importorskip("fastapi")
-pytest.importorskip("python_multipart")
+need("fastapi", "python_multipart")
 HERE = Path(__file__).parent
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from .conftest import Client
 
-pytest.importorskip("flask")
+need("flask")
 
 
 def test_handlers(client: Client) -> None:

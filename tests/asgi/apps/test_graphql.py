@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from .conftest import Client
 
-pytest.importorskip("strawberry")
-pytest.importorskip("ariadne")
+need("strawberry", "ariadne")
 
 FLAVOURS = pytest.mark.parametrize("path", ["/strawberry/", "/ariadne/"])
 

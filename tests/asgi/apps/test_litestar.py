@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from .conftest import Client
 
-pytest.importorskip("litestar")
+need("litestar")
 
 
 def test_handlers(client: Client) -> None:

@@ -6,15 +6,17 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from support.command import ServerProcess
 
-mcp = pytest.importorskip("mcp")
-pytest.importorskip("mcp.server.mcpserver")
+need("mcp", "mcp.server.mcpserver")
 
 
 async def use(streams: Any) -> tuple[list[str], Any]:
+    import mcp  # takes a second, which other workers are spared
+
     async with streams as (read, write, *_), mcp.ClientSession(read, write) as session:
         await session.initialize()
         tools = await session.list_tools()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from .conftest import Client
 
-pytest.importorskip("quart")
+need("quart")
 
 
 def test_handlers(client: Client) -> None:

@@ -6,17 +6,18 @@ import queue
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from support.command import ServerProcess
 
-socketio = pytest.importorskip("socketio")
-pytest.importorskip("requests")
-pytest.importorskip("websocket")
+need("socketio", "requests", "websocket")
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]])
 def test_events_both_ways(server: ServerProcess, transports: list[str]) -> None:
+    import socketio
+
     heard: queue.Queue[Any] = queue.Queue()
     client = socketio.Client(reconnection=False)
     client.on("welcome", heard.put)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.skips import need
 
 if TYPE_CHECKING:
     from support.command import ServerProcess
 
     from .conftest import Client
 
-pytest.importorskip("starlette")
+need("starlette")
 
 
 def test_routes_and_mounts(client: Client) -> None:

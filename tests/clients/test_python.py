@@ -11,7 +11,9 @@ import pytest
 from clients.conftest import HERE, write_clients
 from support.command import serving
 
-PATIENCE = 110  # seconds: mypy without its cache takes some on a busy machine
+# Seconds: mypy without its cache takes twelve of CPU, and some of these tests run it first.
+PATIENCE = 280
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

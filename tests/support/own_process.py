@@ -1,17 +1,27 @@
 """Runs a test in a process of its own, where its signals, forks and interrupts meet nobody else.
 
-A module or test says `pytestmark = pytest.mark.own_process`; tests/conftest.py asks here. The child
-is a pytest that runs this one test with the project's options, so fixtures, warnings and what
-assertions show are as everywhere.
+A module or test says `pytestmark = pytest.mark.own_process`; tests/conftest.py asks here. The
+process runs a pytest of this one test with the project's options, so fixtures, warnings and what
+assertions show are as everywhere. It is a fork of one that has imported what the tests need and
+did nothing else: to start Python and import all that takes five times as long as most of the tests.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
+import importlib
+import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +33,12 @@ INSIDE = "FLUVIAL_TEST_IN_OWN_PROCESS"
 
 PATIENCE = 110  # seconds; less than pytest-timeout's, so that the child's output is seen
 
+# What is imported before the forks; no test file, whose assertions pytest rewrites itself.
+IMPORTS = ("fluvial", "httpx", "websockets.asyncio.client", "websockets.sync.client")
+IMPORTS += ("support.certificate", "support.command", "support.skips", "support.tls")
+
+START = "from support import own_process; own_process.fork_for_each()"
+
 
 def is_inside() -> bool:
     return INSIDE in os.environ
@@ -33,25 +49,99 @@ def run(node: str) -> None:
     # Plug-ins that only the whole run needs cost more than most of these tests.
     env = {**os.environ, INSIDE: "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     env.pop("PYTEST_ADDOPTS", None)
-    command = [sys.executable, "-m", "pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
-    child = subprocess.Popen(
-        [*command, f"--timeout={PATIENCE - 20}", node],
-        cwd=ROOT,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        output, _ = child.communicate(timeout=PATIENCE)
-    except BaseException:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
-        raise
-    if child.returncode == 0 and re.search(r"\b1 skipped\b", output):
+    with tempfile.NamedTemporaryFile() as log:
+        status = parent().run(node, log.name, env)
+        output = log.read().decode(errors="replace")
+    if status == 0 and re.search(r"\b1 skipped\b", output):
         pytest.skip(output[output.find("SKIPPED") :].partition("\n")[0])
-    if child.returncode != 0 or not re.search(r"\b1 (passed|xfailed)\b", output):
-        pytest.fail(f"exit status {child.returncode} of\n{output}", pytrace=False)
+    if status != 0 or not re.search(r"\b1 (passed|xfailed)\b", output):
+        pytest.fail(f"exit status {status} of\n{output}", pytrace=False)
+
+
+class Parent:
+    """The process that forks for each test. It ends when its input does."""
+
+    def __init__(self) -> None:
+        path = [str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", START],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+
+    def run(self, node: str, log: str, env: dict[str, str]) -> int:
+        """Runs a test; its exit status, negative when a signal ended it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([node, log, env]).encode() + b"\n")
+        self._process.stdin.flush()
+        until = time.monotonic() + PATIENCE
+        pid = self._read_number(until)
+        try:
+            return self._read_number(until)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            self._read_number(time.monotonic() + PATIENCE)
+            raise
+
+    def _read_number(self, until: float) -> int:
+        """The next line. Raises: TimeoutError."""
+        assert self._process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            left = max(until - time.monotonic(), 0)
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                raise TimeoutError("the test took too long")
+            byte = os.read(self._process.stdout.fileno(), 1)
+            assert byte, "the process that forks for each test has ended"
+            line += byte
+        return int(line)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@cache
+def parent() -> Parent:
+    return Parent()
+
+
+# ---- In the parent of the tests' processes --------------------------------------------------
+
+
+def fork_for_each() -> None:
+    """Runs a test in a child for each line of standard input. Returns in children, too, which
+    thereupon end as all programs do."""
+    for name in IMPORTS:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    for line in os.fdopen(0, closefd=False):
+        child = os.fork()
+        if child == 0:
+            sys.exit(run_here(*json.loads(line)))
+        _, status = os.waitpid(child, 0)
+        os.write(1, b"%d\n" % os.waitstatus_to_exitcode(status))
+
+
+def run_here(node: str, log: str, env: dict[str, str]) -> int:
+    """Turns this process into one that was started for a test, and runs it."""
+    os.setsid()
+    os.write(1, b"%d\n" % os.getpid())
+    for path, flags, fds in ((os.devnull, os.O_RDONLY, (0,)), (log, os.O_WRONLY, (1, 2))):
+        opened = os.open(path, flags)
+        for fd in fds:
+            os.dup2(opened, fd)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(env)
+    plugins = ["-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    return int(pytest.main([*plugins, f"--timeout={PATIENCE - 20}", node]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGE = 3_000_000
 PIECES = [b"one ", b"two ", b"three"]
+PATIENT = {"half_closed": 60_000}  # the next request may come late, on a busy machine
+HASTE = 0.4  # seconds; after half a second without a response ASGI apps that ask are told (ADR 18)
 
 
 class Gate:
@@ -138,14 +141,10 @@ def test_through_a_unix_socket(serve: Serve, tmp_path: Path, path: str) -> None:
 def check(serve: Serve, tmp_path: Path, path: str, version: str, **options: Any) -> None:
     large = tmp_path / "large.bin"
     large.write_bytes(b"x" * LARGE)
-    gate = Gate()
-    served = serve(build(gate, large), **options)
-    with served.connect() as sock:
-        sock.sendall(f"GET {path} HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
-        sock.shutdown(socket.SHUT_WR)
-        assert served.client.get("/go").status_code == 200
-        data, _ = read_all(sock)
-    (answer,) = Answer.parse_all(data)
+    for _ in range(5):
+        answer, seconds = ask(serve, large, path, version, **options)
+        if answer.complete or seconds < HASTE or not path.startswith("/starlette"):
+            break
     assert (answer.status, answer.complete) == (200, True)
     if path.endswith("file"):
         assert len(answer.body) == LARGE
@@ -153,11 +152,27 @@ def check(serve: Serve, tmp_path: Path, path: str, version: str, **options: Any)
         assert answer.body.strip(b'"') == b"one two three"
 
 
+def ask(serve: Serve, large: Path, path: str, version: str, **options: Any) -> tuple[Answer, float]:
+    """The response to a client that has sent FIN, and the seconds in which it had begun."""
+    gate = Gate()
+    served = serve(build(gate, large), limits=PATIENT, **options)
+    begun = time.monotonic()
+    with served.connect() as sock:
+        sock.sendall(f"GET {path} HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
+        sock.shutdown(socket.SHUT_WR)
+        assert served.client.get("/go").status_code == 200
+        first = sock.recv(65536)
+        seconds = time.monotonic() - begun
+        data, _ = read_all(sock)
+    (answer,) = Answer.parse_all(first + data)
+    return answer, seconds
+
+
 def test_requests_sent_ahead_are_all_answered(serve: Serve, tmp_path: Path) -> None:
     gate = Gate()
     large = tmp_path / "large.bin"
     large.write_bytes(b"x" * LARGE)
-    served = serve(build(gate, large))
+    served = serve(build(gate, large), limits=PATIENT)
     wanted = ["/async", "/starlette/async", "/wsgi", "/def", "/file"]
     with served.connect() as sock:
         sock.sendall("".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n" for path in wanted).encode())
@@ -241,7 +256,7 @@ def test_a_head_that_was_written_early_allows_every_kind_of_body(
         else:
             await send({"type": "http.response.body", "body": b""})
 
-    served = serve(app)
+    served = serve(app, limits=PATIENT)
     with served.connect() as sock:
         sock.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
         if late:

@@ -48,7 +48,7 @@ def test_a_slow_answer_is_doubted_and_sent_all_the_same() -> None:
 def test_a_stream_goes_on_after_the_client_s_end() -> None:
     """What is written to find out whether the client has left changes nothing for it."""
     handler = Later()
-    with serving(handler) as server, server.connect() as sock:
+    with serving(handler, half_closed=60_000) as server, server.connect() as sock:
         sock.sendall(GET % 1)
         request = handler.next()
         server.call(request.stream_begin, 200)
@@ -67,7 +67,7 @@ def test_a_stream_goes_on_after_the_client_s_end() -> None:
 def test_a_stream_that_breaks_off_behind_a_probe_is_reset() -> None:
     """A zero and the end of the connection are a last chunk for Python's http.client."""
     handler = Later()
-    with serving(handler) as server, server.connect() as sock:
+    with serving(handler, half_closed=60_000) as server, server.connect() as sock:
         sock.sendall(GET % 1)
         request = handler.next()
         server.call(request.stream_begin, 200)
@@ -137,7 +137,10 @@ def test_the_peer_of_a_unix_socket_that_is_closed_has_left_at_once(tmp_path: Pat
 
 def test_the_peer_of_a_unix_socket_that_reads_on_is_answered(tmp_path: Path) -> None:
     handler = Later()
-    with serving(handler, path=tmp_path / "s") as server, server.connect() as sock:
+    with (
+        serving(handler, path=tmp_path / "s", half_closed=60_000) as server,
+        server.connect() as sock,
+    ):
         sock.sendall(GET % 1)
         sock.shutdown(socket.SHUT_WR)
         handler.wait("eof")
@@ -150,7 +153,7 @@ def test_the_peer_of_a_unix_socket_that_reads_on_is_answered(tmp_path: Path) -> 
 def test_what_a_client_that_has_left_did_not_take_is_not_too_short() -> None:
     """The connection is broken, and not closed yet."""
     handler = Later()
-    with serving(handler) as server:
+    with serving(handler, half_closed=60_000) as server:
         sock = server.connect()
         sock.sendall(GET % 1)
         request = handler.next()

@@ -18,6 +18,7 @@ URL = re.compile(r"https?://(?:[\w.-]+|\[[\da-f:]+\]):\d+")
 
 # Seconds; only a server that hangs takes as long.
 PATIENCE = 60
+START_PATIENCE = 100  # some frameworks take seconds of CPU to import
 
 # What the log of a server that feels well never says.
 TROUBLE = re.compile(
@@ -53,7 +54,7 @@ class ServerProcess:
 
     def wait_until_ready(self) -> None:
         """Returns when the server has printed its URL. Raises: AssertionError if it never does."""
-        self._settled.wait(PATIENCE)
+        self._settled.wait(START_PATIENCE)
         assert self.url, f"the server didn't print its URL:\n{self.log}"
 
     def expect(self, pattern: str, count: int = 1) -> list[str]:

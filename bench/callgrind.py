@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -59,7 +60,9 @@ def start(options: argparse.Namespace, profile: Path) -> ServerProcess:
         old.unlink()
     server = {
         "raw": servers.raw,
-        "fluvial": lambda: servers.fluvial(threads=options.threads, app=options.app),
+        "fluvial": lambda: servers.fluvial(
+            threads=options.threads, app=options.app, options=shlex.split(options.options)
+        ),
         "fluvial-asgi": servers.fluvial_asgi,
     }[name]()
     port = free_port()
@@ -157,6 +160,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--depth", type=int, default=1, help="requests per write (1)")
     parser.add_argument("--threads", type=int, help="the pool's limit")
+    parser.add_argument("--options", default="", help="of `fluvial run`, as one text")
     parser.add_argument("--top", type=int, default=30, help="lines to print (30)")
     parser.add_argument("--layers", action="store_true", help="what reading, parsing … cost")
     parser.add_argument("--inclusive", action="store_true", help="with what a function calls")

@@ -14,7 +14,7 @@ from .process import ServerProcess, free_port
 from .raw import BUILD, ROOT, build_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 APPS = ROOT / "bench" / "apps"
 EXAMPLES = ROOT / "examples"
@@ -60,11 +60,13 @@ def fluvial(
     app: str = "fluvial_app:app",
     folder: Path = APPS,
     name: str = "fluvial",
+    options: Sequence[str] = (),
 ) -> Server:
     """The Fluvial of the Python that runs this script."""
     # Not the installed script, which names a module of this version: PYTHONPATH may give another.
     command = (sys.executable, "-m", "fluvial")
     extra = ["--threads", str(threads)] if threads is not None else []
+    extra += options
     return Server(
         name=name,
         about=f"Fluvial: {app}",

@@ -49,6 +49,7 @@ typedef struct AppState {
     PyObject *cancelled_error; /* asyncio.CancelledError */
 
     Recycler coros; /* of the type HandlerCoro */
+    uint64_t plans; /* how many were made: gives them their numbers */
 
     /* Interned strings, all owned. */
     APP_STRINGS(STRING_FIELD)

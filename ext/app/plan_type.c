@@ -159,6 +159,7 @@ plan_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     Py_XSETREF(self->info, Py_NewRef(info));
     Py_XSETREF(self->name, handler_name(handler));
     plan_read_path(self);
+    self->serial = ++app_state(PyType_GetModule(Py_TYPE((PyObject *)self)))->plans;
     self->status = status;
     if (self->params == NULL || self->name == NULL
         || plan_check(self, kind, body, nkw) < 0

@@ -47,6 +47,7 @@ struct AppServer {
     PyObject *mounts;
     /* owned: tuple of (path: str, Mount), or NULL: what the server itself responds to, before the app */
     PyObject *own;
+    uint64_t own_lengths; /* bit n: one of these paths has n bytes (63: or more) */
     WebSocketParts websockets;
     bool custom_errors;
     bool listening; /* holds a reference on itself until the HttpServer is drained */

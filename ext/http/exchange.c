@@ -98,13 +98,15 @@ exchange_log_end(HttpRequest *req, int status, uint64_t received)
         req->status = status;
         access_log_add(&req->server->log, &req->peer, req, status);
     }
-    exchange_log(req->server, (AccessEntry){.req = req,
-                                            .peer = &req->peer,
-                                            .id = http_request_id(req),
-                                            .status = req->status,
-                                            .body = req->body_out,
-                                            .sent = req->body_out + req->rest_out,
-                                            .received = received});
+    if (req->server->log.format != NULL) {
+        exchange_log(req->server, (AccessEntry){.req = req,
+                                                .peer = &req->peer,
+                                                .id = http_request_id(req),
+                                                .status = req->status,
+                                                .body = req->body_out,
+                                                .sent = req->body_out + req->rest_out,
+                                                .received = received});
+    }
     if (req->server->metrics != NULL && req->status != 101) {
         measure_exchange(req->server, req, req->status);
     }

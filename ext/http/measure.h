@@ -5,9 +5,15 @@
 #include "base/py.h"
 #include "http/server_private.h"
 
+enum { METRICS_STALE = 50 }; /* ms: see http_server_measure */
+
+typedef struct Measure Measure;
+
 /* An exchange is over, with a response of this status or, by the log's rules, without. `req`: NULL when nothing of the
  * request could be read. */
 void measure_exchange(const HttpServer *server, const HttpRequest *req, int status);
+/* Frees what http_server_metrics has made. */
+void measure_free(HttpServer *server);
 /* An iteration of the loop is about to end. */
 void measure_turn(HttpServer *server);
 

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-enum { KNOWN = 1024, WORD = sizeof(uint64_t) };
+enum { WORD = sizeof(uint64_t) };
 
 typedef _Atomic uint64_t Word;
 
@@ -23,13 +23,6 @@ typedef struct Series {
 static_assert(sizeof(Series) == (size_t)METRICS_SERIES * WORD,
               "an entry has METRICS_SERIES words");
 
-/* Where a series was found before. The texts are compared again: other ones may have come to these addresses. */
-typedef struct Known {
-    const char *route, *method;
-    int status;
-    uint32_t series;
-} Known;
-
 struct Metrics {
     Word *head;
     Series *table;
@@ -37,7 +30,6 @@ struct Metrics {
     Word *counts; /* of the slot's series, METRICS_HISTOGRAM words each */
     uint64_t capacity;
     uint64_t base[METRICS_COUNTERS]; /* counted by earlier processes in this slot */
-    Known known[KNOWN];
 };
 
 static const uint32_t BOUNDS_US[METRICS_BOUNDS] = {
@@ -148,9 +140,13 @@ series_enter(Metrics *m, Slice route, Slice method, int status)
 }
 
 /* Looks through the table, where another process may have entered it. */
-static uint32_t
-series_search(Metrics *m, Slice route, Slice method, int status)
+uint32_t
+metrics_series(Metrics *m, Slice route, Slice method, int status)
 {
+    route.len = route.len < METRICS_ROUTE ? route.len : METRICS_ROUTE;
+    if (unlikely(method.len >= METRICS_METHOD)) {
+        method = SLICE("OTHER");
+    }
     uint64_t count = atomic_load(&m->head[METRICS_ENTERED]);
     count = count < m->capacity ? count : m->capacity;
     for (uint32_t i = 0; i < count; i++) {
@@ -161,23 +157,6 @@ series_search(Metrics *m, Slice route, Slice method, int status)
         }
     }
     return series_enter(m, route, method, status);
-}
-
-static uint32_t
-series_find(Metrics *m, Slice route, Slice method, int status)
-{
-    uintptr_t hash = ((uintptr_t)route.ptr >> 3) ^ ((uintptr_t)method.ptr >> 1)
-                     ^ ((uintptr_t)status * 31);
-    Known *known = &m->known[(hash ^ hash >> 10) % KNOWN];
-    if (known->route == route.ptr && known->method == method.ptr
-        && known->status == status
-        && (known->series == 0
-            || series_is(&m->table[known->series], route, method, status))) {
-        return known->series;
-    }
-    uint32_t series = series_search(m, route, method, status);
-    *known = (Known){route.ptr, method.ptr, status, series};
-    return series;
 }
 
 /* ---- Counting ---------------------------------------------------------------------------- */
@@ -194,13 +173,8 @@ histogram_add(Word *histogram, uint64_t ns)
 }
 
 void
-metrics_request(Metrics *metrics, Slice route, Slice method, int status, uint64_t ns)
+metrics_request(Metrics *metrics, uint32_t series, uint64_t ns)
 {
-    route.len = route.len < METRICS_ROUTE ? route.len : METRICS_ROUTE;
-    if (unlikely(method.len >= METRICS_METHOD)) {
-        method = SLICE("OTHER");
-    }
-    uint32_t series = series_find(metrics, route, method, status);
     histogram_add(metrics->counts + (size_t)series * METRICS_HISTOGRAM, ns);
 }
 

@@ -67,10 +67,11 @@ size_t metrics_size(uint64_t slots, uint64_t capacity);
 Metrics *metrics_new(void *memory, size_t size, uint64_t slot, int *err);
 void metrics_free(Metrics *metrics); /* may be NULL */
 
-/* An exchange is over, with a response or without. `route` is a route's path, or a word without '/'. Both texts stay
- * where they are as long as the server lives, or are compared again. */
-void metrics_request(Metrics *metrics, Slice route, Slice method, int status,
-                     uint64_t ns);
+/* Which series has the route (a route's path, or a word without '/'), the method and the status; enters it if it is
+ * new. 0 is the one that counts what there is no room for. */
+uint32_t metrics_series(Metrics *metrics, Slice route, Slice method, int status);
+/* An exchange of the series is over, with a response or without. */
+void metrics_request(Metrics *metrics, uint32_t series, uint64_t ns);
 /* Adds a time to the histogram METRICS_LAG or METRICS_WAIT. */
 void metrics_time(Metrics *metrics, MetricsWord histogram, uint64_t ns);
 /* A counter has this value since the process began; a gauge has it now. */

@@ -1,6 +1,6 @@
 /* Ids of requests (see request_id.h). An id from outside ends up in logs and in responses, so only plain
- * characters are taken, and not too many. What is made is unique, not secret: two numbers of a generator
- * (SplitMix64) that starts at a random place in each process. The loop's thread.
+ * characters are taken, and not too many. What is made is unique, not secret: a random number of each process, and
+ * one of a generator (SplitMix64) that starts at a random place and repeats nothing. The loop's thread.
  */
 #include "base/py.h"
 
@@ -10,6 +10,31 @@
 #include "http/response.h"
 
 #include <uv.h>
+
+/* A byte in each of the eight bytes of a word. */
+#define BYTES(b) (0x0101010101010101u * (b))
+
+/* The number's eight hexadecimal digits as bytes of text, computed all at once: half a byte goes to each byte, and
+ * those above 9 are as many characters further on. */
+static uint64_t
+hex_digits(uint32_t number)
+{
+    uint64_t v = (uint64_t)(number >> 16) << 32 | (number & 0xffff);
+    v = (v << 8 | v) & 0x00ff00ff00ff00ffu;
+    v = (v << 4 | v) & BYTES(0x0f);
+    uint64_t letters = (v + BYTES(6)) >> 4 & BYTES(1);
+    return v + BYTES('0') + letters * ('a' - '0' - 10);
+}
+
+/* The number as 16 hexadecimal digits, in any order. */
+static void
+hex_put(char *out, uint64_t number)
+{
+    const uint64_t text[2] = {hex_digits((uint32_t)number),
+                              hex_digits((uint32_t)(number >> 32))};
+    static_assert(sizeof text == REQUEST_ID_MADE / 2, "it is half of an id");
+    memcpy(out, text, sizeof text);
+}
 
 int
 request_ids_set(RequestIds *ids, Slice name)
@@ -26,7 +51,14 @@ request_ids_set(RequestIds *ids, Slice name)
         char c = ascii_lower(name.ptr[i]);
         (void)buf_append(&ids->name, &c, 1); /* the room is reserved */
     }
-    return uv_random(NULL, NULL, ids->state, sizeof ids->state, 0, NULL);
+    uint64_t process;
+    if ((err = uv_random(NULL, NULL, &process, sizeof process, 0, NULL)) != 0
+        || (err = uv_random(NULL, NULL, &ids->state, sizeof ids->state, 0, NULL))
+               != 0) {
+        return err;
+    }
+    hex_put(ids->process, process);
+    return 0;
 }
 
 void
@@ -49,14 +81,8 @@ state_next(uint64_t *state)
 void
 request_id_make(RequestIds *ids, char *out)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (int part = 0; part < 2; part++) {
-        uint64_t number = state_next(&ids->state[part]);
-        for (int i = 0; i < REQUEST_ID_MADE / 2; i++) {
-            *out++ = digits[number & 15];
-            number >>= 4;
-        }
-    }
+    memcpy(out, ids->process, sizeof ids->process);
+    hex_put(out + sizeof ids->process, state_next(&ids->state));
 }
 
 /* ---- Ids that are taken ------------------------------------------------------------------ */

@@ -17,8 +17,9 @@ enum {
 };
 
 typedef struct RequestIds {
-    Buf name;          /* owned: the field's, in lower case; empty: there are no ids */
-    uint64_t state[2]; /* of the generator, which has random numbers at the start */
+    Buf name; /* owned: the field's, in lower case; empty: there are no ids */
+    char process[REQUEST_ID_MADE / 2]; /* what the ids that are made begin with */
+    uint64_t state; /* of the generator of the rest, random at the start */
 } RequestIds;
 
 /* Names the field. 0; UV_EINVAL when `name` is not a token; UV_ENOMEM; what the system says when it has no random

@@ -98,7 +98,7 @@ server_release(HttpServer *server)
     request_ids_clear(&server->ids);
     secure_host_free(server->secure);
     access_log_free(&server->log);
-    metrics_free(server->metrics);
+    measure_free(server);
     PyMem_RawFree(server);
 }
 

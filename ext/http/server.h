@@ -54,8 +54,9 @@ typedef struct HttpOps {
     void (*on_writable)(HttpRequest *req);
     /* May be NULL. The pattern of the path's route, or empty: for the log. Valid as long as the request. */
     Slice (*route)(const HttpRequest *req);
-    /* May be NULL. The path of the request's route, or another text by which requests are counted: few of them. */
-    Slice (*label)(const HttpRequest *req);
+    /* May be NULL. The path of the request's route, or another text by which requests are counted: few of them.
+     * `*key` becomes a number that no other text ever has in this server; 0: there is none. */
+    Slice (*label)(const HttpRequest *req, uint64_t *key);
     /* May be NULL. An iteration of the loop is about to end: count what this layer doesn't know. */
     void (*on_turn)(void *context, Metrics *metrics);
     /* Release what http_request_app holds. */
@@ -181,6 +182,8 @@ void http_server_access_log(HttpServer *server, int fd);
 int http_server_reopen_log(HttpServer *server, int fd);
 /* The layout of these lines, which the server owns from then on. NULL, the default: the plain one. */
 void http_server_access_format(HttpServer *server, AccessFormat *format);
+/* Brings what is counted in memory up to date, which otherwise may be METRICS_STALE ms old. */
+void http_server_measure(HttpServer *server);
 /* Counts in that memory: the arguments of metrics_new. Once, before the server listens. 0 or a negative UV_E*. */
 int http_server_metrics(HttpServer *server, void *memory, size_t size, uint64_t slot);
 /* Whether the times of requests are measured. */

@@ -106,9 +106,8 @@ struct HttpServer {
     bool decodes[CODINGS];  /* of request bodies; CODING_NONE: any of the others */
     Buf scratch;            /* owned: a decoded piece */
     HttpStats stats;
-    Metrics *metrics; /* owned; NULL: off */
-    uint64_t
-        turn_ended; /* loop_now_ns() at the end of the last iteration, while they are on */
+    Metrics *metrics;        /* owned; NULL: off */
+    struct Measure *measure; /* owned: what measure.c needs for them; NULL: off */
 };
 
 /* A limit of 0 is off. */

@@ -137,6 +137,21 @@ subtree_due(const TimerHeap *heap, size_t index, uint64_t by, size_t most)
     return n + subtree_due(heap, 2 * index + 2, by, most - n);
 }
 
+static_assert(FINE / PACE >= 1 && PAID > 1,
+              "a timer alone shares its wake-up with none");
+
+/* The second earliest deadline; UINT64_MAX: there is none. */
+static uint64_t
+timers_second(const TimerHeap *heap)
+{
+    uint64_t second = UINT64_MAX;
+    for (size_t i = 1; i < heap->len && i <= 2; i++) {
+        uint64_t deadline = heap->entries[i].deadline;
+        second = deadline < second ? deadline : second;
+    }
+    return second;
+}
+
 /* Doubles the span as long as timers follow at a mean distance of PACE or less, and until PAID timers
  * share the wake-up. */
 uint64_t
@@ -147,6 +162,9 @@ timers_wake_at(const TimerHeap *heap)
         return first;
     }
     uint64_t at = (first / FINE + 1) * FINE;
+    if (timers_second(heap) > first + 2 * FINE) {
+        return at; /* what the loop would find, too: no other timer is near */
+    }
     for (uint64_t span = FINE; span < COARSE; span *= 2) {
         uint64_t later = first + 2 * span;
         size_t n = subtree_due(heap, 0, at, PAID);

@@ -547,6 +547,8 @@ class Server:
     def close(self) -> None:
         """Frees the server, which must have been drained."""
     def stats(self) -> dict[str, int]: ...
+    def measure(self) -> None:
+        """Brings what it counts in `metrics` up to date; by itself it does so now and then."""
 
 @final
 class AsgiApp:

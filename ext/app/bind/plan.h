@@ -76,6 +76,7 @@ typedef struct Plan {
     PyObject
         *path; /* owned str: `info.path`, the route's pattern; NULL when it has none */
     Slice path_text; /* UTF-8 of path; valid as long as path */
+    uint64_t serial; /* no other plan has it, now or later */
 } Plan;
 
 static inline Param *

@@ -20,15 +20,17 @@ counted_route(const HttpRequest *req)
 
 /* The path in `mounts` at which the app is that handles the request; empty: it isn't there. */
 static Slice
-mount_label(const PyObject *mounts, const Mount *mount)
+mount_label(const PyObject *mounts, const Mount *mount, uint64_t *key)
 {
     Py_ssize_t count = mounts == NULL ? 0 : PyTuple_GET_SIZE(mounts);
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *item = PyTuple_GET_ITEM(mounts, i);
         Py_ssize_t len;
         if ((const Mount *)PyTuple_GET_ITEM(item, 1) == mount) {
-            const char *text = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(item, 0), &len);
-            if (text != NULL) { /* it was made when the path was compared */
+            PyObject *path = PyTuple_GET_ITEM(item, 0);
+            const char *text = PyUnicode_AsUTF8AndSize(path, &len);
+            if (text != NULL) {         /* it was made when the path was compared */
+                *key = (uintptr_t)path; /* even, and kept by the tuple */
                 return slice_of(text, (size_t)len);
             }
         }
@@ -36,20 +38,28 @@ mount_label(const PyObject *mounts, const Mount *mount)
     return SLICE("");
 }
 
+/* Keys are odd for routes, addresses of texts for mounts, and small even numbers for the two words. */
 Slice
-counted_label(const HttpRequest *req)
+counted_label(const HttpRequest *req, uint64_t *key)
 {
     const AppCall *call = (const AppCall *)(req + 1);
     const AppServer *server = call_server(req);
     Slice label = counted_route(req);
-    if (label.len == 0 && call->mount != NULL) {
-        bool own = mount_label(server->own, call->mount).len != 0;
-        label = own ? http_request_path(req) : mount_label(server->mounts, call->mount);
+    if (likely(label.len != 0)) {
+        *key = ((const Plan *)call->match.plan)->serial << 1 | 1;
+        return label;
+    }
+    if (call->mount != NULL) {
+        bool own = mount_label(server->own, call->mount, key).len != 0;
+        *key = own ? 0 : *key; /* one app may have several of the paths */
+        label = own ? http_request_path(req)
+                    : mount_label(server->mounts, call->mount, key);
     }
     if (label.len != 0) {
         return label;
     }
     bool whole = call->mount != NULL && call->mount == server->root && !server->around;
+    *key = whole ? 2 : 4;
     return whole ? SLICE("app") : SLICE("none");
 }
 

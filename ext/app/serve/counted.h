@@ -11,7 +11,7 @@
 /* The pattern of the request's route; empty: it has none. */
 Slice counted_route(const HttpRequest *req);
 /* By what the request is counted. */
-Slice counted_label(const HttpRequest *req);
+Slice counted_label(const HttpRequest *req, uint64_t *key);
 /* An iteration of the loop ends: counts what the pool of the AppServer `context` does. */
 void counted_turn(void *context, Metrics *metrics);
 

@@ -184,7 +184,7 @@ dispatch_head(HttpRequest *req)
     AppServer *server = call_server(req);
     Slice path = http_request_path(req);
     HttpBodyMode mode = HTTP_BODY_DISCARD;
-    if (unlikely(server->own != NULL)) {
+    if (unlikely(server->own_lengths >> (path.len < 63 ? path.len : 63) & 1)) {
         Mount *own = own_find(server, path);
         if (own != NULL) {
             return mount_head(req, own);

@@ -135,6 +135,23 @@ mounts_check(const AppState *st, PyObject *mounts)
     return 0;
 }
 
+/* AppServer.own_lengths of these paths, or of NULL. */
+static uint64_t
+paths_lengths(const PyObject *own)
+{
+    uint64_t lengths = 0;
+    for (Py_ssize_t i = 0; own != NULL && i < PyTuple_GET_SIZE(own); i++) {
+        Py_ssize_t len;
+        PyObject *path = PyTuple_GET_ITEM(PyTuple_GET_ITEM(own, i), 0);
+        if (PyUnicode_AsUTF8AndSize(path, &len) == NULL) {
+            PyErr_Clear(); /* lone surrogates, which no path has */
+        } else {
+            lengths |= (uint64_t)1 << (len < 63 ? len : 63);
+        }
+    }
+    return lengths;
+}
+
 static void
 server_take(AppServer *self, const ServerArgs *a)
 {
@@ -153,6 +170,7 @@ server_take(AppServer *self, const ServerArgs *a)
     self->root = (Mount *)object_or_null(a->root);
     self->mounts = Py_XNewRef(a->mounts);
     self->own = Py_XNewRef(a->own);
+    self->own_lengths = paths_lengths(a->own);
     self->refused = object_or_null(a->refused);
     self->custom_errors = a->custom_errors != 0;
     self->around = a->around != 0;
@@ -462,6 +480,16 @@ server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+server_measure(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    AppServer *self = (AppServer *)op;
+    if (self->http != NULL) {
+        http_server_measure(self->http);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 server_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     AppServer *self = (AppServer *)op;
@@ -584,6 +612,8 @@ static PyMethodDef server_methods[] = {
      "Sets up the TLS of connections that are accepted from now on."},
     {"close", server_close, METH_NOARGS, "Releases the drained server."},
     {"stats", server_stats, METH_NOARGS, "Counters since the start, as a dict."},
+    {"measure", server_measure, METH_NOARGS,
+     "Brings what it counts in the metrics' memory up to date."},
     {NULL, NULL, 0, NULL},
 };
 

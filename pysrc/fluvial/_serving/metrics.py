@@ -68,6 +68,7 @@ class Metrics:
         self._config = config
         self._health = health
         self._timer: asyncio.TimerHandle
+        self.server: _core.Server | None = None  # whose requests are counted, once it is there
         self.addresses: list[str] = []  # of the port of its own, as URLs
 
     @property
@@ -103,6 +104,8 @@ class Metrics:
             openmetrics = takes_openmetrics(accept)
             kind = OPEN_METRICS if openmetrics else PROMETHEUS
             status, headers = 200, [(b"content-type", kind.encode()), (b"vary", b"accept")]
+            if self.server is not None:
+                self.server.measure()
             body = text_of(self._counting.memory, openmetrics=openmetrics)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -123,7 +126,7 @@ class Metrics:
                 server.close()
 
     def _keep_fresh(self, loop: Loop) -> None:
-        """Makes the loop run, at whose turn's end C copies what it counts."""
+        """Makes the loop run, at the end of whose turns C now and then copies what it counts."""
         self._timer = loop.call_later(_BEAT, self._keep_fresh, loop)
 
     def _listen(self, loop: Loop, pool: _core.Pool) -> _core.Server:

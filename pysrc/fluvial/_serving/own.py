@@ -82,6 +82,11 @@ class Own:
         """The app, with what tells OpenTelemetry of its requests around it if that is wanted."""
         return app if self._telemetry is None else self._telemetry.around(app)
 
+    def counts(self, server: _core.Server) -> None:
+        """Notes which server counts for the metrics."""
+        if self.metrics is not None:
+            self.metrics.server = server
+
     def set_ready(self, ready: bool) -> None:
         """Notes whether the server may get requests."""
         self._health.ready = ready

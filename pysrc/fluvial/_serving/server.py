@@ -215,6 +215,7 @@ class Service:
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
         self.server = server = self._make_server(loop, pool)
+        self._own.counts(server)
         tell_core(server, self._config)
         try:
             await self._serve_until_stopped(server, on_ready)

@@ -1,12 +1,14 @@
 """GZipMiddleware does what Starlette's does, and doesn't compress for clients that refuse it."""
 
 import gzip
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fluvial import App
 from fluvial.middleware.gzip import GZipMiddleware
+from fluvial.staticfiles import StaticFiles
 from support.both import serve_both, tell
 
 TEXT = "text " * 400
@@ -167,3 +169,19 @@ def test_a_large_body_is_compressed_in_a_thread(serve) -> None:
     answer = serve(app).client.get("/", headers={"accept-encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.json() == TEXT
+
+
+@pytest.mark.parametrize("inner", [None, Outer])
+@pytest.mark.parametrize("size", [5, 5000])
+def test_head_says_what_get_does(serve: Any, tmp_path: Path, inner: Any, size: int) -> None:
+    (tmp_path / "file.txt").write_text("x" * size)
+    app = App()
+    if inner is not None:
+        app.add_middleware(inner)
+    app.add_middleware(GZipMiddleware)
+    app.mount("/files", StaticFiles(directory=tmp_path))
+    client, accepts = serve(app).client, {"accept-encoding": "gzip"}
+    get, head = (client.request(m, "/files/file.txt", headers=accepts) for m in ("GET", "HEAD"))
+    assert get.headers.get("content-encoding") == (None if size == 5 else "gzip")
+    for name in ("content-encoding", "etag", "vary", "content-type"):
+        assert head.headers.get(name) == get.headers.get(name), name

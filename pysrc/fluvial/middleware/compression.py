@@ -129,6 +129,14 @@ class CompressionMiddleware:
         await self.app(scope, receive, _Messages(self, coding, send).send)
 
 
+def declared_length(headers: RawHeaders) -> int:
+    """What the field Content-Length says; -1 without one."""
+    for name, value in headers:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return -1
+
+
 def mark(headers: RawHeaders, coding: str | None) -> None:
     """Changes the fields of a response that depends on Accept-Encoding; None: it stays as it is."""
     fields = MutableHeaders(raw=headers)
@@ -192,6 +200,7 @@ class _Compressing:
     def _begin(self, status: int, headers: RawHeaders, length: int) -> RawHeaders:
         """The fields of the head; afterwards there is a compressor if the body is compressed."""
         settings = self._settings
+        length = declared_length(headers) if length < 0 else length
         if 0 <= length < settings.minimum_size or settings._keeps(status, headers):
             return headers
         headers = list(headers)
@@ -251,10 +260,17 @@ class _Messages:
                 await self._flush_start()
             await self._send(message)
 
+    def _is_large(self, start: Message, body: bytes, more: bool) -> bool:
+        """Whether the content has the least size. A response to HEAD says which, and has none."""
+        length = declared_length(start["headers"])
+        if length < 0:
+            return more or len(body) >= self._settings.minimum_size
+        return length >= self._settings.minimum_size
+
     async def _send_body(self, message: Message) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)
         start = self._start
-        if start is not None and (more or len(body) >= self._settings.minimum_size):
+        if start is not None and self._is_large(start, body, more):
             mark(start["headers"], self._coding)
             if self._coding is not None:
                 self._compressor = self._settings.new_compressor(self._coding)

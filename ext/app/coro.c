@@ -210,6 +210,9 @@ coro_start(HttpRequest *req, const Plan *plan, CallNext next, PyObject *context)
         loop_report(loop, "No task could be made for a request");
         Py_CLEAR(call_of(req)->request);
         (void)http_respond_error(req, 500);
+        if (coro != NULL) {
+            coro_release(&coro->base); /* it may have begun a response, and waits */
+        }
     } else if (task != NULL && coro->req != NULL) {
         coro->task = Py_NewRef(task);
     }

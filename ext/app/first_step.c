@@ -32,9 +32,24 @@ task_cancel_again(RequestCoro *self, PyObject *task)
     Py_DECREF(exc);
 }
 
+/* The task's own step has left an exception: SystemExit or KeyboardInterrupt, which must leave the loop, or
+ * a MemoryError of asyncio's. */
+static void
+task_step_failed(RequestCoro *self, PyObject *context, const LateTask *late)
+{
+    if (loop_step_again(self->loop, late->step, context)) {
+        return;
+    }
+    bool lost = PyErr_ExceptionMatches(PyExc_MemoryError);
+    loop_report(self->loop, "The first step of a task failed");
+    if (lost) {
+        self->ops->release(self); /* nothing will call it again */
+    }
+}
+
 /* Lets the task take the step that was taken without it. `value` is stolen. */
 static void
-task_catch_up(RequestCoro *self, PySendResult sent, PyObject *value,
+task_catch_up(RequestCoro *self, PySendResult sent, PyObject *value, PyObject *context,
               const LateTask *late)
 {
     self->replay = (Replay){.ready = true, .sent = sent, .value = value};
@@ -42,8 +57,8 @@ task_catch_up(RequestCoro *self, PySendResult sent, PyObject *value,
         return; /* a class derived from the loop's has queued it */
     }
     PyObject *res = PyObject_CallNoArgs(late->step);
-    if (res == NULL) { /* SystemExit or KeyboardInterrupt, which must leave the loop */
-        loop_report(self->loop, "The first step of a task failed");
+    if (res == NULL) {
+        task_step_failed(self, context, late);
     }
     Py_XDECREF(res);
     if (unlikely(self->replay.thrown != NULL)) {
@@ -83,7 +98,7 @@ first_step_take(RequestCoro *self, PyObject *name, PyObject *context, PyObject *
     }
     int err = loop_step_leave(loop, op, sent == PYGEN_NEXT, &late);
     if (unlikely(late.task != NULL)) {
-        task_catch_up(self, sent, value, &late);
+        task_catch_up(self, sent, value, context, &late);
         Py_XDECREF(late.step);
     } else if (unlikely(sent == PYGEN_ERROR)) {
         first_step_failed(self, value);

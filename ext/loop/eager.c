@@ -130,7 +130,11 @@ first_task_make(Loop *self, PyObject *coro, FirstStep *first)
     first->late.step = self->captured;
     self->captured = NULL;
     Py_CLEAR(self->captured_context); /* the task has it, too */
-    return first->late.task == NULL ? -1 : 0;
+    if (first->late.task == NULL) {
+        Py_CLEAR(first->late.step); /* of a task that could not be registered */
+        return -1;
+    }
+    return 0;
 }
 
 /* Calls asyncio's _enter_task(loop, task) or _leave_task(loop, task). */

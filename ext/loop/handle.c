@@ -252,6 +252,10 @@ handle_failed(Handle *self)
     if (err_is_fatal()) {
         return -1;
     }
+    if (self->callback != NULL && step_is_owed(loop->st, self->callback)) {
+        PyErr_Clear(); /* the next iteration calls it again: there is room, this handle's own */
+        return ready_push(&loop->ready, self);
+    }
     PyObject *exc = err_take();
     PyObject *argv[] = {(PyObject *)loop, (PyObject *)self, exc};
     PyObject *res =

@@ -70,6 +70,10 @@ void loop_release(LoopRef *ref);
  * the current context. All borrowed. 0, or -1 with an exception set. */
 int loop_call_soon(Loop *loop, PyObject *callback, PyObject *arg, PyObject *context);
 
+/* A step of a task was called in `context`, and has left the exception that is set. Whether it will be called
+ * again because there was no memory for it (see owed_step.c); the exception is cleared then. */
+bool loop_step_again(Loop *loop, PyObject *step, PyObject *context);
+
 /* loop.call_exception_handler({"message": message, "exception": <the current exception>}).
  * Clears the exception and never fails. For libuv callbacks, which cannot raise to a caller.
  * SystemExit and KeyboardInterrupt are not reported but raised from run_forever(). */

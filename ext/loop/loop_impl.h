@@ -145,6 +145,12 @@ int loop_check_open(Loop *self);
  * look up. */
 Py_hash_t loop_hash(PyObject *op);
 
+/* ---- owed_step.c -------------------------------------------------------------------------- */
+
+/* Whether the exception that is set, and stays so, is a MemoryError that has come out of `callback`, a step
+ * of a task that isn't done. */
+bool step_is_owed(const LoopState *st, PyObject *callback);
+
 /* ---- task.c ------------------------------------------------------------------------------- */
 
 PyObject *loop_py_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,

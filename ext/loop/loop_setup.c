@@ -70,7 +70,9 @@ loop_setup_strings(LoopState *st)
         || name_intern(&st->str_check_thread, "_check_thread") < 0
         || name_intern(&st->str_loop, "loop") < 0
         || name_intern(&st->str_message, "message") < 0
-        || name_intern(&st->str_exception, "exception") < 0) {
+        || name_intern(&st->str_exception, "exception") < 0
+        || name_intern(&st->str_self, "__self__") < 0
+        || name_intern(&st->str_done, "done") < 0) {
         return -1;
     }
     st->empty_args = PyTuple_New(0);
@@ -141,4 +143,6 @@ loop_clear(LoopState *st)
     Py_CLEAR(st->str_loop);
     Py_CLEAR(st->str_message);
     Py_CLEAR(st->str_exception);
+    Py_CLEAR(st->str_self);
+    Py_CLEAR(st->str_done);
 }

@@ -81,6 +81,8 @@ typedef struct LoopState {
     PyObject *str_loop;
     PyObject *str_message;
     PyObject *str_exception;
+    PyObject *str_self; /* "__self__" */
+    PyObject *str_done;
 
     FreeList free_handles;
     FreeList free_timer_handles;

@@ -352,8 +352,9 @@ SSL *
 secure_set_connection(const SecureSet *set)
 {
     SSL *ssl = SSL_new(set->contexts[0]);
-    if (ssl != NULL) {
-        SSL_set_app_data(ssl, (void *)set);
+    if (ssl != NULL && SSL_set_app_data(ssl, (void *)set) != 1) {
+        SSL_free(ssl); /* what it asks for later would find no set */
+        return NULL;
     }
     return ssl;
 }

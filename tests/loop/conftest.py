@@ -1,4 +1,8 @@
-"""Every test that takes `loop` runs on asyncio's loop and on Fluvial's; `fluvial_loop` is ours."""
+"""Every test that takes `loop` runs on asyncio's loop and on Fluvial's; `fluvial_loop` is ours.
+
+Under the sanitizer on ours alone: it sees nothing of asyncio's, and what asyncio does is compared
+with in every other run.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fluvial._loop import Loop
+from support.sanitizer import SANITIZED
 from support.tls import Contexts, make_client_context, make_server_context
 
 if TYPE_CHECKING:
@@ -16,7 +21,12 @@ if TYPE_CHECKING:
     from support.certificate import Certificate
 
 
-@pytest.fixture(params=[asyncio.SelectorEventLoop, Loop], ids=["asyncio", "fluvial"])
+LOOPS = {"asyncio": asyncio.SelectorEventLoop, "fluvial": Loop}
+if SANITIZED:
+    del LOOPS["asyncio"]
+
+
+@pytest.fixture(params=LOOPS.values(), ids=LOOPS)
 def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
     loop = request.param()
     asyncio.set_event_loop(loop)

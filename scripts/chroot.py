@@ -33,6 +33,8 @@ SUITES = {"bookworm": "python3.11", "trixie": "python3.13", "forky": "python3.14
 SCRIPT = "/usr/share/debootstrap/scripts/sid"
 BASE = ("ca-certificates", "git", "make")
 SOURCES = "/fluvial"  # inside
+# The documentation pages' scripts, which npm fetches: copied, too, where the host has them.
+ASSETS = "pysrc/fluvial/openapi/assets"
 # Of what needs the network, and the seconds between two.
 TRIES = 3
 PAUSE = 15
@@ -144,6 +146,7 @@ def copy_sources(root: Path) -> None:
         capture_output=True,
     ).stdout
     wanted = {os.fsdecode(name) for name in listed.split(b"\0") if name}
+    wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / ASSETS).rglob("*")}
     record = target / "build" / "copied.txt"
     before = set(record.read_text().splitlines()) if record.exists() else set()
     for name in sorted(before - wanted):

@@ -201,3 +201,25 @@ def test_packages_that_were_left_half_installed_come_first(bare_system: Path) ->
     (installed,) = (i for i, call in enumerate(calls) if "apt-get install" in call)
     assert configured < installed
     assert calls[installed].endswith(" make")
+
+
+def test_the_copy_has_the_sources_and_the_pages_scripts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import chroot
+
+    assets = tmp_path / "project" / chroot.ASSETS
+    assets.mkdir(parents=True)
+    (assets / "page.js").write_text("1")
+    (tmp_path / "project" / "setup.py").write_text("2")
+    (tmp_path / "project" / ".gitignore").write_text("assets/\n")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path / "project", check=True)
+    monkeypatch.setattr(chroot, "ROOT", tmp_path / "project")
+    chroot.copy_sources(tmp_path / "system")
+    copy = tmp_path / "system" / "fluvial"
+    assert (copy / "setup.py").read_text() == "2"
+    assert (copy / chroot.ASSETS / "page.js").read_text() == "1"
+    (assets / "page.js").unlink()
+    chroot.copy_sources(tmp_path / "system")
+    assert not (copy / chroot.ASSETS / "page.js").exists()

@@ -171,14 +171,22 @@ tickets_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+/* Seconds: no ticket lives longer (RFC 8446 section 4.6.1). */
+enum { AHEAD_MAX = 604800 };
+
 static PyObject *
 tickets_advance(PyObject *op, PyObject *args)
 {
-    unsigned ahead = 0;
-    if (!PyArg_ParseTuple(args, "|I:advance", &ahead)) {
+    long long ahead = 0;
+    if (!PyArg_ParseTuple(args, "|L:advance", &ahead)) {
         return NULL;
     }
-    uint64_t now = uv_hrtime() + ahead * UINT64_C(1000000000);
+    if (ahead < 0 || ahead > AHEAD_MAX) { /* each key is made of the one before */
+        PyErr_Format(PyExc_ValueError, "ahead must be from 0 to %d seconds, not %lld",
+                     AHEAD_MAX, ahead);
+        return NULL;
+    }
+    uint64_t now = uv_hrtime() + (uint64_t)ahead * UINT64_C(1000000000);
     secure_tickets_advance(((TicketsObject *)op)->tickets, now);
     Py_RETURN_NONE;
 }

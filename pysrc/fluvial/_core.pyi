@@ -354,8 +354,8 @@ class SessionTickets:
     longer. Processes that were forked afterwards have the same ones at any time."""
     def __new__(cls, lifetime: int) -> SessionTickets: ...
     def advance(self, ahead: int = 0, /) -> None:
-        """Changes the keys if that is due, or will be `ahead` seconds from now. When they are used
-        that happens by itself."""
+        """Changes the keys if that is due, or will be `ahead` seconds from now, at most a week.
+        When they are used that happens by itself. Raises: ValueError."""
 
 @final
 class SecureContext:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import Config
+from fluvial import Config, _core
 from fluvial._serving.certificates import Certificates
 from support.certificate import Authority, Certificate, make_certificate
 from support.presented import presenting
@@ -228,6 +228,14 @@ def test_keys_of_tickets_change(
         tickets.advance(7200)
         assert not session(first)[1]
         assert session(second)[1]  # it was given another ticket
+
+
+@pytest.mark.parametrize("ahead", [-1, 604_801, 2**32, 2**62])
+def test_keys_are_not_advanced_by_more_than_a_week(ahead: int) -> None:
+    tickets = _core.SessionTickets(60)
+    tickets.advance(604_800)
+    with pytest.raises(ValueError, match="ahead must be from 0 to 604800 seconds"):
+        tickets.advance(ahead)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -7,6 +7,7 @@
 
 #include "coding/encoder.h"
 #include "base/list.h"
+#include "http/h2.h"
 #include "http/response_private.h"
 
 #include <uv.h>
@@ -28,11 +29,14 @@ struct Compressor {
 };
 
 /* Life: made by coded_begin; freed at the end of the response, or of the exchange. While `busy`, one of
- * libuv's threads has `encoder`, `taken` and `made`; the object is then only left alone by the
- * connection, and freed by on_encoded. */
+ * libuv's threads has `encoder`, `taken` and `made`; the object is then only left alone by its
+ * owner, and freed by on_encoded. */
 struct Coded {
-    HttpConn *conn; /* borrowed; NULL: the exchange is over */
-    Loop *loop;     /* borrowed; waits for the work before it closes */
+    /* borrowed: one of them owns it; both NULL: the exchange is over */
+    HttpConn *conn;
+    H2Stream *stream;
+    Compressor *shared; /* borrowed, as long as it has an owner */
+    Loop *loop;         /* borrowed; waits for the work before it closes */
     Encoder *encoder;
     int64_t left; /* bytes that were promised and haven't come; -1: not known */
     uv_work_t work;
@@ -281,8 +285,7 @@ bool
 http_is_compressed(const HttpRequest *req, const HttpHead *head, int64_t length)
 {
     const Compressor *self = req->server->compressor;
-    return unlikely(self != NULL) && req->conn != NULL
-           && head_is_compressible(self, head, length)
+    return unlikely(self != NULL) && head_is_compressible(self, head, length)
            && coding_for(self, req) != CODING_NONE;
 }
 
@@ -311,6 +314,54 @@ encoder_give(Compressor *self, Encoder *encoder)
     }
 }
 
+/* ---- What becomes of the bytes ------------------------------------------------------------ */
+
+/* A piece of the body. 0, or an error after the connection, or the stream, is given up. */
+static int
+coded_put(const Coded *self, Slice piece, PyObject *owner)
+{
+    return self->conn != NULL ? response_piece(self->conn, piece, owner)
+                              : h2_coded_piece(self->stream, piece, owner);
+}
+
+static void
+coded_give_up(const Coded *self)
+{
+    if (self->conn != NULL) {
+        conn_break(self->conn);
+    } else {
+        h2_coded_fail(self->stream);
+    }
+}
+
+static void
+coded_give_up_response(HttpRequest *req)
+{
+    if (req->conn != NULL) {
+        conn_break(req->conn);
+    } else {
+        h2_coded_fail(req->h2);
+    }
+}
+
+/* Where the owner of the request's response keeps it. */
+static Coded **
+coded_place(HttpRequest *req)
+{
+    return req->conn != NULL ? &req->conn->coded : h2_coded(req->h2);
+}
+
+/* The layer above has given the whole response, whose head is written. */
+static void
+coded_responded(HttpRequest *req)
+{
+    if (req->conn != NULL) {
+        response_done(req->conn);
+    } else {
+        (void)h2_stream_end(req, NULL); /* nothing when it has been reset meanwhile */
+    }
+}
+
 /* ---- On a thread of libuv's --------------------------------------------------------------- */
 
 static void
@@ -323,10 +374,10 @@ encode(uv_work_t *work)
 }
 
 static void
-coded_free(Coded *self, Compressor *shared)
+coded_free(Coded *self)
 {
-    if (shared != NULL) {
-        encoder_give(shared, self->encoder);
+    if (self->shared != NULL) {
+        encoder_give(self->shared, self->encoder);
     } else {
         encoder_close(self->encoder);
     }
@@ -365,9 +416,25 @@ coded_write_made(Coded *self)
         return UV_ENOMEM;
     }
     const Slice piece = {PyBytes_AS_STRING(owner), self->made.len};
-    int err = response_piece(self->conn, piece, owner);
+    int err = coded_put(self, piece, owner);
     Py_DECREF(owner);
     buf_reset(&self->made, KEEP);
+    return err;
+}
+
+/* All is encoded: the owner is without it from now on. 0 or an error. */
+static int
+coded_finish(Coded *self, Slice trailers)
+{
+    int err;
+    if (self->conn != NULL) {
+        self->conn->coded = NULL;
+        err = response_last(self->conn, trailers);
+    } else {
+        *h2_coded(self->stream) = NULL;
+        err = h2_coded_last(self->stream, trailers);
+    }
+    coded_free(self);
     return err;
 }
 
@@ -376,28 +443,37 @@ static void
 coded_over(Coded *self)
 {
     HttpConn *c = self->conn;
-    (void)response_last(c, buf_slice(&self->trailers));
-    c->coded = NULL;
-    coded_free(self, c->server->compressor);
-    exchange_advance(c);
+    if (coded_finish(self, buf_slice(&self->trailers)) == 0 && c != NULL) {
+        exchange_advance(c);
+    }
+}
+
+/* There is room for more, unless the client has to read first. */
+static void
+coded_writable(const Coded *self)
+{
+    if (self->conn == NULL) {
+        h2_coded_writable(self->stream);
+    } else if (!self->conn->stream.over_high) {
+        exchange_writable(self->conn);
+    }
 }
 
 /* What follows once a piece is encoded. */
 static void
 coded_continue(Coded *self)
 {
-    HttpConn *c = self->conn;
-    if (c->broken) {
+    if (self->conn != NULL && self->conn->broken) {
         return; /* closed before the loop blocks */
     }
     if (coded_write_made(self) != 0) {
-        conn_break(c);
+        coded_give_up(self);
     } else if (self->finished) {
         coded_over(self);
     } else if (self->waiting.len != 0 || self->ended) {
         coded_go_on(self);
-    } else if (!c->stream.over_high) {
-        exchange_writable(c);
+    } else {
+        coded_writable(self);
     }
 }
 
@@ -408,11 +484,13 @@ on_encoded(uv_work_t *work, int Py_UNUSED(status))
     bool here = loop_work_end(self->loop);
     self->busy = false;
     HttpConn *c = self->conn;
-    if (c == NULL) {
-        coded_free(self, NULL);
+    if (c == NULL && self->stream == NULL) {
+        coded_free(self);
     } else if (here) {
         coded_continue(self);
-        conn_settle(c);
+        if (c != NULL) {
+            conn_settle(c);
+        }
     }
 }
 
@@ -420,33 +498,35 @@ on_encoded(uv_work_t *work, int Py_UNUSED(status))
 
 /* NULL when out of memory. */
 static Coded *
-coded_new(HttpConn *c, Coding coding, int64_t length)
+coded_new(HttpRequest *req, Coding coding, int64_t length)
 {
     Coded *self = PyMem_RawCalloc(1, sizeof(*self));
     if (self == NULL) {
         return NULL;
     }
-    self->encoder = encoder_take(c->server->compressor, coding, length);
+    self->shared = req->server->compressor;
+    self->encoder = encoder_take(self->shared, coding, length);
     if (self->encoder == NULL) {
         PyMem_RawFree(self);
         return NULL;
     }
-    self->conn = c;
-    self->loop = c->server->loop;
+    self->conn = req->conn;
+    self->stream = req->conn != NULL ? NULL : req->h2;
+    self->loop = req->server->loop;
     self->left = length;
     return self;
 }
 
-/* Encodes a piece on this thread and writes it. 0, or an error after conn_break. */
+/* Encodes a piece on this thread and writes it. 0, or an error after coded_give_up. */
 static int
-coded_write_here(HttpConn *c, Slice piece, EncoderEnd end)
+coded_write_here(Coded *self, Slice piece, EncoderEnd end)
 {
-    Buf *scratch = &c->server->compressor->scratch;
-    int err = encoder_put(c->coded->encoder, piece, end, scratch);
+    Buf *scratch = &self->shared->scratch;
+    int err = encoder_put(self->encoder, piece, end, scratch);
     if (err != 0) {
-        conn_break(c);
+        coded_give_up(self);
     } else if (scratch->len != 0) {
-        err = response_piece(c, buf_slice(scratch), NULL);
+        err = coded_put(self, buf_slice(scratch), NULL);
     }
     buf_reset(scratch, KEEP);
     return err;
@@ -455,9 +535,8 @@ coded_write_here(HttpConn *c, Slice piece, EncoderEnd end)
 int
 coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
 {
-    HttpConn *c = req->conn;
-    if (c == NULL) { /* HTTP/2: as it is */
-        return response_begin(req, head, length);
+    if (!http_request_is_open(req)) {
+        return UV_ECANCELED;
     }
     HttpHead changed = *head;
     Coding coding = head_change(req, &changed, length);
@@ -469,18 +548,18 @@ coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
     }
     bool stated =
         length < 0 && head->fields != NULL && head->fields->has_content_length;
-    Coded *coded = coded_new(c, coding, stated ? head->fields->content_length : length);
+    Coded *coded =
+        coded_new(req, coding, stated ? head->fields->content_length : length);
     if (coded == NULL) {
         return response_begin(req, head, length);
     }
-    c->coded = coded;
+    *coded_place(req) = coded;
     return response_begin(req, &changed, -1);
 }
 
 int
-coded_write(HttpConn *c, Slice piece)
+coded_write(Coded *self, Slice piece)
 {
-    Coded *self = c->coded;
     if (self->left >= 0) {
         if (piece.len > (uint64_t)self->left) {
             return UV_EMSGSIZE;
@@ -488,11 +567,11 @@ coded_write(HttpConn *c, Slice piece)
         self->left -= (int64_t)piece.len;
     }
     if (!self->busy && piece.len < OFF_LOOP) {
-        return coded_write_here(c, piece, ENCODER_FLUSH);
+        return coded_write_here(self, piece, ENCODER_FLUSH);
     }
     int err = buf_append_slice(&self->waiting, piece);
     if (err != 0) {
-        conn_break(c);
+        coded_give_up(self);
     } else if (!self->busy) {
         coded_go_on(self);
     }
@@ -500,46 +579,40 @@ coded_write(HttpConn *c, Slice piece)
 }
 
 int
-coded_end(HttpConn *c, Slice trailers)
+coded_end(Coded *self, Slice trailers)
 {
-    Coded *self = c->coded;
     if (self->busy) {
         self->ended = true;
         int err = buf_append_slice(&self->trailers, trailers);
         if (err != 0) {
-            conn_break(c);
+            coded_give_up(self);
         }
         return err;
     }
-    int err = coded_write_here(c, SLICE(""), ENCODER_FINISH);
-    err = err != 0 ? err : response_last(c, trailers);
-    if (err == 0) {
-        c->coded = NULL;
-        coded_free(self, c->server->compressor);
-    }
-    return err;
+    int err = coded_write_here(self, SLICE(""), ENCODER_FINISH);
+    return err != 0 ? err : coded_finish(self, trailers);
 }
 
 /* A body of OFF_LOOP bytes and more: its head now, the rest when it is encoded. */
 static int
 coded_respond_later(HttpRequest *req, const HttpHead *head, Coding coding, Slice body)
 {
-    HttpConn *c = req->conn;
-    Coded *self = coded_new(c, coding, (int64_t)body.len);
+    const HttpConn *c = req->conn;
+    Coded *self = coded_new(req, coding, (int64_t)body.len);
     if (self == NULL || buf_append_slice(&self->waiting, body) != 0) {
         if (self != NULL) {
-            coded_free(self, c->server->compressor);
+            coded_free(self);
         }
-        conn_break(c);
+        coded_give_up_response(req);
         return UV_ENOMEM;
     }
-    c->coded = self;
+    *coded_place(req) = self;
     self->left = 0;
     self->ended = true;
     int err = response_begin(req, head, -1);
     if (err == 0 && req->conn == c) {
         coded_go_on(self);
-        response_done(c);
+        coded_responded(req);
     }
     return err;
 }
@@ -547,11 +620,11 @@ coded_respond_later(HttpRequest *req, const HttpHead *head, Coding coding, Slice
 int
 coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
 {
-    HttpConn *c = req->conn;
-    if (c == NULL) {
-        return response_whole(req, head, body, owner);
+    const HttpConn *c = req->conn;
+    Compressor *shared = req->server->compressor;
+    if (!http_request_is_open(req)) {
+        return UV_ECANCELED;
     }
-    Compressor *shared = c->server->compressor;
     HttpHead changed = *head;
     Coding coding = head_change(req, &changed, (int64_t)body.len);
     if (coding == CODING_NONE) {
@@ -560,7 +633,7 @@ coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owne
     if (req->is_head) {
         int err = response_begin(req, &changed, -1);
         if (err == 0 && req->conn == c) {
-            response_done(c);
+            coded_responded(req);
         }
         return err;
     }
@@ -574,7 +647,7 @@ coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owne
     int err = encoder_put(encoder, body, ENCODER_FINISH, &shared->scratch);
     encoder_give(shared, encoder);
     if (err != 0) {
-        conn_break(c);
+        coded_give_up_response(req);
     } else {
         err = response_whole(req, &changed, buf_slice(&shared->scratch), NULL);
     }
@@ -585,24 +658,26 @@ coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owne
 bool
 coded_is_busy(const Coded *self)
 {
-    return self->busy;
+    return self != NULL && self->busy;
 }
 
 int64_t
 coded_missing(const Coded *self)
 {
-    return self->left > 0 ? self->left : 0;
+    return self != NULL && self->left > 0 ? self->left : 0;
 }
 
 void
-coded_drop(HttpConn *c)
+coded_drop(Coded *self)
 {
-    Coded *self = c->coded;
-    if (self != NULL) {
-        c->coded = NULL;
-        self->conn = NULL;
-        if (!self->busy) {
-            coded_free(self, c->server->compressor);
-        }
+    if (self == NULL) {
+        return;
+    }
+    self->conn = NULL;
+    self->stream = NULL;
+    if (!self->busy) {
+        coded_free(self);
+    } else {
+        self->shared = NULL; /* on_encoded frees it, perhaps after the server */
     }
 }

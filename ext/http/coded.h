@@ -13,8 +13,9 @@
 #include "http/response.h"
 
 typedef struct Compressor
-    Compressor;             /* what all compressed responses of a server share */
-typedef struct Coded Coded; /* one that is being written; HttpConn.coded owns it */
+    Compressor; /* what all compressed responses of a server share */
+typedef struct Coded
+    Coded; /* one that is being written; HttpConn.coded or H2Stream.coded owns it */
 
 /* http_server_free: no response is being written any more. May be NULL. */
 void compressor_free(Compressor *self);
@@ -22,15 +23,16 @@ void compressor_free(Compressor *self);
 /* http_respond, http_stream_begin, http_stream_write and http_stream_end_with, after their checks. */
 int coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner);
 int coded_begin(HttpRequest *req, const HttpHead *head, int64_t length);
-int coded_write(HttpConn *c, Slice piece);
-int coded_end(HttpConn *c, Slice trailers);
+int coded_write(Coded *self, Slice piece);
+/* When it returns the owner may be without `self`. */
+int coded_end(Coded *self, Slice trailers);
 
-/* Whether a piece is being encoded. */
+/* Whether a piece is being encoded. `self` may be NULL here and below. */
 bool coded_is_busy(const Coded *self);
 /* Bytes that the length promised by coded_begin lacks; 0 also when none was. */
 int64_t coded_missing(const Coded *self);
 
-/* The exchange is over, perhaps before its response was complete. */
-void coded_drop(HttpConn *c);
+/* The exchange is over, perhaps before its response was complete. The owner forgets it. */
+void coded_drop(Coded *self);
 
 #endif

@@ -30,13 +30,6 @@ http_server_decode(HttpServer *server, const bool codings[CODINGS])
     }
 }
 
-static int
-decoded_refuse(HttpConn *c, Fault fault)
-{
-    c->fault = fault;
-    return HPE_USER;
-}
-
 /* Takes the fields away that describe the coded body. */
 static void
 fields_forget(HttpRequest *req)
@@ -61,85 +54,80 @@ fields_forget(HttpRequest *req)
     req->content_length = -1;
 }
 
-int
-decoded_begin(HttpConn *c)
+Fault
+decoded_begin(HttpRequest *req, Decoded **out)
 {
-    HttpRequest *req = c->req;
     int32_t at = http_field_find(req, SLICE("content-encoding"), 0);
     if (at < 0 || !req->has_body) {
-        return 0;
+        return FAULT_NONE;
     }
     Slice name = list_trim(http_field_value(req, (uint32_t)at));
     bool one = http_field_find(req, SLICE("content-encoding"), (uint32_t)at + 1) < 0;
     if (one && (name.len == 0 || slice_eq_nocase(name, SLICE("identity")))) {
-        return 0;
+        return FAULT_NONE;
     }
     Coding coding = one ? coding_find(name) : CODING_NONE;
-    if (coding == CODING_NONE || !c->server->decodes[coding]) {
-        return decoded_refuse(
-            c, fault_make(415, "The content coding of the body is not supported"));
+    if (coding == CODING_NONE || !req->server->decodes[coding]) {
+        return fault_make(415, "The content coding of the body is not supported");
     }
     Decoded *self = PyMem_RawCalloc(1, sizeof(*self));
     if (self == NULL || (self->decoder = decoder_open(coding)) == NULL) {
         PyMem_RawFree(self);
-        return decoded_refuse(c, fault_make(503, "The server is out of memory"));
+        return fault_make(503, "The server is out of memory");
     }
-    c->decoded = self;
+    *out = self;
     fields_forget(req);
-    return 0;
+    return FAULT_NONE;
 }
 
 /* How many bytes the next piece may stand for; `*is_ratio`: it is the ratio that says so. */
 static uint64_t
-decoded_most(const HttpConn *c, bool *is_ratio)
+decoded_most(const Decoded *self, const HttpRequest *req, bool *is_ratio)
 {
-    const Decoded *self = c->decoded;
-    uint64_t ratio = c->server->limits.decode_ratio;
-    uint64_t limit = c->req->body_limit;
+    uint64_t ratio = req->server->limits.decode_ratio;
+    uint64_t limit = req->body_limit;
     uint64_t by_ratio = ratio == 0 ? INT64_MAX : self->taken * ratio + FREE;
     uint64_t most = limit == 0 || by_ratio < limit ? by_ratio : limit;
     *is_ratio = most == by_ratio;
     return most - self->made;
 }
 
-int
-decoded_piece(HttpConn *c, Slice piece, Slice *out)
+Fault
+decoded_piece(Decoded *self, HttpRequest *req, Slice piece, Slice *out)
 {
-    Decoded *self = c->decoded;
-    Buf *scratch = &c->server->scratch;
+    Buf *scratch = &req->server->scratch;
     bool is_ratio;
     buf_reset(scratch, KEEP);
     self->taken += piece.len;
-    int err = decoder_put(self->decoder, piece, decoded_most(c, &is_ratio), scratch);
+    int err =
+        decoder_put(self->decoder, piece, decoded_most(self, req, &is_ratio), scratch);
     self->made += scratch->len;
     *out = buf_slice(scratch);
     switch (err) {
     case 0:
-        return 0;
+        return FAULT_NONE;
     case UV_EMSGSIZE:
-        return decoded_refuse(
-            c, is_ratio
+        return is_ratio
                    ? (Fault){413, "The body is compressed too much", "decode_ratio"}
-                   : exchange_excess(c->req));
+                   : exchange_excess(req);
     case UV_ENOMEM:
-        return decoded_refuse(c, fault_make(503, "The server is out of memory"));
+        return fault_make(503, "The server is out of memory");
     default:
-        return decoded_refuse(c, fault_make(400, "The compressed body is malformed"));
+        return fault_make(400, "The compressed body is malformed");
     }
 }
 
 bool
-decoded_is_cut(const HttpConn *c)
+decoded_is_cut(const Decoded *self)
 {
-    return c->decoded != NULL && !c->decoded->decoder->complete;
+    return self != NULL && !self->decoder->complete;
 }
 
 void
-decoded_drop(HttpConn *c)
+decoded_free(Decoded *self)
 {
-    if (c->decoded != NULL) {
-        decoder_close(c->decoded->decoder);
-        PyMem_RawFree(c->decoded);
-        c->decoded = NULL;
+    if (self != NULL) {
+        decoder_close(self->decoder);
+        PyMem_RawFree(self);
     }
 }

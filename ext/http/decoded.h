@@ -11,16 +11,17 @@
 #include "base/py.h"
 #include "base/slice.h"
 #include "http/request.h"
+#include "http/server_private.h"
 
-typedef struct Decoded Decoded; /* HttpConn.decoded owns it */
+typedef struct Decoded Decoded; /* HttpConn.decoded or H2Stream.decoded owns it */
 
-/* The head is complete: sees whether the body has a coding. 0, or HPE_USER with HttpConn.fault set. */
-int decoded_begin(HttpConn *c);
-/* Decodes a piece; `*out` is valid until the next call. 0, or HPE_USER with HttpConn.fault set. */
-int decoded_piece(HttpConn *c, Slice piece, Slice *out);
-/* Whether the body has ended in the middle of its coding. */
-bool decoded_is_cut(const HttpConn *c);
+/* The head is complete: sees whether the body has a coding, and sets `*out` if so. */
+Fault decoded_begin(HttpRequest *req, Decoded **out);
+/* Decodes a piece; `*out` is valid until the next call. */
+Fault decoded_piece(Decoded *self, HttpRequest *req, Slice piece, Slice *out);
+/* Whether the body has ended in the middle of its coding. `self` may be NULL here and below. */
+bool decoded_is_cut(const Decoded *self);
 /* The exchange is over. */
-void decoded_drop(HttpConn *c);
+void decoded_free(Decoded *self);
 
 #endif

@@ -115,8 +115,10 @@ exchange_log_end(HttpRequest *req, int status, uint64_t received)
 void
 exchange_drop(HttpConn *c)
 {
-    coded_drop(c);
-    decoded_drop(c);
+    coded_drop(c->coded);
+    c->coded = NULL;
+    decoded_free(c->decoded);
+    c->decoded = NULL;
     if (c->upgraded != NULL) {
         c->upgrade->drop(c);
     }
@@ -246,8 +248,11 @@ exchange_head(HttpConn *c)
     }
     if (req->has_body) {
         conn_set_state(c, CONN_BODY);
-        if (unlikely(c->server->decodes[CODING_NONE]) && decoded_begin(c) != 0) {
-            return HPE_USER;
+        if (unlikely(c->server->decodes[CODING_NONE])) {
+            c->fault = decoded_begin(req, &c->decoded);
+            if (c->fault.status != 0) {
+                return HPE_USER;
+            }
         }
     }
     http_request_ref(req);
@@ -324,9 +329,9 @@ exchange_body(HttpConn *c, Slice piece)
         return 0;
     }
     if (unlikely(c->decoded != NULL) && req->body_mode != HTTP_BODY_DISCARD) {
-        int err = decoded_piece(c, piece, &piece);
-        if (err != 0 || piece.len == 0) {
-            return err;
+        c->fault = decoded_piece(c->decoded, req, piece, &piece);
+        if (c->fault.status != 0 || piece.len == 0) {
+            return c->fault.status != 0 ? HPE_USER : 0;
         }
     }
     return exchange_body_piece(c, piece);
@@ -336,7 +341,7 @@ void
 exchange_message(HttpConn *c)
 {
     HttpRequest *req = c->req;
-    if (unlikely(decoded_is_cut(c)) && req->body_mode != HTTP_BODY_DISCARD
+    if (unlikely(decoded_is_cut(c->decoded)) && req->body_mode != HTTP_BODY_DISCARD
         && req->response != HTTP_RESPONSE_DONE) {
         exchange_reject(c, fault_make(400, "The compressed body is cut off"));
         return;

@@ -38,6 +38,15 @@ void h2_abort(HttpRequest *req, bool told);
 void h2_body_pause(HttpRequest *req);
 void h2_body_resume(HttpRequest *req);
 
+/* What coded.c does with a stream whose response is compressed. */
+Coded **h2_coded(H2Stream *s);
+/* A piece of the body, and its end. 0 or an error: the stream is reset. */
+int h2_coded_piece(H2Stream *s, Slice piece, PyObject *owner);
+int h2_coded_last(H2Stream *s, Slice trailers);
+void h2_coded_fail(H2Stream *s);
+/* There is room for more unless the client has to read first. */
+void h2_coded_writable(H2Stream *s);
+
 /* What drain.c asks of a connection that speaks HTTP/2. */
 bool h2_request_is_pending(const HttpRequest *req);
 void h2_each_pending(const HttpConn *c, uint64_t now,
@@ -138,6 +147,39 @@ static inline void
 h2_body_resume(HttpRequest *req)
 {
     (void)req;
+}
+
+static inline Coded **
+h2_coded(H2Stream *s)
+{
+    (void)s;
+    Py_UNREACHABLE();
+}
+
+static inline int
+h2_coded_piece(H2Stream *s, Slice piece, PyObject *owner)
+{
+    (void)s, (void)piece, (void)owner;
+    return UV_ECANCELED;
+}
+
+static inline int
+h2_coded_last(H2Stream *s, Slice trailers)
+{
+    (void)s, (void)trailers;
+    return UV_ECANCELED;
+}
+
+static inline void
+h2_coded_fail(H2Stream *s)
+{
+    (void)s;
+}
+
+static inline void
+h2_coded_writable(H2Stream *s)
+{
+    (void)s;
 }
 
 static inline bool

@@ -69,6 +69,7 @@ struct H2Stream {
     uint64_t checked; /* `received` at `checked_at` */
     uint64_t checked_at;
     uint32_t unread_left; /* of UNREAD_MAX, once the response is complete */
+    Decoded *decoder;     /* owned: the body is being decompressed; else NULL */
 
     /* The response. */
     H2Piece *first, **last; /* owned: what nghttp2 hasn't taken */
@@ -80,6 +81,7 @@ struct H2Stream {
     bool sent_end;          /* END_STREAM has left */
     bool reset;             /* RST_STREAM is submitted */
     Buf trailers;           /* owned: "name: value\r\n" … */
+    Coded *coded;           /* owned: the response is being compressed; else NULL */
     uint64_t taken;         /* bytes that nghttp2 has framed */
     uint64_t taken_checked; /* `taken` at `taken_at` */
     uint64_t taken_at;

@@ -255,8 +255,8 @@ h2_head_end(H2Stream *s, bool end_stream)
     }
     req->minor = HTTP_2;
     req->keep_alive = true;
-    req->has_body = !end_stream;
     req->content_length = h2_content_length(req);
+    req->has_body = !end_stream && req->content_length != 0;
     if (!h2_method(rcbuf_slice(s->method), &req->method)) {
         h2_fault(s, 501, "The method is not supported", NULL);
     }

@@ -404,14 +404,8 @@ h2_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
         }
         req->length_left -= (int64_t)piece.len;
     }
-    int err = h2_out_add(s, piece, owner);
-    if (err != 0) {
-        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
-        return err;
-    }
-    req->body_out += piece.len;
-    h2_out_resume(s);
-    return 0;
+    return likely(s->coded == NULL) ? h2_coded_piece(s, piece, owner)
+                                    : coded_write(s->coded, piece);
 }
 
 int
@@ -421,19 +415,78 @@ h2_stream_end(HttpRequest *req, const HttpFields *trailers)
     if (s == NULL) {
         return UV_ECANCELED;
     }
-    if (req->length_left > 0) {
+    if (req->length_left > 0 || coded_missing(s->coded) > 0) {
         h2_abort(req, false);
         return UV_EPROTO;
     }
-    if (trailers != NULL && !req->bodyless) {
-        (void)buf_append_slice(&s->trailers, buf_slice(&trailers->raw));
+    bool some = trailers != NULL && !req->bodyless;
+    Slice last = some ? buf_slice(&trailers->raw) : slice_of("", 0);
+    int err =
+        likely(s->coded == NULL) ? h2_coded_last(s, last) : coded_end(s->coded, last);
+    if (err == 0) {
+        req->response = HTTP_RESPONSE_DONE;
+        if (s->coded == NULL) { /* else h2_coded_last continues */
+            h2_exchange_over(s);
+        }
     }
-    s->ended_out = true;
-    req->response = HTTP_RESPONSE_DONE;
+    return err;
+}
+
+/* ---- Compressed ones ------------------------------------------------------------------------- */
+
+Coded **
+h2_coded(H2Stream *s)
+{
+    return &s->coded;
+}
+
+int
+h2_coded_piece(H2Stream *s, Slice piece, PyObject *owner)
+{
+    int err = s->reset ? UV_ECANCELED : h2_out_add(s, piece, owner);
+    if (err != 0) {
+        h2_coded_fail(s);
+        return err;
+    }
+    if (s->req != NULL) {
+        s->req->body_out += piece.len;
+    }
     h2_out_resume(s);
-    h2_exchange_over(s);
     return 0;
 }
+
+int
+h2_coded_last(H2Stream *s, Slice trailers)
+{
+    int err = buf_append_slice(&s->trailers, trailers);
+    if (err != 0) {
+        h2_coded_fail(s);
+        return err;
+    }
+    s->ended_out = true;
+    h2_out_resume(s);
+    if (s->req != NULL && s->req->response == HTTP_RESPONSE_DONE) {
+        h2_exchange_over(s);
+    }
+    return 0;
+}
+
+void
+h2_coded_fail(H2Stream *s)
+{
+    h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR); /* on_gone follows */
+}
+
+void
+h2_coded_writable(H2Stream *s)
+{
+    if (!s->over_high && s->req != NULL && !ring_is_linked(&s->writable)) {
+        ring_append(&s->h2->writable, &s->writable);
+        h2_wake(s->h2);
+    }
+}
+
+/* ---- Others ---------------------------------------------------------------------------------- */
 
 int
 h2_inform(HttpRequest *req, int status, const HttpFields *fields)
@@ -458,7 +511,9 @@ h2_inform(HttpRequest *req, int status, const HttpFields *fields)
 bool
 h2_stream_full(const HttpRequest *req)
 {
-    return req->h2 != NULL && req->response != HTTP_RESPONSE_DONE && req->h2->over_high;
+    const H2Stream *s = req->h2;
+    return s != NULL && req->response != HTTP_RESPONSE_DONE
+           && (s->over_high || coded_is_busy(s->coded));
 }
 
 void

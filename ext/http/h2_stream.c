@@ -52,6 +52,8 @@ h2_stream_free(H2Stream *s)
     h2_exchange_drop(s);
     h2_head_clear(s);
     h2_out_free(s);
+    coded_drop(s->coded);
+    decoded_free(s->decoder);
     buf_free(&s->held);
     buf_free(&s->trailers);
     PyMem_RawFree(s);
@@ -111,7 +113,8 @@ h2_exchange_over(H2Stream *s)
         req->server->stats.responses++;
         h2_exchange_landed(req);
     }
-    if (req->told && (s->over_high || !req->body_complete)) {
+    bool waits = s->over_high || req->server->compressor != NULL;
+    if (req->told && (waits || !req->body_complete)) {
         http_request_ref(req);
         req->server->ops->on_writable(req);
         http_request_unref(req);
@@ -228,6 +231,13 @@ h2_exchange_head(H2Stream *s)
         h2_exchange_reject(s, s->fault);
         return;
     }
+    if (req->has_body && req->server->decodes[CODING_NONE]) {
+        s->fault = decoded_begin(req, &s->decoder);
+        if (s->fault.status != 0) {
+            h2_exchange_reject(s, s->fault);
+            return;
+        }
+    }
     PROBE(request_head, s->h2->conn, req, http_request_path(req).ptr, req->path_len);
     http_request_ref(req);
     h2_exchange_tell(s, req);
@@ -261,10 +271,27 @@ h2_exchange_unread(H2Stream *s, size_t len)
     }
 }
 
+/* Decodes a piece if the body is compressed. False: there is nothing to pass on. */
+static bool
+h2_exchange_decode(H2Stream *s, HttpRequest *req, Slice *piece)
+{
+    if (s->decoder == NULL) {
+        return true;
+    }
+    Fault fault = decoded_piece(s->decoder, req, *piece, piece);
+    if (fault.status != 0) {
+        h2_exchange_reject(s, fault);
+    }
+    return fault.status == 0 && piece->len != 0;
+}
+
 static void
 h2_exchange_pass(H2Stream *s, HttpRequest *req, Slice piece)
 {
     h2_stream_consume(s, piece.len);
+    if (!h2_exchange_decode(s, req, &piece)) {
+        return;
+    }
     http_request_ref(req);
     req->server->ops->on_body(req, piece);
     http_request_unref(req);
@@ -293,7 +320,8 @@ h2_exchange_body(H2Stream *s, Slice piece)
         return;
     case HTTP_BODY_COLLECT:
         h2_stream_consume(s, piece.len);
-        if (buf_append_slice(&req->body, piece) != 0) {
+        if (h2_exchange_decode(s, req, &piece)
+            && buf_append_slice(&req->body, piece) != 0) {
             h2_exchange_reject(s, fault_make(503, "The server is out of memory"));
         }
         return;
@@ -314,6 +342,10 @@ h2_exchange_complete(H2Stream *s)
 {
     HttpRequest *req = s->req;
     if (req == NULL || s->end_told || req->response == HTTP_RESPONSE_DONE) {
+        return;
+    }
+    if (decoded_is_cut(s->decoder) && req->body_mode != HTTP_BODY_DISCARD) {
+        h2_exchange_reject(s, fault_make(400, "The compressed body is cut off"));
         return;
     }
     s->end_told = true;

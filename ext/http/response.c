@@ -268,7 +268,7 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
         req->length_left -= (int64_t)piece.len;
     }
     int err = likely(c->coded == NULL) ? response_piece(c, piece, owner)
-                                       : coded_write(c, piece);
+                                       : coded_write(c->coded, piece);
     if (err == 0) {
         out_offer(c);
         exchange_responded(c);
@@ -311,7 +311,7 @@ response_done(HttpConn *c)
 static bool
 response_falls_short(const HttpConn *c)
 {
-    return c->req->length_left > 0 || (c->coded != NULL && coded_missing(c->coded) > 0);
+    return c->req->length_left > 0 || coded_missing(c->coded) > 0;
 }
 
 int
@@ -337,7 +337,8 @@ http_stream_end_with(HttpRequest *req, const HttpFields *trailers)
         return gone ? UV_ECANCELED : UV_EPROTO;
     }
     Slice last = trailers != NULL ? buf_slice(&trailers->raw) : slice_of("", 0);
-    int err = likely(c->coded == NULL) ? response_last(c, last) : coded_end(c, last);
+    int err =
+        likely(c->coded == NULL) ? response_last(c, last) : coded_end(c->coded, last);
     if (err == 0) {
         response_done(c);
     }
@@ -377,7 +378,7 @@ http_stream_full(const HttpRequest *req)
         return h2_stream_full(req);
     }
     return req->response != HTTP_RESPONSE_DONE
-           && (c->stream.over_high || (c->coded != NULL && coded_is_busy(c->coded)));
+           && (c->stream.over_high || coded_is_busy(c->coded));
 }
 
 void

@@ -26,6 +26,8 @@ typedef struct Fault {
     const char *limit;  /* static: the field of HttpLimits that was exceeded, or NULL */
 } Fault;
 
+static const Fault FAULT_NONE = {0, NULL, NULL};
+
 static inline Fault
 fault_make(int status, const char *detail)
 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import fluvial._core
 import pytest
 from fluvial import App
+from fluvial.responses import PlainTextResponse
 from support.h2_client import CANCEL, DATA, END_STREAM, Answer, H2Client, frame
 from support.serving import serving
 
@@ -151,6 +153,30 @@ def test_an_app_that_reads_slowly_holds_up_its_client() -> None:
         served.loop.call_soon_threadsafe(go_on.set)
         client.send(frame(DATA, END_STREAM, stream, b""))
         assert client.answer(stream).body == b"%d" % sent
+
+
+@pytest.mark.parametrize("leaves", ["stream", "connection"])
+def test_a_client_that_gives_up_what_a_thread_compresses(leaves: str) -> None:
+    """Nobody else's response suffers."""
+    body = b"".join(b"%x," % (n * n) for n in range(100_000))
+    app = App()
+
+    @app.get("/")
+    async def large() -> PlainTextResponse:
+        return PlainTextResponse(body)
+
+    with serving(app, http="auto", compress=("gzip",)) as served:
+        for _ in range(5):
+            with H2Client.to(served) as client:
+                streams = [client.request("/", "GET", ("accept-encoding", "gzip")) for _ in "abc"]
+                while not client.answers.get(streams[0]):
+                    assert client.read() is not None
+                if leaves == "stream":
+                    client.reset(streams[1])
+                    found = client.answer(streams[2])
+                    assert found.head["content-encoding"] == "gzip"
+                    assert gzip.decompress(found.body) == body
+        assert served.client.get("/").content == body
 
 
 def test_an_app_that_fails_in_the_middle() -> None:

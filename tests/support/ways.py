@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import fluvial._core
+import httpx
+
 from .middleware import pass_on
 from .serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
     from fluvial import App
 
     from .certificate import Certificate
 
-WAYS = ("native", "middleware", "adopted", "tls")
+H2 = ("h2",) if fluvial._core.nghttp2_version else ()
+WAYS = ("native", "middleware", "adopted", "tls", *H2)
 
 
 @contextlib.contextmanager
@@ -33,5 +36,10 @@ def served_by(
     files = {"ssl_certfile": str(certificate.cert), "ssl_keyfile": str(certificate.key)}
     if way == "tls":
         options |= files
+    if way == "h2":
+        options |= {"http": "auto"}
     with serving(adopted if way == "adopted" else app, **options) as served:
-        yield served.client
+        if way != "h2":
+            yield served.client
+        else:
+            yield served.new_client(transport=httpx.HTTPTransport(http1=False, http2=True))

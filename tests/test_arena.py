@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App
+from fluvial import App, PlainTextResponse, Request
 from support.command import serving
 from support.serving import serving as serving_in_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from support.certificate import Certificate
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "scripts")]
 
 from bench.arena import data, table  # noqa: E402
 from bench.arena.contenders import CONTENDERS, PROGRAMS  # noqa: E402
-from bench.arena.profiles import PROFILES, Asked, Profile  # noqa: E402
+from bench.arena.loads import by_http_load  # noqa: E402
+from bench.arena.profiles import PROFILES, UPLOAD, Asked, Profile  # noqa: E402
 from bench.harness.load import LoadFailed  # noqa: E402
 from bench.harness.results import Results  # noqa: E402
 
 
 @contextmanager
-def running(app: str, folder: Path, *flags: str) -> Iterator[int]:
+def running(
+    app: str, folder: Path, *flags: str, env: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """One of the arena's Python programs on Fluvial, with the data in `folder`; its port."""
     data.write(folder)
-    env = {"ARENA_DATA": str(folder)}
+    env = {"ARENA_DATA": str(folder), "FLUVIAL_LIMIT_BODY": str(UPLOAD), **(env or {})}
     with serving(app, *flags, app_dir=PROGRAMS, env=env) as server:
         yield int(server.url.rpartition(":")[2])
 
@@ -44,7 +50,41 @@ def test_programs_respond_as_the_profiles_expect(
 ) -> None:
     with running(app, tmp_path, *flags) as port:
         for profile in PROFILES.values():
-            profile.check("fluvial", port)
+            if not (profile.tls or profile.compressed):
+                profile.check("fluvial", port)
+
+
+def test_programs_compress_and_encrypt(tmp_path: Path, certificate: Certificate) -> None:
+    told = {
+        "FLUVIAL_SSL_CERTFILE": str(certificate.cert),
+        "FLUVIAL_SSL_KEYFILE": str(certificate.key),
+        "FLUVIAL_COMPRESS": "gzip:1",
+    }
+    with running("fluvial_app:app", tmp_path, env=told) as port:
+        PROFILES["json-tls"].check("fluvial", port)
+        dataclasses.replace(PROFILES["json-comp"], tls=True).check("fluvial", port)
+
+
+def test_our_load_connects_anew_after_so_many_requests() -> None:
+    app, clients = App(), set()
+
+    @app.api_route("/baseline11", methods=["GET", "POST"], response_class=PlainTextResponse)
+    async def of_client(request: Request) -> str:
+        assert request.client is not None
+        clients.add(request.client.port)
+        return request.method
+
+    requests = [each.wire for each in PROFILES["baseline"].asked]
+    with serving_in_process(app) as served:
+        port = int(served.url.rpartition(":")[2])
+        load = by_http_load("test", requests, connections=2, each=3)
+        done = subprocess.run(load.command(port, 1), capture_output=True, text=True, check=True)
+    # Three for each; but the kernel may take a port again.
+    assert load.count(done.stdout) <= 2 * 3 * len(clients)
+    with serving_in_process(App()) as served:
+        port = int(served.url.rpartition(":")[2])
+        failed = subprocess.run(load.command(port, 1), capture_output=True, text=True, check=False)
+    assert (failed.returncode, "404" in failed.stderr) == (1, True)
 
 
 def test_a_wrong_answer_ends_the_profile() -> None:

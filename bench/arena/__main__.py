@@ -17,6 +17,7 @@ import shutil
 import sys
 import time
 from contextlib import ExitStack
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ if __name__ == "__main__":
     sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 
 from bench.arena import data, table  # noqa: E402
-from bench.arena.contenders import CONTENDERS, DATA, NotHere  # noqa: E402
+from bench.arena.contenders import CONTENDERS, DATA, NotHere, told  # noqa: E402
 from bench.arena.profiles import PROFILES, Profile  # noqa: E402
 from bench.harness import load  # noqa: E402
 from bench.harness.options import some_of  # noqa: E402
@@ -80,7 +81,8 @@ def measure(
     One that fails is named, and takes no further part in this profile.
     """
     print(f"{profile.name}: {profile.title}", file=sys.stderr, flush=True)
-    wanted = [server for name, server in made.items() if name in profile.contenders]
+    how = {"tls": profile.tls, "compressed": profile.compressed, "http2": profile.http2}
+    wanted = [told(each, **how) for name, each in made.items() if name in profile.contenders]
     with ExitStack() as stack:
         running = [stack.enter_context(server.start(options.cpus[0])) for server in wanted]
         racing = [each for each in running if is_ready(profile, each)]
@@ -95,7 +97,7 @@ def is_ready(profile: Profile, server: ServerProcess) -> bool:
         server.wait_ready()
         profile.check(server.name, server.port)
         profile.measure(server, 1)
-    except (ServerFailed, load.LoadFailed) as error:
+    except (ServerFailed, load.LoadFailed, OSError, HTTPException) as error:
         print(f"  FAILED {server.name}: {error}", file=sys.stderr, flush=True)
         return False
     server.pause()

@@ -6,6 +6,8 @@ no part.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 import shutil
 import subprocess
@@ -39,8 +41,47 @@ class Contender:
     make: Callable[[], Server]
 
 
+def told(server: Server, *, tls: bool, compressed: bool, http2: bool) -> Server:
+    """The server with TLS, compression or HTTP/2, by its environment as far as that goes."""
+    env, command = dict(server.env), server.command
+    if tls:
+        env |= _certificate()
+    if compressed:
+        env |= {"ARENA_COMPRESS": "1", "FLUVIAL_COMPRESS": "gzip:1"}
+    if http2:
+        env["FLUVIAL_HTTP"] = "auto"
+    if http2 and server.name == "granian":
+        command = _replacing(command, ("--http", "1"), ("--http", "auto"))
+    if tls and server.name == "nginx":
+        command = functools.partial(_nginx_command, tls=True)
+    return dataclasses.replace(server, env=env, command=command)
+
+
+def _replacing(
+    command: Callable[[int], list[str]], old: tuple[str, str], new: tuple[str, str]
+) -> Callable[[int], list[str]]:
+    def replaced(port: int) -> list[str]:
+        words = command(port)
+        at = words.index(old[0])
+        return [*words[:at], *new, *words[at + 2 :]]
+
+    return replaced
+
+
+def _certificate() -> dict[str, str]:
+    """Where it is, for each program's environment."""
+    cert, key = BUILT / "cert.pem", BUILT / "key.pem"
+    if not key.is_file():
+        made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        named = ["-subj", "/CN=localhost", "-days", "3650", "-keyout", str(key), "-out", str(cert)]
+        _run(["openssl", "req", "-x509", *made, *named], BUILT)
+    names = (("ARENA_CERT", "ARENA_KEY"), ("GRANIAN_SSL_CERTIFICATE", "GRANIAN_SSL_KEYFILE"))
+    names += tuple((f"{who}_SSL_CERTFILE", f"{who}_SSL_KEYFILE") for who in ("FLUVIAL", "UVICORN"))
+    return {name: str(path) for pair in names for name, path in zip(pair, (cert, key), strict=True)}
+
+
 def _server(name: str, about: str, command: Callable[[int], list[str]]) -> Server:
-    env = {"ARENA_DATA": str(DATA)}
+    env = {"ARENA_DATA": str(DATA), "FLUVIAL_LIMIT_BODY": str(32 * 1024 * 1024)}
     return Server(name=name, about=about, command=command, env=env, cwd=PROGRAMS)
 
 
@@ -123,15 +164,19 @@ def node() -> Server:
 
 
 def nginx() -> Server:
-    executable = _tool("nginx", "Debian: nginx")
+    _tool("nginx", "Debian: nginx")
+    return _server("nginx", "nginx, open_file_cache on", _nginx_command)
 
-    def command(port: int) -> list[str]:
-        config = BUILT / "nginx.conf"
-        template = (HERE / "nginx.conf").read_text()
-        config.write_text(template.format(work=BUILT, data=DATA, port=port))
-        return [executable, "-e", f"{BUILT}/nginx-error.log", "-c", str(config)]
 
-    return _server("nginx", "nginx, open_file_cache on", command)
+def _nginx_command(port: int, *, tls: bool = False) -> list[str]:
+    config, how = BUILT / "nginx.conf", ""
+    if tls:
+        found = _certificate()
+        how = " ssl http2; ssl_certificate {ARENA_CERT}; ssl_certificate_key {ARENA_KEY}"
+        how = how.format(**found)
+    text = (HERE / "nginx.conf").read_text()
+    config.write_text(text.format(work=BUILT, data=DATA, port=port, how=how))
+    return ["nginx", "-e", f"{BUILT}/nginx-error.log", "-c", str(config)]
 
 
 CONTENDERS = {

@@ -1,5 +1,5 @@
-"""Builds the C programs of raw/: the limit, against the extension's llhttp and libuv, and the
-load for echo servers.
+"""Builds the C programs of raw/: the limit, against the extension's llhttp and libuv, and load
+for echo and HTTP servers.
 
 `native` and `vendor` are the build's own modules, in scripts/.
 """
@@ -37,14 +37,23 @@ def build_raw() -> Path:
 
 def build_echo_load() -> Path:
     """Returns the executable of echo_load.c, compiled anew when that changed."""
+    return _build_load("echo_load", "-lssl", "-lcrypto")
+
+
+def build_http_load() -> Path:
+    """Returns the executable of http_load.c, compiled anew when that changed."""
+    return _build_load("http_load")
+
+
+def _build_load(name: str, *libraries: str) -> Path:
     tools = native.Toolchain()
-    target = BUILD / "bench" / "echo_load"
-    source = SOURCE.with_name("echo_load.c")
+    target = BUILD / "bench" / name
+    source = SOURCE.with_name(f"{name}.c")
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes"]
     obj = target.with_suffix(".o")
     with native.alone(target):
         tools.compile({obj: (source, flags)})
-        tools.link(target, [str(obj)], ["-lssl", "-lcrypto"], script=source)
+        tools.link(target, [str(obj)], list(libraries), script=source)
     return target
 
 

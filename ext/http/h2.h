@@ -3,7 +3,8 @@
  *
  * A request that came by HTTP/2 has HttpRequest.conn NULL and HttpRequest.h2 set while its exchange lasts.
  * So the functions of response.h try the connection first, and these functions when there is none: they
- * return UV_ECANCELED when the exchange is over. Without nghttp2 they are all that is left.
+ * return UV_ECANCELED when the exchange is over. Without nghttp2 they are all that is left. HTTP/3 would
+ * come in the same way (ADR 30).
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_HTTP_H2_H

@@ -182,6 +182,7 @@ loop_poll_now(Loop *self)
     (void)loop_enter(self);
 }
 
+/* Waits in epoll: io_uring would save little (ADR 31). */
 static void
 loop_poll_blocking(Loop *self)
 {

@@ -2,7 +2,10 @@ module fluvial.example/arena
 
 go 1.26.0
 
-require github.com/valyala/fasthttp v1.78.0
+require (
+	github.com/gorilla/websocket v1.5.3
+	github.com/valyala/fasthttp v1.78.0
+)
 
 require (
 	github.com/klauspost/compress v1.20.3 // indirect

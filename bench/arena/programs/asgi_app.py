@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,6 +21,7 @@ FILES = {
     )
     for path in (DATA / "static").iterdir()
 }
+COMPRESS = bool(os.environ.get("ARENA_COMPRESS"))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -29,10 +31,25 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await receive()
             await send({"type": f"lifespan.{phase}.complete"})
         return
+    if scope["type"] == "websocket":
+        await echo(receive, send)
+        return
     status, media_type, body = await respond(scope, receive)
-    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", media_type)]
+    if COMPRESS and len(body) >= 500 and b"gzip" in dict(scope["headers"])[b"accept-encoding"]:
+        body = zlib.compress(body, 1, wbits=31)
+        headers.append((b"content-encoding", b"gzip"))
+    headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def echo(receive: Any, send: Any) -> None:
+    while (message := await receive())["type"] != "websocket.disconnect":
+        if message["type"] == "websocket.connect":
+            await send({"type": "websocket.accept"})
+        else:
+            await send({"type": "websocket.send", "text": message["text"]})
 
 
 async def respond(scope: Any, receive: Any) -> tuple[int, bytes, bytes]:
@@ -45,6 +62,8 @@ async def respond(scope: Any, receive: Any) -> tuple[int, bytes, bytes]:
         return 200, b"text/plain; charset=utf-8", b"%d" % total
     if path == "/pipeline":
         return 200, b"text/plain; charset=utf-8", b"ok"
+    if path == "/upload":
+        return 200, b"text/plain; charset=utf-8", b"%d" % await body_size(receive)
     if path.startswith("/json/"):
         factor = int(parse_qs(scope["query_string"])[b"m"][0])
         some = [
@@ -55,6 +74,15 @@ async def respond(scope: Any, receive: Any) -> tuple[int, bytes, bytes]:
     if (found := FILES.get(path)) is not None:
         return 200, *found
     return 404, b"text/plain; charset=utf-8", b"not found"
+
+
+async def body_size(receive: Any) -> int:
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    return size
 
 
 async def whole_body(receive: Any) -> bytes:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fluvial import App, PlainTextResponse, Request
+from fluvial import App, PlainTextResponse, Request, WebSocket, WebSocketDisconnect
 from fluvial.staticfiles import StaticFiles
 
 DATA = Path(os.environ["ARENA_DATA"])
@@ -36,3 +36,21 @@ async def pipeline():
 async def some_items(count: int, m: int):
     some = [{**item, "total": item["price"] * item["quantity"] * m} for item in ITEMS[:count]]
     return {"items": some, "count": len(some)}
+
+
+@app.post("/upload", response_class=PlainTextResponse)
+async def upload(request: Request):
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+    return str(size)
+
+
+@app.websocket("/ws")
+async def echo(socket: WebSocket):
+    await socket.accept()
+    try:
+        while True:
+            await socket.send_text(await socket.receive_text())
+    except WebSocketDisconnect:
+        pass

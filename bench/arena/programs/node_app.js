@@ -3,7 +3,9 @@
 
 const fs = require("node:fs");
 const http = require("node:http");
+const https = require("node:https");
 const path = require("node:path");
+const zlib = require("node:zlib");
 
 const folder = process.env.ARENA_DATA;
 const items = JSON.parse(fs.readFileSync(path.join(folder, "dataset.json"), "utf8"));
@@ -17,10 +19,28 @@ const types = {
   ".webp": "image/webp",
 };
 
-function respond(response, type, body) {
+function respond(response, type, body, fields = {}) {
   const length = Buffer.byteLength(body);
-  response.writeHead(200, { "Content-Type": type, "Content-Length": length });
+  response.writeHead(200, { ...fields, "Content-Type": type, "Content-Length": length });
   response.end(body);
+}
+
+function respondJson(request, response, value) {
+  const body = JSON.stringify(value);
+  const accepts = request.headers["accept-encoding"] || "";
+  if (process.env.ARENA_COMPRESS && body.length >= 500 && accepts.includes("gzip")) {
+    zlib.gzip(body, { level: 1 }, (failed, packed) => {
+      respond(response, "application/json", packed, { "Content-Encoding": "gzip" });
+    });
+  } else {
+    respond(response, "application/json", body);
+  }
+}
+
+function count(request, response) {
+  let size = 0;
+  request.on("data", (piece) => (size += piece.length));
+  request.on("end", () => respond(response, "text/plain", String(size)));
 }
 
 function read(request, then) {
@@ -57,7 +77,9 @@ function serve(request, response) {
     const some = items
       .slice(0, Number(url.pathname.slice(6)))
       .map((item) => ({ ...item, total: item.price * item.quantity * number("m") }));
-    respond(response, "application/json", JSON.stringify({ items: some, count: some.length }));
+    respondJson(request, response, { items: some, count: some.length });
+  } else if (url.pathname === "/upload") {
+    count(request, response);
   } else if (url.pathname.startsWith("/static/")) {
     sendFile(url.pathname, response);
   } else {
@@ -65,4 +87,12 @@ function serve(request, response) {
   }
 }
 
-http.createServer({ keepAliveTimeout: 60_000 }, serve).listen(Number(process.argv[2]), "127.0.0.1");
+const options = { keepAliveTimeout: 60_000 };
+const cert = process.env.ARENA_CERT;
+const server = cert
+  ? https.createServer(
+      { ...options, cert: fs.readFileSync(cert), key: fs.readFileSync(process.env.ARENA_KEY) },
+      serve,
+    )
+  : http.createServer(options, serve);
+server.listen(Number(process.argv[2]), "127.0.0.1");

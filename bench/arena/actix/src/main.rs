@@ -1,7 +1,9 @@
 //! The arena's routes on actix-web, with one worker.
 
 use actix_files::Files;
-use actix_web::{http::header::ContentType, web, App, HttpResponse, HttpServer};
+use actix_web::middleware::{Compress, Condition};
+use actix_web::{http::header::ContentType, web, App, Error, HttpResponse, HttpServer};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -73,6 +75,14 @@ async fn pipeline() -> HttpResponse {
         .body("ok")
 }
 
+async fn upload(mut body: web::Payload) -> Result<HttpResponse, Error> {
+    let mut size = 0;
+    while let Some(piece) = body.next().await {
+        size += piece?.len();
+    }
+    Ok(text(size.to_string()))
+}
+
 async fn some(
     all: web::Data<Vec<Item>>,
     count: web::Path<usize>,
@@ -104,12 +114,15 @@ async fn main() -> std::io::Result<()> {
     let read = std::fs::read_to_string(format!("{folder}/dataset.json"))?;
     let all: Vec<Item> = serde_json::from_str(&read)?;
     let all = web::Data::new(all);
+    let compress = std::env::var("ARENA_COMPRESS").is_ok();
     HttpServer::new(move || {
         App::new()
+            .wrap(Condition::new(compress, Compress::default()))
             .app_data(all.clone())
             .route("/baseline11", web::get().to(add))
             .route("/baseline11", web::post().to(add_body))
             .route("/pipeline", web::get().to(pipeline))
+            .route("/upload", web::post().to(upload))
             .route("/json/{count}", web::get().to(some))
             .service(Files::new("/static", format!("{folder}/static")))
     })

@@ -4,6 +4,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"log"
 	"os"
 	"strconv"
@@ -39,6 +40,14 @@ func serve(ctx *fasthttp.RequestCtx) {
 	case bytes.Equal(path, []byte("/pipeline")):
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("ok")
+	case bytes.Equal(path, []byte("/upload")):
+		size, err := io.Copy(io.Discard, ctx.RequestBodyStream())
+		if err != nil {
+			ctx.Error(err.Error(), 400)
+			return
+		}
+		ctx.SetContentType("text/plain; charset=utf-8")
+		ctx.SetBodyString(strconv.FormatInt(size, 10))
 	case bytes.HasPrefix(path, []byte("/json/")):
 		page := items.Priced(all, number(path[len("/json/"):]), ctx.QueryArgs().GetUintOrZero("m"))
 		body, err := json.Marshal(page)
@@ -56,6 +65,14 @@ func serve(ctx *fasthttp.RequestCtx) {
 }
 
 func main() {
-	server := &fasthttp.Server{Handler: serve, MaxRequestBodySize: 64 << 20}
-	log.Fatal(server.ListenAndServe("127.0.0.1:" + os.Args[1]))
+	handler := serve
+	if items.Compresses() {
+		handler = fasthttp.CompressHandlerLevel(serve, fasthttp.CompressBestSpeed)
+	}
+	server := &fasthttp.Server{Handler: handler, MaxRequestBodySize: 64 << 20, StreamRequestBody: true}
+	address := "127.0.0.1:" + os.Args[1]
+	if cert, key := items.Certificate(); cert != "" {
+		log.Fatal(server.ListenAndServeTLS(address, cert, key))
+	}
+	log.Fatal(server.ListenAndServe(address))
 }

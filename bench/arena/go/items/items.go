@@ -32,6 +32,12 @@ type Page struct {
 // Folder is where dataset.json and the static files are.
 func Folder() string { return os.Getenv("ARENA_DATA") }
 
+// Compresses says whether responses are compressed, by gzip's fastest level.
+func Compresses() bool { return os.Getenv("ARENA_COMPRESS") != "" }
+
+// Certificate is where a certificate and its key are; empty without TLS.
+func Certificate() (string, string) { return os.Getenv("ARENA_CERT"), os.Getenv("ARENA_KEY") }
+
 // Load reads the data set.
 func Load() []Item {
 	text, err := os.ReadFile(filepath.Join(Folder(), "dataset.json"))

@@ -2,17 +2,28 @@
 package main
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"io"
 	"log"
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
+	"sync"
 
 	"fluvial.example/arena/items"
+	"github.com/gorilla/websocket"
 )
 
-var all = items.Load()
+var (
+	all      = items.Load()
+	upgrader = websocket.Upgrader{}
+	writers  = sync.Pool{New: func() any {
+		writer, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+		return writer
+	}}
+)
 
 func number(text string) int {
 	value, err := strconv.Atoi(text)
@@ -49,7 +60,39 @@ func some(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if items.Compresses() && len(body) >= 500 && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		writer := writers.Get().(*gzip.Writer)
+		defer writers.Put(writer)
+		writer.Reset(w)
+		_, _ = writer.Write(body)
+		_ = writer.Close()
+		return
+	}
 	_, _ = w.Write(body)
+}
+
+func upload(w http.ResponseWriter, r *http.Request) {
+	size, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), 400)
+		return
+	}
+	text(w, strconv.FormatInt(size, 10))
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	socket, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer socket.Close()
+	for {
+		kind, message, err := socket.ReadMessage()
+		if err != nil || socket.WriteMessage(kind, message) != nil {
+			return
+		}
+	}
 }
 
 func main() {
@@ -57,5 +100,11 @@ func main() {
 	http.HandleFunc("/pipeline", func(w http.ResponseWriter, _ *http.Request) { text(w, "ok") })
 	http.HandleFunc("/json/{count}", some)
 	http.Handle("/static/", http.FileServer(http.Dir(items.Folder())))
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+	http.HandleFunc("/upload", upload)
+	http.HandleFunc("/ws", echo)
+	address := "127.0.0.1:" + os.Args[1]
+	if cert, key := items.Certificate(); cert != "" {
+		log.Fatal(http.ListenAndServeTLS(address, cert, key, nil))
+	}
+	log.Fatal(http.ListenAndServe(address, nil))
 }

@@ -115,6 +115,8 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("node, for clients in TypeScript", "nodejs", on_path("node"))
         yield Need("nginx", "nginx-light", in_sbin("nginx"))
         yield Need("haproxy", "haproxy", in_sbin("haproxy"))
+        yield Need("Caddy", "caddy", on_path("caddy"))
+        yield Need("systemd-analyze", "systemd", on_path("systemd-analyze"))
         yield Need("a browser", "chromium", on_path("chromium", "chromium-headless-shell"))
     elif purpose == "fuzz":
         yield Need("clang", "clang", on_path("clang"))

@@ -10,6 +10,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -33,6 +35,7 @@ struct LogWriter {
     int next;  /* owned: what takes its place, or -1; under the lock */
     int refs;  /* one of the owner and one of the thread; under the lock */
     bool started, idle; /* under the lock */
+    bool told;          /* that the disk takes nothing; used by the thread only */
     atomic_bool closed;
     pid_t pid; /* of the process that has the thread; a forked child has none */
 };
@@ -106,6 +109,46 @@ writer_take_next(LogWriter *writer)
     }
 }
 
+/* Whether the error is one of disks, which somebody has to do something about. */
+static bool
+error_is_of_disks(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO
+           || error == EROFS;
+}
+
+/* Says on stderr, once until lines are written again, what is wrong with the disk. The line looks like
+ * those of `logging`, which needs the GIL. */
+static void
+writer_tell(LogWriter *writer, int error)
+{
+    if (writer->told || !error_is_of_disks(error)) {
+        return;
+    }
+    writer->told = true;
+    char when[32], line[256];
+    struct timespec now;
+    struct tm local;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (localtime_r(&now.tv_sec, &local) == NULL
+        || strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local) == 0) {
+        return;
+    }
+    const char *reason = error == ENOSPC   ? "No space left on device"
+                         : error == EDQUOT ? "Disk quota exceeded"
+                         : error == EFBIG  ? "File too large"
+                         : error == EROFS  ? "Read-only file system"
+                                           : "Input/output error";
+    int n = snprintf(line, sizeof line,
+                     "%s,%03d WARNING access log: %s; its lines wait until it can be "
+                     "written\n",
+                     when, (int)(now.tv_nsec / 1000000), reason);
+    if (n > 0) {
+        ssize_t written = write(STDERR_FILENO, line, (size_t)n);
+        (void)written; /* there is nobody else to tell */
+    }
+}
+
 /* Waits after a failed write. Whether to try again: an error may pass, but once the writer is closed
  * nobody waits for that. */
 static bool
@@ -133,6 +176,7 @@ writer_write_all(LogWriter *writer)
     for (size_t done = 0; done < lines->len;) {
         ssize_t n = write(writer->fd, lines->ptr + done, lines->len - done);
         if (n < 0) {
+            writer_tell(writer, errno);
             if (!error_wait(writer, errno)) {
                 (void)atomic_fetch_sub(&writer->waiting, lines->len - done);
                 break;
@@ -143,6 +187,7 @@ writer_write_all(LogWriter *writer)
             continue;
         }
         done += (size_t)n;
+        writer->told = false;
         (void)atomic_fetch_sub(&writer->waiting, (size_t)n);
         atomic_store(&writer->moved, uv_hrtime());
     }

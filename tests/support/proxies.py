@@ -1,4 +1,4 @@
-"""nginx and haproxy of the system, each in a process with a configuration of the test's."""
+"""nginx, haproxy and Caddy of the system, each in a process with a configuration of the test's."""
 
 from __future__ import annotations
 
@@ -158,3 +158,13 @@ def haproxy(folder: Path, upstream: str, **how: str) -> Iterator[int]:
     config.write_text(HAPROXY.format(port=port, upstream=upstream, **how))
     with _running([path, "-db", "-f", str(config)], port, folder):
         yield port
+
+
+@contextlib.contextmanager
+def caddy(folder: Path, text: str, port: int) -> Iterator[None]:
+    """Caddy with this configuration, which listens on `port`."""
+    (folder / "Caddyfile").write_text(f"{{\n    admin off\n}}\n{text}\n")
+    homes = [f"{name}={folder}" for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")]
+    command = ["env", "-u", "LD_PRELOAD", *homes, program("caddy"), "run", "--adapter", "caddyfile"]
+    with _running([*command, "--config", str(folder / "Caddyfile")], port, folder):
+        yield

@@ -30,7 +30,7 @@ from .secure import SecureError
 from .signals import OURS
 from .sockets import BindError, closing
 from .succession import Predecessor, leave_files, own_files, start_successor
-from .supervisor import LATE, Place, Supervisor, Work, pause_after
+from .supervisor import LATE, STOPPED, Place, Supervisor, Work, pause_after
 
 if TYPE_CHECKING:
     import socket
@@ -78,6 +78,7 @@ class Rolling(Supervisor):
         self._coming: dict[Place, Place] = {}  # a place, and the one whose worker it gets
         self._rolling: list[Place] = []  # whose workers are still to be replaced
         self._retiring: dict[Place, float] = {}  # places of old workers, and when they are killed
+        self._awake = 0.0  # when this process last went on after it had been stopped
         self._stalled: dict[Place, float] = {}  # since when their stacks have been asked for
         self._requests: dict[Place, int] = {}  # after how many a worker is replaced
         self._failures = 0  # of workers that were to take others' places, in a row
@@ -304,11 +305,18 @@ class Rolling(Supervisor):
 
     # -- Reasons ----------------------------------------------------------------------------
 
+    def _make_up_for(self, seconds: float) -> None:
+        super()._make_up_for(seconds)
+        if seconds >= STOPPED:
+            self._awake = time.monotonic()
+            self._stalled.clear()
+            self._retiring = {place: at + seconds for place, at in self._retiring.items()}
+
     def _check_pulse(self, place: Place, now: float) -> None:
         """Replaces a worker whose loop stands still, after its stacks have been written."""
         timeout = self._config.longest_standstill
         pulse = self._cells.pulse(place.cell)
-        if not timeout or not pulse or now - pulse < timeout:
+        if not timeout or not pulse or now - max(pulse, self._awake) < timeout:
             self._stalled.pop(place, None)
         else:
             words = "its event loop has stood still for %.1f seconds; it is replaced"
@@ -317,7 +325,7 @@ class Rolling(Supervisor):
     def _check_start(self, place: Place, now: float) -> None:
         """Ends a worker that isn't ready in time, which others may be waiting for."""
         timeout = self._config.longest_start
-        if timeout and now - place.started >= timeout:
+        if timeout and now - max(place.started, self._awake) >= timeout:
             words = "it did not start within %g seconds and will be killed"
             self._end_stalled(place, now, words % timeout)
 

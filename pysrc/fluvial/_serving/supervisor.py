@@ -40,6 +40,7 @@ _STEADY = 10.0  # seconds; a worker that has served this long is replaced at onc
 _FIRST_PAUSE = 0.5  # seconds before a new worker starts after failures; doubled each time
 _LONGEST_PAUSE = 10.0
 LATE = 0.4  # seconds that a worker may exceed its own deadline
+STOPPED = 1.0  # seconds by which a wait is too long when this process was stopped meanwhile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -347,11 +348,20 @@ class Supervisor:
         for fd in (self._ready[0], *self._watched_fds):
             poll.register(fd, select.POLLIN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._deaf_to)
+        begun = time.monotonic()
         poll.poll(timeout)
         signal.pthread_sigmask(signal.SIG_BLOCK, self._deaf_to)
+        if timeout is not None:
+            self._make_up_for(time.monotonic() - begun - timeout / 1000)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup[0], 4096)
         self._manager.live()
+
+    def _make_up_for(self, seconds: float) -> None:
+        """Adds to deadlines what was slept beyond them: as long as this process was stopped, its
+        workers probably were, too."""
+        if seconds >= STOPPED and self._kill_at:
+            self._kill_at += seconds
 
     def _note_ready(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -182,7 +182,7 @@ faults: $(VENV)/.test-needs build
 	$(SAY) "restarting workers 100 times under load (tests/cli/test_rolling.py)"
 	@RESTARTS=100 $(PY) -m pytest -n 0 -o timeout=900 tests/cli/test_rolling.py::test_a_restart_under_load_fails_no_request
 	$(SAY) "each allocation of a request, under the sanitizers (tests/faults/test_nomemory.py)"
-	@$(MAKE) --no-print-directory asan JOBS=0 TESTS="-o timeout=900 tests/faults/test_nomemory.py"
+	@FAULTS=1 $(MAKE) --no-print-directory asan JOBS=0 TESTS="-o timeout=900 tests/faults/test_nomemory.py"
 	$(SAY) "what clients and systems do to a server (tests/faults)"
 	@FAULTS=1 $(PY) -m pytest -n 0 -o timeout=900 tests/faults
 

@@ -66,12 +66,12 @@ def test_extension_exports_only_its_init_function(release: tuple[Path, Path]) ->
     assert [line.split()[0] for line in lines] == ["PyInit__core"]
 
 
-def test_extension_needs_only_the_c_library_codings_and_openssl(release: tuple[Path, Path]) -> None:
+def test_extension_needs_only_known_libraries(release: tuple[Path, Path]) -> None:
     dynamic = run("readelf", "--dynamic", "--wide", release[0])
     needed = set(re.findall(r"\(NEEDED\).*\[(.+)\.so", dynamic))
     system = {"libc", "libpthread", "libdl", "librt", "libm"}
     codings = {"libz", "libbrotlienc", "libbrotlidec", "libzstd"}
-    assert needed - system == codings | {"libssl", "libcrypto"}
+    assert needed - system == codings | {"libssl", "libcrypto", "libnghttp2"}
 
 
 def test_no_mutable_globals(release: tuple[Path, Path]) -> None:

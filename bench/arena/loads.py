@@ -54,6 +54,7 @@ def by_http_load(name: str, requests: Sequence[bytes], *, connections: int, each
 
     def command(port: int, seconds: int) -> list[str]:
         file = WORK / "arena" / f"{name}.requests"
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"".join(b"%d\n%s" % (len(each), each) for each in requests))
         options = [str(port), str(connections), str(seconds), str(each), str(file)]
         return [str(build_http_load()), *options]

@@ -80,9 +80,8 @@ guard_has_unnoted(StopGuard *guard)
 }
 
 static void
-guard_timer_arm(StopGuard *guard, int64_t deadline)
+guard_timer_set(StopGuard *guard, int64_t deadline)
 {
-    atomic_store(&guard->deadline, deadline);
     int64_t left = deadline == NEVER ? 0 : deadline - now_ns();
     if (deadline != NEVER && left < 1000) {
         left = 1000; /* 0 would mean never */
@@ -98,6 +97,24 @@ guard_timer_arm(StopGuard *guard, int64_t deadline)
     struct itimerval spec = {{0, 0}, {left / 1000000000, left % 1000000000 / 1000}};
     (void)setitimer(ITIMER_REAL, &spec, NULL);
 #endif
+}
+
+static void
+guard_timer_arm(StopGuard *guard, int64_t deadline)
+{
+    atomic_store(&guard->deadline, deadline);
+    guard_timer_set(guard, deadline);
+}
+
+/* Sets the timer anew for the same deadline, which a signal may shorten meanwhile. */
+static void
+guard_timer_renew(StopGuard *guard)
+{
+    int64_t deadline;
+    do {
+        deadline = atomic_load(&guard->deadline);
+        guard_timer_set(guard, deadline);
+    } while (atomic_load(&guard->deadline) != deadline);
 }
 
 /* Sets the deadline to `after` nanoseconds from now, unless it is earlier already. */
@@ -147,7 +164,7 @@ on_stop(int number, siginfo_t *info, void *Py_UNUSED(context))
         atomic_store(&guard->pause, REMIND);
         signal_count(guard, number,
                      guard->parent != 0 && info->si_pid == guard->parent);
-        guard_timer_arm(guard, atomic_load(&guard->deadline));
+        guard_timer_renew(guard);
         PyErr_SetInterruptEx(number);
     }
     errno = saved;
@@ -160,10 +177,11 @@ on_deadline(int number)
     if (guard == NULL || guard->pid != getpid()) {
         return;
     }
-    int64_t deadline = atomic_load(&guard->deadline);
-    if (deadline > now_ns()) {
+    int saved = errno;
+    if (atomic_load(&guard->deadline) > now_ns()) {
         atomic_store(&guard->pause, atomic_load(&guard->pause) * 2);
-        guard_timer_arm(guard, deadline);
+        guard_timer_renew(guard);
+        errno = saved;
         return;
     }
     struct pollfd error = {.fd = guard->error, .events = POLLOUT};
@@ -316,7 +334,7 @@ guard_note(PyObject *Py_UNUSED(module), PyObject *arg)
         signal_count(guard, (int)number,
                      false); /* another handler replaced ours and called Python's */
     }
-    guard_timer_arm(guard, atomic_load(&guard->deadline)); /* without the reminder */
+    guard_timer_renew(guard); /* without the reminder */
     return PyBool_FromLong(atomic_load(&guard->forced));
 }
 

@@ -78,8 +78,11 @@ kept_add(StaticFiles *self, PyObject *below, ServedFile *file)
             return -1;
         }
     }
+    if (PyDict_SetItem(self->kept, below, (PyObject *)file) < 0) {
+        return -1;
+    }
     self->bytes += kept_size(file);
-    return PyDict_SetItem(self->kept, below, (PyObject *)file);
+    return 0;
 }
 
 /* The file at the path, or its sibling in a coding, kept or opened now. 1 with a new reference in *file, 0 when

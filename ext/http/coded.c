@@ -532,6 +532,18 @@ coded_write_here(Coded *self, Slice piece, EncoderEnd end)
     return err;
 }
 
+/* The head was written, or there was no memory for it: then nothing will be encoded. Returns `err`. */
+static int
+coded_begun(HttpRequest *req, int err)
+{
+    if (err != 0 && http_request_is_open(req)) {
+        Coded **place = coded_place(req);
+        coded_drop(*place);
+        *place = NULL;
+    }
+    return err;
+}
+
 int
 coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
 {
@@ -554,7 +566,7 @@ coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
         return response_begin(req, head, length);
     }
     *coded_place(req) = coded;
-    return response_begin(req, &changed, -1);
+    return coded_begun(req, response_begin(req, &changed, -1));
 }
 
 int
@@ -609,7 +621,7 @@ coded_respond_later(HttpRequest *req, const HttpHead *head, Coding coding, Slice
     *coded_place(req) = self;
     self->left = 0;
     self->ended = true;
-    int err = response_begin(req, head, -1);
+    int err = coded_begun(req, response_begin(req, head, -1));
     if (err == 0 && req->conn == c) {
         coded_go_on(self);
         coded_responded(req);

@@ -120,7 +120,7 @@ decoded_piece(Decoded *self, HttpRequest *req, Slice piece, Slice *out)
 bool
 decoded_is_cut(const Decoded *self)
 {
-    return self != NULL && !self->decoder->complete;
+    return self != NULL && self->taken != 0 && !self->decoder->complete;
 }
 
 void

@@ -19,7 +19,7 @@ typedef struct Decoded Decoded; /* HttpConn.decoded or H2Stream.decoded owns it 
 Fault decoded_begin(HttpRequest *req, Decoded **out);
 /* Decodes a piece; `*out` is valid until the next call. */
 Fault decoded_piece(Decoded *self, HttpRequest *req, Slice piece, Slice *out);
-/* Whether the body has ended in the middle of its coding. `self` may be NULL here and below. */
+/* Whether the body has ended in the middle of its coding; an empty one has none. `self` may be NULL here and below. */
 bool decoded_is_cut(const Decoded *self);
 /* The exchange is over. */
 void decoded_free(Decoded *self);

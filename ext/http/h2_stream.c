@@ -10,6 +10,8 @@
 #include "base/probe.h"
 #include "http/measure.h"
 
+enum { H2_DECODE = 16 * 1024 }; /* bytes of a held body that are decoded at once */
+
 /* ---- Beginning and end ------------------------------------------------------------------------ */
 
 H2Stream *
@@ -371,20 +373,36 @@ h2_exchange_end(H2Stream *s)
 
 /* ---- Back-pressure ---------------------------------------------------------------------------- */
 
+/* Passes on what has waited, until the layer above has enough: a compressed body in parts, each of which
+ * may become much longer. */
+static void
+h2_exchange_held(H2Stream *s)
+{
+    Buf held = s->held;
+    size_t passed = 0;
+    s->held = (Buf){NULL, 0, 0};
+    while (s->req != NULL && !s->paused && passed < held.len) {
+        size_t left = held.len - passed;
+        size_t n = s->decoder != NULL && left > H2_DECODE ? H2_DECODE : left;
+        passed += n;
+        h2_exchange_pass(s, s->req, slice_of(held.ptr + passed - n, n));
+    }
+    if (s->req != NULL && passed < held.len
+        && buf_append(&s->held, held.ptr + passed, held.len - passed) != 0) {
+        h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    }
+    buf_free(&held);
+}
+
 void
 h2_exchange_flow(H2Stream *s)
 {
     if (s->req == NULL || s->paused) {
         return;
     }
-    if (s->held.len != 0) {
-        Buf held = s->held;
-        s->held = (Buf){NULL, 0, 0};
-        h2_exchange_pass(s, s->req, buf_slice(&held));
-        buf_free(&held);
-    }
+    h2_exchange_held(s);
     h2_exchange_continue(s);
-    if (s->ended_in && !s->paused) {
+    if (s->ended_in && !s->paused && s->held.len == 0) {
         h2_exchange_complete(s);
     }
 }

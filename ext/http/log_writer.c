@@ -176,8 +176,9 @@ writer_write_all(LogWriter *writer)
     for (size_t done = 0; done < lines->len;) {
         ssize_t n = write(writer->fd, lines->ptr + done, lines->len - done);
         if (n < 0) {
-            writer_tell(writer, errno);
-            if (!error_wait(writer, errno)) {
+            int error = errno;
+            writer_tell(writer, error);
+            if (!error_wait(writer, error)) {
                 (void)atomic_fetch_sub(&writer->waiting, lines->len - done);
                 break;
             }

@@ -34,9 +34,9 @@ _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 # Siblings of a file in content codings, the best first; served_file.c has the same.
 _SIBLINGS = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 # Names with a hash of their content as build tools write it: app.3f2a9c1b.js, app-3f2a9c1b.js. Only
-# hexadecimal ones with a digit and a letter: a word or a date is no hash.
-_HASHED = r"[.-](?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,64}\."
-_FOR_EVER = "public, max-age=31536000, immutable"  # RFC 8246
+# hexadecimal ones with a digit and a letter: a word or a date is no hash, nor is the end of a UUID.
+_HASHED = r"(?<!-[0-9a-f]{4})[.-](?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,64}\."
+_FOR_EVER = "max-age=31536000, immutable"  # RFC 8246
 
 
 class StaticFiles:

@@ -368,3 +368,47 @@ def test_sets_with_what_the_model_does_not_have(serve) -> None:
     app.get("/", response_model=Team)(lambda: Team({5}))  # type: ignore[arg-type]
     response = serve(app).client.get("/")
     assert response.status_code == 500
+
+
+def test_annotations_that_cannot_be_resolved(serve) -> None:
+    """Of a class that only its function knows: pydantic looks there, typing doesn't."""
+
+    class Local(pydantic.BaseModel):
+        pass
+
+    @dataclasses.dataclass
+    class LocalBox(Generic[Bound]):
+        user: Bound
+        local: Local | None = None
+
+    class Holder(pydantic.BaseModel):
+        box: LocalBox  # type: ignore[type-arg]
+
+    app = App()
+
+    @app.get("/", response_model=Holder)
+    def read() -> Any:
+        return Holder(box=LocalBox(UserRow()))
+
+    assert serve(app).client.get("/").json() == {"box": {"user": {"name": "ann"}, "local": None}}
+
+
+class Deferred(pydantic.BaseModel, Generic[Bound]):
+    model_config = pydantic.ConfigDict(defer_build=True)
+    user: Bound
+
+
+class HoldsDeferred(msgspec.Struct):
+    deferred: Deferred  # type: ignore[type-arg]
+
+
+def test_models_that_are_built_when_first_needed(serve) -> None:
+    app = App()
+
+    @app.get("/")
+    def read() -> HoldsDeferred:
+        return HoldsDeferred(Deferred.model_construct(user=UserRow()))
+
+    client = serve(app).client
+    for _ in range(2):
+        assert client.get("/").json() == {"deferred": {"user": {"name": "ann"}}}

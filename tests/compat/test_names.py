@@ -2,10 +2,11 @@
 that a program moves by changing its imports."""
 
 import importlib
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import pytest
 from fluvial import App, Depends, Query
+from fluvial._validation.annotations import strip_alias
 from fluvial.testclient import TestClient
 from typing_extensions import TypeAliasType
 
@@ -49,7 +50,7 @@ def test_what_does_not_exist_is_an_attribute_error() -> None:
             importlib.import_module(f"fluvial.{module}").x  # noqa: B018
 
 
-T = TypeVar("T")
+T, K, V = TypeVar("T"), TypeVar("K"), TypeVar("V")
 Given = TypeAliasType("Given", Annotated[int, Depends(lambda: 5)])
 Named = TypeAliasType("Named", Annotated[T, Query(alias="name")], type_params=(T,))
 Many = TypeAliasType("Many", list[T], type_params=(T,))
@@ -63,3 +64,20 @@ def test_type_aliases_of_typing_extensions() -> None:
         return [given, named, many]
 
     assert TestClient(app).get("/?name=3&many=4").json() == [5, 3, [4]]
+
+
+Flipped = TypeAliasType("Flipped", dict[V, Annotated[K, Query(alias="of k")]], type_params=(K, V))
+Itself = TypeAliasType("Itself", T, type_params=(T,))
+Unused = TypeAliasType("Unused", int, type_params=(T,))
+
+
+def test_the_arguments_of_an_alias_are_those_of_its_parameters() -> None:
+    key, value = get_args(strip_alias(Flipped[int, str]))
+    assert (key, get_args(value)[0]) == (str, int)
+    app = App()
+
+    @app.get("/")
+    def read(itself: Itself[int], unused: Unused[str]) -> list[int]:
+        return [itself, unused]
+
+    assert TestClient(app).get("/?itself=1&unused=2").json() == [1, 2]

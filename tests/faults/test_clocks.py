@@ -11,7 +11,7 @@ import ssl
 import struct
 import subprocess
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +109,8 @@ def date_of(client: httpx.Client) -> datetime:
 
 def last_logged(server: ServerProcess) -> datetime:
     found = re.findall(r'\[(\d+/\w+/\d+:\d+:\d+:\d+ [+-]\d+)\] "GET /pid', server.log)
+    if not found:  # the line isn't here yet
+        return datetime.fromtimestamp(0, UTC)
     return datetime.strptime(found[-1], "%d/%b/%Y:%H:%M:%S %z")
 
 

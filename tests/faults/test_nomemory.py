@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FULL = bool(os.environ.get("FAULTS"))
+pytestmark = pytest.mark.timeout(1000 if FULL else 300)
 TIMES, STEP = (3, 1) if FULL else (1, 3)
-PATIENCE = 800 if FULL else 110  # seconds
+PATIENCE = 800 if FULL else 240  # seconds
 
 # A process for each.
 GROUPS = (

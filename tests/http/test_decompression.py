@@ -1,5 +1,7 @@
 """Bodies of requests in a content coding, by --decompress."""
 
+import asyncio
+import hashlib
 import json
 import re
 from typing import Any
@@ -43,6 +45,14 @@ def make() -> App:
         async for piece in request.stream():
             size += len(piece)
         return {"size": size, "fields": sorted({name for name, _ in request.headers.items()})}
+
+    @app.post("/slow")
+    async def slow(request: Request) -> str:
+        found = hashlib.sha256()
+        async for piece in request.stream():
+            await asyncio.sleep(0)
+            found.update(piece)
+        return found.hexdigest()
 
     @app.post("/upload")
     async def upload(file: UploadFile) -> int:
@@ -165,8 +175,16 @@ def test_what_is_not_the_coding_is_refused(serve: Any, path: str, coding: str) -
         assert (answer.status_code, answer.json()) == (400, {"detail": words})
 
 
+def test_a_slow_reader_gets_everything(anywhere: Any) -> None:
+    text = b"".join(hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(8_000))
+    for coding in CODINGS:
+        answer = post(anywhere, "/slow", coding, coded(coding, text))
+        assert answer.json() == hashlib.sha256(text).hexdigest()
+
+
 def test_an_empty_body_has_no_coding(anywhere: Any) -> None:
-    assert post(anywhere, "/stream", "gzip", b"").json()["size"] == 0
+    for empty in (b"", iter(())):  # with a Content-Length, and without
+        assert post(anywhere, "/stream", "gzip", empty).json()["size"] == 0
     assert anywhere.get("/none", headers={"content-encoding": "gzip"}).status_code == 404
 
 

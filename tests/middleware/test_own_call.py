@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -74,3 +75,19 @@ def test_with_middleware_that_heeds_the_lifespan() -> None:
     with TestClient(app) as client:
         assert client.get("/").json() == "by its own http 5"
     assert seen == ["by its own lifespan", "begun", "ended"]
+
+
+def test_a_call_that_bears_the_name_of_ours(serve: Serve) -> None:
+    """functools.wraps, and the packages that watch apps, copy __module__, too."""
+
+    class Watched(App):
+        @functools.wraps(App.__call__)
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["type"])
+            await super().__call__(scope, receive, send)
+
+    app = Watched()
+    app.get("/")(lambda: "here")
+    seen.clear()
+    assert serve(app).client.get("/").json() == "here"
+    assert "http" in seen

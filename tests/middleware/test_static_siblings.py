@@ -25,7 +25,7 @@ LARGE = os.urandom(300_000)
 SIBLINGS = {"br": b"by brotli", "zstd": b"by zstd", "gzip": gzip.compress(TEXT)}
 SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 HASHED = "app.3f2a9c1b.js"
-FOR_EVER = "public, max-age=31536000, immutable"
+FOR_EVER = "max-age=31536000, immutable"
 
 
 @pytest.fixture
@@ -187,6 +187,8 @@ def test_a_name_with_a_hash_is_immutable(asking) -> None:
         ("app.3f2a9c1b.js", True),
         ("app-3f2a9c1b.js", True),
         ("main.073c9b0a.chunk.css", True),
+        ("550e8400-e29b-41d4-a716-44665544000a.png", False),
+        ("ann-550e8400-e29b-41d4-a716-44665544000a.png", False),
         ("logo.d41d8cd98f00b204e9800998ecf8427e.svg", True),
         ("report-20251130.pdf", False),
         ("jquery-3.7.1.min.js", False),

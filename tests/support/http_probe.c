@@ -446,12 +446,24 @@ limits_fill(HttpLimits *limits, PyObject *dict)
         size_t offset;
     } small[] = {
 #define LIMIT(field) {#field, offsetof(HttpLimits, field)}
-        LIMIT(request_line),   LIMIT(header_block),     LIMIT(header_fields),
-        LIMIT(trailer_block),  LIMIT(chunk_extensions), LIMIT(header_timeout),
-        LIMIT(body_rate),      LIMIT(body_grace),       LIMIT(keep_alive),
-        LIMIT(write_timeout),  LIMIT(connections),      LIMIT(in_flight),
-        LIMIT(pipelined),      LIMIT(half_closed),      LIMIT(linger_time),
-        LIMIT(linger_timeout), LIMIT(log_buffer),
+        LIMIT(h2),
+        LIMIT(request_line),
+        LIMIT(header_block),
+        LIMIT(header_fields),
+        LIMIT(trailer_block),
+        LIMIT(chunk_extensions),
+        LIMIT(header_timeout),
+        LIMIT(body_rate),
+        LIMIT(body_grace),
+        LIMIT(keep_alive),
+        LIMIT(write_timeout),
+        LIMIT(connections),
+        LIMIT(in_flight),
+        LIMIT(pipelined),
+        LIMIT(half_closed),
+        LIMIT(linger_time),
+        LIMIT(linger_timeout),
+        LIMIT(log_buffer),
 #undef LIMIT
     };
     http_limits_default(limits);

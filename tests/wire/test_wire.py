@@ -85,7 +85,7 @@ def test_case(case: Case) -> None:
     """In one piece. Without end-of-file from the client when the server closes by itself."""
     events, answers, stays_open = expected(case)
     teller = Teller()
-    with serving(teller) as server:
+    with serving(teller, h2=0) as server:
         responses = exchange(server, [case.raw], eof=stays_open)
     assert teller.lines() == events
     assert [answer_line(r) for r in responses] == answers
@@ -95,7 +95,7 @@ def test_case(case: Case) -> None:
 def test_case_cut_in_two(case: Case) -> None:
     events, answers, stays_open = expected(case)
     teller = Teller()
-    with serving(teller) as server:
+    with serving(teller, h2=0) as server:
         for cut in cuts(case.raw):
             teller.events.clear()
             responses = exchange(server, [case.raw[:cut], case.raw[cut:]], eof=stays_open)
@@ -110,7 +110,7 @@ def test_case_broken_off(case: Case) -> None:
     _, answers, _ = expected(case)
     wanted = [line for line in answers if line.startswith("200")]
     teller = Teller()
-    with serving(teller) as server:
+    with serving(teller, h2=0) as server:
         for cut in cuts(case.raw):
             responses = exchange(server, [case.raw[:cut]], eof=True)
             good = [answer_line(r) for r in responses if r.status == 200]

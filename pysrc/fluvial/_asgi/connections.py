@@ -65,8 +65,13 @@ async def _raising(app: App, scope: Message, receive: Receive, send: Send) -> No
 def own_call(app: App) -> Asgi3 | None:
     """The app itself, if its class has a __call__ of its own, a user's or one that a package which
     watches apps has put there; otherwise it isn't called on our server."""
-    call = type(app).__call__
-    return None if call.__module__.startswith("fluvial.") else app
+    return None if is_ours(type(app).__call__) else app
+
+
+def is_ours(call: Any) -> bool:
+    """Whether a function is defined here. What wraps one of ours may bear its names."""
+    module = str(getattr(call, "__module__", ""))
+    return module.startswith("fluvial.") and not hasattr(call, "__wrapped__")
 
 
 class Inside:

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._application.lifespan import running
-from .connections import own_call, side_of
+from .connections import is_ours, own_call, side_of
 
 if TYPE_CHECKING:
     from ..applications import App
@@ -43,7 +43,7 @@ def _passes(cls: Any) -> bool:
     found = (
         vars(each)["__call__"] for each in getattr(cls, "__mro__", ()) if "__call__" in vars(each)
     )
-    return str(getattr(next(found, None), "__module__", "")).startswith("fluvial.")
+    return is_ours(next(found, None))
 
 
 class _Passed:

@@ -141,9 +141,9 @@ class Service:
         finally:
             self._access_log.close()
             unregister_pool(loop, pool)
-            patience = 0.0 if self._stops > 1 else 1.0
-            self._own.close(patience)
-            pool.close(patience)
+            until = loop.time() + (0.0 if self._stops > 1 else 1.0)
+            for each in (self._own, pool):
+                each.close(max(until - loop.time(), 0.0))
 
     def _make_pool(self, loop: Loop) -> _core.Pool:
         config = self._config

@@ -47,9 +47,19 @@ def strip_alias(annotation: Any) -> Any:
         elif type(annotation).__name__ == "TypeAliasType":
             annotation = annotation.__value__
         elif type(origin := get_origin(annotation)).__name__ == "TypeAliasType":
-            annotation = origin.__value__[get_args(annotation)]
+            annotation = _alias_of(origin, get_args(annotation))
         else:
             return annotation
+
+
+def _alias_of(alias: Any, arguments: tuple[Any, ...]) -> Any:
+    """What an alias stands for with these arguments, which are in the order of its parameters."""
+    known = dict(zip(alias.__type_params__, arguments, strict=False))
+    value = alias.__value__
+    if isinstance(value, typing.TypeVar):
+        return known.get(value, value)
+    variables = getattr(value, "__parameters__", ())
+    return value[tuple(known.get(each, each) for each in variables)] if variables else value
 
 
 def union_members(annotation: Any) -> tuple[Any, ...]:

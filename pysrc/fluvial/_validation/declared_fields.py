@@ -11,7 +11,6 @@ import typing
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
-from weakref import WeakKeyDictionary
 
 from .annotations import strip_alias
 
@@ -37,14 +36,17 @@ def declared_serializer(schema: Any) -> SchemaSerializer | None:
 
 def serializer_of(cls: Any) -> SchemaSerializer:
     """The serializer that writes instances of a model with what is declared, and no more."""
-    found = _serializers.get(cls)
+    found: SchemaSerializer | None = vars(cls).get(_KEPT)
     if found is None:
+        if not getattr(cls, "__pydantic_complete__", True):  # its schema is made when first needed
+            cls.model_rebuild(raise_errors=False)
         found = declared_serializer(cls.__pydantic_core_schema__) or cls.__pydantic_serializer__
-        _serializers[cls] = found
+        if getattr(cls, "__pydantic_complete__", True):
+            type.__setattr__(cls, _KEPT, found)  # with the class, as pydantic's own
     return found
 
 
-_serializers: WeakKeyDictionary[type, SchemaSerializer] = WeakKeyDictionary()
+_KEPT = "__fluvial_serializer__"
 
 
 class _Rewriter:
@@ -134,8 +136,14 @@ def _annotations(owner: Any, name: Any) -> Iterator[Any]:
     elif computed is not None:
         yield computed.info.return_type
     else:
-        with suppress(NameError, TypeError):
+        try:
             yield get_type_hints(owner, include_extras=True).get(name)
+        except (NameError, TypeError):  # no names are known here: it may have a variable
+            written = str(getattr(owner, "__annotations__", {}).get(name))
+            yield None if "SerializeAsAny" in written else _UNKNOWN
+
+
+_UNKNOWN = TypeVar("_UNKNOWN")
 
 
 def _has_variable(annotation: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -59,8 +60,14 @@ def run(*command: str, stdin: bytes = b"") -> bytes:
     program = shutil.which(command[0])
     if program is None:
         pytest.skip(f"{command[0]} isn't installed")
+    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     done = subprocess.run(
-        [program, *command[1:]], input=stdin, capture_output=True, timeout=TIMEOUT, check=False
+        [program, *command[1:]],
+        input=stdin,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+        env=env,
     )
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
     return done.stdout

@@ -48,9 +48,9 @@ class StaticFiles:
     missing file as 404.html. Files have ETag and Last-Modified; see FileResponse.
 
     With `precompressed` a client that accepts br, zstd or gzip gets the sibling app.js.br,
-    app.js.zst or app.js.gz of app.js, unless it is older than the file. Files whose name has a hash
-    of their content are `immutable`: browsers ask for them once a year. A text is a regular
-    expression for such names.
+    app.js.zst or app.js.gz of app.js, unless it is older than the file by over two seconds. Files
+    whose name has a hash of their content are `immutable`: browsers ask for them once a year. A
+    text is a regular expression for such names.
 
     Mounted in an App on Fluvial's server, `directory` is served without Python code per request.
     The last `cached_files` (256; 0: none) are kept, small ones of up to `cached_bytes` (16 MiB) in

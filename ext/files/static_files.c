@@ -13,6 +13,7 @@
 #include "coding/coding.h"
 #include "files/file_turns.h"
 #include "files/served_file.h"
+#include "http/coded.h"
 #include "http/response.h"
 
 #include <llhttp.h>
@@ -249,16 +250,9 @@ static_find(StaticFiles *self, Slice path, Coding coding, ServedFile **file)
 static Coding
 static_coding(const HttpRequest *req, const ServedFile *file)
 {
-    Coding there[CODINGS], best = CODING_NONE;
-    unsigned n = served_siblings(file, there), most = 0;
-    int32_t i = n == 0 ? -1 : http_field_find(req, SLICE("accept-encoding"), 0);
-    while (i >= 0) {
-        Slice accept = http_field_value(req, (uint32_t)i);
-        Coding coding = coding_choose(accept, there, n, &most);
-        best = coding != CODING_NONE ? coding : best;
-        i = http_field_find(req, SLICE("accept-encoding"), (uint32_t)i + 1);
-    }
-    return best;
+    Coding there[CODINGS];
+    unsigned n = served_siblings(file, there);
+    return n == 0 ? CODING_NONE : http_accepted_coding(req, there, n);
 }
 
 /* Puts the sibling that the client likes best in the file's place. As kept_find. */

@@ -121,16 +121,15 @@ type_is_compressible(const Compressor *self, Slice content_type)
     return false;
 }
 
-/* The coding that the client likes best; among equals the server's first. CODING_NONE: none. */
-static Coding
-coding_for(const Compressor *self, const HttpRequest *req)
+Coding
+http_accepted_coding(const HttpRequest *req, const Coding *codings, unsigned n)
 {
     Coding best = CODING_NONE;
     unsigned most = 0;
     int32_t i = http_field_find(req, SLICE("accept-encoding"), 0);
     while (i >= 0) {
         Slice accept = http_field_value(req, (uint32_t)i);
-        Coding coding = coding_choose(accept, self->codings, self->n, &most);
+        Coding coding = coding_choose(accept, codings, n, &most);
         best = coding != CODING_NONE ? coding : best;
         i = http_field_find(req, SLICE("accept-encoding"), (uint32_t)i + 1);
     }
@@ -273,7 +272,7 @@ head_change(HttpRequest *req, HttpHead *head, int64_t length)
     if (!head_is_compressible(self, head, length)) {
         return CODING_NONE;
     }
-    Coding coding = coding_for(self, req);
+    Coding coding = http_accepted_coding(req, self->codings, self->n);
     if (fields_change(&self->fields, head->fields, coding) != 0) {
         return CODING_NONE;
     }
@@ -286,7 +285,7 @@ http_is_compressed(const HttpRequest *req, const HttpHead *head, int64_t length)
 {
     const Compressor *self = req->server->compressor;
     return unlikely(self != NULL) && head_is_compressible(self, head, length)
-           && coding_for(self, req) != CODING_NONE;
+           && http_accepted_coding(req, self->codings, self->n) != CODING_NONE;
 }
 
 /* ---- Encoders ----------------------------------------------------------------------------- */

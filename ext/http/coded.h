@@ -10,6 +10,7 @@
 #define FLUVIAL_HTTP_CODED_H
 
 #include "base/py.h"
+#include "coding/coding.h"
 #include "http/response.h"
 
 typedef struct Compressor
@@ -26,6 +27,9 @@ int coded_begin(HttpRequest *req, const HttpHead *head, int64_t length);
 int coded_write(Coded *self, Slice piece);
 /* When it returns the owner may be without `self`. */
 int coded_end(Coded *self, Slice trailers);
+
+/* The one of `n` codings that the client likes best; among equals the first. CODING_NONE: none. */
+Coding http_accepted_coding(const HttpRequest *req, const Coding *codings, unsigned n);
 
 /* Whether a piece is being encoded. `self` may be NULL here and below. */
 bool coded_is_busy(const Coded *self);

@@ -207,6 +207,8 @@ bool greeting_data(HttpConn *c, Slice data, Buf *rest);
 
 /* Sets the deadline that the state requires. Part of conn_settle. */
 void conn_settle_deadline(HttpConn *c);
+/* The number of bytes that the kernel has taken. */
+uint64_t conn_bytes_taken(const HttpConn *c);
 void conn_expired(HttpConn *c, DeadlineKind kind);
 
 /* ---- half.c ------------------------------------------------------------------------------ */
@@ -247,6 +249,10 @@ void exchange_message(HttpConn *c);
 void exchange_advance(HttpConn *c);
 /* Refuses the request with a response of our own if none has begun, and ends the connection. */
 void exchange_reject(HttpConn *c, Fault fault);
+/* The request no longer counts as unanswered. */
+void exchange_landed(HttpRequest *req);
+/* Whether its Content-Length exceeds the limit, and nothing has been answered. */
+bool exchange_is_too_large(const HttpRequest *req);
 /* The fault of a request whose body exceeds its limit. */
 Fault exchange_excess(const HttpRequest *req);
 /* Adds the exchange to the log, if that has a format. Sets AccessEntry.took. */

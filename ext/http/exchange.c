@@ -55,8 +55,7 @@ exchange_begin(HttpConn *c)
     return 0;
 }
 
-/* The request no longer counts as unanswered. */
-static void
+void
 exchange_landed(HttpRequest *req)
 {
     if (req->in_flight) {
@@ -182,7 +181,7 @@ exchange_excess(const HttpRequest *req)
     return (Fault){413, "The body is too large", name};
 }
 
-static bool
+bool
 exchange_is_too_large(const HttpRequest *req)
 {
     return req->response == HTTP_RESPONSE_NONE && req->content_length > 0

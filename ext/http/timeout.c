@@ -37,9 +37,8 @@ deadline_wanted(const HttpConn *c)
     Py_UNREACHABLE();
 }
 
-/* The number of bytes that the kernel has taken. */
-static uint64_t
-bytes_taken(const HttpConn *c)
+uint64_t
+conn_bytes_taken(const HttpConn *c)
 {
     return c->sent + stream_secure_surplus(&c->stream) - c->stream.queued;
 }
@@ -47,7 +46,7 @@ bytes_taken(const HttpConn *c)
 static void
 deadline_start(HttpConn *c, DeadlineKind kind)
 {
-    c->progress = bytes_taken(c);
+    c->progress = conn_bytes_taken(c);
     c->body_checked = c->body_received;
     deadline_set(&c->server->deadlines, &c->deadline, kind);
 }
@@ -104,7 +103,7 @@ header_expired(HttpConn *c)
 static void
 write_expired(HttpConn *c)
 {
-    if (bytes_taken(c) != c->progress) {
+    if (conn_bytes_taken(c) != c->progress) {
         deadline_start(c, DEADLINE_WRITE);
     } else {
         conn_abort(c);
@@ -148,7 +147,7 @@ conn_expired(HttpConn *c, DeadlineKind kind)
         write_expired(c);
         break;
     case DEADLINE_HALF_CLOSED:
-        half_expired(c, bytes_taken(c) != c->progress);
+        half_expired(c, conn_bytes_taken(c) != c->progress);
         break;
     case DEADLINE_LINGER:
         linger_expired(c);

@@ -94,6 +94,11 @@ h2_head_begin(H2Stream *s)
         h2_fault(s, 414, "The request target is too long", "request_line");
         return;
     }
+    if (path.len != 0 && path.ptr[0] != '/' && !slice_eq(path, SLICE("*"))) {
+        /* An absolute one would name another host than :authority. */
+        h2_fault(s, 400, "The request target is malformed", NULL);
+        return;
+    }
     if (buf_append_slice(&req->head, path) != 0) {
         h2_fault(s, 503, "The server is out of memory", NULL);
         return;
@@ -171,12 +176,13 @@ h2_head_field(H2Stream *s, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf)
     if (!pseudo && !s->begun) {
         h2_head_begin(s);
     }
-    if (!h2_field_fits(s, name.len + value.len)) {
+    if (pseudo) { /* even if it is too much: the log names it */
+        h2_pseudo_field(s, name, value_buf);
+    }
+    if (!h2_field_fits(s, name.len + value.len) || pseudo) {
         return;
     }
-    if (pseudo) {
-        h2_pseudo_field(s, name, value_buf);
-    } else if (slice_eq(name, SLICE("cookie"))) {
+    if (slice_eq(name, SLICE("cookie"))) {
         h2_cookie(s, value);
     } else if (slice_eq(name, SLICE("host"))) {
         h2_host(s, value);
@@ -205,6 +211,7 @@ h2_method(Slice name, uint8_t *out)
             return *out != HTTP_CONNECT && (*out <= HTTP_SOURCE || *out == HTTP_QUERY);
         }
     }
+    *out = METHOD_UNKNOWN;
     return false;
 }
 

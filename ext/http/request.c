@@ -231,6 +231,9 @@ request_free_spare(HttpServer *server)
 Slice
 http_request_method(const HttpRequest *req)
 {
+    if (unlikely(req->method == METHOD_UNKNOWN)) {
+        return SLICE("-");
+    }
     const char *name = llhttp_method_name((llhttp_method_t)req->method);
     return slice_of(name, strlen(name));
 }

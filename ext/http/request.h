@@ -25,6 +25,8 @@ typedef struct HttpField {
     uint32_t value, value_len;
 } HttpField;
 
+enum { METHOD_UNKNOWN = 255 }; /* a request of HTTP/2 that is refused: "-" in the log */
+
 typedef enum HttpBodyMode {
     HTTP_BODY_DISCARD, /* not needed: read within the limits and dropped */
     HTTP_BODY_COLLECT, /* gathered in HttpRequest.body; on_request follows when it is complete */
@@ -44,7 +46,7 @@ struct HttpRequest {
     HttpConn *conn; /* borrowed; NULL once the exchange is over or the client has gone,
                      * and for HTTP/2: see http_request_is_open */
 
-    uint8_t method; /* llhttp_method_t */
+    uint8_t method; /* llhttp_method_t, or METHOD_UNKNOWN */
     uint8_t minor;  /* of HTTP/1.x: 0 or 1; HTTP_2 */
     bool is_head;
     bool keep_alive;      /* what the request asks for */

@@ -153,7 +153,7 @@ h2_feed_some(H2Conn *h2, const char *ptr, size_t len)
               flood                                  ? NGHTTP2_ENHANCE_YOUR_CALM
               : used == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR
                                                      : NGHTTP2_INTERNAL_ERROR,
-              flood ? "it sends frames and doesn't read the replies" : NULL, NULL);
+              flood ? H2_UNREAD : NULL, NULL);
 }
 
 /* Passes bytes to nghttp2 frame by frame: whether a frame may come depends on those before it. */
@@ -176,6 +176,22 @@ h2_feed(H2Conn *h2, const char *ptr, size_t len)
         }
     }
     h2_feed_some(h2, ptr + fed, len - fed);
+    if (h2_frame_ends_head(&h2->frame)) {
+        h2->head_at = 0; /* though nghttp2 may have dropped it, and called nothing */
+    }
+}
+
+/* Names the last stream, once what has arrived has been read: it may open some. */
+static void
+h2_submit_goaway(H2Conn *h2)
+{
+    int32_t last = nghttp2_session_get_last_proc_stream_id(h2->session);
+    h2->goaway_due = false;
+    if (nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR,
+                              NULL, 0)
+        != 0) {
+        h2_refuse(h2, NGHTTP2_INTERNAL_ERROR, NULL, NULL);
+    }
 }
 
 /* Passes on what nghttp2 has to send, as far as the client takes it. */
@@ -187,6 +203,9 @@ h2_pump(H2Conn *h2)
         const uint8_t *data;
         if (c == NULL || h2->refused || c->broken || c->stream.over_high) {
             return;
+        }
+        if (h2->goaway_due) {
+            h2_submit_goaway(h2);
         }
         ssize_t len = nghttp2_session_mem_send(h2->session, &data);
         c = h2->conn;
@@ -324,10 +343,7 @@ void
 h2_last_goaway(H2Conn *h2)
 {
     if (!h2->last_goaway) {
-        h2->last_goaway = true;
-        int32_t last = nghttp2_session_get_last_proc_stream_id(h2->session);
-        (void)nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last,
-                                    NGHTTP2_NO_ERROR, NULL, 0);
+        h2->last_goaway = h2->goaway_due = true;
         h2_wake(h2);
     }
 }

@@ -1,11 +1,11 @@
 /* One HTTP/2 connection and its streams, behind the interface of h2.h. Each stream is one exchange: an
  * HttpRequest from its first HEADERS frame to the end of its response.
- *
  *   h2.c        the connection: bytes to nghttp2 and back, deadlines, the ways to end
  *   h2_in.c     nghttp2's callbacks: frames to the parts of a request
  *   h2_head.c   header fields to an HttpRequest, and the limits on them
  *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
- *   h2_out.c    responses: header fields, pieces of the body, trailers
+ *   h2_fields.c header fields of responses, as nghttp2 takes them
+ *   h2_out.c    responses: their heads, pieces of the body, trailers
  *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
  *
  * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls
@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/ring.h"
 #include "http/h2.h"
+#include "http/response_head.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -32,6 +33,9 @@ enum {
     H2_DECODED_TIMES =
         4, /* of HttpLimits.header_block, decoded: more ends the connection */
 };
+
+/* Why a connection ends whose client lets replies wait. */
+#define H2_UNREAD "it sends frames and doesn't read the replies"
 
 typedef struct H2Conn H2Conn;
 typedef struct H2Stream H2Stream;
@@ -84,6 +88,7 @@ struct H2Stream {
     Coded *coded;           /* owned: the response is being compressed; else NULL */
     uint64_t taken;         /* bytes that nghttp2 has framed */
     uint64_t taken_checked; /* `taken` at `taken_at` */
+    uint64_t conn_taken_checked; /* and H2Conn.taken */
     uint64_t taken_at;
 };
 
@@ -118,6 +123,7 @@ struct H2Conn {
     bool resumed;      /* http_body_resume was called */
     bool draining;     /* the first GOAWAY is submitted */
     bool last_goaway;  /* and the one that names the last stream */
+    bool goaway_due;   /* it isn't submitted yet */
     bool refused;      /* the connection is to end: `error` says why */
     uint32_t error;    /* NGHTTP2_… */
     const char *limit; /* the field of HttpLimits that was exceeded, or NULL */
@@ -131,6 +137,7 @@ struct H2Conn {
     uint64_t opened;           /* bit n: it has opened newest - 2n, too */
     int32_t closed[H2_CLOSED]; /* streams that the client itself has ended, of late */
     unsigned nclosed;          /* where the next of them goes */
+    uint64_t taken;            /* bytes of all responses that nghttp2 has framed */
     uint64_t wrote;            /* bytes that the kernel had taken at `wrote_at` */
     uint64_t wrote_at;         /* uv_now() */
 };
@@ -187,6 +194,21 @@ void h2_stream_reset(H2Stream *s, uint32_t error);
 /* Passes on what waits for http_body_resume. */
 void h2_exchange_flow(H2Stream *s);
 
+/* ---- h2_fields.c ------------------------------------------------------------------------- */
+
+/* What h2_nv_begin and the others have added: H2Conn.nv. */
+nghttp2_nv *h2_nv(const H2Conn *h2);
+size_t h2_nv_count(const H2Conn *h2);
+/* Makes room for the fields of `raw` and `added`, and a few more. 0 or UV_ENOMEM. */
+int h2_nv_begin(H2Conn *h2, Slice raw, Slice added);
+void h2_nv_add_number(H2Conn *h2, Slice name, uint64_t number);
+/* Adds the fields "name: value\r\n" …; their names are copied in lower case. */
+void h2_nv_add_raw(H2Conn *h2, Slice raw);
+/* Puts the head into H2Conn.nv. 0 or UV_ENOMEM. */
+int h2_nv_head(H2Conn *h2, HttpServer *server, const ResponseHead *head);
+/* Notes for the access log what the head says. */
+void h2_log_head(H2Stream *s, int status);
+
 /* ---- h2_out.c ---------------------------------------------------------------------------- */
 
 void h2_out_free(H2Stream *s);
@@ -207,12 +229,13 @@ void h2_guard_reset(H2Conn *h2);
 void h2_guard_control(H2Conn *h2);
 /* Something useful has happened, which goes with a few such frames. */
 void h2_guard_useful(H2Conn *h2);
-/* The client has opened a stream, or one that it has ended is over. */
-void h2_guard_opened(H2Conn *h2, int32_t id);
+/* A stream that the client has ended is over. */
 void h2_guard_closed(H2Conn *h2, int32_t id);
 /* Reads a frame's head, as far as it has come, or skips its payload. Returns the bytes used, at least one;
  * `*whole`: the head is complete. */
 size_t h2_frame_read(H2Frame *frame, Slice bytes, bool *whole);
+/* Whether the frame has come, and ended a header section. */
+bool h2_frame_ends_head(const H2Frame *frame);
 /* Whether the frame may come now; if not, the connection is refused. */
 bool h2_guard_frame(H2Conn *h2, const H2Frame *frame);
 /* H2_LOOK has passed: looks at each stream. */

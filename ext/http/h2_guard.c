@@ -13,7 +13,10 @@ enum {
     H2_SECOND = 1000,
     H2_FRAME_HEAD = 9,
     H2_OPENED = 64, /* bits of H2Conn.opened */
-    H2_USEFUL = 2,  /* frames that ask for nothing, for each useful one */
+    H2_FEW = 16
+        * 1024,        /* bytes of the connection's window: a frame of the usual size */
+    H2_REPLIES = 4096, /* frames that wait for the client, which sends more */
+    H2_USEFUL = 2,     /* frames that ask for nothing, for each useful one */
 };
 
 /* Counts one event; false when it is one too many in this second. */
@@ -63,9 +66,13 @@ h2_guard_useful(H2Conn *h2)
  * what comes after the client's own END_STREAM or RST_STREAM is an error, and so is an identifier that the
  * client has left out (RFC 9113 section 5.1). Only what is known for certain counts. */
 
-void
+/* The client has sent HEADERS for a stream, which needn't be new. nghttp2 may refuse it. */
+static void
 h2_guard_opened(H2Conn *h2, int32_t id)
 {
+    if (id % 2 == 0 || id <= h2->newest) {
+        return;
+    }
     int32_t steps = (id - h2->newest) / 2;
     h2->opened = steps < H2_OPENED ? h2->opened << steps | 1 : 1;
     h2->newest = id;
@@ -144,6 +151,13 @@ h2_frame_read(H2Frame *frame, Slice bytes, bool *whole)
     return used;
 }
 
+bool
+h2_frame_ends_head(const H2Frame *frame)
+{
+    bool head = frame->type == NGHTTP2_HEADERS || frame->type == NGHTTP2_CONTINUATION;
+    return head && frame->skip == 0 && (frame->flags & NGHTTP2_FLAG_END_HEADERS);
+}
+
 /* A frame of a header section. */
 static void
 h2_guard_head(H2Conn *h2, const H2Frame *frame)
@@ -171,9 +185,23 @@ h2_guard_id(H2Conn *h2, int32_t id)
     }
 }
 
+/* Whether more replies wait for the client to read than those that open streams account for. */
+static bool
+h2_is_unread(const H2Conn *h2)
+{
+    return nghttp2_session_get_outbound_queue_size(h2->session)
+           > (size_t)H2_REPLIES + h2->nstreams;
+}
+
 bool
 h2_guard_frame(H2Conn *h2, const H2Frame *frame)
 {
+    if (frame->type != NGHTTP2_CONTINUATION) {
+        h2->head_at = 0;
+    }
+    if (h2_is_unread(h2)) {
+        h2_refuse(h2, NGHTTP2_ENHANCE_YOUR_CALM, H2_UNREAD, NULL);
+    }
     switch (frame->type) {
     case NGHTTP2_DATA:
         h2_guard_id(h2, frame->id);
@@ -183,6 +211,7 @@ h2_guard_frame(H2Conn *h2, const H2Frame *frame)
         break;
     case NGHTTP2_HEADERS:
         h2_guard_id(h2, frame->id);
+        h2_guard_opened(h2, frame->id);
         h2_guard_head(h2, frame);
         break;
     case NGHTTP2_CONTINUATION:
@@ -212,12 +241,21 @@ h2_is_slow(uint64_t bytes, uint64_t ms, uint64_t rate)
     return bytes * H2_SECOND < ms * rate;
 }
 
+/* Whether other bodies, which the handlers don't read, leave the client little that it may send. */
+static bool
+h2_is_shut(const H2Conn *h2)
+{
+    int32_t whole = nghttp2_session_get_effective_local_window_size(h2->session);
+    int32_t few = whole / 4 < H2_FEW ? whole / 4 : H2_FEW;
+    return nghttp2_session_get_local_window_size(h2->session) <= few;
+}
+
 /* The body of a request that should be arriving, or be given up by the client. */
 static void
 h2_look_in(H2Stream *s, uint64_t now, const HttpLimits *limits)
 {
     uint64_t ms = now - s->checked_at;
-    if (s->ended_in || s->paused || s->held.len != 0 || s->reset) {
+    if (s->ended_in || s->paused || s->held.len != 0 || s->reset || h2_is_shut(s->h2)) {
         s->checked_at = now;
         s->checked = s->received;
     } else if (limits->body_rate != 0 && ms >= limits->body_grace) {
@@ -234,21 +272,28 @@ h2_look_in(H2Stream *s, uint64_t now, const HttpLimits *limits)
     }
 }
 
-/* The response, which the client's windows may hold up. */
+/* The response, which the client's windows may hold up. One that waits for its turn, or for TCP, isn't held up: streams
+ * are served one after another. While the connection's window is used up, it is enough that the client reads any of
+ * them. */
 static void
 h2_look_out(H2Stream *s, uint64_t now, const HttpLimits *limits)
 {
+    H2Conn *h2 = s->h2;
     uint64_t ms = now - s->taken_at;
-    if (s->queued == 0 || s->reset) {
-        s->taken_at = now;
-        s->taken_checked = s->taken;
-    } else if (limits->h2_stall != 0 && ms >= limits->h2_stall) {
-        bool slow = h2_is_slow(s->taken - s->taken_checked, ms, limits->body_rate);
-        s->taken_at = now;
-        s->taken_checked = s->taken;
-        if (slow) {
-            h2_stream_reset(s, NGHTTP2_CANCEL);
-        }
+    bool own = nghttp2_session_get_stream_remote_window_size(h2->session, s->id) <= 0;
+    bool held_up = own || nghttp2_session_get_remote_window_size(h2->session) <= 0;
+    bool waits = s->queued != 0 && !s->reset && held_up;
+    if (waits && (limits->h2_stall == 0 || ms < limits->h2_stall)) {
+        return;
+    }
+    uint64_t bytes =
+        own ? s->taken - s->taken_checked : h2->taken - s->conn_taken_checked;
+    s->taken_at = now;
+    s->taken_checked = s->taken;
+    s->conn_taken_checked = h2->taken;
+    if (waits && (bytes == 0 || h2_is_slow(bytes, ms, limits->body_rate))) {
+        h2_stream_reset(s, NGHTTP2_CANCEL);
+        h2_exchange_drop(s); /* now: RST_STREAM may have to wait for TCP */
     }
 }
 
@@ -257,7 +302,7 @@ static bool
 h2_look_socket(H2Conn *h2, uint64_t now, const HttpLimits *limits)
 {
     HttpConn *c = h2->conn;
-    uint64_t wrote = c->sent + stream_secure_surplus(&c->stream) - c->stream.queued;
+    uint64_t wrote = conn_bytes_taken(c);
     if (c->stream.queued == 0 || wrote != h2->wrote) {
         h2->wrote = wrote;
         h2->wrote_at = now;

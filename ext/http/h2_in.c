@@ -28,7 +28,6 @@ h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0;
     }
-    h2_guard_opened(h2, frame->hd.stream_id);
     H2Stream *s = h2_stream_new(h2, frame->hd.stream_id);
     if (s == NULL) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;

@@ -29,6 +29,7 @@ h2_stream_new(H2Conn *h2, int32_t id)
     s->req = req;
     s->last = &s->first;
     s->unread_left = UNREAD_MAX;
+    s->conn_taken_checked = h2->taken;
     s->checked_at = s->taken_at = req->began = h2_now(h2);
     req->h2 = s;
     req->peer = c->peer;
@@ -51,12 +52,13 @@ h2_stream_free(H2Stream *s)
     ring_remove(&s->all);
     ring_remove(&s->writable);
     h2->nstreams--;
+    (void)nghttp2_session_consume_connection(h2->session, s->held.len);
+    buf_free(&s->held);
     h2_exchange_drop(s);
     h2_head_clear(s);
     h2_out_free(s);
     coded_drop(s->coded);
     decoded_free(s->decoder);
-    buf_free(&s->held);
     buf_free(&s->trailers);
     PyMem_RawFree(s);
 }
@@ -66,19 +68,26 @@ h2_stream_reset(H2Stream *s, uint32_t error)
 {
     if (!s->reset) {
         s->reset = true;
-        (void)nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
-                                        error);
+        int err =
+            nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, error);
+        if (err != 0) { /* no memory: else the stream would stay for ever */
+            h2_refuse(s->h2, NGHTTP2_INTERNAL_ERROR, NULL, NULL);
+        }
         h2_wake(s->h2);
     }
 }
 
-/* The request no longer counts as unanswered. */
+static void h2_exchange_unread(H2Stream *s, size_t len);
+
+/* Nobody will read what waits for http_body_resume: the client may send as much again. */
 static void
-h2_exchange_landed(HttpRequest *req)
+h2_exchange_unhold(H2Stream *s)
 {
-    if (req->in_flight) {
-        req->in_flight = false;
-        req->server->stats.in_flight--;
+    size_t held = s->held.len;
+    s->paused = false;
+    if (held != 0) {
+        buf_free(&s->held);
+        h2_exchange_unread(s, held);
     }
 }
 
@@ -97,9 +106,10 @@ h2_exchange_drop(H2Stream *s)
     }
     s->req = NULL;
     req->h2 = NULL;
+    h2_exchange_unhold(s);
     bool owed = req->response != HTTP_RESPONSE_DONE;
     req->response = HTTP_RESPONSE_DONE;
-    h2_exchange_landed(req);
+    exchange_landed(req);
     if (owed && req->told) {
         ops->on_gone(req);
     }
@@ -110,10 +120,12 @@ void
 h2_exchange_over(H2Stream *s)
 {
     HttpRequest *req = s->req;
-    PROBE(response_complete, s->h2->conn, req);
+    H2Conn *h2 = s->h2;
+    PROBE(response_complete, h2->conn, req);
+    h2->busy++; /* so that the stream stays while Python code runs */
     if (req->in_flight) {
         req->server->stats.responses++;
-        h2_exchange_landed(req);
+        exchange_landed(req);
     }
     bool waits = s->over_high || req->server->compressor != NULL;
     if (req->told && (waits || !req->body_complete)) {
@@ -124,6 +136,7 @@ h2_exchange_over(H2Stream *s)
     if (s->req == req) {
         h2_exchange_drop(s);
     }
+    h2_release(h2);
 }
 
 void
@@ -170,13 +183,6 @@ h2_exchange_request(HttpRequest *req)
     req->server->ops->on_request(req);
 }
 
-static bool
-h2_is_too_large(const HttpRequest *req)
-{
-    return req->response == HTTP_RESPONSE_NONE && req->content_length > 0
-           && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
-}
-
 /* Calls on_head, and on_request if the handler need not wait for the body. Either may respond. */
 static void
 h2_exchange_tell(H2Stream *s, HttpRequest *req)
@@ -195,7 +201,7 @@ h2_exchange_tell(H2Stream *s, HttpRequest *req)
     req->in_flight = true;
     req->told = true;
     req->body_mode = server->ops->on_head(req);
-    if (s->req != req || h2_is_too_large(req)) {
+    if (s->req != req || exchange_is_too_large(req)) {
         return;
     }
     bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
@@ -243,7 +249,7 @@ h2_exchange_head(H2Stream *s)
     PROBE(request_head, s->h2->conn, req, http_request_path(req).ptr, req->path_len);
     http_request_ref(req);
     h2_exchange_tell(s, req);
-    if (s->req == req && h2_is_too_large(req)) {
+    if (s->req == req && exchange_is_too_large(req)) {
         h2_exchange_reject(s, exchange_excess(req));
     }
     http_request_unref(req);
@@ -331,6 +337,7 @@ h2_exchange_body(H2Stream *s, Slice piece)
         if (!s->paused && s->held.len == 0) {
             h2_exchange_pass(s, req, piece);
         } else if (buf_append_slice(&s->held, piece) != 0) {
+            (void)nghttp2_session_consume_connection(s->h2->session, piece.len);
             h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
         }
         return;
@@ -387,8 +394,11 @@ h2_exchange_held(H2Stream *s)
         passed += n;
         h2_exchange_pass(s, s->req, slice_of(held.ptr + passed - n, n));
     }
-    if (s->req != NULL && passed < held.len
-        && buf_append(&s->held, held.ptr + passed, held.len - passed) != 0) {
+    size_t rest = held.len - passed;
+    if (s->req == NULL && rest != 0) {
+        h2_exchange_unread(s, rest);
+    } else if (rest != 0 && buf_append(&s->held, held.ptr + passed, rest) != 0) {
+        (void)nghttp2_session_consume_connection(s->h2->session, rest);
         h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
     }
     buf_free(&held);

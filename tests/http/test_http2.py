@@ -15,14 +15,17 @@ import pytest
 from fluvial import App, Request
 from fluvial.responses import FileResponse, Response, StreamingResponse
 from support.h2_client import (
+    ACK,
     DATA,
     END_HEADERS,
     END_STREAM,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     NO_ERROR,
+    PING,
     PROTOCOL_ERROR,
     Answer,
+    Frame,
     H2Client,
     frame,
 )
@@ -183,6 +186,23 @@ def test_methods_that_are_not_known(client: H2Client, method: str) -> None:
     assert client.get().status == 200
 
 
+def test_methods_in_the_log(tmp_path: Path) -> None:
+    """One that isn't known has no name there, and never another's."""
+    log = tmp_path / "log"
+    options: dict[str, Any] = {"access_log_file": str(log), "access_logformat": "%(r)s %(s)s"}
+    with (
+        serving(app, http="auto", access_log=True, **options) as served,
+        H2Client.to(served) as client,
+    ):
+        for method in ("GET", "X", "DESCRIBE"):
+            client.answer(client.request("/", method))
+    assert log.read_text().splitlines() == [
+        "GET / HTTP/2.0 200",
+        "- / HTTP/2.0 501",
+        "- / HTTP/2.0 501",
+    ]
+
+
 @pytest.mark.parametrize("path", ["/", "/pieces", "/none"])
 def test_head(client: H2Client, path: str) -> None:
     whole, head = client.get(path), client.answer(client.request(path, "HEAD"))
@@ -317,6 +337,12 @@ def test_targets_that_are_malformed(client: H2Client, path: str) -> None:
     assert client.get().status == 200
 
 
+def test_targets_of_another_host(client: H2Client) -> None:
+    """An absolute one, which nghttp2 lets pass for schemes that it doesn't know."""
+    assert client.answer(client.request("http://other/", scheme="x")).status == 400
+    assert client.get().status == 200
+
+
 def test_the_preface_byte_by_byte(served: Served) -> None:
     class Trickling(H2Client):
         def send(self, data: bytes) -> None:
@@ -394,6 +420,41 @@ def test_it_stops_after_the_streams_that_there_are() -> None:
         goaway = client.until_closed()
         assert goaway is not None
         assert (goaway.error, int.from_bytes(goaway.payload[:4], "big")) == (NO_ERROR, stream)
+
+
+def test_the_last_stream_is_named() -> None:
+    """One that comes along with the answer to the server's ping is served, and named."""
+
+    class Late(H2Client):
+        def _note(self, found: Frame) -> None:
+            if found.type != PING or found.flags & ACK:
+                super()._note(found)
+                return
+            head = frame(HEADERS, END_HEADERS | END_STREAM, 3, self.head("/quick"))
+            self.send(frame(PING, ACK, 0, found.payload) + head)
+
+    begun, go_on = threading.Event(), threading.Event()
+    slow = App()
+
+    @slow.get("/")
+    def wait() -> str:
+        begun.set()
+        assert go_on.wait(30)
+        return "done"
+
+    @slow.get("/quick")
+    async def quick() -> str:
+        return "quick"
+
+    with serving(slow, http="auto") as served, Late.to(served) as client:
+        client.request()
+        assert begun.wait(30)
+        served.stop()
+        assert client.answer(3).body == b'"quick"'
+        go_on.set()
+        goaway = client.until_closed()
+        assert goaway is not None
+        assert int.from_bytes(goaway.payload[:4], "big") == 3
 
 
 def test_an_idle_connection_ends_with_the_server(served: Served) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import fluvial._core
 import pytest
-from fluvial import App
-from fluvial.responses import Response
+from fluvial import App, Request
+from fluvial.responses import Response, StreamingResponse
 from support.h2_client import (
     CANCEL,
     CONTINUATION,
@@ -23,10 +24,13 @@ from support.h2_client import (
     PING,
     PRIORITY,
     PROTOCOL_ERROR,
+    REFUSED_STREAM,
     RST_STREAM,
     SETTINGS,
     STREAM_CLOSED,
     WINDOW_UPDATE,
+    Answer,
+    Frame,
     H2Client,
     frame,
 )
@@ -36,6 +40,7 @@ pytestmark = pytest.mark.skipif(
     not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
 )
 LARGE = b"x" * 1_000_000
+HUGE = b"x" * 16_000_000  # more than the kernel takes for a client that doesn't read
 app = App()
 
 
@@ -222,10 +227,13 @@ def test_window_updates_of_a_client_that_reads(served: Served) -> None:
         assert client.get("/large").body == LARGE
 
 
-@pytest.mark.parametrize("window", [0, 1])
-def test_tiny_windows(window: int) -> None:
+@pytest.mark.parametrize(("window", "rate"), [(0, 240), (1, 240), (0, 0)])
+def test_tiny_windows(window: int, rate: int) -> None:
     """CVE-2019-9511 and -9517: responses that are asked for and not read."""
-    with limited(h2_stall=1000) as served, H2Client.to(served, {INITIAL_WINDOW_SIZE: 0}) as client:
+    with (
+        limited(h2_stall=1000, body_rate=rate) as served,
+        H2Client.to(served, {INITIAL_WINDOW_SIZE: 0}) as client,
+    ):
         client.window = False
         stream = client.request("/large")
         if window:
@@ -234,6 +242,119 @@ def test_tiny_windows(window: int) -> None:
             assert client.read() is not None
         assert client.answers[stream].reset == CANCEL
         assert len(client.answers[stream].body) < 1000
+
+
+def test_responses_that_wait_for_their_turn() -> None:
+    """Streams are served one after another, and no faster than TCP: their client isn't to blame."""
+
+    class Counting(H2Client):
+        counts = dict.fromkeys((1, 3, 5), 0)
+
+        def _note(self, found: Frame) -> None:
+            if found.type == DATA:
+                self.counts[found.stream] += len(found.payload)
+                found.payload = b""
+            super()._note(found)
+
+    begun, gone = threading.Event(), threading.Event()
+    several = App()
+
+    @several.get("/huge")
+    async def huge() -> Response:
+        return Response(HUGE)
+
+    @several.get("/unread")
+    async def unread() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            begun.set()
+            try:
+                while True:
+                    yield LARGE
+            finally:
+                gone.set()
+
+        return StreamingResponse(pieces())
+
+    with (
+        serving(several, http="auto", limits={"h2_stall": 1000, "write_timeout": 0}) as served,
+        Counting.to(served, {INITIAL_WINDOW_SIZE: 0}) as client,
+    ):
+        client.window = False
+        streams = [client.request("/huge"), client.request("/huge")]
+        client.request("/unread")
+        client.grant(0, 2**30)
+        for stream in streams:
+            client.grant(stream, 2**30)
+        assert begun.wait(30)
+        assert gone.wait(30)  # it has no window; the others have, and wait for TCP
+        for stream in streams:
+            assert client.answer(stream).reset is None
+            assert client.counts[stream] == len(HUGE)
+
+
+def test_a_client_that_reads_one_response_of_two() -> None:
+    """What it reads uses up the connection's window: the other waits for its turn."""
+    with limited(h2_stall=1000) as served, H2Client.to(served, {INITIAL_WINDOW_SIZE: 0}) as client:
+        client.window = False
+        streams = [client.request("/large") for _ in range(3)]
+        for stream in streams[:2]:
+            client.grant(stream, 2**30)
+        while client.answers.get(streams[2], Answer()).reset is None:
+            assert client.read() is not None
+        assert [client.answers[stream].reset for stream in streams[:2]] == [None, None]
+
+
+def test_replies_that_nobody_reads() -> None:
+    """Streams that are refused, while TCP takes nothing more."""
+    huge = App()
+
+    @huge.get("/")
+    async def index() -> Response:
+        return Response(HUGE)
+
+    limits = {"h2_streams": 1, "h2_resets": 0, "h2_controls": 0}
+    with (
+        serving(huge, http="auto", limits=limits) as served,
+        H2Client.to(served, {INITIAL_WINDOW_SIZE: 2**31 - 1}) as client,
+    ):
+        client.window = False
+        client.grant(0, 2**30)
+        client.request()
+        refused = b"".join(
+            frame(HEADERS, END_HEADERS | END_STREAM, stream, client.head())
+            for stream in range(3, 2 * 10_000, 2)
+        )
+        client.send(refused)
+        goaway = client.until_closed()
+        assert goaway is not None
+        assert goaway.error == ENHANCE_YOUR_CALM
+
+
+def test_frames_for_a_stream_that_was_refused() -> None:
+    """They may have been on their way; other streams go on."""
+    with limited(h2_streams=2) as served, H2Client.to(served) as client:
+        data = b""  # all before the client has read that two are allowed
+        for stream in (1, 3, 5):
+            data += frame(HEADERS, END_HEADERS, stream, client.head("/", "POST"))
+        data += frame(RST_STREAM, 0, 1, struct.pack("!I", CANCEL))
+        data += frame(HEADERS, END_HEADERS, 7, client.head("/", "POST"))
+        data += frame(DATA, END_STREAM, 5, b"x") + frame(DATA, END_STREAM, 7, b"x")
+        client.send(data)
+        assert client.answer(7).status == 200
+        assert client.answer(5).reset == REFUSED_STREAM
+
+
+def test_heads_that_are_dropped_have_ended() -> None:
+    """No head is arriving, and so none takes too long."""
+    with limited(header_timeout=1000) as served, H2Client.to(served) as client:
+        client.settled()
+        assert client.answer(client.request("/", "GET", ("te", "gzip"))).reset == PROTOCOL_ERROR
+        for _ in range(2):  # by then it would have been looked at
+            with H2Client.to(served) as slow:
+                slow.settled()
+                slow.send(frame(HEADERS, END_STREAM, 1, slow.head()))
+                assert slow.until_closed() is not None
+        assert client.get().status == 200
 
 
 def test_a_head_that_never_ends() -> None:
@@ -250,6 +371,90 @@ def test_a_body_that_trickles() -> None:
         stream = client.request("/", "POST", body=b"x", end=False)
         assert client.answer(stream).status == 408
         assert client.get().status == 200
+
+
+@pytest.fixture
+def holding() -> tuple[App, Callable[[], None]]:
+    """An app that doesn't read the bodies at /hold until it is told to."""
+    holds = App()
+    go_on = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    @holds.post("/hold")
+    async def hold(request: Request) -> dict[str, int]:
+        loops[:] = [asyncio.get_running_loop()]
+        await go_on.wait()
+        return {"length": sum([len(piece) async for piece in request.stream()])}
+
+    @holds.post("/early")
+    async def early(request: Request) -> dict[str, bool]:
+        loops[:] = [asyncio.get_running_loop()]
+        await go_on.wait()
+        return {"ok": True}
+
+    @holds.post("/")
+    async def post(request: Request) -> dict[str, int]:
+        return {"length": len(await request.body())}
+
+    def release() -> None:
+        loops[0].call_soon_threadsafe(go_on.set)
+
+    return holds, release
+
+
+def fill(client: H2Client, path: str) -> list[int]:
+    """Sends bodies until the connection's window is used up; the streams."""
+    streams = []
+    client.settled()
+    while client.windows.get(0, 65535) > 0:
+        stream = client.request(path, "POST", end=False)
+        streams.append(stream)
+        while (room := min(client.windows.get(0, 65535), client.windows.get(stream, 32768))) > 0:
+            client.send(frame(DATA, 0, stream, b"x" * min(room, 16384)))
+            client._widen(0, -min(room, 16384))
+            client._widen(stream, -min(room, 16384))
+            client.settled()
+    return streams
+
+
+def test_a_body_that_others_hold_up(holding: tuple[App, Callable[[], None]]) -> None:
+    """Bodies that no handler reads leave it no window."""
+    app, release = holding
+    limits = {"body_grace": 1000, "h2_window": 32768, "h2_controls": 0}
+    with serving(app, http="auto", limits=limits) as served, H2Client.to(served) as client:
+        fill(client, "/hold")
+        waits = client.request("/", "POST", end=False)
+        client.settled()
+        with H2Client.to(served) as slow:
+            for _ in range(2):  # by then the other would have been looked at
+                stream = slow.request("/", "POST", body=b"x", end=False)
+                assert slow.answer(stream).status == 408
+        client.settled()
+        assert waits not in client.answers
+        release()
+
+
+@pytest.mark.parametrize("how", ["reset", "answered"])
+def test_the_window_of_bodies_that_nobody_reads(
+    how: str, holding: tuple[App, Callable[[], None]]
+) -> None:
+    """It is given back once their streams are over, or their responses complete."""
+    app, release = holding
+    limits = {"h2_window": 32768, "h2_controls": 0}
+    with serving(app, http="auto", limits=limits) as served, H2Client.to(served) as client:
+        streams = fill(client, "/early")
+        if how == "reset":
+            for stream in streams:
+                client.reset(stream)
+        else:
+            release()
+            for stream in streams:
+                assert client.answer(stream).status == 200
+        last = client.request("/", "POST", end=False)
+        client.upload(last, b"x" * 100_000)
+        assert client.answer(last).body == b'{"length":100000}'
+        if how == "reset":
+            release()
 
 
 def test_a_client_that_sends_nothing() -> None:

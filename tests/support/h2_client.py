@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from support.serving import Served
 
 hpack = pytest.importorskip("hpack")
@@ -83,14 +85,14 @@ class H2Client:
         self.send(PREFACE + frame(SETTINGS, 0, 0, payload))
 
     @classmethod
-    def to(cls, served: Served, settings: dict[int, int] | None = None) -> H2Client:
+    def to(cls, served: Served, settings: dict[int, int] | None = None) -> Self:
         """A connection to the server: by ALPN where it has TLS."""
         context = served.context
         if context is not None:
             context.set_alpn_protocols(["h2"])
         return cls(served.connect(), settings)
 
-    def __enter__(self) -> H2Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

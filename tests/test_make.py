@@ -76,7 +76,9 @@ def test_that_waits(postgres):
 
 
 @pytest.mark.skipif(find_programs() is None, reason="no PostgreSQL here")
-@pytest.mark.parametrize("way", ["SIGINT", "SIGTERM", "SIGKILL", "SIGKILL of the worker"])
+@pytest.mark.parametrize(
+    "way", ["SIGINT", "SIGTERM", "SIGKILL", "SIGTERM of pytest", "SIGKILL of the worker"]
+)
 def test_an_interrupted_make_test_leaves_no_postgres(way: str, tmp_path: Path) -> None:
     report = tmp_path / "report"
     file = tmp_path / "test_waits.py"
@@ -92,10 +94,12 @@ def test_an_interrupted_make_test_leaves_no_postgres(way: str, tmp_path: Path) -
             keeper = postgres.parent()
             assert keeper is not None
             assert "keeper.py" in " ".join(keeper.cmdline())
-            name, _, only_worker = way.partition(" of the ")
-            if only_worker:
+            name, _, only = way.partition(" of ")
+            if only == "the worker":
                 os.kill(int(worker), getattr(signal, name))
-            else:
+            elif only == "pytest":
+                os.kill(psutil.Process(int(worker)).ppid(), getattr(signal, name))
+            else:  # as a terminal does
                 os.killpg(make.pid, getattr(signal, name))
             keeper.wait(timeout=60)
             assert not postgres.is_running()

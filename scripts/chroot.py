@@ -124,12 +124,13 @@ def install(root: Path, packages: list[str]) -> None:
     missing = [package for package in packages if package not in present]
     if not missing:
         return
+    print(f"fluvial: installing in {root}: {', '.join(missing)}", flush=True)
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
     # What an interrupted run has left half installed comes first, then the lists: a suite that
     # isn't released yet has other versions tomorrow.
     steps = (["dpkg", "--configure", "-a"], ["apt-get", "update", "--quiet"], command)
     for left in reversed(range(TRIES)):
-        if all(run(root, step, {}, folder="/") == 0 for step in steps):
+        if all(run(root, step, {}, folder="/", quiet=True) == 0 for step in steps):
             return
         print(f"fluvial: apt-get failed; {left} more tries", flush=True)
         time.sleep(PAUSE if left else 0)
@@ -163,8 +164,18 @@ def copy_sources(root: Path) -> None:
     record.write_text("\n".join(sorted(wanted)))
 
 
-def run(root: Path, command: list[str], variables: dict[str, str], *, folder: str = SOURCES) -> int:
-    """Runs a command inside, with these variables in its environment. Returns its status."""
+def run(
+    root: Path,
+    command: list[str],
+    variables: dict[str, str],
+    *,
+    folder: str = SOURCES,
+    quiet: bool = False,
+) -> int:
+    """Runs a command inside, with these variables in its environment. Returns its status.
+
+    What a quiet one prints is shown only when it has failed.
+    """
     bundle = Path("/", CERTIFICATES)
     if bundle.is_file():
         shutil.copy(bundle, root / CERTIFICATES)
@@ -179,7 +190,10 @@ def run(root: Path, command: list[str], variables: dict[str, str], *, folder: st
         if name in KEPT or (name.startswith("PIP_") and name != "PIP_FIND_LINKS"):
             environment[name] = value
     inside = ["sh", "-c", INSIDE, "sh", str(root), folder, *command]
-    return call_inside(inside, environment)[0]
+    status, output = call_inside(inside, environment, capture=quiet)
+    if status != 0 and quiet:
+        print(output, flush=True)
+    return status
 
 
 def call_inside(

@@ -38,6 +38,8 @@ ASSETS = "pysrc/fluvial/openapi/assets"
 # Of what needs the network, and the seconds between two.
 TRIES = 3
 PAUSE = 15
+# A package's states after an interrupted dpkg.
+UNFINISHED = {"half-installed", "unpacked", "half-configured"}
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 KEPT = ("SSL_CERT_FILE", "CI", "FLUVIAL_LTO")
 
@@ -118,17 +120,24 @@ def debootstrap(suite: str, root: Path) -> list[str]:
 
 
 def install(root: Path, packages: list[str]) -> None:
-    """Installs Debian's packages that are missing."""
-    query = ["chroot", str(root), "dpkg-query", "--show", "--showformat=${Package}\\n"]
-    present = subprocess.run(query, check=True, capture_output=True, text=True).stdout.split()
-    missing = [package for package in packages if package not in present]
-    if not missing:
+    """Installs Debian's packages that are missing, and what an interrupted run left half done."""
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n"]
+    query = ["chroot", str(root), *query]
+    shown = subprocess.run(query, check=True, capture_output=True, text=True).stdout
+    status = dict(line.split() for line in shown.splitlines())
+    missing = [package for package in packages if package not in status]
+    interrupted = UNFINISHED & set(status.values()) or any(root.glob("var/lib/dpkg/updates/*"))
+    if not missing and not interrupted:
         return
-    print(f"fluvial: installing in {root}: {', '.join(missing)}", flush=True)
-    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
-    # What an interrupted run has left half installed comes first, then the lists: a suite that
-    # isn't released yet has other versions tomorrow.
-    steps = (["dpkg", "--configure", "-a"], ["apt-get", "update", "--quiet"], command)
+    print(f"fluvial: installing in {root}: {', '.join(missing) or 'what is half done'}", flush=True)
+    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"]
+    # First what is half installed, as far as it goes without what it needs; then the lists: a
+    # suite that isn't released yet has other versions tomorrow.
+    steps = (
+        ["sh", "-c", "dpkg --configure -a || true"],
+        ["apt-get", "update", "--quiet"],
+        [*command, "--fix-broken", *missing],
+    )
     for left in reversed(range(TRIES)):
         if all(run(root, step, {}, folder="/", quiet=True) == 0 for step in steps):
             return

@@ -189,18 +189,44 @@ def test_a_signal_ends_debootstrap(
     assert (bin_folder / "runs").read_text() == "run\n"  # no second try
 
 
-def test_packages_that_were_left_half_installed_come_first(bare_system: Path) -> None:
+def install_calls(root: Path, shown: str, *packages: str) -> list[str]:
+    """What install() runs where dpkg-query shows this."""
     for name in ("dpkg-query", "dpkg", "apt-get"):
-        program = bare_system / "usr/bin" / name
+        program = root / "usr/bin" / name
         program.write_text(f'#!/bin/sh\necho {name} "$@" >>/etc/calls\n')
         program.chmod(0o755)
-    done = subprocess.run(python_command(INSTALL, str(bare_system), "make"), check=False)
+    (root / "usr/bin/dpkg-query").write_text(f"#!/bin/sh\nprintf '{shown}'\n")
+    (root / "etc/calls").write_text("")
+    done = subprocess.run(python_command(INSTALL, str(root), *packages), check=False)
     assert done.returncode == 0
-    calls = (bare_system / "etc/calls").read_text().splitlines()
+    return (root / "etc/calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("shown", "missing"),
+    [
+        ("gcc installed\\n", " make"),
+        ("make unpacked\\n", ""),
+        ("make installed\\nlibc6 half-configured\\n", ""),
+        ("make installed\\nlibc6 half-installed\\n", ""),
+    ],
+)
+def test_packages_that_were_left_half_installed_come_first(
+    bare_system: Path, shown: str, missing: str
+) -> None:
+    calls = install_calls(bare_system, shown, "make")
     configured = calls.index("dpkg --configure -a")
     (installed,) = (i for i, call in enumerate(calls) if "apt-get install" in call)
     assert configured < installed
-    assert calls[installed].endswith(" make")
+    assert calls[installed].endswith(f" --fix-broken{missing}")
+
+
+def test_where_all_is_installed_nothing_is_asked(bare_system: Path) -> None:
+    shown = "make installed\\nlibc6 triggers-pending\\n"
+    assert install_calls(bare_system, shown, "make") == []
+    (bare_system / "var/lib/dpkg/updates").mkdir(parents=True)
+    (bare_system / "var/lib/dpkg/updates/0001").touch()  # dpkg was interrupted
+    assert "dpkg --configure -a" in install_calls(bare_system, shown, "make")
 
 
 def test_the_copy_has_the_sources_and_the_pages_scripts(

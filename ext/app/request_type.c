@@ -14,7 +14,6 @@
 #include "app/bind/plan.h"
 #include "app/request_object.h"
 #include "app/server.h"
-#include "http/out.h"
 
 #include <structmember.h>
 
@@ -163,10 +162,10 @@ request_send_hints(PyObject *op, PyObject *headers)
     HttpFields fields = {.has_date = false};
     PyObject *done = NULL;
     if (fields_from_pairs(&fields, headers) == 0) {
-        HttpConn *conn = req->conn;
+        HttpConn *conn = http_request_conn(req);
         int err = http_inform(req, 103, &fields);
         if (conn != NULL && err == 0) {
-            out_offer(conn);
+            http_offer(conn);
         }
         done = err == UV_ENOMEM ? PyErr_NoMemory() : Py_NewRef(Py_None);
     }

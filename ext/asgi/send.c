@@ -9,7 +9,6 @@
 
 #include "app/header_pairs.h"
 #include "base/err.h"
-#include "http/out.h"
 
 #include <uv.h>
 
@@ -163,10 +162,10 @@ send_write_whole(AsgiCall *call, PyObject *body)
     if (asgi_check_length(call, (int64_t)PyBytes_GET_SIZE(body)) < 0) {
         return -1;
     }
-    HttpConn *conn = call->req->conn;
+    HttpConn *conn = http_request_conn(call->req);
     int err = http_respond(call->req, &head, bytes_slice(body), body);
     if (conn != NULL) {
-        out_offer(conn); /* the app may go on for long */
+        http_offer(conn); /* the app may go on for long */
     }
     fields_return(call);
     asgi_call_responded(call);
@@ -304,10 +303,10 @@ send_early_hint(AsgiCall *call, const Message *m)
     int err = message_links(m, &fields);
     err = err == 0 ? send_check_due(call, m, MESSAGE_EARLY_HINT) : err;
     if (err == 0) {
-        HttpConn *conn = call->req->conn;
+        HttpConn *conn = http_request_conn(call->req);
         err = http_inform(call->req, 103, &fields);
         if (conn != NULL) {
-            out_offer(conn);
+            http_offer(conn);
         }
         err = err == 0 ? 0 : asgi_raise(call, err);
     }

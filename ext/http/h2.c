@@ -27,7 +27,7 @@ void
 h2_wake(H2Conn *h2)
 {
     HttpConn *c = h2->conn;
-    h2->again = true;
+    h2->again = h2->unsent = true;
     if (c != NULL && h2->busy == 0 && c->state == CONN_UPGRADED) {
         c->held = true;
         conn_settle_later(c);
@@ -48,13 +48,27 @@ h2_refuse(H2Conn *h2, uint32_t error, const char *detail, const char *limit)
 
 /* ---- The end ----------------------------------------------------------------------------- */
 
+/* Frees the streams that are over. */
+static void
+h2_bury(H2Conn *h2)
+{
+    while (h2->dead != NULL) {
+        H2Stream *s = h2->dead;
+        h2->dead = s->dead;
+        ring_remove(&s->all);
+        PyMem_RawFree(s);
+    }
+}
+
 static void
 h2_free(H2Conn *h2)
 {
     assert(h2->conn == NULL && h2->busy == 0);
-    while (!ring_is_empty(&h2->streams)) {
-        h2_stream_free(container_of(h2->streams.next, H2Stream, all));
+    h2->busy++;
+    for (Ring *link = h2->streams.next; link != &h2->streams; link = link->next) {
+        h2_stream_over(container_of(link, H2Stream, all));
     }
+    h2_bury(h2);
     nghttp2_session_del(h2->session);
     h2_out_release(h2);
     buf_free(&h2->nv);
@@ -68,6 +82,7 @@ h2_release(H2Conn *h2)
     if (--h2->busy != 0) {
         return;
     }
+    h2_bury(h2);
     if (h2->conn == NULL) {
         h2_free(h2);
     } else if (h2->again) {
@@ -82,7 +97,6 @@ h2_drop(HttpConn *c)
     H2Conn *h2 = c->upgraded;
     c->upgraded = NULL;
     h2->busy++;
-    /* Streams leave the ring only in calls of nghttp2's, and in h2_free. */
     for (Ring *link = h2->streams.next; link != &h2->streams; link = link->next) {
         h2_exchange_drop(container_of(link, H2Stream, all));
     }
@@ -137,14 +151,36 @@ h2_fail(H2Conn *h2)
 
 /* ---- Bytes in and out -------------------------------------------------------------------- */
 
-/* Passes bytes to nghttp2, which calls back. */
+/* Passes on what the last frame has completed. */
+static void
+h2_hand_over(H2Conn *h2)
+{
+    H2Stream *s = h2->came;
+    h2->came = NULL;
+    if (s == NULL || h2->conn == NULL || h2->refused) {
+        return;
+    }
+    h2_offer(
+        h2); /* responses to earlier requests mustn't wait for this one's handler */
+    if (h2->came_head && h2->conn != NULL) {
+        h2_exchange_head(s);
+    }
+    if (h2->came_end && h2->conn != NULL) {
+        h2_exchange_end(s);
+    }
+}
+
+/* Passes bytes of at most one frame to nghttp2, which calls back. */
 static void
 h2_feed_some(H2Conn *h2, const char *ptr, size_t len)
 {
     if (len == 0 || h2->conn == NULL || h2->refused) {
         return;
     }
+    h2->in_nghttp2 = true;
     ssize_t used = nghttp2_session_mem_recv(h2->session, (const uint8_t *)ptr, len);
+    h2->in_nghttp2 = false;
+    h2_hand_over(h2);
     if (used >= 0 || h2->conn == NULL) {
         return;
     }
@@ -198,16 +234,16 @@ h2_submit_goaway(H2Conn *h2)
 static void
 h2_pump(H2Conn *h2)
 {
+    h2->unsent = false;
     for (;;) {
         HttpConn *c = h2->conn;
         const uint8_t *data;
         if (c == NULL || h2->refused || c->broken || c->stream.over_high) {
             return;
         }
-        if (h2->goaway_due) {
-            h2_submit_goaway(h2);
-        }
+        h2->in_nghttp2 = true;
         ssize_t len = nghttp2_session_mem_send(h2->session, &data);
+        h2->in_nghttp2 = false;
         c = h2->conn;
         if (len == 0 || c == NULL) {
             return;
@@ -222,6 +258,27 @@ h2_pump(H2Conn *h2)
         }
         out_end(c, mark);
     }
+}
+
+void
+h2_offer(H2Conn *h2)
+{
+    HttpConn *c = h2->conn;
+    if (!h2->unsent || c == NULL || h2->in_nghttp2 || c->upgraded != h2
+        || c->state != CONN_UPGRADED) {
+        return;
+    }
+    HttpServer *server = c->server;
+    bool parking = server->parking;
+    /* Callbacks run, after which the hook writes what is parked, also in an iteration without input. */
+    server->parking = parking || (server->due && !loop_is_crowded(server->loop));
+    h2->busy++;
+    h2_pump(h2);
+    server->parking = parking;
+    if (h2->conn != NULL) {
+        out_offer(c);
+    }
+    h2_release(h2); /* the rest of the turn comes later */
 }
 
 /* Tells the writers of streams for which there is room again. */
@@ -248,7 +305,7 @@ h2_flow(H2Conn *h2)
     Ring *link = h2->streams.next;
     while (h2->conn != NULL && link != &h2->streams) {
         H2Stream *s = container_of(link, H2Stream, all);
-        link = link->next; /* streams don't leave the ring here */
+        link = link->next; /* none leaves the ring while `busy` */
         h2_exchange_flow(s);
     }
 }
@@ -261,6 +318,9 @@ h2_turn(H2Conn *h2)
         h2->again = false;
         if (h2->resumed) {
             h2_flow(h2);
+        }
+        if (h2->goaway_due && h2->conn != NULL && !h2->refused) {
+            h2_submit_goaway(h2);
         }
         h2_pump(h2);
         h2_out_release(h2);
@@ -279,7 +339,9 @@ h2_read(HttpConn *c, char *ptr, size_t len)
     }
     h2->again = true;
     h2_turn(h2);
-    h2->busy--;
+    if (--h2->busy == 0) {
+        h2_bury(h2);
+    }
     if (h2->conn == NULL) {
         if (h2->busy == 0) {
             h2_free(h2);
@@ -293,6 +355,14 @@ h2_read(HttpConn *c, char *ptr, size_t len)
         c->held = c->yielded = true; /* the others' turn; conn_resume continues */
     }
     return len;
+}
+
+void
+h2_offer_conn(HttpConn *c)
+{
+    if (c->upgraded != NULL) {
+        h2_offer(c->upgraded);
+    }
 }
 
 /* ---- UpgradeOps -------------------------------------------------------------------------- */

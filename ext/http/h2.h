@@ -23,6 +23,8 @@ const char *h2_version(void);
 void h2_begin(HttpConn *c, bool prefaced);
 /* Whether the TLS handshake has chosen HTTP/2. */
 bool h2_is_chosen(const HttpConn *c);
+/* As out_offer: what was submitted leaves soon, whatever runs next. */
+void h2_offer_conn(HttpConn *c);
 /* Whether the connection speaks it. */
 bool h2_is_spoken(const HttpConn *c);
 /* The connection of a request that came by HTTP/2; NULL when its exchange is over. */
@@ -81,6 +83,12 @@ h2_is_spoken(const HttpConn *c)
 {
     (void)c;
     return false;
+}
+
+static inline void
+h2_offer_conn(HttpConn *c)
+{
+    (void)c;
 }
 
 static inline HttpConn *

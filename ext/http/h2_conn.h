@@ -2,15 +2,15 @@
  * HttpRequest from its first HEADERS frame to the end of its response.
  *   h2.c        the connection: bytes to nghttp2 and back, deadlines, the ways to end
  *   h2_in.c     nghttp2's callbacks: frames to the parts of a request
- *   h2_head.c   header fields to an HttpRequest, and the limits on them
+ *   h2_head.c   header fields to an HttpRequest, and their limits
  *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
  *   h2_fields.c header fields of responses, as nghttp2 takes them
  *   h2_out.c    responses: their heads, pieces of the body, trailers
  *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
  *
- * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls
- * back from within nghttp2_session_mem_recv and _mem_send, and callbacks call the upper layer, which may
- * close the connection. Then the H2Conn is detached (`conn` is NULL) and freed when those have returned.
+ * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls back, but the
+ * upper layer is called when it has returned. That may close the connection: then the H2Conn is detached (`conn` is
+ * NULL), and freed when nothing of it is running.
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_HTTP_H2_CONN_H
@@ -50,7 +50,8 @@ struct H2Piece {
 };
 
 struct H2Stream {
-    Ring all;         /* in H2Conn.streams */
+    Ring all;         /* in H2Conn.streams, until its memory is freed */
+    H2Stream *dead;   /* the next of H2Conn.dead */
     Ring writable;    /* in H2Conn.writable, or unlinked */
     H2Conn *h2;       /* borrowed; outlives its streams */
     HttpRequest *req; /* owned; NULL: its exchange is over */
@@ -67,6 +68,7 @@ struct H2Stream {
     /* The request's body. */
     Buf held; /* owned: bytes that wait for http_body_resume */
     bool paused;
+    bool over;     /* nghttp2 has closed it */
     bool ended_in; /* END_STREAM or RST_STREAM has arrived */
     bool end_told; /* and the upper layer knows */
     uint64_t received;
@@ -115,11 +117,18 @@ struct H2Conn {
     Ring streams;
     Ring writable; /* streams whose writers may go on */
     H2Piece *done; /* owned: pieces to be freed once nghttp2 has returned */
+    H2Stream
+        *dead; /* owned: streams that are over, until nobody can have them at hand */
+    H2Stream
+        *came; /* whose head or end nghttp2 has just read, or NULL: see h2_hand_over */
+    bool came_head, came_end;
     uint32_t nstreams;
-    unsigned busy; /* calls of nghttp2's that are running */
-    Buf nv, text;  /* owned: a response's head, while it is submitted */
+    unsigned busy;   /* calls of h2_read, and of others that need the streams */
+    bool in_nghttp2; /* it is running, and can't be asked for frames */
+    Buf nv, text;    /* owned: a response's head, while it is submitted */
 
-    bool again;        /* something was submitted since nghttp2 was last asked */
+    bool again;        /* a turn is due: something was submitted */
+    bool unsent;       /* something was submitted since nghttp2 was last asked */
     bool resumed;      /* http_body_resume was called */
     bool draining;     /* the first GOAWAY is submitted */
     bool last_goaway;  /* and the one that names the last stream */
@@ -154,6 +163,9 @@ h2_limits(const H2Stream *s)
 void h2_wake(H2Conn *h2);
 /* Ends a time in which `busy` was one more: frees a detached connection, or sees to what was submitted. */
 void h2_release(H2Conn *h2);
+/* Other code is about to run, perhaps for long: what was submitted leaves within WATCH_NS (ADR 16). Does nothing
+ * while nghttp2 runs. */
+void h2_offer(H2Conn *h2);
 /* Ends the connection with GOAWAY once nghttp2 has returned. */
 void h2_refuse(H2Conn *h2, uint32_t error, const char *detail, const char *limit);
 uint64_t h2_now(const H2Conn *h2);
@@ -177,8 +189,9 @@ void h2_head_clear(H2Stream *s);
 
 /* NULL when out of memory. */
 H2Stream *h2_stream_new(H2Conn *h2, int32_t id);
-/* Frees it; the exchange, if it isn't over, ends with on_gone. */
-void h2_stream_free(H2Stream *s);
+/* Nothing more happens to it; the exchange, if it isn't over, ends with on_gone. The memory stays until
+ * H2Conn.busy is 0. */
+void h2_stream_over(H2Stream *s);
 /* The parts of the request, in order. Each may call the upper layer. */
 void h2_exchange_head(H2Stream *s);
 void h2_exchange_body(H2Stream *s, Slice piece);

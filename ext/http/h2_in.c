@@ -1,6 +1,6 @@
 /* nghttp2's callbacks: which frame has arrived or left, and what that means for a stream or the connection.
  * nghttp2 has checked each frame by RFC 9113 before. Callbacks run within nghttp2_session_mem_recv and
- * _mem_send, in h2_read; once the connection is detached or refused they make nghttp2 stop. The loop's thread.
+ * _mem_send; what may call a handler waits until the former has returned (h2_hand_over). Once the connection is detached or refused they make nghttp2 stop. The loop's thread.
  */
 #include "base/py.h"
 
@@ -94,6 +94,19 @@ h2_on_invalid_header(nghttp2_session *Py_UNUSED(session),
 
 /* ---- Whole frames -------------------------------------------------------------------------- */
 
+/* Notes what the frame completes, for h2_hand_over. */
+static void
+h2_came(H2Stream *s, bool head, bool end)
+{
+    H2Conn *h2 = s->h2;
+    if (head || end) {
+        h2->came = s;
+        h2->came_head = head;
+        h2->came_end = end;
+    }
+    s->ended_in = s->ended_in || end;
+}
+
 static void
 h2_headers_received(H2Conn *h2, const nghttp2_frame *frame)
 {
@@ -106,19 +119,16 @@ h2_headers_received(H2Conn *h2, const nghttp2_frame *frame)
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         h2_head_end(s, end);
         h2_guard_useful(h2);
-        h2_exchange_head(s);
     }
-    if (end && h2->conn != NULL) {
-        h2_exchange_end(s);
-    }
+    h2_came(s, frame->headers.cat == NGHTTP2_HCAT_REQUEST, end);
 }
 
 static void
 h2_data_received(H2Conn *h2, const nghttp2_frame *frame)
 {
     H2Stream *s = h2_stream_of(h2, frame->hd.stream_id);
-    if (s != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
-        h2_exchange_end(s);
+    if (s != NULL) {
+        h2_came(s, false, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     }
 }
 
@@ -240,7 +250,7 @@ h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t Py_UNUSED(erro
         if (s->ended_in) {
             h2_guard_closed(h2, id);
         }
-        h2_stream_free(s);
+        h2_stream_over(s);
     }
     return 0;
 }

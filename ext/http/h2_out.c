@@ -264,8 +264,13 @@ h2_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
         }
         req->length_left -= (int64_t)piece.len;
     }
-    return likely(s->coded == NULL) ? h2_coded_piece(s, piece, owner)
-                                    : coded_write(s->coded, piece);
+    H2Conn *h2 = s->h2;
+    h2->busy++; /* so that the stream stays */
+    int err = likely(s->coded == NULL) ? h2_coded_piece(s, piece, owner)
+                                       : coded_write(s->coded, piece);
+    h2_offer(h2);
+    h2_release(h2);
+    return err;
 }
 
 int
@@ -281,6 +286,8 @@ h2_stream_end(HttpRequest *req, const HttpFields *trailers)
     }
     bool some = trailers != NULL && !req->bodyless;
     Slice last = some ? buf_slice(&trailers->raw) : slice_of("", 0);
+    H2Conn *h2 = s->h2;
+    h2->busy++; /* so that the stream stays */
     int err =
         likely(s->coded == NULL) ? h2_coded_last(s, last) : coded_end(s->coded, last);
     if (err == 0) {
@@ -289,6 +296,8 @@ h2_stream_end(HttpRequest *req, const HttpFields *trailers)
             h2_exchange_over(s);
         }
     }
+    h2_offer(h2);
+    h2_release(h2);
     return err;
 }
 

@@ -46,10 +46,15 @@ h2_stream_new(H2Conn *h2, int32_t id)
 }
 
 void
-h2_stream_free(H2Stream *s)
+h2_stream_over(H2Stream *s)
 {
     H2Conn *h2 = s->h2;
-    ring_remove(&s->all);
+    if (s->over) {
+        return;
+    }
+    s->over = s->reset = s->ended_in = true;
+    s->dead = h2->dead;
+    h2->dead = s;
     ring_remove(&s->writable);
     h2->nstreams--;
     (void)nghttp2_session_consume_connection(h2->session, s->held.len);
@@ -59,8 +64,9 @@ h2_stream_free(H2Stream *s)
     h2_out_free(s);
     coded_drop(s->coded);
     decoded_free(s->decoder);
+    s->coded = NULL;
+    s->decoder = NULL;
     buf_free(&s->trailers);
-    PyMem_RawFree(s);
 }
 
 void
@@ -135,6 +141,9 @@ h2_exchange_over(H2Stream *s)
     }
     if (s->req == req) {
         h2_exchange_drop(s);
+    }
+    if (h2->busy == 1) { /* not while input is read: see h2_hand_over */
+        h2_offer(h2);
     }
     h2_release(h2);
 }

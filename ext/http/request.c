@@ -276,9 +276,8 @@ conn_local(HttpConn *c, int fd)
     return 0;
 }
 
-/* The connection that it came on; NULL once the exchange is over. */
-static HttpConn *
-request_conn(const HttpRequest *req)
+HttpConn *
+http_request_conn(const HttpRequest *req)
 {
     return likely(req->conn != NULL) ? req->conn : h2_conn_of(req);
 }
@@ -286,7 +285,7 @@ request_conn(const HttpRequest *req)
 int
 http_request_local(const HttpRequest *req, NetAddr *out)
 {
-    HttpConn *c = request_conn(req);
+    HttpConn *c = http_request_conn(req);
     uv_os_fd_t fd;
     if (c == NULL || uv_fileno(&c->stream.uv.handle, &fd) != 0) {
         return UV_ENOTCONN;
@@ -299,7 +298,7 @@ http_request_local(const HttpRequest *req, NetAddr *out)
 int
 http_request_server(const HttpRequest *req, NetName *out)
 {
-    HttpConn *c = request_conn(req);
+    HttpConn *c = http_request_conn(req);
     uv_os_fd_t fd;
     if (c == NULL || uv_fileno(&c->stream.uv.handle, &fd) != 0) {
         return UV_ENOTCONN;
@@ -318,7 +317,7 @@ http_request_server(const HttpRequest *req, NetName *out)
 PyObject *
 http_request_tls(const HttpRequest *req)
 {
-    HttpConn *c = request_conn(req);
+    HttpConn *c = http_request_conn(req);
     if (!req->secure || c == NULL) {
         Py_RETURN_NONE;
     }

@@ -205,5 +205,7 @@ int http_request_server(const HttpRequest *req, NetName *out);
 PyObject *http_request_tls(const HttpRequest *req);
 /* The server's address; AF_UNSPEC for a Unix socket. UV_ENOTCONN as above. */
 int http_request_local(const HttpRequest *req, NetAddr *out);
+/* The connection that it came on, also by HTTP/2; NULL once the exchange is over. */
+HttpConn *http_request_conn(const HttpRequest *req);
 
 #endif

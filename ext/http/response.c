@@ -276,6 +276,16 @@ http_stream_write(HttpRequest *req, Slice piece, PyObject *owner)
     return err;
 }
 
+void
+http_offer(HttpConn *c)
+{
+    if (h2_is_spoken(c)) {
+        h2_offer_conn(c);
+    } else {
+        out_offer(c);
+    }
+}
+
 int
 response_last(HttpConn *c, Slice trailers)
 {

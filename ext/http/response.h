@@ -64,6 +64,8 @@ int http_stream_end_with(HttpRequest *req, const HttpFields *trailers);
 /* Sends an interim response (103 …) with these fields. Dropped for an HTTP/1.0 client, which would not
  * understand it. */
 int http_inform(HttpRequest *req, int status, const HttpFields *fields);
+/* The application may go on for long after what it has just written to the connection: that leaves soon (out_offer). */
+void http_offer(HttpConn *c);
 
 /* What is written between begin and end leaves in one system call, as far as it fits. Nothing else may
  * be done with the connection in between. */

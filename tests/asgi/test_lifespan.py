@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fluvial._serving.server import StartError
+from support import forked
 from support.asgi import Notes, body, start
+from support.forked import FLUVIAL
 from support.serving import serving
 
 if TYPE_CHECKING:
     from conftest import Serve
-
-FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
 
 
 class App:
@@ -168,7 +166,7 @@ async def app(scope, receive, send):
 def test_the_exit_status_of_a_start_that_fails(tmp_path: Path, workers: int) -> None:
     (tmp_path / "failing.py").write_text(SOURCE)
     command = [FLUVIAL, "run", "failing:app", "--app-dir", str(tmp_path), "--port", "0"]
-    done = subprocess.run(
+    done = forked.run(
         [*command, "--workers", str(workers)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 3

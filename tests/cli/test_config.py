@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import fluvial
 import pytest
 from fluvial import App, Config
-
-FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
+from support import forked
+from support.forked import FLUVIAL
 
 
 @pytest.mark.parametrize(
@@ -139,7 +137,7 @@ def test_levels_may_be_written_large() -> None:
     ],
 )
 def test_wrong_flags_take_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = subprocess.run(
+    done = forked.run(
         [FLUVIAL, "run", "it:app", *arguments],
         cwd=tmp_path,
         capture_output=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from support.command import ServerProcess
+from support.forked import FLUVIAL
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
 READY = r"running on http://127\.0\.0\.1:\d+"
 APP = """
 import time

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 from fluvial._serving.watched_files import INCLUDED, WatchedFiles
+from support import forked
 from support.command import PATIENCE, launched
+from support.forked import FLUVIAL
 
-FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
 READY = "running on http"
 APP = """
 import pathlib
@@ -71,7 +70,7 @@ def test_a_change_while_the_program_starts_counts(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_mean_nothing_together(options: tuple[str, ...], words: str) -> None:
-    done = subprocess.run([FLUVIAL, "run", "it:app", *options], capture_output=True, text=True)
+    done = forked.run([FLUVIAL, "run", "it:app", *options], capture_output=True, text=True)
     assert done.returncode == 2
     assert words in done.stderr
 

@@ -18,10 +18,11 @@ import psutil
 import pytest
 from fluvial import __version__, _core
 from fluvial._serving.limits import LIMITS, PYTHON_LIMITS
+from support import forked
 from support.command import URL, serving
+from support.forked import FLUVIAL
 from support.sanitizer import measures_memory
 
-FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
 TIMEOUT = 60
 
 APP = """
@@ -84,10 +85,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def fluvial(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def fluvial(
+    *arguments: str, folder: Path | None = None, fork: bool = True
+) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end."""
-    return subprocess.run(
+    return forked.run(
         [FLUVIAL, *arguments],
+        fork=fork,
         cwd=folder,
         capture_output=True,
         text=True,
@@ -106,10 +110,10 @@ def wait_for(condition: object) -> None:
 
 def test_version_and_help() -> None:
     words = f"fluvial, version {__version__}\nContent codings: gzip, br, zstd\n"
-    found = fluvial("--version").stdout
+    found = fluvial("--version", fork=False).stdout
     assert found.startswith(words)
     assert f"nghttp2 {_core.nghttp2_version}".rstrip() in found
-    text = fluvial("run", "--help").stdout
+    text = fluvial("run", "--help", fork=False).stdout
     for flag in ("--host", "--uds", "--workers", "--factory", "--graceful-timeout"):
         assert flag in text
     for limit in LIMITS:
@@ -169,7 +173,7 @@ def test_mistakes_take_one_line(
 
 
 def test_wrong_options_are_click_s_own() -> None:
-    done = fluvial("run", "it:app", "--port", "x")
+    done = fluvial("run", "it:app", "--port", "x", fork=False)
     assert done.returncode == 2
     assert "Invalid value for '--port'" in done.stderr
 
@@ -186,7 +190,7 @@ def test_a_busy_port(folder: Path, workers: str) -> None:
 
 
 def test_a_start_that_fails_has_a_status_of_its_own(folder: Path) -> None:
-    done = fluvial("run", "it:broken", "--port", "0", folder=folder)
+    done = fluvial("run", "it:broken", "--port", "0", folder=folder, fork=False)
     assert done.returncode == 3
     assert "RuntimeError: no database" in done.stderr
 
@@ -259,7 +263,7 @@ def test_log_level(folder: Path) -> None:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     command = [FLUVIAL, "run", "it:app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = forked.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         wait_for(lambda: can_connect(f"http://127.0.0.1:{port}"))
     finally:
@@ -315,7 +319,7 @@ def test_unix_socket(folder: Path) -> None:
     stale.bind(str(path))
     stale.close()  # its file stays behind
     command = [FLUVIAL, "run", "it:app", "--uds", str(path)]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = forked.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
             wait_for(lambda: can_connect_to(path))
@@ -376,7 +380,7 @@ def test_a_worker_that_dies_is_replaced(folder: Path) -> None:
 
 def test_workers_stop_when_their_parent_is_killed(folder: Path) -> None:
     command = [FLUVIAL, "run", "it:app", "--workers", "2", "--port", "0"]
-    process = subprocess.Popen(
+    process = forked.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
@@ -392,7 +396,7 @@ def test_workers_stop_when_their_parent_is_killed(folder: Path) -> None:
 
 def test_ctrl_c_reaches_workers_once(folder: Path) -> None:
     command = [FLUVIAL, "run", "it:app", "--workers", "2", "--port", "0"]
-    process = subprocess.Popen(
+    process = forked.Popen(
         command,
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -421,7 +425,7 @@ def age(pid: int) -> float:
 
 @measures_memory
 def test_the_tutorial_is_small() -> None:
-    with serving("tutorial:app", "--no-access-log") as server:
+    with serving("tutorial:app", "--no-access-log", fork=False) as server:
         for path in ("/sync", "/async", "/items/5?q=x"):
             assert httpx.get(server.url + path).status_code == 200
         rss = psutil.Process(server.process.pid).memory_info().rss

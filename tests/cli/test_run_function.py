@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from fluvial._serving.sockets import BindError, bind_tcp, describe
+from support import forked
 from support.command import TROUBLE, ServerProcess, serving
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_a_module_that_fails(
     (tmp_path / "bad.py").write_text(text)
     command = [sys.executable, "-m", "fluvial", "run", "bad:app", "--port", "0"]
     command += ["--workers", workers]
-    done = subprocess.run(
+    done = forked.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == status
@@ -167,7 +168,7 @@ def test_a_startup_that_exits(tmp_path: Path, workers: str) -> None:
     )
     command = [sys.executable, "-m", "fluvial", "run", "bad:app", "--port", "0"]
     command += ["--workers", workers]
-    done = subprocess.run(
+    done = forked.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 4
@@ -179,7 +180,7 @@ def test_a_startup_that_exits(tmp_path: Path, workers: str) -> None:
 def test_the_traceback_at_debug_level(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import nothing_like_it")
     command = [sys.executable, "-m", "fluvial", "run", "bad:app", "--log-level", "debug"]
-    done = subprocess.run(
+    done = forked.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1

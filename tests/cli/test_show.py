@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support import forked
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 PROGRAM = """
@@ -43,7 +44,7 @@ def make():
 
 def fluvial(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fluvial", *arguments, "--app-dir", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return forked.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture

@@ -48,7 +48,9 @@ def folder(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def running(folder: Path, *options: str) -> Iterator[ServerProcess]:
     env = {"NOTIFY_SOCKET": str(folder / "notify")}  # where nobody may listen
-    with launched("it:app", *ADDRESSES, *PATIENT, *options, app_dir=folder, env=env) as server:
+    options = (*ADDRESSES, *PATIENT, *options)
+    # Started for real: a successor is the same command in the environment that /proc has of it.
+    with launched("it:app", *options, app_dir=folder, env=env, fork=False) as server:
         try:
             yield server
         finally:

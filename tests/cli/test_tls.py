@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +14,15 @@ from typing import TYPE_CHECKING
 import fluvial
 import httpx
 import pytest
+from support import forked
 from support.certificate import RSA, Authority, Certificate, make_certificate, openssl
 from support.command import serving
+from support.forked import FLUVIAL
 from support.tls_socket import TlsSocket, client_context
 
 if TYPE_CHECKING:
     import ssl
 
-FLUVIAL = str(Path(sys.executable).with_name("fluvial"))
 TIMEOUT = 60
 GET = b"GET /pid HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -77,7 +77,7 @@ def ask(url: str, context: ssl.SSLContext) -> list[object]:
 
 def run(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
     """The command's status and what it says, when it ends."""
-    done = subprocess.run(
+    done = forked.run(
         [FLUVIAL, "run", "it:app", "--port", "0", *arguments],
         cwd=folder,
         env=os.environ | (env or {}),
@@ -169,7 +169,7 @@ def test_workers_take_up_each_other_s_sessions(folder: Path, context: ssl.SSLCon
 def test_a_unix_socket(folder: Path, context: ssl.SSLContext, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     command = [FLUVIAL, "run", "it:app", "--uds", str(path), *flags(folder)]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = forked.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         while "Fluvial running on" not in process.stderr.readline():

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from support import forked
 from support.command import PATIENCE, command_of
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = command_of("it:app", folder, "--uds", str(folder / "socket"), *options)
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | streams
-    process = subprocess.Popen([*prefix, *command], stdin=subprocess.DEVNULL, **streams)
+    process = forked.Popen([*prefix, *command], stdin=subprocess.DEVNULL, **streams)
     try:
         deadline = time.monotonic() + PATIENCE
         while not can_connect(folder):

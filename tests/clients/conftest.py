@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support import forked
+
+if TYPE_CHECKING:
+    import subprocess
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -28,7 +33,7 @@ PROGRAMS = {
 def make_client(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`fluvial client`, in a folder."""
     command = [sys.executable, "-W", "ignore", "-m", "fluvial", "client", *arguments]
-    return subprocess.run(
+    return forked.run(
         command,
         cwd=folder,
         env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"},

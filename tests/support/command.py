@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from support import forked
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 URL = re.compile(r"https?://(?:[\w.-]+|\[[\da-f:]+\]):\d+")
@@ -30,14 +32,22 @@ TROUBLE = re.compile(
 class ServerProcess:
     """A running `fluvial run`. `url` has no slash at its end; `log` is what was printed so far."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str], cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        *,
+        fork: bool = True,
+    ) -> None:
         self.url = ""
         self._lines: list[str] = []
         self._settled = threading.Event()
         self._changed = threading.Condition()
         self._ended = False
-        self.process = subprocess.Popen(
+        self.process = forked.Popen(
             command,
+            fork=fork,
             cwd=cwd,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
             stdin=subprocess.DEVNULL,
@@ -117,13 +127,14 @@ def launched(
     app_dir: Path,
     prefix: tuple[str, ...] = (),
     env: Mapping[str, str] | None = None,
+    fork: bool = True,
 ) -> Iterator[ServerProcess]:
     """The app under `fluvial run`, however it starts and ends; `prefix` is a command that runs it.
 
     Its folder is the current one. What is left after the block is killed.
     """
     command = [*prefix, *command_of(app, app_dir, *options)]
-    server = ServerProcess(command, env or {}, app_dir)
+    server = ServerProcess(command, env or {}, app_dir, fork=fork)
     try:
         yield server
     except BaseException as exc:
@@ -139,12 +150,13 @@ def serving(
     *options: str,
     app_dir: Path = EXAMPLES,
     env: Mapping[str, str] | None = None,
+    fork: bool = True,
 ) -> Iterator[ServerProcess]:
     """The app under `fluvial run`, on a free port.
 
     After the block the server gets SIGTERM; it must then exit with 0, and its log show no trouble.
     """
-    server = ServerProcess(command_of(app, app_dir, *options), env or {})
+    server = ServerProcess(command_of(app, app_dir, *options), env or {}, fork=fork)
     try:
         server.wait_until_ready()
         yield server

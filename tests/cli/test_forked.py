@@ -99,6 +99,7 @@ def test_sessions_and_groups(tmp_path: Path, options: dict[str, Any]) -> None:
     assert both[0]["leads"] == ["start_new_session" in options, True]
 
 
+@pytest.mark.own_process
 def test_a_umask_and_blocked_signals(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text(PROGRAM)
     before = os.umask(0o123)

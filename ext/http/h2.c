@@ -167,6 +167,8 @@ h2_hand_over(H2Conn *h2)
     }
     if (h2->came_end && h2->conn != NULL) {
         h2_exchange_end(s);
+    } else if (s->connect && h2->conn != NULL) {
+        h2_tunnel_flow(s);
     }
 }
 
@@ -289,7 +291,9 @@ h2_tell_writable(H2Conn *h2)
         H2Stream *s = container_of(h2->writable.next, H2Stream, writable);
         ring_remove(&s->writable);
         HttpRequest *req = s->req;
-        if (req != NULL && req->told) {
+        if (s->tunnel != NULL) {
+            s->tunnel_ops->drained(s->tunnel);
+        } else if (req != NULL && req->told) {
             http_request_ref(req);
             req->server->ops->on_writable(req);
             http_request_unref(req);
@@ -351,7 +355,7 @@ h2_read(HttpConn *c, char *ptr, size_t len)
     } else if (nghttp2_session_want_read(h2->session) == 0
                && nghttp2_session_want_write(h2->session) == 0) {
         h2_finish(h2);
-    } else if (h2->again) {
+    } else if (h2->again || h2->yielded) {
         c->held = c->yielded = true; /* the others' turn; conn_resume continues */
     }
     return len;
@@ -370,7 +374,10 @@ h2_offer_conn(HttpConn *c)
 static void
 h2_next_turn(HttpConn *c)
 {
-    (void)c;
+    H2Conn *h2 = c->upgraded;
+    if (h2->yielded) {
+        h2_tunnels_go_on(h2);
+    }
 }
 
 static bool
@@ -406,6 +413,7 @@ h2_drain(HttpConn *c)
         (void)nghttp2_submit_shutdown_notice(h2->session);
         (void)nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, ping);
         h2_wake(h2);
+        h2_tunnels_drain(h2);
     }
 }
 
@@ -497,6 +505,7 @@ h2_submit_settings(H2Conn *h2, const HttpLimits *limits)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
          h2_or_most(limits->header_block, UINT32_MAX)},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     int err = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,
                                       sizeof settings / sizeof *settings);

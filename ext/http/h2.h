@@ -15,6 +15,22 @@
 
 #include <uv.h>
 
+/* The protocol of a stream that extended CONNECT has made a tunnel (RFC 8441). The stream owns its object, `tunnel`, and
+ * keeps the bytes that it can't use yet. See UpgradeOps. */
+typedef struct H2TunnelOps {
+    /* Reads bytes, which it may change, perhaps none. `*tunnel` is the object, until it has ended. Returns how many
+     * it has used. `*yielded`: it has had its share of this iteration. */
+    size_t (*read)(void *const *tunnel, char *ptr, size_t len, bool *yielded);
+    void (*next_turn)(void *tunnel);
+    bool (*is_blocked)(const void *tunnel);
+    void (*eof)(void *tunnel);
+    void (*drop)(void *tunnel);
+    void (*drained)(void *tunnel);
+    void (*drain)(void *tunnel);
+    /* Once a second. */
+    void (*look)(void *tunnel, uint64_t now);
+} H2TunnelOps;
+
 #ifdef FLUVIAL_HTTP2
 
 /* nghttp2's version; empty without it. */
@@ -40,6 +56,25 @@ bool h2_stream_full(const HttpRequest *req);
 void h2_abort(HttpRequest *req, bool told);
 void h2_body_pause(HttpRequest *req);
 void h2_body_resume(HttpRequest *req);
+
+/* Accepts the request, with these fields in the response (borrowed). 0, and the stream in *out. UV_ECANCELED when
+ * the client has gone or a response has begun. */
+int h2_tunnel_open(HttpRequest *req, const HttpFields *fields, const H2TunnelOps *ops,
+                   void *tunnel, H2Stream **out);
+/* Sends `head`, which is copied, and `payload`, as h2_stream_write. */
+int h2_tunnel_write(H2Stream *s, Slice head, Slice payload, PyObject *owner);
+/* Whether its writers should wait; whether something waits to be sent. */
+bool h2_tunnel_is_full(const H2Stream *s);
+bool h2_tunnel_is_moving(const H2Stream *s);
+NetAddr h2_tunnel_peer(const H2Stream *s);
+/* uv_now(). */
+uint64_t h2_tunnel_now(const H2Stream *s);
+/* The object may read again. */
+void h2_tunnel_wake(H2Stream *s);
+/* The object is gone. Then the stream ends after what was sent, or is reset. */
+void h2_tunnel_release(H2Stream *s);
+void h2_tunnel_end(H2Stream *s);
+void h2_tunnel_abort(H2Stream *s);
 
 /* What coded.c does with a stream whose response is compressed. */
 Coded **h2_coded(H2Stream *s);
@@ -156,6 +191,73 @@ static inline void
 h2_body_resume(HttpRequest *req)
 {
     (void)req;
+}
+
+static inline int
+h2_tunnel_open(HttpRequest *req, const HttpFields *fields, const H2TunnelOps *ops,
+               void *tunnel, H2Stream **out)
+{
+    (void)req, (void)fields, (void)ops, (void)tunnel, (void)out;
+    return UV_ECANCELED;
+}
+
+static inline int
+h2_tunnel_write(H2Stream *s, Slice head, Slice payload, PyObject *owner)
+{
+    (void)s, (void)head, (void)payload, (void)owner;
+    return UV_ECONNRESET;
+}
+
+static inline bool
+h2_tunnel_is_full(const H2Stream *s)
+{
+    (void)s;
+    return false;
+}
+
+static inline bool
+h2_tunnel_is_moving(const H2Stream *s)
+{
+    (void)s;
+    return false;
+}
+
+static inline NetAddr
+h2_tunnel_peer(const H2Stream *s)
+{
+    (void)s;
+    Py_UNREACHABLE();
+}
+
+static inline uint64_t
+h2_tunnel_now(const H2Stream *s)
+{
+    (void)s;
+    return 0;
+}
+
+static inline void
+h2_tunnel_wake(H2Stream *s)
+{
+    (void)s;
+}
+
+static inline void
+h2_tunnel_release(H2Stream *s)
+{
+    (void)s;
+}
+
+static inline void
+h2_tunnel_end(H2Stream *s)
+{
+    (void)s;
+}
+
+static inline void
+h2_tunnel_abort(H2Stream *s)
+{
+    (void)s;
 }
 
 static inline Coded **

@@ -5,9 +5,9 @@
  *   h2_head.c   header fields to an HttpRequest, and their limits
  *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
  *   h2_fields.c header fields of responses, as nghttp2 takes them
+ *   h2_tunnel.c streams of another protocol: WebSockets
  *   h2_out.c    responses: their heads, pieces of the body, trailers
  *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
- *
  * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls back, but the
  * upper layer is called when it has returned. That may close the connection: then the H2Conn is detached (`conn` is
  * NULL), and freed when nothing of it is running.
@@ -58,12 +58,19 @@ struct H2Stream {
     int32_t id;
 
     /* The head, while it arrives. */
-    nghttp2_rcbuf *path, *authority, *method; /* owned; NULL: not there */
+    nghttp2_rcbuf *path, *authority, *method, *protocol; /* owned; NULL: not there */
     Buf cookie;       /* owned: the fields joined (RFC 9113 section 8.2.3) */
     uint64_t decoded; /* bytes of names and values */
     bool begun;       /* the pseudo-header fields are in HttpRequest.head */
     bool trailing;    /* the head is complete: fields are trailers */
     Fault fault;
+
+    /* Extended CONNECT (h2_tunnel.c). */
+    bool connect;                  /* that is what the request is */
+    bool tunnelled;                /* and it was accepted */
+    bool yielded;                  /* the tunnel continues in the next iteration */
+    const H2TunnelOps *tunnel_ops; /* static; NULL: not accepted */
+    void *tunnel;                  /* owned; NULL: there is none, or it has ended */
 
     /* The request's body. */
     Buf held; /* owned: bytes that wait for http_body_resume */
@@ -130,6 +137,7 @@ struct H2Conn {
     bool again;        /* a turn is due: something was submitted */
     bool unsent;       /* something was submitted since nghttp2 was last asked */
     bool resumed;      /* http_body_resume was called */
+    bool yielded;      /* a tunnel continues in the next iteration */
     bool draining;     /* the first GOAWAY is submitted */
     bool last_goaway;  /* and the one that names the last stream */
     bool goaway_due;   /* it isn't submitted yet */
@@ -207,6 +215,19 @@ void h2_stream_reset(H2Stream *s, uint32_t error);
 /* Passes on what waits for http_body_resume. */
 void h2_exchange_flow(H2Stream *s);
 
+/* ---- h2_tunnel.c ------------------------------------------------------------------------- */
+
+/* Bytes for the tunnel, and whatever it can use of those that wait. */
+void h2_tunnel_data(H2Stream *s, Slice piece);
+void h2_tunnel_flow(H2Stream *s);
+/* The exchange is over: lets go of the object. */
+void h2_tunnel_drop(H2Stream *s);
+void h2_tunnel_log(H2Stream *s);
+/* Another iteration of the loop has begun. */
+void h2_tunnels_go_on(H2Conn *h2);
+/* The server has begun to drain. */
+void h2_tunnels_drain(H2Conn *h2);
+
 /* ---- h2_fields.c ------------------------------------------------------------------------- */
 
 /* What h2_nv_begin and the others have added: H2Conn.nv. */
@@ -225,6 +246,12 @@ void h2_log_head(H2Stream *s, int status);
 /* ---- h2_out.c ---------------------------------------------------------------------------- */
 
 void h2_out_free(H2Stream *s);
+/* Submits the head; nghttp2 then asks for the body, unless there is none. */
+int h2_submit(H2Stream *s, const HttpHead *head, int64_t length, bool whole);
+/* Adds a piece; `owner` is borrowed. 0 or UV_ENOMEM. */
+int h2_out_add(H2Stream *s, Slice bytes, PyObject *owner);
+/* The body goes on: nghttp2 asks for it again. */
+void h2_out_resume(H2Stream *s);
 /* Frees pieces that nghttp2 has used. May run Python code. */
 void h2_out_release(H2Conn *h2);
 /* nghttp2's callback that copies bytes of a stream to the connection. */

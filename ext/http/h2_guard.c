@@ -255,7 +255,8 @@ static void
 h2_look_in(H2Stream *s, uint64_t now, const HttpLimits *limits)
 {
     uint64_t ms = now - s->checked_at;
-    if (s->ended_in || s->paused || s->held.len != 0 || s->reset || h2_is_shut(s->h2)) {
+    if (s->ended_in || s->paused || s->connect || s->held.len != 0 || s->reset
+        || h2_is_shut(s->h2)) {
         s->checked_at = now;
         s->checked = s->received;
     } else if (limits->body_rate != 0 && ms >= limits->body_grace) {
@@ -337,6 +338,9 @@ h2_guard_look(H2Conn *h2)
         h2_look_in(s, now, limits);
         if (h2->conn != NULL) {
             h2_look_out(s, now, limits);
+        }
+        if (h2->conn != NULL && s->tunnel != NULL) {
+            s->tunnel_ops->look(s->tunnel, now);
         }
     }
     h2_release(h2);

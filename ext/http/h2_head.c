@@ -42,7 +42,7 @@ rcbuf_keep(nghttp2_rcbuf **place, nghttp2_rcbuf *buf)
 void
 h2_head_clear(H2Stream *s)
 {
-    nghttp2_rcbuf **all[] = {&s->path, &s->authority, &s->method};
+    nghttp2_rcbuf **all[] = {&s->path, &s->authority, &s->method, &s->protocol};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (*all[i] != NULL) {
             nghttp2_rcbuf_decref(*all[i]);
@@ -135,6 +135,8 @@ h2_pseudo_field(H2Stream *s, Slice name, nghttp2_rcbuf *value)
         rcbuf_keep(&s->authority, value);
     } else if (slice_eq(name, SLICE(":method"))) {
         rcbuf_keep(&s->method, value);
+    } else if (slice_eq(name, SLICE(":protocol"))) {
+        rcbuf_keep(&s->protocol, value);
     }
 }
 
@@ -247,6 +249,22 @@ h2_head_check(HttpConn *c, HttpRequest *req)
     return fault;
 }
 
+/* Extended CONNECT (RFC 8441), which nghttp2 has checked. The layers above see the GET that it is by HTTP/1.1. */
+static void
+h2_head_connect(H2Stream *s)
+{
+    HttpRequest *req = s->req;
+    req->method = HTTP_GET;
+    req->has_body = false;
+    req->body_complete = true;
+    if (!slice_eq_nocase(rcbuf_slice(s->protocol), SLICE("websocket"))) {
+        h2_fault(s, 501, "The protocol is not supported", NULL);
+        return;
+    }
+    req->upgrade = 0; /* see ws_is_offered */
+    s->connect = true;
+}
+
 void
 h2_head_end(H2Stream *s, bool end_stream)
 {
@@ -264,7 +282,9 @@ h2_head_end(H2Stream *s, bool end_stream)
     req->keep_alive = true;
     req->content_length = h2_content_length(req);
     req->has_body = !end_stream && req->content_length != 0;
-    if (!h2_method(rcbuf_slice(s->method), &req->method)) {
+    if (s->protocol != NULL) {
+        h2_head_connect(s);
+    } else if (!h2_method(rcbuf_slice(s->method), &req->method)) {
         h2_fault(s, 501, "The method is not supported", NULL);
     }
     req->is_head = req->method == HTTP_HEAD;

@@ -45,8 +45,7 @@ h2_out_free(H2Stream *s)
     s->queued = 0;
 }
 
-/* Adds a piece; `owner` is borrowed. 0 or UV_ENOMEM. */
-static int
+int
 h2_out_add(H2Stream *s, Slice bytes, PyObject *owner)
 {
     bool copy = bytes.len <= H2_COPY_MAX || owner == NULL;
@@ -66,8 +65,7 @@ h2_out_add(H2Stream *s, Slice bytes, PyObject *owner)
     return 0;
 }
 
-/* The body goes on: nghttp2 asks for it again. */
-static void
+void
 h2_out_resume(H2Stream *s)
 {
     if (s->deferred) {
@@ -163,8 +161,15 @@ h2_out_send_data(nghttp2_session *Py_UNUSED(session), nghttp2_frame *Py_UNUSED(f
 
 /* ---- Responses ------------------------------------------------------------------------------- */
 
-/* Submits the head; nghttp2 then asks for the body, unless there is none. */
+/* A response that isn't a tunnel's beginning can't say that extended CONNECT has succeeded. */
 static int
+h2_connect_refused(H2Stream *s)
+{
+    h2_exchange_reject(s, fault_make(404, "No WebSocket is served here"));
+    return UV_ECANCELED;
+}
+
+int
 h2_submit(H2Stream *s, const HttpHead *head, int64_t length, bool whole)
 {
     HttpRequest *req = s->req;
@@ -215,6 +220,9 @@ h2_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner)
     if (s == NULL) {
         return UV_ECANCELED;
     }
+    if (unlikely(s->connect && head->status < 300)) {
+        return h2_connect_refused(s);
+    }
     int err = h2_submit(s, head, (int64_t)body.len, true);
     if (err == 0 && !req->bodyless && body.len != 0) {
         err = h2_out_add(s, body, owner);
@@ -237,6 +245,9 @@ h2_stream_begin(HttpRequest *req, const HttpHead *head, int64_t length)
     H2Stream *s = h2_stream_for(req, HTTP_RESPONSE_NONE);
     if (s == NULL) {
         return UV_ECANCELED;
+    }
+    if (unlikely(s->connect && head->status < 300)) {
+        return h2_connect_refused(s);
     }
     int err = h2_submit(s, head, length, false);
     if (err != 0) {

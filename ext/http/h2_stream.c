@@ -104,14 +104,26 @@ h2_exchange_drop(H2Stream *s)
     if (req == NULL) {
         return;
     }
+    h2_tunnel_drop(s);
+    if (s->req != req) {
+        return;
+    }
     const HttpOps *ops = req->server->ops;
     if (req->server->log.writer != NULL || req->server->metrics != NULL) {
         bool ours = req->response == HTTP_RESPONSE_DONE; /* http_abort */
         int status = req->server->aborting ? 503 : ours ? 500 : 499;
-        exchange_log_end(req, status, s->received);
+        if (!s->tunnelled) {
+            exchange_log_end(req, status, s->received);
+        }
+    }
+    if (s->tunnelled) {
+        h2_tunnel_log(s);
     }
     s->req = NULL;
     req->h2 = NULL;
+    if (s->connect) {
+        s->unread_left = 0; /* it has no body: RST_STREAM follows the response's end */
+    }
     h2_exchange_unhold(s);
     bool owed = req->response != HTTP_RESPONSE_DONE;
     req->response = HTTP_RESPONSE_DONE;
@@ -213,7 +225,8 @@ h2_exchange_tell(H2Stream *s, HttpRequest *req)
     if (s->req != req || exchange_is_too_large(req)) {
         return;
     }
-    bool no_wait = req->body_mode == HTTP_BODY_DISCARD && req->expect_continue;
+    bool no_wait =
+        (req->body_mode == HTTP_BODY_DISCARD && req->expect_continue) || s->connect;
     if (req->response == HTTP_RESPONSE_NONE
         && (req->body_mode == HTTP_BODY_STREAM || no_wait)) {
         h2_exchange_request(req);
@@ -322,6 +335,13 @@ h2_exchange_body(H2Stream *s, Slice piece)
         return;
     }
     s->received += piece.len;
+    if (s->tunnel != NULL
+        || (s->connect && req != NULL && req->response == HTTP_RESPONSE_NONE)) {
+        h2_tunnel_data(s, piece);
+        s->h2->came = s;
+        s->h2->came_head = s->h2->came_end = false;
+        return;
+    }
     if (req == NULL || req->response == HTTP_RESPONSE_DONE) {
         h2_exchange_unread(s, piece.len);
         return;
@@ -382,7 +402,9 @@ void
 h2_exchange_end(H2Stream *s)
 {
     s->ended_in = true;
-    if (s->held.len == 0 && !s->paused) {
+    if (s->connect) {
+        h2_tunnel_flow(s);
+    } else if (s->held.len == 0 && !s->paused) {
         h2_exchange_complete(s);
     }
 }
@@ -416,7 +438,10 @@ h2_exchange_held(H2Stream *s)
 void
 h2_exchange_flow(H2Stream *s)
 {
-    if (s->req == NULL || s->paused) {
+    if (s->connect) {
+        h2_tunnel_flow(s);
+    }
+    if (s->req == NULL || s->paused || s->connect) {
         return;
     }
     h2_exchange_held(s);
@@ -472,7 +497,7 @@ h2_conn_of(const HttpRequest *req)
 bool
 h2_request_is_pending(const HttpRequest *req)
 {
-    return req->h2 != NULL && h2_exchange_is_pending(req);
+    return req->h2 != NULL && (h2_exchange_is_pending(req) || req->h2->tunnel != NULL);
 }
 
 void
@@ -481,9 +506,11 @@ h2_each_pending(const HttpConn *c, uint64_t now,
 {
     const H2Conn *h2 = c->upgraded;
     for (Ring *link = h2->streams.next; link != &h2->streams; link = link->next) {
-        const HttpRequest *req = container_of(link, H2Stream, all)->req;
-        if (h2_exchange_is_pending(req)) {
+        const H2Stream *s = container_of(link, H2Stream, all);
+        const HttpRequest *req = s->req;
+        if (s->tunnel != NULL || h2_exchange_is_pending(req)) {
             found(arg, (HttpPending){.request = req,
+                                     .websocket = s->tunnel != NULL,
                                      .stream = h2_exchange_streams(req),
                                      .age = now - req->began});
         }

@@ -156,10 +156,14 @@ class H2Client:
                 closed = sent + room == len(body)
                 self.send(frame(DATA, END_STREAM * closed, stream, body[sent : sent + room]))
                 sent += room
-                self._widen(0, -room)
-                self._widen(stream, -room)
+                self.spend(stream, room)
             elif self.read() is None:
                 raise AssertionError(f"closed; GOAWAY {self.goaway}")
+
+    def spend(self, stream: int, amount: int) -> None:
+        """So many bytes of DATA were sent."""
+        self._widen(0, -amount)
+        self._widen(stream, -amount)
 
     def _widen(self, stream: int, amount: int) -> None:
         before = self.windows.get(stream, self.initial if stream else 65535)

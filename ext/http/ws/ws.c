@@ -8,6 +8,7 @@
 #include "base/py.h"
 
 #include "base/utf8.h"
+#include "http/h2.h"
 #include "http/out.h"
 #include "http/ws/ws_conn.h"
 
@@ -29,7 +30,11 @@ ws_free(WsConn *ws)
 static void
 ws_end(WsConn *ws, int code, Slice reason, bool clean)
 {
-    ws->conn->upgraded = NULL;
+    if (ws->stream != NULL) {
+        h2_tunnel_release(ws->stream);
+    } else {
+        ws->conn->upgraded = NULL;
+    }
     ws->ops->on_close(ws, code, reason, clean);
     ws_free(ws);
 }
@@ -50,32 +55,85 @@ ws_write_close(WsConn *ws, int code, Slice reason)
     ws_write_control(ws, WS_OP_CLOSE, slice_of(payload, len));
 }
 
+/* Where it lives, for when it has ended. */
+typedef struct WsPlace {
+    HttpConn *conn;
+    H2Stream *stream;
+} WsPlace;
+
+static WsPlace
+ws_place(const WsConn *ws)
+{
+    return (WsPlace){ws->conn, ws->stream};
+}
+
+/* What was written is sent, and then the connection or the stream ends. */
+static void
+ws_finish(WsPlace place)
+{
+    if (place.stream != NULL) {
+        h2_tunnel_end(place.stream);
+    } else {
+        conn_finish(place.conn);
+    }
+}
+
+/* A copy: ws_end may release the request. */
+static NetAddr
+ws_peer(const WsConn *ws)
+{
+    return ws->stream != NULL ? h2_tunnel_peer(ws->stream) : ws->conn->req->peer;
+}
+
+/* It may read again. */
+static void
+ws_wake(WsConn *ws)
+{
+    if (ws->stream != NULL) {
+        h2_tunnel_wake(ws->stream);
+    } else {
+        conn_settle_later(ws->conn);
+    }
+}
+
+/* The turn of its fault has come. */
+static void
+ws_due(WsConn *ws)
+{
+    if (ws->stream != NULL) {
+        ws->due = true;
+    } else {
+        ws->conn->held = true;
+    }
+    ws_wake(ws);
+}
+
 /* The server closes TCP first (RFC 6455 section 7.1.1). conn_finish still reads for a moment: with
  * unread bytes the kernel would reset the connection, and the close frame could be lost. */
 void
 ws_closed(WsConn *ws, int code, Slice reason)
 {
-    HttpConn *c = ws->conn;
+    WsPlace place = ws_place(ws);
     if (ws->state == WS_OPEN) {
         ws_write_close(ws, code, slice_of("", 0));
     }
     ws_end(ws, code, reason, true);
-    conn_finish(c);
+    ws_finish(place);
 }
 
 void
 ws_fail(WsConn *ws, WsFault fault)
 {
-    HttpConn *c = ws->conn;
-    NetAddr peer = c->req->peer; /* ws_end may release the request */
+    WsPlace place = ws_place(ws);
+    HttpServer *server = ws->server;
+    NetAddr peer = ws_peer(ws);
     Slice reason = slice_of(fault.reason, strlen(fault.reason));
     if (ws->state == WS_OPEN) {
         ws_write_close(ws, fault.code, reason);
     }
     ws_end(ws, fault.code, reason, false);
-    conn_finish(c);
-    server_refused(c->server, &peer,
-                   (HttpRefusal){fault.code, fault.reason, fault.limit});
+    ws_finish(place);
+    server_refused(server, &peer, (HttpRefusal){fault.code, fault.reason, fault.limit});
 }
 
 void
@@ -93,18 +151,21 @@ void
 ws_idle(WsConn *ws)
 {
     if (unlikely(ws->fault.code != 0)) {
-        ws->conn->held = true;
-        conn_settle_later(ws->conn);
+        ws_due(ws);
     }
 }
 
 /* The connection is lost: nothing more can be expected from the client. */
-static void
+void
 ws_lost(WsConn *ws, Slice reason)
 {
-    HttpConn *c = ws->conn;
+    WsPlace place = ws_place(ws);
     ws_end(ws, WS_ABNORMAL, reason, false);
-    conn_close(c, false);
+    if (place.stream != NULL) {
+        h2_tunnel_abort(place.stream);
+    } else {
+        conn_close(place.conn, false);
+    }
 }
 
 static void
@@ -113,10 +174,16 @@ ws_eof(HttpConn *c)
     ws_lost(c->upgraded, slice_of("", 0));
 }
 
+void
+ws_drop_it(WsConn *ws)
+{
+    ws_end(ws, WS_ABNORMAL, slice_of("", 0), false);
+}
+
 static void
 ws_drop(HttpConn *c)
 {
-    ws_end(c->upgraded, WS_ABNORMAL, slice_of("", 0), false);
+    ws_drop_it(c->upgraded);
 }
 
 static bool
@@ -133,7 +200,6 @@ close_is_valid(int code, Slice reason)
 int
 ws_close(WsConn *ws, int code, Slice reason)
 {
-    HttpConn *c = ws->conn;
     if (!close_is_valid(code, reason)) {
         return UV_EINVAL;
     }
@@ -146,23 +212,31 @@ ws_close(WsConn *ws, int code, Slice reason)
     ws->pong_due = false;
     Py_CLEAR(ws->message.whole);
     Py_CLEAR(ws->message.buffer);
-    c->held = ws->fault.code != 0;
-    conn_settle_later(c);
+    if (ws->fault.code != 0) {
+        ws_due(ws);
+    } else {
+        ws_wake(ws);
+    }
     return 0;
+}
+
+void
+ws_drain_it(WsConn *ws)
+{
+    (void)ws_close(ws, WS_SERVICE_RESTART, slice_of("", 0));
 }
 
 static void
 ws_drain(HttpConn *c)
 {
-    (void)ws_close(c->upgraded, WS_SERVICE_RESTART, slice_of("", 0));
+    ws_drain_it(c->upgraded);
 }
 
 /* ---- Timeouts ---------------------------------------------------------------------------- */
 
-static DeadlineKind
-ws_deadline(const HttpConn *c)
+DeadlineKind
+ws_waits_for(const WsConn *ws)
 {
-    const WsConn *ws = c->upgraded;
     if (ws->state == WS_CLOSE_SENT || ws->fault.code != 0) {
         return DEADLINE_WS_CLOSE;
     }
@@ -172,7 +246,14 @@ ws_deadline(const HttpConn *c)
     if (ws_limits(ws)->ws_ping_interval != 0) {
         return DEADLINE_WS_PING;
     }
-    return c->stream.queued != 0 ? DEADLINE_WRITE : DEADLINE_NONE;
+    bool queued = ws->conn != NULL && ws->conn->stream.queued != 0;
+    return queued ? DEADLINE_WRITE : DEADLINE_NONE;
+}
+
+static DeadlineKind
+ws_deadline(const HttpConn *c)
+{
+    return ws_waits_for(c->upgraded);
 }
 
 /* Sends a ping, unless the client has sent something since the last one. */
@@ -193,17 +274,17 @@ static void
 pong_overdue(WsConn *ws)
 {
     const HttpConn *c = ws->conn;
-    bool moving = c->sent - c->stream.queued != c->progress;
+    bool moving = c == NULL ? h2_tunnel_is_moving(ws->stream)
+                            : c->sent - c->stream.queued != c->progress;
     if (ws->paused || moving) {
         return; /* conn_settle sets the deadline anew */
     }
     ws_lost(ws, SLICE("The keep-alive ping was not answered"));
 }
 
-static void
-ws_expired(HttpConn *c, DeadlineKind kind)
+void
+ws_waited(WsConn *ws, DeadlineKind kind)
 {
-    WsConn *ws = c->upgraded;
     if (kind == DEADLINE_WS_PING) {
         ping_due(ws);
     } else if (kind == DEADLINE_WS_PONG) {
@@ -215,13 +296,33 @@ ws_expired(HttpConn *c, DeadlineKind kind)
     }
 }
 
+static void
+ws_expired(HttpConn *c, DeadlineKind kind)
+{
+    ws_waited(c->upgraded, kind);
+}
+
 /* ---- Flow -------------------------------------------------------------------------------- */
+
+/* Whether it can't use bytes. `due`: the turn of its fault has come. */
+bool
+ws_is_stuck(const WsConn *ws, bool due)
+{
+    return ws->paused || (ws->fault.code != 0 && !due);
+}
 
 static bool
 ws_is_blocked(const HttpConn *c)
 {
-    const WsConn *ws = c->upgraded;
-    return ws->paused || (ws->fault.code != 0 && !c->held);
+    return ws_is_stuck(c->upgraded, c->held);
+}
+
+/* UpgradeOps.read. */
+static size_t
+ws_read(HttpConn *c, char *ptr, size_t len)
+{
+    uint64_t now = uv_now(c->stream.uv.handle.loop);
+    return ws_feed(c->upgraded, &c->upgraded, now, ptr, len, &c->yielded);
 }
 
 static void
@@ -242,20 +343,25 @@ ws_resume(WsConn *ws)
 {
     if (ws->paused) {
         ws->paused = false;
-        conn_settle_later(ws->conn);
+        ws_wake(ws);
     }
 }
 
-static void
-ws_drained(HttpConn *c)
+void
+ws_drained_it(WsConn *ws)
 {
-    WsConn *ws = c->upgraded;
     if (ws->pong_due && ws->state == WS_OPEN) {
         ws->pong_due = false;
         const char *pong = ws->control == NULL ? "" : ws->control->pong;
         ws_write_control(ws, WS_OP_PONG, slice_of(pong, ws->pong_len));
     }
     ws->ops->on_drain(ws);
+}
+
+static void
+ws_drained(HttpConn *c)
+{
+    ws_drained_it(c->upgraded);
 }
 
 void *
@@ -288,37 +394,49 @@ ws_accept_check(const HttpRequest *req)
     return c->state == CONN_RESPONSE ? 0 : UV_EINVAL; /* before on_request */
 }
 
-int
-ws_accept(HttpRequest *req, const WsAccept *accept, WsConn **out)
+/* Responds with 101, after which the connection is the WebSocket's. */
+static int
+ws_open(HttpRequest *req, const WsAccept *accept, WsConn *ws)
 {
-    int err = ws_accept_check(req);
-    if (err != 0) {
-        return err;
-    }
     HttpConn *c = req->conn;
-    WsConn *ws = PyMem_RawCalloc(1, sizeof(*ws));
-    if (ws == NULL) {
-        return UV_ENOMEM;
-    }
-    WsDeflateParams *deflate = &ws->deflate.params;
-    if (c->server->limits.ws_deflate != 0) {
-        (void)ws_extension_choose(req, deflate);
-    }
+    const WsDeflateParams *deflate = &ws->deflate.params;
     size_t mark = out_begin(c);
-    err = ws_handshake_write(req, accept, deflate->on ? deflate : NULL);
+    int err = ws_handshake_write(req, accept, deflate->on ? deflate : NULL);
     if (err != 0) {
-        PyMem_RawFree(ws);
         return err;
     }
     out_end(c, mark);
     ws->conn = c;
-    ws->ops = accept->ops;
-    ws->context = accept->context;
-    ws->heard = true;
     exchange_upgrade(c, &ws_upgrade_ops, ws);
     conn_settle_later(c);
     if (c->server->state != SERVER_RUNNING) {
         ws_drain(c);
+    }
+    return 0;
+}
+
+int
+ws_accept(HttpRequest *req, const WsAccept *accept, WsConn **out)
+{
+    int err = req->h2 != NULL ? 0 : ws_accept_check(req);
+    if (err != 0) {
+        return err;
+    }
+    WsConn *ws = PyMem_RawCalloc(1, sizeof(*ws));
+    if (ws == NULL) {
+        return UV_ENOMEM;
+    }
+    ws->server = req->server;
+    ws->ops = accept->ops;
+    ws->context = accept->context;
+    ws->heard = true;
+    if (req->server->limits.ws_deflate != 0) {
+        (void)ws_extension_choose(req, &ws->deflate.params);
+    }
+    err = req->h2 != NULL ? ws_h2_open(req, accept, ws) : ws_open(req, accept, ws);
+    if (err != 0) {
+        PyMem_RawFree(ws);
+        return err;
     }
     *out = ws;
     return 0;

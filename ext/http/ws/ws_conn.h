@@ -7,6 +7,7 @@
  *   ws_message.c    payloads to messages
  *   ws_writer.c     messages to bytes
  *   ws_deflate.c    zlib
+ *   ws_h2.c         the same on a stream of HTTP/2
  *
  * It lives from ws_accept until the HttpConn, which calls it through UpgradeOps, closes, or until the WebSocket ends.
  * The HttpConn still manages stream, deadlines and unparsed bytes.
@@ -57,14 +58,19 @@ enum {
 };
 
 struct WsConn {
-    HttpConn *conn;    /* borrowed; HttpConn.upgraded is this */
-    const WsOps *ops;  /* static */
-    void *context;     /* the upper layer's */
-    WsDeflate deflate; /* zeroed when not negotiated */
+    HttpServer *server; /* borrowed */
+    HttpConn *conn;     /* borrowed; HttpConn.upgraded is this; NULL: by HTTP/2 */
+    H2Stream *stream;   /* borrowed; by HTTP/2, its tunnel is this; else NULL */
+    const WsOps *ops;   /* static */
+    void *context;      /* the upper layer's */
+    WsDeflate deflate;  /* zeroed when not negotiated */
     WsState state;
-    bool paused;   /* ws_pause */
-    bool heard;    /* bytes have arrived since DEADLINE_WS_PING was set */
-    bool pinged;   /* a ping is sent and nothing has arrived since */
+    bool paused;            /* ws_pause */
+    bool heard;             /* bytes have arrived since DEADLINE_WS_PING was set */
+    bool pinged;            /* a ping is sent and nothing has arrived since */
+    bool due;               /* by HTTP/2: the fault's turn has come */
+    DeadlineKind waits_for; /* by HTTP/2: what for, since `waits_since` (uv_now()) */
+    uint64_t waits_since;
     WsFault fault; /* a violation by the client that waits for ws_idle */
 
     uint64_t turn;  /* uv_now() of the iteration that `spent` belongs to */
@@ -87,18 +93,22 @@ struct WsConn {
 static inline const HttpLimits *
 ws_limits(const WsConn *ws)
 {
-    return &ws->conn->server->limits;
+    return &ws->server->limits;
 }
 
 /* ---- ws_reader.c ------------------------------------------------------------------------- */
 
-/* UpgradeOps.read. */
-size_t ws_read(HttpConn *c, char *ptr, size_t len);
+/* Reads bytes as UpgradeOps.read does, in the iteration of `turn` (uv_now()). `*place` is `ws` until the WebSocket ends. */
+size_t ws_feed(WsConn *ws, void *const *place, uint64_t turn, char *ptr, size_t len,
+               bool *yielded);
 
 /* ---- ws_handshake.c ---------------------------------------------------------------------- */
 
-/* Appends the 101 response to the server's buffer. 0; UV_EINVAL for a subprotocol that is not a token
+/* Adds the fields of the response that accepts to `out`, which is empty. 0; UV_EINVAL for a subprotocol that is not a token
  * or an offer that ws_check refuses; UV_ENOMEM. `deflate` may be NULL. */
+int ws_handshake_fields(HttpRequest *req, const WsAccept *accept,
+                        const WsDeflateParams *deflate, HttpFields *out);
+/* Appends the 101 response to the server's buffer. The result is the same. */
 int ws_handshake_write(HttpRequest *req, const WsAccept *accept,
                        const WsDeflateParams *deflate);
 
@@ -119,6 +129,20 @@ void ws_fail_in_turn(WsConn *ws, WsFault fault);
 /* The client's close frame has arrived: replies to it and ends the connection. `code` is WS_NO_CODE
  * when it has none. */
 void ws_closed(WsConn *ws, int code, Slice reason);
+
+/* May the WebSocket end now, it isn't there any more afterwards. */
+void ws_lost(WsConn *ws, Slice reason);
+void ws_drop_it(WsConn *ws);
+void ws_drain_it(WsConn *ws);
+bool ws_is_stuck(const WsConn *ws, bool due);
+void ws_drained_it(WsConn *ws);
+DeadlineKind ws_waits_for(const WsConn *ws);
+void ws_waited(WsConn *ws, DeadlineKind kind);
+
+/* ---- ws_h2.c ----------------------------------------------------------------------------- */
+
+/* ws_accept for a request by HTTP/2. `ws` is zeroed but for `deflate`; the caller frees it after an error. */
+int ws_h2_open(HttpRequest *req, const WsAccept *accept, WsConn *ws);
 
 /* ---- ws_message.c: each returns the fault, code 0 when there is none --------------------- */
 

@@ -24,6 +24,9 @@ static const char BASE64[] =
 bool
 ws_is_offered(const HttpRequest *req)
 {
+    if (req->minor == HTTP_2) { /* extended CONNECT, see h2_head.c */
+        return req->upgrade >= 0;
+    }
     return unlikely(req->upgrade >= 0) && req->method == HTTP_GET && req->minor >= 1
            && !req->has_body && list_has(req, SLICE("upgrade"), SLICE("websocket"))
            && list_has(req, SLICE("connection"), SLICE("upgrade"));
@@ -144,7 +147,7 @@ offer_fault(const HttpRequest *req)
     if (!slice_eq(field_only(req, SLICE("sec-websocket-version")), SLICE("13"))) {
         return fault_make(426, "The version of WebSocket is not supported");
     }
-    if (key_find(req).ptr == NULL) {
+    if (req->minor != HTTP_2 && key_find(req).ptr == NULL) {
         return fault_make(400, "Sec-WebSocket-Key is malformed");
     }
     if (!origin_is_allowed(req)) {
@@ -162,9 +165,11 @@ ws_check(HttpRequest *req)
     }
     HttpFields fields = {.has_date = false};
     if (fault.status == 426) { /* RFC 9110 section 15.5.22, RFC 6455 section 4.4 */
-        Slice extra = SLICE("sec-websocket-version: 13\r\nupgrade: websocket\r\n"
-                            "connection: upgrade\r\n");
-        (void)buf_append_slice(&fields.raw, extra);
+        (void)buf_append_slice(&fields.raw, SLICE("sec-websocket-version: 13\r\n"));
+        if (req->minor != HTTP_2) {
+            (void)buf_append_slice(
+                &fields.raw, SLICE("upgrade: websocket\r\nconnection: upgrade\r\n"));
+        }
     }
     Buf body = {NULL, 0, 0};
     Slice detail = slice_of(fault.detail, strlen(fault.detail));
@@ -235,21 +240,27 @@ handshake_append_field(Buf *out, Slice name, Slice value)
     return err == 0 ? buf_append(out, "\r\n", 2) : err;
 }
 
-/* Appends the fields that accept the offer. */
+/* Appends what HTTP/1.1 needs, where the connection is switched. */
 static int
-handshake_append_fields(Buf *out, Slice key, Slice subprotocol,
-                        const WsDeflateParams *deflate)
+handshake_append_switch(Buf *out, Slice key)
 {
-    char value[WS_EXTENSION_MAX];
+    char value[ACCEPT_LEN];
     int err =
         buf_append_slice(out, SLICE("upgrade: websocket\r\nconnection: Upgrade\r\n"));
     if (err == 0) {
         err = accept_value(key, value);
     }
-    if (err == 0) {
-        err = handshake_append_field(out, SLICE("sec-websocket-accept: "),
-                                     slice_of(value, ACCEPT_LEN));
-    }
+    return err != 0 ? err
+                    : handshake_append_field(out, SLICE("sec-websocket-accept: "),
+                                             slice_of(value, ACCEPT_LEN));
+}
+
+/* Appends the fields that accept the offer. */
+static int
+handshake_append_fields(Buf *out, Slice subprotocol, const WsDeflateParams *deflate)
+{
+    char value[WS_EXTENSION_MAX];
+    int err = 0;
     if (err == 0 && subprotocol.len != 0) {
         err =
             handshake_append_field(out, SLICE("sec-websocket-protocol: "), subprotocol);
@@ -263,22 +274,33 @@ handshake_append_fields(Buf *out, Slice key, Slice subprotocol,
 }
 
 int
-ws_handshake_write(HttpRequest *req, const WsAccept *accept,
-                   const WsDeflateParams *deflate)
+ws_handshake_fields(HttpRequest *req, const WsAccept *accept,
+                    const WsDeflateParams *deflate, HttpFields *out)
 {
     bool fits = accept->subprotocol.len == 0 || http_is_token(accept->subprotocol);
     if (!fits || offer_fault(req).status != 0) {
         return UV_EINVAL;
     }
-    HttpFields fields = {.has_date = false};
     const HttpFields *more = accept->fields;
-    int err = handshake_append_fields(&fields.raw, key_find(req), accept->subprotocol,
-                                      deflate);
-    if (err == 0 && more != NULL) {
-        fields.has_date = more->has_date;
-        fields.has_server = more->has_server;
-        err = buf_append_slice(&fields.raw, buf_slice(&more->raw));
+    int err =
+        req->minor == HTTP_2 ? 0 : handshake_append_switch(&out->raw, key_find(req));
+    if (err == 0) {
+        err = handshake_append_fields(&out->raw, accept->subprotocol, deflate);
     }
+    if (err == 0 && more != NULL) {
+        out->has_date = more->has_date;
+        out->has_server = more->has_server;
+        err = buf_append_slice(&out->raw, buf_slice(&more->raw));
+    }
+    return err;
+}
+
+int
+ws_handshake_write(HttpRequest *req, const WsAccept *accept,
+                   const WsDeflateParams *deflate)
+{
+    HttpFields fields = {.has_date = false};
+    int err = ws_handshake_fields(req, accept, deflate, &fields);
     if (err == 0) {
         const ResponseHead head = {
             .status = 101, .fields = &fields, .length = -1, .id = http_request_id(req)};

@@ -3,7 +3,7 @@
  * thread.
  *
  * Each call to the layer above may end the connection, which frees the WsConn. After such a call
- * HttpConn.upgraded is compared to find out.
+ * the place that has led to it is looked at to find out.
  */
 #include "base/py.h"
 
@@ -69,7 +69,7 @@ control_end(WsConn *ws)
     case WS_OP_PING:
         control_ping(ws);
         break;
-    case WS_OP_PONG: /* ws_read has noted that something has arrived */
+    case WS_OP_PONG: /* ws_feed has noted that something has arrived */
         break;
     case WS_OP_CONTINUATION:
     case WS_OP_TEXT:
@@ -188,9 +188,9 @@ frame_read_payload(WsConn *ws, char *ptr, size_t len, size_t *used)
 }
 
 size_t
-ws_read(HttpConn *c, char *ptr, size_t len)
+ws_feed(WsConn *ws, void *const *place, uint64_t turn, char *ptr, size_t len,
+        bool *yielded)
 {
-    WsConn *ws = c->upgraded;
     size_t used = 0;
     if (unlikely(ws->fault.code != 0)) {
         ws_fail(ws, ws->fault);
@@ -198,14 +198,13 @@ ws_read(HttpConn *c, char *ptr, size_t len)
     }
     ws->heard = true;
     ws->pinged = false;
-    uint64_t turn = uv_now(c->stream.uv.handle.loop);
     if (ws->turn != turn) {
         ws->turn = turn;
         ws->spent = 0;
     }
     while (used < len && !ws->paused) {
         if (unlikely(ws->spent >= WS_TURN)) {
-            c->yielded = true;
+            *yielded = true;
             break;
         }
         size_t n;
@@ -213,7 +212,7 @@ ws_read(HttpConn *c, char *ptr, size_t len)
                             ? frame_read_payload(ws, ptr + used, len - used, &n)
                             : frame_read_head(ws, ptr + used, len - used, &n);
         used += n;
-        if (c->upgraded != ws) {
+        if (*place != ws) {
             return len; /* the WebSocket has ended; the rest is ignored */
         }
         if (fault.code != 0) {

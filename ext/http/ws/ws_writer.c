@@ -4,6 +4,7 @@
  */
 #include "base/py.h"
 
+#include "http/h2.h"
 #include "http/out.h"
 #include "http/ws/ws_conn.h"
 
@@ -76,6 +77,28 @@ writer_write_compressed(WsConn *ws, WsOpcode opcode, Slice payload)
     return 0;
 }
 
+/* The same on a stream of HTTP/2. */
+static int
+writer_write_stream(WsConn *ws, WsOpcode opcode, bool compressed, Slice payload,
+                    PyObject *owner)
+{
+    char head[WS_HEAD_SENT_MAX];
+    size_t len = ws_frame_write(head, opcode, compressed, payload.len);
+    return h2_tunnel_write(ws->stream, slice_of(head, len), payload, owner);
+}
+
+static int
+writer_deflate_stream(WsConn *ws, WsOpcode opcode, Slice payload)
+{
+    Buf out = {NULL, 0, 0};
+    int err = ws_deflate_message(&ws->deflate, payload, &out);
+    if (err == 0) {
+        err = writer_write_stream(ws, opcode, true, buf_slice(&out), NULL);
+    }
+    buf_free(&out);
+    return err;
+}
+
 static bool
 is_compressed(const WsConn *ws, size_t len)
 {
@@ -90,6 +113,11 @@ writer_send_message(WsConn *ws, WsOpcode opcode, Slice data, PyObject *owner)
     int err;
     if (ws->state != WS_OPEN) {
         return UV_ECANCELED;
+    }
+    if (ws->stream != NULL) {
+        return is_compressed(ws, data.len)
+                   ? writer_deflate_stream(ws, opcode, data)
+                   : writer_write_stream(ws, opcode, false, data, owner);
     }
     if (c->broken) {
         return UV_ECONNRESET;
@@ -128,7 +156,10 @@ void
 ws_write_control(WsConn *ws, WsOpcode opcode, Slice payload)
 {
     assert(payload.len <= WS_CONTROL_MAX);
-    if (!ws->conn->broken && writer_write_copied(ws->conn, opcode, payload) != 0) {
+    if (ws->stream != NULL) {
+        (void)writer_write_stream(ws, opcode, false, payload, NULL);
+    } else if (!ws->conn->broken
+               && writer_write_copied(ws->conn, opcode, payload) != 0) {
         conn_break(ws->conn);
     }
 }
@@ -136,5 +167,6 @@ ws_write_control(WsConn *ws, WsOpcode opcode, Slice payload)
 bool
 ws_is_full(const WsConn *ws)
 {
-    return ws->conn->stream.over_high;
+    return ws->stream != NULL ? h2_tunnel_is_full(ws->stream)
+                              : ws->conn->stream.over_high;
 }

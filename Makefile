@@ -9,7 +9,7 @@
 #   BENCH="..."        options of bench/http.py or bench/loop.py
 #   RECORD=1           `make coverage` writes the new floor
 #   DURATION=600       how many seconds `make soak` takes
-#   FUZZ_SECONDS=60    how long `make fuzz` runs
+#   FUZZ_SECONDS=60    how long each fuzzer of `make fuzz` runs
 #   MUTANTS="ws/* ..." which breakages `make mutants` tries, by name; all without it
 #   WHEELS="..."       options of scripts/wheels.py: --python 3.13 --target manylinux_2_28_x86_64
 #   CONFORMANCE="..."  options of tests/conformance/loop/run.py, .../libs/run.py, .../fastapi/run.py, .../ws/run.py or
@@ -74,7 +74,7 @@ help:
 	@echo 'make faults   what clients, systems and restarts do to a server, many times (tests/faults)'
 	@echo 'make soak     ten minutes of mixed traffic, a restart in each (DURATION=, seconds)'
 	@echo 'make mutants  breaks the sources one by one: a test must fail each time (MUTANTS=)'
-	@echo 'make fuzz     made-up bytes against connections, with sanitizers (FUZZ_SECONDS=)'
+	@echo 'make fuzz     made-up bytes against connections, with sanitizers (FUZZ_SECONDS= for each)'
 	@echo 'make conformance-loop  the tests of CPython and anyio on fluvial.Loop (CONFORMANCE=)'
 	@echo 'make conformance-libs  the tests of aiohttp, websockets, asyncpg, redis-py and pyzmq on'
 	@echo '              fluvial.Loop and on uvloop, about twenty minutes (CONFORMANCE=)'
@@ -203,7 +203,7 @@ portable: $(VENV)/.test-needs $(VENV)/.installed
 
 # Finds what no test asks; fuzz/README.md says what to do then.
 fuzz: $(VENV)/.installed
-	$(SAY) "fuzzing HTTP and WebSocket connections for $(FUZZ_SECONDS) s (fuzz/README.md)"
+	$(SAY) "fuzzing HTTP, HTTP/2 and compressed bodies, $(FUZZ_SECONDS) s each (fuzz/README.md)"
 	@$(PYTHON) scripts/system.py build fuzz
 	@$(PY) fuzz/run.py --seconds $(FUZZ_SECONDS)
 

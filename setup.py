@@ -58,20 +58,6 @@ THEIRS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-w"]
 LIBUV = native.Library(name="libuv", minimum="1.46", header="uv.h", debian="libuv1-dev")
 # What WebSockets are compressed with; older ones have known holes.
 ZLIB = native.Library(name="zlib", minimum="1.2.12", header="zlib.h", debian="zlib1g-dev")
-# What else responses are compressed with, where the machine has it.
-CODINGS = {
-    "FLUVIAL_BROTLI": (
-        native.Library(
-            name="libbrotlienc", minimum="1.0", header="brotli/encode.h", debian="libbrotli-dev"
-        ),
-        native.Library(
-            name="libbrotlidec", minimum="1.0", header="brotli/decode.h", debian="libbrotli-dev"
-        ),
-    ),
-    "FLUVIAL_ZSTD": (
-        native.Library(name="libzstd", minimum="1.4", header="zstd.h", debian="libzstd-dev"),
-    ),
-}
 OPENSSL = native.Library(name="openssl", minimum="3.0", header="openssl/ssl.h", debian="libssl-dev")
 SYSTEM_LIBUV = os.environ.get("FLUVIAL_LIBUV") == "system"
 
@@ -152,7 +138,7 @@ class Core:
         )
         zlib_flags, zlib = native.pkg_config(ZLIB)
         ssl_flags, ssl = native.pkg_config(OPENSSL)
-        coding_flags, codings = self._codings()
+        coding_flags, codings = native.codings()
         h2_flags, h2 = self.http2 or ((), ())
         include = ["-isystem", str(llhttp / "include")]
         include += [*zlib_flags, *ssl_flags, *coding_flags, *h2_flags]
@@ -166,22 +152,6 @@ class Core:
         uv = self._archive("libuv", libuv / "src", sources, flags)
         include += ["-isystem", str(libuv / "include")]
         return include, [http, uv, *self.system.libuv_libraries, *system]
-
-    def _codings(self) -> tuple[list[str], list[str]]:
-        """(compiler flags, linker flags) of the content codings that can be had."""
-        flags: list[str] = []
-        linked: list[str] = []
-        for switch, libraries in CODINGS.items():
-            wanted = os.environ.get(switch)
-            if wanted is None and not all(map(native.has_library, libraries)):
-                continue
-            if wanted is None or native.is_on(wanted):
-                flags.append(f"-D{switch}")
-                for library in libraries:
-                    found = native.pkg_config(library)
-                    flags += found[0]
-                    linked += found[1]
-        return flags, linked
 
     def _archive(
         self, name: str, folder: Path, sources: tuple[str, ...], flags: list[str | Path]

@@ -1,11 +1,11 @@
-"""Builds the fuzzer of fuzz/http.c with clang's sanitizers and runs it.
+"""Builds the fuzzers of fuzz/ with clang's sanitizers and runs them.
 
-    python fuzz/run.py [--seconds N] [LIBFUZZER-OPTION ...]
+    python fuzz/run.py [--seconds N] [--target http|h2|coded ...] [LIBFUZZER-OPTION ...]
     python fuzz/run.py --show FILE     what was found, as a `sent` block for tests/wire
 
-The corpus is build/fuzz/corpus, which grows from run to run; its seeds are the cases of tests/wire
-and the WebSocket conversations below. What fails is left in build/fuzz/found and shown as a `sent`
-block: it becomes a case there when it is mended. See fuzz/README.md.
+Each has its corpus below build/fuzz/corpus, which grows from run to run; the seeds are in seeds.py.
+What fails is left in build/fuzz/found and shown as a `sent` block: it becomes a test when it is
+mended. See fuzz/README.md.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import struct
 import subprocess
 import sys
 import sysconfig
-import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / path) for path in ("fuzz", "scripts", "tests")]
 
+import crates  # noqa: E402
 import native  # noqa: E402
+import seeds  # noqa: E402
 import vendor  # noqa: E402
-from support.wire_documents import block_of, cases  # noqa: E402
+from support.wire_documents import block_of  # noqa: E402
 
 HERE = ROOT / "build" / "fuzz"
 CORPUS, FOUND = HERE / "corpus", HERE / "found"
@@ -47,13 +47,17 @@ ENVIRONMENT = {
 # ---- Building --------------------------------------------------------------------------------
 
 
-def theirs(llhttp: Path, libuv: Path, system: native.System) -> dict[Path, tuple[Path, list[str]]]:
-    """The objects of llhttp and libuv."""
+def theirs() -> dict[Path, tuple[Path, list[str]]]:
+    """The objects of llhttp, libuv and nghttp2."""
+    llhttp, libuv, nghttp2 = folders()
+    system = native.this_system()
     http = [*THEIRS, "-I", str(llhttp / "include")]
     uv = [*THEIRS, *map(str, native.libuv_flags(libuv, system))]
+    h2 = [*THEIRS, *crates.nghttp2_flags(nghttp2)]
     parts = (
         ("llhttp", llhttp / "src", vendor.LLHTTP_SOURCES, http),
         ("libuv", libuv / "src", (*vendor.LIBUV_SOURCES, *system.libuv_sources), uv),
+        ("nghttp2", nghttp2 / "lib", crates.NGHTTP2_SOURCES, h2),
     )
     return {
         (HERE / "objects" / name / source).with_suffix(".o"): (folder / source, flags)
@@ -62,27 +66,37 @@ def theirs(llhttp: Path, libuv: Path, system: native.System) -> dict[Path, tuple
     }
 
 
-def ours(llhttp: Path, libuv: Path, kind: tuple[str, ...] = OURS) -> list[str]:
-    """The compiler flags of the core and of http.c."""
-    include = ["-isystem", str(llhttp / "include"), "-isystem", str(libuv / "include")]
+def folders() -> tuple[Path, Path, Path]:
+    """The sources of llhttp, libuv and nghttp2."""
+    return vendor.fetch("llhttp"), vendor.fetch("libuv"), crates.fetch(crates.NGHTTP2)
+
+
+def core_flags(include: list[Path], http2: tuple[list[str], list[str]]) -> list[str]:
+    """What the core and the fuzzers are compiled with, whatever the compiler."""
+    found = [flag for path in include for flag in ("-isystem", str(path))]
     home = f'-DPYTHON_HOME="{sys.base_prefix}"'
-    return [*kind, "-I", str(EXT), *include, *native.python_flags(), home]
+    return ["-I", str(EXT), *found, *http2[0], *native.codings()[0], *native.python_flags(), home]
 
 
-def build() -> Path:
+def ours() -> list[str]:
+    llhttp, libuv, nghttp2 = folders()
+    http2 = ["-DFLUVIAL_HTTP2", *crates.nghttp2_flags(nghttp2)]
+    return [*OURS, *core_flags([llhttp / "include", libuv / "include"], (http2, []))]
+
+
+def build(name: str) -> Path:
     os.environ.update(CC="clang", AR="ar")
     tools = native.Toolchain()
-    system = native.this_system()
-    llhttp, libuv = vendor.fetch("llhttp"), vendor.fetch("libuv")
-    objects = theirs(llhttp, libuv, system)
-    for source in [*sorted(EXT.rglob("*.c")), ROOT / "fuzz" / "http.c"]:
-        name = source.relative_to(ROOT).with_suffix(".o")
-        objects[HERE / "objects" / name] = (source, ours(llhttp, libuv))
+    objects = theirs()
+    flags = ours()
+    for source in [*sorted(EXT.rglob("*.c")), *(ROOT / "fuzz" / f for f in ("app.c", f"{name}.c"))]:
+        objects[HERE / "objects" / source.relative_to(ROOT).with_suffix(".o")] = (source, flags)
     tools.compile(objects)
-    target = HERE / "http"
+    target = HERE / name
     library = sysconfig.get_config_var("LIBDIR")
     version = sysconfig.get_config_var("LDVERSION")
-    link = ["-fsanitize=fuzzer,address,undefined", "-rdynamic", *system.libuv_libraries]
+    link = ["-fsanitize=fuzzer,address,undefined", "-rdynamic"]
+    link += [*native.this_system().libuv_libraries, *native.codings()[1]]
     link += ["-lz", "-lssl", "-lcrypto", f"-L{library}", f"-Wl,-rpath,{library}"]
     link += [f"-lpython{version}", "-lm"]
     inputs = [str(path) for path in objects]
@@ -90,77 +104,26 @@ def build() -> Path:
     return target
 
 
-# ---- The corpus -------------------------------------------------------------------------------
-
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-)
-DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
-
-
-def frame(first: int, payload: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
-    """A client's frame; `first` is its first byte."""
-    length = len(payload)
-    head = struct.pack("!BB", first, 0x80 | length)
-    if length > 125:
-        head = struct.pack("!BBH", first, 0x80 | 126, length)
-    masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-    return head + mask + masked
-
-
-def deflated(payload: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
-    return (packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
-
-
-def websockets() -> list[bytes]:
-    """Conversations: text, fragments, control frames, compression, the closing handshake."""
-    close = frame(0x88, struct.pack("!H", 1000) + b"bye")
-    plain = [
-        frame(0x81, b"hello") + close,
-        frame(0x01, b"he") + frame(0x89, b"ping") + frame(0x80, b"llo") + close,
-        frame(0x82, bytes(range(200))) + frame(0x8A, b"") + frame(0x88, b""),
-        frame(0x81, b"close") + close,
-        frame(0x81, "ä€😀".encode()) + frame(0x81, b"\xff"),
-    ]
-    packed = [
-        frame(0xC1, deflated(b"hello " * 20)) + frame(0xC2, deflated(b"hello")) + close,
-        frame(0x41, deflated(b"hello")[:3]) + frame(0x80, deflated(b"hello")[3:]) + close,
-    ]
-    found = [UPGRADE + b"\r\n" + frames for frames in plain]
-    return found + [UPGRADE + DEFLATE + b"\r\n" + frames for frames in packed]
-
-
-def requests() -> list[bytes]:
-    """What the layer above does depends on the last byte of the path (plan_of in http.c)."""
-    body = b"Content-Length: 5\r\n\r\nhello"
-    chunked = b"Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nT: v\r\n\r\n"
-    found = []
-    for bits in range(64):
-        line = b"POST /" + bytes([ord("/") ^ bits]) + b" HTTP/1.1\r\nHost: h\r\n"
-        if 0x21 <= line[6] < 0x7F and line[6] not in b"?#":
-            found += [(line + body) * 2, line + chunked, (line + chunked) * 2]
-    return found
-
-
-def plant() -> None:
-    """Writes the seeds; libFuzzer adds what it finds of interest."""
-    CORPUS.mkdir(parents=True, exist_ok=True)
-    FOUND.mkdir(parents=True, exist_ok=True)
-    for raw in [*(case.raw for case in cases()), *websockets(), *requests()]:
-        (CORPUS / f"seed-{hashlib.sha1(raw).hexdigest()}").write_bytes(raw)
-
-
 # ---- Running ----------------------------------------------------------------------------------
 
 
-def run(seconds: int, options: list[str]) -> int:
-    target = build()
-    plant()
+def plant(name: str) -> Path:
+    """Writes the seeds; libFuzzer adds what it finds of interest. Returns the corpus."""
+    corpus = CORPUS / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    FOUND.mkdir(parents=True, exist_ok=True)
+    for raw in seeds.SEEDS[name]():
+        (corpus / f"seed-{hashlib.sha1(raw).hexdigest()}").write_bytes(raw)
+    return corpus
+
+
+def run(name: str, seconds: int, options: list[str]) -> int:
+    target = build(name)
+    corpus = plant(name)
     before = set(FOUND.iterdir())
-    words = f"-dict={ROOT / 'fuzz' / 'http.dict'}"
-    command = [str(target), str(CORPUS), words, f"-artifact_prefix={FOUND}/", *OPTIONS]
+    command = [str(target), str(corpus), f"-artifact_prefix={FOUND}/{name}-", *OPTIONS]
+    if (words := ROOT / "fuzz" / f"{name}.dict").is_file():
+        command.append(f"-dict={words}")
     command += [f"-max_total_time={seconds}", *options]
     done = subprocess.run(command, cwd=HERE, env=os.environ | ENVIRONMENT, check=False)
     for path in sorted(set(FOUND.iterdir()) - before):
@@ -170,14 +133,16 @@ def run(seconds: int, options: list[str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=int, default=60, help="how long to run (60)")
+    parser.add_argument("--seconds", type=int, default=60, help="how long each runs (60)")
+    parser.add_argument("--target", action="append", choices=seeds.SEEDS, help="which (all)")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print FILE as a `sent` block")
     options, rest = parser.parse_known_args()
     if options.show is not None:
         print(block_of(options.show.read_bytes()), end="")
         return 0
     try:
-        return run(options.seconds, rest)
+        targets = options.target or list(seeds.SEEDS)
+        return max([run(name, options.seconds, rest) for name in targets])
     except (native.BuildError, vendor.VendorError) as error:
         raise SystemExit(f"fuzz: {error}") from None
 

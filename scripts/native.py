@@ -255,6 +255,21 @@ NGHTTP2 = Library(
     name="libnghttp2", minimum="1.50", header="nghttp2/nghttp2.h", debian="libnghttp2-dev"
 )
 
+# What else responses are compressed with, where the machine has it.
+CODINGS = {
+    "FLUVIAL_BROTLI": (
+        Library(
+            name="libbrotlienc", minimum="1.0", header="brotli/encode.h", debian="libbrotli-dev"
+        ),
+        Library(
+            name="libbrotlidec", minimum="1.0", header="brotli/decode.h", debian="libbrotli-dev"
+        ),
+    ),
+    "FLUVIAL_ZSTD": (
+        Library(name="libzstd", minimum="1.4", header="zstd.h", debian="libzstd-dev"),
+    ),
+}
+
 
 def python_include() -> list[str]:
     """The folders of the running Python's headers, or FLUVIAL_PYTHON_HEADERS; none without them."""
@@ -310,6 +325,23 @@ def pkg_config(library: Library) -> tuple[list[str], list[str]]:
             raise BuildError(f"failed: {shlex.join(command)}\n{done.stderr.strip()}")
         answers.append(shlex.split(done.stdout))
     return answers[0], answers[1]
+
+
+def codings() -> tuple[list[str], list[str]]:
+    """(compiler flags, linker flags) of the content codings that can be had."""
+    flags: list[str] = []
+    linked: list[str] = []
+    for switch, libraries in CODINGS.items():
+        wanted = os.environ.get(switch)
+        if wanted is None and not all(map(has_library, libraries)):
+            continue
+        if wanted is None or is_on(wanted):
+            flags.append(f"-D{switch}")
+            for library in libraries:
+                found = pkg_config(library)
+                flags += found[0]
+                linked += found[1]
+    return flags, linked
 
 
 def http2() -> tuple[list[str], list[str]] | None:

@@ -1,8 +1,6 @@
 """Compiles what wheels have linked in: OpenSSL and zlib, for another system (ADR 24).
 
-Their sources come from crates.io, inside packages that carry them for Rust's sake: what is there
-stays there, under the same hash. cargo fetches them, so that the user's registry and proxy settings
-count.
+Their sources come from crates.io (crates.py).
 `build()` leaves include/, lib/*.a and lib/pkgconfig/*.pc in a folder, for pkg-config to find.
 """
 
@@ -11,46 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import native
-from vendor import VENDOR, VendorError, archive
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crate:
-    """One package of crates.io, and the folder of it that is wanted."""
-
-    name: str
-    version: str
-    sha256: str
-    folder: str
-    licence: str  # a file of that folder
-
-    @property
-    def archive(self) -> str:
-        return f"{self.name}-{self.version}.crate"
-
-
-OPENSSL = Crate(
-    name="openssl-src",
-    version="300.6.1+3.6.3",
-    sha256="46eb8fb9fb3b61ce1c0f8a026c4c1a0714d3a9e138e7fbde78753ce2babc3846",
-    folder="openssl",
-    licence="LICENSE.txt",
-)
-ZLIB = Crate(
-    name="libz-sys",
-    version="1.1.33",
-    sha256="fee3f59f4321dab0c78d828942e7aa09d0bd8ad6e78a501977e6bf3d02938045",
-    folder="src/zlib",
-    licence="LICENSE",
-)
+from crates import OPENSSL, ZLIB, fetch
 
 # What a server of TLS 1.2 and 1.3 never calls. Keys encrypted by DES, 3DES and AES stay readable.
 WITHOUT = (
@@ -95,42 +59,6 @@ def build(prefix: Path, *, system: str, tools: Mapping[str, str]) -> None:
     _build_zlib(prefix, env)
     _build_openssl(prefix, system, env)
     note.write_text(recipe)
-
-
-def licence(crate: Crate) -> Path:
-    return fetch(crate) / crate.licence
-
-
-def fetch(crate: Crate) -> Path:
-    """Returns the folder with the sources, downloading them the first time."""
-    target = VENDOR / f"{crate.name}-{crate.sha256[:12]}"
-    if not target.is_dir():
-        found = archive(crate.archive, crate.sha256, partial(_download, crate))
-        with tempfile.TemporaryDirectory(dir=VENDOR) as scratch, tarfile.open(found) as tar:
-            tar.extractall(scratch, filter="data")
-            folder = found.name.removesuffix(".crate")
-            Path(scratch, folder, crate.folder).rename(target)
-    return target
-
-
-def _download(crate: Crate, folder: Path) -> None:
-    """As a dependency of an empty package: cargo has no command for archives."""
-    (folder / "lib.rs").touch()
-    version = crate.version.partition("+")[0]
-    (folder / "Cargo.toml").write_text(
-        '[package]\nname = "empty"\nversion = "0.0.0"\n[lib]\npath = "lib.rs"\n'
-        f'[dependencies]\n{crate.name} = "={version}"\n'
-    )
-    command = ["cargo", "fetch", "--quiet", "--manifest-path", str(folder / "Cargo.toml")]
-    env = {**os.environ, "CARGO_HOME": str(folder / "home")}
-    try:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise VendorError(f"{crate.name} comes by cargo, which isn't installed") from None
-    found = list(folder.glob(f"home/registry/cache/*/{crate.archive}"))
-    if done.returncode != 0 or not found:
-        raise VendorError(f"could not fetch {crate.archive} with cargo:\n{done.stderr.strip()}")
-    found[0].rename(folder / crate.archive)
 
 
 def _build_zlib(prefix: Path, env: Mapping[str, str]) -> None:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import chroot
+import crates
 import native
 import static_libraries
 import vendor
@@ -246,8 +247,8 @@ def split(extension: Path, debug: Path) -> None:
 def licences() -> dict[str, Path]:
     """Of what is linked in."""
     own = {name: vendor.fetch(name) / "LICENSE" for name in vendor.PINS}
-    crates = (static_libraries.OPENSSL, static_libraries.ZLIB)
-    return own | {crate.name: static_libraries.licence(crate) for crate in crates}
+    used = (crates.OPENSSL, crates.ZLIB)
+    return own | {crate.name: crates.licence(crate) for crate in used}
 
 
 def _call(command: list[str]) -> None:

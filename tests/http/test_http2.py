@@ -19,6 +19,7 @@ from support.h2_client import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    GOAWAY,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     NO_ERROR,
@@ -113,6 +114,14 @@ async def broken() -> StreamingResponse:
         raise RuntimeError("in the middle")
 
     return StreamingResponse(some())
+
+
+@app.get("/shorter")
+async def shorter() -> StreamingResponse:
+    async def some() -> AsyncIterator[bytes]:
+        yield b"begun"
+
+    return StreamingResponse(some(), headers={"Content-Length": "10"})
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -283,6 +292,13 @@ def test_a_response_that_breaks_off(client: H2Client) -> None:
     assert client.get().status == 200
 
 
+def test_a_response_that_is_shorter_than_it_said(client: H2Client) -> None:
+    answer = client.get("/shorter")
+    assert answer.reset is not None
+    assert answer.reset != NO_ERROR
+    assert client.get().status == 200
+
+
 def test_a_response_before_the_body(served: Served) -> None:
     """The client is asked to stop once it has read the response (RFC 9113 section 8.1)."""
     with H2Client.to(served) as client:
@@ -327,6 +343,14 @@ def test_trailers_of_a_request_are_dropped(client: H2Client) -> None:
 def test_malformed_requests(client: H2Client, fields: tuple[tuple[str, str], ...]) -> None:
     answer = client.answer(client.request("/", "GET", *fields))
     assert answer.reset == PROTOCOL_ERROR
+    assert client.get().status == 200
+
+
+@pytest.mark.parametrize("body", [b"four", b"sixsix"])
+def test_a_body_of_another_length_than_was_stated(client: H2Client, body: bytes) -> None:
+    stream = client.request("/echo", "POST", ("content-length", "5"), body=body)
+    answer = client.answer(stream)
+    assert (answer.reset, answer.body) == (PROTOCOL_ERROR, b"")
     assert client.get().status == 200
 
 
@@ -420,6 +444,25 @@ def test_it_stops_after_the_streams_that_there_are() -> None:
         goaway = client.until_closed()
         assert goaway is not None
         assert (goaway.error, int.from_bytes(goaway.payload[:4], "big")) == (NO_ERROR, stream)
+
+
+def test_the_end_is_announced_before_it_is_there() -> None:
+    """The first GOAWAY names no stream, so that none is lost that is on its way."""
+
+    class Noting(H2Client):
+        named: list[int]
+
+        def _note(self, found: Frame) -> None:
+            if found.type == GOAWAY:
+                self.named.append(int.from_bytes(found.payload[:4], "big"))
+            super()._note(found)
+
+    with serving(app, http="auto") as served, Noting.to(served) as client:
+        client.named = []
+        assert client.get().status == 200
+        served.stop()
+        assert client.until_closed() is not None
+        assert client.named == [2**31 - 1, 1]
 
 
 def test_the_last_stream_is_named() -> None:

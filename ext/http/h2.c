@@ -13,9 +13,8 @@
 #include <openssl/ssl.h>
 
 enum {
-    H2_ROUNDS = 8, /* how often one read is followed by writing what that has caused */
-    H2_HEAD_MOST = 1024 * 1024, /* bytes of a response's head, compressed */
-};
+    H2_ROUNDS = 8
+}; /* how often one read is followed by writing what that has caused */
 
 uint64_t
 h2_now(const H2Conn *h2)
@@ -473,12 +472,9 @@ h2_session_new(H2Conn *h2)
     nghttp2_option *option = NULL;
     int err = h2_in_callbacks(&callbacks);
     if (err == 0) {
-        err = nghttp2_option_new(&option);
+        err = h2_in_options(&option);
     }
     if (err == 0) {
-        nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_option_set_max_send_header_block_length(option, H2_HEAD_MOST);
-        nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
         err = nghttp2_session_server_new2(&h2->session, callbacks, h2, option);
     }
     nghttp2_option_del(option);

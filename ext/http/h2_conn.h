@@ -184,6 +184,8 @@ void h2_last_goaway(H2Conn *h2);
 
 /* Sets the callbacks. 0 or an error of nghttp2's. */
 int h2_in_callbacks(nghttp2_session_callbacks **out);
+/* The options of a session. The same. */
+int h2_in_options(nghttp2_option **out);
 
 /* ---- h2_head.c --------------------------------------------------------------------------- */
 

@@ -6,6 +6,18 @@
 
 #include "http/h2_conn.h"
 
+enum { H2_HEAD_MOST = 1024 * 1024 }; /* bytes of a response's head, compressed */
+
+/* Not in each version of the library. */
+__attribute__((weak)) void nghttp2_option_set_max_continuations(nghttp2_option *option,
+                                                                size_t most);
+__attribute__((weak)) void
+nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst,
+                                           uint64_t rate);
+__attribute__((weak)) void nghttp2_option_set_glitch_rate_limit(nghttp2_option *option,
+                                                                uint64_t burst,
+                                                                uint64_t rate);
+
 static bool
 h2_is_over(const H2Conn *h2)
 {
@@ -274,4 +286,32 @@ h2_in_callbacks(nghttp2_session_callbacks **out)
     nghttp2_session_callbacks_set_send_data_callback(to, h2_out_send_data);
     *out = to;
     return 0;
+}
+
+/* Switches the library's own limits off, which differ between versions: h2_guard.c has ours. */
+static void
+h2_options_unlimit(nghttp2_option *option)
+{
+    if (nghttp2_option_set_max_continuations != NULL) {
+        nghttp2_option_set_max_continuations(option, SIZE_MAX);
+    }
+    if (nghttp2_option_set_stream_reset_rate_limit != NULL) {
+        nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    }
+    if (nghttp2_option_set_glitch_rate_limit != NULL) {
+        nghttp2_option_set_glitch_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    }
+}
+
+int
+h2_in_options(nghttp2_option **out)
+{
+    int err = nghttp2_option_new(out);
+    if (err == 0) {
+        h2_options_unlimit(*out);
+        nghttp2_option_set_no_auto_window_update(*out, 1);
+        nghttp2_option_set_max_send_header_block_length(*out, H2_HEAD_MOST);
+        nghttp2_option_set_builtin_recv_extension_type(*out, NGHTTP2_PRIORITY_UPDATE);
+    }
+    return err;
 }

@@ -91,6 +91,16 @@ def test_resets_within_the_limit(served: Served) -> None:
         assert client.get().status == 200
 
 
+def test_resets_without_a_limit() -> None:
+    """nghttp2's own limit, of about a thousand, doesn't count."""
+    with limited(h2_resets=0, h2_streams=0) as served, H2Client.to(served) as client:
+        for stream in range(1, 2 * 1500, 2):
+            head = frame(HEADERS, END_HEADERS, stream, client.head("/", "POST"))
+            client.send(head + frame(RST_STREAM, 0, stream, struct.pack("!I", CANCEL)))
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 3001, client.head()))
+        assert client.answer(3001).status == 200
+
+
 @pytest.mark.parametrize("how", ["window", "overflow", "closed"])
 def test_made_you_reset(how: str) -> None:
     """CVE-2025-8671: the client has the server reset the streams, by frames that are errors."""
@@ -157,6 +167,16 @@ def test_continuation_flood(empty: bool) -> None:
         goaway = client.until_closed()
         assert goaway is not None
         assert goaway.error == ENHANCE_YOUR_CALM
+
+
+def test_continuations_within_the_limit(served: Served) -> None:
+    """nghttp2's own limit, of 8, doesn't count."""
+    with H2Client.to(served) as client:
+        client.send(frame(HEADERS, END_STREAM, 1, client.head()))
+        for i in range(15):
+            piece = client.encoder.encode([("x-field", str(i))])
+            client.send(frame(CONTINUATION, END_HEADERS if i == 14 else 0, 1, piece))
+        assert client.answer(1).status == 200
 
 
 def test_hpack_bomb(served: Served) -> None:

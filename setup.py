@@ -14,7 +14,9 @@ Everything that is fixed about the project stands in pyproject.toml. Environment
     FLUVIAL_BROTLI=0 or 1, FLUVIAL_ZSTD=0 or 1
                                          the content codings br and zstd; default: where
                                          pkg-config finds their libraries
-    FLUVIAL_HTTP2=0 or 1                 HTTP/2; default: where pkg-config finds nghttp2
+    FLUVIAL_HTTP2=0, 1 or own            HTTP/2, by the nghttp2 that pkg-config finds, or by its own
+                                         source (scripts/crates.py), which `own` asks for; default:
+                                         wherever one of them can be had
     FLUVIAL_LIBUV=system                 the system's libuv (pkg-config) instead of our own
     FLUVIAL_PYTHON_HEADERS=DIR           the headers of the Python that is built for
     FLUVIAL_TARGET=PYTHON-SYSTEM         what is built for, where that isn't this Python here: names
@@ -42,6 +44,7 @@ from setuptools.errors import CompileError, ExecError
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import crates  # noqa: E402
 import docs_assets  # noqa: E402
 import missing  # noqa: E402
 import native  # noqa: E402
@@ -68,6 +71,7 @@ class Core:
     def __init__(self, *, in_place: bool) -> None:
         self.system = native.this_system()
         self.http2 = native.http2()
+        self.own_http2 = native.own_http2(crates.has_nghttp2)
         self.tools = native.Toolchain()
         self.flavour = self._flavour(in_place)
         self.werror = native.is_on(os.environ.get("FLUVIAL_WERROR"))
@@ -105,7 +109,7 @@ class Core:
             flags.append("-DFLUVIAL_PROBES")
         objects = {}
         for source in sorted((ROOT / "ext").rglob("*.c")):
-            if self.http2 is None and native.is_for_http2(source):
+            if not (self.http2 or self.own_http2) and native.is_for_http2(source):
                 continue
             name = source.relative_to(ROOT / "ext").with_suffix(".o")
             objects[self.folder / name] = (source, flags)
@@ -143,6 +147,11 @@ class Core:
         include = ["-isystem", str(llhttp / "include")]
         include += [*zlib_flags, *ssl_flags, *coding_flags, *h2_flags]
         system = [*zlib, *ssl, *codings, *h2]
+        if self.own_http2:
+            own = crates.nghttp2_flags(crates.nghttp2())
+            lib = crates.nghttp2() / "lib"
+            system.insert(0, self._archive("nghttp2", lib, crates.NGHTTP2_SOURCES, own))
+            include += ["-DFLUVIAL_HTTP2", *own]
         if SYSTEM_LIBUV:
             uv_flags, uv_libraries = native.pkg_config(LIBUV)
             return [*include, *uv_flags], [http, *uv_libraries, *system]
@@ -206,13 +215,15 @@ class Sdist(sdist):
     """setuptools' command, with all that a build fetches: one from it needs no network.
 
     The sources of llhttp and libuv and the pages' scripts are unpacked anew, from archives whose
-    hashes were checked.
+    hashes were checked. nghttp2's are there where cargo is, which fetches them.
     """
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)
         try:
             vendor.bundle(Path(base_dir, vendor.BUNDLED.name))
+            if crates.has_nghttp2():
+                crates.bundle(Path(base_dir, vendor.BUNDLED.name))
             docs_assets.bundle(Path(base_dir, docs_assets.ASSETS.relative_to(ROOT)))
         except vendor.VendorError as error:
             raise ExecError(str(error)) from None

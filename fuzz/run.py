@@ -68,7 +68,7 @@ def theirs() -> dict[Path, tuple[Path, list[str]]]:
 
 def folders() -> tuple[Path, Path, Path]:
     """The sources of llhttp, libuv and nghttp2."""
-    return vendor.fetch("llhttp"), vendor.fetch("libuv"), crates.fetch(crates.NGHTTP2)
+    return vendor.fetch("llhttp"), vendor.fetch("libuv"), crates.nghttp2()
 
 
 def core_flags(include: list[Path], http2: tuple[list[str], list[str]]) -> list[str]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from vendor import VENDOR, VendorError, archive
+from vendor import BUNDLED, VENDOR, VendorError, archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,36 @@ def fetch(crate: Crate) -> Path:
                 if not target.is_dir():  # else another process was faster
                     raise
     return target
+
+
+def nghttp2() -> Path:
+    """The folder with nghttp2's sources: those that a source distribution has, or the crate's."""
+    bundled = BUNDLED / "nghttp2"
+    return bundled if bundled.is_dir() else fetch(NGHTTP2)
+
+
+def has_nghttp2() -> bool:
+    """Whether they are at hand or can be had. Says so when they can't."""
+    try:
+        nghttp2()
+    except VendorError as error:
+        print(f"fluvial: no HTTP/2: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def bundle(folder: Path) -> None:
+    """Puts what is compiled of nghttp2, and its licence, into `folder`/nghttp2."""
+    source, target = nghttp2(), folder / "nghttp2"
+    shutil.copytree(
+        source / "lib", target / "lib", ignore=lambda _, names: [n for n in names if not is_c(n)]
+    )
+    shutil.copy(source / NGHTTP2.licence, target)
+
+
+def is_c(name: str) -> bool:
+    """Whether it is a file of C, or a folder of them."""
+    return Path(name).suffix in (".c", ".h", "")
 
 
 def nghttp2_flags(folder: Path) -> list[str]:

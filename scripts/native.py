@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -345,12 +345,22 @@ def codings() -> tuple[list[str], list[str]]:
 
 
 def http2() -> tuple[list[str], list[str]] | None:
-    """The same of nghttp2, for HTTP/2; None without it: then that is left out."""
+    """The same of the system's nghttp2, for HTTP/2; None without it, or if it isn't wanted."""
     wanted = os.environ.get("FLUVIAL_HTTP2")
-    if not (has_library(NGHTTP2) if wanted is None else is_on(wanted)):
+    if wanted == "own" or not has_library(NGHTTP2) or not (wanted is None or is_on(wanted)):
         return None
     flags, libraries = pkg_config(NGHTTP2)
     return ["-DFLUVIAL_HTTP2", *flags], libraries
+
+
+def own_http2(at_hand: Callable[[], bool]) -> bool:
+    """Whether nghttp2's own source is compiled in; without that variable if it is at hand."""
+    wanted = os.environ.get("FLUVIAL_HTTP2")
+    if wanted == "own":
+        return True
+    if has_library(NGHTTP2):
+        return False
+    return at_hand() if wanted is None else is_on(wanted)
 
 
 def is_for_http2(source: Path) -> bool:

@@ -121,6 +121,7 @@ def needs(purpose: str) -> Iterator[Need]:
     elif purpose == "fuzz":
         yield Need("clang", "clang", on_path("clang"))
         yield Need("libFuzzer", "libclang-rt-dev", has_libfuzzer)
+        yield Need("cargo, which fetches nghttp2's sources", "cargo", on_path("cargo"))
     elif purpose == "conformance-loop":
         yield Need("CPython's own tests", f"lib{python}-testsuite", has_asyncio_tests)
     elif purpose == "conformance-libs":

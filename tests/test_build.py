@@ -20,6 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import crates  # noqa: E402
 import docs_assets  # noqa: E402
 import missing  # noqa: E402
 import native  # noqa: E402
@@ -124,7 +125,13 @@ def test_sdist_holds_all_that_the_repository_does(sdist: Path) -> None:
 def test_sdist_holds_all_that_a_build_fetches(sdist: Path) -> None:
     pages = sdist / "pysrc/fluvial/openapi/assets"
     assert [name for name in page_files() if not (pages / name).is_file()] == []
-    assert {path.name for path in (sdist / "vendor").iterdir()} == set(vendor.PINS)
+    own = {"nghttp2"} if crates.has_nghttp2() else set()  # cargo fetches it
+    assert {path.name for path in (sdist / "vendor").iterdir()} == set(vendor.PINS) | own
+    for name in own:
+        assert (sdist / "vendor" / name / "COPYING").is_file()
+        assert not (sdist / "vendor" / name / "tests").exists()
+        present = {path.name for path in (sdist / "vendor" / name / "lib").iterdir()}
+        assert set(crates.NGHTTP2_SOURCES) <= present
     assert (sdist / "vendor/libuv/LICENSE").is_file()
     assert (sdist / "vendor/llhttp/LICENSE").is_file()
     assert not (sdist / "vendor/libuv/test").exists()
@@ -360,6 +367,31 @@ def test_missing_headers_are_named_without_compiler_and_pkg_config(
         missing.check([OPENSSL, ZLIB])
     assert "a C compiler, ar, pkg-config, openssl >= 3.0 (" in str(raised.value)
     assert "zlib" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "system", "at_hand", "expected"),
+    [
+        (None, True, True, "system"),
+        (None, False, True, "own"),
+        (None, False, False, ""),
+        ("0", True, True, ""),
+        ("0", False, True, ""),
+        ("1", True, True, "system"),
+        ("1", False, False, "own"),  # and the build fails, saying why it can't be had
+        ("own", True, False, "own"),
+    ],
+)
+def test_which_nghttp2_is_taken(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None, system: bool, at_hand: bool, expected: str
+) -> None:
+    monkeypatch.setattr(native, "has_library", lambda library: system)
+    monkeypatch.setattr(native, "pkg_config", lambda library: ([], []))
+    monkeypatch.delenv("FLUVIAL_HTTP2", raising=False)
+    if wanted is not None:
+        monkeypatch.setenv("FLUVIAL_HTTP2", wanted)
+    own = native.own_http2(lambda: at_hand)
+    assert ("system" if native.http2() else "own" if own else "") == expected
 
 
 def test_missing_header_of_a_library(project: Path) -> None:

@@ -264,6 +264,20 @@ def test_tiny_windows(window: int, rate: int) -> None:
         assert len(client.answers[stream].body) < 1000
 
 
+def test_a_window_that_grows_by_bytes() -> None:
+    """Some of the response is always on its way, and it would take for ever."""
+    with (
+        limited(h2_stall=1000, body_rate=1_000_000) as served,
+        H2Client.to(served, {INITIAL_WINDOW_SIZE: 0}) as client,
+    ):
+        client.window = False
+        stream = client.request("/large")
+        while client.answers.get(stream, Answer()).reset is None:
+            client.grant(stream, 1)
+            assert client.read() is not None
+        assert client.answers[stream].reset == CANCEL
+
+
 def test_responses_that_wait_for_their_turn() -> None:
     """Streams are served one after another, and no faster than TCP: their client isn't to blame."""
 

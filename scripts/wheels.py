@@ -194,6 +194,7 @@ def build(name: str, python: str, include: Path, tools: dict[str, str], prefix: 
         "FLUVIAL_PYTHON_HEADERS": str(include),
         "FLUVIAL_TARGET": f"{tag(python)}-{name}",
         "FLUVIAL_PROBES": "0",
+        "FLUVIAL_HTTP2": "0",  # no room: ADR 24
         "FLUVIAL_LTO": "1",
     }
     if cache := os.environ.get("FLUVIAL_VENDOR_CACHE"):

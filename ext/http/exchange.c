@@ -34,8 +34,10 @@ exchange_begin(HttpConn *c)
     req->https = c->https;
     req->eof = c->eof;
     req->left = c->left;
-    if (unlikely(http_server_is_timed(c->server))) {
+    if (unlikely(c->server->log.format != NULL)) {
         req->began_ns = loop_now_ns();
+    } else if (unlikely(c->server->metrics != NULL)) {
+        req->began_ns = measure_began(c->server);
     }
     c->req = req;
     c->used = true;
@@ -129,7 +131,15 @@ exchange_drop(HttpConn *c)
         if (req->status == 101) {
             req->body_out = c->sent - c->sent_before;
         }
-        exchange_log_end(req, exchange_status_without_response(c), c->body_received);
+        const AccessLog *log = &c->server->log;
+        if (likely(log->writer == NULL && log->format == NULL && req->status != 0
+                   && req->status != 101 && !req->refused)) {
+            /* There are metrics, the only part of exchange_log_end that is left. */
+            measure_exchange(c->server, req, req->status);
+        } else {
+            int status = req->status == 0 ? exchange_status_without_response(c) : 0;
+            exchange_log_end(req, status, c->body_received);
+        }
     }
     c->server->stats.websockets -= req->status == 101;
     c->req = NULL;

@@ -1,6 +1,7 @@
 /* What a server counts (see metrics.h), and when: each exchange at its end, the loop's lag at the end of each of its
  * iterations, and everything else there, too, but not more often than METRICS_STALE ms, so that the hot path has
- * only the first two. The loop's thread.
+ * only the first two. A timer of libuv's has an idle loop go round twice a second, so that nothing stays untold.
+ * The loop's thread.
  */
 #include "base/py.h"
 
@@ -10,7 +11,9 @@
 
 #include <uv.h>
 
-enum { KNOWN = 1024 };
+enum { KNOWN = 1024, BEAT = 500 /* ms */ };
+
+#define NS_PER_MS 1000000u
 
 /* Where a series was found before. */
 typedef struct Known {
@@ -20,11 +23,66 @@ typedef struct Known {
     uint8_t method;
 } Known;
 
+/* It lives until libuv has closed the timer, which may be after the server. */
+typedef struct Beat {
+    uv_timer_t timer;
+    struct Beat **owner; /* Measure.beat, which is this one */
+} Beat;
+
 struct Measure {
-    uint64_t turned; /* loop_now_ns() at the end of the last iteration; 0 before */
-    uint64_t told;   /* uv_now() when everything was last told */
+    uint64_t
+        read; /* loop_now_ns() when the last exchange, or the last iteration, was over */
+    uint64_t turned; /* the same of the last iteration; 0 before */
+    uint64_t told;   /* loop_now_ns() when everything was last told */
+    Beat *beat;      /* NULL: there is none, or the loop has closed it */
     Known known[KNOWN];
 };
+
+/* ---- The timer --------------------------------------------------------------------------- */
+
+static void
+beat_now(uv_timer_t *Py_UNUSED(timer))
+{
+    /* It only ends the poll: the hook that follows counts. */
+}
+
+static void
+beat_on_closed(uv_handle_t *handle)
+{
+    PyMem_RawFree(container_of((uv_timer_t *)handle, Beat, timer));
+}
+
+static void
+beat_close(uv_handle_t *handle)
+{
+    *container_of((uv_timer_t *)handle, Beat, timer)->owner = NULL;
+    uv_close(handle, beat_on_closed);
+}
+
+static void
+beat_forked(uv_handle_t *handle)
+{
+    (void)uv_timer_stop((uv_timer_t *)handle);
+}
+
+static const LoopHandleOps beat_ops = {.close = beat_close, .forked = beat_forked};
+
+static int
+measure_beat(HttpServer *server)
+{
+    Beat *beat = PyMem_RawCalloc(1, sizeof *beat);
+    if (beat == NULL) {
+        return UV_ENOMEM;
+    }
+    beat->owner = &server->measure->beat;
+    server->measure->beat = beat;
+    (void)uv_timer_init(loop_uv(server->loop), &beat->timer);
+    beat->timer.data = (void *)&beat_ops;
+    (void)uv_timer_start(&beat->timer, beat_now, BEAT, BEAT);
+    return 0;
+}
+
+/* ---- Its memory -------------------------------------------------------------------------- */
 
 int
 http_server_metrics(HttpServer *server, void *memory, size_t size, uint64_t slot)
@@ -36,14 +94,28 @@ http_server_metrics(HttpServer *server, void *memory, size_t size, uint64_t slot
         return UV_ENOMEM;
     }
     server->metrics = metrics_new(memory, size, slot, &err);
-    return err;
+    return err != 0 ? err : measure_beat(server);
 }
 
 void
 measure_free(HttpServer *server)
 {
+    if (server->measure != NULL && server->measure->beat != NULL) {
+        beat_close((uv_handle_t *)&server->measure->beat->timer);
+    }
     metrics_free(server->metrics);
     PyMem_RawFree(server->measure);
+}
+
+/* ---- Requests ---------------------------------------------------------------------------- */
+
+/* Reading the clock once less: nothing was read since the poll has ended, or since the last exchange. What came
+ * between them has kept this request waiting, too. */
+uint64_t
+measure_began(const HttpServer *server)
+{
+    uint64_t woke = loop_woke_at(server->loop), read = server->measure->read;
+    return woke > read ? woke : read;
 }
 
 /* The methods of RFC 9110 and RFC 5789. All others count as one, so that no client can add series. */
@@ -82,8 +154,10 @@ measure_exchange(const HttpServer *server, const HttpRequest *req, int status)
         metrics_request(server->metrics, invalid, 0);
         return;
     }
+    uint64_t now = loop_now_ns();
+    server->measure->read = now;
     metrics_request(server->metrics, series_of(server, req, status),
-                    loop_now_ns() - req->began_ns);
+                    now - req->began_ns);
     if (req->waited != 0) {
         metrics_time(server->metrics, METRICS_WAIT, req->waited);
     }
@@ -91,23 +165,23 @@ measure_exchange(const HttpServer *server, const HttpRequest *req, int status)
 
 /* How long the loop has been away from its descriptors. */
 static void
-measure_lag(const HttpServer *server)
+measure_lag(const HttpServer *server, uint64_t now)
 {
     Measure *measure = server->measure;
-    uint64_t now = loop_now_ns(), woke = loop_woke_at(server->loop);
+    uint64_t woke = loop_woke_at(server->loop);
     uint64_t from = woke > measure->turned ? woke : measure->turned;
     if (measure->turned != 0) {
         metrics_time(server->metrics, METRICS_LAG, now - from);
     }
-    measure->turned = now;
+    measure->turned = measure->read = now;
 }
 
 void
 measure_turn(HttpServer *server)
 {
-    measure_lag(server);
-    uint64_t now = uv_now(loop_uv(server->loop));
-    if (unlikely(now - server->measure->told >= METRICS_STALE)) {
+    uint64_t now = loop_now_ns();
+    measure_lag(server, now);
+    if (unlikely(now - server->measure->told >= METRICS_STALE * NS_PER_MS)) {
         server->measure->told = now;
         http_server_measure(server);
     }

@@ -9,6 +9,8 @@ enum { METRICS_STALE = 50 }; /* ms: see http_server_measure */
 
 typedef struct Measure Measure;
 
+/* When a request began whose first byte was just read, in loop_now_ns(). */
+uint64_t measure_began(const HttpServer *server);
 /* An exchange is over, with a response of this status or, by the log's rules, without. `req`: NULL when nothing of the
  * request could be read. */
 void measure_exchange(const HttpServer *server, const HttpRequest *req, int status);

@@ -32,6 +32,7 @@ struct Metrics {
     uint64_t base[METRICS_COUNTERS]; /* counted by earlier processes in this slot */
 };
 
+enum { FIRST_BOUND = 500000 }; /* ns: the first of these */
 static const uint32_t BOUNDS_US[METRICS_BOUNDS] = {
     500,    1000,   2500,   5000,    10000,   25000,   50000,
     100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
@@ -165,8 +166,10 @@ static void
 histogram_add(Word *histogram, uint64_t ns)
 {
     unsigned bucket = 0;
-    while (bucket < METRICS_BOUNDS && ns > metrics_bound(bucket)) {
-        bucket++;
+    if (unlikely(ns > FIRST_BOUND)) {
+        while (bucket < METRICS_BOUNDS && ns > metrics_bound(bucket)) {
+            bucket++;
+        }
     }
     word_add(&histogram[bucket], 1);
     word_add(&histogram[METRICS_BOUNDS + 1], ns);

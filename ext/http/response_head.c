@@ -68,9 +68,13 @@ head_put_server_fields(char *out, HttpServer *server, const HttpFields *fields)
 static char *
 head_put_id(char *out, const HttpServer *server, Slice id)
 {
-    out = head_put(out, buf_slice(&server->ids.name));
-    out = PUT(out, ": ");
-    out = head_put(out, id);
+    out = head_put(out, buf_slice(&server->ids.line));
+    if (likely(id.len
+               == REQUEST_ID_MADE)) { /* a copy whose length the compiler knows */
+        out = (char *)memcpy(out, id.ptr, REQUEST_ID_MADE) + REQUEST_ID_MADE;
+    } else {
+        out = head_put(out, id);
+    }
     return PUT(out, "\r\n");
 }
 
@@ -134,7 +138,8 @@ response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
     Slice raw = fields != NULL ? buf_slice(&fields->raw) : slice_of("", 0);
     size_t most = HEAD_FIXED + server->added.len + head->reason.len
                   + head->content_type.len + raw.len + more;
-    bool has_id = head->id.len != 0 && !request_ids_has(&server->ids, raw);
+    bool has_id =
+        head->id.len != 0 && (raw.len == 0 || !request_ids_has(&server->ids, raw));
     if (unlikely(has_id)) {
         most += server->ids.name.len + head->id.len + 4;
     }

@@ -19,7 +19,6 @@ from .metrics_text import OPEN_METRICS, PROMETHEUS, takes_openmetrics, text_of
 from .sockets import bind_tcp, closing, describe
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
 
     from .._asgi.protocol import Message, Receive, Send
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("fluvial")
 
 PORT_PATH = "/metrics"  # on a port of its own
-_BEAT = 0.5  # seconds; what other threads change, such as the pool's, is seen so late at most
 
 
 @dataclass(slots=True)
@@ -67,7 +65,6 @@ class Metrics:
         self._counting = counting
         self._config = config
         self._health = health
-        self._timer: asyncio.TimerHandle
         self.server: _core.Server | None = None  # whose requests are counted, once it is there
         self.addresses: list[str] = []  # of the port of its own, as URLs
 
@@ -114,20 +111,14 @@ class Metrics:
 
     @contextlib.asynccontextmanager
     async def serving(self, loop: Loop, pool: _core.Pool) -> AsyncIterator[None]:
-        """Serves on the port of its own, and keeps what is counted fresh."""
-        self._keep_fresh(loop)
+        """Serves on the port of its own."""
         server = self._listen(loop, pool) if self._counting.sockets else None
         try:
             yield
         finally:
-            self._timer.cancel()
             if server is not None:
                 await server.abort()
                 server.close()
-
-    def _keep_fresh(self, loop: Loop) -> None:
-        """Makes the loop run, at the end of whose turns C now and then copies what it counts."""
-        self._timer = loop.call_later(_BEAT, self._keep_fresh, loop)
 
     def _listen(self, loop: Loop, pool: _core.Pool) -> _core.Server:
         app = App(openapi_url=None)

@@ -34,6 +34,8 @@ typedef struct AppCall {
     Mount *mount;
     /* the mounted app's own object for the request; it owns and clears it */
     void *mounted;
+    PyObject *
+        label; /* borrowed from AppServer.labels: the mounted app's own route; or NULL */
     BodyQueue *body;      /* owned: pieces of a streamed body; NULL until the first */
     OverdueEntry overdue; /* while its time is limited */
     bool rooted;          /* the server's root path was removed from the path */

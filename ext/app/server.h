@@ -56,6 +56,8 @@ struct AppServer {
     /* owned: the Future that drain() and abort() return; NULL before */
     PyObject *drained;
     Py_buffer metrics; /* owned: where the HttpServer counts; obj is NULL: nowhere */
+    PyObject *
+        labels; /* owned: dict of the routes of other apps (see counted_note); NULL: none yet */
     Overdue overdue;   /* when the requests' time is over */
     Overdue waiting;   /* when those that wait for a thread have waited too long */
     HttpFields fields; /* scratch memory: the header fields of one response */
@@ -63,6 +65,10 @@ struct AppServer {
 
 /* Binds the arguments of the request's handler: see params_bind. */
 int call_bind(const Plan *plan, HttpRequest *req, PyObject **argv);
+
+/* Notes for the metrics which route the app of another interface that handles the request has for it (borrowed;
+ * anything but a str doesn't count). Never fails. */
+void counted_note(HttpRequest *req, PyObject *path);
 
 /* HttpOps.on_refused: passes a refusal on to the callable `refused`. */
 void server_tell_refused(AppServer *self, const NetAddr *peer,

@@ -31,11 +31,13 @@
     X(more_body)                                                                       \
     X(more_trailers)                                                                   \
     X(path)                                                                            \
+    X(path_template)                                                                   \
     X(query_string)                                                                    \
     X(raw_path)                                                                        \
     X(request)                                                                         \
     X(request_id)                                                                      \
     X(root_path)                                                                       \
+    X(route)                                                                           \
     X(scheme)                                                                          \
     X(server)                                                                          \
     X(state)                                                                           \

@@ -49,6 +49,7 @@ asgi_call_release(RequestCoro *base)
     http_fields_free(&self->fields);
     Py_CLEAR(self->base.coro);
     Py_CLEAR(self->task);
+    Py_CLEAR(self->scope);
 }
 
 /* Logs what went wrong with the request. `exc` (borrowed) may be NULL. */
@@ -278,6 +279,36 @@ asgi_call_responded(AsgiCall *self)
     waiting_wake(&self->readers);
 }
 
+/* What routers leave in the scope: FastAPI and Starlette `route`, which has a path, Litestar `path_template`. A new
+ * reference, or NULL, perhaps with an exception set. */
+static PyObject *
+scope_route(const AsgiState *st, PyObject *scope)
+{
+    PyObject *text = PyDict_GetItemWithError(scope, st->str_path_template);
+    if (text != NULL || PyErr_Occurred()) {
+        return Py_XNewRef(text);
+    }
+    PyObject *route = PyDict_GetItemWithError(scope, st->str_route);
+    return route == NULL ? NULL : PyObject_GetAttr(route, st->str_path);
+}
+
+void
+asgi_note_route(AsgiCall *self)
+{
+    PyObject *scope = self->scope;
+    if (likely(scope == NULL)) {
+        return;
+    }
+    self->scope = NULL;
+    PyObject *path = scope_route(self->app->st, scope);
+    if (path != NULL && self->req != NULL) {
+        counted_note(self->req, path);
+    }
+    PyErr_Clear(); /* of a route without a path: it counts as one without a route */
+    Py_XDECREF(path);
+    Py_DECREF(scope);
+}
+
 /* ---- The start ---------------------------------------------------------------------------- */
 
 /* app(scope, receive, send): the coroutine, or NULL with an exception set. */
@@ -290,6 +321,9 @@ call_app(AsgiCall *self)
     if (argv[1] != NULL && argv[2] != NULL && argv[3] != NULL) {
         awaitable = PyObject_Vectorcall(self->app->app, argv + 1,
                                         3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    if (unlikely(self->server->metrics.obj != NULL) && self->req != NULL) {
+        Py_XSETREF(self->scope, Py_XNewRef(argv[1]));
     }
     for (int i = 1; i <= 3; i++) {
         Py_XDECREF(argv[i]);
@@ -577,6 +611,7 @@ asgi_call_traverse(PyObject *op, visitproc visit, void *arg)
     AsgiCall *self = (AsgiCall *)op;
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->base.coro);
+    Py_VISIT(self->scope);
     Py_VISIT((PyObject *)self->server);
     Py_VISIT((PyObject *)self->app);
     return 0;
@@ -587,6 +622,7 @@ asgi_call_clear(PyObject *op)
 {
     AsgiCall *self = (AsgiCall *)op;
     int err = request_coro_clear(op);
+    Py_CLEAR(self->scope);
     Py_CLEAR(self->server);
     Py_CLEAR(self->app);
     return err;

@@ -57,6 +57,8 @@ struct AsgiCall {
     HttpRequest *req;     /* owned reference; NULL when the call is over */
     /* owned while suspended and the client is there, see asgi_call_traverse */
     PyObject *task;
+    PyObject
+        *scope; /* owned until the response begins, only while requests are counted */
     /* linked in AsgiApp.waiting, which owns a reference then, before the start */
     Ring waiting;
 
@@ -135,6 +137,8 @@ int asgi_raise(const AsgiCall *call, int err);
 /* Raises for a message of this type (borrowed) that isn't allowed now. Returns -1. */
 int asgi_raise_unexpected(const AsgiCall *call, PyObject *type);
 
+/* The response begins: notes the route that the app has found for the request, for the metrics. */
+void asgi_note_route(AsgiCall *call);
 /* Whether a message of this kind is allowed now. */
 bool asgi_is_expected(const AsgiCall *call, MessageKind kind);
 /* The Content-Length of the held head; -1 when it has none. */

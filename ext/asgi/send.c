@@ -117,6 +117,7 @@ send_start(AsgiCall *call, const Message *m)
     if (trailers < 0) {
         return -1;
     }
+    asgi_note_route(call);
     HttpFields fields = fields_borrow(call);
     if (message_headers(m, &fields) < 0 || send_check_due(call, m, MESSAGE_START) < 0) {
         fields_give_back(call, &fields);

@@ -156,6 +156,7 @@ socket_send_accept(AsgiSocket *self, const Message *m)
     Slice subprotocol;
     HttpFields fields = {.has_date = false};
     int err = -1;
+    asgi_note_route(&self->call);
     if (socket_text(m->subprotocol, "subprotocol", &subprotocol) == 0
         && message_headers(m, &fields) == 0) {
         err = session_accept(&self->session, subprotocol, &fields);
@@ -226,6 +227,7 @@ socket_send_close(AsgiSocket *self, const Message *m)
 static int
 socket_send_decline(AsgiSocket *self)
 {
+    asgi_note_route(&self->call);
     int err = http_respond_error(self->call.req, 403);
     self->declined = true;
     asgi_call_responded(&self->call);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import threading
 import time
@@ -13,11 +14,19 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from fluvial import App, Config, WebSocket
-from support.metrics import Scraped, scraped, until
+from fluvial._serving.metrics_memory import LAYOUT
+from litestar import Litestar, get
+from litestar.params import FromPath  # noqa: TC002  # read from a signature
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from support.metrics import PATIENCE, Scraped, scraped, until
 from support.serving import Served, serving
 from support.ws_client import upgraded
 
 if TYPE_CHECKING:
+    from starlette.requests import Request as StarletteRequest
+    from starlette.websockets import WebSocket as StarletteWebSocket
     from support.certificate import Certificate
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
@@ -55,7 +64,7 @@ def scrape(server: Served, **headers: str) -> Scraped:
     assert server.service is not None
     config = server.service._config
     url = f"{server.url}/metrics" if config.metrics.startswith("/") else port_of(server)
-    answer = httpx.get(url, headers=headers, verify=server.context or False)
+    answer = httpx.get(url, headers=headers, verify=server.context or False, timeout=PATIENCE)
     assert answer.status_code == 200
     return scraped(answer.text)
 
@@ -105,6 +114,87 @@ def test_an_app_of_another_interface() -> None:
     with serving(asgi_app, metrics="/metrics", lifespan="off") as server:
         server.client.get("/any")
         assert scrape(server).requests() == {("app", "GET", "201"): 1}
+
+
+def starlette_app() -> Starlette:
+    async def item(request: StarletteRequest) -> PlainTextResponse:
+        return PlainTextResponse(request.path_params["number"])
+
+    async def talk(websocket: StarletteWebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    routes: list[BaseRoute] = [
+        Route("/items/{number}", item),
+        WebSocketRoute("/ws/{name}", talk),
+    ]
+    return Starlette(routes=routes)
+
+
+def litestar_app() -> Litestar:
+    @get("/items/{number:int}", sync_to_thread=False)
+    def item(number: FromPath[int]) -> int:
+        return number
+
+    return Litestar([item])
+
+
+def test_routes_of_an_asgi_app() -> None:
+    with serving(starlette_app(), metrics="/metrics") as server:
+        for number in range(3):
+            server.client.get(f"/items/{number}")
+        server.client.get("/nothing")
+        upgraded(server, "/ws/a").sock.close()
+        assert scrape(server).requests() == {
+            ("/items/{number}", "GET", "200"): 3,
+            ("app", "GET", "404"): 1,
+            ("/ws/{name}", "GET", "101"): 1,
+        }
+
+
+@pytest.mark.parametrize("make", [starlette_app, litestar_app])
+def test_routes_of_an_asgi_app_that_is_mounted(make: Any) -> None:
+    app = make_app()
+    app.mount("/below", make())
+    with serving(app, metrics="/metrics") as server:
+        server.client.get("/below/items/1")
+        server.client.get("/below/nothing")
+        server.client.get("/items/2")
+        assert scrape(server).requests() == {
+            ("/below/items/{number}", "GET", "200"): 1,
+            ("/below", "GET", "404"): 1,
+            ("/items/{number}", "GET", "200"): 1,
+        }
+
+
+class RouteOf:
+    def __init__(self, path: object) -> None:
+        self.path = path
+
+
+@pytest.mark.parametrize("route", [None, RouteOf(b"/x"), RouteOf(""), RouteOf("\udc80"), "/x"])
+def test_what_is_no_route_of_an_asgi_app(route: object) -> None:
+    async def odd_app(scope: Any, receive: Any, send: Any) -> None:
+        scope["route"] = route
+        await asgi_app(scope, receive, send)
+
+    with serving(odd_app, metrics="/metrics", lifespan="off") as server:
+        server.client.get("/any")
+        assert scrape(server).requests() == {("app", "GET", "201"): 1}
+
+
+def test_routes_of_an_asgi_app_are_bounded() -> None:
+    async def every_path(scope: Any, receive: Any, send: Any) -> None:
+        scope["path_template"] = scope["path"]
+        await asgi_app(scope, receive, send)
+
+    options: dict[str, Any] = {"metrics": "/metrics", "metrics_series": 5000, "lifespan": "off"}
+    with serving(every_path, **options) as server:
+        for number in range(1100):
+            server.client.get(f"/{number}")
+        counts = scrape(server).requests()
+    assert len(counts) == 1025
+    assert counts["app", "GET", "201"] == 1100 - 1024
 
 
 def test_times_are_by_route_and_complete() -> None:
@@ -207,6 +297,17 @@ def test_bytes_and_connections() -> None:
     assert found["fluvial_received_bytes_total"] == len(request)
     assert found["fluvial_sent_bytes_total"] == len(answer)
     assert found["fluvial_connections_accepted_total"] == 1
+
+
+def test_an_idle_loop_tells_what_was_left_untold() -> None:
+    with serving(make_app(), metrics="/metrics") as server:
+        assert server.service is not None
+        assert server.service._own.metrics is not None
+        memory = server.service._own.metrics._counting.memory
+        at = memory.at(0) + LAYOUT["open"]
+        socket.create_connection(server.address).close()  # at once: twice within 50 ms
+        until(lambda: memory.words[memory.at(0) + LAYOUT["accepted"]], lambda n: n == 1)
+        until(lambda: memory.words[at], lambda n: n == 0)
 
 
 def test_threads_and_requests_in_flight() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,7 @@ _LABEL = rf'{_NAME}="(?:[^"\\\n]|\\["\\n])*"'
 _SAMPLE = re.compile(rf"({_NAME})(?:\{{({_LABEL}(?:,{_LABEL})*)\}})? (\d[\d.e+-]*)")
 _SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 PATIENCE = 60  # seconds
+Seen = TypeVar("Seen")
 
 
 class Scraped(dict[str, float]):
@@ -72,7 +73,7 @@ def _belongs(name: str, family: str, kind: str, openmetrics: bool) -> bool:
     return kind == "gauge" and name == family
 
 
-def until(scrape: Callable[[], Scraped], condition: Callable[[Scraped], bool]) -> Scraped:
+def until(scrape: Callable[[], Seen], condition: Callable[[Seen], bool]) -> Seen:
     """The first of many looks that meets the condition."""
     end = time.monotonic() + PATIENCE
     while not condition(found := scrape()):

@@ -38,17 +38,69 @@ mount_label(const PyObject *mounts, const Mount *mount, uint64_t *key)
     return SLICE("");
 }
 
-/* Keys are odd for routes, addresses of texts for mounts, and small even numbers for the two words. */
+enum {
+    LABELS_MAX = 1024
+}; /* routes of other apps; further ones count as if there were none */
+
+/* The text as the server keeps it: borrowed, or NULL. An address stands for one text only as long as that lives. */
+static PyObject *
+label_kept(AppServer *server, PyObject *text)
+{
+    if (server->labels == NULL && (server->labels = PyDict_New()) == NULL) {
+        return NULL;
+    }
+    return PyDict_GET_SIZE(server->labels) < LABELS_MAX
+               ? PyDict_SetDefault(server->labels, text, text)
+               : PyDict_GetItemWithError(server->labels, text);
+}
+
+void
+counted_note(HttpRequest *req, PyObject *path)
+{
+    AppCall *call = call_of(req);
+    AppServer *server = call_server(req);
+    uint64_t mount = 0;
+    if (!PyUnicode_CheckExact(path) || counted_route(req).len != 0
+        || mount_label(server->own, call->mount, &mount).len != 0) {
+        return;
+    }
+    Slice prefix = mount_label(server->mounts, call->mount, &mount);
+    PyObject *text = prefix.len == 0
+                         ? Py_NewRef(path)
+                         : PyUnicode_Concat((PyObject *)(uintptr_t)mount, path);
+    PyObject *kept = text == NULL ? NULL : label_kept(server, text);
+    if (kept != NULL && PyUnicode_AsUTF8AndSize(kept, NULL) != NULL) {
+        call->label = PyUnicode_GET_LENGTH(kept) == 0 ? NULL : kept;
+    }
+    PyErr_Clear(); /* without memory, or of a text that isn't one: the request counts without it */
+    Py_XDECREF(text);
+}
+
+/* The text that counted_note has kept. */
+static Slice
+label_slice(PyObject *label)
+{
+    Py_ssize_t len;
+    const char *text = PyUnicode_AsUTF8AndSize(label, &len); /* it has been made */
+    return slice_of(text, (size_t)len);
+}
+
+/* Keys are odd for routes, addresses of texts for mounts and their routes, and small even numbers for the two words.
+ */
 Slice
 counted_label(const HttpRequest *req, uint64_t *key)
 {
     const AppCall *call = (const AppCall *)(req + 1);
-    const AppServer *server = call_server(req);
     Slice label = counted_route(req);
     if (likely(label.len != 0)) {
         *key = ((const Plan *)call->match.plan)->serial << 1 | 1;
         return label;
     }
+    if (call->label != NULL) {
+        *key = (uintptr_t)call->label;
+        return label_slice(call->label);
+    }
+    const AppServer *server = call_server(req);
     if (call->mount != NULL) {
         bool own = mount_label(server->own, call->mount, key).len != 0;
         *key = own ? 0 : *key; /* one app may have several of the paths */

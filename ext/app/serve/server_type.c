@@ -583,6 +583,7 @@ server_dealloc(PyObject *op)
     http_fields_free(&self->fields);
     PyBuffer_Release(&self->metrics);
     Py_XDECREF(self->root_path);
+    Py_XDECREF(self->labels);
     type->tp_free(op);
     Py_DECREF(type);
 }

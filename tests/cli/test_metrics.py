@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import httpx
@@ -94,6 +95,47 @@ def test_probes_before_the_startup_is_over(folder: Path, workers: int) -> None:
         assert httpx.get(f"{url}/-/ready").status_code == 200
         assert scraped(httpx.get(f"{url}/metrics").text)["fluvial_workers_ready"] >= 1
         assert server.stop() == 0
+
+
+def accepts(path: Path) -> bool:
+    """Whether somebody listens on the Unix socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
+
+
+def test_probes_on_the_server_s_own_socket_before_the_startup_is_over(folder: Path) -> None:
+    wait, path = folder / "wait", folder / "s"
+    wait.touch()
+    options = ("--uds", str(path), "--health")
+    transport = httpx.HTTPTransport(uds=str(path))
+    client = httpx.Client(transport=transport, base_url="http://local")
+    with launched("it:app", *options, app_dir=folder, env={"WAIT": str(wait)}) as server, client:
+        until(lambda: accepts(path), bool)
+        assert client.get("/-/live").status_code == 200
+        assert client.get("/-/ready").status_code == 503
+        early = client.get("/x")
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        assert early.headers["connection"] == "close"
+        with socket.socket(socket.AF_UNIX) as idle:  # it doesn't hold up the startup
+            idle.connect(str(path))
+            wait.unlink()
+            server.expect("Fluvial running")
+        assert client.get("/-/ready").status_code == 200
+        assert client.get("/x").text == str(server.process.pid)
+        assert server.stop() == 0
+
+
+def test_workers_in_their_startup_leave_requests_to_the_others(folder: Path) -> None:
+    wait = folder / "wait"
+    options = ("--workers", "2", "--health")
+    with serving("it:app", *options, app_dir=folder, env={"WAIT": str(wait)}) as server:
+        server.expect("Fluvial running", 2)
+        wait.touch()
+        server.process.send_signal(signal.SIGHUP)  # new ones start, and wait
+        for _ in range(20):
+            assert httpx.get(f"{server.url}/x").status_code == 200
+        wait.unlink()
+        server.expect("Fluvial running", 4)
 
 
 def test_a_port_that_is_taken(folder: Path) -> None:

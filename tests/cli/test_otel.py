@@ -143,6 +143,67 @@ def test_spans_have_the_names_of_the_conventions(
     assert attributes_of(spans["GET"])["http.response.status_code"] == 404
 
 
+WSGI = """
+from flask import Flask, Response
+from opentelemetry import trace
+
+flask = Flask(__name__)
+@flask.get("/items/<int:number>")
+def item(number):
+    return str(number)
+@flask.get("/pieces")
+def pieces():
+    def make():
+        yield b"a"
+        yield trace.format_span_id(trace.get_current_span().get_span_context().span_id).encode()
+    return Response(make())
+@flask.get("/late")
+def late():
+    def make():
+        yield b"a"
+        raise ZeroDivisionError
+    return Response(make(), headers={"content-length": "2"})
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        raise KeyError
+    return flask(environ, start_response)
+"""
+
+
+def test_spans_of_a_wsgi_app(tmp_path: Path, collector: Collector) -> None:
+    with telling(tmp_path, WSGI, collector, "--interface", "wsgi") as url:
+        httpx.get(f"{url}/items/4?a=1", headers={"traceparent": PARENT, "user-agent": "test"})
+        pieces = httpx.get(f"{url}/pieces").text
+        httpx.get(f"{url}/fail")
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"{url}/late")
+        httpx.get(f"{url}/none")
+    spans = sorted(collector.spans, key=lambda span: span.start_time_unix_nano)
+    names = ["GET /items/<int:number>", "GET /pieces", "GET", "GET /late", "GET"]
+    assert [span.name for span in spans] == names
+    item, streamed, fail, late, none = map(attributes_of, spans)
+    assert spans[0].trace_id.hex() == PARENT.split("-")[1]
+    assert spans[0].parent_span_id.hex() == PARENT.split("-")[2]
+    assert item.pop("server.port") == int(url.rpartition(":")[2])
+    assert item == {
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "http.route": "/items/<int:number>",
+        "network.protocol.version": "1.1",
+        "server.address": "127.0.0.1",
+        "client.address": "127.0.0.1",
+        "url.path": "/items/4",
+        "url.query": "a=1",
+        "url.scheme": "http",
+        "user_agent.original": "test",
+    }
+    assert pieces == "a" + spans[1].span_id.hex()  # the generator runs within the span
+    assert (streamed["http.response.status_code"], none["http.response.status_code"]) == (200, 404)
+    assert (fail["http.response.status_code"], fail["error.type"]) == (500, "KeyError")
+    assert (late["http.response.status_code"], late["error.type"]) == (200, "ZeroDivisionError")
+
+
 def test_metrics(tmp_path: Path, collector: Collector) -> None:
     with telling(tmp_path, NATIVE, collector) as url:
         for number in range(3):

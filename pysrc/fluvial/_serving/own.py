@@ -16,6 +16,7 @@ from .probes import PROBES, Health
 if TYPE_CHECKING:
     from .._asgi.protocol import Asgi3
     from .._loop import Loop
+    from .._wsgi.bridge import Wsgi
     from .config import Config
     from .telemetry import Telemetry
 
@@ -57,6 +58,12 @@ class Own:
             options["own"] = own
         return options | self._urgent_options(loop)
 
+    def probes(self) -> dict[str, Any]:
+        """The arguments of a server that has only the probes; empty if there are none."""
+        if not self._config.health:
+            return {}
+        return {"own": self._health.core(), "probes": " ".join(PROBES)}
+
     def _urgent_options(self, loop: Loop) -> dict[str, Any]:
         """What of the arguments says which requests are never one too many."""
         paths = self._config.priority_path
@@ -81,6 +88,14 @@ class Own:
     def around(self, app: Asgi3) -> Asgi3:
         """The app, with what tells OpenTelemetry of its requests around it if that is wanted."""
         return app if self._telemetry is None else self._telemetry.around(app)
+
+    def around_wsgi(self, app: Wsgi) -> Wsgi:
+        """The same for a WSGI app."""
+        if self._telemetry is None:
+            return app
+        from .telemetry_wsgi import ToldWsgi
+
+        return ToldWsgi(app)
 
     def counts(self, server: _core.Server) -> None:
         """Notes which server counts for the metrics."""

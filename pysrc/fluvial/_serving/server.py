@@ -30,17 +30,16 @@ from ..websockets import WebSocket
 from .access_log import AccessLog
 from .certificates import Certificates, renewing, watching
 from .compression import tell_core
-from .default_fields import make_fields
+from .core_arguments import rules_of
 from .draining import CANCELLED_SHARE, drain, end_tasks
-from .limits import PYTHON_LIMITS, SECONDS
+from .limits import SECONDS
 from .manager import ServiceManager
 from .own import Own
-from .proxies import make_proxies
 from .refusals import Refusals
 from .reopening import reopening
 from .reporting import RETIRE, report
-from .secure import speaks_http2
 from .sockets import BindError, describe
+from .starting import answering
 from .stopping import Stop, current_stop
 
 if TYPE_CHECKING:
@@ -159,11 +158,30 @@ class Service:
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
         lifespan = self._lifespan()
-        await self._begin(lifespan)
+        async with self._starting(loop, pool):
+            await self._begin(lifespan)
         try:
             await self._serve(loop, pool, on_ready)
         finally:
             await self._cancellable(2, lifespan.__aexit__(None, None, None))
+
+    def _starting(
+        self, loop: Loop, pool: _core.Pool
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """Has the probes respond during the startup.
+
+        Not in workers, whose sockets others may be serving already: what comes waits in the queue.
+        """
+        probes = self._own.probes()
+        if not probes or self._config.supervised:
+            return contextlib.nullcontext()
+
+        def listen(server: _core.Server) -> None:
+            for sock in self._sockets:
+                self._listen(server, socket.fromfd(sock.fileno(), sock.family, sock.type))
+
+        options = {**rules_of(self._config), "secure": self.certificates.secure, **probes}
+        return answering(loop, pool, listen, options)
 
     async def _begin(self, lifespan: contextlib.AbstractAsyncContextManager[None]) -> None:
         try:
@@ -321,12 +339,11 @@ class Service:
             root=None if root is None else root.core,
             around=around is not None,
             mounts=tuple(self._served_mounts()),
-            limits=self._limits(),
             **self._access_log.options(),
             request_ids=self._config.request_id_header,
             **self._own.options(loop),
             websockets=self._websockets(),
-            **self._rules(),
+            **rules_of(self._config),
             secure=self.certificates.secure,
             on_refused=Refusals().log,
         )
@@ -340,24 +357,6 @@ class Service:
             if isinstance(core, _core.AsgiApp):
                 files = served_by_core(mount.app, core, prefix)
             yield prefix, files or core
-
-    def _rules(self) -> dict[str, Any]:
-        """Who may ask for what, who is believed, and what responses say."""
-        config = self._config
-        return {
-            "ws_origins": " ".join(config.ws_origins).lower(),
-            "hosts": " ".join(config.allowed_hosts).lower(),
-            "proxies": make_proxies(config.forwarded_allow_ips, config.forwarded_fields),
-            "fields": make_fields(config.header, config.server_header, config.date_header),
-        }
-
-    def _limits(self) -> dict[str, int]:
-        """The limits that C knows."""
-        limits = {n: v for n, v in self._config.limits.items() if n not in PYTHON_LIMITS}
-        config = self._config
-        limits["cancel_on_disconnect"] = int(config.cancel_on_disconnect)
-        limits["h2"] = int(speaks_http2(config))
-        return limits | {"ws_deflate": int(config.ws_per_message_deflate)}
 
     def _around(self) -> Bridge | None:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""
@@ -394,7 +393,8 @@ class Service:
     ) -> Bridge | WsgiBridge:
         """What serves an app of another interface, alone or mounted at `prefix`."""
         if app.interface == "wsgi":
-            return WsgiBridge(_told(self.tell, app.app), config, prefix=prefix)
+            wsgi = self._own.around_wsgi(app.app) if bare else app.app
+            return WsgiBridge(_told(self.tell, wsgi), config, prefix=prefix)
         asgi = app.as_asgi3()
         return Bridge(
             _told(self.tell, self._own.around(asgi) if bare else asgi),

@@ -75,24 +75,31 @@ class Telemetry:
             provider.shutdown()
 
 
-class Told:
-    """ASGI middleware around everything of an app."""
+class Instruments:
+    """What spans are made with, and what measures."""
 
-    def __init__(self, app: Asgi3) -> None:
-        self._app = app
-        self._tracer = trace.get_tracer("fluvial", __version__)
+    def __init__(self) -> None:
+        self.tracer = trace.get_tracer("fluvial", __version__)
         meter = metrics.get_meter("fluvial", __version__)
-        self._duration = meter.create_histogram(
+        self.duration = meter.create_histogram(
             "http.server.request.duration",
             unit="s",
             description="Duration of HTTP server requests.",
             explicit_bucket_boundaries_advisory=_BOUNDS,
         )
-        self._active = meter.create_up_down_counter(
+        self.active = meter.create_up_down_counter(
             "http.server.active_requests",
             unit="{request}",
             description="Number of active HTTP server requests.",
         )
+
+
+class Told:
+    """ASGI middleware around everything of an app."""
+
+    def __init__(self, app: Asgi3) -> None:
+        self._app = app
+        self._instruments = Instruments()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The middleware as an ASGI app."""
@@ -100,17 +107,16 @@ class Told:
             await self._app(scope, receive, send)
             return
         scope.setdefault(_TOLD, None)
-        method = scope.get("method", "GET")
-        known = method if method in _METHODS else "_OTHER"
+        known = known_method(scope.get("method", "GET"))
         common = {"http.request.method": known, "url.scheme": scope["scheme"]}
         name = "HTTP" if known == "_OTHER" else known
-        with self._tracer.start_as_current_span(
+        with self._instruments.tracer.start_as_current_span(
             name,
             context=propagate.extract(_headers(scope)),
             kind=trace.SpanKind.SERVER,
             attributes={**common, **_attributes(scope)},
         ) as span:
-            self._active.add(1, common)
+            self._instruments.active.add(1, common)
             begun = time.perf_counter()
             result: dict[str, Any] = {"network.protocol.version": scope["http_version"]}
             try:
@@ -120,10 +126,11 @@ class Told:
                 result["error.type"] = type(exc).__qualname__
                 raise
             finally:
-                self._active.add(-1, common)
-                _end(span, name, scope, result)
+                self._instruments.active.add(-1, common)
+                finish(span, name, _route(scope), result)
                 if scope["type"] == "http":
-                    self._duration.record(time.perf_counter() - begun, {**common, **result})
+                    took = time.perf_counter() - begun
+                    self._instruments.duration.record(took, {**common, **result})
 
 
 def _noting(send: Send, result: dict[str, Any]) -> Send:
@@ -139,11 +146,15 @@ def _noting(send: Send, result: dict[str, Any]) -> Send:
     return send_noted
 
 
-def _end(span: trace.Span, name: str, scope: Message, result: dict[str, Any]) -> None:
-    """Tells the route, which is known only now, and what came of the request."""
+def _route(scope: Message) -> Any:
     route = scope.get(ROUTE_PATH)
     if route is None:  # an app of another framework, such as FastAPI
         route = getattr(scope.get("route"), "path", None)
+    return route
+
+
+def finish(span: trace.Span, name: str, route: Any, result: dict[str, Any]) -> None:
+    """Tells the route, which is known only now, and what came of the request."""
     if route is not None:
         result["http.route"] = route or "/"
         span.update_name(f"{name} {route or '/'}")
@@ -159,7 +170,17 @@ def _headers(scope: Message) -> dict[str, list[str]]:
     return headers
 
 
-def _host_of(value: str) -> str | None:
+def known_method(method: str) -> str:
+    """The method, or what stands for one that the conventions don't know."""
+    return method if method in _METHODS else "_OTHER"
+
+
+def told_only(attributes: dict[str, str | int | None]) -> dict[str, str | int]:
+    """Those that have a value."""
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def host_of(value: str) -> str | None:
     """The name in a Host field."""
     try:
         return urlsplit(f"//{value}").hostname
@@ -171,16 +192,15 @@ def _attributes(scope: Message) -> dict[str, str | int]:
     """What spans have, and metrics don't, since its values are many."""
     headers = _headers(scope)
     client, server = scope.get("client"), scope.get("server")
+    method = scope.get("method")
     told: dict[str, str | int | None] = {
         "url.path": scope["path"],
         "url.query": without_signatures(scope["query_string"].decode("latin-1")) or None,
         "client.address": client[0] if client else None,
-        "server.address": _host_of(headers.get("host", [""])[0]),
+        "server.address": host_of(headers.get("host", [""])[0]),
         "server.port": server[1] if server else None,
         "user_agent.original": headers.get("user-agent", [None])[0],
-        "http.request.method_original": scope.get("method"),
+        "http.request.method_original": None if method in _METHODS else method,
         "fluvial.request_id": scope.get("state", {}).get("request_id"),
     }
-    if scope.get("method") in _METHODS:
-        del told["http.request.method_original"]
-    return {name: value for name, value in told.items() if value is not None}
+    return told_only(told)

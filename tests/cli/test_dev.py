@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,18 @@ def test_a_change_is_served(tmp_path: Path) -> None:
             assert client.get("/items/1").json() == {name: 1}
             server.expect(READY, count + 2)
     assert "invalid syntax (main.py, line" in server.log or "can't be imported" in server.log
+
+
+def test_tls_with_a_certificate_that_stays_the_same(tmp_path: Path) -> None:
+    with developing(tmp_path, "--tls-dev") as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        assert server.url.startswith("https://")
+        assert httpx.get(f"{server.url}/items/1", verify=False).json() == {"number": 1}
+        before = ssl.get_server_certificate(address)
+        (tmp_path / "main.py").write_text(APP.replace('"number":', '"again":'))
+        server.expect("running on https://", 2)
+        assert httpx.get(f"{server.url}/items/1", verify=False).json() == {"again": 1}
+        assert ssl.get_server_certificate(address) == before
 
 
 def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:

@@ -119,6 +119,33 @@ def _connect(url: httpx.URL) -> socket.socket:
     return sock
 
 
+def test_sigusr1_opens_the_access_log_anew(folder: Path) -> None:
+    log = folder / "access.log"
+    with running(folder, "--access-logfile", str(log)) as server:
+        ask(server)
+        until(lambda: log.exists() and "GET / " in log.read_text())
+        log.rename(folder / "old.log")
+        server.process.send_signal(signal.SIGUSR1)
+        until(log.exists)
+
+        def is_told() -> bool:
+            ask(server, "/none")
+            return "GET /none" in log.read_text()
+
+        until(is_told)
+        assert server.stop() == 0
+
+
+def test_the_proxy_protocol(folder: Path) -> None:
+    with running(folder, "--proxy-protocol", "--access-logfile", "-") as server:
+        with contextlib.closing(_connect(httpx.URL(server.url))) as sock:
+            sock.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 1234 80\r\n")
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+        server.expect(r"192\.0\.2\.7 .*\"GET / HTTP/1.1\" 200")
+        assert server.stop() == 0
+
+
 def test_unix_sockets(folder: Path) -> None:
     path = folder / "s"
     with running(folder, bind=f"unix:{path}") as server:

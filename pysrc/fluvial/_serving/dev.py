@@ -33,6 +33,7 @@ from .options import (
     watched_files,
 )
 from .run import start
+from .tls_options import tls_dev_option
 
 if TYPE_CHECKING:
     from .._asgi.foreign_app import Foreign
@@ -56,6 +57,7 @@ _GRACE = 1.0  # seconds that requests have to finish before a restart
     multiple=True,
     help="Name by which the server may be asked, besides local ones; * for any. May be repeated.",
 )
+@tls_dev_option
 @reload_options
 @app_dir_option
 @as_fastapi_option
@@ -67,6 +69,7 @@ def dev(
     port: int,
     bind: tuple[str, ...],
     allowed: tuple[str, ...],
+    tls_dev: bool,
     folders: tuple[str, ...],
     included: tuple[str, ...],
     excluded: tuple[str, ...],
@@ -87,6 +90,7 @@ def dev(
             port=port,
             bind=bind,
             log_level=log_level,
+            tls_dev=tls_dev,
             # Any page may send these fields; a host among them would pass for a local one.
             forwarded_fields=("x-forwarded-for", "x-forwarded-proto"),
             graceful_timeout=_GRACE,

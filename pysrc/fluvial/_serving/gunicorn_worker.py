@@ -43,7 +43,8 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     Of gunicorn's settings these count: bind and everything of its sockets, workers, timeout,
     graceful_timeout, keepalive, worker_connections, threads, max_requests, limit_request_line,
-    limit_request_fields, forwarded_allow_ips, root_path, asgi_lifespan, the TLS files, reload,
+    limit_request_fields, forwarded_allow_ips, proxy_protocol, root_path, asgi_lifespan, the TLS
+    files, reload,
     accesslog, access_log_format and the error log.
     """
 
@@ -165,6 +166,12 @@ def _log_as(error_log: logging.Logger) -> None:
     log.propagate = False
 
 
+def _networks(found: Any) -> tuple[str, ...]:
+    """Who is believed; what comes by a Unix socket is, too."""
+    texts = found.split(",") if isinstance(found, str) else found
+    return (*filter(None, map(str.strip, texts)), "unix")
+
+
 def _config_of(cfg: Any) -> Config:
     """gunicorn's settings as ours. Raises: TypeError or ValueError."""
     grace = float(cfg.graceful_timeout)
@@ -175,8 +182,6 @@ def _config_of(cfg: Any) -> Config:
         "ssl_cert_reqs": int(cfg.cert_reqs),
         "ssl_ciphers": cfg.ciphers,
     }
-    proxies = cfg.forwarded_allow_ips
-    proxies = proxies.split(",") if isinstance(proxies, str) else proxies
     return Config(
         workers=max(_SHARED, cfg.workers),
         backlog=cfg.backlog,
@@ -188,7 +193,8 @@ def _config_of(cfg: Any) -> Config:
         cleanup_timeout=grace * _CLEANUP_SHARE / 2,
         root_path=getattr(cfg, "root_path", ""),
         lifespan=getattr(cfg, "asgi_lifespan", "auto"),
-        forwarded_allow_ips=(*filter(None, map(str.strip, proxies)), "unix"),
+        proxy_protocol=getattr(cfg, "proxy_protocol", "off") not in ("off", False, None),
+        forwarded_allow_ips=_networks(cfg.forwarded_allow_ips),
         limits={
             "connections": cfg.worker_connections,
             "keep_alive": max(1, int(cfg.keepalive * SECONDS)),

@@ -8,6 +8,12 @@ from .config import LONGEST_GRACE, RANGES
 from .option_lists import adding
 from .secure import CERT_REQS
 
+tls_dev_option = click.option(
+    "--tls-dev",
+    is_flag=True,
+    help="Serve https and wss with a certificate for local names that is made in memory and "
+    "signed by itself; for development.",
+)
 _OPTIONS = (
     click.option(
         "--ssl-certfile",
@@ -86,12 +92,7 @@ _OPTIONS = (
         help="Time between two looks whether the files of certificates have changed, which are "
         "then read again, for new connections; 0 for never.",
     ),
-    click.option(
-        "--tls-dev",
-        is_flag=True,
-        help="Serve https and wss with a certificate for local names that is made in memory and "
-        "signed by itself; for development.",
-    ),
+    tls_dev_option,
 )
 
 tls_options = adding(_OPTIONS)

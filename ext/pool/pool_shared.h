@@ -33,8 +33,10 @@ typedef enum WorkerState {
 typedef struct Worker {
     struct Pool *pool;
     WorkerState state;
-    bool fresh;     /* WAKING, and its thread is not started yet */
-    bool greeted;   /* the worker's thread only */
+    bool fresh;   /* WAKING, and its thread is not started yet */
+    bool greeted; /* the worker's thread only */
+    Py_ssize_t
+        modules;    /* in sys.modules when it last looked; the worker's thread only */
     uint32_t index; /* in pool->workers */
     uint64_t
         began; /* jobs started in this slot; shows the monitor that a new one began */

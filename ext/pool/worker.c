@@ -17,6 +17,10 @@
  * enough for a batch of short jobs, whose results the loop then takes together. */
 #define LOOP_PATIENCE_NS 1000000u
 
+/* After how many jobs at most a worker looks for the module that its greeter is for, though
+ * sys.modules has as many entries as before. A power of two. */
+#define GREETING_JOBS 64u
+
 /* ---- Slots and states ------------------------------------------------------------ */
 
 int
@@ -281,13 +285,24 @@ worker_wait(Worker *worker)
     return more;
 }
 
+/* Whether the module that the greeter is for may have been imported since the worker last looked.
+ * Almost always a number tells that it has not, which costs a tenth of looking it up. */
+static bool
+worker_should_look(Worker *worker)
+{
+    Py_ssize_t modules = PyDict_GET_SIZE(PyImport_GetModuleDict());
+    bool look = modules != worker->modules || worker->began % GREETING_JOBS == 0;
+    worker->modules = modules;
+    return look;
+}
+
 /* Calls the pool's greeter on a worker's thread, as soon as its module has been imported. With the
  * GIL, and a job, without which the pool may be closed and the greeter gone. */
 static void
 worker_greet(Worker *worker)
 {
     const PoolConfig *config = &worker->pool->config;
-    if (config->greeter == NULL
+    if (config->greeter == NULL || !worker_should_look(worker)
         || PyDict_GetItemWithError(PyImport_GetModuleDict(), config->greeted) == NULL) {
         return;
     }
@@ -306,6 +321,7 @@ static void
 worker_serve(Worker *worker)
 {
     worker->greeted = false;
+    worker->modules = 0;
     for (;;) {
         PoolJob *job = worker_next(worker, NULL);
         while (job != NULL) {

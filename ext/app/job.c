@@ -137,7 +137,7 @@ job_free(CallJob *job)
     http_request_unref(job->req);
     Py_DECREF(job->plan);
     Py_DECREF(job->server);
-    PyMem_RawFree(job);
+    PyMem_Free(job);
 }
 
 /* Responds with the result. If the worker hasn't encoded it, this may run the user's code, so it enters the
@@ -192,8 +192,8 @@ job_new(HttpRequest *req, const Plan *plan, PyObject **argv, PyObject *context)
     if (context == NULL) {
         return NULL;
     }
-    CallJob *job = PyMem_RawMalloc(sizeof(CallJob)
-                                   + (1 + (size_t)plan->nparams) * sizeof(PyObject *));
+    CallJob *job = PyMem_Malloc(sizeof(CallJob)
+                                + (1 + (size_t)plan->nparams) * sizeof(PyObject *));
     if (job == NULL) {
         Py_DECREF(context);
         PyErr_NoMemory();

@@ -13,7 +13,7 @@
 #include "coding/coding.h"
 #include "files/file_turns.h"
 #include "files/served_file.h"
-#include "http/coded.h"
+#include "http/compressor.h"
 #include "http/response.h"
 
 #include <llhttp.h>

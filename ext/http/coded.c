@@ -1,4 +1,4 @@
-/* See coded.h. In order: the rules, the head, encoders, the work of a thread, and the body's pieces. A response is
+/* See coded.h. In order: where bytes go, the work of a thread, and the body's pieces. A response is
  * complete for the layer above as soon as that has given everything; the exchange is over when all of it is
  * encoded and written (conn_owes). */
 #include "base/py.h"
@@ -6,7 +6,7 @@
 #include "http/coded.h"
 
 #include "coding/encoder.h"
-#include "base/list.h"
+#include "http/compressor.h"
 #include "http/h2.h"
 #include "http/response_private.h"
 
@@ -15,17 +15,6 @@
 enum {
     OFF_LOOP = 64 * 1024, /* bytes: a longer piece takes a millisecond and more */
     KEEP = 64 * 1024,     /* bytes of scratch memory that stay allocated */
-};
-
-struct Compressor {
-    Coding codings[CODINGS - 1]; /* the best one first */
-    unsigned n;
-    int levels[CODINGS];     /* of each */
-    uint64_t least;          /* bytes of a body */
-    Buf types;               /* owned: see HttpCompression.types */
-    Encoder *spare[CODINGS]; /* owned; NULL: none */
-    Buf scratch;             /* owned: encoded bytes on their way out */
-    HttpFields fields;       /* owned: of the response whose head is being written */
 };
 
 /* Life: made by coded_begin; freed at the end of the response, or of the exchange. While `busy`, one of
@@ -48,270 +37,6 @@ struct Coded {
     Buf taken, made; /* owned: its input and output */
     Buf trailers;    /* owned: written after the last piece */
 };
-
-/* ---- The rules ---------------------------------------------------------------------------- */
-
-void
-compressor_free(Compressor *self)
-{
-    if (self == NULL) {
-        return;
-    }
-    for (unsigned i = 0; i < CODINGS; i++) {
-        encoder_close(self->spare[i]);
-    }
-    buf_free(&self->types);
-    buf_free(&self->scratch);
-    http_fields_free(&self->fields);
-    PyMem_RawFree(self);
-}
-
-int
-http_server_compress(HttpServer *server, const HttpCompression *rules)
-{
-    compressor_free(server->compressor);
-    server->compressor = NULL;
-    if (rules->n == 0) {
-        return 0;
-    }
-    Compressor *self = PyMem_RawCalloc(1, sizeof(*self));
-    if (self == NULL || buf_append_slice(&self->types, rules->types) != 0) {
-        compressor_free(self);
-        return UV_ENOMEM;
-    }
-    self->least = rules->least;
-    for (; self->n < rules->n; self->n++) {
-        self->codings[self->n] = rules->codings[self->n];
-        self->levels[rules->codings[self->n]] = rules->levels[self->n];
-    }
-    server->compressor = self;
-    return 0;
-}
-
-/* Whether `type`, in any case, fits the pattern: "text/html", "text/...", with a star for the subtype, or
- * a star and "+json". */
-static bool
-type_fits(Slice type, Slice pattern)
-{
-    size_t n = pattern.len;
-    if (n >= 2 && pattern.ptr[n - 2] == '/' && pattern.ptr[n - 1] == '*') {
-        return type.len >= n
-               && slice_eq_nocase(slice_of(type.ptr, n - 1),
-                                  slice_of(pattern.ptr, n - 1));
-    }
-    if (n >= 2 && pattern.ptr[0] == '*') {
-        return type.len >= n
-               && slice_eq_nocase(slice_of(type.ptr + type.len - (n - 1), n - 1),
-                                  slice_of(pattern.ptr + 1, n - 1));
-    }
-    return slice_eq_nocase(type, pattern);
-}
-
-static bool
-type_is_compressible(const Compressor *self, Slice content_type)
-{
-    Slice type = list_next(&content_type, ';');
-    Slice rest = buf_slice(&self->types);
-    while (rest.ptr != NULL) {
-        Slice pattern = list_next(&rest, ' ');
-        if (pattern.len != 0 && type_fits(type, pattern)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-Coding
-http_accepted_coding(const HttpRequest *req, const Coding *codings, unsigned n)
-{
-    Coding best = CODING_NONE;
-    unsigned most = 0;
-    int32_t i = http_field_find(req, SLICE("accept-encoding"), 0);
-    while (i >= 0) {
-        Slice accept = http_field_value(req, (uint32_t)i);
-        Coding coding = coding_choose(accept, codings, n, &most);
-        best = coding != CODING_NONE ? coding : best;
-        i = http_field_find(req, SLICE("accept-encoding"), (uint32_t)i + 1);
-    }
-    return best;
-}
-
-/* ---- The head ----------------------------------------------------------------------------- */
-
-/* Cuts the next line off `*lines`: "name: value\r\n" …, as HttpFields has them. */
-static Slice
-line_next(Slice *lines, Slice *name, Slice *value)
-{
-    const char *end = memchr(lines->ptr, '\r', lines->len);
-    Slice line = slice_of(lines->ptr, (size_t)(end - lines->ptr) + 2);
-    const char *colon = memchr(line.ptr, ':', line.len);
-    *name = slice_of(line.ptr, (size_t)(colon - line.ptr));
-    *value = slice_of(colon + 2, line.len - name->len - 4);
-    *lines = slice_of(lines->ptr + line.len, lines->len - line.len);
-    return line;
-}
-
-static bool
-value_has(Slice value, Slice token)
-{
-    do {
-        if (slice_eq_nocase(list_next(&value, ','), token)) {
-            return true;
-        }
-    } while (value.ptr != NULL);
-    return false;
-}
-
-/* Whether a field says that the body must stay as it is. */
-static bool
-field_forbids(Slice name, Slice value)
-{
-    switch (name.len) {
-    case 6:
-        return slice_eq_nocase(name, SLICE("digest"));
-    case 11:
-        return slice_eq_nocase(name, SLICE("content-md5"))
-               || slice_eq_nocase(name, SLICE("repr-digest"));
-    case 13:
-        return slice_eq_nocase(name, SLICE("content-range"))
-               || (slice_eq_nocase(name, SLICE("cache-control"))
-                   && value_has(value, SLICE("no-transform")));
-    case 14:
-        return slice_eq_nocase(name, SLICE("content-digest"));
-    case 16:
-        return slice_eq_nocase(name, SLICE("content-encoding"));
-    default:
-        return false;
-    }
-}
-
-/* Whether the response may be compressed for clients that accept it. `length`: bytes of its body; -1: not
- * known. */
-static bool
-head_is_compressible(const Compressor *self, const HttpHead *head, int64_t length)
-{
-    int status = head->status;
-    if (status == 204 || status == 206 || status == 304
-        || (length >= 0 && (uint64_t)length < self->least)) {
-        return false;
-    }
-    Slice type = head->content_type;
-    Slice lines = head->fields != NULL ? buf_slice(&head->fields->raw) : SLICE("");
-    while (lines.len != 0) {
-        Slice name, value;
-        (void)line_next(&lines, &name, &value);
-        if (field_forbids(name, value)) {
-            return false;
-        }
-        if (slice_eq_nocase(name, SLICE("content-type"))) {
-            type = value;
-        }
-    }
-    return type_is_compressible(self, type);
-}
-
-/* Adds a field as it is when the response is compressed. 0 or an error. */
-static int
-field_copy(HttpFields *fields, Slice line, Slice name, Slice value)
-{
-    if (slice_eq_nocase(name, SLICE("accept-ranges"))) {
-        return 0; /* of the body as it was */
-    }
-    bool tag = slice_eq_nocase(name, SLICE("etag"));
-    if (!tag || value.len == 0 || value.ptr[0] != '"') {
-        return buf_append_slice(&fields->raw, line);
-    }
-    int err = buf_append_slice(&fields->raw, SLICE("etag: W/"));
-    err = err != 0 ? err : buf_append_slice(&fields->raw, value);
-    return err != 0 ? err : buf_append_slice(&fields->raw, SLICE("\r\n"));
-}
-
-/* The fields of a response that depends on Accept-Encoding; with a `coding` they say that it is compressed.
- * 0 or an error. */
-static int
-fields_change(HttpFields *fields, const HttpFields *before, Coding coding)
-{
-    http_fields_clear(fields);
-    bool varies = false;
-    int err = 0;
-    Slice lines = before != NULL ? buf_slice(&before->raw) : SLICE("");
-    while (lines.len != 0 && err == 0) {
-        Slice name, value;
-        Slice line = line_next(&lines, &name, &value);
-        varies |= slice_eq_nocase(name, SLICE("vary"))
-                  && (value_has(value, SLICE("accept-encoding"))
-                      || value_has(value, SLICE("*")));
-        err = coding != CODING_NONE ? field_copy(fields, line, name, value)
-                                    : buf_append_slice(&fields->raw, line);
-    }
-    if (before != NULL) {
-        Buf raw = fields->raw;
-        *fields = *before;
-        fields->raw = raw;
-        fields->has_content_length &= coding == CODING_NONE;
-    }
-    if (err == 0 && coding != CODING_NONE) {
-        err = http_fields_add(fields, SLICE("content-encoding"), coding_name(coding));
-    }
-    if (err == 0 && !varies) {
-        err = http_fields_add(fields, SLICE("vary"), SLICE("Accept-Encoding"));
-    }
-    return err;
-}
-
-/* Decides what becomes of the response. If it depends on Accept-Encoding, `*head` gets other fields, valid
- * until the next call. When there is no memory it stays as it is. */
-static Coding
-head_change(HttpRequest *req, HttpHead *head, int64_t length)
-{
-    Compressor *self = req->server->compressor;
-    bool stated = head->fields != NULL && head->fields->has_content_length;
-    if (stated && (length < 0 || (req->is_head && length == 0))) {
-        length = head->fields->content_length;
-    }
-    if (!head_is_compressible(self, head, length)) {
-        return CODING_NONE;
-    }
-    Coding coding = http_accepted_coding(req, self->codings, self->n);
-    if (fields_change(&self->fields, head->fields, coding) != 0) {
-        return CODING_NONE;
-    }
-    head->fields = &self->fields;
-    return coding;
-}
-
-bool
-http_is_compressed(const HttpRequest *req, const HttpHead *head, int64_t length)
-{
-    const Compressor *self = req->server->compressor;
-    return unlikely(self != NULL) && head_is_compressible(self, head, length)
-           && http_accepted_coding(req, self->codings, self->n) != CODING_NONE;
-}
-
-/* ---- Encoders ----------------------------------------------------------------------------- */
-
-static Encoder *
-encoder_take(Compressor *self, Coding coding, int64_t size)
-{
-    Encoder *encoder = self->spare[coding];
-    self->spare[coding] = NULL;
-    if (encoder != NULL && encoder_again(encoder, size)) {
-        return encoder;
-    }
-    encoder_close(encoder);
-    return encoder_open(coding, self->levels[coding], size);
-}
-
-static void
-encoder_give(Compressor *self, Encoder *encoder)
-{
-    Encoder **spare = &self->spare[encoder->ops->coding];
-    if (*spare == NULL) {
-        *spare = encoder;
-    } else {
-        encoder_close(encoder);
-    }
-}
 
 /* ---- What becomes of the bytes ------------------------------------------------------------ */
 
@@ -376,7 +101,7 @@ static void
 coded_free(Coded *self)
 {
     if (self->shared != NULL) {
-        encoder_give(self->shared, self->encoder);
+        compressor_give(self->shared, self->encoder);
     } else {
         encoder_close(self->encoder);
     }
@@ -504,7 +229,7 @@ coded_new(HttpRequest *req, Coding coding, int64_t length)
         return NULL;
     }
     self->shared = req->server->compressor;
-    self->encoder = encoder_take(self->shared, coding, length);
+    self->encoder = compressor_take(self->shared, coding, length);
     if (self->encoder == NULL) {
         PyMem_RawFree(self);
         return NULL;
@@ -520,7 +245,7 @@ coded_new(HttpRequest *req, Coding coding, int64_t length)
 static int
 coded_write_here(Coded *self, Slice piece, EncoderEnd end)
 {
-    Buf *scratch = &self->shared->scratch;
+    Buf *scratch = compressor_scratch(self->shared);
     int err = encoder_put(self->encoder, piece, end, scratch);
     if (err != 0) {
         coded_give_up(self);
@@ -550,7 +275,7 @@ coded_begin(HttpRequest *req, const HttpHead *head, int64_t length)
         return UV_ECANCELED;
     }
     HttpHead changed = *head;
-    Coding coding = head_change(req, &changed, length);
+    Coding coding = compressor_change_head(req, &changed, length);
     if (coding == CODING_NONE) {
         return response_begin(req, &changed, length);
     }
@@ -637,7 +362,7 @@ coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owne
         return UV_ECANCELED;
     }
     HttpHead changed = *head;
-    Coding coding = head_change(req, &changed, (int64_t)body.len);
+    Coding coding = compressor_change_head(req, &changed, (int64_t)body.len);
     if (coding == CODING_NONE) {
         return response_whole(req, &changed, body, owner);
     }
@@ -651,18 +376,19 @@ coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owne
     if (body.len >= OFF_LOOP) {
         return coded_respond_later(req, &changed, coding, body);
     }
-    Encoder *encoder = encoder_take(shared, coding, (int64_t)body.len);
+    Encoder *encoder = compressor_take(shared, coding, (int64_t)body.len);
     if (encoder == NULL) {
         return response_whole(req, head, body, owner);
     }
-    int err = encoder_put(encoder, body, ENCODER_FINISH, &shared->scratch);
-    encoder_give(shared, encoder);
+    Buf *scratch = compressor_scratch(shared);
+    int err = encoder_put(encoder, body, ENCODER_FINISH, scratch);
+    compressor_give(shared, encoder);
     if (err != 0) {
         coded_give_up_response(req);
     } else {
-        err = response_whole(req, &changed, buf_slice(&shared->scratch), NULL);
+        err = response_whole(req, &changed, buf_slice(scratch), NULL);
     }
-    buf_reset(&shared->scratch, KEEP);
+    buf_reset(scratch, KEEP);
     return err;
 }
 

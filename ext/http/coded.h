@@ -1,9 +1,9 @@
-/* Responses in a content coding, for clients that accept it (RFC 9110 sections 8.4 and 12.5.3): which
- * response is, how its head changes, and its body on the way through an encoder. response.c asks here
- * whenever a server compresses (ADR 28).
+/* Responses in a content coding, for clients that accept it (RFC 9110 section 8.4): their bodies on the way
+ * through an encoder. compressor.c decides which responses these are; response.c asks here whenever a server
+ * compresses (ADR 28).
  *
- * Pieces of OFF_LOOP bytes and more are encoded on one of libuv's threads. Meanwhile further ones wait, and the
- * writer is told to wait, too (http_stream_full).
+ * Pieces of OFF_LOOP bytes and more are encoded on one of libuv's threads. Meanwhile further ones wait, and so
+ * does the writer (http_stream_full).
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_HTTP_CODED_H
@@ -13,13 +13,8 @@
 #include "coding/coding.h"
 #include "http/response.h"
 
-typedef struct Compressor
-    Compressor; /* what all compressed responses of a server share */
 typedef struct Coded
     Coded; /* one that is being written; HttpConn.coded or H2Stream.coded owns it */
-
-/* http_server_free: no response is being written any more. May be NULL. */
-void compressor_free(Compressor *self);
 
 /* http_respond, http_stream_begin, http_stream_write and http_stream_end_with, after their checks. */
 int coded_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner);
@@ -27,9 +22,6 @@ int coded_begin(HttpRequest *req, const HttpHead *head, int64_t length);
 int coded_write(Coded *self, Slice piece);
 /* When it returns the owner may be without `self`. */
 int coded_end(Coded *self, Slice trailers);
-
-/* The one of `n` codings that the client likes best; among equals the first. CODING_NONE: none. */
-Coding http_accepted_coding(const HttpRequest *req, const Coding *codings, unsigned n);
 
 /* Whether a piece is being encoded. `self` may be NULL here and below. */
 bool coded_is_busy(const Coded *self);

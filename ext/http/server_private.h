@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/ring.h"
 #include "http/access_log.h"
-#include "http/coded.h"
+#include "http/compressor.h"
 #include "http/date.h"
 #include "http/deadline.h"
 #include "http/request_id.h"

@@ -1,11 +1,13 @@
-/* See dispatch.h. A request enters through dispatch_head and then dispatch_request. It leaves through one
- * of call_inline, call_task and job_start (job.c), or gets a response that needs no handler.
+/* See dispatch.h. A request enters through dispatch_head (dispatch_head.c) and then dispatch_request. It leaves
+ * through one of call_inline, call_task and job_start (job.c), or gets a response that needs no handler. What
+ * else may happen to it, a client that leaves or a deadline, is in dispatch_gone.c.
  */
 #include "base/py.h"
 
 #include "app/serve/dispatch.h"
 
 #include "app/serve/counted.h"
+#include "app/serve/dispatch_private.h"
 #include "app/result.h"
 #include "app/body.h"
 #include "base/text.h"
@@ -41,190 +43,6 @@ dispatch_clear(HttpRequest *req)
     body_clear(call);
     buf_free(&call->path);
     Py_CLEAR(call->match.plan);
-}
-
-/* ---- The head ----------------------------------------------------------------------------- */
-
-/* Whether `path` is `prefix` or below it. */
-static bool
-is_below(Slice path, Slice prefix)
-{
-    return path.len >= prefix.len && memcmp(path.ptr, prefix.ptr, prefix.len) == 0
-           && (path.len == prefix.len || path.ptr[prefix.len] == '/');
-}
-
-/* The app that is mounted at the path or above it (borrowed), or NULL. */
-static Mount *
-mount_find(const AppServer *server, Slice path)
-{
-    Py_ssize_t count = server->mounts == NULL ? 0 : PyTuple_GET_SIZE(server->mounts);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *mount = PyTuple_GET_ITEM(server->mounts, i);
-        Py_ssize_t len;
-        const char *prefix = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(mount, 0), &len);
-        if (prefix == NULL) {
-            PyErr_Clear(); /* no memory, or lone surrogates in the prefix, which no path has */
-        } else if (is_below(path, slice_of(prefix, (size_t)len))) {
-            return (Mount *)PyTuple_GET_ITEM(mount, 1);
-        }
-    }
-    return NULL;
-}
-
-/* What of the server's own has that path (borrowed), or NULL. */
-static Mount *
-own_find(const AppServer *server, Slice path)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(server->own); i++) {
-        PyObject *own = PyTuple_GET_ITEM(server->own, i);
-        Py_ssize_t len;
-        const char *known = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(own, 0), &len);
-        if (known == NULL) {
-            PyErr_Clear(); /* as in mount_find */
-        } else if (slice_eq(path, slice_of(known, (size_t)len))) {
-            return (Mount *)PyTuple_GET_ITEM(own, 1);
-        }
-    }
-    return NULL;
-}
-
-/* Gives the request to a mounted app. */
-static HttpBodyMode
-mount_head(HttpRequest *req, Mount *mount)
-{
-    call_of(req)->mount = mount;
-    return mount->ops->head(req);
-}
-
-/* Finds what takes an offered WebSocket: a native WebSocket handler, else the app that is mounted there.
- * False when there is neither: then the offer is ignored. Routes of plain requests don't count here, and
- * middleware doesn't wrap WebSockets. */
-static bool
-websocket_head(HttpRequest *req, HttpBodyMode *mode)
-{
-    *mode = HTTP_BODY_DISCARD;
-    if (ws_call_wanted(req)) {
-        return true;
-    }
-    Mount *mount = mount_find(call_server(req), call_path(req));
-    if (mount == NULL || !mount->ops->websockets) {
-        return false;
-    }
-    *mode = mount_head(req, mount);
-    return true;
-}
-
-/* Whether the body is a form with files, which can be read without keeping it in memory. */
-static bool
-is_multipart(const HttpRequest *req)
-{
-    const Slice type = SLICE("multipart/form-data");
-    Slice value = req->content_type < 0
-                      ? SLICE("")
-                      : http_field_value(req, (uint32_t)req->content_type);
-    return value.len >= type.len
-           && slice_eq_nocase(slice_of(value.ptr, type.len), type);
-}
-
-/* How to treat the body of a request whose route was found; also sets its limit. A handler that reads a
- * streamed body as a whole is refused more than HttpLimits.body by Request.body(). */
-static HttpBodyMode
-route_head(HttpRequest *req)
-{
-    const Plan *plan = (Plan *)call_of(req)->match.plan;
-    if (plan->body_limit >= 0) {
-        req->body_limit = (uint64_t)plan->body_limit;
-    } else if (plan->body_mode == HTTP_BODY_STREAM && is_multipart(req)) {
-        req->body_limit = http_server_limits(req->server)->form_size;
-    }
-    return plan->body_mode;
-}
-
-/* Removes the server's root path from the path, if that is below it: a proxy in front may or may not have
- * done so. 0 or UV_ENOMEM. */
-static int
-root_strip(HttpRequest *req)
-{
-    AppCall *call = call_of(req);
-    Slice path = call_path(req);
-    Slice root = call_root_bytes(req);
-    if (unlikely(root.ptr == NULL)) {
-        PyErr_Clear(); /* no memory */
-        return UV_ENOMEM;
-    }
-    if (root.len == 0 || !is_below(path, root)) {
-        return 0;
-    }
-    if (call->path.ptr == NULL && buf_append_slice(&call->path, path) != 0) {
-        return UV_ENOMEM;
-    }
-    buf_consume(&call->path, root.len);
-    call->rooted = true;
-    return call->path.len == 0 ? buf_append(&call->path, "/", 1) : 0;
-}
-
-/* Middleware gets the request first, but its body has the limit of the route that it is for. */
-static void
-around_head(HttpRequest *req)
-{
-    AppCall *call = call_of(req);
-    router_find_request(call_server(req)->router, req->method, call_path(req),
-                        &call->match);
-    call_keep_plan(call);
-    if (call->match.outcome == ROUTE_FOUND) {
-        (void)route_head(req);
-    }
-}
-
-/* Finds the route, or the mounted app; returns how the body is treated. */
-static HttpBodyMode
-dispatch_head(HttpRequest *req)
-{
-    AppCall *call = call_of(req);
-    AppServer *server = call_server(req);
-    Slice path = http_request_path(req);
-    HttpBodyMode mode = HTTP_BODY_DISCARD;
-    if (unlikely(server->own_lengths >> (path.len < 63 ? path.len : 63) & 1)) {
-        Mount *own = own_find(server, path);
-        if (own != NULL) {
-            return mount_head(req, own);
-        }
-    }
-    if (unlikely(text_is_quoted(path)) && text_unquote(path, &call->path) != 0) {
-        (void)http_respond_error(req, 500);
-        return HTTP_BODY_DISCARD;
-    }
-    bool native = server->root == NULL || server->around;
-    /* A prefix that a proxy tells has been removed by it: the path isn't below it any more. */
-    if (unlikely(server->root_path != NULL) && req->prefix_len == 0 && native
-        && root_strip(req) != 0) {
-        (void)http_respond_error(req, 500);
-        return HTTP_BODY_DISCARD;
-    }
-    if (server->root != NULL) {
-        if (server->around) {
-            around_head(req);
-        }
-        return mount_head(req, server->root);
-    }
-    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)
-        && websocket_head(req, &mode)) {
-        return mode;
-    }
-    router_find_request(server->router, req->method, call_path(req), &call->match);
-    call_keep_plan(call);
-    if (call->match.outcome == ROUTE_FOUND) {
-        mode = route_head(req);
-    } else if (server->entry == NULL) { /* with middleware, entry() finds the mounts */
-        Mount *mount = mount_find(server, call_path(req));
-        if (mount != NULL) {
-            return mount_head(req, mount);
-        }
-    }
-    if (server->entry != NULL && mode == HTTP_BODY_DISCARD) {
-        mode = HTTP_BODY_STREAM;
-    }
-    return mode;
 }
 
 /* ---- Calls -------------------------------------------------------------------------------- */
@@ -486,22 +304,12 @@ dispatch_for_server(HttpRequest *req)
     http_fields_free(&fields);
 }
 
-/* Whether a WebSocket is offered to a handler that takes it. */
-static bool
-is_socket(HttpRequest *req)
-{
-    const AppCall *call = call_of(req);
-    bool taken =
-        call->websocket || (call->mount != NULL && call->mount->ops->websockets);
-    return taken && req->upgrade >= 0 && ws_is_offered(req);
-}
-
 /* How long the response may take, in ms; 0: as long as it wants. Handlers of WebSockets aren't limited. */
 static uint32_t
 dispatch_timeout(HttpRequest *req)
 {
     const Plan *plan = (Plan *)call_of(req)->match.plan;
-    if (is_socket(req)) {
+    if (dispatch_is_socket(req)) {
         return 0;
     }
     return plan != NULL && plan->timeout >= 0
@@ -578,104 +386,6 @@ dispatch_eof(HttpRequest *req)
     if (mount != NULL && mount->ops->eof != NULL) {
         mount->ops->eof(req);
     }
-}
-
-static void
-dispatch_cancel(HttpRequest *req)
-{
-    const Mount *mount = call_of(req)->mount;
-    if (mount == NULL) {
-        coro_cancel(req);
-    } else if (mount->ops->cancel != NULL) {
-        mount->ops->cancel(req);
-    }
-}
-
-/* The client has left: cancels the handler where the route or the server asks for that. A WebSocket's
- * handler learns of it by itself. */
-static void
-dispatch_cancel_if_asked(HttpRequest *req)
-{
-    const Plan *plan = (Plan *)call_of(req)->match.plan;
-    bool asked = plan != NULL && plan->cancel >= 0
-                     ? plan->cancel != 0
-                     : http_server_limits(req->server)->cancel_on_disconnect != 0;
-    if (asked && !is_socket(req)) {
-        dispatch_cancel(req);
-    }
-}
-
-/* The client has probably gone. A streamed response that has waited for long, and not for room to write, is
- * cancelled. */
-static void
-dispatch_left(HttpRequest *req, bool for_long)
-{
-    const Mount *mount = call_of(req)->mount;
-    if (for_long) {
-        dispatch_cancel_if_asked(req);
-    }
-    if (mount != NULL) {
-        if (mount->ops->left != NULL) {
-            mount->ops->left(req, for_long);
-        }
-        return;
-    }
-    body_end(req); /* wakes until_gone(), which checks again */
-    if (for_long) {
-        coro_end_stream(req);
-    }
-}
-
-/* The client went away: wakes everything that waits for its bytes or for room to write. */
-static void
-dispatch_gone(HttpRequest *req)
-{
-    const Mount *mount = call_of(req)->mount;
-    dispatch_cancel_if_asked(req);
-    if (mount != NULL) {
-        mount->ops->gone(req);
-        return;
-    }
-    body_gone(req);
-    job_drop(req);
-    if (call_of(req)->websocket && call_of(req)->request != NULL) {
-        websocket_gone(call_of(req)->request);
-    }
-    coro_end_stream(req);
-    sender_wake(req);
-    coro_let_go(req);
-}
-
-/* Logs whose response took too long. The path is as it was sent, therefore ASCII without spaces. */
-static void
-dispatch_tell_expired(HttpRequest *req)
-{
-    char reason[256];
-    const Plan *plan = (Plan *)call_of(req)->match.plan;
-    bool own = plan != NULL && plan->timeout >= 0;
-    Slice path = http_request_path(req);
-    int len = path.len < 200 ? (int)path.len : 200;
-    (void)snprintf(reason, sizeof reason, "%s %.*s", http_request_method(req).ptr, len,
-                   path.ptr);
-    const HttpRefusal refusal = {504, reason, own ? NULL : "request_timeout"};
-    server_tell_refused(call_server(req), &req->peer, &refusal);
-}
-
-void
-dispatch_expired(OverdueEntry *entry)
-{
-    HttpRequest *req = entry->req;
-    http_request_ref(req);
-    dispatch_tell_expired(req);
-    dispatch_cancel(req);
-    if (req->response == HTTP_RESPONSE_NONE) {
-        if (http_respond_error(req, 504) == 0) {
-            dispatch_gone(req);
-        } /* otherwise the connection is broken, and on_gone follows */
-    } else {
-        http_abort_told(req);
-    }
-    http_request_unref(req);
 }
 
 static void

@@ -99,17 +99,24 @@ PyObject *loop_py_forked(PyObject *op, PyObject *ignored);
 /* pulse.c: the method `_pulse(cell, seconds)`, see _core.pyi. */
 PyObject *loop_py_pulse(PyObject *op, PyObject *args);
 
-/* ---- run.c -------------------------------------------------------------------------------- */
+/* ---- open.c ------------------------------------------------------------------------------- */
 
 /* Opens and closes the libuv side of the loop. 0, or -1 with an exception set. */
 int loop_open(Loop *self);
 void loop_shut(Loop *self);
+
+/* ---- run.c -------------------------------------------------------------------------------- */
 
 /* loop._run(): iterations until the loop is stopped. */
 PyObject *loop_py_run(PyObject *op, PyObject *ignored);
 
 /* Ends the poll if the loop is blocking. Any thread that holds the GIL. */
 void loop_wake(Loop *self);
+/* libuv calls it when another thread has ended the poll. */
+void loop_on_uv_wake(uv_async_t *wake);
+
+/* Runs the nodes that the inbox has given. */
+void loop_run_nodes(const Loop *self, InboxNode *node);
 
 /* ---- calls.c: METH_FASTCALL | METH_KEYWORDS, except for the last ------------------------------ */
 

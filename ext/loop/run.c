@@ -1,5 +1,4 @@
-/* The loop's iterations, the release of the GIL while it blocks, and the opening and closing of
- * the libuv loop.
+/* The loop's iterations, and the release of the GIL while it blocks.
  *
  * An iteration polls, then runs what is due: posted nodes, timers, ready callbacks, hooks. The
  * poll blocks only when nothing is ready. libuv's callbacks run inside the poll; each begins
@@ -14,7 +13,6 @@
 #include <time.h>
 
 enum {
-    READ_BUFFER = 256 * 1024, /* bytes; only the pages that reads fill use memory */
     GIL_SLICE = 5, /* ms that a loop which never blocks keeps the GIL for at a time */
 };
 
@@ -115,8 +113,8 @@ loop_woke_at(const Loop *self)
     return self->woke_at;
 }
 
-static void
-on_uv_wake(uv_async_t *Py_UNUSED(wake))
+void
+loop_on_uv_wake(uv_async_t *Py_UNUSED(wake))
 {
     /* Only ends the poll: every iteration checks the inbox and the ready queue. */
 }
@@ -157,8 +155,8 @@ loop_post(Loop *self, InboxNode *node)
     Py_UNREACHABLE();
 }
 
-static void
-nodes_run(const Loop *self, InboxNode *node)
+void
+loop_run_nodes(const Loop *self, InboxNode *node)
 {
     while (node != NULL && !self->forked) {
         InboxNode *next = node->next; /* read first: run() may free the node */
@@ -278,7 +276,7 @@ loop_run_due(Loop *self)
     InboxNode *nodes = inbox_take(&self->inbox);
     if (nodes != NULL) {
         loop_run_due_hooks(self);
-        nodes_run(self, nodes);
+        loop_run_nodes(self, nodes);
     }
     if (loop_run_timers(self) < 0) {
         return -1;
@@ -355,7 +353,7 @@ loop_py_run(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* ---- Hooks and reports -------------------------------------------------------------------- */
+/* ---- Hooks -------------------------------------------------------------------------------- */
 
 void
 loop_hook_add(Loop *self, LoopHook *hook)
@@ -403,170 +401,4 @@ loop_hook_remove(Loop *self, LoopHook *hook)
     if (self->hook_next == hook) {
         self->hook_next = hook->next;
     }
-}
-
-void
-loop_report(Loop *self, const char *message)
-{
-    if (err_is_fatal()) {
-        PyObject *exc = err_take();
-        Py_XSETREF(self->fatal, exc);
-        return;
-    }
-    LoopState *st = self->st;
-    PyObject *exc = err_take();
-    PyObject *context =
-        Py_BuildValue("{OsOO}", st->str_message, message, st->str_exception, exc);
-    Py_DECREF(exc);
-    PyObject *res = NULL;
-    if (context != NULL) {
-        PyObject *argv[] = {(PyObject *)self, context};
-        res = PyObject_VectorcallMethod(st->str_call_exception_handler, argv, 2, NULL);
-        Py_DECREF(context);
-    }
-    if (res != NULL) {
-        Py_DECREF(res);
-    } else if (err_is_fatal()) {
-        exc = err_take();
-        Py_XSETREF(self->fatal, exc);
-    } else {
-        PyErr_WriteUnraisable((PyObject *)self);
-    }
-}
-
-uint64_t
-loop_slow_begin(const Loop *self)
-{
-    return likely(!self->debug) ? 0 : loop_now_ns();
-}
-
-void
-loop_slow_end(Loop *self, uint64_t begun, PyObject *what, PyObject *name)
-{
-    if (likely(begun == 0)) {
-        return;
-    }
-    double seconds = (double)(loop_now_ns() - begun) / 1e9;
-    PyObject *raised = PyErr_Occurred() ? err_take() : NULL;
-    PyObject *res = PyObject_CallMethod((PyObject *)self, "_code_ran", "OOd", what,
-                                        name == NULL ? Py_None : name, seconds);
-    if (res == NULL) {
-        loop_report(self, "Could not report slow code");
-    }
-    Py_XDECREF(res);
-    if (raised != NULL) {
-        err_restore(raised);
-    }
-}
-
-/* ---- Opening and closing ------------------------------------------------------------------ */
-
-int
-loop_open(Loop *self)
-{
-    int err = uv_mutex_init(&self->wake_lock);
-    if (err != 0) {
-        goto fail;
-    }
-    err = uv_loop_init(&self->uv);
-    if (err != 0) {
-        goto fail_loop;
-    }
-    err = uv_async_init(&self->uv, &self->wake, on_uv_wake);
-    if (err != 0) {
-        goto fail_wake;
-    }
-    self->wake.data = NULL;
-    err = alarm_open(&self->alarm, &self->uv);
-    if (err != 0) {
-        goto fail_alarm;
-    }
-    self->uv_open = true;
-    return 0;
-fail_alarm:
-    uv_close((uv_handle_t *)&self->wake, NULL);
-    (void)uv_run(&self->uv, UV_RUN_ONCE);
-fail_wake:
-    (void)uv_loop_close(&self->uv);
-fail_loop:
-    uv_mutex_destroy(&self->wake_lock);
-fail:
-    (void)err_set(err);
-    return -1;
-}
-
-static void
-handle_close(uv_handle_t *handle, void *Py_UNUSED(arg))
-{
-    const LoopHandleOps *ops = handle->data;
-    if (uv_is_closing(handle)) {
-        return;
-    }
-    if (ops != NULL) {
-        ops->close(handle);
-    } else {
-        uv_close(handle, NULL);
-    }
-}
-
-void
-loop_shut(Loop *self)
-{
-    if (!self->uv_open) {
-        return;
-    }
-    nodes_run(self, inbox_close(&self->inbox));
-    uv_mutex_lock(&self->wake_lock);
-    self->uv_open = false;
-    uv_mutex_unlock(&self->wake_lock);
-    ready_clear(&self->ready);
-    timers_clear(&self->timers);
-    fds_close(&self->fds);
-    alarm_close(&self->alarm);
-    /* Close callbacks can't open handles, because the loop already counts as closed. Pending work
-     * of libuv's threads (getaddrinfo, fs) must end before its loop can be closed. */
-    do {
-        uv_walk(&self->uv, handle_close, NULL);
-        self->parked = PyEval_SaveThread();
-        (void)uv_run(&self->uv, UV_RUN_ONCE);
-        (void)loop_enter(self);
-    } while (uv_loop_close(&self->uv) == UV_EBUSY);
-    uv_mutex_destroy(&self->wake_lock);
-    PyMem_RawFree(self->read_buffer);
-    self->read_buffer = NULL;
-    spare_clear(&self->spares.small);
-    spare_clear(&self->spares.bulk);
-}
-
-uv_loop_t *
-loop_uv(Loop *self)
-{
-    return &self->uv;
-}
-
-LoopSpares *
-loop_spares(Loop *self)
-{
-    return &self->spares;
-}
-
-bool
-loop_is_forked(const Loop *self)
-{
-    return self->forked;
-}
-
-bool
-loop_is_closed(const Loop *self)
-{
-    return self->closed;
-}
-
-uv_buf_t
-loop_read_buffer(Loop *self)
-{
-    if (self->read_buffer == NULL) {
-        self->read_buffer = PyMem_RawMalloc(READ_BUFFER);
-    }
-    return uv_buf_init(self->read_buffer, self->read_buffer == NULL ? 0 : READ_BUFFER);
 }

@@ -1,5 +1,5 @@
-/* What the files stream.c, stream_watch.c and stream_tls.c, which adds TLS to a stream, need of each
- * other.
+/* What the files stream.c, stream_write.c, stream_watch.c and stream_tls.c, which adds TLS to a stream, need
+ * of each other.
  * Thread: the loop's.
  */
 #ifndef FLUVIAL_NET_STREAM_PRIVATE_H
@@ -20,6 +20,13 @@ stream_of(void *handle)
 void stream_read_ended(Stream *s, ssize_t nread);
 /* Stops reading and calls on_error, once. */
 void stream_fail(Stream *s, int err);
+/* Sends FIN without a libuv request: when nothing is queued, it can be sent at once. */
+void stream_send_fin(Stream *s);
+/* Closes the handle now, whatever is queued. */
+void stream_close_handle(Stream *s);
+
+/* ---- stream_write.c ---------------------------------------------------------------------- */
+
 /* Writes `out` as far as the kernel takes it and queues the rest. `out` is empty afterwards; its
  * memory may have been taken over. 0 or a negative UV_E*. */
 int stream_put(Stream *s, Buf *out);

@@ -180,4 +180,12 @@ asgi_call_is_here(const AsgiCall *call)
  * are woken, since they get http.disconnect now. */
 void asgi_call_responded(AsgiCall *call);
 
+/* ---- call_end.c --------------------------------------------------------------------------- */
+
+extern const RequestCoroOps asgi_call_ops;
+
+/* The app has raised the exception that is set, which is cleared. True when `coro` is now a coroutine that
+ * sends the response. */
+bool asgi_call_raised(AsgiCall *self);
+
 #endif

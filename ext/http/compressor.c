@@ -1,4 +1,6 @@
-/* See compressor.h. In order: the rules, the head, and the encoders. */
+/* See compressor.h. In order: the rules, the head, and the encoders. A field of the response can forbid any
+ * change of the body: no-transform, a digest, a range.
+ */
 #include "base/py.h"
 
 #include "http/compressor.h"

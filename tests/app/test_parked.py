@@ -45,14 +45,14 @@ GATE = b"GET /gate HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 class Pair:
-    """Two requests that arrive together: the second one to be handled blocks the loop until the
-    client of the first one has its whole answer."""
+    """Two requests, or more, that arrive together: the last one to be handled blocks the loop until
+    the clients of the others have their whole answers."""
 
     def __init__(self) -> None:
         self.gate_entered, self.gate_opens = threading.Event(), threading.Event()
         self.received = threading.Event()
         self.notes = Notes()
-        self.count = 0
+        self.count, self.last = 0, 2
 
     def gate(self) -> None:
         """Holds the loop until both requests have been sent."""
@@ -60,28 +60,32 @@ class Pair:
         self.gate_opens.wait(PATIENCE)
 
     def enter(self) -> None:
-        """What each handler does: the second one blocks."""
+        """What each handler does: the last one blocks."""
         self.count += 1
-        if self.count == 2:
+        if self.count == self.last:
             self.notes.add(self.received.wait(PATIENCE))
 
     def check(self, served: Any, socks: list[Any], request: bytes, *ends: bytes) -> None:
         with served.connect() as gate:
             gate.sendall(GATE)
             assert self.gate_entered.wait(PATIENCE)
+            self.last, waiting = len(socks), list(socks)
             for sock in socks:
                 sock.sendall(request)
             self.gate_opens.set()
-            (first, *_), _, _ = select.select(socks, [], [], PATIENCE)
-            data = b""
-            while not data.endswith(ends):
-                data += first.recv(65536)
+            while len(waiting) > 1:
+                (ready, *_), _, _ = select.select(waiting, [], [], PATIENCE)
+                receive_until(ready, ends)
+                waiting.remove(ready)
             self.received.set()
             assert self.notes.next() is True
-            (second,) = [sock for sock in socks if sock is not first]
-            data = b""
-            while not data.endswith(ends):
-                data += second.recv(65536)
+            receive_until(waiting[0], ends)
+
+
+def receive_until(sock: Any, ends: tuple[bytes, ...]) -> None:
+    data = b""
+    while not data.endswith(ends):
+        data += sock.recv(65536)
 
 
 def native(pair: Pair) -> App:
@@ -112,7 +116,7 @@ def later_step(pair: Pair) -> App:
 
     @app.get("/")
     async def handler() -> str:
-        if pair.count == 1:
+        if pair.count == pair.last - 1:
             await asyncio.sleep(0)
         pair.enter()
         return "fine"
@@ -175,9 +179,11 @@ def mounted(pair: Pair) -> App:
 KINDS: list[Callable[[Pair], App]] = [native, inline, later_step, middleware, stream, mounted]
 
 
+# With two, the first answer has no company and is written at once; with three, two wait together.
+@pytest.mark.parametrize("clients", [2, 3])
 @pytest.mark.parametrize("make", KINDS)
 def test_an_answer_does_not_wait_for_another_handler(
-    serve: Serve, make: Callable[[Pair], App]
+    serve: Serve, make: Callable[[Pair], App], clients: int
 ) -> None:
     pair = Pair()
     app = make(pair)
@@ -187,11 +193,13 @@ def test_an_answer_does_not_wait_for_another_handler(
         pair.gate()
 
     served = serve(app)
-    with served.connect() as one, served.connect() as two:
-        pair.check(served, [one, two], GET, b'"fine"', b"\r\n4\r\nfine\r\n0\r\n\r\n", b"0\r\n\r\n")
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(served.connect()) for _ in range(clients)]
+        pair.check(served, socks, GET, b'"fine"', b"\r\n4\r\nfine\r\n0\r\n\r\n", b"0\r\n\r\n")
 
 
-def test_a_message_does_not_wait_for_another_handler(serve: Serve) -> None:
+@pytest.mark.parametrize("clients", [2, 3])
+def test_a_message_does_not_wait_for_another_handler(serve: Serve, clients: int) -> None:
     pair = Pair()
     app = App()
 
@@ -209,10 +217,11 @@ def test_a_message_does_not_wait_for_another_handler(serve: Serve) -> None:
             await websocket.receive_text()  # so that no close frame follows
 
     served = serve(app)
-    with Client(served.connect()) as one, Client(served.connect()) as two:
-        one.open("/")
-        two.open("/")
-        pair.check(served, [one.sock, two.sock], frame(TEXT, b"go on"), b"fine")
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(Client(served.connect())) for _ in range(clients)]
+        for client in opened:
+            client.open("/")
+        pair.check(served, [client.sock for client in opened], frame(TEXT, b"go on"), b"fine")
 
 
 def test_an_answer_does_not_wait_for_a_protocol(serve: Serve) -> None:

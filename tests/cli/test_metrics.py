@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from support.metrics import Scraped, scraped, until
 APP = """
 import asyncio, os
 from contextlib import asynccontextmanager
-from fluvial import App
+from fluvial import App, Request
 
 @asynccontextmanager
 async def lifespan(app):
@@ -26,6 +27,11 @@ async def lifespan(app):
 app = App(lifespan=lifespan)
 @app.get("/{name}")
 async def name(name: str) -> int:
+    return os.getpid()
+
+@app.post("/body")
+async def upload(request: Request) -> int:
+    await request.body()
     return os.getpid()
 """
 
@@ -40,12 +46,12 @@ def scrape(server: ServerProcess) -> Scraped:
     return scraped(httpx.get(f"{server.url}/metrics").text)
 
 
-def ask_both(server: ServerProcess) -> int:
+def ask_both(server: ServerProcess, path: str = "/x", **options: Any) -> int:
     """Asks until two workers have answered; how often that was."""
     pids: set[str] = set()
     count = 0
     while len(pids) < 2:
-        pids.add(httpx.get(f"{server.url}/x").text)
+        pids.add(httpx.request(url=f"{server.url}{path}", **{"method": "GET", **options}).text)
         count += 1
     return count
 
@@ -59,6 +65,7 @@ def test_counters_are_sums_that_survive_the_workers(folder: Path, number: signal
     options = ("--workers", "2", "--metrics", "/metrics", "--no-access-log")
     with serving("it:app", *options, app_dir=folder) as server:
         server.expect("Fluvial running", 2)
+        ask_both(server, "/body", method="POST", content=b"x" * 1_000_000)
         count = ask_both(server)
         before = until(lambda: scrape(server), lambda got: asked(got) == count)
         assert before["fluvial_workers"] == before["fluvial_worker_starts_total"] == 2
@@ -77,6 +84,7 @@ def test_counters_are_sums_that_survive_the_workers(folder: Path, number: signal
         count += ask_both(server)
         after = until(lambda: scrape(server), lambda got: asked(got) == count)
     assert after["fluvial_worker_starts_total"] == 2 + restarts
+    # Of a worker's own counters, too: each of the two had received a megabyte.
     assert after["fluvial_received_bytes_total"] > before["fluvial_received_bytes_total"]
 
 

@@ -38,6 +38,7 @@ node_free(Node *node)
     for (uint32_t i = 0; i < node->nroutes; i++) {
         Py_DECREF(node->routes[i].plan);
         Py_DECREF(node->routes[i].names);
+        Py_XDECREF(node->routes[i].fits);
     }
     PyMem_Free(node->edge);
     PyMem_Free(node->routes);
@@ -53,6 +54,7 @@ node_traverse(const Node *node, visitproc visit, void *arg)
     for (uint32_t i = 0; i < node->nroutes; i++) {
         Py_VISIT(node->routes[i].plan);
         Py_VISIT(node->routes[i].names);
+        Py_VISIT(node->routes[i].fits);
     }
     for (uint32_t i = 0; i < node->nchildren; i++) {
         int err = node_traverse(node->children[i], visit, arg);
@@ -186,13 +188,14 @@ node_reach_capture(Node *node, CaptureKind kind, uint32_t order)
 }
 
 Router *
-router_new(bool redirects)
+router_new(bool redirects, RouteFits ask)
 {
     Router *router = PyMem_Calloc(1, sizeof *router);
     if (router == NULL) {
         return NULL;
     }
     router->redirects = redirects;
+    router->ask = ask;
     router->root = node_new(slice_of(NULL, 0), 0);
     if (router->root == NULL) {
         PyMem_Free(router);
@@ -233,6 +236,12 @@ router_replace(Router *router, PyObject *old, PyObject *plan)
     return node_replace(router->root, old, plan);
 }
 
+bool
+router_is_asking(const Router *router)
+{
+    return router->asking > 0;
+}
+
 int
 router_traverse(Router *router, visitproc visit, void *arg)
 {
@@ -241,7 +250,7 @@ router_traverse(Router *router, visitproc visit, void *arg)
 
 RouteError
 router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
-           PyObject *names, size_t *error_at)
+           PyObject *names, PyObject *fits, size_t *error_at)
 {
     Pattern parsed;
     RouteError err = pattern_parse(pattern, &parsed, error_at);
@@ -260,7 +269,7 @@ router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
         return ROUTE_NO_MEMORY;
     }
     node->routes[node->nroutes++] =
-        (Route){order, methods, Py_NewRef(plan), Py_NewRef(names)};
+        (Route){order, methods, Py_NewRef(plan), Py_NewRef(names), Py_XNewRef(fits)};
     router->nroutes++;
     return ROUTE_OK;
 }

@@ -40,9 +40,12 @@ typedef struct RouteMatch {
 
 typedef struct Router Router;
 
+/* Whether the texts of a route's captures fit its `fits`, the only thing for which a look-up calls Python. */
+typedef bool (*RouteFits)(PyObject *fits, const Slice *captures);
+
 /* `redirects`: whether a path is redirected to the one with or without a '/' at its end.
  * NULL: out of memory, no exception set. */
-Router *router_new(bool redirects);
+Router *router_new(bool redirects, RouteFits ask);
 void router_free(Router *router);
 int router_traverse(Router *router, visitproc visit, void *arg);
 
@@ -67,10 +70,14 @@ typedef enum RouteError {
  *     {name:path}          anything, '/' included, also nothing
  *
  * A capture may have literal text before and after it within its segment ("/files/{name}.json").
- * If several routes match a request, the one added first wins. `error_at` is set to the offset of
- * an error in the pattern. */
+ * If several routes match a request, the one added first wins. `fits` (borrowed; a reference is taken) says what
+ * else its captures must look like; NULL for nothing else. `error_at` is set to the offset of an error in the
+ * pattern. */
 RouteError router_add(Router *router, Slice pattern, MethodSet methods, PyObject *plan,
-                      PyObject *names, size_t *error_at);
+                      PyObject *names, PyObject *fits, size_t *error_at);
+
+/* Whether a look-up is calling Python. Then the table must not be changed. */
+bool router_is_asking(const Router *router);
 
 /* Puts `plan` (borrowed) in the place of `old` in every route that has it. Routes keep their order. `old` must be
  * kept alive meanwhile. Returns the number of routes. */

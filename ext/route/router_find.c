@@ -1,6 +1,7 @@
 /* Look-up in the routing table: of all routes that match a path, finds the one that was added first,
- * and its captures. Nothing here calls Python. Memory is allocated only for the second look-up, with
- * a '/' appended, of a path that no route matches. Thread: any, with the GIL.
+ * and its captures. Nothing here calls Python but Router.ask, for routes with kinds of captures that are the
+ * program's own. Memory is allocated only for the second look-up, with a '/' appended, of a path that no route
+ * matches. Thread: any, with the GIL.
  *
  * Captures match like the regular expressions in router.h, longest match first. The search goes
  * through the tree depth first and skips nodes whose routes were all added after the best route so
@@ -8,7 +9,7 @@
  *
  * The work is bounded by the path's length times the number of captures in the tree, because no
  * capture node tries the same end twice. Which routes match after an end doesn't depend on where the
- * capture began, so one try is enough. A capture node is always reached from its parent capture
+ * capture began, so one try is enough (for Router.ask it may; there, too, only the longest text is tried). A capture node is always reached from its parent capture
  * through the same literal text. The parent tries its ends in descending order, so the starts of the
  * node descend too, and with them the ends that are still untried. `Node.low` is the last end tried;
  * the path from there on is not examined again.
@@ -21,6 +22,7 @@
 #include <llhttp.h>
 
 typedef struct Search {
+    Router *router;
     Slice path;
     MethodSet method; /* one bit */
     uint64_t epoch;   /* of this look-up */
@@ -175,6 +177,18 @@ search_capture(Search *s, Node *after, size_t pos, unsigned ncaptures)
     search_ends(s, after, pos, end, last, ncaptures);
 }
 
+static bool
+search_fits(Search *s, const Route *route)
+{
+    if (likely(route->fits == NULL)) {
+        return true;
+    }
+    s->router->asking++;
+    bool fits = s->router->ask(route->fits, s->captures);
+    s->router->asking--;
+    return fits;
+}
+
 /* Examines the routes that end at `node`, where the path ends. */
 static void
 search_routes(Search *s, const Node *node, unsigned ncaptures)
@@ -183,6 +197,9 @@ search_routes(Search *s, const Node *node, unsigned ncaptures)
         const Route *route = &node->routes[i];
         if (route->order >= s->best) {
             break;
+        }
+        if (!search_fits(s, route)) {
+            continue;
         }
         s->matched = true;
         if ((route->methods & s->method) != 0) {
@@ -285,6 +302,7 @@ static RouteOutcome
 router_search(Router *router, MethodSet method, Slice path, RouteMatch *out)
 {
     Search s;
+    s.router = router;
     s.path = path;
     s.method = method;
     s.epoch = ++router->epoch;

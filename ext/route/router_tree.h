@@ -19,6 +19,7 @@ typedef struct Route {
     MethodSet methods;
     PyObject *plan;  /* owned */
     PyObject *names; /* owned tuple of str: the names of the captures */
+    PyObject *fits;  /* owned, or NULL: see router_add */
 } Route;
 
 struct Node {
@@ -43,6 +44,9 @@ struct Router {
     Node *root; /* owned; its edge is empty */
     uint32_t nroutes;
     bool redirects; /* see router_new */
+    RouteFits ask;  /* see there */
+    unsigned
+        asking; /* how many calls of `ask` are under way: one, or more if it begins a look-up */
     uint64_t epoch; /* counts the look-ups; the GIL guards it and the nodes' scratch */
 };
 

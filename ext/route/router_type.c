@@ -15,6 +15,31 @@ typedef struct RouterObject {
     Router *table; /* owned */
 } RouterObject;
 
+/* See RouteFits. `fits` is a tuple with a callable or None for each capture: of a text that fits, it returns
+ * something else than None. */
+static bool
+captures_fit(PyObject *fits, const Slice *captures)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(fits); i++) {
+        PyObject *call = PyTuple_GET_ITEM(fits, i);
+        if (call == Py_None) {
+            continue;
+        }
+        PyObject *text = text_utf8(captures[i]);
+        PyObject *found = text == NULL ? NULL : PyObject_CallOneArg(call, text);
+        Py_XDECREF(text);
+        if (found == NULL) {
+            PyErr_Clear(); /* no memory, for a text that a client sent: it doesn't fit */
+        }
+        bool fit = found != NULL && found != Py_None;
+        Py_XDECREF(found);
+        if (!fit) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static PyObject *
 router_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -27,7 +52,7 @@ router_type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    self->table = router_new(redirects != 0);
+    self->table = router_new(redirects != 0, captures_fit);
     if (self->table == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
@@ -190,16 +215,55 @@ names_from_pattern(Slice pattern)
     return tuple_from_slices(names, n);
 }
 
+/* The table, to be changed; NULL with RuntimeError set while that isn't possible. */
+static Router *
+router_type_free_table(PyObject *op)
+{
+    Router *table = router_type_table(op);
+    if (table != NULL && router_is_asking(table)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "routes can't be changed while one is being looked up");
+        return NULL;
+    }
+    return table;
+}
+
+/* Adds the route and returns None, or NULL with an exception set. All are borrowed. */
+static PyObject *
+route_add(Router *table, MethodSet methods, PyObject *pattern, PyObject *plan,
+          PyObject *fits)
+{
+    Slice text;
+    size_t at;
+    if (slice_from_str(pattern, &text) < 0) {
+        return NULL;
+    }
+    PyObject *names = names_from_pattern(text);
+    if (names == NULL) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(names);
+    if (fits != NULL && PyTuple_GET_SIZE(fits) != count) {
+        Py_DECREF(names);
+        return PyErr_Format(PyExc_ValueError, "fits must have %zd items, not %zd",
+                            count, PyTuple_GET_SIZE(fits));
+    }
+    RouteError err = router_add(table, text, methods, plan, names, fits, &at);
+    Py_DECREF(names);
+    if (err != ROUTE_OK) {
+        return route_error_raise(err, pattern, text, at);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 router_type_add(PyObject *op, PyObject *args)
 {
-    PyObject *names, *pattern, *plan; /* borrowed */
-    Slice text;
-    size_t at;
-    Router *table = router_type_table(op);
+    PyObject *names, *pattern, *plan, *fits = NULL; /* borrowed */
+    Router *table = router_type_free_table(op);
     if (table == NULL
-        || !PyArg_ParseTuple(args, "O!UO:add", &PyTuple_Type, &names, &pattern, &plan)
-        || slice_from_str(pattern, &text) < 0) {
+        || !PyArg_ParseTuple(args, "O!UO|O!:add", &PyTuple_Type, &names, &pattern,
+                             &plan, &PyTuple_Type, &fits)) {
         return NULL;
     }
     const RouteState *st = route_state(PyType_GetModule(Py_TYPE(op)));
@@ -208,19 +272,7 @@ router_type_add(PyObject *op, PyObject *args)
                             Py_TYPE(plan)->tp_name);
     }
     MethodSet methods = methods_from_tuple(names);
-    if (methods == 0) {
-        return NULL;
-    }
-    PyObject *capture_names = names_from_pattern(text);
-    if (capture_names == NULL) {
-        return NULL;
-    }
-    RouteError err = router_add(table, text, methods, plan, capture_names, &at);
-    Py_DECREF(capture_names);
-    if (err != ROUTE_OK) {
-        return route_error_raise(err, pattern, text, at);
-    }
-    Py_RETURN_NONE;
+    return methods == 0 ? NULL : route_add(table, methods, pattern, plan, fits);
 }
 
 static PyObject *
@@ -228,7 +280,7 @@ router_type_replace(PyObject *op, PyObject *args)
 {
     PyObject *old, *plan; /* borrowed */
     const RouteState *st = route_state(PyType_GetModule(Py_TYPE(op)));
-    Router *table = router_type_table(op);
+    Router *table = router_type_free_table(op);
     if (table == NULL
         || !PyArg_ParseTuple(args, "O!O!:replace", st->target_type, &old,
                              st->target_type, &plan)) {

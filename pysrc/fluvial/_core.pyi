@@ -163,9 +163,17 @@ class Router:
     slash at its end that one matches.
     """
     def __init__(self, *, redirect_slashes: bool = True) -> None: ...
-    def add(self, methods: tuple[str, ...], pattern: str, plan: Plan) -> None:
-        """Adds a route. Raises: ValueError, which says where, for a malformed pattern or an unknown
-        method."""
+    def add(
+        self,
+        methods: tuple[str, ...],
+        pattern: str,
+        plan: Plan,
+        fits: tuple[Callable[[str], object] | None, ...] = ...,
+        /,
+    ) -> None:
+        """Adds a route. For each parameter, `fits` has None, or what returns None for texts that it
+        doesn't take: then later routes are tried. Raises: ValueError, which says where, for a
+        malformed pattern or an unknown method; RuntimeError when `fits` calls it."""
     def replace(self, old: Plan, new: Plan) -> int:
         """Puts `new` in the place of `old`; returns how many routes had that."""
     def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:

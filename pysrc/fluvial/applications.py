@@ -12,7 +12,7 @@ from ._application.dependencies import Dependencies, apply
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.manners import FLUVIAL
 from ._application.middleware import Dispatch, Entry, make_entry
-from ._application.paths import core_path
+from ._application.paths import add_to_table
 from ._application.route_list import RouteList
 from ._application.route_warnings import Registered
 from ._application.routes import (
@@ -218,7 +218,7 @@ class App(Documented, Composed):
     def _add_to_router(self, route: Route) -> None:
         assert route.plan is not None
         try:
-            self._router.add(route.methods, core_path(route.path), route.plan)
+            add_to_table(self._router, route.methods, route.path, route.plan)
         except ValueError as exc:
             raise ValueError(f"{_describe(route)}: {exc}") from exc
 

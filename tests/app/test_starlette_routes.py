@@ -21,6 +21,7 @@ from fluvial import (
     Router,
     Starlette,
     WebSocket,
+    _core,
 )
 from fluvial.convertors import Convertor, register_url_convertor
 from fluvial.endpoints import HTTPEndpoint, WebSocketEndpoint
@@ -28,6 +29,7 @@ from fluvial.exceptions import NoMatchFound
 from fluvial.middleware import Middleware
 from fluvial.routing import Host, Mount, Route, WebSocketRoute
 from fluvial.testclient import TestClient
+from support.middleware import Passing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -312,6 +314,83 @@ def test_a_converter_leaves_deeper_paths_to_later_routes(around: bool) -> None:
     assert client.get("/s/deep/er").text == "path"
     assert client.get("/p/one/two").text == "['one', 'two']"
     assert client.get("/p/one").status_code == 404
+
+
+@pytest.mark.parametrize("around", [None, "function", "layer"])
+def test_texts_that_do_not_fit_a_converter_are_left_to_later_routes(around: Any) -> None:
+    """Also those of other methods and with another slash, and of WebSockets."""
+    register_url_convertor("hex", Hex())
+    app = App()
+    if around == "function":
+
+        @app.middleware("http")
+        async def pass_on(request: Request, call_next: Any) -> Response:
+            return await call_next(request)
+
+    if around == "layer":
+        app.add_middleware(Passing)
+
+    @app.get("/x/{n:hex}")
+    async def number(n: int) -> int:
+        return n
+
+    app.add_route("/x/{name}", lambda request: PlainTextResponse("later"), methods=["GET", "PUT"])
+    app.add_route("/only/{n:hex}", told)
+    app.add_route("/{a:hex}-{b:hex}", told)
+    app.add_route("/slash/{n:hex}/", told)
+    app.add_route("/below/{n:hex}/{rest:path}", told)
+    app.mount("/only", plain)
+
+    @app.websocket("/ws/{n:hex}")
+    async def numbers(websocket: WebSocket, n: int) -> None:
+        await websocket.accept()
+        await websocket.send_text(f"number {n}")
+
+    @app.websocket("/ws/{name}")
+    async def names(websocket: WebSocket, name: str) -> None:
+        await websocket.accept()
+        await websocket.send_text(f"name {name}")
+
+    with TestClient(app, follow_redirects=False) as client:
+        assert client.get("/x/ff").json() == 255
+        assert client.get("/x/fig").text == "later"
+        assert client.head("/x/fig").status_code == 200
+        assert client.put("/x/ff").text == "later"
+        assert client.put("/x/fig").text == "later"
+        refused = client.post("/x/ff")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, PUT")
+        assert client.post("/x/fig").headers["allow"] == "GET, HEAD, PUT"
+        assert client.get("/only/fig").text == "asgi /only/fig"
+        assert client.get("/a-b").json()["params"] == {"a": 10, "b": 11}
+        assert client.get("/a-g").status_code == client.post("/a-g").status_code == 404
+        assert client.get("/slash/a").status_code == 307
+        assert client.get("/slash/g").status_code == 404
+        assert client.get("/below/a/b/c").json()["params"] == {"n": 10, "rest": "b/c"}
+        for path, said in (("/ws/1f", "number 31"), ("/ws/fig", "name fig")):
+            with client.websocket_connect(path) as socket:
+                assert socket.receive_text() == said
+
+
+def test_routes_stay_as_they_are_while_one_is_looked_up() -> None:
+    table = _core.Router()
+    plan = _core.Plan(lambda: None, kind=_core.INLINE)
+    refused: list[str] = []
+
+    def change(text: str) -> bool:
+        for call in (lambda: table.add(("GET",), "/b", plan), lambda: table.replace(plan, plan)):
+            with pytest.raises(RuntimeError, match="while one is being looked up") as caught:
+                call()
+            refused.append(str(caught.value))
+        assert table.find("GET", "/c")[0] == "not_found"
+        return True
+
+    table.add(("GET",), "/a/{x}", plan, (change,))
+    assert table.find("GET", "/a/ä") == ("found", plan, ("ä",))
+    assert len(refused) == 2
+    table.add(("GET",), "/b/{x}/{y}", plan, (None, {}.__getitem__))
+    assert table.find("GET", "/b/1/2") == ("not_found", None, ())
+    with pytest.raises(ValueError, match="fits must have 1 items, not 2"):
+        table.add(("GET",), "/d/{x}", plan, (None, None))
 
 
 def test_parts_are_apps_by_themselves() -> None:

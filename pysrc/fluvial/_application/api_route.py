@@ -36,7 +36,6 @@ from .paths import read_captures
 from .plain_handlers import plan_around_request
 from .read_signatures import (
     check_websocket,
-    guards_of,
     read_calls,
     respond_with_nothing,
     warn_of_untaken,
@@ -98,8 +97,7 @@ class APIRoute(Route):
         return self.plan
 
     def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
-        guards = guards_of(self.path)
-        before = (*guards, *dependencies.everywhere, *(self.options.get("dependencies") or ()))
+        before = (*dependencies.everywhere, *(self.options.get("dependencies") or ()))
         return read_calls(self.endpoint, self.path, before, Special.REQUEST, overrides)
 
     def compile(self, dependencies: Dependencies) -> _core.Plan:
@@ -227,7 +225,7 @@ class APIWebSocketRoute(WebSocketRoute):
         return self.plan
 
     def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
-        before = (*guards_of(self.path), *dependencies.everywhere, *self.dependencies)
+        before = (*dependencies.everywhere, *self.dependencies)
         return read_calls(self.endpoint, self.path, before, Special.WEBSOCKET, overrides)
 
     def compile(self, dependencies: Dependencies) -> _core.Plan:

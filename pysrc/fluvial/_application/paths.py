@@ -14,6 +14,7 @@ from .convertors import BUILT_IN, CONVERTOR_TYPES, Convertor, UnfitValue
 from .matching import CAPTURE
 
 if TYPE_CHECKING:
+    from .. import _core
     from .._signature.plan import Captures
 
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
@@ -75,14 +76,13 @@ def without_converters(path: str) -> str:
     return CAPTURE.sub(r"{\1}", path)
 
 
-def own_kinds(path: str) -> dict[str, re.Pattern[str]]:
-    """The parameters of kinds that C doesn't know, and what their texts must look like."""
-    kinds = {match[1]: match[2] for match in CAPTURE.finditer(path)}
-    return {
-        name: re.compile(CONVERTOR_TYPES[kind].regex)
-        for name, kind in kinds.items()
-        if kind in CONVERTOR_TYPES and kind not in BUILT_IN
-    }
+def add_to_table(
+    router: _core.Router, methods: tuple[str, ...], path: str, plan: _core.Plan
+) -> None:
+    """Adds a route to a table of C's. Raises: ValueError for a malformed path."""
+    own = [_own(match[2]) for match in CAPTURE.finditer(path)]
+    fits = tuple(None if each is None else re.compile(each.regex).fullmatch for each in own)
+    router.add(methods, core_path(path), plan, *((fits,) if any(fits) else ()))
 
 
 def make_path(path: str, values: dict[str, Any]) -> str | None:

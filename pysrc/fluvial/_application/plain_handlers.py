@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._calling.callables import is_async, strip_partials
 from .._calling.threads import call_handler_in_pool
-from ..exceptions import HTTPException
-from .paths import own_kinds
 from .timeouts import ends_of
 
 if TYPE_CHECKING:
@@ -110,23 +108,6 @@ def _around(app: Asgi, middleware: Layers) -> Asgi:
     for cls, args, kwargs in reversed(list(middleware)):
         app = cls(app, *args, **kwargs)
     return app
-
-
-def guarded(handler: Handler, path: str) -> Handler:
-    """The handler; texts that don't fit kinds that C doesn't know are answered with 404."""
-    kinds = own_kinds(path)
-    if not kinds:
-        return handler
-
-    async def handle(connection: Any) -> Any:
-        texts = _core.Request.path_params.__get__(connection)  # type: ignore[attr-defined]  # of C
-        if not all(kind.fullmatch(texts[name]) for name, kind in kinds.items()):
-            raise HTTPException(404)
-        if is_async(handler):
-            return await handler(connection)
-        return await call_handler_in_pool(handler, connection)
-
-    return handle
 
 
 def plan_around_request(handler: Handler, route: Any) -> _core.Plan:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import _core
 from .._calling.callables import callable_name
 from .._signature.declared import Field
 from .._signature.lifetimes import check_lifetimes
@@ -18,26 +17,12 @@ from .._signature.signature import (
     settle_connection,
     settle_scopes,
 )
-from ..exceptions import HTTPException
-from ..params import Depends
-from ..requests import HTTPConnection  # noqa: TC001  # read at run time
 from ..responses import Response
-from .paths import own_kinds, read_captures
+from .paths import read_captures
 from .route_warnings import untaken
 
-
-def guards_of(path: str) -> tuple[Depends, ...]:
-    """What answers 404 to texts that don't fit kinds of parameters which C doesn't know."""
-    kinds = own_kinds(path)
-    if not kinds:
-        return ()
-
-    async def check(connection: HTTPConnection) -> None:
-        texts = _core.Request.path_params.__get__(connection)  # type: ignore[attr-defined]  # of C
-        if not all(kind.fullmatch(texts[name]) for name, kind in kinds.items()):
-            raise HTTPException(404)
-
-    return (Depends(check),)
+if TYPE_CHECKING:
+    from ..params import Depends
 
 
 def read_calls(

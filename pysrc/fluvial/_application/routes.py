@@ -14,10 +14,9 @@ from .._validation.annotations import is_class
 from ..responses import Response
 from .described import DescribedRoute
 from .matching import CAPTURE, Match, match_route
-from .paths import converters_of, core_path, path_of
+from .paths import add_to_table, converters_of, path_of
 from .plain_handlers import (
     EVERY_METHOD,
-    guarded,
     is_function,
     own_name,
     plan_around_request,
@@ -172,7 +171,7 @@ class Route(DescribedRoute):
     def compile(self, dependencies: Dependencies) -> _core.Plan:
         """The same plan each time."""
         handler = request_handler(self.endpoint, self.middleware)
-        return plan_around_request(guarded(handler, self.path), self)
+        return plan_around_request(handler, self)
 
 
 class WebSocketRoute:
@@ -225,7 +224,7 @@ class WebSocketRoute:
     def compile(self, dependencies: Dependencies) -> _core.Plan:
         """The same plan each time."""
         handler = websocket_handler(self.endpoint, self.middleware)
-        return plan_around_websocket(guarded(handler, self.path), self)
+        return plan_around_websocket(handler, self)
 
 
 class WebSocketRoutes:
@@ -260,7 +259,8 @@ class WebSocketRoutes:
         while self._planned < len(self.routes):
             route = self.routes[self._planned]
             try:
-                self.router.add(("GET",), core_path(route.path), route.make_plan(dependencies))
+                plan = route.make_plan(dependencies)
+                add_to_table(self.router, ("GET",), route.path, plan)
             except (NameError, TypeError, ValueError) as exc:
                 name = callable_name(route.endpoint)
                 raise type(exc)(f"route WebSocket {route.path} ({name}): {exc}") from exc

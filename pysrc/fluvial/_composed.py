@@ -54,7 +54,7 @@ class Composed(Registering):
         match route:
             case Route():
                 self._plan_and_add(route)
-                self._registered.add(route.methods, route.path, route.endpoint)
+                self._registered.add(route.verbs, route.path, route.endpoint)
             case WebSocketRoute():
                 self.websockets.add(route, self._dependencies)
             case Host():

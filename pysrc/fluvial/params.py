@@ -6,6 +6,7 @@ Both `q: str = Query("x", max_length=3)` and `q: Annotated[str, Query(max_length
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import enum
 import inspect
 import warnings
@@ -307,6 +308,7 @@ class Limit(asyncio.Semaphore):
         return _Waiting(sum(not each.done() for each in self._waiters or ()))
 
 
+@dataclasses.dataclass(init=False, eq=False, repr=False)
 class Depends:
     """The result of another callable, whose own parameters come from the request like a handler's.
 
@@ -320,9 +322,16 @@ class Depends:
 
     `max_concurrency` is how many of its calls run at once in each loop; others wait. A generator
     counts until its end.
+
+    It is a dataclass, so `dataclasses.replace(depends, use_cache=False)` makes another one.
     """
 
     __slots__ = ("_semaphores", "dependency", "max_concurrency", "scope", "use_cache")
+
+    dependency: Callable[..., Any] | None
+    use_cache: bool
+    scope: Scope | None
+    max_concurrency: int | None
 
     @named_options
     def __init__(
@@ -387,6 +396,7 @@ class Instance(Depends):
     __slots__ = ()
 
 
+@dataclasses.dataclass(init=False, eq=False, repr=False)
 class Security(Depends):
     """A dependency with the OAuth 2 `scopes` for which its result is needed.
 
@@ -394,6 +404,8 @@ class Security(Depends):
     """
 
     __slots__ = ("scopes",)
+
+    scopes: tuple[str, ...]
 
     @named_options
     def __init__(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _core
+from ._application.matching import find_partial
 from ._forms.limits import DEFAULTS, UNLIMITED, FormLimits
 from ._messages.cookies import parse_cookies
 from ._validation.read_json import read_json
@@ -432,15 +433,17 @@ def plain_scope(request: HTTPConnection, root_path: str) -> Message:
 
 def _make_scope(request: HTTPConnection) -> Message:
     """The scope of a request that no middleware has given one to."""
-    route = request.plan.info if request.plan is not None else None
-    return {
+    route, params = request.plan and request.plan.info, request.path_params
+    scope = {
         **plain_scope(request, request._root_path),
         "app": request.app,
         "state": request.state._items,
-        "path_params": request.path_params,
-        "route": route,
-        "endpoint": getattr(route, "endpoint", None),
     }
+    if route is None and getattr(request, "route_status", 0) == 405:  # of another method
+        found = find_partial(getattr(request.app, "http_routes", ()), scope)
+        route, params = (None, params) if found is None else found
+    endpoint = getattr(route, "endpoint", None)
+    return {**scope, "path_params": params, "route": route, "endpoint": endpoint}
 
 
 def _events_of(request: Request) -> Receive:

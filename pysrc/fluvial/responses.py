@@ -443,6 +443,9 @@ class FileResponse(Response):
         sender.start(status, headers.raw, selected.length)
         if self._is_bodyless(request):
             return
+        if not selected.partial and getattr(sender, "takes_paths", False):  # of another server
+            await sender.send_path(self._absolute())  # type: ignore[attr-defined]
+            return
         for lead, start, length in selected.pieces:
             if lead:
                 await sender.send(lead)
@@ -450,6 +453,9 @@ class FileResponse(Response):
             await self._send_by_reading(sender, opened.file, start + sent, length - sent)
         if selected.end:
             await sender.send(selected.end)
+
+    def _absolute(self) -> str:
+        return os.fsdecode(os.path.abspath(self.path))
 
     async def _send_by_reading(self, sender: Sender, file: FileIO, offset: int, left: int) -> None:
         """Sends what the kernel can't send itself, as with TLS."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from fluvial import (
     HTTPException,
     Request,
     Response,
+    Security,
     StreamingResponse,
 )
 
@@ -650,3 +652,17 @@ def test_the_type_of_a_dependency_may_be_known_to_type_checkers_alone(
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("found\n", "")
+
+
+def test_depends_are_dataclasses() -> None:
+    def limit() -> int:
+        return 1
+
+    depends = Depends(limit, scope="function", max_concurrency=2)
+    other = dataclasses.replace(depends, use_cache=False)
+    assert (other.dependency, other.use_cache, other.scope) == (limit, False, "function")
+    assert other.max_concurrency == 2
+    with_scopes = dataclasses.replace(Security(limit, scopes=["a"]), scopes=["a", "b"])
+    assert type(with_scopes) is Security
+    assert with_scopes.scopes == ("a", "b")
+    assert dataclasses.replace(with_scopes) == with_scopes

@@ -96,6 +96,11 @@ class APIRoute(Route):
         self.plan = self.compile(dependencies)
         return self.plan
 
+    @property
+    def methods(self) -> set[str]:
+        """The methods that were given, as FastAPI says them."""
+        return set(self.verbs)
+
     def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
         before = (*dependencies.everywhere, *(self.options.get("dependencies") or ()))
         return read_calls(self.endpoint, self.path, before, Special.REQUEST, overrides)

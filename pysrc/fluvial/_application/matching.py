@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -49,9 +49,29 @@ def tell_route(scope: Any, route: Any, path_params: dict[str, Any]) -> None:
         "path_params": path_params,
         ROUTE_PATH: scope.get(TEMPLATE, scope.get("root_path", "").rstrip("/")) + route.path,
     }
+    _tell(scope, found)
+
+
+def tell_app(scope: Any, app: Any, path_params: dict[str, Any]) -> None:
+    """Says likewise that the request is for a mounted app. One of ours then says more."""
+    _tell(scope, {"endpoint": app, "path_params": path_params})
+
+
+def _tell(scope: Any, found: Mapping[str, Any]) -> None:
     while scope is not None:
         scope.update(found)
         scope = scope.get(OUTER)
+
+
+def find_partial(
+    routes: Iterable[Any], scope: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]] | None:
+    """The first route with the path of a request, which has another method, and its parameters."""
+    for route in routes:
+        match, found = route.matches(scope)
+        if match is Match.PARTIAL:
+            return route, found["path_params"]
+    return None
 
 
 def is_below(path: str, prefix: str) -> bool:

@@ -126,7 +126,7 @@ class Route(DescribedRoute):
     ) -> None:
         self.path = path
         usual = ("GET",) if is_function(endpoint) else EVERY_METHOD
-        self.methods = method_names(methods or usual)
+        self.verbs = method_names(methods or usual)  # for the table
         self.endpoint = endpoint
         self.middleware = tuple(middleware or ())
         if (size := options.pop("max_body_size", None)) is not None:
@@ -147,13 +147,18 @@ class Route(DescribedRoute):
         )
 
     @property
+    def methods(self) -> set[str]:
+        """The methods, in a set of its own, as Starlette says them: HEAD stands beside GET."""
+        return {*self.verbs, "HEAD"} if "GET" in self.verbs else set(self.verbs)
+
+    @property
     def path_format(self) -> str:
         """The path without the converters of its parameters."""
         return CAPTURE.sub(r"{\1}", self.path)
 
     def matches(self, scope: Mapping[str, Any]) -> tuple[Match, dict[str, Any]]:
         """How well the route fits an ASGI scope, and what it would add to it, as in Starlette."""
-        return match_route(self, self.methods, scope)
+        return match_route(self, self.verbs, scope)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The route's path with these parameters. Raises: as `App.url_path_for`."""

@@ -21,6 +21,7 @@ from .._application.matching import (
     is_below,
     path_below,
     pattern_of,
+    tell_app,
 )
 from .._application.paths import converters_of, make_path
 from .._application.plain_handlers import router_makers
@@ -220,8 +221,9 @@ class Mount:
 
         return Foreign(call, "asgi3")
 
-    def below(self, scope: Message) -> Message:
+    def below(self, scope: Message, params: dict[str, Any] | None = None) -> Message:
         """This app's scope, made from `scope`, which is for the app that it is mounted in."""
+        tell_app(scope, self.app, params or {})
         root = scope.get("root_path", "")
         path = scope["path"]
         inner = dict(scope)
@@ -277,11 +279,10 @@ class MountedBelow:
         """The app, with its own part of the path."""
         found = self._mount.at_start(path_below(scope))
         taken, params = found or ("", {})
-        inner = self._mount.below(scope)
-        inner["root_path"] = scope.get("root_path", "") + taken
         outer = dict(scope.get("path_params", {}))
         outer.pop(REST, None)
-        inner["path_params"] = {**outer, **params}
+        inner = self._mount.below(scope, {**outer, **params})
+        inner["root_path"] = scope.get("root_path", "") + taken
         await self._mount.asgi(inner, receive, send)
 
 

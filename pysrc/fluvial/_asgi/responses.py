@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from .._messages.header_fields import check_head
 from .adopted_requests import AdoptedRequest
+from .offers import PATHSEND, takes_paths
 
 if TYPE_CHECKING:
     from .. import _core
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class AsgiSender:
     """What `Response.respond` writes to, in place of `_core.Sender`."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, scope: Message | None) -> None:
         self.started = False
+        self.takes_paths = takes_paths(scope)
         self.given_up = False  # because the client has disconnected
         self.watch: asyncio.Future[None] | None = None  # waits until the client disconnects
         self._send = send
@@ -58,6 +60,12 @@ class AsgiSender:
         """Returns that nothing was sent, so that the caller reads the file instead."""
         return 0
 
+    async def send_path(self, path: str) -> None:
+        """Has the server send all of the file at an absolute path, and completes the response."""
+        await self._begin()
+        await self._send({"type": PATHSEND, "path": path})
+        self._complete = True
+
     def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Sets the whole response; `end` sends it."""
         self.start(status_code, headers, len(body))
@@ -91,7 +99,7 @@ async def send_response(response: Response, request: Request, send: Send) -> Non
     if response.body is not None:
         await send_whole(response, send)
         return
-    sender = AsgiSender(send)
+    sender = AsgiSender(send, request._scope)
     core = cast("_core.Sender", sender)
     if isinstance(request, AdoptedRequest) and not response.is_in_memory:
         async with _Watch(request, sender):

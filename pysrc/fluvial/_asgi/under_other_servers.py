@@ -18,7 +18,7 @@ from .. import _core
 from .._application.core_options import core_options
 from .._application.exception_handlers import ErrorHandlers, has_responded
 from .._application.lifespan import running
-from .._application.matching import ON_REQUEST, path_below, tell_route
+from .._application.matching import ON_REQUEST, find_partial, path_below, tell_route
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
 from .._calling.threads import call_on_loop
@@ -172,7 +172,7 @@ class AsgiSide:
             return
         request: AdoptedRequest = adopt(self.core, scope, receive)
         request._send = send
-        _tell_route(request)
+        self._tell_route(request)
         if (limited := scope.get(LIMITED_BODY)) is not None and request.plan is not None:
             limited.replace_limit(request.plan.body_limit)
         try:
@@ -183,6 +183,14 @@ class AsgiSide:
                 await self._pass_on(mount, request, send)
         finally:
             self._end(request)
+
+    def _tell_route(self, request: AdoptedRequest) -> None:
+        _tell_route(request)
+        if request.plan is None and request.route_status == 405:
+            assert request._scope is not None
+            found = find_partial(self._app.http_routes, request._scope)
+            if found is not None:
+                tell_route(request._scope, *found)
 
     async def _in_time(self, work: Awaitable[None], request: AdoptedRequest, send: Send) -> None:
         """Awaits `work` as long as the route's timeout allows; then there is a 504 instead.
@@ -239,7 +247,7 @@ class AsgiSide:
         """Handles one request of an app without ASGI middleware, and sends its response."""
         request = adopt(self.core, scope, receive)
         request._send = send
-        _tell_route(request)
+        self._tell_route(request)
         try:
             await self._in_time(self._respond_and_send(request, send), request, send)
         finally:

@@ -10,7 +10,8 @@ from ..params import MISSING, Marker, alias_names
 
 
 class Beside(NamedTuple):
-    """What the marker leaves open. Of several Fields, the last one that says something counts."""
+    """What the marker leaves open, and the name in a Field after it. Of several Fields, the last
+    one that says something counts."""
 
     names: tuple[str, ...] = ()
     default: Any = MISSING
@@ -20,14 +21,12 @@ class Beside(NamedTuple):
 
 def beside(annotation: Any, marker: Marker) -> Beside:
     """Reads the Fields of an annotation."""
-    found = Beside(marker.names, MISSING, marker.default_factory)
+    metadata = split_annotated(annotation)[1]
+    found = Beside(_names(metadata, marker), MISSING, marker.default_factory)
     validates = marker.validate_default
-    for item in reversed(split_annotated(annotation)[1]):
+    for item in reversed(metadata):
         if type(item).__name__ != "FieldInfo":
             continue
-        alias = item.alias if item.validation_alias is None else item.validation_alias
-        if not found.names and alias is not None:
-            found = found._replace(names=alias_names(alias))
         if validates is None:
             validates = item.validate_default
         if found.default is MISSING and found.default_factory is None:
@@ -36,3 +35,18 @@ def beside(annotation: Any, marker: Marker) -> Beside:
                 default = MISSING
             found = found._replace(default=default, default_factory=item.default_factory)
     return found._replace(validate_default=bool(validates))
+
+
+def _names(metadata: tuple[Any, ...], marker: Marker) -> tuple[str, ...]:
+    """The names in the request. The last that says one counts, and `alias=None` says that there is
+    none. A marker that isn't among `metadata` is the parameter's default, which counts more."""
+    if marker.names and not any(item is marker for item in metadata):
+        return marker.names
+    for item in reversed(metadata):
+        if item is marker and marker.names:
+            break
+        if type(item).__name__ == "FieldInfo":
+            alias = item.alias if item.validation_alias is None else item.validation_alias
+            if alias is not None or "alias" in item._attributes_set:
+                return alias_names(alias)
+    return marker.names

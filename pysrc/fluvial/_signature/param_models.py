@@ -108,16 +108,22 @@ def _sort(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of the model's fields, and the other values in the request."""
     found: dict[str, Any] = {}
+    read: set[str] = set()  # the fields that have values
+    unused: Received = {}
     rest = dict(received)
     for each in inputs:
         values = received.get(each.sent)
         if values is None:
             continue
         rest.pop(each.sent, None)
-        if each.name not in found:
+        if source == "header" and each.field in read:  # by a name that comes before in AliasChoices
+            unused[each.sent] = values
+        elif each.name not in found:
+            read.add(each.field)
             found[each.name] = values if each.many else _one(values, source)
     for each in inputs:  # not sent under the name that belongs to the field
         rest.pop(each.name, None)
+    rest |= unused
     others = {name: values if len(values) > 1 else values[0] for name, values in rest.items()}
     return found, others
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .._forms.limits import FormOptions
 
 Captures = Mapping[str, tuple[int, Any]]
+_TOLD_MAX = 1000  # calls and parameters; each dependency may double their number
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,8 @@ class _Builder:
         request = self._add_request() if self._wants_request() else -1
         form = self._make_form()
         body = self._add_body() if self._bodies and form is None else -1
-        layout, special = self._layout(request, body, form)
+        roots = [*(self._known(each) or each for each in before), call]
+        layout, special = self._layout(request, body, form, roots)
         steps = [self._step(each, special, is_handler=each is call) for each in self._order]
         finish = bool(self._specials - {Special.REQUEST})
         program = Program(layout, steps, finish=finish)
@@ -255,7 +257,7 @@ class _Builder:
         return first
 
     def _layout(
-        self, request: int, body: int, form: FormBody | None
+        self, request: int, body: int, form: FormBody | None, roots: list[Call]
     ) -> tuple[Layout, dict[Special, int]]:
         numbers = itertools.count(len(self._params))
         members = self._bodies if body >= 0 or form is not None else []
@@ -277,8 +279,29 @@ class _Builder:
             response=special[Special.RESPONSE],
             background=special[Special.BACKGROUND],
             for_app=tuple((self._calls[call], call.key) for call in self._for_app),
+            told=self._told(roots),
         )
         return layout, special
+
+    def _told(self, roots: list[Call]) -> tuple[int, ...]:
+        """The places of all parameters but those of the body, as FastAPI tells of them: those of a
+        dependency each time that it is wanted. Empty when none is wanted twice, or too many are."""
+        visited: list[int] = []
+        for root in roots:
+            self._tell(root, visited)
+        told = [place for place in visited if place >= 0]
+        repeated = len(told) > len(set(told))
+        return tuple(told) if repeated and len(visited) < _TOLD_MAX else ()
+
+    def _tell(self, call: Call, visited: list[int]) -> None:
+        if len(visited) >= _TOLD_MAX or call.marker.scope == "app":
+            return
+        visited.append(-1)  # of a call, so that their number is bounded, too
+        for inner in (a.value for a in call.arguments if isinstance(a.value, Call)):
+            self._tell(self._known(inner) or inner, visited)
+        fields = (a.value for a in call.arguments if isinstance(a.value, Field))
+        own = (field for field in sorted(fields, key=by_order) if field.source != "body")
+        visited += [self._places[id(field)] for field in own]
 
     def _step(self, call: Call, special: dict[Special, int], *, is_handler: bool) -> Step:
         places = {a.name: self._place(a.value, special) for a in call.arguments}

@@ -84,6 +84,9 @@ class Layout:
     response: int
     background: int
     for_app: tuple[tuple[int, Any], ...]  # places and keys of what is made when the app starts
+    # Which places are told of when parameters failed, in this order, where the results of some
+    # dependencies are shared. Those of them are told each time. Else empty: all, in their order.
+    told: tuple[int, ...]
 
     def fill(self, params: tuple[Any, ...], app_value: Callable[[Any], Any] | None) -> Values:
         """Makes the list of values for the first step."""
@@ -225,7 +228,7 @@ class Program:
             else:
                 async with first.marker.get_semaphore():
                     await _run_segment(threads, segment, values, stack)
-        _raise_problems(values)
+        self._raise_problems(values)
 
     def _segments_for(self, values: Values) -> Any:
         """The segments to run. If parameters failed, only the steps that don't need them, each by
@@ -246,7 +249,19 @@ class Program:
                 values[step.slot] = RequestValidationError([])
             else:
                 yield step
-        _raise_problems(values)
+        self._raise_problems(values)
+
+    def _raise_problems(self, values: Values) -> None:
+        """If parameters failed, raises one RequestValidationError with all of their problems."""
+        failed = {id(v): v for v in values if type(v) is RequestValidationError}
+        if not failed:
+            return
+        again = [v for v in map(values.__getitem__, self.layout.told) if id(v) in failed]
+        shown = {id(v) for v in again}
+        every = [*again, *(v for v in failed.values() if id(v) not in shown)]
+        errors = [dict(error) for exc in every for error in exc.errors()]
+        bodies = [exc.body for exc in every if exc.body is not None]
+        raise RequestValidationError(errors, body=bodies[0] if bodies else None)
 
     def _finished(self, values: Values) -> Any:
         """The handler's result. It is made a Response if something must be added to it, or must
@@ -371,15 +386,6 @@ def _has_problems(values: Values) -> bool:
         if type(value) is RequestValidationError:
             return True
     return False
-
-
-def _raise_problems(values: Values) -> None:
-    """If parameters failed, raises one RequestValidationError with all of their problems."""
-    failed = {id(v): v for v in values if type(v) is RequestValidationError}
-    if failed:
-        errors = [error for exc in failed.values() for error in exc.errors()]
-        bodies = [exc.body for exc in failed.values() if exc.body is not None]
-        raise RequestValidationError(errors, body=bodies[0] if bodies else None)
 
 
 def _not_swallowed(response: Any) -> Any:

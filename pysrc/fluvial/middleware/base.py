@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from .._asgi.offers import offer_no_paths
 from ..requests import ClientDisconnect, Request
 from ..responses import Response, StreamingResponse
 
@@ -51,6 +52,7 @@ class BaseHTTPMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        offer_no_paths(scope)
         request = Request(scope, receive, send)
         inside = _Inside(self.app, request, send)
         try:

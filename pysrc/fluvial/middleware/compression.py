@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._asgi.offers import offer_no_paths
 from .._calling.threads import run_internal
 from ..datastructures import MutableHeaders
 
@@ -126,6 +127,8 @@ class CompressionMiddleware:
             return
         fields = [value for name, value in scope["headers"] if name == b"accept-encoding"]
         coding = self.choose(b",".join(fields).decode("latin-1"))
+        if coding is not None:
+            offer_no_paths(scope)
         await self.app(scope, receive, _Messages(self, coding, send).send)
 
 

@@ -1,0 +1,104 @@
+"""What an ASGI scope says of the route, when the response is one of 405, and of mounted apps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fluvial import APIRouter, App, Depends, PlainTextResponse, Request, Response
+from fluvial.routing import APIRoute, Mount, Route
+from fluvial.testclient import TestClient
+
+Told = dict[str, Any]
+
+
+class Noting:
+    """A layer that keeps what the scope says in the end."""
+
+    def __init__(self, app: Any, told: Told) -> None:
+        self.app, self.told = app, told
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if scope["type"] != "lifespan":
+                route = scope.get("route")
+                self.told["route"] = getattr(route, "path", None)
+                self.told["endpoint"] = scope.get("endpoint")
+                self.told["path_params"] = scope.get("path_params")
+
+
+async def other(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("other")(scope, receive, send)
+
+
+def make(told: Told, way: str) -> App:
+    app, inner = App(), App()
+    app.get("/items/{number}")(item)
+    inner.get("/in/{name}")(item)
+    app.mount("/other", other)
+    app.mount("/inner", inner)
+    app.mount("/by/{key}", other)
+    if way == "layer":
+        app.add_middleware(Noting, told=told)
+        return app
+
+    @app.middleware("http")
+    async def note(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        scope = request.scope
+        told["route"] = getattr(scope["route"], "path", None)
+        told["endpoint"], told["path_params"] = scope["endpoint"], scope["path_params"]
+        return response
+
+    return app
+
+
+def item(number: int = 0, name: str = "") -> int:
+    return number
+
+
+@pytest.mark.parametrize("way", ["layer", "function"])
+def test_a_route_of_another_method_is_told(way: str) -> None:
+    told: Told = {}
+    with TestClient(make(told, way)) as client:
+        assert client.post("/items/3").status_code == 405
+        assert told == {
+            "route": "/items/{number}",
+            "endpoint": item,
+            "path_params": {"number": "3"},
+        }
+        assert client.post("/nowhere").status_code == 404
+        assert told["route"] is None
+
+
+def test_a_mounted_app_is_told() -> None:
+    told: Told = {}
+    app = make(told, "layer")
+    with TestClient(app) as client:
+        assert client.get("/other/x").text == "other"
+        assert told == {"route": None, "endpoint": other, "path_params": {}}
+        assert client.get("/by/k/x").text == "other"
+        assert told == {"route": None, "endpoint": other, "path_params": {"key": "k"}}
+        assert client.post("/inner/in/a").status_code == 405
+        assert told == {"route": "/in/{name}", "endpoint": item, "path_params": {"name": "a"}}
+        assert client.get("/inner/none").status_code == 404
+        assert told["route"] is None
+        assert told["endpoint"] is next(m for m in app.routes if m.path == "/inner").app
+
+
+def test_methods_are_those_that_starlette_and_fastapi_say() -> None:
+    def function(request: Request) -> Response:
+        return Response()
+
+    assert Route("/", function).methods == {"GET", "HEAD"}
+    assert Route("/", function, methods=["put", "get"]).methods == {"GET", "HEAD", "PUT"}
+    assert Route("/", function, methods=["POST"]).methods == {"POST"}
+    assert APIRoute("/", item).methods == {"GET"}
+    router, app = APIRouter(), App(docs_url=None, redoc_url=None, openapi_url=None)
+    router.add_route("/plain", function)
+    router.get("/read")(item)
+    app.include_router(router, dependencies=[Depends(lambda: None)])
+    assert [each.methods for each in app.http_routes] == [{"GET", "HEAD"}, {"GET"}]
+    assert Mount("/", routes=[Route("/", function)]).routes[0].methods == {"GET", "HEAD"}

@@ -258,6 +258,7 @@ class _Transport(httpx.BaseTransport):
                     request.stream,  # type: ignore[arg-type]  # a sync client has sync streams
                 )
                 raw = stack.enter_context(read_head(exchange.socket, request.method))
+            exchange.keep_open()
             response: Any = httpx.Response(
                 raw.status,
                 headers=[(n.encode(), v.encode("latin-1")) for n, v in raw.getheaders()],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,6 @@ from ..requests import Request
 from ..websockets import WAITING, WebSocket
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable, MutableMapping
 
     from .portal import Portal
@@ -69,12 +70,30 @@ class Exchange:
         self._server = self._portal.service.make_server(request_type=TestedRequest)
         return self._portal.connect(self._server)
 
+    def keep_open(self) -> None:
+        """Says that the test reads the response as it arrives. If it doesn't close the response,
+        the end of the app does."""
+        self._portal.open.add(self)
+
     def finish(self) -> None:
         """Closes the connection, and waits until the app has done all that the request started."""
-        if not self._finished:
-            self._finished = True
-            self.socket.close()
+        if self._close():
             self._portal.call(self._finish)
+
+    async def finish_here(self) -> None:
+        """The same on the app's loop."""
+        if self._close():
+            await self._finish()
+
+    def _close(self) -> bool:
+        if self._finished:
+            return False
+        self._finished = True
+        self._portal.open.discard(self)
+        with contextlib.suppress(OSError):  # the app has closed it
+            self.socket.shutdown(socket.SHUT_RDWR)  # the response may have the socket, too
+        self.socket.close()
+        return True
 
     async def _finish(self) -> None:
         await self._server.drain()

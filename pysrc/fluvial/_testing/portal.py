@@ -20,6 +20,7 @@ from .exchange import TestedWebSocket, tell
 
 if TYPE_CHECKING:
     from .. import _core
+    from .exchange import Exchange
 
 T = TypeVar("T")
 
@@ -75,6 +76,7 @@ class Portal:
 
     def __init__(self, app: Any, *, root_path: str = "", lifespan: bool) -> None:
         self._make = partial(TestedService, app, root_path, lifespan=lifespan)
+        self.open: set[Exchange] = set()  # whose responses the test has not closed
         self._ready: Future[None] = Future()
         self._ended: Future[None] = Future()
 
@@ -111,7 +113,10 @@ class Portal:
         return asyncio.run_coroutine_threadsafe(func(*args), self.loop).result()
 
     def stop(self) -> None:
-        """Stops the app. Raises: what its shutdown raises."""
+        """Closes responses that are still open, and stops the app. Raises: what its shutdown
+        raises."""
+        for exchange in tuple(self.open):
+            exchange.finish()
         self.loop.call_soon_threadsafe(self.service.stop)
         self._thread.join()
         self._ended.result()
@@ -139,6 +144,8 @@ class HerePortal(Portal):
                 raise exc.__cause__ or exc from None
 
     async def end(self) -> None:
-        """Stops the app. Raises: what its shutdown raises."""
+        """The same as `stop`."""
+        for exchange in tuple(self.open):
+            await exchange.finish_here()
         self.service.stop()
         await self._task

@@ -40,6 +40,10 @@ def make_certificate(names: str, days: int, /) -> bytes:
     Raises: ValueError when these are none.
     """
 
+def is_plain_json(value: Any, /) -> bool:
+    """Whether it consists of dicts with str as keys, lists, tuples, str, int, float, bool and None,
+    and is no deeper than 100."""
+
 def guard_open(
     patience: float, urgency: float, parent: int = 0, error: int = 2, stacks: int = 0, /
 ) -> None:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from . import _core
 from ._validation.write_json import (
     NoJson,
     attributes_of,
@@ -177,7 +178,9 @@ def encode_as_fastapi(obj: Any) -> bytes:
 
     Raises: what `jsonable_encoder` and `to_json` raise.
     """
-    return to_json(jsonable_encoder(obj) if _differs(obj) else obj)
+    if not _core.is_plain_json(obj) and _differs(obj):
+        obj = jsonable_encoder(obj)
+    return to_json(obj)
 
 
 def _differs(obj: Any) -> bool:

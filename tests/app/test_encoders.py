@@ -23,6 +23,7 @@ import msgspec
 import pydantic
 import pydantic_core
 import pytest
+from fluvial import _core
 from fluvial.encoders import jsonable_encoder
 
 if TYPE_CHECKING:
@@ -167,3 +168,32 @@ def test_names_of_structs() -> None:
 def test_what_has_no_json_form(value: Any) -> None:
     with pytest.raises(ValueError, match="has no JSON form"):
         jsonable_encoder(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ({"a": [1, 2.5, True, None, ("x", {"y": []})]}, True),
+        ("text", True),
+        (2**100, True),
+        ({1: "a"}, False),
+        ({"a": b"bytes"}, False),
+        ([{"a": [datetime.timedelta(1)]}], False),
+        ({"a"}, False),
+        (type("Text", (str,), {})("a"), False),
+        ([type("Dict", (dict,), {})()], False),
+        (({"a": (object(),)},), False),
+    ],
+)
+def test_what_is_plain_json(value: Any, plain: bool) -> None:
+    assert _core.is_plain_json(value) is plain
+
+
+def test_deep_values_are_no_plain_json() -> None:
+    value: Any = []
+    for _ in range(99):
+        value = [value]
+    assert _core.is_plain_json(value)
+    assert not _core.is_plain_json([value])
+    value.append(value)  # without end
+    assert not _core.is_plain_json(value)

@@ -9,6 +9,7 @@
 #include "app/file_send.h"
 #include "app/mount.h"
 #include "app/bind/param_type.h"
+#include "app/plain_json.h"
 #include "app/plan_type.h"
 #include "app/request_type.h"
 #include "app/request_coro.h"
@@ -35,7 +36,7 @@ app_setup(PyObject *module, AppState *st)
         || param_setup(module, &st->param_type) < 0 || plan_setup(module, st) < 0
         || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
         || server_setup(module, st) < 0 || stop_guard_setup(module) < 0
-        || metrics_layout_setup(module) < 0
+        || metrics_layout_setup(module) < 0 || plain_json_setup(module) < 0
         || PyModule_AddStringConstant(module, "nghttp2_version", http_nghttp2_version())
                < 0) {
         return -1;

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._application.matching import find_partial
 from ._application.paths import find_by_name
 from ._application.route_warnings import Registered
 from ._application.routes import Route, WebSocketRoute, WebSocketRoutes
@@ -23,6 +24,7 @@ from .routing import Registering
 if TYPE_CHECKING:
     from ._application.dependencies import Change, Dependencies
     from ._application.route_list import RouteList
+    from ._asgi.protocol import Message
     from ._asgi.under_other_servers import AsgiSide
     from .datastructures import URLPath
 
@@ -80,6 +82,11 @@ class Composed(Registering):
     def http_routes(self) -> list[Route]:
         """The routes of requests, in the order in which they match."""
         return self._http_routes
+
+    def find_partial(self, scope: Message) -> tuple[Any, dict[str, Any]] | None:
+        """The first route with the path of a request, which has another method, and its parameters;
+        `scope` is ASGI's."""
+        return find_partial(self._http_routes, scope)
 
     def _include_one(self, route: Any) -> None:
         include_route(self, route, Shared())

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _core
-from ._application.matching import find_partial
 from ._forms.limits import DEFAULTS, UNLIMITED, FormLimits
 from ._messages.cookies import parse_cookies
 from ._validation.read_json import read_json
@@ -440,8 +439,7 @@ def _make_scope(request: HTTPConnection) -> Message:
         "state": request.state._items,
     }
     if route is None and getattr(request, "route_status", 0) == 405:  # of another method
-        found = find_partial(getattr(request.app, "http_routes", ()), scope)
-        route, params = (None, params) if found is None else found
+        route, params = request.app.find_partial(scope) or (None, params)
     endpoint = getattr(route, "endpoint", None)
     return {**scope, "path_params": params, "route": route, "endpoint": endpoint}
 

@@ -18,7 +18,7 @@ from .. import _core
 from .._application.core_options import core_options
 from .._application.exception_handlers import ErrorHandlers, has_responded
 from .._application.lifespan import running
-from .._application.matching import ON_REQUEST, find_partial, path_below, tell_route
+from .._application.matching import ON_REQUEST, path_below, tell_route
 from .._application.middleware import make_entry
 from .._application.websocket_runner import Runner
 from .._calling.threads import call_on_loop
@@ -188,7 +188,7 @@ class AsgiSide:
         _tell_route(request)
         if request.plan is None and request.route_status == 405:
             assert request._scope is not None
-            found = find_partial(self._app.http_routes, request._scope)
+            found = self._app.find_partial(request._scope)
             if found is not None:
                 tell_route(request._scope, *found)
 

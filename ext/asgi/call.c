@@ -86,6 +86,9 @@ asgi_note_route(AsgiCall *self)
     if (path != NULL && self->req != NULL) {
         counted_note(self->req, path);
     }
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+        loop_report(self->server->loop, "The route of a request could not be read");
+    }
     PyErr_Clear(); /* of a route without a path: it counts as one without a route */
     Py_XDECREF(path);
     Py_DECREF(scope);

@@ -227,8 +227,10 @@ socket_send_close(AsgiSocket *self, const Message *m)
 static int
 socket_send_decline(AsgiSocket *self)
 {
-    asgi_note_route(&self->call);
-    int err = http_respond_error(self->call.req, 403);
+    asgi_note_route(
+        &self->call); /* perhaps a property of the route's, so Python code */
+    int err =
+        self->call.req == NULL ? UV_ECANCELED : http_respond_error(self->call.req, 403);
     self->declined = true;
     asgi_call_responded(&self->call);
     waiting_wake(&self->session.readers);

@@ -67,6 +67,7 @@ h2_free(H2Conn *h2)
     for (Ring *link = h2->streams.next; link != &h2->streams; link = link->next) {
         h2_stream_over(container_of(link, H2Stream, all));
     }
+    h2_streams_leave(h2);
     h2_bury(h2);
     nghttp2_session_del(h2->session);
     h2_out_release(h2);
@@ -181,6 +182,7 @@ h2_feed_some(H2Conn *h2, const char *ptr, size_t len)
     h2->in_nghttp2 = true;
     ssize_t used = nghttp2_session_mem_recv(h2->session, (const uint8_t *)ptr, len);
     h2->in_nghttp2 = false;
+    h2_streams_leave(h2);
     h2_hand_over(h2);
     if (used >= 0 || h2->conn == NULL) {
         return;
@@ -319,6 +321,7 @@ h2_turn(H2Conn *h2)
 {
     for (int i = 0; i < H2_ROUNDS && h2->again && h2->conn != NULL; i++) {
         h2->again = false;
+        h2_streams_leave(h2); /* closed while somebody wrote */
         if (h2->resumed) {
             h2_flow(h2);
         }
@@ -326,6 +329,7 @@ h2_turn(H2Conn *h2)
             h2_submit_goaway(h2);
         }
         h2_pump(h2);
+        h2_streams_leave(h2);
         h2_out_release(h2);
         h2_tell_writable(h2);
     }

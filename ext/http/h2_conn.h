@@ -51,7 +51,7 @@ struct H2Piece {
 
 struct H2Stream {
     Ring all;         /* in H2Conn.streams, until its memory is freed */
-    H2Stream *dead;   /* the next of H2Conn.dead */
+    H2Stream *dead;   /* the next of H2Conn.leaving, then of H2Conn.dead */
     Ring writable;    /* in H2Conn.writable, or unlinked */
     H2Conn *h2;       /* borrowed; outlives its streams */
     HttpRequest *req; /* owned; NULL: its exchange is over */
@@ -68,6 +68,7 @@ struct H2Stream {
     /* Extended CONNECT (h2_tunnel.c). */
     bool connect;                  /* that is what the request is */
     bool tunnelled;                /* and it was accepted */
+    bool drain_due;                /* while the server was draining already */
     bool yielded;                  /* the tunnel continues in the next iteration */
     const H2TunnelOps *tunnel_ops; /* static; NULL: not accepted */
     void *tunnel;                  /* owned; NULL: there is none, or it has ended */
@@ -124,6 +125,8 @@ struct H2Conn {
     Ring streams;
     Ring writable; /* streams whose writers may go on */
     H2Piece *done; /* owned: pieces to be freed once nghttp2 has returned */
+    H2Stream
+        *leaving; /* owned: streams that nghttp2 has closed: see h2_streams_leave */
     H2Stream
         *dead; /* owned: streams that are over, until nobody can have them at hand */
     H2Stream
@@ -199,9 +202,12 @@ void h2_head_clear(H2Stream *s);
 
 /* NULL when out of memory. */
 H2Stream *h2_stream_new(H2Conn *h2, int32_t id);
-/* Nothing more happens to it; the exchange, if it isn't over, ends with on_gone. The memory stays until
- * H2Conn.busy is 0. */
+/* nghttp2 has closed it: nothing more happens to it. The exchange, if it isn't over, ends in h2_streams_leave. The
+ * memory stays until H2Conn.busy is 0. */
 void h2_stream_over(H2Stream *s);
+/* Ends the exchanges of the streams that nghttp2 has closed, so on_gone and the like may be called. Not while
+ * somebody writes: an object that writes must not be freed by what it writes. */
+void h2_streams_leave(H2Conn *h2);
 /* The parts of the request, in order. Each may call the upper layer. */
 void h2_exchange_head(H2Stream *s);
 void h2_exchange_body(H2Stream *s, Slice piece);

@@ -53,12 +53,22 @@ h2_stream_over(H2Stream *s)
         return;
     }
     s->over = s->reset = s->ended_in = true;
-    s->dead = h2->dead;
-    h2->dead = s;
+    s->dead = h2->leaving;
+    h2->leaving = s;
     ring_remove(&s->writable);
     h2->nstreams--;
     (void)nghttp2_session_consume_connection(h2->session, s->held.len);
     buf_free(&s->held);
+    h2_wake(h2);
+}
+
+/* Ends the exchange of a stream that nghttp2 has closed. */
+static void
+h2_stream_leave(H2Stream *s)
+{
+    H2Conn *h2 = s->h2;
+    s->dead = h2->dead;
+    h2->dead = s;
     h2_exchange_drop(s);
     h2_head_clear(s);
     h2_out_free(s);
@@ -67,6 +77,16 @@ h2_stream_over(H2Stream *s)
     s->coded = NULL;
     s->decoder = NULL;
     buf_free(&s->trailers);
+}
+
+void
+h2_streams_leave(H2Conn *h2)
+{
+    while (h2->leaving != NULL) {
+        H2Stream *s = h2->leaving;
+        h2->leaving = s->dead;
+        h2_stream_leave(s);
+    }
 }
 
 void

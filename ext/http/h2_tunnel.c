@@ -41,9 +41,7 @@ h2_tunnel_open(HttpRequest *req, const HttpFields *fields, const H2TunnelOps *op
     s->h2->resumed = true; /* bytes may have come already */
     h2_wake(s->h2);
     *out = s;
-    if (server->state != SERVER_RUNNING) {
-        ops->drain(tunnel);
-    }
+    s->drain_due = server->state != SERVER_RUNNING;
     return 0;
 }
 
@@ -78,6 +76,10 @@ tunnel_keep(H2Stream *s, Slice rest)
 void
 h2_tunnel_flow(H2Stream *s)
 {
+    if (s->drain_due && s->tunnel != NULL) {
+        s->drain_due = false;
+        s->tunnel_ops->drain(s->tunnel);
+    }
     if (tunnel_is_blocked(s)) {
         return;
     }

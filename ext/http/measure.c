@@ -67,19 +67,29 @@ beat_forked(uv_handle_t *handle)
 
 static const LoopHandleOps beat_ops = {.close = beat_close, .forked = beat_forked};
 
-static int
-measure_beat(HttpServer *server)
+void
+measure_start(HttpServer *server)
 {
+    if (server->measure == NULL || server->measure->beat != NULL) {
+        return;
+    }
     Beat *beat = PyMem_RawCalloc(1, sizeof *beat);
     if (beat == NULL) {
-        return UV_ENOMEM;
+        return; /* then an idle server's figures are those of its last request */
     }
     beat->owner = &server->measure->beat;
     server->measure->beat = beat;
     (void)uv_timer_init(loop_uv(server->loop), &beat->timer);
     beat->timer.data = (void *)&beat_ops;
     (void)uv_timer_start(&beat->timer, beat_now, BEAT, BEAT);
-    return 0;
+}
+
+void
+measure_stop(HttpServer *server)
+{
+    if (server->measure != NULL && server->measure->beat != NULL) {
+        beat_close((uv_handle_t *)&server->measure->beat->timer);
+    }
 }
 
 /* ---- Its memory -------------------------------------------------------------------------- */
@@ -94,15 +104,13 @@ http_server_metrics(HttpServer *server, void *memory, size_t size, uint64_t slot
         return UV_ENOMEM;
     }
     server->metrics = metrics_new(memory, size, slot, &err);
-    return err != 0 ? err : measure_beat(server);
+    return err;
 }
 
 void
 measure_free(HttpServer *server)
 {
-    if (server->measure != NULL && server->measure->beat != NULL) {
-        beat_close((uv_handle_t *)&server->measure->beat->timer);
-    }
+    assert(server->measure == NULL || server->measure->beat == NULL);
     metrics_free(server->metrics);
     PyMem_RawFree(server->measure);
 }

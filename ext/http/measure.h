@@ -16,6 +16,11 @@ uint64_t measure_began(const HttpServer *server);
 void measure_exchange(const HttpServer *server, const HttpRequest *req, int status);
 /* Frees what http_server_metrics has made. */
 void measure_free(HttpServer *server);
+
+/* When the server begins to listen and when it has drained: on the loop's thread, while `measure_free` may be
+ * called on any that drops the last reference. */
+void measure_start(HttpServer *server);
+void measure_stop(HttpServer *server);
 /* An iteration of the loop is about to end. */
 void measure_turn(HttpServer *server);
 

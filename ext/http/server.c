@@ -218,6 +218,7 @@ server_on_timer_closed(Deadlines *all)
 {
     HttpServer *server = container_of(all, HttpServer, deadlines);
     server->state = SERVER_DRAINED;
+    measure_stop(server);
     server->ops->on_drained(server->context);
 }
 
@@ -258,6 +259,7 @@ server_start(HttpServer *server)
         [DEADLINE_WS_PONG] = limits->ws_ping_timeout,
         [DEADLINE_WS_CLOSE] = limits->ws_close_timeout,
     };
+    measure_start(server);
     server->deadlines.expired = server_on_expired;
     server->deadlines.closed = server_on_timer_closed;
     deadlines_init(&server->deadlines, server->loop, after);

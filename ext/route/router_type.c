@@ -29,7 +29,10 @@ captures_fit(PyObject *fits, const Slice *captures)
         PyObject *found = text == NULL ? NULL : PyObject_CallOneArg(call, text);
         Py_XDECREF(text);
         if (found == NULL) {
-            PyErr_Clear(); /* no memory, for a text that a client sent: it doesn't fit */
+            if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+                PyErr_SetInterrupt(); /* a signal during a long match: raised again later */
+            }
+            PyErr_Clear(); /* else no memory, for a text that a client sent */
         }
         bool fit = found != NULL && found != Py_None;
         Py_XDECREF(found);

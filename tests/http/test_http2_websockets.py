@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import fluvial._core
 import pytest
 from fluvial import App, WebSocket, WebSocketDisconnect
 from support.asgi import Notes
-from support.h2_client import H2Client
+from support.h2_client import END_HEADERS, END_STREAM, HEADERS, H2Client
+from support.h2_client import frame as h2_frame
 from support.h2_tunnel import Tunnel, opened
 from support.serving import serving
 from support.ws_client import (
@@ -393,3 +395,55 @@ def test_costly_bytes_leave_others_their_turn(served: Served, client: H2Client) 
     assert served.client.get("/plain").status_code == 200
     for _ in range(count):
         assert socket.read().opcode == PONG
+
+
+@pytest.mark.parametrize("way", ["close", "send, close", "close twice"])
+def test_a_close_writes_the_reset_of_its_own_stream(notes: Notes, way: str) -> None:
+    """The reset is one that nghttp2 submits by itself: for trailers with a control character."""
+    app, there = App(), []
+
+    @app.websocket("/")
+    async def wait(websocket: WebSocket) -> None:
+        await websocket.accept()
+        there.append(websocket)
+        with contextlib.suppress(WebSocketDisconnect):
+            await websocket.receive_text()
+        notes.add("over")
+
+    @app.get("/kick")
+    async def kick() -> str:
+        (websocket,) = there
+        for each in way.split(", "):
+            for _ in range(2 if "twice" in each else 1):
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                    await (websocket.send_text("x") if each == "send" else websocket.close())
+        return "kicked"
+
+    with serving(app, http="auto") as served, H2Client.to(served) as client:
+        socket = opened(client)
+        assert client.get("/kicks").status == 404  # nothing is under way any more
+        wrong = client.encoder.encode([("x-wrong", "a\x01")])
+        kick_stream = client.next_stream
+        client.next_stream += 2
+        client.send(
+            h2_frame(HEADERS, END_HEADERS | END_STREAM, socket.sock.stream, bytes(wrong))
+            + h2_frame(HEADERS, END_HEADERS | END_STREAM, kick_stream, client.head("/kick"))
+        )
+        assert client.answer(kick_stream).body == b'"kicked"'
+        assert notes.next() == "over"
+        assert client.get("/kicks").status == 404
+
+
+def test_a_connect_to_a_path_without_a_websocket_calls_no_handler(notes: Notes) -> None:
+    app = App()
+
+    @app.get("/plain")
+    async def plain() -> str:
+        notes.add("called")
+        return "plain"
+
+    with serving(app, http="auto") as served, H2Client.to(served) as client:
+        assert Tunnel(client, "/plain").answer.status == 404
+        notes.add("after it")
+        assert notes.next() == "after it"
+        assert client.get("/plain").status == 200

@@ -172,9 +172,14 @@ dispatch_head(HttpRequest *req)
         }
         return mount_head(req, server->root);
     }
-    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)
-        && websocket_head(req, &mode)) {
-        return mode;
+    if (unlikely(req->upgrade >= 0) && ws_is_offered(req)) {
+        if (websocket_head(req, &mode)) {
+            return mode;
+        }
+        if (req->minor == HTTP_2) { /* extended CONNECT is for a WebSocket or nothing */
+            (void)http_respond_error(req, 404);
+            return HTTP_BODY_DISCARD;
+        }
     }
     router_find_request(server->router, req->method, call_path(req), &call->match);
     call_keep_plan(call);

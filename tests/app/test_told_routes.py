@@ -8,6 +8,9 @@ import pytest
 from fluvial import APIRouter, App, Depends, PlainTextResponse, Request, Response
 from fluvial.routing import APIRoute, Mount, Route
 from fluvial.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.routing import Mount as StarletteMount
+from starlette.testclient import TestClient as StarletteClient
 
 Told = dict[str, Any]
 
@@ -86,6 +89,36 @@ def test_a_mounted_app_is_told() -> None:
         assert client.get("/inner/none").status_code == 404
         assert told["route"] is None
         assert told["endpoint"] is next(m for m in app.routes if m.path == "/inner").app
+
+
+def test_a_mount_keeps_the_parameters_of_the_apps_around() -> None:
+    told: Told = {}
+    app, inner = App(), App()
+    inner.mount("/sub", Noting(other, told))
+    outer = Starlette(routes=[StarletteMount("/{tenant}", inner)])
+    with StarletteClient(outer) as client:
+        assert client.get("/acme/sub/x").text == "other"
+    assert told["path_params"] == {"tenant": "acme"}
+    app.mount("/by/{key}", Noting(other, told))
+    with StarletteClient(app) as client:
+        assert client.get("/by/k/x").text == "other"
+    assert told["path_params"]["key"] == "k"
+
+
+@pytest.mark.parametrize("client_of", [TestClient, StarletteClient], ids=["ours", "another"])
+def test_a_text_that_no_converter_takes_is_no_failure_with_another_method(client_of: Any) -> None:
+    app = App()
+    app.get("/items/{number:int}")(item)
+
+    @app.middleware("http")
+    async def look(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        assert request.scope["type"] == "http"
+        return response
+
+    with client_of(app) as client:
+        assert client.post("/items/" + "9" * 5000).status_code in (404, 405)
+        assert client.post("/items/9").status_code == 405
 
 
 def test_methods_are_those_that_starlette_and_fastapi_say() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from support.command import ServerProcess, launched, serving
+from support.command import PATIENCE, ServerProcess, launched, serving
 from support.metrics import Scraped, scraped, until
 
 APP = """
@@ -20,8 +21,10 @@ from fluvial import App, Request
 
 @asynccontextmanager
 async def lifespan(app):
-    while os.environ.get("WAIT") and os.path.exists(os.environ["WAIT"]):
-        await asyncio.sleep(0.01)
+    if os.environ.get("WAIT") and os.path.exists(os.environ["WAIT"]):
+        print("the startup waits", flush=True)
+        while os.path.exists(os.environ["WAIT"]):
+            await asyncio.sleep(0.01)
     yield
 
 app = App(lifespan=lifespan)
@@ -140,10 +143,27 @@ def test_workers_in_their_startup_leave_requests_to_the_others(folder: Path) -> 
         server.expect("Fluvial running", 2)
         wait.touch()
         server.process.send_signal(signal.SIGHUP)  # new ones start, and wait
+        server.expect("the startup waits", 1)
         for _ in range(20):
             assert httpx.get(f"{server.url}/x").status_code == 200
         wait.unlink()
         server.expect("Fluvial running", 4)
+
+
+def test_what_comes_while_the_app_is_loaded_anew_waits(folder: Path) -> None:
+    wait = folder / "wait"
+    options = ("--reload", "--health")
+    with serving("it:app", *options, app_dir=folder, env={"WAIT": str(wait)}) as server:
+        server.expect("Fluvial running")
+        wait.touch()
+        (folder / "it.py").write_text(f"{APP}\n")
+        server.expect("the startup waits")
+        with ThreadPoolExecutor(1) as pool:
+            early = pool.submit(httpx.get, f"{server.url}/x", timeout=PATIENCE)
+            while not early.running():
+                pass
+            wait.unlink()
+            assert early.result().status_code == 200
 
 
 def test_a_port_that_is_taken(folder: Path) -> None:

@@ -167,6 +167,9 @@ def late():
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/fail":
         raise KeyError
+    if environ["PATH_INFO"] == "/nothing":
+        start_response("200 OK", [])
+        return None
     return flask(environ, start_response)
 """
 
@@ -179,10 +182,11 @@ def test_spans_of_a_wsgi_app(tmp_path: Path, collector: Collector) -> None:
         with pytest.raises(httpx.RemoteProtocolError):
             httpx.get(f"{url}/late")
         httpx.get(f"{url}/none")
+        httpx.get(f"{url}/nothing")
     spans = sorted(collector.spans, key=lambda span: span.start_time_unix_nano)
-    names = ["GET /items/<int:number>", "GET /pieces", "GET", "GET /late", "GET"]
+    names = ["GET /items/<int:number>", "GET /pieces", "GET", "GET /late", "GET", "GET"]
     assert [span.name for span in spans] == names
-    item, streamed, fail, late, none = map(attributes_of, spans)
+    item, streamed, fail, late, none, nothing = map(attributes_of, spans)
     assert spans[0].trace_id.hex() == PARENT.split("-")[1]
     assert spans[0].parent_span_id.hex() == PARENT.split("-")[2]
     assert item.pop("server.port") == int(url.rpartition(":")[2])
@@ -202,6 +206,7 @@ def test_spans_of_a_wsgi_app(tmp_path: Path, collector: Collector) -> None:
     assert (streamed["http.response.status_code"], none["http.response.status_code"]) == (200, 404)
     assert (fail["http.response.status_code"], fail["error.type"]) == (500, "KeyError")
     assert (late["http.response.status_code"], late["error.type"]) == (200, "ZeroDivisionError")
+    assert nothing["error.type"] == "TypeError"
 
 
 def test_metrics(tmp_path: Path, collector: Collector) -> None:

@@ -98,7 +98,7 @@ def match_route(
     route: Any, methods: Collection[str] | None, scope: Mapping[str, Any]
 ) -> tuple[Match, dict[str, Any]]:
     """How well a route fits an ASGI scope, and what it would add to it, in the form of Starlette's
-    routes.
+    routes. A text that its converter refuses by a ValueError doesn't fit.
 
     `methods` is None for a WebSocket's route.
     """
@@ -107,8 +107,11 @@ def match_route(
     if found is None:
         return Match.NONE, {}
     params = dict(scope.get("path_params", {}))
-    for name, text in found.groupdict().items():
-        params[name] = route.converters[name](text) if name in route.converters else text
+    try:
+        for name, text in found.groupdict().items():
+            params[name] = route.converters[name](text) if name in route.converters else text
+    except ValueError:  # of int, when there are more than 4,300 digits
+        return Match.NONE, {}
     child = {"endpoint": route.endpoint, "path_params": params}
     if methods is None or scope["method"] in methods:
         return Match.FULL, child

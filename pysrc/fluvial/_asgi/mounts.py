@@ -223,7 +223,7 @@ class Mount:
 
     def below(self, scope: Message, params: dict[str, Any] | None = None) -> Message:
         """This app's scope, made from `scope`, which is for the app that it is mounted in."""
-        tell_app(scope, self.app, params or {})
+        tell_app(scope, self.app, {**scope.get("path_params", {}), **(params or {})})
         root = scope.get("root_path", "")
         path = scope["path"]
         inner = dict(scope)

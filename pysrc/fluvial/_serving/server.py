@@ -111,6 +111,7 @@ class Service:
         self._stopping = Stop()
         self._retiring = False
         self.is_over = False  # no request is handled any more
+        self.alone = True  # on the sockets: nobody else serves them, before, beside or after it
         self._cancel_at = 0  # the number of stop() calls that cancels the task; 0: none
         self._task: asyncio.Task[Any] | None = None
         self._on_stop: Callable[[], None] | None = None
@@ -170,10 +171,11 @@ class Service:
     ) -> contextlib.AbstractAsyncContextManager[None]:
         """Has the probes respond during the startup.
 
-        Not in workers, whose sockets others may be serving already: what comes waits in the queue.
+        Not where others may be serving the sockets already, or were and will: in workers, with
+        --reload, or when systemd has passed them. Then what comes waits in the queue.
         """
         probes = self._own.probes()
-        if not probes or self._config.supervised:
+        if not probes or not self.alone:
             return contextlib.nullcontext()
 
         def listen(server: _core.Server) -> None:
@@ -453,7 +455,9 @@ def serve_on(
 
     def make() -> Service:
         number, counting = (supervised.number, supervised.counting) if supervised else (0, None)
-        return Service(app, sockets, config, certificates, number, counting)
+        service = Service(app, sockets, config, certificates, number, counting)
+        service.alone = supervised is None and not (manager and manager.passed)
+        return service
 
     try:
         with asyncio.Runner(loop_factory=Loop) as runner:

@@ -39,13 +39,13 @@ class ToldWsgi:
         with trace.use_span(told.span, record_exception=False, set_status_on_exception=False):
             try:
                 body = self._app(environ, start_noted)
+                if type(body) in _WHOLE:
+                    told.end()
+                    return body
+                return _Body(body, told)
             except BaseException as exc:
                 told.fail(exc)
                 raise
-        if type(body) in _WHOLE:
-            told.end()
-            return body
-        return _Body(body, told)
 
 
 class _Request:
@@ -108,8 +108,12 @@ class _Body:
 
     def __init__(self, body: Iterable[bytes], told: _Request) -> None:
         self._body = body
-        self._pieces = iter(body)
         self._told = told
+        try:
+            self._pieces = iter(body)
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self

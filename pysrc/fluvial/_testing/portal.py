@@ -115,10 +115,12 @@ class Portal:
     def stop(self) -> None:
         """Closes responses that are still open, and stops the app. Raises: what its shutdown
         raises."""
-        for exchange in tuple(self.open):
-            exchange.finish()
-        self.loop.call_soon_threadsafe(self.service.stop)
-        self._thread.join()
+        try:
+            for exchange in tuple(self.open):
+                exchange.finish()
+        finally:
+            self.loop.call_soon_threadsafe(self.service.stop)
+            self._thread.join()
         self._ended.result()
 
 
@@ -145,7 +147,9 @@ class HerePortal(Portal):
 
     async def end(self) -> None:
         """The same as `stop`."""
-        for exchange in tuple(self.open):
-            await exchange.finish_here()
-        self.service.stop()
-        await self._task
+        try:
+            for exchange in tuple(self.open):
+                await exchange.finish_here()
+        finally:
+            self.service.stop()
+            await self._task

@@ -72,9 +72,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *options: str, workers: int = 2) -> Iterator[ServerProcess]:
+def running(
+    folder: Path, *options: str, workers: int = 2, fork: bool = True
+) -> Iterator[ServerProcess]:
     several = TWO if workers == 2 else TWO[2:]
-    with launched("it:app", *several, *options, app_dir=folder) as server:
+    with launched("it:app", *several, *options, app_dir=folder, fork=fork) as server:
         server.expect(READY, workers)
         yield server
         assert server.stop() == 0
@@ -228,7 +230,8 @@ def test_requests_lifetime_and_memory(folder: Path) -> None:
     with running(folder, "--max-lifetime", "1") as server, Load(server.url):
         server.expect("has lived for [1-9]\\d* seconds; replacing it")
         server.expect("takes the place of worker")
-    with running(folder, "--max-rss", str(300 * 1024**2)) as server, Load(server.url):
+    bound = ("--max-rss", str(300 * 1024**2))
+    with running(folder, *bound, fork=False) as server, Load(server.url):
         httpx.get(f"{server.url}/grow?size={300 * 1024**2}", timeout=PATIENCE)
         server.expect(r"has \d{9,} bytes of memory; replacing it")
         server.expect("takes the place of worker")

@@ -152,7 +152,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[ServerProcess]:
-    with launched("it:app", "--no-access-log", "--limit-body", "0", app_dir=folder) as server:
+    options = ("--no-access-log", "--limit-body", "0")
+    with launched("it:app", *options, app_dir=folder, fork=False) as server:
         server.wait_until_ready()
         with connect(server) as sock:
             ask(sock)
@@ -203,7 +204,8 @@ def test_clients_that_close_their_half_get_their_responses(server: ServerProcess
 @pytest.mark.usefixtures("many_descriptors")
 def test_slow_clients_hold_up_nobody(folder: Path) -> None:
     """They send a byte and wait; a kilobyte or two is what each may cost."""
-    with launched("it:app", app_dir=folder) as server, contextlib.ExitStack() as stack:
+    started = launched("it:app", app_dir=folder, fork=False)
+    with started as server, contextlib.ExitStack() as stack:
         server.wait_until_ready()
         with connect(server) as sock:
             ask(sock)
@@ -263,7 +265,7 @@ def test_no_descriptor_is_left(folder: Path) -> None:
 
 def test_a_worker_that_is_killed_fails_its_own_requests_only(folder: Path) -> None:
     options = ("--workers", "2", "--no-access-log")
-    with launched("it:app", *options, app_dir=folder) as server:
+    with launched("it:app", *options, app_dir=folder, fork=False) as server:
         server.expect("Fluvial running on", 2)
         for times in range(1, 31 if FULL else 3):
             with contextlib.ExitStack() as stack:

@@ -119,7 +119,7 @@ def workers(server: ServerProcess) -> list[psutil.Process]:
 def test_traffic_with_restarts(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text(APP)
     options = ("--workers", "2", "--no-access-log", "--graceful-timeout", "30")
-    with launched("it:app", *options, app_dir=tmp_path) as server:
+    with launched("it:app", *options, app_dir=tmp_path, fork=False) as server:
         server.expect("Fluvial running on", 2)
         parent = psutil.Process(server.process.pid)
         largest: list[int] = []  # of the workers, at the end of each generation

@@ -20,6 +20,7 @@ import inspect
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -69,6 +70,8 @@ class Popen(subprocess.Popen[Any]):
 
 
 _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+# What a process may have of each; tests change some of them.
+_LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS)
 _KNOWN = {"cwd", "env", "stdin", "stdout", "stderr", "text", "encoding", "errors", "bufsize"}
 _KNOWN |= {"start_new_session", "process_group"}
 
@@ -120,6 +123,7 @@ def _order(given: dict[str, Any]) -> dict[str, Any] | None:
         "cwd": folder,
         "umask": _umask(),
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "limits": [(number, resource.getrlimit(number)) for number in _LIMITS],
         "session": next((v for k, v in given.items() if k.endswith("start_new_session")), False),
         "group": next((v for k, v in given.items() if k.endswith("process_group")), -1),
     }
@@ -161,7 +165,6 @@ class Starter:
     """The process that forks. It ends when its socket does, or this process."""
 
     def __init__(self, startup: _Environment) -> None:
-        self._lock = threading.Lock()
         self._owner = os.getpid()
         self._socket, theirs = socket.socketpair()
         kept = {name: value for name, value in os.environ.items() if not _AT_START.match(name)}
@@ -182,7 +185,7 @@ class Starter:
     def start(self, order: dict[str, Any], fds: list[int]) -> int:
         """Starts a command; its process's number."""
         data = json.dumps(order).encode()
-        with self._lock:
+        with _adopting:
             _adopt_orphans(True)
             try:
                 socket.send_fds(self._socket, [len(data).to_bytes(8, "big")], fds)
@@ -195,8 +198,13 @@ class Starter:
 
     def close(self) -> None:
         if os.getpid() == self._owner:
+            self._socket.shutdown(socket.SHUT_RDWR)  # also of copies that a fork has
             self._socket.close()
             self._process.wait()
+
+
+# Of all starters: what _adopt_orphans() says counts for the whole process.
+_adopting = threading.Lock()
 
 
 def _adopt_orphans(ours: bool) -> None:
@@ -264,6 +272,9 @@ def _become(order: dict[str, Any], sock: socket.socket, fds: list[int]) -> None:
     os.environ.clear()
     os.environ.update(order["env"])
     signal.pthread_sigmask(signal.SIG_SETMASK, order["blocked"])
+    for number, both in order["limits"]:
+        resource.setrlimit(number, both)
+    gc.unfreeze()  # a program that was started anew has what it imported collected, too
     if order["warnings"]:
         sys.warnoptions[:] = order["warnings"]
         warnings.simplefilter("ignore")

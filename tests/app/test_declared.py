@@ -53,7 +53,7 @@ def test_a_field_has_pydantics_validator_and_schema() -> None:
 
 
 def test_aliases_of_pydantic_beside_a_marker(serve) -> None:
-    """`Field(alias=…)` in the Annotated names the value, unless the marker does."""
+    """`Field(alias=…)` in the Annotated names the value, unless a marker after it does."""
     app = App()
 
     @app.post("/{wire}")
@@ -65,5 +65,5 @@ def test_aliases_of_pydantic_beside_a_marker(serve) -> None:
     ) -> list[int]:
         return [path, query, other, implied]
 
-    response = serve(app).client.post("/1?q=2&mine=3&i=4")
+    response = serve(app).client.post("/1?q=2&theirs=3&i=4")
     assert response.json() == [1, 2, 3, 4]

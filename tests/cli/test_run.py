@@ -132,7 +132,7 @@ def test_limits_have_the_defaults_of_the_core() -> None:
         fields.remove(name)
     limits = [limit for limit in LIMITS if limit.name not in PYTHON_LIMITS]
     assert fields == [limit.name for limit in limits]
-    code = header.with_name("server.c").read_text()
+    code = header.with_name("server_settings.c").read_text()
     for limit in limits:
         match = re.search(rf"\.{limit.name} = ([\d* ]+)", code)
         assert match is not None, limit.name

@@ -111,7 +111,7 @@ class Service:
         self._stopping = Stop()
         self._retiring = False
         self.is_over = False  # no request is handled any more
-        self.alone = True  # on the sockets: nobody else serves them, before, beside or after it
+        self.alone = True  # nobody else serves the sockets, before, beside or after it
         self._cancel_at = 0  # the number of stop() calls that cancels the task; 0: none
         self._task: asyncio.Task[Any] | None = None
         self._on_stop: Callable[[], None] | None = None
@@ -169,13 +169,9 @@ class Service:
     def _starting(
         self, loop: Loop, pool: _core.Pool
     ) -> contextlib.AbstractAsyncContextManager[None]:
-        """Has the probes respond during the startup.
-
-        Not where others may be serving the sockets already, or were and will: in workers, with
-        --reload, or when systemd has passed them. Then what comes waits in the queue.
-        """
-        probes = self._own.probes()
-        if not probes or not self.alone:
+        """Has the probes respond during the startup, unless others may be serving the sockets, or
+        were and will (workers, --reload, systemd's): then what comes waits in the queue."""
+        if not (probes := self._own.probes()) or not self.alone:
             return contextlib.nullcontext()
 
         def listen(server: _core.Server) -> None:

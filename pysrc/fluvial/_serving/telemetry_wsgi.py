@@ -108,12 +108,8 @@ class _Body:
 
     def __init__(self, body: Iterable[bytes], told: _Request) -> None:
         self._body = body
+        self._pieces = iter(body)
         self._told = told
-        try:
-            self._pieces = iter(body)
-        except BaseException:
-            self.close()
-            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -170,6 +170,16 @@ on_stop(int number, siginfo_t *info, void *Py_UNUSED(context))
     errno = saved;
 }
 
+/* Whether the handler that writes the stacks is still there. faulthandler gives it up when the interpreter
+ * ends; from then on the signal would end the process, with the wrong status. */
+static bool
+stacks_can_be_written(int number)
+{
+    struct sigaction now;
+    return number != 0 && sigaction(number, NULL, &now) == 0
+           && now.sa_handler != SIG_DFL;
+}
+
 static void
 on_deadline(int number)
 {
@@ -189,7 +199,7 @@ on_deadline(int number)
         && (error.revents & POLLOUT) != 0) {
         ssize_t unused = write(guard->error, LATE, sizeof LATE - 1);
         (void)unused;
-        if (guard->stacks != 0) {
+        if (stacks_can_be_written(guard->stacks)) {
             /* It may wait for a reader: this handler interrupts itself then. */
             guard_timer_arm(guard, now_ns() + STACKS_TIME);
             (void)raise(guard->stacks);

@@ -65,6 +65,11 @@ if mode.startswith("ready "):
     logging.getLogger("fluvial").addHandler(Ready())
 if mode == "atexit":
     atexit.register(hang, "sleep")
+if mode == "no stacks":  # as faulthandler leaves it when the interpreter has ended
+    import faulthandler
+    from fluvial._serving import stacks
+    threading._register_atexit(faulthandler.unregister, stacks.SIGNAL)
+    threading.Thread(target=time.sleep, args=(1000,)).start()
 if mode == "thread":
     threading.Thread(target=time.sleep, args=(1000,)).start()
 if mode == "files":
@@ -263,6 +268,13 @@ def test_what_keeps_a_stop_from_ending_is_shown(folder: Path, path: str) -> None
         assert server.stop() == 0
         assert "The server did not stop in time" in server.log
         assert re.search(r'File ".*it.py", line \d+ in hang\n', server.log)
+
+
+def test_a_deadline_after_the_end_of_faulthandler(folder: Path) -> None:
+    with launched("it:app", *QUICK, app_dir=folder, env={"MODE": "no stacks"}) as server:
+        server.wait_until_ready()
+        assert server.stop() == 0
+        assert "The server did not stop in time" in server.log
 
 
 def test_stacks_that_nobody_reads_hold_nothing_up(folder: Path) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import fluvial._core
 import pytest
+from support import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,10 +27,9 @@ def load() -> ModuleType:
 
 fuzz = load()
 seeds = fuzz.seeds
-H2 = pytest.mark.skipif(not fluvial._core.nghttp2_version, reason="this build has no HTTP/2")
 
 
-@pytest.mark.parametrize("name", ["app", "http", "coded", pytest.param("h2", marks=H2)])
+@pytest.mark.parametrize("name", ["app", "http", "coded", pytest.param("h2", marks=needs.HTTP2)])
 def test_the_fuzzers_compile(name: str) -> None:
     include = [fuzz.vendor.fetch(library) / "include" for library in ("llhttp", "libuv")]
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]

@@ -1,5 +1,6 @@
-/* See plain_json.h. What such a result is as JSON depends on nobody's manners, so that Python code needn't look
- * at each value of it. Of subclasses nothing is known here. No Python code is called: what is borrowed stays.
+/* See plain_json.h. Such a result has only one form as JSON, so Python code need not look at each of its values.
+ * Instances of subclasses are never plain, because they may be encoded differently. No Python code is called, so
+ * borrowed references stay valid.
  */
 #include "base/py.h"
 

@@ -257,6 +257,10 @@ bool exchange_is_too_large(const HttpRequest *req);
 Fault exchange_excess(const HttpRequest *req);
 /* Adds the exchange to the log, if that has a format. Sets AccessEntry.took. */
 void exchange_log(HttpServer *server, AccessEntry entry);
+/* Logs a request with a head: `body` bytes of its response's body, and `received` bytes of its own, if there is an
+ * access log with entries. */
+void exchange_log_request(HttpRequest *req, int status, uint64_t body,
+                          uint64_t received);
 /* Adds the exchange that is over to the log, in which its line is still missing unless the layout is plain and the
  * response has begun. `status`: if it hasn't. */
 void exchange_log_end(HttpRequest *req, int status, uint64_t received);

@@ -77,6 +77,20 @@ exchange_log(HttpServer *server, AccessEntry entry)
     access_log_entry(&server->log, &entry);
 }
 
+void
+exchange_log_request(HttpRequest *req, int status, uint64_t body, uint64_t received)
+{
+    if (req->server->log.format != NULL) {
+        exchange_log(req->server, (AccessEntry){.req = req,
+                                                .peer = &req->peer,
+                                                .id = http_request_id(req),
+                                                .status = status,
+                                                .body = body,
+                                                .sent = body + req->rest_out,
+                                                .received = received});
+    }
+}
+
 /* The status in the log of a request that gets no response: nginx's 499 when the client has given it up, or what
  * it would have been told. */
 static int
@@ -99,15 +113,7 @@ exchange_log_end(HttpRequest *req, int status, uint64_t received)
         req->status = status;
         access_log_add(&req->server->log, &req->peer, req, status);
     }
-    if (req->server->log.format != NULL) {
-        exchange_log(req->server, (AccessEntry){.req = req,
-                                                .peer = &req->peer,
-                                                .id = http_request_id(req),
-                                                .status = req->status,
-                                                .body = req->body_out,
-                                                .sent = req->body_out + req->rest_out,
-                                                .received = received});
-    }
+    exchange_log_request(req, req->status, req->body_out, received);
     if (req->server->metrics != NULL && req->status != 101) {
         measure_exchange(req->server, req, req->status);
     }

@@ -13,8 +13,8 @@
 #include <openssl/ssl.h>
 
 enum {
-    H2_ROUNDS = 8
-}; /* how often one read is followed by writing what that has caused */
+    H2_ROUNDS = 8, /* how often one read is followed by writing what that has caused */
+};
 
 uint64_t
 h2_now(const H2Conn *h2)

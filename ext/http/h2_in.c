@@ -1,6 +1,8 @@
 /* nghttp2's callbacks: which frame has arrived or left, and what that means for a stream or the connection.
  * nghttp2 has checked each frame by RFC 9113 before. Callbacks run within nghttp2_session_mem_recv and
- * _mem_send; what may call a handler waits until the former has returned (h2_hand_over). Once the connection is detached or refused they make nghttp2 stop. The loop's thread.
+ * _mem_send. What may call a handler waits until these have returned (h2_hand_over, h2_streams_leave); only pieces of
+ * a request's body are passed on at once. Once the connection is detached or refused the callbacks make nghttp2
+ * stop. The loop's thread.
  */
 #include "base/py.h"
 

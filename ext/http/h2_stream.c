@@ -197,13 +197,7 @@ h2_exchange_reject(H2Stream *s, Fault fault)
     server->stats.rejected++;
     access_log_add(&server->log, &peer, req, fault.status);
     size_t body = h2_out_refusal(s, fault);
-    exchange_log(server, (AccessEntry){.req = req,
-                                       .peer = &req->peer,
-                                       .id = http_request_id(req),
-                                       .status = fault.status,
-                                       .body = body,
-                                       .sent = body + req->rest_out,
-                                       .received = s->received});
+    exchange_log_request(req, fault.status, body, s->received);
     if (server->metrics != NULL) {
         measure_exchange(server, req, fault.status);
     }

@@ -213,15 +213,7 @@ h2_tunnel_log(H2Stream *s)
 {
     HttpRequest *req = s->req;
     req->server->stats.websockets--;
-    if (req->server->log.format != NULL) {
-        exchange_log(req->server, (AccessEntry){.req = req,
-                                                .peer = &req->peer,
-                                                .id = http_request_id(req),
-                                                .status = req->status,
-                                                .body = req->body_out,
-                                                .sent = req->body_out + req->rest_out,
-                                                .received = s->received});
-    }
+    exchange_log_request(req, req->status, req->body_out, s->received);
 }
 
 void

@@ -1,6 +1,6 @@
-/* What a server counts (see metrics.h), and when: each exchange at its end, the loop's lag at the end of each of its
- * iterations, and everything else there, too, but not more often than METRICS_STALE ms, so that the hot path has
- * only the first two. A timer of libuv's has an idle loop go round twice a second, so that nothing stays untold.
+/* What a server counts (see metrics.h), and when. An exchange is counted at its end, the loop's lag at the end of
+ * each iteration. Everything else is copied at the end of an iteration, but at most every METRICS_STALE ms, to keep it
+ * off the hot path. A libuv timer makes an idle loop iterate twice a second, so that the figures stay fresh.
  * The loop's thread.
  */
 #include "base/py.h"
@@ -117,8 +117,8 @@ measure_free(HttpServer *server)
 
 /* ---- Requests ---------------------------------------------------------------------------- */
 
-/* Reading the clock once less: nothing was read since the poll has ended, or since the last exchange. What came
- * between them has kept this request waiting, too. */
+/* The beginning of a request, without another reading of the clock: the end of the poll, or of the last exchange.
+ * Whatever ran since then has kept this request waiting. */
 uint64_t
 measure_began(const HttpServer *server)
 {

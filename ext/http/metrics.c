@@ -32,16 +32,17 @@ struct Metrics {
     uint64_t base[METRICS_COUNTERS]; /* counted by earlier processes in this slot */
 };
 
-enum { FIRST_BOUND = 500000 }; /* ns: the first of these */
-static const uint32_t BOUNDS_US[METRICS_BOUNDS] = {
-    500,    1000,   2500,   5000,    10000,   25000,   50000,
-    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
+#define US ((uint64_t)1000) /* ns */
+static const uint64_t BOUNDS[METRICS_BOUNDS] = {
+    500 * US,     1000 * US,    2500 * US,    5000 * US,     10000 * US,
+    25000 * US,   50000 * US,   100000 * US,  250000 * US,   500000 * US,
+    1000000 * US, 2500000 * US, 5000000 * US, 10000000 * US,
 };
 
 uint64_t
 metrics_bound(unsigned bucket)
 {
-    return (uint64_t)BOUNDS_US[bucket] * 1000;
+    return BOUNDS[bucket];
 }
 
 static uint64_t
@@ -166,10 +167,8 @@ static void
 histogram_add(Word *histogram, uint64_t ns)
 {
     unsigned bucket = 0;
-    if (unlikely(ns > FIRST_BOUND)) {
-        while (bucket < METRICS_BOUNDS && ns > metrics_bound(bucket)) {
-            bucket++;
-        }
+    while (bucket < METRICS_BOUNDS && ns > BOUNDS[bucket]) {
+        bucket++;
     }
     word_add(&histogram[bucket], 1);
     word_add(&histogram[METRICS_BOUNDS + 1], ns);

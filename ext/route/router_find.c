@@ -1,16 +1,17 @@
 /* Look-up in the routing table: of all routes that match a path, finds the one that was added first,
- * and its captures. Nothing here calls Python but Router.ask, for kinds of captures that are the program's own. Memory
- * is allocated only for the second look-up, with a '/' appended, of a path that no route matches. Thread: any, with the GIL.
+ * and its captures. The one call of Python is Router.ask, for converters of the program's own. Memory is
+ * allocated only for the second look-up, with a '/' appended, of a path that no route matches.
+ * Thread: any, with the GIL.
  *
  * Captures match like the regular expressions in router.h, longest match first. The search goes through the tree
  * depth first and skips nodes whose routes were all added after the best route so far.
  *
- * The work is bounded by the path's length times the number of captures in the tree, because no
- * capture node tries the same end twice. Which routes match after an end doesn't depend on where the
- * capture began, so one try is enough (for Router.ask it may; there, too, only one is tried). A capture node is
- * always reached from its parent capture through the same literal text. The parent tries its ends in descending order, so the starts of the
- * node descend too, and with them the ends that are still untried. `Node.low` is the last end tried;
- * the path from there on is not examined again.
+ * The work is bounded by the path's length times the number of captures in the tree, because no capture node
+ * tries the same end twice. Which routes match after an end doesn't depend on where the capture began, so one try
+ * is enough. (What Router.ask says may depend on it; still, only one is tried.) A capture node is always reached
+ * from its parent capture through the same literal text. The parent tries its ends in descending order, so the
+ * starts of the node descend too, and with them the ends that are still untried. `Node.low` is the last end
+ * tried; the path from there on is not examined again.
  */
 #include "base/py.h"
 

@@ -56,7 +56,7 @@ class Composed(Registering):
         match route:
             case Route():
                 self._plan_and_add(route)
-                self._registered.add(route.verbs, route.path, route.endpoint)
+                self._registered.add(route.given_methods, route.path, route.endpoint)
             case WebSocketRoute():
                 self.websockets.add(route, self._dependencies)
             case Host():

@@ -52,7 +52,7 @@ def include_route(owner: Registering, route: Any, shared: Shared) -> None:
     if isinstance(route, Route):
         options = shared.options(route.options)
         options["route_class_override"] = type(route)
-        owner.add_api_route(path, route.endpoint, methods=route.verbs, **options)
+        owner.add_api_route(path, route.endpoint, methods=route.given_methods, **options)
     else:
         before = (*shared.dependencies, *route.dependencies)
         owner.add_api_websocket_route(path, route.endpoint, route.name, dependencies=before)

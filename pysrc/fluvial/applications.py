@@ -218,7 +218,7 @@ class App(Documented, Composed):
     def _add_to_router(self, route: Route) -> None:
         assert route.plan is not None
         try:
-            add_to_table(self._router, route.verbs, route.path, route.plan)
+            add_to_table(self._router, route.given_methods, route.path, route.plan)
         except ValueError as exc:
             raise ValueError(f"{_describe(route)}: {exc}") from exc
 
@@ -391,7 +391,7 @@ class App(Documented, Composed):
 
 
 def _describe(route: Route) -> str:
-    return f"route {'|'.join(route.verbs)} {route.path} ({callable_name(route.endpoint)})"
+    return f"route {'|'.join(route.given_methods)} {route.path} ({callable_name(route.endpoint)})"
 
 
 FastAPI = App  # so that a program moves by changing an import

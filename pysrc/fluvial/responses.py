@@ -443,8 +443,9 @@ class FileResponse(Response):
         sender.start(status, headers.raw, selected.length)
         if self._is_bodyless(request):
             return
-        if not selected.partial and getattr(sender, "takes_paths", False):  # of another server
-            await sender.send_path(self._absolute())  # type: ignore[attr-defined]
+        send_path = getattr(sender, "send_path", None)  # of another server's (AsgiSender)
+        if send_path is not None and not selected.partial:
+            await send_path(self._absolute())
             return
         for lead, start, length in selected.pieces:
             if lead:

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fluvial._core
 import httpx
 import pytest
 from fluvial import App, Request
 from fluvial.responses import FileResponse, Response, StreamingResponse
+from support import needs
 from support.h2_client import (
     ACK,
     DATA,
@@ -35,9 +35,7 @@ from support.serving import Served, serving
 if TYPE_CHECKING:
     from support.certificate import Certificate
 
-pytestmark = pytest.mark.skipif(
-    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
-)
+pytestmark = needs.HTTP2
 LARGE = bytes(range(256)) * 8192  # 2 MiB
 app = App()
 

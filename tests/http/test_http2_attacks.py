@@ -8,10 +8,10 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-import fluvial._core
 import pytest
 from fluvial import App, Request
 from fluvial.responses import Response, StreamingResponse
+from support import needs
 from support.h2_client import (
     CANCEL,
     CONTINUATION,
@@ -36,9 +36,7 @@ from support.h2_client import (
 )
 from support.serving import Served, serving
 
-pytestmark = pytest.mark.skipif(
-    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
-)
+pytestmark = needs.HTTP2
 LARGE = b"x" * 1_000_000
 HUGE = b"x" * 16_000_000  # more than the kernel takes for a client that doesn't read
 app = App()

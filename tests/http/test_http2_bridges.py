@@ -8,16 +8,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import fluvial._core
 import pytest
 from fluvial import App
 from fluvial.responses import PlainTextResponse
+from support import needs
 from support.h2_client import CANCEL, DATA, END_STREAM, Answer, H2Client, frame
 from support.serving import serving
 
-pytestmark = pytest.mark.skipif(
-    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
-)
+pytestmark = needs.HTTP2
 LARGE = bytes(range(256)) * 4096  # 1 MiB
 
 

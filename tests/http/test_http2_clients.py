@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import fluvial._core
 import pytest
 from fluvial import App, Request
 from fluvial.responses import Response, StreamingResponse
+from support import needs
 from support.serving import Served, serving
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
     from support.certificate import Certificate
 
-pytestmark = pytest.mark.skipif(
-    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
-)
+pytestmark = needs.HTTP2
 TIMEOUT = 60
 NODE = Path(__file__).with_name("http2_client.mjs")
 PIECE = b"0123456789abcdef" * 1024

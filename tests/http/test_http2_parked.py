@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import fluvial._core
 import pytest
 from fluvial import App, StreamingResponse
+from support import needs
 from support.blocking import OWN, PATIENCE, Alone, second_mounted, second_native
 from support.h2_client import END_HEADERS, END_STREAM, HEADERS, H2Client, frame
 from support.serving import Served, serving
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
     from support.certificate import Certificate
 
-pytestmark = pytest.mark.skipif(
-    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
-)
+pytestmark = needs.HTTP2
 
 
 @pytest.fixture(params=["plain", "tls"])

@@ -8,11 +8,11 @@ import threading
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import fluvial._core
 import pytest
 from fluvial import App, WebSocket, WebSocketDisconnect
-from support.asgi import Notes
-from support.h2_client import END_HEADERS, END_STREAM, HEADERS, H2Client
+from support import needs
+from support.asgi import Notes, body, start
+from support.h2_client import END_HEADERS, END_STREAM, HEADERS, Answer, H2Client
 from support.h2_client import frame as h2_frame
 from support.h2_tunnel import Tunnel, opened
 from support.serving import serving
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from support.certificate import Certificate
     from support.serving import Served
 
-pytestmark = pytest.mark.skipif(
-    not fluvial._core.nghttp2_version, reason="this build has no HTTP/2"
-)
+pytestmark = needs.HTTP2
 LARGE = bytes(range(256)) * 4096  # 1 MiB
 PATIENCE = 30
 SETTINGS_ENABLE_CONNECT_PROTOCOL = 8
@@ -222,7 +220,7 @@ def test_compression(client: H2Client) -> None:
     fields = ("sec-websocket-extensions", "permessage-deflate")
     tunnel = Tunnel(client, "/", fields)
     assert "permessage-deflate" in tunnel.answer.head["sec-websocket-extensions"]
-    socket = Client(tunnel)  # type: ignore[arg-type]
+    socket = Client(tunnel)
     deflater = zlib.compressobj(wbits=-15)
     for _ in range(2):
         data = deflater.compress(b"x" * 5000) + deflater.flush(zlib.Z_SYNC_FLUSH)
@@ -288,7 +286,7 @@ def test_a_client_that_leaves(client: H2Client, notes: Notes, how: str) -> None:
     if how == "resets":
         socket.sock.close()
     elif how == "ends":
-        socket.sock.end()  # type: ignore[attr-defined]
+        socket.sock.end()
     else:
         client.sock.close()
     assert notes.next()[0] == 1006
@@ -332,7 +330,7 @@ def test_a_handler_that_does_not_read_stops_the_client(
     client: H2Client, held: threading.Event
 ) -> None:
     socket = opened(client, "/hold")
-    stream, sent = socket.sock.stream, 0  # type: ignore[attr-defined]
+    stream, sent = socket.sock.stream, 0
     while client.windows.get(stream, client.initial) > 10_100:
         socket.send_frame(BINARY, bytes(10_000))
         sent += 1
@@ -348,7 +346,7 @@ def test_a_client_that_does_not_read_stops_the_handler(client: H2Client, notes: 
     client.window = False
     socket = opened(client, "/send")
     while client.read() is not None:
-        if len(client.answers[socket.sock.stream].body) >= 65535:  # type: ignore[attr-defined]
+        if len(client.answers[socket.sock.stream].body) >= 65535:
             break
     client.settled()
     sent = 0
@@ -357,7 +355,7 @@ def test_a_client_that_does_not_read_stops_the_handler(client: H2Client, notes: 
     assert sent < 39
     client.window = True
     client.grant(0, 65535)
-    client.grant(socket.sock.stream, 65535)  # type: ignore[attr-defined]
+    client.grant(socket.sock.stream, 65535)
     for _ in range(40):
         assert len(socket.read().payload) == 50_000
     assert socket.read().opcode == CLOSE
@@ -421,17 +419,61 @@ def test_a_close_writes_the_reset_of_its_own_stream(notes: Notes, way: str) -> N
 
     with serving(app, http="auto") as served, H2Client.to(served) as client:
         socket = opened(client)
-        assert client.get("/kicks").status == 404  # nothing is under way any more
-        wrong = client.encoder.encode([("x-wrong", "a\x01")])
-        kick_stream = client.next_stream
-        client.next_stream += 2
-        client.send(
-            h2_frame(HEADERS, END_HEADERS | END_STREAM, socket.sock.stream, bytes(wrong))
-            + h2_frame(HEADERS, END_HEADERS | END_STREAM, kick_stream, client.head("/kick"))
-        )
-        assert client.answer(kick_stream).body == b'"kicked"'
+        assert client.get("/none").status == 404  # nothing is under way any more
+        assert kicked(client, socket.sock.stream).body == b'"kicked"'
         assert notes.next() == "over"
-        assert client.get("/kicks").status == 404
+        assert client.get("/none").status == 404
+
+
+@pytest.mark.parametrize("kind", ["websocket", "stream"])
+def test_what_an_asgi_app_sends_writes_the_reset_of_its_own_stream(notes: Notes, kind: str) -> None:
+    there: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise LookupError
+        if scope["path"] == "/kick":
+            with contextlib.suppress(OSError, RuntimeError):
+                await there[0]()
+            await send(start())
+            await send(body(b"kicked"))
+            return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            there.append(lambda: send({"type": "websocket.close"}))
+        else:
+            await send(start())
+            await send(body(b"first", more=True))
+            there.append(lambda: send(body(b"second", more=True)))
+        while not (await receive())["type"].endswith("disconnect"):
+            pass
+        notes.add("over")
+
+    with serving(app, http="auto") as served, H2Client.to(served) as client:
+        if kind == "websocket":
+            stream = opened(client).sock.stream
+        else:
+            stream = client.request("/", "POST", end=False)
+            while client.answers.get(stream, Answer()).body != b"first":
+                assert client.read() is not None
+        assert kicked(client, stream).body == b"kicked"
+        assert notes.next() == "over"
+        del there[1:]
+        assert client.get("/kick").body == b"kicked"
+
+
+def kicked(client: H2Client, stream: int) -> Answer:
+    """Sends trailers with a control character on a stream, and in the same segment a request whose
+    handler writes there; the response to that."""
+    wrong = client.encoder.encode([("x-wrong", "a\x01")])
+    kick = client.next_stream
+    client.next_stream += 2
+    flags = END_HEADERS | END_STREAM
+    client.send(
+        h2_frame(HEADERS, flags, stream, bytes(wrong))
+        + h2_frame(HEADERS, flags, kick, client.head("/kick"))
+    )
+    return client.answer(kick)
 
 
 def test_a_connect_to_a_path_without_a_websocket_calls_no_handler(notes: Notes) -> None:

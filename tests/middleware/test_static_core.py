@@ -8,11 +8,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import fluvial._core
 import httpx
 import pytest
 from fluvial import App
 from fluvial.staticfiles import StaticFiles
+from support import needs
 from support.h2_client import H2Client
 
 LIBRARY = Path(os.__file__).parent  # files that nobody has changed for long, which are kept
@@ -237,7 +237,7 @@ def test_a_large_file_is_compressed(serve, tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("no_python")
-@pytest.mark.skipif(not fluvial._core.nghttp2_version, reason="this build has no HTTP/2")
+@needs.HTTP2
 def test_large_files_by_http_2(serve, large) -> None:
     with H2Client.to(serve(make(large.parent), http="auto")) as client:
         for _ in range(2):

@@ -79,4 +79,4 @@ def opened(client: H2Client, path: str = "/", *fields: tuple[str, str]) -> Clien
     """A WebSocket that was accepted."""
     tunnel = Tunnel(client, path, *fields)
     assert tunnel.answer.status == 200, tunnel.answer
-    return Client(tunnel)  # type: ignore[arg-type]
+    return Client(tunnel)

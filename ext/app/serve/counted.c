@@ -39,8 +39,9 @@ mount_label(const PyObject *mounts, const Mount *mount, uint64_t *key)
 }
 
 enum {
-    LABELS_MAX = 1024
-}; /* routes of other apps; further ones count as if there were none */
+    LABELS_MAX =
+        1024, /* routes of other apps; further ones count as if there were none */
+};
 
 /* The text as the server keeps it: borrowed, or NULL. An address stands for one text only as long as that lives. */
 static PyObject *
@@ -72,7 +73,7 @@ counted_note(HttpRequest *req, PyObject *path)
     if (kept != NULL && PyUnicode_AsUTF8AndSize(kept, NULL) != NULL) {
         call->label = PyUnicode_GET_LENGTH(kept) == 0 ? NULL : kept;
     }
-    PyErr_Clear(); /* without memory, or of a text that isn't one: the request counts without it */
+    PyErr_Clear(); /* no memory, or lone surrogates: the request counts without a route */
     Py_XDECREF(text);
 }
 

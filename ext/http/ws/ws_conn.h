@@ -130,7 +130,7 @@ void ws_fail_in_turn(WsConn *ws, WsFault fault);
  * when it has none. */
 void ws_closed(WsConn *ws, int code, Slice reason);
 
-/* May the WebSocket end now, it isn't there any more afterwards. */
+/* Each of these may end the WebSocket, and then frees it. */
 void ws_lost(WsConn *ws, Slice reason);
 void ws_drop_it(WsConn *ws);
 void ws_drain_it(WsConn *ws);

@@ -1,5 +1,5 @@
-/* A WebSocket on a stream of HTTP/2 (RFC 8441): what ws.c is for a connection, by H2TunnelOps. Its deadlines are looked
- * at once a second. The loop's thread.
+/* A WebSocket on a stream of HTTP/2 (RFC 8441). It does by H2TunnelOps what ws.c does on a connection of its own.
+ * Deadlines are checked once a second. The loop's thread.
  */
 #include "base/py.h"
 

@@ -99,7 +99,7 @@ class APIRoute(Route):
     @property
     def methods(self) -> set[str]:
         """The methods that were given, as FastAPI says them."""
-        return set(self.verbs)
+        return set(self.given_methods)
 
     def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
         before = (*dependencies.everywhere, *(self.options.get("dependencies") or ()))

@@ -31,7 +31,7 @@ class DescribedRoute:
     __slots__ = ()
 
     name: str
-    verbs: tuple[str, ...]
+    given_methods: tuple[str, ...]
     endpoint: Callable[..., Any]
     options: Any
 
@@ -72,4 +72,4 @@ class DescribedRoute:
 def generate_unique_id(route: Any) -> str:
     """The name, the path and the first method, with underscores for what isn't a letter."""
     words = re.sub(r"\W", "_", f"{route.name}{route.path_format}")
-    return f"{words}_{route.verbs[0].lower()}"
+    return f"{words}_{route.given_methods[0].lower()}"

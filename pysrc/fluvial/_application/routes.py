@@ -126,7 +126,7 @@ class Route(DescribedRoute):
     ) -> None:
         self.path = path
         usual = ("GET",) if is_function(endpoint) else EVERY_METHOD
-        self.verbs = method_names(methods or usual)  # for the table
+        self.given_methods = method_names(methods or usual)
         self.endpoint = endpoint
         self.middleware = tuple(middleware or ())
         if (size := options.pop("max_body_size", None)) is not None:
@@ -149,7 +149,8 @@ class Route(DescribedRoute):
     @property
     def methods(self) -> set[str]:
         """The methods, in a set of its own, as Starlette says them: HEAD stands beside GET."""
-        return {*self.verbs, "HEAD"} if "GET" in self.verbs else set(self.verbs)
+        given = set(self.given_methods)
+        return given | {"HEAD"} if "GET" in given else given
 
     @property
     def path_format(self) -> str:
@@ -158,7 +159,7 @@ class Route(DescribedRoute):
 
     def matches(self, scope: Mapping[str, Any]) -> tuple[Match, dict[str, Any]]:
         """How well the route fits an ASGI scope, and what it would add to it, as in Starlette."""
-        return match_route(self, self.verbs, scope)
+        return match_route(self, self.given_methods, scope)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The route's path with these parameters. Raises: as `App.url_path_for`."""

@@ -22,7 +22,8 @@ class AsgiSender:
 
     def __init__(self, send: Send, scope: Message | None) -> None:
         self.started = False
-        self.takes_paths = takes_paths(scope)
+        # Has the server send all of the file at an absolute path, and completes the response.
+        self.send_path = self._send_path if takes_paths(scope) else None
         self.given_up = False  # because the client has disconnected
         self.watch: asyncio.Future[None] | None = None  # waits until the client disconnects
         self._send = send
@@ -60,8 +61,7 @@ class AsgiSender:
         """Returns that nothing was sent, so that the caller reads the file instead."""
         return 0
 
-    async def send_path(self, path: str) -> None:
-        """Has the server send all of the file at an absolute path, and completes the response."""
+    async def _send_path(self, path: str) -> None:
         await self._begin()
         await self._send({"type": PATHSEND, "path": path})
         self._complete = True

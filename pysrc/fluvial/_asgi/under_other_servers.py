@@ -172,7 +172,7 @@ class AsgiSide:
             return
         request: AdoptedRequest = adopt(self.core, scope, receive)
         request._send = send
-        self._tell_route(request)
+        self._tell_found(request)
         if (limited := scope.get(LIMITED_BODY)) is not None and request.plan is not None:
             limited.replace_limit(request.plan.body_limit)
         try:
@@ -184,7 +184,8 @@ class AsgiSide:
         finally:
             self._end(request)
 
-    def _tell_route(self, request: AdoptedRequest) -> None:
+    def _tell_found(self, request: AdoptedRequest) -> None:
+        """Says in the scope which route the request is for, also if that has another method."""
         _tell_route(request)
         if request.plan is None and request.route_status == 405:
             assert request._scope is not None
@@ -247,7 +248,7 @@ class AsgiSide:
         """Handles one request of an app without ASGI middleware, and sends its response."""
         request = adopt(self.core, scope, receive)
         request._send = send
-        self._tell_route(request)
+        self._tell_found(request)
         try:
             await self._in_time(self._respond_and_send(request, send), request, send)
         finally:

@@ -44,8 +44,7 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     Of gunicorn's settings these count: bind and everything of its sockets, workers, timeout,
     graceful_timeout, keepalive, worker_connections, threads, max_requests, limit_request_line,
     limit_request_fields, forwarded_allow_ips, proxy_protocol, root_path, asgi_lifespan, the TLS
-    files, reload,
-    accesslog, access_log_format and the error log.
+    files, reload, accesslog, access_log_format and the error log.
     """
 
     alive: bool

@@ -8,19 +8,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from .._application.core_options import core_options
 from .._asgi.bridge import Bridge
-from ..applications import App
-from ..requests import Request
 from .metrics_address import host_and_port
 from .metrics_memory import SPARE_SLOTS, MetricsMemory
 from .metrics_text import OPEN_METRICS, PROMETHEUS, takes_openmetrics, text_of
+from .routeless import server_without_routes
 from .sockets import bind_tcp, closing, describe
 
 if TYPE_CHECKING:
     import socket
 
+    from .. import _core
     from .._asgi.protocol import Message, Receive, Send
     from .._loop import Loop
     from .config import Config
@@ -121,18 +119,9 @@ class Metrics:
                 server.close()
 
     def _listen(self, loop: Loop, pool: _core.Pool) -> _core.Server:
-        app = App(openapi_url=None)
-        app.plan_routes()
         probes = self._health.core(self._counting.memory) if self._config.health else ()
-        server = _core.Server(
-            loop,
-            app.table,
-            pool,
-            app=app,
-            request_type=Request,
-            **core_options(app.errors),
-            own=((PORT_PATH, Bridge(self, lifespan="off").core), *probes),
-        )
+        own = ((PORT_PATH, Bridge(self, lifespan="off").core), *probes)
+        server = server_without_routes(loop, pool, own=own)
         for sock in self._counting.sockets:
             shared = self._counting.memory.slots > 1
             self.addresses.append(describe(sock) + PORT_PATH)

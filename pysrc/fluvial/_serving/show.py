@@ -78,7 +78,7 @@ def rows_of(app: App) -> Iterator[tuple[str, str, str, str]]:
     """For each route: its methods, its path, its name, and where its handler runs."""
     for route in app.http_routes:
         where = "" if route.plan is None else _WHERE[route.plan.kind]
-        yield "|".join(route.verbs), route.path, route.name, where
+        yield "|".join(route.given_methods), route.path, route.name, where
     for socket in app.websockets.routes:
         yield "WebSocket", socket.path, socket.name or "", "loop"
     for mount in app.mounts:

@@ -1,5 +1,5 @@
-"""What a server says while its app starts: the probes respond, and everything else is told to come
-again. Nothing reaches the app.
+"""What a server responds while its app starts up: probes are answered, and every other request gets
+a 503 with Retry-After. Nothing reaches the app.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from .._application.core_options import core_options
 from .._asgi.bridge import Bridge
-from ..applications import App
-from ..requests import Request
+from .routeless import server_without_routes
 
 if TYPE_CHECKING:
+    from .. import _core
     from .._asgi.protocol import Message, Receive, Send
     from .._loop import Loop
 
-_PATIENCE = 0.5  # seconds that requests have which came just before the startup was over
+_PATIENCE = 0.5  # seconds for the responses under way when the startup is over
 _BODY = b'{"detail":"Service Unavailable"}'
 _HEADERS = [
     (b"content-type", b"application/json"),
@@ -47,19 +45,8 @@ async def answering(
 
     What waits in their queues then is left to the app's own server.
     """
-    app = App(openapi_url=None)
-    app.plan_routes()
     root = Bridge(_not_yet, lifespan="off").core
-    server = _core.Server(
-        loop,
-        app.table,
-        pool,
-        app=app,
-        request_type=Request,
-        **core_options(app.errors),
-        root=root,
-        **options,
-    )
+    server = server_without_routes(loop, pool, root=root, **options)
     try:
         listen(server)
         yield

@@ -47,6 +47,7 @@ def _names(metadata: tuple[Any, ...], marker: Marker) -> tuple[str, ...]:
             break
         if type(item).__name__ == "FieldInfo":
             alias = item.alias if item.validation_alias is None else item.validation_alias
-            if alias is not None or "alias" in item._attributes_set:
+            said = getattr(item, "_attributes_set", ())  # pydantic's, and private
+            if alias is not None or "alias" in said:
                 return alias_names(alias)
     return marker.names

@@ -118,7 +118,7 @@ class Documented:
         kind = _core.TASK if is_async(endpoint) else _core.POOL
         request = (_core.Param(_core.REQUEST, "request", "request"),)
         route.plan = _core.Plan(endpoint, kind=kind, params=request, info=route)
-        self._router.add(route.verbs, path, route.plan)
+        self._router.add(route.given_methods, path, route.plan)
         return route
 
     # ---- the pages -------------------------------------------------------------------------

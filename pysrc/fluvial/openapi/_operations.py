@@ -101,7 +101,7 @@ def make_path_item(described: Described, schemas: Schemas) -> Json:
     """The operations of all methods of a route, by their names in lower case."""
     return {
         method.lower(): make_operation(described, method, schemas)
-        for method in described.route.verbs
+        for method in described.route.given_methods
     }
 
 

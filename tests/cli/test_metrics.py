@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +158,12 @@ def test_what_comes_while_the_app_is_loaded_anew_waits(folder: Path) -> None:
         wait.touch()
         (folder / "it.py").write_text(f"{APP}\n")
         server.expect("the startup waits")
-        with ThreadPoolExecutor(1) as pool:
-            early = pool.submit(httpx.get, f"{server.url}/x", timeout=PATIENCE)
-            while not early.running():
-                pass
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
+            client.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            early, _, _ = select.select([client], [], [], 0.5)
+            assert not early, client.recv(1000)
             wait.unlink()
-            assert early.result().status_code == 200
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_port_that_is_taken(folder: Path) -> None:

@@ -1,16 +1,15 @@
 /* One HTTP/1.1 connection: stream, parser, and the current exchange. One request is handled at a
  * time; what a client sends ahead is kept until the response is complete.
  *
- *   conn.c      bytes in, bytes kept, end of file, closing
+ *   conn.c      states, end of file, closing; conn_read.c: bytes in, bytes kept
  *   greeting.c  the header of the PROXY protocol, before everything else
  *   timeout.c   deadlines; half.c: a client that has sent FIN, does it still read?
- *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them
- *   request_head.c      what RFC 9112 asks of a complete head beyond llhttp
- *   exchange.c  the exchange: the calls to the upper layer, and when it is over
+ *   h1.c        llhttp's callbacks: bytes to the parts of a request, and the limits on them; h1_fault.c: its errors
+ *   request_head.c what RFC 9112 asks of a complete head beyond llhttp
+ *   exchange*.c the exchange: calls to the upper layer, its end; refusals; what is logged and counted
  *   out.c       bytes out
  *
  * It hands its bytes to another protocol, through UpgradeOps, after a 101 response (http/ws) and for HTTP/2 (h2.h).
- *
  * Thread: the loop's, with the GIL. Lifetime: from conn_open to the stream's on_closed.
  */
 #ifndef FLUVIAL_HTTP_CONN_H
@@ -160,8 +159,6 @@ void conn_settle(HttpConn *c);
 /* Calls conn_settle before the loop blocks: for callers in the middle of a call from the layer above,
  * or of an event of another connection. */
 void conn_settle_later(HttpConn *c);
-/* Does the work for which the connection waits in HttpServer.ready. */
-void conn_resume(HttpConn *c);
 
 /* The stream has got so many bytes. */
 static inline void
@@ -183,6 +180,17 @@ conn_kept(const HttpConn *c)
 {
     return c->kept.len - c->kept_from;
 }
+
+/* ---- conn_read.c ------------------------------------------------------------------------- */
+
+/* Bytes have arrived. */
+void conn_read(HttpConn *c, Slice data);
+/* Does the work for which the connection waits in HttpServer.ready. */
+void conn_resume(HttpConn *c);
+/* Whether bytes that have arrived must wait before they are parsed. */
+bool conn_is_blocked(const HttpConn *c);
+/* Drops the bytes that wait. */
+void conn_free_kept(HttpConn *c);
 
 /* ---- drain.c ----------------------------------------------------------------------------- */
 
@@ -247,23 +255,8 @@ int exchange_body(HttpConn *c, Slice piece);
 void exchange_message(HttpConn *c);
 /* Ends the exchange when both request and response are complete. */
 void exchange_advance(HttpConn *c);
-/* Refuses the request with a response of our own if none has begun, and ends the connection. */
-void exchange_reject(HttpConn *c, Fault fault);
 /* The request no longer counts as unanswered. */
 void exchange_landed(HttpRequest *req);
-/* Whether its Content-Length exceeds the limit, and nothing has been answered. */
-bool exchange_is_too_large(const HttpRequest *req);
-/* The fault of a request whose body exceeds its limit. */
-Fault exchange_excess(const HttpRequest *req);
-/* Adds the exchange to the log, if that has a format. Sets AccessEntry.took. */
-void exchange_log(HttpServer *server, AccessEntry entry);
-/* Logs a request with a head: `body` bytes of its response's body, and `received` bytes of its own, if there is an
- * access log with entries. */
-void exchange_log_request(HttpRequest *req, int status, uint64_t body,
-                          uint64_t received);
-/* Adds the exchange that is over to the log, in which its line is still missing unless the layout is plain and the
- * response has begun. `status`: if it hasn't. */
-void exchange_log_end(HttpRequest *req, int status, uint64_t received);
 /* Releases the request. Calls on_gone when its response isn't complete. */
 void exchange_drop(HttpConn *c);
 /* Sends "100 Continue" when it is due. */
@@ -278,5 +271,31 @@ void exchange_writable(HttpConn *c);
 /* The response is complete or given up. Wakes whatever still waits for room to write, or for the rest
  * of the request's body. Part of exchange_responded. */
 void exchange_over(HttpConn *c);
+
+/* ---- exchange_refuse.c ------------------------------------------------------------------- */
+
+/* Refuses the request with a response of our own if none has begun, and ends the connection. */
+void exchange_reject(HttpConn *c, Fault fault);
+/* Refuses a request that is one too many, without telling the layer above. */
+void exchange_overload(HttpRequest *req);
+/* Whether its Content-Length exceeds the limit, and nothing has been answered. */
+bool exchange_is_too_large(const HttpRequest *req);
+/* The fault of a request whose body exceeds its limit. */
+Fault exchange_excess(const HttpRequest *req);
+
+/* ---- exchange_log.c ---------------------------------------------------------------------- */
+
+/* Adds the exchange to the log, if that has a format. Sets AccessEntry.took. */
+void exchange_log(HttpServer *server, AccessEntry entry);
+/* Logs a request with a head: `body` bytes of its response's body, and `received` bytes of its own, if there is an
+ * access log with entries. */
+void exchange_log_request(HttpRequest *req, int status, uint64_t body,
+                          uint64_t received);
+/* Adds the exchange that is over to the log, in which its line is still missing unless the layout is plain and the
+ * response has begun. `status`: if it hasn't. */
+void exchange_log_end(HttpRequest *req, int status, uint64_t received);
+/* The same as exchange_log_end for the exchange of a connection that ends, of a request or of a WebSocket. There is
+ * an access log, or metrics. */
+void exchange_log_drop(HttpConn *c);
 
 #endif

@@ -10,7 +10,6 @@
 #include "base/probe.h"
 #include "http/h2.h"
 #include "http/measure.h"
-#include "http/response_head.h"
 #include "http/out.h"
 
 static const HttpOps *
@@ -67,59 +66,6 @@ exchange_landed(HttpRequest *req)
 }
 
 void
-exchange_log(HttpServer *server, AccessEntry entry)
-{
-    if (server->log.format == NULL) {
-        return;
-    }
-    const HttpRequest *req = entry.req;
-    entry.took = req != NULL && req->began_ns != 0 ? loop_now_ns() - req->began_ns : 0;
-    access_log_entry(&server->log, &entry);
-}
-
-void
-exchange_log_request(HttpRequest *req, int status, uint64_t body, uint64_t received)
-{
-    if (req->server->log.format != NULL) {
-        exchange_log(req->server, (AccessEntry){.req = req,
-                                                .peer = &req->peer,
-                                                .id = http_request_id(req),
-                                                .status = status,
-                                                .body = body,
-                                                .sent = body + req->rest_out,
-                                                .received = received});
-    }
-}
-
-/* The status in the log of a request that gets no response: nginx's 499 when the client has given it up, or what
- * it would have been told. */
-static int
-exchange_status_without_response(const HttpConn *c)
-{
-    if (c->server->aborting) {
-        return 503;
-    }
-    bool ours = c->req->response == HTTP_RESPONSE_DONE; /* http_abort */
-    return ours && !c->left && !c->eof ? 500 : 499;
-}
-
-void
-exchange_log_end(HttpRequest *req, int status, uint64_t received)
-{
-    if ((!req->told && req->status == 0) || req->refused) {
-        return;
-    }
-    if (req->status == 0) {
-        req->status = status;
-        access_log_add(&req->server->log, &req->peer, req, status);
-    }
-    exchange_log_request(req, req->status, req->body_out, received);
-    if (req->server->metrics != NULL && req->status != 101) {
-        measure_exchange(req->server, req, req->status);
-    }
-}
-
-void
 exchange_drop(HttpConn *c)
 {
     coded_drop(c->coded);
@@ -134,18 +80,7 @@ exchange_drop(HttpConn *c)
         return;
     }
     if (unlikely(c->server->log.writer != NULL || c->server->metrics != NULL)) {
-        if (req->status == 101) {
-            req->body_out = c->sent - c->sent_before;
-        }
-        const AccessLog *log = &c->server->log;
-        if (likely(log->writer == NULL && log->format == NULL && req->status != 0
-                   && req->status != 101 && !req->refused)) {
-            /* There are metrics, the only part of exchange_log_end that is left. */
-            measure_exchange(c->server, req, req->status);
-        } else {
-            int status = req->status == 0 ? exchange_status_without_response(c) : 0;
-            exchange_log_end(req, status, c->body_received);
-        }
+        exchange_log_drop(c);
     }
     c->server->stats.websockets -= req->status == 101;
     c->req = NULL;
@@ -160,49 +95,6 @@ exchange_drop(HttpConn *c)
 }
 
 /* ---- The request comes in ---------------------------------------------------------------- */
-
-int
-http_respond_busy(HttpRequest *req)
-{
-    HttpFields fields = {.has_content_type = false};
-    const HttpHead head = {
-        .status = 503, .content_type = SLICE("application/json"), .fields = &fields};
-    (void)http_fields_add(&fields, SLICE("retry-after"),
-                          SLICE("1")); /* or without it */
-    int err =
-        http_respond(req, &head, SLICE("{\"detail\":\"Service Unavailable\"}"), NULL);
-    http_fields_free(&fields);
-    return err;
-}
-
-/* Refuses a request that is one too many, without telling the layer above. */
-static void
-exchange_overload(HttpRequest *req)
-{
-    req->server->stats.rejected++;
-    (void)http_respond_busy(req);
-    server_refused(
-        req->server, &req->peer,
-        (HttpRefusal){503, "There are too many requests at once", "in_flight"});
-}
-
-Fault
-exchange_excess(const HttpRequest *req)
-{
-    const HttpLimits *limits = &req->server->limits;
-    const char *name = req->body_limit == limits->body ? "body"
-                       : req->body_limit == limits->form_size
-                           ? "form_size"
-                           : NULL; /* the route's own */
-    return (Fault){413, "The body is too large", name};
-}
-
-bool
-exchange_is_too_large(const HttpRequest *req)
-{
-    return req->response == HTTP_RESPONSE_NONE && req->content_length > 0
-           && limit_exceeded(req->body_limit, (uint64_t)req->content_length);
-}
 
 /* Calls on_request. The client may have sent FIN already with an earlier request. */
 static void
@@ -521,77 +413,4 @@ exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded)
     c->upgrade = ops;
     c->upgraded = upgraded;
     conn_set_state(c, CONN_UPGRADED);
-}
-
-/* The id of a request that is refused, perhaps before it could be read; `made` is where to make one. Empty: there are
- * no ids. */
-static Slice
-exchange_id(HttpConn *c, char made[REQUEST_ID_MADE])
-{
-    RequestIds *ids = &c->server->ids;
-    if (!request_ids_on(ids)) {
-        return SLICE("");
-    }
-    if (c->req != NULL) {
-        request_id_give(ids, c->req, c->trusted);
-        return http_request_id(c->req);
-    }
-    request_id_make(ids, made);
-    return slice_of(made, REQUEST_ID_MADE);
-}
-
-/* Writes the response that refuses the request, and its line in the log. */
-static void
-exchange_refuse(HttpConn *c, Fault fault)
-{
-    HttpRequest *req = c->req;
-    char made[REQUEST_ID_MADE];
-    Slice id = exchange_id(c, made);
-    size_t mark = out_begin(c);
-    bool bodyless = req != NULL && c->parser.method == HTTP_HEAD;
-    size_t before = c->server->out.len;
-    size_t body = response_put_refusal(c->server, fault, id, bodyless);
-    exchange_log(c->server,
-                 (AccessEntry){.req = req,
-                               .peer = req != NULL ? &req->peer : &c->peer,
-                               .id = id,
-                               .status = fault.status,
-                               .body = body,
-                               .sent = c->server->out.len - before,
-                               .received = req != NULL ? c->body_received : 0});
-    out_end(c, mark);
-    if (c->server->metrics != NULL) {
-        measure_exchange(c->server, req, fault.status);
-    }
-    if (req != NULL) {
-        req->refused = true;
-    }
-}
-
-void
-exchange_reject(HttpConn *c, Fault fault)
-{
-    if (c->state == CONN_LINGER || c->state == CONN_CLOSING) {
-        return;
-    }
-    HttpRequest *req = c->req;
-    NetAddr peer = req != NULL ? req->peer : c->peer;
-    HttpResponseStage response = req != NULL ? req->response : HTTP_RESPONSE_NONE;
-    if (response == HTTP_RESPONSE_STREAMING || c->coded != NULL
-        || (response == HTTP_RESPONSE_NONE && fault.status == 0)) {
-        conn_close(c, true);
-        return;
-    }
-    if (response == HTTP_RESPONSE_NONE) {
-        c->server->stats.rejected++;
-        PROBE(refused, c, req, fault.status);
-        access_log_add(&c->server->log, &peer, req, fault.status);
-        exchange_refuse(c, fault);
-    }
-    exchange_drop(c);
-    conn_finish(c);
-    if (response == HTTP_RESPONSE_NONE) { /* last, because it runs Python code */
-        server_refused(c->server, &peer,
-                       (HttpRefusal){fault.status, fault.detail, fault.limit});
-    }
 }

@@ -7,12 +7,11 @@
 
 #include "http/conn.h"
 #include "http/forwarded.h"
+#include "http/h1_fault.h"
 #include "http/h2.h"
 
 enum {
-    HEAD_FIRST = 1024, /* bytes reserved for the first head of a request object */
-    METHOD_MAX =
-        64, /* letters of an unknown method; a longer one is refused as too long */
+    HEAD_FIRST = 1024,  /* bytes reserved for the first head of a request object */
     FIELD_OVERHEAD = 4, /* ": " and CRLF, which count towards the header block */
 };
 
@@ -54,46 +53,16 @@ h1_on_message_begin(llhttp_t *parser)
     return 0;
 }
 
-/* The byte `n` (1 or 2) places before `at`; it may belong to bytes that were parsed earlier. */
-static char
-byte_before(const HttpConn *c, const char *at, size_t n)
-{
-    size_t here = (size_t)(at - c->piece);
-    return here >= n ? at[-(ptrdiff_t)n] : c->before[2 - (n - here)];
-}
-
-/* Whether two spaces stand before `at`, the beginning of a part of the request line or of a later piece
- * of it. llhttp accepts any number of spaces between the parts; RFC 9112 section 3 allows one. */
-static bool
-has_two_spaces(const HttpConn *c, const char *at)
-{
-    return byte_before(c, at, 1) == ' ' && byte_before(c, at, 2) == ' ';
-}
-
-/* Texts that are used twice: llhttp may find the fault itself before it hands over a part, or it may
- * hand over the first piece of the part and a callback finds the fault. */
-static const char TWO_SPACES[] = "The request line has two spaces in a row";
-static const char OTHER_PROTOCOL[] = "The protocol is not HTTP";
-
-static const char OTHER_METHOD[] = "The method is not known";
-
-/* llhttp also knows the methods of RTSP. */
-static bool
-is_of_rtsp(const HttpConn *c)
-{
-    return c->parser.method >= HTTP_DESCRIBE && c->parser.method <= HTTP_FLUSH;
-}
-
 static int
 h1_on_url(llhttp_t *parser, const char *at, size_t len)
 {
     HttpConn *c = conn_of_parser(parser);
     HttpRequest *req = c->req;
-    if (unlikely(is_of_rtsp(c))) {
-        return h1_refuse(c, 501, OTHER_METHOD);
+    if (unlikely(h1_is_of_rtsp(c))) {
+        return h1_refuse(c, 501, H1_OTHER_METHOD);
     }
-    if (unlikely(has_two_spaces(c, at))) {
-        return h1_refuse(c, 400, TWO_SPACES);
+    if (unlikely(h1_has_two_spaces(c, at))) {
+        return h1_refuse(c, 400, H1_TWO_SPACES);
     }
     if (limit_exceeded(c->server->limits.request_line, req->target_len + len)) {
         return h1_refuse_excess(c, 414, "The request target is too long",
@@ -112,15 +81,15 @@ static int
 h1_on_protocol(llhttp_t *parser, const char *at, size_t len)
 {
     HttpConn *c = conn_of_parser(parser);
-    if (unlikely(has_two_spaces(c, at))) {
-        return h1_refuse(c, 400, TWO_SPACES);
+    if (unlikely(h1_has_two_spaces(c, at))) {
+        return h1_refuse(c, 400, H1_TWO_SPACES);
     }
     if (likely(len == 4 && memcmp(at, "HTTP", 4) == 0)) {
         return 0;
     }
     for (size_t i = 0; i < len; i++) {
         if (at[i] != 'H' && at[i] != 'T' && at[i] != 'P') {
-            return h1_refuse(c, 400, OTHER_PROTOCOL);
+            return h1_refuse(c, 400, H1_OTHER_PROTOCOL);
         }
     }
     return 0;
@@ -156,12 +125,6 @@ h1_on_version_complete(llhttp_t *parser)
 }
 
 /* ---- Fields ------------------------------------------------------------------------------ */
-
-static bool
-in_trailers(const HttpConn *c)
-{
-    return c->state != CONN_HEAD;
-}
 
 /* Trailer fields are counted and dropped. The start of each name is kept, to recognise the forbidden
  * ones. */
@@ -235,7 +198,7 @@ static int
 h1_on_header_field(llhttp_t *parser, const char *at, size_t len)
 {
     HttpConn *c = conn_of_parser(parser);
-    if (unlikely(in_trailers(c))) {
+    if (unlikely(h1_in_trailers(c))) {
         return trailer_name_add(c, at, len);
     }
     if ((!c->in_field && h1_field_begin(c) != 0) || head_reserve(c, len) != 0) {
@@ -257,7 +220,7 @@ static int
 h1_on_header_value(llhttp_t *parser, const char *at, size_t len)
 {
     HttpConn *c = conn_of_parser(parser);
-    if (unlikely(in_trailers(c))) {
+    if (unlikely(h1_in_trailers(c))) {
         return trailer_count(c, len);
     }
     if (head_reserve(c, len) != 0) {
@@ -323,7 +286,7 @@ static int
 h1_on_header_value_complete(llhttp_t *parser)
 {
     HttpConn *c = conn_of_parser(parser);
-    if (unlikely(in_trailers(c))) {
+    if (unlikely(h1_in_trailers(c))) {
         return trailer_end(c);
     }
     HttpRequest *req = c->req;
@@ -422,91 +385,7 @@ h1_init(HttpConn *c)
                                1); /* request_head.c judges, where it is well-formed */
 }
 
-/* An unknown method, or no method at all (such as a TLS ClientHello). */
-static Fault
-fault_of_method(const HttpConn *c, const char *end)
-{
-    const char *at = c->parser.error_pos;
-    const char *from = at;
-    while (at != NULL && at < end && ((*at >= 'A' && *at <= 'Z') || *at == '-')) {
-        at++;
-    }
-    if (at == from) {
-        return fault_make(400, "The request line is malformed");
-    }
-    return at - from > METHOD_MAX ? fault_make(400, "The method is too long")
-                                  : fault_make(501, OTHER_METHOD);
-}
-
-/* The fault of a target or a protocol that llhttp refuses. */
-static Fault
-fault_of_part(const HttpConn *c, const char *otherwise)
-{
-    const char *begin = c->parser.error_pos;
-    if (is_of_rtsp(c)) {
-        return fault_make(501, OTHER_METHOD);
-    }
-    while (begin > c->piece && begin[-1] != ' ') {
-        begin--;
-    }
-    return fault_make(400, has_two_spaces(c, begin) ? TWO_SPACES : otherwise);
-}
-
-/* The fault of a Content-Length or a Transfer-Encoding that llhttp refuses. */
-static Fault
-fault_of_framing(const HttpConn *c, llhttp_errno_t code)
-{
-    if (in_trailers(c)) {
-        return fault_make(400, "A field is not allowed in the trailer section");
-    }
-    if (code == HPE_UNEXPECTED_CONTENT_LENGTH) {
-        return fault_make(400, "Content-Length is repeated");
-    }
-    if (code == HPE_INVALID_CONTENT_LENGTH) {
-        return c->parser.flags & F_TRANSFER_ENCODING
-                   ? fault_make(400,
-                                "Content-Length is not allowed with Transfer-Encoding")
-                   : fault_make(400, "Content-Length is malformed");
-    }
-    return c->parser.flags & F_CONTENT_LENGTH
-               ? fault_make(400, "Content-Length is not allowed with Transfer-Encoding")
-               : fault_make(400, "Transfer-Encoding doesn't end in chunked");
-}
-
-/* The fault that corresponds to an error which llhttp found itself. */
-static Fault
-fault_of_error(const HttpConn *c, llhttp_errno_t code, const char *end)
-{
-    switch (code) {
-    case HPE_INVALID_METHOD:
-        return fault_of_method(c, end);
-    case HPE_INVALID_VERSION:
-        return fault_make(400, "The version of HTTP is malformed");
-    case HPE_PAUSED_H2_UPGRADE:
-        return fault_make(505, "The version of HTTP is not supported");
-    case HPE_INVALID_URL:
-        return fault_of_part(c, "The request target is malformed");
-    case HPE_INVALID_CONSTANT:
-        return fault_of_part(c, OTHER_PROTOCOL);
-    case HPE_INVALID_HEADER_TOKEN:
-    case HPE_UNEXPECTED_SPACE:
-        return fault_make(400, "A field is malformed");
-    case HPE_INVALID_CONTENT_LENGTH:
-    case HPE_UNEXPECTED_CONTENT_LENGTH:
-    case HPE_INVALID_TRANSFER_ENCODING:
-        return fault_of_framing(c, code);
-    case HPE_INVALID_CHUNK_SIZE:
-        return fault_make(400, "A chunk is malformed");
-    case HPE_CR_EXPECTED:
-    case HPE_LF_EXPECTED:
-    case HPE_STRICT:
-        return fault_make(400, "A line doesn't end in CRLF");
-    default:
-        return fault_make(400, "The request is malformed");
-    }
-}
-
-/* Keeps the last two bytes for byte_before(). */
+/* Keeps the last two bytes for h1_byte_before(). */
 static void
 h1_keep_before(HttpConn *c, const char *ptr, size_t len)
 {
@@ -535,7 +414,7 @@ h1_parse(HttpConn *c, const char *ptr, size_t len)
     if (code != HPE_PAUSED) {
         Fault fault = c->fault.status != 0 || code == HPE_USER
                           ? c->fault
-                          : fault_of_error(c, code, ptr + len);
+                          : h1_fault(c, code, ptr + len);
         exchange_reject(c, fault);
         return len;
     }

@@ -44,7 +44,10 @@ typedef enum ServerState {
     SERVER_DRAINED,
 } ServerState;
 
-enum { OUT_PARTS = 64 };
+enum {
+    OUT_PARTS = 64,
+    KNOWN_HOST_MAX = 64, /* bytes */
+};
 
 /* Parked bytes of one connection in HttpServer.out: they wait to leave with others, see out.h. */
 typedef struct OutPart {
@@ -53,6 +56,13 @@ typedef struct OutPart {
     int fd;      /* the connection's socket */
     size_t sent; /* bytes written by the thread of watch.h */
 } OutPart;
+
+/* The last value of a Host field that was well-formed, unless it was longer: nearly all requests to a server
+ * carry the same. */
+typedef struct KnownHost {
+    size_t len;
+    char bytes[KNOWN_HOST_MAX];
+} KnownHost;
 
 struct HttpServer {
     Loop *loop;         /* borrowed; outlives the server */
@@ -94,8 +104,9 @@ struct HttpServer {
     LoopHook hook;
     LoopHook due_hook; /* see loop_due_hook_add */
     DateCache date;
-    Buf ws_origins;          /* owned: see http_server_ws_origins */
-    Buf hosts;               /* owned: see http_server_hosts */
+    Buf ws_origins; /* owned: see http_server_ws_origins */
+    Buf hosts;      /* owned: see http_server_hosts */
+    KnownHost known;
     Buf added;               /* owned: see http_server_fields */
     bool no_server, no_date; /* the same */
     Buf probes;              /* owned: see http_server_probes */

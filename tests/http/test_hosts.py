@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fluvial import App, WebSocket
+from fluvial import App, Request, WebSocket
 from support.ws_client import Client
 
 
@@ -78,3 +78,30 @@ def test_websockets(serve, app) -> None:
 def test_every_host_is_allowed_by_default(serve, app) -> None:
     for options in ({}, {"allowed_hosts": ("*",)}):
         assert serve(app, **options).client.get("/", headers={"host": "x"}).status_code == 200
+
+
+NEARLY = [b"a.example:80", b"a.example:8x", b"a_example:80", b"a example:80", b"a.example", b""]
+
+
+@pytest.mark.parametrize("other", NEARLY)
+def test_each_request_is_judged_by_its_own_host(serve, app, other) -> None:
+    """However many well-formed fields of the server came before, and of whatever length."""
+    request = b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+    statuses = {b"a.example:80": 200, b"a_example:80": 200, b"a.example": 200}
+    served = serve(app)
+    for host in (b"a.example:80", b"a" * 100, b"a.example:80", other, b"a.example:80"):
+        first = served.exchange(request % host).split(b"\r\n")[0]
+        wanted = statuses.get(host, 200 if host == b"a" * 100 else 400)
+        assert first.startswith(b"HTTP/1.1 %d " % wanted), host
+
+
+def test_a_host_is_passed_on_as_it_came_after_another(serve) -> None:
+    app = App(openapi_url=None)
+
+    @app.get("/")
+    async def host(request: Request) -> str:
+        return request.headers["host"]
+
+    served = serve(app)
+    for name in ("a.example", "b.example", "a.example", "b" * 64, "c" * 64, "d" * 65, "d" * 65):
+        assert served.client.get("/", headers={"host": name}).json() == name

@@ -85,7 +85,7 @@ metrics_new(void *memory, size_t size, uint64_t slot, int *err)
     }
     uint64_t capacity = head[METRICS_CAPACITY], slots = head[METRICS_SLOTS];
     if (capacity == 0 || capacity > UINT32_MAX || slots > UINT16_MAX || slot >= slots
-        || size < metrics_size(slots, capacity)) {
+        || size < metrics_size(slot + 1, capacity)) { /* others may be added */
         return NULL;
     }
     Metrics *m = PyMem_RawCalloc(1, sizeof *m);

@@ -55,7 +55,9 @@ typedef enum MetricsWord {
     METRICS_PID,   /* Python's from here on; 0: no process has the slot */
     METRICS_READY, /* 1: it may get requests */
     METRICS_THREADS_MOST,
-    METRICS_SLOT = 64, /* words before the series */
+    METRICS_OWNER =
+        63, /* the process id of the parent that has taken the slot; 0: it is free */
+    METRICS_SLOT, /* words before the series */
 } MetricsWord;
 
 typedef struct Metrics Metrics;

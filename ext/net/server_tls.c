@@ -154,10 +154,12 @@ static PyType_Spec context_spec = {
 static PyObject *
 tickets_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"lifetime", NULL};
+    static const char *const names[] = {"lifetime", "state", NULL};
     long lifetime;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "l:SessionTickets", (char **)names,
-                                     &lifetime)) {
+    const char *state = "";
+    Py_ssize_t len = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "l|y#:SessionTickets",
+                                     (char **)names, &lifetime, &state, &len)) {
         return NULL;
     }
     if (lifetime < 1) {
@@ -168,7 +170,24 @@ tickets_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self != NULL && (self->tickets = secure_tickets_new(lifetime)) == NULL) {
         Py_CLEAR(self);
     }
+    if (self != NULL && len > 0
+        && !secure_tickets_continue(self->tickets, slice_of(state, (size_t)len))) {
+        Py_CLEAR(self);
+        PyErr_SetString(PyExc_ValueError, "state must be that of other SessionTickets");
+    }
     return (PyObject *)self;
+}
+
+static PyObject *
+tickets_state(PyObject *op, PyObject *unused)
+{
+    (void)unused;
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, SECURE_TICKET_STATE);
+    if (bytes != NULL) {
+        secure_tickets_state(((TicketsObject *)op)->tickets,
+                             (unsigned char *)PyBytes_AS_STRING(bytes));
+    }
+    return bytes;
 }
 
 /* Seconds: no ticket lives longer (RFC 8446 section 4.6.1). */
@@ -203,6 +222,8 @@ tickets_dealloc(PyObject *op)
 
 static PyMethodDef tickets_def[] = {
     {"advance", tickets_advance, METH_VARARGS, "Changes the keys if that is due."},
+    {"state", tickets_state, METH_NOARGS,
+     "What another process needs for the same keys."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -59,6 +59,68 @@ secure_tickets_new(long lifetime)
     return tickets;
 }
 
+/* ---- Another process' keys ------------------------------------------------------------------- */
+
+/* How they are handed over: between processes of one machine and, perhaps, of two versions of Fluvial, which the
+ * first bytes tell apart. */
+typedef struct TicketState {
+    char magic[16];
+    uint64_t lifetime, started, changes, has_before;
+    unsigned char secret[SECURE_TICKET_SECRET];
+    SecureTicketKey before;
+    unsigned char spare[80];
+} TicketState;
+static_assert(sizeof(TicketState) == SECURE_TICKET_STATE, "the sizes are the same");
+static const char TICKET_MAGIC[16] = "fluvial keys 1";
+
+void
+secure_tickets_state(SecureTickets *tickets, unsigned char out[SECURE_TICKET_STATE])
+{
+    secure_tickets_advance(tickets, uv_hrtime());
+    TicketState state = {
+        .lifetime = (uint64_t)tickets->lifetime,
+        .started = tickets->started,
+        .changes = tickets->changes,
+        .has_before = tickets->has_before,
+        .before = tickets->before,
+    };
+    memcpy(state.magic, TICKET_MAGIC, sizeof state.magic);
+    memcpy(state.secret, tickets->secret, sizeof state.secret);
+    memcpy(out, &state, sizeof state);
+    OPENSSL_cleanse(&state, sizeof state);
+}
+
+bool
+secure_tickets_continue(SecureTickets *tickets, Slice bytes)
+{
+    TicketState state;
+    if (bytes.len != sizeof state) {
+        return false;
+    }
+    memcpy(&state, bytes.ptr, sizeof state);
+    if (memcmp(state.magic, TICKET_MAGIC, sizeof state.magic) != 0
+        || state.started > uv_hrtime()) {
+        return false;
+    }
+    SecureTickets theirs = {.started = state.started, .changes = state.changes};
+    memcpy(theirs.secret, state.secret, sizeof theirs.secret);
+    ticket_make_key(&theirs, &theirs.now);
+    if ((long)state.lifetime != tickets->lifetime) { /* they change at other times */
+        tickets->before = theirs.now;
+        tickets->has_before = true;
+    } else {
+        memcpy(tickets->secret, theirs.secret, sizeof tickets->secret);
+        tickets->started = theirs.started;
+        tickets->changes = theirs.changes;
+        tickets->now = theirs.now;
+        tickets->before = state.before;
+        tickets->has_before = state.has_before != 0;
+    }
+    OPENSSL_cleanse(&theirs, sizeof theirs);
+    OPENSSL_cleanse(&state, sizeof state);
+    return true;
+}
+
 SecureTickets *
 secure_tickets_ref(SecureTickets *tickets)
 {

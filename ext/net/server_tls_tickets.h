@@ -8,6 +8,7 @@
 #define FLUVIAL_NET_SERVER_TLS_TICKETS_H
 
 #include "base/py.h"
+#include "base/slice.h"
 
 #include <openssl/types.h>
 
@@ -36,6 +37,13 @@ typedef struct SecureTickets {
 
 /* With one reference; NULL with an exception set. */
 SecureTickets *secure_tickets_new(long lifetime);
+/* The same with the keys of another process of this machine, whose `state` is that of secure_tickets_state(); with
+ * another lifetime new keys begin, and those are still read. Returns false when it is none. */
+bool secure_tickets_continue(SecureTickets *tickets, Slice state);
+/* What another process needs, as of now. It is secret. */
+enum { SECURE_TICKET_STATE = 256 }; /* bytes */
+void secure_tickets_state(SecureTickets *tickets,
+                          unsigned char out[SECURE_TICKET_STATE]);
 SecureTickets *secure_tickets_ref(SecureTickets *tickets); /* returns `tickets` */
 void secure_tickets_unref(SecureTickets *tickets);         /* may be NULL */
 

@@ -364,7 +364,11 @@ class ResponseProtocol(Protocol):
 class SessionTickets:
     """Keys of TLS's session tickets, which change every `lifetime` seconds, or minute if that is
     longer. Processes that were forked afterwards have the same ones at any time."""
-    def __new__(cls, lifetime: int) -> SessionTickets: ...
+    def __new__(cls, lifetime: int, state: bytes = b"") -> SessionTickets:
+        """With a `state` the keys are those of another process on this machine. Raises:
+        ValueError when it is none."""
+    def state(self) -> bytes:
+        """What another process needs to have the same keys from now on. It is secret."""
     def advance(self, ahead: int = 0, /) -> None:
         """Changes the keys if that is due, or will be `ahead` seconds from now, at most a week.
         When they are used that happens by itself. Raises: ValueError."""

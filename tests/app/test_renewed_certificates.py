@@ -238,6 +238,45 @@ def test_keys_are_not_advanced_by_more_than_a_week(ahead: int) -> None:
         tickets.advance(ahead)
 
 
+@pytest.mark.parametrize("lifetime", [3600, 1800])
+@pytest.mark.parametrize("changes", [0, 1])
+def test_keys_of_another_process(
+    made: list[Certificate], live: Certificate, lifetime: int, changes: int
+) -> None:
+    """They decrypt its tickets, also those of the key before the last, if they go on as it does."""
+    context = trusting(made)
+
+    def session(served: Served, before: ssl.SSLSession | None = None) -> tuple[Any, bool]:
+        with served.connect(context, before) as sock:
+            sock.sendall(GET)
+            assert sock.recv(65536)
+            return sock.tls.session, bool(sock.tls.session_reused)
+
+    with serving(presenting(), **options(live, ssl_session_lifetime=3600)) as served:
+        assert served.service is not None
+        keys = served.service.certificates._tickets
+        assert keys is not None
+        first, _ = session(served)
+        keys.advance(3600 * changes)
+        last, _ = session(served)
+        state = served.service.certificates.sessions
+    with serving(presenting(), **options(live, ssl_session_lifetime=lifetime)) as served:
+        assert served.service is not None
+        assert not session(served, last)[1]
+        config = served.service.certificates._config
+        served.service.certificates = Certificates(config, sessions=state)
+        assert served.service.certificates.secure is not None
+        served.service.server.renew_secure(served.service.certificates.secure)
+        assert session(served, last)[1]
+        assert session(served, first)[1] == (not changes or lifetime == 3600)
+
+
+@pytest.mark.parametrize("state", [b"x", bytes(256), b"fluvial keys 1\0\0" + b"\xff" * 240])
+def test_what_is_no_state_of_keys(state: bytes) -> None:
+    with pytest.raises(ValueError, match="state must be that of other SessionTickets"):
+        _core.SessionTickets(60, state)
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_no_sessions(made: list[Certificate], live: Certificate, version: ssl.TLSVersion) -> None:
     context = trusting(made)

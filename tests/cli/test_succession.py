@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from fluvial._serving.succession import Predecessor, start_successor
+from fluvial._serving.succession import Legacy, Predecessor, start_successor
 from support.command import PATIENCE, ServerProcess, launched
 from support.workers import Load, pids_that_answer, until
 
@@ -160,7 +160,7 @@ def test_signals_are_heard_after_a_fork_that_failed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "fork", fork)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with pytest.raises(BlockingIOError):
-        start_successor([], ())
+        start_successor([], (), Legacy())
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 

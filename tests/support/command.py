@@ -114,9 +114,11 @@ class ServerProcess:
 
 
 def command_of(app: str, app_dir: Path, *options: str) -> list[str]:
-    """`fluvial run`, on a free port where the options name no address."""
+    """`fluvial run`, on a free port where neither the options nor fluvial.toml name an address."""
     fluvial = str(Path(sys.executable).with_name("fluvial"))
-    address = () if {"--uds", "--bind"} & set(options) else ("--port", "0")
+    file = app_dir / "fluvial.toml"
+    named = {"--uds", "--bind"} & set(options) or (file.exists() and "bind =" in file.read_text())
+    address = () if named else ("--port", "0")
     return [fluvial, "run", app, "--app-dir", str(app_dir), *address, *options]
 
 

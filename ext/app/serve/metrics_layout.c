@@ -43,6 +43,7 @@ metrics_py_layout(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         {"pid", METRICS_PID},
         {"ready", METRICS_READY},
         {"threads_most", METRICS_THREADS_MOST},
+        {"owner", METRICS_OWNER},
         {"slot", METRICS_SLOT},
     };
     PyObject *layout = PyDict_New();

@@ -33,18 +33,21 @@ _RENEW = getattr(signal, "SIGHUP", None)
 
 
 class Certificates:
-    """The SecureContext of a server's configuration; None without TLS.
+    """The SecureContext of a server's configuration; None without TLS. `sessions` is what another
+    process has had as its `sessions`.
 
     Raises: SecureError when it can't be made.
     """
 
-    def __init__(self, config: Config, before: Certificates | None = None) -> None:
+    def __init__(
+        self, config: Config, before: Certificates | None = None, sessions: bytes = b""
+    ) -> None:
         self._config = config
         files = _files_of(config, before)
         self._dev = files if config.tls_dev else None
         self._used = self._seen = files.stamps
         self._refused: Stamps | None = None  # of files that couldn't be used
-        self._tickets = _tickets(config, before)
+        self._tickets = _tickets(config, before, sessions)
         self.secure = make_secure(config, files, self._tickets)
         self.posted: Posted | None = None if before is None else before.posted
 
@@ -52,6 +55,11 @@ class Certificates:
     def interval(self) -> float:
         """Seconds between two looks; 0 when there is nothing to look at."""
         return self._config.ssl_watch_interval if self._used else 0.0
+
+    @property
+    def sessions(self) -> bytes:
+        """The keys of session tickets, for a process that takes this one's place."""
+        return b"" if self._tickets is None else self._tickets.state()
 
     # ---- For who looks at the files -----------------------------------------------------------
 
@@ -119,12 +127,18 @@ def _files_of(config: Config, before: Certificates | None) -> Files:
     return read_files(config) if made is None else made
 
 
-def _tickets(config: Config, before: Certificates | None) -> _core.SessionTickets | None:
+def _tickets(
+    config: Config, before: Certificates | None, sessions: bytes
+) -> _core.SessionTickets | None:
     """The keys of session tickets: those of `before`, so that its sessions can be taken up."""
     lifetime = config.ssl_session_lifetime
     if before is not None and before._config.ssl_session_lifetime == lifetime:
         return before._tickets
-    return _core.SessionTickets(lifetime) if config.scheme == "https" and lifetime else None
+    if config.scheme != "https" or not lifetime:
+        return None
+    with contextlib.suppress(ValueError):  # of another version of Fluvial
+        return _core.SessionTickets(lifetime, sessions)
+    return _core.SessionTickets(lifetime)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -41,19 +42,32 @@ class Counting:
     slot: int = -1
 
 
-def make_counting(config: Config, workers: int) -> Counting | None:
-    """What `workers` processes share; None when no metrics are wanted.
+def make_counting(config: Config, workers: int, before: int = -1) -> Counting | None:
+    """What `workers` processes share; None when no metrics are wanted. `before` is the memory of a
+    process whose place this one takes.
 
     Raises: BindError when the port can't be bound.
     """
     if not config.metrics:
+        if before >= 0:
+            os.close(before)
         return None
     sockets: list[socket.socket] = []
     if not config.metrics.startswith("/"):
         # Another binary that takes the server over has the port at the same time.
         sockets = bind_tcp(*host_and_port(config.metrics), reuse=workers > 1)
     slots = 1 if workers == 1 else 2 * workers + SPARE_SLOTS
-    return Counting(MetricsMemory(slots, config.metrics_series), sockets)
+    return Counting(_make_memory(slots, config.metrics_series, before), sockets)
+
+
+def _make_memory(slots: int, series: int, before: int) -> MetricsMemory:
+    if before >= 0:
+        try:
+            return MetricsMemory(slots, series, before)
+        except (OSError, ValueError):
+            os.close(before)
+            log.warning("The metrics begin at 0: the process before this one counts otherwise")
+    return MetricsMemory(slots, series)
 
 
 class Metrics:
@@ -101,6 +115,7 @@ class Metrics:
             status, headers = 200, [(b"content-type", kind.encode()), (b"vary", b"accept")]
             if self.server is not None:
                 self.server.measure()
+            self._counting.memory.refresh()
             body = text_of(self._counting.memory, openmetrics=openmetrics)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -130,8 +145,9 @@ class Metrics:
         return server
 
 
-def close_sockets(counting: Counting | None) -> None:
-    """Closes the sockets of a parent, which doesn't serve."""
+def close_counting(counting: Counting | None) -> None:
+    """Closes what a parent has, which doesn't serve."""
     if counting is not None:
+        counting.memory.close()
         with closing(counting.sockets):
             pass

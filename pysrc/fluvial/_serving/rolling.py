@@ -22,14 +22,15 @@ from .cells import Cells
 from .config import RANGES
 from .draining import RETIRING
 from .identity import take_pid_file
-from .metrics import Counting, close_sockets, make_counting
+from .inherited import settle
+from .metrics import Counting, close_counting, make_counting
 from .metrics_text import resident_size
 from .reopening import REOPEN, has_file, is_free
 from .reporting import RETIRE
 from .secure import SecureError
 from .signals import OURS
 from .sockets import BindError, closing
-from .succession import Predecessor, leave_files, own_files, start_successor
+from .succession import Legacy, Predecessor, leave_files, own_files, start_successor
 from .supervisor import LATE, STOPPED, Place, Supervisor, Work, pause_after
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class Rolling(Supervisor):
         self._before = before or Predecessor()
         self._successor = 0  # the process that has our sockets, too, after SIGUSR2
         self._held: list[socket.socket] = []
+        self._passed = self._manager.passed  # the descriptors of those that the manager has passed
+        self._dropped: list[socket.socket] = []  # the predecessor's, which are no longer wanted
+        self._has_strays = False  # whether the metrics have slots of a parent that has ended
         self._renew = renew
         self._certificates = certificates
         certificates.share()
@@ -152,7 +156,8 @@ class Rolling(Supervisor):
     def _hold_address(self) -> list[socket.socket]:
         sockets = super()._hold_address()
         try:
-            self._counting = make_counting(self._config, max(2, self._config.workers))
+            workers = max(2, self._config.workers)
+            self._counting = make_counting(self._config, workers, self._before.legacy.metrics)
         except BindError:
             with closing(sockets):
                 raise
@@ -163,10 +168,14 @@ class Rolling(Supervisor):
         try:
             return super().run(to_the_end=to_the_end)
         finally:
-            close_sockets(self._counting)
+            close_counting(self._counting)
 
     def _find_sockets(self) -> list[socket.socket]:
-        return self._before.sockets() if self._before.pid else super()._find_sockets()
+        if not self._before.pid:
+            return super()._find_sockets()
+        self._passed = self._before.legacy.passed
+        kept, self._dropped = settle(self._config, self._passed, self._before.sockets())
+        return kept
 
     def _start_successor(self, held: list[socket.socket]) -> None:
         if self._successor or self._before.pid:
@@ -175,15 +184,20 @@ class Rolling(Supervisor):
             return
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - self._deaf_to
         try:
-            self._successor = start_successor(held, mask)
+            self._successor = start_successor(held, mask, self._legacy())
         except OSError as exc:
             log.error("Could not start another process: %s", exc.strerror)
             return
         log.info("Started process %d on the same sockets; this one keeps serving", self._successor)
 
+    def _legacy(self) -> Legacy:
+        metrics = -1 if self._counting is None else self._counting.memory.fd
+        return Legacy(metrics, self._certificates.sessions, self._passed)
+
     def _note_end(self, pid: int, status: int) -> None:
         if pid and pid == self._successor:
             self._successor = 0
+            self._has_strays = True
             code = os.waitstatus_to_exitcode(status)
             log.error("Process %d exited with status %d; this one keeps serving", pid, code)
         super()._note_end(pid, status)
@@ -194,7 +208,10 @@ class Rolling(Supervisor):
     def _succeed_predecessor(self, held: list[socket.socket]) -> None:
         log.info("Process %d has exited; this one takes its place", self._before.pid)
         self._before = Predecessor()
-        own_files(held)
+        self._has_strays = True
+        own_files([*held, *self._dropped])
+        with closing(self._dropped):
+            self._dropped = []
         take_pid_file(self._config.pid)
 
     def _stop(self) -> None:
@@ -220,6 +237,8 @@ class Rolling(Supervisor):
         self._kill_retired(now)
         if self._before.pid and not self._before.runs():
             self._succeed_predecessor(held)
+        if self._has_strays:
+            self._has_strays = self._counting is not None and self._counting.memory.clear_strays()
         if self._stopping:
             if self._successor:
                 leave_files(held)
@@ -255,7 +274,7 @@ class Rolling(Supervisor):
 
     def _times(self) -> list[float]:
         times = list(self._retiring.values())
-        if self._before.pid:
+        if self._before.pid or self._has_strays:
             times.append(time.monotonic() + _LOOK)
         config = self._config
         limits = (config.max_requests, config.max_lifetime, config.max_rss)

@@ -93,8 +93,8 @@ def start(
             log.configure(config.log_level, config.log_config)
             if watched is not None:  # each reload would wait for it
                 config = replace(config, drain_delay=0.0)
-            certificates = Certificates(config)
             before = Predecessor.from_environment()
+            certificates = Certificates(config, sessions=before.legacy.sessions)
             with pid_file(config.pid, second=before.pid != 0):
                 return _start(load, config, certificates, to_the_end, watched, again, before)
         except (BindError, SecureError, IdentityError, AccessLogError, LogConfigError) as exc:

@@ -48,24 +48,29 @@ def bind(config: Config, passed: Sequence[int] = ()) -> list[socket.socket]:
     `config.bind` adds to them.
     Raises: BindError when an address can't be bound, or a descriptor isn't a socket to listen on.
     """
-    addresses = [Address(fd=fd) for fd in passed]
-    for address in map(parse_address, config.bind):
-        if address.fd is None or address not in addresses:
-            addresses.append(address)
-    if not addresses and config.uds is not None:
-        addresses = [Address(path=config.uds)]
-    addresses = addresses or [Address(config.host, config.port)]
     sockets: list[socket.socket] = []
     try:
-        for address in addresses:
-            sockets += _bind_address(address, config)
+        for address in addresses_of(config, passed):
+            sockets += bind_address(address, config)
     except BaseException:
         with closing(sockets):
             raise
     return sockets
 
 
-def _bind_address(address: Address, config: Config) -> list[socket.socket]:
+def addresses_of(config: Config, passed: Sequence[int] = ()) -> list[Address]:
+    """The addresses of `config`, and those of the sockets that were passed."""
+    addresses = [Address(fd=fd) for fd in passed]
+    for address in map(parse_address, config.bind):
+        if address.fd is None or address not in addresses:
+            addresses.append(address)
+    if not addresses and config.uds is not None:
+        addresses = [Address(path=config.uds)]
+    return addresses or [Address(config.host, config.port)]
+
+
+def bind_address(address: Address, config: Config) -> list[socket.socket]:
+    """The sockets of one address. Raises: BindError."""
     if address.fd is not None:
         return [_adopt(address.fd)]
     if address.path is not None:
@@ -109,6 +114,14 @@ def take_over(fd: int) -> socket.socket:
     return unix
 
 
+def is_at(sock: socket.socket, family: int, address: tuple[Any, ...]) -> bool:
+    """Whether a socket has this address of TCP, or any port of it where the port is 0."""
+    if sock.family != family:
+        return False
+    host, port, *_ = sock.getsockname()
+    return host == address[0] and address[1] in (0, port)
+
+
 def _is_connected(sock: socket.socket) -> bool:
     try:
         sock.getpeername()
@@ -126,8 +139,7 @@ def bind_tcp(host: str, port: int, *, reuse: bool = False) -> list[socket.socket
 
     Raises: BindError when an address can't be bound, or when this machine has none of them.
     """
-    host = "" if host == "*" else host.removeprefix("[").removesuffix("]")
-    addresses = _addresses(host, port)
+    addresses = resolve(host, port)
     for _ in range(_ATTEMPTS - 1 if port == 0 and len(addresses) > 1 else 0):
         # The port that the kernel chose for one address may be taken on another.
         with contextlib.suppress(BindError):
@@ -155,7 +167,9 @@ def _bind_all(addresses: list[SockAddr], port: int, reuse: bool) -> list[socket.
     return sockets
 
 
-def _addresses(host: str, port: int) -> list[SockAddr]:
+def resolve(host: str, port: int) -> list[SockAddr]:
+    """The addresses of `host`. Raises: BindError when it has none."""
+    host = "" if host == "*" else host.removeprefix("[").removesuffix("]")
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -210,7 +224,7 @@ class UnixSocket(socket.socket):
 
     def __init__(self, path: str, fd: int | None = None) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
-        self._path = os.path.abspath(path)
+        self.path = os.path.abspath(path)
         self._pid = 0
         self._file = -1
 
@@ -230,7 +244,7 @@ class UnixSocket(socket.socket):
     def watch_file(self) -> None:
         """Keeps the file in view, which belongs to another process as yet."""
         with contextlib.suppress(OSError):
-            self._file = os.open(self._path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW)
+            self._file = os.open(self.path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW)
 
     def own_file(self) -> None:
         """Makes the file one that this process removes."""
@@ -246,12 +260,12 @@ class UnixSocket(socket.socket):
             return
         if self._pid == os.getpid():
             try:
-                if os.path.samestat(os.fstat(self._file), os.lstat(self._path)):
-                    os.unlink(self._path)
+                if os.path.samestat(os.fstat(self._file), os.lstat(self.path)):
+                    os.unlink(self.path)
             except FileNotFoundError:
                 pass
             except OSError as exc:
-                log.warning("%s could not be removed: %s", self._path, exc.strerror)
+                log.warning("%s could not be removed: %s", self.path, exc.strerror)
         os.close(self._file)
         self._file = -1
 

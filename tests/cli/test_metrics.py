@@ -158,7 +158,8 @@ def test_what_comes_while_the_app_is_loaded_anew_waits(folder: Path) -> None:
         wait.touch()
         (folder / "it.py").write_text(f"{APP}\n")
         server.expect("the startup waits")
-        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
+        address = ("127.0.0.1", httpx.URL(server.url).port)
+        with socket.create_connection(address, timeout=PATIENCE) as client:
             client.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             early, _, _ = select.select([client], [], [], 0.5)
             assert not early, client.recv(1000)

@@ -57,21 +57,29 @@ def find_programs() -> Path | None:
 @contextmanager
 def running_postgres(programs: Path) -> Iterator[Postgres]:
     """A fresh cluster; stopped and removed after the block, or when this process is killed."""
+    with made_cluster(programs) as folder:
+        data = folder / "data"
+        for _ in range(3):  # somebody may take the port before PostgreSQL does
+            port = _free_port()
+            with kept(
+                cluster_command(programs, folder, port), folder, stop=IMMEDIATE, env=ENVIRONMENT
+            ) as it:
+                if _is_ready(data, it):
+                    yield Postgres(port, folder)
+                    return
+        raise AssertionError(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
+
+
+@contextmanager
+def made_cluster(programs: Path) -> Iterator[Path]:
+    """A folder with a fresh cluster, which nobody runs yet."""
     with tempfile.TemporaryDirectory(prefix="fluvial-postgres-") as name:
         folder = Path(name)
         owner = _owner(folder)
         data = folder / "data"
         _call([programs / "initdb", f"--pgdata={data}", *INITIALLY], owner)
         make_certificate(data, **owner)
-        for _ in range(3):  # somebody may take the port before PostgreSQL does
-            port = _free_port()
-            with kept(
-                _command(programs, folder, port), folder, stop=IMMEDIATE, env=ENVIRONMENT
-            ) as it:
-                if _is_ready(data, it):
-                    yield Postgres(port, folder)
-                    return
-        raise AssertionError(f"PostgreSQL did not start:\n{(folder / 'log').read_text()}")
+        yield folder
 
 
 def _owner(folder: Path) -> dict[str, Any]:
@@ -101,21 +109,26 @@ def _call(command: list[Any], owner: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def _command(programs: Path, folder: Path, port: int) -> list[Any]:
+def cluster_command(programs: Path, folder: Path, port: int) -> list[Any]:
+    """What runs the cluster in the folder."""
     settings = (*SETTINGS, "ssl=on", "listen_addresses=127.0.0.1", f"port={port}")
     settings += (f"unix_socket_directories={folder}",)
     return [programs / "postgres", "-D", folder / "data", *(f"--{name}" for name in settings)]
 
 
 def _is_ready(data: Path, keeper: subprocess.Popen[bytes]) -> bool:
-    """Waits until the server takes connections (True) or has ended (False). Its own tools look at
-    the same file for that."""
-    state = data / "postmaster.pid"
+    """Waits until the server takes connections (True) or has ended (False)."""
     while keeper.poll() is None:
-        with contextlib.suppress(FileNotFoundError):
-            if state.read_text().split()[-1:] == ["ready"]:
-                return True
+        if is_ready(data / "postmaster.pid"):
+            return True
         time.sleep(0.02)
+    return False
+
+
+def is_ready(state: Path) -> bool:
+    """Whether the server takes connections. Its own tools look at the same file for that."""
+    with contextlib.suppress(FileNotFoundError):
+        return state.read_text().split()[-1:] == ["ready"]
     return False
 
 

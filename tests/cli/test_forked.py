@@ -91,6 +91,17 @@ def test_a_fork_sees_what_a_start_sees(tmp_path: Path, name: str, environment: s
     assert both[0]["parent"] == os.getpid()
 
 
+def test_a_variable_that_others_have_is_missing_where_it_is_not_given(tmp_path: Path) -> None:
+    """The starter has it, and the process before had it."""
+    (tmp_path / "it.py").write_text(PROGRAM)
+    more = {**os.environ, "GIVEN_ONCE": "1"}
+    fewer = {name: value for name, value in os.environ.items() if name != "HOME"}
+    assert ["GIVEN_ONCE", "1"] in seen(tmp_path, [FLUVIAL], env=more)["environ"]
+    both = [seen(tmp_path, [FLUVIAL], fork=fork, env=fewer) for fork in (True, False)]
+    assert both[0] == both[1]
+    assert {name for name, _ in both[0]["environ"]}.isdisjoint({"GIVEN_ONCE", "HOME"})
+
+
 @pytest.mark.parametrize("options", [{"start_new_session": True}, {"process_group": 0}])
 def test_sessions_and_groups(tmp_path: Path, options: dict[str, Any]) -> None:
     (tmp_path / "it.py").write_text(PROGRAM)

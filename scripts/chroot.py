@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -147,8 +148,16 @@ def install(root: Path, packages: list[str]) -> None:
 
 
 def copy_sources(root: Path) -> None:
-    """Brings the copy of the sources up to date; what was built beside them stays."""
+    """Brings the copy of the sources up to date, one process at a time; what was built stays."""
     target = root / SOURCES.lstrip("/")
+    lock = target / "build" / "copy.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _copy_sources(target)
+
+
+def _copy_sources(target: Path) -> None:
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -169,8 +178,11 @@ def copy_sources(root: Path) -> None:
             continue  # its time stays, so that nothing is built anew
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, copy)
-    record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text("\n".join(sorted(wanted)))
+    # Tests ask git what belongs to the sources. Nothing is ever committed there.
+    (target / ".git" / "index.lock").unlink(missing_ok=True)  # of a git that was killed
+    for command in ("init", "--quiet"), ("add", "--all"):
+        subprocess.run(["git", *command], cwd=target, check=True)
 
 
 def run(

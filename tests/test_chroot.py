@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -239,13 +240,34 @@ def test_the_copy_has_the_sources_and_the_pages_scripts(
     assets.mkdir(parents=True)
     (assets / "page.js").write_text("1")
     (tmp_path / "project" / "setup.py").write_text("2")
-    (tmp_path / "project" / ".gitignore").write_text("assets/\n")
+    (tmp_path / "project" / ".gitignore").write_text("assets/\n/build/\n")
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path / "project", check=True)
     monkeypatch.setattr(chroot, "ROOT", tmp_path / "project")
     chroot.copy_sources(tmp_path / "system")
     copy = tmp_path / "system" / "fluvial"
     assert (copy / "setup.py").read_text() == "2"
     assert (copy / chroot.ASSETS / "page.js").read_text() == "1"
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=copy, capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.split() == [".gitignore", "setup.py"]
     (assets / "page.js").unlink()
     chroot.copy_sources(tmp_path / "system")
     assert not (copy / chroot.ASSETS / "page.js").exists()
+
+
+def test_two_may_copy_at_once_and_a_killed_one_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import chroot
+
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "setup.py").write_text("1")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path / "project", check=True)
+    monkeypatch.setattr(chroot, "ROOT", tmp_path / "project")
+    system = tmp_path / "system"
+    chroot.copy_sources(system)
+    (system / "fluvial/.git/index.lock").touch()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(chroot.copy_sources, [system] * 8))

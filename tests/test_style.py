@@ -50,8 +50,8 @@ PACKAGES = {
         *("datastructures", "requests", "responses", "sse"),
     ),
     "_application": (
-        *("_calling", "_validation", "_forms", "_signature", "exceptions", "params", "requests"),
-        *("datastructures", "encoders", "responses", "websockets"),
+        *("_calling", "_validation", "_messages", "_forms", "_signature", "exceptions", "params"),
+        *("requests", "datastructures", "encoders", "responses", "websockets"),
     ),
     "_wsgi": ("_calling", "exceptions"),
     "_asgi": (
@@ -351,3 +351,22 @@ def test_signals_and_forks_have_processes_of_their_own() -> None:
         if "pytest.mark.own_process" not in text:
             wrong += [name(path) for node in ast.walk(ast.parse(text)) if reaches_pytest(node)]
     assert wrong == []
+
+
+# What has a name in one module of pysrc/, and is to be imported from there.
+NAMED = {
+    "_messages/header_fields.py": ("!#$%&'*+", r"[^\x00-\x08\x0a-\x1f\x7f]*"),
+    "_messages/framing.py": ('"transfer-encoding", "upgrade"', "204, 304)", "204, 205, 304"),
+    "_messages/urls.py": ('"-._~" (RFC 3986', "@!$&'()*+,;=\""),
+    "_messages/otel.py": ("0.025, 0.05, 0.075, 0.1", 'fastapi.telemetry"\n'),
+}
+
+
+def test_what_has_a_name_is_written_once() -> None:
+    texts = {path.relative_to(ROOT / "pysrc/fluvial"): path.read_text() for path in PY_FILES}
+    places = {
+        word: [path.as_posix() for path, text in texts.items() if word in text]
+        for words in NAMED.values()
+        for word in words
+    }
+    assert places == {word: [home] for home, words in NAMED.items() for word in words}

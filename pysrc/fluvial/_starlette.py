@@ -10,6 +10,7 @@ from . import applications, routing
 from ._application.manners import STARLETTE
 from ._application.plain_handlers import router_makers
 from ._calling.callables import is_async
+from ._messages.framing import BODYLESS
 from .applications import App
 from .concurrency import run_in_threadpool
 from .exceptions import HTTPException
@@ -31,7 +32,7 @@ __all__ = ["Router", "Starlette"]
 
 def answer_in_text(request: Request, exc: HTTPException) -> Response:
     """The response to an HTTPException: its detail as text."""
-    if exc.status_code in (204, 304):
+    if exc.status_code in BODYLESS:
         return Response(status_code=exc.status_code, headers=exc.headers)
     return PlainTextResponse(str(exc.detail), exc.status_code, exc.headers)
 

@@ -29,6 +29,7 @@ from ._messages.files import (
     precondition_failed,
     shortened,
 )
+from ._messages.framing import BODYLESS
 from ._messages.header_fields import RawHeaders, check_head, header_field
 from ._messages.pieces import PieceSender, close_iterator, in_one_piece, in_pool, is_bytes_like
 from ._messages.ranges import Selected, select, whole
@@ -246,7 +247,7 @@ class Response(Afterwards):
 
     def _is_bodyless(self, request: Request) -> bool:
         """Whether the client gets the header section alone (RFC 9110 section 6.4.1)."""
-        return request.method == "HEAD" or self.status_code in (204, 304)
+        return request.method == "HEAD" or self.status_code in BODYLESS
 
     async def _write_iterator(self, request: Request, sender: Sender) -> None:
         if self._is_bodyless(request):

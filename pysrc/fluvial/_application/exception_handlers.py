@@ -13,6 +13,7 @@ import msgspec
 from .._calling.callables import callable_name, is_async
 from .._calling.failures import log, log_unhandled
 from .._calling.threads import call_in_pool
+from .._messages.framing import WITHOUT_CONTENT
 from .._signature.foreign import check_callback
 from .._validation.write_json import encode_leniently, plain
 from ..exceptions import (
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Any, Any], Any]
 
-# RFC 9110 sections 15.2, 15.3.5, 15.4.5: no content.
-_WITHOUT_CONTENT = frozenset({100, 101, 102, 103, 204, 205, 304})
 # How many handlers are called for one request, each for what the previous one raised.
 _ATTEMPTS = 8
 _REASON_MAX = 123  # bytes of a close frame's reason
@@ -279,7 +278,7 @@ def server_error(exc: BaseException) -> Response:
 
 def http_exception_handler(request: Request, exc: HTTPException) -> Response:
     """A response with `{"detail": …}` and the exception's status and headers."""
-    if exc.status_code in _WITHOUT_CONTENT:
+    if exc.status_code in WITHOUT_CONTENT:
         return Response(status_code=exc.status_code, headers=exc.headers)
     return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
 

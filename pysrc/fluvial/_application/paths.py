@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
+from .._messages.urls import PATH_SAFE, SEGMENT_SAFE
 from ..datastructures import URLPath
 from ..exceptions import NoMatchFound
 from .convertors import BUILT_IN, CONVERTOR_TYPES, Convertor, UnfitValue
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 _TYPES: dict[str, Any] = {"int": int, "float": float, "uuid": UUID}
 # Parts of a pattern that no slash fits, whatever else they have: classes without it, and dots.
 _WITHOUT_SLASH = re.compile(r"\[\^[^\]\\]*/[^\]\\]*\]|\\\.")
-# What a segment of a path may hold unencoded besides letters, digits and "-._~" (RFC 3986, pchar).
-_SEGMENT = ":@!$&'()*+,;="
 
 
 def read_captures(path: str) -> Captures:
@@ -107,7 +106,7 @@ def _path_text(name: str, kind: str, value: Any) -> str:
         raise UnfitValue(message) from None
     if kind == "path" and text == "":
         raise UnfitValue(f"{value!r} can't be the path's parameter {name!r} of the kind path")
-    return quote(text, safe=_SEGMENT + "/" if kind == "path" else _SEGMENT)
+    return quote(text, safe=PATH_SAFE if kind == "path" else SEGMENT_SAFE)
 
 
 def path_of(route: Any, protocol: str, name: str, values: dict[str, Any]) -> URLPath:

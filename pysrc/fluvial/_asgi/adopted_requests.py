@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _core
+from .._messages.header_fields import TEXT_TOKEN, check_field
 from ..datastructures import URL, Address, State
 from ..exceptions import (
     ClientDisconnect,
@@ -32,8 +32,6 @@ _RECEIVED = "fluvial.received"
 _HELD = 64 * 1024  # unread bytes of a body; beyond this, no more events are requested
 _REASON_MAX = 123  # bytes, RFC 6455 section 5.5
 _UNSUPPORTED_DATA = 1003
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")  # RFC 9110 section 5.6.2, or nothing
-_FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
 
 
 class Received:
@@ -294,7 +292,7 @@ class AdoptedWebSocket(Adopted, WebSocket):
     ) -> None:
         """Completes the opening handshake. Raises: ValueError for what can't be sent."""
         fields = [_checked_field(field) for field in headers or ()]
-        if not _TOKEN.fullmatch(subprotocol or ""):
+        if subprotocol and not TEXT_TOKEN.fullmatch(subprotocol):
             raise ValueError("the subprotocol is not a token")
         if self._announced:
             await self._connect()
@@ -414,10 +412,7 @@ def _checked_field(field: Any) -> tuple[bytes, bytes]:
     """Raises: TypeError or ValueError for header fields that can't be sent."""
     match field:
         case (bytes(name), bytes(value)) if isinstance(field, tuple):
-            if not name or not _TOKEN.fullmatch(name.decode("latin-1")):
-                raise ValueError(f"malformed header field {name!r}: {value!r}")
-            if not _FIELD_VALUE.fullmatch(value):
-                raise ValueError(f"malformed header field {name!r}: {value!r}")
+            check_field(name, value)
             return name.lower(), value
     raise TypeError(f"a header field is a tuple of two bytes, not {field!r}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .._messages.framing import declared_length
 from ..exceptions import HTTPException
 from ..responses import PlainTextResponse
 
@@ -65,7 +66,7 @@ class _Body:
     def __init__(self, limit: int, scope: Message, receive: Receive, send: Send) -> None:
         self.limit = limit
         self.received = 0
-        self._stated = _content_length(scope)
+        self._stated = declared_length(scope["headers"])
         self._started = False
         self._scope, self._receive, self._send = scope, receive, send
 
@@ -112,11 +113,3 @@ class _Body:
     async def _refuse(self) -> None:
         response = PlainTextResponse(_WORDS, 413)
         await response(self._scope, self._receive, self._send)
-
-
-def _content_length(scope: Message) -> int:
-    """What Content-Length says; 0 when it is missing or no number."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and len(value) < 20:
-            return int(value)
-    return 0

@@ -25,6 +25,8 @@ from .._application.matching import (
 )
 from .._application.paths import converters_of, make_path
 from .._application.plain_handlers import router_makers
+from .._messages.framing import BODYLESS
+from .._messages.urls import PATH_SAFE
 from ..datastructures import URLPath
 from ..exceptions import ClientDisconnect, NoMatchFound
 from ..requests import plain_scope
@@ -36,10 +38,7 @@ if TYPE_CHECKING:
     from ..requests import Request
     from .protocol import Asgi3, Message, Receive, Send
 
-# What a path may hold unencoded besides letters, digits and "-._~" (RFC 3986 section 3.3).
-PATH_SAFE = "/:@!$&'()*+,;="
 _GONE = "the client has gone away"
-_BODYLESS = (204, 304)
 _DROPPED_MAX = 16  # as in ext/asgi/send.c
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -367,7 +366,7 @@ class _Exchange:
             self._task.cancel()
             self._end()
             raise
-        self._bodyless = self._request.method == "HEAD" or start["status"] in _BODYLESS
+        self._bodyless = self._request.method == "HEAD" or start["status"] in BODYLESS
         return start
 
     def whole(self) -> bytes | None:

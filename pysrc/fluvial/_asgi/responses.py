@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from .._messages.framing import BODYLESS
 from .._messages.header_fields import check_head
 from .adopted_requests import AdoptedRequest
 from .offers import PATHSEND, takes_paths
@@ -39,7 +40,7 @@ class AsgiSender:
             raise RuntimeError("the response has already been started")
         check_head(status_code, headers)  # not every server checks it
         headers = list(headers)
-        stated = status_code in (204, 304) or any(name == b"content-length" for name, _ in headers)
+        stated = status_code in BODYLESS or any(name == b"content-length" for name, _ in headers)
         if length >= 0 and not stated:
             headers.append((b"content-length", b"%d" % length))
         self._start = {
@@ -159,7 +160,7 @@ async def respond_to_exception(
 async def send_whole(response: Response, send: Send) -> None:
     body = response.body or b""
     headers = list(response.raw_headers)
-    if response.status_code not in (204, 304):
+    if response.status_code not in BODYLESS:
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": body})

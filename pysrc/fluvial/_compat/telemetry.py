@@ -21,6 +21,7 @@ from opentelemetry.propagators.textmap import Getter
 
 from .._application.matching import ON_REQUEST, ROUTE_PATH
 from .._calling.failures import observer
+from .._messages.otel import BOUNDS, METHODS, TRACED
 from .._messages.signed_urls import without_signatures
 from ..datastructures import Headers
 from ..exceptions import WebSocketDisconnect
@@ -34,11 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["TelemetryConfig", "TelemetryData", "get_telemetry_data"]
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
-# Seconds: the bounds that the semantic conventions recommend.
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-METHODS = "CONNECT,DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT,QUERY,TRACE"
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_KEY = "fastapi.telemetry"  # in the scope: the request's Told, or None if it is excluded
 _CONTEXT = context.create_key("fluvial.telemetry")
 _DEFERRED = ("ProxyTracerProvider", "_ProxyMeterProvider", "ProxyLoggerProvider")
 
@@ -123,18 +120,18 @@ class Telemetry:
     def __init__(self, app: Asgi3, config: Mapping[str, Any]) -> None:
         self.app = app
         self._config = {"tracing": True, "metrics": True, "logs": True, **config}
-        named = os.environ.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "").strip() or METHODS
-        self._methods = {each.strip() for each in named.split(",") if each.strip()}
+        named = os.environ.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "").split(",")
+        self._methods = {each.strip() for each in named if each.strip()} or METHODS
         self._made: dict[str, tuple[Any, Any]] = {}  # by kind: a provider, and what it has made
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The middleware as an ASGI app."""
-        if scope["type"] not in ("http", "websocket") or _KEY in scope:
+        if scope["type"] not in ("http", "websocket") or TRACED in scope:
             await self.app(scope, receive, send)
             return
         exclude = self._config.get("exclude")
         told = None if exclude is not None and exclude(scope) else self._begin(scope)
-        scope[_KEY] = told
+        scope[TRACED] = told
         if told is not None:
             scope[ON_REQUEST] = told.notice
             observer.set(partial(note_failure, told))
@@ -147,7 +144,7 @@ class Telemetry:
         finally:
             context.detach(token)
             observer.set(None)
-            scope.pop(_KEY, None)
+            scope.pop(TRACED, None)
             scope.pop(ON_REQUEST, None)
 
     def _provider(self, kind: str, get: Callable[[], Any]) -> Any:
@@ -300,7 +297,7 @@ class NotingFailures:
         try:
             await self.app(scope, receive, send)
         except Exception as exc:
-            if isinstance(told := scope.get(_KEY), Told):
+            if isinstance(told := scope.get(TRACED), Told):
                 note_failure(told, exc)
             raise
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .._messages.framing import WITHOUT_CONTENT
+
 
 def generate_unique_id(route: Any) -> str:
     """FastAPI's default operation id: from the route's name, path and first method."""
@@ -17,4 +19,4 @@ def is_body_allowed_for_status_code(status_code: int | str | None) -> bool:
     if status_code is None or not str(status_code).isdigit():
         return True
     number = int(status_code)
-    return number >= 200 and number not in (204, 205, 304)
+    return number >= 200 and number not in WITHOUT_CONTENT

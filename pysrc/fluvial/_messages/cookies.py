@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from .header_fields import TEXT_TOKEN
+
 SameSite = Literal["lax", "strict", "none"]
 
-# RFC 6265 section 4.1.1: a name is a token; these characters need no quotes in a value.
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+# RFC 6265 section 4.1.1: these characters need no quotes in a value.
 _PLAIN_VALUE = re.compile(r"[!#$%&'()*+\-./0-9:<=>?@A-Z\[\]^_`a-z{|}~]*\Z")
 _ATTRIBUTE = re.compile(r"[ -:<-~]*\Z")
 _SAMESITE = ("lax", "strict", "none")
@@ -54,7 +55,7 @@ def cookie_header(
 
     Raises: TypeError or ValueError for a name, a value or an attribute that it can't contain.
     """
-    if not isinstance(key, str) or not _NAME.match(key):
+    if not isinstance(key, str) or not TEXT_TOKEN.fullmatch(key):
         raise ValueError(f"{key!r} can't be a cookie's name: write a token of ASCII (RFC 6265)")
     if samesite is not None and str(samesite).lower() not in _SAMESITE:
         raise ValueError(f"{samesite!r} can't be a cookie's SameSite: write one of {_SAMESITE}")

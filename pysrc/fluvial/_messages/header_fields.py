@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 RawHeaders = list[tuple[bytes, bytes]]
-TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+TOKEN_PATTERN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
+TOKEN = re.compile(TOKEN_PATTERN.encode())
+TEXT_TOKEN = re.compile(TOKEN_PATTERN)
 FIELD_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")  # section 5.5
 
 
@@ -45,5 +47,10 @@ def check_head(status: object, headers: RawHeaders) -> None:
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise ValueError(f"status_code must be 200 to 599, not {status!r}")
     for name, value in headers:
-        if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
-            raise ValueError(f"malformed header field {name!r}: {value!r}")
+        check_field(name, value)
+
+
+def check_field(name: bytes, value: bytes) -> None:
+    """Raises: ValueError when the name isn't a token, or the value holds control characters."""
+    if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
+        raise ValueError(f"malformed header field {name!r}: {value!r}")

@@ -9,8 +9,10 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 from .hosts import split_host
 
 _USUAL_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
-# What a path may hold unencoded besides letters, digits and "-._~" (RFC 3986 section 3.3).
-_PATH_SAFE = "/:@!$&'()*+,;="
+# What a segment and a path may hold unencoded besides letters, digits and "-._~" (RFC 3986 section
+# 3.3).
+SEGMENT_SAFE = ":@!$&'()*+,;="
+PATH_SAFE = "/" + SEGMENT_SAFE
 _AUTHORITY = ("hostname", "port", "username", "password")
 
 
@@ -133,7 +135,7 @@ def _scope_url(scope: Mapping[str, Any]) -> str:
         usual = server[1] in (None, _USUAL_PORTS.get(scheme))
         host = name if usual else f"{name}:{server[1]}"
     raw_path = scope.get("raw_path")
-    path = quote(scope["path"], safe=_PATH_SAFE) if raw_path is None else raw_path.decode("latin-1")
+    path = quote(scope["path"], safe=PATH_SAFE) if raw_path is None else raw_path.decode("latin-1")
     if not path.startswith("/"):
         path = f"/{path}"
     if not host and path.startswith("//"):

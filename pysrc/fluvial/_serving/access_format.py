@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from .._messages.header_fields import TOKEN_PATTERN
+
 Piece = str | tuple[str, str, int]  # literal text, or (atom, argument, style)
 
 TEXT, JSON_STRING, JSON_VALUE = range(3)  # AccessStyle of access_format.h
@@ -40,8 +42,7 @@ _VARIABLES = {
     "CONTENT_TYPE": ("i", "content-type"),
     "CONTENT_LENGTH": ("i", "content-length"),
 }
-_TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a field's name, by RFC 9110 section 5.6.2
-_ATOM = re.compile(rf"%(?:%|\((?:(\w+)|\{{({_TOKEN})\}}([ioe]))\)([sj]))")
+_ATOM = re.compile(rf"%(?:%|\((?:(\w+)|\{{({TOKEN_PATTERN})\}}([ioe]))\)([sj]))")
 
 
 def read_format(text: str) -> tuple[Piece, ...] | None:

@@ -6,14 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from .._messages.framing import FRAMING_FIELDS
+from .._messages.header_fields import TEXT_TOKEN
+
 Fields = tuple[bytes, bool, bool]  # lines, whether there is no Server, and no Date
 
-# They say how a message is framed, or belong to the connection: the server decides about them.
-_FRAMING = {
-    *("connection", "content-length", "keep-alive", "proxy-connection", "te"),
-    *("trailer", "trailers", "transfer-encoding", "upgrade"),
-}
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -30,11 +27,11 @@ def read_field(field: Any) -> str:
     else:
         raise TypeError(f"header must have the form NAME:VALUE, not {field!r}")
     name, value = str(name).strip().lower(), str(value).strip(" \t")
-    if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+    if not colon or not TEXT_TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
         raise ValueError(
             f"header must have the form NAME:VALUE, such as X-Frame-Options:DENY, not {field!r}"
         )
-    if name in _FRAMING:
+    if name in FRAMING_FIELDS:
         raise ValueError(f"header can't be {name}: the server sets it itself")
     return f"{name}: {value}"
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
+from .._messages.framing import FRAMING_FIELDS
+from .._messages.header_fields import TEXT_TOKEN
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # Fields that say how a message is to be read: a second one would contradict the first.
-_FRAMING = frozenset(
-    (
-        *("connection", "content-length", "content-type", "date", "host", "keep-alive", "server"),
-        *("te", "trailer", "transfer-encoding", "upgrade", "set-cookie", "location"),
-    )
-)
+_TAKEN = FRAMING_FIELDS | {"content-type", "date", "host", "location", "server", "set-cookie"}
 
 
 def check_id_header(name: str) -> None:
     """Raises: ValueError when `name`, if there is any, can't be the name of such a field."""
     if not name:
         return
-    if not _TOKEN.fullmatch(name) or "_" in name or len(name) > 64:
+    if not TEXT_TOKEN.fullmatch(name) or "_" in name or len(name) > 64:
         raise ValueError(
             "request_id_header must be the name of a header field such as X-Request-ID, with '-' "
             f"and not '_', not {name!r}"
         )
-    if name.lower() in _FRAMING:
+    if name.lower() in _TAKEN:
         raise ValueError(f"request_id_header can't be {name!r}, which has a meaning of its own")

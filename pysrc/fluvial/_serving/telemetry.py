@@ -26,17 +26,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from .. import __version__
 from .._application.matching import ROUTE_PATH
+from .._messages.otel import BOUNDS, METHODS, TRACED
 from .._messages.signed_urls import without_signatures
 
 if TYPE_CHECKING:
     from .._asgi.protocol import Asgi3, Message, Receive, Send
 
-# Seconds: the bounds that the semantic conventions recommend.
-_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 _NAMED = "OTEL_SERVICE_NAME"
-# In the scope of a request that FastAPI makes no span of, since something around it does.
-_TOLD = "fastapi.telemetry"
 
 
 class Telemetry:
@@ -85,7 +81,7 @@ class Instruments:
             "http.server.request.duration",
             unit="s",
             description="Duration of HTTP server requests.",
-            explicit_bucket_boundaries_advisory=_BOUNDS,
+            explicit_bucket_boundaries_advisory=BOUNDS,
         )
         self.active = meter.create_up_down_counter(
             "http.server.active_requests",
@@ -106,7 +102,7 @@ class Told:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        scope.setdefault(_TOLD, None)
+        scope.setdefault(TRACED, None)
         known = known_method(scope.get("method", "GET"))
         common = {"http.request.method": known, "url.scheme": scope["scheme"]}
         name = "HTTP" if known == "_OTHER" else known
@@ -172,7 +168,7 @@ def _headers(scope: Message) -> dict[str, list[str]]:
 
 def known_method(method: str) -> str:
     """The method, or what stands for one that the conventions don't know."""
-    return method if method in _METHODS else "_OTHER"
+    return method if method in METHODS else "_OTHER"
 
 
 def told_only(attributes: dict[str, str | int | None]) -> dict[str, str | int]:
@@ -200,7 +196,7 @@ def _attributes(scope: Message) -> dict[str, str | int]:
         "server.address": host_of(headers.get("host", [""])[0]),
         "server.port": server[1] if server else None,
         "user_agent.original": headers.get("user-agent", [None])[0],
-        "http.request.method_original": None if method in _METHODS else method,
+        "http.request.method_original": None if method in METHODS else method,
         "fluvial.request_id": scope.get("state", {}).get("request_id"),
     }
     return told_only(told)

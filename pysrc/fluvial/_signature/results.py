@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
 
+from .._messages.framing import WITHOUT_CONTENT
 from .._validation.annotations import (
     concrete,
     is_class,
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
 Wrap = Callable[[Any], Response]
 Encode = Callable[[Any], bytes]
 _ITERATORS = (Generator, Iterable, Iterator)
-_NO_CONTENT = (204, 205, 304)  # RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5
 
 
 class ModelOptions(TypedDict, total=False):
@@ -90,7 +90,7 @@ class NoContent(Response):
 
     def changed_to(self, status_code: int) -> Response:
         """The response with this status, and with the result if the status allows content."""
-        if status_code in _NO_CONTENT:
+        if status_code in WITHOUT_CONTENT:
             self.status_code = status_code
             return self
         return make_respond(self._make(), status_code)(self._result)
@@ -150,7 +150,7 @@ def make_wrap(
     it contains a model. With None, neither is used. Without `status_code`, the default of the
     response class applies.
     """
-    if status_code in _NO_CONTENT:
+    if status_code is not None and status_code in WITHOUT_CONTENT:
         make = partial(make_wrap, None, response_class, response_model, annotation, options)
         return lambda result: NoContent(status_code, result, make)
     cls: Any = response_class or JSONResponse

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._asgi.offers import offer_no_paths
 from .._calling.threads import run_internal
+from .._messages.framing import declared_length
 from ..datastructures import MutableHeaders
 
 if TYPE_CHECKING:
@@ -130,14 +131,6 @@ class CompressionMiddleware:
         if coding is not None:
             offer_no_paths(scope)
         await self.app(scope, receive, _Messages(self, coding, send).send)
-
-
-def declared_length(headers: RawHeaders) -> int:
-    """What the field Content-Length says; -1 without one."""
-    for name, value in headers:
-        if name.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return -1
 
 
 def mark(headers: RawHeaders, coding: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._asgi.noted_send import NotedSend
 from .._calling.callables import is_async
 from .._calling.threads import call_in_pool
+from .._messages.framing import BODYLESS
 from ..exceptions import is_http_exception
 from ..requests import Request
 from ..responses import PlainTextResponse, Response
@@ -70,6 +71,6 @@ class ExceptionMiddleware:
 
     def http_exception(self, request: Request, exc: Any) -> Response:
         """The detail as text."""
-        if exc.status_code in (204, 304):
+        if exc.status_code in BODYLESS:
             return Response(status_code=exc.status_code, headers=exc.headers)
         return PlainTextResponse(exc.detail, exc.status_code, exc.headers)

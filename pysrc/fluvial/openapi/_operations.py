@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._messages.framing import WITHOUT_CONTENT
 from .._validation.annotations import is_class
 from ..encoders import jsonable_encoder
 from ..params import MISSING
@@ -195,7 +196,7 @@ def _response(described: Described, schemas: Schemas) -> Json:
     options = described.route.options
     made: Json = {"description": options.get("response_description", "Successful Response")}
     status = options.get("status_code")
-    if status is not None and (status < 200 or status in (204, 205, 304)):
+    if status in WITHOUT_CONTENT:
         return made
     media_type = described.stream or described.response_class.media_type
     if described.stream is not None:

@@ -330,18 +330,27 @@ conn_new(HttpServer *server, int fd, bool is_unix, bool proxied)
     return c;
 }
 
+/* Whether the peer may send a header of the PROXY protocol; if not, that is reported. */
+static bool
+conn_may_greet(HttpServer *server, const NetAddr *addr, bool trusted)
+{
+    if (server->has_greeters ? trust_has(&server->greeters, addr) : trusted) {
+        return true;
+    }
+    const char *reason = server->has_greeters ? "it isn't one of --proxy-allow-ips"
+                                              : "it isn't one of --forwarded-allow-ips";
+    server_refused(server, addr, (HttpRefusal){.status = -1, .reason = reason});
+    return false;
+}
+
 void
 conn_open(HttpServer *server, int fd, bool is_unix, const NetAddr *peer, bool proxied)
 {
     NetAddr addr = *peer;
     net_addr_unmap(&addr);
     bool trusted = trust_has(&server->trust, &addr);
-    if (proxied && !trusted) {
+    if (proxied && !conn_may_greet(server, &addr, trusted)) {
         (void)close(fd);
-        server_refused(
-            server, &addr,
-            (HttpRefusal){.status = -1,
-                          .reason = "it isn't one of --forwarded-allow-ips"});
         return;
     }
     HttpConn *c = conn_new(server, fd, is_unix, proxied);

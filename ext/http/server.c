@@ -51,6 +51,7 @@ server_release(HttpServer *server)
     buf_free(&server->scratch);
     compressor_free(server->compressor);
     trust_clear(&server->trust);
+    trust_clear(&server->greeters);
     request_ids_clear(&server->ids);
     secure_host_free(server->secure);
     access_log_free(&server->log);

@@ -217,6 +217,8 @@ bool http_request_is_urgent(const HttpRequest *req);
 /* Who is believed what about clients: the arguments of trust_set (trust.h). The default: nobody. */
 int http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets,
                         uint8_t fields);
+/* Who may connect to listeners with the PROXY protocol. The default: those that are believed. */
+int http_server_greeters(HttpServer *server, Slice nets, bool unix_sockets);
 
 /* Gives each request an id, which a trusted peer may send in the field `name`, and sends it back in that field:
  * see request_ids_set. */

@@ -112,8 +112,10 @@ struct HttpServer {
     Buf probes;              /* owned: see http_server_probes */
     Buf urgent;              /* owned: see http_server_urgent */
     Trust trust;             /* see http_server_proxies */
-    uint8_t rare;            /* of RARE_*: what HttpConn.rare begins with */
-    RequestIds ids;          /* see http_server_request_ids */
+    Trust greeters;          /* see http_server_greeters; used if has_greeters */
+    bool has_greeters;
+    uint8_t rare;   /* of RARE_*: what HttpConn.rare begins with */
+    RequestIds ids; /* see http_server_request_ids */
     AccessLog log;
     Compressor *compressor; /* owned; NULL: nothing is compressed */
     bool decodes[CODINGS];  /* of request bodies; CODING_NONE: any of the others */

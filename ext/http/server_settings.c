@@ -98,6 +98,13 @@ http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets, uint8_t f
 }
 
 int
+http_server_greeters(HttpServer *server, Slice nets, bool unix_sockets)
+{
+    server->has_greeters = true;
+    return trust_set(&server->greeters, nets, unix_sockets, 0);
+}
+
+int
 http_server_request_ids(HttpServer *server, Slice name)
 {
     return request_ids_set(&server->ids, name);

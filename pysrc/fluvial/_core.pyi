@@ -488,7 +488,8 @@ class Server:
         around: bool = False,
         root_path: str = ...,  # left out: none
         hosts: str = "",
-        proxies: tuple[bytes, bool, int] = ...,  # left out: nobody is believed
+        proxies: tuple[bytes, bool, int]
+        | tuple[bytes, bool, int, bytes, bool] = ...,  # left out: nobody
         fields: tuple[bytes, bool, bool] = ...,  # left out: Server and Date
         urgent: tuple[str, Pool | None, Context] = ...,  # left out: none
     ) -> None: ...

@@ -55,6 +55,7 @@ from support.forked import FLUVIAL
         ({"allowed_hosts": ("https://a",)}, "such as example.org, *.example.org, [::1] or *, not"),
         ({"forwarded_allow_ips": 5}, "forwarded_allow_ips must be a str or a tuple of str, not 5"),
         ({"forwarded_allow_ips": "proxy"}, "takes addresses, networks, unix or *, not 'proxy'"),
+        ({"proxy_allow_ips": "proxy"}, "proxy_allow_ips takes addresses, networks, unix or *, not"),
         (
             {"forwarded_allow_ips": ("10.0.0.1/8",)},
             "forwarded_allow_ips takes addresses, networks, unix or *, not '10.0.0.1/8'; did you "

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from fluvial import App
+from fluvial._serving.gunicorn_hooks import Hooks
+from gunicorn.config import Config as GunicornConfig
 from support.command import PATIENCE, ServerProcess
 from support.workers import until
 
@@ -219,3 +225,110 @@ def test_a_startup_that_fails_ends_gunicorn(folder: Path) -> None:
     assert server.wait() == 3
     assert "Application startup failed" in server.log
     assert "no database" in server.log
+
+
+# ---- Hooks of requests --------------------------------------------------------------------------
+
+HOOKS = """
+import json
+
+def seen(req):
+    headers = dict(req.headers)
+    return [req.method, req.uri, req.path, req.query, req.version, headers["X-TEST"], req.scheme]
+
+def pre_request(worker, req):
+    if req.path == "/refused":
+        raise ValueError("refused by a hook")
+    print("PRE", worker.pid, json.dumps(seen(req)), flush=True)
+
+def post_request(worker, req, environ, resp):
+    told = [resp.status, resp.status_code, dict(resp.headers).get("X-Answer"), resp.sent]
+    of = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["HTTP_X_TEST"]]
+    print("POST", json.dumps([seen(req), of, told]), flush=True)
+    raise RuntimeError("after the response")
+"""
+HOOKED = """
+from fluvial import App, Response
+
+native = App()
+
+@native.get("/{name}")
+async def get(name: str):
+    if name == "fails":
+        raise RuntimeError("on purpose")
+    return Response(b"1234", status_code=201, headers={"X-Answer": "yes"})
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    if scope["path"] == "/fails":
+        raise RuntimeError("on purpose")
+    headers = [(b"X-Answer", b"yes")]
+    await send({"type": "http.response.start", "status": 201, "headers": headers})
+    await send({"type": "http.response.body", "body": b"12", "more_body": True})
+    await send({"type": "http.response.body", "body": b"34"})
+
+def wsgi(environ, start_response):
+    if environ["PATH_INFO"] == "/fails":
+        raise RuntimeError("on purpose")
+    start_response("201 Created", [("X-Answer", "yes")])
+    return [b"12", b"34"]
+"""
+
+
+@pytest.mark.parametrize("app", ["native", "asgi", "wsgi"])
+def test_hooks_of_requests(folder: Path, app: str) -> None:
+    (folder / "hooked.py").write_text(HOOKED)
+    (folder / "conf.py").write_text(HOOKS)
+    with running(folder, "-c", "conf.py", app=f"hooked:{app}") as server:
+
+        def get(path: str) -> httpx.Response:
+            return httpx.get(f"{server.url}{path}", headers={"X-Test": "1"}, timeout=PATIENCE)
+
+        response = get("/a%20b?c=d")
+        assert (response.status_code, response.content) == (201, b"1234")
+        req = ["GET", "/a%20b?c=d", "/a b", "c=d", [1, 1], "1", "http"]
+        (told,) = server.expect(r"PRE \d+ (.*)")
+        assert json.loads(told) == req
+        (told,) = server.expect(r"POST (.*)")
+        resp = ["201 Created", 201, "yes", 4]
+        posted, environ, answer = json.loads(told)
+        assert (posted, environ) == (req, ["GET", "/a b", "1"])
+        # The names of native responses are in lower case.
+        assert answer in (resp, [*resp[:2], None, 4])
+        server.expect("Exception in post_request hook")
+        assert get("/fails").status_code == 500
+        told = server.expect(r"POST (.*)", 2)[1]
+        assert json.loads(told)[2][:2] == ["500 Internal Server Error", 500]
+        assert get("/refused").status_code == 500
+        server.expect("ValueError: refused by a hook")
+        assert server.stop() == 0
+
+
+def test_hooks_that_are_not_set_leave_the_app_alone() -> None:
+    log = SimpleNamespace(error_log=logging.getLogger("quiet"))
+    worker = SimpleNamespace(cfg=GunicornConfig(), log=log)
+    app = App()
+    assert Hooks.of(worker).around(app) is app
+    assert app.user_middleware == []
+    worker.cfg.set("pre_request", lambda worker, req: None)
+    Hooks.of(worker).around(app)
+    assert len(app.user_middleware) == 1
+
+
+@pytest.mark.parametrize(("allowed", "trusted"), [("127.0.0.1", "192.0.2.1"), ("192.0.2.1", "*")])
+def test_who_may_send_a_header_of_the_proxy_protocol(
+    folder: Path, allowed: str, trusted: str
+) -> None:
+    options = ("--proxy-allow-from", allowed, "--forwarded-allow-ips", trusted)
+    with (
+        running(folder, "--proxy-protocol", *options) as server,
+        contextlib.closing(_connect(httpx.URL(server.url))) as sock,
+    ):
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 1234 80\r\n")
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        if allowed == "127.0.0.1":
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+        else:
+            server.expect("Closed a connection of 127.0.0.1.*: it isn't one of --proxy-allow")

@@ -106,21 +106,25 @@ server_mounts_check(const AppState *st, PyObject *mounts)
     return 0;
 }
 
-/* `proxies` is (networks, whether Unix sockets are trusted, fields): see trust.h. 0, or -1 with an exception
- * set. */
+/* `proxies` is (networks, whether Unix sockets are trusted, fields), and perhaps the first two of those that may
+ * send a header of the PROXY protocol: see trust.h. 0, or -1 with an exception set. */
 static int
 server_set_proxies(HttpServer *http, PyObject *proxies)
 {
-    const char *nets;
-    Py_ssize_t len;
-    int unix_sockets;
+    const char *nets, *greeters = NULL;
+    Py_ssize_t len, greeters_len = 0;
+    int unix_sockets, unix_greeters = 0;
     unsigned char fields;
-    if (!PyArg_ParseTuple(proxies, "y#pb:proxies", &nets, &len, &unix_sockets,
-                          &fields)) {
+    if (!PyArg_ParseTuple(proxies, "y#pb|y#p:proxies", &nets, &len, &unix_sockets,
+                          &fields, &greeters, &greeters_len, &unix_greeters)) {
         return -1;
     }
     int err = http_server_proxies(http, slice_of(nets, (size_t)len), unix_sockets != 0,
                                   fields);
+    if (err == 0 && greeters != NULL) {
+        err = http_server_greeters(http, slice_of(greeters, (size_t)greeters_len),
+                                   unix_greeters != 0);
+    }
     if (err != 0) {
         (void)err_set(err);
     }

@@ -89,7 +89,7 @@ class Config:
     `uds_mode`, `uds_owner` and `uds_group` are those of Unix sockets' files; by default the umask
     determines the mode, and they belong to `user` and `group`. With `reuse_port` other servers may
     have the same ports. With `proxy_protocol` each connection begins with a header of the PROXY
-    protocol, and only `forwarded_allow_ips` may connect.
+    protocol, and only `proxy_allow_ips` may connect, by default `forwarded_allow_ips`.
 
     `user` and `group` are names or numbers; the app is loaded and runs as these, for good, while
     sockets are bound and keys are read before. `umask` is that of the process, `pid` a file for its
@@ -168,6 +168,7 @@ class Config:
     bind: tuple[str, ...] = ()
     reuse_port: bool = False
     proxy_protocol: bool = False
+    proxy_allow_ips: str | tuple[str, ...] | None = None
     user: str | None = None
     group: str | None = None
     umask: int | None = None
@@ -276,7 +277,7 @@ class Config:
         try:
             self._check_process()
             self._check_listening()
-            make_proxies(self.forwarded_allow_ips, self.forwarded_fields)
+            make_proxies(self.forwarded_allow_ips, self.forwarded_fields, self.proxy_allow_ips)
             read_codings(self.compress)
             check_types(self.compress_types)
             read_decoders(self.decompress)

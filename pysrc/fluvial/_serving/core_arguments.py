@@ -19,7 +19,9 @@ def rules_of(config: Config) -> dict[str, Any]:
         "limits": _limits(config),
         "ws_origins": " ".join(config.ws_origins).lower(),
         "hosts": " ".join(config.allowed_hosts).lower(),
-        "proxies": make_proxies(config.forwarded_allow_ips, config.forwarded_fields),
+        "proxies": make_proxies(
+            config.forwarded_allow_ips, config.forwarded_fields, config.proxy_allow_ips
+        ),
         "fields": make_fields(config.header, config.server_header, config.date_header),
     }
 

@@ -23,6 +23,7 @@ from .access_log import AccessLogError
 from .certificates import Certificates
 from .config import Config
 from .draining import end_tasks
+from .gunicorn_hooks import Hooks
 from .limits import SECONDS
 from .load import LoadError, make_app
 from .secure import SecureError
@@ -43,8 +44,9 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     Of gunicorn's settings these count: bind and everything of its sockets, workers, timeout,
     graceful_timeout, keepalive, worker_connections, threads, max_requests, limit_request_line,
-    limit_request_fields, forwarded_allow_ips, proxy_protocol, root_path, asgi_lifespan, the TLS
-    files, reload, accesslog, access_log_format and the error log.
+    limit_request_fields, forwarded_allow_ips, proxy_protocol, proxy_allow_ips, root_path,
+    asgi_lifespan, the TLS files, reload, accesslog, access_log_format, the error log and the hooks
+    pre_request and post_request.
     """
 
     alive: bool
@@ -55,6 +57,7 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         _log_as(self.log.error_log)
         try:
             app = make_app(self.wsgi, "the app", factory=False, interface="auto")
+            app = Hooks.of(self).around(app)
             config = _config_of(self.cfg)
             certificates = Certificates(config)
         except (LoadError, SecureError, TypeError, ValueError) as exc:
@@ -194,6 +197,7 @@ def _config_of(cfg: Any) -> Config:
         lifespan=getattr(cfg, "asgi_lifespan", "auto"),
         proxy_protocol=getattr(cfg, "proxy_protocol", "off") not in ("off", False, None),
         forwarded_allow_ips=_networks(cfg.forwarded_allow_ips),
+        proxy_allow_ips=_networks(cfg.proxy_allow_ips),
         limits={
             "connections": cfg.worker_connections,
             "keep_alive": max(1, int(cfg.keepalive * SECONDS)),

@@ -54,7 +54,14 @@ _OPTIONS = (
         "--proxy-protocol",
         is_flag=True,
         help="Connections begin with a header of the PROXY protocol (version 1 or 2), and only "
-        "--forwarded-allow-ips may connect.",
+        "--proxy-allow-ips may connect.",
+    ),
+    click.option(
+        "--proxy-allow-ips",
+        metavar="LIST",
+        default=None,
+        help="Who may connect with --proxy-protocol: addresses, networks, `unix`, *. Default: "
+        "--forwarded-allow-ips.",
     ),
     click.option(
         "--user", metavar="USER", help="Run the app as this user, by name or number (for root)."

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-Proxies = tuple[bytes, bool, int]  # networks, whether Unix sockets count, fields: ext/http/trust.h
+# Networks, whether Unix sockets count, fields; and, perhaps, the first two of those that may send a
+# header of the PROXY protocol: ext/http/trust.h
+Proxies = tuple[bytes, bool, int] | tuple[bytes, bool, int, bytes, bool]
 
 LOCAL = ("127.0.0.1", "::1", "unix")
 # The fields, with their bits in C.
@@ -28,11 +30,26 @@ def split(texts: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(item for text in texts for item in map(str.strip, text.split(",")) if item)
 
 
-def make_proxies(allowed: str | Iterable[str], fields: Iterable[str]) -> Proxies:
-    """What C takes for the addresses, networks, "unix" or "*" in `allowed`.
+def make_proxies(
+    allowed: str | Iterable[str], fields: Iterable[str], greeters: str | Iterable[str] | None = None
+) -> Proxies:
+    """What C takes for the addresses, networks, "unix" or "*" in `allowed`, and in `greeters`.
 
     Raises: ValueError for what is none of these, and for unknown fields.
     """
+    nets, unix = _networks("forwarded_allow_ips", allowed)
+    bits = 0
+    for name in split(fields):
+        if name.lower() not in FIELDS:
+            expected = ", ".join(FIELDS)
+            raise ValueError(f"forwarded_fields must be of {expected}, not {name!r}")
+        bits |= FIELDS[name.lower()]
+    if greeters is None:
+        return nets, unix, bits
+    return nets, unix, bits, *_networks("proxy_allow_ips", greeters)
+
+
+def _networks(name: str, allowed: str | Iterable[str]) -> tuple[bytes, bool]:
     nets = b""
     unix = False
     for text in split(allowed):
@@ -40,17 +57,11 @@ def make_proxies(allowed: str | Iterable[str], fields: Iterable[str]) -> Proxies
             unix = True
             nets += _EVERYBODY if text == "*" else b""
         else:
-            nets += _pack(text)
-    bits = 0
-    for name in split(fields):
-        if name.lower() not in FIELDS:
-            expected = ", ".join(FIELDS)
-            raise ValueError(f"forwarded_fields must be of {expected}, not {name!r}")
-        bits |= FIELDS[name.lower()]
-    return nets, unix, bits
+            nets += _pack(name, text)
+    return nets, unix
 
 
-def _pack(text: str) -> bytes:
+def _pack(name: str, text: str) -> bytes:
     try:
         net = ipaddress.ip_network(text)
     except ValueError as exc:
@@ -58,7 +69,7 @@ def _pack(text: str) -> bytes:
         if "host bits set" in str(exc):
             hint = f"; did you mean {ipaddress.ip_network(text, strict=False)}?"
         raise ValueError(
-            f"forwarded_allow_ips takes addresses, networks, unix or *, not {text!r}{hint}"
+            f"{name} takes addresses, networks, unix or *, not {text!r}{hint}"
         ) from None
     packed = net.network_address.packed
     if net.version == 4:

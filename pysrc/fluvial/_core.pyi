@@ -32,6 +32,17 @@ BODY_DISCARD: Final = 0
 BODY_COLLECT: Final = 1
 BODY_STREAM: Final = 2
 
+SHAPE_EXACT: Final = 0
+SHAPE_INSTANCE: Final = 1
+SHAPE_OBJECT: Final = 2
+SHAPE_OWN: Final = 3
+SHAPE_MODEL: Final = 4
+SHAPE_MEMBERS: Final = 5
+SHAPE_ITEMS: Final = 6
+SHAPE_TUPLE: Final = 7
+SHAPE_DICT: Final = 8
+SHAPE_UNION: Final = 9
+
 # ---- app: the guard, which terminates a process that doesn't stop in time ------------------
 
 def make_certificate(names: str, days: int, /) -> bytes:
@@ -43,6 +54,32 @@ def make_certificate(names: str, days: int, /) -> bytes:
 def is_plain_json(value: Any, /) -> bool:
     """Whether it consists of dicts with str as keys, lists, tuples, str, int, float, bool and None,
     and is no deeper than 100."""
+
+@final
+class Shape:
+    """Whether a value is exactly of a declared type, at every depth; made once, asked in C.
+
+    By `kind`: EXACT is a value of one of `classes`, INSTANCE also of a derived one. The others
+    contain values, whose shapes `settle` gives: OBJECT one for each attribute of `names`, OWN the
+    same if its `__dict__` has no more, MODEL one for each item of the `__dict__`, which must have
+    `names` exactly, MEMBERS one for each key of a dict that has no keys but `names`, ITEMS one for
+    all items, TUPLE one for each, DICT one for the keys and one for the values, UNION those of
+    which one must fit.
+    """
+    def __init__(
+        self, kind: int, classes: tuple[type, ...] = (), names: tuple[str, ...] = ()
+    ) -> None: ...
+    def settle(self, parts: tuple[Shape | None, ...], /) -> None:
+        """Gives it the shapes of what it contains, once; None: anything fits.
+
+        Raises: TypeError or ValueError when they are not such, or not as many as there must be.
+        """
+
+    def fits(self, value: Any, /) -> bool:
+        """Whether it is of the shape. An attribute that is missing doesn't fit.
+
+        Raises: RecursionError when the value is nested too deeply; what a property raises.
+        """
 
 def guard_open(
     patience: float, urgency: float, parent: int = 0, error: int = 2, stacks: int = 0, /

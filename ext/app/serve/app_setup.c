@@ -14,6 +14,7 @@
 #include "app/request_type.h"
 #include "app/request_coro.h"
 #include "app/sender.h"
+#include "app/shape.h"
 #include "app/serve/metrics_layout.h"
 #include "app/serve/server_type.h"
 #include "app/stop_guard.h"
@@ -37,6 +38,7 @@ app_setup(PyObject *module, AppState *st)
         || request_coro_setup(module, st) < 0 || coro_setup(module, st) < 0
         || server_setup(module, st) < 0 || stop_guard_setup(module) < 0
         || metrics_layout_setup(module) < 0 || plain_json_setup(module) < 0
+        || shape_setup(module) < 0
         || PyModule_AddStringConstant(module, "nghttp2_version", http_nghttp2_version())
                < 0) {
         return -1;

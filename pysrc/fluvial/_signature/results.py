@@ -15,7 +15,7 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import msgspec
@@ -54,11 +54,11 @@ from ..responses import (
 from ..sse import EventSourceResponse, ServerSentEvent
 from .foreign import check_model
 from .json_lines import JSONLinesResponse, lines_of
+from .model_shapes import make_model_shape
 from .shapes import Shape, make_shape
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-    from pydantic_core import SchemaSerializer
 
 Wrap = Callable[[Any], Response]
 Encode = Callable[[Any], bytes]
@@ -258,29 +258,50 @@ def _encoder_of(model: Any, options: ModelOptions) -> Encode:
             f"response_model_{next(iter(options))} is not for Structs and attrs' classes: give "
             "response_model a class with the fields that are to be sent, or omit_defaults=True"
         )
-    return _msgspec_encoder(model) if structs else _pydantic_encoder(make_adapter(model), options)
+    return (
+        _msgspec_encoder(model) if structs else _ModelEncoder(make_adapter(model), options).encode
+    )
 
 
-def _pydantic_encoder(adapter: TypeAdapter[Any], options: ModelOptions) -> Encode:
-    dump: ModelOptions = {"by_alias": True, **options}
+class _ModelEncoder:
+    """Writes results as a type that pydantic knows."""
 
-    # At the first result the schema is complete, also that of classes that were defined later.
-    @cache
-    def serializer() -> SchemaSerializer:
-        return declared_serializer(adapter.core_schema) or adapter.serializer
+    def __init__(self, adapter: TypeAdapter[Any], options: ModelOptions) -> None:
+        self._adapter = adapter
+        self._options = options
+        self._by_alias = options.get("by_alias", True)
+        self._dump: ModelOptions = {"by_alias": True, **options}
+        self._fits: Callable[[Any], bool] = self._fits_first
 
-    def encode(result: Any) -> bytes:
-        value = _validated(adapter, result)
+    def _fits_first(self, result: Any) -> bool:
+        """At the first result the schema is complete, also that of classes defined later."""
+        schema = self._adapter.core_schema
+        self._serializer = declared_serializer(schema) or self._adapter.serializer
+        to_json = self._serializer.to_json
+        self._write = partial(to_json, **self._options) if self._options else to_json
+        self._fits = make_model_shape(schema).fits
+        return self._fits(result)
+
+    def encode(self, result: Any) -> bytes:
+        """`result` as JSON. Raises: ResponseValidationError when it doesn't match the type."""
+        if self._fits(result):
+            try:
+                return self._write(result, by_alias=self._by_alias, warnings=False)
+            except ValueError:  # lone surrogates
+                pass
+        return self._encode_any(result)
+
+    def _encode_any(self, result: Any) -> bytes:
+        value = _validated(self._adapter, result)
+        serializer = self._serializer
         try:
-            return serializer().to_json(value, warnings="error", **dump)
+            return serializer.to_json(value, warnings="error", **self._dump)
         except ValueError:
-            value = _as_declared(adapter, value)
+            value = _as_declared(self._adapter, value)
         try:
-            return serializer().to_json(value, warnings=False, **dump)
+            return serializer.to_json(value, warnings=False, **self._dump)
         except ValueError:  # lone surrogates
-            return to_json(serializer().to_python(value, warnings=False, **dump))
-
-    return encode
+            return to_json(serializer.to_python(value, warnings=False, **self._dump))
 
 
 def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
@@ -341,8 +362,10 @@ def _msgspec_encoder(model: Any) -> Encode:
     shape, models = make_shape(validator.info)
     write = to_json if shape is None or not models else _writer_of(shape, models)
 
+    fits = None if shape is None else shape.test.fits
+
     def encode(result: Any) -> bytes:
-        if shape is not None and not shape.fits(result):
+        if shape is not None and fits is not None and not fits(result):
             try:
                 fields = msgspec.to_builtins(shape.reduce(result), enc_hook=plain)
                 result = validator.from_python(fields, ("response",))

@@ -11,13 +11,13 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
-from operator import attrgetter
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect as types
 
+from .. import _core
 from .._validation.containers import known_to_msgspec, type_variables
 from .._validation.declared_fields import serializer_of
 
@@ -46,7 +46,6 @@ _COLLECTIONS: dict[type[types.Type], tuple[type, ...]] = {
     types.CollectionType: (list, tuple, set, frozenset),
 }
 _LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "tz")
-_MOST_KINDS = 256  # combinations of its leaves' types that the shape of a class remembers
 _Objects = types.DataclassType | types.StructType
 FAR = 1 << 30  # the distance between unrelated types
 
@@ -54,8 +53,7 @@ FAR = 1 << 30  # the distance between unrelated types
 class Shape(Protocol):
     """The questions about values of one declared type."""
 
-    def fits(self, value: Any) -> bool:
-        """Whether `value` may be encoded as it is."""
+    test: _core.Shape  # whether a value may be encoded as it is
 
     def reduce(self, value: Any) -> Any:
         """`value` with each object in it replaced by a dict of its declared class's fields."""
@@ -150,9 +148,7 @@ class _Leaf:
 
     def __init__(self, kinds: set[type]) -> None:
         self.kinds = frozenset(kinds)
-
-    def fits(self, value: Any) -> bool:
-        return type(value) in self.kinds
+        self.test = _core.Shape(_core.SHAPE_EXACT, tuple(kinds))
 
     def reduce(self, value: Any) -> Any:
         return value
@@ -175,9 +171,8 @@ class _Class:
     def __init__(self, cls: type) -> None:
         self._cls = cls
         self._exact = hasattr(cls, "__pydantic_serializer__")
-
-    def fits(self, value: Any) -> bool:
-        return type(value) is self._cls or (not self._exact and isinstance(value, self._cls))
+        kind = _core.SHAPE_EXACT if self._exact else _core.SHAPE_INSTANCE
+        self.test = _core.Shape(kind, (cls,))
 
     def reduce(self, value: Any) -> Any:
         if not self._exact or not isinstance(value, self._cls):
@@ -204,45 +199,13 @@ class _Object:
         if isinstance(info, types.StructType) and info.tag_field is not None:
             self._tag = {info.tag_field: info.tag}
         # msgspec writes everything in the __dict__ of an instance of an attrs class.
-        self._own_only = hasattr(info.cls, "__attrs_attrs__")
+        kind = _core.SHAPE_OWN if hasattr(info.cls, "__attrs_attrs__") else _core.SHAPE_OBJECT
+        self.test = _core.Shape(kind, (self._cls,), tuple(field.name for field in info.fields))
 
     def settle(self, shapes: list[Shape | None]) -> None:
         """Completes the shape with the shapes of its fields."""
         self._shapes = shapes
-        named = list(zip((field.name for field in self._fields), shapes, strict=True))
-        leaves = [(name, shape.kinds) for name, shape in named if isinstance(shape, _Leaf)]
-        self._leaves = _getter([name for name, _ in leaves])
-        self._kinds = [kinds for _, kinds in leaves]
-        self._known: set[tuple[type, ...]] = set()
-        self._inner = [
-            (name, shape) for name, shape in named if shape and not isinstance(shape, _Leaf)
-        ]
-
-    def fits(self, value: Any) -> bool:
-        if type(value) is not self._cls:
-            return False
-        try:
-            kinds = tuple(map(type, self._leaves(value)))
-            if kinds not in self._known and not self._learn(kinds):
-                return False
-            for name, shape in self._inner:
-                if not shape.fits(getattr(value, name)):
-                    return False
-        except AttributeError:  # a field that was deleted or never set
-            return False
-        return not self._own_only or self._has_only_its_own(value)
-
-    def _learn(self, kinds: tuple[type, ...]) -> bool:
-        """Whether the leaves may have these classes; remembers combinations that are allowed."""
-        if not all(kind in allowed for kind, allowed in zip(kinds, self._kinds, strict=True)):
-            return False
-        if len(self._known) < _MOST_KINDS:
-            self._known.add(kinds)
-        return True
-
-    def _has_only_its_own(self, value: Any) -> bool:
-        own = getattr(value, "__dict__", ())
-        return len(own) <= len(self._fields)
+        self.test.settle(_tests(shapes))
 
     def reduce(self, value: Any) -> Any:
         pairs = list(zip(self._fields, self._shapes, strict=True))
@@ -271,15 +234,13 @@ class _TypedDict(_Object):
         self._cls = dict
         self._fields = info.fields
         self._shapes = []
+        names = tuple(field.encode_name for field in info.fields)
+        self.test = _core.Shape(_core.SHAPE_MEMBERS, names=names)
 
     def settle(self, shapes: list[Shape | None]) -> None:
         self._shapes = shapes
         self._by_name = {f.encode_name: s for f, s in zip(self._fields, shapes, strict=True)}
-
-    def fits(self, value: Any) -> bool:
-        if type(value) is not dict or not self._by_name.keys() >= value.keys():
-            return False
-        return all(_fits(self._by_name[key], item) for key, item in value.items())
+        self.test.settle(_tests(shapes))
 
     def reduce(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
@@ -297,14 +258,8 @@ class _Items:
 
     def __init__(self, item: Shape | None, classes: tuple[type, ...]) -> None:
         self._item = item
-        self._classes = classes
-
-    def fits(self, value: Any) -> bool:
-        if type(value) not in self._classes:
-            return False
-        if isinstance(self._item, _Leaf):
-            return self._item.kinds.issuperset(map(type, value))
-        return self._item is None or all(map(self._item.fits, value))
+        self.test = _core.Shape(_core.SHAPE_ITEMS, classes)
+        self.test.settle(_tests([item]))
 
     def reduce(self, value: Any) -> Any:
         if not _is_collection(value):
@@ -319,14 +274,9 @@ class _Tuple:
     """Tuples and named tuples with a type for each place."""
 
     def __init__(self, cls: type, items: list[Shape | None]) -> None:
-        self._cls = cls
         self._items = items
-
-    def fits(self, value: Any) -> bool:
-        if type(value) is not self._cls:
-            return False
-        items: Any = value
-        return len(items) == len(self._items) and all(map(_fits, self._items, items))
+        self.test = _core.Shape(_core.SHAPE_TUPLE, (cls,))
+        self.test.settle(_tests(items))
 
     def reduce(self, value: Any) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) != len(self._items):
@@ -339,15 +289,9 @@ class _Tuple:
 
 class _Dict:
     def __init__(self, key: Shape | None, item: Shape | None) -> None:
-        self._key = key
         self._item = item
-
-    def fits(self, value: Any) -> bool:
-        if type(value) is not dict:
-            return False
-        if self._key is not None and not all(map(self._key.fits, value)):
-            return False
-        return self._item is None or all(map(self._item.fits, value.values()))
+        self.test = _core.Shape(_core.SHAPE_DICT)
+        self.test.settle(_tests([key, item]))
 
     def reduce(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
@@ -361,12 +305,8 @@ class _Dict:
 class _Union:
     def __init__(self, members: Collection[Shape]) -> None:
         self._members = members
-
-    def fits(self, value: Any) -> bool:
-        for member in self._members:  # noqa: SIM110 - any() costs a generator for each value
-            if member.fits(value):
-                return True
-        return False
+        self.test = _core.Shape(_core.SHAPE_UNION)
+        self.test.settle(_tests(members))
 
     def reduce(self, value: Any) -> Any:
         """Reduces `value` by the member whose class is nearest to its own."""
@@ -377,14 +317,8 @@ class _Union:
         return min(member.distance(value) for member in self._members)
 
 
-def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(names) > 1:
-        return attrgetter(*names)
-    return lambda value: tuple(getattr(value, name) for name in names)
-
-
-def _fits(shape: Shape | None, value: Any) -> bool:
-    return shape is None or shape.fits(value)
+def _tests(shapes: Collection[Shape | None]) -> tuple[_core.Shape | None, ...]:
+    return tuple(None if shape is None else shape.test for shape in shapes)
 
 
 def _reduced(shape: Shape | None, value: Any) -> Any:

@@ -131,7 +131,9 @@ class Param:
     `kind` is the type that the text is converted to. For PYTHON, and when C refuses a text as INT,
     FLOAT or BOOL, `convert(value)` is called with a str (a list of str with `many`), for BODY
     `convert(body, content_type)` with bytes and `str | None`, also for an empty body. It raises
-    RequestValidationError, with complete `loc`s, or HTTPException.
+    RequestValidationError, with complete `loc`s, or HTTPException. With `from_json`, bodies whose
+    type is `application/json` go there alone; what it raises is passed to `convert` as a third
+    argument.
 
     With a BODY parameter, a request whose Content-Encoding is not identity is refused with 415.
     With `defer` a failed conversion doesn't refuse the request: the argument becomes the
@@ -149,6 +151,7 @@ class Param:
         default: object = None,
         convert: Callable[..., object] | None = None,
         defer: bool = False,
+        from_json: Callable[[bytes], object] | None = None,
     ) -> None: ...
 
 @final

@@ -57,20 +57,22 @@ param_check(const Param *self, int source, int kind)
 static int
 param_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"source", "key",      "loc_name", "kind",
-                                        "many",   "required", "default",  "convert",
-                                        "defer",  NULL};
+    static const char *const names[] = {"source", "key",       "loc_name", "kind",
+                                        "many",   "required",  "default",  "convert",
+                                        "defer",  "from_json", NULL};
     Param *self = (Param *)op;
     int source, kind = PARAM_STR, many = 0, required = 1, defer = 0;
-    PyObject *key, *loc_name, *fallback = Py_None, *convert = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOU|$ippOOp", (char **)names,
+    PyObject *key, *loc_name, *fallback = Py_None, *convert = Py_None,
+                              *from_json = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iOU|$ippOOpO", (char **)names,
                                      &source, &key, &loc_name, &kind, &many, &required,
-                                     &fallback, &convert, &defer)) {
+                                     &fallback, &convert, &defer, &from_json)) {
         return -1;
     }
     Py_XSETREF(self->loc_name, Py_NewRef(loc_name));
     Py_XSETREF(self->fallback, Py_NewRef(fallback));
     Py_XSETREF(self->convert, convert == Py_None ? NULL : Py_NewRef(convert));
+    Py_XSETREF(self->from_json, object_or_null(from_json));
     if (param_check(self, source, kind) < 0) {
         return -1;
     }
@@ -91,6 +93,7 @@ param_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->loc_name);
     Py_VISIT(self->fallback);
     Py_VISIT(self->convert);
+    Py_VISIT(self->from_json);
     return 0;
 }
 
@@ -102,6 +105,7 @@ param_clear(PyObject *op)
     Py_CLEAR(self->loc_name);
     Py_CLEAR(self->fallback);
     Py_CLEAR(self->convert);
+    Py_CLEAR(self->from_json);
     return 0;
 }
 

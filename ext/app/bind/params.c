@@ -274,7 +274,53 @@ body_check_encoding(Binder *b)
     return -1;
 }
 
-/* Calls convert(body, content_type). */
+/* As value_by_python, with convert(body, content_type, failed); `failed` is left out when it is NULL. */
+static int
+body_by_python(Binder *b, const Param *param, PyObject *bytes, PyObject *failed,
+               PyObject **out)
+{
+    int32_t at = b->req->content_type;
+    PyObject *type = at < 0 ? Py_NewRef(Py_None)
+                            : text_latin1(http_field_value(b->req, (uint32_t)at));
+    if (type == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {bytes, type, failed};
+    *out = PyObject_Vectorcall(param->convert, args, failed == NULL ? 2 : 3, NULL);
+    Py_DECREF(type);
+    return *out != NULL ? 0 : problems_adopt(&b->problems, b->errors->validation_error);
+}
+
+/* Whether from_json() alone may make the value: plain JSON, and not empty. */
+static bool
+body_is_json(const Binder *b, const Param *param)
+{
+    int32_t at = b->req->content_type;
+    return param->from_json != NULL && at >= 0 && buf_slice(&b->req->body).len > 0
+           && slice_eq(http_field_value(b->req, (uint32_t)at),
+                       SLICE("application/json"));
+}
+
+/* Makes the value of the body: by from_json(), and what that refuses, and all others, by convert(). */
+static int
+body_convert(Binder *b, const Param *param, PyObject *bytes, PyObject **out)
+{
+    if (!body_is_json(b, param)) {
+        return body_by_python(b, param, bytes, NULL, out);
+    }
+    *out = PyObject_CallOneArg(param->from_json, bytes);
+    if (likely(*out != NULL)) {
+        return 0;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return -1;
+    }
+    PyObject *failed = err_take();
+    int err = body_by_python(b, param, bytes, failed, out);
+    Py_DECREF(failed);
+    return err;
+}
+
 static int
 binder_bind_body(Binder *b, const Param *param, PyObject **out)
 {
@@ -282,20 +328,9 @@ binder_bind_body(Binder *b, const Param *param, PyObject **out)
     if (b->req->has_body && !b->input->decoded && body_check_encoding(b) < 0) {
         return -1;
     }
-    PyObject *type =
-        b->req->content_type < 0
-            ? Py_NewRef(Py_None)
-            : text_latin1(http_field_value(b->req, (uint32_t)b->req->content_type));
     Slice body = buf_slice(&b->req->body);
     PyObject *bytes = PyBytes_FromStringAndSize(body.ptr, (Py_ssize_t)body.len);
-    int err = -1;
-    if (type != NULL && bytes != NULL) {
-        PyObject *args[] = {bytes, type};
-        *out = PyObject_Vectorcall(param->convert, args, 2, NULL);
-        err = *out != NULL ? 0
-                           : problems_adopt(&b->problems, b->errors->validation_error);
-    }
-    Py_XDECREF(type);
+    int err = bytes == NULL ? -1 : body_convert(b, param, bytes, out);
     Py_XDECREF(bytes);
     return err;
 }

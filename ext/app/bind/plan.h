@@ -49,6 +49,8 @@ typedef struct Param {
     PyObject *fallback; /* owned */
     /* owned callable; NULL for STR. For INT, FLOAT and BOOL it is asked when C refuses a text. */
     PyObject *convert;
+    /* BODY: owned callable, or NULL: makes the value of bytes that are JSON */
+    PyObject *from_json;
 } Param;
 
 typedef struct Plan {

@@ -47,8 +47,11 @@ class WholeBody:
         self._field = field
         self._rule = rule
         self._from_json = field.validator.from_json
+        self.from_json = field.validator.quick  # for C, which comes here with what that raises
 
-    def __call__(self, body: bytes, content_type: str | None) -> Any:
+    def __call__(
+        self, body: bytes, content_type: str | None, failed: Exception | None = None
+    ) -> Any:
         """Raises: RequestValidationError (422) or HTTPException when the body doesn't fit."""
         if not body:
             value = self._field.absent(("body",))
@@ -58,6 +61,8 @@ class WholeBody:
         if content_type != "application/json" and not is_json(content_type, self._rule):
             return self._field.validator.from_python(body.decode(errors="replace"), ("body",))
         try:
+            if failed is not None:
+                return self._field.validator.from_refused(body, ("body",), failed)
             return self._from_json(body, ("body",))
         except RecursionError as exc:
             raise _too_deep(("body",)) from exc
@@ -65,6 +70,8 @@ class WholeBody:
 
 class EmbeddedBody:
     """Decodes the body for several parameters and returns a tuple with the value of each."""
+
+    from_json = None
 
     def __init__(
         self, fields: Sequence[BodyField], rule: ContentRule = ContentRule.REFUSED

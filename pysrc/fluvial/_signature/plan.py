@@ -119,8 +119,11 @@ def _direct_param(argument: Argument, captures: Captures, content: ContentRule) 
     return make_param(value, captures, defer=False)
 
 
-def _body_param(convert: Callable[..., Any], *, defer: bool) -> _core.Param:
-    return _core.Param(_core.BODY, "body", "body", convert=convert, defer=defer)
+def _body_param(convert: WholeBody | EmbeddedBody, *, defer: bool) -> _core.Param:
+    from_json = convert.from_json
+    return _core.Param(
+        _core.BODY, "body", "body", convert=convert, defer=defer, from_json=from_json
+    )
 
 
 def _is_embedded(field: Field) -> bool:

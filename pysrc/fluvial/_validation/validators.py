@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Bodies in which msgspec might accept NaN, infinity or a number with too many digits as a Decimal.
 _DOUBTFUL = re.compile(rb"nan|inf|\\u|(?<!\d)\d{4301}", re.IGNORECASE)
 
+_REFUSED = (msgspec.DecodeError, UnicodeError, RecursionError)  # what msgspec raises
+
 # Limits that don't apply to a type. pydantic notices that only with the first value.
 _LENGTHS = ("min_length", "max_length", "pattern")
 _NUMBERS = ("multiple_of", "max_digits", "decimal_places", "allow_inf_nan")
@@ -53,6 +55,13 @@ class Validator(Protocol):
 
     def from_json(self, body: bytes, loc: Loc) -> Any:
         """JSON as the type."""
+
+    @property
+    def quick(self) -> Callable[[bytes], Any] | None:
+        """A function that does the same for bodies that it doesn't refuse, if there is one."""
+
+    def from_refused(self, body: bytes, loc: Loc, failed: Exception) -> Any:
+        """As from_json(), after `quick` has raised `failed`."""
 
 
 def make_adapter(annotation: Any) -> TypeAdapter[Any]:
@@ -147,9 +156,21 @@ class StructValidator:
             return self.from_python(load_json(body, loc, exact=True), loc)
         try:
             made = self._decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return self.from_python(load_json(body, loc, exact=self.exact), loc)
+        except _REFUSED as exc:
+            return self.from_refused(body, loc, exc)
         return self._completed(made)
+
+    @property
+    def quick(self) -> Callable[[bytes], Any] | None:
+        """msgspec's decoder, if what it makes is complete."""
+        whole = self._fill is None and not self._shares and not self.exact
+        return self._decoder.decode if whole else None
+
+    def from_refused(self, body: bytes, loc: Loc, failed: Exception) -> Any:
+        """As from_json(), after `quick` has raised `failed`."""
+        if not isinstance(failed, _REFUSED):
+            raise failed
+        return self.from_python(load_json(body, loc, exact=self.exact), loc)
 
     def _completed(self, made: Any) -> Any:
         if self._fill is not None:
@@ -187,9 +208,24 @@ class PydanticValidator:
         else:
             try:
                 made = self.adapter.validate_json(body)
-            except self._error:
-                return self.from_python(load_json(body, loc), loc)
+            except self._error as exc:
+                return self.from_refused(body, loc, exc)
         return made if self._complete is None else self._complete(made)
+
+    @property
+    def quick(self) -> Callable[[bytes], Any] | None:
+        """pydantic's validator itself, if it is ready and what it makes is complete."""
+        from pydantic_core import SchemaValidator
+
+        validator = self.adapter.validator
+        whole = self._complete is None and not self.exact
+        return validator.validate_json if whole and type(validator) is SchemaValidator else None
+
+    def from_refused(self, body: bytes, loc: Loc, failed: Exception) -> Any:
+        """As from_json(), after `quick` has raised `failed`."""
+        if not isinstance(failed, self._error):
+            raise failed
+        return self.from_python(load_json(body, loc), loc)
 
     def _exactly(self, body: bytes, loc: Loc) -> Any:
         """As from_json(), but Decimals keep all of their digits. pydantic's own JSON parser reads

@@ -8,9 +8,9 @@ consecutive `def` steps then share one call on the pool.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack, ExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .._calling.callables import Flavour
@@ -27,6 +27,7 @@ from ..background import BackgroundTasks
 from ..exceptions import FluvialError, RequestValidationError
 from ..params import MISSING, Depends, Instance
 from ..responses import Response
+from .generators import Generators
 from .results import NoContent
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class Program:
         self.is_async = awaits or layout.form is not None
         managed = [step.marker.scope for step in steps if "GENERATOR" in step.flavour.name]
         self._managed = bool(managed)
+        if not self.is_async:  # then there is no need for their context managers
+            self.steps = [_without_manager(step) for step in steps]
         self._early = "function" in managed
         # Whether clean-ups run after every response. Set to false where none is sent.
         self.late = "request" in managed
@@ -164,9 +167,9 @@ class Program:
     def _run_managed(self, values: Values, context: Context) -> Any:
         """Runs the steps in `context`. A clean-up after the response runs in the same context."""
         response = None
-        with ExitStack() as stack:
+        with Generators() as stack:
             if self._early:
-                with ExitStack() as inner:
+                with Generators() as inner:
                     run_steps(self._unblocked(values), values, stack, inner)
                     response = self._finished(values)
             else:
@@ -339,19 +342,26 @@ async def _run_segment(
 
 
 def run_steps(
-    steps: Any, values: Values, outer: ExitStack | None, inner: ExitStack | None = None
+    steps: Any, values: Values, outer: Generators | None, inner: Generators | None = None
 ) -> None:
     """Runs `def` steps in the current thread. Generators are closed by `inner` if their scope is
     the handler's call, else by `outer`."""
     for step in steps:
         if outer is not None and step.flavour is Flavour.SYNC_GENERATOR:
             stack = inner if inner is not None and step.marker.scope == "function" else outer
-            values[step.slot] = stack.enter_context(step.call(values))
+            values[step.slot] = stack.enter(step.call(values))
             continue
         try:
             values[step.slot] = step.call(values)
         except StopIteration as exc:  # a coroutine or future can't pass it on as an exception
             raise RuntimeError("a handler or dependency raised StopIteration") from exc
+
+
+def _without_manager(step: Step) -> Step:
+    if step.flavour is not Flavour.SYNC_GENERATOR:
+        return step
+    func: Any = step.func
+    return replace(step, func=func.__wrapped__)
 
 
 def _segments(steps: list[Step]) -> list[list[Step]]:

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fluvial import App, Request
 from support.asgi import Notes, answering, body, http_only, start
 from support.responses import Response
 
@@ -66,6 +67,39 @@ def test_wrong_messages_before_anything_is_out(
     answer, rest = Response.parse(serve(answering(*messages)).exchange(GET))
     assert (answer.status, answer.body, rest) == (500, b'{"detail":"Internal Server Error"}', b"")
     assert message in raised(caplog).replace('\\"', '"').replace("\\'", "'")
+
+
+BODIES = [7, True, [1], 1.5, None, "text", {"a": 1}]
+HEADERS = [[(b"a", 7)], [(7, b"a")], [(b"a", [65])], [(b"a", "b")], [b"ab"], 7]
+
+
+def behind_middleware(app: Any) -> App:
+    """The app as a mount that C doesn't call."""
+
+    outer = App(openapi_url=None)
+
+    @outer.middleware("http")
+    async def layer(request: Request, call_next: Any) -> Any:
+        return await call_next(request)
+
+    outer.mount("/where", app)
+    return outer
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        *([start(), {"type": "http.response.body", "body": each}] for each in BODIES),
+        *([{**start(), "headers": each}, body(b"x")] for each in HEADERS),
+        *([start(status=each), body(b"x")] for each in (None, "200", 99, 600)),  # type: ignore[arg-type]
+    ],
+)
+def test_values_that_are_no_bytes(serve: Serve, messages: list[Any], behind: bool) -> None:
+    app = answering(*messages)
+    answer, _ = Response.parse(serve(behind_middleware(app) if behind else app).exchange(GET))
+    assert answer.status == 500
+    assert b"\0" not in answer.body
 
 
 MIDDLE = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import fluvial
@@ -263,3 +265,28 @@ def test_uploads_are_no_query_parameters() -> None:
 
     with pytest.raises(TypeError, match="an UploadFile is a file of a form"):
         App().post("/")(handler)
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_empty_fields_cost_nothing(
+    serve: Serve, caplog: pytest.LogCaptureFixture, pieces: int
+) -> None:
+    """The parser would look at each separator by itself, and says so."""
+    caplog.set_level(logging.DEBUG, "python_multipart")
+    content = b"&&&a=1" + b"&" * 100_000 + b"b=&&&&c&" + b"&" * 100_000
+    step = len(content) // pieces + 1
+
+    def body() -> Iterator[bytes]:
+        for begin in range(0, len(content), step):
+            yield content[begin : begin + step]
+
+    app = App()
+
+    @app.post("/")
+    async def form(request: Request) -> Any:
+        return (await request.form()).multi_items()
+
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    response = serve(app).client.post("/", content=body(), headers=headers)
+    assert response.json() == [["a", "1"], ["b", ""], ["c", ""]]
+    assert len(caplog.records) < 100, caplog.records[0]

@@ -32,6 +32,7 @@ from ..exceptions import ClientDisconnect, NoMatchFound
 from ..requests import plain_scope
 from ..responses import Response, StreamingResponse
 from .bridge import ClientGone, running_asgi
+from .checked_messages import check_body, check_start
 from .foreign_app import Foreign, InterfaceError, make_foreign
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ async def answer_by(asgi: Asgi3, scope: Message, request: Request) -> Response:
         if body is None
         else Response(body, message["status"])
     )
-    response.raw_headers = [(bytes(n), bytes(v)) for n, v in message.get("headers", ())]
+    response.raw_headers = message["headers"]
     response.clean_up_after(exchange.finish)
     return response
 
@@ -332,6 +333,9 @@ class _Exchange:
         wanted = "http.response.body" if self._started else "http.response.start"
         if not self._gone and (kind != wanted or self._over.is_set()):
             raise RuntimeError(f"unexpected ASGI message {kind!r}: expected {wanted}")
+        if not self._gone:
+            message = dict(message)
+            (check_body if self._started else check_start)(message)
         self._started = True
         while self._message is not None and not self._over.is_set():
             self._taken.clear()

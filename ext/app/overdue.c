@@ -1,5 +1,5 @@
-/* See overdue.h. The timer is set for the earliest deadline and not moved when that request completes: it
- * then fires in vain, at most once within the length of a deadline, and is set for the next.
+/* See overdue.h. The timer is set for the earliest deadline. It isn't moved when that request completes. It then
+ * fires once for nothing, at most once within the length of a deadline, and is set for the next one.
  */
 #include "base/py.h"
 

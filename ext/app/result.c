@@ -56,7 +56,7 @@ result_respond_json(HttpRequest *req, const Plan *plan, PyObject *body)
         .content_type = SLICE("application/json"),
         .checked = true,
     };
-    if (head.status == 204 || head.status == 304) {
+    if (http_status_is_bodyless(head.status)) {
         head.content_type.len = 0;
     }
     Slice text = slice_of(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));

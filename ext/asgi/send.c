@@ -142,7 +142,7 @@ asgi_stated_length(const AsgiCall *call)
 static bool
 is_bodyless(const AsgiCall *call)
 {
-    return call->req->is_head || call->status == 204 || call->status == 304;
+    return call->req->is_head || http_status_is_bodyless(call->status);
 }
 
 int

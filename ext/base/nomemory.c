@@ -70,8 +70,8 @@ code_is_spared(void)
     return is_spared;
 }
 
-/* Whether the caller is one of others' libraries that don't survive it (parts of their files' names are in
- * `spared`), at some remove and nearer than any function of ours. */
+/* Whether a library in `spared` (parts of their files' names) is nearer on the stack than any function of ours. Such
+ * a library crashes when malloc fails. */
 static bool
 caller_is_spared(void)
 {

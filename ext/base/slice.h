@@ -38,6 +38,34 @@ ascii_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* Reads decimal digits. False when there are none, anything else, or more than `max`. */
+static inline bool
+slice_decimal(Slice text, uint64_t max, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        uint64_t digit = (uint64_t)(unsigned char)text.ptr[i] - '0';
+        if (digit > 9 || value > (max - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return text.len != 0;
+}
+
+/* A port as in a URL: at most five digits, up to 65535 (RFC 3986 section 3.2.3). */
+static inline bool
+slice_port(Slice text, uint16_t *out)
+{
+    uint64_t number;
+    if (text.len > 5 || !slice_decimal(text, UINT16_MAX, &number)) {
+        return false;
+    }
+    *out = (uint16_t)number;
+    return true;
+}
+
 /* Whether `a` equals `lower`, ignoring ASCII case. `lower` must be in lower case. */
 static inline bool
 slice_eq_nocase(Slice a, Slice lower)

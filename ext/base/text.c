@@ -9,7 +9,7 @@
 static inline int
 hex_value(char c)
 {
-    if (c >= '0' && c <= '9') {
+    if (ascii_is_digit(c)) {
         return c - '0';
     }
     c = ascii_lower(c);

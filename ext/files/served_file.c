@@ -77,8 +77,8 @@ sibling_suffix(Coding coding)
     return "";
 }
 
-/* Whether there is a sibling that isn't older than the file: else it is what the file was. Archives round times
- * to two seconds. */
+/* Whether there is a compressed sibling that isn't older than the file. An older one has outdated content. Archives
+ * round times to two seconds. */
 static bool
 sibling_is_there(const ServedFile *self, const char *suffix)
 {

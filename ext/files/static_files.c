@@ -218,8 +218,8 @@ static_send(const StaticFiles *self, HttpRequest *req, ServedFile *file)
     return file_turns_start(self->st, req, file);
 }
 
-/* The key of what is kept for the path, which no path equals: it has a NUL, if it is a sibling's. A new
- * reference, or NULL with MemoryError set. */
+/* The cache's key for the path. A compressed sibling's key has a NUL, so that it can't equal a path. A new reference,
+ * or NULL with MemoryError set. */
 static PyObject *
 static_key(Slice path, Coding coding)
 {

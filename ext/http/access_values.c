@@ -10,7 +10,12 @@
 #include "http/h2.h"
 #include "net/server_tls_link.h"
 
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
+
+enum {
+    BASIC_MAX = 176
+}; /* letters of base64 that are read for a name: more than it may have in a line */
 
 enum { NS_PER_US = 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
 
@@ -67,15 +72,6 @@ ATOM(nothing)
     return NOTHING;
 }
 
-static int
-base64_digit(char c)
-{
-    const char *digits =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *found = c == '\0' ? NULL : strchr(digits, c);
-    return found == NULL ? -1 : (int)(found - digits);
-}
-
 /* The user's name of HTTP's Basic authentication (RFC 7617), before the first colon. */
 ATOM(user)
 {
@@ -88,25 +84,19 @@ ATOM(user)
         || !slice_eq_nocase(slice_of(value.ptr, basic.len), basic)) {
         return NOTHING;
     }
-    size_t n = 0, at = basic.len;
-    unsigned bits = 0, have = 0;
-    while (at < value.len && n < sizeof scratch->small) {
-        int digit = base64_digit(value.ptr[at++]);
-        if (digit < 0) {
-            break;
-        }
-        bits = (bits << 6 | (unsigned)digit) & 0xffff;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            char c = (char)(bits >> have);
-            if (c == ':') {
-                break;
-            }
-            /* The name stands unquoted between others: it must be one word. */
-            bool divides = c == ' ' || c == '[' || c == ']';
-            scratch->small[n++] = divides ? '?' : c;
-        }
+    unsigned char text[BASIC_MAX / 4 * 3];
+    size_t len = Py_MIN(value.len - basic.len, (size_t)BASIC_MAX) / 4 * 4;
+    const char *encoded = value.ptr + basic.len;
+    if (len == 0
+        || EVP_DecodeBlock(text, (const unsigned char *)encoded, (int)len) < 0) {
+        return NOTHING;
+    }
+    size_t padding = (encoded[len - 1] == '=') + (encoded[len - 2] == '=');
+    size_t n = 0, end = Py_MIN(len / 4 * 3 - padding, sizeof scratch->small);
+    for (; n < end && text[n] != ':'; n++) {
+        /* The name stands unquoted between others: it must be one word. */
+        bool divides = text[n] == ' ' || text[n] == '[' || text[n] == ']';
+        scratch->small[n] = divides ? '?' : (char)text[n];
     }
     return value_bytes(slice_of(scratch->small, n));
 }

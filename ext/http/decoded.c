@@ -80,7 +80,8 @@ decoded_begin(HttpRequest *req, Decoded **out)
     return FAULT_NONE;
 }
 
-/* How many bytes the next piece may stand for; `*is_ratio`: it is the ratio that says so. */
+/* The most bytes that the next piece may decode to. `*is_ratio`: HttpLimits.decode_ratio is the tighter of the two
+ * limits. */
 static uint64_t
 decoded_most(const Decoded *self, const HttpRequest *req, bool *is_ratio)
 {

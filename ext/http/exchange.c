@@ -402,7 +402,8 @@ exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded)
     req->status = 101;
     c->server->stats.websockets++;
     c->server->stats.websockets_accepted++;
-    if (c->server->metrics != NULL) { /* now: its life is no response's time */
+    if (c->server->metrics
+        != NULL) { /* now: a WebSocket's lifetime is not a response time */
         measure_exchange(c->server, req, 101);
     }
     c->sent_before = c->sent; /* the handshake is not written yet */

@@ -59,14 +59,14 @@ forwarded_note(HttpConn *c)
 
 /* ---- The chain of hops --------------------------------------------------------------------- */
 
-/* The hop that the list is believed up to. It is found from the left: each address that isn't trusted, and
- * each that isn't known, makes worthless what stood before it. */
+/* The farthest hop that is believed. The list is read from the left: an address that isn't trusted, or that can't be
+ * read, discards everything before it. */
 typedef struct Chain {
     const Trust *trust; /* borrowed */
     NetAddr client;     /* the farthest address that is believed; valid if `known` */
     bool known;
     bool begun;
-    size_t behind; /* how many elements follow the hop's in the list */
+    size_t after; /* how many elements follow the hop's in the list */
 } Chain;
 
 /* Adds an element; `node` is NULL when it has no address that can be read. True when the element is the
@@ -76,7 +76,7 @@ chain_add(Chain *chain, const NetAddr *node)
 {
     bool trusted = node != NULL && trust_has(chain->trust, node);
     bool is_hop = !trusted || !chain->begun;
-    chain->behind = is_hop ? 0 : chain->behind + 1;
+    chain->after = is_hop ? 0 : chain->after + 1;
     chain->begun = true;
     if (node == NULL) {
         chain->known = false;
@@ -105,10 +105,10 @@ chain_read(Chain *chain, const HttpRequest *req)
     }
 }
 
-/* The item that stands `behind` places before the last one of all fields with that name, or the first one
+/* The item that stands `after` places before the last one of all fields with that name, or the first one
  * when there are fewer: a proxy may replace the field while others append to it. Empty: none. */
 static Slice
-item_of_hop(const HttpRequest *req, Slice name, size_t behind)
+item_of_hop(const HttpRequest *req, Slice name, size_t after)
 {
     size_t count = 0, at = 0;
     for (int pass = 0; pass < 2; pass++) {
@@ -122,7 +122,7 @@ item_of_hop(const HttpRequest *req, Slice name, size_t behind)
                 }
                 if (pass == 0) {
                     count++;
-                } else if (at++ + (behind < count ? behind + 1 : count) == count) {
+                } else if (at++ + (after < count ? after + 1 : count) == count) {
                     return item;
                 }
             } while (rest.ptr != NULL);
@@ -251,14 +251,14 @@ x_fields_apply(HttpConn *c)
         req->peer = chain.client;
     }
     if (c->rare & RARE_PROTO) {
-        scheme_apply(req, item_of_hop(req, SLICE("x-forwarded-proto"), chain.behind));
+        scheme_apply(req, item_of_hop(req, SLICE("x-forwarded-proto"), chain.after));
     }
     if (c->rare & RARE_HOST) {
-        Slice host = item_of_hop(req, SLICE("x-forwarded-host"), chain.behind);
+        Slice host = item_of_hop(req, SLICE("x-forwarded-host"), chain.after);
         err = host_apply(req, host);
     }
     if (err == 0 && c->rare & RARE_PORT) {
-        Slice port = item_of_hop(req, SLICE("x-forwarded-port"), chain.behind);
+        Slice port = item_of_hop(req, SLICE("x-forwarded-port"), chain.after);
         err = port_apply(req, port);
     }
     return err == 0 && c->rare & RARE_PREFIX ? prefix_apply(req) : err;

@@ -15,14 +15,8 @@
 uint32_t
 port_read(Slice text)
 {
-    uint32_t number = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9' || i == 5) {
-            return 0;
-        }
-        number = number * 10 + (uint32_t)(text.ptr[i] - '0');
-    }
-    return number <= UINT16_MAX ? number : 0;
+    uint16_t number;
+    return slice_port(text, &number) ? number : 0;
 }
 
 /* Splits "192.0.2.1:80", "[::1]", "[::1]:80". `*port` has no colon; it is empty when there is none. False

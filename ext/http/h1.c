@@ -96,7 +96,7 @@ h1_on_protocol(llhttp_t *parser, const char *at, size_t len)
 }
 
 /* Whether this is the preface of HTTP/2 (RFC 9113 section 3.4), "PRI * HTTP/2.0" …, at the beginning of a
- * connection without TLS. llhttp checks the rest of it, and stops behind it. */
+ * connection without TLS. llhttp checks the rest of it, and stops after it. */
 static bool
 h2_may_begin(const HttpConn *c)
 {

@@ -226,14 +226,8 @@ h2_content_length(const HttpRequest *req)
         return -1;
     }
     Slice value = http_field_value(req, (uint32_t)i);
-    int64_t length = 0;
-    for (size_t n = 0; n < value.len; n++) {
-        if (!ascii_is_digit(value.ptr[n]) || length > INT64_MAX / 10 - 1) {
-            return INT64_MAX;
-        }
-        length = length * 10 + (value.ptr[n] - '0');
-    }
-    return length;
+    uint64_t length;
+    return slice_decimal(value, INT64_MAX, &length) ? (int64_t)length : INT64_MAX;
 }
 
 /* What request_head.c finds. */

@@ -8,6 +8,7 @@
 
 #include "base/probe.h"
 #include "http/out.h"
+#include "http/response_head.h"
 
 enum {
     H2_COPY_MAX = 16 * 1024, /* bytes: a longer piece isn't copied if it has an owner */
@@ -175,7 +176,7 @@ h2_submit(H2Stream *s, const HttpHead *head, int64_t length, bool whole)
     HttpRequest *req = s->req;
     const HttpFields *fields = head->fields;
     bool typed = fields != NULL && fields->has_content_type;
-    req->bodyless = req->is_head || response_has_no_body(head->status);
+    req->bodyless = req->is_head || http_status_is_bodyless(head->status);
     const ResponseHead wire = {
         .status = head->status,
         .content_type = typed ? slice_of("", 0) : head->content_type,
@@ -414,14 +415,13 @@ h2_abort(HttpRequest *req, bool told)
 size_t
 h2_out_refusal(H2Stream *s, Fault fault)
 {
-    char body[160];
-    int n = PyOS_snprintf(body, sizeof body, "{\"detail\":\"%s\"}", fault.detail);
+    char room[DETAIL_BODY_MAX];
+    Slice text = response_detail(room, slice_of(fault.detail, strlen(fault.detail)));
     const HttpHead head = {.status = fault.status,
                            .content_type = SLICE("application/json")};
-    n = n < (int)sizeof body ? n : (int)sizeof body - 1;
-    Slice text = slice_of(body, (size_t)n);
+    PROBE(refused, s->h2->conn, s->req, fault.status);
     s->req->refused = true; /* its line is the caller's */
-    int err = h2_submit(s, &head, n, true);
+    int err = h2_submit(s, &head, (int64_t)text.len, true);
     if (err == 0 && !s->req->bodyless) {
         err = h2_out_add(s, text, NULL);
     }

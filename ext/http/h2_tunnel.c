@@ -33,7 +33,8 @@ h2_tunnel_open(HttpRequest *req, const HttpFields *fields, const H2TunnelOps *op
     server->stats.websockets++;
     server->stats.websockets_accepted++;
     server->stats.responses++;
-    if (server->metrics != NULL) { /* now: its life is no response's time */
+    if (server->metrics
+        != NULL) { /* now: a WebSocket's lifetime is not a response time */
         measure_exchange(server, req, req->status);
     }
     req->response = HTTP_RESPONSE_DONE;

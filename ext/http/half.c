@@ -86,8 +86,8 @@ half_tell_left(HttpConn *c, bool for_long)
     }
 }
 
-/* The layer above keeps its response, so that a handler which is about to complete it sees no error. A
- * handler that only waits gives up; one that writes more learns of the reset from the write. */
+/* The layer above keeps its response: a handler that is about to complete it must see no error. A handler that only
+ * waits gives up. One that writes more learns of the reset from the write. */
 void
 half_reset(HttpConn *c)
 {

@@ -1,6 +1,6 @@
 /* What a server counts, in memory that all its processes share: requests and their times by route, method and
- * status, and the state of each worker. A process writes only into its own slot, so no write is locked; whoever is
- * asked for the metrics adds the slots up (pysrc/fluvial/_serving/metrics.py). A worker that takes over a slot goes
+ * status, and the state of each worker. A process writes only into its own slot, so no write is locked. The
+ * process that serves the metrics adds all slots up (pysrc/fluvial/_serving/metrics.py). A worker that takes over a slot goes
  * on where the one before it has stopped, so that counters never go back.
  *
  * The memory, in words of 8 bytes: a head, a table of series, then the slots. Series are entered by any process, and
@@ -69,8 +69,8 @@ size_t metrics_size(uint64_t slots, uint64_t capacity);
 Metrics *metrics_new(void *memory, size_t size, uint64_t slot, int *err);
 void metrics_free(Metrics *metrics); /* may be NULL */
 
-/* Which series has the route (a route's path, or a word without '/'), the method and the status; enters it if it is
- * new. 0 is the one that counts what there is no room for. */
+/* The index of the series of this route (its path, or a word without '/'), method and status. A new one is added.
+ * 0, the series "other", when the table is full. */
 uint32_t metrics_series(Metrics *metrics, Slice route, Slice method, int status);
 /* An exchange of the series is over, with a response or without. */
 void metrics_request(Metrics *metrics, uint32_t series, uint64_t ns);

@@ -35,14 +35,12 @@ word_next(Slice *line)
 static bool
 port_parse(Slice text, in_port_t *out)
 {
-    uint32_t number = 0;
-    bool fine = text.len >= 1 && text.len <= 5 && (text.len == 1 || text.ptr[0] != '0');
-    for (size_t i = 0; fine && i < text.len; i++) {
-        fine = text.ptr[i] >= '0' && text.ptr[i] <= '9';
-        number = number * 10 + (uint32_t)(text.ptr[i] - '0');
+    uint16_t number;
+    if (!slice_port(text, &number) || (text.len != 1 && text.ptr[0] == '0')) {
+        return false;
     }
-    *out = htons((uint16_t)number);
-    return fine && number <= UINT16_MAX;
+    *out = htons(number);
+    return true;
 }
 
 static bool

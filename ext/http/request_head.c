@@ -14,20 +14,6 @@ static const Fault FINE = {0, NULL, NULL};
 
 /* ---- Target and Host --------------------------------------------------------------------- */
 
-/* Digits up to 65535, or nothing (RFC 3986 section 3.2.3). */
-static bool
-is_port(Slice port)
-{
-    uint32_t number = 0;
-    for (size_t i = 0; i < port.len; i++) {
-        if (port.ptr[i] < '0' || port.ptr[i] > '9' || i == 5) {
-            return false;
-        }
-        number = number * 10 + (uint32_t)(port.ptr[i] - '0');
-    }
-    return number <= UINT16_MAX;
-}
-
 /* Whether `text`, found between brackets, has the characters of an IPv6 address, or the form of an
  * IPvFuture (RFC 3986 section 3.2.2). */
 static bool
@@ -75,8 +61,9 @@ head_is_host(Slice host)
     if (end == 0 || end == host.len) {
         return end != 0;
     }
-    return host.ptr[end] == ':'
-           && is_port(slice_of(host.ptr + end + 1, host.len - end - 1));
+    Slice port = slice_of(host.ptr + end + 1, host.len - end - 1);
+    uint16_t number;
+    return host.ptr[end] == ':' && (port.len == 0 || slice_port(port, &number));
 }
 
 /* Where `c` stands for the first time in the text; its end where it doesn't. For a few bytes, a loop is faster than

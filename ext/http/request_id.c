@@ -71,7 +71,7 @@ id_is_plain(Slice id)
 {
     for (size_t i = 0; i < id.len; i++) {
         char c = ascii_lower(id.ptr[i]);
-        bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
+        bool plain = (c >= 'a' && c <= 'z') || ascii_is_digit(c)
                      || (c != '\0' && strchr("-._~:/+=@", c) != NULL);
         if (!plain) {
             return false;

@@ -88,7 +88,7 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
 {
     const HttpFields *fields = head->fields;
     bool typed = fields != NULL && fields->has_content_type;
-    req->bodyless = req->is_head || response_has_no_body(head->status);
+    req->bodyless = req->is_head || http_status_is_bodyless(head->status);
     ResponseHead wire = {
         .status = head->status,
         .content_type = typed ? slice_of("", 0) : head->content_type,
@@ -97,7 +97,7 @@ response_write_head(HttpRequest *req, const HttpHead *head, int64_t length, bool
         .length = response_stated_length(req, head, length),
         .id = http_request_id(req),
     };
-    bool unknown = wire.length < 0 && !response_has_no_body(head->status);
+    bool unknown = wire.length < 0 && !http_status_is_bodyless(head->status);
     wire.chunked = unknown && req->minor != 0;
     wire.close = response_ends_connection(req, head, whole)
                  || (unknown && req->minor == 0 && !req->bodyless);
@@ -161,15 +161,11 @@ http_respond(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner
 int
 http_respond_error(HttpRequest *req, int status)
 {
-    char body[96] = "{\"detail\":\"";
-    size_t n = strlen(body);
-    Slice reason = http_reason(status);
-    memcpy(body + n, reason.ptr, reason.len);
-    n += reason.len;
-    memcpy(body + n, "\"}", 2);
+    char room[DETAIL_BODY_MAX];
+    Slice body = response_detail(room, http_reason(status));
     const HttpHead head = {
         .status = status, .content_type = SLICE("application/json"), .checked = true};
-    return http_respond(req, &head, slice_of(body, n + 2), NULL);
+    return http_respond(req, &head, body, NULL);
 }
 
 /* ---- In pieces --------------------------------------------------------------------------- */

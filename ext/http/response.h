@@ -119,4 +119,11 @@ int http_respond_busy(HttpRequest *req);
 /* "Not Found" for 404 …; "Unknown" for a status that RFC 9110 and the IANA registry don't name. */
 Slice http_reason(int status);
 
+/* Whether a response with this status never has a body (RFC 9110 section 6.4.1). */
+static inline bool
+http_status_is_bodyless(int status)
+{
+    return status == 204 || status == 304;
+}
+
 #endif

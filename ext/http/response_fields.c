@@ -44,19 +44,13 @@ http_value_is_clean(Slice value)
 static int
 fields_note_content_length(HttpFields *fields, Slice value)
 {
-    int64_t length = 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] < '0' || value.ptr[i] > '9' || length > INT64_MAX / 10 - 1) {
-            return UV_EINVAL;
-        }
-        length = length * 10 + (value.ptr[i] - '0');
-    }
-    if (value.len == 0
-        || (fields->has_content_length && fields->content_length != length)) {
+    uint64_t length;
+    if (!slice_decimal(value, INT64_MAX, &length)
+        || (fields->has_content_length && fields->content_length != (int64_t)length)) {
         return UV_EINVAL;
     }
     fields->has_content_length = true;
-    fields->content_length = length;
+    fields->content_length = (int64_t)length;
     return 0;
 }
 

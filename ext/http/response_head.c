@@ -187,23 +187,30 @@ response_put_interim(HttpServer *server, int status, const HttpFields *fields)
     return err;
 }
 
+Slice
+response_detail(char room[DETAIL_BODY_MAX], Slice detail)
+{
+    const Slice before = SLICE("{\"detail\":\"");
+    assert(before.len + detail.len + 2 <= DETAIL_BODY_MAX);
+    char *out = head_put(room, before);
+    out = head_put(out, detail);
+    out = PUT(out, "\"}");
+    return slice_of(room, (size_t)(out - room));
+}
+
 size_t
 response_put_refusal(HttpServer *server, Fault fault, Slice id, bool bodyless)
 {
-    Slice before = SLICE("{\"detail\":\"");
-    Slice after = SLICE("\"}");
-    Slice detail = slice_of(fault.detail, strlen(fault.detail));
-    size_t len = before.len + detail.len + after.len;
+    char room[DETAIL_BODY_MAX];
+    Slice body = response_detail(room, slice_of(fault.detail, strlen(fault.detail)));
     const ResponseHead head = {.status = fault.status,
                                .content_type = SLICE("application/json"),
-                               .length = (int64_t)len,
+                               .length = (int64_t)body.len,
                                .close = true,
                                .id = id};
-    int err = response_put_head(server, &head, len);
+    int err = response_put_head(server, &head, body.len);
     if (err == 0 && !bodyless) { /* response_put_head has reserved the room */
-        (void)buf_append_slice(&server->out, before);
-        (void)buf_append_slice(&server->out, detail);
-        (void)buf_append_slice(&server->out, after);
+        (void)buf_append_slice(&server->out, body);
     }
-    return err == 0 && !bodyless ? len : 0;
+    return err == 0 && !bodyless ? body.len : 0;
 }

@@ -17,13 +17,6 @@ typedef struct ResponseHead {
     Slice id;       /* of the request; empty: none */
 } ResponseHead;
 
-/* Whether a response with this status never has a body (RFC 9110 section 6.4.1). */
-static inline bool
-response_has_no_body(int status)
-{
-    return status == 204 || status == 304;
-}
-
 /* The value of Content-Length for a body of `length` bytes (-1: not known). -1: no such field. */
 static inline int64_t
 response_stated_length(const HttpRequest *req, const HttpHead *head, int64_t length)
@@ -48,6 +41,11 @@ int response_put_head(HttpServer *server, const ResponseHead *head, size_t more)
 
 /* Appends an interim response: a status line and fields. 0 or UV_ENOMEM. */
 int response_put_interim(HttpServer *server, int status, const HttpFields *fields);
+
+enum { DETAIL_BODY_MAX = 160 }; /* bytes */
+
+/* The body {"detail": detail}, in `room`. The detail must need no JSON escapes, and have 140 bytes at most. */
+Slice response_detail(char room[DETAIL_BODY_MAX], Slice detail);
 
 /* Appends a whole response {"detail": fault.detail} to the request with this id that ends the connection.
  * `bodyless`: without the body, for HEAD. The detail must need no JSON escapes. Returns the bytes of its body; 0 also when out of

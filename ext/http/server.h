@@ -147,11 +147,11 @@ int http_server_take(HttpServer *server, int fd);
 int http_server_secure(HttpServer *server, SecureSet *set);
 bool http_server_is_secure(const HttpServer *server);
 
-/* Begins an orderly stop: accepts no more connections but, with `queued`, those that wait in the listeners'
- * queues, and closes each after the response that it owes. With `idle` those that owe none are closed at once,
- * except where a request is on its way, or may be because the last response was begun before and has said
- * that the connection stays. Call it again, so that those are closed, too. on_drained follows, never before
- * this returns. */
+/* Begins an orderly stop. The listeners are closed; `queued`: after the connections in their queues have been
+ * accepted. Each connection is closed after the response that it owes. `idle`: connections that owe no response are
+ * closed at once, except those on which a request is on its way, or may be, because the last response began before
+ * the stop and said that the connection stays open. A second call closes these, too. on_drained is called at the
+ * end, never before this returns. */
 void http_server_drain(HttpServer *server, bool idle, bool queued);
 /* Breaks off the streamed responses whose length isn't known, which may never end: on_gone follows for
  * each. */

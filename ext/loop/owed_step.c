@@ -17,7 +17,7 @@ step_task(const LoopState *st, PyObject *callback)
     if (task != NULL && PyObject_IsInstance(task, st->task_type) <= 0) {
         Py_CLEAR(task);
     }
-    PyErr_Clear(); /* it is no step, then */
+    PyErr_Clear(); /* it is no step, then; what the step raised is restored */
     return task;
 }
 
@@ -53,7 +53,7 @@ loop_step_again(Loop *self, PyObject *step, PyObject *context)
     }
     PyObject *exc = err_take();
     if (loop_call_soon(self, step, NULL, context) < 0) {
-        PyErr_Clear(); /* the first one is told */
+        PyErr_Clear(); /* no memory for a handle either: the step's own MemoryError is reported, of which this is one more */
         err_restore(exc);
         return false;
     }

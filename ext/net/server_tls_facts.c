@@ -94,7 +94,7 @@ facts_new(const SSL *ssl)
         Py_XDECREF(name);
         return NULL;
     }
-    /* Anybody may call himself anything in a certificate that isn't valid, so that there is no name then. */
+    /* A certificate that wasn't verified may contain any name, so none is reported. */
     const char *error =
         verified == X509_V_OK ? NULL : X509_verify_cert_error_string(verified);
     return Py_BuildValue("{sN sN sN sz si si}", "server_cert", cert, CHAIN, chain,

@@ -140,7 +140,7 @@ chain_load(SSL_CTX *ctx, const SecureFile *file)
     return err;
 }
 
-/* Raises what is wrong with a key, of which OpenSSL only says that nothing that it knows fits. */
+/* OpenSSL reports only that no decoder accepts the key. Finds the real reason and raises it. */
 static void
 key_raise(const SecureFile *file, const char *password, bool asked)
 {

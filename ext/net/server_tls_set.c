@@ -92,8 +92,8 @@ tls_on_verify(int Py_UNUSED(good), X509_STORE_CTX *Py_UNUSED(store))
 
 /* ---- One context --------------------------------------------------------------------------- */
 
-/* Sessions are resumed only under the rules for clients' certificates by which they were begun: what was
- * verified then isn't verified again, and a renewed list of revoked ones counts for those clients, too. */
+/* Binds sessions to the rules for clients' certificates. Resumption skips the verification, so new rules, such as
+ * a renewed list of revoked certificates, must make older sessions invalid. */
 static bool
 tls_set_session_context(SSL_CTX *ctx, const SecureRules *rules)
 {

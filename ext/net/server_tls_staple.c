@@ -1,5 +1,5 @@
-/* See server_tls_staple.h. A response isn't verified: clients do that, and the operator has asked for it. That it is
- * about another certificate is a mistake that can be told, though.
+/* See server_tls_staple.h. Clients verify the response. The only check here is that it is about this certificate,
+ * since another one's is an operator's mistake.
  */
 #include "base/py.h"
 

@@ -1,7 +1,6 @@
-/* The keys of session tickets (RFC 5077, RFC 8446 section 4.6.1), which change as time passes. They follow
- * from a secret that each change replaces by a hash of itself, so that processes that were forked from one
- * have the same keys without a word between them, and nobody who gets hold of a secret can read what was
- * recorded before. See ADR 27.
+/* The keys of session tickets (RFC 5077, RFC 8446 section 4.6.1), which change as time passes. Every key is
+ * derived from one secret. At each change the secret is replaced by its hash. Processes that were forked from one
+ * thus agree on the keys without messages, and a stolen secret doesn't reveal older traffic. See ADR 27.
  * Thread: any, with the GIL.
  */
 #ifndef FLUVIAL_NET_SERVER_TLS_TICKETS_H

@@ -174,7 +174,7 @@ environ_put_host(PyObject *env, const WsgiState *st, const HttpRequest *req)
     }
     Slice host = http_field_value(req, (uint32_t)req->host);
     size_t len = host.len;
-    while (len != 0 && host.ptr[len - 1] >= '0' && host.ptr[len - 1] <= '9') {
+    while (len != 0 && ascii_is_digit(host.ptr[len - 1])) {
         len--;
     }
     bool has_port = len != 0 && len != host.len && host.ptr[len - 1] == ':';

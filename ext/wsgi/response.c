@@ -15,7 +15,7 @@
 bool
 wsgi_is_bodyless(const WsgiCall *call)
 {
-    return call->req->is_head || call->status == 204 || call->status == 304;
+    return call->req->is_head || http_status_is_bodyless(call->status);
 }
 
 /* Orders the whole response, with `body` (borrowed, may be NULL). */

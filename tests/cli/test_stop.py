@@ -472,8 +472,9 @@ def test_a_signal_that_finds_the_loop_closed(tmp_path: Path, workers: tuple[str,
     (tmp_path / "it.py").write_text(LATE)
     with launched("it:app", *workers, app_dir=tmp_path) as server:
         server.wait_until_ready()
-        # It hurries what is left: a slow exit is ended.
-        assert server.stop() == (130 if "did not stop in time" in server.log else 0)
+        status = server.stop()
+        # The signal hurries what is left: a slow exit is ended.
+        assert status == 0 or (status == 130 and "did not stop in time" in server.log)
         assert "closed" in server.log
         assert "Traceback" not in server.log
 
@@ -527,11 +528,16 @@ def test_a_signal_before_and_after_the_service(
         stderr=subprocess.PIPE,
         text=True,
     )
-    if workers > 1 and method == "detach":  # others take the places of those that have ended
-        assert process.stdout is not None
-        assert process.stdout.readline() == "signalled\n"
-        process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=PATIENCE)
+    try:
+        if workers > 1 and method == "detach":  # others take the places of those that have ended
+            assert process.stdout is not None
+            assert process.stdout.readline() == "signalled\n"
+            process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=PATIENCE)
+    except BaseException:
+        process.terminate()
+        print(*process.communicate())  # for the report
+        raise
     assert "Traceback" not in errors
     if workers == 1:
         assert "signalled" in output

@@ -43,7 +43,8 @@ enum {
         1024, /* routes of other apps; further ones count as if there were none */
 };
 
-/* The text as the server keeps it: borrowed, or NULL. An address stands for one text only as long as that lives. */
+/* The server's own copy of the text: borrowed, or NULL. Texts are recognised by their address, which identifies one
+ * only while it lives. */
 static PyObject *
 label_kept(AppServer *server, PyObject *text)
 {

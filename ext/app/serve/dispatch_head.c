@@ -115,7 +115,7 @@ root_strip(HttpRequest *req)
     Slice path = call_path(req);
     Slice root = call_root_bytes(req);
     if (unlikely(root.ptr == NULL)) {
-        PyErr_Clear(); /* no memory */
+        PyErr_Clear(); /* MemoryError, which UV_ENOMEM stands for: the caller responds with 503 */
         return UV_ENOMEM;
     }
     if (root.len == 0 || !is_below(path, root)) {

@@ -29,15 +29,9 @@ static uint8_t
 extension_read_bits(Slice value)
 {
     value = extension_unquote(value);
-    int bits = 0;
-    for (size_t i = 0; i < value.len && i < 2; i++) {
-        if (value.ptr[i] < '0' || value.ptr[i] > '9') {
-            return 0;
-        }
-        bits = bits * 10 + (value.ptr[i] - '0');
-    }
-    bool fits =
-        bits >= BITS_MIN && bits <= BITS_MAX && value.len == (bits < 10 ? 1u : 2u);
+    uint64_t bits;
+    bool fits = slice_decimal(value, BITS_MAX, &bits) && bits >= BITS_MIN
+                && value.len == (bits < 10 ? 1u : 2u);
     return fits ? (uint8_t)bits : 0;
 }
 

@@ -91,14 +91,14 @@ name_is_local(Slice name)
     }
     bool digits = name.len > 4 && memcmp(name.ptr, "127.", 4) == 0;
     for (size_t i = 0; digits && i < name.len; i++) {
-        digits = name.ptr[i] == '.' || (name.ptr[i] >= '0' && name.ptr[i] <= '9');
+        digits = name.ptr[i] == '.' || ascii_is_digit(name.ptr[i]);
     }
     return digits || slice_eq_nocase(name, SLICE("localhost"))
            || slice_eq(name, SLICE("[::1]")) || slice_eq(name, SLICE("0.0.0.0"));
 }
 
-/* What is allowed unless the user says otherwise: everything, except that a page of another site may not
- * connect to a server on the machine of whoever looks at the page. */
+/* The default: all origins are allowed, except that a page of another site may not connect to a server on the user's
+ * own machine. */
 static bool
 origin_is_no_stranger(const HttpRequest *req, Slice origin)
 {
@@ -171,17 +171,12 @@ ws_check(HttpRequest *req)
                 &fields.raw, SLICE("upgrade: websocket\r\nconnection: upgrade\r\n"));
         }
     }
-    Buf body = {NULL, 0, 0};
-    Slice detail = slice_of(fault.detail, strlen(fault.detail));
-    if (buf_append_slice(&body, SLICE("{\"detail\":\"")) == 0
-        && buf_append_slice(&body, detail) == 0) {
-        (void)buf_append_slice(&body, SLICE("\"}"));
-    }
+    char room[DETAIL_BODY_MAX];
+    Slice body = response_detail(room, slice_of(fault.detail, strlen(fault.detail)));
     HttpHead head = {.status = fault.status,
                      .content_type = SLICE("application/json"),
                      .fields = &fields};
-    (void)http_respond(req, &head, buf_slice(&body), NULL);
-    buf_free(&body);
+    (void)http_respond(req, &head, body, NULL);
     http_fields_free(&fields);
     if (fault.status == 403) {
         server_refused(req->server, &req->peer,

@@ -14,6 +14,7 @@
 
 enum {
     H2_ROUNDS = 8, /* how often one read is followed by writing what that has caused */
+    H2_TOGETHER = 48 * 1024, /* bytes of frames: more are another write */
 };
 
 uint64_t
@@ -55,7 +56,8 @@ h2_bury(H2Conn *h2)
         H2Stream *s = h2->dead;
         h2->dead = s->dead;
         ring_remove(&s->all);
-        PyMem_RawFree(s);
+        h2_mem_put(h2->mem, s->text); /* nghttp2 sends nothing of it any more */
+        h2_mem_put(h2->mem, s);
     }
 }
 
@@ -73,6 +75,7 @@ h2_free(H2Conn *h2)
     h2_out_release(h2);
     buf_free(&h2->nv);
     buf_free(&h2->text);
+    h2_mem_unref(h2->mem);
     PyMem_RawFree(h2);
 }
 
@@ -233,33 +236,41 @@ h2_submit_goaway(H2Conn *h2)
     }
 }
 
+/* Appends what nghttp2 has to send to the server's buffer: frames of responses by itself, those of bodies by
+ * h2_out_send_data. False: there is no more, or no more may be. */
+static bool
+h2_pump_some(H2Conn *h2, HttpConn *c)
+{
+    Buf *out = &c->server->out;
+    size_t mark = out_begin(c);
+    ssize_t len;
+    h2->in_nghttp2 = true;
+    do {
+        const uint8_t *data;
+        len = nghttp2_session_mem_send(h2->session, &data);
+        if (len > 0 && buf_append(out, (const char *)data, (size_t)len) != 0) {
+            conn_break(c);
+            break;
+        }
+    } while (len > 0 && out->len - mark < H2_TOGETHER);
+    h2->in_nghttp2 = false;
+    out_end(c, mark);
+    if (len < 0) {
+        h2_refuse(h2, NGHTTP2_INTERNAL_ERROR, NULL, NULL);
+    }
+    return len > 0;
+}
+
 /* Passes on what nghttp2 has to send, as far as the client takes it. */
 static void
 h2_pump(H2Conn *h2)
 {
+    bool more = true;
     h2->unsent = false;
-    for (;;) {
+    while (more) {
         HttpConn *c = h2->conn;
-        const uint8_t *data;
-        if (c == NULL || h2->refused || c->broken || c->stream.over_high) {
-            return;
-        }
-        h2->in_nghttp2 = true;
-        ssize_t len = nghttp2_session_mem_send(h2->session, &data);
-        h2->in_nghttp2 = false;
-        c = h2->conn;
-        if (len == 0 || c == NULL) {
-            return;
-        }
-        if (len < 0) {
-            h2_refuse(h2, NGHTTP2_INTERNAL_ERROR, NULL, NULL);
-            return;
-        }
-        size_t mark = out_begin(c);
-        if (buf_append(&c->server->out, (const char *)data, (size_t)len) != 0) {
-            conn_break(c);
-        }
-        out_end(c, mark);
+        more = c != NULL && !h2->refused && !c->broken && !c->stream.over_high
+               && h2_pump_some(h2, c);
     }
 }
 
@@ -479,7 +490,8 @@ h2_session_new(H2Conn *h2)
         err = h2_in_options(&option);
     }
     if (err == 0) {
-        err = nghttp2_session_server_new2(&h2->session, callbacks, h2, option);
+        nghttp2_mem mem = h2_mem_for_session(h2->mem);
+        err = nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &mem);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -518,16 +530,21 @@ h2_submit_settings(H2Conn *h2, const HttpLimits *limits)
 }
 
 static H2Conn *
-h2_new(const HttpLimits *limits)
+h2_new(HttpServer *server)
 {
+    if (server->h2_mem == NULL && (server->h2_mem = h2_mem_new()) == NULL) {
+        return NULL;
+    }
     H2Conn *h2 = PyMem_RawCalloc(1, sizeof(*h2));
     if (h2 == NULL) {
         return NULL;
     }
     ring_init(&h2->streams);
     ring_init(&h2->writable);
-    if (h2_session_new(h2) != 0 || h2_submit_settings(h2, limits) != 0) {
+    h2->mem = h2_mem_ref(server->h2_mem);
+    if (h2_session_new(h2) != 0 || h2_submit_settings(h2, &server->limits) != 0) {
         nghttp2_session_del(h2->session);
+        h2_mem_unref(h2->mem);
         PyMem_RawFree(h2);
         return NULL;
     }
@@ -538,7 +555,7 @@ void
 h2_begin(HttpConn *c, bool prefaced)
 {
     exchange_drop(c); /* what the preface looked like */
-    H2Conn *h2 = h2_new(&c->server->limits);
+    H2Conn *h2 = h2_new(c->server);
     if (h2 == NULL) {
         conn_close(c, false);
         return;

@@ -37,6 +37,8 @@ typedef struct H2TunnelOps {
 const char *h2_version(void);
 /* The connection speaks HTTP/2 from now on. `prefaced`: the client's preface has been read. */
 void h2_begin(HttpConn *c, bool prefaced);
+/* Drops a reference to the memory that a server's connections share (h2_mem.h); NULL: nothing. */
+void h2_mem_unref(struct H2Mem *mem);
 /* Whether the TLS handshake has chosen HTTP/2. */
 bool h2_is_chosen(const HttpConn *c);
 /* As out_offer: what was submitted leaves soon, whatever runs next. */
@@ -104,6 +106,12 @@ h2_begin(HttpConn *c, bool prefaced)
 {
     (void)prefaced;
     conn_close(c, false);
+}
+
+static inline void
+h2_mem_unref(struct H2Mem *mem)
+{
+    (void)mem;
 }
 
 static inline bool

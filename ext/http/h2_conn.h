@@ -7,6 +7,7 @@
  *   h2_fields.c header fields of responses, as nghttp2 takes them
  *   h2_tunnel.c streams of another protocol: WebSockets
  *   h2_out.c    responses: their heads, pieces of the body, trailers
+ *   h2_mem.c    memory that one request leaves for the next
  *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
  * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls back, but the
  * upper layer is called when it has returned, except for pieces of a request's body. That may close the connection: then the H2Conn is detached (`conn` is
@@ -20,6 +21,7 @@
 #include "base/buf.h"
 #include "base/ring.h"
 #include "http/h2.h"
+#include "http/h2_mem.h"
 #include "http/response_head.h"
 
 #include <nghttp2/nghttp2.h>
@@ -56,6 +58,7 @@ struct H2Stream {
     H2Conn *h2;       /* borrowed; outlives its streams */
     HttpRequest *req; /* owned; NULL: its exchange is over */
     int32_t id;
+    char *text; /* owned: what the head of the response refers to until it is sent */
 
     /* The head, while it arrives. */
     nghttp2_rcbuf *path, *authority, *method, *protocol; /* owned; NULL: not there */
@@ -121,6 +124,7 @@ typedef struct H2Count {
 
 struct H2Conn {
     HttpConn *conn;           /* borrowed; NULL: detached */
+    H2Mem *mem;               /* owned: the server's */
     nghttp2_session *session; /* owned */
     Ring streams;
     Ring writable; /* streams whose writers may go on */
@@ -133,9 +137,12 @@ struct H2Conn {
         *came; /* whose head or end nghttp2 has just read, or NULL: see h2_hand_over */
     bool came_head, came_end;
     uint32_t nstreams;
-    unsigned busy;   /* calls of h2_read, and of others that need the streams */
-    bool in_nghttp2; /* it is running, and can't be asked for frames */
-    Buf nv, text;    /* owned: a response's head, while it is submitted */
+    unsigned busy;    /* calls of h2_read, and of others that need the streams */
+    bool in_nghttp2;  /* it is running, and can't be asked for frames */
+    Buf nv, text;     /* owned: a field section, while it is submitted */
+    char *room;       /* borrowed: where its next name or value goes */
+    uint8_t nv_flags; /* NGHTTP2_NV_FLAG_… */
+    H2Stream *at; /* borrowed: the stream of the current frame, most likely; or NULL */
 
     bool again;        /* a turn is due: something was submitted */
     bool unsent;       /* something was submitted since nghttp2 was last asked */
@@ -241,13 +248,13 @@ void h2_tunnels_drain(H2Conn *h2);
 /* What h2_nv_begin and the others have added: H2Conn.nv. */
 nghttp2_nv *h2_nv(const H2Conn *h2);
 size_t h2_nv_count(const H2Conn *h2);
-/* Makes room for the fields of `raw` and `added`, and a few more. 0 or UV_ENOMEM. */
-int h2_nv_begin(H2Conn *h2, Slice raw, Slice added);
-void h2_nv_add_number(H2Conn *h2, Slice name, uint64_t number);
-/* Adds the fields "name: value\r\n" …; their names are copied in lower case. */
+/* Begins a field section that nghttp2 copies: makes room for the fields of `raw`, and a few more. 0 or UV_ENOMEM. */
+int h2_nv_begin(H2Conn *h2, Slice raw);
+void h2_nv_add_status(H2Conn *h2, int status);
+/* Adds the fields "name: value\r\n" …, their names in lower case. */
 void h2_nv_add_raw(H2Conn *h2, Slice raw);
-/* Puts the head into H2Conn.nv. 0 or UV_ENOMEM. */
-int h2_nv_head(H2Conn *h2, HttpServer *server, const ResponseHead *head);
+/* Puts the head of the stream's response into H2Conn.nv. 0 or UV_ENOMEM. */
+int h2_nv_head(H2Stream *s, const ResponseHead *head);
 /* Notes for the access log what the head says. */
 void h2_log_head(H2Stream *s, int status);
 

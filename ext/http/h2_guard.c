@@ -134,6 +134,10 @@ h2_frame_read(H2Frame *frame, Slice bytes, bool *whole)
         return n;
     }
     size_t need, used = 0;
+    if (likely(frame->have == 0 && bytes.len >= H2_FRAME_HEAD)) {
+        memcpy(frame->head, bytes.ptr, H2_FRAME_HEAD);
+        frame->have = used = H2_FRAME_HEAD;
+    }
     while (frame->have < (need = h2_frame_need(frame)) && used < bytes.len) {
         frame->head[frame->have++] = (unsigned char)bytes.ptr[used++];
     }
@@ -177,6 +181,9 @@ h2_guard_head(H2Conn *h2, const H2Frame *frame)
 static void
 h2_guard_id(H2Conn *h2, int32_t id)
 {
+    if (id > h2->newest) {
+        return; /* a new one */
+    }
     if (id != 0 && h2_is_closed(h2, id)) {
         h2_refuse(h2, NGHTTP2_STREAM_CLOSED,
                   "a frame is for a stream that it has ended", NULL);

@@ -39,17 +39,25 @@ rcbuf_keep(nghttp2_rcbuf **place, nghttp2_rcbuf *buf)
     }
 }
 
+static inline void
+rcbuf_drop(nghttp2_rcbuf **place)
+{
+    if (*place != NULL) {
+        nghttp2_rcbuf_decref(*place);
+        *place = NULL;
+    }
+}
+
 void
 h2_head_clear(H2Stream *s)
 {
-    nghttp2_rcbuf **all[] = {&s->path, &s->authority, &s->method, &s->protocol};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (*all[i] != NULL) {
-            nghttp2_rcbuf_decref(*all[i]);
-            *all[i] = NULL;
-        }
+    rcbuf_drop(&s->path);
+    rcbuf_drop(&s->authority);
+    rcbuf_drop(&s->method);
+    rcbuf_drop(&s->protocol);
+    if (s->cookie.cap != 0) {
+        buf_free(&s->cookie);
     }
-    buf_free(&s->cookie);
 }
 
 /* ---- Fields ---------------------------------------------------------------------------------- */

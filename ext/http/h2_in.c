@@ -27,9 +27,12 @@ h2_is_over(const H2Conn *h2)
 }
 
 static H2Stream *
-h2_stream_of(const H2Conn *h2, int32_t id)
+h2_stream_of(H2Conn *h2, int32_t id)
 {
-    return nghttp2_session_get_stream_user_data(h2->session, id);
+    if (h2->at == NULL || h2->at->id != id) {
+        h2->at = nghttp2_session_get_stream_user_data(h2->session, id);
+    }
+    return h2->at;
 }
 
 static int
@@ -46,6 +49,7 @@ h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (s == NULL) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
+    h2->at = s;
     return nghttp2_session_set_stream_user_data(session, s->id, s);
 }
 
@@ -254,13 +258,12 @@ h2_on_frame_not_send(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *f
 }
 
 static int
-h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t Py_UNUSED(error),
-                   void *user)
+h2_on_stream_close(nghttp2_session *Py_UNUSED(session), int32_t id,
+                   uint32_t Py_UNUSED(error), void *user)
 {
     H2Conn *h2 = user;
     H2Stream *s = h2_stream_of(h2, id);
     if (s != NULL) {
-        (void)nghttp2_session_set_stream_user_data(session, id, NULL);
         if (s->ended_in) {
             h2_guard_closed(h2, id);
         }

@@ -18,10 +18,10 @@ enum {
 /* ---- The body -------------------------------------------------------------------------------- */
 
 static void
-h2_piece_free(H2Piece *piece)
+h2_piece_free(H2Conn *h2, H2Piece *piece)
 {
     Py_XDECREF(piece->owner);
-    PyMem_RawFree(piece);
+    h2_mem_put(h2->mem, piece);
 }
 
 void
@@ -30,7 +30,7 @@ h2_out_release(H2Conn *h2)
     while (h2->done != NULL) {
         H2Piece *piece = h2->done;
         h2->done = piece->next;
-        h2_piece_free(piece);
+        h2_piece_free(h2, piece);
     }
 }
 
@@ -50,7 +50,7 @@ int
 h2_out_add(H2Stream *s, Slice bytes, PyObject *owner)
 {
     bool copy = bytes.len <= H2_COPY_MAX || owner == NULL;
-    H2Piece *piece = PyMem_RawMalloc(sizeof(*piece) + (copy ? bytes.len : 0));
+    H2Piece *piece = h2_mem_get(s->h2->mem, sizeof(*piece) + (copy ? bytes.len : 0));
     if (piece == NULL) {
         return UV_ENOMEM;
     }
@@ -97,7 +97,7 @@ h2_out_read(nghttp2_session *session, int32_t id, uint8_t *Py_UNUSED(buf), size_
     }
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     Slice trailers = buf_slice(&s->trailers);
-    if (trailers.len != 0 && h2_nv_begin(h2, trailers, SLICE("")) == 0) {
+    if (trailers.len != 0 && h2_nv_begin(h2, trailers) == 0) {
         h2_nv_add_raw(h2, trailers);
         if (nghttp2_submit_trailer(session, id, h2_nv(h2), h2_nv_count(h2)) == 0) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -147,15 +147,14 @@ h2_out_send_data(nghttp2_session *Py_UNUSED(session), nghttp2_frame *Py_UNUSED(f
     if (c->stream.over_high) {
         return NGHTTP2_ERR_WOULDBLOCK;
     }
-    Buf *out = &c->server->out;
-    size_t mark = out_begin(c);
+    Buf *out = &c->server->out; /* h2_pump has begun */
     if (buf_reserve(out, H2_DATA_HEAD + len) != 0) {
         conn_break(c);
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     (void)buf_append(out, (const char *)head, H2_DATA_HEAD); /* no frame is padded */
     h2_out_take(source->ptr, out, len);
-    out_end(c, mark);
+    h2->at = source->ptr;
     h2_guard_useful(h2);
     return 0;
 }
@@ -187,7 +186,7 @@ h2_submit(H2Stream *s, const HttpHead *head, int64_t length, bool whole)
     req->length_left = req->bodyless ? -1 : wire.length;
     req->chunked = true; /* framed: its socket can't be lent */
     PROBE(response_head, s->h2->conn, req, head->status, wire.length);
-    int err = h2_nv_head(s->h2, req->server, &wire);
+    int err = h2_nv_head(s, &wire);
     if (err == 0) {
         /* With END_STREAM the exchange is over, which one in pieces isn't yet. */
         bool empty = whole && (req->bodyless || length == 0);
@@ -377,11 +376,11 @@ h2_inform(HttpRequest *req, int status, const HttpFields *fields)
         return UV_ECANCELED;
     }
     H2Conn *h2 = s->h2;
-    int err = h2_nv_begin(h2, buf_slice(&fields->raw), SLICE(""));
+    int err = h2_nv_begin(h2, buf_slice(&fields->raw));
     if (err != 0) {
         return err;
     }
-    h2_nv_add_number(h2, SLICE(":status"), (uint64_t)status);
+    h2_nv_add_status(h2, status);
     h2_nv_add_raw(h2, buf_slice(&fields->raw));
     err = nghttp2_submit_headers(h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, h2_nv(h2),
                                  h2_nv_count(h2), NULL);

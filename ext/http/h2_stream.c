@@ -18,12 +18,13 @@ H2Stream *
 h2_stream_new(H2Conn *h2, int32_t id)
 {
     HttpConn *c = h2->conn;
-    H2Stream *s = PyMem_RawCalloc(1, sizeof(*s));
+    H2Stream *s = h2_mem_get(h2->mem, sizeof(*s));
     HttpRequest *req = s == NULL ? NULL : http_request_new(c->server);
     if (req == NULL) {
-        PyMem_RawFree(s);
+        h2_mem_put(h2->mem, s);
         return NULL;
     }
+    memset(s, 0, sizeof(*s));
     s->h2 = h2;
     s->id = id;
     s->req = req;
@@ -57,8 +58,13 @@ h2_stream_over(H2Stream *s)
     h2->leaving = s;
     ring_remove(&s->writable);
     h2->nstreams--;
-    (void)nghttp2_session_consume_connection(h2->session, s->held.len);
-    buf_free(&s->held);
+    if (h2->at == s) {
+        h2->at = NULL;
+    }
+    if (s->held.len != 0) {
+        (void)nghttp2_session_consume_connection(h2->session, s->held.len);
+        buf_free(&s->held);
+    }
     h2_wake(h2);
 }
 

@@ -54,6 +54,7 @@ server_release(HttpServer *server)
     trust_clear(&server->greeters);
     request_ids_clear(&server->ids);
     secure_host_free(server->secure);
+    h2_mem_unref(server->h2_mem);
     access_log_free(&server->log);
     measure_free(server);
     PyMem_RawFree(server);

@@ -100,6 +100,7 @@ struct HttpServer {
     uint32_t nspare;
     uint32_t held; /* number of requests that exist and are not spare */
 
+    struct H2Mem *h2_mem; /* owned; NULL before the first connection of HTTP/2 */
     Deadlines deadlines;
     LoopHook hook;
     LoopHook due_hook; /* see loop_due_hook_add */

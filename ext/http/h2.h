@@ -19,9 +19,10 @@
  * keeps the bytes that it can't use yet. See UpgradeOps. */
 typedef struct H2TunnelOps {
     /* Reads bytes, which it may change, perhaps none. `*tunnel` is the object, until it has ended. Returns how many
-     * it has used. `*yielded`: it has had its share of this iteration. */
-    size_t (*read)(void *const *tunnel, char *ptr, size_t len, bool *yielded);
-    void (*next_turn)(void *tunnel);
+     * it has used. `*spent`: what the tunnels of this connection have used up of the turn that they share. `*yielded`:
+     * it waits for the next one. */
+    size_t (*read)(void *const *tunnel, char *ptr, size_t len, uint32_t *spent,
+                   bool *yielded);
     bool (*is_blocked)(const void *tunnel);
     void (*eof)(void *tunnel);
     void (*drop)(void *tunnel);

@@ -69,10 +69,11 @@ struct H2Stream {
     Fault fault;
 
     /* Extended CONNECT (h2_tunnel.c). */
-    bool connect;                  /* that is what the request is */
-    bool tunnelled;                /* and it was accepted */
-    bool drain_due;                /* while the server was draining already */
-    bool yielded;                  /* the tunnel continues in the next iteration */
+    bool connect;   /* that is what the request is */
+    bool tunnelled; /* and it was accepted */
+    bool drain_due; /* while the server was draining already */
+    bool yielded;   /* the tunnel continues in the next iteration */
+    bool served; /* it has had some of this turn: the others come first in the next */
     const H2TunnelOps *tunnel_ops; /* static; NULL: not accepted */
     void *tunnel;                  /* owned; NULL: there is none, or it has ended */
 
@@ -148,6 +149,8 @@ struct H2Conn {
     bool unsent;       /* something was submitted since nghttp2 was last asked */
     bool resumed;      /* http_body_resume was called */
     bool yielded;      /* a tunnel continues in the next iteration */
+    uint64_t turn;     /* uv_now() of the iteration that `spent` belongs to */
+    uint32_t spent;    /* see H2TunnelOps.read */
     bool draining;     /* the first GOAWAY is submitted */
     bool last_goaway;  /* and the one that names the last stream */
     bool goaway_due;   /* it isn't submitted yet */

@@ -74,6 +74,21 @@ tunnel_keep(H2Stream *s, Slice rest)
     }
 }
 
+/* As H2TunnelOps.read. */
+static size_t
+tunnel_read(H2Stream *s, char *ptr, size_t len)
+{
+    H2Conn *h2 = s->h2;
+    uint64_t now = h2_now(h2);
+    if (h2->turn != now) {
+        h2->turn = now;
+        h2->spent = 0;
+    }
+    size_t used = s->tunnel_ops->read(&s->tunnel, ptr, len, &h2->spent, &s->yielded);
+    s->served = s->served || used != 0;
+    return used;
+}
+
 void
 h2_tunnel_flow(H2Stream *s)
 {
@@ -90,7 +105,7 @@ h2_tunnel_flow(H2Stream *s)
     char none[1];
     do {
         char *from = held.ptr == NULL ? none : held.ptr + at;
-        used = s->tunnel_ops->read(&s->tunnel, from, held.len - at, &s->yielded);
+        used = tunnel_read(s, from, held.len - at);
         at += used;
     } while (at < held.len && !tunnel_is_blocked(s));
     (void)nghttp2_session_consume(s->h2->session, s->id, at);
@@ -106,14 +121,21 @@ h2_tunnel_flow(H2Stream *s)
 void
 h2_tunnels_go_on(H2Conn *h2)
 {
+    Ring streams;
     h2->yielded = false;
     h2->resumed = true;
-    for (Ring *link = h2->streams.next; link != &h2->streams; link = link->next) {
-        H2Stream *s = container_of(link, H2Stream, all);
-        if (s->yielded && s->tunnel != NULL) {
-            s->tunnel_ops->next_turn(s->tunnel);
+    h2->spent = 0;
+    ring_take(&streams, &h2->streams);
+    for (int served = 0; served < 2; served++) { /* those that had nothing come first */
+        for (Ring *next, *link = streams.next; link != &streams; link = next) {
+            H2Stream *s = container_of(link, H2Stream, all);
+            next = link->next;
+            if (s->served <= served) {
+                s->yielded = s->served = false;
+                ring_remove(link);
+                ring_append(&h2->streams, link);
+            }
         }
-        s->yielded = false;
     }
 }
 

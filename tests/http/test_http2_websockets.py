@@ -290,6 +290,10 @@ def test_a_client_that_leaves(client: H2Client, notes: Notes, how: str) -> None:
     else:
         client.sock.close()
     assert notes.next()[0] == 1006
+    if how == "ends":  # what FIN is by TCP, END_STREAM is here, in both directions (RFC 8441)
+        assert socket.sock.recv(1) == b""
+        assert client.get("/plain").status == 200
+        assert client.answers[socket.sock.stream].reset is None  # type: ignore[attr-defined]
 
 
 def test_a_message_that_is_too_large(notes: Notes, held: threading.Event) -> None:
@@ -393,6 +397,48 @@ def test_costly_bytes_leave_others_their_turn(served: Served, client: H2Client) 
     assert served.client.get("/plain").status_code == 200
     for _ in range(count):
         assert socket.read().opcode == PONG
+
+
+def test_all_of_one_connection_have_one_turn(notes: Notes) -> None:
+    """Eight have each less than a turn's bytes, which lie in the kernel when the loop looks."""
+    app = App()
+    blocked, go = threading.Event(), threading.Event()
+
+    @app.websocket("/")
+    async def costly(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive_bytes()
+        notes.add("costly")
+
+    @app.get("/block")
+    async def block() -> None:
+        blocked.set()
+        assert go.wait(30)
+
+    @app.get("/cheap")
+    async def cheap() -> None:
+        for _ in range(4):  # later than messages that were all read in one turn
+            await asyncio.sleep(0)
+        notes.add("cheap")
+
+    with (
+        serving(app, http="auto") as served,
+        H2Client.to(served) as client,
+        served.connect() as other,
+        served.connect() as blocker,
+    ):
+        sockets = [opened(client) for _ in range(8)]
+        blocker.sendall(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert blocked.wait(30)
+        for socket in sockets:
+            socket.send(frame(PING) * 1000 + frame(BINARY))
+        other.sendall(b"GET /cheap HTTP/1.1\r\nHost: x\r\n\r\n")
+        go.set()
+        found = [notes.next() for _ in range(9)]
+        assert found.count("costly") == 8
+        assert found[-1] == "costly"
+        for socket in sockets:
+            assert socket.read().opcode == PONG
 
 
 @pytest.mark.parametrize("way", ["close", "send, close", "close twice"])

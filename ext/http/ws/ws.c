@@ -168,6 +168,14 @@ ws_lost(WsConn *ws, Slice reason)
     }
 }
 
+void
+ws_half_closed(WsConn *ws)
+{
+    WsPlace place = ws_place(ws);
+    ws_end(ws, WS_ABNORMAL, slice_of("", 0), false);
+    ws_finish(place);
+}
+
 static void
 ws_eof(HttpConn *c)
 {

@@ -132,6 +132,9 @@ void ws_closed(WsConn *ws, int code, Slice reason);
 
 /* Each of these may end the WebSocket, and then frees it. */
 void ws_lost(WsConn *ws, Slice reason);
+/* By HTTP/2: the client has ended its stream without a close frame, which is TCP's FIN (RFC 8441 section 5). So does the
+ * server. */
+void ws_half_closed(WsConn *ws);
 void ws_drop_it(WsConn *ws);
 void ws_drain_it(WsConn *ws);
 bool ws_is_stuck(const WsConn *ws, bool due);

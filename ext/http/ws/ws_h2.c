@@ -9,19 +9,20 @@
 #include <uv.h>
 
 static size_t
-on_tunnel_read(void *const *tunnel, char *ptr, size_t len, bool *yielded)
+on_tunnel_read(void *const *tunnel, char *ptr, size_t len, uint32_t *spent,
+               bool *yielded)
 {
     WsConn *ws = *tunnel;
     if (len == 0 && ws->fault.code == 0) {
         return 0;
     }
-    return ws_feed(ws, tunnel, h2_tunnel_now(ws->stream), ptr, len, yielded);
-}
-
-static void
-on_tunnel_next_turn(void *tunnel)
-{
-    ((WsConn *)tunnel)->spent = 0;
+    ws->turn = h2_tunnel_now(ws->stream);
+    ws->spent = *spent;
+    size_t used = ws_feed(ws, tunnel, ws->turn, ptr, len, yielded);
+    if (*tunnel == ws) { /* else it has ended */
+        *spent = ws->spent;
+    }
+    return used;
 }
 
 static bool
@@ -34,7 +35,7 @@ on_tunnel_is_blocked(const void *tunnel)
 static void
 on_tunnel_eof(void *tunnel)
 {
-    ws_lost(tunnel, slice_of("", 0));
+    ws_half_closed(tunnel);
 }
 
 static void
@@ -83,7 +84,6 @@ on_tunnel_look(void *tunnel, uint64_t now)
 
 static const H2TunnelOps tunnel_ops = {
     .read = on_tunnel_read,
-    .next_turn = on_tunnel_next_turn,
     .is_blocked = on_tunnel_is_blocked,
     .eof = on_tunnel_eof,
     .drop = on_tunnel_drop,

@@ -96,7 +96,7 @@ h2_mem_put(H2Mem *mem, void *block)
         return;
     }
     MemHead *head = (MemHead *)block - 1;
-    if (head->list == H2_MEM_LISTS || mem->lists[head->list].n >= H2_MEM_KEPT) {
+    if (head->list == H2_MEM_LISTS || mem->lists[head->list].n == H2_MEM_KEPT) {
         PyMem_RawFree(head);
         return;
     }

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+from support import needs
 from support.command import PATIENCE, ServerProcess, launched
-from support.workers import Load, pids_that_answer, workers_of
+from support.workers import Http2Load, Load, pids_that_answer, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,20 @@ def test_a_restart_under_load_fails_no_request(folder: Path) -> None:
         assert pids_that_answer(server, 2).isdisjoint(before)
         server.expect("has ended", 2 * RESTARTS)
         assert len(psutil.Process(server.process.pid).children()) == 2
+        assert "killed" not in server.log
+
+
+@needs.HTTP2
+def test_a_restart_fails_no_request_by_http_2(folder: Path) -> None:
+    """GOAWAY comes early enough for a client to send the rest elsewhere."""
+    with running(folder, "--http", "auto") as server, Http2Load(server.url) as load:
+        load.wait_for(20)
+        for times in range(1, RESTARTS + 1):
+            server.process.send_signal(signal.SIGHUP)
+            server.expect("takes the place of worker", 2 * times)
+            load.wait_left(2 * times)
+            load.wait_for(20)
+        server.expect("has ended", 2 * RESTARTS)
         assert "killed" not in server.log
 
 

@@ -6,11 +6,13 @@ import asyncio
 import gzip
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from fluvial import App
+from fluvial import App, Request
 from fluvial.responses import PlainTextResponse
+from fluvial.staticfiles import StaticFiles
 from support import needs
 from support.h2_client import CANCEL, DATA, END_STREAM, Answer, H2Client, frame
 from support.serving import serving
@@ -77,6 +79,35 @@ def test_requests_and_responses(kind: str) -> None:
         assert answer.body == LARGE + b"end"
         head = client.answer(client.request(f"{prefix}/path", "HEAD"))
         assert (head.status, head.body) == (200, b"")
+
+
+def test_other_mounts(tmp_path: Path) -> None:
+    """Files, which C serves, another app of ours, and one below that, at prefixes."""
+    (tmp_path / "small.txt").write_text("small")
+    (tmp_path / "large.bin").write_bytes(LARGE)
+    app, inner, innermost = App(), App(), App()
+
+    @innermost.get("/it/{name}")
+    async def it(name: str, request: Request) -> list[str]:
+        return [name, request.scope["root_path"], request.scope["http_version"]]
+
+    inner.mount("/most", innermost)
+    app.mount("/inner", inner)
+    app.mount("/static", StaticFiles(directory=tmp_path))
+    with serving(app, http="auto") as served, H2Client.to(served) as client:
+        assert client.get("/inner/most/it/x").body == b'["x","/inner/most","2"]'
+        assert client.get("/inner/none").status == 404
+        small = client.get("/static/small.txt")
+        assert (small.status, small.body, small.head["content-length"]) == (200, b"small", "5")
+        assert client.get("/static/large.bin").body == LARGE
+        part = client.get("/static/large.bin", ("range", "bytes=256-259"))
+        assert (part.status, part.body) == (206, b"\0\1\2\3")
+        same = client.get("/static/small.txt", ("if-none-match", small.head["etag"]))
+        assert (same.status, same.body) == (304, b"")
+        head = client.answer(client.request("/static/large.bin", "HEAD"))
+        assert (head.body, head.head["content-length"]) == (b"", str(len(LARGE)))
+        for path in ("/static/none", "/static/../it", "/static/%2e%2e/it"):
+            assert client.get(path).status == 404
 
 
 def test_trailers() -> None:

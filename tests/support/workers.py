@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from support.command import PATIENCE
+from support.h2_client import H2Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -105,3 +106,44 @@ class Load(Threads):
         """Returns when `count` more requests have been answered."""
         goal = self.answers + count
         until(lambda: self.answers >= goal or bool(self.failures))
+
+
+class Http2Load(Threads):
+    """Requests by HTTP/2, a few at a time, on connections that are left when the server says so."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(self._run, (4, 1))
+        self._url = httpx.URL(url)
+        self.answers = 0
+        self.left = 0  # connections, after GOAWAY
+
+    def _run(self, at_once: int) -> None:
+        client: H2Client | None = None
+        try:
+            while not self._over.is_set():
+                if client is None or client.goaway is not None:
+                    if client is not None:
+                        self.left += 1
+                        client.until_closed()
+                        client.sock.close()
+                    sock = socket.create_connection((self._url.host, self._url.port))
+                    sock.settimeout(PATIENCE)
+                    client = H2Client(sock)
+                streams = [client.request("/pid") for _ in range(at_once)]
+                for stream in streams:
+                    assert client.answer(stream).status == 200
+                    self.answers += 1
+        except Exception as exc:
+            self.failures.append(exc)
+        finally:
+            if client is not None:
+                client.sock.close()
+
+    def wait_for(self, count: int) -> None:
+        """Returns when `count` more requests have been answered."""
+        goal = self.answers + count
+        until(lambda: self.answers >= goal or bool(self.failures))
+
+    def wait_left(self, count: int) -> None:
+        """Returns when so many connections were left."""
+        until(lambda: self.left >= count or bool(self.failures))

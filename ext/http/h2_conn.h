@@ -9,9 +9,8 @@
  *   h2_out.c    responses: their heads, pieces of the body, trailers
  *   h2_mem.c    memory that one request leaves for the next
  *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
- * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls back, but the
- * upper layer is called when it has returned, except for pieces of a request's body. That may close the connection: then the H2Conn is detached (`conn` is
- * NULL), and freed when nothing of it is running.
+ * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls back; the upper layer is
+ * called when it has returned, except for pieces of a body. That may close the connection: then the H2Conn is detached (`conn` is NULL).
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_HTTP_H2_CONN_H

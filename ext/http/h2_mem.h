@@ -6,7 +6,6 @@
 #define FLUVIAL_HTTP_H2_MEM_H
 
 #include "base/py.h"
-#include "http/h2.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -15,7 +14,8 @@ typedef struct H2Mem H2Mem;
 /* One reference; NULL when out of memory. */
 H2Mem *h2_mem_new(void);
 H2Mem *h2_mem_ref(H2Mem *mem);
-/* h2_mem_unref, in h2.h, frees the lists with the last reference. */
+/* Frees the lists with the last reference. */
+void h2_mem_unref(H2Mem *mem);
 
 /* As malloc and free: `block` may be NULL. Any H2Mem of the server may free what it has given, and nothing else. */
 void *h2_mem_get(H2Mem *mem, size_t size);

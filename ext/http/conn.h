@@ -90,6 +90,7 @@ struct HttpConn {
     bool
         yielded; /* has had its share of this iteration of the loop; continues in the next */
     bool message_done; /* the parser stopped after a message */
+    bool becomes_h2;   /* the message asks for HTTP/2 and gets it, see h2_is_offered */
     bool in_field;     /* the name of a field has begun */
     uint8_t rare;      /* of RARE_*: what head_check_rare has to look at */
     uint8_t

@@ -315,6 +315,10 @@ h1_on_headers_complete(llhttp_t *parser)
     /* The body is parsed as usual. An offer to upgrade is considered when the request is complete
      * (ws_is_offered), and may be ignored (RFC 9110 section 7.8). */
     parser->upgrade = 0;
+    if (unlikely(c->req->upgrade >= 0) && h2_is_offered(c)) {
+        c->becomes_h2 = true; /* at the end of the message, which has no body */
+        return 0;
+    }
     return exchange_head(c);
 }
 
@@ -421,8 +425,13 @@ h1_parse(HttpConn *c, const char *ptr, size_t len)
     size_t used = (size_t)(llhttp_get_error_pos(&c->parser) - ptr);
     llhttp_resume(&c->parser);
     if (c->message_done) {
-        c->message_done = false;
-        exchange_message(c);
+        bool becomes_h2 = c->becomes_h2;
+        c->message_done = c->becomes_h2 = false;
+        if (unlikely(becomes_h2)) {
+            h2_upgrade(c);
+        } else {
+            exchange_message(c);
+        }
     }
     return used;
 }

@@ -38,6 +38,10 @@ typedef struct H2TunnelOps {
 const char *h2_version(void);
 /* The connection speaks HTTP/2 from now on. `prefaced`: the client's preface has been read. */
 void h2_begin(HttpConn *c, bool prefaced);
+/* Whether the current request of HTTP/1.1, whose head is complete, asks for HTTP/2 by Upgrade and can have it. */
+bool h2_is_offered(const HttpConn *c);
+/* Accepts that, once the request is complete: it becomes the first stream. */
+void h2_upgrade(HttpConn *c);
 /* Drops a reference to the memory that a server's connections share (h2_mem.h); NULL: nothing. */
 void h2_mem_unref(struct H2Mem *mem);
 /* Whether the TLS handshake has chosen HTTP/2. */
@@ -107,6 +111,19 @@ h2_begin(HttpConn *c, bool prefaced)
 {
     (void)prefaced;
     conn_close(c, false);
+}
+
+static inline bool
+h2_is_offered(const HttpConn *c)
+{
+    (void)c;
+    return false;
+}
+
+static inline void
+h2_upgrade(HttpConn *c)
+{
+    (void)c;
 }
 
 static inline void

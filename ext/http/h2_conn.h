@@ -6,6 +6,7 @@
  *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
  *   h2_fields.c header fields of responses, as nghttp2 takes them
  *   h2_tunnel.c streams of another protocol: WebSockets
+ *   h2_upgrade.c  how a request of HTTP/1.1 becomes a stream
  *   h2_out.c    responses: their heads, pieces of the body, trailers
  *   h2_mem.c    memory that one request leaves for the next
  *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
@@ -211,6 +212,8 @@ void h2_head_clear(H2Stream *s);
 
 /* NULL when out of memory. */
 H2Stream *h2_stream_new(H2Conn *h2, int32_t id);
+/* The same for a request that exists; it is stolen. */
+H2Stream *h2_stream_adopt(H2Conn *h2, int32_t id, HttpRequest *req);
 /* nghttp2 has closed it: nothing more happens to it. The exchange, if it isn't over, ends in h2_streams_leave. The
  * memory stays until H2Conn.busy is 0. */
 void h2_stream_over(H2Stream *s);

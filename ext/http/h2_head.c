@@ -280,7 +280,6 @@ h2_head_end(H2Stream *s, bool end_stream)
     if (s->cookie.len != 0 && s->fault.status == 0) {
         h2_add_field(s, SLICE("cookie"), buf_slice(&s->cookie));
     }
-    req->minor = HTTP_2;
     req->keep_alive = true;
     req->content_length = h2_content_length(req);
     req->has_body = !end_stream && req->content_length != 0;

@@ -15,13 +15,11 @@ enum { H2_DECODE = 16 * 1024 }; /* bytes of a held body that are decoded at once
 /* ---- Beginning and end ------------------------------------------------------------------------ */
 
 H2Stream *
-h2_stream_new(H2Conn *h2, int32_t id)
+h2_stream_adopt(H2Conn *h2, int32_t id, HttpRequest *req)
 {
-    HttpConn *c = h2->conn;
     H2Stream *s = h2_mem_get(h2->mem, sizeof(*s));
-    HttpRequest *req = s == NULL ? NULL : http_request_new(c->server);
-    if (req == NULL) {
-        h2_mem_put(h2->mem, s);
+    if (s == NULL) {
+        http_request_unref(req);
         return NULL;
     }
     memset(s, 0, sizeof(*s));
@@ -31,8 +29,23 @@ h2_stream_new(H2Conn *h2, int32_t id)
     s->last = &s->first;
     s->unread_left = UNREAD_MAX;
     s->conn_taken_checked = h2->taken;
-    s->checked_at = s->taken_at = req->began = h2_now(h2);
+    s->checked_at = s->taken_at = h2_now(h2);
     req->h2 = s;
+    req->minor = HTTP_2;
+    ring_append(&h2->streams, &s->all);
+    h2->nstreams++;
+    return s;
+}
+
+H2Stream *
+h2_stream_new(H2Conn *h2, int32_t id)
+{
+    HttpConn *c = h2->conn;
+    HttpRequest *req = http_request_new(c->server);
+    if (req == NULL) {
+        return NULL;
+    }
+    req->began = h2_now(h2);
     req->peer = c->peer;
     req->secure = c->stream.secure != NULL;
     req->https = c->https;
@@ -41,9 +54,7 @@ h2_stream_new(H2Conn *h2, int32_t id)
     }
     c->used = true;
     c->rare = c->server->rare;
-    ring_append(&h2->streams, &s->all);
-    h2->nstreams++;
-    return s;
+    return h2_stream_adopt(h2, id, req);
 }
 
 void

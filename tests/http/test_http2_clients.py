@@ -93,6 +93,28 @@ def test_curl_with_bodies(served: Served, certificate: Certificate) -> None:
     assert curl(served, certificate, f"{served.url}/pieces") == PIECE * 20
 
 
+@pytest.mark.parametrize("served", ["h2c"], indirect=True)
+def test_curl_that_asks_by_upgrade(served: Served) -> None:
+    """A request with a body stays HTTP/1.1."""
+    ask = (
+        "curl",
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--http2",
+        "--write-out",
+        " %{http_version}",
+    )
+    assert run(*ask, f"{served.url}/") == b'{"version":"2"} 2'
+    assert run(*ask, "--data-binary", "@-", f"{served.url}/echo", stdin=b"body") == b"body 1.1"
+
+
+@pytest.mark.parametrize("served", ["h2c"], indirect=True)
+def test_nghttp_that_asks_by_upgrade(served: Served) -> None:
+    found = run("nghttp", "--upgrade", "--multiply=5", f"{served.url}/pieces")
+    assert len(found) == len(PIECE) * 20 * 5
+
+
 @pytest.mark.parametrize("served", ["tls"], indirect=True)
 def test_curl_with_many_at_once(served: Served, certificate: Certificate) -> None:
     """On one connection. Without TLS curl 7 fails at its second request, whatever the server."""

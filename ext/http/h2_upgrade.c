@@ -1,0 +1,182 @@
+/* HTTP/2 by Upgrade (RFC 7540 section 3.2, which RFC 9113 has dropped): a request of HTTP/1.1 without TLS offers "h2c",
+ * and becomes stream 1 of the connection. What isn't exactly as the RFC wants it stays HTTP/1.1, which a server may
+ * always choose; so does a request with a body (ADR 29). The loop's thread.
+ */
+#include "base/py.h"
+
+#include "http/h2_conn.h"
+
+#include "http/list.h"
+#include "http/out.h"
+
+enum {
+    H2_SETTING = 6,        /* bytes of one */
+    H2_SETTINGS_MOST = 32, /* nghttp2 takes no more */
+    H2_SETTINGS_TEXT = H2_SETTINGS_MOST * H2_SETTING * 4 / 3,
+};
+
+/* ---- The offer --------------------------------------------------------------------------- */
+
+static int
+base64url_value(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (ascii_is_digit(c)) {
+        return c - '0' + 52;
+    }
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+/* Decodes whole settings, which are eight digits each and need no padding.
+ * Returns their bytes; -1: they are malformed. */
+static int
+h2_settings_decode(Slice text, uint8_t out[H2_SETTINGS_MOST * H2_SETTING])
+{
+    int n = 0;
+    if (text.len > H2_SETTINGS_TEXT || text.len % 8 != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < text.len; i += 4) {
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 4; k++) {
+            int value = base64url_value(text.ptr[i + k]);
+            if (value < 0) {
+                return -1;
+            }
+            bits = bits << 6 | (uint32_t)value;
+        }
+        out[n++] = (uint8_t)(bits >> 16);
+        out[n++] = (uint8_t)(bits >> 8);
+        out[n++] = (uint8_t)bits;
+    }
+    return n;
+}
+
+/* The bytes of the only HTTP2-Settings field; -1: there is none, or several, or
+ * it is malformed. */
+static int
+h2_settings_find(const HttpRequest *req, uint8_t out[H2_SETTINGS_MOST * H2_SETTING])
+{
+    const Slice name = SLICE("http2-settings");
+    int32_t i = http_field_find(req, name, 0);
+    if (i < 0 || http_field_find(req, name, (uint32_t)i + 1) >= 0) {
+        return -1;
+    }
+    return h2_settings_decode(http_field_value(req, (uint32_t)i), out);
+}
+
+bool
+h2_is_offered(const HttpConn *c)
+{
+    const HttpRequest *req = c->req;
+    uint8_t settings[H2_SETTINGS_MOST * H2_SETTING];
+    return req->upgrade >= 0 && c->server->limits.h2 != 0 && c->stream.secure == NULL
+           && req->minor == 1 && !req->has_body && !req->expect_continue
+           && req->method != HTTP_CONNECT && req->keep_alive
+           && http_field_find(req, SLICE("content-length"), 0) < 0
+           && list_has(req, SLICE("upgrade"), SLICE("h2c"))
+           && !list_has(req, SLICE("upgrade"), SLICE("websocket"))
+           && list_has(req, SLICE("connection"), SLICE("upgrade"))
+           && list_has(req, SLICE("connection"), SLICE("http2-settings"))
+           && h2_settings_find(req, settings) >= 0;
+}
+
+/* ---- The change
+ * -------------------------------------------------------------------------- */
+
+static void
+h2_field_moved(int32_t *place, int32_t from, int32_t to)
+{
+    if (*place == from) {
+        *place = to;
+    }
+}
+
+/* Takes out the fields of the connection, which HTTP/2 doesn't have (RFC 9113
+ * section 8.2.2). */
+static void
+h2_fields_strip(HttpRequest *req)
+{
+    const Slice names[] = {SLICE("connection"), SLICE("upgrade"),
+                           SLICE("http2-settings"), SLICE("keep-alive"),
+                           SLICE("proxy-connection")};
+    int32_t kept = 0;
+    for (int32_t i = 0; i < (int32_t)req->nfields; i++) {
+        Slice name = http_field_name(req, (uint32_t)i);
+        bool strip = false;
+        for (size_t k = 0; !strip && k < sizeof names / sizeof *names; k++) {
+            strip = slice_eq(name, names[k]);
+        }
+        if (!strip) {
+            h2_field_moved(&req->host, i, kept);
+            h2_field_moved(&req->content_type, i, kept);
+            h2_field_moved(&req->cookie, i, kept);
+            req->fields[kept++] = req->fields[i];
+        }
+    }
+    req->nfields = (uint32_t)kept;
+    req->upgrade = -1;
+}
+
+/* The connection's request becomes that of stream 1, whose body has ended.
+ * NULL: it can't. */
+static H2Stream *
+h2_upgrade_stream(H2Conn *h2, HttpRequest *req)
+{
+    uint8_t settings[H2_SETTINGS_MOST * H2_SETTING];
+    int len = h2_settings_find(req, settings);
+    h2_fields_strip(req);
+    H2Stream *s = h2_stream_adopt(h2, 1, req);
+    if (s == NULL) {
+        return NULL;
+    }
+    s->begun = s->trailing = s->ended_in = true;
+    h2->newest = 1;
+    h2->opened = 1;
+    int err = nghttp2_session_upgrade2(h2->session, settings,
+                                       (size_t)(len < 0 ? 0 : len), req->is_head, NULL);
+    if (err == 0) {
+        err = nghttp2_session_set_stream_user_data(h2->session, 1, s);
+    }
+    return err == 0 ? s : NULL;
+}
+
+static const char SWITCHING[] = "HTTP/1.1 101 Switching Protocols\r\n"
+                                "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+
+void
+h2_upgrade(HttpConn *c)
+{
+    HttpRequest *req = c->req;
+    size_t mark = out_begin(c);
+    int err = buf_append(&c->server->out, SWITCHING, sizeof SWITCHING - 1);
+    out_end(c, mark);
+    if (err != 0) {
+        conn_close(c, false);
+        return;
+    }
+    c->req = NULL;
+    req->conn = NULL;
+    h2_begin(c, false);
+    if (c->state != CONN_UPGRADED) {
+        http_request_unref(req);
+        return;
+    }
+    H2Conn *h2 = c->upgraded;
+    h2->busy++; /* so that it stays while Python code runs */
+    H2Stream *s = h2_upgrade_stream(h2, req);
+    if (s == NULL) {
+        h2_refuse(h2, NGHTTP2_INTERNAL_ERROR, NULL, NULL);
+    } else {
+        h2_exchange_head(s);
+        if (h2->conn != NULL) {
+            h2_exchange_end(s);
+        }
+    }
+    h2_release(h2);
+}

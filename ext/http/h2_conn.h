@@ -6,9 +6,8 @@
  *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
  *   h2_fields.c header fields of responses, as nghttp2 takes them
  *   h2_tunnel.c streams of another protocol: WebSockets
- *   h2_upgrade.c  how a request of HTTP/1.1 becomes a stream
  *   h2_out.c    responses: their heads, pieces of the body, trailers
- *   h2_mem.c    memory that one request leaves for the next
+ *   h2_mem.c    memory that one request leaves for the next; h2_upgrade.c how one of HTTP/1.1 becomes a stream
  *   h2_guard.c  bounds on what a client may do without asking for anything, and on how slowly it reads
  * Ownership: the HttpConn owns the H2Conn, which owns the nghttp2 session and its H2Streams. nghttp2 calls back; the upper layer is
  * called when it has returned, except for pieces of a body. That may close the connection: then the H2Conn is detached (`conn` is NULL).

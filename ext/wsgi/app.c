@@ -28,19 +28,20 @@ environ_template(const WsgiApp *self, PyObject *env)
 static int
 wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"app",       "environ",    "prefix", "report",
-                                        "file_type", "file_facts", NULL};
+    static const char *const names[] = {"app",       "environ",    "prefix",   "report",
+                                        "file_type", "file_facts", "route_of", NULL};
     WsgiApp *self = (WsgiApp *)op;
     PyObject *app, *env = NULL, *prefix = NULL, *report = NULL; /* all borrowed */
-    PyObject *file_type = NULL, *file_facts = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O!UOO!O:WsgiApp", (char **)names,
-                                     &app, &PyDict_Type, &env, &prefix, &report,
-                                     &PyType_Type, &file_type, &file_facts)) {
+    PyObject *file_type = NULL, *file_facts = NULL, *route_of = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O|$O!UOO!OO:WsgiApp", (char **)names, &app, &PyDict_Type,
+            &env, &prefix, &report, &PyType_Type, &file_type, &file_facts, &route_of)) {
         return -1;
     }
     if (env == NULL || prefix == NULL || report == NULL || file_type == NULL
         || file_facts == NULL) {
-        PyErr_SetString(PyExc_TypeError, "WsgiApp() needs all of its arguments");
+        PyErr_SetString(PyExc_TypeError,
+                        "WsgiApp() needs all of its arguments but route_of");
         return -1;
     }
     self->st = wsgi_state(PyType_GetModule(Py_TYPE(op)));
@@ -49,6 +50,7 @@ wsgi_app_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->report = Py_NewRef(report);
     self->file_type = Py_NewRef(file_type);
     self->file_facts = Py_NewRef(file_facts);
+    self->route_of = route_of == Py_None ? NULL : Py_NewRef(route_of);
     self->no_input = wsgi_input_new(self->st, NULL);
     self->environ = self->no_input == NULL ? NULL : environ_template(self, env);
     if (self->environ == NULL) {
@@ -69,6 +71,7 @@ wsgi_app_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->report);
     Py_VISIT(self->file_type);
     Py_VISIT(self->file_facts);
+    Py_VISIT(self->route_of);
     Py_VISIT(self->no_input);
     return 0;
 }
@@ -82,6 +85,7 @@ wsgi_app_clear(PyObject *op)
     Py_CLEAR(self->report);
     Py_CLEAR(self->file_type);
     Py_CLEAR(self->file_facts);
+    Py_CLEAR(self->route_of);
     Py_CLEAR(self->no_input);
     return 0;
 }

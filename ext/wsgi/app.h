@@ -24,10 +24,12 @@ typedef struct WsgiApp {
     PyObject *report;
     PyObject *file_type;  /* owned: the type of environ["wsgi.file_wrapper"] */
     PyObject *file_facts; /* owned: file_facts(wrapper), see file.c */
-    PyObject *no_input;   /* owned: the wsgi.input of requests without a body */
-    HttpFields fields;    /* scratch memory: the header fields of one response */
-    NetAddr server;       /* the address whose name is in `environ`; AF_UNSPEC: none */
-    Kept kept;            /* of clients: (REMOTE_ADDR, REMOTE_PORT) */
+    PyObject
+        *route_of; /* owned: route_of(environ, result); NULL: nobody counts routes */
+    PyObject *no_input; /* owned: the wsgi.input of requests without a body */
+    HttpFields fields;  /* scratch memory: the header fields of one response */
+    NetAddr server;     /* the address whose name is in `environ`; AF_UNSPEC: none */
+    Kept kept;          /* of clients: (REMOTE_ADDR, REMOTE_PORT) */
 } WsgiApp;
 
 /* Creates WsgiState.wsgi_app_type and adds it to the module. 0, or -1 with an exception set. */

@@ -140,6 +140,16 @@ call_lend(WsgiCall *self)
     }
 }
 
+/* Before the end of the response, with which the request is counted. */
+static void
+call_note_route(WsgiCall *self)
+{
+    if (unlikely(self->route != NULL)) {
+        counted_note(self->req, self->route);
+        Py_CLEAR(self->route);
+    }
+}
+
 static void
 call_carry_out(WsgiCall *self)
 {
@@ -149,6 +159,7 @@ call_carry_out(WsgiCall *self)
     if (req == NULL || (orders == 0 && self->out == NULL)) {
         return;
     }
+    call_note_route(self);
     if (orders & WSGI_RESUME) {
         http_body_resume(req);
     }
@@ -203,6 +214,7 @@ call_end(WsgiCall *self)
     call_return_fields(self);
     buf_free(&self->pieces);
     Py_CLEAR(self->environ);
+    Py_CLEAR(self->route);
     Py_CLEAR(self->whole);
     Py_CLEAR(self->out);
     call_wake(self);
@@ -395,6 +407,7 @@ wsgi_call_clear(PyObject *op)
 {
     WsgiCall *self = (WsgiCall *)op;
     Py_CLEAR(self->environ);
+    Py_CLEAR(self->route); /* a worker may set it when the call is over */
     Py_CLEAR(self->server);
     Py_CLEAR(self->app);
     return 0;

@@ -59,6 +59,9 @@ typedef struct WsgiCall {
     WsgiApp *app;      /* owned */
     /* owned: the template of the environ; NULL once the environ was made */
     PyObject *environ;
+    PyObject *given; /* borrowed: the environ while the app is called; NULL otherwise */
+    PyObject *
+        route; /* owned: str, what route_of has returned; NULL: nothing, or it was noted */
     HttpRequest *req; /* owned reference; NULL when the call is over */
     bool submitted;   /* the job was given to the pool */
     /* the worker is about to finish: job.done carries out the orders, no post needed */
@@ -115,6 +118,10 @@ int wsgi_wait(WsgiCall *call);
 
 /* PoolJob.run: calls the app. */
 void wsgi_run(PoolJob *job);
+
+/* Keeps the path of the route that the app has found, for those who count requests. `result` (borrowed) is what the
+ * app has returned, None before. */
+void wsgi_find_route(WsgiCall *call, PyObject *env, PyObject *result);
 
 /* Logs what went wrong with the request. `exc` (borrowed) may be NULL. */
 void wsgi_report(WsgiCall *call, const char *what, PyObject *exc);

@@ -126,6 +126,23 @@ run_close_result(WsgiCall *call, PyObject *result)
     Py_XDECREF(close);
 }
 
+void
+wsgi_find_route(WsgiCall *call, PyObject *env, PyObject *result)
+{
+    if (call->app->route_of == NULL || call->route != NULL) {
+        return;
+    }
+    PyObject *argv[] = {NULL, env, result};
+    PyObject *route = PyObject_Vectorcall(call->app->route_of, argv + 1,
+                                          2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (route == NULL) {
+        run_report_raised(call, "the route of a request could not be read");
+    } else if (PyUnicode_CheckExact(route)) {
+        call->route = Py_NewRef(route);
+    }
+    Py_XDECREF(route);
+}
+
 /* app(environ, start_response): a new reference, or NULL with an exception set. */
 static PyObject *
 run_app(WsgiCall *call, PyObject *env)
@@ -134,8 +151,10 @@ run_app(WsgiCall *call, PyObject *env)
     if (argv[2] == NULL) {
         return NULL;
     }
+    call->given = env;
     PyObject *result = PyObject_Vectorcall(call->app->app, argv + 1,
                                            2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    call->given = NULL;
     Py_DECREF(argv[2]);
     return result;
 }
@@ -146,6 +165,9 @@ run_call(WsgiCall *call)
     PyObject *env = wsgi_environ_new(call);
     PyObject *result = env == NULL ? NULL : run_app(call, env);
     Py_CLEAR(call->environ);
+    if (result != NULL) {
+        wsgi_find_route(call, env, result);
+    }
     if (result == NULL || run_send_result(call, result) < 0) {
         run_report_raised(call, "the app raised an exception");
         wsgi_fail(call);

@@ -180,6 +180,9 @@ start_response(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     Py_XSETREF(call->status_line, Py_NewRef(args[0]));
     call->left = call->fields.has_content_length ? call->fields.content_length : -1;
     call->stage = WSGI_HEAD;
+    if (call->given != NULL) { /* Flask forgets the request before it returns */
+        wsgi_find_route(call, call->given, Py_None);
+    }
     return wsgi_write_new(call);
 }
 

@@ -679,7 +679,8 @@ class WsgiApp:
     path. `report(text, exc)` logs that the app has not completed the response to a request; it is
     called in any thread. `file_type` is the type of `wsgi.file_wrapper`. `file_facts` returns the
     descriptor, position and size of the file in such a wrapper, or None if the file can't be sent
-    by its descriptor.
+    by its descriptor. `route_of(environ, result)` returns the path of the route that the app has
+    found, by which the request is counted, if it can be told.
     """
 
     def __init__(
@@ -691,6 +692,7 @@ class WsgiApp:
         report: Callable[[str, BaseException | None], None],
         file_type: type[Any],
         file_facts: Callable[[Any], tuple[int, int, int] | None],
+        route_of: Callable[[dict[str, Any], Any], str | None] | None = None,
     ) -> None: ...
     @property
     def app(self) -> Callable[..., Iterable[bytes]]: ...

@@ -14,6 +14,7 @@ from wsgiref.util import FileWrapper
 
 from .. import _core
 from .._calling.failures import log_unhandled
+from .routes import route_of
 
 if TYPE_CHECKING:
     from .._serving.config import Config
@@ -45,6 +46,7 @@ class WsgiBridge:
             report=_report,
             file_type=FileWrapper,
             file_facts=_file_facts,
+            route_of=route_of if config.metrics else None,
         )
 
     @contextlib.asynccontextmanager

@@ -75,11 +75,15 @@ class Spool:
             self._descriptor = self.file.fileno()
         if len(pieces) > _MANY:
             pieces = [b"".join(pieces)]
-        written = os.writev(self._descriptor, pieces)
-        if written < sum(map(len, pieces)):  # the disk is nearly full
-            rest = memoryview(b"".join(pieces))[written:]
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+        rest = memoryview(b"")
+        try:
+            written = os.writev(self._descriptor, pieces)
+            if written < sum(map(len, pieces)):  # the disk is nearly full
+                rest = memoryview(b"".join(pieces))[written:]
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+        finally:  # or the traceback would keep them
+            pieces, rest = [], memoryview(b"")
 
     def finish(self) -> Coroutine[Any, Any, None] | None:
         """Moves to the start of the file, once all is written. What it returns is to be awaited."""

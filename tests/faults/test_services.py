@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -147,7 +148,10 @@ AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, redis.RedisError
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("run", "make"), [(postgres, asyncpg_app), (redis_server, redis_app)])
-def test_a_service_is_killed_and_started_again(run: Any, make: Any) -> None:
+def test_a_service_is_killed_and_started_again(
+    run: Any, make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "fluvial")  # it would keep each exception, with its frames
     with run() as (server, port), contextlib.closing(server):
         server.start()
         app = make(port)

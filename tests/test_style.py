@@ -370,3 +370,17 @@ def test_what_has_a_name_is_written_once() -> None:
         for word in words
     }
     assert places == {word: [home] for home, words in NAMED.items() for word in words}
+
+
+UNSAID = re.compile(r"(?:as|the same)\b|[A-Z]\w+(?:,? or [A-Z]\w+)*$")
+
+
+def test_docstrings_say_when_something_is_raised() -> None:
+    """Not the name of the exception alone, and not where else to look."""
+    wrong = []
+    for path in sorted((ROOT / "pysrc").rglob("*.py*")):
+        text = path.read_text() if path.suffix in (".py", ".pyi") else ""
+        for found in re.finditer(r"\bRaises:\s+((?:[^.\"]|\.(?!\s|\"))*)", text):
+            if UNSAID.match(" ".join(found[1].split())):
+                wrong.append(f"{name(path)}: {found[0]}")
+    assert wrong == []

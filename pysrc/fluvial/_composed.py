@@ -49,10 +49,16 @@ class Composed(Registering):
 
     @abstractmethod
     def _plan_and_add(self, route: Route) -> None:
-        """Makes the route's plan and gives it to the table. Raises: as `add_api_route`."""
+        """Makes the route's plan and gives it to the table.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+        """
 
     def take(self, route: Any) -> None:
-        """Registers a route of any kind as it is. Raises: as `add_api_route`."""
+        """Registers a route of any kind as it is.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+        """
         match route:
             case Route():
                 self._plan_and_add(route)

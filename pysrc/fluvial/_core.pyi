@@ -327,7 +327,9 @@ class Sender:
         than `size`, the kernel can't send the rest, and the caller has to read and send it. To
         cancel this aborts the response. Raises: OSError when the client has disconnected."""
     def whole(self, status_code: int, headers: list[tuple[bytes, bytes]], body: bytes, /) -> None:
-        """Writes and completes the whole response. Raises: the same as start()."""
+        """Writes and completes the whole response. Raises: RuntimeError when it has been started
+        already, ValueError for a malformed header field, OSError when the client has
+        disconnected."""
     def end(self, last: bytes = b"", /) -> None:
         """Completes the response, with a last piece if one is given."""
     @property
@@ -352,7 +354,8 @@ class Encoder:
         """Encodes bytes so that a decoder has all of them once it has what is returned. Raises:
         RuntimeError after finish(), or when another thread uses the encoder."""
     def finish(self, data: bytes, /) -> bytes:
-        """Encodes the last bytes. Raises: as piece()."""
+        """Encodes the last bytes. Raises: RuntimeError after finish(), or when another thread uses
+        the encoder."""
 
 @final
 class Pool:
@@ -411,7 +414,8 @@ class SessionTickets:
         """What another process needs to have the same keys from now on. It is secret."""
     def advance(self, ahead: int = 0, /) -> None:
         """Changes the keys if that is due, or will be `ahead` seconds from now, at most a week.
-        When they are used that happens by itself. Raises: ValueError."""
+        When they are used that happens by itself. Raises: ValueError when `ahead` is negative or
+        more than a week."""
 
 @final
 class SecureContext:

@@ -34,7 +34,10 @@ def under(route: Any, prefix: str) -> Any:
 
 
 def include_route(owner: Registering, route: Any, shared: Shared) -> None:
-    """Registers a router's route with `owner`. Raises: as `add_api_route`."""
+    """Registers a router's route with `owner`.
+
+    Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+    """
     if isinstance(route, Frontend):
         before = (*owner._before_all(), *shared.dependencies)
         owner.take(route.included(owner._prefixed(shared.prefix), before))

@@ -43,7 +43,8 @@ async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwa
 async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
     """The items of `iterable`, which is iterated on worker threads.
 
-    Raises: as `run_in_threadpool`.
+    Raises: HTTPException 503 when too many calls wait for a thread already, or what `iterable`
+    raises.
     """
     iterator = iter(iterable)
     while (item := await run_in_threadpool(next, iterator, _END)) is not _END:

@@ -138,7 +138,8 @@ class HTTPConnection(_core.Request):
     def url_for(self, name: str, /, **path_params: Any) -> URL:
         """The absolute URL of the app's route with this name and these parameters.
 
-        Raises: as App.url_path_for.
+        Raises: NoMatchFound when no route has this name and these parameters, ValueError or
+        TypeError for a value that can't stand in the path.
         """
         path: URLPath = self.app.url_path_for(name, **path_params)
         return path.make_absolute_url(self.base_url)
@@ -366,7 +367,10 @@ class Request(HTTPConnection):
         await self._tell("http.response.early_hint", {"links": values})
 
     async def send_push_promise(self, path: str) -> None:
-        """Pushes `path` to the client, where the server offers that. Raises: as above."""
+        """Pushes `path` to the client, where the server offers that.
+
+        Raises: RuntimeError for a Request that was made without `send`.
+        """
         headers = [each for each in self.raw_headers if each[0] in _PUSHED]
         await self._tell("http.response.push", {"path": path, "headers": headers})
 

@@ -67,7 +67,10 @@ _TURN = 256 * 1024
 
 @lru_cache(maxsize=256)
 def _type_field(media_type: str, charset: str) -> tuple[bytes, bytes]:
-    """Content-Type, with the charset for text. Raises: as `header_field`."""
+    """Content-Type, with the charset for text.
+
+    Raises: TypeError when it isn't a str, ValueError when it can't be encoded.
+    """
     if media_type.startswith("text/") and "charset=" not in media_type.lower():
         media_type += f"; charset={charset}"
     return header_field("content-type", media_type)

@@ -97,16 +97,25 @@ class Registering(Events, ABC):
         *,
         dependencies: Sequence[Depends] | None = None,
     ) -> None:
-        """Registers a WebSocket handler. Raises: as `add_api_route`."""
+        """Registers a WebSocket handler.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+        """
 
     @abstractmethod
     def take(self, route: Any) -> None:
-        """Registers a route of any kind as it is. Raises: as `add_api_route`."""
+        """Registers a route of any kind as it is.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+        """
 
     def add_websocket_route(
         self, path: str, route: Callable[..., Any], name: str | None = None
     ) -> None:
-        """Registers `route(websocket)`, or an ASGI app. Raises: as `add_api_route`."""
+        """Registers `route(websocket)`, or an ASGI app.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+        """
         self.take(WebSocketRoute(self._prefixed(path), route, name))
 
     def websocket_route(self, path: str, name: str | None = None) -> Callable[[F], F]:
@@ -199,7 +208,7 @@ class Registering(Events, ABC):
         """Registers `route(request)`, whose signature is not read, or an ASGI app. Starlette's
         Router calls it `endpoint`.
 
-        Raises: as `add_api_route`.
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
         """
         check_path(path, "get", self._owner)
         options: RouteOptions = {"name": name, "include_in_schema": include_in_schema}
@@ -256,7 +265,8 @@ class Registering(Events, ABC):
         For an `async def` method it is called on the loop, so it must not block; its dependencies
         may. The options are as those of a router.
 
-        Raises: TypeError when it has no such method; and as `add_api_route`.
+        Raises: TypeError when it has no such method; TypeError or ValueError when a path or an option
+        can't be used.
         """
         where = f"@{self._owner}.controller()"
         shared = Shared.of(dict(locals()), where)
@@ -430,7 +440,10 @@ class APIRouter(Registering):
         *,
         dependencies: Sequence[Depends] | None = None,
     ) -> None:
-        """Records an `async def` handler for WebSockets. Raises: as `add_api_route`."""
+        """Records an `async def` handler for WebSockets.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+        """
         check_path(path, "websocket", self._owner)
         before = check_dependencies(dependencies or (), f"@{self._owner}.websocket()")
         all_before = (*self._shared.dependencies, *before)
@@ -451,7 +464,11 @@ class APIRouter(Registering):
     def mount(
         self, path: str, app: Any, name: str | None = None, *, interface: str = "auto"
     ) -> None:
-        """Mounts another app below `path` in the app that includes the router. Raises: as there."""
+        """Mounts another app below `path` in the app that includes the router.
+
+        Raises: TypeError or ValueError, when the router is included, for a path or an app that
+        can't be mounted.
+        """
         self.take(Mount(self.prefix + path, app, name=name, interface=interface))
 
     def host(self, host: str, app: Any, name: str | None = None) -> None:

@@ -81,7 +81,11 @@ def format_sse_event(
     retry: int | None = None,
     comment: str | None = None,
 ) -> bytes:
-    """The bytes of one event. Raises: as ServerSentEvent."""
+    """The bytes of one event.
+
+    Raises: TypeError or ValueError when a field has another type or can't be sent, such as an id of
+    two lines.
+    """
     made = ServerSentEvent(raw_data=data_str, event=event, id=id, retry=retry, comment=comment)
     return made.encode()
 

@@ -106,7 +106,11 @@ class APIRoute(Route):
         return read_calls(self.endpoint, self.path, before, Special.REQUEST, overrides)
 
     def compile(self, dependencies: Dependencies) -> _core.Plan:
-        """A plan with the current overrides. Raises: as `make_plan`."""
+        """A plan with the current overrides.
+
+        Raises: TypeError when the signature can't be planned, NameError when an annotation isn't
+        defined.
+        """
         plan = self._compile(dependencies)
         if type(self).get_route_handler is APIRoute.get_route_handler:
             return plan
@@ -234,7 +238,11 @@ class APIWebSocketRoute(WebSocketRoute):
         return read_calls(self.endpoint, self.path, before, Special.WEBSOCKET, overrides)
 
     def compile(self, dependencies: Dependencies) -> _core.Plan:
-        """A plan with the current overrides. Raises: as `make_plan`."""
+        """A plan with the current overrides.
+
+        Raises: TypeError when the signature can't be planned, NameError when an annotation isn't
+        defined.
+        """
         self.overridden = uses_any(self.calls, dependencies.overrides)
         calls = self._read(dependencies, dependencies.overrides) if self.overridden else self.calls
         for each in calls:

@@ -42,11 +42,18 @@ class RouteList(list[Any]):
         list.append(self, route)
 
     def append(self, route: Any) -> None:
-        """Registers a route, a mount or a host. Raises: as `App.add_api_route`."""
+        """Registers a route, a mount or a host.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used.
+        """
         self._add(route)
 
     def extend(self, routes: Iterable[Any]) -> None:
-        """Registers several. Raises: as `append`."""
+        """Registers several.
+
+        Raises: TypeError or ValueError when the path, the handler or an option can't be used. Those
+        before it stay registered.
+        """
         for route in routes:
             self._add(route)
 

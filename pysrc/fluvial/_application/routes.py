@@ -162,7 +162,11 @@ class Route(DescribedRoute):
         return match_route(self, self.given_methods, scope)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """The route's path with these parameters. Raises: as `App.url_path_for`."""
+        """The route's path with these parameters.
+
+        Raises: NoMatchFound when no route has this name and these parameters, ValueError or
+        TypeError for a value that can't stand in the path.
+        """
         return path_of(self, "http", name, path_params)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -215,7 +219,11 @@ class WebSocketRoute:
         return match_route(self, None, scope)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """The route's path with these parameters. Raises: as `App.url_path_for`."""
+        """The route's path with these parameters.
+
+        Raises: NoMatchFound when no route has this name and these parameters, ValueError or
+        TypeError for a value that can't stand in the path.
+        """
         return path_of(self, "websocket", name, path_params)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -260,7 +268,8 @@ class WebSocketRoutes:
     def plan(self, dependencies: Dependencies) -> None:
         """Plans the routes that aren't planned yet, in their order.
 
-        Raises: the same as `add`, and NameError when an annotation uses an undefined name.
+        Raises: TypeError or ValueError for a route that can't be planned, NameError when an
+        annotation uses an undefined name.
         """
         while self._planned < len(self.routes):
             route = self.routes[self._planned]

@@ -85,7 +85,10 @@ class Received:
                 self._take(event)
 
     async def read(self, reader: object) -> bytes:
-        """The next piece of the body; empty at its end. Raises: as `AdoptedRequest.read`."""
+        """The next piece of the body; empty at its end.
+
+        Raises: ClientDisconnect when the client has left before the body's end.
+        """
         while not (self.held or self.complete):
             if self.disconnected:
                 raise ClientDisconnect

@@ -45,7 +45,10 @@ class Frontend(Mount):
         self.guard.put_behind(app, self.dependencies)
 
     def changes(self, dependencies: Dependencies) -> list[Change]:
-        """What overrides of the app's change. Raises: as `Dependencies.changes`."""
+        """What overrides of the app's change.
+
+        Raises: TypeError when an override's signature can't be planned.
+        """
         router = self.guard.router
         return [] if router is None else dependencies.changes(router.table, router.http_routes)
 

@@ -265,7 +265,10 @@ async def answer_by(asgi: Asgi3, scope: Message, request: Request) -> Response:
 
 
 async def respond(asgi: Asgi3, request: Request) -> Response:
-    """The response of an ASGI app that is a route's endpoint. Raises: as `answer_by`."""
+    """The response of an ASGI app that is a route's endpoint.
+
+    Raises: what the app raises before it responds.
+    """
     return await answer_by(asgi, {**request.scope, OUTER: request.scope}, request)
 
 

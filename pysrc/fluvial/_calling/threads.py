@@ -56,7 +56,8 @@ def submit(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Futu
 def submit_request(context: Context, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
     """Queues a request's handler or its dependencies, which may wait for a limited time only.
 
-    Raises: as `submit`; the future raises the same when they have waited for too long.
+    Raises: HTTPException 503 when too many calls wait for a thread already; the future raises it
+    when they have waited for too long.
     """
     loop = asyncio.get_running_loop()
     future = submit(context, func, *args)

@@ -198,7 +198,7 @@ def _error(call: _Call[_t.Any], response: _httpx.Response) -> ApiError:
 
 
 def _result(call: _Call[_T], response: _httpx.Response) -> _T:
-    """What the operation returns. Raises: ApiError."""
+    """What the operation returns. Raises: ApiError when the status says that it failed."""
     status = response.status_code
     fits = str(status) in call.success or f"{status // 100}XX" in call.success
     if not fits and not response.is_success:

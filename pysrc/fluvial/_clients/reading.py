@@ -33,7 +33,10 @@ _STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "for
 
 
 def read_document(document: dict[str, Any]) -> Api:
-    """What a client needs of the document. Raises: DocumentError."""
+    """What a client needs of the document.
+
+    Raises: DocumentError when it holds what clients can't be made of.
+    """
     return _Reader(document).read()
 
 

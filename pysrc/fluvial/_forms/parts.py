@@ -105,7 +105,11 @@ class _Source:
 
 
 async def read_parts(request: Any, limits: FormLimits) -> AsyncIterator[Part]:
-    """The parts of the body of `request`. Raises: as `Request.parts`."""
+    """The parts of the body of `request`.
+
+    Raises: HTTPException 415 when it isn't multipart/form-data, 400 or 413 when it is malformed or
+    exceeds a limit.
+    """
     content_type = request.header("content-type", "")
     if parse_options_header(content_type)[0] != b"multipart/form-data":
         raise HTTPException(415, "Unsupported media type: send multipart/form-data")

@@ -42,7 +42,10 @@ class UrlencodedBody:
         self._parser.write(_EMPTY.sub(b"&", piece) if b"&&" in piece else piece)
 
     def finish(self) -> None:
-        """To be called at the body's end. Raises: as `feed`."""
+        """To be called at the body's end.
+
+        Raises: HTTPException 400 or 413 when the last field exceeds a limit.
+        """
         self._parser.finalize()
 
     def _name_data(self, data: bytes, start: int, end: int) -> None:

@@ -35,7 +35,10 @@ class Afterwards:
             self._write_by_itself()
 
     def run_after(self, background: Background) -> None:
-        """Sets `background` unless there is one already. Raises: as when it is set."""
+        """Sets `background` unless there is one already.
+
+        Raises: TypeError when it can't be called.
+        """
         if self._background is None:
             self.background = background
 

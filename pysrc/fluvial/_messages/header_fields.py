@@ -17,7 +17,10 @@ def header_field(name: str, value: str) -> tuple[bytes, bytes]:
 
 
 def field_name(name: str) -> bytes:
-    """A name as bytes, in lower case. Raises: the same as `header_field`."""
+    """A name as bytes, in lower case.
+
+    Raises: TypeError when it isn't a str, ValueError when it can't be encoded.
+    """
     try:
         return name.lower().encode("latin-1")
     except AttributeError:
@@ -27,7 +30,10 @@ def field_name(name: str) -> bytes:
 
 
 def field_value(value: str, name: str) -> bytes:
-    """The value of the field `name` as bytes. Raises: the same as `header_field`."""
+    """The value of the field `name` as bytes.
+
+    Raises: TypeError when it isn't a str, ValueError when it can't be encoded.
+    """
     try:
         return value.encode("latin-1")
     except AttributeError:

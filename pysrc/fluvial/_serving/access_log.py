@@ -40,7 +40,7 @@ class AccessLog:
         return self._config.access_log and self._config.log_level in ("info", "debug")
 
     def open(self) -> None:
-        """Opens what the lines are written to. Raises: AccessLogError."""
+        """Opens what the lines are written to. Raises: AccessLogError when it can't be opened."""
         where = self._config.access_log_file
         if not self.is_on or where == STDOUT:
             return

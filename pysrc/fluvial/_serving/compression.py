@@ -33,7 +33,7 @@ class Choice(NamedTuple):
 def read_codings(codings: tuple[str, ...]) -> tuple[Choice, ...]:
     """The codings of --compress: "NAME", "NAME:LEVEL", or "all" for those that there are.
 
-    Raises: ValueError.
+    Raises: ValueError for a coding that is unknown or not built in.
     """
     choices: dict[str, Choice] = {}
     for text in codings:
@@ -48,7 +48,10 @@ def read_codings(codings: tuple[str, ...]) -> tuple[Choice, ...]:
 
 
 def read_decoders(codings: tuple[str, ...]) -> tuple[str, ...]:
-    """The codings of --decompress: names, or "all" for those that there are. Raises: ValueError."""
+    """The codings of --decompress: names, or "all" for those that there are.
+
+    Raises: ValueError for a coding that is unknown or not built in.
+    """
     names: dict[str, None] = {}
     for text in codings:
         if text == "all":

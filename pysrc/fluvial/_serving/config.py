@@ -304,7 +304,11 @@ class Config:
                 _check_number(name, getattr(self, name), 0, 0o777)
 
     def _check_listening(self) -> None:
-        """Checks where to listen. Raises: TypeError or ValueError."""
+        """Checks where to listen.
+
+        Raises: TypeError when an address isn't a str, ValueError when one is malformed or two
+        options contradict each other.
+        """
         for text in self.bind:
             if not isinstance(text, str):
                 raise TypeError(f"Config: bind must be a tuple of str, not {self.bind!r}")

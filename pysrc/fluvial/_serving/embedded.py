@@ -134,7 +134,10 @@ class Server:
     def start_thread(self) -> None:
         """Starts serving in a thread; returns when requests are answered.
 
-        The thread doesn't keep the process alive. Raises: the same as `start()`.
+        The thread doesn't keep the process alive.
+
+        Raises: RuntimeError when it has been started before, or what `start()` raises when the
+        server can't serve.
         """
         self._refuse_second_start()
         ready: Future[None] = Future()

@@ -32,7 +32,9 @@ def read_env_file(path: str, environ: Mapping[str, str]) -> dict[str, str]:
 
     A value may be quoted, and then have several lines. `${NAME}` and `${NAME:-default}` stand for
     a variable of `environ` or of an earlier line, except in single quotes. A key without "=" is
-    ignored. Raises: EnvFileError.
+    ignored.
+
+    Raises: EnvFileError when the file can't be read or has a malformed line.
     """
     try:
         text = Path(path).read_text("utf-8").replace("\r\n", "\n")

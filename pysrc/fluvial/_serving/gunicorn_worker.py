@@ -175,7 +175,10 @@ def _networks(found: Any) -> tuple[str, ...]:
 
 
 def _config_of(cfg: Any) -> Config:
-    """gunicorn's settings as ours. Raises: TypeError or ValueError."""
+    """gunicorn's settings as ours.
+
+    Raises: TypeError or ValueError when `Config` refuses one of them.
+    """
     grace = float(cfg.graceful_timeout)
     tls = {
         "ssl_certfile": cfg.certfile,

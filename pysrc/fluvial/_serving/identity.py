@@ -24,7 +24,10 @@ class IdentityError(Exception):
 
 
 def user_id(user: str) -> int:
-    """The number of a user who is given by name or number. Raises: IdentityError."""
+    """The number of a user who is given by name or number.
+
+    Raises: IdentityError when there is none such.
+    """
     try:
         if user.isdecimal() and int(user) <= _LAST_ID:
             return int(user)
@@ -34,7 +37,10 @@ def user_id(user: str) -> int:
 
 
 def group_id(group: str) -> int:
-    """The number of a group that is given by name or number. Raises: IdentityError."""
+    """The number of a group that is given by name or number.
+
+    Raises: IdentityError when there is none such.
+    """
     try:
         if group.isdecimal() and int(group) <= _LAST_ID:
             return int(group)
@@ -56,7 +62,10 @@ def _group_of(config: Config) -> int:
 
 
 def owner_of_sockets(config: Config) -> tuple[int, int]:
-    """Whom a Unix socket's file belongs to, as numbers; -1: no change. Raises: IdentityError."""
+    """Whom a Unix socket's file belongs to, as numbers; -1: no change.
+
+    Raises: IdentityError when there is none such.
+    """
     user = config.uds_owner or config.user
     uid = -1 if user is None else user_id(user)
     return uid, group_id(config.uds_group) if config.uds_group else _group_of(config)

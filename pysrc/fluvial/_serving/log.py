@@ -70,7 +70,9 @@ def configure(level: str, file: str | None = None) -> None:
     """Sends the log to stderr, unless the app or `file` has set up handlers for it.
 
     `file` is a dict for logging.config.dictConfig(), as JSON or TOML. A level of its own for the
-    logger "fluvial" takes the place of `level`. Raises: LogConfigError.
+    logger "fluvial" takes the place of `level`.
+
+    Raises: LogConfigError when `file` can't be read or isn't such a dict.
     """
     if file is not None:
         before = logger.level

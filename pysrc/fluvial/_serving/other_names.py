@@ -230,7 +230,7 @@ class RefusedName(Exception):
 def translate(args: Sequence[str], own: frozenset[str], note: Callable[[str], object]) -> list[str]:
     """The command line with our names, which are `own`. `note` is told what is left out, and why.
 
-    Raises: RefusedName.
+    Raises: RefusedName when an option or its value has no counterpart here.
     """
     left = list(args)
     found: list[str] = []
@@ -273,7 +273,10 @@ def _in_our_words(ours: str, name: str, equals: str, value: str, left: list[str]
 
 
 def _of_value(name: str, equals: str, value: str, left: list[str]) -> list[str]:
-    """An option of ours, of which others have other values. Raises: RefusedName."""
+    """An option of ours, of which others have other values.
+
+    Raises: RefusedName when an option or its value has no counterpart here.
+    """
     if not equals:
         if not left:
             return [name]

@@ -101,7 +101,7 @@ def speaks_http2(config: Config) -> bool:
 def _pairs(config: Config) -> Iterator[tuple[str, str, str | None]]:
     """The names of each certificate's file, of its key's and of its OCSP response's.
 
-    Raises: SecureError.
+    Raises: SecureError when a file can't be read or used.
     """
     if config.tls_dev:
         yield DEV, DEV, None
@@ -127,7 +127,10 @@ def _listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def read_files(config: Config) -> Files:
-    """Reads all files that `config` names. Raises: SecureError."""
+    """Reads all files that `config` names.
+
+    Raises: SecureError when a file can't be read or used.
+    """
     if config.tls_dev:
         return Files({DEV: make_dev_certificate(config)}, {})
     if config.ssl_certfile is None:

@@ -115,7 +115,10 @@ class EmbeddedBody:
 
 
 def is_json(content_type: str | None, rule: ContentRule) -> bool:
-    """Whether the body is read as JSON. Raises: as `check_content_type`, if that is the rule."""
+    """Whether the body is read as JSON.
+
+    Raises: HTTPException 415 when Content-Type names something else, if that is the rule.
+    """
     if rule is ContentRule.REFUSED:
         check_content_type(content_type)
         return True

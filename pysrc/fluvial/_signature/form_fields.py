@@ -67,7 +67,8 @@ class FormBody:
     async def __call__(self, request: Any) -> list[Any]:
         """The value of each parameter; a RequestValidationError where there is none.
 
-        Raises: as `Request.form`.
+        Raises: HTTPException 400 or 413 when the form is malformed or exceeds a limit,
+        ClientDisconnect when the client leaves before its end.
         """
         form = await request.form(**self._limits)
         return [await reader.read(form) for reader in self._readers]

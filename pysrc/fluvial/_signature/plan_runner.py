@@ -115,7 +115,11 @@ class Layout:
         return values
 
     async def fill_form(self, values: Values) -> None:
-        """Reads the form, if there is one. Raises: as `Request.form`."""
+        """Reads the form, if there is one.
+
+        Raises: HTTPException 400 or 413 when the form is malformed or exceeds a limit,
+        ClientDisconnect when the client leaves before its end.
+        """
         if self.form is not None:
             read = await self.form(values[self.request])
             for place, value in zip(self.members, read, strict=True):

@@ -104,7 +104,10 @@ class _Inside:
         return {"type": "http.disconnect"}
 
     async def _next_piece(self) -> Message:
-        """A piece of the body as an event. Raises: ClientDisconnect."""
+        """A piece of the body as an event.
+
+        Raises: ClientDisconnect when the client leaves before the body's end.
+        """
         cache = self._request._cache or {}
         body = cache.get("body")
         if body is None:

@@ -59,7 +59,11 @@ class Described:
 
 
 def describe(route: Route) -> Described:
-    """Reads a route. Raises: as `App.add_api_route`, for a route that was never planned."""
+    """Reads a route.
+
+    Raises: TypeError or ValueError for a route that was never planned, when its signature or an
+    option can't be used.
+    """
     handler, calls = _calls(route)
     found = _Found()
     found.take_handler(handler, calls)

@@ -35,6 +35,26 @@ def test_pages_have_title_status_and_date(page: Path) -> None:
     assert re.search(r"^Date: \d{4}-\d\d-\d\d$", head[1], re.MULTILINE)
 
 
+HEADINGS = ("Question", "Decision", "Why", "Considered", "What follows")
+# What pages called these before they had the template's names.
+OTHERS = r"Alternatives|Consequences?|Context|Cost|Decisions|Options|What was measured"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_pages_have_the_template_s_headings(page: Path) -> None:
+    """A question and a decision on each; the others where there is something to say."""
+    text = page.read_text()
+    found = re.findall(rf"^\*\*({'|'.join(HEADINGS)})\b", text, re.MULTILINE)
+    assert {"Question", "Decision"} <= set(found)
+    assert len(found) == len(set(found))
+    assert re.findall(rf"^\*\*({OTHERS})\b|^## ", text, re.MULTILINE) == []
+
+
+def test_the_template_has_these_headings() -> None:
+    text = (FOLDER / "template.md").read_text()
+    assert tuple(re.findall(r"^\*\*([^.*]+)\.\*\*", text, re.MULTILINE)) == HEADINGS
+
+
 def test_index_is_complete() -> None:
     """Title, status and date of each row are those of the page."""
     rows = []

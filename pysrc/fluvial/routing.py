@@ -265,8 +265,8 @@ class Registering(Events, ABC):
         For an `async def` method it is called on the loop, so it must not block; its dependencies
         may. The options are as those of a router.
 
-        Raises: TypeError when it has no such method; TypeError or ValueError when a path or an option
-        can't be used.
+        Raises: TypeError when it has no such method; TypeError or ValueError when a path or an
+        option can't be used.
         """
         where = f"@{self._owner}.controller()"
         shared = Shared.of(dict(locals()), where)

@@ -46,3 +46,36 @@ def test_tables_of_options_are_those_of_the_sources() -> None:
     for page in tables.PAGES:
         text = page.read_text()
         assert tables.filled(text) == text, f"{page}: run python scripts/option_tables.py"
+
+
+def test_each_folder_of_tests_is_in_their_table() -> None:
+    tests = ROOT / "tests"
+    text = (tests / "README.md").read_text()
+    cells = re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE)
+    named = [found for cell in cells for found in re.findall(r"`([\w*./]+)`", cell)]
+    folders = [
+        path.name
+        for path in tests.iterdir()
+        if any(source.suffix in (".py", ".md") for source in path.rglob("*"))
+    ]
+    assert sorted(folders) == sorted(set(named) - {"test_*.py"})
+
+
+def test_each_room_of_the_package_is_on_the_map() -> None:
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text()
+    package = ROOT / "pysrc/fluvial"
+    private = [path.name for path in package.glob("_*.py") if not path.name.startswith("__")]
+    private += [f"{path.parent.name}/" for path in package.glob("_*/__init__.py")]
+    assert [each for each in sorted(private) if f"`{each}`" not in text] == []
+
+
+def test_files_that_the_map_names_exist() -> None:
+    """Of the C core: `folder/file.c`."""
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`((?:\w+/)+\w+\.[ch])`", text))
+    assert len(named) > 50
+    assert [
+        each
+        for each in sorted(named)
+        if not ((ROOT / "ext" / each).is_file() or (ROOT / each).is_file())
+    ] == []

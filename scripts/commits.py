@@ -2,7 +2,9 @@
 
     python scripts/commits.py [REPOSITORY]
 
-A subject is `area: imperative ...` of at most 72 columns, with commas between several areas. An
+A subject is `area: imperative ...` of at most 72 columns, with commas between several areas. Since
+IMPERATIVE_SINCE it may not describe a state instead: it doesn't begin with an article, "what",
+"how" or "that", and has no "is", "are", "was", "were", "has" or "have". An
 empty line follows, and a body that gives the reason, in lines of at most 100 columns. Prints what
 is wrong and fails; without git, a repository or enough history it says so and succeeds. Standard
 library only.
@@ -19,6 +21,11 @@ ITSELF = "scripts/commits.py"
 SUBJECT_COLUMNS = 72
 BODY_COLUMNS = 100
 SUBJECT = re.compile(r"[a-z][\w./-]*(, [a-z][\w./-]*)*: \S")
+# What a commit does is said in the imperative. These begin or make a statement about a state.
+IMPERATIVE_SINCE = "2026-12-01"
+STATEMENT = re.compile(
+    r"(?:a|an|the|what|how|that)\b|.*\b(?:is|are|was|were|has|have|isn't|aren't)\b", re.IGNORECASE
+)
 # Full hashes of commits that were published before somebody saw what is wrong with them.
 EXCUSED: frozenset[str] = frozenset()
 # Written by git or about to be folded into another.
@@ -53,12 +60,14 @@ def base(repository: Path) -> str:
     return added[-1]
 
 
-def faults(message: str) -> list[str]:
-    """What is wrong with a commit's message."""
+def faults(message: str, date: str = IMPERATIVE_SINCE) -> list[str]:
+    """What is wrong with the message of a commit that was written on this date, YYYY-MM-DD."""
     subject, _, rest = message.strip().partition("\n")
     found = []
     if not SUBJECT.match(subject):
         found.append("the subject isn't `area: what it does`")
+    elif date >= IMPERATIVE_SINCE and STATEMENT.match(subject.partition(": ")[2]):
+        found.append("the subject isn't imperative: write what the commit does, as in `close it`")
     if len(subject) > SUBJECT_COLUMNS:
         found.append(f"the subject has {len(subject)} columns, of {SUBJECT_COLUMNS}")
     if not rest.strip():
@@ -73,14 +82,14 @@ def faults(message: str) -> list[str]:
 def check(repository: Path) -> tuple[int, list[str]]:
     """How many commits were looked at, and a line for each fault. Raises Absent."""
     since = f"{base(repository)}..HEAD"
-    text = git(repository, "log", "--no-merges", "--reverse", "-z", "--format=%H %B", since)
+    text = git(repository, "log", "--no-merges", "--reverse", "-z", "--format=%H %as %B", since)
     count, lines = 0, []
     for entry in filter(None, text.split("\0")):
-        commit, _, message = entry.partition(" ")
+        commit, date, message = entry.split(" ", 2)
         if commit not in EXCUSED and not message.startswith(OTHERS):
             count += 1
             subject = message.partition("\n")[0]
-            lines += [f"{commit[:10]} {subject}: {fault}" for fault in faults(message)]
+            lines += [f"{commit[:10]} {subject}: {fault}" for fault in faults(message, date)]
     return count, lines
 
 

@@ -71,10 +71,44 @@ def test_accepted(message: str) -> None:
         ("net: close the listener first", "no body gives the reason"),
         ("net: close the listener\nElse it stays.", "no empty line follows the subject"),
         (f"net: close\n\n{'x' * 101}", "a line of the body has more than 100 columns"),
+        *(
+            (
+                f"net: {words}\n\nElse it stays.",
+                "the subject isn't imperative: write what the commit does, as in `close it`",
+            )
+            for words in (
+                "the listener closes first",
+                "What comes late finds it closed",
+                "how listeners close",
+                "listeners are closed first",
+                "each listener has an end",
+            )
+        ),
     ],
 )
 def test_refused(message: str, fault: str) -> None:
     assert commits.faults(message) == [fault]
+
+
+@pytest.mark.parametrize("words", ["haven", "isolate what waits", "write the list that was lost"])
+def test_the_words_are_whole_ones_of_a_statement(words: str) -> None:
+    assert bool(commits.faults(f"net: {words}\n\nElse it stays.")) == ("was" in words)
+
+
+def test_subjects_of_before_are_free() -> None:
+    message = "net: listeners are closed first\n\nElse they stay."
+    assert commits.faults(message, "2026-11-30") == []
+
+
+@has_git
+def test_the_date_of_a_commit_decides(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2026-11-30", commits.IMPERATIVE_SINCE):
+        monkeypatch.setenv("GIT_AUTHOR_DATE", f"{day}T12:00:00Z")
+        repository.commit("net: listeners are closed first\n\nElse they stay.")
+    count, lines = commits.check(repository.folder)
+    assert (count, len(lines)) == (2, 1)
 
 
 @has_git

@@ -1,4 +1,4 @@
-"""Forms from streams of bytes: what `await request.form()` does, for who has no request."""
+"""Forms from streams of bytes: what `await request.form()` does, without a request."""
 
 from __future__ import annotations
 

@@ -381,7 +381,7 @@ class Depends:
 
     @property
     def _concurrency(self) -> Self | None:
-        """Where FastAPI keeps `get_semaphore`, for those who look how many calls run."""
+        """Where FastAPI keeps `get_semaphore`, by which one can see how many calls run."""
         return None if self.max_concurrency is None else self
 
     def __repr__(self) -> str:

@@ -69,7 +69,7 @@ class HTTPConnection(_core.Request):
 
     @property
     def user(self) -> Any:
-        """Who asks. Raises: RuntimeError without AuthenticationMiddleware."""
+        """The client's user. Raises: RuntimeError without AuthenticationMiddleware."""
         return self._put_by("user", "AuthenticationMiddleware")
 
     @property
@@ -354,8 +354,8 @@ class Request(HTTPConnection):
             await form.close()
 
     async def send_early_hints(self, link: str, /, *links: str) -> None:
-        """Sends 103 with Link fields (RFC 8297), unless the response has begun; behind ASGI
-        middleware and under other servers only where the server offers that extension.
+        """Sends 103 with Link fields (RFC 8297), unless the response has begun. Within ASGI
+        middleware and under other servers that needs a server which offers the extension.
 
         Raises: ValueError for what no field can hold, RuntimeError for a Request that was made
         without `send`.

@@ -365,8 +365,8 @@ class FileResponse(Response):
     """The file at `path`, with ETag and Last-Modified; supports ranges, preconditions and HEAD.
 
     `filename` sets Content-Disposition. If `media_type` is None, it is guessed from the name.
-    `stat_result` is taken for the sake of programs that pass it: the file is looked at when it is
-    opened, so that what is told of it is true. `chunk_size` likewise changes nothing.
+    `stat_result` changes nothing and is accepted for programs that pass it: size and time are read
+    when the file is opened, so that they are true. `chunk_size` changes nothing, either.
     """
 
     chunk_size = 64 * 1024

@@ -450,7 +450,7 @@ class APIRouter(Registering):
         self.take(APIWebSocketRoute(self.prefix + path, endpoint, name, all_before))
 
     def take(self, route: Any) -> None:
-        """Notes a route of any kind as it is, also for those who have included the router."""
+        """Adds a route of any kind as it is, also to apps that have included the router already."""
         self.routes.append(route)
         for includer, shared in self._includers:
             if (owner := includer()) is not None:

@@ -271,7 +271,7 @@ async def _handle(plan: _core.Plan, request: Request) -> Response:
     body = await request.body() if plan.body == _core.BODY_COLLECT else None
     if 0 <= plan.body_limit < len(body or b""):
         raise HTTPException(413)
-    adopter = request.app.adopter()  # before it is asked to make a request
+    adopter = request.app.adopter()  # before it makes a request
     if request._scope is None:
         request = type(request)(request.scope, request.receive)
     if body is not None:

@@ -294,7 +294,7 @@ def validation_exception_handler(request: Request, exc: ValidationException) -> 
 
 
 def _shown(error: Any) -> Any:
-    """An error in which bytes, such as a file's, are shown as text: in Base64 nobody reads them."""
+    """An error with its bytes, such as a file's, as text, since Base64 would be unreadable."""
     found = error.get("input") if isinstance(error, dict) else None
     if type(found) is bytes:
         return {**error, "input": found.decode(errors="replace")}

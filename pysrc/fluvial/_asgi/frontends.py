@@ -1,4 +1,4 @@
-"""The files of a browser application, mounted in an app or a router, behind its dependencies."""
+"""A browser application's files, mounted in an app or a router, and guarded by dependencies."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Frontend(Mount):
         self.dependencies = tuple(dependencies)
 
     def included(self, prefix: str, dependencies: Sequence[Depends]) -> Frontend:
-        """The same in a router's place below `prefix`, and behind that router's dependencies."""
+        """The same below a router's `prefix`, guarded by that router's dependencies, too."""
         every = (*dependencies, *self.dependencies)
         return Frontend(f"{prefix}{self.prefix}" or "/", self.guard.files, every)
 
     def serve_in(self, app: Any) -> None:
-        """Puts the files behind the dependencies of `app` and of the routers.
+        """Guards the files by the dependencies of `app` and of the routers.
 
         Raises: TypeError when one of them can't be called.
         """

@@ -12,7 +12,7 @@ log = logging.getLogger("fluvial.error")
 # Set in the context of a test client's requests; returns whether the exception was taken.
 taker: ContextVar[Callable[[BaseException], bool] | None] = ContextVar("taker", default=None)
 
-# Set by what watches requests: is told of what nothing has handled, before it is logged.
+# Set by what watches requests; called with each unhandled exception before it is logged.
 observer: ContextVar[Callable[[BaseException], None] | None] = ContextVar("observer", default=None)
 
 

@@ -76,8 +76,8 @@ class Shield:
 class Redelivery:
     """Cancels anew, now and then, what belongs to a cancelled scope.
 
-    A thread may begin to await something on the loop after the scope that it was called in was
-    cancelled, which anyio only tells those that are there at that moment.
+    anyio cancels only the tasks that are present at that moment. A thread may start an await later;
+    that is cancelled here, too.
     """
 
     def __init__(self, scope: Any) -> None:

@@ -160,7 +160,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A way to show who one is; `kind`: bearer, basic, scheme (any other of HTTP's), query,
+    """A way to authenticate; `kind`: bearer, basic, scheme (any other of HTTP's), query,
     header or cookie. `name`: of the parameter, or of HTTP's scheme."""
 
     key: str

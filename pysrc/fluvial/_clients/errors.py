@@ -26,7 +26,7 @@ _PHRASES = {
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """An exception: its name, and the responses of all operations that it stands for."""
+    """An exception: its name, and the responses of all operations that it is raised for."""
 
     status: str
     phrase: str

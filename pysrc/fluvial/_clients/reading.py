@@ -93,7 +93,7 @@ class _Reader:
         )
 
     def _resolve(self, item: Any, place: str) -> Any:
-        """What a reference to a parameter, a body or a response stands for."""
+        """The parameter, body or response that a reference names."""
         while isinstance(item, dict) and "$ref" in item:
             reference: str = item["$ref"]
             found: Any = self._document

@@ -129,7 +129,7 @@ class SchemaReader:
         return Field(name, found, required, default, schema.get("description", ""))
 
     def _declare(self, schema: Schema, key: str) -> Model | Enum | Alias:
-        """What stands behind a name."""
+        """The schema that a name refers to."""
         if not isinstance(schema, dict):
             return Alias("", ANY)
         doc = schema.get("description", "")

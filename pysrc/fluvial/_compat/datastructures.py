@@ -1,4 +1,4 @@
-"""FastAPI's mark of a default, which tells what was given from what was not."""
+"""FastAPI's mark of a default, by which a value that was given can be recognised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries of URLs that are a key by themselves, for those who tell others of them."""
+"""Queries of URLs that grant access by themselves: spans have them without their secrets."""
 
 from __future__ import annotations
 

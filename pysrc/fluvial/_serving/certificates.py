@@ -61,18 +61,18 @@ class Certificates:
         """The keys of session tickets, for a process that takes this one's place."""
         return b"" if self._tickets is None else self._tickets.state()
 
-    # ---- For who looks at the files -----------------------------------------------------------
+    # ---- Looking at the files ------------------------------------------------------------------
 
     def share(self) -> None:
-        """What is renewed is from now on passed on to the processes that are forked then."""
+        """From now on, renewed certificates reach the processes that are forked after this call."""
         if self.secure is not None and self.posted is None:
             self.posted = Posted()
 
     def look(self) -> bool:
         """Whether there are new certificates, which `secure` has then.
 
-        Files that are still changing, from one look to the next, are left to another look: they may
-        be half of a pair. Those that can't be used are told of once, and the old ones stay.
+        Files that changed since the last look are left for the next one: they may be half of a
+        pair. If they can't be used, that is logged once, and the old certificates stay.
         """
         if self._tickets is not None:
             self._tickets.advance()  # in a parent, which uses none itself

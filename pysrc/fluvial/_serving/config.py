@@ -102,9 +102,9 @@ class Config:
 
     Times are in seconds. After the first signal to stop, requests have `graceful_timeout` to
     finish, and the rest of the shutdown has `cleanup_timeout`; then the process is terminated.
-    With `metrics` requests and much else are counted: it is the path that tells them, or HOST:PORT,
-    a port of its own, which has them at /metrics. `metrics_series` is the maximum number of routes,
-    methods and statuses that are told apart.
+    With `metrics` requests and much else are counted. It is the path that serves the counts, or
+    HOST:PORT, a port of its own, which serves them at /metrics. `metrics_series` is the maximum
+    number of combinations of route, method and status that are counted apart.
     With `otel` OpenTelemetry's spans and measurements of requests are sent by OTLP.
     With `health` the server responds to /-/live and /-/ready; for `drain_delay` after the first
     signal it serves on, but is not ready, and only then begins to stop.
@@ -121,8 +121,8 @@ class Config:
     forwarded must come from a page of a local name. `allowed_hosts` are the hosts that requests may
     name ("*.example.org": all below it); others get a 400. If it is empty, all may.
 
-    `forwarded_allow_ips` are the addresses and networks of proxies ("unix": whoever connects to a
-    Unix socket; "*": all) that are believed what `forwarded_fields` say of a request's client.
+    `forwarded_allow_ips` are the addresses and networks of proxies ("unix": all clients of a
+    Unix socket; "*": all). What their `forwarded_fields` say of a request's client is believed.
 
     `compress` are the content codings for clients that accept one: "zstd", "br" and "gzip", the
     best one first, each with ":LEVEL" or without, or "all". Bodies of fewer than

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def rules_of(config: Config) -> dict[str, Any]:
-    """Limits, who may ask for what, who is believed, and what responses say."""
+    """Limits, allowed hosts and origins, trusted proxies, and fields of responses."""
     return {
         "limits": _limits(config),
         "ws_origins": " ".join(config.ws_origins).lower(),

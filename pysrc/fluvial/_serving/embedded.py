@@ -154,9 +154,9 @@ class Server:
     def stop_thread(self) -> None:
         """Stops serving; returns when the thread has ended.
 
-        A second call, from another thread, doesn't wait for the requests under way. Functions that
-        the app runs in threads of asyncio's, and that go on after `cleanup_timeout`, are left
-        behind: the interpreter waits for them when it exits.
+        A second call, from another thread, doesn't wait for the requests under way. The app may
+        run functions in asyncio's threads. Those that exceed `cleanup_timeout` are not waited for
+        here, but when the interpreter exits.
 
         Raises: what the app's shutdown raises; RuntimeError in the server's own thread, or when the
         server runs on a loop.

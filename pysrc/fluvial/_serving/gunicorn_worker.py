@@ -146,7 +146,7 @@ class GunicornWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Service(Service):
-    """A service that tells what gunicorn wants to know."""
+    """A service that reports to gunicorn."""
 
     @property
     def stops(self) -> int:
@@ -169,7 +169,7 @@ def _log_as(error_log: logging.Logger) -> None:
 
 
 def _networks(found: Any) -> tuple[str, ...]:
-    """Who is believed; what comes by a Unix socket is, too."""
+    """The trusted proxies; clients of a Unix socket are trusted, too."""
     texts = found.split(",") if isinstance(found, str) else found
     return (*filter(None, map(str.strip, texts)), "unix")
 

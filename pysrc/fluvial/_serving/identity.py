@@ -1,4 +1,4 @@
-"""As whom the server runs: user, group, umask, and the file that holds its process's id."""
+"""The server's user, group and umask, and the file that holds its process's id."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _group_of(config: Config) -> int:
 
 
 def owner_of_sockets(config: Config) -> tuple[int, int]:
-    """Whom a Unix socket's file belongs to, as numbers; -1: no change.
+    """The owner and the group of a Unix socket's file, as numbers; -1: no change.
 
     Raises: IdentityError when there is none such.
     """

@@ -1,4 +1,4 @@
-"""Options of `fluvial run` about where it listens, and as whom it runs."""
+"""Options of `fluvial run` about addresses to listen on, and the user to run as."""
 
 from __future__ import annotations
 

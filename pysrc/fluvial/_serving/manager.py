@@ -19,10 +19,10 @@ _MOST_PASSED = 1024
 
 
 class ServiceManager:
-    """Has passed the descriptors in `passed`, and is told states.
+    """The service manager, which passed the descriptors in `passed` and gets notified of states.
 
-    Without a manager there are none, and every method does nothing. Errors are ignored: a manager
-    that can't be told is no reason to stop serving.
+    Without a manager there are none, and every method does nothing. Errors are ignored: the server
+    goes on when the manager can't be reached.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Metrics: where the workers count, and who is told: a path of the server, or a port of its own."""
+"""Metrics: where the workers count, and the path or the port that serves what they counted."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ PORT_PATH = "/metrics"  # on a port of its own
 
 @dataclass(slots=True)
 class Counting:
-    """Where one process counts, and on which sockets it tells that: made before workers are forked.
+    """Which process counts where, and which sockets serve the metrics.
 
-    A process whose `slot` is -1 doesn't count.
+    It is made before workers are forked. A process whose `slot` is -1 doesn't count.
     """
 
     memory: MetricsMemory

@@ -141,7 +141,7 @@ class MetricsMemory:
     # ---- A worker's -----------------------------------------------------------------------------
 
     def begin(self, slot: int, threads: int) -> None:
-        """Notes who has the slot from now on."""
+        """Notes which process has the slot from now on."""
         self._clear(slot)
         self._set(slot, "pid", os.getpid())
         self._set(slot, "threads_most", threads)

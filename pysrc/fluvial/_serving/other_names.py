@@ -228,7 +228,7 @@ class RefusedName(Exception):
 
 
 def translate(args: Sequence[str], own: frozenset[str], note: Callable[[str], object]) -> list[str]:
-    """The command line with our names, which are `own`. `note` is told what is left out, and why.
+    """The command line with our names, which are `own`. `note` gets what is left out, and why.
 
     Raises: RefusedName when an option or its value has no counterpart here.
     """

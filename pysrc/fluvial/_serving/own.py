@@ -86,7 +86,7 @@ class Own:
             self._urgent.close(patience)
 
     def around(self, app: Asgi3) -> Asgi3:
-        """The app, with what tells OpenTelemetry of its requests around it if that is wanted."""
+        """The app, with OpenTelemetry's tracing around it if that is wanted."""
         return app if self._telemetry is None else self._telemetry.around(app)
 
     def around_wsgi(self, app: Wsgi) -> Wsgi:

@@ -1,4 +1,4 @@
-"""Options of `fluvial run` about proxies in front, and about who may ask for what."""
+"""Options of `fluvial run` about proxies in front, and about allowed hosts and origins."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _LEAST_CLOSE_CODE = 1000  # RFC 6455 section 7.4; smaller numbers are HTTP statu
 
 
 class Refusals:
-    """What is logged of one server's refusals. `clock` tells seconds."""
+    """What is logged of one server's refusals. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What a worker tells its supervisor: that it is ready, that its loop runs, and its requests."""
+"""What a worker reports to its supervisor: its start, its loop's turns, and its requests."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Rolling(Supervisor):
             config, self._work, self._certificates = self._renew(self._certificates)
         except (SecureError, ValueError) as exc:
             log.error("No worker was restarted: %s", exc)
-            return  # the manager is told that it serves, by _look_after
+            return  # _look_after notifies the manager that it serves
         self._certificates.share()
         self._resize(config.workers - self._config.workers)
         self._config = config

@@ -111,7 +111,7 @@ class Service:
         self._stopping = Stop()
         self._retiring = False
         self.is_over = False  # no request is handled any more
-        self.alone = True  # nobody else serves the sockets, before, beside or after it
+        self.alone = True  # no other process serves the sockets before, during or after its run
         self._cancel_at = 0  # the number of stop() calls that cancels the task; 0: none
         self._task: asyncio.Task[Any] | None = None
         self._on_stop: Callable[[], None] | None = None

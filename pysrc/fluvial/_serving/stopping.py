@@ -1,4 +1,4 @@
-"""What tells a handler that its server is stopping, so that a stream can end by itself."""
+"""Lets a handler find out that its server is stopping, so that a stream can end by itself."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Telemetry:
             self._ours.append(meters)
 
     def around(self, app: Asgi3) -> Asgi3:
-        """The app, whose requests are told."""
+        """The app with tracing around it."""
         return Told(app)
 
     @contextlib.asynccontextmanager
@@ -150,7 +150,7 @@ def _route(scope: Message) -> Any:
 
 
 def finish(span: trace.Span, name: str, route: Any, result: dict[str, Any]) -> None:
-    """Tells the route, which is known only now, and what came of the request."""
+    """Records the route, which is known only now, and the result."""
     if route is not None:
         result["http.route"] = route or "/"
         span.update_name(f"{name} {route or '/'}")
@@ -167,7 +167,7 @@ def _headers(scope: Message) -> dict[str, list[str]]:
 
 
 def known_method(method: str) -> str:
-    """The method, or what stands for one that the conventions don't know."""
+    """The method, or "_OTHER" for one that the conventions don't know."""
     return method if method in METHODS else "_OTHER"
 
 

@@ -92,7 +92,7 @@ class _Request:
         self.end()
 
     def end(self) -> None:
-        """The response is complete, or nobody wants the rest."""
+        """The response is complete, or the server drops the rest."""
         if self._over:
             return
         self._over = True

@@ -26,14 +26,13 @@ Received = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A name in the request, its name for the validator, whether its values form a list, which
-    field of the model it is for, which may have several, and the name that errors tell."""
+    """One name that a field of a parameter model may have in the request."""
 
-    sent: str
-    name: str
-    many: bool
-    field: str
-    shown: str
+    sent: str  # as it is in the request
+    name: str  # as the validator expects it
+    many: bool  # whether its values form a list
+    field: str  # the field of the model, which may have several names
+    shown: str  # as errors name it
 
 
 def choices_reader(field: Field, validator: Validator) -> Reader:

@@ -287,8 +287,11 @@ class _Builder:
         return layout, special
 
     def _told(self, roots: list[Call]) -> tuple[int, ...]:
-        """The places of all parameters but those of the body, as FastAPI tells of them: those of a
-        dependency each time that it is wanted. Empty when none is wanted twice, or too many are."""
+        """The places of all parameters but those of the body, in the order of FastAPI's errors.
+
+        Those of a dependency occur once per use. Empty when no dependency is used twice, or when
+        there would be too many.
+        """
         visited: list[int] = []
         for root in roots:
             self._tell(root, visited)

@@ -85,8 +85,8 @@ class Layout:
     response: int
     background: int
     for_app: tuple[tuple[int, Any], ...]  # places and keys of what is made when the app starts
-    # Which places are told of when parameters failed, in this order, where the results of some
-    # dependencies are shared. Those of them are told each time. Else empty: all, in their order.
+    # Which parameters to check for errors, in order. A shared dependency's are reported at each
+    # use. Empty: all.
     told: tuple[int, ...]
 
     def fill(self, params: tuple[Any, ...], app_value: Callable[[Any], Any] | None) -> Values:

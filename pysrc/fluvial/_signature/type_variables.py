@@ -1,4 +1,4 @@
-"""What the type variables in the type of a result stand for.
+"""The types by which type variables in the type of a result are replaced.
 
 pydantic validates a variable by its bound, but then writes all fields that the object has, and
 takes a variable without a bound for Any. Neither says which fields may be sent.

@@ -53,7 +53,7 @@ def strip_alias(annotation: Any) -> Any:
 
 
 def _alias_of(alias: Any, arguments: tuple[Any, ...]) -> Any:
-    """What an alias stands for with these arguments, which are in the order of its parameters."""
+    """The type that an alias names with these arguments, in the order of its parameters."""
     known = dict(zip(alias.__type_params__, arguments, strict=False))
     value = alias.__value__
     if isinstance(value, typing.TypeVar):

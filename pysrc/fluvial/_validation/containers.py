@@ -38,7 +38,7 @@ def strip_qualifiers(annotation: Any) -> Any:
 
 
 def type_variables(annotation: Any) -> dict[Any, Any]:
-    """What the type variables of a generic class and of its bases stand for."""
+    """The type for each type variable of a generic class and of its bases."""
     kind = get_origin(annotation) or annotation
     found: dict[Any, Any] = dict(
         zip(getattr(kind, "__parameters__", ()), get_args(annotation), strict=False)
@@ -53,7 +53,7 @@ def known_to_msgspec(annotation: Any, variables: _Vars | None = None) -> Any:
     """`annotation` with lists and dicts in the place of containers into which msgspec can't look;
     the same object if it has none. The fields of classes are not changed.
 
-    `variables` has what type variables stand for.
+    `variables` maps type variables to types.
 
     Raises: TypeError for another generic class with models in it.
     """

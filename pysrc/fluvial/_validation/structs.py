@@ -1,4 +1,4 @@
-"""What pydantic is told of types that only msgspec knows: Structs, attrs classes, `msgspec.Meta`.
+"""Schemas for pydantic of types that only msgspec knows: Structs, attrs classes, `msgspec.Meta`.
 
 msgspec decodes them. pydantic makes the errors for values that msgspec refuses, accepts some of
 these as it does in its own models, and makes their JSON Schema.
@@ -40,7 +40,7 @@ _exact_encoder = msgspec.json.Encoder(
 def for_pydantic(annotation: Any, variables: _Vars = types.MappingProxyType({})) -> Any:
     """The annotation, with parts that pydantic can validate in the place of msgspec's own.
 
-    `variables` has what the type variables in it stand for. Imports pydantic.
+    `variables` maps the type variables in it to types. Imports pydantic.
     """
     bare, metadata = split_annotated(strip_qualifiers(annotation))
     made = _replaced(bare, variables)

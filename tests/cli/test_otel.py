@@ -213,7 +213,8 @@ def test_metrics(tmp_path: Path, collector: Collector) -> None:
     with telling(tmp_path, NATIVE, collector) as url:
         for number in range(3):
             httpx.get(f"{url}/items/{number}")
-        httpx.request("PROPFIND", f"{url}/items/1")
+        for method in ("PROPFIND", "QUERY"):
+            httpx.request(method, f"{url}/items/1")
     named = {metric.name: metric for metric in collector.metrics}
     points = {
         (told["http.request.method"], told.get("http.route")): (point.count, told)
@@ -224,6 +225,7 @@ def test_metrics(tmp_path: Path, collector: Collector) -> None:
     assert (count, told["http.response.status_code"]) == (3, 200)
     assert "url.path" not in told
     assert points["_OTHER", "/items/{number}"][0] == 1
+    assert points["QUERY", "/items/{number}"][0] == 1
     assert named["http.server.request.duration"].unit == "s"
     active = named["http.server.active_requests"].sum.data_points
     assert {point.as_int for point in active} == {0}

@@ -70,7 +70,7 @@ def addresses_of(config: Config, passed: Sequence[int] = ()) -> list[Address]:
 
 
 def bind_address(address: Address, config: Config) -> list[socket.socket]:
-    """The sockets of one address. Raises: BindError."""
+    """The sockets of one address. Raises: BindError when it can't be listened on."""
     if address.fd is not None:
         return [_adopt(address.fd)]
     if address.path is not None:

@@ -85,8 +85,9 @@ struct H2Stream {
     uint64_t received;
     uint64_t checked; /* `received` at `checked_at` */
     uint64_t checked_at;
-    uint32_t unread_left; /* of UNREAD_MAX, once the response is complete */
-    Decoded *decoder;     /* owned: the body is being decompressed; else NULL */
+    uint64_t
+        unread_left;  /* of HttpLimits.linger_bytes, once the response is complete */
+    Decoded *decoder; /* owned: the body is being decompressed; else NULL */
 
     /* The response. */
     H2Piece *first, **last; /* owned: what nghttp2 hasn't taken */
@@ -95,7 +96,8 @@ struct H2Stream {
     bool ended_out;         /* the body is complete */
     bool deferred;          /* nghttp2 waits for nghttp2_session_resume_data */
     bool over_high;
-    bool sent_end;          /* END_STREAM has left */
+    bool sent_end; /* END_STREAM has left, at `sent_end_at` */
+    uint64_t sent_end_at;
     bool reset;             /* RST_STREAM is submitted */
     Buf trailers;           /* owned: "name: value\r\n" … */
     Coded *coded;           /* owned: the response is being compressed; else NULL */

@@ -257,10 +257,22 @@ h2_is_shut(const H2Conn *h2)
     return nghttp2_session_get_local_window_size(h2->session) <= few;
 }
 
+/* Whether the client has had the whole response for as long as the rest of its body is read. */
+static bool
+h2_lingers_too_long(const H2Stream *s, uint64_t now, const HttpLimits *limits)
+{
+    bool late = limits->linger_time != 0 && now - s->sent_end_at >= limits->linger_time;
+    return s->sent_end && !s->ended_in && !s->reset && (late || s->h2->draining);
+}
+
 /* The body of a request that should be arriving, or be given up by the client. */
 static void
 h2_look_in(H2Stream *s, uint64_t now, const HttpLimits *limits)
 {
+    if (h2_lingers_too_long(s, now, limits)) {
+        h2_stream_reset(s, NGHTTP2_NO_ERROR);
+        return;
+    }
     uint64_t ms = now - s->checked_at;
     if (s->ended_in || s->paused || s->connect || s->held.len != 0 || s->reset
         || h2_is_shut(s->h2)) {

@@ -235,6 +235,7 @@ h2_on_frame_send(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *frame
     H2Stream *s = end ? h2_stream_of(h2, frame->hd.stream_id) : NULL;
     if (s != NULL) {
         s->sent_end = true;
+        s->sent_end_at = h2_now(h2);
         if (!s->ended_in && s->unread_left == 0) {
             h2_stream_reset(s, NGHTTP2_NO_ERROR);
         }

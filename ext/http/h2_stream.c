@@ -27,7 +27,8 @@ h2_stream_adopt(H2Conn *h2, int32_t id, HttpRequest *req)
     s->id = id;
     s->req = req;
     s->last = &s->first;
-    s->unread_left = UNREAD_MAX;
+    uint64_t linger = h2->conn->server->limits.linger_bytes;
+    s->unread_left = linger != 0 ? linger : UINT64_MAX;
     s->conn_taken_checked = h2->taken;
     s->checked_at = s->taken_at = h2_now(h2);
     req->h2 = s;
@@ -316,12 +317,13 @@ h2_stream_consume(H2Stream *s, size_t len)
     (void)nghttp2_session_consume(s->h2->session, s->id, len);
 }
 
-/* Bytes that nobody reads: some are taken, so that a client which sends before it reads gets its response. */
+/* Bytes that nobody reads. They are taken within the bounds of a lingering close, as with HTTP/1.1: RST_STREAM that
+ * arrives together with the response makes some clients lose it (curl 7.88), whatever RFC 9113 section 8.1 says. */
 static void
 h2_exchange_unread(H2Stream *s, size_t len)
 {
     if (len <= s->unread_left) {
-        s->unread_left -= (uint32_t)len;
+        s->unread_left -= len;
         h2_stream_consume(s, len);
         return;
     }

@@ -298,13 +298,24 @@ def test_a_response_that_is_shorter_than_it_said(client: H2Client) -> None:
 
 
 def test_a_response_before_the_body(served: Served) -> None:
-    """The client is asked to stop once it has read the response (RFC 9113 section 8.1)."""
+    """The rest of the body is read, so that the client gets the response, and nothing is reset."""
     with H2Client.to(served) as client:
         length = ("content-length", str(2**30))
         stream = client.request("/echo", "POST", length, body=b"x" * 40_000, end=False)
         assert client.answer(stream).status == 413
-        for _ in range(2):
-            client.send(frame(DATA, 0, stream, b"x" * 16384))
+        client.send(b"".join(frame(DATA, 0, stream, b"x" * 16384) for _ in range(12)))
+        assert client.get().status == 200
+        assert client.answers[stream].reset is None
+
+
+@pytest.mark.parametrize("limit", [{"linger_bytes": 50_000}, {"linger_time": 1000}])
+def test_a_client_that_goes_on_after_the_response(certificate: Certificate, limit: Any) -> None:
+    """It is asked to stop, without an error (RFC 9113 section 8.1), when the bounds are reached."""
+    with serving(app, http="auto", limits=limit) as served, H2Client.to(served) as client:
+        length = ("content-length", str(2**30))
+        stream = client.request("/echo", "POST", length, body=b"x" * 40_000, end=False)
+        assert client.answer(stream).status == 413
+        client.send(frame(DATA, 0, stream, b"x" * 16384))
         while client.answers[stream].reset is None:
             assert client.read() is not None
         assert client.answers[stream].reset == NO_ERROR

@@ -25,6 +25,7 @@ pytestmark = needs.HTTP2
 TIMEOUT = 60
 NODE = Path(__file__).with_name("http2_client.mjs")
 PIECE = b"0123456789abcdef" * 1024
+TOO_LARGE = b'{"detail":"The body is too large"}'
 app = App()
 
 
@@ -36,6 +37,16 @@ async def index(request: Request) -> dict[str, str]:
 @app.post("/echo")
 async def echo(request: Request) -> Response:
     return Response(await request.body(), media_type="application/octet-stream")
+
+
+@app.post("/early")
+async def early() -> Response:
+    return Response("early")
+
+
+@app.post("/small", body_limit=1000)
+async def small(request: Request) -> int:
+    return len(await request.body())
 
 
 @app.get("/pieces")
@@ -91,6 +102,19 @@ def test_curl_with_bodies(served: Served, certificate: Certificate) -> None:
     options = ("--data-binary", "@-", f"{served.url}/echo")
     assert curl(served, certificate, *options, stdin=body) == body
     assert curl(served, certificate, f"{served.url}/pieces") == PIECE * 20
+
+
+@pytest.mark.parametrize("path", ["early", "small"])
+def test_curl_gets_a_response_that_comes_before_its_body_has_gone(
+    served: Served, certificate: Certificate, path: str
+) -> None:
+    """RST_STREAM beside the response would make curl 7 lose it, or wait without end."""
+    how = ("--silent", "--write-out", "%{http_code}", "--data-binary", "@-")
+    tls = served.context is not None
+    more = ("--http2", "--cacert", str(certificate.cert)) if tls else ("--http2-prior-knowledge",)
+    for _ in range(5):
+        found = run("curl", *how, *more, f"{served.url}/{path}", stdin=PIECE * 1024)
+        assert found == {"early": b"early200", "small": TOO_LARGE + b"413"}[path]
 
 
 @pytest.mark.parametrize("served", ["h2c"], indirect=True)

@@ -35,7 +35,7 @@ _AROUND = ("default", "function-after", "function-before")
 # What may stand around a model: pydantic validates nothing else of it than the class.
 _OUTSIDE = ("model", "nullable", "list", "definitions", "definition-ref")
 _OUTSIDE_KEYS = {"type", "schema", "items_schema", "definitions", "schema_ref", "metadata", "ref"}
-_NOTHING = _core.Shape(_core.SHAPE_EXACT)
+NOTHING_FITS = _core.Shape(_core.SHAPE_EXACT)
 
 
 class _Unknown(Exception):
@@ -46,9 +46,9 @@ def make_model_shape(schema: Any) -> _core.Shape:
     """The shape of what one of pydantic's core schemas describes; one that nothing fits if values
     must be looked at by pydantic."""
     try:
-        return _Maker().make(schema, inside=False) or _NOTHING
+        return _Maker().make(schema, inside=False) or NOTHING_FITS
     except _Unknown:
-        return _NOTHING
+        return NOTHING_FITS
 
 
 class _Maker:

@@ -54,7 +54,7 @@ from ..responses import (
 from ..sse import EventSourceResponse, ServerSentEvent
 from .foreign import check_model
 from .json_lines import JSONLinesResponse, lines_of
-from .model_shapes import make_model_shape
+from .model_shapes import NOTHING_FITS, make_model_shape
 from .shapes import Shape, make_shape
 
 if TYPE_CHECKING:
@@ -271,20 +271,22 @@ class _ModelEncoder:
         self._options = options
         self._by_alias = options.get("by_alias", True)
         self._dump: ModelOptions = {"by_alias": True, **options}
-        self._fits: Callable[[Any], bool] = self._fits_first
+        self._fits = NOTHING_FITS
+        self._complete = False
 
-    def _fits_first(self, result: Any) -> bool:
-        """At the first result the schema is complete, also that of classes defined later."""
+    def _prepare(self) -> None:
+        """At the first result, once it is validated, the schema is complete, also that of classes
+        that were defined later."""
         schema = self._adapter.core_schema
         self._serializer = declared_serializer(schema) or self._adapter.serializer
         to_json = self._serializer.to_json
         self._write = partial(to_json, **self._options) if self._options else to_json
-        self._fits = make_model_shape(schema).fits
-        return self._fits(result)
+        self._fits = make_model_shape(schema)
+        self._complete = True
 
     def encode(self, result: Any) -> bytes:
         """`result` as JSON. Raises: ResponseValidationError when it doesn't match the type."""
-        if self._fits(result):
+        if self._fits.fits(result):
             try:
                 return self._write(result, by_alias=self._by_alias, warnings=False)
             except ValueError:  # lone surrogates
@@ -293,6 +295,8 @@ class _ModelEncoder:
 
     def _encode_any(self, result: Any) -> bytes:
         value = _validated(self._adapter, result)
+        if not self._complete:
+            self._prepare()
         serializer = self._serializer
         try:
             return serializer.to_json(value, warnings="error", **self._dump)

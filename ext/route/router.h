@@ -40,8 +40,9 @@ typedef struct RouteMatch {
 
 typedef struct Router Router;
 
-/* Whether the texts of a route's captures fit its `fits`, the only thing for which a look-up calls Python. */
-typedef bool (*RouteFits)(PyObject *fits, const Slice *captures);
+/* Whether the texts of a route's `count` captures fit its `fits`, the only thing for which a look-up calls Python. It
+ * may split the path in another way, and changes `captures` then. */
+typedef bool (*RouteFits)(PyObject *fits, Slice *captures, unsigned count);
 
 /* `redirects`: whether a path is redirected to the one with or without a '/' at its end.
  * NULL: out of memory, no exception set. */

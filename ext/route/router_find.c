@@ -8,7 +8,7 @@
  *
  * The work is bounded by the path's length times the number of captures in the tree, because no capture node
  * tries the same end twice. Which routes match after an end doesn't depend on where the capture began, so one try
- * is enough. (What Router.ask says may depend on it; still, only one is tried.) A capture node is always reached
+ * is enough. (What Router.ask says may depend on it; it splits the path anew.) A capture node is always reached
  * from its parent capture through the same literal text. The parent tries its ends in descending order, so the
  * starts of the node descend too, and with them the ends that are still untried. `Node.low` is the last end
  * tried; the path from there on is not examined again.
@@ -29,6 +29,7 @@ typedef struct Search {
     uint32_t best;  /* order of the best route so far; UINT32_MAX: none */
     bool matched;   /* some route matches the path, for any method */
     Slice captures[ROUTE_CAPTURES_MAX]; /* on the current path of nodes */
+    Slice split[ROUTE_CAPTURES_MAX];    /* the same as Router.ask has split them */
     RouteMatch *out;
 } Search;
 
@@ -176,16 +177,20 @@ search_capture(Search *s, Node *after, size_t pos, unsigned ncaptures)
     search_ends(s, after, pos, end, last, ncaptures);
 }
 
-static bool
-search_fits(Search *s, const Route *route)
+/* The route's captures, or NULL if the path doesn't fit it. */
+static const Slice *
+search_fits(Search *s, const Route *route, unsigned ncaptures)
 {
     if (likely(route->fits == NULL)) {
-        return true;
+        return s->captures;
+    }
+    for (unsigned i = 0; i < ncaptures; i++) {
+        s->split[i] = s->captures[i];
     }
     s->router->asking++;
-    bool fits = s->router->ask(route->fits, s->captures);
+    bool fits = s->router->ask(route->fits, s->split, ncaptures);
     s->router->asking--;
-    return fits;
+    return fits ? s->split : NULL;
 }
 
 /* Examines the routes that end at `node`, where the path ends. */
@@ -197,7 +202,8 @@ search_routes(Search *s, const Node *node, unsigned ncaptures)
         if (route->order >= s->best) {
             break;
         }
-        if (!search_fits(s, route)) {
+        const Slice *captures = search_fits(s, route, ncaptures);
+        if (captures == NULL) {
             continue;
         }
         s->matched = true;
@@ -207,7 +213,7 @@ search_routes(Search *s, const Node *node, unsigned ncaptures)
             s->out->names = route->names;
             s->out->ncaptures = ncaptures;
             for (unsigned c = 0; c < ncaptures; c++) {
-                s->out->captures[c] = s->captures[c];
+                s->out->captures[c] = captures[c];
             }
             break;
         }

@@ -15,25 +15,63 @@ typedef struct RouterObject {
     Router *table; /* owned */
 } RouterObject;
 
-/* See RouteFits. `fits` is a tuple with a callable or None for each capture: of a text that fits, it returns
- * something else than None. */
-static bool
-captures_fit(PyObject *fits, const Slice *captures)
+/* Calls `call` (borrowed) with a text that a client sent. What it returns, or NULL without an exception: it raised
+ * one, or there is no memory. */
+static PyObject *
+fits_ask(PyObject *call, Slice text)
 {
+    PyObject *arg = text_utf8(text);
+    PyObject *found = arg == NULL ? NULL : PyObject_CallOneArg(call, arg);
+    Py_XDECREF(arg);
+    if (found == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+            PyErr_SetInterrupt(); /* a signal during a long match: raised again later */
+        }
+        PyErr_Clear(); /* else no memory, for a text that a client sent */
+    }
+    return found;
+}
+
+/* Places the captures in `text` as `offsets` says: a tuple of the beginning and the end of each. False without an
+ * exception when it says something else. */
+static bool
+captures_place(PyObject *offsets, Slice text, Slice *captures, Py_ssize_t count)
+{
+    if (!PyTuple_Check(offsets) || PyTuple_GET_SIZE(offsets) != 2 * count) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        size_t begin = PyLong_AsSize_t(PyTuple_GET_ITEM(offsets, 2 * i));
+        size_t end = PyLong_AsSize_t(PyTuple_GET_ITEM(offsets, 2 * i + 1));
+        if (PyErr_Occurred() || begin > end || end > text.len) {
+            PyErr_Clear(); /* our own mistake, which must not lead out of the path */
+            return false;
+        }
+        captures[i] = slice_of(text.ptr + begin, end - begin);
+    }
+    return true;
+}
+
+/* See RouteFits. `fits` is either a tuple with a callable or None for each capture: of a text that fits, it returns
+ * something else than None. Or it is one callable, for the text from the first capture's beginning to the last one's
+ * end, of which it returns how it is split, as captures_place takes it, or None. */
+static bool
+captures_fit(PyObject *fits, Slice *captures, unsigned count)
+{
+    if (!PyTuple_Check(fits)) {
+        const char *end = captures[count - 1].ptr + captures[count - 1].len;
+        Slice text = slice_of(captures[0].ptr, (size_t)(end - captures[0].ptr));
+        PyObject *offsets = fits_ask(fits, text);
+        bool fit = offsets != NULL && captures_place(offsets, text, captures, count);
+        Py_XDECREF(offsets);
+        return fit;
+    }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(fits); i++) {
         PyObject *call = PyTuple_GET_ITEM(fits, i);
         if (call == Py_None) {
             continue;
         }
-        PyObject *text = text_utf8(captures[i]);
-        PyObject *found = text == NULL ? NULL : PyObject_CallOneArg(call, text);
-        Py_XDECREF(text);
-        if (found == NULL) {
-            if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-                PyErr_SetInterrupt(); /* a signal during a long match: raised again later */
-            }
-            PyErr_Clear(); /* else no memory, for a text that a client sent */
-        }
+        PyObject *found = fits_ask(call, captures[i]);
         bool fit = found != NULL && found != Py_None;
         Py_XDECREF(found);
         if (!fit) {
@@ -246,10 +284,14 @@ route_add(Router *table, MethodSet methods, PyObject *pattern, PyObject *plan,
         return NULL;
     }
     Py_ssize_t count = PyTuple_GET_SIZE(names);
-    if (fits != NULL && PyTuple_GET_SIZE(fits) != count) {
+    Py_ssize_t asked = fits == NULL ? count : Py_MAX(count, 1); /* a function needs one */
+    if (fits != NULL && PyTuple_Check(fits)) {
+        asked = PyTuple_GET_SIZE(fits);
+    }
+    if (asked != count) {
         Py_DECREF(names);
         return PyErr_Format(PyExc_ValueError, "fits must have %zd items, not %zd",
-                            count, PyTuple_GET_SIZE(fits));
+                            count, asked);
     }
     RouteError err = router_add(table, text, methods, plan, names, fits, &at);
     Py_DECREF(names);
@@ -265,8 +307,8 @@ router_type_add(PyObject *op, PyObject *args)
     PyObject *names, *pattern, *plan, *fits = NULL; /* borrowed */
     Router *table = router_type_free_table(op);
     if (table == NULL
-        || !PyArg_ParseTuple(args, "O!UO|O!:add", &PyTuple_Type, &names, &pattern,
-                             &plan, &PyTuple_Type, &fits)) {
+        || !PyArg_ParseTuple(args, "O!UO|O:add", &PyTuple_Type, &names, &pattern, &plan,
+                             &fits)) {
         return NULL;
     }
     const RouteState *st = route_state(PyType_GetModule(Py_TYPE(op)));

@@ -212,12 +212,14 @@ class Router:
         methods: tuple[str, ...],
         pattern: str,
         plan: Plan,
-        fits: tuple[Callable[[str], object] | None, ...] = ...,
+        fits: tuple[Callable[[str], object] | None, ...] | Callable[[str], object] = ...,
         /,
     ) -> None:
         """Adds a route. For each parameter, `fits` has None, or what returns None for texts that it
-        doesn't take: then later routes are tried. Raises: ValueError, which says where, for a
-        malformed pattern or an unknown method; RuntimeError when `fits` calls it."""
+        doesn't take: then later routes are tried. As a function it takes the text from the first
+        parameter to the last, and returns where each begins and ends in its UTF-8, in one tuple.
+        Raises: ValueError, which says where, for a malformed pattern or an unknown method;
+        RuntimeError when `fits` calls it."""
     def replace(self, old: Plan, new: Plan) -> int:
         """Puts `new` in the place of `old`; returns how many routes had that."""
     def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:

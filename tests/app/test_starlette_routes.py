@@ -391,6 +391,59 @@ def test_routes_stay_as_they_are_while_one_is_looked_up() -> None:
     assert table.find("GET", "/b/1/2") == ("not_found", None, ())
     with pytest.raises(ValueError, match="fits must have 1 items, not 2"):
         table.add(("GET",), "/d/{x}", plan, (None, None))
+    with pytest.raises(ValueError, match="fits must have 0 items, not 1"):
+        table.add(("GET",), "/d", plan, len)
+
+
+@pytest.mark.parametrize("offsets", [None, 1, (), (0,), (0, 4), (-1, 2), (2, 1), ("0", "1")])
+def test_a_split_that_leads_out_of_the_path_is_none(offsets: Any) -> None:
+    table = _core.Router()
+    plan = _core.Plan(lambda: None, kind=_core.INLINE)
+    table.add(("GET",), "/a/{x}", plan, lambda text: offsets)
+    assert table.find("GET", "/a/abc") == ("not_found", None, ())
+    table.add(("GET",), "/b/{x}", plan, lambda text: (1, 2))
+    assert table.find("GET", "/b/abc") == ("found", plan, ("b",))
+
+
+class Letters(Hex):
+    regex = "[a-zé]+"
+    convert = to_string = staticmethod(str)
+
+
+@pytest.mark.parametrize("around", [None, "layer"])
+def test_parameters_of_one_segment_are_split_in_every_way(around: Any) -> None:
+    register_url_convertor("hex", Hex())
+    register_url_convertor("letters", Letters())
+    register_url_convertor("pair", Pair())
+    app = App()
+    if around == "layer":
+        app.add_middleware(Passing)
+    app.add_route("/{a:letters}-{b}", told)
+    app.add_route("/two/{a:letters}{b:hex}.txt", told)
+    app.add_route("/three/{a}{b:letters}{c:int}/end", told)
+    app.add_route("/slash/{a:pair}.{b:letters}", told)
+
+    @app.websocket("/ws/{a:letters}-{b}")
+    async def socket(websocket: WebSocket, a: str, b: str) -> None:
+        await websocket.accept()
+        await websocket.send_json([a, b])
+
+    with TestClient(app) as client:
+
+        def params(path: str) -> Any:
+            response = client.get(path)
+            return response.json()["params"] if response.status_code == 200 else None
+
+        assert params("/a-b-c") == {"a": "a", "b": "b-c"}
+        assert params("/1-b-c") is None
+        assert params("/two/éa1.txt") == {"a": "éa", "b": 1}
+        assert params("/two/é1.txt") == {"a": "é", "b": 1}
+        assert params("/two/11.txt") is None
+        assert params("/three/12ab3/end") == {"a": "12a", "b": "b", "c": 3}
+        assert params("/slash/a/b.c.d") is None
+        assert params("/slash/a/b.c") == {"a": ["a", "b"], "b": "c"}
+        with client.websocket_connect("/ws/a-b-c") as websocket:
+            assert websocket.receive_json() == ["a", "b-c"]
 
 
 def test_parts_are_apps_by_themselves() -> None:

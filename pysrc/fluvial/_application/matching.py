@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -77,6 +77,24 @@ def find_partial(
 def is_below(path: str, prefix: str) -> bool:
     """Whether `path` is `prefix` or below it."""
     return path == prefix or path.startswith(f"{prefix}/")
+
+
+def splits_of(path: str) -> Callable[[str], tuple[int, ...] | None]:
+    """What splits a text from a path's first parameter to the last: any way that fits all kinds.
+
+    It returns where each parameter begins and ends in the text's UTF-8.
+    """
+    edges = list(CAPTURE.finditer(path))
+    names = [match[1] for match in edges]
+    fullmatch = pattern_of(path[edges[0].start() : edges[-1].end()]).fullmatch
+
+    def split(text: str) -> tuple[int, ...] | None:
+        found = fullmatch(text)
+        if found is None:
+            return None
+        return tuple(len(text[:edge].encode()) for name in names for edge in found.span(name))
+
+    return split
 
 
 @functools.lru_cache(maxsize=4096)

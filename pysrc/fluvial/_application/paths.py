@@ -12,7 +12,7 @@ from .._messages.urls import PATH_SAFE, SEGMENT_SAFE
 from ..datastructures import URLPath
 from ..exceptions import NoMatchFound
 from .convertors import BUILT_IN, CONVERTOR_TYPES, Convertor, UnfitValue
-from .matching import CAPTURE
+from .matching import CAPTURE, splits_of
 
 if TYPE_CHECKING:
     from .. import _core
@@ -79,9 +79,14 @@ def add_to_table(
     router: _core.Router, methods: tuple[str, ...], path: str, plan: _core.Plan
 ) -> None:
     """Adds a route to a table of C's. Raises: ValueError for a malformed path."""
-    own = [_own(match[2]) for match in CAPTURE.finditer(path)]
-    fits = tuple(None if each is None else re.compile(each.regex).fullmatch for each in own)
-    router.add(methods, core_path(path), plan, *((fits,) if any(fits) else ()))
+    kinds = [_own(match[2]) for match in CAPTURE.finditer(path)]
+    own = [kind for kind in kinds if kind is not None]
+    if not own:
+        router.add(methods, core_path(path), plan)
+    elif len(kinds) > 1:  # texts that fit neither where C splits them may fit elsewhere
+        router.add(methods, core_path(path), plan, splits_of(path))
+    else:
+        router.add(methods, core_path(path), plan, (re.compile(own[0].regex).fullmatch,))
 
 
 def make_path(path: str, values: dict[str, Any]) -> str | None:

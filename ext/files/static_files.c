@@ -182,6 +182,11 @@ static_freshness(const HttpRequest *req, const ServedFile *file)
     int32_t tag = http_field_find(req, SLICE("if-none-match"), 0);
     if (tag >= 0) {
         Slice value = http_field_value(req, (uint32_t)tag);
+        if (value.len > 2 && memcmp(value.ptr, "W/", 2) == 0) {
+            value = slice_of(
+                value.ptr + 2,
+                value.len - 2); /* of a compressed response: the comparison is weak */
+        }
         bool one =
             value.len > 1 && value.ptr[0] == '"'
             && memchr(value.ptr, ',', value.len) == NULL

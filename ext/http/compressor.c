@@ -180,6 +180,36 @@ head_is_compressible(const Compressor *self, const HttpHead *head, int64_t lengt
     return type_is_compressible(self, type);
 }
 
+/* Whether the client has a compressed response, which a 304 with these fields says is the latest: If-None-Match has
+ * the weak form of their ETag. The content's type can't be asked, since a 304 has none. */
+static bool
+client_has_compressed(const HttpRequest *req, const HttpFields *fields)
+{
+    Slice lines = buf_slice(&fields->raw), tag = SLICE("");
+    while (lines.len != 0) {
+        Slice name, value;
+        (void)line_next(&lines, &name, &value);
+        if (slice_eq_nocase(name, SLICE("etag"))) {
+            tag = value;
+        }
+    }
+    int32_t i = tag.len == 0 || tag.ptr[0] != '"'
+                    ? -1
+                    : http_field_find(req, SLICE("if-none-match"), 0);
+    while (i >= 0) {
+        Slice tags = http_field_value(req, (uint32_t)i);
+        do {
+            Slice each = list_next(&tags, ',');
+            if (each.len == tag.len + 2 && memcmp(each.ptr, "W/", 2) == 0
+                && slice_eq(slice_of(each.ptr + 2, tag.len), tag)) {
+                return true;
+            }
+        } while (tags.ptr != NULL);
+        i = http_field_find(req, SLICE("if-none-match"), (uint32_t)i + 1);
+    }
+    return false;
+}
+
 /* Adds a field as it is when the response is compressed. 0 or an error. */
 static int
 field_copy(HttpFields *fields, Slice line, Slice name, Slice value)
@@ -196,10 +226,11 @@ field_copy(HttpFields *fields, Slice line, Slice name, Slice value)
     return err != 0 ? err : buf_append_slice(&fields->raw, SLICE("\r\n"));
 }
 
-/* The fields of a response that depends on Accept-Encoding; with a `coding` they say that it is compressed.
+/* The fields of a response that depends on Accept-Encoding, and is `compressed` or not; with a `coding` they name it.
  * 0 or an error. */
 static int
-fields_change(HttpFields *fields, const HttpFields *before, Coding coding)
+fields_change(HttpFields *fields, const HttpFields *before, bool compressed,
+              Coding coding)
 {
     http_fields_clear(fields);
     bool varies = false;
@@ -211,14 +242,14 @@ fields_change(HttpFields *fields, const HttpFields *before, Coding coding)
         varies |= slice_eq_nocase(name, SLICE("vary"))
                   && (value_has(value, SLICE("accept-encoding"))
                       || value_has(value, SLICE("*")));
-        err = coding != CODING_NONE ? field_copy(fields, line, name, value)
-                                    : buf_append_slice(&fields->raw, line);
+        err = compressed ? field_copy(fields, line, name, value)
+                         : buf_append_slice(&fields->raw, line);
     }
     if (before != NULL) {
         Buf raw = fields->raw;
         *fields = *before;
         fields->raw = raw;
-        fields->has_content_length &= coding == CODING_NONE;
+        fields->has_content_length &= !compressed;
     }
     if (err == 0 && coding != CODING_NONE) {
         err = http_fields_add(fields, SLICE("content-encoding"), coding_name(coding));
@@ -229,10 +260,27 @@ fields_change(HttpFields *fields, const HttpFields *before, Coding coding)
     return err;
 }
 
+/* Makes a 304 say what the compressed 200 would (RFC 9110 section 15.4.5), else the client's stored response isn't
+ * found by its tag. */
+static void
+compressor_change_unmodified(HttpRequest *req, HttpHead *head)
+{
+    Compressor *self = req->server->compressor;
+    if (head->fields != NULL && client_has_compressed(req, head->fields)
+        && http_accepted_coding(req, self->codings, self->n) != CODING_NONE
+        && fields_change(&self->fields, head->fields, true, CODING_NONE) == 0) {
+        head->fields = &self->fields;
+    }
+}
+
 Coding
 compressor_change_head(HttpRequest *req, HttpHead *head, int64_t length)
 {
     Compressor *self = req->server->compressor;
+    if (head->status == 304) {
+        compressor_change_unmodified(req, head);
+        return CODING_NONE;
+    }
     bool stated = head->fields != NULL && head->fields->has_content_length;
     if (stated && (length < 0 || (req->is_head && length == 0))) {
         length = head->fields->content_length;
@@ -241,7 +289,8 @@ compressor_change_head(HttpRequest *req, HttpHead *head, int64_t length)
         return CODING_NONE;
     }
     Coding coding = http_accepted_coding(req, self->codings, self->n);
-    if (fields_change(&self->fields, head->fields, coding) != 0) {
+    if (fields_change(&self->fields, head->fields, coding != CODING_NONE, coding)
+        != 0) {
         return CODING_NONE;
     }
     head->fields = &self->fields;

@@ -284,7 +284,8 @@ route_add(Router *table, MethodSet methods, PyObject *pattern, PyObject *plan,
         return NULL;
     }
     Py_ssize_t count = PyTuple_GET_SIZE(names);
-    Py_ssize_t asked = fits == NULL ? count : Py_MAX(count, 1); /* a function needs one */
+    Py_ssize_t asked =
+        fits == NULL ? count : Py_MAX(count, 1); /* a function needs one */
     if (fits != NULL && PyTuple_Check(fits)) {
         asked = PyTuple_GET_SIZE(fits);
     }

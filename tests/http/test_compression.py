@@ -56,6 +56,10 @@ def make(folder: Any) -> App:
     def file() -> FileResponse:
         return FileResponse(folder / "large.txt")
 
+    @app.get("/unchanged")
+    async def unchanged() -> Response:
+        return Response(status_code=304, headers={"ETag": ETAG})
+
     app.mount("/static", StaticFiles(directory=folder))
     return app
 
@@ -152,6 +156,30 @@ def test_the_fields_of_the_body_as_it_was_change(anywhere: httpx.Client) -> None
     coded, _ = fetch(anywhere, "/text", "gzip")
     assert coded.headers["etag"] == f"W/{ETAG}"
     assert "accept-ranges" not in coded.headers
+
+
+UNCHANGED = ["/unchanged", "/file", "/static/large.txt", "/static/small.txt"]
+
+
+@pytest.mark.parametrize("path", UNCHANGED)
+def test_a_304_has_the_tag_and_vary_of_its_200(anywhere: httpx.Client, path: str) -> None:
+    """Of the compressed one if the client has that: the tag that it sends says so."""
+    tag = fetch(anywhere, path, "identity")[0].headers["etag"]
+    weak = f"W/{tag}"
+    if path != "/unchanged":
+        assert fetch(anywhere, path, "gzip")[0].headers["etag"] == weak
+    for accept, sent, got in [
+        ("gzip", weak, weak),
+        ("gzip", f'"other", {weak}', weak),
+        ("gzip", tag, tag),
+        ("gzip", f'{tag}, W/"other"', tag),
+        ("identity", weak, tag),
+    ]:
+        response, body = fetch(anywhere, path, accept, headers={"if-none-match": sent})
+        assert (response.status_code, body) == (304, b"")
+        assert response.headers["etag"] == got
+        assert (response.headers.get("vary") == "Accept-Encoding") is (got == weak)
+        assert "content-encoding" not in response.headers
 
 
 @pytest.mark.parametrize("path", ["/text", "/file", "/static/small.txt", "/static/large.txt"])

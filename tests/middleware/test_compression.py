@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fluvial import App, PlainTextResponse, StreamingResponse
+from fluvial import App, FileResponse, PlainTextResponse, Response, StreamingResponse
 from fluvial.middleware.compression import CompressionMiddleware
 from fluvial.middleware.gzip import GZipMiddleware
 from support.codings import DECODERS, decode
@@ -26,6 +26,14 @@ def make(**options: Any) -> App:
     @app.get("/stream")
     async def stream() -> StreamingResponse:
         return StreamingResponse(iter([TEXT, TEXT, "end"]), media_type="text/plain")
+
+    @app.get("/unchanged")
+    def unchanged() -> Response:
+        return Response(status_code=304, headers={"ETag": '"abc"'})
+
+    @app.get("/file")
+    def file() -> FileResponse:
+        return FileResponse(__file__)
 
     app.add_middleware(CompressionMiddleware, **options)
     return app
@@ -92,3 +100,14 @@ def test_a_coding_or_level_that_there_is_not_is_named(levels: dict[str, int]) ->
         CompressionMiddleware(make(), levels=levels)
     with pytest.raises(ValueError, match="gzip of level 10"):
         GZipMiddleware(make(), compresslevel=10)
+
+
+@pytest.mark.parametrize("path", ["/unchanged", "/file"])
+def test_a_304_has_the_tag_and_vary_of_its_200(client: Any, path: str) -> None:
+    tag = client.get(path, headers={"accept-encoding": "identity"}).headers["etag"]
+    weak = f"W/{tag}"
+    for accept, sent, got in [("gzip", weak, weak), ("gzip", tag, tag), ("identity", weak, tag)]:
+        asked = {"accept-encoding": accept, "if-none-match": f'"other", {sent}'}
+        response = client.get(path, headers=asked)
+        assert (response.status_code, response.headers["etag"]) == (304, got)
+        assert (response.headers.get("vary") == "Accept-Encoding") is (got == weak)

@@ -115,6 +115,8 @@ class CompressionMiddleware:
         coding = self.choose(request.header("accept-encoding"))
         if body is None:
             _Compressing(self, coding).take(response)
+        elif response.status_code == 304:
+            mark_unmodified(headers, coding, request.header("if-none-match") or "")
         elif len(body) >= self.minimum_size and not self._keeps(response.status_code, headers):
             mark(headers, coding)
             if coding is not None:
@@ -126,11 +128,11 @@ class CompressionMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        fields = [value for name, value in scope["headers"] if name == b"accept-encoding"]
-        coding = self.choose(b",".join(fields).decode("latin-1"))
+        coding = self.choose(_list_in(scope, b"accept-encoding"))
         if coding is not None:
             offer_no_paths(scope)
-        await self.app(scope, receive, _Messages(self, coding, send).send)
+        tags = _list_in(scope, b"if-none-match")
+        await self.app(scope, receive, _Messages(self, coding, tags, send).send)
 
 
 def mark(headers: RawHeaders, coding: str | None) -> None:
@@ -143,6 +145,23 @@ def mark(headers: RawHeaders, coding: str | None) -> None:
             del fields["content-length"]
         if fields.get("etag", "").startswith('"'):
             fields["etag"] = f"W/{fields['etag']}"  # other bytes, the same meaning
+
+
+def mark_unmodified(headers: RawHeaders, coding: str | None, tags: str) -> None:
+    """Changes the fields of a 304 if `tags`, which the client sent, say that it has a compressed
+    response: they are those that the 200 would have (RFC 9110 section 15.4.5). A 304 has no
+    Content-Type that would tell."""
+    fields = MutableHeaders(raw=headers)
+    tag = fields.get("etag", "")
+    if coding is not None and tag.startswith('"'):
+        weak = f"W/{tag}"
+        if weak in (each.strip() for each in tags.split(",")):
+            fields["etag"] = weak
+            fields.add_vary_header("Accept-Encoding")
+
+
+def _list_in(scope: Message, field: bytes) -> str:
+    return b",".join(value for name, value in scope["headers"] if name == field).decode("latin-1")
 
 
 class Compressor:
@@ -176,6 +195,7 @@ class _Compressing:
     def __init__(self, settings: CompressionMiddleware, coding: str | None) -> None:
         self._settings = settings
         self._coding = coding
+        self._tags = ""  # what If-None-Match says
         self._sender: Any = None
         self._compressor: Compressor | None = None
 
@@ -185,6 +205,7 @@ class _Compressing:
 
         async def respond_compressed(request: Request, sender: Any) -> None:
             self._sender = sender
+            self._tags = request.header("if-none-match") or ""
             await respond(request, self)  # type: ignore[arg-type]  # it has the same methods
 
         response.respond = respond_compressed  # type: ignore[method-assign]
@@ -196,6 +217,10 @@ class _Compressing:
     def _begin(self, status: int, headers: RawHeaders, length: int) -> RawHeaders:
         """The fields of the head; afterwards there is a compressor if the body is compressed."""
         settings = self._settings
+        if status == 304:
+            headers = list(headers)
+            mark_unmodified(headers, self._coding, self._tags)
+            return headers
         length = declared_length(headers) if length < 0 else length
         if 0 <= length < settings.minimum_size or settings._keeps(status, headers):
             return headers
@@ -234,9 +259,12 @@ class _Compressing:
 class _Messages:
     """What `send` does for the app inside."""
 
-    def __init__(self, settings: CompressionMiddleware, coding: str | None, send: Send) -> None:
+    def __init__(
+        self, settings: CompressionMiddleware, coding: str | None, tags: str, send: Send
+    ) -> None:
         self._settings = settings
         self._coding = coding
+        self._tags = tags
         self._send = send
         self._start: Message | None = None  # held until the length is known
         self._compressor: Compressor | None = None
@@ -245,7 +273,10 @@ class _Messages:
         kind = message["type"]
         if kind == "http.response.start":
             message["headers"] = list(message.get("headers", ()))
-            if self._settings._keeps(message["status"], message["headers"]):
+            if message["status"] == 304:
+                mark_unmodified(message["headers"], self._coding, self._tags)
+                await self._send(message)
+            elif self._settings._keeps(message["status"], message["headers"]):
                 await self._send(message)
             else:
                 self._start = message

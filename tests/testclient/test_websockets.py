@@ -7,10 +7,12 @@ from fluvial import (
     App,
     Depends,
     PlainTextResponse,
+    StreamingResponse,
     WebSocket,
     WebSocketDisconnect,
     WebSocketException,
 )
+from fluvial.endpoints import WebSocketEndpoint
 from fluvial.testclient import TestClient, WebSocketDenialResponse
 
 
@@ -194,3 +196,56 @@ def test_auth() -> None:
     client.auth = ("a", "b")
     with client.websocket_connect("/") as websocket:
         assert websocket.receive_text() == "Basic YTpi"
+
+
+async def by_response(websocket: WebSocket) -> None:
+    assert await websocket.receive() == {"type": "websocket.connect"}
+    await websocket.send_denial_response(PlainTextResponse("not here", 404, {"x-a": "b"}))
+
+
+async def by_stream(websocket: WebSocket) -> None:
+    pieces = StreamingResponse(iter([b"not ", b"here"]), 404, {"x-a": "b"})
+    await websocket.send_denial_response(pieces)
+    with pytest.raises(RuntimeError, match="isn't accepted yet"):
+        await websocket.send({"type": "websocket.http.response.body"})
+
+
+async def by_events(websocket: WebSocket) -> None:
+    start = {"type": "websocket.http.response.start", "status": 404, "headers": [(b"x-a", b"b")]}
+    await websocket.send(start)
+    body = {"type": "websocket.http.response.body", "body": b"not ", "more_body": True}
+    await websocket.send(body)
+    await websocket.send({"type": "websocket.http.response.body", "body": b"here"})
+
+
+class DeclinesAll(WebSocketEndpoint):
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await by_stream(websocket)
+
+    async def on_receive(self, websocket: WebSocket, data: Any) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("place", ["alone", "mounted", "inside"])
+@pytest.mark.parametrize("decline", [by_response, by_stream, by_events, DeclinesAll])
+def test_a_websocket_that_is_made_of_a_scope_can_be_declined(place: str, decline: Any) -> None:
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        if isinstance(decline, type):
+            await decline(scope, receive, send)
+        else:
+            await decline(WebSocket(scope, receive, send))
+
+    app: Any = App()
+    if place == "alone":
+        app = asgi
+    elif place == "mounted":
+        app.mount("/", asgi)
+    else:
+        app.add_middleware(lambda inner: asgi)
+    with (
+        pytest.raises(WebSocketDenialResponse) as caught,
+        TestClient(app).websocket_connect("/"),
+    ):
+        pass
+    denial = caught.value
+    assert (denial.status_code, denial.text, denial.headers["x-a"]) == (404, "not here", "b")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _core
@@ -25,6 +25,7 @@ from ..websockets import ABNORMAL, CLOSED, CLOSING, NO_CODE, NORMAL, OPEN, WAITI
 
 if TYPE_CHECKING:
     from ..datastructures import URLPath
+    from ..responses import Response
     from .protocol import Message, Receive, Send
 
 # The scope's key for the Received of its request.
@@ -255,6 +256,8 @@ class AdoptedWebSocket(Adopted, WebSocket):
     close_asked = False  # the app has called close(), perhaps after the client closed
     close_code = 0
     close_reason: str | None = None
+    deny: Callable[[Response], Awaitable[None]] | None = None  # if no handler's end sends a refusal
+    _denied = False  # the program sends a refusal's events itself
     _announced = False  # the first event hasn't been received
 
     @property
@@ -321,6 +324,22 @@ class AdoptedWebSocket(Adopted, WebSocket):
         code = NORMAL if code == NO_CODE else code  # ASGI has no way to send no code
         with contextlib.suppress(WebSocketDisconnect):
             await self._tell({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def send_denial_response(self, response: Response) -> None:
+        """Rejects the WebSocket, at once if a program has made this object of a scope itself."""
+        await super().send_denial_response(response)
+        if self.deny is not None:
+            await self.deny(response)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Does what an ASGI event says; a refusal's events go out as they are."""
+        if not message["type"].startswith("websocket.http.response."):
+            await super().send(message)
+            return
+        if self.session_state != WAITING and not self._denied:
+            raise RuntimeError("only a WebSocket that isn't accepted yet can be declined")
+        self.session_state, self._denied = CLOSED, True
+        await self._tell(message)
 
     # ---- messages --------------------------------------------------------------------------
 

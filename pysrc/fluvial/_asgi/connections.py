@@ -6,7 +6,7 @@ it is needed: by an app that has ASGI middleware, is mounted, or runs under anot
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from .. import requests, responses
@@ -101,7 +101,7 @@ def make_request(
     cls: type[Any], scope: Message, receive: Receive | None, send: Send | None
 ) -> requests.HTTPConnection:
     """A request or WebSocket of the class `cls`, or one that derives from it."""
-    from .under_other_servers import adopt, bare_core
+    from .under_other_servers import adopt, bare_core, deny
 
     kind = scope["type"]
     if kind not in ("http", "websocket"):
@@ -115,6 +115,7 @@ def make_request(
         made.__class__ = derived(cls, type(made))
     if kind == "websocket":
         made.connect_with(send)
+        made.deny = partial(deny, made)
     else:
         made._send = send
     return made  # type: ignore[no-any-return]

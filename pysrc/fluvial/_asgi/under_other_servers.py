@@ -319,7 +319,7 @@ class AsgiSide:
                 exc,
             )
         if response is not None and websocket.session_state == WAITING:  # not closed by a handler
-            await _deny(websocket, response)
+            await deny(websocket, response)
 
     async def _respond_to_offer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Responds to an opening handshake that no route and no mounted app takes.
@@ -340,7 +340,7 @@ class AsgiSide:
 # ---- WebSockets that are not accepted ---------------------------------------------------------
 
 
-async def _deny(websocket: AdoptedWebSocket, response: Response) -> None:
+async def deny(websocket: AdoptedWebSocket, response: Response) -> None:
     """Rejects the WebSocket with `response`, or with 403 if the server can't send a response."""
     if has_denials(websocket._scope):
         websocket.session_state = CLOSED

@@ -232,6 +232,28 @@ def test_form_limits_of_apps_routers_and_routes(serve: Serve) -> None:
     assert client.post("/app", files={"text": (None, "ab")}).status_code == 400
 
 
+def test_more_fields_or_files_are_as_many_more_parts(serve: Serve) -> None:
+    app = App()
+
+    @app.post("/{fields}/{files}")
+    async def count(request: Request, fields: int, files: int) -> int:
+        return len(await request.form(max_fields=fields, max_files=files))
+
+    client = serve(app, limits={"form_parts": 20, "form_fields": 10, "form_files": 10}).client
+    for path, fields, files, status in [
+        ("/10/10", 10, 10, 200),
+        ("/30/15", 30, 15, 200),
+        ("/30/15", 31, 0, 400),
+        ("/1/1000", 1, 1000, 200),
+        ("/1000000000000000000000000/1", 3000, 1, 200),
+    ]:
+        form: Any = [(f"a{n}", (None, "")) for n in range(fields)]
+        form += [(f"b{n}", ("name", b"")) for n in range(files)]
+        response = client.post(path, files=form)
+        assert response.status_code == status, path
+        assert status == 400 or response.json() == fields + files
+
+
 def test_form_limits_that_mean_nothing() -> None:
     for limits, words in (
         ({"max_parts": 1}, "max_parts"),

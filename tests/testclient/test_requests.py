@@ -338,6 +338,24 @@ def test_a_client_can_be_used_again_after_the_block() -> None:
         assert client.get("/echo").status_code == 200
 
 
+@pytest.mark.parametrize("place", ["alone", "around", "mounted"])
+def test_what_the_startup_of_an_asgi_app_raises_is_raised(place: str) -> None:
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "in words"})
+        raise LookupError("startup")
+
+    app: Any = App()
+    if place == "alone":
+        app = asgi
+    elif place == "around":
+        app.add_middleware(lambda inner: asgi)
+    else:
+        app.mount("/", asgi)
+    with pytest.raises(LookupError, match="startup"), TestClient(app):
+        pass
+
+
 @pytest.mark.parametrize("when", ["startup", "shutdown"])
 def test_what_the_lifespan_raises_is_raised(when: str) -> None:
     @contextlib.asynccontextmanager

@@ -38,7 +38,8 @@ class ClientGone(ConnectionResetError):
 
 
 class LifespanError(Exception):
-    """The app's startup or shutdown failed; the message is the app's own."""
+    """The app's startup or shutdown failed; the message is the app's own, and the cause of a failed
+    startup what it has raised."""
 
 
 class Bridge:
@@ -188,7 +189,7 @@ class Lifespan:
         if reply["type"] == f"lifespan.{phase}.failed":
             await asyncio.wait((self._task,))
             reason = reply.get("message") or _reason(self._task).removeprefix(": ")
-            raise LifespanError(reason or "without a reason")
+            raise LifespanError(reason or "without a reason") from _raised(self._task)
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": dict(VERSIONS), "state": self.state}
@@ -204,11 +205,15 @@ class Lifespan:
         self._reply.set_result(message)
 
 
+def _raised(task: asyncio.Task[None]) -> BaseException | None:
+    """The exception that the app raised."""
+    return task.exception() if task.done() and not task.cancelled() else None
+
+
 def _reason(task: asyncio.Task[None]) -> str:
     """The exception that the app raised, as text that starts with ": "; empty without one."""
-    if not task.done() or task.cancelled() or (exc := task.exception()) is None:
-        return ""
-    return f": {type(exc).__name__}: {exc}"
+    exc = _raised(task)
+    return "" if exc is None else f": {type(exc).__name__}: {exc}"
 
 
 def _report(text: str, exc: BaseException | None) -> None:

@@ -56,14 +56,18 @@ class FormLimits:
         max_fields: float | None = None,
         max_part_size: float | None = None,
     ) -> FormLimits:
-        """A copy with the limits that are given, under Starlette's names for them."""
+        """A copy with the limits that are given, under Starlette's names for them. Where they allow
+        more files or fields, there may be as many more parts."""
         given = {"files": max_files, "fields": max_fields, "field_size": max_part_size}
         others = {
             name: UNLIMITED if value >= UNLIMITED else int(value)
             for name, value in given.items()
             if value is not None
         }
-        return dataclasses.replace(self, **others) if others else self
+        if not others:
+            return self
+        more = sum(max(0, others.get(each, 0) - getattr(self, each)) for each in ("files", "fields"))
+        return dataclasses.replace(self, parts=min(self.parts + more, UNLIMITED), **others)
 
 
 DEFAULTS = FormLimits()

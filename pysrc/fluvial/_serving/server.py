@@ -186,7 +186,7 @@ class Service:
             await self._cancellable(1, lifespan.__aenter__())
         except LifespanError as exc:
             log.error("Application startup failed: %s", exc)
-            raise StartError from exc
+            raise StartError from exc.__cause__ or exc
         except asyncio.CancelledError as exc:
             if not self._stops:
                 raise

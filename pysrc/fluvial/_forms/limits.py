@@ -66,7 +66,9 @@ class FormLimits:
         }
         if not others:
             return self
-        more = sum(max(0, others.get(each, 0) - getattr(self, each)) for each in ("files", "fields"))
+        more = sum(
+            max(0, others.get(each, 0) - getattr(self, each)) for each in ("files", "fields")
+        )
         return dataclasses.replace(self, parts=min(self.parts + more, UNLIMITED), **others)
 
 

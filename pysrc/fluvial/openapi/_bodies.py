@@ -19,6 +19,7 @@ from .._validation.annotations import (
     union_members,
 )
 from ..params import File
+from ._names import EitherName, field_names
 from ._parts import Part, field_part
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def _spread_members(name: str, fields: Sequence[Field]) -> Part:
         title = part.info.title or each.name.replace("_", " ").title()
         is_reference = is_class(split_annotated(each.annotation)[0], pydantic.BaseModel)
         named = pydantic.Field(title=None if is_reference else title)
-        members[f"field_{number}"] = Annotated[part.kind, named]
+        kind = Annotated[part.kind, EitherName(_kinds(each))] if _is_form_model(each) else part.kind
+        members[f"field_{number}"] = Annotated[kind, named]
     config = ConfigDict(json_schema_extra=_spreading(fields))
     made: Any = create_model(name, __config__=config, **members)
     return Part(made, "body", "validation", FieldInfo(annotation=made))
@@ -162,9 +164,10 @@ def _absence(models: Sequence[Any]) -> Schema:
     if any(model.model_config.get("extra") in ("allow", "forbid") for model in models):
         return {"maxProperties": 0}
     names = {
-        str(info.validation_alias or info.alias or name)
+        name
         for model in models
-        for name, info in model.model_fields.items()
+        for field, info in model.model_fields.items()
+        for name in field_names(model, field, info)
     }
     listed = [{"required": [name]} for name in sorted(names)]
     return {"not": {"anyOf": listed}} if listed else {}

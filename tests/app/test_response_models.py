@@ -26,6 +26,8 @@ import msgspec
 import pydantic
 import pytest
 from fluvial import App, EventSourceResponse, Response, ServerSentEvent
+from fluvial._signature.shapes import reducer_of
+from fluvial._validation.declared_fields import serializer_of
 from support.serving import serving
 from typing_extensions import TypedDict
 
@@ -541,3 +543,90 @@ def test_results_are_converted_to_simple_types(serve) -> None:
         assert client.get(f"/{number}").json() == seen
     assert client.get("/limit").status_code == 500
     assert client.get("/literal").status_code == 500
+
+
+@attrs.define
+class AttrsOfStruct:
+    held: Struct
+
+
+def arbitrary(kind: Any) -> Any:
+    """A model with a field that pydantic knows by its class alone."""
+    config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+    return pydantic.create_model("Arbitrary", __config__=config, held=(kind, ...))
+
+
+UNKNOWN = ("struct", "renamed", "strict", "tagged", "tagged union", "array", "attrs")
+ARBITRARY: dict[str, tuple[Any, Any, Any]] = {
+    **{name: ITEMS[name] for name in (*UNKNOWN, "attrs' __dict__")},
+    "exact": (Struct, Struct("ann"), ANN),
+    "inside": (AttrsOfStruct, AttrsOfStruct(StructRow("ann")), {"held": ANN}),
+    "instance": (pydantic.InstanceOf[Struct], StructRow("ann"), ANN),
+    "validated": (
+        Annotated[Struct, pydantic.AfterValidator(lambda it: it)],
+        StructRow("ann"),
+        ANN,
+    ),
+    "a member of a union": (int | Attrs | Struct, StructRow("ann"), ANN),
+    "another member": (Struct | Attrs | int, 5, 5),
+}
+
+
+@pytest.mark.parametrize("container", [None, "list", "dict", "optional", "tuple"])
+def test_fields_of_models_that_pydantic_does_not_know(container: str | None) -> None:
+    wrap: tuple[Any, Callable[[Any], Any]] = {
+        None: (lambda kind: kind, lambda it: it),
+        "list": (lambda kind: list[kind], lambda it: [it]),
+        "dict": (lambda kind: dict[str, kind], lambda it: {"a": it}),
+        "optional": (lambda kind: kind | None, lambda it: it),
+        "tuple": (lambda kind: tuple[kind, int], lambda it: (it, 1)),
+    }[container]
+    cases: list[Any] = []
+    for name, (kind, value, seen) in ARBITRARY.items():
+        model = arbitrary(wrap[0](kind))
+        result = model(held=wrap[1](value))
+        expected = {"held": as_json(wrap[1](seen))}
+        cases.append((name, model, lambda it: it, result, expected))
+        cases.append((name, list[model], lambda it: [it], result, [expected]))
+        for holder in ("dataclass", "struct"):
+            held, hold = make_holders(model)[holder]
+            cases.append((name, held, hold, result, {"held": expected}))
+        twice = arbitrary(msgspec.defstruct("Twice", [("held", model)]))
+        inner = twice.model_fields["held"].annotation
+        outer = {"held": {"held": expected}}
+        cases.append((name, twice, lambda it: it, twice(held=inner(result)), outer))
+    check(cases)
+
+
+class StructPlus(Struct):
+    more: int = 1
+
+
+class StructPlusRow(StructPlus):
+    password: str = "secret"
+
+
+@pytest.mark.parametrize("kind", [Struct | StructPlus, StructPlus | Struct | None])
+def test_the_nearest_class_of_a_model_s_union(kind: Any) -> None:
+    model = arbitrary(kind)
+    values = {"plus": (StructPlusRow("ann"), ANN | {"more": 1}), "row": (StructRow("ann"), ANN)}
+    check(
+        [
+            (name, model, lambda it: it, model(held=value), {"held": seen})
+            for name, (value, seen) in values.items()
+        ]
+    )
+
+
+def test_what_was_never_validated_of_an_unknown_class(serve) -> None:
+    app = App()
+    model = arbitrary(Struct)
+    for number, held in enumerate([{"name": "ann", "password": "secret"}, AttrsRow("ann")]):
+        result = model.model_construct(held=held)
+        app.get(f"/{number}", response_model=model)(giving(lambda it: it, result))
+    client = serve(app).client
+    assert [client.get(f"/{number}").status_code for number in range(2)] == [500, 500]
+
+
+def test_ordinary_models_keep_pydantic_s_serializer() -> None:
+    assert serializer_of(Holder, reducer_of) is Holder.__pydantic_serializer__

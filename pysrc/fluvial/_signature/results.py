@@ -55,10 +55,11 @@ from ..sse import EventSourceResponse, ServerSentEvent
 from .foreign import check_model
 from .json_lines import JSONLinesResponse, lines_of
 from .model_shapes import NOTHING_FITS, make_model_shape
-from .shapes import Shape, make_shape
+from .shapes import Shape, make_shape, reducer_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+    from pydantic_core import SchemaSerializer
 
 Wrap = Callable[[Any], Response]
 Encode = Callable[[Any], bytes]
@@ -278,7 +279,7 @@ class _ModelEncoder:
         """At the first result, once it is validated, the schema is complete, also that of classes
         that were defined later."""
         schema = self._adapter.core_schema
-        self._serializer = declared_serializer(schema) or self._adapter.serializer
+        self._serializer = declared_serializer(schema, reducer_of) or self._adapter.serializer
         to_json = self._serializer.to_json
         self._write = partial(to_json, **self._options) if self._options else to_json
         self._fits = make_model_shape(schema)
@@ -301,7 +302,7 @@ class _ModelEncoder:
         try:
             return serializer.to_json(value, warnings="error", **self._dump)
         except ValueError:
-            value = _as_declared(self._adapter, value)
+            value = _as_declared(self._adapter, serializer, value)
         try:
             return serializer.to_json(value, warnings=False, **self._dump)
         except ValueError:  # lone surrogates
@@ -320,7 +321,7 @@ def _validated(adapter: TypeAdapter[Any], result: Any) -> Any:
         raise _misfit(exc, result) from exc
 
 
-def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:
+def _as_declared(adapter: TypeAdapter[Any], serializer: SchemaSerializer, value: Any) -> Any:
     """`value`, or if its fields hold values of undeclared types, a new model made from its data.
 
     Such values would be written with all of their own fields.
@@ -328,7 +329,7 @@ def _as_declared(adapter: TypeAdapter[Any], value: Any) -> Any:
     Raises: ResponseValidationError when the data doesn't match the model.
     """
     try:
-        adapter.dump_python(value, warnings="error")
+        serializer.to_python(value, warnings="error")
     except (ValueError, AttributeError, TypeError):  # of TypeError: see _made_anew
         return _made_anew(adapter, value)
     return value
@@ -389,7 +390,7 @@ def _writer_of(shape: Shape, models: list[Any]) -> Encode:
         kind = type(value)
         if kind not in known:
             return plain_once(value)
-        return serializer_of(kind).to_python(value, mode="json", by_alias=True)
+        return serializer_of(kind, reducer_of).to_python(value, mode="json", by_alias=True)
 
     encoder = msgspec.json.Encoder(enc_hook=hook, decimal_format="number")
 

@@ -8,18 +8,24 @@ model.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import decimal
 import uuid
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any, Protocol, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect as types
 
 from .. import _core
+from .._validation.annotations import has_struct
 from .._validation.containers import known_to_msgspec, type_variables
-from .._validation.declared_fields import serializer_of
+from .._validation.declared_fields import Reduce, serializer_of
+from .._validation.validators import StructValidator, make_adapter
+from .._validation.write_json import plain
 
 # Types that contain no other values.
 _LEAVES: dict[type[types.Type], type] = {
@@ -67,6 +73,36 @@ def make_shape(info: types.Type) -> tuple[Shape | None, list[Any]]:
     models in it."""
     maker = _Maker()
     return maker.make(info), maker.models
+
+
+def reducer_of(cls: Any) -> Reduce | None:
+    """Makes the function that reduces an object in a pydantic model, whose declared class is one
+    that pydantic doesn't know. None for classes without declared fields."""
+    if not dataclasses.is_dataclass(cls) and not has_struct(cls):
+        return None
+
+    # At the first value, so that the classes of its fields are defined.
+    @cache
+    def parts() -> tuple[StructValidator, Shape | None, bool]:
+        validator = StructValidator(cls, {}, lambda: make_adapter(cls))
+        shape, models = make_shape(validator.info)
+        own = all(serializer_of(it, reducer_of) is it.__pydantic_serializer__ for it in models)
+        return validator, shape, own
+
+    def reduce(value: Any) -> Any:
+        validator, shape, own = parts()
+        if shape is None:
+            return value
+        if not shape.test.fits(value):
+            fields = msgspec.to_builtins(shape.reduce(value), enc_hook=plain)
+            value = validator.from_python(fields, ("response",))
+        if own:
+            return value
+        made = shape.reduce(value)
+        # pydantic leaves this to our own writer, as it does with the objects themselves.
+        return MappingProxyType(made) if isinstance(made, dict) else made
+
+    return reduce
 
 
 class _Maker:
@@ -177,7 +213,7 @@ class _Class:
     def reduce(self, value: Any) -> Any:
         if not self._exact or not isinstance(value, self._cls):
             return value
-        serializer = serializer_of(self._cls)
+        serializer = serializer_of(self._cls, reducer_of)
         try:
             return serializer.to_python(value, mode="json", by_alias=True, warnings="error")
         except ValueError:

@@ -55,6 +55,8 @@ INSIDE = """
 set -eu
 root=$1 sources=$2
 shift 2
+# unshare(1) inside wants a mount at /.
+mount --bind "$root" "$root"
 mount --types proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"

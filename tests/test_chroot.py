@@ -230,6 +230,12 @@ def test_where_all_is_installed_nothing_is_asked(bare_system: Path) -> None:
     assert "dpkg --configure -a" in install_calls(bare_system, shown, "make")
 
 
+def test_a_system_has_a_mount_at_its_root(bare_system: Path) -> None:
+    """unshare(1) refuses to work without, so that no system could be made in another one."""
+    look = 'while read -r _ _ _ _ at _; do [ "$at" != / ] || exit 7; done </proc/self/mountinfo'
+    assert subprocess.call(python_command(RUN, str(bare_system), "/bin/sh", "-c", look)) == 7
+
+
 def test_the_copy_has_the_sources_and_the_pages_scripts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

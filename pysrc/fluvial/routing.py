@@ -268,6 +268,11 @@ class Registering(Events, ABC):
         Raises: TypeError when it has no such method; TypeError or ValueError when a path or an
         option can't be used.
         """
+        if not isinstance(self, Registering):  # called on the class itself
+            raise TypeError(
+                f"controller() needs an app or a router, not {self!r}: make one, and write "
+                "@router.controller"
+            )
         where = f"@{self._owner}.controller()"
         shared = Shared.of(dict(locals()), where)
 

@@ -206,6 +206,8 @@ def test_what_is_not_a_controller_is_said() -> None:
         app.controller(user)
     with pytest.raises(TypeError, match="did you mean 'prefix'"):
         app.controller(prefx="/x")
+    with pytest.raises(TypeError, match=r"needs an app or a router.*write @router\.controller"):
+        APIRouter.controller(Forgotten)
 
 
 def test_exceptions_of_the_constructor(serve) -> None:

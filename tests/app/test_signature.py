@@ -563,6 +563,13 @@ def test_what_decorators_refuse(call: Any, match: str) -> None:
         call(App())
 
 
+@pytest.mark.parametrize("status", [0, False, 1, 99, 600])
+def test_statuses_that_a_response_cannot_have(status: int) -> None:
+    app = App()
+    with pytest.raises(ValueError, match="must be 200 to 599"):
+        app.get("/", status_code=status)(lambda: 1)
+
+
 @pytest.mark.parametrize("name", [*METHODS, "api_route", "route", "websocket", "middleware"])
 def test_decorators_without_parentheses(name: str) -> None:
     app = App(openapi_url=None)

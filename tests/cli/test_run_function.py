@@ -161,6 +161,25 @@ def test_a_module_that_fails(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("where", ["import", "startup"])
+def test_an_app_that_raises_what_ctrl_c_raises(tmp_path: Path, where: str, workers: str) -> None:
+    """Nobody has sent a signal: it says so, and isn't a success."""
+    text = "raise KeyboardInterrupt\n"
+    if where == "startup":
+        text = (
+            "from contextlib import asynccontextmanager\nfrom fluvial import App\n"
+            "@asynccontextmanager\nasync def lifespan(app):\n    raise KeyboardInterrupt\n"
+            "    yield\napp = App(lifespan=lifespan)\n"
+        )
+    (tmp_path / "bad.py").write_text(text)
+    command = [sys.executable, "-m", "fluvial", "run", "bad:app", "--port", "0"]
+    command += ["--workers", workers]
+    done = forked.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert "Error: the app raised KeyboardInterrupt" in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_startup_that_exits(tmp_path: Path, workers: str) -> None:
     (tmp_path / "bad.py").write_text(
         "import sys\nfrom fluvial import App\napp = App()\n"

@@ -88,6 +88,8 @@ def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> 
     status_code = options.get("status_code")
     if not (status_code is None or isinstance(status_code, int)):
         raise TypeError(f"{where}: status_code must be an int, not {status_code!r}")
+    if status_code == 0:  # further on, that would be as if there were none
+        raise ValueError(f"{where}: status_code must be 200 to 599, not {status_code!r}")
     response_class = options.get("response_class")
     if not (response_class is None or is_class(response_class, Response)):
         raise TypeError(

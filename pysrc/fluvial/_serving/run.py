@@ -260,7 +260,10 @@ def _serve(
         return status
     except StartError:
         return START_FAILED
-    except (StartStopped, KeyboardInterrupt):
+    except (StartStopped, KeyboardInterrupt) as exc:
+        if isinstance(exc, KeyboardInterrupt) and signals is not None and not signals.number:
+            _print_error("the app raised KeyboardInterrupt")
+            return 130
         return 130 if signals is None else signals.status
     return 0
 

@@ -76,7 +76,23 @@ attributes_fit(const Shape *self, PyObject *value)
     return fits;
 }
 
-/* Whether the __dict__ of `value`, if it has one, has no more items than there are names. */
+/* The place of `key` (borrowed) among the names; -1 when it isn't one of them. */
+static Py_ssize_t
+name_index(const Shape *self, PyObject *key)
+{
+    if (!PyUnicode_CheckExact(key)) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(self->names, i);
+        if (name == key || PyUnicode_Compare(name, key) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Whether the __dict__ of `value`, if it has one, has nothing but what is declared. */
 static int
 dict_is_own(const Shape *self, PyObject *value)
 {
@@ -84,9 +100,14 @@ dict_is_own(const Shape *self, PyObject *value)
     if (own == NULL) {
         return attribute_missing() < 0 ? -1 : 1;
     }
-    Py_ssize_t count = PyObject_Size(own);
+    PyObject *key;
+    Py_ssize_t at = 0;
+    int fits = PyDict_Check(own);
+    while (fits == 1 && PyDict_Next(own, &at, &key, NULL)) {
+        fits = name_index(self, key) >= 0;
+    }
     Py_DECREF(own);
-    return count < 0 ? -1 : count <= PyTuple_GET_SIZE(self->names);
+    return fits;
 }
 
 static int
@@ -109,22 +130,6 @@ model_fits(const Shape *self, PyObject *value)
     }
     Py_DECREF(own);
     return fits;
-}
-
-/* The place of `key` (borrowed) among the names; -1 when it isn't one of them. */
-static Py_ssize_t
-name_index(const Shape *self, PyObject *key)
-{
-    if (!PyUnicode_CheckExact(key)) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->names); i++) {
-        PyObject *name = PyTuple_GET_ITEM(self->names, i);
-        if (name == key || PyUnicode_Compare(name, key) == 0) {
-            return i;
-        }
-    }
-    return -1;
 }
 
 /* Whether the key and the value of an item (borrowed: the caller holds them) fit. */
@@ -274,6 +279,10 @@ static PyObject *
 shape_py_fits(PyObject *op, PyObject *value)
 {
     int fits = shape_fits((const Shape *)op, value);
+    if (fits < 0 && PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        PyErr_Clear(); /* pydantic goes deeper by means of its own, and says so where even that is too deep */
+        fits = 0;
+    }
     return fits < 0 ? NULL : PyBool_FromLong(fits);
 }
 

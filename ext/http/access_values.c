@@ -87,8 +87,9 @@ ATOM(user)
     unsigned char text[BASIC_MAX / 4 * 3];
     size_t len = Py_MIN(value.len - basic.len, (size_t)BASIC_MAX) / 4 * 4;
     const char *encoded = value.ptr + basic.len;
-    if (len == 0
-        || EVP_DecodeBlock(text, (const unsigned char *)encoded, (int)len) < 0) {
+    int got = EVP_DecodeBlock(text, (const unsigned char *)encoded, (int)len);
+    /* It skips blanks, and then writes fewer bytes than belong to `len`: those are no credentials. */
+    if (len == 0 || got != (int)(len / 4 * 3)) {
         return NOTHING;
     }
     size_t padding = (encoded[len - 1] == '=') + (encoded[len - 2] == '=');

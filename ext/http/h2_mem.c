@@ -69,6 +69,9 @@ h2_mem_unref(H2Mem *mem)
 void *
 h2_mem_get(H2Mem *mem, size_t size)
 {
+    if (size > PY_SSIZE_T_MAX - sizeof(MemHead)) {
+        return NULL;
+    }
     size_t whole = size + sizeof(MemHead);
     size_t list = (whole - 1) / H2_MEM_STEP;
     if (list < H2_MEM_LISTS && mem->lists[list].first != NULL) {
@@ -76,9 +79,6 @@ h2_mem_get(H2Mem *mem, size_t size)
         mem->lists[list].first = head->next;
         mem->lists[list].n--;
         return head + 1;
-    }
-    if (size > PY_SSIZE_T_MAX - sizeof(MemHead)) {
-        return NULL;
     }
     bool listed = list < H2_MEM_LISTS;
     MemHead *head = PyMem_RawMalloc(listed ? (list + 1) * H2_MEM_STEP : whole);

@@ -57,6 +57,26 @@ h2_settings_decode(Slice text, uint8_t out[H2_SETTINGS_MOST * H2_SETTING])
     return n;
 }
 
+/* Whether a setting has a value that RFC 9113 section 6.5.2 and RFC 8441 section 3 allow. */
+static bool
+h2_setting_is_allowed(const uint8_t setting[H2_SETTING])
+{
+    unsigned id = (unsigned)setting[0] << 8 | setting[1];
+    uint32_t value = (uint32_t)setting[2] << 24 | (uint32_t)setting[3] << 16
+                     | (uint32_t)setting[4] << 8 | setting[5];
+    switch (id) {
+    case NGHTTP2_SETTINGS_ENABLE_PUSH:
+    case NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL:
+        return value <= 1;
+    case NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE:
+        return value <= INT32_MAX;
+    case NGHTTP2_SETTINGS_MAX_FRAME_SIZE:
+        return value >= 1 << 14 && value < 1 << 24;
+    default:
+        return true;
+    }
+}
+
 /* The bytes of the only HTTP2-Settings field; -1: there is none, or several, or
  * it is malformed. */
 static int
@@ -67,7 +87,13 @@ h2_settings_find(const HttpRequest *req, uint8_t out[H2_SETTINGS_MOST * H2_SETTI
     if (i < 0 || http_field_find(req, name, (uint32_t)i + 1) >= 0) {
         return -1;
     }
-    return h2_settings_decode(http_field_value(req, (uint32_t)i), out);
+    int len = h2_settings_decode(http_field_value(req, (uint32_t)i), out);
+    for (int at = 0; at < len; at += H2_SETTING) {
+        if (!h2_setting_is_allowed(out + at)) {
+            return -1;
+        }
+    }
+    return len;
 }
 
 bool
@@ -76,7 +102,7 @@ h2_is_offered(const HttpConn *c)
     const HttpRequest *req = c->req;
     uint8_t settings[H2_SETTINGS_MOST * H2_SETTING];
     return req->upgrade >= 0 && c->server->limits.h2 != 0 && c->stream.secure == NULL
-           && req->minor == 1 && !req->has_body && !req->expect_continue
+           && !c->eof && req->minor == 1 && !req->has_body && !req->expect_continue
            && req->method != HTTP_CONNECT && req->keep_alive
            && http_field_find(req, SLICE("content-length"), 0) < 0
            && list_has(req, SLICE("upgrade"), SLICE("h2c"))
@@ -140,6 +166,7 @@ h2_upgrade_stream(H2Conn *h2, HttpRequest *req)
     h2->opened = 1;
     int err = nghttp2_session_upgrade2(h2->session, settings,
                                        (size_t)(len < 0 ? 0 : len), req->is_head, NULL);
+    h2->head_at = h2_now(h2); /* the client's preface must come in time */
     if (err == 0) {
         err = nghttp2_session_set_stream_user_data(h2->session, 1, s);
     }

@@ -55,6 +55,7 @@ class _Maker:
     def __init__(self) -> None:
         self._definitions: dict[str, Any] = {}
         self._made: dict[str, _core.Shape] = {}  # of models, by their references
+        self._open: set[str] = set()  # references that are being followed
 
     def make(self, schema: Any, *, inside: bool) -> _core.Shape | None:
         """The shape of a schema, `inside` a model or around one. None if anything fits.
@@ -84,8 +85,7 @@ class _Maker:
                 self._definitions |= {each["ref"]: each for each in schema["definitions"]}
                 return self.make(schema["schema"], inside=inside)
             case "definition-ref":
-                known = self._made.get(schema["schema_ref"])
-                return known or self.make(self._definition(schema), inside=inside)
+                return self._referred(schema["schema_ref"], inside)
             case "nullable":
                 nothing = _core.Shape(_core.SHAPE_EXACT, (type(None),))
                 return _union([nothing, self.make(schema["schema"], inside=inside)])
@@ -103,11 +103,16 @@ class _Maker:
                 return shape
         raise _Unknown
 
-    def _definition(self, schema: Any) -> Any:
-        found = self._definitions.get(schema["schema_ref"])
-        if found is None:
+    def _referred(self, ref: str, inside: bool) -> _core.Shape | None:
+        """The shape of a definition. Only a model may be within itself."""
+        if ref in self._made:
+            return self._made[ref]
+        if ref in self._open or ref not in self._definitions:
             raise _Unknown
-        return found
+        self._open.add(ref)
+        shape = self.make(self._definitions[ref], inside=inside)
+        self._open.discard(ref)
+        return shape
 
     def _model(self, schema: Any) -> _core.Shape:
         ref = schema.get("ref")

@@ -14,7 +14,7 @@ import decimal
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from types import MappingProxyType
+from types import MappingProxyType, MemberDescriptorType
 from typing import Any, Protocol, get_origin, get_type_hints
 
 import msgspec
@@ -234,9 +234,13 @@ class _Object:
         self._array = isinstance(info, types.StructType) and info.array_like
         if isinstance(info, types.StructType) and info.tag_field is not None:
             self._tag = {info.tag_field: info.tag}
-        # msgspec writes everything in the __dict__ of an instance of an attrs class.
-        kind = _core.SHAPE_OWN if hasattr(info.cls, "__attrs_attrs__") else _core.SHAPE_OBJECT
-        self.test = _core.Shape(kind, (self._cls,), tuple(field.name for field in info.fields))
+        names = tuple(field.name for field in info.fields)
+        kind, classes = _core.SHAPE_OBJECT, (self._cls,)
+        if hasattr(info.cls, "__attrs_attrs__"):
+            # msgspec writes everything in the __dict__ and in the slots of an instance.
+            kind = _core.SHAPE_OWN
+            classes = classes if _slots_of(self._cls) <= set(names) else ()
+        self.test = _core.Shape(kind, classes, names)
 
     def settle(self, shapes: list[Shape | None]) -> None:
         """Completes the shape with the shapes of its fields."""
@@ -261,6 +265,16 @@ class _Object:
 
     def distance(self, value: Any) -> int:
         return _distance(value, self._cls)
+
+
+def _slots_of(cls: type) -> set[str]:
+    """The names of the slots that instances have, those of base classes too."""
+    return {
+        name
+        for base in cls.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, MemberDescriptorType) and name not in ("__dict__", "__weakref__")
+    }
 
 
 class _TypedDict(_Object):

@@ -308,7 +308,7 @@ def test_a_response_before_the_body(served: Served) -> None:
         assert client.answers[stream].reset is None
 
 
-@pytest.mark.parametrize("limit", [{"linger_bytes": 50_000}, {"linger_time": 1000}])
+@pytest.mark.parametrize("limit", [{"linger_bytes": 50_000}, {"linger_time": 1000, "body_rate": 0}])
 def test_a_client_that_goes_on_after_the_response(certificate: Certificate, limit: Any) -> None:
     """It is asked to stop, without an error (RFC 9113 section 8.1), when the bounds are reached."""
     with serving(app, http="auto", limits=limit) as served, H2Client.to(served) as client:

@@ -261,11 +261,16 @@ def _serve(
     except StartError:
         return START_FAILED
     except (StartStopped, KeyboardInterrupt) as exc:
-        if isinstance(exc, KeyboardInterrupt) and signals is not None and not signals.number:
-            _print_error("the app raised KeyboardInterrupt")
-            return 130
-        return 130 if signals is None else signals.status
+        return _interrupted(exc, signals)
     return 0
+
+
+def _interrupted(exc: BaseException, signals: StopSignals | None) -> int:
+    """The exit status of a startup that a signal, or the app itself, has ended."""
+    if isinstance(exc, KeyboardInterrupt) and signals is not None and not signals.number:
+        _print_error("the app raised KeyboardInterrupt")
+        return 130
+    return 130 if signals is None else signals.status
 
 
 def _print_error(reason: Exception | str) -> None:

@@ -235,7 +235,8 @@ class _Object:
         if isinstance(info, types.StructType) and info.tag_field is not None:
             self._tag = {info.tag_field: info.tag}
         names = tuple(field.name for field in info.fields)
-        kind, classes = _core.SHAPE_OBJECT, (self._cls,)
+        kind = _core.SHAPE_OBJECT
+        classes: tuple[type, ...] = (self._cls,)
         if hasattr(info.cls, "__attrs_attrs__"):
             # msgspec writes everything in the __dict__ and in the slots of an instance.
             kind = _core.SHAPE_OWN

@@ -23,8 +23,12 @@ BODY_COLUMNS = 100
 SUBJECT = re.compile(r"[a-z][\w./-]*(, [a-z][\w./-]*)*: \S")
 # What a commit does is said in the imperative. These begin or make a statement about a state.
 IMPERATIVE_SINCE = "2026-12-01"
+# What follows a conjunction may have any verb.
 STATEMENT = re.compile(
-    r"(?:a|an|the|what|how|that)\b|.*\b(?:is|are|was|were|has|have|isn't|aren't)\b", re.IGNORECASE
+    r"(?:a|an|the|what|how|that)\b"
+    r"|(?:(?!\b(?:once|when|that|until|if|who|which|what|while|where|as)\b).)*"
+    r"\b(?:is|are|was|were|has|have|isn't|aren't)\b",
+    re.IGNORECASE,
 )
 # Full hashes of commits that were published before somebody saw what is wrong with them.
 EXCUSED: frozenset[str] = frozenset()

@@ -388,6 +388,8 @@ def test_fit_or_not_the_json_is_the_same() -> None:
             results.append(fitting)
             expected = client.get(path).json()
             assert ("when" in expected) is (path == "/")
+            results.append(fitting)  # shapes are made at the first response
+            assert client.get(path).json() == expected
             results.append(Row(name="a", next=SubRow(name="b")))
             assert client.get(path).json() == expected
             results.append({"name": "a", "next": {"name": "b"}})

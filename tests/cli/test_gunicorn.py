@@ -263,7 +263,7 @@ async def asgi(scope, receive, send):
         return
     if scope["path"] == "/fails":
         raise RuntimeError("on purpose")
-    headers = [(b"X-Answer", b"yes")]
+    headers = iter([(b"X-Answer", b"yes")])
     await send({"type": "http.response.start", "status": 201, "headers": headers})
     await send({"type": "http.response.body", "body": b"12", "more_body": True})
     await send({"type": "http.response.body", "body": b"34"})
@@ -271,8 +271,11 @@ async def asgi(scope, receive, send):
 def wsgi(environ, start_response):
     if environ["PATH_INFO"] == "/fails":
         raise RuntimeError("on purpose")
-    start_response("201 Created", [("X-Answer", "yes")])
-    return [b"12", b"34"]
+    write = start_response("201 Created", [("X-Answer", "yes")])
+    if environ["PATH_INFO"] == "/whole":
+        return [b"1234"]
+    write(b"12")
+    return [b"34"]
 """
 
 
@@ -287,6 +290,7 @@ def test_hooks_of_requests(folder: Path, app: str) -> None:
 
         response = get("/a%20b?c=d")
         assert (response.status_code, response.content) == (201, b"1234")
+        assert response.headers["x-answer"] == "yes"
         req = ["GET", "/a%20b?c=d", "/a b", "c=d", [1, 1], "1", "http"]
         (told,) = server.expect(r"PRE \d+ (.*)")
         assert json.loads(told) == req
@@ -302,6 +306,10 @@ def test_hooks_of_requests(folder: Path, app: str) -> None:
         assert json.loads(told)[2][:2] == ["500 Internal Server Error", 500]
         assert get("/refused").status_code == 500
         server.expect("ValueError: refused by a hook")
+        told = server.expect(r"POST (.*)", 3)[2]  # gunicorn calls it all the same
+        assert json.loads(told)[2][1] == 500
+        if app == "wsgi":
+            assert get("/whole").headers["content-length"] == "4"
         assert server.stop() == 0
 
 

@@ -178,7 +178,7 @@ def test_a_service_is_killed_and_started_again(
                 server.start()
                 until(lambda: _together(served, "/one") == {200})
                 assert _together(served, "/one") == {200}
-                if times == min(4, TIMES - 1):
+                if times == min(4, TIMES - 2):
                     gc.collect()
                     before = (descriptors(), resident())
             gc.collect()

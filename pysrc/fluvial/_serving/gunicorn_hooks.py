@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import http
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -110,15 +110,22 @@ def _around_wsgi(app: Callable[..., Any], hooks: Hooks) -> Callable[..., Any]:
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             response.note(status, headers)
-            return start_response(status, headers, *exc_info)
+            write = start_response(status, headers, *exc_info)
 
-        hooks.before(request)
+            def counting(piece: bytes) -> None:
+                response.sent += len(piece)
+                write(piece)
+
+            return counting
+
         try:
+            hooks.before(request)
             result = app(environ, start)
         except BaseException:
             hooks.after(request, environ, response)
             raise
-        return _Body(result, response, lambda: hooks.after(request, environ, response))
+        body = _SizedBody if isinstance(result, Sized) else _Body
+        return body(result, response, lambda: hooks.after(request, environ, response))
 
     return hooked
 
@@ -143,6 +150,13 @@ class _Body:
                 close()
         finally:
             self._after()
+
+
+class _SizedBody(_Body):
+    """A result of which it is known how many pieces it has: the length of one is the body's."""
+
+    def __len__(self) -> int:
+        return len(self._result)
 
 
 def _of_environ(environ: dict[str, Any]) -> HookedRequest:
@@ -188,14 +202,17 @@ class AsgiHooks:
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [(_text(n), _text(v)) for n, v in message.get("headers", ())]
+                # They may be an iterator, which can be read once.
+                message = {**message, "headers": list(message.get("headers", ()))}
+            await send(message)  # it checks what is read here
+            if message["type"] == "http.response.start":
+                headers = [(_text(n), _text(v)) for n, v in message["headers"]]
                 response.note(_status(message["status"]), headers)
             elif message["type"] == "http.response.body":
                 response.sent += len(message.get("body", b""))
-            await send(message)
 
-        self._hooks.before(request)
         try:
+            self._hooks.before(request)
             await self.app(scope, receive, noting if self._hooks.post else send)
         finally:
             if self._hooks.post is not None:

@@ -116,6 +116,7 @@ def needs(purpose: str) -> Iterator[Need]:
         yield Need("nginx", "nginx-light", in_sbin("nginx"))
         yield Need("haproxy", "haproxy", in_sbin("haproxy"))
         yield Need("Caddy", "caddy", on_path("caddy"))
+        yield Need("Redis", "redis-server", on_path("redis-server"))
         yield Need("systemd-analyze", "systemd", on_path("systemd-analyze"))
         yield Need("a browser", "chromium", on_path("chromium", "chromium-headless-shell"))
     elif purpose == "fuzz":

@@ -9,16 +9,11 @@ import ssl
 import threading
 import time
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import flask
 import httpx
 import pytest
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
-from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import path as django_path
 from fluvial import App, Config, WebSocket
 from fluvial._serving.metrics_memory import LAYOUT
 from litestar import Litestar, get
@@ -201,57 +196,6 @@ def test_routes_of_an_asgi_app_are_bounded() -> None:
         counts = scrape(server).requests()
     assert len(counts) == 1025
     assert counts["app", "GET", "201"] == 1100 - 1024
-
-
-def flask_app() -> Any:
-    app = flask.Flask("counted")
-
-    @app.get("/items/<int:number>")
-    def item(number: int) -> str:
-        return str(number)
-
-    @app.get("/stream/<name>")
-    def stream(name: str) -> Any:
-        return flask.Response(name + str(n) for n in range(3))
-
-    return app
-
-
-def django_app() -> Any:
-    if not settings.configured:
-        settings.configure(DEBUG=False, ALLOWED_HOSTS=["*"], ROOT_URLCONF=ModuleType("urls"))
-
-    def item(request: Any, number: int) -> HttpResponse:
-        return HttpResponse(str(number))
-
-    def stream(request: Any, name: str) -> StreamingHttpResponse:
-        return StreamingHttpResponse(name + str(n) for n in range(3))
-
-    patterns = [django_path("items/<int:number>", item), django_path("stream/<name>", stream)]
-    settings.ROOT_URLCONF.urlpatterns = patterns
-    return get_wsgi_application()
-
-
-@pytest.mark.parametrize("make", [flask_app, django_app])
-@pytest.mark.parametrize("prefix", ["", "/below"])
-def test_routes_of_wsgi_apps(make: Any, prefix: str) -> None:
-    """By what the app has declared, and never by what a client has sent."""
-    app = make()
-    if prefix:
-        outer = App()
-        outer.mount(prefix, app)
-        app = outer
-    number = "<int:number>"
-    with serving(app, metrics="/metrics") as server:
-        for n in range(3):
-            assert server.client.get(f"{prefix}/items/{n}").text == str(n)
-            assert server.client.get(f"{prefix}/stream/{n}").text == f"{n}0{n}1{n}2"
-            assert server.client.get(f"{prefix}/nothing/{n}").status_code == 404
-        assert scrape(server).requests() == {
-            (f"{prefix}/items/{number}", "GET", "200"): 3,
-            (f"{prefix}/stream/<name>", "GET", "200"): 3,
-            (prefix or "app", "GET", "404"): 3,
-        }
 
 
 @pytest.mark.parametrize("found", [None, b"/x", 5, "", "\udc80"])

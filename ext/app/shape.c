@@ -280,7 +280,7 @@ shape_py_fits(PyObject *op, PyObject *value)
 {
     int fits = shape_fits((const Shape *)op, value);
     if (fits < 0 && PyErr_ExceptionMatches(PyExc_RecursionError)) {
-        PyErr_Clear(); /* pydantic goes deeper by means of its own, and says so where even that is too deep */
+        PyErr_Clear(); /* pydantic has a limit of its own, and reports what exceeds that */
         fits = 0;
     }
     return fits < 0 ? NULL : PyBool_FromLong(fits);

@@ -88,7 +88,7 @@ ATOM(user)
     size_t len = Py_MIN(value.len - basic.len, (size_t)BASIC_MAX) / 4 * 4;
     const char *encoded = value.ptr + basic.len;
     int got = EVP_DecodeBlock(text, (const unsigned char *)encoded, (int)len);
-    /* It skips blanks, and then writes fewer bytes than belong to `len`: those are no credentials. */
+    /* OpenSSL skips blanks. Fewer bytes than expected mean that these are no credentials. */
     if (len == 0 || got != (int)(len / 4 * 3)) {
         return NOTHING;
     }

@@ -317,8 +317,8 @@ h2_stream_consume(H2Stream *s, size_t len)
     (void)nghttp2_session_consume(s->h2->session, s->id, len);
 }
 
-/* Bytes that nobody reads. They are taken within the bounds of a lingering close, as with HTTP/1.1: RST_STREAM that
- * arrives together with the response makes some clients lose it (curl 7.88), whatever RFC 9113 section 8.1 says. */
+/* Takes bytes that nobody reads, within the bounds of a lingering close, as with HTTP/1.1. RFC 9113 section 8.1 would
+ * allow RST_STREAM at once, but clients such as curl 7.88 lose a response that arrives together with it. */
 static void
 h2_exchange_unread(H2Stream *s, size_t len)
 {

@@ -9,6 +9,8 @@
 #include "http/list.h"
 #include "http/out.h"
 
+#include <openssl/evp.h>
+
 enum {
     H2_SETTING = 6,        /* bytes of one */
     H2_SETTINGS_MOST = 32, /* nghttp2 takes no more */
@@ -17,44 +19,24 @@ enum {
 
 /* ---- The offer --------------------------------------------------------------------------- */
 
-static int
-base64url_value(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (ascii_is_digit(c)) {
-        return c - '0' + 52;
-    }
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* Decodes whole settings, which are eight digits each and need no padding.
+/* Decodes whole settings: base64 for URLs (RFC 4648 section 5), eight digits for each, so that there is no padding.
  * Returns their bytes; -1: they are malformed. */
 static int
 h2_settings_decode(Slice text, uint8_t out[H2_SETTINGS_MOST * H2_SETTING])
 {
-    int n = 0;
+    unsigned char plain[H2_SETTINGS_TEXT];
     if (text.len > H2_SETTINGS_TEXT || text.len % 8 != 0) {
         return -1;
     }
-    for (size_t i = 0; i < text.len; i += 4) {
-        uint32_t bits = 0;
-        for (size_t k = 0; k < 4; k++) {
-            int value = base64url_value(text.ptr[i + k]);
-            if (value < 0) {
-                return -1;
-            }
-            bits = bits << 6 | (uint32_t)value;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '+' || c == '/' || c == '=') { /* of plain base64 */
+            return -1;
         }
-        out[n++] = (uint8_t)(bits >> 16);
-        out[n++] = (uint8_t)(bits >> 8);
-        out[n++] = (uint8_t)bits;
+        plain[i] = (unsigned char)(c == '-' ? '+' : c == '_' ? '/' : c);
     }
-    return n;
+    int n = EVP_DecodeBlock(out, plain, (int)text.len);
+    return n == (int)(text.len / 4 * 3) ? n : -1; /* it skips blanks */
 }
 
 /* Whether a setting has a value that RFC 9113 section 6.5.2 and RFC 8441 section 3 allow. */
@@ -77,8 +59,7 @@ h2_setting_is_allowed(const uint8_t setting[H2_SETTING])
     }
 }
 
-/* The bytes of the only HTTP2-Settings field; -1: there is none, or several, or
- * it is malformed. */
+/* The bytes of the only HTTP2-Settings field; -1: there is none, or several, or it is malformed. */
 static int
 h2_settings_find(const HttpRequest *req, uint8_t out[H2_SETTINGS_MOST * H2_SETTING])
 {
@@ -112,8 +93,7 @@ h2_is_offered(const HttpConn *c)
            && h2_settings_find(req, settings) >= 0;
 }
 
-/* ---- The change
- * -------------------------------------------------------------------------- */
+/* ---- The change -------------------------------------------------------------------------- */
 
 static void
 h2_field_moved(int32_t *place, int32_t from, int32_t to)
@@ -123,22 +103,14 @@ h2_field_moved(int32_t *place, int32_t from, int32_t to)
     }
 }
 
-/* Takes out the fields of the connection, which HTTP/2 doesn't have (RFC 9113
- * section 8.2.2). */
+/* Takes out the fields of the connection, which HTTP/2 doesn't have (RFC 9113 section 8.2.2). */
 static void
 h2_fields_strip(HttpRequest *req)
 {
-    const Slice names[] = {SLICE("connection"), SLICE("upgrade"),
-                           SLICE("http2-settings"), SLICE("keep-alive"),
-                           SLICE("proxy-connection")};
     int32_t kept = 0;
     for (int32_t i = 0; i < (int32_t)req->nfields; i++) {
         Slice name = http_field_name(req, (uint32_t)i);
-        bool strip = false;
-        for (size_t k = 0; !strip && k < sizeof names / sizeof *names; k++) {
-            strip = slice_eq(name, names[k]);
-        }
-        if (!strip) {
+        if (!http_is_hop_by_hop(name) && !slice_eq(name, SLICE("http2-settings"))) {
             h2_field_moved(&req->host, i, kept);
             h2_field_moved(&req->content_type, i, kept);
             h2_field_moved(&req->cookie, i, kept);
@@ -149,8 +121,7 @@ h2_fields_strip(HttpRequest *req)
     req->upgrade = -1;
 }
 
-/* The connection's request becomes that of stream 1, whose body has ended.
- * NULL: it can't. */
+/* The connection's request becomes that of stream 1, whose body has ended. NULL: it can't. */
 static H2Stream *
 h2_upgrade_stream(H2Conn *h2, HttpRequest *req)
 {

@@ -105,9 +105,9 @@ struct HttpServer {
     LoopHook hook;
     LoopHook due_hook; /* see loop_due_hook_add */
     DateCache date;
-    Buf ws_origins; /* owned: see http_server_ws_origins */
-    Buf hosts;      /* owned: see http_server_hosts */
-    KnownHost known;
+    Buf ws_origins;          /* owned: see http_server_ws_origins */
+    Buf hosts;               /* owned: see http_server_hosts */
+    KnownHost known;         /* see host_check in request_head.c */
     Buf added;               /* owned: see http_server_fields */
     bool no_server, no_date; /* the same */
     Buf probes;              /* owned: see http_server_probes */

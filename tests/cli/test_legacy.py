@@ -16,7 +16,7 @@ import pytest
 from fluvial._serving.metrics_memory import MetricsMemory
 from fluvial._serving.succession import Legacy, Predecessor
 from support.certificate import make_certificate
-from support.command import PATIENCE, ServerProcess, launched
+from support.command import PATIENCE, ServerProcess, ending_successors, launched
 from support.metrics import scraped
 from support.tls_socket import TlsSocket, client_context
 from support.workers import until
@@ -51,13 +51,11 @@ def folder(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def running(folder: Path, *options: str) -> Iterator[ServerProcess]:
     # Started for real: a successor is the same command in the environment that /proc has of it.
-    with launched("it:app", *OPTIONS, *options, app_dir=folder, fork=False) as server:
-        try:
-            yield server
-        finally:
-            for name in ("pid", "pid.2"):  # a successor isn't our child
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    os.kill(int((folder / name).read_text()), signal.SIGKILL)
+    with (
+        launched("it:app", *OPTIONS, *options, app_dir=folder, fork=False) as server,
+        ending_successors(folder),
+    ):
+        yield server
 
 
 def succeed(server: ServerProcess, workers: int, before: int = 0) -> int:

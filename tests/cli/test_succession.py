@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from fluvial._serving.succession import Legacy, Predecessor, start_successor
-from support.command import PATIENCE, ServerProcess, launched
+from support.command import PATIENCE, ServerProcess, ending_successors, launched
 from support.workers import Load, pids_that_answer, until
 
 if TYPE_CHECKING:
@@ -50,13 +50,11 @@ def running(folder: Path, *options: str) -> Iterator[ServerProcess]:
     env = {"NOTIFY_SOCKET": str(folder / "notify")}  # where nobody may listen
     options = (*ADDRESSES, *PATIENT, *options)
     # Started for real: a successor is the same command in the environment that /proc has of it.
-    with launched("it:app", *options, app_dir=folder, env=env, fork=False) as server:
-        try:
-            yield server
-        finally:
-            for name in ("pid", "pid.2"):  # a successor isn't our child
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    os.kill(int((folder / name).read_text()), signal.SIGKILL)
+    with (
+        launched("it:app", *options, app_dir=folder, env=env, fork=False) as server,
+        ending_successors(folder),
+    ):
+        yield server
 
 
 def succeed(server: ServerProcess, times: int = 1) -> int:

@@ -10,11 +10,11 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from fluvial import App
 from sqlalchemy.ext.asyncio import create_async_engine
+from support.database_apps import asyncpg_app
 from support.flat import descriptors
 from support.postgres import Postgres, find_programs, running_postgres
 from support.proxies import free_port
@@ -93,28 +93,6 @@ class Line:
             selector.unregister(each)
             del self._pairs[each]
             each.close()
-
-
-def asyncpg_app(port: int) -> App:
-    pool: Any = None
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: App) -> AsyncIterator[None]:
-        nonlocal pool
-        pool = await asyncpg.create_pool(
-            host="127.0.0.1", port=port, user="postgres", min_size=1, max_size=4
-        )
-        yield
-        pool.terminate()
-
-    app = App(lifespan=lifespan)
-
-    @app.get("/one")
-    async def one() -> int:
-        async with pool.acquire() as connection:
-            return int(await connection.fetchval("select 1"))
-
-    return app
 
 
 def sqlalchemy_app(port: int) -> App:

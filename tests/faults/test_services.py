@@ -20,6 +20,7 @@ import pytest
 import redis.asyncio as redis
 from fluvial import App, Request
 from fluvial.responses import JSONResponse
+from support.database_apps import asyncpg_app
 from support.flat import MEMORY, descriptors, resident
 from support.keeper import kept
 from support.postgres import IMMEDIATE, cluster_command, find_programs, is_ready, made_cluster
@@ -99,28 +100,6 @@ def _say(port: int, line: bytes) -> bytes:
         sock.sendall(line)
         return sock.recv(100)
     return b""
-
-
-def asyncpg_app(port: int) -> App:
-    pool: Any = None
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: App) -> AsyncIterator[None]:
-        nonlocal pool
-        pool = await asyncpg.create_pool(
-            host="127.0.0.1", port=port, user="postgres", min_size=1, max_size=4
-        )
-        yield
-        pool.terminate()
-
-    app = App(lifespan=lifespan)
-
-    @app.get("/one")
-    async def one() -> int:
-        async with pool.acquire() as connection:
-            return int(await connection.fetchval("select 1"))
-
-    return app
 
 
 def redis_app(port: int) -> App:

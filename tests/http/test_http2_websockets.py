@@ -16,6 +16,7 @@ from support.h2_client import END_HEADERS, END_STREAM, HEADERS, Answer, H2Client
 from support.h2_client import frame as h2_frame
 from support.h2_tunnel import Tunnel, opened
 from support.serving import serving
+from support.turns import app_with_turns
 from support.ws_client import (
     BINARY,
     CLOSE,
@@ -401,25 +402,7 @@ def test_costly_bytes_leave_others_their_turn(served: Served, client: H2Client) 
 
 def test_all_of_one_connection_have_one_turn(notes: Notes) -> None:
     """Eight have each less than a turn's bytes, which lie in the kernel when the loop looks."""
-    app = App()
-    blocked, go = threading.Event(), threading.Event()
-
-    @app.websocket("/")
-    async def costly(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.receive_bytes()
-        notes.add("costly")
-
-    @app.get("/block")
-    async def block() -> None:
-        blocked.set()
-        assert go.wait(30)
-
-    @app.get("/cheap")
-    async def cheap() -> None:
-        for _ in range(4):  # later than messages that were all read in one turn
-            await asyncio.sleep(0)
-        notes.add("cheap")
+    app, blocked, go = app_with_turns(notes)
 
     with (
         serving(app, http="auto") as served,

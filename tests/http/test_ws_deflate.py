@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 import websockets
-from fluvial import App, WebSocket
 from support.asgi import Notes
+from support.turns import app_with_turns
 from support.ws_client import (
     BINARY,
     CONT,
@@ -455,26 +454,8 @@ def fragments(payload: bytes, size: int, rsv: int = 0) -> bytes:
 )
 def test_others_have_their_turn_while_costly_bytes_are_read(serve: Serve, raw: bytes) -> None:
     """Both lie in the kernel when the loop looks. The one who came second is answered first."""
-    app = App()
     notes = Notes()
-    blocked, go = threading.Event(), threading.Event()
-
-    @app.websocket("/")
-    async def costly(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.receive_bytes()
-        notes.add("costly")
-
-    @app.get("/block")
-    async def block() -> None:
-        blocked.set()
-        assert go.wait(30)
-
-    @app.get("/cheap")
-    async def cheap() -> None:
-        for _ in range(4):  # later than a message that was read in one turn
-            await asyncio.sleep(0)
-        notes.add("cheap")
+    app, blocked, go = app_with_turns(notes)
 
     served = serve(app, ws_per_message_deflate=True)
     with connect(served) as client, served.connect() as other, served.connect() as blocker:

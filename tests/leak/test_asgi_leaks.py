@@ -8,14 +8,16 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App
 from support.asgi import body, read_body, start
 from support.growth import assert_flat
+from support.mounting import mounted
 from support.serving import Served, serving
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from fluvial import App
 
 TIMES = 100  # in a round
 FEW = 150  # what may be left of all rounds together; a leak leaves one for each of 300
@@ -106,9 +108,7 @@ HANDLERS: dict[str, Any] = {
 
 def native() -> App:
     """The same below a path."""
-    outer = App()
-    outer.mount("/", app)
-    return outer
+    return mounted(app)
 
 
 class Around:

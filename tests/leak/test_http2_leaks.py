@@ -13,6 +13,7 @@ from support import needs
 from support.growth import assert_flat
 from support.h2_client import HEADERS, H2Client
 from support.h2_tunnel import opened
+from support.mounting import mounted
 from support.sanitizer import SANITIZED
 from support.serving import Served, serving
 from support.ws_client import TEXT
@@ -125,11 +126,7 @@ WORK = (requests, refused, resets, aborted_uploads, websockets)
 @pytest.fixture(scope="module", params=["alone", "mounted"])
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     """The app, or another that it is mounted in, so that its requests come by ASGI."""
-    app = make_app()
-    if request.param == "mounted":
-        outer = App()
-        outer.mount("/", app)
-        app = outer
+    app = make_app() if request.param == "alone" else mounted(make_app())
     with serving(app, http="auto", limits={"h2_resets": 0}) as running:
         yield running
 

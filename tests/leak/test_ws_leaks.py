@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from fluvial import App, WebSocket, WebSocketException
 from support.growth import assert_flat
+from support.mounting import mounted
 from support.serving import Served, serving
 from support.ws_client import BINARY, CLOSE, PING, TEXT, close_payload, connect, frame, upgraded
 
@@ -118,11 +119,7 @@ WORK: dict[str, Work] = {
 @pytest.fixture(scope="module", params=["alone", "mounted"])
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     """The app, or another that it is mounted in, so that its WebSockets come by ASGI."""
-    app = make_app()
-    if request.param == "mounted":
-        outer = App()
-        outer.mount("/", app)
-        app = outer
+    app = make_app() if request.param == "alone" else mounted(make_app())
     with serving(app) as running:
         yield running
 

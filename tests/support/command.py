@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support import forked
@@ -169,3 +169,14 @@ def serving(
     code = server.stop()
     assert code == 0, f"exit code {code}; the server's log:\n{server.log}"
     assert not TROUBLE.search(server.log), server.log
+
+
+@contextmanager
+def ending_successors(folder: Path) -> Iterator[None]:
+    """Kills in the end what `--pid pid` in `folder` names: a successor is no child of ours."""
+    try:
+        yield
+    finally:
+        for name in ("pid", "pid.2"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                os.kill(int((folder / name).read_text()), signal.SIGKILL)

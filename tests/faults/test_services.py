@@ -20,6 +20,8 @@ import pytest
 import redis.asyncio as redis
 from fluvial import App, Request
 from fluvial.responses import JSONResponse
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from support.database_apps import asyncpg_app
 from support.flat import MEMORY, descriptors, resident
 from support.keeper import kept
@@ -103,7 +105,9 @@ def _say(port: int, line: bytes) -> bytes:
 
 
 def redis_app(port: int) -> App:
-    pool = redis.BlockingConnectionPool(host="127.0.0.1", port=port, max_connections=4)
+    # An idle connection that was cut is noticed when it is used: then it is made anew.
+    again = Retry(NoBackoff(), 1)
+    pool = redis.BlockingConnectionPool(host="127.0.0.1", port=port, max_connections=4, retry=again)
     client = redis.Redis(connection_pool=pool)
 
     @contextlib.asynccontextmanager

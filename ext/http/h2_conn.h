@@ -2,7 +2,7 @@
  * HttpRequest from its first HEADERS frame to the end of its response.
  *   h2.c        the connection: bytes to nghttp2 and back, deadlines, the ways to end
  *   h2_in.c     nghttp2's callbacks: frames to the parts of a request
- *   h2_head.c   header fields to an HttpRequest, and their limits
+ *   h2_head.c   header fields to an HttpRequest, and their limits; h2_check.c which requests are malformed
  *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
  *   h2_fields.c header fields of responses, as nghttp2 takes them
  *   h2_tunnel.c streams of another protocol: WebSockets
@@ -65,6 +65,9 @@ struct H2Stream {
     uint64_t decoded; /* bytes of names and values */
     bool begun;       /* the pseudo-header fields are in HttpRequest.head */
     bool trailing;    /* the head is complete: fields are trailers */
+    bool malformed;   /* h2_check.c has found it; the stream is reset */
+    uint16_t seen;    /* SEEN_…: what h2_check.c has met */
+    uint64_t stated;  /* Content-Length, if `seen` says so */
     Fault fault;
 
     /* Extended CONNECT (h2_tunnel.c). */
@@ -200,6 +203,17 @@ void h2_last_goaway(H2Conn *h2);
 int h2_in_callbacks(nghttp2_session_callbacks **out);
 /* The options of a session. The same. */
 int h2_in_options(nghttp2_option **out);
+
+/* ---- h2_check.c -------------------------------------------------------------------------- */
+
+/* Whether requests are checked here, since the library would end their connections; else nothing below is called. */
+bool h2_checks(void);
+/* Notes a field of the head or a trailer; false: the request is malformed. */
+bool h2_check_field(H2Stream *s, Slice name, Slice value);
+/* Whether the head, which is complete, has what a request needs. */
+bool h2_check_head(const H2Stream *s);
+/* Whether the body may have `more` bytes, and end there. */
+bool h2_check_body(const H2Stream *s, uint64_t more, bool end);
 
 /* ---- h2_head.c --------------------------------------------------------------------------- */
 

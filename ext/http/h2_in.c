@@ -1,5 +1,5 @@
 /* nghttp2's callbacks: which frame has arrived or left, and what that means for a stream or the connection.
- * nghttp2 has checked each frame by RFC 9113 before. Callbacks run within nghttp2_session_mem_recv and
+ * nghttp2 has checked each frame by RFC 9113 before, some versions not what HTTP says of it (h2_check.c). Callbacks run within nghttp2_session_mem_recv and
  * _mem_send. What may call a handler waits until these have returned (h2_hand_over, h2_streams_leave); only pieces of
  * a request's body are passed on at once. Once the connection is detached or refused the callbacks make nghttp2
  * stop. The loop's thread.
@@ -74,6 +74,21 @@ h2_is_bomb(const H2Stream *s)
     return limit_exceeded(limit * H2_DECODED_TIMES, s->decoded);
 }
 
+/* Resets the stream of a malformed request (RFC 9113 section 8.1.1). nghttp2 calls back no more for it. */
+static void
+h2_malformed(H2Stream *s)
+{
+    s->malformed = true;
+    h2_stream_reset(s, NGHTTP2_PROTOCOL_ERROR);
+}
+
+static Slice
+h2_slice(nghttp2_rcbuf *buf)
+{
+    nghttp2_vec vec = nghttp2_rcbuf_get_buf(buf);
+    return slice_of((const char *)vec.base, vec.len);
+}
+
 static int
 h2_on_header(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *frame,
              nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t Py_UNUSED(flags),
@@ -84,12 +99,15 @@ h2_on_header(nghttp2_session *Py_UNUSED(session), const nghttp2_frame *frame,
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     H2Stream *s = h2_stream_of(h2, frame->hd.stream_id);
-    if (s == NULL) {
+    if (s == NULL || s->malformed) {
+        return 0;
+    }
+    if (h2_checks() && !h2_check_field(s, h2_slice(name), h2_slice(value))) {
+        h2_malformed(s);
         return 0;
     }
     if (s->trailing) {
-        return h2_trailer(s, nghttp2_rcbuf_get_buf(name).len
-                                 + nghttp2_rcbuf_get_buf(value).len);
+        return h2_trailer(s, h2_slice(name).len + h2_slice(value).len);
     }
     h2_head_field(s, name, value);
     if (h2_is_bomb(s)) {
@@ -125,6 +143,13 @@ h2_came(H2Stream *s, bool head, bool end)
     s->ended_in = s->ended_in || end;
 }
 
+/* Whether a header section, or else a trailer section, may stand there. */
+static bool
+h2_check_headers(const H2Stream *s, bool head, bool end)
+{
+    return (head ? h2_check_head(s) : end) && (!end || h2_check_body(s, 0, true));
+}
+
 static void
 h2_headers_received(H2Conn *h2, const nghttp2_frame *frame)
 {
@@ -134,19 +159,27 @@ h2_headers_received(H2Conn *h2, const nghttp2_frame *frame)
     if (s == NULL) {
         return;
     }
-    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+    bool head = frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    if (h2_checks() && !h2_check_headers(s, head, end)) {
+        h2_malformed(s);
+        return;
+    }
+    if (head) {
         h2_head_end(s, end);
         h2_guard_useful(h2);
     }
-    h2_came(s, frame->headers.cat == NGHTTP2_HCAT_REQUEST, end);
+    h2_came(s, head, end);
 }
 
 static void
 h2_data_received(H2Conn *h2, const nghttp2_frame *frame)
 {
     H2Stream *s = h2_stream_of(h2, frame->hd.stream_id);
-    if (s != NULL) {
-        h2_came(s, false, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+    bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (s != NULL && end && h2_checks() && !h2_check_body(s, 0, true)) {
+        h2_malformed(s);
+    } else if (s != NULL) {
+        h2_came(s, false, end);
     }
 }
 
@@ -208,7 +241,11 @@ h2_on_data_chunk(nghttp2_session *session, uint8_t Py_UNUSED(flags), int32_t id,
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     H2Stream *s = h2_stream_of(h2, id);
-    if (s == NULL) {
+    bool excess = s != NULL && h2_checks() && !h2_check_body(s, len, false);
+    if (excess) {
+        h2_malformed(s);
+    }
+    if (s == NULL || excess) {
         (void)nghttp2_session_consume_connection(session, len);
     } else {
         h2_exchange_body(s, slice_of((const char *)data, len));
@@ -316,6 +353,7 @@ h2_in_options(nghttp2_option **out)
     if (err == 0) {
         h2_options_unlimit(*out);
         nghttp2_option_set_no_auto_window_update(*out, 1);
+        nghttp2_option_set_no_http_messaging(*out, h2_checks());
         nghttp2_option_set_max_send_header_block_length(*out, H2_HEAD_MOST);
         nghttp2_option_set_builtin_recv_extension_type(*out, NGHTTP2_PRIORITY_UPDATE);
     }

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
 import pytest
@@ -361,6 +361,112 @@ def test_a_body_of_another_length_than_was_stated(client: H2Client, body: bytes)
     answer = client.answer(stream)
     assert (answer.reset, answer.body) == (PROTOCOL_ERROR, b"")
     assert client.get().status == 200
+
+
+PSEUDO = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "h")]
+HEADS = {
+    "no-method": PSEUDO[1:],
+    "no-scheme": [PSEUDO[0], *PSEUDO[2:]],
+    "no-path": [*PSEUDO[:2], PSEUDO[3]],
+    "no-authority": PSEUDO[:3],
+    "method-twice": [*PSEUDO, PSEUDO[0]],
+    "scheme-twice": [*PSEUDO, PSEUDO[1]],
+    "path-twice": [*PSEUDO, PSEUDO[2]],
+    "authority-twice": [*PSEUDO, PSEUDO[3]],
+    "host-twice": [*PSEUDO, ("host", "h"), ("host", "h")],
+    "host-empty": [*PSEUDO, ("host", "")],
+    "length-twice": [*PSEUDO, ("content-length", "0"), ("content-length", "0")],
+    "length-signed": [*PSEUDO, ("content-length", "+0")],
+    "length-huge": [*PSEUDO, ("content-length", "9" * 30)],
+    "length-without-body": [*PSEUDO, ("content-length", "1")],
+    "pseudo-late": [*PSEUDO[:3], ("x-a", "1"), PSEUDO[3]],
+    "pseudo-of-responses": [*PSEUDO, (":status", "200")],
+    "pseudo-unknown": [*PSEUDO, (":x", "1")],
+    "method-no-token": [(":method", "G T"), *PSEUDO[1:]],
+    "scheme-no-token": [PSEUDO[0], (":scheme", "1+x"), *PSEUDO[2:]],
+    "path-with-space": [*PSEUDO[:2], (":path", "/a b"), PSEUDO[3]],
+    "authority-with-slash": [*PSEUDO[:3], (":authority", "h/x")],
+    "host-with-space": [*PSEUDO[:3], ("host", "h x")],
+    "name-no-token": [*PSEUDO, ("x y", "1")],
+    "name-empty": [*PSEUDO, ("", "1")],
+    "value-with-nul": [*PSEUDO, ("x-a", "a\0b")],
+    "value-begins-with-space": [*PSEUDO, ("x-a", " a")],
+    "keep-alive": [*PSEUDO, ("keep-alive", "1")],
+    "proxy-connection": [*PSEUDO, ("proxy-connection", "close")],
+    "upgrade": [*PSEUDO, ("upgrade", "websocket")],
+    "connect-with-path": [(":method", "CONNECT"), *PSEUDO[1:]],
+    "connect-without-authority": [(":method", "CONNECT")],
+    "protocol-of-a-get": [*PSEUDO, (":protocol", "websocket")],
+    "protocol-twice": [(":method", "CONNECT"), *PSEUDO[1:], *[(":protocol", "websocket")] * 2],
+    "protocol-without-authority": [
+        *[(":method", "CONNECT"), (":protocol", "websocket")],
+        *[*PSEUDO[1:3], ("host", "h")],
+    ],
+}
+
+
+@pytest.mark.parametrize("fields", HEADS.values(), ids=HEADS)
+def test_malformed_heads(client: H2Client, fields: list[tuple[str, str]]) -> None:
+    """RFC 9113 section 8.1.1: a stream error, so that a proxy's other clients lose nothing."""
+    stream = client.next_stream
+    client.next_stream += 2
+    block = client.encoder.encode(fields)
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block))
+    assert client.answer(stream).reset == PROTOCOL_ERROR
+    assert client.get().status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags"),
+    [
+        ([("x-a", "1")], 0),
+        ([(":path", "/")], END_STREAM),
+        ([("connection", "close")], END_STREAM),
+        ([("X-A", "1")], END_STREAM),
+    ],
+    ids=["no-end", "pseudo", "connection", "upper-case"],
+)
+def test_malformed_trailers(client: H2Client, fields: list[tuple[str, str]], flags: int) -> None:
+    stream = client.request("/echo", "POST", body=b"body", end=False)
+    client.send(frame(HEADERS, END_HEADERS | flags, stream, client.encoder.encode(fields)))
+    assert client.answer(stream).reset == PROTOCOL_ERROR
+    assert client.get().status == 200
+
+
+def test_trailers_before_the_stated_length(client: H2Client) -> None:
+    stream = client.request("/echo", "POST", ("content-length", "5"), body=b"body", end=False)
+    block = client.encoder.encode([("x-trailer", "1")])
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block))
+    assert client.answer(stream).reset == PROTOCOL_ERROR
+    assert client.get().status == 200
+
+
+def test_priorities_of_requests(served: Served) -> None:
+    """The one that is urgent comes first, though it was asked for last (RFC 9218)."""
+
+    class Ordered(H2Client):
+        order: ClassVar[list[int]] = []
+
+        def _note(self, found: Frame) -> None:
+            if found.type == DATA and found.payload:
+                self.order.append(found.stream)
+            super()._note(found)
+
+    with Ordered.to(served, {INITIAL_WINDOW_SIZE: 4_000_000}) as client:
+        client.window = False
+        client.order.clear()
+        used = client.request("/large")
+        while len(client.answers.get(used, Answer()).body) < 65535:  # the connection's window
+            assert client.read() is not None
+        late = client.request("/large", "GET", ("priority", "u=7"))
+        soon = client.request("/large", "GET", ("priority", "u=0, i"))
+        while not {late, soon} <= set(client.answers):  # both heads have come
+            assert client.read() is not None
+        client.order.clear()
+        client.grant(0, 10_000_000)
+        client.answer(late)
+        assert client.order.index(soon) < client.order.index(used)
+        assert client.order.index(used) < client.order.index(late)
 
 
 @pytest.mark.parametrize("path", ["/#x", "http://h/", ""])

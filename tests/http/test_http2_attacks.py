@@ -19,6 +19,7 @@ from support.h2_client import (
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     PING,
@@ -112,7 +113,8 @@ def test_made_you_reset(how: str) -> None:
                 client.grant(stream, amount)
         goaway = client.until_closed()
         assert goaway is not None
-        assert goaway.error in (ENHANCE_YOUR_CALM, STREAM_CLOSED, PROTOCOL_ERROR)
+        ends = (ENHANCE_YOUR_CALM, STREAM_CLOSED, PROTOCOL_ERROR, FLOW_CONTROL_ERROR)
+        assert goaway.error in ends  # by nghttp2 1.68 an overflow ends the connection at once
         assert served.client.get("/").status_code == 200
 
 

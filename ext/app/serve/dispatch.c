@@ -42,7 +42,7 @@ dispatch_clear(HttpRequest *req)
     overdue_forget(&call->overdue);
     body_clear(call);
     buf_free(&call->path);
-    call_forget_route(call);
+    Py_CLEAR(call->match.plan);
 }
 
 /* ---- Calls -------------------------------------------------------------------------------- */

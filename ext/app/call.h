@@ -21,7 +21,7 @@ typedef struct HandlerCoro HandlerCoro;
 typedef struct PoolJob PoolJob;
 
 typedef struct AppCall {
-    /* captures point into `path`, or into the request's head; `plan` is owned: see call_keep_plan */
+    /* captures point into `path`, or into the request's head; `plan` and `names` are owned: see call_keep_route */
     RouteMatch match;
     Buf path; /* owned: the decoded path; empty when nothing in it is percent-encoded */
     PyObject *request; /* owned: the Python Request; NULL until it is needed */
@@ -50,12 +50,22 @@ call_of(HttpRequest *req)
     return (AppCall *)http_request_app(req);
 }
 
-/* To be called after a look-up: the plan lives as long as the request, though its route may get
- * another one meanwhile. */
+/* To be called after a look-up: the plan and the names of its captures live as long as the request, though the route
+ * may get another plan meanwhile, or the table other routes. */
 static inline void
-call_keep_plan(AppCall *call)
+call_keep_route(AppCall *call)
 {
-    Py_XINCREF(call->match.plan);
+    if (call->match.outcome == ROUTE_FOUND) {
+        Py_INCREF(call->match.plan);
+        Py_INCREF(call->match.names);
+    }
+}
+
+static inline void
+call_forget_route(AppCall *call)
+{
+    Py_CLEAR(call->match.plan);
+    Py_CLEAR(call->match.names);
 }
 
 /* The percent-decoded path. */

@@ -242,6 +242,19 @@ router_is_asking(const Router *router)
     return router->asking > 0;
 }
 
+void
+router_swap(Router *a, Router *b)
+{
+    assert(a->asking == 0 && b->asking == 0);
+    Router kept = *a;
+    a->root = b->root;
+    a->nroutes = b->nroutes;
+    a->epoch = b->epoch; /* that of the nodes' scratch */
+    b->root = kept.root;
+    b->nroutes = kept.nroutes;
+    b->epoch = kept.epoch;
+}
+
 int
 router_traverse(Router *router, visitproc visit, void *arg)
 {

@@ -84,6 +84,9 @@ bool router_is_asking(const Router *router);
  * kept alive meanwhile. Returns the number of routes. */
 uint32_t router_replace(Router *router, PyObject *old, PyObject *plan);
 
+/* Exchanges the routes of two tables. What a look-up has found is borrowed from the table that has the route then. */
+void router_swap(Router *a, Router *b);
+
 /* Looks up a percent-decoded path. Captures are borrowed from `path`. */
 void router_find(Router *router, unsigned method, Slice path, RouteMatch *out);
 /* The same for a request: HEAD finds the routes for GET as well, after its own (RFC 9110 section 9.1,

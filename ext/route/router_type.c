@@ -335,6 +335,22 @@ router_type_replace(PyObject *op, PyObject *args)
     return PyLong_FromUnsignedLong(router_replace(table, old, plan));
 }
 
+static PyObject *
+router_type_swap(PyObject *op, PyObject *other)
+{
+    const RouteState *st = route_state(PyType_GetModule(Py_TYPE(op)));
+    if (router_check(st, other) == NULL) {
+        return NULL;
+    }
+    Router *table = router_type_free_table(op);
+    Router *others = table == NULL ? NULL : router_type_free_table(other);
+    if (others == NULL) {
+        return NULL;
+    }
+    router_swap(table, others);
+    Py_RETURN_NONE;
+}
+
 /* The result of find(); NULL with an exception set. */
 static PyObject *
 match_describe(const RouteMatch *match)
@@ -385,6 +401,8 @@ static PyMethodDef router_type_methods[] = {
      PyDoc_STR("Adds a route; of several that match, the first added wins.")},
     {"replace", router_type_replace, METH_VARARGS,
      PyDoc_STR("Puts one plan in the place of another.")},
+    {"swap", router_type_swap, METH_O,
+     PyDoc_STR("Exchanges the routes with those of another Router.")},
     {"find", router_type_find, METH_VARARGS,
      PyDoc_STR("Returns the route for a method and a path.")},
     {NULL, NULL, 0, NULL},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._application.matching import find_partial
 from ._application.paths import find_by_name
+from ._application.route_changes import Facts, refresh
 from ._application.route_warnings import Registered
 from ._application.routes import Route, WebSocketRoute, WebSocketRoutes
 from ._application.shared import Shared
@@ -47,6 +48,12 @@ class Composed(Registering):
     _dependencies: Dependencies
     _redirect_slashes: bool
 
+    _keeps_plans = False  # of routes that have one, while all are registered anew
+
+    @abstractmethod
+    def _add_assets(self) -> None:
+        """Adds the route of the files of the documentation's pages, which no list has."""
+
     @abstractmethod
     def _plan_and_add(self, route: Route) -> None:
         """Makes the route's plan and gives it to the table.
@@ -63,8 +70,10 @@ class Composed(Registering):
             case Route():
                 self._plan_and_add(route)
                 self._registered.add(route.given_methods, route.path, route.endpoint)
+                route.facts = Facts.of(route)
             case WebSocketRoute():
                 self.websockets.add(route, self._dependencies)
+                route.facts = Facts.of(route)
             case Host():
                 self._add_host(route)
             case Mount():
@@ -101,6 +110,31 @@ class Composed(Registering):
         """Registers anew what is in the list."""
         if self.middleware_stack is not None or self.asgi_side is not None:
             raise RuntimeError("the app has started: change its routes before")
+        self._rearrange()
+
+    def take_changes(self) -> None:
+        """Plans anew the routes whose attributes have been assigned since their registration.
+
+        Raises: TypeError or ValueError when one can't be used so.
+        """
+        changed = [
+            each
+            for each in self._route_list
+            if isinstance(each, (Route, WebSocketRoute))
+            and each.facts is not None
+            and not each.facts.are_of(each)
+        ]
+        if not changed:
+            return
+        for each in changed:
+            refresh(each)
+        self._keeps_plans = True
+        try:
+            self._rearrange()
+        finally:
+            self._keeps_plans = False
+
+    def _rearrange(self) -> None:
         listed = list(self._route_list)
         before = (self._router, self.websockets, self._registered)
         lists: tuple[list[Any], ...] = (
@@ -115,6 +149,8 @@ class Composed(Registering):
             for each, content in zip(lists, contents, strict=True):
                 list.__setitem__(each, slice(None), content)
             raise
+        self._router = _put_in_place(before[0], self._router)
+        self.websockets.router = _put_in_place(before[1].router, self.websockets.router)
         self.openapi_schema = None
 
     def _register_anew(self, routes: list[Any]) -> None:
@@ -126,6 +162,7 @@ class Composed(Registering):
         for old in (self._http_routes, *parts):
             old.clear()
         list.clear(self._route_list)
+        self._add_assets()
         for each in routes:
             (self.take if id(each) in known else self._include_one)(each)
 
@@ -194,3 +231,9 @@ class Composed(Registering):
         Raises: NoMatchFound when there is none; ValueError when it could not match a value.
         """
         return find_by_name(self._route_list, name, path_params)
+
+
+def _put_in_place(old: _core.Router, made: _core.Router) -> _core.Router:
+    """The old table, which servers may know already, with the routes of the one just made."""
+    old.swap(made)
+    return old

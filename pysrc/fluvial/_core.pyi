@@ -222,6 +222,9 @@ class Router:
         RuntimeError when `fits` calls it."""
     def replace(self, old: Plan, new: Plan) -> int:
         """Puts `new` in the place of `old`; returns how many routes had that."""
+    def swap(self, other: Router, /) -> None:
+        """Exchanges the routes with those of `other`. Requests that have begun keep theirs. Raises:
+        RuntimeError when a function that `add` was given calls it."""
     def find(self, method: str, path: str) -> tuple[str, Plan | None, tuple[str, ...]]:
         """The result for a request: ("found", plan, captures), ("not_found", None, ()),
         ("method_not_allowed", None, allowed methods, sorted) or ("redirect_slash", None, ())."""

@@ -182,7 +182,8 @@ class App(Documented, Composed):
 
     def _plan_and_add(self, route: Route) -> None:
         try:
-            route.make_plan(self._dependencies)
+            if route.plan is None or not self._keeps_plans:
+                route.make_plan(self._dependencies)
         except NameError:
             # An annotation uses a name that is defined later: the route is planned at startup.
             self._unplanned.append(route)
@@ -201,6 +202,7 @@ class App(Documented, Composed):
         be used; each names the route.
         """
         self.check_methods()
+        self.take_changes()
         while self._unplanned:
             route = self._unplanned[0]
             try:

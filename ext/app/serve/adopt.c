@@ -65,7 +65,7 @@ adopt_find_route(Router *router, HttpRequest *req, Slice path)
         return -1;
     }
     router_find_request(router, req->method, call_path(req), &call->match);
-    call_keep_plan(call);
+    call_keep_route(call);
     if (call->match.outcome == ROUTE_FOUND) {
         req->body_mode = ((const Plan *)call->match.plan)->body_mode;
     }

@@ -42,7 +42,7 @@ dispatch_clear(HttpRequest *req)
     overdue_forget(&call->overdue);
     body_clear(call);
     buf_free(&call->path);
-    Py_CLEAR(call->match.plan);
+    call_forget_route(call);
 }
 
 /* ---- Calls -------------------------------------------------------------------------------- */

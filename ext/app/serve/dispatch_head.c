@@ -136,7 +136,7 @@ around_head(HttpRequest *req)
     AppCall *call = call_of(req);
     router_find_request(call_server(req)->router, req->method, call_path(req),
                         &call->match);
-    call_keep_plan(call);
+    call_keep_route(call);
     if (call->match.outcome == ROUTE_FOUND) {
         (void)route_head(req);
     }
@@ -182,7 +182,7 @@ dispatch_head(HttpRequest *req)
         }
     }
     router_find_request(server->router, req->method, call_path(req), &call->match);
-    call_keep_plan(call);
+    call_keep_route(call);
     if (call->match.outcome == ROUTE_FOUND) {
         mode = route_head(req);
     } else if (server->entry == NULL) { /* with middleware, entry() finds the mounts */

@@ -22,7 +22,7 @@ ws_call_wanted(HttpRequest *req)
         return false;
     }
     router_find(server->websockets.router, req->method, call_path(req), &call->match);
-    call_keep_plan(call);
+    call_keep_route(call);
     call->websocket = call->match.outcome == ROUTE_FOUND;
     return call->websocket;
 }

@@ -30,6 +30,7 @@ from ..exceptions import FluvialError, HTTPException
 from ..params import MISSING
 from ..requests import Request
 from ..responses import JSONResponse, Response, StreamingResponse
+from .dependants import Dependant
 from .manners import FLUVIAL
 from .middleware import call_plan
 from .paths import read_captures
@@ -57,6 +58,9 @@ class APIRoute(Route):
     """
 
     _within: _core.Plan | None = None  # what the user's class wraps
+    # Attributes of FastAPI's that packages pass to its functions; here they mean nothing.
+    body_field: Any = None
+    _embed_body_fields = False
 
     def __init__(
         self,
@@ -76,10 +80,10 @@ class APIRoute(Route):
 
         It may be given another request, `MyRequest(request.scope, request.receive)`.
         """
-        plan = self._within
-        assert plan is not None
 
         async def handle(request: Request) -> Response:
+            plan = self._within or self.plan
+            assert plan is not None
             return await _handle(plan, request)
 
         return handle
@@ -96,10 +100,29 @@ class APIRoute(Route):
         self.plan = self.compile(dependencies)
         return self.plan
 
+    def _set_methods(self, names: tuple[str, ...]) -> None:
+        """As FastAPI says them, without a HEAD that wasn't given."""
+        self._methods, self._adds_head = set(names), False
+
     @property
-    def methods(self) -> set[str]:
-        """The methods that were given, as FastAPI says them."""
-        return set(self.given_methods)
+    def response_model(self) -> Any:
+        """The given one, or what the handler says that it returns, unless that is a response."""
+        if "response_model" in self.options:
+            return self.options["response_model"]
+        try:
+            model = return_annotation(self.endpoint)
+        except NameError:
+            return None
+        return None if model is MISSING or is_class(model, Response) else model
+
+    @response_model.setter
+    def response_model(self, model: Any) -> None:
+        self.options["response_model"] = model
+
+    @property
+    def dependant(self) -> Dependant:
+        """The handler with what it depends on, for packages that look at it."""
+        return Dependant.of(self)
 
     def _read(self, dependencies: Dependencies, overrides: Overrides) -> tuple[Call, ...]:
         before = (*dependencies.everywhere, *(self.options.get("dependencies") or ()))

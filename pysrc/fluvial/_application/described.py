@@ -31,7 +31,6 @@ class DescribedRoute:
     __slots__ = ()
 
     name: str
-    given_methods: tuple[str, ...]
     endpoint: Callable[..., Any]
     options: Any
 
@@ -50,6 +49,18 @@ class DescribedRoute:
     generate_unique_id_function: Any = _option(
         "generate_unique_id_function", lambda: generate_unique_id
     )
+
+    @property
+    def dependencies(self) -> list[Any]:
+        """What is called before the handler; the list may be changed before the app starts."""
+        given: Any = self.options.get("dependencies")
+        listed: list[Any] = given if isinstance(given, list) else list(given or ())
+        self.options["dependencies"] = listed
+        return listed
+
+    @dependencies.setter
+    def dependencies(self, dependencies: Any) -> None:
+        self.options["dependencies"] = list(dependencies or ())
 
     @property
     def description(self) -> str:

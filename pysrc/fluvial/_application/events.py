@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+from .lifespan import calling
+
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +38,15 @@ class Events:
         self.parts_lifespans = []
         self.on_startup = list(on_startup or ())
         self.on_shutdown = list(on_shutdown or ())
+
+    @property
+    def lifespan_context(self) -> Lifespan:
+        """The lifespan, or one that calls the functions; another one may be assigned."""
+        return self.lifespan or (lambda _: calling(self))
+
+    @lifespan_context.setter
+    def lifespan_context(self, lifespan: Lifespan) -> None:
+        self.lifespan = lifespan
 
     def include_events(self, router: Events) -> None:
         """Adds those of a router that has been included."""

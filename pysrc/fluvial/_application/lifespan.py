@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..applications import App
-    from .events import Lifespan
+    from .events import Events, Lifespan
 
 
 @contextlib.asynccontextmanager
@@ -21,18 +21,25 @@ async def running(app: App) -> AsyncIterator[None]:
     taken. Dependencies whose scope is "app" are made last and closed first.
     """
     async with contextlib.AsyncExitStack() as stack:
-        if app.lifespan is None:
-            await _call_each(app.on_startup)
-            stack.push_async_callback(_call_each, app.on_shutdown)
-        first = () if app.lifespan is None else (app.lifespan,)
-        for lifespan in (*first, *app.routers_lifespans, *app.parts_lifespans):
+        for lifespan in (app.lifespan_context, *app.routers_lifespans, *app.parts_lifespans):
             state = await stack.enter_async_context(_as_context_manager(lifespan, app))
             if state is not None and not isinstance(state, Mapping):
                 raise TypeError(f"a lifespan yields a dict or nothing, not {state!r}")
             app.lifespan_state = {**(state or {}), **app.lifespan_state}
             stack.callback(_forget, app)
         await stack.enter_async_context(app.dependencies.for_app.running())
+        app.take_changes()  # packages change routes at the startup
         yield
+
+
+@contextlib.asynccontextmanager
+async def calling(events: Events) -> AsyncIterator[None]:
+    """Calls the functions for the startup and for the shutdown."""
+    await _call_each(events.on_startup)
+    try:
+        yield
+    finally:
+        await _call_each(events.on_shutdown)
 
 
 def _forget(app: App) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..params import Depends
     from .dependencies import Dependencies
     from .manners import Manners
+    from .route_changes import Facts
 
 
 class RouteOptions(TypedDict, total=False):
@@ -128,11 +129,13 @@ class Route(DescribedRoute):
     ) -> None:
         self.path = path
         usual = ("GET",) if is_function(endpoint) else EVERY_METHOD
-        self.given_methods = method_names(methods or usual)
+        self._set_methods(method_names(methods or usual))
         self.endpoint = endpoint
         self.middleware = tuple(middleware or ())
         if (size := options.pop("max_body_size", None)) is not None:
             options["body_limit"] = size
+        if options.get("dependencies"):  # a list of its own, which may be changed
+            options["dependencies"] = list(options["dependencies"] or ())
         self.options: RouteOptions = options
         self.name: str = options.get("name") or own_name(endpoint)
         self.converters = converters_of(path)  # for Request.path_params
@@ -141,6 +144,7 @@ class Route(DescribedRoute):
         # are declared, without overrides. Empty until it is planned.
         self.calls: tuple[Call, ...] = ()
         self.overridden = False  # whether the plan calls other dependencies than `calls`
+        self.facts: Facts | None = None  # what it was registered with
 
     def __repr__(self) -> str:
         return (
@@ -150,9 +154,26 @@ class Route(DescribedRoute):
 
     @property
     def methods(self) -> set[str]:
-        """The methods, in a set of its own, as Starlette says them: HEAD stands beside GET."""
-        given = set(self.given_methods)
-        return given | {"HEAD"} if "GET" in given else given
+        """The methods, as Starlette says them: HEAD stands beside GET. The set may be changed, or
+        another one assigned, before the app starts."""
+        return self._methods
+
+    @methods.setter
+    def methods(self, methods: Collection[str]) -> None:
+        self._set_methods(method_names(methods))
+
+    def _set_methods(self, names: tuple[str, ...]) -> None:
+        self._methods = set(names)
+        self._adds_head = "GET" in names and "HEAD" not in names
+        if self._adds_head:
+            self._methods.add("HEAD")
+
+    @property
+    def given_methods(self) -> tuple[str, ...]:
+        """The names, sorted, without the HEAD that stands beside GET."""
+        if self._adds_head and "GET" in self._methods:
+            return tuple(sorted(self._methods - {"HEAD"}))
+        return tuple(sorted(self._methods))
 
     @property
     def path_format(self) -> str:
@@ -201,12 +222,13 @@ class WebSocketRoute:
         self.path = path
         self.endpoint = endpoint
         self.name = name or own_name(endpoint)
-        self.dependencies = dependencies
+        self.dependencies = list(dependencies)
         self.middleware = tuple(middleware or ())
         self.converters = converters_of(path)  # for WebSocket.path_params
         self.plan: _core.Plan | None = None
         self.calls: tuple[Call, ...] = ()  # as those of Route
         self.overridden = False
+        self.facts: Facts | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(path={self.path!r}, name={self.name!r})"

@@ -19,6 +19,10 @@ def get_request_handler(**_: Any) -> Callable[[Request], Any]:
     raise NotImplementedError("handlers are compiled into plans: override APIRoute instead")
 
 
+class _IncludedRouter:
+    """FastAPI's lists of routes have such objects. Here they have the routes themselves."""
+
+
 __all__ = [
     "BaseRoute",
     "Router",

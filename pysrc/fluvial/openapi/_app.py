@@ -104,7 +104,11 @@ class Documented:
             self._add_page(self.redoc_url, self._serve_redoc, "redoc_html")
         if self.scalar_url:
             self._add_page(self.scalar_url, self._serve_scalar, "scalar_html")
-        self._plan_page(PREFIX + "/{package}/{name}", self._serve_asset, "docs_assets")
+        self._add_assets()
+
+    def _add_assets(self) -> None:
+        if self.openapi_url:
+            self._plan_page(PREFIX + "/{package}/{name}", self._serve_asset, "docs_assets")
 
     def _add_page(self, path: str, endpoint: Callable[..., Any], name: str) -> None:
         route = self._plan_page(path, endpoint, name)

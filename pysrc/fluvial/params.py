@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Never, Self, 
 from weakref import WeakKeyDictionary
 
 from ._calling.options import named_options, refuse_unknown
+from ._validation.marked_fields import field_of, is_model
 from .exceptions import FastAPIDeprecationWarning
 
 if TYPE_CHECKING:
@@ -164,6 +165,12 @@ class Marker:
         self.json_schema_extra = json_schema_extra
         self.deprecated = deprecated
         self.include_in_schema = include_in_schema
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        """The marker; in the body of a pydantic model it is a field of it."""
+        if instance is None and is_model(owner):
+            return field_of(self)
+        return self
 
     @property
     def in_(self) -> ParamTypes:

@@ -37,6 +37,7 @@ from .._validation.annotations import (
     strip_optional,
 )
 from .._validation.copies import Factory, copier, described_default
+from .._validation.marked_fields import marker_of
 from ..background import BackgroundTasks
 from ..params import (
     MISSING,
@@ -392,7 +393,7 @@ def _marker_and_default(
     parameter: inspect.Parameter, metadata: tuple[Any, ...]
 ) -> tuple[Marker | Depends | None, Any]:
     found = [item() if isinstance(item, type) else item for item in metadata if is_marker(item)]
-    default = MISSING if parameter.default is parameter.empty else parameter.default
+    default = MISSING if parameter.default is parameter.empty else marker_of(parameter.default)
     if isinstance(default, (Marker, Depends)):
         if found:
             raise TypeError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from ._calling.threads import run_internal
-from ._messages.afterwards import Afterwards, Background
+from ._messages.afterwards import Afterwards, Background, callers
 from ._messages.cookies import SameSite, cookie_header
 from ._messages.files import (
     PIECE,
@@ -101,10 +101,12 @@ class Response(Afterwards):
         self.status_code = status_code
         if media_type is not None:
             self.media_type = media_type
-        self.raw_headers = self._initial_headers(headers)
+        self.init_headers(headers)
         self.body = self.render(content)
         if background is not None:
             self.run_after(background)
+        if self._calls_itself:
+            self._write_by_itself()
 
     def render(self, content: Any) -> bytes:
         """`content` as the body's bytes. Raises: TypeError when it is neither text nor bytes."""
@@ -222,6 +224,10 @@ class Response(Afterwards):
 
     async def respond(self, request: Request, sender: Sender) -> None:
         """Writes the response piece by piece, then runs background and clean-ups; C awaits it."""
+        if self._calls_itself:
+            self._calls_itself = False  # its __call__ may call that of Response
+            await (await callers[0](self, request)).respond(request, sender)
+            return
         try:
             await self._write(request, sender)
             if sender.started:
@@ -285,15 +291,12 @@ class Response(Afterwards):
             self._content = self.body
             self.body = None
 
-    def _initial_headers(self, headers: Mapping[str, str] | None) -> RawHeaders:
-        raw: RawHeaders = []
-        if headers:
-            raw = [header_field(name, value) for name, value in headers.items()]
-            if any(name == b"content-type" for name, _ in raw):
-                return raw
-        if self.media_type is not None:
-            raw.append(_type_field(self.media_type, self.charset))
-        return raw
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Sets the header fields, also for classes whose __init__ doesn't call that of Response."""
+        self.raw_headers = [header_field(name, value) for name, value in (headers or {}).items()]
+        typed = bool(headers) and any(name == b"content-type" for name, _ in self.raw_headers)
+        if self.media_type is not None and not typed:
+            self.raw_headers.append(_type_field(self.media_type, self.charset))
 
 
 class PlainTextResponse(Response):

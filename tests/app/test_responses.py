@@ -23,6 +23,8 @@ from fluvial import (
     ServerSentEvent,
     StreamingResponse,
 )
+from support.middleware import Passing
+from support.serving import serving
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -217,3 +219,51 @@ def test_bytes_like_bodies_by_asgi(serve, body: Any) -> None:
             await send({"type": "http.response.body", "body": body})
 
     assert serve(asgi).client.get("/").content == b"ABC"
+
+
+def test_a_class_may_set_its_header_fields_itself(serve) -> None:
+    class Own(StreamingResponse):
+        media_type = "text/event-stream"
+
+        def __init__(self, pieces: Any) -> None:
+            self.status_code = 201
+            self.body_iterator = pieces
+            self.background = None
+            self.init_headers({"X-Own": "yes"})
+
+    app = App()
+    app.get("/")(lambda: Own(iter(["a", "b"])))
+    response = serve(app).client.get("/")
+    assert (response.status_code, response.text, response.headers["x-own"]) == (201, "ab", "yes")
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+
+
+@pytest.mark.parametrize("base", [Response, StreamingResponse, FileResponse])
+@pytest.mark.parametrize("layered", [False, True])
+def test_a_call_of_its_own_sends_a_response(tmp_path, base: Any, layered: bool) -> None:
+    seen: list[str] = []
+    file = tmp_path / "file"
+    file.write_text("text")
+
+    class Own(base):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def noting(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message["headers"], (b"x-own", b"yes")]
+                await send(message)
+
+            await super().__call__(scope, receive, noting)
+            seen.append("after")
+
+    app = App()
+    content = {Response: "text", StreamingResponse: ["te", "xt"], FileResponse: file}[base]
+    background = BackgroundTask(lambda: seen.append("background"))
+    app.get("/")(lambda: Own(content, 201, background=background))
+    if layered:
+        app.add_middleware(Passing)
+    with serving(app) as served:
+        for _ in range(2):
+            response = served.client.get("/")
+            assert (response.status_code, response.text) == (201, "text")
+            assert response.headers["x-own"] == "yes"
+    assert seen == ["background", "after"] * 2

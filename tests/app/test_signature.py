@@ -713,3 +713,33 @@ def test_route_warning_can_be_silenced() -> None:
         with contextlib.suppress(TypeError):
             app.get("/")(signature(Annotated[str, auth]))
         app.get("/")(second)
+
+
+def test_what_a_decorator_has_made_is_called_by_name(serve: Any) -> None:
+    def swapping(func: Any) -> Any:
+        @functools.wraps(func)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await func("first", *args, **kwargs)
+
+        parameters = list(inspect.signature(func).parameters.values())[1:]
+        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [each.replace(kind=inspect.Parameter.POSITIONAL_ONLY) for each in parameters]
+        )
+        return call
+
+    def wrapping(func: Any) -> Any:
+        @functools.wraps(func)
+        async def call(**kwargs: Any) -> Any:
+            return await func(**kwargs)
+
+        return call
+
+    async def show(one: str, two: str = "", three: str = "") -> list[str]:
+        return [one, two, three]
+
+    app = App()
+    app.get("/stated")(swapping(show))
+    app.get("/wrapped")(wrapping(show))
+    client = serve(app).client
+    assert client.get("/stated?two=b&three=c").json() == ["first", "b", "c"]
+    assert client.get("/wrapped?one=a&two=b").json() == ["a", "b", ""]

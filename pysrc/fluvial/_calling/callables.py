@@ -94,3 +94,16 @@ def _faces(func: Callable[..., Any]) -> list[Callable[..., Any]]:
         if not inspect.isroutine(each) and not inspect.isclass(each)
     ]
     return [*faces, *inner, *methods]
+
+
+def by_position(func: Any, parameter: inspect.Parameter) -> tuple[bool, bool]:
+    """Whether an argument is passed by its place, and whether it must be. What a decorator has made
+    may take another order, or say one in `__signature__` that it doesn't have."""
+    func = strip_partials(func)
+    stated = hasattr(func, "__signature__") and not inspect.isclass(func)
+    code = getattr(func, "__code__", None) if stated else None
+    first = () if code is None else code.co_varnames[: code.co_posonlyargcount]
+    must = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+    must = must and (not stated or parameter.name in first)
+    may = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+    return must or (may and not stated and not hasattr(func, "__wrapped__")), must

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 Background = Callable[[], Awaitable[None]]
+# What calls an ASGI app for a request, caller(app, request), and returns its response. See
+# _asgi/connections.py, which puts it here.
+callers: list[Callable[..., Awaitable[Any]]] = []
 
 
 class Afterwards:
@@ -14,6 +18,12 @@ class Afterwards:
     # The backgrounds of handlers and of middleware inside, which run before this layer's own.
     _inner_backgrounds: tuple[Background, ...] = ()
     _cleanups: tuple[Background, ...] = ()
+    _calls_itself = False  # its class has a __call__ of its own, which is to send it
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" in vars(cls) and not cls.__module__.startswith("fluvial."):
+            cls._calls_itself = True
 
     @property
     def background(self) -> Background | None:

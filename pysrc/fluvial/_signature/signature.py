@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, ForwardRef, get_origin
 
 from .._calling.callables import (
     Flavour,
+    by_position,
     call_method,
     callable_name,
     flavour,
@@ -144,9 +145,7 @@ def read_call(
         except TypeError as exc:
             where = f"parameter {parameter.name!r} of {callable_name(func)}"
             raise TypeError(f"{where}: {exc}") from exc
-        positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-        positional_only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
-        call.arguments.append(Argument(parameter.name, positional, positional_only, value))
+        call.arguments.append(Argument(parameter.name, *by_position(func, parameter), value))
     return call
 
 

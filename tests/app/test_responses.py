@@ -259,6 +259,7 @@ def test_a_call_of_its_own_sends_a_response(tmp_path, base: Any, layered: bool) 
     content = {Response: "text", StreamingResponse: ["te", "xt"], FileResponse: file}[base]
     background = BackgroundTask(lambda: seen.append("background"))
     app.get("/")(lambda: Own(content, 201, background=background))
+    app.get("/bare")(lambda: Own(content))
     if layered:
         app.add_middleware(Passing)
     with serving(app) as served:
@@ -266,4 +267,5 @@ def test_a_call_of_its_own_sends_a_response(tmp_path, base: Any, layered: bool) 
             response = served.client.get("/")
             assert (response.status_code, response.text) == (201, "text")
             assert response.headers["x-own"] == "yes"
-    assert seen == ["background", "after"] * 2
+        assert served.client.get("/bare").headers["x-own"] == "yes"
+    assert seen == [*["background", "after"] * 2, "after"]

@@ -104,8 +104,8 @@ def test_a_thread_is_greeted_once_when_the_module_is_there(monkeypatch) -> None:
         pool = _core.Pool(asyncio.get_running_loop(), threads=1, greet=greet)
         await pool.submit(None, int)
         assert greeted == []
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-        for _ in range(3):
+        for imported in (name, "another_module", "and_another"):
+            monkeypatch.setitem(sys.modules, imported, ModuleType(imported))
             thread = await pool.submit(None, threading.get_ident)
             assert greeted == [thread]
         pool.close()

@@ -27,6 +27,9 @@ import itertools, os, threading, time
 from fluvial import App
 
 if os.path.exists("broken"):
+    print("broken", flush=True)
+    while not os.path.exists("go on"):
+        time.sleep(0.01)
     raise RuntimeError("no such thing")
 VERSION = 1
 app = App()
@@ -128,6 +131,12 @@ def test_code_that_does_not_start_leaves_the_old_workers(folder: Path) -> None:
         (folder / "broken").touch()
         with Load(server.url) as load:
             server.process.send_signal(signal.SIGHUP)
+            server.expect("broken")
+            server.process.send_signal(signal.SIGUSR1)  # so that the parent looks at its workers
+            server.expect("Ignoring SIGUSR1")
+            (folder / "go on").touch()
+            server.expect("exited with status")
+            assert "takes the place" not in server.log
             server.expect("before it was ready; the others stay")
             load.wait_for(20)
             assert pids_that_answer(server, 2) == before

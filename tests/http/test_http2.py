@@ -278,8 +278,8 @@ def test_a_slow_reader_holds_up_only_its_own_stream(served: Served) -> None:
         quick = client.request("/none")
         assert client.answer(quick).status == 204
         client.window = True
-        client.grant(0, 2**30)
-        client.grant(slow, 2**30)
+        client.grant(0, amount=2**30)
+        client.grant(slow, amount=2**30)
         assert client.answer(slow).body == LARGE
 
 
@@ -463,7 +463,7 @@ def test_priorities_of_requests(served: Served) -> None:
         while not {late, soon} <= set(client.answers):  # both heads have come
             assert client.read() is not None
         client.order.clear()
-        client.grant(0, 10_000_000)
+        client.grant(0, amount=10_000_000)
         client.answer(late)
         assert client.order.index(soon) < client.order.index(used)
         assert client.order.index(used) < client.order.index(late)

@@ -110,7 +110,7 @@ def test_made_you_reset(how: str) -> None:
             if how == "closed":  # more for a request that is complete
                 client.send(frame(DATA, 0, stream, b"x"))
             else:
-                client.grant(stream, amount)
+                client.grant(stream, amount=amount)
         goaway = client.until_closed()
         assert goaway is not None
         ends = (ENHANCE_YOUR_CALM, STREAM_CLOSED, PROTOCOL_ERROR, FLOW_CONTROL_ERROR)
@@ -257,7 +257,7 @@ def test_tiny_windows(window: int, rate: int) -> None:
         client.window = False
         stream = client.request("/large")
         if window:
-            client.grant(stream, window)
+            client.grant(stream, amount=window)
         while client.answers.get(stream) is None or client.answers[stream].reset is None:
             assert client.read() is not None
         assert client.answers[stream].reset == CANCEL
@@ -272,10 +272,11 @@ def test_a_window_that_grows_by_bytes() -> None:
     ):
         client.window = False
         stream = client.request("/large")
-        while client.answers.get(stream, Answer()).reset is None:
-            client.grant(stream, 1)
+        while (answer := client.answers.get(stream, Answer())).reset is None:
+            client.grant(0, stream, amount=1)  # without 0 the connection's window would end it
             assert client.read() is not None
-        assert client.answers[stream].reset == CANCEL
+            assert len(answer.body) < 200_000
+        assert answer.reset == CANCEL
 
 
 def test_responses_that_wait_for_their_turn() -> None:
@@ -316,9 +317,9 @@ def test_responses_that_wait_for_their_turn() -> None:
         client.window = False
         streams = [client.request("/huge"), client.request("/huge")]
         client.request("/unread")
-        client.grant(0, 2**30)
+        client.grant(0, amount=2**30)
         for stream in streams:
-            client.grant(stream, 2**30)
+            client.grant(stream, amount=2**30)
         assert begun.wait(30)
         assert gone.wait(30)  # it has no window; the others have, and wait for TCP
         for stream in streams:
@@ -332,7 +333,7 @@ def test_a_client_that_reads_one_response_of_two() -> None:
         client.window = False
         streams = [client.request("/large") for _ in range(3)]
         for stream in streams[:2]:
-            client.grant(stream, 2**30)
+            client.grant(stream, amount=2**30)
         while client.answers.get(streams[2], Answer()).reset is None:
             assert client.read() is not None
         assert [client.answers[stream].reset for stream in streams[:2]] == [None, None]
@@ -352,7 +353,7 @@ def test_replies_that_nobody_reads() -> None:
         H2Client.to(served, {INITIAL_WINDOW_SIZE: 2**31 - 1}) as client,
     ):
         client.window = False
-        client.grant(0, 2**30)
+        client.grant(0, amount=2**30)
         client.request()
         refused = b"".join(
             frame(HEADERS, END_HEADERS | END_STREAM, stream, client.head())

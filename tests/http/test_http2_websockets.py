@@ -359,8 +359,8 @@ def test_a_client_that_does_not_read_stops_the_handler(client: H2Client, notes: 
         sent = notes.next()
     assert sent < 39
     client.window = True
-    client.grant(0, 65535)
-    client.grant(socket.sock.stream, 65535)
+    client.grant(0, amount=65535)
+    client.grant(socket.sock.stream, amount=65535)
     for _ in range(40):
         assert len(socket.read().payload) == 50_000
     assert socket.read().opcode == CLOSE

@@ -139,9 +139,9 @@ class H2Client:
         self.send(data)
         return stream
 
-    def grant(self, stream: int, amount: int) -> None:
-        """WINDOW_UPDATE."""
-        self.send(frame(WINDOW_UPDATE, 0, stream, struct.pack("!I", amount)))
+    def grant(self, *streams: int, amount: int) -> None:
+        """WINDOW_UPDATE for each; 0 is the connection."""
+        self.send(b"".join(frame(WINDOW_UPDATE, 0, s, struct.pack("!I", amount)) for s in streams))
 
     def reset(self, stream: int, error: int = CANCEL) -> None:
         self.send(frame(RST_STREAM, 0, stream, struct.pack("!I", error)))
@@ -205,9 +205,9 @@ class H2Client:
             answer.body += found.payload
             answer.ended |= bool(found.flags & END_STREAM)
             if self.window and found.payload:
-                self.grant(0, len(found.payload))
+                self.grant(0, amount=len(found.payload))
                 if not answer.ended:
-                    self.grant(found.stream, len(found.payload))
+                    self.grant(found.stream, amount=len(found.payload))
         elif found.type == RST_STREAM:
             answer.reset = found.error
         elif found.type == WINDOW_UPDATE:

@@ -474,7 +474,8 @@ h2_exchange_flow(H2Stream *s)
     if (s->connect) {
         h2_tunnel_flow(s);
     }
-    if (s->req == NULL || s->paused || s->connect) {
+    /* What is over may have a malformed head, of which nobody was told, or a body that was cut off. */
+    if (s->req == NULL || s->over || s->paused || s->connect) {
         return;
     }
     h2_exchange_held(s);

@@ -9,10 +9,10 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fluvial import App, WebSocket, WebSocketDisconnect
+from fluvial import App, Request, WebSocket, WebSocketDisconnect
 from support import needs
 from support.asgi import Notes, body, start
-from support.h2_client import END_HEADERS, END_STREAM, HEADERS, Answer, H2Client
+from support.h2_client import DATA, END_HEADERS, END_STREAM, HEADERS, Answer, H2Client
 from support.h2_client import frame as h2_frame
 from support.h2_tunnel import Tunnel, opened
 from support.serving import serving
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 pytestmark = needs.HTTP2
 LARGE = bytes(range(256)) * 4096  # 1 MiB
 PATIENCE = 30
+COUNT = 40
 SETTINGS_ENABLE_CONNECT_PROTOCOL = 8
 
 
@@ -518,3 +519,53 @@ def test_a_connect_to_a_path_without_a_websocket_calls_no_handler(notes: Notes) 
         notes.add("after it")
         assert notes.next() == "after it"
         assert client.get("/plain").status == 200
+
+
+@pytest.mark.parametrize("malformed", ["head", "body"])
+def test_a_write_between_a_malformed_request_and_its_reset(notes: Notes, malformed: str) -> None:
+    """A WebSocket that goes on reading writes a pong: nghttp2 closes the request's stream only
+    then, when the request is among those that may go on."""
+    app = App()
+    waiting: list[WebSocket] = []
+    held = threading.Event()
+
+    @app.websocket("/")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        waiting.append(websocket)
+        await asyncio.to_thread(held.wait, PATIENCE)
+
+    @app.get("/read")
+    async def read() -> None:
+        for _ in range(COUNT):
+            await waiting[0].receive()
+
+    @app.post("/x")
+    async def post(request: Request) -> None:
+        notes.add(await request.body())
+
+    with serving(app, http="auto") as served, H2Client.to(served) as client:
+        ws = opened(client)
+        for _ in range(COUNT):
+            ws.send_frame(BINARY, bytes(250))
+        ws.send_frame(PING, b"ping")
+        length = ("content-length", "19")
+        posted = client.request("/x", "POST", length, end=False) if malformed == "body" else 0
+        client.settled()
+        read_ = client.next_stream
+        client.next_stream += 4
+        data = h2_frame(HEADERS, END_HEADERS | END_STREAM, read_, client.head("/read"))
+        if posted:
+            data += h2_frame(DATA, END_STREAM, posted, b"few")
+        else:
+            posted = read_ + 2
+            head = client.head("/x", "POST", length)
+            data += h2_frame(HEADERS, END_HEADERS | END_STREAM, posted, head)
+        client.send(data)
+        assert ws.read() == Frame(PONG, b"ping")
+        while client.answers.get(posted, Answer()).reset is None:
+            assert client.read() is not None
+        assert not client.answers[posted].heads
+        assert notes.empty()
+        assert client.get("/nowhere").status == 404
+        held.set()

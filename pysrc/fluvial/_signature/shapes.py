@@ -25,7 +25,8 @@ from .._validation.annotations import has_struct
 from .._validation.containers import known_to_msgspec, type_variables
 from .._validation.declared_fields import Reduce, serializer_of
 from .._validation.validators import StructValidator, make_adapter
-from .._validation.write_json import plain
+from .._validation.write_json import Refused, is_bare, plain
+from ..exceptions import ResponseValidationError
 
 # Types that contain no other values.
 _LEAVES: dict[type[types.Type], type] = {
@@ -77,9 +78,10 @@ def make_shape(info: types.Type) -> tuple[Shape | None, list[Any]]:
 
 def reducer_of(cls: Any) -> Reduce | None:
     """Makes the function that reduces an object in a pydantic model, whose declared class is one
-    that pydantic doesn't know. None for classes without declared fields."""
+    that pydantic doesn't know. For a class without declared fields it refuses subclasses'.
+    None for classes whose instances have a JSON form of their own, such as paths."""
     if not dataclasses.is_dataclass(cls) and not has_struct(cls):
-        return None
+        return _bare_reducer(cls) if is_bare(cls) else None
 
     # At the first value, so that the classes of its fields are defined.
     @cache
@@ -101,6 +103,29 @@ def reducer_of(cls: Any) -> Reduce | None:
         made = shape.reduce(value)
         # pydantic leaves this to our own writer, as it does with the objects themselves.
         return MappingProxyType(made) if isinstance(made, dict) else made
+
+    return reduce
+
+
+def refusal_of(cls: type, value: Any) -> ResponseValidationError | None:
+    """The error for an instance of a subclass of `cls`, which declares no fields: all that the
+    subclass adds would be sent. None for any other value."""
+    kind = type(value)
+    if kind is cls or not isinstance(value, cls):
+        return None
+    words = (
+        f"{kind.__module__}.{kind.__qualname__} is a subclass of {cls.__qualname__}, which "
+        "declares no fields, so that all of its attributes would be sent: declare what is to be "
+        "sent in a dataclass, Struct or model"
+    )
+    return ResponseValidationError((), body=value, message=words)
+
+
+def _bare_reducer(cls: type) -> Reduce:
+    def reduce(value: Any) -> Any:
+        error = refusal_of(cls, value)
+        # An error raised here would have pydantic try the other members of a union, and then none.
+        return value if error is None else Refused(error)
 
     return reduce
 
@@ -202,16 +227,19 @@ class _Checked(_Leaf):
 
 class _Class:
     """Enums and types that msgspec doesn't know. A pydantic model is reduced by the serializer of
-    its declared class."""
+    its declared class. Of a class that declares no fields only its own instances are written."""
 
     def __init__(self, cls: type) -> None:
         self._cls = cls
-        self._exact = hasattr(cls, "__pydantic_serializer__")
-        kind = _core.SHAPE_EXACT if self._exact else _core.SHAPE_INSTANCE
-        self.test = _core.Shape(kind, (cls,))
+        self._is_model = hasattr(cls, "__pydantic_serializer__")
+        self._is_bare = is_bare(cls)
+        exact = self._is_model or self._is_bare
+        self.test = _core.Shape(_core.SHAPE_EXACT if exact else _core.SHAPE_INSTANCE, (cls,))
 
     def reduce(self, value: Any) -> Any:
-        if not self._exact or not isinstance(value, self._cls):
+        if self._is_bare and (error := refusal_of(self._cls, value)) is not None:
+            raise error
+        if not self._is_model or not isinstance(value, self._cls):
             return value
         serializer = serializer_of(self._cls, reducer_of)
         try:

@@ -25,6 +25,10 @@ import msgspec
 # A UUID may be one only by its __class__, as asyncpg's are.
 _TEXTS = (UUID, PurePath, UserString, IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 _LISTS = (deque, range, KeysView, ValuesView, ItemsView)
+_KNOWN = (
+    *(*_TEXTS, *_LISTS, Iterator, Mapping, Pattern, Enum),
+    *(str, int, float, bytes, Decimal, date, time, timedelta),
+)
 # What msgspec and its hook raise when they refuse a value. pydantic's PydanticSerializationError is
 # a ValueError.
 REFUSED = (TypeError, ValueError, OverflowError)
@@ -39,6 +43,13 @@ class _OneShot(TypeError):
 
 class NoJson(TypeError):
     """A value that has no JSON form."""
+
+
+class Refused:
+    """Stands in the place of a value that must not be written: whoever tries raises `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def is_model(value: Any) -> bool:
@@ -81,6 +92,8 @@ def plain_known(value: Any) -> Any:
     """
     if is_model(value):
         return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, Refused):
+        raise value.error
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, _TEXTS):
@@ -179,6 +192,16 @@ def _plain_object(value: Any) -> Any:
     if hasattr(type(value), "__iter__") and not isinstance(value, (type, Future)):
         return _pairs_or_list(list(value))
     raise _no_json(value, None)
+
+
+def is_bare(cls: Any) -> bool:
+    """Whether instances of a class are written by their attributes, which nothing declares: it is
+    none of those that `plain_known` knows something about."""
+    if cls is object or not isinstance(cls, type) or issubclass(cls, _KNOWN):
+        return False
+    if hasattr(cls, "__pydantic_serializer__") or cls.__module__.startswith("pydantic"):
+        return False
+    return not any(hasattr(cls, name) for name in ("__iter__", "tolist", "keys", "_mapping"))
 
 
 def attributes_of(value: Any) -> dict[str, Any]:

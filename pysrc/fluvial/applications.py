@@ -12,6 +12,7 @@ from ._application.dependencies import Dependencies, apply
 from ._application.exception_handlers import ErrorHandlers, Handler, check_key
 from ._application.manners import FLUVIAL
 from ._application.middleware import Dispatch, Entry, make_entry
+from ._application.option_types import check_app_options
 from ._application.paths import add_to_table
 from ._application.route_list import RouteList
 from ._application.route_warnings import Registered
@@ -128,7 +129,7 @@ class App(Documented, Composed):
         form_limits: FormOptions | None = None,
         strict_content_type: bool | None = None,
     ) -> None:
-        given = dict(locals())
+        given = check_app_options(locals())
         for name in DESCRIPTION:
             setattr(self, name, given[name])
         self.servers = list(servers or ())

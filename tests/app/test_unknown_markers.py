@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, ClassVar
 
 import annotated_types
@@ -15,6 +15,7 @@ import msgspec
 import pydantic
 import pytest
 import sqlalchemy.orm
+import typing_extensions
 from fluvial import APIRouter, App, Body, Depends, Query, WebSocket
 
 
@@ -256,3 +257,88 @@ def test_a_model_may_have_fields_that_are_called_so(serve) -> None:
     client = serve(app).client
     assert client.get("/?dependency=a").json() == {"dependency": "a", "on": "all"}
     assert client.post("/", json={}).json() == {"dependency": None, "on": "all"}
+
+
+DISPLAYS: dict[str, Any] = {
+    "list": [Depends(auth)],
+    "tuple": (Depends(auth),),
+    "set": frozenset({Depends(auth)}),
+    "dict": {"a": Depends(auth)},
+    "deep": {"a": [(Depends(auth),)]},
+    "query": [Query(min_length=3)],
+    "class": [Depends],
+    "foreign": [fastapi.Depends(auth)],
+    "function": [auth],
+    "holder": Marker(Depends(auth)),
+}
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+@pytest.mark.parametrize("place", ["metadata", "inside", "default", "default's own"])
+def test_markers_in_displays_are_refused(display: str, place: str) -> None:
+    """Nothing would call what they name, which may be an authentication."""
+    item = DISPLAYS[display]
+
+    async def handler(x: Any = None) -> Any: ...
+
+    if "default" in place:
+        handler.__defaults__ = (item if place == "default" else Query([item]),)
+    else:
+        annotation: Any = Annotated[str, item]
+        handler.__annotations__["x"] = annotation if place == "metadata" else list[annotation]
+    with pytest.raises(TypeError):
+        App().get("/")(handler)
+    with pytest.raises(TypeError):
+        App().get("/", dependencies=[Depends(handler)])(lambda: None)
+
+
+@pytest.mark.parametrize("display", sorted(DISPLAYS.keys() - {"holder"}))
+def test_markers_in_displays_of_return_annotations_are_refused(display: str) -> None:
+    async def handler() -> Any: ...
+
+    handler.__annotations__["return"] = Annotated[str, DISPLAYS[display]]
+    with pytest.raises(TypeError):
+        App().get("/")(handler)
+
+
+MODELS: dict[str, Any] = {
+    "pydantic": lambda field: pydantic.create_model("M", x=(field, "1")),
+    "struct": lambda field: msgspec.defstruct("M", [("x", field, "1")]),
+    "dataclass": lambda field: dataclasses.make_dataclass("M", [("x", field, "1")]),
+    "typed dict": lambda field: typing_extensions.TypedDict("M", {"x": field}),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("display", ["list", "deep", "query"])
+def test_markers_in_displays_on_fields_are_refused(model: str, display: str) -> None:
+    made = MODELS[model](Annotated[str, DISPLAYS[display]])
+
+    async def handler(body: Any) -> None: ...
+
+    handler.__annotations__["body"] = made
+    with pytest.raises(TypeError, match="for parameters of functions"):
+        App().post("/")(handler)
+
+
+@pytest.mark.parametrize("metadata", [["text", 1], {"call": auth}, ({"a": [None]},)])
+def test_displays_without_markers(metadata: Any) -> None:
+    async def handler(x: Any) -> Any: ...
+
+    handler.__annotations__["x"] = Annotated[str, metadata]
+    App().get("/")(handler)
+
+
+def test_markers_of_functions_that_the_app_calls() -> None:
+    async def needs(x: str = Depends(auth)) -> None: ...
+
+    async def lifespan(app: App, x: str = Depends(auth)) -> AsyncIterator[None]:
+        yield
+
+    for options in ({"on_startup": [needs]}, {"on_shutdown": [needs]}, {"lifespan": lifespan}):
+        with pytest.raises(TypeError, match="nothing would fill in"):
+            App(**options)
+        with pytest.raises(TypeError, match="nothing would fill in"):
+            APIRouter(**options)
+    with pytest.raises(TypeError, match="nothing would fill in"):
+        App().add_event_handler("startup", needs)

@@ -17,12 +17,13 @@ from .._signature.plan import make_target
 from .._signature.results import (
     JSONWrap,
     ModelOptions,
+    has_model,
     make_respond,
     make_wrap,
     returned_model,
     writers_of,
 )
-from .._signature.signature import Call, Overrides, Special, return_annotation
+from .._signature.signature import Call, Overrides, Special, resolve_type, return_annotation
 from .._signature.type_variables import settled
 from .._validation.annotations import is_class
 from .._validation.validators import make_adapter
@@ -41,6 +42,7 @@ from .read_signatures import (
     respond_with_nothing,
     warn_of_untaken,
 )
+from .route_warnings import warn
 from .routes import Route, RouteOptions, WebSocketRoute
 from .timeouts import ends_of
 
@@ -198,12 +200,14 @@ class APIRoute(Route):
         check_returned(annotation)
         strict = not options.get("manners", FLUVIAL).checks_results
         _check_described(options.get("responses") or {}, strict)
-        model = options.get("response_model", MISSING)
+        model = self._given_model()
         if model is not MISSING:
             model = settled(model, "response_model", strict=strict)
         else:
             annotation = settled(annotation, "its return annotation", strict=strict)
             model = MISSING if strict else returned_model(annotation)
+        if strict and (model is None or (model is MISSING and not has_model(annotation))):
+            _warn_of_unused(options)
         try:
             return make_wrap(
                 options.get("status_code"),
@@ -217,6 +221,13 @@ class APIRoute(Route):
                 raise
             raise FluvialError(f"not a valid Pydantic field type for a response: {exc}") from exc
 
+    def _given_model(self) -> Any:
+        """The option, in which a name's type takes the place of the name."""
+        model = self.options.get("response_model", MISSING)
+        if model is not MISSING and model is not None:
+            model = self.options["response_model"] = resolve_type(model, self.endpoint)
+        return model
+
 
 def _check_described(responses: Mapping[int | str, dict[str, Any]], strict: bool) -> None:
     """Raises: TypeError for a model that is no type, and unless `strict` is set, FluvialError for
@@ -229,6 +240,16 @@ def _check_described(responses: Mapping[int | str, dict[str, Any]], strict: bool
                 make_adapter(model)
             except TypeError as exc:
                 raise FluvialError(f"not a valid Pydantic field type for {what}: {exc}") from exc
+
+
+def _warn_of_unused(options: RouteOptions) -> None:
+    """Warns of an option that picks fields of a response model, where there is none."""
+    for name in ModelOptions.__annotations__:
+        if name != "by_alias" and options.get(f"response_model_{name}"):
+            warn(
+                f"response_model_{name} has no effect: write response_model=…, or the type of the "
+                "result as the handler's return annotation"
+            )
 
 
 def _model_options(options: RouteOptions) -> Any:

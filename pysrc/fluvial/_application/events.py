@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+from .._signature.foreign import check_callback
 from .lifespan import calling
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
@@ -32,7 +33,12 @@ class Events:
         on_startup: Sequence[Callable[[], Any]] | None,
         on_shutdown: Sequence[Callable[[], Any]] | None,
     ) -> None:
-        """Sets what the constructor was given."""
+        """Sets what the constructor was given. Raises: TypeError for functions with parameters of
+        their own."""
+        if lifespan is not None:
+            check_callback(lifespan, "lifespan", ("app",))
+        for func in (*(on_startup or ()), *(on_shutdown or ())):
+            check_callback(func, "startup or shutdown function", ())
         self.lifespan = lifespan
         self.routers_lifespans = []
         self.parts_lifespans = []
@@ -57,9 +63,11 @@ class Events:
         self.routers_lifespans += router.routers_lifespans
 
     def add_event_handler(self, event_type: str, func: Callable[[], Any]) -> None:
-        """Registers a function for "startup" or "shutdown". Raises: ValueError for another name."""
+        """Registers a function for "startup" or "shutdown". Raises: ValueError for another name,
+        TypeError for a function that needs arguments."""
         if event_type not in ("startup", "shutdown"):
             raise ValueError(f"events are 'startup' and 'shutdown', not {event_type!r}")
+        check_callback(func, f"{event_type} function", ())
         getattr(self, f"on_{event_type}").append(func)
 
     def on_event(self, event_type: str) -> Callable[[F], F]:

@@ -14,6 +14,7 @@ from .._validation.annotations import is_class
 from ..responses import Response
 from .described import DescribedRoute
 from .matching import CAPTURE, Match, match_route
+from .option_types import check_option_types
 from .paths import add_to_table, converters_of, path_of
 from .plain_handlers import (
     EVERY_METHOD,
@@ -86,6 +87,7 @@ def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> 
     """Checks a route's options. Raises: TypeError for an unknown option or an unusable value."""
     where = f"@{owner}.{decorator}()"
     refuse_unknown(where, options, RouteOptions.__annotations__)
+    check_option_types(options, where)
     status_code = options.get("status_code")
     if not (status_code is None or isinstance(status_code, int)):
         raise TypeError(f"{where}: status_code must be an int, not {status_code!r}")
@@ -104,9 +106,10 @@ def check_options(options: RouteOptions, decorator: str, owner: str = "app") -> 
 
 def method_names(methods: Collection[str]) -> tuple[str, ...]:
     """The names, sorted and in upper case. Raises: TypeError for what is no list of some names."""
-    names = not isinstance(methods, str) and all(isinstance(method, str) for method in methods)
-    if not names or not methods:
-        raise TypeError(f'methods must be a list of names such as ["GET"], not {methods!r}')
+    given: Any = methods
+    names = isinstance(given, Collection) and not isinstance(given, str)
+    if not names or not given or not all(isinstance(method, str) for method in given):
+        raise TypeError(f'methods must be a list of names such as ["GET"], not {given!r}')
     return tuple(sorted({method.upper() for method in methods}))
 
 

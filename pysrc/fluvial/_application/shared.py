@@ -10,6 +10,7 @@ from .._forms.limits import FormOptions, check_form_limits
 from .._signature.foreign import check_dependencies
 from .._validation.annotations import is_class
 from ..responses import Response
+from .option_types import check_option_types
 from .timeouts import check_timeout
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Shared:
         Raises: TypeError or ValueError for what can't be meant, in a message for `where`.
         """
         taken = {each.name: given[each.name] for each in fields(cls) if each.name in given}
+        check_option_types(taken, where)
         for name in ("tags", "callbacks"):
             if name in taken:
                 taken[name] = tuple(taken[name] or ())

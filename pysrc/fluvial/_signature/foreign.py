@@ -23,6 +23,7 @@ from .._validation.annotations import (
     union_members,
 )
 from ..params import MISSING, Depends, Marker
+from .displays import items_inside
 
 # Packages whose markers and classes may be used by mistake instead of ours.
 _FRAMEWORKS = frozenset(
@@ -82,6 +83,7 @@ def check_metadata(metadata: tuple[Any, ...]) -> None:
         if not isinstance(item, (Marker, Depends)):
             refuse_foreign(item)
             _refuse_callable(item)
+            _refuse_inside(item, "Annotated")
 
 
 def is_marker(item: Any) -> bool:
@@ -123,11 +125,22 @@ def check_default(default: Any) -> None:
     if callable(default) and not isinstance(default, Enum):
         name = getattr(default, "__name__", None) or type(default).__name__
         raise TypeError(f"its default is {default!r}; write Depends({name}) to have it called")
-    if isinstance(default, (list, tuple, set, frozenset, dict)):
-        for item in default.values() if isinstance(default, dict) else default:
-            if is_marker(item):
-                raise TypeError(f"{item!r} is inside its default, where it has no effect")
-            refuse_foreign(item)
+    _refuse_inside(default, "its default")
+
+
+def _refuse_inside(display: Any, where: str) -> None:
+    """Refuses markers, and functions that nothing calls, inside a list or another display."""
+    for item in items_inside(display):
+        if is_marker(item):
+            kind = type(display).__name__
+            raise TypeError(
+                f"{item!r} is in a {kind} in {where}, where it has no effect; write it alone"
+            )
+        refuse_foreign(item)
+        if inspect.isroutine(item) and not isinstance(display, dict):
+            raise TypeError(
+                f"{item!r} is in {where}, where nothing calls it; write Depends({item.__name__})"
+            )
 
 
 def check_annotation(annotation: Any) -> None:
@@ -159,6 +172,7 @@ def check_model(model: Any, what: str) -> None:
                 "a dependency into dependencies=[Depends(function)]"
             )
         refuse_foreign(item)
+        _refuse_inside(item, what)
     for member in union_members(model):
         _refuse_object(member, what)
 
@@ -326,8 +340,8 @@ def _refuse_holder(item: Any) -> None:
     """
     is_model = hasattr(item, "__pydantic_fields__") or hasattr(item, "__struct_fields__")
     for name, value in _attributes(item):
-        asks = value is None and not is_model
-        if _is_function(value) or (name == "dependency" and (asks or callable(value))):
+        asks = (value is None and not is_model) or callable(value)
+        if _is_function(value) or is_marker(value) or (name == "dependency" and asks):
             what = getattr(value, "__name__", None) or "function"
             raise TypeError(
                 f"{_full_name(type(item))} has {name}={value!r}, which nothing calls; "
@@ -450,7 +464,8 @@ def _default_of(kind: Any, name: str) -> Any:
 
 def _check_field(field: tuple[Any, tuple[Any, ...]]) -> None:
     annotation, beside = field
-    for item in (*beside, *split_annotated(annotation)[1], *_inner_metadata(annotation)):
+    items = [*beside, *split_annotated(annotation)[1], *_inner_metadata(annotation)]
+    for item in (*items, *items_inside(items)):
         if is_marker(item):
             raise TypeError(
                 f"{item!r} is for parameters of functions; describe a field with pydantic.Field "

@@ -244,9 +244,12 @@ def _model_encoder(response_model: Any, annotation: Any, options: ModelOptions) 
         check_model(response_model, "response_model")
         return None if response_model is None else _encoder_of(response_model, options)
     annotation = without_members(annotation, (Response,), MISSING)
-    if annotation is MISSING or not any(map(is_model, walk(annotation))):
-        return None
-    return _encoder_of(annotation, options)
+    return _encoder_of(annotation, options) if has_model(annotation) else None
+
+
+def has_model(annotation: Any) -> bool:
+    """Whether a return annotation says which fields are sent."""
+    return annotation is not MISSING and any(map(is_model, walk(annotation)))
 
 
 def _encoder_of(model: Any, options: ModelOptions) -> Encode:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Final, ForwardRef, get_origin
+from typing import Annotated, Any, Final, ForwardRef, Literal, get_origin
 
 from .._calling.callables import (
     Flavour,
@@ -218,6 +218,12 @@ def return_annotation(func: Callable[..., Any]) -> Any:
     return _resolve(annotation, _namespace(func))
 
 
+def resolve_type(annotation: Any, func: Callable[..., Any]) -> Any:
+    """The type that a text stands for where `func` is defined. Raises: NameError when there is no
+    such name."""
+    return _resolve(annotation, _namespace(func))
+
+
 def own_parameters(func: Callable[..., Any], *, strict: bool = True) -> Iterator[inspect.Parameter]:
     """The parameters to fill, with resolved annotations.
 
@@ -331,9 +337,9 @@ def _resolve(annotation: Any, namespace: dict[str, Any]) -> Any:
 
 def _has_forward_reference(annotation: Any) -> bool:
     arguments = getattr(annotation, "__args__", ())
-    if not isinstance(arguments, tuple):
+    if not isinstance(arguments, tuple) or get_origin(annotation) is Literal:
         return False
-    return any(isinstance(a, ForwardRef) or _has_forward_reference(a) for a in arguments)
+    return any(isinstance(a, (ForwardRef, str)) or _has_forward_reference(a) for a in arguments)
 
 
 def _read_parameter(

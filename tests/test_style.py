@@ -140,9 +140,7 @@ TOGETHER = (
     "loop/alarm loop/fds loop/handle loop/loop loop/loop_impl loop/ready loop/sockop loop/timers",
     "net/stream net/stream_private",
     "route/pattern route/router route/router_tree",
-    "http/access_format http/access_log http/access_values http/coded http/compressor "
-    "http/conn http/decoded http/h2 http/h2_conn http/measure http/out http/request "
-    "http/request_id http/response http/response_head http/response_private http/server "
+    "http/conn http/h2 http/h2_conn http/out",
     "http/server_private http/watch",
     "http/ws/ws http/ws/ws_conn http/ws/ws_frame",
     "pool/monitor pool/pool pool/pool_shared pool/worker",

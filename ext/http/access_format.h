@@ -10,7 +10,7 @@
 
 #include "base/py.h"
 #include "base/buf.h"
-#include "http/request.h"
+#include "http/access_values.h"
 
 typedef struct AccessFormat AccessFormat;
 
@@ -20,18 +20,6 @@ typedef enum AccessStyle {
     ACCESS_JSON_STRING, /* the inside of a JSON string; `-` where there is no value */
     ACCESS_JSON_VALUE,  /* a number, a quoted string, or null */
 } AccessStyle;
-
-/* What happened in one exchange. */
-typedef struct AccessEntry {
-    const HttpRequest *req; /* borrowed; NULL when nothing of it could be read */
-    const NetAddr *peer;    /* borrowed */
-    Slice id;               /* of the request; empty: none */
-    int status;
-    uint64_t body;     /* bytes of the response's body */
-    uint64_t sent;     /* bytes of the whole response, before TLS */
-    uint64_t received; /* bytes of the request's body */
-    uint64_t took;     /* ns from the request's first byte to the end of the response */
-} AccessEntry;
 
 /* An empty format. `json`: each line is to be a JSON object. `worker` is the number of the worker process,
  * counted from 1; 0: there is only one process. NULL when out of memory. */

@@ -6,12 +6,9 @@
 #include "http/access_values.h"
 
 #include "base/fmt.h"
-#include "http/conn.h"
-#include "http/h2.h"
-#include "net/server_tls_link.h"
+#include "http/response_fields.h"
 
 #include <openssl/evp.h>
-#include <openssl/ssl.h>
 
 enum {
     BASIC_MAX = 176
@@ -158,11 +155,7 @@ ATOM(request_id)
 
 ATOM(route)
 {
-    const HttpRequest *req = entry->req;
-    if (req == NULL || !req->told || req->server->ops->route == NULL) {
-        return NOTHING;
-    }
-    return value_bytes(req->server->ops->route(req));
+    return entry->req == NULL ? NOTHING : value_bytes(http_request_route(entry->req));
 }
 
 ATOM(received)
@@ -172,14 +165,8 @@ ATOM(received)
 
 ATOM(tls)
 {
-    const HttpConn *c = entry->req == NULL         ? NULL
-                        : entry->req->conn != NULL ? entry->req->conn
-                                                   : h2_conn_of(entry->req);
-    if (c == NULL || c->stream.secure == NULL) {
-        return NOTHING;
-    }
-    const char *version = SSL_get_version(c->stream.secure->ssl);
-    return value_bytes(slice_of(version, strlen(version)));
+    return entry->req == NULL ? NOTHING
+                              : value_bytes(http_request_tls_version(entry->req));
 }
 
 /* ---- The response ------------------------------------------------------------------------ */

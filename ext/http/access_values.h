@@ -5,10 +5,24 @@
 #define FLUVIAL_HTTP_ACCESS_VALUES_H
 
 #include "base/py.h"
-#include "http/access_format.h"
+#include "base/buf.h"
+#include "base/slice.h"
+#include "http/request.h"
 
 #include <sys/types.h>
 #include <time.h>
+
+/* What happened in one exchange. */
+typedef struct AccessEntry {
+    const HttpRequest *req; /* borrowed; NULL when nothing of it could be read */
+    const NetAddr *peer;    /* borrowed */
+    Slice id;               /* of the request; empty: none */
+    int status;
+    uint64_t body;     /* bytes of the response's body */
+    uint64_t sent;     /* bytes of the whole response, before TLS */
+    uint64_t received; /* bytes of the request's body */
+    uint64_t took;     /* ns from the request's first byte to the end of the response */
+} AccessEntry;
 
 typedef enum AccessKind {
     ACCESS_NOTHING, /* there is no value */

@@ -8,7 +8,7 @@
 #include "coding/encoder.h"
 #include "http/compressor.h"
 #include "http/h2.h"
-#include "http/response_private.h"
+#include "http/response_plain.h"
 
 #include <uv.h>
 

@@ -11,7 +11,8 @@
 
 #include "base/py.h"
 #include "coding/coding.h"
-#include "http/response.h"
+#include "http/request.h"
+#include "http/response_fields.h"
 
 typedef struct Coded
     Coded; /* one that is being written; HttpConn.coded or H2Stream.coded owns it */

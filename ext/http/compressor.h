@@ -8,10 +8,24 @@
 
 #include "base/py.h"
 #include "coding/encoder.h"
-#include "http/response.h"
+#include "http/request.h"
+#include "http/response_fields.h"
 
 typedef struct Compressor
     Compressor; /* what all compressed responses of a server share */
+
+/* Which responses are compressed, and how (coded.h). */
+typedef struct HttpCompression {
+    Coding codings[CODINGS - 1]; /* the best one first */
+    int levels[CODINGS - 1];
+    unsigned n;     /* how many; 0 (the default): nothing is compressed */
+    uint64_t least; /* bytes: a shorter body stays as it is */
+    /* Content types, in lower case and separated by spaces: whole ones, a star for the subtype, or a star
+     * followed by "+json" or the like. */
+    Slice types;
+} HttpCompression;
+/* Before http_server_listen. 0 or UV_ENOMEM. */
+int http_server_compress(HttpServer *server, const HttpCompression *rules);
 
 /* http_server_free: no response is being written any more. May be NULL. */
 void compressor_free(Compressor *self);

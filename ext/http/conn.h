@@ -10,6 +10,7 @@
  *   out.c       bytes out
  *
  * It hands its bytes to another protocol, through UpgradeOps, after a 101 response (http/ws) and for HTTP/2 (h2.h).
+ * This, out.h, h2.h and h2_conn.h are one thing: the last three also close the connection when writing fails.
  * Thread: the loop's, with the GIL. Lifetime: from conn_open to the stream's on_closed.
  */
 #ifndef FLUVIAL_HTTP_CONN_H
@@ -18,9 +19,7 @@
 #include "base/py.h"
 #include "base/buf.h"
 #include "base/ring.h"
-#include "http/coded.h"
 #include "http/deadline.h"
-#include "http/decoded.h"
 #include "http/server_private.h"
 #include "net/stream.h"
 
@@ -69,6 +68,8 @@ typedef struct UpgradeOps {
 } UpgradeOps;
 
 typedef struct Greeting Greeting;
+typedef struct Coded Coded;     /* see coded.h */
+typedef struct Decoded Decoded; /* see decoded.h */
 
 struct HttpConn {
     Stream stream;
@@ -265,7 +266,7 @@ void exchange_continue(HttpConn *c);
 /* The 101 response is out. From now on the connection passes its bytes to the protocol `ops` (static), whose
  * object for it is `upgraded`. */
 void exchange_upgrade(HttpConn *c, const UpgradeOps *ops, void *upgraded);
-/* response.c calls it when a response has grown or is complete. */
+/* response.c and response_plain.c call it when a response has grown or is complete. */
 void exchange_responded(HttpConn *c);
 /* Calls on_writable: writers that wait for room may try again. The connection has a request. */
 void exchange_writable(HttpConn *c);

@@ -8,6 +8,8 @@
 #include "http/conn.h"
 
 #include "base/probe.h"
+#include "http/coded.h"
+#include "http/decoded.h"
 #include "http/h2.h"
 #include "http/measure.h"
 #include "http/out.h"

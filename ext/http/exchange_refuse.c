@@ -8,6 +8,7 @@
 #include "base/probe.h"
 #include "http/measure.h"
 #include "http/out.h"
+#include "http/response.h"
 #include "http/response_head.h"
 
 int

@@ -12,6 +12,8 @@
 
 #include "base/py.h"
 #include "http/conn.h"
+#include "http/ops.h"
+#include "http/response_fields.h"
 
 #include <uv.h>
 

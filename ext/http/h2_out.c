@@ -7,6 +7,7 @@
 #include "http/h2_conn.h"
 
 #include "base/probe.h"
+#include "http/coded.h"
 #include "http/out.h"
 #include "http/response_head.h"
 

@@ -8,7 +8,11 @@
 #include "http/h2_conn.h"
 
 #include "base/probe.h"
+#include "http/coded.h"
+#include "http/decoded.h"
 #include "http/measure.h"
+#include "http/response.h"
+#include "http/server.h"
 
 enum { H2_DECODE = 16 * 1024 }; /* bytes of a held body that are decoded at once */
 

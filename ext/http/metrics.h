@@ -61,6 +61,7 @@ typedef enum MetricsWord {
 } MetricsWord;
 
 typedef struct Metrics Metrics;
+typedef struct HttpServer HttpServer;
 
 /* How many bytes the memory has. */
 size_t metrics_size(uint64_t slots, uint64_t capacity);
@@ -81,5 +82,12 @@ void metrics_count(Metrics *metrics, MetricsWord word, uint64_t value);
 void metrics_gauge(Metrics *metrics, MetricsWord word, uint64_t value);
 /* The upper bound of a histogram's bucket, in ns. */
 uint64_t metrics_bound(unsigned bucket);
+
+/* ---- measure.c --------------------------------------------------------------------------- */
+
+/* Brings what is counted in memory up to date, which otherwise may be METRICS_STALE ms old. */
+void http_server_measure(HttpServer *server);
+/* Counts in that memory: the arguments of metrics_new. Once, before the server listens. 0 or a negative UV_E*. */
+int http_server_metrics(HttpServer *server, void *memory, size_t size, uint64_t slot);
 
 #endif

@@ -3,7 +3,7 @@
  */
 #include "base/py.h"
 
-#include "http/response.h"
+#include "http/response_fields.h"
 
 static Slice
 reason_success(int status)

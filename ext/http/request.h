@@ -203,9 +203,22 @@ int http_request_server(const HttpRequest *req, NetName *out);
 /* Facts about the connection's TLS (see net/server_tls_facts.h): a new dict, or None without TLS and
  * when the client has gone. NULL with an exception set. */
 PyObject *http_request_tls(const HttpRequest *req);
+/* The version of the connection's TLS, e.g. "TLSv1.3". Static memory; empty without TLS and when the
+ * client has gone. */
+Slice http_request_tls_version(const HttpRequest *req);
 /* The server's address; AF_UNSPEC for a Unix socket. UV_ENOTCONN as above. */
 int http_request_local(const HttpRequest *req, NetAddr *out);
 /* The connection that it came on, also by HTTP/2; NULL once the exchange is over. */
 HttpConn *http_request_conn(const HttpRequest *req);
+/* HttpOps.route for it: the pattern of its path's route, or empty. */
+Slice http_request_route(const HttpRequest *req);
+
+/* Whether the request, whose head is complete, is for a path of http_server_probes. */
+bool http_request_is_probe(const HttpRequest *req);
+/* Whether it is for one of these or of http_server_urgent. */
+bool http_request_is_urgent(const HttpRequest *req);
+
+/* Private to the http layer: makes room for more fields. 0 or UV_ENOMEM. */
+int request_fields_grow(HttpRequest *req);
 
 #endif

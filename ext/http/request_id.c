@@ -7,7 +7,7 @@
 #include "http/request_id.h"
 
 #include "http/chars.h"
-#include "http/response.h"
+#include "http/response_fields.h"
 
 #include <uv.h>
 

@@ -4,7 +4,7 @@
  */
 #include "base/py.h"
 
-#include "http/response.h"
+#include "http/response_fields.h"
 
 #include "http/chars.h"
 #include "http/list.h"

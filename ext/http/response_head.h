@@ -2,6 +2,7 @@
 #ifndef FLUVIAL_HTTP_RESPONSE_HEAD_H
 #define FLUVIAL_HTTP_RESPONSE_HEAD_H
 
+#include "http/response_fields.h"
 #include "http/server_private.h"
 
 typedef struct ResponseHead {

@@ -8,12 +8,14 @@
 #include "base/py.h"
 #include "base/buf.h"
 #include "base/ring.h"
+#include "coding/coding.h"
 #include "http/access_log.h"
-#include "http/compressor.h"
 #include "http/date.h"
 #include "http/deadline.h"
+#include "http/limits.h"
+#include "http/metrics.h"
+#include "http/ops.h"
 #include "http/request_id.h"
-#include "http/server.h"
 #include "http/trust.h"
 #include "http/watch.h"
 #include "net/server_tls_link.h"
@@ -35,6 +37,7 @@ fault_make(int status, const char *detail)
 }
 
 typedef struct ServerListener ServerListener;
+typedef struct Compressor Compressor; /* see compressor.h */
 
 typedef enum ServerState {
     SERVER_NEW, /* never listened: no libuv handle is open */
@@ -139,9 +142,7 @@ void server_conn_closed(HttpServer *server);
 /* Calls on_refused. */
 void server_refused(HttpServer *server, const NetAddr *peer, HttpRefusal refusal);
 
-/* request.c: makes room for more fields. 0 or UV_ENOMEM. */
-int request_fields_grow(HttpRequest *req);
-/* request.c: a zeroed request with one reference; NULL when out of memory. */
+/* request_life.c: a zeroed request with one reference; NULL when out of memory. */
 HttpRequest *http_request_new(HttpServer *server);
 /* Frees the unused room in the buffers of a complete head: the request may live as long as a
  * WebSocket. */

@@ -3,7 +3,7 @@
  *
  * The loop lends the parked parts to the thread and takes them back before it touches the buffer
  * again. Each of these costs one atomic operation. So the thread writes only while the loop does
- * something else.
+ * something else. The parts are fields of HttpServer: this and server_private.h are one thing.
  * Thread: the loop's; the watching thread is private to watch.c.
  */
 #ifndef FLUVIAL_HTTP_WATCH_H

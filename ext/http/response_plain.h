@@ -1,9 +1,13 @@
-/* How response.c writes what coded.c gives it. Thread: the loop's. */
-#ifndef FLUVIAL_HTTP_RESPONSE_PRIVATE_H
-#define FLUVIAL_HTTP_RESPONSE_PRIVATE_H
+/* Writing a response as it is, compressed or not. response.c has checked what it is asked for, and
+ * coded.c comes here with what it has compressed. A request of HTTP/2 is passed on to h2.h.
+ * Thread: the loop's, with the GIL.
+ */
+#ifndef FLUVIAL_HTTP_RESPONSE_PLAIN_H
+#define FLUVIAL_HTTP_RESPONSE_PLAIN_H
 
+#include "base/py.h"
 #include "http/conn.h"
-#include "http/response.h"
+#include "http/response_fields.h"
 
 /* A response as it is, without another look at its head. */
 int response_whole(HttpRequest *req, const HttpHead *head, Slice body, PyObject *owner);

@@ -143,7 +143,7 @@ async def send_itself(response: Response, scope: Message, receive: Receive, send
         send = as_denial(send)
         scope = {**scope, "type": "http", "method": "GET"}
     if response.body is not None:
-        await send_whole(response, send)
+        await send_whole(response, scope["method"], send)
     else:
         request: Any = make_request(requests.Request, scope, receive, send)
         await send_response(response, request, send)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from .._messages.framing import BODYLESS
+from .._messages.framing import with_length
 from .._messages.header_fields import check_head
 from .adopted_requests import AdoptedRequest
 from .offers import PATHSEND, takes_paths
@@ -27,6 +27,7 @@ class AsgiSender:
         self.send_path = self._send_path if takes_paths(scope) else None
         self.given_up = False  # because the client has disconnected
         self.watch: asyncio.Future[None] | None = None  # waits until the client disconnects
+        self._method = "" if scope is None else scope.get("method", "")
         self._send = send
         self._start: Message | None = None
         self._body = b""
@@ -40,9 +41,8 @@ class AsgiSender:
             raise RuntimeError("the response has already been started")
         check_head(status_code, headers)  # not every server checks it
         headers = list(headers)
-        stated = status_code in BODYLESS or any(name == b"content-length" for name, _ in headers)
-        if length >= 0 and not stated:
-            headers.append((b"content-length", b"%d" % length))
+        if length >= 0:
+            headers = with_length(status_code, headers, length, self._method)
         self._start = {
             "type": "http.response.start",
             "status": status_code,
@@ -98,7 +98,7 @@ class AsgiSender:
 
 async def send_response(response: Response, request: Request, send: Send) -> None:
     if response.body is not None:
-        await send_whole(response, send)
+        await send_whole(response, request.method, send)
         return
     sender = AsgiSender(send, request._scope)
     core = cast("_core.Sender", sender)
@@ -157,11 +157,9 @@ async def respond_to_exception(
         await response.clean_up()
 
 
-async def send_whole(response: Response, send: Send) -> None:
+async def send_whole(response: Response, method: str, send: Send) -> None:
     body = response.body or b""
-    headers = list(response.raw_headers)
-    if response.status_code not in BODYLESS:
-        headers.append((b"content-length", b"%d" % len(body)))
+    headers = with_length(response.status_code, list(response.raw_headers), len(body), method)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

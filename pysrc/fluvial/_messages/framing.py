@@ -25,3 +25,16 @@ def declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
         if name.lower() == b"content-length" and value.isdigit() and len(value) < 20:
             return int(value)
     return -1
+
+
+def with_length(
+    status_code: int, headers: list[tuple[bytes, bytes]], length: int, method: str
+) -> list[tuple[bytes, bytes]]:
+    """The header fields of a response whose body has `length` bytes, whatever they said before of
+    its framing. A response without content may say how long it would be."""
+    empty = method == "HEAD" and length == 0 and declared_length(headers) >= 0
+    if status_code in BODYLESS or empty:
+        return headers
+    framing = (b"content-length", b"transfer-encoding")
+    kept = [(name, value) for name, value in headers if name.lower() not in framing]
+    return [*kept, (b"content-length", b"%d" % length)]

@@ -1,9 +1,9 @@
 /* One HTTP/2 connection and its streams, behind the interface of h2.h. Each stream is one exchange: an
  * HttpRequest from its first HEADERS frame to the end of its response.
- *   h2.c        the connection: bytes to nghttp2 and back, deadlines, the ways to end
+ *   h2.c        the connection: bytes to nghttp2 and back, deadlines; h2_life.c how it begins and ends
  *   h2_in.c     nghttp2's callbacks: frames to the parts of a request
  *   h2_head.c   header fields to an HttpRequest, and their limits; h2_check.c which requests are malformed
- *   h2_stream.c a stream and its exchange: the calls to the upper layer, and when it is over
+ *   h2_stream.c a stream: its beginning and end; h2_exchange.c the calls to the upper layer, and when a response is over
  *   h2_fields.c header fields of responses, as nghttp2 takes them
  *   h2_tunnel.c streams of another protocol: WebSockets
  *   h2_out.c    responses: their heads, pieces of the body, trailers
@@ -186,8 +186,6 @@ h2_limits(const H2Stream *s)
 
 /* Something was submitted: it is written before the loop blocks, or at the end of the current read. */
 void h2_wake(H2Conn *h2);
-/* Ends a time in which `busy` was one more: frees a detached connection, or sees to what was submitted. */
-void h2_release(H2Conn *h2);
 /* Other code is about to run, perhaps for long: what was submitted leaves within WATCH_NS (ADR 16). Does nothing
  * while nghttp2 runs. */
 void h2_offer(H2Conn *h2);
@@ -196,6 +194,23 @@ void h2_refuse(H2Conn *h2, uint32_t error, const char *detail, const char *limit
 uint64_t h2_now(const H2Conn *h2);
 /* Refuses new streams, and ends the connection after those that there are. */
 void h2_last_goaway(H2Conn *h2);
+
+/* ---- h2_life.c --------------------------------------------------------------------------- */
+
+/* Without a connection yet; NULL when out of memory. */
+H2Conn *h2_new(HttpServer *server);
+/* Ends a time in which `busy` was one more: frees a detached connection, or sees to what was submitted. */
+void h2_release(H2Conn *h2);
+/* Frees the streams that are over. */
+void h2_bury(H2Conn *h2);
+/* Detaches it from its connection. The exchanges that aren't over end with on_gone. */
+void h2_drop(HttpConn *c);
+/* Frees one that is detached and that nobody uses. */
+void h2_free(H2Conn *h2);
+/* Ends the connection: FIN, and what still arrives is dropped for a while. */
+void h2_finish(H2Conn *h2);
+/* Ends the connection with GOAWAY. */
+void h2_fail(H2Conn *h2);
 
 /* ---- h2_in.c ----------------------------------------------------------------------------- */
 
@@ -235,6 +250,11 @@ void h2_stream_over(H2Stream *s);
 /* Ends the exchanges of the streams that nghttp2 has closed, so on_gone and the like may be called. Not while
  * somebody writes: an object that writes must not be freed by what it writes. */
 void h2_streams_leave(H2Conn *h2);
+/* Submits RST_STREAM, once. */
+void h2_stream_reset(H2Stream *s, uint32_t error);
+
+/* ---- h2_exchange.c ------------------------------------------------------------------------ */
+
 /* The parts of the request, in order. Each may call the upper layer. */
 void h2_exchange_head(H2Stream *s);
 void h2_exchange_body(H2Stream *s, Slice piece);
@@ -245,8 +265,6 @@ void h2_exchange_over(H2Stream *s);
 void h2_exchange_drop(H2Stream *s);
 /* Refuses the request with a response of our own if none has begun. */
 void h2_exchange_reject(H2Stream *s, Fault fault);
-/* Submits RST_STREAM, once. */
-void h2_stream_reset(H2Stream *s, uint32_t error);
 /* Passes on what waits for http_body_resume. */
 void h2_exchange_flow(H2Stream *s);
 

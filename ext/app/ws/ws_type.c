@@ -12,87 +12,18 @@
 #include "app/request_type.h"
 #include "app/request_object.h"
 #include "app/server.h"
-#include "app/ws/ws_session.h"
+#include "app/ws/ws_object.h"
 #include "base/err.h"
 #include "http/server.h"
 
 #include <structmember.h>
 #include <uv.h>
 
-typedef struct WebSocketObject {
-    RequestObject base;
-    WsSession session;
-    unsigned long thread; /* the loop's */
-} WebSocketObject;
-
-static WsSession *
-session_of(PyObject *op)
-{
-    return &((WebSocketObject *)op)->session;
-}
-
-static const AppServer *
-server_of(PyObject *op)
-{
-    return ((WebSocketObject *)op)->base.server;
-}
-
-/* ---- Exceptions -------------------------------------------------------------------------- */
-
-/* Sets `type`(code, reason); the reason is borrowed. */
-static void
-websocket_raise_with_code(PyObject *type, int code, PyObject *reason)
-{
-    PyObject *exc = PyObject_CallFunction(type, "iO", code, reason);
-    if (exc != NULL) {
-        err_restore(exc);
-    }
-}
-
-/* Sets WebSocketDisconnect. When the connection hasn't reported a close code yet, it is WS_ABNORMAL (1006):
- * all that is known is that the connection was lost. */
-static void
-websocket_raise_disconnect(PyObject *op)
-{
-    const WsSession *session = session_of(op);
-    PyObject *reason =
-        session->reason == NULL ? PyUnicode_New(0, 0) : Py_NewRef(session->reason);
-    if (reason != NULL) {
-        websocket_raise_with_code(server_of(op)->websockets.disconnect,
-                                  session->code != 0 ? session->code : WS_ABNORMAL,
-                                  reason);
-        Py_DECREF(reason);
-    }
-}
-
-/* Sets the exception for what a session function returned. Returns NULL. */
-static PyObject *
-websocket_raise_error(PyObject *op, int err)
-{
-    const WsSession *session = session_of(op);
-    if (err == 1) {
-        return NULL; /* an exception is set */
-    }
-    if (err == UV_ENOMEM) {
-        return PyErr_NoMemory();
-    }
-    if (session->state == SESSION_WAITING) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the WebSocket isn't connected: call accept() first");
-    } else if (session->close_asked || session->state == SESSION_CLOSING
-               || (session->state == SESSION_CLOSED && !session->by_client)) {
-        PyErr_SetString(PyExc_RuntimeError, "the WebSocket has been closed by close()");
-    } else {
-        websocket_raise_disconnect(op);
-    }
-    return NULL;
-}
-
 /* An awaitable that raises the exception which is set: what methods return when they fail. */
 static PyObject *
 websocket_failure(PyObject *op)
 {
-    const AppServer *server = server_of(op);
+    const AppServer *server = websocket_server(op);
     return waiting_failed(server->st, server->loop);
 }
 
@@ -108,7 +39,7 @@ websocket_is_here(PyObject *op)
 static PyObject *
 websocket_call_later(PyObject *op, const char *name, PyObject *args, PyObject *kwargs)
 {
-    const AppServer *server = server_of(op);
+    const AppServer *server = websocket_server(op);
     /* Our own method and not the attribute of `op`: a subclass may have overridden that and called us. */
     PyObject *head = NULL, *all = NULL, *coro = NULL;
     PyObject *method =
@@ -148,7 +79,7 @@ websocket_call_later_with(PyObject *op, const char *name, PyObject *arg)
 static WaitStep
 websocket_attempt_any(PyObject *op, PyObject **result, WaitList **list)
 {
-    WsSession *session = session_of(op);
+    WsSession *session = websocket_session(op);
     int found = session->state == SESSION_WAITING ? -1 : session_next(session, result);
     if (found > 0) {
         return WAIT_DONE;
@@ -172,7 +103,7 @@ websocket_refuse_kind(PyObject *op, PyObject **result, const char *detail)
     Py_CLEAR(*result);
     PyObject *reason = PyUnicode_FromString(detail);
     if (reason != NULL) {
-        websocket_raise_with_code(server_of(op)->websockets.exception,
+        websocket_raise_with_code(websocket_server(op)->websockets.exception,
                                   WS_UNSUPPORTED_DATA, reason);
         Py_DECREF(reason);
     }
@@ -204,7 +135,7 @@ static const WaitOps bytes_ops = {.attempt = websocket_attempt_bytes};
 static PyObject *
 websocket_receive(PyObject *op, const char *name, const WaitOps *ops)
 {
-    const AppServer *server = server_of(op);
+    const AppServer *server = websocket_server(op);
     return websocket_is_here(op) ? waiting_new(server->st, server->loop, ops, op)
                                  : websocket_call_later(op, name, NULL, NULL);
 }
@@ -232,7 +163,7 @@ websocket_receive_bytes(PyObject *op, PyObject *Py_UNUSED(ignored))
 static WaitStep
 websocket_attempt_drain(PyObject *op, PyObject **result, WaitList **list)
 {
-    WsSession *session = session_of(op);
+    WsSession *session = websocket_session(op);
     if (session_is_full(session)) {
         *list = &session->writers;
         return WAIT_BLOCKED;
@@ -251,12 +182,12 @@ static const WaitOps drain_ops = {.attempt = websocket_attempt_drain};
 static PyObject *
 websocket_sent(PyObject *op, int err)
 {
-    const AppServer *server = server_of(op);
+    const AppServer *server = websocket_server(op);
     if (unlikely(err != 0)) {
         (void)websocket_raise_error(op, err);
         return websocket_failure(op);
     }
-    if (likely(!session_is_full(session_of(op)))) {
+    if (likely(!session_is_full(websocket_session(op)))) {
         return Py_NewRef(server->st->waiting_done);
     }
     return waiting_new(server->st, server->loop, &drain_ops, op);
@@ -273,7 +204,7 @@ websocket_send_text(PyObject *op, PyObject *data)
                      Py_TYPE(data)->tp_name);
         return websocket_failure(op);
     }
-    return websocket_sent(op, session_send(session_of(op), data));
+    return websocket_sent(op, session_send(websocket_session(op), data));
 }
 
 static PyObject *
@@ -287,7 +218,7 @@ websocket_send_bytes(PyObject *op, PyObject *data)
                      Py_TYPE(data)->tp_name);
         return websocket_failure(op);
     }
-    return websocket_sent(op, session_send(session_of(op), data));
+    return websocket_sent(op, session_send(websocket_session(op), data));
 }
 
 static PyObject *
@@ -301,7 +232,7 @@ websocket_send_utf8(PyObject *op, PyObject *data)
                      Py_TYPE(data)->tp_name);
         return websocket_failure(op);
     }
-    return websocket_sent(op, session_send_utf8(session_of(op), data));
+    return websocket_sent(op, session_send_utf8(websocket_session(op), data));
 }
 
 /* ---- Accepting and closing --------------------------------------------------------------- */
@@ -309,7 +240,7 @@ websocket_send_utf8(PyObject *op, PyObject *data)
 static void
 websocket_raise_unaccepted(PyObject *op, int err)
 {
-    const WsSession *session = session_of(op);
+    const WsSession *session = websocket_session(op);
     if (err == UV_EINVAL) {
         PyErr_SetString(PyExc_ValueError, "the subprotocol is not a token");
     } else if (err == UV_ECANCELED && session->state == SESSION_CLOSED
@@ -343,13 +274,13 @@ websocket_accept(PyObject *op, PyObject *args, PyObject *kwargs)
         return websocket_failure(op);
     }
     subprotocol.len = (size_t)len;
-    int err = session_accept(session_of(op), subprotocol, &fields);
+    int err = session_accept(websocket_session(op), subprotocol, &fields);
     http_fields_free(&fields);
     if (err != 0) {
         websocket_raise_unaccepted(op, err);
         return websocket_failure(op);
     }
-    return Py_NewRef(server_of(op)->st->waiting_done);
+    return Py_NewRef(websocket_server(op)->st->waiting_done);
 }
 
 /* Closing a WebSocket that is closed already is no error, since the application can't know that the
@@ -369,7 +300,7 @@ websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
         return websocket_call_later(op, "close", args, kwargs);
     }
     reason.len = (size_t)len;
-    WsSession *session = session_of(op);
+    WsSession *session = websocket_session(op);
     int err = session_close(session, code, reason);
     if (err == UV_EINVAL) {
         PyErr_Format(PyExc_ValueError,
@@ -383,13 +314,13 @@ websocket_close(PyObject *op, PyObject *args, PyObject *kwargs)
         (void)http_respond_error(session->req, 403);
         session->state = SESSION_CLOSED;
     }
-    return Py_NewRef(server_of(op)->st->waiting_done);
+    return Py_NewRef(websocket_server(op)->st->waiting_done);
 }
 
 void
 websocket_gone(PyObject *websocket)
 {
-    session_gone(session_of(websocket));
+    session_gone(websocket_session(websocket));
 }
 
 /* The connection won't wake the handler's task any more, so it needn't be kept alive. */
@@ -404,14 +335,14 @@ websocket_ended(WsSession *session)
 static PyObject *
 websocket_get_reason(PyObject *op, void *Py_UNUSED(closure))
 {
-    PyObject *reason = session_of(op)->reason;
+    PyObject *reason = websocket_session(op)->reason;
     return Py_NewRef(reason == NULL ? Py_None : reason);
 }
 
 static PyObject *
 websocket_get_state(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyLong_FromLong(session_of(op)->state);
+    return PyLong_FromLong(websocket_session(op)->state);
 }
 
 static PyObject *
@@ -421,7 +352,8 @@ websocket_get_subprotocols(PyObject *op, void *Py_UNUSED(closure))
     Slice offer;
     PyObject *list = PyList_New(0);
     int err = list == NULL ? -1 : 0;
-    while (err == 0 && ws_next_subprotocol(session_of(op)->req, &offers, &offer)) {
+    while (err == 0
+           && ws_next_subprotocol(websocket_session(op)->req, &offers, &offer)) {
         PyObject *text = PyUnicode_DecodeLatin1(offer.ptr, (Py_ssize_t)offer.len, NULL);
         err = text == NULL ? -1 : PyList_Append(list, text);
         Py_XDECREF(text);
@@ -437,7 +369,7 @@ websocket_get_subprotocols(PyObject *op, void *Py_UNUSED(closure))
 static int
 websocket_traverse(PyObject *op, visitproc visit, void *arg)
 {
-    int err = session_traverse(session_of(op), visit, arg);
+    int err = session_traverse(websocket_session(op), visit, arg);
     return err != 0 ? err : request_traverse(op, visit, arg);
 }
 
@@ -445,7 +377,7 @@ static void
 websocket_dealloc(PyObject *op)
 {
     PyObject_GC_UnTrack(op);
-    session_clear(session_of(op));
+    session_clear(websocket_session(op));
     request_dealloc(op);
 }
 
@@ -514,8 +446,8 @@ websocket_new(HttpRequest *req)
     AppServer *server = call_server(req);
     PyObject *op = request_new(server->websockets.type, req, server->app);
     if (op != NULL) {
-        session_init(session_of(op), op, req);
-        session_of(op)->ended = websocket_ended;
+        session_init(websocket_session(op), op, req);
+        websocket_session(op)->ended = websocket_ended;
         ((WebSocketObject *)op)->thread = PyThread_get_thread_ident();
     }
     return op;

@@ -60,6 +60,37 @@ reason_redirect(int status)
 }
 
 static Slice
+reason_client_error_rare(int status)
+{
+    switch (status) {
+    case 418:
+        return SLICE("I'm a Teapot");
+    case 421:
+        return SLICE("Misdirected Request");
+    case 422:
+        return SLICE("Unprocessable Content");
+    case 423:
+        return SLICE("Locked");
+    case 424:
+        return SLICE("Failed Dependency");
+    case 425:
+        return SLICE("Too Early");
+    case 426:
+        return SLICE("Upgrade Required");
+    case 428:
+        return SLICE("Precondition Required");
+    case 429:
+        return SLICE("Too Many Requests");
+    case 431:
+        return SLICE("Request Header Fields Too Large");
+    case 451:
+        return SLICE("Unavailable For Legal Reasons");
+    default:
+        return SLICE("Unknown");
+    }
+}
+
+static Slice
 reason_client_error(int status)
 {
     switch (status) {
@@ -99,30 +130,8 @@ reason_client_error(int status)
         return SLICE("Range Not Satisfiable");
     case 417:
         return SLICE("Expectation Failed");
-    case 418:
-        return SLICE("I'm a Teapot");
-    case 421:
-        return SLICE("Misdirected Request");
-    case 422:
-        return SLICE("Unprocessable Content");
-    case 423:
-        return SLICE("Locked");
-    case 424:
-        return SLICE("Failed Dependency");
-    case 425:
-        return SLICE("Too Early");
-    case 426:
-        return SLICE("Upgrade Required");
-    case 428:
-        return SLICE("Precondition Required");
-    case 429:
-        return SLICE("Too Many Requests");
-    case 431:
-        return SLICE("Request Header Fields Too Large");
-    case 451:
-        return SLICE("Unavailable For Legal Reasons");
     default:
-        return SLICE("Unknown");
+        return reason_client_error_rare(status);
     }
 }
 

@@ -27,75 +27,72 @@ limit_read(PyObject *limits, const char *name, uint64_t max, uint64_t *out)
     return 1;
 }
 
+/* The limits by the names of their fields, which have 32 or 64 bits. */
+#define LIMIT(field)                                                                   \
+    {#field, offsetof(HttpLimits, field), sizeof((HttpLimits){0}.field)}
+static const struct {
+    char name[24];
+    uint16_t offset, size;
+} limit_fields[] = {
+    LIMIT(request_line),
+    LIMIT(header_block),
+    LIMIT(header_fields),
+    LIMIT(trailer_block),
+    LIMIT(chunk_extensions),
+    LIMIT(header_timeout),
+    LIMIT(body_rate),
+    LIMIT(body_grace),
+    LIMIT(keep_alive),
+    LIMIT(write_timeout),
+    LIMIT(half_closed),
+    LIMIT(linger_time),
+    LIMIT(linger_timeout),
+    LIMIT(connections),
+    LIMIT(in_flight),
+    LIMIT(request_timeout),
+    LIMIT(cancel_on_disconnect),
+    LIMIT(pipelined),
+    LIMIT(h2),
+    LIMIT(h2_streams),
+    LIMIT(h2_window),
+    LIMIT(h2_resets),
+    LIMIT(h2_controls),
+    LIMIT(h2_continuations),
+    LIMIT(h2_stall),
+    LIMIT(ws_queue),
+    LIMIT(ws_ping_interval),
+    LIMIT(ws_ping_timeout),
+    LIMIT(ws_close_timeout),
+    LIMIT(ws_deflate),
+    LIMIT(ws_deflate_threshold),
+    LIMIT(decode_ratio),
+    LIMIT(log_buffer),
+    LIMIT(body),
+    LIMIT(form_size),
+    LIMIT(linger_bytes),
+    LIMIT(ws_message),
+    LIMIT(ws_frame),
+};
+#undef LIMIT
+
 int
 server_limits_read(HttpLimits *out, PyObject *limits)
 {
-    const struct {
-        const char *name;
-        uint32_t *field;
-    } small[] = {
-        {"request_line", &out->request_line},
-        {"header_block", &out->header_block},
-        {"header_fields", &out->header_fields},
-        {"trailer_block", &out->trailer_block},
-        {"chunk_extensions", &out->chunk_extensions},
-        {"header_timeout", &out->header_timeout},
-        {"body_rate", &out->body_rate},
-        {"body_grace", &out->body_grace},
-        {"keep_alive", &out->keep_alive},
-        {"write_timeout", &out->write_timeout},
-        {"half_closed", &out->half_closed},
-        {"linger_time", &out->linger_time},
-        {"linger_timeout", &out->linger_timeout},
-        {"connections", &out->connections},
-        {"in_flight", &out->in_flight},
-        {"request_timeout", &out->request_timeout},
-        {"cancel_on_disconnect", &out->cancel_on_disconnect},
-        {"pipelined", &out->pipelined},
-        {"h2", &out->h2},
-        {"h2_streams", &out->h2_streams},
-        {"h2_window", &out->h2_window},
-        {"h2_resets", &out->h2_resets},
-        {"h2_controls", &out->h2_controls},
-        {"h2_continuations", &out->h2_continuations},
-        {"h2_stall", &out->h2_stall},
-        {"ws_queue", &out->ws_queue},
-        {"ws_ping_interval", &out->ws_ping_interval},
-        {"ws_ping_timeout", &out->ws_ping_timeout},
-        {"ws_close_timeout", &out->ws_close_timeout},
-        {"ws_deflate", &out->ws_deflate},
-        {"ws_deflate_threshold", &out->ws_deflate_threshold},
-        {"decode_ratio", &out->decode_ratio},
-        {"log_buffer", &out->log_buffer},
-    };
     Py_ssize_t known = 0;
-    uint64_t value = 0;
-    for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
-        int found = limit_read(limits, small[i].name, UINT32_MAX, &value);
+    for (size_t i = 0; i < sizeof limit_fields / sizeof *limit_fields; i++) {
+        bool is_small = limit_fields[i].size == sizeof(uint32_t);
+        uint64_t value = 0;
+        int found = limit_read(limits, limit_fields[i].name,
+                               is_small ? UINT32_MAX : INT64_MAX, &value);
         if (found < 0) {
             return -1;
         }
+        uint32_t small = (uint32_t)value;
         if (found > 0) {
-            *small[i].field = (uint32_t)value;
+            memcpy((char *)out + limit_fields[i].offset,
+                   is_small ? (const void *)&small : &value, limit_fields[i].size);
             known++;
         }
-    }
-    const struct {
-        const char *name;
-        uint64_t *field;
-    } large[] = {
-        {"body", &out->body},
-        {"form_size", &out->form_size},
-        {"linger_bytes", &out->linger_bytes},
-        {"ws_message", &out->ws_message},
-        {"ws_frame", &out->ws_frame},
-    };
-    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
-        int found = limit_read(limits, large[i].name, INT64_MAX, large[i].field);
-        if (found < 0) {
-            return -1;
-        }
-        known += found;
     }
     if (known != PyDict_GET_SIZE(limits)) {
         PyErr_Format(PyExc_ValueError, "unknown limit in %R", limits);

@@ -11,6 +11,28 @@
 #include "net/server_tls.h"
 #include "pool/pool_type.h"
 
+/* The first arguments that come after loop, router and pool may be given by name, but may not be missing.
+ * `names` begins with theirs. 0, or -1 with an exception set. */
+static int
+server_args_complete(const ServerArgs *a, const char *const *names)
+{
+    PyObject *const required[] = {a->app,
+                                  a->request_type,
+                                  a->response_type,
+                                  a->validation_error,
+                                  a->http_exception,
+                                  a->client_disconnect,
+                                  a->encode,
+                                  a->on_error};
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
+        if (required[i] == NULL) {
+            PyErr_Format(PyExc_TypeError, "Server() needs the argument %s", names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int
 server_args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
 {
@@ -71,22 +93,7 @@ server_args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
             &PyTuple_Type, &a->fields, &PyTuple_Type, &a->urgent)) {
         return -1;
     }
-    PyObject *const required[] = {a->app,
-                                  a->request_type,
-                                  a->response_type,
-                                  a->validation_error,
-                                  a->http_exception,
-                                  a->client_disconnect,
-                                  a->encode,
-                                  a->on_error};
-    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
-        if (required[i] == NULL) {
-            PyErr_Format(PyExc_TypeError, "Server() needs the argument %s",
-                         names[3 + i]);
-            return -1;
-        }
-    }
-    return 0;
+    return server_args_complete(a, names + 3);
 }
 
 int

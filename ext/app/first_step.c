@@ -17,11 +17,21 @@ task_cancel_again(RequestCoro *self, PyObject *task)
     AppState *st = self->st;
     PyObject *exc = self->replay.thrown;
     self->replay.thrown = NULL;
+    PyObject *cancel = NULL, *res = NULL, *count = NULL;
     PyObject *args = PyObject_GetAttr(exc, st->str_args); /* the message, or nothing */
-    PyObject *cancel = args == NULL ? NULL : PyObject_GetAttr(task, st->str_cancel);
-    PyObject *res = cancel == NULL ? NULL : PyObject_CallObject(cancel, args);
-    PyObject *count =
-        res == NULL ? NULL : PyObject_CallMethodNoArgs(task, st->str_uncancel);
+    if (args == NULL) {
+        goto done;
+    }
+    cancel = PyObject_GetAttr(task, st->str_cancel);
+    if (cancel == NULL) {
+        goto done;
+    }
+    res = PyObject_CallObject(cancel, args);
+    if (res == NULL) {
+        goto done;
+    }
+    count = PyObject_CallMethodNoArgs(task, st->str_uncancel);
+done:
     if (count == NULL) {
         loop_report(self->loop, "The task of a request could not be cancelled");
     }

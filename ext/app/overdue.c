@@ -100,15 +100,29 @@ static PyMethodDef overdue_def = {"requests_expire", overdue_on_timer, METH_NOAR
 static PyObject *
 overdue_call_at(Overdue *all, uint64_t due)
 {
+    PyObject *call = NULL, *method = NULL, *args = NULL, *kwargs = NULL, *timer = NULL;
     PyObject *capsule = PyCapsule_New(all, NULL, NULL);
-    PyObject *call = capsule == NULL ? NULL : PyCFunction_New(&overdue_def, capsule);
-    PyObject *method = PyObject_GetAttrString((PyObject *)all->loop, "call_at");
-    PyObject *args =
-        call == NULL ? NULL : Py_BuildValue("(dO)", (double)due / 1e9, call);
-    PyObject *kwargs = Py_BuildValue("{sN}", "context", PyContext_New());
-    PyObject *timer = method == NULL || args == NULL || kwargs == NULL
-                          ? NULL
-                          : PyObject_Call(method, args, kwargs);
+    if (capsule == NULL) {
+        goto done;
+    }
+    call = PyCFunction_New(&overdue_def, capsule);
+    if (call == NULL) {
+        goto done;
+    }
+    method = PyObject_GetAttrString((PyObject *)all->loop, "call_at");
+    if (method == NULL) {
+        goto done;
+    }
+    args = Py_BuildValue("(dO)", (double)due / 1e9, call);
+    if (args == NULL) {
+        goto done;
+    }
+    kwargs = Py_BuildValue("{sN}", "context", PyContext_New());
+    if (kwargs == NULL) {
+        goto done;
+    }
+    timer = PyObject_Call(method, args, kwargs);
+done:
     Py_XDECREF(kwargs);
     Py_XDECREF(args);
     Py_XDECREF(method);

@@ -88,14 +88,19 @@ static PyMethodDef copy_def = {"copy", asgi_copy, METH_VARARGS,
 PyObject *
 asgi_send_by_python(AsgiCall *call, PyObject *message)
 {
+    PyObject *copy = NULL, *sent = NULL;
     PyObject *send = asgi_send_new(call);
-    PyObject *copy = send == NULL     ? NULL
-                     : call->unneeded ? Py_NewRef(Py_None)
-                                      : PyCFunction_New(&copy_def, (PyObject *)call);
-    PyObject *done = copy == NULL ? NULL
-                                  : PyObject_CallFunctionObjArgs(
-                                        call->app->extend, send, copy, message, NULL);
+    if (send == NULL) {
+        goto done;
+    }
+    copy = call->unneeded ? Py_NewRef(Py_None)
+                          : PyCFunction_New(&copy_def, (PyObject *)call);
+    if (copy == NULL) {
+        goto done;
+    }
+    sent = PyObject_CallFunctionObjArgs(call->app->extend, send, copy, message, NULL);
+done:
     Py_XDECREF(copy);
     Py_XDECREF(send);
-    return done;
+    return sent;
 }

@@ -203,12 +203,21 @@ environ_put_forwarded(PyObject *env, const WsgiApp *app, const HttpRequest *req)
         return 0;
     }
     Py_ssize_t len;
+    PyObject *root = NULL, *below = NULL, *full = NULL;
     const char *prefix = PyUnicode_AsUTF8AndSize(app->prefix, &len);
-    PyObject *root = text_latin1(http_request_prefix(req));
-    PyObject *below =
-        prefix == NULL ? NULL : text_latin1(slice_of(prefix, (size_t)len));
-    PyObject *full =
-        root == NULL || below == NULL ? NULL : PyUnicode_Concat(root, below);
+    if (prefix == NULL) {
+        goto done;
+    }
+    root = text_latin1(http_request_prefix(req));
+    if (root == NULL) {
+        goto done;
+    }
+    below = text_latin1(slice_of(prefix, (size_t)len));
+    if (below == NULL) {
+        goto done;
+    }
+    full = PyUnicode_Concat(root, below);
+done:
     Py_XDECREF(root);
     Py_XDECREF(below);
     return dict_put(env, st->str_SCRIPT_NAME, full);

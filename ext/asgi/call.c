@@ -17,7 +17,7 @@
 
 /* Removes the call from the queue of those that wait for their bodies, if it is there. */
 static void
-call_unqueue(AsgiCall *self)
+asgi_call_unqueue(AsgiCall *self)
 {
     AsgiApp *app = self->app;
     if (ring_is_linked(&self->waiting)) {
@@ -98,7 +98,7 @@ asgi_note_route(AsgiCall *self)
 
 /* app(scope, receive, send): the coroutine, or NULL with an exception set. */
 static PyObject *
-call_app(AsgiCall *self)
+asgi_call_app(AsgiCall *self)
 {
     PyObject *argv[] = {NULL, self->kind->scope(self->app, self->req),
                         asgi_receive_new(self), asgi_send_new(self)};
@@ -119,7 +119,7 @@ call_app(AsgiCall *self)
 /* Runs the app's coroutine in a task, which keeps the call alive from then on. `context` (borrowed) is the
  * request's; NULL: a copy of the server's is made. */
 static void
-call_run_task(AsgiCall *self, PyObject *context)
+asgi_call_run_task(AsgiCall *self, PyObject *context)
 {
     Loop *loop = self->server->loop;
     PyObject *base =
@@ -142,9 +142,9 @@ call_run_task(AsgiCall *self, PyObject *context)
 }
 
 /* Calling the app gave no coroutine: an exception is set, which is cleared. `context` is as for
- * call_run_task. True when `coro` is now a coroutine that sends the response. */
+ * asgi_call_run_task. True when `coro` is now a coroutine that sends the response. */
 static bool
-call_failed(AsgiCall *self, PyObject *context)
+asgi_call_failed(AsgiCall *self, PyObject *context)
 {
     bool entered = context != NULL && PyContext_Enter(context) == 0;
     bool recovered = asgi_call_raised(self);
@@ -164,16 +164,16 @@ asgi_call_start(AsgiCall *self)
         return;
     }
     Py_INCREF((PyObject *)self);
-    call_unqueue(self);
+    asgi_call_unqueue(self);
     PyObject *context = NULL;
     if (callable_is_plain(self->app->app)) {
-        self->base.coro = call_app(self);
+        self->base.coro = asgi_call_app(self);
     } else if ((context = context_enter_copy(call_context(self->req))) != NULL) {
-        self->base.coro = call_app(self);
+        self->base.coro = asgi_call_app(self);
         context_leave(context);
     }
-    if (self->base.coro != NULL || call_failed(self, context)) {
-        call_run_task(self, context);
+    if (self->base.coro != NULL || asgi_call_failed(self, context)) {
+        asgi_call_run_task(self, context);
     }
     Py_XDECREF(context);
     Py_DECREF((PyObject *)self);
@@ -208,7 +208,7 @@ asgi_on_hook(LoopHook *hook)
  * time. That is the rule anyway: each server makes AsgiApps of its own, also one that the child of a fork
  * starts. Should two loops share one all the same, the calls of the second start at once. */
 static void
-call_queue(AsgiCall *self)
+asgi_call_queue(AsgiCall *self)
 {
     AsgiApp *app = self->app;
     if (ring_is_empty(&app->waiting)) {
@@ -287,7 +287,7 @@ asgi_on_request(HttpRequest *req, Mount *mount)
         self->paused = true;
         asgi_call_start(self);
     } else {
-        call_queue(self);
+        asgi_call_queue(self);
     }
     Py_DECREF((PyObject *)self);
 }
@@ -351,7 +351,7 @@ asgi_call_gone(HttpRequest *req)
      * it now. */
     Py_CLEAR(self->task);
     if (ring_is_linked(&self->waiting)) {
-        call_unqueue(self);
+        asgi_call_unqueue(self);
         self->base.ops->release(&self->base);
     }
     Py_DECREF((PyObject *)self);

@@ -20,7 +20,7 @@ asgi_call_release(RequestCoro *base)
         self->kind->end(self, true);
         self->req = NULL;
         call_of(req)->mounted = NULL;
-        Py_CLEAR(call_of(req)->request); /* made by call_recover */
+        Py_CLEAR(call_of(req)->request); /* made by asgi_call_recover */
         http_request_unref(req);
         waiting_wake(&self->readers); /* other tasks of the app may wait */
         waiting_wake(&self->writers);
@@ -34,7 +34,7 @@ asgi_call_release(RequestCoro *base)
 
 /* Logs what went wrong with the request. `exc` (borrowed) may be NULL. */
 static void
-call_report(AsgiCall *self, const char *what, PyObject *exc)
+asgi_call_report(AsgiCall *self, const char *what, PyObject *exc)
 {
     if (mount_report(self->app->report, self->req, what, exc) < 0) {
         loop_report(self->server->loop,
@@ -44,7 +44,7 @@ call_report(AsgiCall *self, const char *what, PyObject *exc)
 
 /* Whether the client is there and its response isn't complete. */
 static bool
-call_is_owed(const AsgiCall *self)
+asgi_call_is_owed(const AsgiCall *self)
 {
     return http_request_is_open(self->req) && self->req->response != HTTP_RESPONSE_DONE;
 }
@@ -54,7 +54,7 @@ call_is_owed(const AsgiCall *self)
 void
 asgi_http_end(AsgiCall *self, bool Py_UNUSED(failed))
 {
-    if (!call_is_owed(self)) {
+    if (!asgi_call_is_owed(self)) {
         return;
     }
     if (self->req->response == HTTP_RESPONSE_NONE) {
@@ -77,16 +77,16 @@ asgi_http_fault(AsgiCall *self)
         [ASGI_TRAILERS] = "the app returned in the middle of its response: no "
                           "http.response.trailers followed the body",
     };
-    bool over = self->stage == ASGI_OVER || self->told_gone || !call_is_owed(self);
+    bool over = self->stage == ASGI_OVER || self->told_gone || !asgi_call_is_owed(self);
     return over ? NULL : left_out[self->stage];
 }
 
 static void
-call_returned(AsgiCall *self)
+asgi_call_returned(AsgiCall *self)
 {
     const char *fault = self->kind->fault(self);
     if (fault != NULL) {
-        call_report(self, fault, NULL);
+        asgi_call_report(self, fault, NULL);
     }
     self->kind->end(self, fault != NULL);
 }
@@ -137,9 +137,9 @@ is_gone_error(const AsgiCall *self, PyObject *exc, int depth)
 /* Some exceptions state what the response is (HTTPException). For such an `exc` (borrowed): a new
  * reference to the coroutine that sends the response. Else NULL, without an exception. */
 static PyObject *
-call_recover(AsgiCall *self, PyObject *exc)
+asgi_call_recover(AsgiCall *self, PyObject *exc)
 {
-    if (asgi_is_socket(self) || self->stage != ASGI_START || !call_is_owed(self)) {
+    if (asgi_is_socket(self) || self->stage != ASGI_START || !asgi_call_is_owed(self)) {
         return NULL;
     }
     PyObject *send = NULL, *coro = NULL;
@@ -169,12 +169,12 @@ asgi_call_raised(AsgiCall *self)
 {
     PyObject *exc = err_take();
     bool gone = is_gone_error(self, exc, GONE_DEPTH);
-    PyObject *next = gone ? NULL : call_recover(self, exc);
+    PyObject *next = gone ? NULL : asgi_call_recover(self, exc);
     if (next != NULL) {
         Py_XSETREF(self->base.coro, next);
     } else {
         if (!gone) {
-            call_report(self, "the app raised an exception", exc);
+            asgi_call_report(self, "the app raised an exception", exc);
         }
         self->kind->end(self, true);
     }
@@ -183,12 +183,12 @@ asgi_call_raised(AsgiCall *self)
 }
 
 static PySendResult
-call_settle(RequestCoro *base, PyObject *result)
+asgi_call_settle(RequestCoro *base, PyObject *result)
 {
     AsgiCall *self = (AsgiCall *)base;
     if (result != NULL) {
         Py_DECREF(result);
-        call_returned(self);
+        asgi_call_returned(self);
     } else if (request_coro_lets_through(self->server->st)) {
         PyObject *exc = err_take();
         self->kind->end(self, true);
@@ -204,7 +204,7 @@ call_settle(RequestCoro *base, PyObject *result)
 
 /* RequestCoroOps.suspended. A client that has sent FIN gets the held head now, see HttpOps.on_eof. */
 static void
-call_suspended(RequestCoro *base)
+asgi_call_suspended(RequestCoro *base)
 {
     AsgiCall *self = (AsgiCall *)base;
     if (self->req != NULL && unlikely(self->req->eof)) {
@@ -213,14 +213,14 @@ call_suspended(RequestCoro *base)
 }
 
 static const HttpRequest *
-call_owed(const RequestCoro *base)
+asgi_call_owed(const RequestCoro *base)
 {
     return ((const AsgiCall *)base)->req;
 }
 
 const RequestCoroOps asgi_call_ops = {
-    .settle = call_settle,
-    .suspended = call_suspended,
-    .request = call_owed,
+    .settle = asgi_call_settle,
+    .suspended = asgi_call_suspended,
+    .request = asgi_call_owed,
     .release = asgi_call_release,
 };

@@ -29,7 +29,7 @@ struct PoolCall {
 
 /* Releases the callable, its arguments and the context. */
 static void
-call_release(PoolCall *call)
+pool_call_release(PoolCall *call)
 {
     Py_CLEAR(call->func);
     Py_CLEAR(call->context);
@@ -50,7 +50,7 @@ pool_call_free(PoolCall *call)
     if (call->next != NULL) {
         call->next->before = call->before;
     }
-    call_release(call);
+    pool_call_release(call);
     Py_XDECREF(call->future);
     Py_XDECREF(call->result);
     Py_XDECREF(call->error);
@@ -82,7 +82,7 @@ pool_call_run(PoolJob *job)
 {
     PoolCall *call = container_of(job, PoolCall, job);
     if (is_cancelled(call)) {
-        call_release(call);
+        pool_call_release(call);
         return;
     }
     if (PyContext_Enter(call->context) == 0) {
@@ -98,7 +98,7 @@ pool_call_run(PoolJob *job)
     } else {
         call->error = err_take();
     }
-    call_release(call);
+    pool_call_release(call);
 }
 
 /* ---- On the loop's thread -------------------------------------------------------- */
@@ -123,7 +123,7 @@ error_for_future(PyObject *error)
 
 /* 0, or -1 with an exception set. */
 static int
-call_resolve(PoolCall *call)
+pool_call_resolve(PoolCall *call)
 {
     const PoolState *st = call->st;
     PyObject *done = PyObject_CallMethodNoArgs(call->future, st->str_done); /* owned */
@@ -153,17 +153,17 @@ call_resolve(PoolCall *call)
 }
 
 static void
-call_done(InboxNode *node)
+pool_call_done(InboxNode *node)
 {
     PoolCall *call = container_of(node, PoolCall, job.done);
-    if (call->future != NULL && call_resolve(call) < 0) {
+    if (call->future != NULL && pool_call_resolve(call) < 0) {
         loop_report(call->loop, "Could not deliver the result of a thread");
     }
     pool_call_free(call);
 }
 
 static void
-call_cancel(PoolCall *call)
+pool_call_cancel(PoolCall *call)
 {
     PyObject *future = call->future; /* owned */
     call->future = NULL;
@@ -183,10 +183,10 @@ call_cancel(PoolCall *call)
 /* Called in pool_close, or on a worker that pool_close did not wait for. In the latter case
  * pool_calls_cancel has already cancelled the future. */
 static void
-call_abandon(PoolJob *job)
+pool_call_abandon(PoolJob *job)
 {
     PoolCall *call = container_of(job, PoolCall, job);
-    call_cancel(call);
+    pool_call_cancel(call);
     pool_call_free(call);
 }
 
@@ -198,7 +198,7 @@ pool_calls_cancel(PoolCall *list)
     for (PoolCall *call = list; call != NULL;) {
         if (call->future != NULL) {
             PoolCall **head = call->list;
-            call_cancel(call);
+            pool_call_cancel(call);
             call = *head;
         } else {
             call = call->next;
@@ -209,7 +209,7 @@ pool_calls_cancel(PoolCall *list)
 /* ---- Creation -------------------------------------------------------------------- */
 
 static void
-call_link(PoolCall *call, PoolCall **list)
+pool_call_link(PoolCall *call, PoolCall **list)
 {
     call->list = list;
     call->next = *list;
@@ -231,9 +231,9 @@ pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, Loop *loop,
         PyErr_NoMemory();
         return NULL;
     }
-    call->job.done.run = call_done;
+    call->job.done.run = pool_call_done;
     call->job.run = pool_call_run;
-    call->job.abandon = call_abandon;
+    call->job.abandon = pool_call_abandon;
     call->st = st;
     call->owner = Py_NewRef(owner);
     call->loop = loop;
@@ -244,7 +244,7 @@ pool_call_new(const PoolState *st, PyObject *owner, PoolCall **list, Loop *loop,
     for (size_t i = 0; i < total; i++) {
         call->args[1 + i] = Py_NewRef(args[i]);
     }
-    call_link(call, list);
+    pool_call_link(call, list);
     call->context = context == Py_None ? PyContext_CopyCurrent() : Py_NewRef(context);
     call->future = PyObject_CallMethodNoArgs((PyObject *)loop, st->str_create_future);
     if (call->context == NULL || call->future == NULL) {

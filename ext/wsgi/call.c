@@ -37,7 +37,7 @@ wsgi_wait(WsgiCall *self)
 }
 
 static void
-call_wake(WsgiCall *self)
+wsgi_call_wake(WsgiCall *self)
 {
     uv_sem_t *waiter = self->waiter;
     if (waiter != NULL) {
@@ -68,7 +68,7 @@ wsgi_order(WsgiCall *self, unsigned orders)
 }
 
 static HttpHead
-call_head(const WsgiCall *self)
+wsgi_call_head(const WsgiCall *self)
 {
     HttpHead head = {.status = self->status, .fields = &self->fields};
     Py_ssize_t len = PyUnicode_GET_LENGTH(self->status_line);
@@ -80,9 +80,9 @@ call_head(const WsgiCall *self)
 }
 
 static void
-call_write_whole(WsgiCall *self)
+wsgi_call_write_whole(WsgiCall *self)
 {
-    const HttpHead head = call_head(self);
+    const HttpHead head = wsgi_call_head(self);
     PyObject *body = self->whole;
     self->whole = NULL;
     Slice bytes = body == NULL ? SLICE("") : bytes_slice(body);
@@ -93,7 +93,7 @@ call_write_whole(WsgiCall *self)
 }
 
 static void
-call_write_pieces(WsgiCall *self)
+wsgi_call_write_pieces(WsgiCall *self)
 {
     PyObject *out = self->out;
     self->out = NULL;
@@ -109,12 +109,12 @@ call_write_pieces(WsgiCall *self)
 }
 
 static void
-call_write_stream(WsgiCall *self, unsigned orders)
+wsgi_call_write_stream(WsgiCall *self, unsigned orders)
 {
     HttpRequest *req = self->req;
     HttpBatch batch = http_batch_begin(req);
     if (orders & WSGI_BEGIN) {
-        const HttpHead head = call_head(self);
+        const HttpHead head = wsgi_call_head(self);
         if (http_stream_begin(req, &head, self->length) != 0) {
             self->gone = true;
         }
@@ -122,7 +122,7 @@ call_write_stream(WsgiCall *self, unsigned orders)
     if (orders & WSGI_LENT) {
         http_stream_lent(req, self->lent_bytes);
     }
-    call_write_pieces(self);
+    wsgi_call_write_pieces(self);
     if (orders & WSGI_END) {
         (void)http_stream_end(
             req); /* the worker has already logged if bytes are missing */
@@ -132,7 +132,7 @@ call_write_stream(WsgiCall *self, unsigned orders)
 }
 
 static void
-call_lend(WsgiCall *self)
+wsgi_call_lend(WsgiCall *self)
 {
     self->loan_error = http_stream_lend(self->req, &self->loan);
     if (self->loan_error != 0) {
@@ -142,7 +142,7 @@ call_lend(WsgiCall *self)
 
 /* Before the end of the response, with which the request is counted. */
 static void
-call_note_route(WsgiCall *self)
+wsgi_call_note_route(WsgiCall *self)
 {
     if (unlikely(self->route != NULL)) {
         counted_note(self->req, self->route);
@@ -151,7 +151,7 @@ call_note_route(WsgiCall *self)
 }
 
 static void
-call_carry_out(WsgiCall *self)
+wsgi_call_carry_out(WsgiCall *self)
 {
     unsigned orders = self->orders;
     HttpRequest *req = self->req;
@@ -159,25 +159,25 @@ call_carry_out(WsgiCall *self)
     if (req == NULL || (orders == 0 && self->out == NULL)) {
         return;
     }
-    call_note_route(self);
+    wsgi_call_note_route(self);
     if (orders & WSGI_RESUME) {
         http_body_resume(req);
     }
     if (orders & WSGI_WHOLE) {
-        call_write_whole(self);
+        wsgi_call_write_whole(self);
     }
     if ((orders & (WSGI_BEGIN | WSGI_LENT | WSGI_END)) || self->out != NULL) {
-        call_write_stream(self, orders);
+        wsgi_call_write_stream(self, orders);
     }
     if (orders & WSGI_LEND) {
-        call_lend(self);
+        wsgi_call_lend(self);
     }
     if ((orders & WSGI_FAIL) && req->response == HTTP_RESPONSE_NONE) {
         (void)http_respond_error(req, 500);
     } else if (orders & WSGI_FAIL) {
         http_abort(req);
     }
-    call_wake(self);
+    wsgi_call_wake(self);
 }
 
 static void
@@ -185,7 +185,7 @@ wsgi_on_orders(InboxNode *node)
 {
     WsgiCall *self = container_of(node, WsgiCall, node);
     self->posted = false;
-    call_carry_out(self);
+    wsgi_call_carry_out(self);
     Py_DECREF((PyObject *)self);
 }
 
@@ -193,7 +193,7 @@ wsgi_on_orders(InboxNode *node)
 
 /* Gives the memory of the fields to the app, for the next call. */
 static void
-call_return_fields(WsgiCall *self)
+wsgi_call_return_fields(WsgiCall *self)
 {
     HttpFields *scratch = &self->app->fields;
     if (scratch->raw.ptr == NULL) {
@@ -205,44 +205,44 @@ call_return_fields(WsgiCall *self)
 }
 
 static void
-call_end(WsgiCall *self)
+wsgi_call_end(WsgiCall *self)
 {
     HttpRequest *req = self->req;
     job_over(req, &self->late);
     self->req = NULL;
     self->gone = true;
-    call_return_fields(self);
+    wsgi_call_return_fields(self);
     buf_free(&self->pieces);
     Py_CLEAR(self->environ);
     Py_CLEAR(self->route);
     Py_CLEAR(self->whole);
     Py_CLEAR(self->out);
-    call_wake(self);
+    wsgi_call_wake(self);
     call_of(req)->mounted = NULL;
     http_request_unref(req);
     Py_DECREF((PyObject *)self);
 }
 
 static void
-call_job_done(InboxNode *node)
+wsgi_call_job_done(InboxNode *node)
 {
     WsgiCall *self = container_of(node, WsgiCall, job.done);
-    call_carry_out(self);
-    call_end(self);
+    wsgi_call_carry_out(self);
+    wsgi_call_end(self);
 }
 
 /* The pool was closed before the job ran: the connections are closed as well, so there is no response. */
 static void
-call_job_abandon(PoolJob *job)
+wsgi_call_job_abandon(PoolJob *job)
 {
-    call_end(container_of(job, WsgiCall, job));
+    wsgi_call_end(container_of(job, WsgiCall, job));
 }
 
 /* ---- The start ---------------------------------------------------------------------------- */
 
 /* A new call, which the request owns; NULL with an exception set. */
 static WsgiCall *
-call_new(HttpRequest *req, WsgiApp *app)
+wsgi_call_new(HttpRequest *req, WsgiApp *app)
 {
     AppServer *server = call_server(req);
     PyTypeObject *type = app->st->wsgi_call_type;
@@ -252,8 +252,9 @@ call_new(HttpRequest *req, WsgiApp *app)
         Py_XDECREF(env);
         return NULL;
     }
-    self->job = (PoolJob){
-        .done = {.run = call_job_done}, .run = wsgi_run, .abandon = call_job_abandon};
+    self->job = (PoolJob){.done = {.run = wsgi_call_job_done},
+                          .run = wsgi_run,
+                          .abandon = wsgi_call_job_abandon};
     self->server = (AppServer *)Py_NewRef((PyObject *)server);
     self->app = (WsgiApp *)Py_NewRef((PyObject *)app);
     self->environ = env;
@@ -266,12 +267,12 @@ call_new(HttpRequest *req, WsgiApp *app)
 }
 
 static void
-call_submit(WsgiCall *self)
+wsgi_call_submit(WsgiCall *self)
 {
     self->submitted = true;
     if (job_submit(self->req, &self->job, &self->late) != 0) {
         result_respond_busy(self->req);
-        call_end(self);
+        wsgi_call_end(self);
     }
 }
 
@@ -284,7 +285,7 @@ wsgi_on_head(HttpRequest *req)
 static void
 wsgi_on_request(HttpRequest *req, Mount *mount)
 {
-    WsgiCall *self = call_new(req, (WsgiApp *)mount);
+    WsgiCall *self = wsgi_call_new(req, (WsgiApp *)mount);
     if (self == NULL) {
         loop_report(call_server(req)->loop, "A request could not be handled");
         (void)http_respond_error(req, 500);
@@ -295,7 +296,7 @@ wsgi_on_request(HttpRequest *req, Mount *mount)
         self->paused = true;
     }
     if (!req->has_body || req->body_complete || self->paused) {
-        call_submit(self);
+        wsgi_call_submit(self);
     }
 }
 
@@ -303,15 +304,15 @@ wsgi_on_request(HttpRequest *req, Mount *mount)
 
 /* The client has gone. Wakes the worker, which notices `gone`; without a worker the call ends here. */
 static void
-call_client_gone(WsgiCall *self)
+wsgi_call_client_gone(WsgiCall *self)
 {
     self->gone = true;
     if (self->loan.fd >= 0 && !loop_is_forked(self->server->loop)) {
         (void)shutdown(self->loan.fd, SHUT_RDWR);
     }
-    call_wake(self);
+    wsgi_call_wake(self);
     if (!self->submitted || job_withdraw(self->req, &self->job)) {
-        call_end(self);
+        wsgi_call_end(self);
     }
 }
 
@@ -329,16 +330,16 @@ wsgi_on_body(HttpRequest *req, Slice piece)
     }
     if (buf_append_slice(pieces, piece) != 0) {
         http_abort(req);
-        call_client_gone(self);
+        wsgi_call_client_gone(self);
         return;
     }
     if (pieces->len - self->from >= WSGI_HIGH && !self->paused) {
         self->paused = true;
         http_body_pause(req);
     }
-    call_wake(self);
+    wsgi_call_wake(self);
     if (!self->submitted && self->paused) {
-        call_submit(self);
+        wsgi_call_submit(self);
     }
 }
 
@@ -349,9 +350,9 @@ wsgi_on_body_end(HttpRequest *req)
     if (self == NULL) {
         return;
     }
-    call_wake(self);
+    wsgi_call_wake(self);
     if (!self->submitted) {
-        call_submit(self);
+        wsgi_call_submit(self);
     }
 }
 
@@ -360,7 +361,7 @@ wsgi_on_gone(HttpRequest *req)
 {
     WsgiCall *self = call_of(req)->mounted;
     if (self != NULL) {
-        call_client_gone(self);
+        wsgi_call_client_gone(self);
     }
 }
 
@@ -373,9 +374,9 @@ wsgi_on_writable(HttpRequest *req)
     }
     self->full = http_stream_full(req);
     if (self->loan_error == UV_EAGAIN) {
-        call_lend(self);
+        wsgi_call_lend(self);
     }
-    call_wake(self);
+    wsgi_call_wake(self);
 }
 
 const MountOps wsgi_mount_ops = {

@@ -91,8 +91,7 @@ endpoint_call(Endpoint *self, PyObject *name, PyObject *arg, PyObject *arg2)
 void
 endpoint_report(Endpoint *self, const char *message)
 {
-    Py_XDECREF(protocol_failed(self->loop, "_protocol_failed", (PyObject *)self,
-                               self->protocol, message));
+    protocol_report(self->loop, (PyObject *)self, self->protocol, message);
 }
 
 void
@@ -194,13 +193,7 @@ endpoint_check_high(Endpoint *self)
         return;
     }
     self->protocol_paused = true;
-    /* Called from write(), perhaps within the transport's own context, which can't be entered twice. */
-    PyObject *res =
-        PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
-    if (res == NULL) {
-        endpoint_report(self, "protocol.pause_writing() failed");
-    }
-    Py_XDECREF(res);
+    protocol_pause(self->st, self->loop, (PyObject *)self, self->protocol);
 }
 
 int
@@ -222,11 +215,8 @@ endpoint_wrote(Endpoint *self)
     }
     if (self->protocol_paused && self->queue.bytes <= self->low) {
         self->protocol_paused = false;
-        PyObject *res = endpoint_call(self, self->st->str_resume_writing, NULL, NULL);
-        if (res == NULL) {
-            endpoint_report(self, "protocol.resume_writing() failed");
-        }
-        Py_XDECREF(res);
+        protocol_resume(self->st, self->loop, self->context, (PyObject *)self,
+                        self->protocol);
     }
     endpoint_update_writing(self);
     if (pieces_empty(&self->queue) && self->state == ENDPOINT_FLUSHING) {

@@ -61,3 +61,38 @@ protocol_failed(Loop *loop, const char *method, PyObject *transport, PyObject *p
     Py_XDECREF(res);
     return exc;
 }
+
+void
+protocol_report(Loop *loop, PyObject *transport, PyObject *protocol,
+                const char *message)
+{
+    Py_XDECREF(protocol_failed(loop, "_protocol_failed", transport, protocol, message));
+}
+
+void
+protocol_pause(const TransportState *st, Loop *loop, PyObject *transport,
+               PyObject *protocol)
+{
+    Py_INCREF(protocol); /* it may replace itself by set_protocol() */
+    /* Called from write(), perhaps within the transport's own context, which can't be entered twice. */
+    PyObject *res = PyObject_CallMethodNoArgs(protocol, st->str_pause_writing);
+    if (res == NULL) {
+        protocol_report(loop, transport, protocol, "protocol.pause_writing() failed");
+    }
+    Py_XDECREF(res);
+    Py_DECREF(protocol);
+}
+
+void
+protocol_resume(const TransportState *st, Loop *loop, PyObject *context,
+                PyObject *transport, PyObject *protocol)
+{
+    PyObject *argv[] = {protocol};
+    Py_INCREF(protocol); /* as above */
+    PyObject *res = protocol_call(loop, context, st->str_resume_writing, argv, 1);
+    if (res == NULL) {
+        protocol_report(loop, transport, protocol, "protocol.resume_writing() failed");
+    }
+    Py_XDECREF(res);
+    Py_DECREF(protocol);
+}

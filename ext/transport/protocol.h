@@ -25,4 +25,15 @@ PyObject *protocol_call(Loop *loop, PyObject *context, PyObject *name, PyObject 
 PyObject *protocol_failed(Loop *loop, const char *method, PyObject *transport,
                           PyObject *protocol, const char *message);
 
+/* The same by loop._protocol_failed, for a failure that closes nothing. */
+void protocol_report(Loop *loop, PyObject *transport, PyObject *protocol,
+                     const char *message);
+
+/* Calls protocol.pause_writing() when too much is queued, and reports its failure. */
+void protocol_pause(const TransportState *st, Loop *loop, PyObject *transport,
+                    PyObject *protocol);
+/* The same for resume_writing(), in `context`. */
+void protocol_resume(const TransportState *st, Loop *loop, PyObject *context,
+                     PyObject *transport, PyObject *protocol);
+
 #endif

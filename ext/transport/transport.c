@@ -45,14 +45,6 @@ transport_fail(Transport *self, const char *message)
     }
 }
 
-/* Reports a failure of pause_writing or resume_writing, which closes nothing. */
-static void
-transport_report(Transport *self, const char *message)
-{
-    Py_XDECREF(protocol_failed(self->loop, "_protocol_failed", (PyObject *)self,
-                               self->protocol, message));
-}
-
 /* ---- Reading ------------------------------------------------------------------------------ */
 
 void
@@ -79,13 +71,7 @@ transport_check_high(Transport *self)
         return;
     }
     self->protocol_paused = true;
-    /* Called from write(), perhaps within the transport's own context, which can't be entered twice. */
-    PyObject *res =
-        PyObject_CallMethodNoArgs(self->protocol, self->st->str_pause_writing);
-    if (res == NULL) {
-        transport_report(self, "protocol.pause_writing() failed");
-    }
-    Py_XDECREF(res);
+    protocol_pause(self->st, self->loop, (PyObject *)self, self->protocol);
 }
 
 /* Wakes a sendfile() that waits for the queue to be empty. `lost`: makes it fail, because the connection
@@ -123,11 +109,8 @@ transport_on_drain(Stream *s)
     Py_INCREF(self);
     if (self->protocol_paused && !s->over_high) {
         self->protocol_paused = false;
-        PyObject *res = transport_call(self, self->st->str_resume_writing, NULL);
-        if (res == NULL) {
-            transport_report(self, "protocol.resume_writing() failed");
-        }
-        Py_XDECREF(res);
+        protocol_resume(self->st, self->loop, self->context, (PyObject *)self,
+                        self->protocol);
     }
     if (self->state == TRANSPORT_FLUSHING) {
         transport_flush_on(self);
@@ -313,7 +296,8 @@ transport_made(Transport *self)
     PyObject *res = PyObject_CallMethodOneArg(
         self->protocol, self->st->str_connection_made, (PyObject *)self);
     if (res == NULL) {
-        transport_report(self, "Exception in callback protocol.connection_made()");
+        protocol_report(self->loop, (PyObject *)self, self->protocol,
+                        "Exception in callback protocol.connection_made()");
     }
     Py_XDECREF(res);
 }

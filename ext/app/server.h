@@ -46,7 +46,7 @@ struct AppServer {
     /* owned: tuple of (prefix: str, Mount), or NULL; for paths without a route */
     PyObject *mounts;
     /* owned: tuple of (path: str, Mount), or NULL: what the server itself responds to, before the app */
-    PyObject *own;
+    PyObject *own_mounts;
     uint64_t own_lengths; /* bit n: one of these paths has n bytes (63: or more) */
     WebSocketParts websockets;
     bool custom_errors;

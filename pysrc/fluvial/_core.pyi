@@ -519,7 +519,7 @@ class Server:
         access_log: int = -1,
         access_format: tuple[bool, int, tuple[str | tuple[str, str, int], ...]] = ...,
         request_ids: str = "",
-        own: tuple[tuple[str, AsgiApp | WsgiApp], ...] = (),
+        own_mounts: tuple[tuple[str, AsgiApp | WsgiApp], ...] = (),
         probes: str = "",
         metrics: tuple[memoryview, int] = ...,
         websockets: tuple[

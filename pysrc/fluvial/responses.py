@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from ._calling.threads import run_internal
-from ._messages.afterwards import Afterwards, Background, callers
+from ._messages.after_response import AfterResponse, Background, callers
 from ._messages.cookies import SameSite, cookie_header
 from ._messages.files import (
     PIECE,
@@ -76,7 +76,7 @@ def _type_field(media_type: str, charset: str) -> tuple[bytes, bytes]:
     return header_field("content-type", media_type)
 
 
-class Response(Afterwards):
+class Response(AfterResponse):
     """A response: a status, header fields and a body.
 
     `content` is text, bytes or None. `media_type` is the value of Content-Type; the charset is

@@ -14,7 +14,7 @@ from .responses import StreamingResponse
 
 if TYPE_CHECKING:
     from ._core import Sender
-    from ._messages.afterwards import Background
+    from ._messages.after_response import Background
     from .requests import Request
 
 __all__ = ["EventSourceResponse", "ServerSentEvent"]

@@ -12,7 +12,7 @@ from .responses import HTMLResponse
 if TYPE_CHECKING:
     import jinja2
 
-    from ._messages.afterwards import Background
+    from ._messages.after_response import Background
     from .datastructures import URL
     from .requests import Request
 

@@ -55,8 +55,8 @@ def make_app() -> App:
 def port_of(server: Served) -> str:
     """The URL of the metrics on a port of their own."""
     assert server.service is not None
-    assert server.service._own.metrics is not None
-    (url,) = server.service._own.metrics.addresses
+    assert server.service._monitoring.metrics is not None
+    (url,) = server.service._monitoring.metrics.addresses
     return url
 
 
@@ -332,8 +332,8 @@ def test_bytes_and_connections() -> None:
 def test_an_idle_loop_tells_what_was_left_untold() -> None:
     with serving(make_app(), metrics="/metrics") as server:
         assert server.service is not None
-        assert server.service._own.metrics is not None
-        memory = server.service._own.metrics._counting.memory
+        assert server.service._monitoring.metrics is not None
+        memory = server.service._monitoring.metrics._counting.memory
         at = memory.at(0) + LAYOUT["open"]
         socket.create_connection(server.address).close()  # at once: twice within 50 ms
         until(lambda: memory.words[memory.at(0) + LAYOUT["accepted"]], lambda n: n == 1)

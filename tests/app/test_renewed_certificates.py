@@ -160,7 +160,7 @@ def test_workers_need_not_read_the_files(made: list[Certificate], live: Certific
     parent = Certificates(Config(**options(live)))
     parent.share()
     worker = copy.copy(parent)
-    worker.posted = copy.copy(parent.posted)  # as a fork leaves it
+    worker.shared = copy.copy(parent.shared)  # as a fork leaves it
     first = worker.secure
     assert not worker.take()
     for new in made[1:]:

@@ -63,7 +63,7 @@ counted_note(HttpRequest *req, PyObject *path)
     AppServer *server = call_server(req);
     uint64_t mount = 0;
     if (!PyUnicode_CheckExact(path) || counted_route(req).len != 0
-        || mount_label(server->own, call->mount, &mount).len != 0) {
+        || mount_label(server->own_mounts, call->mount, &mount).len != 0) {
         return;
     }
     Slice prefix = mount_label(server->mounts, call->mount, &mount);
@@ -104,7 +104,7 @@ counted_label(const HttpRequest *req, uint64_t *key)
     }
     const AppServer *server = call_server(req);
     if (call->mount != NULL) {
-        bool own = mount_label(server->own, call->mount, key).len != 0;
+        bool own = mount_label(server->own_mounts, call->mount, key).len != 0;
         *key = own ? 0 : *key; /* one app may have several of the paths */
         label = own ? http_request_path(req)
                     : mount_label(server->mounts, call->mount, key);

@@ -41,8 +41,8 @@ mount_find(const AppServer *server, Slice path)
 static Mount *
 own_find(const AppServer *server, Slice path)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(server->own); i++) {
-        PyObject *own = PyTuple_GET_ITEM(server->own, i);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(server->own_mounts); i++) {
+        PyObject *own = PyTuple_GET_ITEM(server->own_mounts, i);
         Py_ssize_t len;
         const char *known = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(own, 0), &len);
         if (known == NULL) {

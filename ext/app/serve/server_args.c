@@ -64,7 +64,7 @@ server_args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
                                         "proxies",
                                         "access_format",
                                         "request_ids",
-                                        "own",
+                                        "own_mounts",
                                         "probes",
                                         "metrics",
                                         "fields",
@@ -89,7 +89,7 @@ server_args_parse(ServerArgs *a, PyObject *args, PyObject *kwargs)
             &a->ws_origins_len, &a->secure, &a->refused, &a->around, &a->root_path,
             &a->hosts, &a->hosts_len, &PyTuple_Type, &a->proxies, &PyTuple_Type,
             &a->access_format, &a->request_ids, &a->request_ids_len, &PyTuple_Type,
-            &a->own, &a->probes, &a->probes_len, &PyTuple_Type, &a->metrics,
+            &a->own_mounts, &a->probes, &a->probes_len, &PyTuple_Type, &a->metrics,
             &PyTuple_Type, &a->fields, &PyTuple_Type, &a->urgent)) {
         return -1;
     }

@@ -11,7 +11,7 @@ typedef struct ServerArgs {
     PyObject *loop, *router, *pool, *app, *request_type, *response_type;
     PyObject *validation_error, *http_exception, *client_disconnect;
     PyObject *encode, *encode_fallback, *on_error, *entry, *root, *limits, *websockets,
-        *mounts, *own, *secure, *refused, *root_path, *proxies, *access_format,
+        *mounts, *own_mounts, *secure, *refused, *root_path, *proxies, *access_format,
         *metrics, *fields, *urgent;
     const char *ws_origins;
     Py_ssize_t ws_origins_len;

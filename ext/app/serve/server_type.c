@@ -56,8 +56,8 @@ server_take(AppServer *self, const ServerArgs *a)
     self->entry = object_or_null(a->entry);
     self->root = (Mount *)object_or_null(a->root);
     self->mounts = Py_XNewRef(a->mounts);
-    self->own = Py_XNewRef(a->own);
-    self->own_lengths = paths_lengths(a->own);
+    self->own_mounts = Py_XNewRef(a->own_mounts);
+    self->own_lengths = paths_lengths(a->own_mounts);
     self->refused = object_or_null(a->refused);
     self->custom_errors = a->custom_errors != 0;
     self->around = a->around != 0;
@@ -89,7 +89,7 @@ server_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     if ((a.root != Py_None && mount_check(st, a.root) == NULL)
         || (a.mounts != NULL && server_mounts_check(st, a.mounts) < 0)
-        || (a.own != NULL && server_mounts_check(st, a.own) < 0)) {
+        || (a.own_mounts != NULL && server_mounts_check(st, a.own_mounts) < 0)) {
         return -1;
     }
     HttpLimits limits;
@@ -289,7 +289,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->entry);
     Py_VISIT((PyObject *)self->root);
     Py_VISIT(self->mounts);
-    Py_VISIT(self->own);
+    Py_VISIT(self->own_mounts);
     Py_VISIT(self->refused);
     Py_VISIT(self->drained);
     Py_VISIT(self->overdue.timer);
@@ -309,7 +309,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->entry);
     Py_CLEAR(self->root);
     Py_CLEAR(self->mounts);
-    Py_CLEAR(self->own);
+    Py_CLEAR(self->own_mounts);
     Py_CLEAR(self->refused);
     Py_CLEAR(self->drained);
     overdue_free(&self->overdue);

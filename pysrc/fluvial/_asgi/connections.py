@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import requests, responses
 from .._application import plain_handlers
 from .._calling.failures import taker
-from .._messages import afterwards
+from .._messages import after_response
 
 if TYPE_CHECKING:
     from ..applications import App
@@ -159,4 +159,4 @@ async def respond_by(app: Asgi3, request: Any) -> Response:
 plain_handlers.responders.append(respond_by)
 requests.makers.append(make_request)
 responses.senders.append(send_itself)
-afterwards.callers.append(respond_by)
+after_response.callers.append(respond_by)

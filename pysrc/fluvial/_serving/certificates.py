@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from .. import _core
 from .._loop.main_thread import hears_signals
-from .posted import Posted
 from .secure import Files, SecureError, Stamps, make_secure, read_files, stamps_of
+from .shared_bytes import SharedBytes
 from .signals import OURS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Certificates:
         self._refused: Stamps | None = None  # of files that couldn't be used
         self._tickets = _tickets(config, before, sessions)
         self.secure = make_secure(config, files, self._tickets)
-        self.posted: Posted | None = None if before is None else before.posted
+        self.shared: SharedBytes | None = None if before is None else before.shared
 
     @property
     def interval(self) -> float:
@@ -65,8 +65,8 @@ class Certificates:
 
     def share(self) -> None:
         """From now on, renewed certificates reach the processes that are forked after this call."""
-        if self.secure is not None and self.posted is None:
-            self.posted = Posted()
+        if self.secure is not None and self.shared is None:
+            self.shared = SharedBytes()
 
     def look(self) -> bool:
         """Whether there are new certificates, which `secure` has then.
@@ -103,15 +103,15 @@ class Certificates:
         self._refused = None
         self.secure = secure
         log.info("The certificates were read again, for new connections")
-        if self.posted is not None:
-            self.posted.post(marshal.dumps(files.contents))
+        if self.shared is not None:
+            self.shared.post(marshal.dumps(files.contents))
         return True
 
     # ---- For workers ---------------------------------------------------------------------------
 
     def take(self) -> bool:
         """Whether the parent has passed new certificates on, which `secure` has then."""
-        data = None if self.posted is None else self.posted.take()
+        data = None if self.shared is None else self.shared.take()
         if data is None:
             return False
         try:
@@ -149,7 +149,7 @@ def watching(
     if not certificates.interval:
         yield
         return
-    look = certificates.look if certificates.posted is None else certificates.take
+    look = certificates.look if certificates.shared is None else certificates.take
     timers: list[asyncio.TimerHandle] = []  # the one that runs
 
     def again() -> None:

@@ -13,8 +13,8 @@ from .._asgi.bridge import Bridge
 from .metrics_address import host_and_port
 from .metrics_memory import SPARE_SLOTS, MetricsMemory
 from .metrics_text import OPEN_METRICS, PROMETHEUS, takes_openmetrics, text_of
-from .routeless import server_without_routes
 from .sockets import bind_tcp, closing, describe
+from .without_routes import server_without_routes
 
 if TYPE_CHECKING:
     import socket
@@ -136,7 +136,7 @@ class Metrics:
     def _listen(self, loop: Loop, pool: _core.Pool) -> _core.Server:
         probes = self._health.core(self._counting.memory) if self._config.health else ()
         own = ((PORT_PATH, Bridge(self, lifespan="off").core), *probes)
-        server = server_without_routes(loop, pool, own=own)
+        server = server_without_routes(loop, pool, own_mounts=own)
         for sock in self._counting.sockets:
             shared = self._counting.memory.slots > 1
             self.addresses.append(describe(sock) + PORT_PATH)

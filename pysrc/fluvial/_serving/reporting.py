@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from .cells import note_requests, pulse_of
+from .worker_cells import note_requests, pulse_of
 
 if TYPE_CHECKING:
     from .._loop import Loop

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import stacks
-from .cells import Cells
 from .config import RANGES
 from .draining import RETIRING
 from .identity import take_pid_file
@@ -32,6 +31,7 @@ from .signals import OURS
 from .sockets import BindError, closing
 from .succession import Legacy, Predecessor, leave_files, own_files, start_successor
 from .supervisor import LATE, STOPPED, Place, Supervisor, Work, pause_after
+from .worker_cells import WorkerCells
 
 if TYPE_CHECKING:
     import socket
@@ -77,7 +77,7 @@ class Rolling(Supervisor):
         self._certificates = certificates
         certificates.share()
         self._look_at = 0.0  # when to look for new certificates
-        self._cells = Cells(2 * _MOST)
+        self._cells = WorkerCells(2 * _MOST)
         self._counting: Counting | None = None
         self._coming: dict[Place, Place] = {}  # a place, and the one whose worker it gets
         self._rolling: list[Place] = []  # whose workers are still to be replaced

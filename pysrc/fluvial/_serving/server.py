@@ -34,7 +34,7 @@ from .core_arguments import rules_of
 from .draining import CANCELLED_SHARE, drain, end_tasks
 from .limits import SECONDS
 from .manager import ServiceManager
-from .own import Own
+from .monitoring import Monitoring
 from .refusals import Refusals
 from .reopening import reopening
 from .reporting import RETIRE, report
@@ -91,7 +91,7 @@ class Service:
             config = replace(config, root_path=app.root_path or config.root_path)
             app.served_root = config.root_path
         self._app = app if isinstance(app, App) else App(openapi_url=None)
-        self._own = Own(config, counting)
+        self._monitoring = Monitoring(config, counting)
         self._bridge = None
         if not isinstance(app, App):
             self._bridge = self._make_bridge(app, config, bare=True)
@@ -136,13 +136,13 @@ class Service:
         register_pool(loop, pool)
         try:
             self._access_log.open()
-            async with self._own.serving(loop, pool):
+            async with self._monitoring.serving(loop, pool):
                 await self._run_lifespan(loop, pool, on_ready)
         finally:
             self._access_log.close()
             unregister_pool(loop, pool)
             until = loop.time() + (0.0 if self._stops > 1 else 1.0)
-            for each in (self._own, pool):
+            for each in (self._monitoring, pool):
                 each.close(max(until - loop.time(), 0.0))
 
     def _make_pool(self, loop: Loop) -> _core.Pool:
@@ -171,7 +171,7 @@ class Service:
     ) -> contextlib.AbstractAsyncContextManager[None]:
         """Has the probes respond during the startup, unless others may be serving the sockets, or
         were and will (workers, --reload, systemd's): then what comes waits in the queue."""
-        if not (probes := self._own.probes()) or not self.alone:
+        if not (probes := self._monitoring.probes()) or not self.alone:
             return contextlib.nullcontext()
 
         def listen(server: _core.Server) -> None:
@@ -231,7 +231,7 @@ class Service:
         self, loop: Loop, pool: _core.Pool, on_ready: Callable[[], None] | None
     ) -> None:
         self.server = server = self._make_server(loop, pool)
-        self._own.counts(server)
+        self._monitoring.counts(server)
         tell_core(server, self._config)
         try:
             await self._serve_until_stopped(server, on_ready)
@@ -246,7 +246,7 @@ class Service:
     async def _serve_until_stopped(
         self, server: _core.Server, on_ready: Callable[[], None] | None
     ) -> None:
-        self._own.set_ready(True)
+        self._monitoring.set_ready(True)
         addresses = [self._listen(server, sock) for sock in self._sockets]
         if on_ready is not None:
             on_ready()  # before the log line, since a reader of the log may then send a signal
@@ -262,7 +262,7 @@ class Service:
 
     async def _delay(self) -> None:
         """Serves on, but isn't ready any more, until load balancers have seen that."""
-        self._own.set_ready(False)
+        self._monitoring.set_ready(False)
         if seconds := self._config.drain_delay:
             log.info("Not ready any more; still serving for %g seconds", seconds)
             with contextlib.suppress(TimeoutError):
@@ -339,7 +339,7 @@ class Service:
             mounts=tuple(self._served_mounts()),
             **self._access_log.options(),
             request_ids=self._config.request_id_header,
-            **self._own.options(loop),
+            **self._monitoring.options(loop),
             websockets=self._websockets(),
             **rules_of(self._config),
             secure=self.certificates.secure,
@@ -362,7 +362,7 @@ class Service:
         app = self._app
         outer = own_call(app) or stack.watched or stack.outer
         if self._config.otel and self._bridge is None:
-            outer = self._own.around(outer or Layers(app))
+            outer = self._monitoring.around(outer or Layers(app))
         if outer is None:
             return None
 
@@ -391,11 +391,11 @@ class Service:
     ) -> Bridge | WsgiBridge:
         """What serves an app of another interface, alone or mounted at `prefix`."""
         if app.interface == "wsgi":
-            wsgi = self._own.around_wsgi(app.app) if bare else app.app
+            wsgi = self._monitoring.around_wsgi(app.app) if bare else app.app
             return WsgiBridge(_told(self.tell, wsgi), config, prefix=prefix)
         asgi = app.as_asgi3()
         return Bridge(
-            _told(self.tell, self._own.around(asgi) if bare else asgi),
+            _told(self.tell, self._monitoring.around(asgi) if bare else asgi),
             root_path=config.root_path,
             prefix=prefix,
             scheme=config.scheme,

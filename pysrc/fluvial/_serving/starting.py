@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from .._asgi.bridge import Bridge
-from .routeless import server_without_routes
+from .without_routes import server_without_routes
 
 if TYPE_CHECKING:
     from .. import _core

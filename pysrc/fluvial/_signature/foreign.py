@@ -463,8 +463,8 @@ def _default_of(kind: Any, name: str) -> Any:
 
 
 def _check_field(field: tuple[Any, tuple[Any, ...]]) -> None:
-    annotation, beside = field
-    items = [*beside, *split_annotated(annotation)[1], *_inner_metadata(annotation)]
+    annotation, metadata = field
+    items = [*metadata, *split_annotated(annotation)[1], *_inner_metadata(annotation)]
     for item in (*items, *items_inside(items)):
         if is_marker(item):
             raise TypeError(

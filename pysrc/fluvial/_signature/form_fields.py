@@ -239,8 +239,8 @@ def _with_shapes(annotation: Any, shapes: list[_Shape]) -> Any:
         if member is type(None):
             choices.append(member)
             continue
-        inner, beside = split_annotated(member)
-        tags = [item for item in beside if isinstance(item, Tag)] or [Tag(inner.__name__)]
+        inner, of_member = split_annotated(member)
+        tags = [item for item in of_member if isinstance(item, Tag)] or [Tag(inner.__name__)]
         choices.append(Annotated[member, BeforeValidator(next(rest).normal), tags[-1]])
     union: Any = Union[tuple(choices)]  # noqa: UP007 - made of a tuple
     return Annotated[(union, *metadata)] if metadata else union

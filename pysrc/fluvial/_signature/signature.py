@@ -55,7 +55,7 @@ from ..params import (
 )
 from ..requests import HTTPConnection
 from ..responses import Response
-from .beside import beside
+from .annotated_field import read_annotated_field
 from .declared import Field
 from .foreign import (
     check_annotation,
@@ -459,7 +459,7 @@ def _read_field(
 ) -> Field:
     name = parameter.name
     _check_shape(parameter.annotation, marker)
-    said = beside(parameter.annotation, marker)
+    said = read_annotated_field(parameter.annotation, marker)
     names = said.names
     default = said.default if default is MISSING else default
     if isinstance(marker, Path):

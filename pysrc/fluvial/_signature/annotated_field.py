@@ -9,7 +9,7 @@ from .._validation.annotations import split_annotated
 from ..params import MISSING, Marker, alias_names
 
 
-class Beside(NamedTuple):
+class AnnotatedField(NamedTuple):
     """What the marker leaves open, and the name in a Field after it. Of several Fields, the last
     one that says something counts."""
 
@@ -19,10 +19,10 @@ class Beside(NamedTuple):
     validate_default: bool = False
 
 
-def beside(annotation: Any, marker: Marker) -> Beside:
+def read_annotated_field(annotation: Any, marker: Marker) -> AnnotatedField:
     """Reads the Fields of an annotation."""
     metadata = split_annotated(annotation)[1]
-    found = Beside(_names(metadata, marker), MISSING, marker.default_factory)
+    found = AnnotatedField(_names(metadata, marker), MISSING, marker.default_factory)
     validates = marker.validate_default
     for item in reversed(metadata):
         if type(item).__name__ != "FieldInfo":

@@ -11,7 +11,7 @@ Background = Callable[[], Awaitable[None]]
 callers: list[Callable[..., Awaitable[Any]]] = []
 
 
-class Afterwards:
+class AfterResponse:
     """The part of a Response that runs after it has been sent."""
 
     _background: Background | None = None
@@ -84,7 +84,7 @@ class Afterwards:
         finally:
             await self.clean_up()
 
-    def take_over(self, other: Afterwards) -> None:
+    def take_over(self, other: AfterResponse) -> None:
         """Takes over the backgrounds and clean-ups of `other`, which won't be sent."""
         other.set_background_apart()
         backgrounds, other._inner_backgrounds = other._inner_backgrounds, ()

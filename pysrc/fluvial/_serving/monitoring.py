@@ -26,7 +26,7 @@ _SENDING_SHARE = 0.5
 _URGENT_THREADS = 2  # for `def` handlers of `priority_path`
 
 
-class Own:
+class Monitoring:
     """The probes and the metrics of one process; `counting` if it shares its parent's memory.
 
     Raises: BindError when the metrics' port can't be bound.
@@ -55,14 +55,14 @@ class Own:
             own += self._health.core()
             options["probes"] = " ".join(PROBES)
         if own:
-            options["own"] = own
+            options["own_mounts"] = own
         return options | self._urgent_options(loop)
 
     def probes(self) -> dict[str, Any]:
         """The arguments of a server that has only the probes; empty if there are none."""
         if not self._config.health:
             return {}
-        return {"own": self._health.core(), "probes": " ".join(PROBES)}
+        return {"own_mounts": self._health.core(), "probes": " ".join(PROBES)}
 
     def _urgent_options(self, loop: Loop) -> dict[str, Any]:
         """What of the arguments says which requests are never one too many."""

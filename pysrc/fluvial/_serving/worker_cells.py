@@ -8,7 +8,7 @@ _SIZE = 64  # bytes of a cell, a cache line
 _PULSE, _REQUESTS = 0, 1  # indices of the numbers in a cell, of 8 bytes each
 
 
-class Cells:
+class WorkerCells:
     """Cells for `count` workers. It must be made before they are forked."""
 
     def __init__(self, count: int) -> None:

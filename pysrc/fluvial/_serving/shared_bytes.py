@@ -15,7 +15,7 @@ _HEAD = struct.Struct("=QQ32s")  # the posting's number, its length, its checksu
 _NOTHING = 0
 
 
-class Posted:
+class SharedBytes:
     """A place for postings. Processes that are forked after it was made share it."""
 
     def __init__(self) -> None:

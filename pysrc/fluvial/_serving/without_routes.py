@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def server_without_routes(loop: Loop, pool: _core.Pool, **options: Any) -> _core.Server:
-    """A server that responds by `own` and `root`, with 404 to all else.
+    """A server that responds by `own_mounts` and `root`, with 404 to all else.
 
     `options` are arguments of `_core.Server`.
     """

@@ -132,9 +132,10 @@ value_has(Slice value, Slice token)
     return false;
 }
 
-/* Whether a field says that the body must stay as it is. */
+/* Whether a field says that the body must stay as it is. Content-Range doesn't of a `partial` one: it is about the
+ * whole. */
 static bool
-field_forbids(Slice name, Slice value)
+field_forbids(Slice name, Slice value, bool partial)
 {
     switch (name.len) {
     case 6:
@@ -143,7 +144,7 @@ field_forbids(Slice name, Slice value)
         return slice_eq_nocase(name, SLICE("content-md5"))
                || slice_eq_nocase(name, SLICE("repr-digest"));
     case 13:
-        return slice_eq_nocase(name, SLICE("content-range"))
+        return (!partial && slice_eq_nocase(name, SLICE("content-range")))
                || (slice_eq_nocase(name, SLICE("cache-control"))
                    && value_has(value, SLICE("no-transform")));
     case 14:
@@ -153,6 +154,31 @@ field_forbids(Slice name, Slice value)
     default:
         return false;
     }
+}
+
+/* Whether the representation is one that is compressed for some clients, by what the fields say of it. The type of a
+ * 304, and of several ranges, isn't known. */
+static bool
+head_varies(const Compressor *self, const HttpHead *head)
+{
+    bool partial = head->status == 206;
+    Slice type = head->content_type;
+    Slice lines = head->fields != NULL ? buf_slice(&head->fields->raw) : SLICE("");
+    while (lines.len != 0) {
+        Slice name, value;
+        (void)line_next(&lines, &name, &value);
+        if (field_forbids(name, value, partial)) {
+            return false;
+        }
+        if (slice_eq_nocase(name, SLICE("content-type"))) {
+            type = value;
+        }
+    }
+    Slice ranges = SLICE("multipart/byteranges");
+    bool unknown = head->status == 304
+                   || (partial && type.len >= ranges.len
+                       && slice_eq_nocase(slice_of(type.ptr, ranges.len), ranges));
+    return unknown || type_is_compressible(self, type);
 }
 
 /* Whether the response may be compressed for clients that accept it. `length`: bytes of its body; -1: not
@@ -165,19 +191,7 @@ head_is_compressible(const Compressor *self, const HttpHead *head, int64_t lengt
         || (length >= 0 && (uint64_t)length < self->least)) {
         return false;
     }
-    Slice type = head->content_type;
-    Slice lines = head->fields != NULL ? buf_slice(&head->fields->raw) : SLICE("");
-    while (lines.len != 0) {
-        Slice name, value;
-        (void)line_next(&lines, &name, &value);
-        if (field_forbids(name, value)) {
-            return false;
-        }
-        if (slice_eq_nocase(name, SLICE("content-type"))) {
-            type = value;
-        }
-    }
-    return type_is_compressible(self, type);
+    return head_varies(self, head);
 }
 
 /* Whether the client has a compressed response, which a 304 with these fields says is the latest: If-None-Match has
@@ -260,15 +274,18 @@ fields_change(HttpFields *fields, const HttpFields *before, bool compressed,
     return err;
 }
 
-/* Makes a 304 say what the compressed 200 would (RFC 9110 section 15.4.5), else the client's stored response isn't
- * found by its tag. */
+/* Makes a 304 or 206 say what the 200 would (RFC 9110 sections 15.3.7 and 15.4.5): Vary, and for a client that has a
+ * compressed response its weak ETag, or the stored response isn't found by its tag. */
 static void
-compressor_change_unmodified(HttpRequest *req, HttpHead *head)
+compressor_change_part(HttpRequest *req, HttpHead *head)
 {
     Compressor *self = req->server->compressor;
-    if (head->fields != NULL && client_has_compressed(req, head->fields)
-        && http_accepted_coding(req, self->codings, self->n) != CODING_NONE
-        && fields_change(&self->fields, head->fields, true, CODING_NONE) == 0) {
+    bool compressed =
+        head->status == 304 && head->fields != NULL
+        && client_has_compressed(req, head->fields)
+        && http_accepted_coding(req, self->codings, self->n) != CODING_NONE;
+    if (head_varies(self, head)
+        && fields_change(&self->fields, head->fields, compressed, CODING_NONE) == 0) {
         head->fields = &self->fields;
     }
 }
@@ -277,8 +294,8 @@ Coding
 compressor_change_head(HttpRequest *req, HttpHead *head, int64_t length)
 {
     Compressor *self = req->server->compressor;
-    if (head->status == 304) {
-        compressor_change_unmodified(req, head);
+    if (head->status == 304 || head->status == 206) {
+        compressor_change_part(req, head);
         return CODING_NONE;
     }
     bool stated = head->fields != NULL && head->fields->has_content_length;

@@ -417,11 +417,15 @@ h2_out_refusal(H2Stream *s, Fault fault)
 {
     char room[DETAIL_BODY_MAX];
     Slice text = response_detail(room, slice_of(fault.detail, strlen(fault.detail)));
+    HttpFields fields = {.has_content_type = false};
+    response_offer_codings(s->req->server, fault.status, &fields);
     const HttpHead head = {.status = fault.status,
-                           .content_type = SLICE("application/json")};
+                           .content_type = SLICE("application/json"),
+                           .fields = &fields};
     PROBE(refused, s->h2->conn, s->req, fault.status);
     s->req->refused = true; /* its line is the caller's */
     int err = h2_submit(s, &head, (int64_t)text.len, true);
+    http_fields_free(&fields);
     if (err == 0 && !s->req->bodyless) {
         err = h2_out_add(s, text, NULL);
     }

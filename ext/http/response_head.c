@@ -198,13 +198,34 @@ response_detail(char room[DETAIL_BODY_MAX], Slice detail)
     return slice_of(room, (size_t)(out - room));
 }
 
+void
+response_offer_codings(const HttpServer *server, int status, HttpFields *fields)
+{
+    Buf names = {NULL, 0, 0};
+    int err = status == 415 && server->decodes[CODING_NONE] ? 0 : UV_EINVAL;
+    for (Coding coding = CODING_GZIP; coding < CODINGS && err == 0; coding++) {
+        if (server->decodes[coding]) {
+            err = names.len == 0 ? 0 : buf_append_slice(&names, SLICE(", "));
+            err = err != 0 ? err : buf_append_slice(&names, coding_name(coding));
+        }
+    }
+    if (err == 0) {
+        (void)http_fields_add(fields, SLICE("accept-encoding"),
+                              buf_slice(&names)); /* or without it */
+    }
+    buf_free(&names);
+}
+
 size_t
 response_put_refusal(HttpServer *server, Fault fault, Slice id, bool bodyless)
 {
     char room[DETAIL_BODY_MAX];
     Slice body = response_detail(room, slice_of(fault.detail, strlen(fault.detail)));
+    HttpFields fields = {.has_content_type = false};
+    response_offer_codings(server, fault.status, &fields);
     const ResponseHead head = {.status = fault.status,
                                .content_type = SLICE("application/json"),
+                               .fields = &fields,
                                .length = (int64_t)body.len,
                                .close = true,
                                .id = id};
@@ -212,5 +233,6 @@ response_put_refusal(HttpServer *server, Fault fault, Slice id, bool bodyless)
     if (err == 0 && !bodyless) { /* response_put_head has reserved the room */
         (void)buf_append_slice(&server->out, body);
     }
+    http_fields_free(&fields);
     return err == 0 && !bodyless ? body.len : 0;
 }

@@ -48,6 +48,9 @@ enum { DETAIL_BODY_MAX = 160 }; /* bytes */
 /* The body {"detail": detail}, in `room`. The detail must need no JSON escapes, and have 140 bytes at most. */
 Slice response_detail(char room[DETAIL_BODY_MAX], Slice detail);
 
+/* Adds to the refusal of a body's content coding (415) those that are taken, in Accept-Encoding (RFC 9110 section
+ * 15.5.16). Nothing for other statuses. */
+void response_offer_codings(const HttpServer *server, int status, HttpFields *fields);
 /* Appends a whole response {"detail": fault.detail} to the request with this id that ends the connection.
  * `bodyless`: without the body, for HEAD. The detail must need no JSON escapes. Returns the bytes of its body; 0 also when out of
  * memory, and then nothing is appended. */

@@ -146,12 +146,14 @@ def test_another_coding_is_refused(anywhere: Any, coding: str) -> None:
     answer = post(anywhere, "/stream", coding, coded("gzip", TEXT))
     assert answer.status_code == 415
     assert answer.json() == {"detail": "The content coding of the body is not supported"}
+    assert answer.headers.get_list("accept-encoding") == [", ".join(_core.CODINGS)]
 
 
 def test_a_coding_that_is_not_chosen_is_refused(serve: Any) -> None:
     client = serve(make(), decompress=("br",)).client
     assert post(client, "/stream", "br", coded("br", TEXT)).status_code == 200
-    assert post(client, "/stream", "gzip", coded("gzip", TEXT)).status_code == 415
+    answer = post(client, "/stream", "gzip", coded("gzip", TEXT))
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "br")
 
 
 def test_a_coding_named_twice_is_refused(serve: Any) -> None:

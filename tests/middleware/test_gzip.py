@@ -95,9 +95,10 @@ def test_the_answers_are_those_of_starlette(serve, tmp_path, accept, inner) -> N
         ]
         assert answers[0] == answers[1], place
     head = {"accept-encoding": accept, "range": "bytes=0-999"}
-    answers = [tell(each.get("/file", headers=head), *FRAMING) for each in (ours, theirs)]
+    answers = [tell(each.get("/file", headers=head), *FRAMING, "vary") for each in (ours, theirs)]
     assert answers[0] == answers[1]
     assert answers[0][0] == 206
+    assert ours.get("/file", headers=head).headers["vary"] == "Accept-Encoding"  # as the 200
 
 
 @pytest.mark.parametrize("inner", [None, Outer], ids=["functions", "asgi"])

@@ -79,16 +79,25 @@ class CompressionMiddleware:
             return None
         return _core.choose_coding(accept_encoding, tuple(self.levels))
 
-    def _keeps(self, status: int, headers: RawHeaders) -> bool:
-        """Whether the response stays as it is, whatever its length."""
-        if status == 206:
-            return True
+    def _keeps(self, headers: RawHeaders) -> bool:
+        """Whether a whole response stays as it is for every client, whatever its length."""
         for name, value in headers:
             if name == b"content-encoding" or (name == b"content-type" and self._excludes(value)):
                 return True
             if name == b"cache-control" and b"no-transform" in value.lower():
                 return True
         return False
+
+    def _change_part(self, status: int, headers: RawHeaders, coding: str | None, tags: str) -> bool:
+        """Whether the response is a 304 or a 206, which stays as it is but for its fields: they say
+        what the 200 would (RFC 9110 sections 15.3.7 and 15.4.5)."""
+        if status not in (206, 304):
+            return False
+        if not self._keeps(headers):
+            mark(headers, None)
+            if status == 304 and coding is not None:
+                _weaken_known(headers, tags)
+        return True
 
     def _excludes(self, content_type: bytes) -> bool:
         kind = content_type.decode("latin-1").partition(";")[0].strip().lower()
@@ -115,9 +124,11 @@ class CompressionMiddleware:
         coding = self.choose(request.header("accept-encoding"))
         if body is None:
             _Compressing(self, coding).take(response)
-        elif response.status_code == 304:
-            mark_unmodified(headers, coding, request.header("if-none-match") or "")
-        elif len(body) >= self.minimum_size and not self._keeps(response.status_code, headers):
+            return response
+        tags = request.header("if-none-match") or ""
+        if self._change_part(response.status_code, headers, coding, tags):
+            return response
+        if len(body) >= self.minimum_size and not self._keeps(headers):
             mark(headers, coding)
             if coding is not None:
                 response.body = await self.new_compressor(coding).last(body)
@@ -138,7 +149,9 @@ class CompressionMiddleware:
 def mark(headers: RawHeaders, coding: str | None) -> None:
     """Changes the fields of a response that depends on Accept-Encoding; None: it stays as it is."""
     fields = MutableHeaders(raw=headers)
-    fields.add_vary_header("Accept-Encoding")
+    varies = {name.strip().lower() for each in fields.getlist("vary") for name in each.split(",")}
+    if varies.isdisjoint(("accept-encoding", "*")):
+        fields.add_vary_header("Accept-Encoding")
     if coding is not None:
         fields["content-encoding"] = coding
         if "content-length" in fields:  # set anew by what frames the response
@@ -147,17 +160,13 @@ def mark(headers: RawHeaders, coding: str | None) -> None:
             fields["etag"] = f"W/{fields['etag']}"  # other bytes, the same meaning
 
 
-def mark_unmodified(headers: RawHeaders, coding: str | None, tags: str) -> None:
-    """Changes the fields of a 304 if `tags`, which the client sent, say that it has a compressed
-    response: they are those that the 200 would have (RFC 9110 section 15.4.5). A 304 has no
-    Content-Type that would tell."""
+def _weaken_known(headers: RawHeaders, tags: str) -> None:
+    """Changes the ETag of a 304 to the weak one if `tags`, which the client sent, say that it has
+    the compressed response."""
     fields = MutableHeaders(raw=headers)
-    tag = fields.get("etag", "")
-    if coding is not None and tag.startswith('"'):
-        weak = f"W/{tag}"
-        if weak in (each.strip() for each in tags.split(",")):
-            fields["etag"] = weak
-            fields.add_vary_header("Accept-Encoding")
+    weak = f"W/{fields.get('etag', '')}"
+    if weak.startswith('W/"') and weak in (each.strip() for each in tags.split(",")):
+        fields["etag"] = weak
 
 
 def _list_in(scope: Message, field: bytes) -> str:
@@ -217,14 +226,12 @@ class _Compressing:
     def _begin(self, status: int, headers: RawHeaders, length: int) -> RawHeaders:
         """The fields of the head; afterwards there is a compressor if the body is compressed."""
         settings = self._settings
-        if status == 304:
-            headers = list(headers)
-            mark_unmodified(headers, self._coding, self._tags)
+        headers = list(headers)
+        if settings._change_part(status, headers, self._coding, self._tags):
             return headers
         length = declared_length(headers) if length < 0 else length
-        if 0 <= length < settings.minimum_size or settings._keeps(status, headers):
+        if 0 <= length < settings.minimum_size or settings._keeps(headers):
             return headers
-        headers = list(headers)
         mark(headers, self._coding)
         if self._coding is not None:
             self._compressor = settings.new_compressor(self._coding)
@@ -272,11 +279,10 @@ class _Messages:
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
-            message["headers"] = list(message.get("headers", ()))
-            if message["status"] == 304:
-                mark_unmodified(message["headers"], self._coding, self._tags)
-                await self._send(message)
-            elif self._settings._keeps(message["status"], message["headers"]):
+            headers = message["headers"] = list(message.get("headers", ()))
+            settings, status = self._settings, message["status"]
+            part = settings._change_part(status, headers, self._coding, self._tags)
+            if part or settings._keeps(headers):
                 await self._send(message)
             else:
                 self._start = message

@@ -128,18 +128,17 @@ def test_half_a_pair(
     for _ in range(4):
         assert not certificates.look()
     assert caplog.messages == [
-        f"The certificates stay as they are: {live.key}: the private key does not match the "
-        "certificate"
+        f"Keeping the old certificates: {live.key}: the private key does not match the certificate"
     ]
     live.cert.write_bytes(made[1].cert.read_bytes()[:100])
     for _ in range(4):
         assert not certificates.look()
     assert len(caplog.messages) == 2
-    assert caplog.messages[1].startswith(f"The certificates stay as they are: {live.cert}:1: ")
+    assert caplog.messages[1].startswith(f"Keeping the old certificates: {live.cert}:1: ")
     assert certificates.secure is first
     write(live, made[1])
     assert [certificates.look() for _ in range(3)] == [False, True, False]
-    assert caplog.messages[2:] == ["The certificates were read again, for new connections"]
+    assert caplog.messages[2:] == ["Reloaded the certificates; new connections use them"]
 
 
 def test_files_that_are_gone(

@@ -339,4 +339,4 @@ def test_who_may_send_a_header_of_the_proxy_protocol(
         if allowed == "127.0.0.1":
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
         else:
-            server.expect("Closed a connection of 127.0.0.1.*: it isn't one of --proxy-allow")
+            server.expect("Closed a connection from 127.0.0.1.*: it isn't one of --proxy-allow")

@@ -150,7 +150,7 @@ def test_other_series_begin_at_0(folder: Path) -> None:
         ask(server, 4)
         config.write_text('workers = 2\nmetrics = "/metrics"\nmetrics-series = 50\n')
         new = succeed(server, 2)
-        server.expect("The metrics begin at 0: the process before this one counts otherwise")
+        server.expect("The metrics start at 0: the previous process stores them in another layout")
         end(server, signal.SIGTERM)
         ask(server, 1)
         assert asked(scrape(server)) == 1

@@ -19,7 +19,7 @@ def test_one_line_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
     refusals = Refusals(iter(times).__next__)
     for _ in times:
         refusals.log("192.0.2.1", -1, REASON, None)
-    line = f"Closed a connection of 192.0.2.1 to --proxy-protocol: {REASON}"
+    line = f"Closed a connection from 192.0.2.1 to a --proxy-protocol listener: {REASON}"
     others = " (and {} others since the last line)"
     assert caplog.messages == [
         line,

@@ -124,7 +124,7 @@ def test_sighup_under_load(made: list[Certificate], live: Certificate) -> None:
         for number, new in enumerate(made[1:], 1):
             replace(live, new)
             server.process.send_signal(signal.SIGHUP)
-            server.expect("INFO The certificates were read again", number)
+            server.expect("INFO Reloaded the certificates", number)
             load.until_shown(new, 1)
         assert set(load.pids) == {str(server.process.pid).encode()}
 
@@ -135,7 +135,7 @@ def test_sighup_with_files_that_cannot_be_used(made: list[Certificate], live: Ce
         server.wait_until_ready()
         live.cert.write_bytes(b"nonsense")
         server.process.send_signal(signal.SIGHUP)
-        server.expect(r"ERROR The certificates stay as they are: .*live.crt: there is no cert")
+        server.expect(r"ERROR Keeping the old certificates: .*live.crt: there is no cert")
         answer = httpx.get(f"{server.url}/pid", verify=client_context(made[0].cert))
         assert answer.json() == server.process.pid
         assert server.stop() == 0
@@ -151,4 +151,4 @@ def test_workers_get_them_while_they_serve(made: list[Certificate], live: Certif
                 replace(live, new)
                 load.until_shown(new, 2)
             assert len(set(load.pids)) == 2
-        assert len(server.expect("The certificates were read again")) == TIMES
+        assert len(server.expect("Reloaded the certificates")) == TIMES

@@ -104,7 +104,7 @@ def test_a_layer_that_knows_requests_alone(layer: Any, caplog: pytest.LogCapture
     with TestClient(make(layer)) as client:
         assert client.get("/").json() == {"own": "of the app"}
     assert seen == ["app begins", "app ends"]
-    assert ("Middleware has raised at the lifespan" in caplog.text) == (layer is Raising)
+    assert ("Middleware raised an exception in the lifespan" in caplog.text) == (layer is Raising)
 
 
 def test_what_the_startup_raises_is_raised() -> None:

@@ -75,7 +75,9 @@ async def through_layers(
     except Exception:
         if passed.reached or passed.received:
             raise
-        log.warning("Middleware has raised at the lifespan, which goes past it", exc_info=True)
+        log.warning(
+            "Middleware raised an exception in the lifespan; starting without it", exc_info=True
+        )
     if not passed.reached and not passed.received:
         await answer(app, run, scope, receive, send)
 

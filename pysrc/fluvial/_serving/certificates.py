@@ -97,12 +97,12 @@ class Certificates:
         except SecureError as exc:
             self._refused = now
             reason = str(exc).removeprefix("can't use TLS: ")
-            log.error("The certificates stay as they are: %s", reason)
+            log.error("Keeping the old certificates: %s", reason)
             return False
         self._used = self._seen = files.stamps
         self._refused = None
         self.secure = secure
-        log.info("The certificates were read again, for new connections")
+        log.info("Reloaded the certificates; new connections use them")
         if self.shared is not None:
             self.shared.post(marshal.dumps(files.contents))
         return True

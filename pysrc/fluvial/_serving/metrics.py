@@ -66,7 +66,9 @@ def _make_memory(slots: int, series: int, before: int) -> MetricsMemory:
             return MetricsMemory(slots, series, before)
         except (OSError, ValueError):
             os.close(before)
-            log.warning("The metrics begin at 0: the process before this one counts otherwise")
+            log.warning(
+                "The metrics start at 0: the previous process stores them in another layout"
+            )
     return MetricsMemory(slots, series)
 
 

@@ -51,13 +51,15 @@ class Refusals:
             self._untold += 1
             return
         more = f" (and {self._untold} others since the last line)" if self._untold else ""
-        log.warning("Closed a connection of %s to --proxy-protocol: %s%s", client, reason, more)
+        log.warning(
+            "Closed a connection from %s to a --proxy-protocol listener: %s%s", client, reason, more
+        )
         self._quiet_until, self._untold = now + _QUIET, 0
 
 
 def _log_refused(client: str, status: int, reason: str, flag: str) -> None:
     if status == _HTTP_2:
-        log.debug("Closed a connection of HTTP/2 of %s: %s%s", client, reason, flag)
+        log.debug("Closed an HTTP/2 connection of %s: %s%s", client, reason, flag)
     elif status == 0:
         log.debug("TLS handshake with %s failed: %s%s", client, reason, flag)
     elif status == _TOO_SLOW:

@@ -34,7 +34,7 @@ call_bind(const Plan *plan, HttpRequest *req, PyObject **argv)
     return params_bind(plan, &input, &call_server(req)->errors, argv);
 }
 
-/* Resolves the future of drain() or abort(), unless somebody cancelled it. */
+/* Resolves the future of drain() or abort(), unless it was cancelled. */
 static void
 server_announce_end(AppServer *self)
 {

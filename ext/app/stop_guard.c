@@ -1,5 +1,5 @@
 /* The guard (see stop_guard.h) consists of handlers for SIGINT and SIGTERM, which run before
- * Python's own, and of a kernel timer whose signal reminds Python of theirs or ends the process. It
+ * Python's own, and of a kernel timer whose signal makes Python run its handlers or ends the process. It
  * has no thread, so that forking stays safe. A signal handler gets no context argument, so it finds
  * the guard in a table, signal_slots.
  */

@@ -1,5 +1,5 @@
-/* See encoder_type.h. While a thread encodes without the GIL, `busy` keeps others from the same object: that is
- * a mistake of theirs, which they are told, and nothing to wait for. */
+/* See encoder_type.h. While a thread encodes without the GIL, `busy` keeps other threads from the same object.
+ * Using it at the same time is the caller's mistake: it raises an exception and doesn't wait. */
 #include "base/py.h"
 
 #include "coding/encoder_type.h"

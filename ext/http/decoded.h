@@ -1,5 +1,5 @@
-/* Bodies of requests in a content coding (RFC 9110 section 8.4), which a server decodes if it is told to. What the
- * layer above sees is the body as it was before, without Content-Encoding and Content-Length.
+/* Bodies of requests in a content coding (RFC 9110 section 8.4), which a server decodes if http_server_decode asks
+ * for it. The layer above sees the body as it was before the coding, without Content-Encoding and Content-Length.
  *
  * Limits: HttpLimits.body and its like count decoded bytes. HttpLimits.decode_ratio is how many of them a byte
  * may stand for.

@@ -31,8 +31,8 @@ exchange_log_request(HttpRequest *req, int status, uint64_t body, uint64_t recei
     }
 }
 
-/* The status in the log of a request that gets no response: nginx's 499 when the client has given it up, or what
- * it would have been told. */
+/* The status in the log of a request that gets no response: nginx's 499 when the client has given it up, else the
+ * status that it would have got. */
 static int
 exchange_status_without_response(const HttpConn *c)
 {

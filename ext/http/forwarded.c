@@ -1,6 +1,6 @@
 /* Reading what proxies say of a request's client (see forwarded.h). Every proxy adds the address of its own
  * peer at the end of a list. So the list is believed from its end, up to and including the first address
- * that is not a trusted proxy's; what stands before that was sent by somebody who isn't trusted. Lists may
+ * that is not a trusted proxy's; what stands before that was sent by a peer that isn't trusted. Lists may
  * be as long as a head: they are read once, from the left, without a copy. The loop's thread.
  */
 #include "base/py.h"

@@ -10,8 +10,8 @@
 #include "http/conn.h"
 
 /* A field whose name has the length of one of these has arrived, as the last of the request. Notes it in
- * HttpConn.rare if the connection's peer is believed. A name with '_' in place of '-' is dropped whoever
- * sends it: apps that read variables such as HTTP_X_FORWARDED_FOR could not tell the two apart. */
+ * HttpConn.rare if the connection's peer is believed. A name with '_' in place of '-' is dropped from
+ * every peer: apps that read variables such as HTTP_X_FORWARDED_FOR could not tell the two apart. */
 void forwarded_note(HttpConn *c);
 
 /* The head is complete and well-formed: sets the request's peer, https, Host field and prefix by what was

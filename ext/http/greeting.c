@@ -1,5 +1,5 @@
 /* A connection to a listener with the PROXY protocol, from its first byte to the end of the header (see
- * conn.h). Then it goes on as if the client had connected itself. The connection owns the struct, which is
+ * conn.h). After that the connection is served as if the client had connected directly. The connection owns the struct, which is
  * gone by then. The loop's thread.
  */
 #include "base/py.h"

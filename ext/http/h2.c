@@ -223,7 +223,7 @@ h2_turn(H2Conn *h2)
 {
     for (int i = 0; i < H2_ROUNDS && h2->again && h2->conn != NULL; i++) {
         h2->again = false;
-        h2_streams_leave(h2); /* closed while somebody wrote */
+        h2_streams_leave(h2); /* those that were closed by a write */
         if (h2->resumed) {
             h2_flow(h2);
         }

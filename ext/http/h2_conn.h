@@ -1,4 +1,4 @@
-/* One HTTP/2 connection and its streams, behind the interface of h2.h. Each stream is one exchange: an
+/* One HTTP/2 connection and its streams, as h2.h declares it. Each stream is one exchange: an
  * HttpRequest from its first HEADERS frame to the end of its response.
  *   h2.c        the connection: bytes to nghttp2 and back, deadlines; h2_life.c how it begins and ends
  *   h2_in.c     nghttp2's callbacks: frames to the parts of a request
@@ -247,8 +247,8 @@ H2Stream *h2_stream_adopt(H2Conn *h2, int32_t id, HttpRequest *req);
 /* nghttp2 has closed it: nothing more happens to it. The exchange, if it isn't over, ends in h2_streams_leave. The
  * memory stays until H2Conn.busy is 0. */
 void h2_stream_over(H2Stream *s);
-/* Ends the exchanges of the streams that nghttp2 has closed, so on_gone and the like may be called. Not while
- * somebody writes: an object that writes must not be freed by what it writes. */
+/* Ends the exchanges of the streams that nghttp2 has closed, so on_gone and the like may be called. Must not
+ * be called within a write: the object that writes could be freed by it. */
 void h2_streams_leave(H2Conn *h2);
 /* Submits RST_STREAM, once. */
 void h2_stream_reset(H2Stream *s, uint32_t error);

@@ -109,7 +109,7 @@ writer_take_next(LogWriter *writer)
     }
 }
 
-/* Whether the error is one of disks, which somebody has to do something about. */
+/* Whether it is an error of the disk, which the administrator has to resolve. */
 static bool
 error_is_of_disks(int error)
 {

@@ -1,7 +1,7 @@
 /* The first step of a coroutine that a server calls for an event: it runs at once, and in a real
  * asyncio.Task as far as anybody can tell.
  *
- * Up to 3.13 the Task is made when somebody needs it (ADR 26): the coroutine suspends, or its code
+ * Up to 3.13 the Task is made when it is needed (ADR 26): the coroutine suspends, or its code
  * asks for asyncio.current_task(). That looks the loop up in asyncio's dict of current tasks, and
  * therefore calls hash(loop), which is ours. A Task that is made in the middle of a step passes its own
  * first step to its loop's call_soon. We take it from there (loop_capture in calls.c); it runs when ours

@@ -1,7 +1,7 @@
 /* ThreadSafeHandle: what call_soon_threadsafe gives from 3.14 on (see handle.h). asyncio holds a lock
  * while the callback runs, so that other threads wait in cancel() and cancelled(). The GIL makes all
- * else safe; only a thread that waits needs a lock, and makes one. Whoever calls cancel() therefore
- * knows, when it returns, that the callback either never runs or has ended.
+ * else safe; only a thread that waits needs a lock, and makes one. When cancel()
+ * returns, the callback therefore either never runs or has ended.
  */
 #include "base/py.h"
 

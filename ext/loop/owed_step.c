@@ -1,5 +1,5 @@
 /* Steps of tasks that there was no memory for. A step that fails in asyncio's own code, before or after the
- * coroutine has run, leaves its task behind: it is not done, and nothing will call it again. Therefore the
+ * coroutine has run, leaves its task pending, and nothing will call it again. Therefore the
  * loop calls the step again; asyncio then continues where it had stopped, since a future that is still
  * pending is awaited anew. What a coroutine raises isn't seen here, since its task keeps that. The loop's
  * thread.
@@ -27,7 +27,7 @@ task_is_pending(const LoopState *st, PyObject *task)
     PyObject *done = PyObject_CallMethodNoArgs(task, st->str_done);
     bool pending = done == Py_False;
     Py_XDECREF(done);
-    PyErr_Clear(); /* somebody's own class of tasks, about which nothing is known */
+    PyErr_Clear(); /* a user's own class of tasks, whose attributes may differ */
     return pending;
 }
 

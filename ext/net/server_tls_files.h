@@ -28,7 +28,7 @@ int secure_file_raise(const SecureFile *file, const char *why);
 int secure_load_pair(SSL_CTX *ctx, const SecureFile *cert, const SecureFile *key,
                      const char *password);
 
-/* Clients' certificates must be signed by one of these authorities, whose names clients are told. 0 or -1. */
+/* Clients' certificates must be signed by one of these authorities. Their names are sent to clients. 0 or -1. */
 int secure_load_authorities(SSL_CTX *ctx, const SecureFile *file);
 
 /* Clients' certificates are refused that these lists name; there must be a list of each authority that has

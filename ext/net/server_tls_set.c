@@ -82,8 +82,8 @@ tls_on_status(SSL *ssl, void *Py_UNUSED(data))
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* Where certificates are optional, a bad one doesn't end the handshake: the app is told what is wrong with
- * it, see server_tls_facts.c. */
+/* Where certificates are optional, a bad one doesn't end the handshake. The app finds the error in the
+ * facts of the connection, see server_tls_facts.c. */
 static int
 tls_on_verify(int Py_UNUSED(good), X509_STORE_CTX *Py_UNUSED(store))
 {

@@ -16,7 +16,7 @@
 /* Whether clients are asked for certificates; the numbers are those of Python's ssl.CERT_*. */
 typedef enum SecureVerify {
     SECURE_VERIFY_NONE,
-    SECURE_VERIFY_OPTIONAL, /* the app is told whether one that is sent is valid */
+    SECURE_VERIFY_OPTIONAL, /* the app can see whether one that is sent is valid */
     SECURE_VERIFY_REQUIRED,
 } SecureVerify;
 

@@ -86,7 +86,7 @@ stream_opened(Stream *s, bool is_unix)
     }
 }
 
-/* Whether libuv already watches `fd`: then somebody has closed the descriptor of another stream without
+/* Whether libuv already watches `fd`: then a user has closed the descriptor of another stream without
  * libuv's knowledge, and the number was reused. Opening it again would make libuv abort the process. */
 static bool
 fd_is_taken(const uv_loop_t *uv, int fd)

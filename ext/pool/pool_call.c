@@ -133,7 +133,7 @@ pool_call_resolve(PoolCall *call)
         return is_done < 0 ? -1 : 0; /* cancelled in the meantime */
     }
     if (call->result == NULL && call->error == NULL) {
-        return 0; /* it was not made, since somebody had cancelled the future */
+        return 0; /* the call was not made, since the future had been cancelled */
     }
     PyObject *name = st->str_set_result; /* borrowed */
     PyObject *value = call->result;      /* owned from here */

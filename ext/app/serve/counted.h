@@ -1,4 +1,4 @@
-/* What the access log and the metrics are told of requests and of the pool (HttpOps.route, label, on_turn).
+/* What this layer adds to the access log and the metrics: routes, and figures of the pool (HttpOps.route, label, on_turn).
  * Thread: the loop's, with the GIL.
  */
 #ifndef FLUVIAL_APP_SERVE_COUNTED_H

@@ -1,5 +1,5 @@
-/* Server.compress(((coding, level), ...), least, types) and Server.decompress((coding, ...)): what C is told of
- * compressed responses and requests. Each runs once per server. The loop's thread. */
+/* Server.compress(((coding, level), ...), least, types) and Server.decompress((coding, ...)): the settings of
+ * compressed responses and of compressed requests. Each is called once per server. The loop's thread. */
 #include "base/py.h"
 
 #include "app/serve/server_type.h"

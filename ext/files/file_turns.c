@@ -26,9 +26,11 @@ typedef struct FileTurns {
     HttpRequest *req;  /* owned reference; NULL once it is over */
     ServedFile *file;  /* owned */
     HttpLoan loan;     /* .fd is -1 until the socket is lent */
-    FilePart part;     /* what is left to send */
+    FilePart part;     /* what is left to send, of this part */
+    Multipart *body;   /* owned: the other parts; NULL: there is only one */
     bool watched;
-    bool reads;     /* the kernel can't copy: with TLS, by HTTP/2, or compressed */
+    bool
+        reads; /* the kernel doesn't copy: with TLS, by HTTP/2, compressed, or in parts */
     bool scheduled; /* the loop is going to call this object */
 } FileTurns;
 
@@ -127,15 +129,39 @@ turns_go_on(FileTurns *self)
 
 /* ---- Turns in which the file is read ------------------------------------------------------- */
 
-/* Reads and sends a piece. False when there is none, or no memory: the response can't be completed. */
+/* Whether there is more to send. */
 static bool
+turns_are_left(const FileTurns *self)
+{
+    return self->part.left > 0
+           || (self->body != NULL && self->body->next < self->body->n);
+}
+
+/* Sends what precedes the next part. Returns how many bytes that are. */
+static int64_t
+turns_begin_part(FileTurns *self)
+{
+    Slice lead;
+    const MultipartPart *part = multipart_next(self->body, &lead);
+    self->part.offset = (off_t)part->range.start;
+    self->part.left = part->range.end - part->range.start;
+    (void)http_stream_write(self->req, lead, NULL); /* as below */
+    return (int64_t)lead.len;
+}
+
+/* Reads and sends a piece. Returns how many bytes that are; not above 0 when there is none, or no memory: the
+ * response can't be completed. */
+static int64_t
 turns_read_piece(FileTurns *self)
 {
+    if (self->part.left == 0) {
+        return turns_begin_part(self);
+    }
     int64_t size = self->part.left < PIECE ? self->part.left : PIECE;
     PyObject *piece = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     if (piece == NULL) {
         PyErr_Clear(); /* the client sees that the response is incomplete */
-        return false;
+        return -1;
     }
     char *bytes = PyBytes_AS_STRING(piece);
     ssize_t n = pread(self->part.fd, bytes, (size_t)size, self->part.offset);
@@ -147,7 +173,7 @@ turns_read_piece(FileTurns *self)
                                 n == size ? piece : NULL);
     }
     Py_DECREF(piece);
-    return n > 0;
+    return (int64_t)n;
 }
 
 /* Lets others have their turn, too. False without memory. */
@@ -172,16 +198,18 @@ turns_read(FileTurns *self)
     }
     http_request_ref(req);
     Py_INCREF((PyObject *)self);
-    int64_t until = self->part.left > TURN ? self->part.left - TURN : 0;
+    int64_t sent = 0;
     bool sound = true;
-    while (sound && self->req != NULL && self->part.left > until
+    while (sound && self->req != NULL && turns_are_left(self) && sent < TURN
            && !http_stream_full(req)) {
-        sound = turns_read_piece(self);
+        int64_t n = turns_read_piece(self);
+        sound = n > 0;
+        sent += n;
     }
-    if (self->req != NULL && sound && self->part.left > 0 && !http_stream_full(req)) {
+    if (self->req != NULL && sound && turns_are_left(self) && !http_stream_full(req)) {
         sound = turns_schedule(self);
     }
-    if (self->req != NULL && (!sound || self->part.left == 0)) {
+    if (self->req != NULL && (!sound || !turns_are_left(self))) {
         turns_finish(self, 0);
     }
     Py_DECREF((PyObject *)self);
@@ -222,10 +250,12 @@ turns_borrow(FileTurns *self)
 /* ---- What StaticFiles calls --------------------------------------------------------------- */
 
 int
-file_turns_start(const FilesState *st, HttpRequest *req, ServedFile *file)
+file_turns_start(const FilesState *st, HttpRequest *req, ServedFile *file,
+                 ByteRange range, Multipart *body)
 {
     FileTurns *self = (FileTurns *)st->turns_type->tp_alloc(st->turns_type, 0);
     if (self == NULL) {
+        multipart_free(body);
         return -1;
     }
     self->server = (AppServer *)Py_NewRef((PyObject *)call_server(req));
@@ -233,9 +263,16 @@ file_turns_start(const FilesState *st, HttpRequest *req, ServedFile *file)
     self->req = req;
     self->file = (ServedFile *)Py_NewRef((PyObject *)file);
     self->loan.fd = -1;
-    self->part = (FilePart){.fd = file->fd, .left = (int64_t)file->status.st_size};
+    self->part = (FilePart){
+        .fd = file->fd, .offset = (off_t)range.start, .left = range.end - range.start};
+    self->body = body;
     call_of(req)->mounted = self;
-    turns_borrow(self);
+    if (body != NULL) { /* the socket would be borrowed and returned for each part */
+        self->reads = true;
+        turns_read(self);
+    } else {
+        turns_borrow(self);
+    }
     return 0;
 }
 
@@ -279,6 +316,7 @@ file_turns_dealloc(PyObject *op)
     if (self->loan.fd >= 0) {
         (void)close(self->loan.fd);
     }
+    multipart_free(self->body);
     Py_XDECREF((PyObject *)self->file);
     Py_XDECREF((PyObject *)self->server);
     type->tp_free(op);

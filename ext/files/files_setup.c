@@ -4,6 +4,7 @@
 #include "files/files_state.h"
 
 #include "files/file_turns.h"
+#include "files/rules_for_python.h"
 #include "files/served_file.h"
 #include "files/static_files.h"
 
@@ -11,7 +12,7 @@ int
 files_setup(PyObject *module, FilesState *st)
 {
     if (served_file_setup(module, st) < 0 || file_turns_setup(module, st) < 0
-        || static_files_setup(module, st) < 0) {
+        || static_files_setup(module, st) < 0 || rules_setup(module) < 0) {
         return -1;
     }
     return 0;

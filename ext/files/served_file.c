@@ -143,12 +143,24 @@ content_read(ServedFile *self)
     return n == size;
 }
 
+static long long
+changed_ns(const ServedFile *self)
+{
+    const struct timespec *changed = &self->status.st_mtim;
+    return (long long)changed->tv_sec * 1000000000 + changed->tv_nsec;
+}
+
+int64_t
+served_file_mtime(const ServedFile *self)
+{
+    return (int64_t)(1e-9 * (double)changed_ns(self));
+}
+
 /* Asks Python for the header fields. 0, or -1 with an exception set. */
 static int
 fields_ask(ServedFile *self, PyObject *describe)
 {
-    const struct timespec *changed = &self->status.st_mtim;
-    long long ns = (long long)changed->tv_sec * 1000000000 + changed->tv_nsec;
+    long long ns = changed_ns(self);
     Py_ssize_t named =
         PyBytes_GET_SIZE(self->path) - (Py_ssize_t)strlen(sibling_suffix(self->coding));
     bool varies = self->coding != CODING_NONE || self->siblings != 0;

@@ -62,4 +62,7 @@ bool served_file_is_current(ServedFile *self);
 /* The codings of the siblings, the server's favourite first; their number. */
 unsigned served_siblings(const ServedFile *self, Coding codings[CODINGS]);
 
+/* When the file was changed, in seconds since 1970, as Python's stat() rounds it. */
+int64_t served_file_mtime(const ServedFile *self);
+
 #endif

@@ -11,6 +11,7 @@
 #include "app/header_pairs.h"
 #include "base/made.h"
 #include "coding/coding.h"
+#include "files/file_answer.h"
 #include "files/file_turns.h"
 #include "files/served_file.h"
 #include "http/compressor.h"
@@ -137,15 +138,6 @@ is_plain_path(Slice path)
     return true;
 }
 
-/* Whether the field can change what the response is, other than If-None-Match and If-Modified-Since. */
-static bool
-is_selective(Slice name)
-{
-    return slice_eq(name, SLICE("range")) || slice_eq(name, SLICE("if-match"))
-           || slice_eq(name, SLICE("if-range"))
-           || slice_eq(name, SLICE("if-unmodified-since"));
-}
-
 /* The path below the mount; empty when the request isn't the plain case. */
 static Slice
 static_path(const StaticFiles *self, HttpRequest *req)
@@ -155,11 +147,6 @@ static_path(const StaticFiles *self, HttpRequest *req)
     if (!reads || req->has_body || req->upgrade >= 0) {
         return none;
     }
-    for (uint32_t i = 0; i < req->nfields; i++) {
-        if (is_selective(http_field_name(req, i))) {
-            return none;
-        }
-    }
     Slice path = call_path(req);
     size_t skipped = (size_t)PyBytes_GET_SIZE(self->prefix) + 1;
     if (path.len <= skipped) {
@@ -167,60 +154,6 @@ static_path(const StaticFiles *self, HttpRequest *req)
     }
     path = slice_of(path.ptr + skipped, path.len - skipped);
     return is_plain_path(path) ? path : none;
-}
-
-typedef enum Freshness {
-    FRESH_UNKNOWN, /* dates or lists must be compared: not here */
-    FRESH_CHANGED, /* or the client has nothing */
-    FRESH_SAME,
-} Freshness;
-
-/* Whether the client has the file already, as far as equal bytes say so (RFC 9110 section 13.2.2). */
-static Freshness
-static_freshness(const HttpRequest *req, const ServedFile *file)
-{
-    int32_t tag = http_field_find(req, SLICE("if-none-match"), 0);
-    if (tag >= 0) {
-        Slice value = http_field_value(req, (uint32_t)tag);
-        if (value.len > 2 && memcmp(value.ptr, "W/", 2) == 0) {
-            value = slice_of(
-                value.ptr + 2,
-                value.len - 2); /* of a compressed response: the comparison is weak */
-        }
-        bool one =
-            value.len > 1 && value.ptr[0] == '"'
-            && memchr(value.ptr, ',', value.len) == NULL
-            && http_field_find(req, SLICE("if-none-match"), (uint32_t)tag + 1) < 0;
-        if (!one) {
-            return FRESH_UNKNOWN;
-        }
-        return slice_eq(value, bytes_slice(file->etag)) ? FRESH_SAME : FRESH_CHANGED;
-    }
-    int32_t date = http_field_find(req, SLICE("if-modified-since"), 0);
-    if (date < 0) {
-        return FRESH_CHANGED;
-    }
-    Slice value = http_field_value(req, (uint32_t)date);
-    return slice_eq(value, bytes_slice(file->modified)) ? FRESH_SAME : FRESH_UNKNOWN;
-}
-
-/* Sends the file. 0, or -1 with MemoryError set: nothing was sent. */
-static int
-static_send(const StaticFiles *self, HttpRequest *req, ServedFile *file)
-{
-    const HttpHead head = {.status = 200, .fields = &file->fields};
-    if (file->content != NULL && !req->is_head) {
-        (void)http_respond(req, &head, bytes_slice(file->content), file->content);
-        return 0;
-    }
-    if (http_stream_begin(req, &head, (int64_t)file->status.st_size) != 0) {
-        return 0; /* the client has gone */
-    }
-    if (req->is_head) {
-        (void)http_stream_end(req);
-        return 0;
-    }
-    return file_turns_start(self->st, req, file);
 }
 
 /* The cache's key for the path. A compressed sibling's key has a NUL, so that it can't equal a path. A new reference,
@@ -290,16 +223,7 @@ static_respond(StaticFiles *self, HttpRequest *req)
         Py_XDECREF((PyObject *)file);
         return found;
     }
-    Freshness freshness = static_freshness(req, file);
-    if (freshness == FRESH_SAME) {
-        const HttpHead head = {.status = 304, .fields = &file->fields_unchanged};
-        (void)http_respond(req, &head, SLICE(""), NULL);
-    } else if (freshness == FRESH_UNKNOWN) {
-        found = 0;
-    } else if (static_send(self, req, file) < 0) {
-        PyErr_Clear(); /* no memory: the client sees that the response breaks off */
-        http_abort(req);
-    }
+    found = file_answer(self->st, req, file);
     Py_DECREF((PyObject *)file);
     return found;
 }

@@ -347,6 +347,20 @@ def choose_coding(accept: str, codings: tuple[str, ...], /) -> str | None:
     """The one of the codings that a value of Accept-Encoding likes best; among equals the first.
     None: it accepts none of them."""
 
+def select_ranges(value: str, size: int, /) -> list[tuple[int, int]] | None:
+    """What a Range field requests of `size` bytes, as (the first byte, the one after the last); in
+    ascending order, joined where they overlap or touch. Empty: no such byte exists. None: the field
+    requests nothing that is known."""
+
+def has_etag(fields: str, etag: str, weak: bool, /) -> bool:
+    """Whether a list of entity tags has this one, or "*", by a strong or a weak comparison."""
+
+def parse_http_date(text: str, now: int = ..., /) -> int | None:
+    """A date in one of the three formats of RFC 9110 in seconds since 1970; None for anything else.
+
+    `now` decides the century of a year of two digits.
+    """
+
 @final
 class Encoder:
     """Encodes one body in a content coding (RFC 9110 section 8.4.1).

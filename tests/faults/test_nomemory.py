@@ -30,13 +30,14 @@ GROUPS = (
         "pipelined,malformed,health",
         "bodies": "struct,model,invalid,json,expect,compressed,size,chunked,form,multipart,upload,"
         "spooled,def-upload",
-        "responses": "stream,def-stream,gzip,br,zstd,file,range,static,unchanged",
+        "responses": "stream,def-stream,gzip,br,zstd,file,range,static,unchanged,"
+        "static-range,static-ranges,large-ranges",
         "others": "asgi,wsgi,ws,ws-deflate,asgi-ws",
         "tls": "tls-ping,tls-def,tls-size,tls-static,tls-ws",
     }
     if FULL
     else {
-        "plain": "async,def,struct,stream,static,ws,asgi,wsgi,json",
+        "plain": "async,def,struct,stream,static,static-ranges,ws,asgi,wsgi,json",
         "tls": "tls-ping",
     }
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from datetime import UTC
 from io import FileIO
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
+
+from .. import _core
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from ..requests import Request
 
 SMALL = 64 * 1024  # bytes; up to this size a file is read and sent with the head in one write
-# An entity tag, with its quotes or (which is wrong but happens) without them; or "*".
-_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 PIECE = 256 * 1024  # bytes that are read at once when the kernel doesn't copy the file
 
 
@@ -86,24 +85,27 @@ def _parse_http_date(text: str | None) -> float | None:
     """The time in seconds; None if `text` isn't a valid date, so that the field is ignored."""
     from email.utils import parsedate_to_datetime
 
-    try:
+    seconds = _core.parse_http_date(text or "")
+    if seconds is not None:
+        return seconds
+    try:  # mail's dates, which have a zone: some clients send them
         moment = parsedate_to_datetime(text or "")
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _entity_tags(request: Request, name: str) -> list[str] | None:
-    """The entity tags in all fields of a name, or "*"; None if there is no such field."""
+def _entity_tags(request: Request, name: str) -> str | None:
+    """The list of entity tags in all fields of a name; None if there is no such field."""
     fields = request.headers.getlist(name)
-    return _TAG.findall(", ".join(fields)) if fields else None
+    return ", ".join(fields) if fields else None
 
 
 def precondition_failed(request: Request, etag: str, mtime: float) -> bool:
     """Whether the client wants another version of the file (RFC 9110, 13.2.2, steps 1 and 2)."""
     tags = _entity_tags(request, "if-match")
     if tags is not None:
-        return "*" not in tags and (etag.startswith("W/") or etag not in tags)
+        return not _core.has_etag(tags, etag, False)
     since = _parse_http_date(request.header("if-unmodified-since"))
     return since is not None and int(mtime) > since
 
@@ -112,6 +114,6 @@ def not_modified(request: Request, etag: str, mtime: float) -> bool:
     """Whether the client has this version of the file already (13.2.2, steps 3 and 4)."""
     tags = _entity_tags(request, "if-none-match")
     if tags is not None:
-        return "*" in tags or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in tags]
+        return _core.has_etag(tags, etag, True)
     since = _parse_http_date(request.header("if-modified-since"))
     return since is not None and int(mtime) <= since

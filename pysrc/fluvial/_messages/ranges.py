@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .. import _core
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from ..requests import Request
-
-# Ranges in one field; with more it is ignored, since each costs a head and a read of its own.
-MAX_RANGES = 100
-_MAX_DIGITS = 600
 
 
 class Piece(NamedTuple):
@@ -61,48 +59,14 @@ def select(request: Request, headers: Mapping[str, str], size: int) -> Selected 
     fields = request.headers.getlist("range")
     if len(fields) != 1 or not _if_range_holds(request, headers):
         return whole(size)
-    unit, _, wanted = fields[0].partition("=")
-    texts = wanted.split(",") if unit.strip().lower() == "bytes" else []
-    if len(texts) > MAX_RANGES:
+    ranges = _core.select_ranges(fields[0], size)
+    if ranges is None:
         return whole(size)
-    # What isn't a range is left out: section 14.2 lets us ignore or refuse such a field as a whole.
-    ranges = [found for text in texts if (found := _parse_range(text, size)) is not None]
     if not ranges:
-        return whole(size)
-    merged = _merge((start, end) for start, end in ranges if start < end)
-    if not merged:
         return None
-    if len(merged) == 1:
-        return _one(*merged[0], size)
-    return _several(merged, size, headers.get("content-type"))
-
-
-def _parse_range(text: str, size: int) -> tuple[int, int] | None:
-    """The first byte of a range and the one after its last; None for what isn't a range.
-
-    Both are `size` where there is no such byte.
-    """
-    first, dash, last = (each.strip() for each in text.partition("-"))
-    digits = all(each == "" or (each.isascii() and each.isdecimal()) for each in (first, last))
-    if not dash or not digits or not (first or last):
-        return None
-    if not first:
-        return max(size - _number(last), 0), size
-    start, stop = _number(first), _number(last) + 1 if last else size
-    if last and stop <= start:
-        return None
-    return min(start, size), min(stop, size)
-
-
-def _merge(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """In ascending order; those that overlap or touch are one. So no byte is sent twice."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return merged
+    if len(ranges) == 1:
+        return _one(*ranges[0], size)
+    return _several(ranges, size, headers.get("content-type"))
 
 
 def _one(start: int, end: int, size: int) -> Selected:
@@ -136,8 +100,3 @@ def _if_range_holds(request: Request, headers: Mapping[str, str]) -> bool:
     if header is None:
         return True
     return header in (headers["etag"], headers["last-modified"]) and not header.startswith("W/")
-
-
-def _number(digits: str) -> int:
-    """A position as an int. Python refuses to convert very many digits; no file is that large."""
-    return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS

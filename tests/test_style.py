@@ -139,13 +139,9 @@ def test_folders_include_along_the_arrows(folder: str) -> None:
 TOGETHER = (
     "loop/alarm loop/fds loop/handle loop/loop loop/loop_impl loop/ready loop/sockop loop/timers",
     "net/stream net/stream_private",
-    "route/pattern route/router route/router_tree",
     "http/conn http/h2 http/h2_conn http/out",
     "http/server_private http/watch",
-    "http/ws/ws http/ws/ws_conn http/ws/ws_frame",
     "pool/monitor pool/pool pool/pool_shared pool/worker",
-    "asgi/app asgi/call asgi/scope",
-    "wsgi/app wsgi/call wsgi/environ wsgi/input",
 )
 
 

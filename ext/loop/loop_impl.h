@@ -1,4 +1,5 @@
 /* The struct of the event loop, for the files of this folder only. All other folders use loop.h.
+ * The parts of the struct (alarm, fds, handle, ready, timers) and the loop are one thing: each calls the others.
  * Thread: the loop's, with the GIL, except for the fields that say otherwise.
  */
 #ifndef FLUVIAL_LOOP_LOOP_IMPL_H

@@ -1,5 +1,5 @@
 /* What the files stream.c, stream_write.c, stream_watch.c and stream_tls.c, which adds TLS to a stream, need
- * of each other.
+ * of each other: with stream.h they are one thing.
  * Thread: the loop's.
  */
 #ifndef FLUVIAL_NET_STREAM_PRIVATE_H

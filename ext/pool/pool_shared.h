@@ -1,5 +1,5 @@
 /* The data that the pool's three kinds of threads share: the loop's thread (pool.c), the workers
- * (worker.c) and the monitor (monitor.c). No thread waits for the GIL or calls Python while it holds
+ * (worker.c) and the monitor (monitor.c). The four are one thing. No thread waits for the GIL or calls Python while it holds
  * the lock, so a thread may take the lock while it holds the GIL.
  * Thread: all of the pool's; `lock` guards every field that doesn't say otherwise.
  */

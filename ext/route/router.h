@@ -1,7 +1,7 @@
 /* The routing table: finds the plan for a method and a path. It is a radix tree over path bytes,
  * so that the cost of a look-up depends on the path's length and not on the number of routes.
  *
- * Nothing in router.c calls into Python: plans are kept as opaque owned references.
+ * Nothing in router_build.c and router_find.c calls into Python: plans are kept as opaque owned references.
  * Thread: any, with the GIL. Routes may be added between two look-ups, but not during one.
  */
 #ifndef FLUVIAL_ROUTE_ROUTER_H

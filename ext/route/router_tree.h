@@ -1,4 +1,4 @@
-/* The tree that router.c builds and router_find.c searches.
+/* The tree that router_build.c builds and router_find.c searches.
  *
  * A node represents all paths with the same beginning. Literal text leads to a child through the
  * child's `edge`; no two edges of a node's children begin with the same byte. A capture leads to the

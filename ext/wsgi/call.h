@@ -1,14 +1,14 @@
 /* One request to a WSGI app (PEP 3333): a job for the pool, and the mailbox between its worker and
  * the loop.
  *
- *   call.c            the loop's half: starts the job, takes in the body, writes the response
+ *   on_loop.c         the loop's half: starts the job, takes in the body, writes the response
  *   run.c             the worker's half: calls the app, iterates over its result, closes that
  *   start_response.c  status and headers
  *   response.c        write(), and the rules for the pieces of the body
  *   input.c           wsgi.input
  *   file.c            wsgi.file_wrapper: files that the kernel copies
  *   environ.c         makes the environ
- *   app.c             what all requests to the app have in common
+ *   app_type.c        what all requests to the app have in common
  *
  * Threads: the GIL guards everything. A worker that must wait releases it (wsgi_wait). A worker
  * never touches the connection: it leaves orders, which the loop carries out (ADR 11).

@@ -2,7 +2,7 @@
  *
  *   ws_handshake.c  the opening handshake
  *   ws_extension.c  negotiation of permessage-deflate
- *   ws.c            from acceptance to the end: states, timeouts, the close handshake
+ *   ws_conn.c       from acceptance to the end: states, timeouts, the close handshake
  *   ws_reader.c     bytes to frames, control frames
  *   ws_message.c    payloads to messages
  *   ws_writer.c     messages to bytes
@@ -120,7 +120,7 @@ enum { WS_EXTENSION_MAX = 160 };
 /* Writes the value of Sec-WebSocket-Extensions, at most WS_EXTENSION_MAX bytes. Returns its length. */
 size_t ws_extension_write(char *out, const WsDeflateParams *params);
 
-/* ---- ws.c -------------------------------------------------------------------------------- */
+/* ---- ws_conn.c --------------------------------------------------------------------------- */
 
 /* The client has broken a rule or a limit: sends a close frame and ends the connection. */
 void ws_fail(WsConn *ws, WsFault fault);

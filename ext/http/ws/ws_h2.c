@@ -1,4 +1,4 @@
-/* A WebSocket on a stream of HTTP/2 (RFC 8441). It does by H2TunnelOps what ws.c does on a connection of its own.
+/* A WebSocket on a stream of HTTP/2 (RFC 8441). It does by H2TunnelOps what ws_conn.c does on a connection of its own.
  * Deadlines are checked once a second. The loop's thread.
  */
 #include "base/py.h"

@@ -1,5 +1,5 @@
 /* The type `_core.WsgiApp` (see app.h): its constructor and deallocation.
- * Its requests are handled in call.c and environ.c.
+ * Its requests are handled in on_loop.c and environ.c.
  */
 #include "base/py.h"
 

@@ -1,5 +1,6 @@
 /* zstd by libzstd (see decoder.h). A body may have several frames. A window of more than 8 MiB, for which a few
- * bytes could have as much allocated, is refused (RFC 9659). */
+ * bytes could have as much allocated, is refused (RFC 9659), and so are frames of formats before RFC 8878, for which
+ * the library may have decoders of their own. */
 #include "base/py.h"
 
 #include "coding/decoder.h"
@@ -9,11 +10,14 @@
 #include <uv.h>
 #include <zstd.h>
 
-enum { WINDOW_BITS_MAX = 23 };
+enum { WINDOW_BITS_MAX = 23, MAGIC = 4 };
 
 typedef struct ZstdDecoder {
     Decoder base;
     ZSTD_DCtx *context; /* owned */
+    int nmagic; /* bytes of the frame's magic number that have come, up to MAGIC */
+    bool
+        skippable; /* the frame may be one that has no content; else it is a frame of zstd */
 } ZstdDecoder;
 
 static Decoder *
@@ -33,10 +37,31 @@ unzstd_open(void)
     return &self->base;
 }
 
+/* Looks at bytes with which a frame begins or goes on: false when its magic number is of neither kind of frame. */
+static bool
+unzstd_begins(ZstdDecoder *self, Slice in)
+{
+    static const unsigned char zstd[] = {0x28, 0xB5, 0x2F, 0xFD};
+    static const unsigned char skipped[] = {0x50, 0x2A, 0x4D, 0x18};
+    for (size_t i = 0; self->nmagic < MAGIC && i < in.len; i++) {
+        unsigned char byte = (unsigned char)in.ptr[i];
+        int n = self->nmagic++;
+        if (n == 0) {
+            self->skippable = (byte & 0xF0) == skipped[0];
+        }
+        bool known = self->skippable ? n == 0 || byte == skipped[n] : byte == zstd[n];
+        if (!known) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int
 unzstd_put(Decoder *base, Slice in, size_t most, Buf *out)
 {
-    ZSTD_DCtx *context = ((ZstdDecoder *)base)->context;
+    ZstdDecoder *self = (ZstdDecoder *)base;
+    ZSTD_DCtx *context = self->context;
     ZSTD_inBuffer input = {in.ptr, in.len, 0};
     size_t before = out->len;
     size_t wanted, made;
@@ -46,11 +71,15 @@ unzstd_put(Decoder *base, Slice in, size_t most, Buf *out)
         if (room == NULL) {
             return UV_ENOMEM;
         }
+        if (!unzstd_begins(self, slice_of(in.ptr + input.pos, in.len - input.pos))) {
+            return UV_EINVAL;
+        }
         ZSTD_outBuffer output = {room, size, 0};
         wanted = ZSTD_decompressStream(context, &output, &input);
         if (ZSTD_isError(wanted)) {
             return UV_EINVAL;
         }
+        self->nmagic = wanted == 0 ? 0 : self->nmagic; /* it stops at a frame's end */
         made = output.pos;
         out->len += made;
         if (out->len - before > most) {

@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 from fluvial import App, Request, UploadFile, _core
+from support import needs
 from support.ways import WAYS, served_by
 
 TEXT = b"A line of text, and another one.\n" * 3000
@@ -109,6 +110,39 @@ def test_a_form_may_be_compressed(anywhere: Any) -> None:
 def test_gzip_may_have_several_members(anywhere: Any) -> None:
     body = b"".join(coded("gzip", TEXT[n : n + 10_000]) for n in range(0, len(TEXT), 10_000))
     assert post(anywhere, "/stream", "gzip", body).json()["size"] == len(TEXT)
+
+
+SKIPPABLE = b"\x5a\x2a\x4d\x18\x03\x00\x00\x00abc"  # RFC 8878 section 3.1.2
+LEGACY = b"\x25\xb5\x2f\xfd\x00\x00\x00\x00"  # a whole frame of zstd 0.5
+STEPS = pytest.mark.parametrize("step", [0, 1, 7])
+
+
+def in_pieces(body: bytes, step: int) -> Any:
+    return iter([body[n : n + step] for n in range(0, len(body), step)]) if step else body
+
+
+@needs.ZSTD
+@STEPS
+def test_zstd_may_have_several_frames(anywhere: Any, step: int) -> None:
+    frames = [
+        coded("zstd", TEXT[:100]),
+        SKIPPABLE,
+        coded("zstd", b""),
+        coded("zstd", TEXT[100:300]),
+    ]
+    body = b"".join((SKIPPABLE, *frames))
+    assert post(anywhere, "/stream", "zstd", in_pieces(body, step)).json()["size"] == 300
+
+
+@needs.ZSTD
+@STEPS
+@pytest.mark.parametrize("before", [b"", SKIPPABLE, "frame"])
+def test_older_formats_of_zstd_are_refused(anywhere: Any, before: Any, step: int) -> None:
+    """However they arrive: the library's decoders of them see pieces differently."""
+    body = (coded("zstd", TEXT[:100]) if before == "frame" else before) + LEGACY
+    answer = post(anywhere, "/stream", "zstd", in_pieces(body, step))
+    assert answer.json() == {"detail": "The compressed body is malformed"}
+    assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("coding", CODINGS)

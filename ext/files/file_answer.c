@@ -131,9 +131,9 @@ answer_part(const FilesState *st, HttpRequest *req, ServedFile *file,
 }
 
 static void
-answer_whole(const FilesState *st, HttpRequest *req, ServedFile *file)
+answer_whole(const FilesState *st, HttpRequest *req, ServedFile *file, int status)
 {
-    const HttpHead head = {.status = 200, .fields = &file->fields};
+    const HttpHead head = {.status = status, .fields = &file->fields};
     answer_part(st, req, file, &head, (ByteRange){0, answer_size(file)});
 }
 
@@ -247,7 +247,7 @@ answer_content(const FilesState *st, HttpRequest *req, ServedFile *file,
     ByteRanges ranges;
     RangesFound found = answer_ranges(req, file, now, &ranges);
     if (found == RANGES_IGNORED) {
-        answer_whole(st, req, file);
+        answer_whole(st, req, file, 200);
     } else if (found == RANGES_NONE) {
         answer_none(req, file);
     } else if (ranges.n == 1) {
@@ -275,4 +275,10 @@ file_answer(const FilesState *st, HttpRequest *req, ServedFile *file)
     }
     answer_content(st, req, file, &now);
     return true;
+}
+
+void
+file_answer_missing(const FilesState *st, HttpRequest *req, ServedFile *file)
+{
+    answer_whole(st, req, file, 404);
 }

@@ -13,4 +13,12 @@
  * what the request's conditions say. */
 bool file_answer(const FilesState *st, HttpRequest *req, ServedFile *file);
 
+/* Responds with the file (borrowed) and 404, in the place of one that is missing. Neither conditions nor ranges
+ * count. */
+void file_answer_missing(const FilesState *st, HttpRequest *req, ServedFile *file);
+
+/* Redirects the client to the same path with "/" at its end. False, and nothing was done, when Python code must
+ * say which path that is. */
+bool file_answer_redirect(HttpRequest *req);
+
 #endif

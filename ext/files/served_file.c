@@ -10,6 +10,7 @@
 #include "app/header_pairs.h"
 #include "files/beneath.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <time.h>
@@ -127,20 +128,19 @@ served_file_is_current(ServedFile *self)
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
-/* Reads the content of a small file, and closes it. 1; 0 when it can't be read as a whole; -1 with
- * MemoryError. */
-static int
+/* Reads the content of a small file, and closes it. SERVED_ELSEWHERE when it can't be read as a whole. */
+static ServedFound
 content_read(ServedFile *self)
 {
     Py_ssize_t size = (Py_ssize_t)self->status.st_size;
     self->content = PyBytes_FromStringAndSize(NULL, size);
     if (self->content == NULL) {
-        return -1;
+        return SERVED_FAILED;
     }
     ssize_t n = pread(self->fd, PyBytes_AS_STRING(self->content), (size_t)size, 0);
     (void)close(self->fd);
     self->fd = -1;
-    return n == size;
+    return n == size ? SERVED_HERE : SERVED_ELSEWHERE;
 }
 
 static long long
@@ -158,16 +158,16 @@ served_file_mtime(const ServedFile *self)
 
 /* Asks Python for the header fields. 0, or -1 with an exception set. */
 static int
-fields_ask(ServedFile *self, PyObject *describe)
+fields_ask(ServedFile *self, const ServedPlace *place)
 {
     long long ns = changed_ns(self);
     Py_ssize_t named =
         PyBytes_GET_SIZE(self->path) - (Py_ssize_t)strlen(sibling_suffix(self->coding));
     bool varies = self->coding != CODING_NONE || self->siblings != 0;
     PyObject *facts = PyObject_CallFunction(
-        describe, "y#LdLsO", PyBytes_AS_STRING(self->path), named,
+        place->describe, "y#LdLsOi", PyBytes_AS_STRING(self->path), named,
         (long long)self->status.st_size, 1e-9 * (double)ns, ns,
-        coding_name(self->coding).ptr, varies ? Py_True : Py_False);
+        coding_name(self->coding).ptr, varies ? Py_True : Py_False, place->status);
     PyObject *pairs, *unchanged, *etag, *modified; /* all borrowed */
     int err = -1;
     if (facts != NULL
@@ -181,31 +181,33 @@ fields_ask(ServedFile *self, PyObject *describe)
     return err;
 }
 
-/* Opens the file. 1, 0 when it can't be served from here, or -1 with an exception set. */
-static int
+/* As served_file_open, for the object itself. */
+static ServedFound
 served_open(ServedFile *self, const ServedPlace *place, const char *below)
 {
     self->fd = beneath_open(PyBytes_AS_STRING(place->directory), below, place->follow);
-    if (self->fd < 0 || fstat(self->fd, &self->status) != 0
-        || !S_ISREG(self->status.st_mode)) {
-        return 0;
+    if (self->fd < 0) {
+        return errno == ENOENT ? SERVED_MISSING : SERVED_ELSEWHERE;
+    }
+    if (fstat(self->fd, &self->status) != 0 || !S_ISREG(self->status.st_mode)) {
+        return S_ISDIR(self->status.st_mode) ? SERVED_DIRECTORY : SERVED_ELSEWHERE;
     }
     self->settled = is_settled(&self->status);
     self->negotiated = place->precompressed && self->coding == CODING_NONE;
     self->siblings = self->negotiated ? siblings_look(self) : 0;
-    if (fields_ask(self, place->describe) < 0) {
-        return -1;
+    if (fields_ask(self, place) < 0) {
+        return SERVED_FAILED;
     }
-    return self->status.st_size <= SERVED_SMALL ? content_read(self) : 1;
+    return self->status.st_size <= SERVED_SMALL ? content_read(self) : SERVED_HERE;
 }
 
-int
+ServedFound
 served_file_open(const FilesState *st, const ServedPlace *place, Slice below,
                  Coding coding, ServedFile **file)
 {
     ServedFile *self = (ServedFile *)st->served_type->tp_alloc(st->served_type, 0);
     if (self == NULL) {
-        return -1;
+        return SERVED_FAILED;
     }
     self->fd = -1;
     self->coding = coding;
@@ -217,10 +219,11 @@ served_file_open(const FilesState *st, const ServedPlace *place, Slice below,
     if (self->path != NULL) {
         PyBytes_ConcatAndDel(&self->path, PyBytes_FromString(sibling_suffix(coding)));
     }
-    int found = self->path == NULL
-                    ? -1
-                    : served_open(self, place, PyBytes_AS_STRING(self->path) + start);
-    if (found == 1) {
+    ServedFound found =
+        self->path == NULL
+            ? SERVED_FAILED
+            : served_open(self, place, PyBytes_AS_STRING(self->path) + start);
+    if (found == SERVED_HERE) {
         *file = self;
     } else {
         Py_DECREF((PyObject *)self);

@@ -40,20 +40,28 @@ typedef struct ServedFile {
 int served_file_setup(PyObject *module, FilesState *st);
 
 /* What `describe` says of a file: describe(path: bytes, size: int, mtime: float, mtime_ns: int, coding: str,
- * varies: bool) returns (pairs of header fields, those of a 304 response, ETag, Last-Modified). `path` is
+ * varies: bool, status: int) returns (pairs of header fields, those of a 304 response, ETag, Last-Modified). `path` is
  * without a sibling's suffix; `coding` is "identity" for the file itself. */
 typedef struct ServedPlace {
     PyObject *directory; /* bytes, absolute; borrowed, as all of these */
     bool follow;         /* symbolic links may lead out of it */
     bool precompressed;  /* siblings are looked for */
     PyObject *describe;
+    int status; /* of a response with the file, when all is well */
 } ServedPlace;
 
-/* Opens the file at `below`, which is a relative path, in the directory; or its sibling in the coding. 1 with a new reference in *file; 0
- * when this isn't a file that can be served from here; -1 with an exception set, `describe`'s or
- * MemoryError. */
-int served_file_open(const FilesState *st, const ServedPlace *place, Slice below,
-                     Coding coding, ServedFile **file);
+typedef enum ServedFound {
+    SERVED_FAILED = -1, /* with an exception set, `describe`'s or MemoryError */
+    SERVED_ELSEWHERE,   /* this isn't a file that can be served from here */
+    SERVED_HERE,
+    SERVED_MISSING, /* there is nothing at the path, and all before its last "/" is there or missing, too */
+    SERVED_DIRECTORY, /* it is a directory */
+} ServedFound;
+
+/* Opens the file at `below`, which is a relative path, in the directory; or its sibling in the coding. A new
+ * reference in *file if it is SERVED_HERE. */
+ServedFound served_file_open(const FilesState *st, const ServedPlace *place,
+                             Slice below, Coding coding, ServedFile **file);
 
 /* Whether its path still leads to the file, neither that nor the set of its siblings has changed, and a change
  * would show. */

@@ -26,7 +26,7 @@ typedef struct StaticFiles {
     Mount *app;       /* owned: responds to what isn't served here */
     PyObject *prefix; /* owned: bytes, where the app is mounted */
     PyObject *directory, *describe; /* owned: see ServedPlace */
-    bool follow, precompressed;
+    bool follow, precompressed, html;
     PyObject *
         kept; /* owned: dict of path below (see static_key) → ServedFile, the oldest first */
     Py_ssize_t most_files;
@@ -87,27 +87,28 @@ kept_add(StaticFiles *self, PyObject *below, ServedFile *file)
     return 0;
 }
 
-/* The file at the path, or its sibling in a coding, kept or opened now. 1 with a new reference in *file, 0 when
- * it can't be served from here, -1 with an exception set. `below` is the key, too: see static_key. */
-static int
-kept_find(StaticFiles *self, PyObject *below, Coding coding, ServedFile **file)
+/* The file at the path, or its sibling in a coding, kept or opened now. As served_file_open. `below` is the key,
+ * too: see static_key. */
+static ServedFound
+kept_find(StaticFiles *self, PyObject *below, Coding coding, int status,
+          ServedFile **file)
 {
     PyObject *kept = PyDict_GetItemWithError(self->kept, below); /* borrowed */
     if (kept != NULL && served_file_is_current((ServedFile *)kept)) {
         *file = (ServedFile *)Py_NewRef(kept);
-        return 1;
+        return SERVED_HERE;
     }
     if (kept_drop(self, below) < 0) {
-        return -1;
+        return SERVED_FAILED;
     }
     const ServedPlace place = {self->directory, self->follow, self->precompressed,
-                               self->describe};
+                               self->describe, status};
     const char *path = PyBytes_AS_STRING(below); /* a key's path ends at its NUL */
-    int found =
+    ServedFound found =
         served_file_open(self->st, &place, slice_of(path, strlen(path)), coding, file);
-    if (found == 1 && kept_add(self, below, *file) < 0) {
+    if (found == SERVED_HERE && kept_add(self, below, *file) < 0) {
         Py_CLEAR(*file);
-        return -1;
+        return SERVED_FAILED;
     }
     return found;
 }
@@ -138,48 +139,68 @@ is_plain_path(Slice path)
     return true;
 }
 
-/* The path below the mount; empty when the request isn't the plain case. */
-static Slice
-static_path(const StaticFiles *self, HttpRequest *req)
+/* Which file is sent. */
+typedef struct Wanted {
+    Slice path, tail; /* in a row: its path below the directory */
+    int status;       /* 404 for what is sent in the place of a missing file */
+} Wanted;
+
+/* Looks at the request. False when it isn't the plain case. With `html` a directory, whose path ends with a slash
+ * or is empty, stands for its index.html. */
+static bool
+static_wants(const StaticFiles *self, HttpRequest *req, Wanted *wanted)
 {
-    const Slice none = {NULL, 0};
     bool reads = req->method == HTTP_GET || req->method == HTTP_HEAD;
     if (!reads || req->has_body || req->upgrade >= 0) {
-        return none;
+        return false;
     }
     Slice path = call_path(req);
     size_t skipped = (size_t)PyBytes_GET_SIZE(self->prefix) + 1;
-    if (path.len <= skipped) {
-        return none;
+    if (path.len < skipped || (path.len == skipped && !self->html)) {
+        return false;
     }
     path = slice_of(path.ptr + skipped, path.len - skipped);
-    return is_plain_path(path) ? path : none;
+    *wanted = (Wanted){path, SLICE(""), 200};
+    if (path.len == 0) {
+        wanted->tail = SLICE("index.html");
+        return true;
+    }
+    if (self->html && path.ptr[path.len - 1] == '/') {
+        wanted->path.len--;
+        wanted->tail = SLICE("/index.html");
+    }
+    return is_plain_path(wanted->path);
 }
 
-/* The cache's key for the path. A compressed sibling's key has a NUL, so that it can't equal a path. A new reference,
- * or NULL with MemoryError set. */
+/* The cache's key for the file. It is the path alone for the file itself. Otherwise a NUL follows, so that it can't
+ * equal a path. A new reference, or NULL with MemoryError set. */
 static PyObject *
-static_key(Slice path, Coding coding)
+static_key(const Wanted *wanted, Coding coding)
 {
-    if (coding == CODING_NONE) {
-        return slice_bytes(path);
-    }
-    PyObject *key = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)path.len + 2);
+    size_t path = wanted->path.len, tail = wanted->tail.len;
+    size_t more = coding == CODING_NONE && wanted->status == 200 ? 0 : 3;
+    PyObject *key = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(path + tail + more));
     if (key != NULL) {
         char *text = PyBytes_AS_STRING(key);
-        memcpy(text, path.ptr, path.len);
-        text[path.len] = '\0';
-        text[path.len + 1] = (char)('0' + coding);
+        memcpy(text, wanted->path.ptr, path);
+        memcpy(text + path, wanted->tail.ptr, tail);
+        if (more != 0) {
+            text[path + tail] = '\0';
+            text[path + tail + 1] = (char)('0' + coding);
+            text[path + tail + 2] = wanted->status == 200 ? '+' : '-';
+        }
     }
     return key;
 }
 
-/* As kept_find, by the request's path. */
-static int
-static_find(StaticFiles *self, Slice path, Coding coding, ServedFile **file)
+/* As kept_find. */
+static ServedFound
+static_find(StaticFiles *self, const Wanted *wanted, Coding coding, ServedFile **file)
 {
-    PyObject *key = static_key(path, coding);
-    int found = key == NULL ? -1 : kept_find(self, key, coding, file);
+    PyObject *key = static_key(wanted, coding);
+    ServedFound found = key == NULL
+                            ? SERVED_FAILED
+                            : kept_find(self, key, coding, wanted->status, file);
     Py_XDECREF(key);
     return found;
 }
@@ -193,39 +214,79 @@ static_coding(const HttpRequest *req, const ServedFile *file)
     return n == 0 ? CODING_NONE : http_accepted_coding(req, there, n);
 }
 
-/* Puts the sibling that the client likes best in the file's place. As kept_find. */
-static int
-static_negotiate(StaticFiles *self, HttpRequest *req, Slice path, ServedFile **file)
+/* The file, or in its place the sibling that the client likes best. As kept_find. */
+static ServedFound
+static_negotiate(StaticFiles *self, HttpRequest *req, const Wanted *wanted,
+                 ServedFile **file)
 {
-    Coding coding = static_coding(req, *file);
+    ServedFound found = static_find(self, wanted, CODING_NONE, file);
+    Coding coding = found == SERVED_HERE ? static_coding(req, *file) : CODING_NONE;
+    if (coding == CODING_NONE) {
+        return found;
+    }
     ServedFile *sibling = NULL;
-    int found = coding == CODING_NONE ? 0 : static_find(self, path, coding, &sibling);
-    if (found == 1) {
+    found = static_find(self, wanted, coding, &sibling);
+    if (found == SERVED_HERE) {
         Py_SETREF(*file, sibling);
     }
-    return found < 0 ? -1 : 1;
+    if (found == SERVED_FAILED) {
+        Py_CLEAR(*file);
+        return SERVED_FAILED;
+    }
+    return SERVED_HERE;
+}
+
+/* Responds with 404.html, if there is one. As static_respond. */
+static int
+static_respond_missing(StaticFiles *self, HttpRequest *req)
+{
+    const Wanted wanted = {SLICE("404.html"), SLICE(""), 404};
+    ServedFile *file = NULL;
+    ServedFound found = static_negotiate(self, req, &wanted, &file);
+    if (found == SERVED_HERE) {
+        file_answer_missing(self->st, req, file);
+        Py_DECREF((PyObject *)file);
+    }
+    return found == SERVED_FAILED ? -1 : found == SERVED_HERE;
+}
+
+/* Redirects to a directory, if it has an index.html. As static_respond. */
+static int
+static_respond_directory(StaticFiles *self, HttpRequest *req, Slice path)
+{
+    const Wanted wanted = {path, SLICE("/index.html"), 200};
+    ServedFile *index = NULL;
+    ServedFound found = static_find(self, &wanted, CODING_NONE, &index);
+    Py_XDECREF((PyObject *)index);
+    if (found == SERVED_MISSING) {
+        return static_respond_missing(self, req);
+    }
+    return found == SERVED_FAILED ? -1
+                                  : found == SERVED_HERE && file_answer_redirect(req);
 }
 
 /* Responds if it can: 1 when it has, 0 when the other Mount must, -1 with an exception set. */
 static int
 static_respond(StaticFiles *self, HttpRequest *req)
 {
-    Slice path = static_path(self, req);
-    if (path.len == 0) {
+    Wanted wanted;
+    if (!static_wants(self, req, &wanted)) {
         return 0;
     }
     ServedFile *file = NULL;
-    int found = static_find(self, path, CODING_NONE, &file);
-    if (found == 1) {
-        found = static_negotiate(self, req, path, &file);
+    ServedFound found = static_negotiate(self, req, &wanted, &file);
+    if (found == SERVED_HERE) {
+        int done = file_answer(self->st, req, file);
+        Py_DECREF((PyObject *)file);
+        return done;
     }
-    if (found != 1) {
-        Py_XDECREF((PyObject *)file);
-        return found;
+    if (found == SERVED_DIRECTORY && self->html && wanted.tail.len == 0) {
+        return static_respond_directory(self, req, wanted.path);
     }
-    found = file_answer(self->st, req, file);
-    Py_DECREF((PyObject *)file);
-    return found;
+    if (found == SERVED_MISSING && self->html) {
+        return static_respond_missing(self, req);
+    }
+    return found == SERVED_FAILED ? -1 : 0;
 }
 
 /* ---- What dispatch.c calls ---------------------------------------------------------------- */
@@ -242,8 +303,9 @@ static HttpBodyMode
 static_head(HttpRequest *req)
 {
     const StaticFiles *self = (StaticFiles *)call_of(req)->mount;
-    return static_path(self, req).len != 0 ? HTTP_BODY_DISCARD
-                                           : static_pass_on(req, self);
+    Wanted wanted;
+    return static_wants(self, req, &wanted) ? HTTP_BODY_DISCARD
+                                            : static_pass_on(req, self);
 }
 
 static void
@@ -286,17 +348,17 @@ static const MountOps static_ops = {
 static int
 static_fill(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const char *const names[] = {"app",    "prefix",        "directory",
-                                        "follow", "precompressed", "describe",
-                                        "files",  "memory",        NULL};
+    static const char *const names[] = {
+        "app",           "prefix",   "directory", "html",   "follow",
+        "precompressed", "describe", "files",     "memory", NULL};
     StaticFiles *self = (StaticFiles *)op;
     PyObject *app, *prefix, *directory, *describe; /* all borrowed */
-    int follow, precompressed;
+    int html, follow, precompressed;
     long long memory;
     Py_ssize_t files;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$SSppOnL:StaticFiles",
-                                     (char **)names, &app, &prefix, &directory, &follow,
-                                     &precompressed, &describe, &files, &memory)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O$SSpppOnL:StaticFiles", (char **)names, &app, &prefix,
+            &directory, &html, &follow, &precompressed, &describe, &files, &memory)) {
         return -1;
     }
     PyObject *module = PyType_GetModule(Py_TYPE(op));
@@ -313,6 +375,7 @@ static_fill(PyObject *op, PyObject *args, PyObject *kwargs)
     self->prefix = Py_NewRef(prefix);
     self->directory = Py_NewRef(directory);
     self->describe = Py_NewRef(describe);
+    self->html = html != 0;
     self->follow = follow != 0;
     self->precompressed = precompressed != 0;
     self->most_files = files;

@@ -673,9 +673,10 @@ class StaticFiles:
 
     `prefix` is where this is mounted. Symbolic links may lead out of the directory if `follow`.
     With `precompressed`, app.js.br is a sibling of app.js, for clients that accept its coding.
-    `describe(path, size, mtime, mtime_ns, coding, varies)` returns (header fields of a response
-    with the file, those of a 304 response, ETag, Last-Modified); `varies` if it has siblings. The
-    last `files` files are kept, with contents of up to `memory` bytes.
+    `describe(path, size, mtime, mtime_ns, coding, varies, status)` returns (header fields of a
+    response with the file, those of a 304 response, ETag, Last-Modified); `varies` if it has
+    siblings. With `html` a directory is its index.html, and a missing file 404.html. The last
+    `files` files are kept, with contents of up to `memory` bytes.
     """
 
     def __init__(
@@ -684,10 +685,11 @@ class StaticFiles:
         *,
         prefix: bytes,
         directory: bytes,
+        html: bool,
         follow: bool,
         precompressed: bool,
         describe: Callable[
-            [bytes, int, float, int, str, bool],
+            [bytes, int, float, int, str, bool, int],
             tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]], bytes, bytes],
         ],
         files: int,

@@ -281,6 +281,7 @@ def served_by_core(app: Any, core: _core.AsgiApp, prefix: str) -> _core.StaticFi
         core,
         prefix=prefix.encode(),
         directory=os.path.abspath(os.fsencode(app.directory)),
+        html=app.html,
         follow=app.follow_symlink,
         precompressed=app.precompressed,
         describe=functools.partial(_describe, app),
@@ -297,9 +298,10 @@ def _describe(
     mtime_ns: int,
     coding: str,
     varies: bool,
+    status_code: int,
 ) -> tuple[RawHeaders, RawHeaders, bytes, bytes]:
     """(header fields, those of a 304 response, ETag, Last-Modified) of a file."""
-    response = app.file_response(os.fsdecode(path), None, {})
+    response = app.file_response(os.fsdecode(path), None, {}, status_code)
     assert isinstance(response, FileResponse)
     _mark_coding(response, None if coding == "identity" else coding, varies)
     headers = response._headers_with(size, mtime, mtime_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import time
@@ -323,6 +324,126 @@ def test_times_between_two_seconds(ways: BothWays, folder: Path) -> None:
             ways.ask(path.name, ("if-modified-since", date))
             ways.ask(path.name, ("if-unmodified-since", date))
 
+
+# ---- Directories ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pages(folder: Path) -> Path:
+    for name in ("dir", "dir/empty", 'odd "<ä>', "dir.3f2a9c1b", "folder/index.html"):
+        (folder / name).mkdir(parents=True)
+    for name in ("index.html", "404.html", "dir/index.html", 'odd "<ä>/index.html'):
+        (folder / name).write_text(f"<p>{name}</p>")
+        os.utime(folder / name, (MODIFIED, MODIFIED))
+    (folder / "dir" / "index.html.gz").write_bytes(gzip.compress(b"<p>index</p>"))
+    (folder / "404.html.gz").write_bytes(gzip.compress(b"<p>missing</p>"))
+    (folder / "outside").symlink_to(folder.parent.parent)
+    (folder / "nowhere").symlink_to(folder / "missing")
+    return folder
+
+
+@pytest.fixture(params=["h1", "tls", *H2])
+def html(request: pytest.FixtureRequest, serve: Any, pages: Path, certificate: Any) -> BothWays:
+    immutable = r"404|\.[0-9a-f]{8}\."
+    return BothWays(serve, pages, request.param, certificate, html=True, immutable=immutable)
+
+
+PAGES = {
+    "": 200,
+    "dir/": 200,
+    "dir": 307,
+    "dir?": 307,
+    "dir?a=b&c=%20": 307,
+    "di%72": 307,
+    "odd%20%22%3C%C3%A4%3E": 307,
+    "odd%20%22%3C%C3%A4%3E/": 200,
+    "dir%2F": 200,
+    "dir/empty": 404,
+    "dir/empty/": 404,
+    "missing": 404,
+    "missing/": 404,
+    "missing/index.html": 404,
+    "404.html": 200,
+}
+
+
+@pytest.mark.usefixtures("only_subclasses")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_directories(html: BothWays, method: str) -> None:
+    for path, expected in PAGES.items():
+        for _ in range(2):
+            found = html.ask(path, method=method)
+            assert status(found) == expected, path
+        html.ask(path, ("accept-encoding", "gzip"), method=method)
+
+
+def test_what_python_must_look_at(html: BothWays) -> None:
+    """A file with a slash, links that lead out, what is no file, more than one way to say it."""
+    for path in ("small.txt/", "small.txt/x", "outside", "outside/", "outside/x", "nowhere"):
+        html.ask(path)
+    for path in ("folder", "folder/", "/", "//", "dir//", "./dir", "dir/../dir/", "%00", "x" * 300):
+        html.ask(path)
+    html.ask("dir/", method="POST")
+
+
+@pytest.mark.usefixtures("only_subclasses")
+def test_the_page_for_what_is_missing(html: BothWays) -> None:
+    """It is no response to which conditions or ranges apply."""
+    page = html.ask("missing")
+    assert page.endswith(b"<p>404.html</p>")
+    etag = re.search(rb'(?i)etag: ("[^"]*")', page)
+    assert etag
+    for field in (
+        ("if-none-match", etag[1].decode()),
+        ("if-match", '"x"'),
+        ("if-modified-since", dates(MODIFIED)[0]),
+        ("range", "bytes=0-1"),
+        ("range", "bytes=1000-"),
+    ):
+        assert html.ask("missing", field) == page
+    coded = html.ask("missing", ("accept-encoding", "gzip"))
+    assert (status(coded), b"content-encoding: gzip" in coded.lower()) == (404, True)
+    assert b"immutable" not in page
+    assert b"immutable" in html.ask("404.html")
+
+
+@pytest.mark.usefixtures("only_subclasses")
+def test_conditions_of_an_index(html: BothWays) -> None:
+    etag, modified = validators(html, "dir/")
+    assert status(html.ask("dir/", ("if-none-match", etag))) == 304
+    assert status(html.ask("dir/", ("if-modified-since", modified))) == 304
+    assert status(html.ask("dir/", ("range", "bytes=1-2"))) == 206
+    assert status(html.ask("dir", ("if-none-match", etag))) == 307
+
+
+def test_pages_that_come_and_go(html: BothWays, pages: Path) -> None:
+    for _ in range(2):
+        assert status(html.ask("dir/empty/")) == 404
+        (pages / "dir/empty/index.html").write_text("now")
+        assert status(html.ask("dir/empty")) == 307
+        assert html.ask("dir/empty/").endswith(b"now")
+        (pages / "dir/empty/index.html").unlink()
+    (pages / "404.html").unlink()
+    assert b"<p>" not in html.ask("dir/empty/")
+
+
+def test_redirects_behind_a_prefix(serve: Any, pages: Path) -> None:
+    app = App()
+    app.mount("/static", StaticFiles(directory=pages, html=True))
+    answer = serve(app, root_path="/root").client.get("/static/dir")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/root/static/dir/")
+    trusting = serve(app, forwarded_allow_ips="127.0.0.1").client
+    answer = trusting.get("/static/dir", headers={"x-forwarded-prefix": "/proxied"})
+    assert (answer.status_code, answer.headers["location"]) == (307, "/proxied/static/dir/")
+
+
+def test_without_html(serve: Any, pages: Path, certificate: Any) -> None:
+    ways = BothWays(serve, pages, "h1", certificate)
+    for path in ("", "dir", "dir/", "missing"):
+        assert status(ways.ask(path)) == 404
+
+
+# ---- Dates ----------------------------------------------------------------------------------
 
 NOW = 1_780_000_000  # in 2026
 

@@ -102,19 +102,19 @@ class Config:
 
     Times are in seconds. After the first signal to stop, requests have `graceful_timeout` to
     finish, and the rest of the shutdown has `cleanup_timeout`; then the process is terminated.
-    With `metrics` requests and much else are counted. It is the path that serves the counts, or
+    With `metrics` requests and more are counted. It is the path that serves the counts, or
     HOST:PORT, a port of its own, which serves them at /metrics. `metrics_series` is the maximum
-    number of combinations of route, method and status that are counted apart.
+    number of combinations of route, method and status that are counted separately.
     With `otel` OpenTelemetry's spans and measurements of requests are sent by OTLP.
     With `health` the server responds to /-/live and /-/ready; for `drain_delay` after the first
-    signal it serves on, but is not ready, and only then begins to stop.
+    signal it keeps serving, but is not ready, and only then begins to stop.
     `threads` is the maximum number of `def` handlers that run at once, `thread_queue` the maximum
     number that wait for a thread. With `cancel_on_disconnect` a handler whose client has left is
-    cancelled, unless its route says otherwise. Requests for one of `priority_path` are never one
-    too many, and their `def` handlers have two threads of their own.
+    cancelled, unless its route says otherwise. Requests for one of `priority_path` are not
+    refused when there are too many, and their `def` handlers have two threads of their own.
 
-    `header` are fields ("NAME:VALUE", or a tuple of both) that all responses get which don't have
-    their own of that name; `server_header` and `date_header` say whether there are Server and Date.
+    `header` are fields ("NAME:VALUE", or a tuple of both) for all responses that don't set them
+    themselves; `server_header` and `date_header` say whether there are Server and Date.
 
     `ws_origins` are the origins whose pages may open WebSockets; "same" stands for the request's
     host, "*" for all. If it is empty, all may, but a request for a local name that no proxy has
@@ -122,7 +122,7 @@ class Config:
     name ("*.example.org": all below it); others get a 400. If it is empty, all may.
 
     `forwarded_allow_ips` are the addresses and networks of proxies ("unix": all clients of a
-    Unix socket; "*": all). What their `forwarded_fields` say of a request's client is believed.
+    Unix socket; "*": all). What their `forwarded_fields` say of a request's client is trusted.
 
     `compress` are the content codings for clients that accept one: "zstd", "br" and "gzip", the
     best one first, each with ":LEVEL" or without, or "all". Bodies of fewer than
@@ -136,7 +136,7 @@ class Config:
     With `request_id_header`, the name of a header field, each request has an id, which responses
     have in that field: what one of `forwarded_allow_ips` has sent in it, or one that is made.
 
-    A worker whose event loop has stood still for `worker_timeout` is replaced, and so is one that
+    A worker whose event loop is blocked for `worker_timeout` is replaced, and so is one that
     is not ready after `startup_timeout`; by default these are 30 and 300 where there is a parent
     process. So is one that has had `max_requests` plus a random number up to
     `max_requests_jitter`, that has lived for `max_lifetime`, or that has `max_rss` bytes of memory;
@@ -153,8 +153,8 @@ class Config:
     `ssl_crl` has lists of those that were revoked. `ssl_minimum_version` is "TLSv1.2" or "TLSv1.3",
     `ssl_ciphers` OpenSSL's list for TLS 1.2. Sessions may be resumed for `ssl_session_lifetime`; 0
     for never. Every `ssl_watch_interval` the files are looked at, and read again when they have
-    changed; 0 for never. With `tls_dev` there is a certificate for local names that is made in
-    memory and signed by itself.
+    changed; 0 for never. With `tls_dev` there is a self-signed certificate for local names,
+    which is made in memory.
 
     With `http` "auto" clients that ask for HTTP/2 get it, by ALPN or its preface.
     """

@@ -50,7 +50,14 @@ LIMITS = (
     Limit(
         "header_block", "--limit-headers", "BYTES", 1, 64 * KIB, "Largest header section; else 431."
     ),
-    Limit("header_fields", "--limit-header-fields", "N", 1, 100, "Most header fields; else 431."),
+    Limit(
+        "header_fields",
+        "--limit-header-fields",
+        "N",
+        1,
+        100,
+        "Maximum number of header fields; else 431.",
+    ),
     Limit("body", "--limit-body", "BYTES", 1, 16 * KIB * KIB, "Largest request body; else 413."),
     _form_limit("size", "BYTES", "Largest multipart form; else 413."),
     Limit(
@@ -63,7 +70,7 @@ LIMITS = (
     ),
     Limit(
         *("chunk_extensions", "--limit-chunk-extensions", "BYTES", 1, 4 * KIB),
-        "Most bytes of chunk extensions in a body; else 400.",
+        "Largest chunk extensions of a body in all; else 400.",
     ),
     Limit(
         *("header_timeout", "--header-timeout", "SECONDS", SECONDS, 10),
@@ -91,7 +98,7 @@ LIMITS = (
     ),
     Limit(
         *("linger_time", "--linger-time", "SECONDS", SECONDS, 30),
-        "How long to drop what a client sends after its last response, so that it reads it.",
+        "How long to drop what a client still sends after its last response, while it reads that.",
     ),
     Limit(
         *("linger_timeout", "--linger-timeout", "SECONDS", SECONDS, 5),
@@ -99,10 +106,24 @@ LIMITS = (
     ),
     Limit(
         *("linger_bytes", "--linger-bytes", "BYTES", 1, 48 * KIB * KIB),
-        "How many bytes of such a client are dropped; then its connection is reset.",
+        "How many bytes of such a client are dropped before its connection is reset.",
     ),
-    Limit("connections", "--limit-connections", "N", 1, 65536, "Most connections at once."),
-    Limit("in_flight", "--limit-in-flight", "N", 1, 16384, "Most unanswered requests; else 503."),
+    Limit(
+        "connections",
+        "--limit-connections",
+        "N",
+        1,
+        65536,
+        "Maximum number of connections at once.",
+    ),
+    Limit(
+        "in_flight",
+        "--limit-in-flight",
+        "N",
+        1,
+        16384,
+        "Maximum number of unanswered requests; else 503.",
+    ),
     Limit(
         *("request_timeout", "--request-timeout", "SECONDS", SECONDS, 0),
         "How long a response may take; else 504, and the handler is cancelled.",
@@ -113,31 +134,31 @@ LIMITS = (
     ),
     Limit(
         *("pipelined", "--limit-pipelined", "BYTES", 1, 64 * KIB),
-        "Most bytes that are read ahead while a request is unanswered.",
+        "How many bytes are read ahead while a request is unanswered.",
     ),
     Limit(
         *("h2_streams", "--h2-max-streams", "N", 1, 128),
-        "Most requests at once on a connection of HTTP/2.",
+        "Maximum number of requests at once on an HTTP/2 connection.",
     ),
     Limit(
         *("h2_window", "--h2-window", "BYTES", 1, 256 * KIB),
-        "Most bytes of a request's body by HTTP/2 that wait for the app.",
+        "How many bytes of an HTTP/2 request's body may wait for the app.",
     ),
     Limit(
         *("h2_resets", "--h2-max-resets", "N/S", 1, 200),
-        "Most requests of a connection of HTTP/2 that are given up in a second; else it is closed.",
+        "How many requests an HTTP/2 connection may reset in a second; else it is closed.",
     ),
     Limit(
         *("h2_controls", "--h2-max-controls", "N/S", 1, 1000),
-        "Most frames of HTTP/2 in a second that ask for nothing; else the connection is closed.",
+        "How many HTTP/2 frames a second may ask for nothing; else the connection is closed.",
     ),
     Limit(
         *("h2_continuations", "--h2-max-continuations", "N", 1, 16),
-        "Most CONTINUATION frames of a header section; else the connection is closed.",
+        "Maximum number of CONTINUATION frames of a header section; else the connection is closed.",
     ),
     Limit(
         *("h2_stall", "--h2-stall-timeout", "SECONDS", SECONDS, 30),
-        "How long a client may read a response by HTTP/2 more slowly than --body-rate.",
+        "How long a client may read an HTTP/2 response more slowly than --body-rate.",
     ),
     Limit(
         *("ws_message", "--ws-max-size", "BYTES", 1, 16 * KIB * KIB),
@@ -149,7 +170,7 @@ LIMITS = (
     ),
     Limit(
         *("ws_queue", "--ws-max-queue", "N", 1, 32),
-        "Most WebSocket messages that wait for the app; then reading pauses.",
+        "How many WebSocket messages may wait for the app before reading pauses.",
     ),
     Limit(
         *("ws_ping_interval", "--ws-ping-interval", "SECONDS", SECONDS, 20),
@@ -169,15 +190,17 @@ LIMITS = (
     ),
     Limit(
         *("decode_ratio", "--limit-decompress-ratio", "N", 1, 100),
-        "Most bytes that one of a compressed request body may stand for; else 413.",
+        "How many bytes one byte of a compressed request body may decode to; else 413.",
     ),
     Limit(
         *("log_buffer", "--access-log-buffer", "BYTES", 1, KIB * KIB),
-        "Most bytes of the access log that wait to be written; more are dropped and counted.",
+        "How many bytes of the access log may wait to be written; more are dropped and counted.",
     ),
-    _form_limit("files", "N", "Most files in a form; else 400."),
-    _form_limit("fields", "N", "Most fields in a form; else 400."),
-    _form_limit("parts", "N", "Most parts, fields and files, of a multipart form; else 400."),
+    _form_limit("files", "N", "Maximum number of files in a form; else 400."),
+    _form_limit("fields", "N", "Maximum number of fields in a form; else 400."),
+    _form_limit(
+        "parts", "N", "Maximum number of parts, fields and files, of a multipart form; else 400."
+    ),
     _form_limit("field_size", "BYTES", "Largest field of a form; else 400."),
     _form_limit("memory", "BYTES", "Largest fields of a form together; else 413."),
     _form_limit("name", "BYTES", "Longest name of a form's field or file; else 400."),

@@ -42,7 +42,7 @@ _OPTIONS = (
         help="File mode of Unix sockets, in octal, such as 660. Default: what the umask leaves.",
     ),
     click.option(
-        "--uds-owner", metavar="USER", help="Whom their files belong to. Default: --user, or you."
+        "--uds-owner", metavar="USER", help="Owner of their files. Default: --user, or you."
     ),
     click.option("--uds-group", metavar="GROUP", help="Their files' group. Default: --group."),
     click.option(

@@ -38,7 +38,7 @@ app_dir_option = click.option(
 as_fastapi_option = click.option(
     "--as-fastapi",
     is_flag=True,
-    help="APP is written for FastAPI: fastapi and starlette are Fluvial's own modules to it.",
+    help="APP is written for FastAPI: its imports of fastapi and starlette get Fluvial's modules.",
 )
 factory_option = click.option(
     "--factory", is_flag=True, help="APP is a function that returns the app."

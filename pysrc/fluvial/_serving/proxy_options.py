@@ -19,7 +19,7 @@ _OPTIONS = (
         metavar="LIST",
         default=",".join(LOCAL),
         show_default=True,
-        help="Proxies that are believed what they say of a request's client: addresses and "
+        help="Proxies whose header fields about a request's client are trusted: addresses and "
         "networks; `unix` for Unix sockets, * for everybody. Empty: nobody.",
     ),
     click.option(
@@ -28,7 +28,7 @@ _OPTIONS = (
         multiple=True,
         default=tuple(FIELDS),
         callback=split_values,
-        help=f"The header fields in which they are believed. Default: {', '.join(FIELDS)}.",
+        help=f"The header fields that are read from them. Default: {', '.join(FIELDS)}.",
     ),
     click.option(
         "--allowed-hosts",

@@ -84,7 +84,7 @@ _OPTIONS = (
         type=click.IntRange(*RANGES["threads"]),
         default=64,
         show_default=True,
-        help="Most `def` handlers that run at once in a process.",
+        help="Maximum number of `def` handlers that run at once in a process.",
     ),
     click.option(
         "--thread-queue",
@@ -92,14 +92,14 @@ _OPTIONS = (
         default=16384,
         show_default=True,
         metavar="N",
-        help="Most `def` handlers that wait for a thread; further requests get 503.",
+        help="Maximum number of `def` handlers that wait for a thread; further requests get 503.",
     ),
     click.option(
         "--backlog",
         type=click.IntRange(*RANGES["backlog"]),
         default=2048,
         show_default=True,
-        help="Most connections that the kernel holds until they are accepted.",
+        help="Maximum number of connections that the kernel holds until they are accepted.",
     ),
     log_level_option,
     access_log_options,
@@ -134,9 +134,9 @@ _OPTIONS = (
         "--metrics",
         metavar="PATH|HOST:PORT",
         default="",
-        help="Count requests by route, method and status, and much else, and tell it as Prometheus "
-        "and OpenMetrics want it: at this path, or at /metrics on a port of its own, which has the "
-        "paths of --health, too. Default: nothing is counted.",
+        help="Count requests by route, method and status, and more, and serve the figures in the "
+        "formats of Prometheus and OpenMetrics: at this path, or at /metrics on a port of its own, "
+        "which has the paths of --health, too. Default: nothing is counted.",
     ),
     click.option(
         "--metrics-series",
@@ -144,8 +144,8 @@ _OPTIONS = (
         default=1000,
         show_default=True,
         metavar="N",
-        help="Most combinations of route, method and status that are told apart; further ones "
-        "count as other.",
+        help="Maximum number of combinations of route, method and status that are counted "
+        "separately; further ones count as other.",
     ),
     click.option(
         "--otel",
@@ -159,8 +159,8 @@ _OPTIONS = (
         default=0.0,
         show_default=True,
         metavar="SECONDS",
-        help="How long to serve on after SIGINT or SIGTERM while /-/ready says 503, so that load "
-        "balancers notice; then --graceful-timeout begins.",
+        help="How long to keep serving after SIGINT or SIGTERM while /-/ready responds with 503, "
+        "so that load balancers notice; then --graceful-timeout begins.",
     ),
     click.option(
         "--interface",
@@ -194,8 +194,7 @@ _OPTIONS = (
         "--header",
         multiple=True,
         metavar="NAME:VALUE",
-        help="Field that all responses get which don't have their own of that name; may be "
-        "repeated.",
+        help="Header field to add to responses that don't set it themselves; may be repeated.",
     ),
     click.option(
         "--server-header/--no-server-header",

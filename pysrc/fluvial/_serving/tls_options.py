@@ -11,8 +11,8 @@ from .secure import CERT_REQS
 tls_dev_option = click.option(
     "--tls-dev",
     is_flag=True,
-    help="Serve https and wss with a certificate for local names that is made in memory and "
-    "signed by itself; for development.",
+    help="Serve https and wss with a self-signed certificate for local names, which is made in "
+    "memory; for development.",
 )
 _OPTIONS = (
     click.option(
@@ -89,8 +89,8 @@ _OPTIONS = (
         default=1.0,
         show_default=True,
         metavar="SECONDS",
-        help="Time between two looks whether the files of certificates have changed, which are "
-        "then read again, for new connections; 0 for never.",
+        help="How often the files of certificates are checked for changes. Changed ones are used "
+        "for new connections; 0 for never.",
     ),
     tls_dev_option,
 )

@@ -44,8 +44,8 @@ _OPTIONS = (
         type=click.FloatRange(0, LONGEST_LIFETIME),
         default=None,
         metavar="SECONDS",
-        help="How long a worker's event loop may stand still; then its stacks are written, and it "
-        "is replaced. 0 for no limit. Default: 30 where there is a parent process, as with several "
+        help="How long a worker's event loop may be blocked before its stacks are logged and it is "
+        "replaced. 0 for no limit. Default: 30 where there is a parent process, as with several "
         "workers or any of these limits.",
     ),
     click.option(
@@ -53,7 +53,7 @@ _OPTIONS = (
         type=click.FloatRange(0, LONGEST_LIFETIME),
         default=None,
         metavar="SECONDS",
-        help="How long a worker may take to start; then it writes its stacks and is killed. 0 "
+        help="How long a worker may take to start before it logs its stacks and is killed. 0 "
         "for no limit. Default: 300 where there is a parent process.",
     ),
     click.option(
@@ -62,7 +62,7 @@ _OPTIONS = (
         default=0,
         show_default=True,
         metavar="N",
-        help="Replace a worker after so many requests; 0 for never.",
+        help="Replace a worker after this many requests; 0 for never.",
     ),
     click.option(
         "--max-requests-jitter",
@@ -70,7 +70,7 @@ _OPTIONS = (
         default=0,
         show_default=True,
         metavar="N",
-        help="Add a random number up to N to --max-requests, for each worker another one.",
+        help="Add a random number up to N to --max-requests, a different one for each worker.",
     ),
     click.option(
         "--max-lifetime",
@@ -86,7 +86,7 @@ _OPTIONS = (
         default=0,
         show_default=True,
         metavar="BYTES",
-        help="Replace a worker that has so much resident memory; 0 for never.",
+        help="Replace a worker that uses this much resident memory; 0 for never.",
     ),
 )
 

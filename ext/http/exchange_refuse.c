@@ -1,5 +1,5 @@
 /* Requests that the server itself refuses (see conn.h): those that can't be read, exceed a limit, or are one too
- * many. The layer above hears of none of them but by HttpOps.on_refused. The loop's thread.
+ * many. Of the functions of the layer above only HttpOps.on_refused is called for them. The loop's thread.
  */
 #include "base/py.h"
 

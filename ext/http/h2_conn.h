@@ -199,7 +199,7 @@ void h2_last_goaway(H2Conn *h2);
 
 /* Without a connection yet; NULL when out of memory. */
 H2Conn *h2_new(HttpServer *server);
-/* Ends a time in which `busy` was one more: frees a detached connection, or sees to what was submitted. */
+/* Takes back one of `busy`. The last one frees a detached connection, or has what was submitted sent. */
 void h2_release(H2Conn *h2);
 /* Frees the streams that are over. */
 void h2_bury(H2Conn *h2);

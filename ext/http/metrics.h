@@ -1,7 +1,7 @@
 /* What a server counts, in memory that all its processes share: requests and their times by route, method and
  * status, and the state of each worker. A process writes only into its own slot, so no write is locked. The
- * process that serves the metrics adds all slots up (pysrc/fluvial/_serving/metrics.py). A worker that takes over a slot goes
- * on where the one before it has stopped, so that counters never go back.
+ * process that serves the metrics adds all slots up (pysrc/fluvial/_serving/metrics.py). A worker that takes over a slot
+ * continues from the values that it finds, so that counters never go back.
  *
  * The memory, in words of 8 bytes: a head, a table of series, then the slots. Series are entered by any process, and
  * never removed; what doesn't fit is counted as the first of them, "other".

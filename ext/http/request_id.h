@@ -54,7 +54,7 @@ request_id_digits(uint32_t number)
     return v + each * '0' + letters * ('a' - '0' - 10);
 }
 
-/* Makes an id: writes REQUEST_ID_MADE bytes. The odd factor only strews the counts: no two become the same. */
+/* Makes an id: writes REQUEST_ID_MADE bytes. The odd factor only scatters the counts: no two results are equal. */
 static inline void
 request_id_make(RequestIds *ids, char *out)
 {

@@ -75,8 +75,8 @@ void http_server_access_format(HttpServer *server, AccessFormat *format);
 bool http_server_is_timed(const HttpServer *server);
 
 /* The origins whose pages may open WebSockets, in lower case, separated by spaces. `same` stands for
- * the host that the request names, `*` for all. Empty (the default): all origins, but for a request to a
- * local name (localhost, 127.0.0.1) that no proxy has forwarded only local ones. 0 or UV_ENOMEM. */
+ * the host that the request names, `*` for all. Empty (the default): all origins; but a request to a
+ * local name (localhost, 127.0.0.1) that no proxy has forwarded must come from a local one. 0 or UV_ENOMEM. */
 int http_server_ws_origins(HttpServer *server, Slice origins);
 
 /* The hosts that requests may name, in lower case, separated by spaces; `*.example.org` stands for all

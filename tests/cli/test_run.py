@@ -123,7 +123,7 @@ def test_version_and_help() -> None:
 
 
 def test_limits_have_the_defaults_of_the_core() -> None:
-    header = Path(__file__).parents[2] / "ext" / "http" / "server.h"
+    header = Path(__file__).parents[2] / "ext" / "http" / "limits.h"
     struct = (
         header.read_text().partition("typedef struct HttpLimits")[2].partition("} HttpLimits")[0]
     )

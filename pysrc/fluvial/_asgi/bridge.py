@@ -218,7 +218,7 @@ def _reason(task: asyncio.Task[None]) -> str:
 
 def _report(text: str, exc: BaseException | None) -> None:
     """Logs that the app has not completed the response to a request."""
-    log_unhandled(text, exc, logger=log)
+    log_unhandled(text, exc)
 
 
 async def _extend(send: Send, copy: Copy | None, message: Message) -> None:

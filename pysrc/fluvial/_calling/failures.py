@@ -22,9 +22,9 @@ def is_taken(exc: BaseException | None) -> bool:
     return take is not None and exc is not None and take(exc)
 
 
-def log_unhandled(text: str, exc: BaseException | None, *, logger: logging.Logger = log) -> None:
+def log_unhandled(text: str, exc: BaseException | None) -> None:
     """Logs `exc` as an error, with its traceback, unless a test takes it."""
     if exc is not None and (observe := observer.get()) is not None:
         observe(exc)
     if not is_taken(exc):
-        logger.error(text, exc_info=exc)
+        log.error(text, exc_info=exc)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import stat
 import sys
@@ -18,8 +17,6 @@ from .routes import route_of
 
 if TYPE_CHECKING:
     from .._serving.config import Config
-
-log = logging.getLogger("fluvial")
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -87,7 +84,7 @@ def base_environ(
 
 def _report(text: str, exc: BaseException | None) -> None:
     """Logs that the app has not completed the response to a request."""
-    log_unhandled(text, exc, logger=log)
+    log_unhandled(text, exc)
 
 
 def _file_facts(wrapper: FileWrapper) -> tuple[int, int, int] | None:

@@ -31,7 +31,7 @@ int access_format_literal(AccessFormat *format, Slice text);
 int access_format_atom(AccessFormat *format, Slice name, Slice argument,
                        AccessStyle style);
 
-/* Whether it has atoms that need HttpRequest.answered. */
+/* Whether it has atoms that need HttpRequest.sent_fields. */
 bool access_format_wants_fields(const AccessFormat *format);
 /* Appends a line, with its end. 0; UV_ENOMEM, and then nothing is appended. */
 int access_format_put(AccessFormat *format, Buf *out, const AccessEntry *entry);

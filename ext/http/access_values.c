@@ -209,7 +209,7 @@ ATOM(answered)
     if (entry->req == NULL) {
         return NOTHING;
     }
-    Slice raw = buf_slice(&entry->req->answered);
+    Slice raw = buf_slice(&entry->req->sent_fields);
     for (size_t at = 0; at + argument.len + 2 <= raw.len;) {
         const char *line = raw.ptr + at;
         const char *end = memchr(line, '\r', raw.len - at);

@@ -280,7 +280,7 @@ void exchange_over(HttpConn *c);
 void exchange_reject(HttpConn *c, Fault fault);
 /* Refuses a request that is one too many, without telling the layer above. */
 void exchange_overload(HttpRequest *req);
-/* Whether its Content-Length exceeds the limit, and nothing has been answered. */
+/* Whether its Content-Length exceeds the limit, and no response has begun. */
 bool exchange_is_too_large(const HttpRequest *req);
 /* The fault of a request whose body exceeds its limit. */
 Fault exchange_excess(const HttpRequest *req);

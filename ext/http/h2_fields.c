@@ -180,10 +180,10 @@ h2_log_head(H2Stream *s, int status)
         const nghttp2_nv *nv = &h2_nv(h2)[i];
         req->rest_out += nv->namelen + nv->valuelen;
         if (wanted && i != 0) { /* or they are missing in the line */
-            (void)buf_append(&req->answered, (const char *)nv->name, nv->namelen);
-            (void)buf_append(&req->answered, ": ", 2);
-            (void)buf_append(&req->answered, (const char *)nv->value, nv->valuelen);
-            (void)buf_append(&req->answered, "\r\n", 2);
+            (void)buf_append(&req->sent_fields, (const char *)nv->name, nv->namelen);
+            (void)buf_append(&req->sent_fields, ": ", 2);
+            (void)buf_append(&req->sent_fields, (const char *)nv->value, nv->valuelen);
+            (void)buf_append(&req->sent_fields, "\r\n", 2);
         }
     }
 }

@@ -107,7 +107,7 @@ struct HttpRequest {
     uint64_t rest_out; /* bytes of its head and framing */
     uint64_t began_ns; /* loop_now_ns() of the first byte */
     uint64_t waited;   /* ns for which its handler waited for a thread */
-    Buf answered; /* owned: the header fields of the response, if the log wants them */
+    Buf sent_fields; /* owned: the header fields of the response, if the log wants them */
 };
 
 enum { HTTP_2 = 2 }; /* HttpRequest.minor of a request by HTTP/2 */

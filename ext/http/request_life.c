@@ -88,7 +88,7 @@ http_request_make(HttpServer *server, unsigned method, int minor, Slice path,
 static void
 request_destroy(HttpRequest *req)
 {
-    buf_free(&req->answered);
+    buf_free(&req->sent_fields);
     buf_free(&req->head);
     buf_free(&req->body);
     PyMem_RawFree(req->fields);
@@ -100,8 +100,8 @@ static void
 request_recycle(HttpRequest *req)
 {
     HttpServer *server = req->server;
-    if (unlikely(req->answered.cap != 0)) {
-        buf_free(&req->answered);
+    if (unlikely(req->sent_fields.cap != 0)) {
+        buf_free(&req->sent_fields);
     }
     Buf head = req->head;
     Buf body = req->body;

@@ -60,7 +60,7 @@ response_log_head(HttpRequest *req, int status, size_t before)
     if (access_format_wants_fields(server->log.format)) {
         const char *line_end = memchr(head.ptr, '\n', head.len);
         size_t from = (size_t)(line_end + 1 - head.ptr);
-        (void)buf_append(&req->answered, head.ptr + from,
+        (void)buf_append(&req->sent_fields, head.ptr + from,
                          head.len - from); /* or they are missing in the line */
     }
 }

@@ -89,11 +89,11 @@ int http_server_hosts(HttpServer *server, Slice hosts);
 int http_server_fields(HttpServer *server, Slice lines, bool no_server, bool no_date);
 
 /* The paths, separated by spaces, of what tells whether the server is well. They are asked for by addresses, so any
- * host may be named for them, and they get an answer however many requests are in flight. 0 or UV_ENOMEM.
+ * host may be named for them, and they get a response however many requests are in flight. 0 or UV_ENOMEM.
  * http_request_is_probe says whether a request is for one of them. */
 int http_server_probes(HttpServer *server, Slice paths);
 
-/* More paths whose requests get an answer however many are in flight, separated by spaces. 0 or UV_ENOMEM. */
+/* More paths whose requests get a response however many are in flight, separated by spaces. 0 or UV_ENOMEM. */
 int http_server_urgent(HttpServer *server, Slice paths);
 /* Who is believed what about clients: the arguments of trust_set (trust.h). The default: nobody. */
 int http_server_proxies(HttpServer *server, Slice nets, bool unix_sockets,

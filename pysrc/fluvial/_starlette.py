@@ -53,7 +53,7 @@ class Debugged(App):
 class Router(Debugged):
     """Routes, WebSockets, mounts and hosts without a document or pages; an ASGI app.
 
-    `default` is an ASGI app for what fits none. Errors are answered with text.
+    `default` is an ASGI app for what fits none. Errors get responses of text.
     """
 
     manners = STARLETTE

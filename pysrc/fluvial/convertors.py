@@ -3,7 +3,7 @@
     register_url_convertor("date", DateConvertor())
 
 The built-in kinds are matched in C. Requests for a path with another kind go
-to its route first, and are answered with 404 when the text doesn't fit.
+to its route first, and get 404 when the text doesn't fit.
 """
 
 from __future__ import annotations

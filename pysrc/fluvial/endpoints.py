@@ -30,7 +30,7 @@ _INTERNAL_ERROR = 1011
 class HTTPEndpoint:
     """One object for each request. Its methods are named after HTTP's: `async def get(request)`.
 
-    They may be `def`, too. GET also answers HEAD; methods that it lacks are answered with 405.
+    They may be `def`, too. GET also handles HEAD; methods that it lacks get 405.
     """
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ _WORDS = "Content Too Large"
 
 
 class RequestBodyLimitMiddleware:
-    """Answers 413 to a request whose body has more than `max_body_size` bytes.
+    """Responds with 413 to a request whose body has more than `max_body_size` bytes.
 
     What Content-Length says counts as soon as the app reads or responds; without it the bytes are
     counted as they arrive. Of two such layers, the inner one's limit replaces the outer one's. An

@@ -37,9 +37,9 @@ class Server:
 
     `async with Server(app)` serves on the running loop, `with Server(app)` on a loop of its own in
     a thread, as a notebook or a program on another event loop needs it. `start()` and `stop()`, or
-    `start_thread()` and `stop_thread()`, do the same without a block. Requests are answered as soon
-    as the block has begun; at its end those under way have `graceful_timeout` to finish. A server
-    is started once.
+    `start_thread()` and `stop_thread()`, do the same without a block. Requests get responses as
+    soon as the block has begun; at its end those under way have `graceful_timeout` to finish. A
+    server is started once.
 
     `app`, `config`, `app_dir`, `factory` and `interface` are those of `fluvial.run`, and `options`
     are those of `Config`. `log_level` has no effect, since the logging is the program's.

@@ -31,7 +31,7 @@ GROUPS = (
         "bodies": "struct,model,invalid,json,expect,compressed,size,chunked,form,multipart,upload,"
         "spooled,def-upload",
         "responses": "stream,def-stream,gzip,br,zstd,file,range,static,unchanged,"
-        "static-range,static-ranges,large-ranges",
+        "static-range,static-ranges,large-ranges,index,redirect,missing-page",
         "others": "asgi,wsgi,ws,ws-deflate,asgi-ws",
         "tls": "tls-ping,tls-def,tls-size,tls-static,tls-ws",
     }

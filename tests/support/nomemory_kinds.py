@@ -162,6 +162,7 @@ def make_app(folder: Path) -> App:
     app.mount("/asgi", asgi)
     app.mount("/wsgi", wsgi)
     app.mount("/static", StaticFiles(directory=folder))
+    app.mount("/pages", StaticFiles(directory=folder / "pages", html=True))
     return app
 
 
@@ -170,6 +171,9 @@ def served(folder: Path, *, tls: bool) -> Iterator[Served]:
     """The app, with whatever else allocates memory for a request."""
     (folder / "a.txt").write_text("hello " * 1000)
     (folder / "b.bin").write_bytes(b"b" * 100_000)
+    (folder / "pages" / "dir").mkdir(parents=True, exist_ok=True)
+    for name in ("404.html", "dir/index.html"):
+        (folder / "pages" / name).write_text(f"<p>{name}</p>")
     options: dict[str, Any] = {"access_log": True, "access_log_file": str(folder / "log")}
     options |= {"metrics": "/metrics", "health": True, "request_id_header": "x-request-id"}
     options |= {"compress": ("all",), "decompress": ("gzip",)}
@@ -323,6 +327,9 @@ KINDS = {
     "static-range": Kind(get("/static/a.txt", "Range: bytes=5-10")),
     "static-ranges": Kind(get("/static/a.txt", "Range: bytes=5-10,20-30", "If-Match: *")),
     "large-ranges": Kind(get("/static/b.bin", "Range: bytes=5-80000,90000-")),
+    "index": Kind(get("/pages/dir/")),
+    "redirect": Kind(get("/pages/dir?a=b")),
+    "missing-page": Kind(get("/pages/missing")),
     "unchanged": Kind(
         get("/static/a.txt", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"),
     ),

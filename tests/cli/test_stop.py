@@ -640,3 +640,35 @@ def test_a_delay_for_load_balancers(workers: int) -> None:
         assert httpx.get(f"{server.url}/-/live").status_code == 200
         server.process.send_signal(signal.SIGINT)  # ends the delay
         assert server.wait() == 0
+
+
+ENDS = """
+import os, sys
+from fluvial import App
+app = App()
+@app.on_event("shutdown")
+def end():
+    if not os.path.exists("fine"):
+        sys.exit(5)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_end_that_exits(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "ends.py").write_text(ENDS)
+    with launched("ends:app", "--workers", str(workers), app_dir=tmp_path) as server:
+        server.expect("Fluvial running on", workers)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 5
+
+
+def test_the_end_of_workers_that_were_replaced(tmp_path: Path) -> None:
+    """It is no matter of the service's status."""
+    (tmp_path / "ends.py").write_text(ENDS)
+    with launched("ends:app", "--workers", "2", app_dir=tmp_path) as server:
+        server.expect("Fluvial running on", 2)
+        server.process.send_signal(signal.SIGHUP)
+        server.expect("has ended", 2)
+        (tmp_path / "fine").touch()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0

@@ -409,6 +409,8 @@ class Supervisor:
     def _ended(self, place: Place, status: int) -> None:
         pid, place.pid = place.pid, 0
         if self._stopping:
+            if place.ready and status > 0:  # as of one process: sys.exit(5) in the lifespan's end
+                self._status = self._status or status
             return
         lived = time.monotonic() - place.started
         place.failures = 0 if place.ready and lived >= _STEADY else place.failures + 1

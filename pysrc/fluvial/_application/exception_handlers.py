@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +148,7 @@ class ErrorHandlers:
         exc = of_connection(request, exc)
         if has_responded(request):
             log_failure(request, exc)
+            await self.tell_last(request, exc)
             return server_error(exc)
         raised: BaseException | None = None
         for _ in range(_ATTEMPTS):
@@ -160,6 +161,18 @@ class ErrorHandlers:
                 raised, exc = exc, error
         log.error("%s %s: %s", request.method, request.path, _GAVE_UP)
         return await self._respond_last(request, exc)
+
+    async def tell_last(self, request: Request, exc: BaseException) -> None:
+        """Calls the handler for 500 or Exception after the response has begun: what it returns
+        comes too late to be sent. Logs what the handler raises."""
+        last = self._by_status.get(500) or self._by_class.get(Exception)
+        if last is None or (request.disconnected and _is_absence(exc)):
+            return
+        try:
+            await _call(last, request, exc)
+        except Exception as error:
+            if error is not exc:
+                log_failure(request, error)
 
     async def _respond_last(self, request: Request, exc: BaseException) -> Any:
         """The response for an exception without a handler, or whose handler raised it again."""
@@ -186,6 +199,8 @@ class ErrorHandlers:
         unhandled = handler is None and self.last_resort() is None
         if unhandled or has_responded(request):
             log_failure(request, exc)
+            if not unhandled:
+                _run_soon(self.tell_last(request, exc))
             return server_error(exc)
         if handler not in _OWN:
             return self.respond(request, exc)
@@ -195,6 +210,16 @@ class ErrorHandlers:
         except Exception as error:
             error.__cause__ = exc
             return self.respond(request, error)
+
+
+def _run_soon(telling: Coroutine[Any, Any, None]) -> None:
+    """Runs it as a task of its own: C waits for nothing after the response."""
+    task = asyncio.get_running_loop().create_task(telling)
+    _telling.add(task)
+    task.add_done_callback(_telling.discard)
+
+
+_telling: set[asyncio.Task[None]] = set()
 
 
 def of_connection(connection: Any, exc: Any) -> Any:

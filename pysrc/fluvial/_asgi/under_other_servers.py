@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..applications import App
     from ..requests import HTTPConnection, Request
     from .mounts import Mount
-    from .protocol import Message, Receive, Send
+    from .protocol import Asgi3, Message, Receive, Send
 
 BODY_LIMIT = 16 * 1024 * 1024  # bytes; the default of Fluvial's own server
 
@@ -153,11 +153,36 @@ class AsgiSide:
         try:
             await self.outermost(scope, receive, noted)
         except Exception as exc:
-            if noted.started or scope["type"] != "http":
+            if scope["type"] != "http":
+                raise
+            if noted.started:
+                await self._tell_late(scope, receive, exc)
                 raise
             request: Any = adopt(self.core, scope, receive)
             self.core.release(request)
             await respond_to_exception(self._app.errors, request, send, exc)
+
+    async def _tell_late(self, scope: Message, receive: Receive, exc: Exception) -> None:
+        request: Any = adopt(self.core, scope, receive)
+        self.core.release(request)
+        await self._app.errors.tell_last(request, exc)
+
+    def telling_late(self, outermost: Asgi3) -> Asgi3:
+        """The outermost middleware on our own server: the handler for Exception learns of what it
+        raises after the response has begun."""
+        if not self._app.errors.handles_everything:
+            return outermost
+
+        async def telling(scope: Message, receive: Receive, send: Send) -> None:
+            noted = NotedSend(send)
+            try:
+                await outermost(scope, receive, noted)
+            except Exception as exc:
+                if scope["type"] == "http" and noted.started:
+                    await self._tell_late(scope, receive, exc)
+                raise
+
+        return telling
 
     async def inside(self, scope: Message, receive: Receive, send: Send) -> None:
         """What the innermost ASGI middleware is around: functions, mounts and routes.
@@ -266,6 +291,7 @@ class AsgiSide:
             await send_response(response, request, send)
         except Exception as exc:
             if response.body is not None or has_responded(request):
+                await self._app.errors.tell_last(request, exc)
                 raise
             response = await self._app.errors.respond(request, exc)
             await send_response(response, request, send)

@@ -358,17 +358,19 @@ class Service:
 
     def _around(self) -> Bridge | None:
         """The app's ASGI middleware as the app that gets all requests; None when it has none."""
-        stack = self._app.compile_middleware()
         app = self._app
+        stack = app.compile_middleware()
         outer = own_call(app) or stack.watched or stack.outer
         if self._config.otel and self._bridge is None:
             outer = self._monitoring.around(outer or Layers(app))
         if outer is None:
             return None
+        side = side_of(app)
+        around = side.telling_late(outer)
 
         def call(scope: Any, receive: Any, send: Any) -> Any:
             scope["app"] = scope["router"] = app
-            return outer(scope, receive, send)
+            return around(scope, receive, send)
 
         config = self._config
         bridge = Bridge(
@@ -381,9 +383,7 @@ class Service:
             around=True,
         )
         bridge.core.state = app.lifespan_state
-        side = side_of(app)
-        side.body_limit = 0
-        side.limits_time = False
+        side.body_limit, side.limits_time = 0, False
         return bridge
 
     def _make_bridge(

@@ -10,14 +10,19 @@
 #include <uv.h>
 #include <zstd.h>
 
-enum { WINDOW_BITS_MAX = 23, MAGIC = 4 };
+enum {
+    WINDOW_BITS_MAX = 23,
+    MAGIC = 4,
+    HEAD_MAX = 18, /* bytes of a frame's header (RFC 8878 section 3.1.1) */
+};
 
 typedef struct ZstdDecoder {
     Decoder base;
-    ZSTD_DCtx *context; /* owned */
-    int nmagic; /* bytes of the frame's magic number that have come, up to MAGIC */
-    bool
-        skippable; /* the frame may be one that has no content; else it is a frame of zstd */
+    ZSTD_DCtx *context;  /* owned */
+    size_t taken;        /* bytes of the frame that the library has taken */
+    uint64_t made;       /* bytes of its content */
+    size_t nhead;        /* bytes in `head` */
+    char head[HEAD_MAX]; /* the beginning of the frame */
 } ZstdDecoder;
 
 static Decoder *
@@ -37,24 +42,38 @@ unzstd_open(void)
     return &self->base;
 }
 
-/* Looks at bytes with which a frame begins or goes on: false when its magic number is of neither kind of frame. */
+/* Keeps the bytes with which a frame begins, of which `in` has those that the library hasn't taken: false when its magic number is neither zstd's nor that of a frame to be
+ * skipped. */
 static bool
 unzstd_begins(ZstdDecoder *self, Slice in)
 {
     static const unsigned char zstd[] = {0x28, 0xB5, 0x2F, 0xFD};
     static const unsigned char skipped[] = {0x50, 0x2A, 0x4D, 0x18};
-    for (size_t i = 0; self->nmagic < MAGIC && i < in.len; i++) {
+    for (size_t i = self->nhead - self->taken; self->nhead < HEAD_MAX && i < in.len;
+         i++) {
+        size_t n = self->nhead++;
+        self->head[n] = in.ptr[i];
         unsigned char byte = (unsigned char)in.ptr[i];
-        int n = self->nmagic++;
-        if (n == 0) {
-            self->skippable = (byte & 0xF0) == skipped[0];
-        }
-        bool known = self->skippable ? n == 0 || byte == skipped[n] : byte == zstd[n];
-        if (!known) {
+        bool skippable = ((unsigned char)self->head[0] & 0xF0) == skipped[0];
+        bool known =
+            skippable ? n == 0 || byte == skipped[n % MAGIC] : byte == zstd[n % MAGIC];
+        if (n < MAGIC && !known) {
             return false;
         }
     }
     return true;
+}
+
+/* The frame is over: whether it had as many bytes as its header said. The library asks that only of frames that it
+ * gets at once, or whose last block isn't empty. */
+static bool
+unzstd_ends(ZstdDecoder *self)
+{
+    unsigned long long said = ZSTD_getFrameContentSize(self->head, self->nhead);
+    bool right = said == ZSTD_CONTENTSIZE_UNKNOWN || said == self->made;
+    self->nhead = self->taken = 0;
+    self->made = 0;
+    return right;
 }
 
 static int
@@ -75,12 +94,17 @@ unzstd_put(Decoder *base, Slice in, size_t most, Buf *out)
             return UV_EINVAL;
         }
         ZSTD_outBuffer output = {room, size, 0};
+        size_t from = input.pos;
         wanted = ZSTD_decompressStream(context, &output, &input);
         if (ZSTD_isError(wanted)) {
             return UV_EINVAL;
         }
-        self->nmagic = wanted == 0 ? 0 : self->nmagic; /* it stops at a frame's end */
         made = output.pos;
+        self->made += made;
+        self->taken += input.pos - from;
+        if (wanted == 0 && !unzstd_ends(self)) { /* it stops at a frame's end */
+            return UV_EINVAL;
+        }
         out->len += made;
         if (out->len - before > most) {
             return UV_EMSGSIZE;

@@ -145,6 +145,18 @@ def test_older_formats_of_zstd_are_refused(anywhere: Any, before: Any, step: int
     assert answer.status_code == 400
 
 
+@needs.ZSTD
+@STEPS
+def test_a_frame_of_zstd_has_the_size_that_it_states(anywhere: Any, step: int) -> None:
+    """Of an empty last block the library doesn't look at that, if it comes in pieces."""
+    for size, content, status in ((1, b"", 400), (0, b"", 200), (2, b"ab", 200), (3, b"ab", 400)):
+        block = bytes([len(content) << 3 | 1, 0, 0]) + content  # raw, the last
+        frame = b"\x28\xb5\x2f\xfd\x20" + bytes([size]) + block
+        for body in (frame, frame + coded("zstd", b""), SKIPPABLE + frame):
+            answer = post(anywhere, "/stream", "zstd", in_pieces(body, step))
+            assert answer.status_code == status
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_bomb_is_refused(serve: Any, coding: str) -> None:
     """However it is read, and though the limit of the body would allow it."""

@@ -81,7 +81,7 @@ unzstd_put(Decoder *base, Slice in, size_t most, Buf *out)
 {
     ZstdDecoder *self = (ZstdDecoder *)base;
     ZSTD_DCtx *context = self->context;
-    ZSTD_inBuffer input = {in.ptr, in.len, 0};
+    ZSTD_inBuffer input = {in.ptr, 0, 0};
     size_t before = out->len;
     size_t wanted, made;
     size_t size;
@@ -93,6 +93,9 @@ unzstd_put(Decoder *base, Slice in, size_t most, Buf *out)
         if (!unzstd_begins(self, slice_of(in.ptr + input.pos, in.len - input.pos))) {
             return UV_EINVAL;
         }
+        /* The library has another way for frames that come whole, which takes some malformed ones that this doesn't,
+         * and the other way round: so the first byte comes alone. */
+        input.size = self->taken == 0 && input.pos < in.len ? input.pos + 1 : in.len;
         ZSTD_outBuffer output = {room, size, 0};
         size_t from = input.pos;
         wanted = ZSTD_decompressStream(context, &output, &input);
@@ -109,7 +112,7 @@ unzstd_put(Decoder *base, Slice in, size_t most, Buf *out)
         if (out->len - before > most) {
             return UV_EMSGSIZE;
         }
-    } while (input.pos < input.size || (made == size && wanted != 0));
+    } while (input.pos < in.len || (made == size && wanted != 0));
     base->complete = wanted == 0;
     return 0;
 }

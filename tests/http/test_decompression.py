@@ -157,6 +157,18 @@ def test_a_frame_of_zstd_has_the_size_that_it_states(anywhere: Any, step: int) -
             assert answer.status_code == status
 
 
+@needs.ZSTD
+def test_a_frame_of_zstd_means_the_same_in_pieces(anywhere: Any) -> None:
+    """The library decodes what it gets at once by other code: here a block of no bytes."""
+    frame = b"\x28\xb5\x2f\xfd\x20\x00\x03\x00\x00+"
+    answers = [
+        post(anywhere, "/stream", "zstd", in_pieces(body, step))
+        for step in (0, 1, 7)
+        for body in (frame, coded("zstd", TEXT[:9]) + frame)
+    ]
+    assert len({answer.status_code for answer in answers}) == 1
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_bomb_is_refused(serve: Any, coding: str) -> None:
     """However it is read, and though the limit of the body would allow it."""

@@ -405,7 +405,8 @@ def _has_problems(values: Values) -> bool:
 def _not_swallowed(response: Any) -> Any:
     if response is None:
         raise FluvialError(
-            "no response: the handler raised an exception, and a dependency with yield caught it "
-            "without raising it again"
+            # FastAPI's words, which programs' tests look for
+            "no response: that comes of a handler raising an exception and a dependency with yield "
+            "that catches it without raising it again"
         )
     return response

